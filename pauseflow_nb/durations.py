@@ -1,0 +1,103 @@
+"""Spans of time as people write them: `"90s"`, `"1h30m"`, `timedelta`, and Pipedream's milliseconds.
+
+Two readers, because two conventions meet: what Pipedream's users know takes plain numbers as
+milliseconds, and everything of our own refuses a bare number, whose unit nobody can see.
+"""
+
+import re
+from datetime import timedelta
+from numbers import Real
+from typing import TypeGuard
+
+from pauseflow_nb.errors import InvalidDuration
+
+__all__ = ["duration", "milliseconds", "spoken"]
+
+SHORTEST = timedelta(milliseconds=1)
+LONGEST = timedelta(days=366)
+
+_BOUNDS = "must be between 1 ms and 1 year"
+_UNITS = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "min": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|w)\s*", re.IGNORECASE)
+
+
+def milliseconds(value: object, *, what: str = "timeout") -> timedelta:
+    """Read a duration whose plain numbers are milliseconds, as Pipedream's are.
+
+    Args:
+        value: A number of milliseconds, a `timedelta`, or text such as `"7d"`.
+        what: The argument's name, for the error.
+
+    Raises:
+        InvalidDuration: If it is none of these, or not between 1 ms and a year.
+    """
+    if _is_number(value):
+        try:
+            span = timedelta(milliseconds=float(value))
+        except (OverflowError, ValueError):  # infinity, NaN, and numbers beyond a float
+            raise InvalidDuration(what, value, _BOUNDS) from None
+        return _bounded(span, value, what)
+    return _read(value, what)
+
+
+def duration(value: object, *, what: str = "timeout") -> timedelta:
+    """Read a duration that says its unit: a `timedelta` or text such as `"90s"`.
+
+    Raises:
+        InvalidDuration: If it is a bare number (the error says what to write), cannot be read,
+            or is not between 1 ms and a year.
+    """
+    if _is_number(value):
+        raise InvalidDuration(what, value, f'has no unit: write "{value}s" or "{value}ms", or a timedelta')
+    return _read(value, what)
+
+
+def spoken(span: timedelta) -> str:
+    """Say a duration as a person would, in at most two units: `"2 d 3 h"`, `"45 s"`."""
+    count_ms = max(round(span / timedelta(milliseconds=1)), 0)
+    if 0 < count_ms < 1000:
+        return f"{count_ms} ms"
+    rest, parts = round(count_ms / 1000), []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def _is_number(value: object) -> TypeGuard[Real]:
+    # Real, because numpy's numbers are no int; True is an int, and no number of anything.
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _read(value: object, what: str) -> timedelta:
+    return _bounded(value if isinstance(value, timedelta) else _parsed(value, what), value, what)
+
+
+def _bounded(span: timedelta, value: object, what: str) -> timedelta:
+    if not SHORTEST <= span <= LONGEST:
+        raise InvalidDuration(what, value, _BOUNDS)
+    return span
+
+
+def _parsed(value: object, what: str) -> timedelta:
+    if not isinstance(value, str):
+        raise InvalidDuration(what, value, 'must be text such as "90s", "10m" or "7d", or a timedelta')
+    at, total = 0, timedelta()
+    while match := _PART.match(value, at):
+        try:
+            total += float(match[1]) * _UNITS[match[2].lower()]
+        except OverflowError:
+            raise InvalidDuration(what, value, _BOUNDS) from None
+        at = match.end()
+    if not at or at != len(value):
+        raise InvalidDuration(what, value, 'must look like "500ms", "90s", "1h30m" or "7d"')
+    return total

@@ -1,0 +1,138 @@
+"""Messages to people: mail over SMTP, and everything else through apprise.
+
+A message carries at most one link, the one to the approval page: whoever opens it by accident, or
+scans it for viruses, decides nothing. The one who delivers has the settings; a notebook does not
+need to know a password.
+"""
+
+import smtplib
+import ssl
+from collections.abc import Iterable
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from html import escape
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from pauseflow_nb.errors import NotDelivered
+from pauseflow_nb.protocol import MessageRequest
+from pauseflow_nb.settings import Settings
+
+__all__ = ["deliver"]
+
+_TIMEOUT_SECONDS = 15.0
+
+
+def deliver(settings: Settings, request: MessageRequest) -> None:
+    """Send a message, or say why not.
+
+    Raises:
+        NotDelivered: If it was not taken by whoever should pass it on.
+    """
+    if request.channel == "email":
+        _send_mail(settings, request)
+    else:
+        _notify(settings, request)
+
+
+def _send_mail(settings: Settings, request: MessageRequest) -> None:
+    receivers = request.to or ([settings.smtp_to] if settings.smtp_to else [])
+    if not receivers:
+        raise NotDelivered("mail", "nobody to send it to: give `to`, or set `smtp_to`")
+    if settings.smtp_host is None:
+        raise NotDelivered(", ".join(receivers), "no mail server is known: set `smtp_host`")
+    sender = settings.smtp_from or settings.smtp_user or f"pauseflow@{settings.smtp_host}"
+    try:
+        mail = _mail(request, sender, receivers)
+        with _connected(settings, settings.smtp_host) as server:
+            refused = server.send_message(mail)
+    except (OSError, smtplib.SMTPException, ValueError) as problem:
+        raise NotDelivered(", ".join(receivers), f"{_said(problem)}: check the settings `smtp_…`") from problem
+    if refused:
+        raise NotDelivered(", ".join(refused), "the mail server refused these; the others have it")
+
+
+def _mail(request: MessageRequest, sender: str, receivers: list[str]) -> EmailMessage:
+    mail = EmailMessage()
+    mail["Subject"] = " ".join(request.subject.split())
+    mail["From"], mail["To"] = sender, ", ".join(receivers)
+    mail["Date"], mail["Message-ID"] = formatdate(), make_msgid(domain="pauseflow.invalid")
+    mail.set_content(_text(request))
+    if request.html is not None:
+        mail.add_alternative(request.html + _html_link(request), subtype="html")
+    return mail
+
+
+def _connected(settings: Settings, host: str) -> smtplib.SMTP:
+    context = ssl.create_default_context()
+    if settings.smtp_security == "tls":
+        server: smtplib.SMTP = smtplib.SMTP_SSL(
+            host, settings.smtp_port or 465, timeout=_TIMEOUT_SECONDS, context=context
+        )
+    else:
+        port = settings.smtp_port or (587 if settings.smtp_security == "starttls" else 25)
+        server = smtplib.SMTP(host, port, timeout=_TIMEOUT_SECONDS)
+        if settings.smtp_security == "starttls":
+            server.starttls(context=context)
+    if settings.smtp_user is not None:
+        server.login(settings.smtp_user, settings.smtp_password or "")
+    return server
+
+
+def _notify(settings: Settings, request: MessageRequest) -> None:
+    try:
+        # Lazily, and only for who asks: it is an extra.
+        import apprise
+    except ImportError:
+        raise NotDelivered(", ".join(_shown(request.to)), "install `pauseflow-nb[notify]`") from None
+    targets = request.to or list(settings.notify)
+    if not targets:
+        raise NotDelivered("notification", "nobody to send it to: give `to`, or set `notify`")
+    for target in targets:
+        url = target if "://" in target else settings.notify.get(target)
+        if url is None:
+            known = ", ".join(settings.notify) or "none"
+            raise NotDelivered(target, f"the setting `notify` has no such name, only: {known}")
+        sender = apprise.Apprise()
+        (name,) = _shown([target])
+        if not sender.add(url):
+            raise NotDelivered(name, "apprise does not understand its URL")
+        if not sender.notify(title=request.subject, body=_text(request)):
+            raise NotDelivered(name, "apprise could not send it: check its URL in the setting `notify`")
+
+
+def _text(request: MessageRequest) -> str:
+    if request.link is None:
+        return request.text
+    return f"{request.text}\n\nSee it and decide: {request.link}\n{_only_here(request.link)}".rstrip() + "\n"
+
+
+def _html_link(request: MessageRequest) -> str:
+    if request.link is None:
+        return ""
+    note = _only_here(request.link)
+    return f'<p><a href="{escape(request.link)}">See it and decide</a></p>' + (f"<p>{escape(note)}</p>" if note else "")
+
+
+def _only_here(link: str) -> str:
+    host = urlsplit(link).hostname or ""
+    try:
+        is_loopback = ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost" or host.endswith(".localhost")
+    said = "This link works only on the machine that sent it: set `public_url` to reach it from elsewhere."
+    return said if is_loopback else ""
+
+
+def _shown(targets: Iterable[str]) -> list[str]:
+    """Name targets without what is secret in their URLs."""
+    return [f"{target.partition('://')[0]}://…" if "://" in target else target for target in targets]
+
+
+def _said(problem: Exception) -> str:
+    if isinstance(problem, smtplib.SMTPRecipientsRefused):
+        return "; ".join(f"{who}: {reason.decode(errors='replace')}" for who, (_, reason) in problem.recipients.items())
+    if isinstance(problem, smtplib.SMTPResponseException):
+        text = problem.smtp_error
+        return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+    return str(problem)

@@ -1,0 +1,304 @@
+"""What crosses the kernel boundary, as JSON text: a `Briefing` in, an `Outcome` out for every step.
+
+The runner sends the briefing before the first cell. The kernel answers at the end of each step with
+an outcome, which travels in the payload of the cell's reply: it survives errors, reaches every
+client, and needs no file that both can see. Both sides know these shapes and nothing of each other.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Self, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+from pauseflow_nb.json_values import JSON
+
+__all__ = [
+    "SOURCE",
+    "Briefing",
+    "ChildRequest",
+    "Failure",
+    "Links",
+    "Message",
+    "MessageRequest",
+    "Outcome",
+    "PauseAnswer",
+    "PauseQuestion",
+    "Ready",
+    "SnapshotRef",
+    "StepBriefing",
+    "SuspensionRequest",
+    "Unsaved",
+    "Wake",
+]
+
+#: Marks our payload in an `execute_reply`.
+SOURCE = "pauseflow"
+
+#: `resume_url`, `cancel_url`, `approval_url` of one suspension.
+Links: TypeAlias = dict[str, str]
+
+
+class Message:
+    """A frozen dataclass that can be written as JSON and read back to an equal one."""
+
+    def to_json(self) -> str:
+        """Write as JSON text. NaN is refused: inside a Jupyter message it would become the string "nan"."""
+        return json.dumps(asdict(self), allow_nan=False)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote; fields that this version does not know are ignored."""
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Build from plain JSON values, nested messages included."""
+        hints = get_type_hints(cls)
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        return cls(**{name: _built(hints[name], value) for name, value in data.items() if name in known})
+
+
+def _built(hint: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return _built(next(a for a in arguments if a is not NoneType), value)
+    if is_dataclass(hint) and isinstance(hint, type) and issubclass(hint, Message):
+        return hint.from_dict(value)
+    if origin is list and arguments:
+        return [_built(arguments[0], item) for item in value]
+    if origin is dict and arguments:
+        return {key: _built(arguments[1], item) for key, item in value.items()}
+    return value
+
+
+@dataclass(frozen=True)
+class SnapshotRef(Message):
+    """One saved namespace: where its manifest lies and which bytes it must have."""
+
+    #: Name of the manifest, relative to the briefing's `snapshots` folder.
+    name: str
+    #: Digest of the manifest's bytes. The worker signs it; the kernel only compares.
+    digest: str
+
+
+@dataclass(frozen=True)
+class StepBriefing(Message):
+    """What a step is told when it starts: what its earlier runs left, and its links."""
+
+    #: Runs that ended, so this one is number `runs + 1`.
+    runs: int = 0
+    #: Attempts at the run to come that a crash interrupted.
+    interrupted: int = 0
+    exports: dict[str, JSON] = field(default_factory=dict)
+    #: Links of each suspension that the step may ask for in this segment, by ordinal.
+    links: list[Links] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Wake(Message):
+    """What ended the suspension before this segment."""
+
+    step: str
+    #: `"suspend"`, `"rerun"`, `"delay"`, …: the kind of the suspension that ended.
+    kind: str
+    #: `"continue"` with the next cell, or `"rerun"` the same step.
+    then: str = "continue"
+    #: The envelope of the request (SPEC 3, `$resume_data`); None when the clock came first.
+    callback: dict[str, JSON] | None = None
+    #: What `flow.rerun(context=…)` left for this run.
+    context: JSON = None
+    #: What `flow.suspend(data=…)` was given.
+    suspend_data: JSON = None
+    max_retries: int | None = None
+    #: Who settled it: `"clock"`, `"link"`, `"user:NAME"`, …
+    by: str = "clock"
+    #: When, ISO 8601 in UTC.
+    at: str = ""
+    #: Everybody who approved, in order: `{"by", "at", "comment"}`.
+    approvals: list[dict[str, JSON]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Briefing(Message):
+    """Everything a kernel must know to run one segment."""
+
+    #: Id of the execution.
+    execution: str
+    #: The notebook's path as the user gave it.
+    notebook: str
+    #: When the execution started, ISO 8601 in UTC.
+    started_at: str
+    #: Number of the segment, from 0.
+    segment: int
+    #: fsspec URL or local folder where this kernel writes and reads snapshots.
+    snapshots: str
+    inputs: dict[str, JSON] = field(default_factory=dict)
+    #: The last `In [n]`, so that numbers go on.
+    execution_count: int = 0
+    #: Index of the first cell to run.
+    first_cell: int = 0
+    #: The namespace to restore; None for the first segment.
+    snapshot: SnapshotRef | None = None
+    steps: dict[str, StepBriefing] = field(default_factory=dict)
+    #: What woke this segment; None for the first one and after a retry.
+    wake: Wake | None = None
+    #: Source of each code cell that may still run, by index: what is needed later is found from these.
+    coming: dict[str, str] = field(default_factory=dict)
+    #: Source of each plain code cell already passed, by index: what may be replayed.
+    passed: dict[str, str] = field(default_factory=dict)
+    #: Whether an unsaveable variable that is needed fails the step.
+    strict: bool = False
+    #: `"step"`: a snapshot after every finished step; `"pause"`: only when the notebook pauses.
+    checkpoint: str = "step"
+    #: Whether a snapshot of other versions may be restored.
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class MessageRequest(Message):
+    """A message to people."""
+
+    #: `"email"` or `"notify"`.
+    channel: str
+    #: Addresses, or names and URLs of targets; empty: whom the settings name.
+    to: list[str]
+    subject: str
+    text: str
+    html: str | None = None
+    #: The link to the approval page, which is added to it.
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class ChildRequest(Message):
+    """A notebook that a step starts when it ends."""
+
+    #: An absolute path, or a URL.
+    notebook: str
+    parameters: dict[str, JSON]
+    #: What the step calls it.
+    name: str
+    #: Whether it is cancelled and suspended together with its parent.
+    linked: bool = True
+    #: Whether the step fails if it does not complete.
+    check: bool = True
+
+
+@dataclass(frozen=True)
+class SuspensionRequest(Message):
+    """What a step asked for: `suspend`, `rerun`, `delay` and `sleep` are this with different values."""
+
+    #: `"suspend"`, `"rerun"`, `"delay"`, `"pause"`, `"notebook"` or `"operator"`.
+    kind: str
+    #: Seconds from the end of the step until the clock acts; None: never.
+    seconds: float | None = None
+    #: What the clock does: `"cancel"`, `"resume"` or `"fail"`.
+    on_timeout: str = "resume"
+    #: Which cell is next: `"continue"` or `"rerun"`.
+    then: str = "continue"
+    context: JSON = None
+    max_retries: int | None = None
+    data: JSON = None
+    #: The body that a timeout hands over with `on_timeout="resume"`.
+    default: JSON = None
+    title: str | None = None
+    message: str | None = None
+    #: JSON Schema that an answer must fit before it wakes anything; None: any answer.
+    schema: dict[str, JSON] | None = None
+    #: Seconds after which the messages are sent again while it waits, again and again.
+    remind: float | None = None
+    #: What is sent again, without links and without URLs that hold a secret.
+    messages: list[MessageRequest] = field(default_factory=list)
+    #: Notebooks to run, of the kind `"notebook"`.
+    children: list[ChildRequest] = field(default_factory=list)
+    #: Resumes by different people until it goes on.
+    approvals: int = 1
+    #: The only ones who may answer, signed in; None: whoever has a link.
+    approvers: list[str] | None = None
+    #: Whether the one who started the execution may approve.
+    self_approval: bool = True
+
+
+@dataclass(frozen=True)
+class PauseQuestion(Message):
+    """What `flow.pause` asks of the runner, while its cell goes on running."""
+
+    step: str
+    run: int
+    #: Which pause of the step this is; an attempt after a crash asks the same one again.
+    ordinal: int
+    request: SuspensionRequest
+    #: How often the model's own validators have refused an answer, and what they had against the last one.
+    refusals: int = 0
+    errors: list[dict[str, JSON]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PauseAnswer(Message):
+    """What became of a pause."""
+
+    #: `"resume"`, `"cancel"` or `"timeout"`.
+    action: str
+    #: The envelope of the request (SPEC 3, `$resume_data`).
+    envelope: dict[str, JSON] | None = None
+    by: str = ""
+    #: When, ISO 8601 in UTC.
+    at: str = ""
+
+
+@dataclass(frozen=True)
+class Unsaved(Message):
+    """A variable that a snapshot does not hold."""
+
+    name: str
+    type_name: str
+    reason: str
+    #: `"left out"`: no later cell needs it. `"replayed"`: made again on restore. `"lost"`: needed, and gone.
+    fate: str = "lost"
+    #: Index of the cell that made it, if known.
+    cell: int | None = None
+
+
+@dataclass(frozen=True)
+class Failure(Message):
+    """An error, as others see it (SPEC 9)."""
+
+    type: str
+    message: str
+    cell: int | None = None
+    step: str | None = None
+
+
+@dataclass(frozen=True)
+class Ready(Message):
+    """The kernel's answer to the briefing, once the namespace is back."""
+
+    unrestored: list[Unsaved] = field(default_factory=list)
+    failure: Failure | None = None
+    #: What the model's own validators have against the answer, `{"path", "message"}` each: the step asks again.
+    refused: list[dict[str, JSON]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Outcome(Message):
+    """How one step ended."""
+
+    #: `"finished"`, `"suspended"`, `"exited"` or `"failed"`.
+    kind: str
+    step: str
+    #: Number of this run, from 1.
+    run: int = 1
+    #: Which of the step's links were issued: the suspension's ordinal.
+    ordinal: int = 0
+    exports: dict[str, JSON] = field(default_factory=dict)
+    #: Sentences for the user: a return value that is no JSON, a rerun beyond its budget, …
+    notes: list[str] = field(default_factory=list)
+    suspension: SuspensionRequest | None = None
+    #: Reason given to `flow.exit`.
+    exit_reason: str | None = None
+    snapshot: SnapshotRef | None = None
+    unsaved: list[Unsaved] = field(default_factory=list)
+    failure: Failure | None = None

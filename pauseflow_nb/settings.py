@@ -1,0 +1,187 @@
+"""Settings: one frozen object, and where each value came from.
+
+In order, the first that says something: a flag, an environment variable `PAUSEFLOW_…`,
+`pauseflow.toml` beside the notebook, `pauseflow.toml` in the data directory, the default.
+"""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+
+from pauseflow_nb.errors import InvalidSetting
+
+__all__ = ["FILE_NAME", "Settings"]
+
+FILE_NAME = "pauseflow.toml"
+_PREFIX = "PAUSEFLOW_"
+
+
+class Settings(BaseModel):
+    """What is in force. Build it with `Settings.load`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    #: Where the database, the files and `pauseflow.toml` lie.
+    data_dir: Path
+    #: SQLAlchemy URL; the default is an SQLite file in the data directory.
+    db: str
+    #: fsspec URL of the files; the default is a folder in the data directory.
+    storage: str
+    #: Base of the links that people get, if it is not the server's own address.
+    public_url: str | None = None
+    #: Port of `pauseflow serve` and of an attached run's listener: PAUS on a telephone.
+    port: int = Field(default=7287, ge=0, le=65535)
+    #: When a GET may act: `strict` never, `confirm` if it is no browser, `open` always.
+    links: Literal["strict", "confirm", "open"] = "confirm"
+    #: Segments that one worker process runs at once.
+    workers: int = Field(default=2, ge=1, le=64)
+    #: Where a worker's kernels come from: `cold`, `prestarted` or `forked`; `auto`: forked where that is safe.
+    kernels: Literal["auto", "cold", "prestarted", "forked"] = "auto"
+    #: Largest body of a callback, in bytes; `"10 MiB"` is understood.
+    max_body: ByteSize = ByteSize(1024**3)
+    #: Bytes that the storage may hold before new executions are refused; None: no limit.
+    quota: ByteSize | None = None
+
+    #: Mail server for `flow.send.email`; None: no mail can be sent.
+    smtp_host: str | None = None
+    #: Its port; None: the usual one for `smtp_security`.
+    smtp_port: int | None = Field(default=None, ge=1, le=65535)
+    #: `starttls`, `tls` from the beginning, or `none`.
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    #: Who signs in at the mail server; None: nobody does.
+    smtp_user: str | None = None
+    smtp_password: str | None = None
+    #: Sender of mails.
+    smtp_from: str | None = None
+    #: Who gets mails that name nobody.
+    smtp_to: str | None = None
+    #: Targets of `flow.notify`: a name for each URL of apprise.
+    notify: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("notify", mode="before")
+    @classmethod
+    def _is_table(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError('must be JSON, such as {"team": "slack://…"}') from None
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_base(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must look like https://example.org or https://example.org/path")
+        return url.rstrip("/")
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        flags: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+        beside: Path | None = None,
+    ) -> "Settings":
+        """Read all sources.
+
+        Args:
+            flags: Values given on the command line or by traitlets; None values are ignored.
+            environment: Instead of `os.environ`.
+            beside: The notebook's folder, where a `pauseflow.toml` may lie.
+
+        Raises:
+            InvalidSetting: Naming the setting, its value and where it came from.
+        """
+        environment = os.environ if environment is None else environment
+        known = set(cls.model_fields)
+        given = {k: v for k, v in (flags or {}).items() if v is not None}
+        variables = {
+            k.removeprefix(_PREFIX).lower(): v
+            for k, v in environment.items()
+            if k.startswith(_PREFIX) and k.removeprefix(_PREFIX).lower() in known and v != ""
+        }
+        sources = [("flag", given), ("environment", variables)]
+        if beside is not None:
+            sources.append((str(beside / FILE_NAME), _read(beside / FILE_NAME)))
+        data_dir = _data_dir(sources, beside)
+        file = data_dir / FILE_NAME
+        found = _read(file)
+        if "data_dir" in found:
+            raise InvalidSetting(
+                "data_dir", found["data_dir"], str(file), "this file cannot name another data directory"
+            )
+        defaults = {"db": f"sqlite:///{data_dir / 'pauseflow.db'}", "storage": str(data_dir / "files")}
+        sources += [(str(file), found), ("default", defaults)]
+        return cls._merged(sources)
+
+    def origin(self, name: str) -> str:
+        """Say where a value came from: `"flag"`, `"environment"`, a file's path or `"default"`."""
+        return self._origins.get(name, "default")
+
+    def shown(self, name: str) -> str:
+        """Write a value for people: without passwords."""
+        if name == "smtp_password" and self.smtp_password is not None:
+            return "***"
+        if name == "notify":
+            return ", ".join(f"{target}: {url.partition('://')[0]}://***" for target, url in self.notify.items())
+        return re.sub(r"(?<=://)([^:/@\s]*):[^@\s]*@", r"\1:***@", str(getattr(self, name)))
+
+    @classmethod
+    def _merged(cls, sources: list[tuple[str, dict[str, Any]]]) -> "Settings":
+        values: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        for origin, found in sources:
+            for name, value in found.items():
+                if name not in values:
+                    values[name], origins[name] = value, origin
+        try:
+            settings = cls(**values)
+        except ValidationError as problem:
+            error = problem.errors()[0]
+            name = str(error["loc"][0])
+            raise InvalidSetting(name, error["input"], origins.get(name, "default"), error["msg"]) from None
+        settings._origins.update(origins)
+        return settings
+
+
+def _data_dir(sources: list[tuple[str, dict[str, Any]]], beside: Path | None) -> Path:
+    """Resolve the data directory, and put the result in the place of what was written."""
+    for origin, found in sources:
+        if "data_dir" in found:
+            # What a file says is meant from where the file lies.
+            start = beside if beside is not None and origin == str(beside / FILE_NAME) else Path()
+            break
+    else:
+        origin, found, start = "default", {"data_dir": _default_data_dir()}, Path()
+        sources.append((origin, found))
+    if not isinstance(found["data_dir"], (str, Path)):
+        raise InvalidSetting("data_dir", found["data_dir"], origin, "must be the path of a folder")
+    found["data_dir"] = (start / Path(found["data_dir"]).expanduser()).absolute()
+    return Path(found["data_dir"])
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise InvalidSetting(FILE_NAME, str(file), str(file), f"cannot be read: {problem}") from None
+
+
+def _default_data_dir() -> str:
+    from jupyter_core.paths import jupyter_data_dir
+
+    return str(Path(jupyter_data_dir()) / "pauseflow")

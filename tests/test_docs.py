@@ -1,0 +1,124 @@
+"""The docs name everything that is public, and lead nowhere that is not there."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+import pauseflow_nb
+from pauseflow_nb.cells import StepOptions
+from pauseflow_nb.cli import main
+from pauseflow_nb.execution import Execution
+from pauseflow_nb.kernel.flow import Flow
+from pauseflow_nb.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "labextension" / "README.md"])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path) if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("name", [name for name in vars(Flow) if not name.startswith("_")])
+def test_every_call_of_flow_is_explained(name: str) -> None:
+    assert f"flow.{name}" in text_of("docs/steps.md")
+
+
+@pytest.mark.parametrize("name", StepOptions.__dataclass_fields__)
+def test_every_option_of_a_step_is_explained(name: str) -> None:
+    assert f"`--{name.replace('_', '-')} " in text_of("docs/steps.md")
+
+
+@pytest.mark.parametrize("name", pauseflow_nb.__all__)
+def test_every_public_name_is_mentioned(name: str) -> None:
+    if name == "load_ipython_extension":
+        name = "%load_ext pauseflow_nb"
+    assert name in text_of("docs/steps.md") + text_of("docs/running.md")
+
+
+@pytest.mark.parametrize("name", [name for name in vars(Execution) if not name.startswith("_")] + ["id"])
+def test_everything_that_an_execution_has_is_named(name: str) -> None:
+    assert re.search(rf"`{name}(?:\(\))?`", text_of("docs/running.md"))
+
+
+@pytest.mark.parametrize("name", main.commands)
+def test_every_command_is_explained(name: str) -> None:
+    assert f"`pauseflow {name}" in text_of("docs/running.md")
+
+
+def test_no_command_is_promised_that_is_not_there() -> None:
+    told = set(re.findall(r"`pauseflow ([a-z]+)", "".join(page.read_text(encoding="utf-8") for page in PAGES)))
+
+    assert told - set(main.commands) == set()
+
+
+@pytest.mark.parametrize("command", main.commands.values(), ids=lambda command: str(command.name))
+def test_every_command_and_flag_says_what_it_does(command: click.Command) -> None:
+    """Names such as `--start-timeout SECONDS` speak for themselves."""
+    assert command.help
+    silent = [
+        parameter.name
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        and not parameter.help
+        and not parameter.name.endswith(("timeout", "bar"))
+    ]
+    assert [name for name in silent if name not in {"limit", "offset"}] == []
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_explained_with_its_variable(name: str) -> None:
+    assert f"| `{name}` | `PAUSEFLOW_{name.upper()}` |" in text_of("docs/settings.md")
+
+
+def test_every_example_notebook_is_listed() -> None:
+    index = text_of("docs/index.md")
+
+    assert [path.name for path in ROOT.glob("notebooks/*.ipynb") if f"(../notebooks/{path.name})" not in index] == []
+
+
+def test_every_page_can_be_reached_from_the_index_or_the_readme() -> None:
+    told = text_of("docs/index.md") + text_of("README.md")
+
+    assert [page.name for page in ROOT.glob("docs/*.md") if page.name not in told and page.stem != "index"] == []
+
+
+def test_every_word_of_the_makefile_is_explained() -> None:
+    words = re.findall(r"^([a-z][a-z-]*):.* ## .+$", text_of("Makefile"), re.MULTILINE)
+
+    assert {"demo", "test", "lint", "bench", "lab", "docs", "clean"} <= set(words)
+    assert [word for word in words if word != "help" and f"`make {word}`" not in text_of("CONTRIBUTING.md")] == []
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert tomllib.loads(text_of("pyproject.toml"))["project"]["version"] == pauseflow_nb.__version__
+
+
+def test_no_file_for_people_names_a_machine() -> None:
+    """A path or a host of whoever wrote it helps nobody else."""
+    found = [page.name for page in [*PAGES, ROOT / "Makefile", ROOT / "pyproject.toml"] if "/home/" in page.read_text()]
+
+    assert found == []

@@ -1,0 +1,184 @@
+"""Every exception survives what processes do with it, and tells its reader something."""
+
+import ast
+import copy
+import errno
+import inspect
+import pickle
+from pathlib import Path
+
+import pytest
+
+from pauseflow_nb import errors
+from pauseflow_nb.errors import (
+    AmbiguousSuspension,
+    BodyTooLarge,
+    Cancelled,
+    CannotRetry,
+    CannotSuspend,
+    DiskNearlyFull,
+    InvalidAnswer,
+    InvalidBody,
+    InvalidDuration,
+    InvalidNotebook,
+    InvalidParameter,
+    InvalidSetting,
+    InvalidStep,
+    InvalidValue,
+    KernelDied,
+    KernelUnavailable,
+    NotAllowed,
+    NotDelivered,
+    NotebookNotFound,
+    NotInStep,
+    NotJSON,
+    NotSuspended,
+    NoWorker,
+    OutputInUse,
+    PauseflowError,
+    PauseTimeout,
+    PortInUse,
+    QuotaReached,
+    SnapshotDamaged,
+    SnapshotError,
+    SnapshotMismatch,
+    StorageFull,
+    StoreUnavailable,
+    UnknownExecution,
+    UnknownLink,
+    Unsaveable,
+)
+
+EXAMPLES: list[PauseflowError] = [
+    AmbiguousSuspension("k3v9", ["approve", "sign"]),
+    BodyTooLarge(1024),
+    Cancelled("ask", "link"),
+    CannotRetry("abc", "running"),
+    CannotSuspend("abc", "completed"),
+    InvalidAnswer([{"path": ["amount"], "message": "must be at least 3"}]),
+    InvalidBody("application/json", "is not JSON"),
+    InvalidDuration("timeout", "soon", "cannot be read"),
+    InvalidNotebook("a.ipynb", "it is a picture"),
+    InvalidParameter("alpha", "is not a number"),
+    InvalidSetting("port", "x", "environment", "is not a number"),
+    InvalidStep("trigger", "this name is reserved", 2),
+    InvalidValue("on_timeout", "explode", "must be cancel, resume or fail"),
+    KernelDied(137),
+    KernelDied(None),
+    KernelUnavailable("julia", "it is not installed"),
+    NoWorker(),
+    NotAllowed("only ann may answer, signed in"),
+    NotInStep("flow.suspend()"),
+    NotJSON("context", "['when']", "datetime"),
+    NotSuspended("k3v9", "completed", "approve"),
+    NotebookNotFound("missing.ipynb"),
+    OutputInUse("out.ipynb", "k3v9", "suspended"),
+    NotDelivered("ann@example.org", "no such mailbox"),
+    PauseTimeout("ask"),
+    PortInUse("127.0.0.1", 7287),
+    SnapshotDamaged("m1", "the digest differs"),
+    SnapshotError("the disk went away"),
+    SnapshotMismatch("m1", ["Python 3.11 there, 3.13 here"]),
+    StorageFull("/data"),
+    DiskNearlyFull("/data", 900),
+    QuotaReached("/data", 900, 1000),
+    StoreUnavailable("sqlite:///pauseflow.db", "it is locked"),
+    UnknownExecution("k3v9"),
+    UnknownLink(),
+    Unsaveable("connection", "sqlite3.Connection", "it is open"),
+]
+
+each_error = pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+
+
+def facts(error: BaseException) -> tuple[object, ...]:
+    return type(error), error.args, str(error), vars(error)
+
+
+def public_classes() -> set[type[PauseflowError]]:
+    return {
+        value
+        for value in vars(errors).values()
+        if inspect.isclass(value) and issubclass(value, PauseflowError) and value is not PauseflowError
+    }
+
+
+def test_every_class_has_an_example_here() -> None:
+    assert {type(error) for error in EXAMPLES} == public_classes()
+
+
+def test_every_class_is_public() -> None:
+    assert {cls.__name__ for cls in public_classes()} | {"PauseflowError"} == set(errors.__all__)
+
+
+def test_the_tree_in_the_docstring_names_every_class() -> None:
+    drawn = errors.__doc__ or ""
+
+    assert [cls.__name__ for cls in public_classes() if f" {cls.__name__} " not in drawn] == []
+
+
+@each_error
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_survives_pickling(error: PauseflowError, protocol: int) -> None:
+    assert facts(pickle.loads(pickle.dumps(error, protocol))) == facts(error)
+
+
+@each_error
+def test_survives_copying(error: PauseflowError) -> None:
+    assert facts(copy.copy(error)) == facts(error)
+    assert facts(copy.deepcopy(error)) == facts(error)
+
+
+@each_error
+def test_survives_pickling_with_notes_and_cause(error: PauseflowError) -> None:
+    fresh = copy.copy(error)
+    fresh.add_note("seen in cell 3")
+
+    assert pickle.loads(pickle.dumps(fresh)).__notes__ == ["seen in cell 3"]
+
+
+@each_error
+def test_is_a_sentence_with_its_facts(error: PauseflowError) -> None:
+    sentence = str(error)
+    named = [str(fact) for fact in error.args if isinstance(fact, (str, int)) and not isinstance(fact, bool)]
+
+    assert len(sentence.split()) >= 4
+    assert not sentence.startswith("(")
+    # A cell is counted from 1, and sizes are in megabytes, when spoken to people.
+    assert [fact for fact in named if fact not in sentence and fact not in {"2", "900", "1000"}] == []
+
+
+def test_each_also_is_the_builtin_that_fits() -> None:
+    for cls in public_classes():
+        builtins = [base for base in cls.__mro__ if base.__module__ == "builtins"]
+        assert builtins != [Exception, BaseException, object], cls
+
+
+def test_operating_system_errors_have_their_number() -> None:
+    assert StorageFull("/data").errno == errno.ENOSPC
+    assert NotebookNotFound("a.ipynb").errno == errno.ENOENT
+    assert NotebookNotFound("a.ipynb").filename == "a.ipynb"
+    assert PortInUse("127.0.0.1", 7287).errno == errno.EADDRINUSE
+    assert StoreUnavailable("sqlite://", "it is locked").errno is None
+
+
+def test_an_unknown_link_says_what_to_do_and_nothing_about_why() -> None:
+    assert "ask for a new one" in str(UnknownLink())
+
+
+def test_a_dead_kernel_is_explained_by_its_signal() -> None:
+    assert "killed by SIGKILL (often: out of memory)" in str(KernelDied(-9))
+    assert "killed by signal 99" in str(KernelDied(-99))
+    assert "with status 1 while" in str(KernelDied(1))
+
+
+def test_no_module_raises_a_bare_exception() -> None:
+    """Errors that users see are made from facts in errors.py, not from text in passing."""
+    found = []
+    for file in Path(errors.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call):
+                continue
+            if ast.unparse(node.exc.func) in {"Exception", "BaseException", "SystemError"}:
+                found.append(f"{file.name}:{node.lineno}")
+    assert found == []

@@ -1,0 +1,164 @@
+"""What is JSON and what is not, found where the user hands it over."""
+
+import json
+import math
+from collections import OrderedDict, namedtuple
+from datetime import UTC, datetime
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pauseflow_nb.errors import NotJSON
+from pauseflow_nb.json_values import compact, require_json
+from pauseflow_nb.protocol import Wake
+
+texts = st.text(st.characters(codec="utf-8"))
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Level(IntEnum):
+    HIGH = 3
+
+
+Point = namedtuple("Point", "x y")  # noqa: PYI024 - as notebooks have them
+
+
+@given(json_values)
+def test_json_is_accepted_and_read_back_equal(value: Any) -> None:
+    require_json("export 'rows'", value)
+
+    assert json.loads(compact(value)) == value
+
+
+@given(json_values)
+def test_json_text_can_be_stored_anywhere(value: Any) -> None:
+    text = compact(value)
+
+    assert text.encode().decode() == text
+    assert "\x00" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        ((1, 2), [1, 2]),
+        (Point(1, 2), [1, 2]),
+        (OrderedDict(a=1), {"a": 1}),
+        (np.float64(0.5), 0.5),
+        (Colour.RED, "red"),
+        (Level.HIGH, 3),
+        ({Colour.RED: Level.HIGH}, {"red": 3}),
+    ],
+)
+def test_what_json_writes_by_itself_is_accepted(value: object, plain: object) -> None:
+    require_json("context", value)
+
+    assert json.loads(compact(value)) == plain
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        (datetime(2026, 11, 20, tzinfo=UTC), "context must be JSON, but holds a datetime:"),
+        ({"rows": [{"when": datetime(2026, 11, 20, tzinfo=UTC)}]}, "holds a datetime at ['rows'][0]['when']:"),
+        ({"n": np.int64(3)}, "holds a int64 at ['n']:"),
+        ([np.array([1])], "holds a ndarray at [0]:"),
+        ({"frame": pd.DataFrame()}, "holds a DataFrame at ['frame']:"),
+        ({1: "one"}, "holds a int as a key at [1]:"),
+        ({"a": {None: 1}}, "holds a NoneType as a key at ['a'][None]:"),
+        ({True: 1}, "holds a bool as a key at [True]:"),
+        ([1.0, math.nan], "holds a nan at [1]:"),
+        (-math.inf, "holds a -inf:"),
+        ({"tags": {"a"}}, "holds a set at ['tags']:"),
+        ({"raw": b"x"}, "holds a bytes at ['raw']:"),
+    ],
+)
+def test_anything_else_is_refused_with_its_place_and_type(value: object, complaint: str) -> None:
+    with pytest.raises(NotJSON) as caught:
+        require_json("context", value)
+
+    assert complaint in str(caught.value)
+    assert "keep it as a variable" in str(caught.value)
+
+
+def test_a_list_inside_itself_is_refused() -> None:
+    inner: list[object] = []
+    inner.append({"again": inner})
+
+    with pytest.raises(NotJSON, match=r"list inside itself at \[0\]\['again'\]"):
+        require_json("data", inner)
+
+
+def test_the_same_list_twice_is_no_loop() -> None:
+    shared = [1]
+
+    require_json("data", [shared, shared, {"a": shared}])
+
+
+def test_what_is_nested_too_deeply_to_be_written_is_refused() -> None:
+    value: list[object] = []
+    for _ in range(100_000):
+        value = [value]
+
+    with pytest.raises(NotJSON, match="nested too deeply at ") as caught:
+        require_json("data", value)
+    assert len(str(caught.value)) < 300
+
+
+def test_what_is_accepted_can_be_copied_and_written_however_deep_it_is() -> None:
+    value: object = 1
+    for _ in range(100):
+        value = [value]
+
+    require_json("data", value)
+    assert json.loads(compact(value)) == value
+    assert Wake.from_json(Wake("ask", "rerun", context=value).to_json()).context == value
+
+
+def test_a_number_too_long_to_be_written_is_refused() -> None:
+    with pytest.raises(NotJSON, match=r"int of more than 4300 digits at \['n'\]"):
+        require_json("data", {"n": 10**5000})
+
+
+def test_text_that_no_encoding_can_hold_is_refused() -> None:
+    with pytest.raises(NotJSON, match=r"str with half a character at \['name'\]"):
+        require_json("data", {"name": "caf\udce9"})
+
+    with pytest.raises(NotJSON, match="str with half a character"):
+        require_json("data", {"caf\udce9": 1})
+
+
+@given(
+    st.recursive(
+        st.none() | st.floats() | st.text() | st.binary(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+    )
+)
+def test_whatever_is_accepted_can_be_written(value: Any) -> None:
+    try:
+        require_json("data", value)
+    except NotJSON:
+        return
+    compact(value).encode()
+
+
+def test_compact_has_no_spaces_and_keeps_letters() -> None:
+    assert compact({"name": "Zoë", "n": [1, None]}) == '{"name":"Zoë","n":[1,null]}'
+
+
+def test_compact_refuses_nan() -> None:
+    with pytest.raises(ValueError, match="Out of range float values"):
+        compact(math.nan)

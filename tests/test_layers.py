@@ -1,0 +1,100 @@
+"""Imports go down the floors of the house, and a process loads only what it needs."""
+
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "pauseflow_nb"
+BOTTOM = ("errors", "durations", "json_values", "cells", "protocol")
+
+
+def in_a_bare_process(code: str) -> str:
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def loaded_by(code: str) -> set[str]:
+    names = in_a_bare_process(f"{code}\nimport sys\nprint(*sorted(sys.modules))").split()
+    return {name.partition(".")[0] for name in names}
+
+
+def test_the_import_rules_hold() -> None:
+    """The rules stand in pyproject.toml, under tool.importlinter."""
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    result = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True, timeout=120, check=False)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", BOTTOM)
+def test_the_bottom_row_needs_the_standard_library_only(name: str) -> None:
+    ours = loaded_by(f"import pauseflow_nb.{name}") - loaded_by("")
+
+    assert {module for module in ours if module not in sys.stdlib_module_names} == {"pauseflow_nb"}
+
+
+@pytest.mark.parametrize(
+    "code", ["import pauseflow_nb", "from pauseflow_nb import flow, steps", "import pauseflow_nb.kernel.step"]
+)
+def test_a_kernel_loads_nothing_of_server_store_and_engine(code: str) -> None:
+    """Every new kernel pays for what it imports, after every pause."""
+    ours = loaded_by(f"import IPython\n{code}") - loaded_by("import IPython")
+
+    unwanted = {
+        "alembic", "dbos", "ipywidgets", "jsonschema", "jupyter_server", "nbclient", "nbconvert", "nbformat",
+        "papermill", "pydantic", "sqlalchemy", "tornado", "zmq",
+    }  # fmt: skip
+    assert ours & unwanted == set()
+
+
+def test_a_kernel_pays_little_for_us() -> None:
+    """Under 50 ms on a quiet machine. Told as a part of what the kernel itself loads, because this one may be busy."""
+    code = """
+        from time import process_time as t
+        a = t(); import ipykernel.ipkernel; b = t(); import pauseflow_nb.kernel.step; c = t()
+        print((c - b) / (b - a))
+    """
+
+    assert min(float(in_a_bare_process(dedent(code))) for _ in range(5)) < 0.35
+
+
+def test_the_command_line_starts_without_engine_and_server() -> None:
+    """`pauseflow --help` should not wait for DBOS, tornado and papermill."""
+    ours = loaded_by("import pauseflow_nb.cli")
+
+    assert (
+        ours & {"alembic", "dbos", "jupyter_server", "nbconvert", "papermill", "sqlalchemy", "tornado", "zmq"} == set()
+    )
+
+
+def test_a_door_to_the_store_loads_neither_dbos_nor_tornado() -> None:
+    """A process that only looks, or that runs its own segments, has no use for the queue of jobs."""
+    ours = loaded_by("import pauseflow_nb.engine.queue, pauseflow_nb.engine.attached")
+
+    assert ours & {"dbos", "jupyter_server"} == set()
+
+
+def test_importing_us_configures_no_logging() -> None:
+    code = "import logging, pauseflow_nb.execution, pauseflow_nb.engine.queue; print(logging.getLogger().handlers, logging.root.level)"
+
+    assert in_a_bare_process(code).split() == ["[]", "30"]
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [
+        str(file.relative_to(PACKAGE))
+        for file in PACKAGE.rglob("*.py")
+        if (text := file.read_text(encoding="utf-8").strip()) and not text.startswith(('"""', 'r"""'))
+    ]
+
+    assert silent == []
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    empty_words = {"utils", "util", "helpers", "manager", "base", "common", "misc"}
+
+    assert [file for file in PACKAGE.rglob("*.py") if file.stem in empty_words] == []

@@ -1,0 +1,188 @@
+"""Where settings come from, in which order, and what is said about bad ones."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from pauseflow_nb.errors import InvalidSetting
+from pauseflow_nb.settings import FILE_NAME, Settings
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Path:
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    return folder
+
+
+def test_nothing_needs_to_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
+
+    settings = Settings.load(environment={})
+    assert settings.data_dir == tmp_path / "pauseflow"
+    assert settings.db == f"sqlite:///{tmp_path}/pauseflow/pauseflow.db"
+    assert settings.storage == f"{tmp_path}/pauseflow/files"
+    assert (settings.public_url, settings.port, settings.links, settings.workers) == (None, 7287, "confirm", 2)
+    assert settings.max_body == 1024**3
+    assert settings.origin("port") == "default"
+
+
+def test_nothing_is_created(data_dir: Path) -> None:
+    Settings.load(flags={"data_dir": data_dir / "new"}, environment={})
+
+    assert not (data_dir / "new").exists()
+
+
+def test_the_first_that_says_something_holds(data_dir: Path, beside: Path) -> None:
+    (data_dir / FILE_NAME).write_text('port = 4\nworkers = 4\nlinks = "open"\npublic_url = "http://four"\nquota = 4')
+    (beside / FILE_NAME).write_text('port = 3\nworkers = 3\nlinks = "strict"\npublic_url = "http://three"')
+    environment = {"PAUSEFLOW_DATA_DIR": str(data_dir), "PAUSEFLOW_PORT": "2", "PAUSEFLOW_WORKERS": "2"}
+
+    settings = Settings.load(flags={"port": 1}, environment=environment, beside=beside)
+    assert (settings.port, settings.workers, settings.links, settings.quota) == (1, 2, "strict", 4)
+    assert settings.public_url == "http://three"
+    assert [settings.origin(name) for name in ("port", "workers", "links", "quota", "max_body")] == [
+        "flag",
+        "environment",
+        str(beside / FILE_NAME),
+        str(data_dir / FILE_NAME),
+        "default",
+    ]
+
+
+def test_flags_that_were_not_given_say_nothing(data_dir: Path) -> None:
+    settings = Settings.load(
+        flags={"port": None}, environment={"PAUSEFLOW_DATA_DIR": str(data_dir), "PAUSEFLOW_PORT": "99"}
+    )
+
+    assert settings.port == 99
+
+
+def test_an_empty_variable_says_nothing(data_dir: Path) -> None:
+    assert Settings.load(flags={"data_dir": data_dir}, environment={"PAUSEFLOW_PORT": ""}).port == 7287
+
+
+def test_other_variables_are_not_ours(data_dir: Path) -> None:
+    Settings.load(flags={"data_dir": data_dir}, environment={"PAUSEFLOW_SOMETHING": "x", "PORT": "x"})
+
+
+def test_the_data_directory_is_absolute_wherever_it_came_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    for given in ("~/store", "store"):
+        settings = Settings.load(environment={"PAUSEFLOW_DATA_DIR": given})
+        assert settings.data_dir == tmp_path / "store"
+        assert settings.db == f"sqlite:///{tmp_path}/store/pauseflow.db"
+        assert settings.origin("data_dir") == "environment"
+
+
+def test_a_data_directory_named_beside_the_notebook_lies_beside_it(beside: Path) -> None:
+    (beside / FILE_NAME).write_text('data_dir = "store"')
+
+    settings = Settings.load(environment={}, beside=beside)
+    assert settings.data_dir == beside / "store"
+    assert settings.origin("data_dir") == str(beside / FILE_NAME)
+
+
+def test_a_data_directory_is_a_path(beside: Path) -> None:
+    (beside / FILE_NAME).write_text("data_dir = 5")
+
+    with pytest.raises(InvalidSetting, match="must be the path of a folder"):
+        Settings.load(environment={}, beside=beside)
+
+
+def test_the_file_in_the_data_directory_cannot_move_it(data_dir: Path) -> None:
+    (data_dir / FILE_NAME).write_text('data_dir = "/elsewhere"')
+
+    with pytest.raises(InvalidSetting, match="cannot name another data directory"):
+        Settings.load(environment={"PAUSEFLOW_DATA_DIR": str(data_dir)})
+
+
+@pytest.mark.parametrize(("size", "count"), [("10 MiB", 10 * 1024**2), ("1GB", 10**9), ("4096", 4096)])
+def test_sizes_are_read_as_people_write_them(data_dir: Path, size: str, count: int) -> None:
+    settings = Settings.load(
+        flags={"data_dir": data_dir}, environment={"PAUSEFLOW_MAX_BODY": size, "PAUSEFLOW_QUOTA": size}
+    )
+
+    assert (settings.max_body, settings.quota) == (count, count)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PORT", "many"),
+        ("PORT", "70000"),
+        ("PORT", "-1"),
+        ("WORKERS", "0"),
+        ("WORKERS", "1.5"),
+        ("LINKS", "closed"),
+        ("MAX_BODY", "big"),
+        ("MAX_BODY", "-5"),
+        ("QUOTA", "all"),
+        ("PUBLIC_URL", "example.org"),
+        ("PUBLIC_URL", "ftp://example.org"),
+        ("PUBLIC_URL", "https://"),
+        ("PUBLIC_URL", "https://example.org/?a=1"),
+        ("PUBLIC_URL", "https://example.org/#top"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_origin(data_dir: Path, variable: str, value: str) -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        Settings.load(flags={"data_dir": data_dir}, environment={f"PAUSEFLOW_{variable}": value})
+
+    assert caught.value.name == variable.lower()
+    assert str(caught.value).startswith(f"setting {variable.lower()}={value!r} (from environment): ")
+
+
+def test_a_word_that_is_no_setting_is_named(data_dir: Path) -> None:
+    (data_dir / FILE_NAME).write_text("prot = 80")
+
+    with pytest.raises(InvalidSetting, match="setting prot=80") as caught:
+        Settings.load(flags={"data_dir": data_dir}, environment={})
+    assert caught.value.origin == str(data_dir / FILE_NAME)
+
+
+@pytest.mark.parametrize("content", [b"port = ", b"\xff\xfe", b"[port"])
+def test_a_file_that_cannot_be_read_is_named(data_dir: Path, content: bytes) -> None:
+    (data_dir / FILE_NAME).write_bytes(content)
+
+    with pytest.raises(InvalidSetting, match="cannot be read") as caught:
+        Settings.load(flags={"data_dir": data_dir}, environment={})
+    assert caught.value.origin == str(data_dir / FILE_NAME)
+
+
+def test_the_file_is_utf8_on_every_machine(data_dir: Path) -> None:
+    (data_dir / FILE_NAME).write_bytes('public_url = "https://zoë.example"'.encode())
+
+    assert Settings.load(flags={"data_dir": data_dir}, environment={}).public_url == "https://zoë.example"
+
+
+def test_settings_cannot_be_changed(data_dir: Path) -> None:
+    settings = Settings.load(flags={"data_dir": data_dir}, environment={})
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1
+
+
+def test_settings_survive_pickling_with_their_origins(data_dir: Path) -> None:
+    settings = Settings.load(flags={"data_dir": data_dir, "port": 9}, environment={})
+
+    back = pickle.loads(pickle.dumps(settings))
+    assert back == settings
+    assert back.origin("port") == "flag"
+
+
+def test_a_public_url_may_have_a_path_and_needs_no_slash(data_dir: Path) -> None:
+    for url in ("https://hub.example/user/zoe/", "http://127.0.0.1:8888/lab"):
+        assert Settings.load(flags={"data_dir": data_dir, "public_url": url}, environment={}).public_url == url.rstrip(
+            "/"
+        )
