@@ -1,0 +1,53 @@
+"""Save a notebook's variables and bring them back in another kernel.
+
+`save` writes what the user's cells bound; `restore` binds it again; `put_back` runs after the `%%setup`
+cells. A variable that cannot be saved never takes the others down: it is reported with its type and reason.
+
+How it works, from the outside in: `saving` and `restoring` walk the whole way; `dumping` turns the
+namespace into frames with `pickler`; `groups` finds what shares objects; `regions` and `memory` deal with
+raw memory; `packs`, `folder` and `manifest` with files; `known` and `touched` with what need not be written
+again; `fates`, `lineage` and `replay` with what cannot be saved.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pauseflow_nb.kernel.snapshot.reports import VariableReport, describe, describe_saved
+    from pauseflow_nb.kernel.snapshot.restoring import Restored, put_back, restore
+    from pauseflow_nb.kernel.snapshot.saving import Saved, save
+    from pauseflow_nb.kernel.snapshot.surroundings import note_start
+    from pauseflow_nb.kernel.snapshot.sweeping import sweep
+
+__all__ = [
+    "Restored",
+    "Saved",
+    "VariableReport",
+    "describe",
+    "describe_saved",
+    "note_start",
+    "put_back",
+    "restore",
+    "save",
+    "sweep",
+]
+
+_HOMES = {
+    "Restored": "restoring",
+    "Saved": "saving",
+    "VariableReport": "reports",
+    "describe": "reports",
+    "describe_saved": "reports",
+    "note_start": "surroundings",
+    "put_back": "restoring",
+    "restore": "restoring",
+    "save": "saving",
+    "sweep": "sweeping",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy, because `note_start` is called when a kernel starts and must not cost it cloudpickle.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

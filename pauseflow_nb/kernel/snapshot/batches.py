@@ -1,0 +1,70 @@
+"""Small variables of harmless types, pickled together: three hundred of them cost what one costs.
+
+Only types whose loading cannot fail go together, because a frame is loaded as a whole. Which variables
+these are is tried; those that were found not to be are not tried again.
+"""
+
+from collections.abc import Mapping
+
+from pauseflow_nb.kernel.snapshot import trial
+from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
+from pauseflow_nb.kernel.snapshot.pickler import Environment, SnapshotPickler
+from pauseflow_nb.kernel.snapshot.pieces import Pieces
+
+__all__ = ["learn", "together"]
+
+#: A larger batch would be written again for every small change in it.
+_LARGEST = 512 << 10
+#: What may be the value of a variable in a batch.
+_CONTAINERS = frozenset({list, dict, tuple, set, frozenset, str, bytes, int, float, bool, complex, type(None)})
+#: Libraries whose objects load without running anything that depends on this machine.
+_HARMLESS = frozenset(
+    {"builtins", "numpy", "pandas", "pyarrow", "datetime", "decimal", "fractions", "collections", "uuid", "zoneinfo"}
+)
+#: A module may be one that lies beside the notebook, and gone later.
+_HARMFUL = frozenset({"memmap", "memoryview", "module"})
+#: Cython's functions name their own version as their module.
+_BY_REFERENCE = frozenset({"cython_function_or_method"})
+
+_apart: set[str] = set()
+_proven: set[frozenset[type]] = set()
+
+
+def together(environment: Environment, names: list[str]) -> Dump | None:
+    """Pickle the variables that may go together; None if they turn out not to."""
+    chosen = [name for name in names if name not in _apart and _may(type(environment.namespace[name]))]
+    if len(chosen) < 2:
+        return None
+    file = Pieces(_LARGEST)
+    pickler = SnapshotPickler(file, environment, inlines_definitions=False)
+    try:
+        pickler.dump({"values": {name: environment.namespace[name] for name in chosen}})
+    except Exception:  # noqa: BLE001 - whatever it is, it will be found again and explained for its variable alone
+        return None
+    if pickler.needs or not all(_may(kind) for kind in pickler.kinds):
+        return None
+    dump = Dump(chosen, file.done(), pickler.buffers, has_definitions=False, pickler=pickler)
+    kinds = frozenset(pickler.kinds)
+    if kinds not in _proven:
+        # A batch that fails to load is lost as a whole, so types that meet for the first time are tried.
+        if trial.failure(dump.pieces, dump.buffers, environment.shell, {}) is not None:
+            return None
+        _proven.add(kinds)
+    return dump
+
+
+def learn(single: Mapping[str, Dump], refused: Mapping[str, Refused]) -> None:
+    """Remember which variables, pickled alone, were not fit to go together."""
+    for name, dump in single.items():
+        is_large = sum(map(len, dump.pieces)) > _LARGEST // 8
+        if is_large or dump.pickler.needs or not all(_may(kind) for kind in dump.pickler.kinds):
+            _apart.add(name)
+    _apart.update(refused)
+
+
+def _may(kind: type) -> bool:
+    if kind.__name__ in _BY_REFERENCE:
+        return True
+    library = kind.__module__.partition(".")[0]
+    is_harmless = library in _HARMLESS and kind.__name__ not in _HARMFUL and not issubclass(kind, BaseException)
+    return kind in _CONTAINERS or is_harmless

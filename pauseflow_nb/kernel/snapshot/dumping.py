@@ -1,0 +1,244 @@
+"""From a namespace to frames: every variable pickled on its own, and together where they share objects."""
+
+import contextlib
+import gc
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pauseflow_nb.errors import SnapshotError
+from pauseflow_nb.kernel.snapshot import batches, trial
+from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
+from pauseflow_nb.kernel.snapshot.groups import sharing_groups
+from pauseflow_nb.kernel.snapshot.pickler import Environment, SnapshotPickler
+from pauseflow_nb.kernel.snapshot.pieces import Pieces
+from pauseflow_nb.kernel.snapshot.refused import Refusal
+from pauseflow_nb.kernel.snapshot.where import place_of
+
+__all__ = ["Dumped", "dump_namespace", "type_name"]
+
+T = TypeVar("T")
+
+#: Stands for the notebook's definitions among the names.
+_DEFINITIONS = "<definitions>"
+#: Stands for the small variables that were pickled together.
+_BATCH = "<batch>"
+#: Enough for a linked list of a million.
+_DEEP_STACK = 1 << 30
+_DEEP_RECURSION = 1 << 22
+
+
+@dataclass(frozen=True)
+class Dumped:
+    """A namespace as frames, the definitions first."""
+
+    frames: list[Dump]
+    refused: dict[str, Refused]
+    environment: Environment
+
+
+class _Failed(Exception):
+    """Says why one value could not be pickled."""
+
+    def __init__(self, reason: str, culprit: str = "") -> None:
+        super().__init__(reason)
+        self.culprit = culprit
+
+
+def dump_namespace(namespace: dict[str, Any], names: list[str], shell: Any) -> Dumped:
+    """Pickle variables; those that cannot be are reported, and take nothing else along.
+
+    Args:
+        namespace: The live namespace, which functions are bound to.
+        names: Which of its variables.
+        shell: The shell, which comes back as the live one.
+    """
+    with _no_collection():
+        dumped = _dump_all(namespace, names, shell, shared_memory=[])
+        meeting = dumped.environment.meeting_memory()
+        # Rare: small arrays over the memory of another library. Only now is it known which they are.
+        return _dump_all(namespace, names, shell, shared_memory=meeting) if meeting else dumped
+
+
+def type_name(value: Any) -> str:
+    """Name a value's type as users know it."""
+    kind = type(value)
+    return (
+        kind.__qualname__ if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
+    )
+
+
+def _dump_all(
+    namespace: dict[str, Any], names: list[str], shell: Any, *, shared_memory: list[tuple[int, int]]
+) -> Dumped:
+    environment = Environment(namespace, shell)
+    environment.shared_memory = shared_memory
+    refused: dict[str, Refused] = {}
+    single: dict[str, Dump] = {}
+    batch = batches.together(environment, names)
+    in_batch = set(batch.names if batch is not None else ())
+    for name in names:
+        if name in in_batch:
+            continue
+        try:
+            single[name] = _dump(environment, {name: namespace[name]}, [name])
+        except _Failed as failure:
+            refused[name] = Refused(type_name(namespace[name]), str(failure), failure.culprit)
+    batches.learn(single, refused)
+    definitions = _dump_definitions(environment, single, refused, namespace)
+    _drop_unloadable(environment, single, refused)
+    picklers = {_DEFINITIONS: definitions.pickler, **{name: dump.pickler for name, dump in single.items()}}
+    if batch is not None:
+        single[_BATCH] = batch
+        picklers[_BATCH] = batch.pickler
+    frames: list[Dump] = []
+    for group in sharing_groups(picklers):
+        members = [member for name in group if name != _DEFINITIONS for member in single[name].names]
+        values = {name: namespace[name] for name in members}
+        if _DEFINITIONS in group:
+            together = _dump(environment, values, members, definitions=True) if members else definitions
+            frames.insert(0, together)
+        else:
+            frames.append(single[group[0]] if len(group) == 1 else _dump(environment, values, members))
+    return Dumped(frames, refused, environment)
+
+
+def _dump_definitions(
+    environment: Environment, single: dict[str, Dump], refused: dict[str, Refused], namespace: Mapping[str, Any]
+) -> Dump:
+    """Pickle the definitions, until neither a new one turns up nor one must go; drops the users of those that go."""
+    while True:
+        count = len(environment.definitions.by_key)
+        try:
+            dump = _dump(environment, {}, [], definitions=True)
+        except _Failed:
+            _drop_failing_definitions(environment, single, refused, namespace)
+            continue
+        if len(environment.definitions.by_key) != count:
+            continue
+        if trial.failure(dump.pieces, dump.buffers, environment.shell, {}) is None:
+            return dump
+        _drop_failing_definitions(environment, single, refused, namespace)
+
+
+def _drop_failing_definitions(
+    environment: Environment, single: dict[str, Dump], refused: dict[str, Refused], namespace: Mapping[str, Any]
+) -> None:
+    count = len(environment.definitions.by_key)
+    for key, defined in list(environment.definitions.by_key.items()):
+        name = key.rpartition("#")[0]
+        try:
+            dump = _dump(environment, {name: defined}, [name], inlines=True)
+            _try(environment, dump, {})
+        except _Failed as failure:
+            environment.definitions.drop(key)
+            for user in [user for user, dump in single.items() if key in dump.pickler.needs]:
+                reason = str(failure) if namespace[user] is defined else f"it needs {name}: {failure}"
+                refused[user] = Refused(type_name(namespace[user]), reason, failure.culprit)
+                del single[user]
+    if len(environment.definitions.by_key) == count:
+        raise SnapshotError("the notebook's functions and classes cannot be saved together, though each one can alone")
+
+
+def _drop_unloadable(environment: Environment, single: dict[str, Dump], refused: dict[str, Refused]) -> None:
+    for name, dump in list(single.items()):
+        if dump.pickler.runs_user_code:
+            try:
+                _try(environment, dump, environment.definitions.by_key)
+            except _Failed as failure:
+                refused[name] = Refused(type_name(environment.namespace[name]), str(failure), failure.culprit)
+                del single[name]
+
+
+def _try(environment: Environment, dump: Dump, definitions: Mapping[str, Any]) -> None:
+    problem = trial.failure(dump.pieces, dump.buffers, environment.shell, definitions)
+    if problem is not None:
+        raise _Failed(problem)
+
+
+def _dump(
+    environment: Environment,
+    values: dict[str, Any],
+    names: list[str],
+    *,
+    definitions: bool = False,
+    inlines: bool = False,
+) -> Dump:
+    payload = {"values": values, "definitions": environment.definitions.by_key} if definitions else {"values": values}
+
+    pickler: SnapshotPickler | None = None
+
+    def attempt() -> Dump:
+        # A failed attempt leaves a half-filled memo behind, so each one has a pickler of its own.
+        nonlocal pickler
+        file = Pieces()
+        pickler = SnapshotPickler(file, environment, inlines_definitions=definitions or inlines)
+        pickler.dump(payload)
+        return Dump(names, file.done(), pickler.buffers, definitions, pickler)
+
+    try:
+        return _with_deep_stack(attempt)
+    except Exception as error:
+        culprit = None if pickler is None else pickler.last
+        raise _Failed(_explain(error, culprit, values), type_name(culprit)) from error
+
+
+def _explain(error: Exception, culprit: Any, values: dict[str, Any]) -> str:
+    reason = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
+    if len(values) != 1:
+        return reason
+    ((name, value),) = values.items()
+    place = place_of(culprit, value, name)
+    if culprit is value or (place == name and isinstance(error, Refusal)):
+        return reason
+    return f"{place} is a {type_name(culprit)}: {reason}" if place != name else f"{reason} (at a {type_name(culprit)})"
+
+
+def _with_deep_stack(work: Callable[[], T]) -> T:
+    """Do it; if it recurses too deeply, do it again in a thread with a big stack."""
+    try:
+        return work()
+    except (RecursionError, pickle.PicklingError) as error:
+        if not isinstance(error, RecursionError) and not isinstance(error.__cause__, RecursionError):
+            raise
+    return run_deep(work)
+
+
+def run_deep(work: Callable[[], T]) -> T:
+    """Do something that recurses very deeply."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            errors.append(error)
+
+    limit, size = sys.getrecursionlimit(), threading.stack_size(_DEEP_STACK)
+    sys.setrecursionlimit(_DEEP_RECURSION)
+    try:
+        thread = threading.Thread(target=run, name="pauseflow-snapshot")
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(size)
+        sys.setrecursionlimit(limit)
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    # Pickling makes many objects that live until the end; collecting in between finds nothing and costs half the time.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

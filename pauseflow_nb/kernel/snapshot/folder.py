@@ -1,0 +1,154 @@
+"""The folder that holds an execution's snapshots: a local directory, or any store that fsspec knows.
+
+Files are written under another name, forced to the disk and renamed: who sees a file sees all of it. No
+file is ever changed afterwards. For a remote store they go through a local directory, which then serves
+as a cache: what was written or read once is not fetched again.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+__all__ = ["Folder", "open_folder"]
+
+#: Ends the names of files that are still being written.
+PART = ".part"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of files that are written once. `local` is where they lie, or where they are kept for reuse."""
+
+    url: str
+    local: Path
+    #: The fsspec file system and the path in it; None for a local directory.
+    remote: tuple[Any, str] | None = None
+
+    @contextlib.contextmanager
+    def writing(self, name: str, *, is_last: bool = True) -> Iterator[BinaryIO]:
+        """Write a new file; it appears, whole and durable, when the block ends without an error.
+
+        Its name is durable only with the `is_last` file, which names the others: nobody looks for them before.
+        """
+        self.local.mkdir(parents=True, exist_ok=True)
+        part = self.local / f"{name}{PART}"
+        try:
+            with part.open("xb", buffering=0) as file:
+                yield file
+                os.fsync(file.fileno())
+            if self.remote is not None:
+                self._upload(part, name)
+            part.rename(self.local / name)
+            if is_last:
+                _sync_directory(self.local)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+    def path(self, name: str) -> Path:
+        """Return where a file lies locally, fetching it first from a remote store.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+        """
+        path = self.local / name
+        if self.remote is not None and not path.exists():
+            self._download(name, path)
+        return path
+
+    def read(self, name: str) -> bytes:
+        """Read a whole file."""
+        return self.path(name).read_bytes()
+
+    def names(self) -> dict[str, float]:
+        """List all files with the time of their last change, in seconds since the epoch."""
+        if self.remote is None:
+            if not self.local.is_dir():
+                return {}
+            return {entry.name: entry.stat().st_mtime for entry in os.scandir(self.local) if entry.is_file()}
+        system, root = self.remote
+        try:
+            found = system.ls(root, detail=True)
+        except FileNotFoundError:
+            return {}
+        return {entry["name"].rpartition("/")[2]: _changed(system, entry) for entry in found if entry["type"] == "file"}
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        (self.local / name).unlink(missing_ok=True)
+        if self.remote is not None:
+            system, root = self.remote
+            with contextlib.suppress(FileNotFoundError):
+                system.rm_file(f"{root}/{name}")
+
+    def _upload(self, part: Path, name: str) -> None:
+        assert self.remote is not None
+        system, root = self.remote
+        system.makedirs(root, exist_ok=True)
+        # Object stores show an object when it is complete; the others get a name that nobody reads.
+        hidden = f"{root}/{name}{PART}"
+        system.put_file(str(part), hidden)
+        system.mv(hidden, f"{root}/{name}")
+
+    def _download(self, name: str, path: Path) -> None:
+        assert self.remote is not None
+        system, root = self.remote
+        self.local.mkdir(parents=True, exist_ok=True)
+        descriptor, part = tempfile.mkstemp(prefix=name, suffix=PART, dir=self.local)
+        os.close(descriptor)
+        try:
+            system.get_file(f"{root}/{name}", part)
+            # Another time than the one noted: what was fetched is not trusted before it was read through.
+            os.utime(part, (0, 0))
+            Path(part).rename(path)
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
+
+
+def open_folder(url: str) -> Folder:
+    """Open the folder at a local path or fsspec URL; nothing is created before something is written."""
+    if "://" not in url:
+        return Folder(url, Path(url))
+    import fsspec  # type: ignore[import-untyped]
+
+    system, root = fsspec.core.url_to_fs(url)
+    if "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)):
+        return Folder(url, Path(root))
+    return Folder(url, _cache_directory(url), (system, root.rstrip("/")))
+
+
+def _cache_directory(url: str) -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root, "pauseflow_nb", "snapshots", hashlib.blake2b(url.encode(), digest_size=16).hexdigest())
+
+
+def forget_cache(url: str) -> None:
+    """Remove what is kept locally of a remote folder."""
+    folder = open_folder(url)
+    if folder.remote is not None:
+        shutil.rmtree(folder.local, ignore_errors=True)
+
+
+def _changed(system: Any, entry: dict[str, Any]) -> float:
+    for key in ("mtime", "created", "LastModified", "last_modified"):
+        value = entry.get(key)
+        if value is not None:
+            return float(value.timestamp() if hasattr(value, "timestamp") else value)
+    with contextlib.suppress(NotImplementedError):
+        return float(system.modified(entry["name"]).timestamp())
+    return 0.0
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

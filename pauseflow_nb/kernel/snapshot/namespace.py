@@ -1,0 +1,38 @@
+"""Which names of a notebook's namespace are the user's, and so belong into a snapshot."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["user_names"]
+
+#: Names that IPython binds itself, again in every kernel: history, last results, module attributes.
+_IPYTHON = re.compile(
+    r"_{1,3}|_i{1,3}|_i?\d+|_oh|_ih|_dh|In|Out|_exit_code|get_ipython|exit|quit|open"
+    r"|__(name|doc|package|loader|spec|builtin|builtins|session|file|annotations)__|__vsc_ipynb_file__"
+)
+
+
+def user_names(shell: "InteractiveShell") -> list[str]:
+    """List the names that the user's cells bound, in the order in which they were bound.
+
+    A name of IPython's own counts once a cell has bound it to something else, such as `exit = "north"`.
+    """
+    hidden = shell.user_ns_hidden
+    absent = object()
+    return [
+        name
+        for name, value in shell.user_ns.items()
+        if isinstance(name, str) and hidden.get(name, absent) is not value and not _is_ipythons(shell, name, value)
+    ]
+
+
+def _is_ipythons(shell: "InteractiveShell", name: str, value: Any) -> bool:
+    if _IPYTHON.fullmatch(name) is None:
+        return False
+    # These three are ordinary words, which a cell may well use for something of its own.
+    return name not in {"exit", "quit", "open"} or (
+        name in shell.user_ns_hidden and shell.user_ns_hidden[name] is value
+    )

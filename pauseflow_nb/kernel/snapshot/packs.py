@@ -1,0 +1,245 @@
+"""Pack files: stored bytes, each known by the digest of its content and so stored once.
+
+A save writes at most one pack, with what the snapshot before it did not have. Pickled bytes are known
+by a cryptographic digest, because loading them runs code; raw memory by a fast one.
+"""
+
+import contextlib
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from pauseflow_nb.errors import SnapshotDamaged
+from pauseflow_nb.kernel.snapshot.folder import Folder
+from pauseflow_nb.kernel.snapshot.memory import PAGE
+
+__all__ = ["CHUNK", "Content", "Location", "PackReader", "PackWriter", "fast_digest", "new_name", "strong_digest"]
+
+#: Raw memory is cut into chunks of this size, the unit in which changes are written.
+CHUNK = 1 << 20
+#: Written at once. Linux answers larger writes with larger pieces of page cache, and looking for those in
+#: memory that is in use costs up to seven times the write.
+_WRITE = 64 << 10
+#: How much may wait in the page cache before the disk is asked to begin.
+_WRITE_BEHIND = 32 << 20
+#: A pack of which less than this part is still needed is not used again, so that it can go.
+_WORN = 0.25
+
+Bytes = bytes | bytearray | memoryview
+
+
+def strong_digest(data: Bytes) -> str:
+    """Digest of bytes that will be unpickled."""
+    return "b" + hashlib.blake2b(data, digest_size=20).hexdigest()
+
+
+def fast_digest(data: Bytes) -> str:
+    """Digest of raw memory."""
+    import xxhash
+
+    return "x" + xxhash.xxh3_128_hexdigest(data)
+
+
+def new_name(suffix: str) -> str:
+    """Make a file name that no other process makes; names sort by time."""
+    return f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}{suffix}"
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where stored bytes lie."""
+
+    pack: str
+    offset: int
+    size: int
+
+
+@dataclass
+class Content:
+    """What is stored and may be used again: locations by digest, and size and change time of each pack."""
+
+    locations: dict[str, Location] = field(default_factory=dict)
+    packs: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def reusable(self, folder: Folder) -> "Content":
+        """Leave out packs that are gone, or of which little is still needed."""
+        used: dict[str, int] = {}
+        for location in self.locations.values():
+            used[location.pack] = used.get(location.pack, 0) + location.size
+        there = _sizes(folder, self.packs) if self.packs else {}
+        packs = {
+            name: stamp
+            for name, stamp in self.packs.items()
+            if used.get(name, 0) >= _WORN * stamp[0] and there.get(name) in (-1, stamp[0])
+        }
+        return Content({d: where for d, where in self.locations.items() if where.pack in packs}, packs)
+
+
+def _sizes(folder: Folder, packs: Iterable[str]) -> dict[str, int]:
+    """Look up what is really there: somebody may have swept the folder meanwhile."""
+    if folder.remote is not None:
+        return dict.fromkeys(folder.names(), -1)
+    sizes = {}
+    for name in packs:
+        with contextlib.suppress(OSError):
+            sizes[name] = (folder.local / name).stat().st_size
+    return sizes
+
+
+class PackWriter:
+    """Writes a pack while a save goes on; the file is made when the first new bytes come."""
+
+    def __init__(self, folder: Folder, known: Content) -> None:
+        self._folder = folder
+        self._known = known.reusable(folder)
+        self._name = new_name(".pack")
+        self._writing: Any = None
+        self._file: BinaryIO | None = None
+        self._begun = 0
+        #: Everything that this snapshot uses.
+        self.content = Content()
+        self.written = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writing is None:
+            return
+        self._writing.__exit__(kind, error, trace)
+        if kind is None:
+            stat = (self._folder.local / self._name).stat()
+            self.content.packs[self._name] = (stat.st_size, stat.st_mtime_ns)
+
+    def put(self, data: Bytes, digest: str, *, is_aligned: bool = False) -> None:
+        """Store bytes unless they are stored already."""
+        if digest in self.content.locations or self.keep(digest):
+            return
+        file = self._open()
+        start = -(-self.written // PAGE) * PAGE if is_aligned else self.written
+        view = memoryview(data).cast("B")
+        done = 0
+        while done < len(view):
+            done += os.pwrite(file.fileno(), view[done : done + _WRITE], start + done)
+        self.content.locations[digest] = Location(self._name, start, len(view))
+        self.written = start + len(view)
+        self._begin_writeback(file)
+
+    def keep(self, digest: str) -> bool:
+        """Use what an earlier snapshot stored; False if it did not."""
+        where = self._known.locations.get(digest)
+        if where is None:
+            return digest in self.content.locations
+        self.content.locations[digest] = where
+        self.content.packs[where.pack] = self._known.packs[where.pack]
+        return True
+
+    def _open(self) -> BinaryIO:
+        if self._file is None:
+            self._writing = self._folder.writing(self._name, is_last=False)
+            self._file = self._writing.__enter__()
+        assert self._file is not None
+        return self._file
+
+    def _begin_writeback(self, file: BinaryIO) -> None:
+        # Otherwise all of it would wait for the fsync at the end, with the disk idle until then.
+        if self.written - self._begun >= _WRITE_BEHIND and hasattr(os, "posix_fadvise"):
+            _sync_file_range(file.fileno(), self._begun, self.written - self._begun)
+            self._begun = self.written
+
+
+def _sync_file_range(descriptor: int, offset: int, size: int) -> None:
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "sync_file_range"):
+        libc.sync_file_range(descriptor, ctypes.c_int64(offset), ctypes.c_int64(size), ctypes.c_uint(2))
+
+
+class PackReader:
+    """Reads stored bytes and checks them against their digests."""
+
+    def __init__(self, folder: Folder, content: Content, snapshot: str) -> None:
+        self._folder = folder
+        self._content = content
+        self._snapshot = snapshot
+        self._descriptors: dict[str, int] = {}
+        self._trusted: dict[str, bool] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+
+    def read(self, digest: str) -> bytes:
+        """Read the bytes with this digest.
+
+        Raises:
+            SnapshotDamaged: If they are missing or changed.
+        """
+        where = self._location(digest)
+        descriptor = self.descriptor(where.pack)
+        parts, at = [], 0
+        while at < where.size:
+            part = os.pread(descriptor, min(where.size - at, 1 << 28), where.offset + at)
+            if not part:
+                raise SnapshotDamaged(self._snapshot, f"its file {where.pack} is cut off")
+            parts.append(part)
+            at += len(part)
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        if (strong_digest if digest[0] == "b" else fast_digest)(data) != digest:
+            raise SnapshotDamaged(self._snapshot, f"bytes in its file {where.pack} are not what was written")
+        return data
+
+    def check(self, digests: Iterable[str]) -> None:
+        """Make sure that raw memory can be relied upon before it is mapped.
+
+        A pack of the size and change time that were noted is: it is never written to after it was made.
+        Any other, such as a copy from another machine, is read through.
+
+        Raises:
+            SnapshotDamaged: If bytes are missing or changed.
+        """
+        for digest in digests:
+            if not self._is_trusted(self._location(digest).pack):
+                self.read(digest)
+
+    def where(self, digest: str) -> tuple[int, Location]:
+        """Return open file and location of the bytes with this digest."""
+        location = self._location(digest)
+        return self.descriptor(location.pack), location
+
+    def descriptor(self, pack: str) -> int:
+        """Open a pack, once."""
+        if pack not in self._descriptors:
+            try:
+                self._descriptors[pack] = os.open(self._folder.path(pack), os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            except FileNotFoundError as problem:
+                raise SnapshotDamaged(
+                    self._snapshot, f"its file {pack} is missing from {self._folder.url}"
+                ) from problem
+        return self._descriptors[pack]
+
+    def _is_trusted(self, pack: str) -> bool:
+        if pack not in self._trusted:
+            stat = os.fstat(self.descriptor(pack))
+            size, changed = self._content.packs[pack]
+            if stat.st_size < size:
+                raise SnapshotDamaged(self._snapshot, f"its file {pack} is cut off")
+            self._trusted[pack] = (stat.st_size, stat.st_mtime_ns) == (size, changed)
+        return self._trusted[pack]
+
+    def _location(self, digest: str) -> Location:
+        try:
+            return self._content.locations[digest]
+        except KeyError:
+            raise SnapshotDamaged(self._snapshot, f"it does not say where {digest} is stored") from None

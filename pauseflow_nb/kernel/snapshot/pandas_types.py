@@ -1,0 +1,80 @@
+"""pandas: what shares memory before the pause shares it after, and copy-on-write still knows it.
+
+pandas notes in each block, and in each index made from a column, who else uses the same memory, so that a
+write copies first. Its pickles forget these notes; here they are kept. Where a version of pandas keeps
+them differently, every block gets memory of its own instead, which is right too, only larger.
+
+Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pauseflow_nb.kernel.snapshot.pickler import Reducer, SnapshotPickler
+
+__all__ = ["REDUCERS", "reduce_block", "reduce_index"]
+
+
+def reduce_block(_pickler: "SnapshotPickler", block: Any) -> Any:
+    """Take a block apart together with the note on who shares its memory."""
+    maker, arguments, *_ = block.__reduce__()
+    references = getattr(block, "refs", None)
+    if type(references).__name__ != "BlockValuesRefs":
+        return NotImplemented
+    return maker, arguments, (references,), None, None, set_block_references
+
+
+def set_block_references(block: Any, state: tuple[Any]) -> None:
+    """Enter a block into the note on who shares its memory."""
+    (references,) = state
+    block.refs = references
+    references.add_reference(block)
+
+
+def reduce_index(_pickler: "SnapshotPickler", index: Any) -> Any:
+    """Take an index apart, with the note if it was made from a column."""
+    reduced = index.__reduce__()
+    references = getattr(index, "_references", None)
+    # Only an index over an array can share its memory; a RangeIndex, for one, has none.
+    has_data = isinstance(reduced, tuple) and "data" in reduced[1][-1] and (*reduced, None)[2] is None
+    if type(references).__name__ != "BlockValuesRefs" or not has_data:
+        return NotImplemented
+    return reduced[0], reduced[1], (references,), None, None, set_index_references
+
+
+def set_index_references(index: Any, state: tuple[Any]) -> None:
+    """Enter an index into the note on who shares its memory."""
+    (references,) = state
+    index._references = references  # noqa: SLF001
+    references.add_index_reference(index)
+
+
+def reduce_references(_pickler: "SnapshotPickler", _references: Any) -> Any:
+    """The note itself: empty, those concerned enter themselves."""
+    return make_references, ()
+
+
+def make_references() -> Any:
+    """Make an empty note on who shares memory."""
+    internals: Any = importlib.import_module("pandas._libs.internals")
+    return internals.BlockValuesRefs(None)
+
+
+def reduce_series_manager(_pickler: "SnapshotPickler", manager: Any) -> Any:
+    """Take a series apart by its block; pandas pickles the bare array instead, without the note."""
+    if len(manager.blocks) != 1 or type(getattr(manager.blocks[0], "refs", None)).__name__ != "BlockValuesRefs":
+        return NotImplemented
+    return make_series_manager, (manager.blocks[0], manager.axes[0])
+
+
+def make_series_manager(block: Any, axis: Any) -> Any:
+    """Make the inside of a series."""
+    managers: Any = importlib.import_module("pandas.core.internals.managers")
+    return managers.SingleBlockManager(block, axis)
+
+
+REDUCERS: "dict[str, Reducer]" = {
+    "pandas._libs.internals.BlockValuesRefs": reduce_references,
+    "pandas.core.internals.managers.SingleBlockManager": reduce_series_manager,
+}

@@ -1,0 +1,102 @@
+"""The byte streams between pickler and storage, cut into pieces that can be stored and recognised one by one.
+
+The C pickler hands large texts and byte strings to `write` on their own, so a piece of its own for each
+makes them known again at the next save without any hook.
+"""
+
+from collections.abc import Sequence
+
+__all__ = ["Pieces", "PiecesReader"]
+
+#: A byte string of this size becomes a piece of its own.
+_LARGE = 256 << 10
+#: Smaller writes are joined until a piece has about this size.
+_JOINED = 1 << 20
+
+Bytes = bytes | bytearray | memoryview
+
+
+class Pieces:
+    """A file that a pickler writes into; `done` returns what came, in pieces."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._left = limit
+        self._pieces: list[Bytes] = []
+        self._small: list[bytes] = []
+        self._small_size = 0
+
+    def write(self, data: Bytes) -> int:
+        """Take bytes over. Large ones are kept as they are, not copied.
+
+        Raises:
+            OverflowError: If this is more than the limit.
+        """
+        size = len(data)
+        if self._left is not None:
+            self._left -= size
+            if self._left < 0:
+                raise OverflowError("more bytes than wanted")
+        if size >= _LARGE:
+            self._cut()
+            self._pieces.append(data)
+            return size
+        self._small.append(bytes(data))
+        self._small_size += size
+        if self._small_size >= _JOINED:
+            self._cut()
+        return size
+
+    def done(self) -> list[Bytes]:
+        """Return all pieces, in order."""
+        self._cut()
+        return self._pieces
+
+    def _cut(self) -> None:
+        if self._small:
+            self._pieces.append(self._small[0] if len(self._small) == 1 else b"".join(self._small))
+            self._small, self._small_size = [], 0
+
+
+class PiecesReader:
+    """A file that an unpickler reads pieces from, without joining them first."""
+
+    def __init__(self, pieces: Sequence[Bytes]) -> None:
+        self._pieces = [memoryview(piece) for piece in pieces]
+        self._at = 0
+
+    def readinto(self, target: bytearray | memoryview) -> int:
+        """Fill `target`; returns how many bytes there were."""
+        out = memoryview(target).cast("B")
+        filled = 0
+        while filled < len(out) and self._pieces:
+            part = self._take(len(out) - filled)
+            out[filled : filled + len(part)] = part
+            filled += len(part)
+        return filled
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to `size` bytes, or all that is left."""
+        if size < 0:
+            size = sum(map(len, self._pieces)) - self._at
+        if self._pieces and self._at + size <= len(self._pieces[0]):
+            return bytes(self._take(size))
+        data = bytearray(size)
+        return bytes(data[: self.readinto(data)])
+
+    def readline(self) -> bytes:
+        """Read a line; protocol 5 needs it only for the names of very old pickles."""
+        line = bytearray()
+        while byte := self.read(1):
+            line += byte
+            if byte == b"\n":
+                break
+        return bytes(line)
+
+    def _take(self, most: int) -> memoryview:
+        first = self._pieces[0]
+        part = first[self._at : self._at + most]
+        self._at += len(part)
+        if self._at >= len(first):
+            del self._pieces[0]
+            self._at = 0
+        return part

@@ -1,0 +1,41 @@
+"""polars: frames travel as Arrow tables, whose memory leaves the pickle and is mapped on restore.
+
+Pickles name the `make_…` functions, so their names and arguments may never change.
+"""
+
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+from pauseflow_nb.kernel.snapshot.numpy_types import OUT_OF_BAND
+
+if TYPE_CHECKING:
+    from pauseflow_nb.kernel.snapshot.pickler import Reducer, SnapshotPickler
+
+__all__ = ["REDUCERS"]
+
+_BY_ARROW = {"String", "Boolean", "Binary"}
+
+
+def reduce_frame(_pickler: "SnapshotPickler", frame: Any) -> Any:
+    import polars as pl
+
+    is_series = isinstance(frame, pl.Series)
+    table = frame.to_frame() if is_series else frame
+    if table.estimated_size() < OUT_OF_BAND or importlib.util.find_spec("pyarrow") is None:
+        return NotImplemented
+    if not all(dtype.is_numeric() or dtype.is_temporal() or str(dtype) in _BY_ARROW for dtype in table.dtypes):
+        return NotImplemented
+    return make_frame, (table.to_arrow(compat_level=pl.CompatLevel.newest()), is_series)
+
+
+def make_frame(table: Any, is_series: bool) -> Any:
+    import polars as pl
+
+    frame = pl.from_arrow(table, rechunk=False)
+    return frame.to_series(0) if is_series and isinstance(frame, pl.DataFrame) else frame
+
+
+REDUCERS: "dict[str, Reducer]" = {
+    "polars.dataframe.frame.DataFrame": reduce_frame,
+    "polars.series.series.Series": reduce_frame,
+}

@@ -1,0 +1,68 @@
+"""Names that are bound to what an import found: `from random import choice`, `from sys import path`.
+
+Such an object must come back as the very object that its module has, not as a copy of it. Which these
+are, is read from the cells' import statements and checked by identity.
+"""
+
+import ast
+import functools
+import sys
+import types
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["find"]
+
+#: These are saved by reference anyway.
+_BY_REFERENCE = (types.ModuleType, types.FunctionType, type, str, int, float, bool, type(None))
+
+
+def find(shell: "InteractiveShell", names: list[str]) -> dict[str, tuple[str, str]]:
+    """Find variables that are still what an import bound them to.
+
+    Returns:
+        Name → module and attribute.
+    """
+    wanted = {name for name in names if not isinstance(shell.user_ns[name], _BY_REFERENCE)}
+    themselves = {name: ("__main__", "__dict__") for name in names if shell.user_ns[name] is shell.user_ns}
+    imports = {**getattr(shell, "_pauseflow_references", {}), **dict(_imports(shell))}
+    return themselves | {
+        name: (module, attribute)
+        for name, (module, attribute) in imports.items()
+        if name in wanted and _is_the_same(shell.user_ns[name], module, attribute)
+    }
+
+
+def remember(shell: Any, references: dict[str, tuple[str, str]]) -> None:
+    """Keep what an earlier kernel of this execution found: its cells are not in this kernel's history."""
+    shell._pauseflow_references = references  # noqa: SLF001
+
+
+def _is_the_same(value: Any, module: str, attribute: str) -> bool:
+    found = sys.modules.get(module)
+    absent = object()
+    return found is not None and getattr(found, attribute, absent) is value
+
+
+def _imports(shell: "InteractiveShell") -> Iterator[tuple[str, tuple[str, str]]]:
+    for source in shell.user_ns.get("In", ()):
+        if isinstance(source, str) and "import" in source:
+            yield from _imports_of(source)
+
+
+@functools.lru_cache(maxsize=4096)
+def _imports_of(source: str) -> tuple[tuple[str, tuple[str, str]], ...]:
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return ()
+    return tuple(
+        (alias.asname or alias.name, (node.module, alias.name))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+        for alias in node.names
+        if alias.name != "*"
+    )

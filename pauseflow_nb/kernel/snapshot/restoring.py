@@ -1,0 +1,201 @@
+"""Restore: check, map, unpickle, bind."""
+
+import gc
+import io
+import pickle
+import weakref
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from pauseflow_nb.errors import SnapshotMismatch
+from pauseflow_nb.kernel.snapshot import references, replay, surroundings, versions
+from pauseflow_nb.kernel.snapshot.dumping import run_deep
+from pauseflow_nb.kernel.snapshot.folder import open_folder
+from pauseflow_nb.kernel.snapshot.known import Known, Mapped, remember
+from pauseflow_nb.kernel.snapshot.lineage import statements_of
+from pauseflow_nb.kernel.snapshot.loading import Loading, live_attribute
+from pauseflow_nb.kernel.snapshot.manifest import Frame, Manifest, StoredRegion, read_manifest
+from pauseflow_nb.kernel.snapshot.memory import Extent, address_of, map_extents
+from pauseflow_nb.kernel.snapshot.packs import CHUNK, PackReader
+from pauseflow_nb.kernel.snapshot.pieces import PiecesReader
+from pauseflow_nb.protocol import SnapshotRef, Unsaved
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["Restored", "put_back", "restore"]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore bound, and what it could not."""
+
+    values: dict[str, Any]
+    unrestored: list[Unsaved]
+    #: Names that a `%%setup` cell bound last: not in the snapshot.
+    remade: set[str]
+    random_state: Any = field(repr=False, default=None)
+    #: Sentences for the user: an option that could not be set again, …
+    notes: list[str] = field(default_factory=list)
+    #: What can be made again only when the setups have run.
+    waiting: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+
+
+def restore(
+    shell: "InteractiveShell", folder: str, ref: SnapshotRef, *, force: bool = False, execution: str = ""
+) -> Restored:
+    """Bind the variables of a snapshot in `shell.user_ns`.
+
+    Everything that is unpickled is checked against its digest first. Large arrays are mapped, so they cost
+    nothing until they are touched.
+
+    Args:
+        shell: The new kernel's shell.
+        folder: Where the snapshot was saved.
+        ref: What `save` returned.
+        force: Restore although this kernel differs from the one that saved.
+        execution: Id of the execution that the snapshot must belong to; empty: any.
+
+    Raises:
+        SnapshotDamaged: If something is missing or not what was written; nothing was bound then.
+        SnapshotMismatch: If Python or packages differ in a way that matters, naming both sides.
+    """
+    surroundings.note_start()
+    source = open_folder(folder)
+    manifest = read_manifest(source, ref, execution=execution)
+    differences = versions.differences(manifest.made_by)
+    if differences and not force:
+        raise SnapshotMismatch(ref.name, differences)
+    was_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with PackReader(source, manifest.content, ref.name) as packs, Loading(shell.user_ns, shell) as loading:
+            return _Restore(shell, manifest, packs, loading).run(folder)
+    finally:
+        if was_collecting:
+            gc.enable()
+
+
+def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[str]) -> None:
+    """Bind saved values again over what setups bound by the way, and put back the random generators.
+
+    Args:
+        shell: The notebook's shell.
+        restored: What `restore` returned.
+        bound_by_setup: Names that the setups just bound. Of these, a name that is in the snapshot was bound by
+            another cell after the setup had first run, so the saved value is the later one.
+    """
+    for name in bound_by_setup - restored.remade:
+        if name in restored.values:
+            shell.user_ns[name] = restored.values[name]
+    for problem in _replay(shell, restored.waiting, set())[1]:
+        restored.unrestored.append(problem)
+    surroundings.put_back_random(shell, restored.random_state or {})
+
+
+def _replay(
+    shell: Any, replays: dict[str, list[tuple[int, str]]], missing: set[str]
+) -> tuple[dict[str, list[tuple[int, str]]], list[Unsaved]]:
+    """Make variables again; returns what has to wait for `missing` names, and what failed."""
+    # Names that came from the same statements are made by running these once, so that they belong together.
+    together: dict[tuple[tuple[int, str], ...], list[str]] = {}
+    waiting, failed = {}, []
+    for name, statements in replays.items():
+        reads = {read for _, source in statements for s in statements_of(source) for read in s.reads}
+        if reads & missing:
+            waiting[name] = statements
+        else:
+            together.setdefault(tuple((cell, source) for cell, source in statements), []).append(name)
+    for key, names in sorted(together.items(), key=lambda item: len(item[0])):
+        try:
+            shell.user_ns.update(replay.run(list(key), names, shell.user_ns))
+        except Exception as problem:  # noqa: BLE001 - the user's code
+            reason = f"could not be made again: {type(problem).__name__}: {problem}"
+            failed += [Unsaved(name, "", reason, cell=key[-1][0]) for name in names]
+    return waiting, failed
+
+
+class _Restore:
+    """One restore on its way."""
+
+    def __init__(self, shell: Any, manifest: Manifest, packs: PackReader, loading: Loading) -> None:
+        self._shell = shell
+        self._manifest = manifest
+        self._packs = packs
+        self._loading = loading
+        self._memory: dict[int, memoryview] = {}
+        self._mapped: dict[tuple[int, int], Mapped] = {}
+
+    def run(self, folder: str) -> Restored:
+        manifest, packs = self._manifest, self._packs
+        # All reading and checking comes before the first unpickling, so damage is found while nothing is bound.
+        pieces = [[packs.read(digest) for digest in frame.pieces] for frame in manifest.frames]
+        around = b"".join(packs.read(digest) for digest in manifest.surroundings)
+        self._memory = {number: self._load_region(region) for number, region in enumerate(manifest.regions)}
+        captured = pickle.loads(around)  # noqa: S301 - its digest was checked
+        notes = surroundings.put_back(self._shell, captured)
+        surroundings.put_back_sources(manifest.sources)
+        values, unrestored = self._bind_references()
+        for frame, data in zip(manifest.frames, pieces, strict=True):
+            try:
+                values.update(self._load(frame, data))
+            except Exception as problem:  # noqa: BLE001 - loading runs the code of any class
+                unrestored += [self._unrestored(name, problem) for name in frame.names or ["<definitions>"]]
+        self._shell.user_ns.update(values)
+        remember(folder, Known(manifest.content, mapped=self._mapped))
+        waiting, failed = _replay(self._shell, manifest.replay, set(manifest.remade))
+        surroundings.put_back_random(self._shell, captured)
+        remade = set(manifest.remade)
+        return Restored(values, unrestored + failed, remade, captured, notes, waiting)
+
+    def _bind_references(self) -> tuple[dict[str, Any], list[Unsaved]]:
+        values, unrestored = {}, []
+        for name, (module, attribute) in self._manifest.references.items():
+            try:
+                values[name] = live_attribute(module, attribute)
+            except (ImportError, AttributeError) as problem:
+                unrestored.append(self._unrestored(name, problem))
+        references.remember(self._shell, {n: (m, a) for n, (m, a) in self._manifest.references.items()})
+        return values, unrestored
+
+    def _load(self, frame: Frame, data: list[bytes]) -> dict[str, Any]:
+        buffers = []
+        for place in frame.buffers:
+            part = self._memory[place.region][place.offset : place.offset + place.size]
+            buffers.append(part.toreadonly() if place.is_readonly else part)
+
+        def load() -> Any:
+            file = io.BytesIO(data[0]) if len(data) == 1 else PiecesReader(data)
+            return pickle.Unpickler(file, buffers=buffers).load()  # noqa: S301 - its digest was checked
+
+        try:
+            payload = load()
+        except RecursionError:
+            payload = run_deep(load)
+        self._loading.definitions.update(payload.get("definitions", {}))
+        values: dict[str, Any] = payload["values"]
+        return values
+
+    def _load_region(self, region: StoredRegion) -> memoryview:
+        if region.size < CHUNK:
+            return memoryview(bytearray(self._packs.read(region.chunks[0])))
+        self._packs.check(region.chunks)
+        memory = map_extents(self._extents(region))
+        low = address_of(memory)
+        self._mapped[low, low + region.size] = Mapped(region.chunks, weakref.ref(memory.obj))
+        return memory
+
+    def _extents(self, region: StoredRegion) -> list[Extent]:
+        extents: list[Extent] = []
+        for digest in region.chunks:
+            descriptor, where = self._packs.where(digest)
+            last = extents[-1] if extents else None
+            if last is not None and last.descriptor == descriptor and last.offset + last.size == where.offset:
+                extents[-1] = replace(last, size=last.size + where.size)
+            else:
+                extents.append(Extent(descriptor, where.offset, where.size))
+        return extents
+
+    def _unrestored(self, name: str, problem: Exception) -> Unsaved:
+        described = self._manifest.variables.get(name)
+        return Unsaved(name, described.type_name if described else "", f"{type(problem).__name__}: {problem}")

@@ -1,0 +1,177 @@
+"""Save: frames and regions into a pack, then the manifest that names them."""
+
+import contextlib
+import errno
+import pickle
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pauseflow_nb.errors import SnapshotError, StorageFull, Unsaveable
+from pauseflow_nb.kernel.snapshot import fates, references, surroundings, versions
+from pauseflow_nb.kernel.snapshot.dumping import Dumped, dump_namespace, type_name
+from pauseflow_nb.kernel.snapshot.dumps import Dump
+from pauseflow_nb.kernel.snapshot.folder import Folder, open_folder
+from pauseflow_nb.kernel.snapshot.known import Known, known_in, remember
+from pauseflow_nb.kernel.snapshot.manifest import Frame, Manifest, StoredRegion, Variable, digest_of
+from pauseflow_nb.kernel.snapshot.memory import bytes_at
+from pauseflow_nb.kernel.snapshot.namespace import user_names
+from pauseflow_nb.kernel.snapshot.packs import CHUNK, PackWriter, fast_digest, new_name, strong_digest
+from pauseflow_nb.kernel.snapshot.regions import Region, lay_out
+from pauseflow_nb.protocol import SnapshotRef, Unsaved
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["Saved", "save"]
+
+_NOTHING: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a save wrote, and what it could not."""
+
+    ref: SnapshotRef
+    unsaved: list[Unsaved]
+    #: Bytes newly written.
+    written: int
+    #: Sentences for the user, such as why everything was taken to be needed.
+    notes: list[str] = field(default_factory=list)
+
+
+def save(
+    shell: "InteractiveShell",
+    folder: str,
+    *,
+    remade: Iterable[str] = (),
+    coming: Mapping[str, str] | None = None,
+    passed: Mapping[str, str] = _NOTHING,
+    strict: bool = False,
+    execution: str = "",
+) -> Saved:
+    """Write the user's variables as a new snapshot; the ones before it stay as they are.
+
+    Args:
+        shell: The notebook's shell.
+        folder: Local path or fsspec URL; the snapshots of one execution share what they hold there.
+        remade: Names that a `%%setup` cell bound last; these cells run again, so they are not saved.
+        coming: Source of the cells that may still run, by index: what cannot be saved matters only if they need
+            it. None: unknown, so that everything may be needed.
+        passed: Source of the plain cells that ran: what cannot be saved may be made again by their statements.
+        strict: Refuse to save when a variable would be lost.
+        execution: Id of the execution, which `restore` can ask for.
+
+    Raises:
+        Unsaveable: With `strict`, for a variable that is needed and cannot be saved or made again.
+        StorageFull: If the disk is full. The snapshots before are not affected.
+        SnapshotError: If the folder cannot be written for another reason.
+    """
+    remade = set(remade)
+    surroundings.note_start()
+    bound = references.find(shell, [name for name in user_names(shell) if name not in remade])
+    names = [name for name in user_names(shell) if name not in remade and name not in bound]
+    dumped = dump_namespace(shell.user_ns, names, shell)
+    saved = {name for name in (*names, *bound) if name not in dumped.refused}
+    decided = fates.decide(shell, dumped.refused, coming=coming, passed=passed, saved=saved, remade=remade)
+    if strict:
+        for unsaved in decided.unsaved:
+            if unsaved.fate == "lost":
+                raise Unsaveable(unsaved.name, unsaved.type_name, unsaved.reason, unsaved.cell)
+    with _storage_errors(folder):
+        target = open_folder(folder)
+        known = known_in(folder)
+        # Until this save has succeeded nothing is known about what memory holds.
+        remember(folder, Known(known.content))
+        with PackWriter(target, known.content) as pack:
+            regions, frames = _write_frames(dumped, pack, known)
+            around = [_put(pack, pickle.dumps(surroundings.capture(shell), 5))]
+        manifest = Manifest(
+            execution=execution,
+            made_by=versions.made_by(dumped.environment.modules),
+            remade=sorted(remade),
+            regions=[stored for stored, _ in regions],
+            frames=frames,
+            surroundings=around,
+            references={name: list(place) for name, place in bound.items()},
+            replay=decided.replay,
+            unsaved=[vars(unsaved) for unsaved in decided.unsaved],
+            sources=surroundings.sources_of(dumped.environment.definitions.by_key),
+            variables=_describe(shell, frames, [stored for stored, _ in regions], pack),
+            content=pack.content,
+        )
+        ref, size = _write_manifest(target, manifest)
+    saved_regions = {(region.low, region.high): stored.chunks for stored, region in regions}
+    remember(folder, Known(pack.content, saved_regions, known.mapped))
+    return Saved(ref, decided.unsaved, pack.written + size, decided.notes)
+
+
+def _write_frames(
+    dumped: Dumped, pack: PackWriter, known: Known
+) -> tuple[list[tuple[StoredRegion, Region]], list[Frame]]:
+    regions, places = lay_out([buffer for dump in dumped.frames for buffer in dump.buffers])
+    stored = [(_write_region(region, pack, known), region) for region in regions]
+    frames, at = [], 0
+    for dump in dumped.frames:
+        count = len(dump.buffers)
+        frames.append(Frame(dump.names, _write_pieces(dump, pack), places[at : at + count], dump.has_definitions))
+        at += count
+    return stored, frames
+
+
+def _write_pieces(dump: Dump, pack: PackWriter) -> list[str]:
+    return [_put(pack, piece) for piece in dump.pieces]
+
+
+def _put(pack: PackWriter, piece: Any) -> str:
+    digest = strong_digest(piece)
+    pack.put(piece, digest)
+    return digest
+
+
+def _write_region(region: Region, pack: PackWriter, known: Known) -> StoredRegion:
+    size = region.high - region.low
+    untouched = known.untouched_chunks(region)
+    memory = bytes_at(region.low, size)
+    chunks = []
+    for number, start in enumerate(range(0, size, CHUNK)):
+        digest = untouched.get(number)
+        if digest is None or not pack.keep(digest):
+            chunk = memory[start : start + CHUNK]
+            digest = fast_digest(chunk)
+            pack.put(chunk, digest, is_aligned=size >= CHUNK)
+        chunks.append(digest)
+    return StoredRegion(size, chunks)
+
+
+def _describe(
+    shell: "InteractiveShell", frames: list[Frame], regions: list[StoredRegion], pack: PackWriter
+) -> dict[str, Variable]:
+    locations = pack.content.locations
+    described = {}
+    for frame in frames:
+        size = sum(locations[piece].size for piece in frame.pieces)
+        size += sum(regions[number].size for number in {place.region for place in frame.buffers})
+        for name in frame.names:
+            described[name] = Variable(type_name(shell.user_ns[name]), size // len(frame.names))
+    return described
+
+
+def _write_manifest(target: Folder, manifest: Manifest) -> tuple[SnapshotRef, int]:
+    data = manifest.to_bytes()
+    name = new_name(".json")
+    with target.writing(name) as file:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+    return SnapshotRef(name, digest_of(data)), len(data)
+
+
+@contextlib.contextmanager
+def _storage_errors(folder: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(folder) from problem
+        raise SnapshotError(f"snapshots cannot be written to {folder}: {problem}") from problem

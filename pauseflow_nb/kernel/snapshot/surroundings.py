@@ -1,0 +1,269 @@
+"""What a notebook changes besides its variables: random generators, working directory, import path, options.
+
+Each part is captured on its own and put back on its own: one that fails leaves the others alone. Of the
+environment variables only those are kept that cells changed since the kernel started; the rest belong to
+the machine that runs the kernel, and many are secrets.
+"""
+
+import decimal
+import linecache
+import logging
+import os
+import random
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+__all__ = ["capture", "note_start", "put_back", "put_back_random", "put_back_sources", "sources_of"]
+
+_log = logging.getLogger(__name__)
+
+#: Set by Jupyter for each kernel anew, or by libraries for themselves.
+_PER_KERNEL = re.compile(r"JPY_.*|PYDEVD_.*|_|PWD|OLDPWD|SHLVL|KERNEL_.*|COLUMNS|LINES|PAUSEFLOW_.*")
+
+_environment_at_start: dict[str, str] = {}
+_path_at_start: list[str] = []
+#: Environment variables that cells changed in an earlier kernel, even if this one started with the same value.
+_changed_before: set[str] = set()
+
+
+def note_start() -> None:
+    """Remember what the kernel started with; only the first call counts.
+
+    To be called before the user's first cell, or changes that it makes will look like the machine's.
+    """
+    if not _path_at_start:
+        _environment_at_start.update(os.environ)
+        _path_at_start.extend(sys.path)
+
+
+def capture(shell: Any) -> dict[str, Any]:
+    """Collect everything that surrounds the variables."""
+    taken = {}
+    for name, (take, _) in _available():
+        try:
+            taken[name] = take(shell)
+        except Exception:  # noqa: BLE001 - a working directory that was deleted, a library half torn down
+            _log.warning("could not note %s", name, exc_info=True)
+    return taken
+
+
+def put_back(shell: Any, surroundings: Mapping[str, Any]) -> list[str]:
+    """Make everything as it was.
+
+    Returns:
+        A sentence for each part that could not be put back.
+    """
+    problems = []
+    for name, (_, put) in _PARTS.items():
+        if name not in surroundings:
+            continue
+        try:
+            put(shell, surroundings[name])
+        except Exception as problem:  # noqa: BLE001 - a library may refuse an option it had; the rest goes on
+            problems.append(f"{name.replace('_', ' ')}: {problem}")
+    return problems
+
+
+def put_back_random(shell: Any, surroundings: Mapping[str, Any]) -> None:
+    """Make the random generators as they were, and nothing else."""
+    put_back(
+        shell, {name: surroundings[name] for name in ("random", "numpy_random", "torch_random") if name in surroundings}
+    )
+
+
+def sources_of(definitions: Mapping[str, Any]) -> dict[str, str]:
+    """Find the text of the cells that functions and classes come from."""
+    sources = {}
+    for defined in definitions.values():
+        for code in _codes(defined):
+            cached = linecache.cache.get(code.co_filename)
+            if cached is not None and len(cached) == 4 and cached[1] is None:
+                sources[code.co_filename] = "".join(cached[2])
+    return sources
+
+
+def put_back_sources(sources: Mapping[str, str]) -> None:
+    """Let tracebacks and `inspect.getsource` find the text of cells again."""
+    for filename, text in sources.items():
+        linecache.cache.setdefault(filename, (len(text), None, text.splitlines(keepends=True), filename))
+
+
+def _codes(defined: Any) -> Iterator[Any]:
+    members = list(vars(defined).values()) if isinstance(defined, type) else [defined]
+    for member in members:
+        code = getattr(getattr(member, "__func__", member), "__code__", None)
+        if code is not None:
+            yield code
+
+
+def _take_environment(_shell: Any) -> dict[str, str | None]:
+    note_start()
+    names = set(os.environ) | set(_environment_at_start) | _changed_before
+    return {
+        name: os.environ.get(name)
+        for name in sorted(names)
+        if (name in _changed_before or os.environ.get(name) != _environment_at_start.get(name))
+        and not _PER_KERNEL.fullmatch(name)
+    }
+
+
+def _put_environment(_shell: Any, changes: dict[str, str | None]) -> None:
+    note_start()
+    _changed_before.update(changes)
+    for name, value in changes.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _take_path(_shell: Any) -> list[str]:
+    note_start()
+    return [entry for entry in sys.path if entry not in _path_at_start]
+
+
+def _put_path(_shell: Any, added: list[str]) -> None:
+    # An entry that this kernel started with too is to be found first all the same.
+    _path_at_start[:] = [entry for entry in _path_at_start if entry not in added]
+    sys.path[:] = [*added, *(entry for entry in sys.path if entry not in added)]
+
+
+def _put_directory(_shell: Any, directory: str) -> None:
+    os.chdir(directory)
+
+
+def _take_filters(_shell: Any) -> list[Any]:
+    return [entry for entry in warnings.filters if entry[2].__module__ != "__main__"]
+
+
+def _put_filters(_shell: Any, filters: list[Any]) -> None:
+    warnings.resetwarnings()
+    warnings.filters.extend(filters)  # type: ignore[attr-defined]
+
+
+def _take_flags(shell: Any) -> int:
+    return int(shell.compile.flags)
+
+
+def _put_flags(shell: Any, flags: int) -> None:
+    shell.compile.flags |= flags
+
+
+def _take_inputs(shell: Any) -> list[str]:
+    return list(shell.user_ns.get("In", ()))
+
+
+def _put_inputs(shell: Any, inputs: list[str]) -> None:
+    history = shell.history_manager
+    if history is not None and len(history.input_hist_parsed) < len(inputs):
+        history.input_hist_parsed[:] = inputs
+        history.input_hist_raw[:] = inputs
+
+
+def _put_decimal(_shell: Any, context: decimal.Context) -> None:
+    decimal.setcontext(context)
+
+
+def _numpy() -> Any:
+    return sys.modules["numpy"]
+
+
+def _take_pandas_options(_shell: Any) -> dict[str, Any]:
+    import importlib
+
+    config: Any = importlib.import_module("pandas._config.config")
+    registered = config._registered_options  # noqa: SLF001 - there is no public list of options
+    changed = {}
+    for key, option in registered.items():
+        value = config.get_option(key)
+        if value != option.defval and isinstance(value, (str, int, float, bool, type(None))):
+            changed[key] = value
+    return changed
+
+
+def _put_pandas_options(_shell: Any, options: dict[str, Any]) -> None:
+    import pandas as pd
+
+    for key, value in options.items():
+        pd.set_option(key, value)
+
+
+def _take_rc(_shell: Any) -> dict[str, Any]:
+    matplotlib = sys.modules["matplotlib"]
+    default = matplotlib.rcParamsDefault
+    return {k: v for k, v in matplotlib.rcParams.copy().items() if k != "backend" and default.get(k) != v}
+
+
+def _put_rc(_shell: Any, parameters: dict[str, Any]) -> None:
+    import matplotlib as mpl
+
+    current: Any = mpl.rcParams
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        current.update(parameters)
+
+
+def _take_torch(_shell: Any) -> bytes:
+    return bytes(sys.modules["torch"].get_rng_state().numpy().tobytes())
+
+
+def _put_torch(_shell: Any, state: bytes) -> None:
+    import torch
+
+    torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+
+
+def _put_numpy_random(_shell: Any, state: Any) -> None:
+    import numpy as np
+
+    np.random.set_state(state)  # noqa: NPY002 - this one is shared by all code that names no generator
+
+
+def _put_numpy_errors(_shell: Any, errors: Any) -> None:
+    import numpy as np
+
+    np.seterr(**errors)
+
+
+def _put_numpy_print(_shell: Any, options: Any) -> None:
+    import numpy as np
+
+    np.set_printoptions(**{key: value for key, value in options.items() if key != "override_repr"})
+
+
+_Part = tuple[Callable[[Any], Any], Callable[[Any, Any], None]]
+#: Name → how to take it and how to put it back. A prefix that is a library's name: only where it is loaded.
+_PARTS: dict[str, _Part] = {
+    "environment": (_take_environment, _put_environment),
+    "path": (_take_path, _put_path),
+    "directory": (lambda _: os.getcwd(), _put_directory),  # noqa: PTH109 - text, as it is stored
+    "warnings": (_take_filters, _put_filters),
+    "flags": (_take_flags, _put_flags),
+    "inputs": (_take_inputs, _put_inputs),
+    "recursion_limit": (lambda _: sys.getrecursionlimit(), lambda _, limit: sys.setrecursionlimit(limit)),
+    "decimal": (lambda _: decimal.getcontext().copy(), _put_decimal),
+    "numpy_errors": (lambda _: _numpy().geterr(), _put_numpy_errors),
+    "numpy_print": (lambda _: _numpy().get_printoptions(), _put_numpy_print),
+    "pandas_options": (_take_pandas_options, _put_pandas_options),
+    "matplotlib_rc": (_take_rc, _put_rc),
+    "numpy_random": (lambda _: _numpy().random.get_state(), _put_numpy_random),
+    "torch_random": (_take_torch, _put_torch),
+    "random": (lambda _: random.getstate(), lambda _, state: random.setstate(state)),
+}
+_LIBRARIES = ("numpy", "pandas", "matplotlib", "torch")
+
+
+def _available() -> Iterator[tuple[str, _Part]]:
+    for name, part in _PARTS.items():
+        library = name.partition("_")[0]
+        if library not in _LIBRARIES or _is_imported(library):
+            yield name, part
+
+
+def _is_imported(library: str) -> bool:
+    # A module in the middle of its own import is there, but has nothing yet.
+    module = sys.modules.get(library)
+    return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)

@@ -1,0 +1,48 @@
+"""Loading at once what was just pickled, where it may fail: better now than in a month.
+
+Definitions are always tried, because everything hangs on them; variables when loading them runs code of
+the notebook's own classes. What was proven to load is not tried again until its bytes change.
+"""
+
+import pickle
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pauseflow_nb.kernel.snapshot.loading import Loading
+from pauseflow_nb.kernel.snapshot.packs import strong_digest
+from pauseflow_nb.kernel.snapshot.pieces import Bytes, PiecesReader
+
+__all__ = ["failure"]
+
+#: Larger pickles take too long to try.
+_LARGEST = 1 << 20
+
+_proven: set[str] = set()
+
+
+def failure(
+    pieces: Sequence[Bytes], buffers: Sequence[memoryview], shell: Any, definitions: Mapping[str, Any]
+) -> str | None:
+    """Load a pickle and forget the result.
+
+    Args:
+        pieces: The pickle.
+        buffers: Its memory.
+        shell: The running shell.
+        definitions: What the pickle may refer to.
+
+    Returns:
+        Why it cannot be loaded; None if it can.
+    """
+    if sum(map(len, pieces)) > _LARGEST:
+        return None
+    digest = "".join(map(strong_digest, pieces))
+    if digest in _proven:
+        return None
+    with Loading({"__name__": "__main__"}, shell, definitions=dict(definitions), is_trial=True):
+        try:
+            pickle.Unpickler(PiecesReader(pieces), buffers=buffers).load()  # noqa: S301 - pickled a moment ago
+        except Exception as problem:  # noqa: BLE001 - loading runs the code of any class
+            return f"it could not be loaded again: {type(problem).__name__}: {problem}"
+    _proven.add(digest)
+    return None

@@ -1,0 +1,159 @@
+"""What becomes of variables that cannot be saved: left out, replayed or lost; and what later cells need."""
+
+from typing import Any
+
+import pytest
+from kernel_snapshot.conftest import Kernels, cell
+
+from pauseflow_nb.kernel.snapshot.lineage import names_needed
+
+LOCK = "import threading\nlock = threading.Lock()"
+
+
+def fate(saved: dict[str, Any], name: str) -> str:
+    return str(saved["unsaved"][name]["fate"])
+
+
+def test_what_no_coming_cell_needs_is_left_out(kernels: Kernels) -> None:
+    saved = kernels.save(LOCK, "x = 1", coming={"2": "print(x)"})
+
+    assert fate(saved, "lock") == "left out"
+
+
+def test_what_a_function_of_the_notebook_uses_is_needed(kernels: Kernels) -> None:
+    cells = ["%%step a\n" + LOCK, "def inner(): return lock\nclass C:\n    def m(self): return inner()\nc = C()"]
+
+    saved = kernels.save(*[source.removeprefix("%%step a\n") for source in cells], coming={"2": "c.m()"})
+
+    assert fate(saved, "lock") == "lost"
+
+
+def test_dynamic_access_takes_the_safe_side_and_says_so(kernels: Kernels) -> None:
+    saved = kernels.save(LOCK, coming={"4": "print(eval('lo' + 'ck'))"})
+
+    assert fate(saved, "lock") == "lost"
+    assert saved["notes"] == ["cell 5 uses eval(), so it may need anything"]
+
+
+def test_statements_of_plain_cells_are_replayed(kernels: Kernels) -> None:
+    cells = {
+        "0": "import sqlite3\npath = 'data.db'",
+        "1": "print('once')\ndb = sqlite3.connect(path)\ndb.execute('create table if not exists t(a)')\nrows = []",
+    }
+
+    saved = kernels.save(*cells.values(), passed=cells, coming={"3": "db.execute('select * from t')"})
+
+    assert fate(saved, "db") == "replayed"
+    assert saved["unsaved"]["db"]["cell"] == 1
+    restored = kernels.restore(saved, "assert list(db.execute('select * from t')) == []")
+    assert restored["unrestored"] == {}
+
+
+def test_variables_from_the_same_statements_belong_together_again(kernels: Kernels) -> None:
+    cells = {"0": "import threading\na = b = threading.Lock()"}
+
+    saved = kernels.save(*cells.values(), passed=cells, coming={"1": "a, b"})
+
+    kernels.restore(saved, "assert a is b")
+
+
+def test_nothing_that_a_step_made_is_replayed(kernels: Kernels) -> None:
+    plain = {"1": "import threading\nlock = threading.Lock()"}
+    step = "'%%step make'\nimport threading\nlock = threading.Lock()"
+
+    saved = kernels.save(plain["1"], step, passed=plain, coming={"3": "lock"})
+
+    assert fate(saved, "lock") == "lost"
+
+
+def test_a_replay_needs_what_it_read_as_it_was(kernels: Kernels) -> None:
+    changed = {"0": "import sqlite3\npath = 'a.db'", "1": "db = sqlite3.connect(path)", "2": "path = 'b.db'"}
+
+    saved = kernels.save(*changed.values(), passed=changed, coming={"3": "db"})
+
+    check = "assert path == 'b.db' and db.execute('pragma database_list').fetchone()[2].endswith('a.db')"
+    kernels.restore(saved, check)
+
+
+def test_a_generator_that_was_begun_is_not_replayed(kernels: Kernels) -> None:
+    cells = {"0": "g = (n for n in range(3))", "1": "first = next(g)"}
+
+    saved = kernels.save(*cells.values(), passed=cells, coming={"2": "next(g)"})
+
+    assert fate(saved, "g") == "lost"
+
+
+def test_a_replay_that_depends_on_a_setup_waits_for_it(kernels: Kernels) -> None:
+    setup = "import threading\nmake = threading.Lock"
+    plain = {"1": "lock = make()"}
+    saved = kernels.save(setup, plain["1"], passed=plain, coming={"2": "lock"}, remade=["threading", "make"])
+    restore = {"do": "restore", "folder": kernels.folder, "ref": saved["ref"]}
+    put_back = {"do": "put_back", "bound_by_setup": ["threading", "make"]}
+
+    _, early, *_, late = kernels.run(restore, cell("lock"), cell(setup), put_back, cell("lock.locked()"))
+
+    assert "NameError" in early["error"]
+    assert late["error"] is None
+
+
+def test_strict_names_variable_type_cell_and_way_out(kernels: Kernels) -> None:
+    raised = kernels.save("import threading\nx = [threading.Lock()]", strict=True, passed={}, coming={"1": "x"})
+
+    assert raised["raised"] == "Unsaveable"
+    assert "'x' (list)" in raised["message"]
+    assert "x[0] is a _thread.lock" in raised["message"]
+    assert "%%setup" in raised["message"]
+
+
+def test_strict_lets_pass_what_is_not_needed(kernels: Kernels) -> None:
+    saved = kernels.save(LOCK, strict=True, coming={"1": "print(1)"})
+
+    assert fate(saved, "lock") == "left out"
+
+
+def test_one_bad_variable_takes_no_other_down(kernels: Kernels) -> None:
+    saved = kernels.save(LOCK, "def uses(l=lock): return 1\ndef fine(): return 2\nx = [fine]\ny = [uses]")
+
+    assert set(saved["unsaved"]) == {"lock", "uses", "y"}
+    kernels.restore(saved, "assert x[0]() == 2 and x[0] is fine")
+
+
+def test_what_cannot_be_loaded_again_is_found_while_saving(kernels: Kernels) -> None:
+    bad = "class Bad:\n    def __reduce__(self): return int, ('no number',)\nbad = Bad(); good = 1"
+
+    saved = kernels.save(bad)
+
+    assert "could not be loaded again" in saved["unsaved"]["bad"]["reason"]
+    kernels.restore(saved, "assert good == 1")
+
+
+@pytest.mark.parametrize(
+    ("coming", "names"),
+    [
+        ("x = 1\nprint(x)", set()),
+        ("if c:\n    x = 1\nprint(x)", {"x", "c"}),
+        ("x += 1", {"x"}),
+        ("f'{x}'", {"x"}),
+        ("[x for y in range(3)]", {"x"}),
+        ("def g(): return x", {"x"}),
+        ("f()", {"f", "x"}),
+        ("!echo {x}", {"x"}),
+        ("%%time\nx", {"x"}),
+        ("%%step again --retries 1\nx", {"x"}),
+        ("c.query('a > @x')", {"c", "x"}),
+        ("del x", {"x"}),
+    ],
+)
+def test_needed_names(coming: str, names: set[str]) -> None:
+    namespace: dict[str, Any] = {"__name__": "__main__", "x": 1, "c": 2}
+    exec("def f(): return x", namespace)
+
+    assert names_needed({"0": coming}, namespace).names == names
+
+
+@pytest.mark.parametrize("source", ["%run other.py", "globals()['x']", "get_ipython().user_ns", "not python ("])
+def test_what_may_need_anything(source: str) -> None:
+    needed = names_needed({"0": source}, {"x": 1})
+
+    assert needed.needs("x")
+    assert "cell 1 uses" in needed.because

@@ -1,0 +1,37 @@
+"""The table of types in docs/state.md is what the tests found; run with PAUSEFLOW_WRITE_DOCS=1 to write it anew."""
+
+import os
+from pathlib import Path
+
+from kernel_snapshot.type_rows import REFUSED, ROWS, Row
+
+PAGE = Path(__file__).parents[2] / "docs" / "state.md"
+BEGIN, END = "<!-- table of types: begin -->\n", "<!-- table of types: end -->\n"
+
+
+def test_the_page_has_the_table_that_is_tested() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    wanted = f"{before}{BEGIN}\n{_table()}\n{END}{after}"
+    if os.environ.get("PAUSEFLOW_WRITE_DOCS"):
+        PAGE.write_text(wanted, encoding="utf-8")
+
+    assert PAGE.read_text(encoding="utf-8") == wanted, "run this test with PAUSEFLOW_WRITE_DOCS=1"
+
+
+def _table() -> str:
+    lines = ["| | after the pause |", "|---|---|"]
+    group = ""
+    for row in ROWS:
+        if row.group != group:
+            group = row.group
+            lines.append(f"| **{group}** | |")
+        lines.append(f"| {row.what} | {_outcome(row)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _outcome(row: Row) -> str:
+    if row.outcome != REFUSED:
+        return row.outcome
+    return f"not saved: “… {row.check} …”" if row.check else "made anew by IPython"

@@ -1,0 +1,65 @@
+"""What is told about variables before and after a save."""
+
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from pauseflow_nb.kernel import snapshot
+from pauseflow_nb.kernel.snapshot.groups import sharing_groups
+from pauseflow_nb.kernel.snapshot.where import place_of
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> Any:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    return InteractiveShell()  # type: ignore[no-untyped-call]
+
+
+def test_the_largest_variable_comes_first_with_its_fate(shell: Any) -> None:
+    shell.run_cell("import threading\nlock = threading.Lock()\nbig = 'x' * 100_000\nsmall = 1\nclient = object()")
+
+    reports = snapshot.describe(shell, remade=frozenset({"client"}), coming={"3": "lock"})
+
+    assert reports[0].name == "big"
+    assert reports[0].size >= 100_000
+    fates = {report.name: report.fate for report in reports}
+    assert fates == {
+        "big": "restored",
+        "small": "restored",
+        "threading": "restored",
+        "client": "made again by %%setup",
+        "lock": "lost",
+    }
+    assert next(report for report in reports if report.name == "lock").reason
+
+
+def test_places_read_as_a_user_would_write_them() -> None:
+    class Holder:
+        def __init__(self, inside: object) -> None:
+            self.inside = inside
+
+    wanted = object()
+
+    assert place_of(wanted, {"a": Holder([0, wanted])}, "clients") == 'clients["a"].inside[1]'
+    assert place_of(wanted, lambda: wanted, "f") == "f.<closure wanted>"
+    assert place_of(wanted, [], "x") == "x"
+
+
+@pytest.mark.parametrize("size", [10, 5000])
+def test_variables_that_share_an_object_are_found_also_in_large_memos(size: int) -> None:
+    import io
+    import pickle
+
+    shared = ["shared"]
+    values = {"large": [[n] for n in range(size)] + [shared], "uses": {"k": shared}, "alone": [1]}
+    picklers = {}
+    for name, value in values.items():
+        picklers[name] = pickle.Pickler(io.BytesIO(), 5)
+        picklers[name].dump(value)
+
+    groups = {frozenset(group) for group in sharing_groups(picklers)}
+
+    assert groups == {frozenset({"large", "uses"}), frozenset({"alone"})}

@@ -1,0 +1,245 @@
+"""Damage, crashes, other versions, other executions, sweeping: nothing is loaded that is not what was saved."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernel_snapshot.conftest import SESSION, Kernels, cell
+
+from pauseflow_nb.kernel.snapshot import describe_saved, sweep
+from pauseflow_nb.kernel.snapshot.manifest import digest_of
+from pauseflow_nb.protocol import SnapshotRef
+
+BIG = "import numpy as np\na = np.arange(600_000.)\nb = {'small': [1, 2, 3]}\ndef f(): return b"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    pytest.importorskip("numpy")
+    kernels = Kernels(tmp_path_factory.mktemp("original"), str(tmp_path_factory.mktemp("snapshots")))
+    return kernels.save(BIG, execution="e1"), kernels.folder
+
+
+@pytest.fixture
+def saved(kernels: Kernels, original: tuple[dict[str, Any], str]) -> dict[str, Any]:
+    """A snapshot of its own for each test."""
+    shutil.copytree(original[1], kernels.folder)
+    return original[0]
+
+
+def pack(kernels: Kernels) -> Path:
+    (found,) = Path(kernels.folder).glob("*.pack")
+    return found
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def restore(kernels: Kernels, saved: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Restore, and run a cell that tells whether anything was bound."""
+    action = {"do": "restore", "folder": kernels.folder, "ref": saved["ref"], **options}
+    restored, bound = kernels.run(action, cell("'b' in globals()"))
+    restored["bound"] = bound["result"] == "True"
+    return restored
+
+
+@pytest.mark.parametrize("where", [0.1, 0.5, 0.9999])
+def test_a_flipped_byte_anywhere_is_found_before_anything_is_bound(
+    kernels: Kernels, saved: dict[str, Any], where: float
+) -> None:
+    path = pack(kernels)
+    flip(path, int(path.stat().st_size * where) - 1)
+
+    answer = restore(kernels, saved)
+
+    assert answer["raised"] == "SnapshotDamaged"
+    assert "not what was written" in answer["message"]
+    assert not answer["bound"]
+
+
+def test_a_repaired_snapshot_is_restored(kernels: Kernels, saved: dict[str, Any]) -> None:
+    flip(pack(kernels), 1000)
+    assert restore(kernels, saved)["raised"] == "SnapshotDamaged"
+
+    flip(pack(kernels), 1000)
+
+    assert restore(kernels, saved)["bound"]
+
+
+DAMAGES: dict[str, tuple[Callable[[Kernels, dict[str, Any]], object], str]] = {
+    "a pack cut off": (lambda k, _: os.truncate(pack(k), pack(k).stat().st_size - 10), "is cut off"),
+    "a pack missing": (lambda k, _: pack(k).unlink(), "is missing from"),
+    "the manifest missing": (lambda k, s: Path(k.folder, s["ref"]["name"]).unlink(), "its manifest is missing"),
+    "the manifest changed": (lambda k, s: flip(Path(k.folder, s["ref"]["name"]), 50), "its manifest is not what"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_every_damage_has_its_own_sentence(kernels: Kernels, saved: dict[str, Any], damage: str) -> None:
+    do, sentence = DAMAGES[damage]
+    do(kernels, saved)
+
+    answer = restore(kernels, saved)
+
+    assert answer["raised"] == "SnapshotDamaged"
+    assert sentence in answer["message"]
+    assert not answer["bound"]
+
+
+def test_the_snapshot_of_another_execution_is_refused(kernels: Kernels, saved: dict[str, Any]) -> None:
+    answer = restore(kernels, saved, execution="e2")
+
+    assert answer["raised"] == "SnapshotDamaged"
+    assert "belongs to execution e1, not to e2" in answer["message"]
+
+
+def changed(kernels: Kernels, saved: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Write the manifest anew with other contents, as another version would have made it."""
+    path = Path(kernels.folder, saved["ref"]["name"])
+    manifest = json.loads(path.read_bytes())
+    for key, value in changes.items():
+        manifest[key] = {**manifest[key], **value} if isinstance(value, dict) else value
+    data = json.dumps(manifest).encode()
+    path.write_bytes(data)
+    return {"ref": {"name": path.name, "digest": digest_of(data)}}
+
+
+def test_another_schema_says_which(kernels: Kernels, saved: dict[str, Any]) -> None:
+    answer = restore(kernels, changed(kernels, saved, schema=0))
+
+    assert answer["raised"] == "SnapshotMismatch"
+    assert "snapshot schema 0 there, 1 here" in answer["message"]
+
+
+def test_other_versions_name_both_sides_and_force_overrides(kernels: Kernels, saved: dict[str, Any]) -> None:
+    import numpy as np
+
+    other = changed(kernels, saved, made_by={"packages": {"numpy": "1.0.3", "not_there": "2"}, "python": [3, 8, 1]})
+
+    answer = restore(kernels, other)
+
+    assert answer["raised"] == "SnapshotMismatch"
+    assert f"numpy 1.0.3 there, {np.__version__} here" in answer["message"]
+    assert "not_there 2 there, not installed here" in answer["message"]
+    assert "Python 3.8.1 there" in answer["message"]
+    assert restore(kernels, other, force=True)["bound"]
+
+
+def test_changes_of_the_environment_are_passed_on_from_kernel_to_kernel(kernels: Kernels) -> None:
+    first = kernels.save("import os\nos.environ['PF_CHANGED'] = '1'")
+    options = {"folder": kernels.folder}
+    _, second = kernels.run({"do": "restore", "ref": first["ref"], **options}, {"do": "save", **options})
+
+    kernels.restore(second, "import os\nassert os.environ['PF_CHANGED'] == '1'")
+
+
+def test_the_snapshot_moves_to_another_folder(kernels: Kernels, saved: dict[str, Any], tmp_path: Path) -> None:
+    moved = Kernels(tmp_path, str(tmp_path / "elsewhere"))
+    shutil.copytree(kernels.folder, moved.folder, copy_function=shutil.copyfile)
+
+    moved.restore(saved, "assert a[599_999] == 599_999 and f() is b")
+
+
+def test_a_full_disk_leaves_the_earlier_snapshot(kernels: Kernels, saved: dict[str, Any]) -> None:
+    limit = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
+
+    _, _, answer = kernels.run(cell(BIG), cell(limit), {"do": "save", "folder": kernels.folder})
+
+    assert answer["raised"] == "SnapshotError"
+    assert not list(Path(kernels.folder).glob("*.part"))
+    assert restore(kernels, saved)["bound"]
+
+
+def test_what_is_saved_again_unchanged_is_not_written_again(kernels: Kernels, saved: dict[str, Any]) -> None:
+    options = {"folder": kernels.folder}
+    restored = {"do": "restore", "ref": saved["ref"], **options}
+
+    _, again, _, once_more, _, changed_ = kernels.run(
+        restored,
+        {"do": "save", **options},
+        cell("b['small'].append(4)"),
+        {"do": "save", **options},
+        cell("a[300_000] = 0"),
+        {"do": "save", **options},
+    )
+
+    assert again["written"] < 20_000
+    assert once_more["written"] < 20_000
+    assert 1 << 20 <= changed_["written"] < (1 << 20) + 20_000
+    kernels.restore(changed_, "assert a[300_000] == 0 and a[299_999] == 299_999 and b['small'] == [1, 2, 3, 4]")
+    kernels.restore(saved, "assert a[300_000] == 300_000 and b['small'] == [1, 2, 3]")
+
+
+def test_a_restored_array_that_is_changed_and_saved_many_times(kernels: Kernels, saved: dict[str, Any]) -> None:
+    actions: list[dict[str, Any]] = [{"do": "restore", "folder": kernels.folder, "ref": saved["ref"]}]
+    for n in range(5):
+        actions += [cell(f"a[{n} * 100_000] = -{n} - 1; c = a[:10].copy()"), {"do": "save", "folder": kernels.folder}]
+
+    *_, last = kernels.run(*actions)
+
+    kernels.restore(last, "assert [a[n * 100_000] for n in range(5)] == [-1, -2, -3, -4, -5] and a[1] == 1")
+
+
+def test_sweep_keeps_what_live_snapshots_need(kernels: Kernels, saved: dict[str, Any]) -> None:
+    restored = {"do": "restore", "folder": kernels.folder, "ref": saved["ref"]}
+    _, _, later = kernels.run(restored, cell("a[0] = 5; del b"), {"do": "save", "folder": kernels.folder})
+
+    assert sweep(kernels.folder, [later["ref"]["name"]]) == 0  # too young
+    removed = sweep(kernels.folder, [later["ref"]["name"]], grace_seconds=0)
+
+    assert removed == 1
+    kernels.restore(later, "assert a[0] == 5 and a[599_999] == 599_999")
+    assert sweep(kernels.folder, [], grace_seconds=0) == 3
+    assert list(Path(kernels.folder).iterdir()) == []
+
+
+def test_sweep_leaves_foreign_files_and_stops_at_a_missing_manifest(kernels: Kernels, saved: dict[str, Any]) -> None:
+    Path(kernels.folder, "notes.json").write_text("mine")
+
+    with pytest.raises(FileNotFoundError, match="gone"):
+        sweep(kernels.folder, ["gone.json"], grace_seconds=0)
+
+    assert Path(kernels.folder, saved["ref"]["name"]).exists()
+    sweep(kernels.folder, [], grace_seconds=0)
+    assert [path.name for path in Path(kernels.folder).iterdir()] == ["notes.json"]
+
+
+def test_a_saved_snapshot_is_described_without_loading_it(kernels: Kernels, saved: dict[str, Any]) -> None:
+    reports = describe_saved(kernels.folder, SnapshotRef(**saved["ref"]))
+
+    assert [report.name for report in reports][:1] == ["a"]
+    assert reports[0].size >= 4_800_000
+    assert {report.name: report.type_name for report in reports}["b"] == "dict"
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(60, marks=pytest.mark.slow)])
+def test_kill_9_at_any_moment_leaves_a_good_snapshot(kernels: Kernels, kills: int, tmp_path: Path) -> None:
+    """A kernel that saves without end is killed; the last snapshot that it announced must hold."""
+    pytest.importorskip("numpy")
+    log = tmp_path / "log"
+    for attempt in range(kills):
+        process = subprocess.Popen([sys.executable, SESSION.with_name("crasher.py"), kernels.folder, log])
+        deadline = time.monotonic() + 60
+        while not log.exists() or log.read_text().count("\n") < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(0.003 * attempt % 0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        *_, last = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        log.unlink()
+        told = json.loads(last)
+
+        kernels.restore(told, f"n = {told['n']}\nassert a[n] == n and len(b) == n and a[:n].sum() == n * (n - 1) / 2")

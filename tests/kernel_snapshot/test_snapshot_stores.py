@@ -1,0 +1,114 @@
+"""Stores: any that fsspec knows, with what was fetched kept locally; several kernels at once."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec  # type: ignore[import-untyped]
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from kernel_snapshot.conftest import SESSION, Kernels, cell
+
+from pauseflow_nb.errors import SnapshotDamaged
+from pauseflow_nb.kernel import snapshot
+from pauseflow_nb.kernel.snapshot.folder import forget_cache, open_folder
+
+URL = "memory://pf-test/execution/snapshots"
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A shell in this process, because memory:// cannot be seen from another."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    main = sys.modules["__main__"]
+    made = InteractiveShell()  # type: ignore[no-untyped-call]
+    yield made
+    sys.modules["__main__"] = main
+    fsspec.filesystem("memory").store.clear()
+
+
+def test_a_remote_store_serves_a_kernel_without_its_cache(shell: Any) -> None:
+    pytest.importorskip("numpy")
+    shell.run_cell("import numpy as np\na = np.arange(300_000.); b = a[5:]; d = {'x': [1]}")
+    saved = snapshot.save(shell, URL)
+    forget_cache(URL)
+    assert not open_folder(URL).local.exists()
+    shell.run_cell("del a, b, d")
+
+    snapshot.restore(shell, URL, saved.ref)
+
+    shell.run_cell("a[5] = -1\nok = b[0] == -1 and d == {'x': [1]} and a[299_999] == 299_999")
+    assert shell.user_ns["ok"]
+    assert snapshot.save(shell, URL).written < (1 << 20) + 20_000
+
+
+def test_what_was_fetched_is_not_fetched_again(shell: Any) -> None:
+    shell.run_cell("x = list(range(1000))")
+    saved = snapshot.save(shell, URL)
+    forget_cache(URL)
+    snapshot.restore(shell, URL, saved.ref)
+    fsspec.filesystem("memory").store.clear()
+
+    assert snapshot.restore(shell, URL, saved.ref).values["x"][-1] == 999
+
+
+def test_a_missing_remote_pack_is_named(shell: Any) -> None:
+    shell.run_cell("x = 1")
+    saved = snapshot.save(shell, URL)
+    forget_cache(URL)
+    system = fsspec.filesystem("memory")
+    for name in system.ls("/pf-test/execution/snapshots", detail=False):
+        if name.endswith(".pack"):
+            system.rm(name)
+
+    with pytest.raises(SnapshotDamaged, match=r"\.pack is missing from memory://"):
+        snapshot.restore(shell, URL, saved.ref)
+
+
+def test_a_remote_store_is_swept(shell: Any) -> None:
+    shell.run_cell("x = 1")
+    first = snapshot.save(shell, URL)
+    shell.run_cell("x = 2")
+    second = snapshot.save(shell, URL)
+
+    assert snapshot.sweep(URL, [second.ref.name], grace_seconds=0) >= 1
+
+    assert snapshot.restore(shell, URL, second.ref).values["x"] == 2
+    with pytest.raises(SnapshotDamaged, match="manifest is missing"):
+        snapshot.restore(shell, URL, first.ref)
+
+
+def test_file_urls_are_local_folders(shell: Any, tmp_path: Path) -> None:
+    shell.run_cell("x = 1")
+
+    saved = snapshot.save(shell, f"file://{tmp_path}/s")
+
+    assert (tmp_path / "s" / saved.ref.name).exists()
+
+
+def test_kernels_that_save_at_once_into_one_folder_do_not_disturb_each_other(kernels: Kernels) -> None:
+    pytest.importorskip("numpy")
+    base = kernels.save("import numpy as np\na = np.arange(500_000.)")
+    restore = {"do": "restore", "folder": kernels.folder, "ref": base["ref"]}
+    processes = []
+    for n in range(3):
+        actions: list[dict[str, Any]] = [restore]
+        for turn in range(4):
+            actions += [cell(f"a[{turn} * 100_000] = {n}; me = {n}"), {"do": "save", "folder": kernels.folder}]
+        out = kernels.directory / f"at-once-{n}.json"
+        process = subprocess.Popen([sys.executable, SESSION, out], stdin=subprocess.PIPE, text=True)
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(actions))
+        process.stdin.close()
+        processes.append((process, out))
+    refs = []
+    for process, out in processes:
+        assert process.wait() == 0
+        refs.append(json.loads(out.read_text())[-1])
+    snapshot.sweep(kernels.folder, [ref["ref"]["name"] for ref in refs], grace_seconds=0)
+
+    for n, ref in enumerate(refs):
+        kernels.restore(ref, f"assert me == {n} and (a[:400_000:100_000] == {n}).all() and a[499_999] == 499_999")
