@@ -1,0 +1,98 @@
+"""One attempt at a step: `--timeout` limits it, and after an error `--retries` makes another."""
+
+import asyncio
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from pauseflow_nb.durations import spoken
+from pauseflow_nb.errors import PauseflowError
+from pauseflow_nb.kernel.run import StepRun
+from pauseflow_nb.kernel.say import say
+from pauseflow_nb.kernel.timelimit import StepTimeout, TimeLimit
+from pauseflow_nb.kernel.tracebacks import without_our_frames
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["Attempt"]
+
+
+class Attempt:
+    """The `with` around a step's code. Each attempt has the whole `--timeout`; the waits between do not count."""
+
+    def __init__(self, shell: "InteractiveShell", run: StepRun, cell: str, *, is_magic: bool) -> None:
+        """Take the run, the file name of the cell's code, and whether it is one cell magic."""
+        self._shell, self._run, self._cell, self._is_magic = shell, run, cell, is_magic
+        self._shown_before = _last_shown()
+        limit = run.header.options.timeout
+        #: The `--timeout`, if the step has one.
+        self.limit = TimeLimit(run.step, limit, cell) if limit is not None else None
+
+    def __enter__(self) -> None:
+        if self.limit is not None:
+            self.limit.arm()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        __tracebackhide__ = True
+        late = self._late(error)
+        swallowed = self._swallowed() if error is None else None
+        problem = late or error or swallowed
+        if self._is_retried(problem):
+            self._wait_for_next(problem)
+            return True
+        if problem is not None and problem is swallowed:
+            self._run.swallowed = swallowed
+            say(self._shell, f"{type(swallowed).__name__}: {swallowed}")
+        if isinstance(problem, (PauseflowError, StepTimeout)):
+            without_our_frames(self._shell, problem, self._cell)
+        if late is not None and late is not error:
+            raise late from None
+        return False
+
+    def close(self) -> None:
+        """Take the time limit off, whatever happened."""
+        if self.limit is not None:
+            self.limit.disarm()
+
+    def _late(self, error: BaseException | None) -> StepTimeout | None:
+        self.close()
+        if self.limit is None or not self.limit.has_passed:
+            return None
+        # A step that swallowed the interruption was too long all the same.
+        late = self.limit.error(error)
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+        return late
+
+    def _swallowed(self) -> BaseException | None:
+        # `%%capture`, and `%%time` before IPython 9, show an error and raise none: the step would count as finished.
+        shown = _last_shown() if self._is_magic else None
+        return shown if shown is not self._shown_before else None
+
+    def _is_retried(self, error: BaseException | None) -> bool:
+        is_failure = isinstance(error, (Exception, StepTimeout))
+        return is_failure and self._run.failed_attempts < self._run.header.options.retries
+
+    def _wait_for_next(self, error: BaseException | None) -> None:
+        run, options = self._run, self._run.header.options
+        run.failed_attempts += 1
+        run.is_retrying = True
+        delay = options.retry_delay * options.backoff ** (run.failed_attempts - 1)
+        note = (
+            f"attempt {run.failed_attempts} of {options.retries + 1} failed: {type(error).__name__}: {error}; "
+            f"the next starts {f'in {spoken(delay)}' if delay else 'now'}"
+        )
+        run.notes.append(note)
+        say(self._shell, note, is_small=True)
+        time.sleep(delay.total_seconds())
+
+
+def _last_shown() -> BaseException | None:
+    shown: BaseException | None = getattr(sys, "last_value", None)
+    return shown

@@ -1,0 +1,61 @@
+"""Which names a `%%setup` cell bound last: these are made again in every new kernel and not saved.
+
+A name counts as bound by a cell if the cell's text says so or if the name holds another object
+afterwards, which finds `import *` and functions that bind globals.
+"""
+
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
+__all__ = ["Bindings"]
+
+_ATOMS = (type(None), bool, int, float, complex, str, bytes)
+
+
+class Bindings:
+    """Follows the cells of one kernel."""
+
+    def __init__(self, namespace: MutableMapping[str, Any]) -> None:
+        self._namespace = namespace
+        #: Names that a setup bound last.
+        self.remade: set[str] = set()
+        self._stored: set[str] | None = None
+        self._before: dict[str, int] = {}
+        self._held: dict[str, Any] = {}
+
+    def open_setup(self, stored: Iterable[str]) -> None:
+        """Begin a setup cell that binds these names by its text."""
+        self._stored, self._held = set(stored), {}
+        # Ids only: holding the objects themselves would keep what the setup replaces in memory.
+        self._before = {name: id(value) for name, value in self._namespace.items()}
+
+    def tally_setup(self) -> None:
+        """Count what the open setup has bound up to now; nothing happens if none is open."""
+        if self._stored is None:
+            return
+        changed = {n for n, v in self._namespace.items() if not n.startswith("_") and self._before.get(n) != id(v)}
+        self.remade |= changed | {name for name in self._stored if name in self._namespace}
+
+    def close_setup(self) -> None:
+        """End the setup cell, if one is open."""
+        self.tally_setup()
+        self._stored = None
+
+    def open_cell(self) -> None:
+        """Begin a cell that is no setup."""
+        self.close_setup()
+        missing = object()
+        self._held = {name: self._namespace.get(name, missing) for name in self.remade}
+
+    def close_cell(self, stored: Iterable[str]) -> None:
+        """End a cell that is no setup and binds these names by its text.
+
+        A name that still holds the setup's object stays the setup's, unless its value is an atom:
+        equal numbers are one object, and nobody can tell who bound it.
+        """
+        rebound = set(stored)
+        for name, held in self._held.items():
+            value = self._namespace.get(name)
+            if name not in self._namespace or value is not held or (name in rebound and isinstance(value, _ATOMS)):
+                self.remade.discard(name)
+        self._held = {}

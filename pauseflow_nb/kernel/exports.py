@@ -1,0 +1,103 @@
+"""What steps published, as `steps.NAME` shows it.
+
+`steps.NAME` takes items and attributes: named exports, then the keys of a returned dict, and
+`$return_value`, `$resume_data`, `$suspend_data` as items. `steps.NAME.data` is what the one who
+resumed the step sent.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pauseflow_nb.json_values import JSON, require_json
+from pauseflow_nb.kernel.issued import HIDDEN, IssuedLinks
+from pauseflow_nb.kernel.record import as_records
+
+__all__ = ["RESUME_DATA", "RETURN_VALUE", "SUSPEND_DATA", "StepExports", "as_json", "data_of"]
+
+RETURN_VALUE = "$return_value"
+RESUME_DATA = "$resume_data"
+SUSPEND_DATA = "$suspend_data"
+
+_NO_ANSWERS: Mapping[str, Any] = {}
+
+
+def as_json(what: str, value: Any) -> JSON:
+    """Copy a value that is to be published, with whole mappings of links hidden.
+
+    Copied, so that what the user changes later does not change what was published.
+
+    Raises:
+        NotJSON: Naming the place inside the value and the type found there.
+    """
+    require_json(what, value)
+    return _copied(value)
+
+
+def data_of(envelope: Mapping[str, JSON]) -> JSON:
+    """Take what one wants from a `$resume_data` envelope: the parsed body, or the query where there is no body."""
+    body = envelope.get("body")
+    if body is None and envelope.get("by") != "clock":
+        body = envelope.get("query", {})
+    return as_records(body)
+
+
+class StepExports(Mapping[str, Any]):
+    """The exports of one step that has run.
+
+    The attribute `data` is what the step was resumed with; for a step that nobody answered it is an
+    export of this name like any other.
+    """
+
+    def __init__(self, step: str, exports: Mapping[str, JSON], answers: Mapping[str, Any] = _NO_ANSWERS) -> None:
+        """Take the exports, and the answers that became instances of a model, by step."""
+        self._step, self._answers = step, answers
+        returned = exports.get(RETURN_VALUE)
+        keys = returned if isinstance(returned, dict) else {}
+        self._exports: dict[str, Any] = as_records({**keys, **exports})
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._exports[name]
+        except KeyError:
+            raise KeyError(self._missing(name)) from None
+
+    def __getattr__(self, name: str) -> Any:
+        # Private names first: pickle and copy ask for some before there is a `_exports` to look into.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name == "data" and RESUME_DATA in self._exports:
+            return self._answers[self._step] if self._step in self._answers else data_of(self._exports[RESUME_DATA])
+        try:
+            return self._exports[name]
+        except KeyError:
+            raise AttributeError(self._missing(name)) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._exports)
+
+    def __len__(self) -> int:
+        return len(self._exports)
+
+    def __repr__(self) -> str:
+        return f"<exports of step {self._step!r}: {', '.join(self) or 'none'}>"
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(name for name in self if name.isidentifier())]
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self)
+
+    def _missing(self, name: str) -> str:
+        if name == "data":
+            return f"step {self._step!r} has no data: it has not been answered"
+        return f"step {self._step!r} has no export {name!r}, only: {', '.join(self) or 'none'}"
+
+
+def _copied(value: Any) -> JSON:
+    if isinstance(value, IssuedLinks):
+        return dict.fromkeys(value, HIDDEN)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_copied(item) for item in value]
+    return value

@@ -1,0 +1,42 @@
+"""What `def handler(pd)` in a step cell is called with, as in a Pipedream Python step."""
+
+from typing import Any
+
+from pauseflow_nb.kernel.flow import Flow, Steps, flow, steps
+from pauseflow_nb.kernel.record import Record
+from pauseflow_nb.kernel.sending import Sender
+
+__all__ = ["StepArgument"]
+
+
+class StepArgument:
+    """The `pd` of a handler: the same objects under the names that Pipedream gave them."""
+
+    @property
+    def flow(self) -> Flow:
+        """As `flow` in a cell."""
+        return flow
+
+    @property
+    def steps(self) -> Steps:
+        """As `steps` in a cell."""
+        return steps
+
+    @property
+    def context(self) -> Record:
+        """As `flow.context`."""
+        return flow.context
+
+    @property
+    def inputs(self) -> Record:
+        """As `flow.inputs`."""
+        return flow.inputs
+
+    def export(self, name: str, value: Any) -> None:
+        """As `flow.export`."""
+        flow.export(name, value)
+
+    @property
+    def send(self) -> Sender:
+        """As `flow.send`."""
+        return flow.send

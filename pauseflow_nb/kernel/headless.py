@@ -1,0 +1,202 @@
+"""A run with a briefing: what the runner told this kernel, and what is answered at the end of a step."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pauseflow_nb.cells import Header, header_of
+from pauseflow_nb.errors import InvalidAnswer, InvalidStep, Unsaveable
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel.answers import Answers
+from pauseflow_nb.kernel.bindings import Bindings
+from pauseflow_nb.kernel.exports import RESUME_DATA
+from pauseflow_nb.kernel.run import StepRun
+from pauseflow_nb.kernel.sending import reminding
+from pauseflow_nb.kernel.stops import Exited, Paused, Stop
+from pauseflow_nb.protocol import SOURCE, Briefing, Failure, Message, Outcome, Ready, StepBriefing, Wake
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from pauseflow_nb.kernel.snapshot import Restored, Saved
+
+__all__ = ["Headless", "failure_of"]
+
+
+def failure_of(error: BaseException, step: str | None = None) -> Failure:
+    """Describe an error as others see it."""
+    return Failure(type(error).__name__, str(error), step=step)
+
+
+class Headless:
+    """One segment, seen from inside its kernel."""
+
+    def __init__(self, shell: "InteractiveShell", bindings: Bindings, briefing: Briefing) -> None:
+        self._shell, self._bindings = shell, bindings
+        self.briefing = briefing
+        #: Exports of the steps that have run, of earlier segments too.
+        self.exports: dict[str, dict[str, JSON]] = {
+            name: told.exports for name, told in briefing.steps.items() if told.runs or told.exports
+        }
+        self.answers = Answers(shell.user_ns)
+        self._restored: Restored | None = None
+
+    def restore(self) -> None:
+        """Bring the variables back and go on numbering; answers `Ready`."""
+        from pauseflow_nb.kernel import snapshot  # lazy: needed only where something is saved
+
+        # Before the first cell: what cells change of the environment from now on is saved with the variables.
+        snapshot.note_start()
+        self._shell.execution_count = self.briefing.execution_count + 1
+        if self.briefing.snapshot is None:
+            self.send(Ready())
+            return
+        try:
+            folder, force = self.briefing.snapshots, self.briefing.force
+            execution = self.briefing.execution
+            self._restored = snapshot.restore(
+                self._shell, folder, self.briefing.snapshot, force=force, execution=execution
+            )
+            self.answers.take_over()
+            self.send(Ready(unrestored=self._restored.unrestored))
+        except Exception as error:  # noqa: BLE001 (the runner must learn of whatever it was)
+            self.send(Ready(failure=failure_of(error)))
+
+    def settle_names(self) -> None:
+        """Put saved values back over what the setups bound on the way; answers `Ready`."""
+        try:
+            self._bindings.close_setup()
+            if self._restored is not None:
+                self._put_back(self._restored)
+            self._receive_answer()
+            self.send(Ready())
+        except InvalidAnswer as problem:
+            self.send(Ready(refused=problem.errors))
+        except Exception as error:  # noqa: BLE001 (see restore)
+            self.send(Ready(failure=failure_of(error)))
+
+    def told(self, step: str) -> tuple[StepBriefing, Wake | None]:
+        """What a step that starts is told, and what caused the run if it is a rerun."""
+        wake = self.briefing.wake
+        is_rerun = wake is not None and wake.step == step and wake.then == "rerun"
+        return self.briefing.steps.get(step, StepBriefing()), wake if is_rerun else None
+
+    def end(self, run: StepRun) -> Stop | None:
+        """Save a step that succeeded and answer how it ended.
+
+        Raises:
+            PauseflowError: If its variables cannot be saved.
+        """
+        kind = "exited" if run.exited else "suspended" if run.asked is not None else "finished"
+        if kind == "suspended" and run.asked is not None:
+            self.answers.ask(run.step, run.asked.form, self._bindings.remade)
+        is_saved = kind == "suspended" or (kind == "finished" and self._checkpoints)
+        saved = self._save(*self._cells_around(run)) if is_saved else None
+        outcome = Outcome(
+            kind,
+            run.step,
+            run.number,
+            run.failed_attempts,
+            exports=run.published(),
+            notes=run.notes,
+            suspension=reminding(run, run.asked.at_end()) if run.asked is not None and kind == "suspended" else None,
+            exit_reason=run.exit_reason,
+            snapshot=saved.ref if saved is not None else None,
+            unsaved=saved.unsaved if saved is not None else [],
+        )
+        self.send(outcome)
+        self.exports[run.step] = outcome.exports
+        if kind == "finished":
+            return None
+        return Stop((Exited if run.exited else Paused)(f"step {run.step!r} {kind}"))
+
+    def suspend(self, next_cell: int) -> None:
+        """Save between two cells, because somebody outside asked for it; answers an `Outcome` without a step."""
+        coming, passed = self._cells_at(next_cell)
+        try:
+            saved = self._save(coming, passed)
+            self.send(Outcome("suspended", "", 0, snapshot=saved.ref, unsaved=saved.unsaved))
+        except Exception as error:  # noqa: BLE001 (the runner must learn of whatever it was)
+            self.send(Outcome("failed", "", 0, failure=failure_of(error)))
+
+    def fail(self, step: str, error: BaseException, run: StepRun | None = None) -> None:
+        """Answer that a step failed; what it published and asked for is void."""
+        number, ordinal = (run.number, run.failed_attempts) if run is not None else (1, 0)
+        notes = run.notes if run is not None else []
+        self.send(Outcome("failed", step, number, ordinal, notes=notes, failure=failure_of(error, step)))
+
+    def send(self, message: Message) -> None:
+        """Put a message into the reply of the running cell, instead of one sent before."""
+        # As text: inside a payload, IPython would turn NaN into the string "nan".
+        payload = {"source": SOURCE, "json": message.to_json()}
+        payloads = self._shell.payload_manager
+        assert payloads is not None
+        payloads.write_payload(payload, single=True)
+
+    @property
+    def _checkpoints(self) -> bool:
+        return self.briefing.checkpoint == "step"
+
+    def _save(self, coming: dict[str, str], passed: dict[str, str]) -> "Saved":
+        from pauseflow_nb.kernel import snapshot  # lazy: see restore
+
+        with self.answers.among_variables():
+            saved = snapshot.save(
+                self._shell,
+                self.briefing.snapshots,
+                remade=set(self._bindings.remade),
+                coming=coming,
+                passed=passed,
+                strict=self.briefing.strict,
+                execution=self.briefing.execution,
+            )
+        lost = self.answers.lost_schema(saved.unsaved)
+        if lost is not None:
+            told = self.answers.told(lost)
+            raise Unsaveable(told.name, told.type_name, told.reason, told.cell)
+        return replace(saved, unsaved=[self.answers.told(unsaved) for unsaved in saved.unsaved])
+
+    def _receive_answer(self) -> None:
+        wake = self.briefing.wake
+        if wake is None or wake.kind != "suspend":
+            return
+        told = self.briefing.steps.get(wake.step, StepBriefing())
+        # Of an answer by the clock the wake knows nothing but that it was the clock's.
+        kept = told.exports.get(RESUME_DATA)
+        envelope = wake.callback if wake.callback is not None else kept
+        self.answers.receive(wake.step, envelope if isinstance(envelope, dict) else None)
+
+    def _put_back(self, restored: "Restored") -> None:
+        from pauseflow_nb.kernel import snapshot  # lazy: see restore
+
+        just_bound = set(self._bindings.remade)
+        snapshot.put_back(self._shell, restored, just_bound)
+        # A name that is in the snapshot was bound by another cell after its setup.
+        self._bindings.remade = restored.remade | (just_bound - restored.values.keys())
+
+    def _cells_around(self, run: StepRun) -> tuple[dict[str, str], dict[str, str]]:
+        headers = {index: _header(source) for index, source in self.briefing.coming.items()}
+        here = next((int(i) for i, h in headers.items() if h is not None and h.name == run.step), None)
+        if here is None:
+            return self.briefing.coming, self.briefing.passed
+        is_rerun = run.asked is not None and run.asked.request.then == "rerun"
+        return self._cells_at(here if is_rerun else here + 1)
+
+    def _cells_at(self, next_cell: int) -> tuple[dict[str, str], dict[str, str]]:
+        """Tell which cells may still run, and which plain ones have run, before this cell."""
+        coming, passed = {}, dict(self.briefing.passed)
+        for index, source in self.briefing.coming.items():
+            header = _header(source)
+            is_setup = header is not None and header.kind == "setup"
+            # A setup runs again in the next kernel, so what it needs is needed.
+            if int(index) >= next_cell or is_setup:
+                coming[index] = source
+            elif header is None:
+                passed[index] = source
+        return coming, passed
+
+
+def _header(source: str) -> Header | None:
+    try:
+        return header_of(source)
+    except InvalidStep:
+        return None

@@ -1,0 +1,167 @@
+"""`%pauseflow lint`: what a headless run of this notebook would trip over.
+
+It reads the notebook's file where the front end says which one it is, with cells as they were last
+run here in place of what was saved; otherwise the cells that were run. It runs nothing.
+"""
+
+import ast
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pauseflow_nb.cells import Header, header_of
+from pauseflow_nb.errors import InvalidStep
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["findings", "sources_of"]
+
+#: Calls after which variables are saved.
+_PAUSING = frozenset({"suspend", "rerun", "delay", "sleep", "sleep_until", "run_notebook"})
+
+
+def findings(shell: "InteractiveShell", sources: Mapping[int, str], remade: frozenset[str] = frozenset()) -> list[str]:
+    """Say what is wrong, one sentence each.
+
+    Args:
+        shell: The shell in which the cells were run, for its variables.
+        sources: Source of the code cells by their place, from 0.
+        remade: Names that a `%%setup` makes again.
+    """
+    headers, found = _headers(sources)
+    pausing: dict[int, str] = {}
+    for cell, header in headers.items():
+        if header.kind == "step":
+            calls = list(_calls(sources[cell]))
+            found += _waits_without_end(header.name, calls)
+            if any(call in _PAUSING for call, _ in calls):
+                pausing[cell] = header.name
+    asking = [cell for cell, source in sources.items() if any(call == "input" for call, _ in _calls(source))]
+    found += [f"cell {cell + 1} asks with input(), and nobody is there to answer in a headless run" for cell in asking]
+    return [*found, *_lost(shell, sources, pausing, remade)]
+
+
+def sources_of(shell: "InteractiveShell", ran: Mapping[str, str]) -> dict[int, str]:
+    """Find the code cells of the notebook that this kernel serves.
+
+    Args:
+        shell: The shell, for its history.
+        ran: Source of the cells that were run, by the id that the front end gave them.
+    """
+    saved = _saved_cells(os.environ.get("JPY_SESSION_NAME"))
+    if saved:
+        return {n: ran.get(identity, source) for n, (identity, source) in enumerate(saved.items())}
+    if ran:
+        return dict(enumerate(ran.values()))
+    history = shell.history_manager.input_hist_raw if shell.history_manager is not None else []
+    # Without ids, a step that is run again is the same cell.
+    latest = {_name_of(source) or f"{n} ": source for n, source in enumerate(history) if source.strip()}
+    return dict(enumerate(latest.values()))
+
+
+def _saved_cells(path: str | None) -> dict[str, str]:
+    try:
+        cells = json.loads(Path(path or "").read_text(encoding="utf-8"))["cells"]
+        return {
+            str(cell.get("id", n)): "".join(cell["source"])
+            for n, cell in enumerate(cells)
+            if cell["cell_type"] == "code" and "interactive-only" not in cell["metadata"].get("tags", [])
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # not a notebook's file, or one of another server
+
+
+def _name_of(source: str) -> str | None:
+    try:
+        header = header_of(source)
+    except InvalidStep:
+        return None
+    return header.name or None if header is not None else None
+
+
+def _headers(sources: Mapping[int, str]) -> tuple[dict[int, Header], list[str]]:
+    headers: dict[int, Header] = {}
+    found: list[str] = []
+    first: dict[str, int] = {}
+    for cell, source in sources.items():
+        try:
+            header = header_of(source, cell=cell)
+        except InvalidStep as problem:
+            found.append(str(problem))
+            continue
+        if header is None:
+            continue
+        headers[cell] = header
+        if header.kind == "step" and first.setdefault(header.name, cell) != cell:
+            found.append(f"cells {first[header.name] + 1} and {cell + 1} are both named {header.name!r}: rename one")
+    return headers, found
+
+
+def _calls(source: str) -> Iterator[tuple[str, ast.Call]]:
+    """Find calls of `flow.NAME` and of plain names, by name."""
+    from pauseflow_nb.kernel.snapshot.lineage import statements_of
+
+    for statement in statements_of(source):
+        for node in ast.walk(statement.tree):
+            if not isinstance(node, ast.Call):
+                continue
+            if isinstance(node.func, ast.Name):
+                yield node.func.id, node
+            elif isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value).split(".")[-1] == "flow":
+                yield node.func.attr, node
+
+
+def _waits_without_end(step: str, calls: list[tuple[str, ast.Call]]) -> list[str]:
+    found = []
+    for name, call in calls:
+        if name not in {"suspend", "rerun", "pause"} or any(each.arg is None for each in call.keywords):
+            continue
+        parameter = "delay" if name == "rerun" else "timeout"
+        given = next((each.value for each in call.keywords if each.arg == parameter), None)
+        given = call.args[0] if call.args else given
+        if isinstance(given, ast.Constant) and given.value is None:
+            found.append(f"flow.{name}() in step {step!r} has no {parameter}: unanswered, it waits for ever")
+        elif given is None and name != "rerun":
+            span, then = ("24 h", "is cancelled") if name == "suspend" else ("1 h", "fails")
+            found.append(f"flow.{name}() in step {step!r} names no timeout: unanswered for {span}, it {then}")
+    return found
+
+
+def _lost(
+    shell: "InteractiveShell", sources: Mapping[int, str], pausing: Mapping[int, str], remade: frozenset[str]
+) -> list[str]:
+    if not pausing:
+        return []
+    # Lazy: cloudpickle is needed only where something is, or would be, saved.
+    from pauseflow_nb.kernel.snapshot import fates
+    from pauseflow_nb.kernel.snapshot.dumping import dump_namespace
+    from pauseflow_nb.kernel.snapshot.namespace import user_names
+
+    names = [name for name in user_names(shell) if name not in remade]
+    refused = dump_namespace(shell.user_ns, names, shell).refused
+    found: dict[str, str] = {}
+    for here, step in pausing.items():
+        coming = {str(cell): source for cell, source in sources.items() if cell > here}
+        passed = {str(cell): source for cell, source in sources.items() if cell <= here}
+        saved = set(names) - refused.keys()
+        decided = fates.decide(shell, refused, coming=coming, passed=passed, saved=saved, remade=set(remade))
+        for lost in (each for each in decided.unsaved if each.fate == "lost"):
+            by = _needed_by(lost.name, coming, shell)
+            found.setdefault(
+                lost.name,
+                f"{lost.name} ({lost.type_name}) cannot be saved when step {step!r} pauses, and {by} needs it: "
+                f"{lost.reason}. Make it in a %%setup cell",
+            )
+    return list(found.values())
+
+
+def _needed_by(name: str, coming: Mapping[str, str], shell: "InteractiveShell") -> str:
+    from pauseflow_nb.kernel.snapshot.lineage import names_needed
+
+    for cell, source in coming.items():
+        if names_needed({cell: source}, shell.user_ns).needs(name):
+            return f"cell {int(cell) + 1}"
+    return "a later cell"

@@ -1,0 +1,130 @@
+"""`%pauseflow`: the flow in this kernel, for who runs cells by hand."""
+
+import json
+from typing import TYPE_CHECKING
+
+from pauseflow_nb.errors import InvalidStep, InvalidValue, PauseflowError
+from pauseflow_nb.kernel.tracebacks import calmly
+
+if TYPE_CHECKING:
+    from pauseflow_nb.kernel.session import Session
+    from pauseflow_nb.kernel.snapshot import VariableReport
+
+__all__ = ["pauseflow_magic", "setup_magic", "step_magic"]
+
+_USAGE = "must be one of: state, reset, approve [JSON], cancel, skip, lint"
+
+
+def pauseflow_magic(session: "Session", line: str) -> None:
+    """Show or change the state of the flow in this kernel.
+
+    %pauseflow                 what waits, and which steps have run
+    %pauseflow state           the same, and what a pause would do with each variable
+    %pauseflow approve [JSON]  answer the step that waits, with data
+    %pauseflow cancel          cancel the flow; steps refuse to run until a reset
+    %pauseflow skip            let the time of what waits pass: a rerun runs again, a delay ends
+    %pauseflow reset           forget what was run by hand; variables stay as they are
+    %pauseflow lint            what a headless run of this notebook would trip over
+
+    The buttons under a cell do the same as approve, cancel and skip.
+    """
+    word, _, rest = line.strip().partition(" ")
+    try:
+        print(_do(session, word, rest.strip()) if word else session.describe())  # noqa: T201 (a magic's answer)
+    except PauseflowError as error:
+        raise calmly(error) from None
+
+
+def step_magic(line: str, cell: str) -> None:
+    """Make this cell a step of the workflow.
+
+    %%step NAME [--timeout 10m] [--retries 3] [--retry-delay 30s] [--backoff 2]
+
+    NAME is a Python identifier, used once in the notebook; the step's results are steps.NAME.
+    Inside, `flow.suspend()`, `flow.rerun()` and `flow.delay()` ask to pause when the cell ends; run by
+    hand it then stops calmly and shows buttons. The rest of the cell is ordinary: await, magics, !commands.
+
+    --timeout 10m      the longest that the step may run
+    --retries 3        how often a step that raised is tried again
+    --retry-delay 30s  the wait before the first retry
+    --backoff 2        what the wait is multiplied by before each further one
+    """
+    del cell
+    raise calmly(InvalidStep(line.strip(), "`%%step` must be the first line of a cell"))
+
+
+def setup_magic(line: str, cell: str) -> None:
+    """Make this cell one that runs again in every new kernel.
+
+    %%setup
+
+    For what cannot be saved while a notebook waits: connections, clients, logging. Run by hand it is an ordinary cell.
+    """
+    del cell
+    raise calmly(InvalidStep(line.strip(), "`%%setup` must be the first line of a cell"))
+
+
+def _do(session: "Session", word: str, rest: str) -> str:
+    if word == "lint" and not rest:
+        return _lint(session)
+    if word == "state" and not rest:
+        return session.describe() + _variables(session)
+    testmode = session.testmode
+    if testmode is None:
+        raise InvalidValue("%pauseflow", word, "is for cells run by hand, and this is a headless run")
+    if word == "approve":
+        return testmode.approve(_body(rest))
+    if word == "cancel" and not rest:
+        return testmode.cancel()
+    if word == "skip" and not rest:
+        return testmode.clock()
+    if word == "reset" and not rest:
+        session.reset()
+        return "The flow starts over: no step has run, nothing waits. Variables stay as they are."
+    raise InvalidValue("%pauseflow", f"{word} {rest}".strip(), _USAGE)
+
+
+def _lint(session: "Session") -> str:
+    from pauseflow_nb.kernel.lint import findings, sources_of  # lazy: most kernels never need it
+
+    remade = frozenset(session.bindings.remade)
+    found = findings(session.shell, sources_of(session.shell, session.ran), remade)
+    if not found:
+        return "Nothing found that a headless run would trip over."
+    return "\n".join(f"- {sentence}." for sentence in found)
+
+
+def _variables(session: "Session") -> str:
+    from pauseflow_nb.kernel import snapshot  # lazy: cloudpickle
+
+    reports = snapshot.describe(session.shell, remade=frozenset(session.bindings.remade))
+    rows = [(each.name, each.type_name, _spoken(each.size), _fate(each)) for each in reports]
+    if not rows:
+        return ""
+    widths = [max(len(row[n]) for row in rows) for n in range(3)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
+    ]
+    return "\n".join(["\nvariables, as a pause would save them:", *(f"  {line}" for line in lines)])
+
+
+def _fate(report: "VariableReport") -> str:
+    # Which cells come later is not asked here: `%pauseflow lint` does.
+    fate = "cannot be saved" if report.fate == "lost" else report.fate
+    return f"{fate}: {report.reason}" if report.reason else fate
+
+
+def _spoken(size: int) -> str:
+    if size < 1000:
+        return f"{size} B"
+    return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
+
+
+def _body(text: str) -> object:
+    if not text:
+        return None
+    try:
+        body: object = json.loads(text)
+    except ValueError as problem:
+        raise InvalidValue("%pauseflow approve", text, f"is not JSON: {problem}") from None
+    return body

@@ -1,0 +1,60 @@
+"""`flow.run_notebook`: the notebooks that a step starts when it ends."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pauseflow_nb.errors import InvalidValue, NotebookNotFound
+from pauseflow_nb.kernel.exports import as_json
+from pauseflow_nb.kernel.run import Asked, StepRun
+from pauseflow_nb.protocol import ChildRequest, SuspensionRequest
+
+__all__ = ["with_child"]
+
+
+def with_child(
+    run: StepRun,
+    notebook: str | os.PathLike[str],
+    parameters: Mapping[str, Any] | None,
+    name: str | None,
+    *,
+    linked: bool,
+    check: bool,
+) -> tuple[str, Asked]:
+    """Add a notebook to those that the step has asked for.
+
+    Returns:
+        Its name among them, and what the step asks for now.
+
+    Raises:
+        NotebookNotFound: If there is none at this path.
+        InvalidValue: If another one has this name.
+        NotJSON: If a parameter is no JSON.
+    """
+    path = os.fspath(notebook)
+    if "://" not in path:
+        # The worker that starts it stands in another directory.
+        path = str(Path(path).absolute())
+        if not Path(path).is_file():
+            raise NotebookNotFound(os.fspath(notebook))
+    before = run.asked.request if run.asked is not None and run.asked.request.kind == "notebook" else None
+    children = [] if before is None else before.children
+    taken = {child.name for child in children}
+    name = _free_name(Path(path).stem, taken) if name is None else name
+    if name in taken or not name or name.startswith("$"):
+        raise InvalidValue("name", name, "must be a text of its own for each notebook, and not begin with $")
+    given = as_json("parameters", dict(parameters or {}))
+    assert isinstance(given, dict)
+    child = ChildRequest(path, given, name, linked=linked, check=check)
+    request = before or SuspensionRequest("notebook", on_timeout="resume")
+    return name, Asked("run_notebook", replace(request, children=[*children, child]))
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    number, name = 1, stem
+    while name in taken:
+        number += 1
+        name = f"{stem}_{number}"
+    return name

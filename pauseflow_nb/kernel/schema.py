@@ -1,0 +1,114 @@
+"""What `schema=` takes: a pydantic model, a type, or a JSON Schema; and how an answer becomes an instance.
+
+Only the JSON Schema leaves the kernel: servers check answers with it and make forms of it. What it
+cannot say, such as a validator written in Python, is checked here, when the answer has arrived.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any, get_origin, is_typeddict
+
+from pauseflow_nb.errors import InvalidAnswer, InvalidValue
+from pauseflow_nb.json_values import JSON, require_json
+from pauseflow_nb.kernel.record import as_records
+
+__all__ = ["Form", "form_of"]
+
+#: The one field of the form that a type without fields becomes.
+VALUE = "value"
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an answer must be."""
+
+    #: What the user gave.
+    kind: Any
+    #: The same as JSON Schema.
+    json_schema: dict[str, JSON]
+    #: Whether the answer is the one field `value` of a form.
+    is_wrapped: bool
+
+    def build(self, body: JSON) -> Any:
+        """Make of an answer what the notebook gets.
+
+        Raises:
+            InvalidAnswer: With every error, as `{"path", "message"}`.
+        """
+        if isinstance(self.kind, dict):
+            from pauseflow_nb import schemas  # lazily, as jsonschema
+
+            errors = schemas.errors_of(self.json_schema, body)
+            if errors:
+                raise InvalidAnswer(errors)
+            return as_records(body)
+        from pydantic import ValidationError
+
+        try:
+            # As JSON: a strict model takes a date as text then, which is what it is in an answer.
+            made = _adapter(self.kind, self.is_wrapped).validate_json(json.dumps(body))
+        except ValidationError as problem:
+            raise InvalidAnswer(_errors(problem)) from None
+        return getattr(made, VALUE) if self.is_wrapped else made
+
+    def as_body(self, value: JSON) -> JSON:
+        """Take a bare value for a form with the one field `value`, and anything else as it is."""
+        is_form = isinstance(value, dict) and set(value) == {VALUE}
+        return {VALUE: value} if self.is_wrapped and not is_form else value
+
+
+def form_of(schema: Any) -> Form:
+    """Read what was given as `schema=`.
+
+    Raises:
+        InvalidValue: If no form can be made of it.
+    """
+    if isinstance(schema, dict):
+        require_json("schema", schema)
+        from pauseflow_nb import schemas  # lazily: jsonschema costs more than a small kernel's start
+
+        problem = schemas.problem_of(schema)
+        if problem is not None:
+            raise InvalidValue("schema", schema, problem)
+        return Form(schema, schema, is_wrapped=False)
+    if schema is None or isinstance(schema, (str, int, float, list, tuple, set, FunctionType)):
+        raise InvalidValue("schema", schema, "must be a pydantic model, a type such as int, or a JSON Schema")
+    is_wrapped = not _has_fields(schema)
+    try:
+        made = _adapter(schema, is_wrapped).json_schema()
+    except Exception as problem:
+        # Whatever pydantic and the user's own types raise, it means the same.
+        reason = str(problem).partition("\n")[0]
+        raise InvalidValue("schema", schema, f"cannot be written as JSON Schema: {reason}") from problem
+    require_json("schema", made)
+    return Form(schema, made, is_wrapped)
+
+
+def _has_fields(schema: Any) -> bool:
+    from pydantic import BaseModel
+
+    if get_origin(schema) is not None or not isinstance(schema, type):
+        return False
+    return issubclass(schema, BaseModel) or dataclasses.is_dataclass(schema) or is_typeddict(schema)
+
+
+def _adapter(schema: Any, is_wrapped: bool) -> Any:
+    from pydantic import TypeAdapter, create_model
+
+    return TypeAdapter(create_model("Answer", value=(schema, ...)) if is_wrapped else schema)
+
+
+def _errors(problem: Any) -> list[dict[str, JSON]]:
+    told = problem.errors(include_url=False, include_context=False, include_input=False)
+    return [
+        {"path": [key if isinstance(key, int) else str(key) for key in error["loc"]], "message": _said(error)}
+        for error in told
+    ]
+
+
+def _said(error: dict[str, Any]) -> str:
+    message: str = error["msg"]
+    # pydantic says so of what a validator of the user raised.
+    return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")

@@ -1,0 +1,364 @@
+"""The flow in one kernel: the session that a shell carries as `shell.pauseflow`.
+
+The runner calls `begin` and `settle_names`; the code that `transform` makes of a cell calls
+`again`, `attempt`, `show` and `open_setup`; IPython's events call the rest.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from pauseflow_nb.cells import Header, header_of
+from pauseflow_nb.errors import InvalidStep, NotJSON, PauseflowError
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel import flow as flow_module
+from pauseflow_nb.kernel.attempt import Attempt
+from pauseflow_nb.kernel.bindings import Bindings
+from pauseflow_nb.kernel.context import InputsByHand, context_of
+from pauseflow_nb.kernel.exports import RETURN_VALUE, as_json
+from pauseflow_nb.kernel.handler import StepArgument
+from pauseflow_nb.kernel.headless import Headless
+from pauseflow_nb.kernel.issued import IssuedLinks
+from pauseflow_nb.kernel.record import Record, as_records
+from pauseflow_nb.kernel.run import StepRun
+from pauseflow_nb.kernel.say import say
+from pauseflow_nb.kernel.schema import Form
+from pauseflow_nb.kernel.stops import Paused, Stop
+from pauseflow_nb.kernel.testmode import TestMode
+from pauseflow_nb.kernel.timelimit import TimeLimit
+from pauseflow_nb.kernel.tracebacks import calmly
+from pauseflow_nb.kernel.transform import stored_names_of
+from pauseflow_nb.protocol import Briefing, SuspensionRequest
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
+
+__all__ = ["Session", "has_widgets"]
+
+
+class Session:
+    """What is known in this kernel about the flow: headless after `begin`, otherwise in test mode."""
+
+    def __init__(self, shell: "InteractiveShell") -> None:
+        """Start in test mode."""
+        self.shell = shell
+        #: The step that is running now.
+        self.run: StepRun | None = None
+        #: What happened by hand, and what the runner told: exactly one of the two rules.
+        self.testmode: TestMode | None = TestMode()
+        self.headless: Headless | None = None
+        self.bindings = Bindings(shell.user_ns)
+        #: What handlers are called with.
+        self.pd = StepArgument()
+        #: Source of the cells as they were last run, by the id that a front end gave them.
+        self.ran: dict[str, str] = {}
+        self._attempt: Attempt | None = None
+        self._refusal: str | None = None
+        self._cells: list[ExecutionInfo] = []
+        #: The cell whose code the step is; cells that are run from inside it come and go.
+        self._step_cell: ExecutionInfo | None = None
+
+    # The runner's entry points, in silent executions.
+
+    def begin(self, briefing: str) -> None:
+        """Take the briefing, as JSON, and bring the variables back; the reply's payload is a `Ready`."""
+        self.headless = Headless(self.shell, self.bindings, Briefing.from_json(briefing))
+        self.testmode = None
+        flow_module.speak_for(self)
+        self.headless.restore()
+
+    def settle_names(self) -> None:
+        """Put back what the setups that ran again must not change; the reply's payload is a `Ready`."""
+        assert self.headless is not None, "settle_names() comes after begin()"
+        self.headless.settle_names()
+
+    def suspend(self, next_cell: int) -> None:
+        """Save the variables between two cells; the reply's payload is an `Outcome`."""
+        assert self.headless is not None, "suspend() comes after begin()"
+        self.headless.suspend(next_cell)
+
+    # What a cell's code calls.
+
+    def again(self, header: str) -> bool:
+        """Whether the step's code runs now: the first time, and once more after an attempt that is retried."""
+        __tracebackhide__ = True
+        if self.run is None:
+            return self._open(header)
+        if self._step_cell is not self._cells[-1]:
+            raise calmly(InvalidStep(self.run.step, "no other step can run inside it"))
+        if not self.run.is_retrying:
+            return False
+        self.run.start_attempt()
+        return True
+
+    def attempt(self, is_magic: bool = False) -> Attempt:
+        """The `with` around the step's code, which may be one cell magic."""
+        assert self.run is not None
+        cell = sys._getframe(1).f_code.co_filename  # noqa: SLF001 (inspect, the public way, reads source files)
+        self._attempt = Attempt(self.shell, self.run, cell, is_magic=is_magic)
+        return self._attempt
+
+    def show(self, value: Any) -> None:
+        """Display the value of a last expression, as IPython would; it is the step's, unless `;` silenced it."""
+        sys.displayhook(value)
+        is_silenced = self.shell.displayhook.quiet()  # type: ignore[no-untyped-call]
+        if self.run is not None and not is_silenced:
+            self.run.value = value
+
+    def open_setup(self, header: str, stored: list[str]) -> None:
+        """Begin a `%%setup` cell that binds these names by its text."""
+        __tracebackhide__ = True
+        _parsed(header)
+        self.bindings.open_setup(stored)
+
+    # What `flow`, `steps` and `%pauseflow` ask.
+
+    @property
+    def exports(self) -> dict[str, dict[str, JSON]]:
+        """Exports of the steps that have run."""
+        return self._mode.exports
+
+    @property
+    def answers(self) -> Mapping[str, Any]:
+        """Answers that became instances of a model, by step."""
+        return self._mode.answers
+
+    @property
+    def inputs(self) -> Record:
+        """The notebook's parameters."""
+        if self.headless is None:
+            return InputsByHand(self.shell.user_ns)
+        inputs: Record = as_records(self.headless.briefing.inputs)
+        return inputs
+
+    def context(self, run: StepRun) -> Record:
+        """What `flow.context` shows."""
+        if self.testmode is not None:
+            # Set by Jupyter Server; other front ends do not tell a kernel which notebook it serves.
+            notebook = os.environ.get("JPY_SESSION_NAME")
+            started_at = self.testmode.started_at
+            return context_of(run, execution="test", notebook=notebook, started_at=started_at, is_test=True)
+        assert self.headless is not None
+        told = self.headless.briefing
+        return context_of(
+            run, execution=told.execution, notebook=told.notebook, started_at=told.started_at, is_test=False
+        )
+
+    def pause(self, run: StepRun, request: SuspensionRequest, form: Form | None) -> Any:
+        """Wait within the step that is running; see `pausing`."""
+        from pauseflow_nb.kernel.pausing import pause  # lazily: few steps do
+
+        return pause(self, run, request, form, call="pause")
+
+    def time_limit(self) -> TimeLimit | None:
+        """The `--timeout` of the step that is running."""
+        return None if self._attempt is None else self._attempt.limit
+
+    def reset(self) -> None:
+        """Forget what was run by hand."""
+        if self.testmode is not None:
+            self.testmode.drop("The flow was reset.")
+        self.testmode = TestMode()
+
+    def describe(self) -> str:
+        """Say how the flow in this kernel stands."""
+        if self.testmode is not None:
+            state = f"test mode: {self.testmode.describe()}"
+        else:
+            assert self.headless is not None
+            state = f"execution {self.headless.briefing.execution}, segment {self.headless.briefing.segment}"
+        return f"{state}\nsteps that have run: {', '.join(self.exports) or 'none'}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A variable that holds the session comes back as the one of the kernel it comes back in.
+        return flow_module.running_session, ()
+
+    # IPython's events. An exception here would be printed and forgotten, and the cell would look fine.
+
+    def before_cell(self, info: "ExecutionInfo") -> None:
+        """`pre_run_cell`."""
+        flow_module.speak_for(self)
+        self._cells.append(info)
+        if (identity := getattr(info, "cell_id", None)) is not None:
+            self.ran[str(identity)] = str(info.raw_cell)
+        if len(self._cells) == 1:
+            self.bindings.open_cell()
+
+    def after_any(self) -> None:
+        """`post_execute`, which comes after silent cells too."""
+        self.bindings.tally_setup()
+
+    def after_cell(self, result: "ExecutionResult | None") -> None:
+        """`post_run_cell`: after the cell's output and before its reply."""
+        info = self._left(result)
+        if info is None:
+            return
+        if not self._cells:
+            self._follow_bindings(info)
+        if info is self._step_cell or (self.run is None and _is_step(str(info.raw_cell))):
+            self._close(info, result)
+
+    # How a step opens and closes.
+
+    @property
+    def _mode(self) -> Headless | TestMode:
+        mode = self.headless or self.testmode
+        assert mode is not None
+        return mode
+
+    def _open(self, header: str) -> bool:
+        __tracebackhide__ = True
+        parsed = _parsed(header)
+        assert parsed is not None
+        if not self._cells or _parsed(str(self._cells[-1].raw_cell)) != parsed:
+            # Run silently, as `%run other.ipynb` runs cells, nobody would learn how it ended.
+            raise calmly(InvalidStep(parsed.name, "a step runs only as a cell of its own"))
+        self._step_cell = self._cells[-1]
+        if self.testmode is not None:
+            self._refusal = self.testmode.refusal(parsed.name)
+            if self._refusal is not None:
+                return False
+        self.run = StepRun(parsed, *self._mode.told(parsed.name))
+        return True
+
+    def _left(self, result: "ExecutionResult | None") -> "ExecutionInfo | None":
+        # A blank cell has had no `pre_run_cell`; a cell that IPython gave up on comes with another info.
+        if not self._cells:
+            return None
+        info = self._cells[-1] if result is None or result.info is None else result.info
+        if all(info is not cell for cell in self._cells):
+            is_same = str(info.raw_cell) == str(self._cells[-1].raw_cell)
+            return self._cells.pop() if is_same else None
+        while self._cells.pop() is not info:
+            pass
+        return info
+
+    def _follow_bindings(self, info: "ExecutionInfo") -> None:
+        self.bindings.close_setup()
+        if self.bindings.remade:
+            source: str = self.shell.transform_cell(info.raw_cell)  # type: ignore[no-untyped-call]
+            self.bindings.close_cell(stored_names_of(source))
+
+    def _close(self, info: "ExecutionInfo", result: "ExecutionResult | None") -> None:
+        run, refusal, attempt = self.run, self._refusal, self._attempt
+        self.run = self._refusal = self._attempt = self._step_cell = None
+        try:
+            if attempt is not None:
+                attempt.close()
+            if refusal is not None:
+                self._stop(result, Stop(Paused(refusal), (refusal,)))
+                return
+            error = _error_of(result, run)
+            if isinstance(error, Paused) and run is not None and run.asked is not None:
+                # It ended the cell on purpose; the cell is run again when it was answered.
+                error = None
+            if run is not None:
+                _say_progress(self.shell, run)
+            if error is not None:
+                self._report(info, run, error)
+            elif run is not None and result is not None:
+                _publish(run)
+                self._stop(result, self._mode.end(run))
+                self._offer_buttons()
+        except BaseException as error:  # noqa: BLE001 (see above: whatever it is, the step has failed)
+            self._fail(info, run, result, error)
+
+    def _stop(self, result: "ExecutionResult | None", stop: Stop | None) -> None:
+        if stop is None or result is None:
+            return
+        if stop.sentences:
+            say(self.shell, *stop.sentences, details=stop.details, hint=stop.hint)
+        result.error_in_exec = stop.error
+        self.shell.last_execution_succeeded = False
+        # Otherwise the reply carries the traceback of an older error.
+        self.shell._last_traceback = []  # type: ignore[attr-defined]  # noqa: SLF001 (ipykernel's reply has it)
+        if self.testmode is not None and not _is_attended(self.shell):
+            self.shell._showtraceback(type(stop.error), stop.error, [str(stop.error)])  # noqa: SLF001 (see _is_attended)
+
+    def _offer_buttons(self) -> None:
+        testmode = self.testmode
+        if testmode is None or testmode.waiting is None or not has_widgets(self.shell):
+            return
+        with suppress(ImportError):  # without ipywidgets the card stands alone, and says what to type
+            from pauseflow_nb.kernel.buttons import show_buttons  # lazy: ipywidgets takes longer than all the rest
+
+            show_buttons(self.shell, testmode)
+
+    def _fail(
+        self, info: "ExecutionInfo", run: StepRun | None, result: "ExecutionResult | None", error: BaseException
+    ) -> None:
+        if result is not None:
+            result.error_in_exec = error
+        self.shell.last_execution_succeeded = False
+        if isinstance(error, PauseflowError):
+            calmly(error)
+        self.shell.showtraceback((type(error), error, error.__traceback__))
+        self._report(info, run, error)
+
+    def _report(self, info: "ExecutionInfo", run: StepRun | None, error: BaseException) -> None:
+        if self.testmode is not None and run is not None:
+            self.testmode.pause_answers.pop(run.step, None)
+        if self.headless is not None:
+            self.headless.fail(_step_name(str(info.raw_cell)), error, run)
+
+
+def _parsed(source: str) -> Header | None:
+    __tracebackhide__ = True
+    try:
+        return header_of(source)
+    except InvalidStep as error:
+        raise calmly(error) from None
+
+
+def _is_step(source: str) -> bool:
+    try:
+        header = header_of(source)
+    except InvalidStep:
+        return True
+    return header is not None and header.kind == "step"
+
+
+def _step_name(source: str) -> str:
+    try:
+        header = header_of(source)
+    except InvalidStep as error:
+        return error.step
+    return header.name if header is not None else ""
+
+
+def _error_of(result: "ExecutionResult | None", run: StepRun | None) -> BaseException | None:
+    if result is None:
+        return KeyboardInterrupt("the cell was interrupted")
+    if run is not None and run.swallowed is not None:
+        result.error_in_exec = run.swallowed
+    error: BaseException | None = result.error_before_exec or result.error_in_exec
+    return error
+
+
+def _publish(run: StepRun) -> None:
+    value = None if isinstance(run.value, IssuedLinks) else run.value
+    run.value = None  # a suspension by hand keeps the run, and must not keep a big value with it
+    try:
+        run.exports[RETURN_VALUE] = as_json("the return value", value)
+    except NotJSON as problem:
+        run.notes.append(f"{RETURN_VALUE} of step {run.step!r} is not exported: {problem}")
+
+
+def _say_progress(shell: "InteractiveShell", run: StepRun) -> None:
+    progress = run.progress()
+    if progress is not None:
+        say(shell, progress, is_small=True)
+
+
+def has_widgets(shell: "InteractiveShell") -> bool:
+    """Whether somebody may be there to click: a kernel whose front end could also answer `input()`."""
+    return getattr(shell, "kernel", None) is not None and _is_attended(shell)
+
+
+def _is_attended(shell: "InteractiveShell") -> bool:
+    # papermill and nbconvert never answer `input()` and say so. They look for an error among a cell's
+    # outputs, and would take the calm stop for a notebook that ran to its end.
+    kernel = getattr(shell, "kernel", None)
+    return kernel is None or bool(kernel._allow_stdin)  # noqa: SLF001 (it has no public name)

@@ -1,0 +1,56 @@
+"""`%%step` and `%%setup` in a kernel: load this into a shell and its cells can be steps.
+
+Where things are: `transform` turns a cell into calls to the `session`; `flow` is what users type;
+`run` is one run of a step, `attempt` one try at it; `headless` and `testmode` are the two ways a
+step is told what to do and its end is taken note of; `stops` holds `Paused` and `Exited`.
+"""
+
+from typing import TYPE_CHECKING
+
+from pauseflow_nb.kernel.flow import flow, speak_for, steps
+from pauseflow_nb.kernel.magics import pauseflow_magic, setup_magic, step_magic
+from pauseflow_nb.kernel.session import Session
+from pauseflow_nb.kernel.stops import Exited, Paused
+from pauseflow_nb.kernel.transform import StepCells, header_to_literal
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["Exited", "Paused", "Session", "load"]
+
+
+def load(shell: "InteractiveShell", *, bind_names: bool) -> Session:
+    """Give a shell its session, `shell.pauseflow`; one that has it keeps it.
+
+    Args:
+        shell: The shell whose cells can be steps from now on.
+        bind_names: Whether to bind `flow` and `steps` in the user's namespace, where they are free.
+    """
+    session = getattr(shell, "pauseflow", None)
+    if not isinstance(session, Session):
+        session = _attached(shell)
+    if bind_names:
+        for name, value in (("flow", flow), ("steps", steps)):
+            shell.user_ns.setdefault(name, value)
+    return session
+
+
+def _attached(shell: "InteractiveShell") -> Session:
+    session = Session(shell)
+    shell.pauseflow = session  # type: ignore[attr-defined]
+    speak_for(session)
+    shell.input_transformers_cleanup.append(header_to_literal)
+    shell.ast_transformers.append(StepCells(shell))
+    shell.events.register("pre_run_cell", session.before_cell)
+    shell.events.register("post_execute", session.after_any)
+    shell.events.register("post_run_cell", session.after_cell)
+
+    def magic(line: str) -> None:
+        pauseflow_magic(session, line)
+
+    magic.__doc__ = pauseflow_magic.__doc__
+    shell.register_magic_function(magic, "line", "pauseflow")  # type: ignore[arg-type] # its types miss `self`
+    # The cells never get here: `header_to_literal` is first. They are for `%%step?` and for completion.
+    shell.register_magic_function(step_magic, "cell", "step")  # type: ignore[arg-type] # see above
+    shell.register_magic_function(setup_magic, "cell", "setup")  # type: ignore[arg-type] # see above
+    return session

@@ -1,0 +1,31 @@
+"""What stops a notebook on purpose."""
+
+from dataclasses import dataclass
+
+__all__ = ["Exited", "Paused", "Stop"]
+
+
+class Paused(BaseException):
+    """The step asked to pause, so the cells below must not run now.
+
+    It stands in a cell's result and is not raised. It is a `BaseException` all the same, because
+    where it is raised one day a user's `except Exception` must not swallow it: a notebook that
+    goes on after it asked to pause does what nobody has approved yet.
+    """
+
+
+class Exited(BaseException):
+    """The step called `flow.exit()`, so the cells below must not run at all. See `Paused`."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """How a step ends that stops the notebook."""
+
+    error: Paused | Exited
+    #: What the cell shows.
+    sentences: tuple[str, ...] = ()
+    #: Text below them that keeps its lines, such as JSON.
+    details: str = ""
+    #: A small last line.
+    hint: str = ""

@@ -1,0 +1,270 @@
+"""Test mode: cells run by hand. Steps stop calmly, nothing is stored, no clock runs.
+
+What a real run keeps in the store is kept here for as long as the kernel lives, in the same shapes:
+a step that starts is told a `StepBriefing` and a `Wake`, wherever they come from. So whatever
+answers a suspension only calls `approve`, `cancel` or `clock`: the `%pauseflow` magic and the buttons
+do nothing else.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pauseflow_nb.errors import InvalidAnswer, InvalidStep
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel.exports import RESUME_DATA
+from pauseflow_nb.kernel.issued import links_for_test
+from pauseflow_nb.kernel.run import Asked, StepRun
+from pauseflow_nb.kernel.schema import Form
+from pauseflow_nb.kernel.stops import Exited, Paused, Stop
+from pauseflow_nb.protocol import StepBriefing, SuspensionRequest, Wake
+
+__all__ = ["TestMode"]
+
+#: Shown when a step asks to pause; the words are Pipedream's.
+_STOPPED = "Workflow execution canceled — this may be due to `flow.{call}()` usage (not supported in test)"
+_FOR_REAL = "`pauseflow run` and `papermill --engine pauseflow` pause for real."
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A suspension that is open in this kernel."""
+
+    run: StepRun
+    asked: Asked
+    #: Told once how it ended: `"approved"`, `"cancelled"`, `"again"` or `"dropped"`, and a sentence about it.
+    when_settled: list[Callable[[str, str], None]] = field(default_factory=list, compare=False)
+
+    def settle(self, how: str, sentence: str) -> str:
+        """Tell whoever shows it; returns the sentence."""
+        listeners, self.when_settled[:] = list(self.when_settled), []
+        for tell in listeners:
+            tell(how, sentence)
+        return sentence
+
+
+@dataclass
+class TestMode:
+    """What happened to the steps of this kernel that were run by hand."""
+
+    __test__ = False  # a name that pytest would collect
+
+    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+    #: Exports of the steps that ended, by step.
+    exports: dict[str, dict[str, JSON]] = field(default_factory=dict)
+    #: Answers that became instances of a model, by step.
+    answers: dict[str, Any] = field(default_factory=dict)
+    waiting: Waiting | None = None
+    #: The step at which the flow was cancelled.
+    cancelled: str | None = None
+    #: What the next run of its step is told.
+    wake: Wake | None = None
+    #: What the calls of `flow.pause` in a step were answered, in their order; None for one that was in vain.
+    pause_answers: dict[str, list[dict[str, JSON] | None]] = field(default_factory=dict)
+    #: Runs that ended, of the step that `wake` names.
+    _runs: int = 0
+
+    def refusal(self, step: str) -> str | None:
+        """Say why this step must not run now; the step that waits may always be tried again."""
+        if self.cancelled is not None:
+            return (
+                f"The flow was cancelled in step '{self.cancelled}', so '{step}' did not run. "
+                "`%pauseflow reset` starts over."
+            )
+        waiting = self.waiting
+        if waiting is None or waiting.run.step == step:
+            return None
+        return (
+            f"Step '{waiting.run.step}' is waiting (`flow.{waiting.asked.call}()`), so '{step}' did not run. "
+            "`%pauseflow approve [JSON]` goes on, `%pauseflow cancel` ends the flow, `%pauseflow reset` starts over."
+        )
+
+    def told(self, step: str) -> tuple[StepBriefing, Wake | None]:
+        """What a step that starts is told: that it starts anew, or what its rerun was given."""
+        wake = self.wake if self.wake is not None and self.wake.step == step else None
+        runs = self._runs if wake is not None else 0
+        # As many links as a step with many retries may want.
+        briefing = StepBriefing(runs, exports=self.exports.get(step, {}), links=[links_for_test(step)] * 1000)
+        self.drop(f"Step '{step}' was run again.")
+        self.wake = None
+        return briefing, wake
+
+    def end(self, run: StepRun) -> Stop | None:
+        """Take note of a step that succeeded, and stop the notebook if it asked to pause or to end."""
+        self.exports[run.step] = run.published()
+        if run.asked is None or run.asked.request.kind != "pause":
+            self.pause_answers.pop(run.step, None)
+        if run.exited:
+            why = f": {run.exit_reason}" if run.exit_reason else "."
+            sentence = f"`flow.exit()` ends the workflow in step '{run.step}'{why}"
+            return Stop(Exited(sentence), (sentence,))
+        if run.asked is None:
+            return None
+        self.waiting = Waiting(run, run.asked)
+        message, request = _STOPPED.format(call=run.asked.call), run.asked.request
+        asked = [text for text in (request.title, request.message) if text]
+        return Stop(
+            Paused(f"{message}. {_FOR_REAL}"),
+            (message, *asked),
+            _details(request),
+            f"{_hint(run, run.asked)} {_FOR_REAL}",
+        )
+
+    def describe(self) -> str:
+        """Say how the flow stands."""
+        if self.cancelled is not None:
+            return f"cancelled in step {self.cancelled!r}"
+        if self.wake is not None:
+            return f"step {self.wake.step!r} was called back and may run again"
+        if self.waiting is not None:
+            return f"step {self.waiting.run.step!r} is waiting (flow.{self.waiting.asked.call}())"
+        return "nothing is waiting"
+
+    def approve(self, body: JSON = None) -> str:
+        """Answer the open suspension as a request with this body would.
+
+        Returns:
+            What to do next.
+
+        Raises:
+            InvalidStep: If no step waits.
+            InvalidAnswer: If the body does not fit the schema; the step goes on waiting.
+        """
+        waiting = self._open()
+        run, request, form = waiting.run, waiting.asked.request, waiting.asked.form
+        answer = None
+        if form is not None:
+            body = form.as_body(body) if body is not None else {}
+            answer = _judged(form, body)
+        self.answers.pop(run.step, None)
+        if form is not None:
+            self.answers[run.step] = answer
+        envelope = _envelope(run.step, body)
+        self.exports.setdefault(run.step, {})[RESUME_DATA] = envelope
+        self.waiting = None
+        if request.kind == "pause":
+            self.pause_answers.setdefault(run.step, []).append(envelope)
+            return waiting.settle(
+                "again",
+                f"Step '{run.step}' is answered: run its cell again, and `flow.{waiting.asked.call}()` returns.",
+            )
+        if request.then == "rerun":
+            self._wake(waiting, envelope, "user")
+            return waiting.settle(
+                "again", f"Step '{run.step}' is called back: run its cell again, it will be run {run.number + 1}."
+            )
+        return waiting.settle("approved", f"Step '{run.step}' is approved: go on with the next cell.")
+
+    def clock(self) -> str:
+        """Let the open suspension end as if nobody had answered and its time were over.
+
+        Raises:
+            InvalidStep: If no step waits.
+        """
+        waiting = self._open()
+        run, request = waiting.run, waiting.asked.request
+        if request.kind == "pause":
+            self.waiting = None
+            self.pause_answers.setdefault(run.step, []).append(None)
+            sentence = f"Run the cell of step '{run.step}' again: `flow.{waiting.asked.call}()` raises `PauseTimeout`."
+            return waiting.settle("again", sentence)
+        if request.kind == "suspend" and request.on_timeout != "resume":
+            self.cancelled, self.waiting = run.step, None
+            ends = "fails" if request.on_timeout == "fail" else "is cancelled"
+            sentence = (
+                f"Nobody answered in time, so the flow {ends} in step '{run.step}'. `%pauseflow reset` starts over."
+            )
+            return waiting.settle("cancelled", sentence)
+        self.waiting = None
+        self.answers.pop(run.step, None)
+        if request.kind == "suspend":
+            form = waiting.asked.form
+            if form is not None and request.default is not None:
+                self.answers[run.step] = form.build(request.default)
+            self.exports.setdefault(run.step, {})[RESUME_DATA] = _envelope_of_clock(request.default)
+        if request.then == "rerun":
+            self._wake(waiting, None, "clock")
+            return waiting.settle("again", f"Run the cell of step '{run.step}' again: it will be run {run.number + 1}.")
+        return waiting.settle("approved", f"Step '{run.step}' need not wait: go on with the next cell.")
+
+    def drop(self, sentence: str) -> None:
+        """Forget the open suspension, if there is one, because something else happened."""
+        waiting, self.waiting = self.waiting, None
+        if waiting is not None:
+            waiting.settle("dropped", sentence)
+
+    def cancel(self) -> str:
+        """Cancel the flow at the open suspension; steps refuse to run until a reset.
+
+        Raises:
+            InvalidStep: If no step waits.
+        """
+        waiting = self._open()
+        step = waiting.run.step
+        self.cancelled, self.waiting = step, None
+        return waiting.settle("cancelled", f"The flow is cancelled in step '{step}'. `%pauseflow reset` starts over.")
+
+    def _wake(self, waiting: Waiting, envelope: dict[str, JSON] | None, by: str) -> None:
+        run, request = waiting.run, waiting.asked.request
+        self.wake = Wake(
+            run.step,
+            request.kind,
+            then="rerun",
+            callback=envelope,
+            context=request.context,
+            suspend_data=request.data,
+            max_retries=request.max_retries,
+            by=by,
+            at=datetime.now(UTC).isoformat(),
+        )
+        self._runs = run.number
+
+    def _open(self) -> Waiting:
+        if self.waiting is None:
+            raise InvalidStep("", "no step is waiting in this kernel")
+        return self.waiting
+
+
+def _judged(form: Form, body: JSON) -> Any:
+    # In the order of a real run: the server by the schema, with its words, then the kernel by the model.
+    from pauseflow_nb import schemas  # lazily: jsonschema
+
+    errors = schemas.errors_of(form.json_schema, body)
+    if errors:
+        raise InvalidAnswer(errors)
+    return form.build(body)
+
+
+def _hint(run: StepRun, asked: Asked) -> str:
+    by_clock = "" if asked.request.kind == "suspend" else " `%pauseflow skip` lets its time pass."
+    return f"`%pauseflow approve [JSON]` answers step '{run.step}' here.{by_clock}"
+
+
+def _details(request: SuspensionRequest) -> str:
+    told = {"data": request.data, "context for the next run": request.context}
+    shown = {name: value for name, value in told.items() if value is not None}
+    return "\n".join(f"{name}: {json.dumps(value, ensure_ascii=False, indent=2)}" for name, value in shown.items())
+
+
+def _envelope(step: str, body: JSON) -> dict[str, JSON]:
+    url = links_for_test(step)["resume_url"]
+    return {
+        "method": "POST",
+        "path": f"/pauseflow/resume/{step}",
+        "query": {},
+        "headers": {},
+        "body": body,
+        "body_raw": "",
+        "client_ip": "",
+        "url": url,
+        "received_at": datetime.now(UTC).isoformat(),
+        "by": "user",
+    }
+
+
+def _envelope_of_clock(body: JSON) -> dict[str, JSON]:
+    missing: dict[str, JSON] = dict.fromkeys(("method", "path", "body_raw", "client_ip", "url"))
+    received_at = datetime.now(UTC).isoformat()
+    return {**missing, "query": {}, "headers": {}, "body": body, "received_at": received_at, "by": "clock"}

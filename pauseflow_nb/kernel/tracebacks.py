@@ -1,0 +1,46 @@
+"""Errors in a cell as its author should see them: one traceback, without frames of ours."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["calmly", "without_our_frames"]
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+def calmly(error: BaseException) -> Any:
+    """Make IPython show an error as one line, as it does with wrong use of its own magics."""
+    line = f"{type(error).__name__}: {error}"
+    error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
+    return error
+
+
+def without_our_frames(shell: "InteractiveShell", error: BaseException, cell: str) -> None:
+    """Make IPython show the traceback of an error from the cell's frame on, and nothing of this package."""
+
+    def rendered() -> list[str]:
+        trace = _trimmed(error.__traceback__, cell)
+        lines: list[str] = shell.InteractiveTB.structured_traceback(type(error), error, trace, tb_offset=0)
+        return lines
+
+    error._render_traceback_ = rendered  # type: ignore[attr-defined]
+
+
+def _trimmed(trace: TracebackType | None, cell: str) -> TracebackType | None:
+    kept: list[TracebackType] = []
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        is_ours = name.startswith(_PACKAGE)
+        if is_ours and trace.tb_next is not None and trace.tb_next.tb_frame.f_code.co_filename == cell:
+            kept.clear()  # raised once more when the cell's `with` ended: what follows is the whole story
+        elif not is_ours and (kept or name == cell):
+            kept.append(trace)
+        trace = trace.tb_next
+    copied: TracebackType | None = None
+    for part in reversed(kept):
+        copied = TracebackType(copied, part.tb_frame, part.tb_lasti, part.tb_lineno)
+    return copied

@@ -1,0 +1,189 @@
+"""Turn a `%%step` or `%%setup` cell into ordinary code, in two stages.
+
+1. Text, in `input_transformers_cleanup`. IPython runs these several times for one cell and also for
+   cells it never executes, so this stage is pure: the header line becomes a string literal on the
+   same line, and nothing else moves. Line numbers, magics, `!shell` and tracebacks stay as they are.
+2. Syntax tree, once and just before the cell runs: the literal becomes calls to the session. A step
+   becomes
+
+        while session.again('%%step approve --retries 3'):
+            with session.attempt():
+                …the cell…
+                session.show(the last expression)
+
+   A `while`, so that a step can be tried again or not started at all, and the cell's own code stays
+   at the top level of the module: `await`, `import *` and new names work as in any cell.
+"""
+
+import ast
+import dis
+import re
+from collections.abc import Iterator
+from types import CodeType
+from typing import TYPE_CHECKING
+
+from pauseflow_nb.cells import header_of
+from pauseflow_nb.errors import InvalidStep
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["StepCells", "header_to_literal", "stored_names", "stored_names_of"]
+
+_ASYNC_HANDLER = re.compile(r"^async\s+def\s+handler\s*\(", re.MULTILINE)
+_SESSION = "get_ipython().pauseflow"
+
+
+def header_to_literal(lines: list[str]) -> list[str]:
+    """Replace a header in the first line by a literal; other cells are returned as they are."""
+    if not lines or not _is_header(lines[0]):
+        return lines
+    body = _with_inner_magic(lines[1:])
+    # IPython decides from the text whether a cell needs an event loop, before it looks at the tree.
+    needs_loop = _ASYNC_HANDLER.search("".join(body)) is not None
+    return [f"{'await ' if needs_loop else ''}{lines[0].strip()!r}\n", *body]
+
+
+def stored_names(tree: ast.Module) -> set[str]:
+    """Find the global names that code may bind, functions that say `global` included."""
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    try:
+        code = compile(tree, "<names>", "exec", flags=flags, dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return set()
+    # STORE_NAME is a global in the module's own code only: in a class body it is an attribute.
+    names = {i.argval for i in dis.get_instructions(code) if i.opname == "STORE_NAME"}
+    names |= {i.argval for c in _codes(code) for i in dis.get_instructions(c) if i.opname == "STORE_GLOBAL"}
+    return names - {"__doc__"}  # our literal looks like a docstring
+
+
+def stored_names_of(source: str) -> set[str]:
+    """Find the global names that transformed source may bind; none if it cannot be parsed."""
+    try:
+        return stored_names(ast.parse(source))
+    except (SyntaxError, ValueError):
+        return set()
+
+
+class StepCells(ast.NodeTransformer):
+    """The second stage, for `shell.ast_transformers`."""
+
+    def __init__(self, shell: "InteractiveShell") -> None:
+        self._shell = shell
+
+    def visit(self, tree: ast.AST) -> ast.AST:
+        """Rewrite the tree of a step or setup cell; leave others alone."""
+        header = _literal(tree) if isinstance(tree, ast.Module) else None
+        if header is None:
+            return tree
+        assert isinstance(tree, ast.Module)
+        first, *body = tree.body
+        at = first.lineno, first.col_offset
+        if header.startswith("%%setup"):
+            names = sorted(stored_names(tree))
+            opening = _parsed(f"{_SESSION}.open_setup({header!r}, {names!r})", at)
+            return ast.Module([*opening, *body], tree.type_ignores)
+        return ast.Module(self._step(header, body, at), tree.type_ignores)
+
+    def _step(self, header: str, body: list[ast.stmt], at: tuple[int, int]) -> list[ast.stmt]:
+        futures = [s for s in body if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
+        rest = [s for s in body if s not in futures]
+        (loop,) = _parsed(
+            f"while {_SESSION}.again({header!r}):\n with {_SESSION}.attempt({_is_magic(rest)!r}):\n  pass", at
+        )
+        assert isinstance(loop, ast.While)
+        (attempt,) = loop.body
+        assert isinstance(attempt, ast.With)
+        # Without the loop, the compiler refuses a `break` that stands in no loop of the user's.
+        wrapped: ast.stmt = loop if _compiles(rest) else attempt
+        attempt.body = self._shown(rest, at) or attempt.body
+        return [*futures, wrapped]
+
+    def _shown(self, body: list[ast.stmt], at: tuple[int, int]) -> list[ast.stmt]:
+        handler = _handler(body)
+        if handler is not None:
+            wait = "await " if isinstance(handler, ast.AsyncFunctionDef) else ""
+            position = handler.lineno, handler.col_offset
+            return [*body, *_parsed(f"{_SESSION}.show({wait}handler({_SESSION}.pd))", position)]
+        interactivity = self._shell.ast_node_interactivity
+        last = body[-1] if body else None
+        return [
+            _displayed(s, at)
+            if isinstance(s, ast.Expr) and (interactivity == "all" or (s is last and interactivity != "none"))
+            else s
+            for s in body
+        ]
+
+
+def _is_header(line: str) -> bool:
+    try:
+        return header_of(line) is not None
+    except InvalidStep:
+        return True  # said when the cell runs: this stage must not raise
+
+
+def _with_inner_magic(body: list[str]) -> list[str]:
+    # IPython looks for a cell magic in the first line only, and that one is ours.
+    at = next((i for i, line in enumerate(body) if line.strip()), None)
+    if at is None or not body[at].startswith("%%"):
+        return body
+    name, _, arguments = body[at][2:].strip().partition(" ")
+    cell = "".join(body[at + 1 :])
+    return [*body[:at], f"get_ipython().run_cell_magic({name!r}, {arguments.strip()!r}, {cell!r})\n"]
+
+
+def _literal(tree: ast.Module) -> str | None:
+    first = tree.body[0] if tree.body else None
+    if not isinstance(first, ast.Expr) or first.lineno != 1:
+        return None
+    value = first.value.value if isinstance(first.value, ast.Await) else first.value
+    if isinstance(value, ast.Constant) and isinstance(value.value, str) and _is_header(value.value):
+        return value.value
+    return None
+
+
+def _is_magic(body: list[ast.stmt]) -> bool:
+    first = body[0] if body else None
+    call = first.value if isinstance(first, ast.Expr) else None
+    function = call.func if isinstance(call, ast.Call) else None
+    return isinstance(function, ast.Attribute) and function.attr == "run_cell_magic"
+
+
+def _handler(body: list[ast.stmt]) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    functions = (s for s in body if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef)) and s.name == "handler")
+    return next(reversed(list(functions)), None)
+
+
+def _displayed(statement: ast.Expr, at: tuple[int, int]) -> ast.stmt:
+    (call,) = _parsed(f"{_SESSION}.show(None)", at)
+    assert isinstance(call, ast.Expr)
+    assert isinstance(call.value, ast.Call)
+    call.value.args = [statement.value]
+    return ast.copy_location(call, statement)
+
+
+def _parsed(source: str, at: tuple[int, int]) -> list[ast.stmt]:
+    # Placed where the user wrote something, so that no traceback points to a line of ours.
+    body = ast.parse(source).body
+    for statement in body:
+        for node in ast.walk(statement):
+            if isinstance(node, (ast.stmt, ast.expr)):
+                node.lineno = node.end_lineno = at[0]
+                node.col_offset = node.end_col_offset = at[1]
+    return body
+
+
+def _compiles(body: list[ast.stmt]) -> bool:
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    try:
+        compile(ast.Module(body, []), "<step>", "exec", flags=flags, dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
