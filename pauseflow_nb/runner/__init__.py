@@ -1,0 +1,1 @@
+"""One segment in one kernel; knows neither database nor engine, and never imports `kernel`."""

@@ -1,0 +1,43 @@
+"""A list of outputs while it grows."""
+
+from nbformat import NotebookNode
+
+__all__ = ["Outputs"]
+
+
+class Outputs:
+    """One list of outputs that grows; text of a stream is gathered in pieces and joined when it is read."""
+
+    def __init__(self, nodes: list[NotebookNode]) -> None:
+        self.nodes = nodes
+        self._pieces: list[str] = []
+        self._clear_before_next = False
+
+    def add(self, output: NotebookNode) -> None:
+        """Append an output; a stream's text goes to the stream before it, if that has the same name."""
+        if self._clear_before_next:
+            self._empty()
+        last = self.nodes[-1] if self.nodes else None
+        is_stream = output.output_type == "stream"
+        if is_stream and last is not None and last.output_type == "stream" and last.name == output.name:
+            self._pieces.append(output.text)
+            return
+        self.join()
+        self.nodes.append(output)
+
+    def clear(self, *, wait: bool) -> None:
+        """Empty the list, now or before the next output."""
+        self._clear_before_next = wait
+        if not wait:
+            self._empty()
+
+    def join(self) -> None:
+        """Put gathered text where it belongs."""
+        if self._pieces:
+            self.nodes[-1]["text"] = "".join([self.nodes[-1]["text"], *self._pieces])
+            self._pieces = []
+
+    def _empty(self) -> None:
+        self._clear_before_next = False
+        self._pieces = []
+        self.nodes.clear()

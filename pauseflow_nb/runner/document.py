@@ -1,0 +1,217 @@
+"""The executed notebook: the record of an execution, always a valid nbformat 4.5 document.
+
+Writing it costs what changed: each cell's JSON is kept until the cell changes. Links are masked in
+what is written; the live outputs keep them.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from pauseflow_nb.errors import InvalidNotebook
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.runner.masking import Mask
+
+__all__ = ["ERROR_MARKER", "Document", "is_sealed_by"]
+
+#: Papermill's tag of the two cells that it adds to the output of a notebook that failed.
+ERROR_MARKER = "papermill-error-cell-tag"
+
+_RED = 'style="color:red; font-family:Helvetica Neue, Helvetica, Arial, sans-serif; font-size:2em;"'
+_AT_THE_TOP = f"<span {_RED}>An Exception was encountered at '<a href=\"#papermill-error-cell\">In [%s]</a>'.</span>"
+_AT_THE_CELL = f'<span id="papermill-error-cell" {_RED}>Execution using papermill encountered an exception here and stopped:</span>'
+
+_BLANK = "0" * 32
+# Two spaces: a key of the notebook's metadata, and of nothing deeper that happens to have the same name.
+_SEAL = re.compile(rb'\n  "pauseflow": \{[^{}]*?"seal": "([0-9a-f]{32})"')
+# What nbformat writes as a list of lines.
+_LINED = {"application/javascript", "image/svg+xml"}
+
+
+class Document:
+    """A notebook whose cells are filled as they run.
+
+    Whoever changes a cell in place says so with `changed`, or it will not be written.
+    """
+
+    def __init__(self, notebook: NotebookNode) -> None:
+        self.notebook = notebook
+        #: Grows with every change: equal revisions write equal bytes.
+        self.revision = 0
+        #: Called before a cell is written: streams that are still collecting put their text into it.
+        self.before_writing: Callable[[], None] | None = None
+        self._mask = Mask()
+        self._written: dict[int, bytes] = {}
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Document":
+        """Read what `to_bytes` wrote; it was valid then and is not validated again.
+
+        Raises:
+            InvalidNotebook: If it is no notebook at all.
+        """
+        try:
+            notebook = nbformat.v4.reads(data.decode())
+            assert notebook.nbformat == 4
+            assert isinstance(notebook.cells, list)
+        except (ValueError, AttributeError, AssertionError, KeyError, TypeError) as problem:
+            raise InvalidNotebook("the stored document", f"it is damaged ({problem})") from None
+        return cls(notebook)
+
+    @property
+    def cells(self) -> list[NotebookNode]:
+        """All cells, of every type."""
+        cells: list[NotebookNode] = self.notebook.cells
+        return cells
+
+    @property
+    def metadata(self) -> NotebookNode:
+        """The notebook's metadata; say `changed()` after writing to it."""
+        metadata: NotebookNode = self.notebook.metadata
+        return metadata
+
+    def hide(self, links: Iterable[str]) -> None:
+        """Mask the tokens of these links in everything written from now on."""
+        self._mask.hide(links)
+        self._written.clear()
+        self.revision += 1
+
+    def masked(self, value: JSON) -> JSON:
+        """Mask links in a text or JSON value, as they are in the written document."""
+        return self._mask.value(value)
+
+    def changed(self, cell: int | None = None) -> None:
+        """Note that a cell changed, or the metadata if none is named."""
+        if cell is not None:
+            self._written.pop(cell, None)
+        self.revision += 1
+
+    def execution_count(self, *, before: int | None = None) -> int:
+        """Tell the highest `In [n]`, or the highest among the cells before an index; 0 if nothing ran."""
+        return max((cell.get("execution_count") or 0 for cell in self.cells[:before]), default=0)
+
+    def to_bytes(self) -> bytes:
+        """Write the whole document: laid out as nbformat does, links masked, sealed (see `is_sealed_by`)."""
+        if self.before_writing is not None:
+            self.before_writing()
+        return self._joined([self._cell(index) for index in range(len(self.cells))])
+
+    def for_people(self) -> bytes:
+        """Write it with papermill's error markers, if it failed.
+
+        They stand in no document that is read again: its cells are known by their numbers.
+        """
+        if self.before_writing is not None:
+            self.before_writing()
+        written = [self._cell(index) for index in range(len(self.cells))]
+        failed = self._failed()
+        if failed is not None:
+            written.insert(failed, _marker("error-cell", _AT_THE_CELL))
+            written.insert(0, _marker("error-top", _AT_THE_TOP % self.cells[failed].get("execution_count")))
+        return self._joined(written)
+
+    def _failed(self) -> int | None:
+        if not self.metadata.get("papermill", {}).get("exception"):
+            return None
+        for index, cell in enumerate(self.cells):
+            if cell.metadata.get("papermill", {}).get("status") == "failed":
+                return None if any(map(_is_exit_with_0, cell.get("outputs", []))) else index
+        return None
+
+    def _joined(self, written: list[bytes]) -> bytes:
+        cells = b",\n  ".join(written)
+        data = b'{\n "cells": [' + (b"\n  " + cells + b"\n " if cells else b"") + b"],\n " + self._rest()
+        return _seal(data)
+
+    def _cell(self, index: int) -> bytes:
+        if index not in self._written:
+            self._written[index] = _encode(_stored_cell(self.cells[index], self._mask), indent="  ")
+        return self._written[index]
+
+    def _rest(self) -> bytes:
+        metadata = self._mask.value(self.metadata)
+        metadata["pauseflow"] = {**metadata.get("pauseflow", {}), "seal": _BLANK}
+        rest = {"metadata": metadata, "nbformat": 4, "nbformat_minor": self.notebook.nbformat_minor}
+        # The opening brace has been written already, before the cells.
+        return _encode(rest, indent="").removeprefix(b"{\n ") + b"\n"
+
+
+def is_sealed_by(data: bytes, execution: str) -> bool:
+    """Whether a file is exactly what some process wrote for this execution, and nobody changed it since.
+
+    The seal tells an edit from a save of ours that this process knows nothing of, such as that of
+    an earlier segment. It is a checksum and proves nothing against somebody who means harm.
+    """
+    try:
+        owner = json.loads(data)["metadata"]["pauseflow"]["execution"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return bool(owner == execution and _seal(data) == data)
+
+
+def _seal(data: bytes) -> bytes:
+    found = _SEAL.search(data, max(data.rfind(b'\n "metadata": {'), 0))
+    if found is None:
+        return data
+    start, end = found.span(1)
+    digest = hashlib.blake2b(data[:start] + _BLANK.encode() + data[end:], digest_size=16).hexdigest()
+    return data[:start] + digest.encode() + data[end:]
+
+
+def _is_exit_with_0(output: NotebookNode) -> bool:
+    return output.output_type == "error" and output.ename == "SystemExit" and output.evalue in {"", "0", "None"}
+
+
+def _marker(name: str, text: str) -> bytes:
+    cell = {"cell_type": "markdown", "id": name, "metadata": {"tags": [ERROR_MARKER]}, "source": [text]}
+    return _encode(cell, indent="  ")
+
+
+def _stored_cell(cell: NotebookNode, mask: Mask) -> dict[str, Any]:
+    stored = dict(cell)
+    stored["source"] = _lines(cell.source)
+    stored["metadata"] = mask.value(cell.metadata)
+    if "outputs" in cell:
+        stored["outputs"] = [_stored_output(mask.value(output)) for output in cell.outputs]
+    return stored
+
+
+def _stored_output(output: dict[str, Any]) -> dict[str, Any]:
+    if output["output_type"] == "stream":
+        output["text"] = _lines(output["text"])
+    for mime, value in output.get("data", {}).items():
+        if mime.startswith("text/") or mime in _LINED:
+            output["data"][mime] = _lines(value)
+    return output
+
+
+def _lines(text: Any) -> Any:
+    return text.splitlines(keepends=True) if isinstance(text, str) else text
+
+
+def _encode(value: Any, *, indent: str) -> bytes:
+    options: dict[str, Any] = {"ensure_ascii": False, "indent": 1, "sort_keys": True, "separators": (",", ": ")}
+    try:
+        text = json.dumps(value, allow_nan=False, **options)
+    except ValueError:
+        # NaN is no JSON, and a notebook that holds one opens in no browser.
+        text = json.dumps(_finite(value), **options)
+    if indent:
+        text = text.replace("\n", "\n" + indent)
+    # A lone surrogate, which Python prints happily, is no UTF-8.
+    return text.encode("utf-8", "replace")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value

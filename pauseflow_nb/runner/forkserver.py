@@ -1,0 +1,229 @@
+"""The process that kernels are forked from. A script, run by the kernel's own interpreter; imports none of ours.
+
+It has imported ipykernel and, once a notebook asked for them, numpy and pandas; no ZeroMQ context, no
+event loop and no thread of Python's exists in it. Its standard input is a socket: every message asks for
+one kernel and brings that kernel's own socket, over which its process id goes back and, when it has
+ended, its status. When the other end of standard input is gone, every kernel is killed.
+"""
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+class _Server:
+    def __init__(self) -> None:
+        self._control = socket.socket(fileno=0)
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._waker = os.pipe()
+        os.set_blocking(self._wake, False)
+        os.set_blocking(self._waker, False)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        #: Process id → its socket and its folder.
+        self._kernels: dict[int, tuple[socket.socket, str]] = {}
+        self._ended: set[int] = set()
+        self._is_retiring = False
+
+    def serve(self) -> None:
+        self._selector.register(self._control, selectors.EVENT_READ, self._requested)
+        self._selector.register(self._wake, selectors.EVENT_READ, self._child_ended)
+        while True:
+            for key, _ in self._selector.select():
+                key.data(key.fileobj)
+
+    def _requested(self, control: socket.socket) -> None:
+        data, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 2)
+        if not data:
+            for pid, (_, folder) in self._kernels.items():
+                _kill_group(pid)
+                shutil.rmtree(folder, ignore_errors=True)
+            os._exit(0)
+        request = json.loads(data)
+        if "retire" in request:
+            self._is_retiring = True
+            self._end_if_done()
+            return
+        link, said = socket.socket(fileno=descriptors[0]), descriptors[1]
+        problem = _preload(request["libraries"])
+        if problem is not None:
+            link.send(json.dumps({"problem": problem}).encode())
+            link.close()
+            os.close(said)
+            return
+        with warnings.catch_warnings():
+            # Newer Pythons warn of threads; those that numpy's BLAS has are made anew by itself.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            self._become_kernel(request, link, said)
+        os.close(said)
+        self._kernels[pid] = link, request["folder"]
+        self._selector.register(link, selectors.EVENT_READ, self._let_go)
+        link.send(json.dumps({"pid": pid}).encode())
+
+    def _child_ended(self, wake: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(wake, 4096)
+        for pid in [pid for pid in self._kernels if pid not in self._ended]:
+            # Left as a zombie: whoever signals it must not hit another process that got its number.
+            found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is not None:
+                self._ended.add(pid)
+                status = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+                with contextlib.suppress(OSError):
+                    self._kernels[pid][0].send(json.dumps({"status": status}).encode())
+
+    def _let_go(self, link: socket.socket) -> None:
+        """The other end has closed: it knows the status, or it has gone."""
+        self._selector.unregister(link)
+        link.close()
+        pid = next(pid for pid, (its, _) in self._kernels.items() if its is link)
+        _kill_group(pid)
+        os.waitpid(pid, 0)
+        del self._kernels[pid]
+        self._ended.discard(pid)
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._is_retiring and not self._kernels:
+            os._exit(0)
+
+    def _become_kernel(self, request: dict[str, Any], link: socket.socket, said: int) -> None:
+        code = 1
+        try:
+            self._selector.close()
+            # The links of the others, too: their ends must close when this server closes them.
+            for its, _ in self._kernels.values():
+                its.close()
+            link.close()
+            self._control.close()
+            signal.set_wakeup_fd(-1)
+            os.close(self._wake)
+            os.close(self._waker)
+            _run_kernel(request, said)
+            code = 0
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        except BaseException:  # noqa: BLE001
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            _end_python()
+            os._exit(code)
+
+
+def _run_kernel(request: dict[str, Any], said: int) -> None:
+    os.setsid()
+    if _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0 and os.getppid() == 1:
+        return
+    for number, handler in ((signal.SIGCHLD, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+        signal.signal(number, handler)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    os.close(said)
+    os.chdir(request["cwd"])
+    time.tzset()
+    sys.argv = request["argv"]
+    _forget_randomness()
+    from ipykernel.kernelapp import IPKernelApp
+
+    # Its parent is the server, which looks after it; the poller would take another process for its parent.
+    app: Any = IPKernelApp.instance(parent_handle=0)
+    app.initialize(request["argv"][1:])
+    app.start()
+
+
+def _forget_randomness() -> None:
+    import random
+
+    random.seed()
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+
+
+def _end_python() -> None:
+    with contextlib.suppress(BaseException):
+        import atexit
+
+        atexit._run_exitfuncs()  # noqa: SLF001 - what an ending Python does, which a fork must do itself
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _preload(libraries: list[str]) -> str | None:
+    """Import what is not there yet; says why that must not be, if it must not."""
+    missing = [name for name in libraries if name not in sys.modules]
+    for name in missing:
+        with warnings.catch_warnings(record=True) as warned:
+            try:
+                importlib.import_module(name)
+            except BaseException as problem:  # noqa: BLE001
+                return f"{name}: {problem}"
+        if warned:
+            # A cold kernel shows it in the cell that imports the library.
+            return f"{name}: {warned[0].message}"
+    if missing:
+        _settle()
+    return None
+
+
+def _settle() -> None:
+    gc.collect()
+    # What is shared with every kernel is not touched by their garbage collectors.
+    gc.freeze()
+
+
+def _kill_group(group: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _import_kernel() -> None:
+    # The folder of this script; a kernel has the working directory instead, which IPython puts there.
+    del sys.path[0]
+    # The debugger costs a tenth of a second, and there is nobody who could use it.
+    sys.modules["debugpy"] = None  # type: ignore[assignment]
+    importlib.import_module("ipykernel.debugger")
+    del sys.modules["debugpy"]
+    import ipykernel.ipkernel
+    import ipykernel.kernelapp  # noqa: F401
+
+    # An environment without our package has kernels, too: they say so themselves.
+    with contextlib.suppress(ImportError):
+        importlib.import_module("pauseflow_nb.kernel.step")
+        importlib.import_module("pauseflow_nb.kernel.flow")
+
+
+def _main() -> None:
+    _import_kernel()
+    server = _Server()
+    _settle()
+    ready = {"ready": os.getpid(), "path": [folder for folder in sys.path if Path(folder).is_dir()]}
+    sys.stdout.write(json.dumps(ready) + "\n")
+    sys.stdout.flush()
+    server.serve()
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,54 @@
+"""Keeping links out of saved notebooks: whoever reads the file must not be able to approve.
+
+What a cell prints is masked where it is written, on whole texts: a link that arrived in two chunks
+of a stream is one text by then. Tokens are URL-safe, so HTML, JSON and URL quoting leave them as
+they are; what can tear them apart is wrapping, and that is looked through.
+"""
+
+import re
+from collections.abc import Iterable
+
+from pauseflow_nb.json_values import JSON
+
+__all__ = ["MASK", "Mask"]
+
+#: Stands in the place of a token.
+MASK = "***"
+
+_SLASH = r"(?:/|\\/|%2[Ff]|%252[Ff]|&#x2[Ff];|&#47;|&sol;|\\u002[Ff])"
+_ANY_LINK = re.compile(rf"(pauseflow{_SLASH}(?:resume|cancel|approve){_SLASH})[A-Za-z0-9_.~%-]{{12,}}")
+
+# What rich, pprint and terminals put into the middle of a long word: white space, also escaped, and colours.
+_GAP = r"(?:\s|\\n|\x1b\[[0-9;]*m)*"
+
+
+class Mask:
+    """Hides the tokens it was told of, and whatever looks like one of our links."""
+
+    def __init__(self) -> None:
+        self._tokens: set[str] = set()
+        self._issued: re.Pattern[str] | None = None
+
+    def hide(self, links: Iterable[str]) -> None:
+        """Hide the tokens of these links, wherever they appear and however they are wrapped."""
+        self._tokens |= {link.rstrip("/").rpartition("/")[2] for link in links} - {""}
+        spread = sorted((_GAP.join(map(re.escape, token)) for token in self._tokens), reverse=True)
+        self._issued = re.compile("|".join(spread)) if spread else None
+
+    def text(self, text: str) -> str:
+        """Mask one whole text."""
+        if self._issued is not None:
+            text = self._issued.sub(MASK, text)
+        if "pauseflow" in text:
+            text = _ANY_LINK.sub(rf"\1{MASK}", text)
+        return text
+
+    def value(self, value: JSON) -> JSON:
+        """Mask every text in a JSON value, keys included; the value itself is left as it is."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.text(key): self.value(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.value(item) for item in value]
+        return value

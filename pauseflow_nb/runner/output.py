@@ -1,0 +1,142 @@
+"""The output file that the user named: replaced as a whole, never torn, never somebody else's edit lost."""
+
+import contextlib
+import errno
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pauseflow_nb.errors import StorageFull
+from pauseflow_nb.runner.document import Document, is_sealed_by
+
+__all__ = ["OutputFile"]
+
+# While cells run the file follows at this distance, and further behind where writing it is slow.
+_INTERVAL_SECONDS = 1.0
+_SHARE_OF_TIME = 0.1
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class OutputFile:
+    """Writes one execution's document to its path, again and again.
+
+    If the file was changed by somebody else, ours goes beside it as `NAME.pauseflow-ID.ipynb` from
+    then on. If it was deleted, it is written again.
+
+    Args:
+        path: Where to write; a symbolic link is followed.
+        execution: The execution whose output this is.
+        is_first: Whether this execution writes it for the first time, over whatever is there.
+        on_moved: Told the new path when ours goes beside.
+    """
+
+    def __init__(
+        self, path: str, *, execution: str, is_first: bool, on_moved: Callable[[str], None] = lambda _path: None
+    ) -> None:
+        self._execution = execution
+        self._is_first = is_first
+        self._on_moved = on_moved
+        self._written: tuple[int, int, int] | None = None
+        self._revision = -1
+        self._due = 0.0
+        #: Where it goes.
+        self.path = Path(path).resolve()
+        self._beside = self.path.with_name(f"{self.path.stem}.pauseflow-{execution}.ipynb")
+
+    #: How soon the file follows while a cell runs; 0: not before a step or the notebook ends.
+    every_seconds = _INTERVAL_SECONDS
+
+    def save(self, document: Document) -> None:
+        """Write the document if it changed since the last time, or if the file is no longer as we left it.
+
+        Raises:
+            StorageFull: If the disk is full; the file that was there is still whole.
+        """
+        if self._revision == document.revision and self._stamp() == self._written:
+            return
+        started = time.monotonic()
+        revision, data = document.revision, document.for_people()
+        self._step_aside()
+        self._replace(data)
+        self._written, self._revision, self._is_first = self._stamp(), revision, False
+        now = time.monotonic()
+        self._due = now + max(self.every_seconds, (now - started) / _SHARE_OF_TIME)
+
+    def save_when_due(self, document: Document) -> float | None:
+        """Write a changed document unless that was done a moment ago.
+
+        A failure is not told of here: a cell that runs must not fail for it. The next `save` tells.
+
+        Returns:
+            Seconds until it is due; None if all is written.
+        """
+        if self._revision == document.revision or self.every_seconds == 0:
+            return None
+        left = self._due - time.monotonic()
+        if left > 0:
+            return left
+        try:
+            self.save(document)
+        except OSError:
+            self._due = time.monotonic() + _INTERVAL_SECONDS
+            return _INTERVAL_SECONDS
+        return None
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def _step_aside(self) -> None:
+        if self._is_first or self.path == self._beside:
+            return
+        found = self._stamp()
+        if found is None or found == self._written or is_sealed_by(self._content(), self._execution):
+            return
+        self.path = self._beside
+        self._on_moved(str(self.path))
+
+    def _content(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError:
+            return b""
+
+    def _replace(self, data: bytes) -> None:
+        if not self._is_first:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            _copy_mode(self.path, temporary)
+            temporary.replace(self.path)
+        except OSError as problem:
+            if problem.errno in _FULL:
+                raise StorageFull(str(self.path)) from problem
+            raise
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(self.path.parent)
+
+
+def _copy_mode(source: Path, target: Path) -> None:
+    with contextlib.suppress(OSError):
+        target.chmod(source.stat().st_mode & 0o7777)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Windows opens no folders.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

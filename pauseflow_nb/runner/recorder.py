@@ -1,0 +1,150 @@
+"""What a kernel says on its iopub channel, as outputs of the cells: message by message, in linear time.
+
+Kept apart from the connection, so that it can be tested with messages alone.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from nbformat import NotebookNode
+
+from pauseflow_nb.runner.collected import Outputs
+from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.widgets import Widgets
+
+__all__ = ["Recorder"]
+
+_DATA_KINDS = {"display_data", "execute_result", "update_display_data"}
+
+
+class Recorder:
+    """Writes messages into a document's cells, each into the cell whose request caused it.
+
+    So the output of a thread that outlives its cell still reaches that cell.
+    """
+
+    def __init__(self, document: Document, on_output: Callable[[int, NotebookNode], None]) -> None:
+        self._document = document
+        self._on_output = on_output
+        self._outputs: dict[int, Outputs] = {}
+        self._growing: set[int] = set()
+        self._cell_of: dict[str, int] = {}
+        self._displayed: dict[str, list[tuple[int, NotebookNode]]] = {}
+        self.widgets = Widgets(document)
+        document.before_writing = self.join
+
+    def expect(self, request: str, cell: int) -> None:
+        """Say that a request's outputs belong to a cell, whose old ones are dropped."""
+        self._cell_of[request] = cell
+        self._document.cells[cell].outputs = []
+        self._document.cells[cell].metadata["execution"] = NotebookNode()
+        self._outputs[cell] = Outputs(self._document.cells[cell].outputs)
+        self._document.changed(cell)
+
+    def time(self, cell: int, what: str, message: Mapping[str, Any]) -> None:
+        """Note in a cell's metadata when the kernel said something, as Jupyter's front ends and nbclient do."""
+        date = message["header"].get("date")
+        if isinstance(date, datetime):
+            timing = self._document.cells[cell].metadata.setdefault("execution", NotebookNode())
+            timing[what] = date.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            self._document.changed(cell)
+
+    def join(self) -> None:
+        """Bring every cell's outputs up to date."""
+        for cell in self._growing:
+            self._outputs[cell].join()
+        self._growing.clear()
+        self.widgets.join()
+
+    def receive(self, message: Mapping[str, Any]) -> None:
+        """Take one iopub message; unknown kinds, and requests without a cell, are ignored."""
+        kind, content = message["header"]["msg_type"], message["content"]
+        request = message["parent_header"].get("msg_id", "")
+        if kind.startswith("comm_"):
+            self.widgets.receive(kind, message)
+            return
+        if kind in _DATA_KINDS:
+            self._update_displayed(content)
+        cell = self._cell_of.get(request)
+        if cell is None:
+            return
+        if kind == "status":
+            self.time(cell, f"iopub.status.{content.get('execution_state')}", message)
+        elif kind == "execute_input":
+            self._document.cells[cell].execution_count = content.get("execution_count")
+            self.time(cell, "iopub.execute_input", message)
+        elif kind == "clear_output":
+            self._clear(request, cell, wait=bool(content.get("wait")))
+        elif (output := _output_of(kind, content)) is not None:
+            self._add(request, cell, output, _display_id(content))
+
+    def _add(self, request: str, cell: int, output: NotebookNode, display_id: str | None) -> None:
+        captured = self.widgets.capturing(request)
+        # A copy, because ours goes on growing.
+        self._on_output(cell, NotebookNode(output))
+        (captured or self._outputs[cell]).add(output)
+        self._growing.add(cell)
+        if display_id is not None:
+            self._displayed.setdefault(display_id, []).append((cell, output))
+        self._document.changed(None if captured else cell)
+
+    def _clear(self, request: str, cell: int, *, wait: bool) -> None:
+        captured = self.widgets.capturing(request)
+        (captured or self._outputs[cell]).clear(wait=wait)
+        # What is gone need not be kept up to date; an animation would otherwise grow without end.
+        for display_id, shown in list(self._displayed.items()):
+            self._displayed[display_id] = [(at, output) for at, output in shown if at != cell]
+        self._document.changed(None if captured else cell)
+
+    def _update_displayed(self, content: Mapping[str, Any]) -> None:
+        display_id = _display_id(content)
+        if display_id is None:
+            return
+        for cell, output in self._displayed.get(display_id, ()):
+            output["data"], output["metadata"] = _bundle(content), _metadata(content)
+            self._document.changed(cell)
+
+
+def _display_id(content: Mapping[str, Any]) -> str | None:
+    found = (content.get("transient") or {}).get("display_id")
+    return None if found is None else str(found)
+
+
+def _output_of(kind: str, content: Mapping[str, Any]) -> NotebookNode | None:
+    # Built by hand: nbformat validates each one it builds, which a flood of outputs cannot afford.
+    if kind == "stream":
+        name = content.get("name")
+        text = str(content.get("text", ""))
+        return (
+            NotebookNode(output_type=kind, name="stderr" if name == "stderr" else "stdout", text=text) if text else None
+        )
+    if kind == "error":
+        return NotebookNode(
+            output_type=kind,
+            ename=str(content.get("ename", "")),
+            evalue=str(content.get("evalue", "")),
+            traceback=[str(line) for line in content.get("traceback") or []],
+        )
+    if kind in {"display_data", "execute_result"}:
+        output = NotebookNode(output_type=kind, data=_bundle(content), metadata=_metadata(content))
+        if kind == "execute_result":
+            output["execution_count"] = content.get("execution_count")
+        return output
+    return None
+
+
+def _metadata(content: Mapping[str, Any]) -> NotebookNode:
+    return NotebookNode(content.get("metadata") or {})
+
+
+def _bundle(content: Mapping[str, Any]) -> NotebookNode:
+    # Only JSON mimes may hold anything but text, and some kernels do not know that.
+    data = content.get("data") or {}
+    return NotebookNode({mime: value if _may_be(mime, value) else str(value) for mime, value in data.items()})
+
+
+def _may_be(mime: str, value: object) -> bool:
+    if isinstance(value, str) or (mime.startswith("application/") and mime.endswith(("/json", "+json"))):
+        return True
+    return isinstance(value, list) and all(isinstance(line, str) for line in value)

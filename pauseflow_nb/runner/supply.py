@@ -1,0 +1,210 @@
+"""Where a kernel comes from: started for one segment, started ahead of it, or forked.
+
+The result is the same; only the time until its first cell differs. A kernel is never handed out
+twice and never kept over a pause: what a cold start cannot do must show at once.
+"""
+
+import logging
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pauseflow_nb.errors import KernelUnavailable
+from pauseflow_nb.runner import kernels
+from pauseflow_nb.runner.forking import CannotFork, ForkServer, can_fork
+from pauseflow_nb.runner.kernels import Kernel, Spec
+
+__all__ = ["Source", "Supply", "libraries_of"]
+
+log = logging.getLogger(__name__)
+
+#: `auto` forks where that is safe and starts a process elsewhere.
+Source: TypeAlias = Literal["auto", "cold", "prestarted", "forked"]
+
+#: Large libraries that may be imported before a fork: they start no threads of their own and read nothing then
+#: that a kernel sets up later.
+_LIBRARIES = ("numpy", "pandas")
+_IMPORTED = re.compile(r"^[ \t]*(?:import|from)[ \t]+(\w+)", re.MULTILINE)
+
+_MOST_SERVERS = 4
+_MOST_SPARES = 2
+_SPARE_SECONDS = 300.0
+
+_Key: TypeAlias = tuple[object, ...]
+
+
+def libraries_of(sources: Iterable[str]) -> list[str]:
+    """List which of the libraries that are worth it some code imports."""
+    found = {name for source in sources for name in _IMPORTED.findall(source)}
+    return [name for name in _LIBRARIES if name in found]
+
+
+@dataclass
+class _Spare:
+    key: _Key
+    kernel: Kernel
+    since: float = field(default_factory=time.monotonic)
+
+
+class Supply:
+    """Hands out kernels to the segments of one process; safe from any thread.
+
+    Args:
+        source: Where they come from.
+    """
+
+    def __init__(self, source: Source = "cold") -> None:
+        self._source = source
+        self._lock = threading.Lock()
+        self._servers: dict[_Key, ForkServer] = {}
+        #: Those that have kernels running and get no more.
+        self._retired: list[ForkServer] = []
+        self._spares: list[_Spare] = []
+        self._unforkable: set[str] = set()
+        self._is_closed = False
+
+    def expect(self, spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) -> None:
+        """Start a kernel that will be taken soon.
+
+        Raises:
+            KernelUnavailable: If there is no such program or directory.
+        """
+        if not spec.is_local:
+            return
+        kernel = kernels.start(spec, cwd=cwd, env=env)
+        with self._lock:
+            if not self._is_closed:
+                self._spares.append(_Spare(_key(spec, cwd, env), kernel))
+                return
+        _discard(kernel)
+
+    def take(
+        self, spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None, libraries: Iterable[str] = ()
+    ) -> Kernel:
+        """Hand out a kernel that nobody has used; it may not be ready yet.
+
+        Args:
+            spec: Which.
+            cwd: Its working directory.
+            env: Environment variables beside those of this process and of the kernelspec.
+            libraries: What its notebook imports; see `libraries_of`.
+
+        Raises:
+            KernelUnavailable: If there is no such program or directory.
+        """
+        if not spec.is_local:
+            from pauseflow_nb.runner import provisioned
+
+            return provisioned.start(spec, cwd=cwd, env=env)
+        kernel = self._spare(_key(spec, cwd, env))
+        if kernel is None and self._source in {"auto", "forked"}:
+            kernel = self._forked(spec, cwd, env, libraries)
+        if kernel is None:
+            kernel = kernels.start(spec, cwd=cwd, env=env)
+        if self._source == "prestarted":
+            threading.Thread(target=self._refill, args=[spec, cwd, env], name="pauseflow-spare", daemon=True).start()
+        return kernel
+
+    def close(self) -> None:
+        """End what was started and not taken."""
+        with self._lock:
+            self._is_closed = True
+            spares, self._spares = self._spares, []
+            servers = [*self._servers.values(), *self._retired]
+            self._servers, self._retired = {}, []
+        for spare in spares:
+            _discard(spare.kernel)
+        for server in servers:
+            server.stop()
+
+    def _spare(self, key: _Key) -> Kernel | None:
+        oldest = time.monotonic() - _SPARE_SECONDS
+        with self._lock:
+            kept, self._spares = self._spares, []
+            found, unfit = None, []
+            for spare in kept:
+                if spare.since < oldest or spare.kernel.process.poll() is not None:
+                    unfit.append(spare.kernel)
+                elif found is None and spare.key == key:
+                    found = spare.kernel
+                else:
+                    self._spares.append(spare)
+        for kernel in unfit:
+            _discard(kernel)
+        return found
+
+    def _refill(self, spec: Spec, cwd: str, env: Mapping[str, str] | None) -> None:
+        with self._lock:
+            dropped = [self._spares.pop(0)] if len(self._spares) >= _MOST_SPARES else []
+        for spare in dropped:
+            _discard(spare.kernel)
+        try:
+            self.expect(spec, cwd=cwd, env=env)
+        except KernelUnavailable as problem:
+            log.debug("no spare kernel: %s", problem)
+
+    def _forked(self, spec: Spec, cwd: str, env: Mapping[str, str] | None, libraries: Iterable[str]) -> Kernel | None:
+        ordered = kernels.order(spec, cwd=cwd, env=env)
+        command = ordered.command[: ordered.command.index("-f")] if "-f" in ordered.command else []
+        # A server may have imported a library for another notebook; beside this one lies a module of that name.
+        if not can_fork(command) or any(_is_local(name, cwd) for name in _LIBRARIES):
+            shutil.rmtree(ordered.folder, ignore_errors=True)
+            return None
+        argv = ["ipykernel_launcher.py", *ordered.command[len(command) :]]
+        wanted = [name for name in libraries if name not in self._unforkable]
+        key = (tuple(command), tuple(sorted(ordered.env.items())))
+        try:
+            server = self._server(key, command[:-2], ordered.env)
+            with ordered.open_said() as said:
+                process = server.fork(argv, cwd=cwd, folder=ordered.folder, said=said.fileno(), libraries=wanted)
+        except (CannotFork, OSError) as problem:
+            log.info("started a kernel that could not be forked: %s", problem)
+            shutil.rmtree(ordered.folder, ignore_errors=True)
+            self._unforkable.update(wanted)
+            self._drop(key)
+            return None
+        return ordered.kernel(process, None)
+
+    def _server(self, key: _Key, interpreter: list[str], env: Mapping[str, str]) -> ForkServer:
+        with self._lock:
+            server = self._servers.pop(key, None)
+            if server is not None and not server.is_fresh:
+                self._retire(server)
+                server = None
+            # Put at the end: the first is the one that was longest without use.
+            self._servers[key] = server = server or ForkServer(interpreter, env)
+            while len(self._servers) > _MOST_SERVERS:
+                self._retire(self._servers.pop(next(iter(self._servers))))
+            return server
+
+    def _drop(self, key: _Key) -> None:
+        with self._lock:
+            server = self._servers.pop(key, None)
+            if server is not None:
+                self._retire(server)
+
+    def _retire(self, server: ForkServer) -> None:
+        for other in [other for other in self._retired if other.has_ended]:
+            other.stop()
+            self._retired.remove(other)
+        server.retire()
+        self._retired.append(server)
+
+
+def _key(spec: Spec, cwd: str, env: Mapping[str, str] | None) -> _Key:
+    return spec.name, spec.argv, cwd, tuple(sorted(kernels.environment(spec, env).items()))
+
+
+def _is_local(name: str, cwd: str) -> bool:
+    """Whether the working directory has a module of that name, which a kernel would take."""
+    return Path(cwd, f"{name}.py").exists() or Path(cwd, name).is_dir()
+
+
+def _discard(kernel: Kernel) -> None:
+    kernel.kill()
+    kernel.reap()

@@ -1,0 +1,114 @@
+"""Widgets without a browser: their state is kept in the notebook, so that it shows them when opened.
+
+Output widgets capture what is shown inside them; the kernel is told of it once, at the end of the
+cell, and not after every output as front ends do.
+
+Source: `nbclient.client` and `nbclient.output_widget`, which do the same for `jupyter execute`.
+"""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from nbformat import NotebookNode
+
+from pauseflow_nb.runner.collected import Outputs
+from pauseflow_nb.runner.document import Document
+
+__all__ = ["Widgets"]
+
+_MIME = "application/vnd.jupyter.widget-state+json"
+
+
+class Widgets:
+    """The state of each widget, as its kernel's comm messages tell it."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._states: dict[str, NotebookNode] = {}
+        self._captured: dict[str, Outputs] = {}
+        self._capturing: dict[str, list[str]] = {}
+        self._untold: set[str] = set()
+
+    def receive(self, kind: str, message: Mapping[str, Any]) -> None:
+        """Take a comm message; those that are no widget's are ignored."""
+        content = message["content"]
+        comm, data = content.get("comm_id", ""), content.get("data") or {}
+        if kind == "comm_open" and content.get("target_name") == "jupyter.widget":
+            self._open(comm, data)
+        elif comm not in self._states or kind == "comm_close":
+            # A closed widget's last state stays: the notebook may still show it.
+            return
+        state = data.get("state")
+        if isinstance(state, dict):
+            self._update(comm, state, data.get("buffer_paths") or [], message.get("buffers") or [])
+
+    def capturing(self, request: str) -> Outputs | None:
+        """Find the innermost output widget that captures what this request shows."""
+        stack = self._capturing.get(request)
+        if not stack:
+            return None
+        self._untold.add(stack[-1])
+        return self._captured[stack[-1]]
+
+    def join(self) -> None:
+        """Bring the captured outputs up to date."""
+        for outputs in self._captured.values():
+            outputs.join()
+
+    def untold(self) -> list[dict[str, Any]]:
+        """Take the comm messages that tell the kernel what its output widgets captured."""
+        self.join()
+        told, self._untold = self._untold, set()
+        return [
+            {
+                "comm_id": comm,
+                "data": {"method": "update", "state": {"outputs": self._captured[comm].nodes}, "buffer_paths": []},
+            }
+            for comm in sorted(told)
+        ]
+
+    def _open(self, comm: str, data: Mapping[str, Any]) -> None:
+        state = data.get("state") or {}
+        widgets = self._document.metadata.setdefault("widgets", NotebookNode())
+        stored = widgets.setdefault(_MIME, NotebookNode(state=NotebookNode(), version_major=2, version_minor=0))
+        # NotebookNodes throughout: a dict that is put into one is copied, and would not be ours any more.
+        shown = NotebookNode()
+        entry = NotebookNode(
+            model_name=state.get("_model_name"),
+            model_module=state.get("_model_module"),
+            model_module_version=state.get("_model_module_version"),
+            state=shown,
+        )
+        self._states[comm] = stored["state"][comm] = entry
+        if state.get("_model_name") == "OutputModel":
+            shown["outputs"] = []
+            self._captured[comm] = Outputs(shown["outputs"])
+
+    def _update(self, comm: str, state: dict[str, Any], paths: list[list[Any]], buffers: list[Any]) -> None:
+        entry = self._states[comm]
+        if comm in self._captured:
+            state = self._update_captured(comm, dict(state))
+        entry["state"].update(state)
+        if paths:
+            kept = {tuple(buffer["path"]): buffer for buffer in entry.get("buffers", [])}
+            for path, buffer in zip(paths, buffers, strict=False):
+                text = base64.b64encode(buffer).decode()
+                kept[tuple(path)] = {"data": text, "encoding": "base64", "path": path}
+            entry["buffers"] = list(kept.values())
+        self._document.changed()
+
+    def _update_captured(self, comm: str, state: dict[str, Any]) -> dict[str, Any]:
+        if "outputs" in state:
+            outputs = self._captured[comm]
+            outputs.clear(wait=False)
+            outputs.nodes.extend(NotebookNode(output) for output in state.pop("outputs"))
+        if "msg_id" in state:
+            request = state["msg_id"]
+            if request:
+                self._capturing.setdefault(request, []).append(comm)
+            else:
+                for stack in self._capturing.values():
+                    if comm in stack:
+                        stack.remove(comm)
+        return state

@@ -1,0 +1,83 @@
+"""What a waiting notebook says, and what it says once it was decided."""
+
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from pauseflow_nb.protocol import SuspensionRequest, Wake
+from pauseflow_nb.runner import cards, statuses
+from pauseflow_nb.runner.document import Document
+
+
+@pytest.fixture
+def document() -> Document:
+    document = Document(new_notebook(cells=[new_code_cell("%%step ask"), new_code_cell("2")]))
+    statuses.reset(document, 0)
+    return document
+
+
+def shown(document: Document) -> Any:
+    written = nbformat.reads(document.to_bytes().decode(), as_version=4)
+    nbformat.validate(written)
+    return written.cells[0].outputs
+
+
+def test_a_card_says_what_is_asked_until_when_and_what_happens_then(document: Document) -> None:
+    request = SuspensionRequest(
+        "suspend", 7200, on_timeout="cancel", title="Ship <it>?", message="a & b", data={"auc": 0.9}
+    )
+
+    cards.put_card(document, 0, "ask", request)
+
+    html, plain = (shown(document)[0].data[mime] for mime in ("text/html", "text/plain"))
+    assert "Ship &lt;it&gt;?" in html
+    assert "a &amp; b" in html
+    assert "Ship <it>?\na & b\nWaits for an answer.\nUntil " in plain
+    assert "(2 h); then it is cancelled." in plain
+    assert '"auc": 0.9' in plain
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (SuspensionRequest("suspend"), "Step ask waits for an answer"),
+        (SuspensionRequest("rerun", 60), "at the latest, or earlier by its link."),
+        (SuspensionRequest("delay", 60), "Step ask waits for the clock\nUntil "),
+    ],
+)
+def test_each_kind_of_suspension_has_its_words(document: Document, request_: SuspensionRequest, said: str) -> None:
+    cards.put_card(document, 0, "ask", request_)
+
+    assert said in shown(document)[0].data["text/plain"]
+
+
+def test_long_data_is_shortened(document: Document) -> None:
+    cards.put_card(document, 0, "ask", SuspensionRequest("suspend", data=["x" * 10_000]))
+
+    assert len(shown(document)[0].data["text/plain"]) < 3000
+
+
+@pytest.mark.parametrize(
+    ("wake", "sentence"),
+    [
+        (
+            Wake("ask", "suspend", by="user:ann", at="2026-11-20T10:30:00+00:00"),
+            "Resumed by ann at 2026-11-20 10:30:00 UTC.",
+        ),
+        (
+            Wake("ask", "suspend", by="link", at="2026-11-20T11:30:00+01:00"),
+            "Resumed by link at 2026-11-20 10:30:00 UTC.",
+        ),
+        (Wake("ask", "delay", by="clock", at=""), "Continued by the clock."),
+    ],
+)
+def test_the_decision_takes_the_cards_place(document: Document, wake: Wake, sentence: str) -> None:
+    cards.put_card(document, 0, "ask", SuspensionRequest("suspend"))
+
+    assert cards.put_decision(document, "ask", cards.decision_of(wake))
+
+    assert [output.data["text/plain"] for output in shown(document)] == [sentence]
+    assert not cards.put_decision(document, "ask", "twice")
+    assert not cards.put_decision(document, "other", "nothing")

@@ -1,0 +1,174 @@
+"""From the user's notebook to an execution's document, and what is refused before anything starts."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from pauseflow_nb.errors import InvalidNotebook, InvalidStep, KernelUnavailable, NotebookNotFound
+from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.notebook import freeze, read_notebook
+
+
+def written(folder: Path, *cells: Any, **metadata: Any) -> str:
+    nodes = [new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+    notebook = new_notebook(cells=nodes, metadata=metadata)
+    path = folder / "in.ipynb"
+    nbformat.write(notebook, path)
+    return str(path)
+
+
+def test_outputs_are_cleared_and_steps_are_listed(tmp_path: Path) -> None:
+    used = new_code_cell("%%step b", outputs=[nbformat.v4.new_output("stream", text="old")], execution_count=7)
+
+    frozen = freeze(written(tmp_path, "%%setup", used, "%%step a"))
+
+    cell = Document.from_bytes(frozen.document).cells[1]
+    assert (frozen.steps, frozen.cells, frozen.kernel, frozen.interpreter) == (["b", "a"], 3, "python3", sys.executable)
+    assert (cell.outputs, cell.execution_count, cell.metadata.papermill.status) == ([], None, "pending")
+
+
+def test_parameters_are_injected_as_papermill_does_and_inputs_hold_the_defaults(tmp_path: Path) -> None:
+    source = "alpha = 0.5\nn: int = 3\nname = 'x'\ncomputed = n + 1\na = b = [1, (2, 3)]"
+    path = written(tmp_path, "first = 1", new_code_cell(source, metadata={"tags": ["parameters"]}), "last = 1")
+
+    frozen = freeze(path, {"alpha": 0.6, "extra": None})
+
+    cells = Document.from_bytes(frozen.document).cells
+    assert cells[2].metadata.tags == ["injected-parameters"]
+    assert cells[2].source == "# Parameters\nalpha = 0.6\nextra = None\n"
+    assert frozen.inputs == {"alpha": 0.6, "n": 3, "name": "x", "a": [1, [2, 3]], "b": [1, [2, 3]], "extra": None}
+    nbformat.validate(nbformat.reads(frozen.document.decode(), as_version=4))
+
+
+def test_papermill_is_not_loaded_without_parameters(tmp_path: Path) -> None:
+    path = written(tmp_path, "1")
+    code = f"import sys; from pauseflow_nb.runner.notebook import freeze; freeze({path!r}); print('papermill' in sys.modules)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
+
+    assert done.stdout == "False\n"
+
+
+def test_older_notebooks_are_upgraded_and_get_ids(tmp_path: Path) -> None:
+    old = {
+        "nbformat": 3,
+        "nbformat_minor": 0,
+        "metadata": {"name": ""},
+        "worksheets": [
+            {"cells": [{"cell_type": "code", "input": "1", "outputs": [], "language": "python", "collapsed": False}]}
+        ],
+    }
+    path = tmp_path / "old.ipynb"
+    path.write_text(json.dumps(old))
+
+    notebook = read_notebook(str(path))
+
+    assert (notebook.nbformat, notebook.nbformat_minor, notebook.cells[0].source) == (4, 5, "1")
+    assert notebook.cells[0].id
+
+
+def test_repeated_ids_are_made_unique(tmp_path: Path) -> None:
+    notebook = new_notebook(cells=[new_code_cell("1"), new_code_cell("2")])
+    notebook.cells[1]["id"] = notebook.cells[0]["id"]
+    path = tmp_path / "in.ipynb"
+    path.write_text(json.dumps(notebook))
+
+    ids = [cell.id for cell in read_notebook(str(path)).cells]
+
+    assert len(set(ids)) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("not json", "not JSON"),
+        ("[1]", "not a notebook"),
+        ("{}", "not a notebook"),
+        ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "cells"),
+        ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [1]}', "structure is damaged"),
+        ('{"nbformat": 9, "nbformat_minor": 0, "metadata": {}, "cells": []}', "9"),
+        (
+            '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "odd", "metadata": {}, "source": ""}]}',
+            "odd",
+        ),
+    ],
+)
+def test_what_is_no_notebook_is_refused_with_a_reason(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "bad.ipynb"
+    path.write_text(content)
+
+    with pytest.raises(InvalidNotebook, match=said):
+        freeze(str(path))
+
+
+def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
+    with pytest.raises(NotebookNotFound):
+        freeze(str(tmp_path / "missing.ipynb"))
+    with pytest.raises(InvalidNotebook, match="directory"):
+        freeze(str(tmp_path))
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InvalidNotebook, match="UTF-8"):
+        freeze(str(tmp_path / "binary"))
+
+
+def test_bad_steps_and_unknown_kernels_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(InvalidStep, match="cell 1 has this name already"):
+        freeze(written(tmp_path, "%%step a", "%%step a"))
+    with pytest.raises(
+        KernelUnavailable, match=r"'nope' is not available: it is not installed here; installed are: .*python3"
+    ):
+        freeze(written(tmp_path, "1"), kernel="nope")
+
+
+def test_a_notebook_is_read_from_standard_input(tmp_path: Path) -> None:
+    path = written(tmp_path, "1")
+    code = "from pauseflow_nb.runner.notebook import read_notebook; print(read_notebook('-').cells[0].source)"
+
+    with Path(path).open() as file:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            stdin=file,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parents[2],
+        )
+
+    assert done.stdout == "1\n"
+
+
+SCRIPT = """# %% [markdown]
+# # Title
+
+# %% tags=["parameters"]
+alpha = 1
+
+# %%
+# %%step ask
+print(alpha)
+"""
+
+
+def test_a_percent_script_is_a_notebook(tmp_path: Path) -> None:
+    pytest.importorskip("jupytext", reason="jupytext is not installed")
+    script = tmp_path / "flow.py"
+    script.write_text(SCRIPT)
+    frozen = freeze(str(script), {"alpha": 2})
+
+    assert (frozen.steps, frozen.cells, frozen.inputs) == (["ask"], 4, {"alpha": 2})
+
+
+def test_a_script_without_jupytext_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jupytext", None)
+    script = tmp_path / "flow.py"
+    script.write_text(SCRIPT)
+    with pytest.raises(InvalidNotebook, match="pip install jupytext"):
+        freeze(str(script))

@@ -1,0 +1,59 @@
+"""Links never reach a saved notebook, in whatever clothes."""
+
+import html
+import json
+import textwrap
+import urllib.parse
+from collections.abc import Callable
+
+import pytest
+
+from pauseflow_nb.links import Signer
+from pauseflow_nb.runner.masking import MASK, Mask
+
+LINKS = Signer(["key"]).links("http://127.0.0.1:7287", "e1", 0, "approve")
+LINK = LINKS["resume_url"]
+TOKEN = LINK.rpartition("/")[2]
+
+
+@pytest.mark.parametrize(
+    "dressed",
+    [
+        str,
+        html.escape,
+        json.dumps,
+        lambda text: json.dumps(text).replace("/", "\\/"),
+        urllib.parse.quote,
+        lambda text: urllib.parse.quote(text, safe=""),
+        lambda text: "\n".join(textwrap.wrap(text, 30)),
+        lambda text: repr("\n".join(textwrap.wrap(text, 30))),
+        lambda text: "\x1b[4m" + text[:60] + "\x1b[0m\n\x1b[4m" + text[60:] + "\x1b[0m",
+        lambda text: f"the token alone: {text.rpartition('/')[2]}",
+    ],
+)
+def test_an_issued_link_is_masked(dressed: Callable[[str], str]) -> None:
+    mask = Mask()
+    mask.hide(LINKS.values())
+
+    masked = mask.text(dressed(LINK))
+
+    assert MASK in masked
+    assert TOKEN[-12:] not in masked
+    assert TOKEN[:12] not in masked
+
+
+def test_a_link_that_nobody_told_of_is_masked_by_its_shape() -> None:
+    assert Mask().text(f"open {LINK} now") == "open http://127.0.0.1:7287/pauseflow/resume/*** now"
+    assert Mask().text(urllib.parse.quote(LINK, safe="")).endswith("resume%2F***")
+    assert Mask().text("POST /pauseflow/resume/TOKEN resumes") == "POST /pauseflow/resume/TOKEN resumes"
+
+
+def test_keys_and_nested_values_are_masked_and_the_value_stays_as_it_is() -> None:
+    mask = Mask()
+    mask.hide([LINK])
+    value = {"a": [{"url": LINK}, 1, None], TOKEN: True}
+
+    masked = mask.value(value)
+
+    assert TOKEN not in json.dumps(masked)
+    assert value["a"] == [{"url": LINK}, 1, None]

@@ -1,0 +1,146 @@
+"""The user's output file: whole at every moment, and nobody's edit is lost."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from pauseflow_nb.errors import StorageFull
+from pauseflow_nb.runner import statuses
+from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.output import OutputFile
+
+
+@pytest.fixture
+def document() -> Document:
+    document = Document(new_notebook(cells=[new_code_cell("1")]))
+    statuses.notebook_started(document, "e1")
+    return document
+
+
+def touch(document: Document, text: str) -> None:
+    document.cells[0].source = text
+    document.changed(0)
+
+
+def source_in(path: Path) -> str:
+    return str(nbformat.read(path, as_version=4).cells[0].source)
+
+
+def test_it_replaces_what_was_there_and_leaves_nothing_else(tmp_path: Path, document: Document) -> None:
+    path = tmp_path / "out.ipynb"
+    path.write_text("an older run")
+    path.chmod(0o640)
+    output = OutputFile(str(path), execution="e1", is_first=True)
+
+    output.save(document)
+
+    assert source_in(path) == "1"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [found.name for found in tmp_path.iterdir()] == ["out.ipynb"]
+
+
+def test_an_unchanged_document_is_not_written_again(tmp_path: Path, document: Document) -> None:
+    output = OutputFile(str(tmp_path / "out.ipynb"), execution="e1", is_first=True)
+    output.save(document)
+    inode = output.path.stat().st_ino
+
+    output.save(document)
+    assert output.path.stat().st_ino == inode
+    assert output.save_when_due(document) is None
+
+
+def test_while_cells_run_it_follows_at_a_distance(tmp_path: Path, document: Document) -> None:
+    output = OutputFile(str(tmp_path / "out.ipynb"), execution="e1", is_first=True)
+    output.save(document)
+    touch(document, "2")
+
+    due = output.save_when_due(document)
+
+    assert due is not None
+    assert 0.5 < due <= 60
+    assert source_in(output.path) == "1"
+
+
+def test_ours_goes_beside_what_somebody_else_changed(tmp_path: Path, document: Document) -> None:
+    path, moved = tmp_path / "out.ipynb", list[str]()
+    output = OutputFile(str(path), execution="e1", is_first=True, on_moved=moved.append)
+    output.save(document)
+    edited = nbformat.read(path, as_version=4)
+    edited.cells[0].source = "theirs"
+    nbformat.write(edited, path)
+
+    touch(document, "ours")
+    output.save(document)
+    touch(document, "ours again")
+    output.save(document)
+
+    assert source_in(path) == "theirs"
+    assert source_in(tmp_path / "out.pauseflow-e1.ipynb") == "ours again"
+    assert moved == [str(tmp_path / "out.pauseflow-e1.ipynb")]
+
+
+def test_a_later_segment_knows_the_file_of_an_earlier_one(tmp_path: Path, document: Document) -> None:
+    path, moved = tmp_path / "out.ipynb", list[str]()
+    OutputFile(str(path), execution="e1", is_first=True).save(document)
+    touch(document, "2")
+
+    OutputFile(str(path), execution="e1", is_first=False, on_moved=moved.append).save(document)
+    assert (source_in(path), moved) == ("2", [])
+
+    path.write_text("theirs")
+    touch(document, "3")
+    OutputFile(str(path), execution="e1", is_first=False, on_moved=moved.append).save(document)
+    assert (path.read_text(), len(moved)) == ("theirs", 1)
+
+
+def test_a_deleted_file_is_written_again(tmp_path: Path, document: Document) -> None:
+    output = OutputFile(str(tmp_path / "deep" / "out.ipynb"), execution="e1", is_first=False)
+    output.save(document)
+    output.path.unlink()
+    output.path.parent.rmdir()
+
+    output.save(document)
+
+    assert source_in(output.path) == "1"
+
+
+def test_a_symbolic_link_is_followed(tmp_path: Path, document: Document) -> None:
+    (tmp_path / "link.ipynb").symlink_to(tmp_path / "real.ipynb")
+
+    OutputFile(str(tmp_path / "link.ipynb"), execution="e1", is_first=True).save(document)
+
+    assert (tmp_path / "link.ipynb").is_symlink()
+    assert source_in(tmp_path / "real.ipynb") == "1"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Path:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if (
+        os.name != "posix"
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], check=False).returncode
+    ):
+        pytest.skip("needs to mount a small disk")
+    return folder
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_file_whole(small_disk: Path, document: Document) -> None:
+    try:
+        output = OutputFile(str(small_disk / "out.ipynb"), execution="e1", is_first=True)
+        output.save(document)
+        touch(document, "x" * 100_000)
+
+        with pytest.raises(StorageFull, match="no space left"):
+            output.save(document)
+
+        assert source_in(output.path) == "1"
+        assert [found.name for found in small_disk.iterdir()] == ["out.ipynb"]
+        output._due = 0
+        assert output.save_when_due(document) is not None
+    finally:
+        subprocess.run(["umount", small_disk], check=True)
