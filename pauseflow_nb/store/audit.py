@@ -1,0 +1,45 @@
+"""The audit trail: who changed what, and when. Written by the transaction that makes the change."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.store.database import now
+from pauseflow_nb.store.tables import audit
+
+__all__ = ["note", "trail"]
+
+
+def note(
+    connection: sa.Connection,
+    execution: str,
+    what: str,
+    by: str,
+    *,
+    segment: int | None = None,
+    step: str | None = None,
+    **details: JSON,
+) -> None:
+    """Add one line.
+
+    Args:
+        connection: The transaction of the change itself.
+        execution: Id of the execution.
+        what: A past participle: `"started"`, `"suspended"`, `"settled"`, …
+        by: `"clock"`, `"link"`, `"user:NAME"`, or the id of a worker.
+        segment: Number of the segment, if it concerns one.
+        step: Name of the step, if it concerns one.
+        details: What else is worth knowing; never links and never what people sent.
+    """
+    connection.execute(
+        audit.insert().values(
+            execution=execution, at=now(connection), what=what, by=by, segment=segment, step=step, details=details
+        )
+    )
+
+
+def trail(connection: sa.Connection, execution: str) -> list[dict[str, Any]]:
+    """Read the lines of one execution, oldest first; `at` is in seconds since 1970."""
+    rows = connection.execute(sa.select(audit).where(audit.c.execution == execution).order_by(audit.c.id))
+    return [dict(row._mapping) for row in rows]  # noqa: SLF001  (SQLAlchemy's public name for a row as a mapping)

@@ -1,0 +1,57 @@
+"""What changed a moment ago, for whoever watches: one cheap look, however many executions there are."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pauseflow_nb.store.tables import audit, executions
+
+__all__ = ["Line", "Standing", "last_lines", "running", "standing"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the audit trail, without the names in it."""
+
+    id: int
+    execution: str
+    what: str
+    step: str | None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an execution stands."""
+
+    execution: str
+    state: str
+    segment: int
+    cells_done: int
+    cells_total: int
+
+
+def last_lines(connection: sa.Connection, limit: int) -> list[Line]:
+    """Read the last lines of the audit trail, the oldest of them first.
+
+    PostgreSQL hands out ids before it commits, so a line may appear before one that is there already:
+    "all after the last id" would lose it, and a reader has to know lines that it saw.
+    """
+    columns = (audit.c.id, audit.c.execution, audit.c.what, audit.c.step)
+    rows = connection.execute(sa.select(*columns).order_by(audit.c.id.desc()).limit(limit))
+    return [Line(*row) for row in reversed(list(rows))]
+
+
+def running(connection: sa.Connection) -> list[Standing]:
+    """Tell where those stand that run now: their progress is in no audit trail."""
+    return _standing(connection, executions.c.state == "running")
+
+
+def standing(connection: sa.Connection, ids: list[str]) -> list[Standing]:
+    """Tell where executions stand; those that are gone are left out."""
+    return _standing(connection, executions.c.id.in_(ids))
+
+
+def _standing(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[Standing]:
+    row = executions.c
+    columns = (row.id, row.state, row.segment, row.cells_done, row.cells_total)
+    return [Standing(*found) for found in connection.execute(sa.select(*columns).where(where))]

@@ -1,0 +1,244 @@
+"""The one database: how it is opened, how a transaction begins, what its errors mean, what time it is.
+
+SQLite in WAL mode or PostgreSQL, the same tables and the same statements on both. Every time in the
+store is the database's own clock: machines that share a store need not agree on theirs.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.store.mounts import filesystem_of, is_network
+
+__all__ = ["SCHEMA", "lock_row", "named", "now", "open_engine", "reading", "transaction", "url_with_password"]
+
+#: Where our tables live on PostgreSQL.
+SCHEMA = "pauseflow"
+
+_PATIENCE = timedelta(seconds=30)
+
+
+def open_engine(url: str, *, patience: timedelta = _PATIENCE) -> sa.Engine:
+    """Open the database; an SQLite file is made if it is not there.
+
+    Args:
+        url: SQLAlchemy URL: `sqlite:////path/to/file` or `postgresql://…`.
+        patience: How long a transaction waits for another process's before it gives up.
+
+    Raises:
+        StoreUnavailable: If the URL cannot be read, the driver is missing, or the file cannot be used.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise StoreUnavailable(
+            url.rsplit("@", maxsplit=1)[-1], "this is not a SQLAlchemy URL, such as sqlite:////path/file.db"
+        ) from None
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(parsed, patience)
+    if parsed.get_backend_name() == "postgresql":
+        return _open_postgresql(parsed, patience)
+    raise StoreUnavailable(parsed.render_as_string(), "only SQLite and PostgreSQL are supported")
+
+
+@contextmanager
+def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a transaction that may write; it is committed at the end, durably.
+
+    Raises:
+        StoreUnavailable: If the database is locked, gone or unfit; nothing was changed.
+        StorageFull: If the disk is full; nothing was changed.
+    """
+    with _plain_errors(engine), engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            # pysqlite begins a transaction at its first write: what was read before it would stand outside,
+            # and updates are lost. Not in an engine's "begin" event: DBOS's migrations begin their own.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield connection
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a connection for reading; takes no lock that a writer would wait for.
+
+    Raises:
+        StoreUnavailable: If the database is gone or unfit.
+    """
+    with _plain_errors(engine), engine.connect() as connection:
+        yield connection
+
+
+def now(connection: sa.Connection) -> float:
+    """Read the database's clock, in seconds since 1970."""
+    if connection.dialect.name == "sqlite":
+        # unixepoch('subsec') is NULL before SQLite 3.42.
+        statement = sa.select((sa.func.julianday("now") - 2440587.5) * 86400.0)
+    else:
+        # Not now(): that is when the transaction began, which may have waited for a lock since.
+        statement = sa.select(sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Float(53)))
+    return float(connection.execute(statement).scalar_one())
+
+
+def lock_row(statement: sa.Select[Any]) -> sa.Select[Any]:
+    """Keep the selected row for this transaction. On SQLite the transaction holds the whole file already."""
+    return statement.with_for_update()
+
+
+def named(engine: sa.Engine) -> str:
+    """Name the database for people, without its password."""
+    url = engine.url
+    return url.database or str(url) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+
+
+def url_with_password(engine: sa.Engine) -> str:
+    """Give the URL as another library must have it. Never for a message or a log."""
+    return engine.url.render_as_string(hide_password=False)
+
+
+def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
+    if url.database in (None, "", ":memory:"):
+        raise StoreUnavailable(str(url), "a database in memory cannot be shared between processes: name a file")
+    path = Path(str(url.database)).absolute()
+    if is_network(kind := filesystem_of(path)):
+        raise StoreUnavailable(
+            str(path),
+            f"it lies on a network file system ({kind}), where SQLite loses data: "
+            "set PAUSEFLOW_DATA_DIR to a local disk, or PAUSEFLOW_DB to a PostgreSQL database",
+        )
+    _make_file(path, patience)
+    # mode=rw: a file that vanished must not come back empty.
+    address = f"file:{quote(str(path))}?mode=rw"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(address, uri=True, timeout=patience.total_seconds(), check_same_thread=False)
+        # What DBOS sets on an engine of its own; it sets nothing on one that it is given.
+        connection.isolation_level = "IMMEDIATE"
+        for pragma in ("foreign_keys=ON", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    engine = sa.create_engine(url.set(database=str(path)), creator=connect, pool_size=10, max_overflow=30)
+
+    @sa.event.listens_for(engine, "connect")
+    def _(_connection: object, record: Any) -> None:
+        record.info["inode"] = path.stat().st_ino
+
+    @sa.event.listens_for(engine, "checkout")
+    def _(_connection: object, record: Any, _proxy: object) -> None:
+        # A deleted file can still be written through an open connection, and all of it is lost.
+        try:
+            inode = path.stat().st_ino
+        except FileNotFoundError:
+            record.invalidate()
+            raise _gone(str(path)) from None
+        if inode != record.info["inode"]:
+            raise sa.exc.DisconnectionError
+
+    return engine
+
+
+def _make_file(path: Path, patience: timedelta) -> None:
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # It holds the key that signs the links.
+            path.touch(mode=0o600)
+        connection = sqlite3.connect(path, timeout=patience.total_seconds())
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        finally:
+            connection.close()
+    except OSError as problem:
+        raise StoreUnavailable(str(path), f"{problem.strerror}: check PAUSEFLOW_DATA_DIR and its permissions") from None
+    except sqlite3.Error as problem:
+        raise _sqlite_error(str(path), problem) from None
+
+
+def _open_postgresql(url: sa.URL, patience: timedelta) -> sa.Engine:
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    try:
+        engine = sa.create_engine(
+            url, pool_size=10, max_overflow=30, pool_pre_ping=True, connect_args={"connect_timeout": 10}
+        )
+    except ImportError:
+        raise StoreUnavailable(
+            url.render_as_string(), "its driver is missing: pip install 'pauseflow-nb[postgresql]'"
+        ) from None
+
+    @sa.event.listens_for(engine, "connect")
+    def _(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET search_path TO {SCHEMA}, public")
+            cursor.execute(f"SET lock_timeout TO {int(patience.total_seconds() * 1000)}")
+        # The pool rolls a connection back when it returns, which would undo a SET.
+        connection.commit()
+
+    return engine
+
+
+@contextmanager
+def _plain_errors(engine: sa.Engine) -> Iterator[None]:
+    """Turn the driver's errors into sentences; what breaks a rule of a table stays `IntegrityError`."""
+    try:
+        yield
+    except sa.exc.IntegrityError:
+        raise
+    except sa.exc.DBAPIError as problem:
+        if isinstance(problem.orig, sqlite3.Error):
+            raise _sqlite_error(named(engine), problem.orig) from problem
+        is_lost = (
+            isinstance(problem, (sa.exc.OperationalError, sa.exc.InterfaceError)) or problem.connection_invalidated
+        )
+        raise _postgresql_error(named(engine), problem.orig, is_lost=is_lost) from problem
+    except sa.exc.TimeoutError as problem:
+        raise StoreUnavailable(named(engine), "too many threads of this process use it at once: try again") from problem
+    except sa.exc.SQLAlchemyError as problem:
+        raise StoreUnavailable(named(engine), f"{type(problem).__name__}: {problem}") from problem
+
+
+def _gone(path: str) -> StoreUnavailable:
+    return StoreUnavailable(path, "the file is gone: restore it from a backup, or restart to begin with an empty store")
+
+
+def _sqlite_error(path: str, problem: sqlite3.Error) -> Exception:
+    # Extended codes carry the plain one in their lowest byte.
+    code = (getattr(problem, "sqlite_errorcode", None) or 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return StorageFull(path)
+    if code == sqlite3.SQLITE_CANTOPEN and not Path(path).exists():
+        return _gone(path)
+    said = {
+        sqlite3.SQLITE_BUSY: "another process keeps it locked: end that process, or try again when it is done",
+        sqlite3.SQLITE_LOCKED: "another process keeps it locked: end that process, or try again when it is done",
+        sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check the path and its permissions",
+        sqlite3.SQLITE_READONLY: "it cannot be written: check the permissions of the file and its folder",
+        sqlite3.SQLITE_PERM: "it cannot be written: check the permissions of the file and its folder",
+        sqlite3.SQLITE_NOTADB: "the file is not an SQLite database: check PAUSEFLOW_DB, or move the file away",
+        sqlite3.SQLITE_CORRUPT: "the file is damaged: restore it from a backup, or move it away to begin anew",
+        sqlite3.SQLITE_IOERR: "the disk reports errors: check the disk that holds it",
+    }
+    return StoreUnavailable(path, said.get(code, f"SQLite says: {problem}"))
+
+
+def _postgresql_error(name: str, problem: BaseException | None, *, is_lost: bool) -> Exception:
+    state = getattr(problem, "sqlstate", None) or ""
+    first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+    if state == "53100":
+        return StorageFull(name)
+    if state == "55P03":
+        return StoreUnavailable(name, "another process keeps what is needed locked: try again when it is done")
+    if state == "3D000":
+        return StoreUnavailable(name, "there is no such database: create it, or correct PAUSEFLOW_DB")
+    if state[:2] == "28":
+        return StoreUnavailable(name, "user or password are refused: correct PAUSEFLOW_DB")
+    if (is_lost and not state) or state[:2] in ("08", "57"):
+        return StoreUnavailable(name, f"PostgreSQL does not answer: start it, or correct PAUSEFLOW_DB ({first})")
+    return StoreUnavailable(name, f"PostgreSQL says: {first}")

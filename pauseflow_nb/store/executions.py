@@ -1,0 +1,188 @@
+"""Changes of an execution's row, inside the transaction that the caller opened."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.store.audit import note
+from pauseflow_nb.store.database import lock_row, now
+from pauseflow_nb.store.tables import executions, suspensions, workers
+
+__all__ = [
+    "FINAL",
+    "Row",
+    "abandoned",
+    "add",
+    "ask_to_suspend",
+    "attach",
+    "attached_to",
+    "children_of",
+    "end",
+    "find",
+    "lock",
+    "owner_of",
+    "progress",
+    "recorded",
+    "reopen",
+    "set_state",
+    "to_record",
+    "to_suspend",
+]
+
+#: A row of any table; its columns are attributes.
+Row = sa.Row[Any]
+
+#: States that an execution does not leave, except by `retry`.
+FINAL = frozenset({"completed", "failed", "cancelled"})
+
+
+def add(connection: sa.Connection, execution: str, *, by: str, **values: Any) -> None:
+    """Insert a queued execution.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: If another one that has not ended owns the output.
+    """
+    connection.execute(
+        executions.insert().values(
+            id=execution,
+            state="queued",
+            created_at=now(connection),
+            created_by=by,
+            segment=0,
+            cells_done=0,
+            **values,
+        )
+    )
+    note(connection, execution, "started", by, segment=0)
+
+
+def find(connection: sa.Connection, execution: str) -> Row | None:
+    """Read a row without locking it."""
+    return connection.execute(sa.select(executions).where(executions.c.id == execution)).first()
+
+
+def lock(connection: sa.Connection, execution: str) -> Row | None:
+    """Read a row and keep it; lock the segment's row before."""
+    return connection.execute(lock_row(sa.select(executions).where(executions.c.id == execution))).first()
+
+
+def owner_of(connection: sa.Connection, output: str) -> Row | None:
+    """Find the execution that has not ended and writes this output."""
+    where = (executions.c.output == output, executions.c.ended_at.is_(None))
+    return connection.execute(sa.select(executions).where(*where)).first()
+
+
+def set_state(connection: sa.Connection, execution: str, state: str, **values: Any) -> None:
+    """Move to a state that is not final."""
+    _update(connection, execution, state=state, **values)
+
+
+def end(
+    connection: sa.Connection,
+    execution: str,
+    state: str,
+    *,
+    by: str,
+    reason: dict[str, JSON] | None = None,
+    error: dict[str, JSON] | None = None,
+    record_after: float | None = None,
+) -> None:
+    """Move to a final state. The caller holds the row and knows that it is not final yet.
+
+    Args:
+        connection: The caller's transaction.
+        execution: Id of the execution.
+        state: One of `FINAL`.
+        by: Who or what caused it.
+        reason: `{kind, by, text}`.
+        error: `{type, message, cell, step}`.
+        record_after: Seconds after which anybody may write the decision into the notebook; None if it needs none.
+    """
+    moment = now(connection)
+    due = None if record_after is None else moment + record_after
+    _update(connection, execution, state=state, reason=reason, error=error, ended_at=moment, record_due=due)
+    note(connection, execution, state, by, kind=(reason or {}).get("kind"))
+    _tell_parent(connection, execution, moment)
+
+
+def children_of(
+    connection: sa.Connection, execution: str, *, step: str | None = None, segment: int | None = None
+) -> list[Row]:
+    """List the executions that a step of this one has started, in the order in which it asked for them."""
+    statement = sa.select(executions).where(executions.c.parent == execution)
+    found = connection.execute(statement.order_by(executions.c.created_at, executions.c.id))
+    return [row for row in found if step is None or (row.nested["step"], row.nested["segment"]) == (step, segment)]
+
+
+def reopen(connection: sa.Connection, execution: str) -> None:
+    """Queue one that had ended.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: If another one has taken the output since.
+    """
+    gone = dict.fromkeys(("reason", "error", "ended_at", "record_due", "suspend_by"))
+    _update(connection, execution, state="queued", **gone)
+
+
+def ask_to_suspend(connection: sa.Connection, execution: str, by: str | None) -> None:
+    """Note who wants it to be suspended at the next cell; None: nobody any more."""
+    _update(connection, execution, suspend_by=by)
+
+
+def to_suspend(connection: sa.Connection, ids: list[str]) -> dict[str, str]:
+    """Tell which of these shall be suspended, and who asked for it."""
+    where = (executions.c.id.in_(ids), executions.c.suspend_by.is_not(None))
+    found = connection.execute(sa.select(executions.c.id, executions.c.suspend_by).where(*where))
+    return {row.id: row.suspend_by for row in found}
+
+
+def progress(connection: sa.Connection, execution: str, done: int) -> None:
+    """Say how many cells are done."""
+    _update(connection, execution, cells_done=done)
+
+
+def attach(connection: sa.Connection, execution: str, process: str | None) -> None:
+    """Give an execution to a process that runs it itself, or to the workers with None."""
+    _update(connection, execution, attached_to=process)
+
+
+def attached_to(connection: sa.Connection, process: str) -> list[str]:
+    """List the executions that a process keeps for itself."""
+    return list(connection.execute(sa.select(executions.c.id).where(executions.c.attached_to == process)).scalars())
+
+
+def abandoned(connection: sa.Connection, limit: int = 20) -> list[str]:
+    """List executions that are attached to a process which is not registered any more."""
+    is_known = sa.exists().where(workers.c.id == executions.c.attached_to)
+    where = (executions.c.attached_to.is_not(None), executions.c.ended_at.is_(None), ~is_known)
+    return list(connection.execute(sa.select(executions.c.id).where(*where).limit(limit)).scalars())
+
+
+def to_record(connection: sa.Connection, limit: int = 20) -> list[str]:
+    """List executions whose notebooks do not show yet how they ended."""
+    statement = sa.select(executions.c.id).where(executions.c.record_due <= now(connection)).limit(limit)
+    return list(connection.execute(statement).scalars())
+
+
+def recorded(connection: sa.Connection, execution: str, **values: Any) -> None:
+    """Note that the notebook shows how it ended."""
+    _update(connection, execution, record_due=None, **values)
+
+
+def _tell_parent(connection: sa.Connection, execution: str, moment: float) -> None:
+    """Make due what a parent waits for its children with: the clock looks whether all of them have ended."""
+    row = find(connection, execution)
+    if row is None or row.parent is None:
+        return
+    where = (
+        suspensions.c.execution == row.parent,
+        suspensions.c.segment == row.nested["segment"],
+        suspensions.c.kind == "notebook",
+        suspensions.c.state == "open",
+    )
+    connection.execute(suspensions.update().where(*where).values(deadline=moment))
+
+
+def _update(connection: sa.Connection, execution: str, **values: Any) -> None:
+    connection.execute(executions.update().where(executions.c.id == execution).values(**values))

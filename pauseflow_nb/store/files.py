@@ -1,0 +1,168 @@
+"""The files of the store: notebooks, snapshots, large bodies. A folder on a disk, or any fsspec URL.
+
+A name is `EXECUTION/…` with slashes. What is written is complete under its name or not there at all,
+and on a local disk it is durable when the call returns.
+"""
+
+import errno
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.store.streams import FileStream
+
+__all__ = ["Files"]
+
+
+class Files:
+    """Reads and writes under one folder or URL."""
+
+    def __init__(self, url: str) -> None:
+        """Take the `storage` setting; nothing is made yet."""
+        self.url = url.rstrip("/") if "://" in url else str(Path(url).expanduser().absolute())
+        #: The folder, if it is on a local disk: fsspec is then not needed at all.
+        self.local = _local(self.url)
+
+    def folder(self, execution: str) -> str:
+        """Give the path or URL where a kernel keeps the snapshots of an execution."""
+        if self.local is not None:
+            return str(self.local / execution / "snapshots")
+        return f"{self.url}/{execution}/snapshots"
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file as a whole.
+
+        Raises:
+            StorageFull: If there is no room; what was there before is still there.
+            StoreUnavailable: If it cannot be written for another reason.
+        """
+        try:
+            if self.local is not None:
+                _write_durably(self.local / name, data)
+            else:
+                self._remote().pipe_file(f"{self.url}/{name}", data)
+        except OSError as problem:
+            raise self._plain(problem) from problem
+
+    def stream(self, name: str) -> FileStream:
+        """Begin a file that is written piece by piece, under a name that nothing else has.
+
+        Raises:
+            StorageFull: If there is no room.
+            StoreUnavailable: If it cannot be written for another reason.
+        """
+        address = f"{self.url}/{name}"
+        try:
+            if self.local is not None:
+                path = self.local / name
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                address = str(path)
+                file: BinaryIO = path.open("xb")
+            else:
+                file = self._remote().open(address, "wb")
+        except OSError as problem:
+            raise self._plain(problem) from problem
+        return FileStream(file, address, lambda: self.remove(name), self._plain)
+
+    def read(self, name: str) -> bytes:
+        """Read a file.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            StoreUnavailable: If it cannot be read for another reason.
+        """
+        try:
+            if self.local is not None:
+                return (self.local / name).read_bytes()
+            return bytes(self._remote().cat_file(f"{self.url}/{name}"))
+        except FileNotFoundError:
+            raise
+        except OSError as problem:
+            raise self._plain(problem) from problem
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        if self.local is not None:
+            return (self.local / name).exists()
+        return bool(self._remote().exists(f"{self.url}/{name}"))
+
+    def remove(self, name: str) -> None:
+        """Remove a file or a folder with all that is in it; nothing happens if it is gone."""
+        try:
+            if self.local is None:
+                self._remote().rm(f"{self.url}/{name}", recursive=True)
+            elif (path := self.local / name).is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except FileNotFoundError:
+            return
+        except OSError as problem:
+            raise self._plain(problem) from problem
+
+    def used(self) -> int:
+        """Count the bytes that all files hold together; takes time in proportion to their number."""
+        if self.local is None:
+            return int(self._remote().du(self.url)) if self._remote().exists(self.url) else 0
+        return sum(_size(Path(root) / name) for root, _, names in os.walk(self.local) for name in names)
+
+    def free(self) -> int | None:
+        """Count the bytes that the disk still has; None where nobody knows."""
+        if self.local is None:
+            return None
+        place = next(folder for folder in (self.local, *self.local.parents) if folder.exists())
+        return shutil.disk_usage(place).free
+
+    def _remote(self) -> Any:
+        # Lazily: an object store's client takes long to load, and most stores are a folder.
+        from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+
+        return url_to_fs(self.url)[0]
+
+    def _plain(self, problem: OSError) -> Exception:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            return StorageFull(self.url)
+        said = problem.strerror or str(problem)
+        return StoreUnavailable(self.url, f"{said}: check PAUSEFLOW_STORAGE and its permissions")
+
+
+def _local(url: str) -> Path | None:
+    if url.startswith("file://"):
+        return Path(url.removeprefix("file://"))
+    return None if "://" in url else Path(url)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without it the new name may be gone after a power cut, though the bytes are there.
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,62 @@
+"""Bring a database's tables to what this version needs; any number of processes may try at once."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from pauseflow_nb.errors import StoreUnavailable
+from pauseflow_nb.store.database import SCHEMA, named, reading, transaction
+
+__all__ = ["HEAD", "VERSIONS", "migrate"]
+
+#: The newest migration. Beside the scripts, so that a database that is up to date costs one query.
+HEAD = "0003"
+#: Every migration, oldest first.
+VERSIONS = ("0001", "0002", "0003")
+
+# Any number, but the same for all of us: who holds it migrates.
+_LOCK = 7287_1
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Create or update the tables.
+
+    Raises:
+        StoreUnavailable: If the tables were made by a newer version than this, or the database is unfit.
+    """
+    with reading(engine) as connection:
+        found = _version(connection)
+    if found == HEAD:
+        return
+    if found is not None and found not in VERSIONS:
+        raise StoreUnavailable(
+            named(engine), f"a newer pauseflow_nb made its tables (version {found}): upgrade this one with pip"
+        )
+    with transaction(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        if _version(connection) != HEAD:
+            _upgrade(connection)
+
+
+def _version(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version", schema=_schema(connection)):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _schema(connection: sa.Connection) -> str | None:
+    return SCHEMA if connection.dialect.name == "postgresql" else None
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    # Lazily: it takes 0.2 s to load, and nearly every process finds nothing to do.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    # Not "head": what the code needs is what HEAD says, and a test compares the two.
+    command.upgrade(config, HEAD)

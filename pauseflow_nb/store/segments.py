@@ -1,0 +1,245 @@
+"""Changes of a segment's row: the fence that keeps all but one attempt out.
+
+Whoever claims a segment raises `attempt`. Whatever an earlier attempt sends afterwards finds no row
+to change, and the function says so with False.
+"""
+
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+
+from pauseflow_nb.protocol import SnapshotRef, Wake
+from pauseflow_nb.store.database import lock_row, now
+from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store.tables import segments
+
+__all__ = [
+    "HasSnapshot",
+    "add",
+    "checkpoint",
+    "claim",
+    "close",
+    "end",
+    "find",
+    "is_lost",
+    "latest",
+    "lock",
+    "next_number",
+    "release",
+    "seen",
+    "woken_after",
+]
+
+
+class HasSnapshot(Protocol):
+    """Something that names a signed snapshot, or none."""
+
+    @property
+    def snapshot(self) -> str | None:
+        """Name of its manifest."""
+
+    @property
+    def digest(self) -> str | None:
+        """Digest of the manifest."""
+
+    @property
+    def signature(self) -> str | None:
+        """Ours, under the digest."""
+
+
+def add(
+    connection: sa.Connection,
+    execution: str,
+    n: int,
+    *,
+    first_cell: int,
+    wake: Wake | None = None,
+    saved_by: "HasSnapshot | Row | None" = None,
+) -> None:
+    """Insert a queued segment.
+
+    Args:
+        connection: The caller's transaction.
+        execution: Id of the execution.
+        n: Number of the segment, from 0.
+        first_cell: Index of the cell to begin with.
+        wake: What ended the suspension before it.
+        saved_by: The segment, or the run of a step, whose snapshot it begins with.
+    """
+    from dataclasses import asdict
+
+    snapshot = (None, None, None) if saved_by is None else (saved_by.snapshot, saved_by.digest, saved_by.signature)
+    connection.execute(
+        segments.insert().values(
+            execution=execution,
+            n=n,
+            state="queued",
+            attempt=0,
+            job=0,
+            crashes=0,
+            start_cell=first_cell,
+            first_cell=first_cell,
+            snapshot=snapshot[0],
+            digest=snapshot[1],
+            signature=snapshot[2],
+            wake=None if wake is None else asdict(wake),
+            queued_at=now(connection),
+            compute_seconds=0.0,
+        )
+    )
+
+
+def find(connection: sa.Connection, execution: str, n: int) -> Row | None:
+    """Read a row without locking it."""
+    return connection.execute(sa.select(segments).where(*_is(execution, n))).first()
+
+
+def lock(connection: sa.Connection, execution: str, n: int) -> Row | None:
+    """Read a row and keep it.
+
+    Settling a suspension and ending a segment both begin with this: otherwise neither sees what the other has not
+    committed yet, and a callback that comes at the end of the step is lost.
+    """
+    return connection.execute(lock_row(sa.select(segments).where(*_is(execution, n)))).first()
+
+
+def latest(connection: sa.Connection, execution: str) -> Row | None:
+    """Lock the newest segment of an execution."""
+    newest = sa.select(sa.func.max(segments.c.n)).where(segments.c.execution == execution).scalar_subquery()
+    return connection.execute(
+        lock_row(sa.select(segments).where(segments.c.execution == execution, segments.c.n == newest))
+    ).first()
+
+
+def next_number(connection: sa.Connection, execution: str) -> int:
+    """Tell the number of the next segment of an execution whose row the caller has locked."""
+    newest = sa.select(sa.func.max(segments.c.n)).where(segments.c.execution == execution)
+    return int(connection.execute(newest).scalar_one()) + 1
+
+
+def woken_after(connection: sa.Connection, execution: str, n: int) -> Row | None:
+    """Read the next segment that an answer woke and did not refuse."""
+    where = (segments.c.execution == execution, segments.c.n > n, segments.c.wake.is_not(None))
+    found = connection.execute(sa.select(segments).where(*where).order_by(segments.c.n))
+    return next((row for row in found if row.how != "refused"), None)
+
+
+def claim(connection: sa.Connection, segment: Row, worker: str) -> Row:
+    """Begin an attempt; the caller holds the row and knows that it has not ended.
+
+    A row that is `running` was left by a process that died: that counts as a crash.
+    """
+    moment = now(connection)
+    died = segment.state == "running"
+    values: dict[str, Any] = {
+        "state": "running",
+        "attempt": segment.attempt + 1,
+        "crashes": segment.crashes + died,
+        "worker": worker,
+        "started_at": segment.started_at or moment,
+        "attempt_at": moment,
+        "seen_at": moment,
+        "compute_seconds": segment.compute_seconds + (_last(segment) if died else 0.0),
+    }
+    statement = segments.update().where(*_is(segment.execution, segment.n)).values(**values).returning(*segments.c)
+    return connection.execute(statement).one()
+
+
+def checkpoint(
+    connection: sa.Connection,
+    segment: Row,
+    *,
+    first_cell: int,
+    snapshot: SnapshotRef,
+    signature: str,
+) -> bool:
+    """Move the place to begin with forward; False if another attempt has taken over."""
+    return _change(
+        connection,
+        segment,
+        first_cell=first_cell,
+        snapshot=snapshot.name,
+        digest=snapshot.digest,
+        signature=signature,
+        crashes=0,
+        seen_at=now(connection),
+    )
+
+
+def seen(connection: sa.Connection, segment: Row) -> bool:
+    """Note that the attempt is alive; False if another one has taken over."""
+    return _change(connection, segment, seen_at=now(connection))
+
+
+def is_lost(connection: sa.Connection, segment: Row) -> bool:
+    """Whether this attempt was cancelled, or taken over by another.
+
+    One that has ended by itself is not lost: whoever runs it may not have noticed yet.
+    """
+    columns = (segments.c.attempt, segments.c.state, segments.c.how)
+    row = connection.execute(sa.select(*columns).where(*_is(segment.execution, segment.n))).first()
+    return row is None or row.attempt != segment.attempt or row.state == "queued" or row.how == "cancelled"
+
+
+def end(connection: sa.Connection, segment: Row, how: str) -> bool:
+    """End the segment; False if another attempt has taken over, or it has ended."""
+    moment = now(connection)
+    attempt = moment - (segment.attempt_at or moment)
+    return _change(
+        connection,
+        segment,
+        state="ended",
+        how=how,
+        ended_at=moment,
+        seen_at=moment,
+        compute_seconds=segment.compute_seconds + attempt,
+    )
+
+
+def close(connection: sa.Connection, execution: str, n: int, how: str) -> None:
+    """End a segment that no attempt runs."""
+    moment = now(connection)
+    values = {"state": "ended", "how": how, "started_at": moment, "ended_at": moment}
+    connection.execute(segments.update().where(*_is(execution, n)).values(**values))
+
+
+def release(connection: sa.Connection, segment: Row, *, crashed: bool = False, new_job: bool = False) -> bool:
+    """Give the segment back to the queue, to begin at its last checkpoint; False if it is not ours any more.
+
+    Args:
+        connection: The caller's transaction.
+        segment: The row as it was claimed.
+        crashed: Whether this counts towards giving up.
+        new_job: Whether another job shall run it; then this one's number is worth nothing from now on.
+    """
+    moment = now(connection)
+    return _change(
+        connection,
+        segment,
+        state="queued",
+        queued_at=moment,
+        seen_at=moment,
+        crashes=segments.c.crashes + int(crashed),
+        job=segments.c.job + int(new_job),
+        compute_seconds=segments.c.compute_seconds + (moment - (segment.attempt_at or moment)),
+    )
+
+
+def _is(execution: str, n: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return segments.c.execution == execution, segments.c.n == n
+
+
+def _is_mine(segment: Row) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        *_is(segment.execution, segment.n),
+        segments.c.attempt == segment.attempt,
+        segments.c.state == segment.state,
+    )
+
+
+def _change(connection: sa.Connection, segment: Row, **values: Any) -> bool:
+    return connection.execute(segments.update().where(*_is_mine(segment)).values(**values)).rowcount == 1
+
+
+def _last(segment: Row) -> float:
+    return float((segment.seen_at or 0.0) - (segment.attempt_at or segment.seen_at or 0.0))

@@ -1,0 +1,265 @@
+"""An execution as others see it (SPEC 9): the same in `--json`, over HTTP and in Python."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+import sqlalchemy as sa
+
+from pauseflow_nb.links import Claim
+from pauseflow_nb.protocol import Links
+from pauseflow_nb.store import steps as runs
+from pauseflow_nb.store.database import now
+from pauseflow_nb.store.executions import Row, children_of
+from pauseflow_nb.store.tables import executions, segments, suspensions
+
+__all__ = ["LinksOf", "approvals_of", "execution_views", "find_ids", "iso"]
+
+#: Makes the links of one suspension; its action is left empty.
+LinksOf = Callable[[Claim], Links]
+
+
+def iso(seconds: float | None) -> str | None:
+    """Write a time of the store as ISO 8601 in UTC, to the millisecond."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def find_ids(
+    connection: sa.Connection,
+    *,
+    states: Iterable[str] | None = None,
+    text: str | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> list[str]:
+    """Find executions, the newest first.
+
+    Args:
+        connection: The database.
+        states: Only those in one of these states.
+        text: Only those whose notebook, output or id contains this.
+        limit: How many at most.
+        offset: How many to skip.
+    """
+    statement = sa.select(executions.c.id)
+    if states is not None:
+        statement = statement.where(executions.c.state.in_(list(states)))
+    if text:
+        columns = (executions.c.notebook, executions.c.output, executions.c.id)
+        statement = statement.where(sa.or_(*(column.icontains(text, autoescape=True) for column in columns)))
+    ordered = statement.order_by(executions.c.created_at.desc(), executions.c.id).limit(limit).offset(offset)
+    return list(connection.execute(ordered).scalars())
+
+
+def execution_views(
+    connection: sa.Connection, ids: list[str], *, links: LinksOf | None = None, history: bool = False
+) -> list[dict[str, Any]]:
+    """Show executions, in the order of their ids; unknown ids are left out.
+
+    Args:
+        connection: The database.
+        ids: Which ones.
+        links: Makes the links of what waits; None leaves them out (None in their place).
+        history: Whether to add every run of every step, and every suspension.
+    """
+    moment = now(connection)
+    rows = {row.id: row for row in connection.execute(sa.select(executions).where(executions.c.id.in_(ids)))}
+    of_segments = _grouped(connection, segments, ids, segments.c.n)
+    of_suspensions = _grouped(connection, suspensions, ids, suspensions.c.segment)
+    of_steps = {key: list(group) for key, group in _by_execution(runs.history(connection, ids))}
+    return [
+        _view(
+            connection,
+            rows[id_],
+            of_segments.get(id_, []),
+            of_suspensions.get(id_, []),
+            of_steps.get(id_, []),
+            moment=moment,
+            links=links,
+            history=history,
+        )
+        for id_ in ids
+        if id_ in rows
+    ]
+
+
+def _view(
+    connection: sa.Connection,
+    row: Row,
+    its_segments: list[Row],
+    its_suspensions: list[Row],
+    its_runs: list[Row],
+    *,
+    moment: float,
+    links: LinksOf | None,
+    history: bool,
+) -> dict[str, Any]:
+    view: dict[str, Any] = {
+        "id": row.id,
+        "notebook": row.notebook,
+        "output": row.output,
+        "parameters": row.parameters,
+        "state": row.state,
+        "reason": row.reason,
+        "created_at": iso(row.created_at),
+        "started_at": iso(row.started_at),
+        "ended_at": iso(row.ended_at),
+        "created_by": row.created_by,
+        "parent": row.parent,
+        "segment": row.segment,
+        "cells": {"done": row.cells_done, "total": row.cells_total},
+        "steps": _steps(its_runs, its_suspensions),
+        "suspended": [
+            shown
+            for found in its_suspensions
+            if found.state == "open"
+            for shown in (_suspension(found, links), *_nested(connection, found, links))
+        ],
+        "usage": _usage(its_segments, its_suspensions, moment),
+        "error": row.error,
+    }
+    if history:
+        view["history"] = {
+            "runs": [_run(found) for found in its_runs],
+            "suspensions": [{**_suspension(found, None), **_settled(found)} for found in its_suspensions],
+        }
+    return view
+
+
+def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:
+    became = {(row.step, row.run): _became(row) for row in its_suspensions}
+    shown: dict[str, Any] = {}
+    for row in its_runs:
+        before = shown.get(row.step, {})
+        has_ended = row.state in runs.ENDED or row.state == "failed"
+        shown[row.step] = {
+            "state": became.get((row.step, row.run), row.state) if row.state == "suspended" else row.state,
+            "runs": row.run,
+            "started_at": iso(row.started_at),
+            "ended_at": iso(row.ended_at),
+            # A run under way has published nothing yet: what the one before it did stands.
+            "exports": row.exports if has_ended or not before else before["exports"],
+            "notes": row.notes,
+        }
+    return shown
+
+
+def _became(suspension: Row) -> str:
+    """Tell the state of a step from its suspension: one that was answered is finished."""
+    if suspension.state == "open":
+        return "suspended"
+    if suspension.state == "void" or suspension.action == "cancel":
+        return "cancelled"
+    if suspension.action == "resume" or suspension.kind != "suspend":
+        return "finished"
+    return {"resume": "finished", "fail": "failed"}.get(suspension.on_timeout, "cancelled")
+
+
+def _suspension(row: Row, links: LinksOf | None) -> dict[str, Any]:
+    made: Mapping[str, str | None] = dict.fromkeys(("resume_url", "cancel_url", "approval_url"))
+    if links is not None and row.kind != "notebook":
+        made = links(Claim(row.execution, row.segment, row.step, row.ordinal, ""))
+    return {
+        "execution": row.execution,
+        "path": [row.step] if row.step else [],
+        "step": row.step or None,
+        "kind": row.kind,
+        "since": iso(row.since),
+        "deadline": iso(row.deadline),
+        "on_timeout": row.on_timeout,
+        "title": row.title,
+        "message": row.message,
+        "data": row.data,
+        "schema": row.schema,
+        "errors": row.errors,
+        "approvals": approvals_of(row),
+        **made,
+    }
+
+
+def _nested(connection: sa.Connection, row: Row, links: LinksOf | None) -> list[dict[str, Any]]:
+    """Show what the notebooks wait for that a suspension waits for; the path begins with the step that started them."""
+    if row.kind != "notebook":
+        return []
+    children = [child.id for child in children_of(connection, row.execution, step=row.step, segment=row.segment)]
+    views = execution_views(connection, children, links=links)
+    return [{**shown, "path": [row.step, *shown["path"]]} for view in views for shown in view["suspended"]]
+
+
+def approvals_of(row: Row) -> dict[str, Any]:
+    """Show who may approve a suspension, and who did: `needed`, `given`, `approvers`, `self_approval`."""
+    rules = row.rules or {}
+    return {
+        "needed": rules.get("approvals", 1),
+        "given": row.given or [],
+        "approvers": rules.get("approvers"),
+        "self_approval": rules.get("self_approval", True),
+    }
+
+
+def _settled(row: Row) -> dict[str, Any]:
+    return {
+        "segment": row.segment,
+        "state": row.state,
+        "action": row.action,
+        "settled_by": row.settled_by,
+        "settled_at": iso(row.settled_at),
+    }
+
+
+def _run(row: Row) -> dict[str, Any]:
+    return {
+        "step": row.step,
+        "run": row.run,
+        "segment": row.segment,
+        "state": row.state,
+        "attempts": row.attempts,
+        "started_at": iso(row.started_at),
+        "ended_at": iso(row.ended_at),
+        "exports": row.exports,
+        "notes": row.notes,
+        "unsaved": row.unsaved,
+        "error": row.failure,
+    }
+
+
+def _usage(its_segments: list[Row], its_suspensions: list[Row], moment: float) -> dict[str, Any]:
+    listed = [
+        {
+            "segment": row.n,
+            "state": row.how or row.state,
+            "started_at": iso(row.started_at),
+            "ended_at": iso(row.ended_at),
+            "attempts": row.attempt,
+            "compute_seconds": round(_compute(row, moment), 3),
+        }
+        for row in its_segments
+    ]
+    waited = sum((row.settled_at or moment) - row.since for row in its_suspensions)
+    return {
+        "compute_seconds": round(sum(_compute(row, moment) for row in its_segments), 3),
+        "suspended_seconds": round(max(waited, 0.0), 3),
+        "wakeups": sum(row.wake is not None and row.attempt > 0 for row in its_segments),
+        "segments": listed,
+    }
+
+
+def _compute(row: Row, moment: float) -> float:
+    running = max(moment - row.attempt_at, 0.0) if row.state == "running" else 0.0
+    return float(row.compute_seconds + running)
+
+
+def _grouped(
+    connection: sa.Connection, table: sa.Table, ids: list[str], order: sa.ColumnElement[Any]
+) -> dict[str, list[Row]]:
+    statement = sa.select(table).where(table.c.execution.in_(ids)).order_by(order)
+    return {key: list(group) for key, group in _by_execution(connection.execute(statement))}
+
+
+def _by_execution(rows: Iterable[Row]) -> Iterable[tuple[str, Iterable[Row]]]:
+    # Sorting is stable: within an execution the order stays.
+    return groupby(sorted(rows, key=attrgetter("execution")), key=attrgetter("execution"))

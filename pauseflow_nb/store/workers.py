@@ -1,0 +1,71 @@
+"""The processes that are alive: each beats, and one that stops beating is taken for dead by others."""
+
+import itertools
+import os
+import secrets
+import socket
+
+import sqlalchemy as sa
+
+from pauseflow_nb.store.database import now
+from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store.tables import workers
+
+__all__ = ["add", "alive", "all_of", "beat", "is_own", "process_name", "remove"]
+
+_TOKEN = secrets.token_hex(4)
+_NUMBERS = itertools.count()
+
+
+def process_name() -> str:
+    """Make an id for this process, which nothing else has ever had."""
+    return f"{_prefix()}{next(_NUMBERS)}"
+
+
+def is_own(name: str) -> bool:
+    """Whether this very process made the id. A process of the same number, before a restart, did not."""
+    return name.startswith(_prefix())
+
+
+def _prefix() -> str:
+    # The number of the process is read each time: a fork is another process.
+    return f"{socket.gethostname()}:{os.getpid()}:{_TOKEN}:"
+
+
+def add(connection: sa.Connection, process: str, kind: str, url: str | None) -> None:
+    """Register a process.
+
+    Args:
+        connection: The caller's transaction.
+        process: Its id, `host:pid:random`.
+        kind: `"worker"`, `"server"` or `"attached"`.
+        url: Where a server answers.
+    """
+    moment = now(connection)
+    connection.execute(workers.insert().values(id=process, kind=kind, url=url, started_at=moment, beat=moment))
+
+
+def beat(connection: sa.Connection, process: str, kind: str, url: str | None) -> None:
+    """Say that a process is alive; one that was taken for dead is registered again."""
+    changed = connection.execute(workers.update().where(workers.c.id == process).values(beat=now(connection), url=url))
+    if not changed.rowcount:
+        add(connection, process, kind, url)
+
+
+def all_of(connection: sa.Connection) -> list[Row]:
+    """List every process, alive or not."""
+    return list(connection.execute(sa.select(workers).order_by(workers.c.started_at)))
+
+
+def alive(connection: sa.Connection, kind: str, silence: float) -> list[Row]:
+    """List processes of a kind that beat within the last `silence` seconds, the newest first."""
+    where = (workers.c.kind == kind, workers.c.beat > now(connection) - silence)
+    return list(connection.execute(sa.select(workers).where(*where).order_by(workers.c.started_at.desc())))
+
+
+def remove(connection: sa.Connection, process: str, beat: float | None = None) -> bool:
+    """Forget a process; with `beat` only if it has not beaten again since."""
+    where = [workers.c.id == process]
+    if beat is not None:
+        where.append(workers.c.beat == beat)
+    return connection.execute(workers.delete().where(*where)).rowcount == 1

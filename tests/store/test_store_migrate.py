@@ -1,0 +1,82 @@
+"""Migrations make what the tables say, once, however many processes try."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from pauseflow_nb.errors import StoreUnavailable
+from pauseflow_nb.settings import Settings
+from pauseflow_nb.store import migrate as module
+from pauseflow_nb.store.database import open_engine, reading, transaction
+from pauseflow_nb.store.migrate import HEAD, VERSIONS, migrate
+from pauseflow_nb.store.tables import metadata, workers
+
+
+def scripts() -> ScriptDirectory:
+    config = Config()
+    config.set_main_option("script_location", str(Path(module.__file__).parent / "migrations"))
+    return ScriptDirectory.from_config(config)
+
+
+def ours(_object: object, name: str | None, kind: str, _reflected: bool, _compared: object) -> bool:
+    return kind != "table" or name in metadata.tables
+
+
+def test_the_versions_named_are_the_scripts_there_are() -> None:
+    assert scripts().get_current_head() == HEAD
+    assert [script.revision for script in scripts().walk_revisions()] == list(reversed(VERSIONS))
+
+
+def test_migrations_make_the_tables_that_the_code_uses(store: sa.Engine) -> None:
+    with store.connect() as connection:
+        options: dict[str, Any] = {"include_object": ours, "compare_type": True}
+        found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+
+    assert found == []
+
+
+def test_a_second_time_changes_nothing(store: sa.Engine) -> None:
+    with transaction(store) as connection:
+        connection.execute(workers.insert().values(id="a", kind="worker", started_at=0.0, beat=0.0))
+
+    migrate(store)
+
+    with reading(store) as connection:
+        assert connection.execute(sa.select(workers.c.id)).scalar_one() == "a"
+
+
+def test_many_at_once(settings: Settings) -> None:
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(6)
+
+    def run() -> None:
+        try:
+            engine = open_engine(settings.db)
+            barrier.wait()
+            migrate(engine)
+            engine.dispose()
+        except BaseException as problem:  # noqa: BLE001
+            errors.append(problem)
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []
+
+
+def test_tables_of_a_newer_version_are_left_alone(store: sa.Engine) -> None:
+    with transaction(store) as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with pytest.raises(StoreUnavailable, match="newer pauseflow_nb"):
+        migrate(store)

@@ -1,0 +1,49 @@
+"""What is asked four times a second must cost nothing, however many executions wait."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from pauseflow_nb.settings import Settings
+from pauseflow_nb.store import executions, suspensions
+from pauseflow_nb.store.database import open_engine, reading
+from pauseflow_nb.store.migrate import migrate
+
+
+def plans(engine: sa.Engine, call: Callable[[sa.Connection], Any]) -> list[str]:
+    """The plans of all that a function asks."""
+    asked: list[tuple[str, Any]] = []
+
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def _(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        asked.append((statement, parameters))
+
+    with reading(engine) as connection:
+        call(connection)
+    seen = list(asked)
+    with reading(engine) as connection:
+        return [
+            " ".join(str(row[-1]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", parameters))
+            for text, parameters in seen
+            if "FROM" in text
+        ]
+
+
+@pytest.mark.parametrize(
+    ("call", "index"),
+    [
+        (suspensions.due, "suspensions_due"),
+        (executions.to_record, "executions_to_record"),
+        (executions.abandoned, "executions_attached"),
+        (lambda connection: executions.owner_of(connection, "x"), "one_owner_of_an_output"),
+        (lambda connection: executions.attached_to(connection, "x"), "executions_attached"),
+    ],
+)
+def test_an_index_answers(sqlite_settings: Settings, call: Callable[[sa.Connection], Any], index: str) -> None:
+    engine = open_engine(sqlite_settings.db)
+    migrate(engine)
+
+    assert index in " ".join(plans(engine, call))
+    engine.dispose()
