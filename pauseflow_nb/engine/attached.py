@@ -1,0 +1,200 @@
+"""Be the process that runs an execution: `pauseflow run`, `run_notebook`, `papermill --engine pauseflow`.
+
+While it lives, its segments are no jobs: it claims them itself, so that the bare command needs no
+DBOS. What it leaves behind, by Ctrl-C or by dying, any worker goes on with.
+"""
+
+import functools
+import logging
+import threading
+import time
+from typing import Any
+
+from pauseflow_nb.engine.events import Event, Events, ignore
+from pauseflow_nb.engine.nested import open_below, unended_below
+from pauseflow_nb.engine.presence import Presence
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.engine.segments import Segments
+from pauseflow_nb.errors import PauseflowError, StoreUnavailable, UnknownExecution
+from pauseflow_nb.runner.control import Control
+from pauseflow_nb.runner.segment import run_segment
+from pauseflow_nb.runner.supply import Supply
+from pauseflow_nb.store import executions, segments
+from pauseflow_nb.store.database import reading
+from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.workers import is_own, process_name
+
+__all__ = ["Event", "Events", "run_attached"]
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.1
+_PATIENCE_SECONDS = 60.0
+
+
+def run_attached(
+    queue: Queue,
+    execution: str,
+    *,
+    until_pause: bool = False,
+    control: Control | None = None,
+    on_event: Events = ignore,
+    supply: Supply | None = None,
+) -> dict[str, Any]:
+    """Run an execution until it ends, is left, or waits.
+
+    Args:
+        queue: The store.
+        execution: Its id. One that is attached to nobody alive is taken over.
+        until_pause: Return as well when it waits for an answer or the clock.
+        control: How others stop it; after a stop or an interrupt the rest is left to the workers.
+        on_event: Is told what happens, in this thread.
+        supply: Where kernels come from; None: new processes.
+
+    Returns:
+        The execution as `Queue.view` shows it. One that has not ended is attached to nobody then.
+
+    Raises:
+        UnknownExecution: If there is none.
+        StoreUnavailable: If the store could not be used for a minute. Nothing that was recorded is lost.
+    """
+    control = control or Control()
+    name = _name_for(queue, execution)
+    with Presence(queue, "attached", name=name):
+        if _attached_to(queue, execution) == name or queue.attach(execution, name):
+            with reading(queue.engine) as connection:
+                below = [row.id for row in unended_below(connection, execution)]
+            for id_ in below:
+                queue.attach(id_, name)
+            try:
+                _Attached(queue, execution, name, control, on_event=on_event, supply=supply).run(
+                    until_pause=until_pause
+                )
+            finally:
+                _leave(queue, execution, name)
+    view = queue.view(execution)
+    if view["state"] in FINAL:
+        on_event(Event("ended", execution, {"view": view}))
+    return view
+
+
+class _Attached:
+    def __init__(
+        self, queue: Queue, execution: str, name: str, control: Control, *, on_event: Events, supply: Supply | None
+    ) -> None:
+        self._queue, self._execution, self._name = queue, execution, name
+        self._control, self._on_event = control, on_event
+        self._segments = Segments(queue, name, on_event=on_event, run=functools.partial(run_segment, supply=supply))
+        self._told: object = None
+        self._reached_at = time.monotonic()
+        #: Nested executions whose segments run now, each in a thread of its own.
+        self._nested: dict[str, tuple[threading.Thread, Control]] = {}
+
+    def run(self, *, until_pause: bool) -> None:
+        try:
+            self._run(until_pause=until_pause)
+        finally:
+            self._end_nested()
+
+    def _run(self, *, until_pause: bool) -> None:
+        while not self._control.request:
+            found = self._look()
+            if found is None:
+                time.sleep(1)
+                continue
+            row, segment, waits = found
+            if row.state in FINAL or row.attached_to != self._name:
+                return
+            if segment.state == "queued":
+                if segment.n > 0:
+                    self._tell("queued")
+                self._segments.run(self._execution, segment.n, self._control)
+                continue
+            if waits and waits != self._told:
+                self._told = waits
+                self._tell("suspended")
+            if until_pause and waits and not self._nested:
+                return
+            time.sleep(_POLL_SECONDS)
+
+    def _look(self) -> tuple[Row, Row, list[tuple[str, int, str, int]]] | None:
+        """Sweep, start what nested executions have queued, and read; None while the store cannot be used."""
+        try:
+            for execution in (self._execution, *self._run_nested()):
+                self._queue.sweep(execution)
+            with reading(self._queue.engine) as connection:
+                row = executions.find(connection, self._execution)
+                segment = None if row is None else segments.find(connection, self._execution, row.segment)
+                waits = [
+                    (r.execution, r.segment, r.step, r.ordinal) for r, _ in open_below(connection, self._execution)
+                ]
+        except StoreUnavailable as problem:
+            if time.monotonic() - self._reached_at > _PATIENCE_SECONDS:
+                raise
+            log.warning("waiting for the store: %s", problem)
+            return None
+        if row is None or segment is None:
+            raise UnknownExecution(self._execution)
+        self._reached_at = time.monotonic()
+        return row, segment, waits
+
+    def _run_nested(self) -> list[str]:
+        """Run what nested executions of ours have queued; returns all of them that have not ended."""
+        with reading(self._queue.engine) as connection:
+            below = [row for row in unended_below(connection, self._execution) if row.attached_to == self._name]
+        for id_, (thread, _) in list(self._nested.items()):
+            if not thread.is_alive():
+                del self._nested[id_]
+        for row in below:
+            if row.state == "queued" and row.id not in self._nested:
+                control = Control()
+                arguments = (row.id, row.segment, control)
+                thread = threading.Thread(target=self._run_segment, args=arguments, name=f"pauseflow-{row.id}")
+                self._nested[row.id] = thread, control
+                thread.start()
+        return [row.id for row in below]
+
+    def _run_segment(self, execution: str, n: int, control: Control) -> None:
+        try:
+            self._segments.run(execution, n, control)
+        except PauseflowError as problem:
+            log.warning("nested execution %s: %s", execution, problem, extra={"execution": execution})
+
+    def _end_nested(self) -> None:
+        """Stop what still runs below us as we were stopped; the rest is left to the workers."""
+        while running := [pair for pair in self._nested.values() if pair[0].is_alive()]:
+            for thread, control in running:
+                if self._control.request in {"interrupt", "kill"}:
+                    control.interrupt()
+                else:
+                    control.stop_at_boundary()
+                thread.join(_POLL_SECONDS)
+
+    def _tell(self, kind: Any) -> None:
+        self._on_event(Event(kind, self._execution, {"view": self._queue.view(self._execution)}))
+
+
+def _name_for(queue: Queue, execution: str) -> str:
+    """Take the name under which this process started it, if it did."""
+    attached = _attached_to(queue, execution)
+    return attached if attached is not None and is_own(attached) else process_name()
+
+
+def _attached_to(queue: Queue, execution: str) -> str | None:
+    with reading(queue.engine) as connection:
+        row = executions.find(connection, execution)
+    if row is None:
+        raise UnknownExecution(execution)
+    name: str | None = row.attached_to
+    return name
+
+
+def _leave(queue: Queue, execution: str, name: str) -> None:
+    try:
+        with reading(queue.engine) as connection:
+            left = executions.attached_to(connection, name)
+        for id_ in (execution, *left):
+            queue.detach(id_, process=name)
+    except StoreUnavailable as problem:
+        # A worker finds out by itself that we are gone.
+        log.warning("could not leave %s to the workers: %s", execution, problem)

@@ -1,0 +1,72 @@
+"""What a kernel is told before its first cell, from what the store knows."""
+
+from dataclasses import replace
+
+from pauseflow_nb.cells import Header, steps_of
+from pauseflow_nb.links import Claim
+from pauseflow_nb.protocol import Briefing, SnapshotRef, StepBriefing, Wake
+from pauseflow_nb.runner.document import Document
+from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store.views import LinksOf, iso
+
+__all__ = ["briefing_for"]
+
+#: Suspensions that one step may ask for within a segment, beyond which there are no links.
+_MOST_ORDINALS = 20
+
+
+def briefing_for(
+    execution: Row,
+    segment: Row,
+    told: dict[str, StepBriefing],
+    document: Document,
+    *,
+    snapshots: str,
+    links: LinksOf,
+) -> Briefing:
+    """Build the briefing of one attempt.
+
+    Args:
+        execution: The execution's row.
+        segment: The segment's row as this attempt claimed it.
+        told: What each step that has begun must know, without links.
+        document: The notebook so far.
+        snapshots: Where the kernel saves.
+        links: Makes the links of one suspension.
+    """
+    sources = {index: cell.source for index, cell in enumerate(document.cells) if cell.cell_type == "code"}
+    headers = steps_of(sources.items())
+    first = segment.first_cell
+    is_untouched = first == segment.start_cell
+    return Briefing(
+        execution=execution.id,
+        notebook=execution.notebook,
+        started_at=iso(execution.started_at) or "",
+        segment=segment.n,
+        snapshots=snapshots,
+        inputs=execution.parameters,
+        execution_count=document.execution_count(before=first),
+        first_cell=first,
+        snapshot=None if segment.snapshot is None else SnapshotRef(segment.snapshot, segment.digest),
+        steps=_steps(execution.id, segment.n, told, headers, links),
+        # Once a step has finished since, what woke the segment has been used.
+        wake=Wake.from_dict(segment.wake) if segment.wake is not None and is_untouched else None,
+        coming={str(index): source for index, source in sources.items() if index >= first},
+        passed={str(index): source for index, source in sources.items() if index < first and index not in headers},
+        strict=bool(execution.options.get("strict", False)),
+        checkpoint=str(execution.options.get("checkpoint", "step")),
+        force=bool(execution.options.get("force", False)),
+    )
+
+
+def _steps(
+    execution: str, segment: int, told: dict[str, StepBriefing], headers: dict[int, Header], links: LinksOf
+) -> dict[str, StepBriefing]:
+    briefings = dict(told)
+    for header in headers.values():
+        if header.kind == "step":
+            # A retry within the step asks anew, with links of its own.
+            ordinals = range(min(1 + header.options.retries, _MOST_ORDINALS))
+            made = [links(Claim(execution, segment, header.name, ordinal, "")) for ordinal in ordinals]
+            briefings[header.name] = replace(told.get(header.name, StepBriefing()), links=made)
+    return briefings

@@ -1,0 +1,120 @@
+"""Hand a segment to the workers: one job of DBOS for each, on the store's own database.
+
+DBOS is loaded when the first job must be queued, and not before: a notebook that runs to its end
+under `pauseflow run` never needs it.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import sqlalchemy as sa
+
+from pauseflow_nb.errors import StoreUnavailable
+from pauseflow_nb.store.database import named, url_with_password
+
+if TYPE_CHECKING:
+    from dbos import DBOSClient
+
+__all__ = ["APPLICATION", "DBOS_SCHEMA", "JOB", "QUEUE", "VERSION", "Jobs", "migrate_jobs"]
+
+#: Names of ours in DBOS's tables. Constants: others would strand what an older version queued.
+APPLICATION = "pauseflow"
+QUEUE = "segments"
+JOB = "run_segment"
+VERSION = "pauseflow-1"
+#: Where its tables lie on PostgreSQL; another application of DBOS may have `dbos` there.
+DBOS_SCHEMA = "pauseflow_dbos"
+
+#: Seconds between two looks of a worker for jobs.
+_POLL_SECONDS = 0.25
+
+T = TypeVar("T")
+
+
+class Jobs:
+    """Queues jobs inside transactions that are not its own."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        """Take the engine of the store; nothing is loaded yet."""
+        self._engine = engine
+        self._client: DBOSClient | None = None
+        self._lock = threading.Lock()
+
+    def enqueue(self, connection: sa.Connection, execution: str, n: int, job: int) -> None:
+        """Queue a segment in the caller's transaction, which must run under `ready`.
+
+        Args:
+            connection: The transaction.
+            execution: Id of the execution.
+            n: Number of the segment.
+            job: How often it has been queued before; DBOS keeps the first job of a name and drops later ones.
+        """
+        if self._client is None:
+            raise _NotReady
+        name = f"{execution}/{n}" if job == 0 else f"{execution}/{n}.{job}"
+        self._client.enqueue_in_transaction(
+            connection,
+            {"workflow_name": JOB, "queue_name": QUEUE, "workflow_id": name, "app_version": VERSION},
+            execution,
+            n,
+            job,
+        )
+
+    def ready(self, change: Callable[[], T]) -> T:
+        """Call what may queue a job; if it does for the first time, load DBOS and call it again.
+
+        DBOS cannot be made ready inside the change: its tables are made by another connection, which would wait
+        for the transaction that waits for it.
+        """
+        try:
+            return change()
+        except _NotReady:
+            self._open()
+            return change()
+
+    def register_queue(self, at_once: int) -> None:
+        """Make the queue, or change how many jobs each worker runs at once; the last one to say so counts."""
+        self._open()
+        assert self._client is not None
+        self._client.register_queue(
+            QUEUE, worker_concurrency=at_once, polling_interval_sec=_POLL_SECONDS, on_conflict="always_update"
+        )
+
+    def close(self) -> None:
+        """Let go of the client, if there is one."""
+        with self._lock:
+            if self._client is not None:
+                self._client.destroy()
+                self._client = None
+
+    def _open(self) -> None:
+        with self._lock:
+            if self._client is None:
+                migrate_jobs(self._engine)
+                from dbos import DBOSClient
+
+                self._client = DBOSClient(
+                    system_database_engine=self._engine,
+                    dbos_system_schema=DBOS_SCHEMA,
+                    application_name=APPLICATION,
+                    lazy=True,
+                    retry_connection_errors=False,
+                )
+
+
+def migrate_jobs(engine: sa.Engine) -> None:
+    """Bring DBOS's own tables up to date; its clients never do. Any number of processes may try at once."""
+    from dbos import DBOS
+
+    logging.getLogger("dbos").setLevel(logging.WARNING)
+    try:
+        DBOS.migrate(url_with_password(engine), schema=DBOS_SCHEMA)
+    except Exception as problem:
+        # Whatever it is, the caller can only say so and try again.
+        raise StoreUnavailable(named(engine), f"the job tables cannot be made: {problem}") from problem
+
+
+class _NotReady(Exception):
+    """DBOS is not loaded yet."""

@@ -1,0 +1,175 @@
+"""Nested executions: a step starts notebooks, and its execution waits until all of them have ended.
+
+The parent waits in a suspension of the kind `notebook`. A child that ends makes it due, and the clock,
+which settles whatever is due, looks whether there are others. So no transaction ever holds the rows of
+two executions, whichever of them ends first.
+"""
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine.room import require_room
+from pauseflow_nb.errors import InvalidValue
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.protocol import ChildRequest, SuspensionRequest
+from pauseflow_nb.store import executions, steps, suspensions
+from pauseflow_nb.store.executions import Row
+
+if TYPE_CHECKING:
+    from pauseflow_nb.engine.queue import Plan, Queue
+
+__all__ = ["Child", "Gathered", "gathered", "open_below", "prepare", "start_children", "unended_below", "with_ids"]
+
+#: Executions within each other; a notebook that runs itself stops here.
+_DEEPEST = 20
+
+
+@dataclass(frozen=True)
+class Child:
+    """A nested execution that can be started."""
+
+    id: str
+    plan: "Plan"
+    document: str
+    request: ChildRequest
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the nested executions of a suspension came to."""
+
+    #: Whether one of them has not ended yet.
+    is_incomplete: bool
+    #: Child's name → its steps' exports.
+    exports: dict[str, JSON]
+    #: Of one that failed or was cancelled and must not: its sentence.
+    problem: str | None
+
+
+def prepare(queue: "Queue", parent: Row, requests: list[ChildRequest]) -> list[Child]:
+    """Freeze the notebooks and store them; nothing is started yet.
+
+    Raises:
+        PauseflowError: If one of them cannot be run; nothing is left of the others.
+    """
+    if _depth_of(queue, parent) >= _DEEPEST:
+        raise InvalidValue("run_notebook", requests[0].notebook, f"would be nested more than {_DEEPEST} deep")
+    made: list[Child] = []
+    try:
+        for request in requests:
+            plan = _planned(parent, request)
+            require_room(queue.files, queue.settings.quota, len(plan.document))
+            id_ = secrets.token_hex(6)
+            document = f"{id_}/start-{secrets.token_hex(4)}.ipynb"
+            queue.files.write(document, plan.document)
+            made.append(Child(id_, plan, document, request))
+    except BaseException:
+        for child in made:
+            queue.files.remove(child.id)
+        raise
+    return made
+
+
+def start_children(queue: "Queue", connection: sa.Connection, parent: Row, asked: Row, children: list[Child]) -> None:
+    """Add the nested executions, in the transaction that suspends their parent."""
+    for child in children:
+        nested: dict[str, JSON] = {
+            "step": asked.step,
+            "segment": asked.segment,
+            "run": asked.run,
+            "name": child.request.name,
+            "linked": child.request.linked,
+            "check": child.request.check,
+        }
+        queue.add(
+            connection,
+            child.id,
+            child.plan,
+            child.document,
+            attached_to=parent.attached_to,
+            parent=parent.id,
+            nested=nested,
+        )
+
+
+def gathered(connection: sa.Connection, asked: Row) -> Gathered:
+    """Collect what the nested executions of a suspension came to."""
+    children = executions.children_of(connection, asked.execution, step=asked.step, segment=asked.segment)
+    exports: dict[str, JSON] = {}
+    problems: list[str] = []
+    for row in children:
+        told = steps.told(connection, row.id)
+        exports[row.nested["name"]] = {name: run.exports for name, run in told.items() if run.runs or run.exports}
+        if row.nested["check"] and row.state != "completed":
+            problems.append(_problem(row))
+    told_of: dict[str, Any] = {
+        row.nested["name"]: {"id": row.id, "state": row.state, "error": row.error} for row in children
+    }
+    incomplete = any(row.ended_at is None for row in children)
+    return Gathered(incomplete, {**exports, "$notebooks": told_of}, "; ".join(problems) or None)
+
+
+def open_below(
+    connection: sa.Connection, execution: str, names: tuple[str, ...] = ()
+) -> list[tuple[Row, tuple[str, ...]]]:
+    """List what an execution waits for, in its notebooks as well; each with the names of these."""
+    found: list[tuple[Row, tuple[str, ...]]] = []
+    for row in suspensions.open_ones(connection, execution):
+        if row.kind != "notebook":
+            found.append((row, names))
+            continue
+        for child in executions.children_of(connection, execution, step=row.step, segment=row.segment):
+            found += open_below(connection, child.id, (*names, child.nested["name"]))
+    return found
+
+
+def unended_below(connection: sa.Connection, execution: str) -> list[Row]:
+    """List the nested executions that have not ended, at every depth."""
+    found = [row for row in executions.children_of(connection, execution) if row.ended_at is None]
+    return found + [below for row in found for below in unended_below(connection, row.id)]
+
+
+def _planned(parent: Row, request: ChildRequest) -> "Plan":
+    # Lazily: only this needs the notebook's side of the house.
+    from pauseflow_nb.engine.queue import Plan
+    from pauseflow_nb.runner.notebook import freeze
+
+    frozen = freeze(request.notebook, request.parameters)
+    return Plan(
+        notebook=request.notebook,
+        document=frozen.document,
+        output=None,
+        inputs=frozen.inputs,
+        cells=frozen.cells,
+        steps=frozen.steps,
+        kernel=frozen.kernel,
+        interpreter=frozen.interpreter,
+        cwd=parent.cwd,
+        created_by=parent.created_by,
+        options={name: value for name, value in parent.options.items() if name != "force"},
+    )
+
+
+def _depth_of(queue: "Queue", row: Row) -> int:
+    from pauseflow_nb.store.database import reading
+
+    depth, above = 0, row.parent
+    with reading(queue.engine) as connection:
+        while above is not None and depth < _DEEPEST:
+            found = executions.find(connection, above)
+            depth, above = depth + 1, None if found is None else found.parent
+    return depth
+
+
+def _problem(row: Row) -> str:
+    error = row.error or {}
+    why = f": {error['type']}: {error['message']}" if error else ""
+    return f"notebook '{row.nested['name']}' ({row.id}) is {row.state}{why}"
+
+
+def with_ids(request: SuspensionRequest, children: list[Child]) -> SuspensionRequest:
+    """Say in what the suspension shows which executions it waits for."""
+    return replace(request, data={child.request.name: child.id for child in children})

@@ -1,0 +1,114 @@
+"""The user's output, as the engine writes it: a disk that is full must not cost a finished step."""
+
+import logging
+from typing import Any
+
+from pauseflow_nb.engine.events import Event, Events, ignore
+from pauseflow_nb.errors import PauseflowError, StoreUnavailable
+from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.output import OutputFile
+from pauseflow_nb.store.executions import Row
+
+__all__ = ["PatientOutput", "finish_output", "first_output", "output_of"]
+
+log = logging.getLogger(__name__)
+
+
+def output_of(execution: Row, segment: Row, on_event: Events) -> "PatientOutput | None":
+    """Make the output of one attempt; None if the user wanted none."""
+    if execution.output is None:
+        return None
+    is_first = segment.n == 0 and segment.attempt == 1
+    kind = RemoteOutput if "://" in execution.output else PatientOutput
+    return kind(execution.output, on_event=on_event, execution=execution.id, is_first=is_first)
+
+
+def finish_output(execution: Row, document: Document) -> None:
+    """Write the document of an execution that has ended; what cannot be written is logged."""
+    kind = RemoteOutput if "://" in execution.output else PatientOutput
+    kind(execution.output, on_event=ignore, execution=execution.id, is_first=False).save(document)
+
+
+def first_output(execution: Row, document: Document) -> None:
+    """Write the document of an execution that begins by waiting, over whatever is there."""
+    kind = RemoteOutput if "://" in execution.output else PatientOutput
+    kind(execution.output, on_event=ignore, execution=execution.id, is_first=True).save(document)
+
+
+class PatientOutput(OutputFile):
+    """Goes on when the file cannot be written, remembers why, and writes it at the next chance."""
+
+    #: Why the last write failed; None if it did not.
+    problem: PauseflowError | None = None
+
+    def __init__(self, path: str, *, on_event: Events, execution: str, is_first: bool) -> None:
+        """Take the path; other arguments as `OutputFile`."""
+        self._told, self._execution_id = on_event, execution
+        super().__init__(path, execution=execution, is_first=is_first, on_moved=self._moved)
+
+    def save(self, document: Document) -> None:
+        """Write the document; on failure say so once and go on."""
+        try:
+            self._save(document)
+        except PauseflowError as problem:
+            self._failed(problem)
+        except OSError as problem:
+            why = f"{problem.strerror or problem}: check the folder and its permissions, then `pauseflow retry`"
+            self._failed(StoreUnavailable(self._where(), why))
+        else:
+            self.problem = None
+
+    def last_word(self, document: Document) -> None:
+        """Try once more what failed before."""
+        if self.problem is not None:
+            self.save(document)
+
+    def _save(self, document: Document) -> None:
+        super().save(document)
+
+    def _where(self) -> str:
+        return str(self.path)
+
+    def _failed(self, problem: PauseflowError) -> None:
+        if self.problem is None:
+            self._say(f"the output was not written: {problem}")
+        self.problem = problem
+
+    def _moved(self, path: str) -> None:
+        self._say(f"somebody else changed the output; what runs is written to {path} instead")
+
+    def _say(self, text: str) -> None:
+        log.warning("%s", text, extra={"execution": self._execution_id})
+        data: dict[str, Any] = {"text": text}
+        self._told(Event("said", self._execution_id, data))
+
+
+class RemoteOutput(PatientOutput):
+    """An output somewhere that papermill writes to: at checkpoints and pauses, not while a cell runs."""
+
+    def __init__(self, path: str, *, on_event: Events, execution: str, is_first: bool) -> None:
+        """Take the URL."""
+        self._url = path
+        self._saved = -1
+        super().__init__(path, on_event=on_event, execution=execution, is_first=is_first)
+
+    def save_when_due(self, document: Document) -> float | None:  # noqa: ARG002
+        """Write nothing: a request for every second of every cell is too many."""
+        return None
+
+    def _save(self, document: Document) -> None:
+        if self._saved == document.revision:
+            return
+        # Lazily: few outputs are remote, and its handlers take long to load.
+        from papermill.iorw import papermill_io
+
+        revision, text = document.revision, document.for_people().decode()
+        try:
+            papermill_io.write(text, self._url)
+        except Exception as problem:
+            # Each of its handlers raises what its own client does.
+            raise StoreUnavailable(self._url, f"{problem}: check the address and your credentials") from problem
+        self._saved = revision
+
+    def _where(self) -> str:
+        return self._url

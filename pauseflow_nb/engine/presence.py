@@ -1,0 +1,100 @@
+"""Be seen to be alive, and notice who is not.
+
+A process beats twice a second, from a daemon thread, until it ends: one that drains still runs
+segments, and without beats another would run them a second time. It takes others for dead by what
+it sees itself: a row that did not change while several beats of its own went through. So neither a
+locked database nor a machine that slept makes the living look dead.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.errors import PauseflowError
+from pauseflow_nb.store import workers
+from pauseflow_nb.store.database import reading, transaction
+from pauseflow_nb.store.executions import Row
+
+__all__ = ["Presence"]
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 0.5
+#: Own beats during which another's row must not change before it is taken for dead: about 4 s. Far more than
+#: SQLite lets one writer wait while others take turns, for that wait looks like silence.
+BEATS_OF_SILENCE = 8
+
+
+class Presence:
+    """A row of this process among the workers, for as long as the block lasts.
+
+    Args:
+        queue: The store.
+        kind: `"worker"`, `"server"` or `"attached"`.
+        url: Where a server answers.
+        name: The process's id, if it has one already.
+        on_dead: Told of a process that stopped beating, in the beating thread; it is told again until it returns
+            without an error. Without it nobody is looked after.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        kind: str,
+        *,
+        url: str | None = None,
+        name: str | None = None,
+        on_dead: Callable[[Row], None] | None = None,
+    ) -> None:
+        self.name = name or workers.process_name()
+        self._queue, self._kind, self._url = queue, kind, url
+        self._on_dead = on_dead
+        self._stop = threading.Event()
+        self._unchanged: dict[str, tuple[float, int]] = {}
+        self._thread = threading.Thread(target=self._loop, name="pauseflow-beat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._queue.beat(self.name, self._kind, self._url)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(BEAT_SECONDS * 4)
+        try:
+            self._queue.leave(self.name)
+        except PauseflowError as problem:
+            log.warning("did not say goodbye: %s", problem)
+
+    def _loop(self) -> None:
+        while not self._stop.wait(BEAT_SECONDS):
+            try:
+                self._queue.beat(self.name, self._kind, self._url)
+                if self._on_dead is not None:
+                    self._look(self._on_dead)
+            except Exception as problem:  # noqa: BLE001  (whatever it is: to stop beating is worse)
+                log.warning("a beat failed: %s", problem)
+
+    def _look(self, on_dead: Callable[[Row], None]) -> None:
+        with reading(self._queue.engine) as connection:
+            rows = workers.all_of(connection)
+        before, self._unchanged = self._unchanged, {}
+        for row in rows:
+            if row.id == self.name:
+                continue
+            beat, count = before.get(row.id, (row.beat, 0))
+            self._unchanged[row.id] = (row.beat, count + 1 if beat == row.beat else 0)
+            if self._unchanged[row.id][1] >= BEATS_OF_SILENCE:
+                self._bury(row, on_dead)
+
+    def _bury(self, row: Row, on_dead: Callable[[Row], None]) -> None:
+        log.warning("took %s %s for dead", row.kind, row.id)
+        # First what it left, then its row: if we die in between, the next one finds it again.
+        on_dead(row)
+        with transaction(self._queue.engine) as connection:
+            workers.remove(connection, row.id, row.beat)

@@ -1,0 +1,700 @@
+"""Everything that a door needs: start, settle, cancel, retry, look. Used by server, commands and workers.
+
+Each method is one transaction, and what it says has happened when it returns.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine import ending, nested
+from pauseflow_nb.engine.addresses import base_url_of
+from pauseflow_nb.engine.jobs import Jobs
+from pauseflow_nb.engine.judging import refusals_of_link
+from pauseflow_nb.engine.room import require_room
+from pauseflow_nb.engine.settling import RECORD_AFTER, Answer, Callback, Settling, envelope_of, reason_for
+from pauseflow_nb.engine.travel import Restart
+from pauseflow_nb.errors import (
+    AmbiguousSuspension,
+    CannotSuspend,
+    NotSuspended,
+    OutputInUse,
+    StorageFull,
+    StoreUnavailable,
+    UnknownExecution,
+)
+from pauseflow_nb.json_values import JSON, require_json
+from pauseflow_nb.links import Claim, Signer
+from pauseflow_nb.protocol import Links
+from pauseflow_nb.settings import Settings
+from pauseflow_nb.store import audit, executions, segments, steps, suspensions, workers
+from pauseflow_nb.store.database import named, now, open_engine, reading, transaction
+from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.files import Files
+from pauseflow_nb.store.keys import secrets_of
+from pauseflow_nb.store.migrate import migrate
+from pauseflow_nb.store.views import approvals_of, execution_views, find_ids, iso
+
+if TYPE_CHECKING:
+    from pauseflow_nb.runner.document import Document
+
+__all__ = ["Answer", "Callback", "Plan", "Queue", "Restart"]
+
+#: Seconds without a beat after which a process is not counted as alive.
+SILENCE = 5.0
+
+T = TypeVar("T")
+# Below, `list` is a method.
+Views: TypeAlias = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run: a notebook as it was frozen, and how."""
+
+    #: The notebook's path as the user gave it.
+    notebook: str
+    #: The frozen notebook, parameters injected.
+    document: bytes
+    output: str | None
+    inputs: dict[str, JSON]
+    #: Number of cells.
+    cells: int
+    steps: list[str]
+    kernel: str
+    #: The Python that the kernel needs, if it is one.
+    interpreter: str | None
+    cwd: str
+    #: `"user:NAME"`.
+    created_by: str
+    #: strict, checkpoint, start_timeout, execution_timeout
+    options: dict[str, JSON] = field(default_factory=dict)
+
+
+class Queue:
+    """The store as its users see it. May be used by many threads at once."""
+
+    def __init__(self, settings: Settings, engine: sa.Engine, *, base_url: str | None = None) -> None:
+        """Use `open`."""
+        self.settings = settings
+        self.engine = engine
+        self.files = Files(settings.storage)
+        self.signer = Signer(secrets_of(engine))
+        self.jobs = Jobs(engine)
+        self._base_url = base_url
+
+    @classmethod
+    def open(cls, settings: Settings, *, base_url: str | None = None) -> Self:
+        """Open the store that the settings name; its tables are made or brought up to date.
+
+        Args:
+            settings: Which store.
+            base_url: Base of the links while no server of this store is alive and no `public_url` is set.
+
+        Raises:
+            StoreUnavailable: If the database is locked, gone or unfit.
+        """
+        engine = open_engine(settings.db)
+        migrate(engine)
+        return cls(settings, engine, base_url=base_url)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.jobs.close()
+        self.engine.dispose()
+
+    # Starting
+
+    def start(self, plan: Plan, *, attached_to: str | None = None) -> str:
+        """Start an execution.
+
+        Args:
+            plan: What to run.
+            attached_to: The process that will run it itself, named by `store.workers.process_name`; None: any worker.
+
+        Returns:
+            The execution's id.
+
+        Raises:
+            OutputInUse: If another execution that has not ended owns the output.
+            QuotaReached: If the storage holds as much as it may.
+            DiskNearlyFull: If its disk has too little room.
+        """
+        require_room(self.files, self.settings.quota, len(plan.document))
+        execution = secrets.token_hex(6)
+        output = _whole(plan.output)
+        document = f"{execution}/start-{secrets.token_hex(4)}.ipynb"
+        self.files.write(document, plan.document)
+
+        def insert(connection: sa.Connection) -> str:
+            self._refuse_if_owned(connection, output)
+            self.add(connection, execution, plan, document, output=output, attached_to=attached_to)
+            if attached_to is not None:
+                # In one transaction: a process that dies at once must be known, or nobody takes over from it.
+                workers.beat(connection, attached_to, "attached", None)
+            return execution
+
+        try:
+            return self._change(insert)
+        except sa.exc.IntegrityError:
+            # Two at once: on PostgreSQL neither sees the other's row before one is refused.
+            self.files.remove(execution)
+            with reading(self.engine) as connection:
+                self._refuse_if_owned(connection, output)
+            raise StoreUnavailable(named(self.engine), "another execution took the output a moment ago") from None
+        except (OutputInUse, StoreUnavailable, StorageFull):
+            self.files.remove(execution)
+            raise
+
+    # Settling
+
+    def settle(self, claim: Claim, callback: Callback) -> Answer:
+        """Apply what came over a public link; a token must have been verified before."""
+        answer = self._change(lambda connection: self.settling(connection).callback(claim, callback))
+        if answer.status == 200 and answer.body.get("state") == "cancelled":
+            self._cancel_children(claim.execution)
+        return answer
+
+    def resume(self, execution: str, *, step: str | None = None, data: JSON = None, by: str) -> Answer:
+        """Answer an open suspension for somebody who is known by name.
+
+        Args:
+            execution: Its id.
+            step: Which suspension, if several are open.
+            data: JSON value for the notebook, as a request's body would be.
+            by: `"user:NAME"`.
+
+        Raises:
+            UnknownExecution: If there is none.
+            NotSuspended: If nothing waits, or not in this step.
+            AmbiguousSuspension: If several wait and none was named.
+            NotJSON: If the data is no JSON.
+        """
+        require_json("data", data)
+        with reading(self.engine) as connection:
+            claim = _claim_of(self._choose(connection, execution, step), "resume")
+        return self.settle(claim, Callback("resume", envelope_of(data, by), by))
+
+    def cancel(self, execution: str, *, by: str, text: str | None = None) -> None:
+        """Cancel an execution in whatever state it is; one that has ended stays as it is.
+
+        A worker that runs it interrupts the kernel within a second; what it still sends does not count.
+
+        Raises:
+            UnknownExecution: If there is none.
+        """
+
+        def change(connection: sa.Connection) -> None:
+            segment = segments.latest(connection, execution)
+            row = executions.lock(connection, execution)
+            if segment is None or row is None:
+                raise UnknownExecution(execution)
+            if row.state in FINAL:
+                return
+            running = segment.state == "running"
+            segments.end(connection, segment, "cancelled")
+            steps.fail(connection, execution, segment.n, None)
+            suspensions.void(connection, execution, by)
+            self.settling(connection).kept(execution, segment.n, None)
+            executions.end(
+                connection,
+                execution,
+                "cancelled",
+                by=by,
+                reason=reason_for(by, text),
+                record_after=RECORD_AFTER if running else 0.0,
+            )
+
+        self._change(change)
+        self._cancel_children(execution)
+
+    def suspend(self, execution: str, *, by: str, with_parent: bool = False) -> None:
+        """Suspend an execution from outside, before its next cell; it goes on when somebody resumes it.
+
+        Of one that waits for notebooks, those that run and are linked to it are suspended.
+
+        Args:
+            execution: Its id.
+            by: Who asks for it.
+            with_parent: Whether its parent is being suspended, which it follows.
+
+        Raises:
+            UnknownExecution: If there is none.
+            CannotSuspend: If it waits already, has ended, or belongs to another.
+        """
+
+        def change(connection: sa.Connection) -> bool:
+            segments.latest(connection, execution)
+            row = executions.lock(connection, execution)
+            if row is None:
+                raise UnknownExecution(execution)
+            if row.parent is not None and row.nested["linked"] and not with_parent:
+                raise CannotSuspend(execution, row.state, row.parent)
+            if row.state in ("queued", "running", "paused"):
+                executions.ask_to_suspend(connection, execution, by)
+                audit.note(connection, execution, "to be suspended", by, segment=row.segment)
+                return True
+            return False
+
+        with reading(self.engine) as connection:
+            following = [row.id for row in executions.children_of(connection, execution) if row.nested["linked"]]
+        found = self._change(change)
+        for child in following:
+            try:
+                self.suspend(child, by=by, with_parent=True)
+            except CannotSuspend:
+                continue
+            found = True
+        if not found:
+            raise CannotSuspend(execution, self.state(execution))
+
+    def retry(
+        self,
+        execution: str,
+        *,
+        by: str,
+        from_step: str | None = None,
+        notebook: str | None = None,
+        force: bool = False,
+        attached_to: str | None = None,
+    ) -> Restart:
+        """Let an execution that has ended go on from a checkpoint; what finished before it is not run again.
+
+        An answer that could not be used because the next segment did not start is used now. A step that
+        failed because nobody answered it in time runs again, and asks again.
+
+        Args:
+            execution: Its id. Without `from_step` and `notebook` it must have failed.
+            by: Who asks for it.
+            from_step: The step to run again, with all that follows; otherwise it goes on from its last checkpoint.
+            notebook: Path of an edited notebook that takes the place of the one that ran. If a cell before the
+                checkpoint was changed, it goes back to the last checkpoint before that cell.
+            force: Whether a snapshot of other versions may be restored from now on.
+            attached_to: The process that will run it itself.
+
+        Returns:
+            Where it goes on; nothing has run yet.
+
+        Raises:
+            UnknownExecution: If there is none.
+            CannotRetry: If it is in another state.
+            InvalidStep: If there is no such step, or it was not reached.
+            OutputInUse: If another execution has taken its output since.
+            PauseflowError: If the edited notebook cannot be run.
+        """
+        from pauseflow_nb.engine.restarting import retry  # lazily: few executions need it
+
+        return retry(
+            self, execution, by=by, from_step=from_step, notebook=notebook, force=force, attached_to=attached_to
+        )
+
+    def fork(
+        self,
+        execution: str,
+        *,
+        by: str,
+        from_step: str | None = None,
+        output: str | None = None,
+        attached_to: str | None = None,
+    ) -> str:
+        """Start a sibling from a checkpoint: the same notebook and variables, and an output and links of its own.
+
+        Args:
+            execution: Id of the source, in whatever state; nothing of it changes.
+            by: Who asks for it.
+            from_step: The step that the sibling begins with. None: the last checkpoint; of an execution that waits,
+                the sibling waits for the same answer.
+            output: Its output; the default is named after that of the source.
+            attached_to: The process that will run it itself.
+
+        Returns:
+            The sibling's id.
+
+        Raises:
+            UnknownExecution: If there is none.
+            CannotRetry: If it has ended, has not failed, and no step was named.
+            InvalidStep: If there is no such step, or it was not reached.
+            OutputInUse: If another execution that has not ended owns the output.
+            QuotaReached: If the storage holds as much as it may.
+            DiskNearlyFull: If its disk has too little room.
+        """
+        from pauseflow_nb.engine.restarting import fork  # lazily: few executions need it
+
+        return fork(self, execution, by=by, from_step=from_step, output=_whole(output), attached_to=attached_to)
+
+    def sweep(self, execution: str | None = None) -> int:
+        """Let the clock settle what is due, and tidy up what processes that died have left.
+
+        That is: notebooks of executions that ended without a kernel are finished, and executions attached
+        to a process that nobody knows any more are left to the workers.
+
+        Args:
+            execution: Only this one.
+
+        Returns:
+            How many suspensions were settled. While nothing is due this is four plain reads.
+        """
+        with reading(self.engine) as connection:
+            due = suspensions.due(connection, execution)
+            unfinished = executions.to_record(connection)
+            reminders = suspensions.to_remind(connection, execution)
+            abandoned = [] if execution is not None else executions.abandoned(connection)
+        settled = sum(self._change(lambda connection, row=row: self._clock(connection, row)) for row in due)  # type: ignore[misc]
+        for id_ in unfinished:
+            if execution in (None, id_):
+                ending.finish_notebook(self.engine, self.files, id_)
+        for id_ in abandoned:
+            self.detach(id_)
+        if reminders:
+            from pauseflow_nb.engine.reminding import remind  # lazily: few suspensions have any
+
+            remind(self, reminders)
+        return settled
+
+    def attach(self, execution: str, process: str) -> bool:
+        """Take an execution over from the workers, or from a process that is gone.
+
+        Returns:
+            False if it has ended, or somebody who is alive runs it.
+
+        Raises:
+            UnknownExecution: If there is none.
+        """
+
+        def change(connection: sa.Connection) -> bool:
+            segment = segments.latest(connection, execution)
+            row = executions.lock(connection, execution)
+            if segment is None or row is None:
+                raise UnknownExecution(execution)
+            alive = {found.id for kind in ("worker", "attached") for found in workers.alive(connection, kind, SILENCE)}
+            runs_elsewhere = segment.state == "running" and segment.worker in alive
+            if row.state in FINAL or row.attached_to in alive - {process} or runs_elsewhere:
+                return False
+            workers.beat(connection, process, "attached", None)
+            executions.attach(connection, execution, process)
+            audit.note(connection, execution, "attached", process, segment=segment.n)
+            if segment.state != "ended":
+                # Its job, if there is one, has nothing to do any more.
+                segments.release(connection, segment, crashed=segment.state == "running", new_job=True)
+                executions.set_state(connection, execution, "queued")
+            return True
+
+        return self._change(change)
+
+    def detach(self, execution: str, *, process: str | None = None) -> None:
+        """Leave an execution to the workers, from its last checkpoint.
+
+        Args:
+            execution: Its id.
+            process: Only if it is still attached to this one.
+        """
+
+        def change(connection: sa.Connection) -> None:
+            segment = segments.latest(connection, execution)
+            row = executions.lock(connection, execution)
+            if segment is None or row is None or row.attached_to is None or process not in (None, row.attached_to):
+                return
+            executions.attach(connection, execution, None)
+            if row.state in FINAL:
+                return
+            audit.note(connection, execution, "detached", row.attached_to, segment=segment.n)
+            if segment.state == "running":
+                # The process that ran it is dead, or gives it up.
+                segments.release(connection, segment, crashed=True)
+                steps.interrupt(connection, execution, segment.n, segment.first_cell)
+                executions.set_state(connection, execution, "queued")
+            if segment.state != "ended":
+                self.jobs.enqueue(connection, execution, segment.n, segment.job)
+
+        self._change(change)
+
+    # Looking
+
+    def state(self, execution: str) -> str:
+        """Tell the state.
+
+        Raises:
+            UnknownExecution: If there is none.
+        """
+        with reading(self.engine) as connection:
+            return str(self._row(connection, execution).state)
+
+    def view(self, execution: str, *, with_links: bool = True, history: bool = False) -> dict[str, Any]:
+        """Show an execution (SPEC 9).
+
+        Args:
+            execution: Its id.
+            with_links: Whether the viewer may resume it.
+            history: Whether to add every run of every step and every suspension.
+
+        Raises:
+            UnknownExecution: If there is none.
+        """
+        links = self.links_of() if with_links else None
+        with reading(self.engine) as connection:
+            found = execution_views(connection, [execution], links=links, history=history)
+        if not found:
+            raise UnknownExecution(execution)
+        return found[0]
+
+    def list(
+        self,
+        *,
+        states: Iterable[str] | None = None,
+        text: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+        with_links: bool = False,
+    ) -> Views:
+        """Show executions, the newest first.
+
+        Args:
+            states: Only those in one of these states.
+            text: Only those whose notebook, output or id contains this.
+            limit: How many at most.
+            offset: How many to skip.
+            with_links: Whether the viewer may resume them.
+        """
+        links = self.links_of() if with_links else None
+        with reading(self.engine) as connection:
+            found = find_ids(connection, states=states, text=text, limit=limit, offset=offset)
+            return execution_views(connection, found, links=links)
+
+    def audit(self, execution: str) -> Views:
+        """Tell who changed what, and when, oldest first.
+
+        Raises:
+            UnknownExecution: If there is none.
+        """
+        with reading(self.engine) as connection:
+            self._row(connection, execution)
+            return [{**line, "at": iso(line["at"])} for line in audit.trail(connection, execution)]
+
+    def document(self, execution: str) -> bytes:
+        """Read the executed notebook as the store has it.
+
+        Raises:
+            UnknownExecution: If there is none.
+        """
+        for is_last in (False, True):
+            with reading(self.engine) as connection:
+                name = self._row(connection, execution).document
+            try:
+                return self.files.read(name)
+            except FileNotFoundError:
+                # A newer one may have taken its place since its name was read.
+                if is_last:
+                    raise
+        raise AssertionError
+
+    def stored(self, execution: Row) -> "Document":
+        """Read an execution's notebook as the runner knows it."""
+        from pauseflow_nb.runner.document import Document  # lazily: most doors only show it
+
+        return Document.from_bytes(self.files.read(execution.document))
+
+    def claim_page(self, claim: Claim) -> dict[str, Any] | None:
+        """Tell what the approval page shows; None if there is no such execution.
+
+        Its `suspension` is `open`, `settled`, `void`, or `running` while the step has not ended; `kept` lists the
+        answers that wait for that. `refusals` says what a link may not do here, by action, and why.
+        """
+        with reading(self.engine) as connection:
+            row = executions.find(connection, claim.execution)
+            segment = segments.find(connection, claim.execution, claim.segment)
+            if row is None or segment is None:
+                return None
+            found = suspensions.find(connection, claim)
+            ended = steps.ended_in(connection, claim.execution, claim.segment, claim.step)
+            waiting = suspensions.kept(connection, claim.execution, claim.segment) if found is None else []
+        early_ones = [kept for kept in waiting if (kept.step, kept.ordinal) == (claim.step, claim.ordinal)]
+        early = segment.state != "ended" and not ended
+        return {
+            "execution": row.id,
+            "notebook": row.notebook,
+            "state": row.state,
+            "reason": row.reason,
+            "step": claim.step,
+            "cell": None if found is None else found.cell,
+            "suspension": found.state if found is not None else "running" if early else "void",
+            "kind": None if found is None else found.kind,
+            "title": None if found is None else found.title,
+            "message": None if found is None else found.message,
+            "data": None if found is None else found.data,
+            "schema": None if found is None else found.schema,
+            "errors": None if found is None else found.errors,
+            "approvals": None if found is None else approvals_of(found),
+            "refusals": {} if found is None else refusals_of_link(found, row.created_by),
+            "kept": [{"action": kept.action, "by": kept.by, "at": iso(kept.at)} for kept in early_ones],
+            "since": None if found is None else iso(found.since),
+            "deadline": None if found is None else iso(found.deadline),
+            "on_timeout": None if found is None else found.on_timeout,
+            "action": None if found is None else found.action,
+            "settled_by": None if found is None else found.settled_by,
+            "settled_at": None if found is None else iso(found.settled_at),
+        }
+
+    def schema_of(self, claim: Claim) -> dict[str, JSON] | None:
+        """Tell what an answer over a link must be; None: anything, or nobody knows yet."""
+        with reading(self.engine) as connection:
+            found = suspensions.find(connection, claim)
+        return None if found is None else found.schema
+
+    # Addresses and processes
+
+    def base_url(self) -> str:
+        """Tell where links point: the setting, JupyterHub's address, a live server, or this process's own listener."""
+        return base_url_of(self.settings, self.live_server_url, self._base_url)
+
+    def links_of(self) -> Callable[[Claim], Links]:
+        """Give a function that makes links on the base of this moment."""
+        base = self.base_url()
+        return lambda claim: self.signer.links(base, claim.execution, claim.segment, claim.step, claim.ordinal)
+
+    def register(self, process: str, kind: str, url: str | None = None) -> None:
+        """Say that a process is there; it must `beat` from now on. See `engine.presence.Presence`."""
+        self._change(lambda connection: workers.add(connection, process, kind, url))
+
+    def beat(self, process: str, kind: str, url: str | None = None) -> None:
+        """Say that a process is alive."""
+        self._change(lambda connection: workers.beat(connection, process, kind, url))
+
+    def leave(self, process: str) -> None:
+        """Say that a process ends."""
+        self._change(lambda connection: workers.remove(connection, process))
+
+    def has_live_worker(self) -> bool:
+        """Whether some worker would run what is queued."""
+        with reading(self.engine) as connection:
+            return bool(workers.alive(connection, "worker", SILENCE))
+
+    def has_runner(self, execution: str) -> bool:
+        """Whether a worker, or the process that it is attached to, would run this execution."""
+        with reading(self.engine) as connection:
+            attached = self._row(connection, execution).attached_to
+            if attached is not None:
+                return any(row.id == attached for row in workers.alive(connection, "attached", SILENCE))
+            return bool(workers.alive(connection, "worker", SILENCE))
+
+    def live_server_url(self) -> str | None:
+        """Tell where a server of this store answers."""
+        with reading(self.engine) as connection:
+            found = [row.url for row in workers.alive(connection, "server", SILENCE) if row.url]
+        return found[0] if found else None
+
+    def suspension(self, claim: Claim) -> Row | None:
+        """Read a suspension; if its time is over, the clock settles it first."""
+        for _ in range(2):
+            with reading(self.engine) as connection:
+                row = suspensions.find(connection, claim)
+                if row is None or row.state != "open" or row.deadline is None or row.deadline > now(connection):
+                    return row
+            self.sweep(claim.execution)
+        return row
+
+    # Within the engine
+
+    def settling(self, connection: sa.Connection) -> Settling:
+        """Give the rules of settling for one transaction."""
+        return Settling(connection, self.jobs.enqueue)
+
+    def change(self, change: Callable[[sa.Connection], T]) -> T:
+        """Make a change in one transaction that may queue jobs. It may be called twice, and is committed once."""
+        return self._change(change)
+
+    def _change(self, change: Callable[[sa.Connection], T]) -> T:
+        def attempt() -> T:
+            with transaction(self.engine) as connection:
+                return change(connection)
+
+        return self.jobs.ready(attempt)
+
+    def add(
+        self,
+        connection: sa.Connection,
+        execution: str,
+        plan: Plan,
+        document: str,
+        *,
+        attached_to: str | None,
+        **more: Any,
+    ) -> None:
+        """Add a queued execution in the caller's transaction; see `start`.
+
+        Args:
+            connection: The transaction, which must run under `change`.
+            execution: Its id.
+            plan: What to run.
+            document: The stored notebook's name.
+            attached_to: The process that will run it itself.
+            more: Other columns of its row.
+        """
+        executions.add(
+            connection,
+            execution,
+            by=plan.created_by,
+            notebook=plan.notebook,
+            document=document,
+            parameters=plan.inputs,
+            steps=plan.steps,
+            kernel=plan.kernel,
+            interpreter=plan.interpreter,
+            cwd=plan.cwd,
+            options=plan.options,
+            cells_total=plan.cells,
+            attached_to=attached_to,
+            **more,
+        )
+        segments.add(connection, execution, 0, first_cell=0)
+        if attached_to is None:
+            self.jobs.enqueue(connection, execution, 0, 0)
+
+    def _cancel_children(self, execution: str) -> None:
+        """Cancel what a cancelled execution has started, each in a transaction of its own: see `nested`."""
+        with reading(self.engine) as connection:
+            if self._row(connection, execution).state != "cancelled":
+                return
+            following = [row for row in executions.children_of(connection, execution) if row.nested["linked"]]
+        for child in following:
+            if child.state not in FINAL:
+                self.cancel(child.id, by=f"parent:{execution}")
+
+    def _clock(self, connection: sa.Connection, due: Row) -> bool:
+        segments.lock(connection, due.execution, due.segment)
+        executions.lock(connection, due.execution)
+        return self.settling(connection).clock(due)
+
+    def _choose(self, connection: sa.Connection, execution: str, step: str | None) -> Row:
+        state = self._row(connection, execution).state
+        found = nested.open_below(connection, execution)
+        if step is not None:
+            found = [(row, names) for row, names in found if step in (row.step, ".".join([*names, row.step]))]
+        if not found:
+            raise NotSuspended(execution, state, step)
+        if len(found) > 1:
+            raise AmbiguousSuspension(execution, [".".join([*names, row.step]) for row, names in found])
+        return found[0][0]
+
+    def _row(self, connection: sa.Connection, execution: str) -> Row:
+        row = executions.find(connection, execution)
+        if row is None:
+            raise UnknownExecution(execution)
+        return row
+
+    def _refuse_if_owned(self, connection: sa.Connection, output: str | None) -> None:
+        owner = None if output is None else executions.owner_of(connection, output)
+        if owner is not None:
+            raise OutputInUse(str(output), owner.id, owner.state)
+
+
+def _whole(output: str | None) -> str | None:
+    """Name an output so that two ways to write one path are one owner."""
+    return output if output is None or "://" in output else str(Path(output).absolute().resolve())
+
+
+def _claim_of(suspension: Row, action: str) -> Claim:
+    return Claim(suspension.execution, suspension.segment, suspension.step, suspension.ordinal, action)

@@ -1,0 +1,242 @@
+"""Take a segment, run it in a kernel, record how it ended. The same for workers and for attached runs."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine import ending
+from pauseflow_nb.engine.briefing import briefing_for
+from pauseflow_nb.engine.events import Events, ignore
+from pauseflow_nb.engine.output import PatientOutput, output_of
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.engine.recording import Fenced, Recording
+from pauseflow_nb.engine.watch import Watch
+from pauseflow_nb.errors import (
+    InvalidNotebook,
+    KernelDied,
+    KernelUnavailable,
+    PauseflowError,
+    SnapshotDamaged,
+    StorageFull,
+    StoreUnavailable,
+)
+from pauseflow_nb.protocol import Briefing, Failure, StepBriefing
+from pauseflow_nb.runner.control import Control
+from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.segment import SegmentEnd, run_segment
+from pauseflow_nb.store import executions, segments, steps
+from pauseflow_nb.store.audit import note
+from pauseflow_nb.store.executions import FINAL, Row
+
+__all__ = ["MOST_CRASHES", "Segments"]
+
+log = logging.getLogger(__name__)
+
+#: Attempts in a row that a segment may crash in without a checkpoint between them.
+MOST_CRASHES = 3
+
+
+@dataclass(frozen=True)
+class _Claimed:
+    execution: Row
+    segment: Row
+    told: dict[str, StepBriefing]
+
+
+class Segments:
+    """Runs segments in this process.
+
+    Args:
+        queue: The store.
+        process: Id of this process among the workers.
+        on_event: Is told what happens.
+        run: Runs one segment; the kernel's side of the house.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        process: str,
+        *,
+        on_event: Events = ignore,
+        run: Callable[..., SegmentEnd] = run_segment,
+    ) -> None:
+        self._queue, self._process = queue, process
+        self._on_event, self._run_segment = on_event, run
+        self.watch = Watch(queue)
+
+    def run(self, execution: str, n: int, control: Control, *, job: int | None = None) -> str:
+        """Run a segment until it has ended, was released, or turned out to be somebody else's.
+
+        A kernel that dies is replaced, from the last checkpoint, until that has happened too often.
+
+        Args:
+            execution: Id of the execution.
+            n: Number of the segment.
+            control: How others stop it.
+            job: Number of the job that brings it; None for an attached run, which needs none.
+
+        Returns:
+            `"ended"`, `"released"`, `"fenced"`, or `"nothing"` if there was nothing to do.
+
+        Raises:
+            StoreUnavailable: If the store could not be written for a minute; the segment is still ours.
+        """
+        lost: Document | None = None
+        while True:
+            claimed = self._queue.change(lambda connection: self._claim(connection, execution, n, job))
+            if claimed is None:
+                return "nothing"
+            if claimed.segment.crashes >= MOST_CRASHES:
+                return self._give_up(claimed, lost)
+            how, lost = self._attempt(claimed, control)
+            if how != "crashed":
+                return how
+
+    def pass_on(self, execution: str, n: int, job: int) -> None:
+        """Leave a segment that was not begun to another process."""
+
+        def change(connection: sa.Connection) -> None:
+            segment = segments.lock(connection, execution, n)
+            if segment is not None and (segment.state, segment.job) == ("queued", job):
+                segments.release(connection, segment, new_job=True)
+                self._queue.jobs.enqueue(connection, execution, n, job + 1)
+
+        self._queue.change(change)
+
+    def _claim(self, connection: sa.Connection, execution: str, n: int, job: int | None) -> _Claimed | None:
+        segment = segments.lock(connection, execution, n)
+        row = executions.lock(connection, execution)
+        if segment is None or row is None or segment.state == "ended" or row.state in FINAL:
+            return None
+        if job is None:
+            mine = row.attached_to == self._process and segment.state == "queued"
+        else:
+            mine = row.attached_to is None and segment.job == job
+        if not mine:
+            return None
+        claimed = segments.claim(connection, segment, self._process)
+        steps.interrupt(connection, execution, n, claimed.first_cell)
+        started = row.started_at or claimed.attempt_at
+        executions.set_state(connection, execution, "running", started_at=started)
+        note(connection, execution, "running", self._process, segment=n, attempt=claimed.attempt)
+        row = executions.find(connection, execution)
+        assert row is not None
+        return _Claimed(row, claimed, steps.told(connection, execution))
+
+    def _give_up(self, claimed: _Claimed, lost: Document | None) -> str:
+        """Fail what crashed too often; `lost` is the notebook as the last crash left it, if it happened here."""
+        recording = Recording(self._queue, claimed.execution, claimed.segment, self._on_event)
+        how = recording.fail("crashed", _too_often(claimed))
+        ending.finish_notebook(self._queue.engine, self._queue.files, claimed.execution.id, lost)
+        return how
+
+    def _attempt(self, claimed: _Claimed, control: Control) -> tuple[str, Document | None]:
+        recording = Recording(self._queue, claimed.execution, claimed.segment, self._on_event)
+        try:
+            document = self._document(claimed)
+            briefing = self._briefing(claimed, document)
+            self._require_place(claimed)
+        except (PauseflowError, FileNotFoundError) as problem:
+            return recording.fail("environment", Failure(type(problem).__name__, str(problem))), None
+        output = output_of(claimed.execution, claimed.segment, self._on_event)
+        every = claimed.execution.options.get("autosave_cell_every")
+        if output is not None and every is not None:
+            output.every_seconds = every
+        # An attached run has one control for all its segments, and this may have been asked of the one before.
+        control.take_suspend()
+        if claimed.execution.suspend_by is not None:
+            control.suspend_at_boundary(claimed.execution.suspend_by)
+        with self.watch.over(claimed.segment, control):
+            how = self._in_kernel(claimed, recording, briefing, document, output=output, control=control)
+        if how == "fenced":
+            log.info("attempt %s at %s/%s was fenced off", *_names(claimed), extra={"execution": claimed.execution.id})
+            ending.finish_notebook(self._queue.engine, self._queue.files, claimed.execution.id, document)
+        elif output is not None:
+            output.last_word(document)
+        return how, document
+
+    def _in_kernel(
+        self,
+        claimed: _Claimed,
+        recording: Recording,
+        briefing: Briefing,
+        document: Document,
+        *,
+        output: PatientOutput | None,
+        control: Control,
+    ) -> str:
+        options = claimed.execution.options
+        try:
+            end = self._run_segment(
+                document,
+                briefing,
+                kernel=claimed.execution.kernel,
+                cwd=claimed.execution.cwd,
+                observer=recording,
+                control=control,
+                start_timeout=options.get("start_timeout") or 60,
+                cell_timeout=options.get("execution_timeout"),
+                output=output,
+            )
+            return recording.end(_with_output(end, output), document)
+        except Fenced:
+            return "fenced"
+        except KernelDied as problem:
+            log.warning("%s", problem, extra={"execution": claimed.execution.id})
+            released = recording.crashed()
+            return "crashed" if released == "released" else released
+        except (KernelUnavailable, InvalidNotebook) as problem:
+            return recording.fail("environment", Failure(type(problem).__name__, str(problem)))
+        except (StoreUnavailable, StorageFull):
+            raise
+        except Exception as problem:
+            # A fault of ours. The job must not end with it, or the row would say `running` for ever.
+            log.exception("could not run %s", claimed.execution.id, extra={"execution": claimed.execution.id})
+            return recording.fail("error", Failure(type(problem).__name__, str(problem)))
+
+    def _document(self, claimed: _Claimed) -> Document:
+        return Document.from_bytes(self._queue.files.read(claimed.execution.document))
+
+    def _briefing(self, claimed: _Claimed, document: Document) -> Briefing:
+        segment = claimed.segment
+        if segment.snapshot is not None and not self._queue.signer.is_manifest_signed(
+            segment.execution, segment.digest, segment.signature or ""
+        ):
+            raise SnapshotDamaged(segment.snapshot, "this store did not sign it, so it is not loaded")
+        return briefing_for(
+            claimed.execution,
+            segment,
+            claimed.told,
+            document,
+            snapshots=self._queue.files.folder(segment.execution),
+            links=self._queue.links_of(),
+        )
+
+    def _require_place(self, claimed: _Claimed) -> None:
+        execution = claimed.execution
+        if not Path(execution.cwd).is_dir():
+            raise KernelUnavailable(execution.kernel, f"its working directory {execution.cwd} is not there")
+        if execution.interpreter and not Path(execution.interpreter).exists():
+            raise KernelUnavailable(execution.kernel, f"its interpreter {execution.interpreter} is not there")
+
+
+def _with_output(end: SegmentEnd, output: PatientOutput | None) -> SegmentEnd:
+    """Let an execution fail that would end without its output; `retry` then only writes it."""
+    if output is None or output.problem is None or end.kind not in ("completed", "exited"):
+        return end
+    failure = Failure(type(output.problem).__name__, str(output.problem))
+    return SegmentEnd("failed", end.next_cell, None, failure, environment=True)
+
+
+def _too_often(claimed: _Claimed) -> Failure:
+    running = [step for step, told in claimed.told.items() if told.interrupted]
+    text = f"the kernel or its worker ended {claimed.segment.crashes} times in a row before a step was finished"
+    return Failure("KernelDied", text, step=running[-1] if running else None)
+
+
+def _names(claimed: _Claimed) -> tuple[int, str, int]:
+    return claimed.segment.attempt, claimed.execution.id, claimed.segment.n

@@ -1,0 +1,321 @@
+"""The rules by which a suspension is settled: exactly one callback, or the clock, wins.
+
+Every function runs in a transaction of its caller and begins by locking the segment's row, then the
+execution's. A deadline decides, not whoever notices it first.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine.judging import comment_of, refusal_of
+from pauseflow_nb.engine.nested import gathered
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.links import Claim
+from pauseflow_nb.protocol import Failure, Wake
+from pauseflow_nb.store import executions, segments, steps, suspensions
+from pauseflow_nb.store.audit import note
+from pauseflow_nb.store.database import now
+from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.views import approvals_of, iso
+
+__all__ = ["Answer", "Callback", "Settling", "envelope_of", "reason_for"]
+
+#: Seconds that a worker has to finish the notebook of an execution which was cancelled under it.
+RECORD_AFTER = 15.0
+
+
+@dataclass(frozen=True)
+class Callback:
+    """What somebody sends to settle a suspension."""
+
+    action: Literal["resume", "cancel"]
+    #: The request, as `$resume_data` will hold it (SPEC 3); None if there was none.
+    envelope: dict[str, JSON] | None
+    #: `"link"` or `"user:NAME"`.
+    by: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the sender is told: an HTTP status and a JSON body.
+
+    The body always holds `execution`, `step` and `state` (the execution's); `action` where something was
+    settled or kept, `already` with a repeated decision, `error` where it is refused.
+    """
+
+    status: int
+    body: dict[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settling:
+    """Settles within one transaction."""
+
+    connection: sa.Connection
+    #: Queues a segment that no attached process runs: `(connection, execution, n, job)`.
+    enqueue: Callable[[sa.Connection, str, int, int], None]
+
+    def callback(self, claim: Claim, callback: Callback) -> Answer:
+        """Apply one callback and say what became of it."""
+        segment = segments.lock(self.connection, claim.execution, claim.segment)
+        execution = executions.lock(self.connection, claim.execution)
+        if segment is None or execution is None:
+            return Answer(404, {"error": "this link is unknown here"})
+        suspension = suspensions.lock(self.connection, claim)
+        if suspension is None:
+            return self._early(claim, callback, segment, execution)
+        if suspension.state == "open":
+            # What waits for notebooks has no deadline: it is due when one of them has ended.
+            if suspension.kind != "notebook" and self._is_overdue(suspension):
+                self.clock(suspension)
+                return self._over(claim, "the time for an answer is over")
+            return self._decide(claim, suspension, callback, execution.created_by)
+        return self._repeated(claim, callback, suspension)
+
+    def clock(self, suspension: Row) -> bool:
+        """Let the clock settle what is overdue; the caller holds the rows. False if somebody was first."""
+        if suspension.kind == "notebook":
+            return self._gather(suspension)
+        if not suspensions.settle(self.connection, suspension, "timeout", "clock"):
+            return False
+        self._note(suspension, "settled", "clock", action="timeout")
+        if suspension.kind == "pause":
+            self._return(suspension, None)
+            return True
+        if suspension.on_timeout == "resume" or suspension.kind != "suspend":
+            envelope = envelope_of(suspension.default, "clock") if suspension.kind == "suspend" else None
+            self._wake(suspension, None, "clock", envelope)
+            return True
+        state = "failed" if suspension.on_timeout == "fail" else "cancelled"
+        text = f"nobody answered step {suspension.step!r} in time"
+        error = {"type": "TimeoutError", "message": text, "cell": suspension.cell, "step": suspension.step}
+        executions.end(
+            self.connection,
+            suspension.execution,
+            state,
+            by="clock",
+            reason={"kind": "timeout", "by": "clock", "text": text},
+            error=error if state == "failed" else None,
+            record_after=0.0,
+        )
+        return True
+
+    def kept(self, execution: str, segment: int, suspension: Row | None) -> None:
+        """Judge the callbacks that came before the step had ended, in the order of arrival."""
+        for early in suspensions.kept(self.connection, execution, segment):
+            verdict = "void"
+            if suspension is not None and (early.step, early.ordinal) == (suspension.step, suspension.ordinal):
+                verdict = self._judge(Claim(execution, segment, early.step, early.ordinal, early.action), early)
+            suspensions.judge(self.connection, early, verdict)
+            if verdict not in ("settled", "approved"):
+                details = {"action": early.action, "verdict": verdict}
+                note(self.connection, execution, "ignored", early.by, segment=segment, step=early.step, **details)
+
+    def refused(self, suspension: Row, errors: list[dict[str, JSON]]) -> None:
+        """Ask again, because the notebook's own validators refused the answer; the caller holds the rows."""
+        suspensions.reopen(self.connection, suspension, errors)
+        steps.withdraw(self.connection, suspension.execution, suspension.step, suspension.run, "$resume_data")
+        executions.set_state(self.connection, suspension.execution, "suspended")
+        self._note(suspension, "refused", f"step:{suspension.step}", status=422, errors=errors)
+
+    def _judge(self, claim: Claim, early: Row) -> str:
+        # Read anew each time: the one before it may have changed the row.
+        suspension = suspensions.lock(self.connection, claim)
+        execution = executions.find(self.connection, claim.execution)
+        if suspension is None or execution is None or suspension.state != "open":
+            return "late"
+        callback = Callback(early.action, early.envelope, early.by)
+        answer = self._decide(claim, suspension, callback, execution.created_by)
+        if answer.status == 200:
+            return "late" if answer.body.get("already") else "settled"
+        return "approved" if answer.status == 202 else "refused"
+
+    def _decide(self, claim: Claim, suspension: Row, callback: Callback, created_by: str) -> Answer:
+        """Apply a callback to an open suspension whose row is locked, if it may act."""
+        envelope = callback.envelope or envelope_of(None, callback.by)
+        refusal = refusal_of(suspension, created_by, callback.action, callback.by, envelope)
+        if refusal is not None:
+            told = {"errors": refusal.errors} if refusal.errors else {}
+            details = {"action": callback.action, "status": refusal.status, "error": refusal.error, **told}
+            self._note(suspension, "refused", callback.by, **details)
+            return self._answer(refusal.status, claim, error=refusal.error, **told)
+        if callback.action == "cancel":
+            self._cancel(suspension, callback.by)
+            return self._answer(200, claim, action="cancel")
+        return self._approve(claim, suspension, callback.by, envelope)
+
+    def _approve(self, claim: Claim, suspension: Row, by: str, envelope: dict[str, JSON]) -> Answer:
+        """Count a resume; the one that makes it enough wakes the execution, with its data."""
+        given = approvals_of(suspension)
+        needed = given["needed"]
+        if any(one["by"] == by for one in given["given"]):
+            return self._answer(200, claim, action="resume", already=True, approvals=given)
+        given["given"] = suspensions.approve(self.connection, suspension, by, comment_of(envelope))
+        count = len(given["given"])
+        if count < needed:
+            self._note(suspension, "approved", by, given=count, needed=needed)
+            return self._answer(202, claim, action="resume", approvals=given)
+        suspensions.settle(self.connection, suspension, "resume", by)
+        self._note(suspension, "settled", by, action="resume")
+        self._wake(suspension, envelope, by, envelope, approvals=given["given"])
+        return self._answer(200, claim, action="resume")
+
+    def _cancel(self, suspension: Row, by: str) -> None:
+        if suspensions.settle(self.connection, suspension, "cancel", by):
+            self._note(suspension, "settled", by, action="cancel")
+            if suspension.kind == "pause":
+                # The notebook is told, and may do something else than end.
+                self._return(suspension, None)
+                return
+            executions.end(
+                self.connection,
+                suspension.execution,
+                "cancelled",
+                by=by,
+                reason=reason_for(by, None),
+                record_after=0.0,
+            )
+
+    def _wake(
+        self,
+        suspension: Row,
+        callback: dict[str, JSON] | None,
+        by: str,
+        envelope: dict[str, JSON] | None,
+        *,
+        approvals: list[dict[str, JSON]] | None = None,
+    ) -> None:
+        """Queue the next segment, and publish `$resume_data` where later segments find it too."""
+        moment = iso(now(self.connection)) or ""
+        if envelope is not None:
+            envelope = {**envelope, "by": by, "received_at": envelope.get("received_at") or moment}
+            if approvals is not None and suspension.rules is not None:
+                envelope["approvals"] = approvals
+            resumed = {"$resume_data": envelope}
+            if suspension.kind == "pause":
+                self._return(suspension, envelope)
+                return
+            steps.export(self.connection, suspension.execution, suspension.step, suspension.run, **resumed)
+        wake = Wake(
+            step=suspension.step,
+            kind=suspension.kind,
+            then=suspension.then,
+            callback=None if callback is None else envelope,
+            context=suspension.context,
+            suspend_data=suspension.data,
+            max_retries=suspension.max_retries,
+            by=by,
+            at=moment,
+            approvals=approvals or [],
+        )
+        before = segments.find(self.connection, suspension.execution, suspension.segment)
+        first_cell = suspension.cell + (suspension.then != "rerun")
+        # Not simply the next number: a segment may have ended by refusing an earlier answer.
+        n = segments.next_number(self.connection, suspension.execution)
+        self.next_segment(suspension.execution, n, first_cell, wake=wake, saved_by=before)
+
+    def _gather(self, suspension: Row) -> bool:
+        """Go on if all notebooks that it waits for have ended; fail if one of them must not have failed."""
+        # The row is locked before the children are read: one that ends meanwhile makes it due again after us.
+        claim = Claim(suspension.execution, suspension.segment, suspension.step, suspension.ordinal, "")
+        locked = suspensions.lock(self.connection, claim)
+        if locked is None or locked.state != "open":
+            return False
+        found = gathered(self.connection, suspension)
+        if found.is_incomplete:
+            suspensions.not_due(self.connection, suspension)
+            return False
+        suspensions.settle(self.connection, suspension, "resume", "notebooks")
+        self._note(suspension, "settled", "notebooks", action="resume")
+        steps.export(self.connection, suspension.execution, suspension.step, suspension.run, **found.exports)
+        if found.problem is None:
+            self._wake(suspension, None, "notebooks", None)
+            return True
+        failure = Failure("NotebookFailed", found.problem, suspension.cell, suspension.step)
+        steps.fail_ended(self.connection, suspension.execution, suspension.step, suspension.run, failure)
+        by = f"step:{suspension.step}"
+        executions.end(
+            self.connection,
+            suspension.execution,
+            "failed",
+            by=by,
+            reason={"kind": "error", "by": by, "text": found.problem},
+            error=asdict(failure),
+            record_after=0.0,
+        )
+        return True
+
+    def _return(self, suspension: Row, envelope: dict[str, JSON] | None) -> None:
+        """Leave the answer for the kernel that waits; if it has died, the next attempt finds it."""
+        suspensions.leave(self.connection, suspension, envelope)
+        row = executions.find(self.connection, suspension.execution)
+        if row is not None and row.state == "paused":
+            executions.set_state(self.connection, suspension.execution, "running")
+
+    def next_segment(
+        self,
+        execution: str,
+        n: int,
+        first_cell: int,
+        *,
+        wake: Wake | None = None,
+        saved_by: segments.HasSnapshot | Row | None = None,
+    ) -> None:
+        """Add a queued segment, and a job for it unless an attached process will run it."""
+        segments.add(self.connection, execution, n, first_cell=first_cell, wake=wake, saved_by=saved_by)
+        executions.set_state(self.connection, execution, "queued", segment=n)
+        row = executions.find(self.connection, execution)
+        if row is not None and row.attached_to is None:
+            self.enqueue(self.connection, execution, n, 0)
+
+    def _early(self, claim: Claim, callback: Callback, segment: Row, execution: Row) -> Answer:
+        over = (
+            segment.state == "ended"
+            or execution.state in FINAL
+            or steps.ended_in(self.connection, claim.execution, claim.segment, claim.step)
+        )
+        if over:
+            return self._over(claim, "this pause is over")
+        if not suspensions.keep(self.connection, claim, callback.action, callback.envelope, callback.by):
+            return self._answer(429, claim, error="too many callbacks are kept for this step: wait until it has ended")
+        action = {"action": callback.action}
+        note(self.connection, claim.execution, "kept", callback.by, segment=claim.segment, step=claim.step, **action)
+        return self._answer(202, claim, action=callback.action)
+
+    def _repeated(self, claim: Claim, callback: Callback, suspension: Row) -> Answer:
+        if suspension.state == "void" or suspension.action == "timeout":
+            return self._over(claim, "this pause is over")
+        if suspension.action == callback.action:
+            return self._answer(200, claim, action=suspension.action, already=True)
+        error = f"the other decision came first: {suspension.action}"
+        return self._answer(409, claim, action=suspension.action, error=error)
+
+    def _over(self, claim: Claim, error: str) -> Answer:
+        return self._answer(410, claim, error=error)
+
+    def _answer(self, status: int, claim: Claim, **body: JSON) -> Answer:
+        row = executions.find(self.connection, claim.execution)
+        state = None if row is None else row.state
+        return Answer(status, {"execution": claim.execution, "step": claim.step, "state": state, **body})
+
+    def _is_overdue(self, suspension: Row) -> bool:
+        return suspension.deadline is not None and suspension.deadline <= now(self.connection)
+
+    def _note(self, suspension: Row, what: str, by: str, **details: Any) -> None:
+        where = {"segment": suspension.segment, "step": suspension.step}
+        note(self.connection, suspension.execution, what, by, **where, **details)
+
+
+def envelope_of(body: JSON, by: str) -> dict[str, JSON]:
+    """Make the envelope of an answer that came by no request: a command, a program, the clock."""
+    empty: dict[str, JSON] = {"method": None, "path": None, "query": {}, "headers": {}}
+    return {**empty, "body": body, "body_raw": None, "client_ip": None, "url": None, "received_at": None, "by": by}
+
+
+def reason_for(by: str, text: str | None) -> dict[str, JSON]:
+    """Say why an execution was cancelled."""
+    kind = "link" if by == "link" else "parent" if by.startswith("parent") else "user"
+    return {"kind": kind, "by": by, "text": text}

@@ -1,0 +1,197 @@
+"""Time travel: go back to an earlier checkpoint of an execution, or begin a sibling from one.
+
+Every step that finished has left a checkpoint: a snapshot, and the cell after it. What ran before it
+must be what the notebook says, so an edited cell is found before anything runs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from pauseflow_nb.cells import steps_of
+from pauseflow_nb.errors import InvalidStep
+from pauseflow_nb.protocol import SnapshotRef, Wake
+from pauseflow_nb.store import segments, steps, suspensions
+from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store.files import Files
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    from pauseflow_nb.runner.document import Document
+
+__all__ = ["Checkpoint", "Restart", "adopt", "cells_of", "choose", "edited", "here", "merged"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A place from which an execution can go on."""
+
+    #: Index of the first cell to run.
+    cell: int = 0
+    snapshot: str | None = None
+    digest: str | None = None
+    signature: str | None = None
+    #: The step that left it; None for the beginning.
+    step: str | None = None
+    #: The answer that the first cells use, or that the notebook still has to show.
+    wake: Wake | None = None
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Where a retry goes on, known before anything runs."""
+
+    #: Index of the first cell to run.
+    first_cell: int
+    #: The step after which it goes on; None for the beginning of the notebook.
+    after: str | None
+    #: Steps that have run and will run again, in the order of the notebook.
+    again: tuple[str, ...] = ()
+    #: Why it goes further back than was asked; None if it does not.
+    because: str | None = None
+
+    def __str__(self) -> str:
+        where = f"after step '{self.after}'" if self.after else "from the beginning"
+        again = f"; these steps run again: {', '.join(self.again)}" if self.again else ""
+        because = f"{self.because}, so it " if self.because else "it "
+        return f"{because}goes on {where}, at cell {self.first_cell + 1}{again}"
+
+
+def here(connection: sa.Connection, execution: Row, segment: Row) -> Checkpoint:
+    """Find where an execution would go on by itself: its last checkpoint, and an answer not used yet."""
+    left = [row for row in steps.history(connection, [execution.id]) if row.snapshot == segment.snapshot]
+    step = left[-1].step if segment.snapshot is not None and left else None
+    cell, wake = segment.first_cell, None
+    if segment.how == "suspended":
+        # Nobody answered: it asks again.
+        asked = suspensions.last_of(connection, execution.id, segment.n)
+        cell = segment.first_cell if asked is None else asked.cell
+    elif segment.wake is not None and segment.first_cell == segment.start_cell:
+        wake = Wake.from_dict(segment.wake)
+    return Checkpoint(cell, segment.snapshot, segment.digest, segment.signature, step, wake)
+
+
+def choose(connection: sa.Connection, execution: str, document: "Document", step: str) -> Checkpoint:
+    """Find the checkpoint from which a named step runs again.
+
+    Raises:
+        InvalidStep: If the notebook has no such step, or the execution has not come to it.
+    """
+    cells = cells_of(document)
+    if step not in cells:
+        raise InvalidStep(step, f"the notebook has no such step, only: {', '.join(cells) or 'none'}")
+    runs = {row.step: row for row in steps.history(connection, [execution])}
+    points = {name: _left_by(connection, row) for name, row in runs.items()}
+    earlier = [name for name, cell in cells.items() if cell < cells[step]]
+    waiting = [name for name in earlier if name not in points or points[name] is None]
+    if step not in runs and waiting:
+        raise InvalidStep(step, f"the execution has not come to it: step '{waiting[0]}' has not ended")
+    found = [point for name in earlier if (point := points.get(name)) is not None and point.snapshot is not None]
+    return found[-1] if found else Checkpoint()
+
+
+def edited(
+    connection: sa.Connection, execution: str, old: "Document", new: "Document", wanted: Checkpoint
+) -> tuple[Checkpoint, str | None]:
+    """Find the last checkpoint up to the wanted one before which no cell was changed.
+
+    Returns:
+        It, and why it is not the wanted one; None if it is.
+    """
+    same = _same_cells(old, new)
+    if _code_before(old, wanted.cell) <= same:
+        return wanted, None
+    found = [point for row in _last_runs(connection, execution) if (point := _left_by(connection, row))]
+    allowed = [p for p in found if p.snapshot and p.cell < wanted.cell and _code_before(old, p.cell) <= same]
+    changed = [index for index, _ in _code(old)][same]
+    return (allowed[-1] if allowed else Checkpoint()), f"cell {changed + 1} is not what ran"
+
+
+def merged(old: "Document", new: "Document", first_cell: int) -> tuple["Document", int]:
+    """Take over into an edited notebook what the cells before a checkpoint have shown.
+
+    Returns:
+        The edited notebook, and the index of its first cell to run.
+    """
+    from nbformat import NotebookNode
+
+    from pauseflow_nb.runner import statuses
+
+    kept = [index for index, _ in _code(old) if index < first_cell]
+    taken = [index for index, _ in _code(new)][: len(kept)]
+    for before, after in zip(kept, taken, strict=True):
+        source, target = old.cells[before], new.cells[after]
+        target.outputs, target.execution_count = source.outputs, source.execution_count
+        for key in ("papermill", "pauseflow"):
+            if key in source.metadata:
+                target.metadata[key] = source.metadata[key]
+        new.changed(after)
+    first = taken[-1] + 1 if taken else 0
+    for index in set(range(first)) - set(taken):
+        statuses.ended(new, index, "completed")
+    for key in ("pauseflow", "widgets"):
+        if key in old.metadata:
+            new.metadata[key] = old.metadata[key]
+    started = old.metadata.get("papermill", {}).get("start_time")
+    new.metadata.setdefault("papermill", NotebookNode())["start_time"] = started
+    new.changed()
+    return new, first
+
+
+def adopt(files: Files, source: str, target: str, points: Mapping[str, str]) -> dict[str, SnapshotRef]:
+    """Copy snapshots from one execution's folder into another's.
+
+    Args:
+        files: The storage.
+        source: Id of the execution that has them.
+        target: Id of the execution that gets them.
+        points: Digest of each by its name.
+
+    Raises:
+        SnapshotDamaged: If something of one is missing.
+    """
+    # Lazily: it loads what a kernel needs, and few executions are forked.
+    from pauseflow_nb.kernel.snapshot.adopting import adopt as copy
+
+    there, here_ = files.folder(source), files.folder(target)
+    return {name: copy(there, here_, SnapshotRef(name, digest), execution=target) for name, digest in points.items()}
+
+
+def _last_runs(connection: sa.Connection, execution: str) -> list[Row]:
+    """List the last run of each step, in the order of the notebook."""
+    return list({row.step: row for row in steps.history(connection, [execution])}.values())
+
+
+def _left_by(connection: sa.Connection, run: Row) -> Checkpoint | None:
+    """Give what a run left; None if the notebook did not go on after it. Without a snapshot it is no place to go to."""
+    if run.state == "finished":
+        return Checkpoint(run.cell + 1, run.snapshot, run.digest, run.signature, run.step)
+    woken = segments.woken_after(connection, run.execution, run.segment) if run.state == "suspended" else None
+    wake = None if woken is None else Wake.from_dict(woken.wake)
+    if wake is None or wake.step != run.step or wake.then == "rerun":
+        return None
+    return Checkpoint(run.cell + 1, run.snapshot, run.digest, run.signature, run.step, wake)
+
+
+def cells_of(document: "Document") -> dict[str, int]:
+    """Tell at which cell each step stands."""
+    headers = steps_of((index, cell.source) for index, cell in enumerate(document.cells) if cell.cell_type == "code")
+    return {header.name: index for index, header in headers.items() if header.kind == "step"}
+
+
+def _code(document: "Document") -> list[tuple[int, "NotebookNode"]]:
+    cells = enumerate(document.cells)
+    return [(index, cell) for index, cell in cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def _code_before(document: "Document", index: int) -> int:
+    return sum(at < index for at, _ in _code(document))
+
+
+def _same_cells(old: "Document", new: "Document") -> int:
+    pairs = zip(_code(old), _code(new), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0][1].source == pair[1][1].source, pairs))

@@ -1,0 +1,176 @@
+"""The worker: takes segments as jobs of DBOS, lets the clock act, takes over from the dead, drains on a signal.
+
+DBOS is one per process, so a process is one worker.
+"""
+
+import contextlib
+import functools
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from dbos import DBOS
+
+from pauseflow_nb.engine.jobs import APPLICATION, DBOS_SCHEMA, JOB, VERSION
+from pauseflow_nb.engine.presence import Presence
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.engine.segments import Segments
+from pauseflow_nb.errors import PauseflowError, StorageFull, StoreUnavailable
+from pauseflow_nb.runner.control import Control
+from pauseflow_nb.runner.segment import run_segment
+from pauseflow_nb.runner.supply import Supply
+from pauseflow_nb.settings import Settings
+from pauseflow_nb.store import executions
+from pauseflow_nb.store.database import reading
+from pauseflow_nb.store.executions import Row
+
+__all__ = ["run_worker", "stop_with_parent"]
+
+log = logging.getLogger(__name__)
+
+#: How long a worker that is told to end waits for cells that run; then their kernels are killed.
+DRAIN_SECONDS = 20
+_SWEEP_SECONDS = 0.25
+# The kernels are killed this long before DBOS stops waiting, so that the segments are given back in time.
+_MARGIN_SECONDS = 4
+
+
+def run_worker(
+    settings: Settings,
+    *,
+    stop: threading.Event,
+    on_ready: Callable[[str], None] = lambda _name: None,
+    drain_seconds: int = DRAIN_SECONDS,
+) -> None:
+    """Run segments until told to stop; then let the cells that run come to their end.
+
+    Args:
+        settings: Which store, and how many segments at once.
+        stop: Set it to end the worker. Handlers of signals do that, and `stop_with_parent`.
+        on_ready: Told the worker's id once it takes jobs.
+        drain_seconds: How long running cells are waited for at the end.
+
+    Raises:
+        StoreUnavailable: If the store cannot be opened.
+    """
+    queue = Queue.open(settings)
+    try:
+        _Worker(queue).run(stop, on_ready, drain_seconds)
+    finally:
+        queue.close()
+
+
+def stop_with_parent(stop: threading.Event) -> None:
+    """Set the event when standard input ends: the process at its other end has gone, however it went."""
+
+    def wait() -> None:
+        # Not sys.stdin: a thread that holds its lock while the interpreter ends is a fatal error.
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        stop.set()
+
+    threading.Thread(target=wait, name="pauseflow-parent", daemon=True).start()
+
+
+class _Worker:
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._presence = Presence(queue, "worker", on_dead=self._take_over)
+        self._supply = Supply(queue.settings.kernels)
+        self._segments = Segments(queue, self._presence.name, run=functools.partial(run_segment, supply=self._supply))
+        self._is_draining = False
+        self._is_launched = threading.Event()
+
+    def run(self, stop: threading.Event, on_ready: Callable[[str], None], drain_seconds: int) -> None:
+        """Launch, sweep until told to stop, drain."""
+        global _worker  # noqa: PLW0603  (the body of a job is a plain function, and DBOS is one per process)
+        _worker = self
+        queue = self._queue
+        # Before launch, which may take jobs at once.
+        queue.jobs.register_queue(queue.settings.workers)
+        with self._presence:
+            DBOS(
+                config={
+                    "name": APPLICATION,
+                    "system_database_engine": queue.engine,
+                    "dbos_system_schema": DBOS_SCHEMA,
+                    "application_version": VERSION,
+                    "executor_id": self._presence.name,
+                    "log_level": "WARNING",
+                    "run_migrations": False,
+                }
+            )
+            DBOS.launch()
+            self._is_launched.set()
+            try:
+                on_ready(self._presence.name)
+                while not stop.wait(_SWEEP_SECONDS):
+                    self._sweep()
+            finally:
+                self._drain(drain_seconds)
+                self._supply.close()
+
+    def take(self, execution: str, n: int, job: int) -> None:
+        """Run one job. Nothing may leave here as an exception: DBOS would take the job for done."""
+        while not self._is_draining:
+            try:
+                self._segments.run(execution, n, Control(), job=job)
+            except (StoreUnavailable, StorageFull) as problem:
+                log.warning("waiting for the store with %s/%s: %s", execution, n, problem)
+                time.sleep(1)
+            except Exception:
+                log.exception("a fault of ours in %s/%s", execution, n)
+                time.sleep(1)
+            else:
+                return
+        try:
+            self._segments.pass_on(execution, n, job)
+        except PauseflowError as problem:
+            # The job stays ours, and whoever takes us for dead runs it.
+            log.warning("could not pass %s/%s on: %s", execution, n, problem)
+
+    def _sweep(self) -> None:
+        try:
+            self._queue.sweep()
+        except PauseflowError as problem:
+            log.warning("the clock waits for the store: %s", problem)
+
+    def _take_over(self, dead: Row) -> None:
+        if dead.kind == "attached":
+            with reading(self._queue.engine) as connection:
+                left = executions.attached_to(connection, dead.id)
+            for execution in left:
+                self._queue.detach(execution, process=dead.id)
+        elif dead.kind == "worker":
+            self._is_launched.wait()
+            # A private name: the version of DBOS is pinned, and tests kill workers.
+            DBOS._recover_pending_workflows([dead.id])  # noqa: SLF001
+
+    def _drain(self, seconds: int) -> None:
+        self._is_draining = True
+        stopper = threading.Thread(target=self._stop_segments, args=[seconds], name="pauseflow-drain", daemon=True)
+        stopper.start()
+        DBOS.destroy(workflow_completion_timeout_sec=seconds)
+
+    def _stop_segments(self, seconds: int) -> None:
+        deadline = time.monotonic() + max(seconds - _MARGIN_SECONDS, 0)
+        while running := self._segments.watch.running():
+            for _, control in running:
+                if time.monotonic() > deadline:
+                    control.kill()
+                else:
+                    control.stop_at_boundary()
+            time.sleep(0.1)
+
+
+_worker: _Worker | None = None
+
+
+@DBOS.workflow(name=JOB)
+def _run_segment(execution: str, n: int, job: int) -> None:
+    """Do what a job asks: at least once, and after a takeover again."""
+    assert _worker is not None, "a job came before its worker"
+    _worker.take(execution, n, job)

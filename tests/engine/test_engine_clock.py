@@ -1,0 +1,160 @@
+"""What the clock does when nobody came before it."""
+
+import time
+from typing import Any
+
+import pytest
+from engine.stage import Stage, suspend
+
+
+def overdue(stage: Stage, **ask: Any) -> str:
+    execution = stage.suspended(seconds=60.0, **ask)
+    stage.make_overdue(execution)
+    return execution
+
+
+def test_nothing_is_due_before_the_deadline(stage: Stage) -> None:
+    execution = stage.suspended(seconds=60.0)
+
+    assert stage.queue.sweep() == 0
+    assert stage.queue.view(execution)["state"] == "suspended"
+
+
+def test_without_a_deadline_it_waits_for_ever(stage: Stage) -> None:
+    stage.suspended(seconds=None)
+
+    assert stage.queue.sweep() == 0
+
+
+def test_a_timeout_cancels(stage: Stage) -> None:
+    execution = overdue(stage, on_timeout="cancel")
+
+    assert stage.queue.sweep() == 1
+    view = stage.queue.view(execution)
+    assert (view["state"], view["reason"]["kind"], view["reason"]["by"]) == ("cancelled", "timeout", "clock")
+    assert view["error"] is None
+
+
+def test_a_timeout_fails(stage: Stage) -> None:
+    execution = overdue(stage, on_timeout="fail")
+    stage.queue.sweep()
+
+    view = stage.queue.view(execution)
+    assert (view["state"], view["error"]["type"], view["error"]["step"]) == ("failed", "TimeoutError", "ask")
+
+
+def test_a_timeout_resumes_with_the_default_as_body(stage: Stage) -> None:
+    execution = overdue(stage, on_timeout="resume", default={"approved": False})
+    stage.queue.sweep()
+    stage.play(execution)
+
+    resumed = stage.queue.view(execution)["steps"]["ask"]["exports"]["$resume_data"]
+    assert (resumed["body"], resumed["by"]) == ({"approved": False}, "clock")
+    wake = stage.script.briefings[-1].wake
+    assert wake is not None
+    assert (wake.by, wake.callback) == ("clock", None)
+
+
+@pytest.mark.parametrize(("kind", "then", "first_cell"), [("rerun", "rerun", 1), ("delay", "continue", 2)])
+def test_the_clock_wakes_what_waits_for_it(stage: Stage, kind: str, then: str, first_cell: int) -> None:
+    execution = overdue(stage, kind=kind, then=then, on_timeout="resume", context={"k": 1}, max_retries=3)
+    assert stage.queue.view(execution)["state"] == "waiting"
+    stage.queue.sweep()
+    stage.play(execution)
+
+    briefing = stage.script.briefings[-1]
+    assert briefing.first_cell == first_cell
+    assert briefing.wake is not None
+    assert (briefing.wake.kind, briefing.wake.callback, briefing.wake.context) == (kind, None, {"k": 1})
+    assert briefing.wake.max_retries == 3
+    assert "$resume_data" not in briefing.steps["ask"].exports
+
+
+def test_a_callback_wakes_what_waits_for_the_clock(stage: Stage) -> None:
+    execution = stage.suspended(kind="rerun", then="rerun", seconds=60.0, on_timeout="resume")
+
+    assert stage.send(execution, body={"state": "done"})[0] == 200
+    stage.play(execution)
+    wake = stage.script.briefings[-1].wake
+    assert wake is not None
+    assert wake.callback is not None
+    assert wake.callback["body"] == {"state": "done"}
+
+
+def test_an_overdue_timer_acts_once(stage: Stage) -> None:
+    execution = overdue(stage, on_timeout="resume")
+
+    assert [stage.queue.sweep(), stage.queue.sweep()] == [1, 0]
+    assert stage.queue.view(execution)["segment"] == 1
+
+
+def test_a_stale_timer_never_acts(stage: Stage) -> None:
+    execution = stage.suspended(seconds=60.0)
+    stage.send(execution)
+    stage.make_overdue(execution)
+
+    assert stage.queue.sweep() == 0
+    assert stage.queue.view(execution)["state"] == "queued"
+
+
+def test_only_one_execution_can_be_swept(stage: Stage) -> None:
+    first, second = overdue(stage), overdue(stage)
+
+    assert stage.queue.sweep(second) == 1
+    assert [stage.queue.state(first), stage.queue.state(second)] == ["suspended", "cancelled"]
+
+
+def test_many_sweeps_at_once_settle_once(stage: Stage) -> None:
+    from engine.stage import at_once
+
+    executions = [overdue(stage, on_timeout="resume") for _ in range(5)]
+
+    assert sum(at_once(*[stage.queue.sweep] * 4)) == 5
+    for execution in executions:
+        assert stage.whats(execution).count("settled") == 1
+        assert stage.queue.view(execution)["segment"] == 1
+
+
+def test_the_clock_starts_at_the_end_of_the_step(stage: Stage) -> None:
+    stage.script.steps["ask"] = suspend(seconds=3600.0)
+    execution = stage.start("%%step ask", "%%step last")
+    stage.play(execution)
+
+    waits = stage.queue.view(execution)["suspended"][0]
+    assert waits["since"] < waits["deadline"]
+    assert waits["since"] >= stage.queue.view(execution)["steps"]["ask"]["started_at"]
+
+
+def test_daylight_saving_and_other_zones_move_no_deadline(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times are seconds by the database's clock: what this machine calls them does not matter."""
+    execution = stage.suspended(seconds=3600.0)
+    before = stage.queue.view(execution)["suspended"][0]["deadline"]
+    for zone in ("Pacific/Kiritimati", "America/Adak"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        try:
+            assert stage.queue.sweep() == 0
+            assert stage.queue.view(execution)["suspended"][0]["deadline"] == before
+        finally:
+            monkeypatch.undo()
+            time.tzset()
+    stage.make_overdue(execution)
+
+    assert stage.queue.sweep() == 1
+
+
+def test_a_clock_of_this_machine_that_is_wrong_does_not_matter(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    execution = stage.suspended(seconds=3600.0)
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + 7200)
+
+    assert stage.queue.sweep() == 0
+    assert stage.send(execution)[0] == 200
+
+
+def test_a_timeout_that_resumes_brings_no_data_unless_there_is_a_default(stage: Stage) -> None:
+    execution = overdue(stage, on_timeout="resume", schema={"type": "object", "required": ["n"]})
+    stage.queue.sweep()
+
+    resumed = stage.queue.view(execution)["steps"]["ask"]["exports"]["$resume_data"]
+    assert (resumed["body"], resumed["by"]) == (None, "clock")

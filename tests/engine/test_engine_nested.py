@@ -1,0 +1,116 @@
+"""Nested executions and answers to kernels that wait, on both databases, with made-up kernels."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine.stage import Stage, at_once, fail, notebook, suspend
+
+from pauseflow_nb.engine.queue import Callback
+from pauseflow_nb.links import Claim
+from pauseflow_nb.protocol import Briefing, ChildRequest, Outcome, PauseQuestion, SuspensionRequest
+
+
+def asks_for(*names: str, path: Path, **options: Any) -> Callable[[Briefing], Outcome]:
+    children = [ChildRequest(str(path), {}, name, **options) for name in names]
+    return suspend(kind="notebook", on_timeout="resume", children=children)
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Path:
+    path = tmp_path / "child.ipynb"
+    path.write_bytes(notebook("%%step first", "%%step work"))
+    return path
+
+
+def start(stage: Stage, act: Callable[[Briefing], Outcome]) -> tuple[str, dict[str, str]]:
+    """An execution whose step `run` waits for notebooks; gives their ids by name."""
+    stage.script.steps["run"] = act
+    parent = stage.start("%%step run", "%%step after")
+    assert stage.play(parent) == "ended"
+    children: dict[str, str] = stage.queue.view(parent)["suspended"][0]["data"]
+    return parent, children
+
+
+def test_two_that_end_at_the_same_moment_wake_their_parent_once(stage: Stage, child: Path) -> None:
+    for _ in range(3):
+        parent, children = start(stage, asks_for("a", "b", path=child))
+        ended = at_once(*(lambda id_=id_: stage.play(id_) for id_ in children.values()))
+        assert ended == ["ended", "ended"]
+        at_once(stage.queue.sweep, stage.queue.sweep)
+        stage.queue.sweep()
+
+        view = stage.queue.view(parent)
+        assert (view["state"], view["segment"]) == ("queued", 1)
+        assert stage.play(parent) == "ended"
+        assert stage.queue.state(parent) == "completed"
+        exports = view["steps"]["run"]["exports"]
+        assert exports["a"]["work"]["$return_value"] == 1
+        assert exports["$notebooks"]["b"] == {"id": children["b"], "state": "completed", "error": None}
+
+
+def test_one_that_has_ended_is_not_enough(stage: Stage, child: Path) -> None:
+    parent, children = start(stage, asks_for("a", "b", path=child))
+    stage.play(children["a"])
+    stage.queue.sweep()
+    assert stage.queue.state(parent) == "suspended"
+
+    stage.script.steps["work"] = fail("broken")
+    stage.play(children["b"])
+    stage.queue.sweep()
+    view = stage.queue.view(parent)
+    assert (view["state"], view["error"]["type"]) == ("failed", "NotebookFailed")
+    assert "notebook 'b'" in view["error"]["message"]
+
+
+def test_a_cancel_reaches_linked_ones_at_every_depth(stage: Stage, child: Path) -> None:
+    stage.script.steps["work"] = asks_for("deep", path=child)
+    parent, children = start(stage, asks_for("a", path=child))
+    stage.play(children["a"])
+    deep = stage.queue.view(children["a"])["suspended"][0]["data"]["deep"]
+    stage.queue.cancel(parent, by="user:ann")
+
+    assert [stage.queue.state(id_) for id_ in (parent, children["a"], deep)] == ["cancelled"] * 3
+    assert stage.queue.view(deep)["reason"] == {"kind": "parent", "by": f"parent:{children['a']}", "text": None}
+    stage.queue.sweep()
+    assert stage.queue.state(parent) == "cancelled"
+
+
+def test_a_missing_notebook_fails_the_step_and_leaves_nothing(stage: Stage, tmp_path: Path, child: Path) -> None:
+    stage.script.steps["run"] = suspend(
+        kind="notebook", children=[ChildRequest(str(child), {}, "a"), ChildRequest(str(tmp_path / "no.ipynb"), {}, "b")]
+    )
+    parent = stage.start("%%step run")
+    stage.play(parent)
+
+    view = stage.queue.view(parent)
+    assert (view["state"], view["error"]["type"], view["error"]["step"]) == ("failed", "NotebookNotFound", "run")
+    assert len(stage.queue.list()) == 1
+
+
+def test_a_pause_is_answered_once_and_a_crash_asks_the_same_again(stage: Stage) -> None:
+    asked: list[str] = []
+
+    def paused(briefing: Briefing) -> Outcome:
+        assert stage.recording is not None
+        question = PauseQuestion("ask", 1, 1001, SuspensionRequest("pause", seconds=60.0, on_timeout="fail"))
+        assert stage.recording.answer_to(question, 0) is None
+        view = stage.queue.view(briefing.execution)
+        asked.append(view["suspended"][0]["resume_url"])
+        assert view["state"] == "paused"
+        claim = Claim(briefing.execution, 0, "ask", 1001, "resume")
+        answers = at_once(*[lambda: stage.queue.settle(claim, Callback("resume", {"body": 1}, "link"))] * 3)
+        assert sorted(answer.body.get("already", False) for answer in answers) == [False, True, True]
+        assert stage.queue.state(briefing.execution) == "running"
+        answer = stage.recording.answer_to(question, 0)
+        assert answer is not None
+        assert (answer.action, (answer.envelope or {})["body"]) == ("resume", 1)
+        return Outcome("finished", "", exports={}, snapshot=None)
+
+    stage.script.steps["ask"] = paused
+    execution = stage.start("%%step ask")
+
+    assert stage.play(execution) == "ended"
+    assert stage.queue.state(execution) == "completed"
+    assert len(asked) == 1
