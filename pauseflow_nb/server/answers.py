@@ -1,0 +1,66 @@
+"""Write answers: one body, as JSON or as a page, with the headers that all of ours carry."""
+
+from http import HTTPStatus
+
+from tornado.web import RequestHandler
+
+from pauseflow_nb.json_values import JSON, compact
+from pauseflow_nb.server.page import content_security_policy, render_notice
+from pauseflow_nb.server.statuses import RETRY_AFTER_SECONDS, status_of
+
+__all__ = ["error_answer", "set_private_headers", "write_error_answer", "write_json", "write_page"]
+
+_HEADINGS = {
+    400: "This answer cannot be read",
+    404: "This link is unknown",
+    405: "This link wants a POST",
+    413: "This answer is too large",
+    429: "Too many requests",
+    503: "Not available at the moment",
+    507: "No space left",
+}
+
+
+def set_private_headers(handler: RequestHandler) -> None:
+    """Keep an answer out of caches, search engines and the Referer of whatever comes next."""
+    handler.set_header("Cache-Control", "no-store")
+    handler.set_header("Referrer-Policy", "no-referrer")
+    handler.set_header("X-Content-Type-Options", "nosniff")
+    handler.set_header("X-Robots-Tag", "noindex, nofollow")
+    handler.clear_header("Server")
+
+
+def write_json(handler: RequestHandler, status: int, body: JSON) -> None:
+    """Put JSON into the answer."""
+    handler.set_status(status)
+    handler.set_header("Content-Type", "application/json; charset=UTF-8")
+    handler.write(compact(body))
+
+
+def write_page(handler: RequestHandler, status: int, html: str) -> None:
+    """Put a page into the answer: nothing on it runs, and nobody may frame it."""
+    handler.set_status(status)
+    handler.set_header("Content-Type", "text/html; charset=UTF-8")
+    handler.set_header("Content-Security-Policy", content_security_policy())
+    handler.set_header("X-Frame-Options", "DENY")
+    handler.write(html)
+
+
+def write_error_answer(handler: RequestHandler, status: int, sentence: str, *, html: bool) -> None:
+    """Put an error into the answer; 503 says when to come again."""
+    if status == 503:
+        handler.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
+    if html:
+        write_page(handler, status, render_notice(_HEADINGS.get(status, "Something went wrong"), sentence))
+    else:
+        write_json(handler, status, {"error": sentence})
+
+
+def error_answer(error: BaseException | None, fallback: int = 500) -> tuple[int, str]:
+    """Status and sentence of an exception; one that is not ours keeps its words to itself."""
+    status = status_of(error) if error is not None else None
+    if status is not None:
+        return status, str(error)
+    if fallback < 500:
+        return fallback, HTTPStatus(fallback).phrase.lower()
+    return fallback, "something went wrong here; the server's log says what"

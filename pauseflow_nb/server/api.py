@@ -1,0 +1,301 @@
+"""The REST API under /pauseflow/api, behind Jupyter's own login and authoriser; `openapi.yaml` describes it.
+
+Looking needs `read` on the resource `pauseflow`, changing needs `execute`. Links are shown only to
+those who may execute: a link is as good as the right to use it.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from jupyter_server.utils import ensure_async
+from tornado.web import HTTPError, RequestHandler, authenticated
+
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.errors import InvalidParameter
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.runner.masking import Mask
+from pauseflow_nb.server.answers import error_answer, write_json
+from pauseflow_nb.server.bodies import parse_json
+from pauseflow_nb.server.health import HealthHandler
+from pauseflow_nb.server.identity import name_of
+from pauseflow_nb.server.lazy_queue import LazyQueue
+from pauseflow_nb.server.starting import StartRequest, inside, start
+from pauseflow_nb.server.statuses import RETRY_AFTER_SECONDS, status_of
+
+__all__ = ["ROUTES", "api_routes"]
+
+RESOURCE = "pauseflow"
+
+Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
+
+#: The most executions on one page of the list.
+_MOST = 500
+
+
+def _may(action: str) -> Callable[[Method], Method]:
+    """Let only those call a method who are signed in, and whom the authoriser lets do this."""
+
+    def guard(method: Method) -> Method:
+        return cast("Method", authenticated(authorized(action, RESOURCE)(method)))
+
+    return guard
+
+
+class _Api(APIHandler):
+    """What all of them share: who asks, what they sent, what our errors mean."""
+
+    auth_resource = RESOURCE
+
+    def initialize(self, queue: LazyQueue) -> None:
+        self._lazy = queue
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        # There may be links in it.
+        self.set_header("Cache-Control", "no-store")
+
+    async def may_execute(self) -> bool:
+        """Whether whoever asks may act, and so may see links."""
+        asked = self.authorizer.is_authorized(self, self.current_user, "execute", RESOURCE)
+        return bool(await ensure_async(asked))
+
+    def by(self) -> str:
+        """Who asks, for the audit trail."""
+        return name_of(self.current_user)
+
+    def _root(self) -> Path:
+        return Path(self.settings["server_root_dir"])
+
+    def body(self, *known: str) -> dict[str, JSON]:
+        """The request's JSON object; empty if there is no body.
+
+        Args:
+            known: The fields it may have; none: any.
+        """
+        try:
+            text = self.request.body.decode()
+        except UnicodeDecodeError:
+            text = None
+        value = parse_json("the body", text)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise InvalidParameter("body", "must be a JSON object")
+        unknown = set(value) - set(known)
+        if known and unknown:
+            raise InvalidParameter(min(unknown), f"is not known here; what is: {', '.join(known)}")
+        return value
+
+    async def write_view(self, execution: str, status: int = 200) -> None:
+        """Answer with an execution."""
+        links = await self.may_execute()
+        write_json(self, status, await self._lazy.call(Queue.view, execution, with_links=links))
+
+    def write_error(self, status_code: int, **info: Any) -> None:
+        error = info.get("exc_info", (None, None, None))[1]
+        if isinstance(error, HTTPError):
+            sentence = error.log_message or error.reason or self._reason
+            status = status_code
+        else:
+            status, sentence = error_answer(error, status_code)
+        if status == 503:
+            self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
+        # `message` is what Jupyter's own front ends look for.
+        write_json(self, status, {"error": sentence, "message": sentence})
+        self.finish()
+
+    def log_exception(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # What our errors say goes to whoever asked; a traceback in the log helps nobody.
+        if error is None or status_of(error) is None:
+            super().log_exception(kind, error, traceback)
+
+
+class ExecutionsHandler(_Api):
+    """All executions."""
+
+    SUPPORTED_METHODS = ("GET", "POST")
+
+    @_may("read")
+    async def get(self) -> None:
+        """List them, the newest first: `?state=`, `?q=`, `?limit=`, `?offset=`."""
+        states = [state for given in self.get_query_arguments("state") for state in given.split(",") if state]
+        limit = self._number("limit", 50, most=_MOST)
+        offset = self._number("offset", 0)
+        found = await self._lazy.call(
+            Queue.list,
+            states=states or None,
+            text=self.get_query_argument("q", "") or None,
+            limit=limit + 1,
+            offset=offset,
+            with_links=await self.may_execute(),
+        )
+        more = offset + limit if len(found) > limit else None
+        write_json(self, 200, {"executions": found[:limit], "next_offset": more})
+
+    @_may("execute")
+    async def post(self) -> None:
+        """Start one."""
+        request = StartRequest.read(self.body())
+        execution = await self._lazy.call(start, self._root(), request, self.by())
+        self.set_header("Location", f"{self.base_url}pauseflow/api/executions/{execution}")
+        await self.write_view(execution, 201)
+
+    def _number(self, name: str, default: int, most: int | None = None) -> int:
+        text = self.get_query_argument(name, str(default))
+        # Not more digits than a database's integer has.
+        if not re.fullmatch(r"[0-9]{1,9}", text):
+            raise InvalidParameter(name, f"must be a whole number, not {text!r}")
+        return int(text) if most is None else min(int(text), most)
+
+
+class ExecutionHandler(_Api):
+    """One execution."""
+
+    SUPPORTED_METHODS = ("GET",)
+
+    @_may("read")
+    async def get(self, execution: str) -> None:
+        """Show it; with `?history=1` every run of every step, too."""
+        history = self.get_query_argument("history", "") in {"1", "true"}
+        links = await self.may_execute()
+        write_json(self, 200, await self._lazy.call(Queue.view, execution, with_links=links, history=history))
+
+
+class ResumeHandler(_Api):
+    """Answer what it waits for."""
+
+    SUPPORTED_METHODS = ("POST",)
+
+    @_may("execute")
+    async def post(self, execution: str) -> None:
+        """Resume with `{"step", "data"}`, both optional."""
+        body = self.body("step", "data")
+        step = body.get("step")
+        if not isinstance(step, str | None):
+            raise InvalidParameter("step", "must be the name of a step")
+        answer = await self._lazy.call(Queue.resume, execution, step=step, data=body.get("data"), by=self.by())
+        write_json(self, answer.status, answer.body)
+
+
+class CancelHandler(_Api):
+    """Cancel it in whatever state it is."""
+
+    SUPPORTED_METHODS = ("POST",)
+
+    @_may("execute")
+    async def post(self, execution: str) -> None:
+        """Cancel, with `{"text"}` as the reason."""
+        text = _text_of(self.body("text"), "text")
+        await self._lazy.call(Queue.cancel, execution, by=self.by(), text=text)
+        await self.write_view(execution)
+
+
+class SuspendHandler(_Api):
+    """Suspend it from outside."""
+
+    SUPPORTED_METHODS = ("POST",)
+
+    @_may("execute")
+    async def post(self, execution: str) -> None:
+        """Suspend it before its next cell."""
+        await self._lazy.call(Queue.suspend, execution, by=self.by())
+        await self.write_view(execution)
+
+
+class RetryHandler(_Api):
+    """Let it go on from a checkpoint."""
+
+    SUPPORTED_METHODS = ("POST",)
+
+    @_may("execute")
+    async def post(self, execution: str) -> None:
+        """Retry, with `{"from", "notebook", "force"}`, all optional."""
+        body = self.body("from", "notebook", "force")
+        from_step, notebook = _text_of(body, "from"), _text_of(body, "notebook")
+        path = None if notebook is None else str(inside(self._root(), "notebook", notebook))
+        force = body.get("force", False)
+        if not isinstance(force, bool):
+            raise InvalidParameter("force", "must be true or false")
+        await self._lazy.call(Queue.retry, execution, by=self.by(), from_step=from_step, notebook=path, force=force)
+        await self.write_view(execution)
+
+
+class ForkHandler(_Api):
+    """Start a sibling of it."""
+
+    SUPPORTED_METHODS = ("POST",)
+
+    @_may("execute")
+    async def post(self, execution: str) -> None:
+        """Fork, with `{"from", "output"}`, both optional; the answer is the sibling."""
+        body = self.body("from", "output")
+        output = _text_of(body, "output")
+        path = None if output is None else str(inside(self._root(), "output", output))
+        sibling = await self._lazy.call(
+            Queue.fork, execution, by=self.by(), from_step=_text_of(body, "from"), output=path
+        )
+        self.set_header("Location", f"{self.base_url}pauseflow/api/executions/{sibling}")
+        await self.write_view(sibling, 201)
+
+
+class OutputsHandler(_Api):
+    """The executed notebook as it is now."""
+
+    SUPPORTED_METHODS = ("GET",)
+
+    @_may("read")
+    async def get(self, execution: str) -> None:
+        """Return the notebook's JSON."""
+        text = await self._lazy.call(_outputs, execution)
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self.write(text)
+
+
+class EventsHandler(_Api):
+    """The audit trail."""
+
+    SUPPORTED_METHODS = ("GET",)
+
+    @_may("read")
+    async def get(self, execution: str) -> None:
+        """List who changed what, and when, oldest first."""
+        write_json(self, 200, {"events": await self._lazy.call(Queue.audit, execution)})
+
+
+#: Path in the words of OpenAPI → handler.
+ROUTES: dict[str, type[RequestHandler]] = {
+    "/pauseflow/api/health": HealthHandler,
+    "/pauseflow/api/executions": ExecutionsHandler,
+    "/pauseflow/api/executions/{execution}": ExecutionHandler,
+    "/pauseflow/api/executions/{execution}/resume": ResumeHandler,
+    "/pauseflow/api/executions/{execution}/cancel": CancelHandler,
+    "/pauseflow/api/executions/{execution}/suspend": SuspendHandler,
+    "/pauseflow/api/executions/{execution}/retry": RetryHandler,
+    "/pauseflow/api/executions/{execution}/fork": ForkHandler,
+    "/pauseflow/api/executions/{execution}/outputs": OutputsHandler,
+    "/pauseflow/api/executions/{execution}/events": EventsHandler,
+}
+
+
+def api_routes(queue: LazyQueue) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+    """Make the routes."""
+    return [(path.replace("{execution}", "([^/]+)"), handler, {"queue": queue}) for path, handler in ROUTES.items()]
+
+
+def _text_of(body: dict[str, JSON], field: str) -> str | None:
+    value = body.get(field)
+    if not isinstance(value, str | None):
+        raise InvalidParameter(field, "must be text")
+    return value
+
+
+def _outputs(queue: Queue, execution: str) -> str:
+    # The runner masks what it writes; a store may hold what an older version wrote.
+    return Mask().text(queue.document(execution).decode())

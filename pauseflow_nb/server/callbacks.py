@@ -1,0 +1,298 @@
+"""The public links: /pauseflow/resume|cancel|approve/TOKEN (SPEC 7).
+
+The token in the path is the only credential. So there is no login and no XSRF check here, and any
+Host is good: a link is opened through tunnels, proxies and public names that this server has never
+heard of, by people and programs without an account, and whoever could forge the request already has
+all that it takes. That is why these are plain tornado handlers: Jupyter's own would answer 403 to a
+foreign Host and to every POST without its cookie.
+"""
+
+import asyncio
+import logging
+import secrets
+from types import TracebackType
+from typing import Any
+
+from jupyter_server.auth.decorator import allow_unauthenticated
+from tornado.http1connection import HTTP1Connection
+from tornado.ioloop import IOLoop
+from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+from pauseflow_nb.engine.queue import Answer, Callback, Queue
+from pauseflow_nb.errors import BodyTooLarge, InvalidBody, UnknownLink
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.links import Claim
+from pauseflow_nb.server.answers import error_answer, set_private_headers, write_error_answer, write_json, write_page
+from pauseflow_nb.server.bodies import Body, parse_body, parse_pairs
+from pauseflow_nb.server.entries import Entries
+from pauseflow_nb.server.envelope import envelope
+from pauseflow_nb.server.evidence import Exhibit, evidence_in
+from pauseflow_nb.server.lazy_queue import LazyQueue
+from pauseflow_nb.server.limits import RateLimit
+from pauseflow_nb.server.negotiation import may_act, prefers_json, wants_html
+from pauseflow_nb.server.page import Facts, is_over, note_on, render_suspension
+from pauseflow_nb.server.sent import DECISIONS, Sent, draft_of, entries_of, sent
+from pauseflow_nb.server.upload import INLINE_BYTES, Sink, Upload
+
+__all__ = ["METHODS", "CallbackHandler", "handlers"]
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+#: What is still read of a body that was refused, so that its sender sees the answer and not a reset connection.
+_DRAINED_BYTES = 16 * 1024 * 1024
+#: We count a body's bytes ourselves; tornado would answer 400 to one that is too large.
+_UNLIMITED = 1 << 62
+
+log = logging.getLogger(__name__)
+
+
+def handlers(queue: LazyQueue) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+    """Make the routes of the public links. Anything may stand for the token, so that no other handler logs it."""
+    options = {"queue": queue, "limit": RateLimit()}
+    return [(r"/pauseflow/(resume|cancel|approve)/(.*)", CallbackHandler, options)]
+
+
+@stream_request_body
+class CallbackHandler(RequestHandler):
+    """One request to one link."""
+
+    SUPPORTED_METHODS = METHODS
+
+    def initialize(self, queue: LazyQueue, limit: RateLimit) -> None:
+        """Take the queue, and the limit that all links share."""
+        self._lazy, self._limit = queue, limit
+        self._is_refused = False
+        self._drained = 0
+        self._claim: Claim | None = None
+        self._upload: Upload | None = None
+        self._receiving = asyncio.Lock()
+
+    def set_default_headers(self) -> None:
+        """Set what every answer carries, errors too."""
+        set_private_headers(self)
+
+    async def prepare(self) -> None:
+        """Refuse before the body is read: too often, unknown, too large."""
+        self._connection().set_max_body_size(_UNLIMITED)
+        seconds = self._limit.wait(self.request.remote_ip or "")
+        if seconds:
+            self.set_header("Retry-After", str(seconds))
+            await self._refuse(429, f"too many requests from this address: try again in {seconds} s")
+            return
+        try:
+            queue = await self._lazy.call(lambda queue: queue)
+            self._claim = queue.signer.read(self.path_args[1], self.path_args[0])
+            self._check_length(queue.settings.max_body)
+        except (UnknownLink, BodyTooLarge) as problem:
+            await self._refuse(*error_answer(problem))
+            return
+        self._upload = Upload(queue.settings.max_body, lambda: _new_file(queue, self._known_claim()))
+
+    async def data_received(self, chunk: bytes) -> None:
+        """Take a piece of the body; the next one is read when this one is written."""
+        if self._is_refused:
+            self._drain(chunk)
+            return
+        assert self._upload is not None
+        try:
+            async with self._receiving:
+                if self._upload.blocks_for(chunk):
+                    await asyncio.to_thread(self._upload.add, chunk)
+                else:
+                    self._upload.add(chunk)
+        except BodyTooLarge as problem:
+            await self._refuse(*error_answer(problem))
+
+    def on_connection_close(self) -> None:
+        """Leave nothing of a body whose sender went away before its end."""
+        if self._upload is not None and not self._upload.is_whole:
+            IOLoop.current().add_callback(self._forget)
+
+    async def act(self, action: str, _token: str) -> None:
+        """Answer a request of any method."""
+        if self._is_refused or self._upload is None:
+            return
+        self._upload.is_whole = True
+        links = (await self._lazy.call(lambda queue: queue)).settings.links
+        method = self.request.method or ""
+        if method == "OPTIONS":
+            self.set_header("Allow", ", ".join(METHODS))
+            self.set_status(204)
+        elif action == "approve" and method in {"GET", "HEAD"}:
+            await self._show()
+        elif may_act(method, self.request.headers, links):
+            await self._settle(action)
+        elif method == "GET" and links == "strict" and not wants_html(self.request.headers):
+            # A program that got 200 here would think that it had acted.
+            self.set_header("Allow", "POST, PUT, PATCH, DELETE, HEAD, OPTIONS")
+            write_error_answer(self, 405, "this server lets no GET act: send a POST", html=False)
+        else:
+            await self._show()
+
+    get = head = post = put = patch = delete = options = allow_unauthenticated(act)
+
+    async def _show(self) -> None:
+        facts = await self._facts()
+        status = 410 if is_over(facts) else 200
+        if prefers_json(self.request.headers):
+            write_json(self, status, facts)
+        else:
+            self._write_suspension(status, facts)
+
+    async def _settle(self, action: str) -> None:
+        assert self._upload is not None
+        is_used, draft, entries = False, "", None
+        try:
+            schema = await self._lazy.call(Queue.schema_of, self._known_claim())
+            body = await self._body(schema)
+            draft, entries = draft_of(body), entries_of(body)
+            wanted = sent(action, body, parse_pairs(self.request.query), schema)
+            answer = await self._lazy.call(Queue.settle, self._known_claim(), self._callback(wanted))
+            is_used = answer.status in {200, 202} and not answer.body.get("already")
+        except InvalidBody as problem:
+            if not wants_html(self.request.headers):
+                raise
+            self._write_suspension(400, await self._facts(), draft=draft, problem=str(problem))
+            return
+        finally:
+            # Also when the store did not answer: whoever gets no 200 sends it again.
+            if self._upload.is_large and not is_used:
+                await asyncio.to_thread(self._upload.discard)
+        await self._write_answer(answer, draft, entries)
+
+    async def _body(self, schema: dict[str, JSON] | None) -> Body:
+        assert self._upload is not None
+        if schema is not None and self._upload.is_large:
+            # It is checked in memory, and what goes to a file could not be.
+            raise BodyTooLarge(INLINE_BYTES)
+        if "Content-Encoding" in self.request.headers:
+            raise InvalidBody("the body", "is compressed, and is only taken as it is")
+        if self._upload.is_large:
+            path = await asyncio.to_thread(self._upload.end)
+            return Body({"$file": path, "size": self._upload.size}, None)
+        return parse_body(self._upload.kept, self.request.headers.get("Content-Type"))
+
+    def _callback(self, wanted: Sent) -> Callback:
+        described = envelope(self.request, self.path_args[1], wanted.body, by="link")
+        return Callback(action=wanted.action, envelope=described, by="link")
+
+    async def _write_answer(self, answer: Answer, draft: str, entries: Entries | None) -> None:
+        if answer.status == 404:
+            # In the same words as a forged one.
+            raise UnknownLink
+        if answer.status == 429:
+            self.set_header("Retry-After", "5")
+        if answer.status == 405:
+            self.set_header("Allow", "POST, PUT, PATCH, DELETE, HEAD, OPTIONS")
+        if not wants_html(self.request.headers):
+            write_json(self, answer.status, answer.body)
+            return
+        if answer.status == 405:
+            await self._show()
+            return
+        facts = await self._facts()
+        if answer.status == 422:
+            told = {"entries": entries, "errors": answer.body["errors"], "problem": "Some of it does not fit yet"}
+            self._write_suspension(422, facts, draft=draft, **told)
+            return
+        note = note_on(answer.status, answer.body)
+        self._write_suspension(answer.status, facts, note=note, closed=answer.status == 202)
+
+    async def _facts(self) -> Facts:
+        facts = await self._lazy.call(Queue.claim_page, self._known_claim())
+        if facts is None:
+            raise UnknownLink
+        return {**facts, "evidence": await self._lazy.call(_evidence_for, facts)}
+
+    def _write_suspension(self, status: int, facts: Facts, **more: Any) -> None:
+        action = self._known_claim().action
+        # A link gives no more than was given away with it: only an approve link has both buttons.
+        actions = DECISIONS if action == "approve" else (action,)
+        write_page(self, status, render_suspension(facts, actions=actions, **more))
+
+    def _known_claim(self) -> Claim:
+        assert self._claim is not None
+        return self._claim
+
+    # Refusing
+
+    def _check_length(self, limit: int) -> None:
+        length = self.request.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) > limit:
+            raise BodyTooLarge(limit)
+
+    async def _refuse(self, status: int, sentence: str) -> None:
+        """Answer now, whatever may still come."""
+        self._is_refused = True
+        html = wants_html(self.request.headers)
+        write_error_answer(self, status, sentence, html=html)
+        if not self._has_body():
+            self.finish()
+            return
+        # Closing at once would reset the connection while the sender still sends, and the answer would be lost.
+        self.set_header("Connection", "close")
+        self.set_header("Content-Length", str(sum(map(len, self._write_buffer))))
+        await self.flush()
+
+    def _has_body(self) -> bool:
+        headers = self.request.headers
+        return headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
+
+    def _drain(self, chunk: bytes) -> None:
+        self._drained += len(chunk)
+        if self._drained > _DRAINED_BYTES and not self._finished:
+            self.finish()
+
+    async def _forget(self) -> None:
+        assert self._upload is not None
+        async with self._receiving:
+            await asyncio.to_thread(self._upload.discard)
+
+    def _connection(self) -> HTTP1Connection:
+        connection = self.request.connection
+        assert isinstance(connection, HTTP1Connection)
+        return connection
+
+    # What tornado would do otherwise
+
+    def check_xsrf_cookie(self) -> None:
+        """Let every request pass: the token in the path is the credential, and no cookie means anything here."""
+
+    def check_trusted_origin(self, origin: str) -> bool:  # noqa: ARG002 - tornado's signature
+        """Let every origin pass, for the same reason."""
+        return True
+
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:  # noqa: ARG002 - tornado's signature
+        """Read a path as text whatever its bytes are; tornado would say 400 and log them."""
+        return value.decode("utf-8", "replace")
+
+    def write_error(self, status_code: int, **info: Any) -> None:
+        """Write an error as JSON or as a page; see `statuses`."""
+        error = info.get("exc_info", (None, None, None))[1]
+        status, sentence = error_answer(error, status_code)
+        if status == 405:
+            self.set_header("Allow", ", ".join(METHODS))
+        write_error_answer(self, status, sentence, html=wants_html(self.request.headers))
+        self.finish()
+
+    def log_exception(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Log what is our fault or the store's, without the request: its path holds the token."""
+        status, sentence = error_answer(error, error.status_code if isinstance(error, HTTPError) else 500)
+        if status == 500 and kind is not None and error is not None:
+            log.error("could not answer a link", exc_info=(kind, error, traceback))
+        elif status > 500:
+            log.warning("could not answer a link: %s", sentence)
+
+    def _log(self) -> None:
+        # The access log prints paths, and a path is all that it takes to answer.
+        pass
+
+
+def _new_file(queue: Queue, claim: Claim) -> Sink:
+    return queue.files.stream(f"{claim.execution}/bodies/{claim.step}-{secrets.token_hex(6)}")
+
+
+def _evidence_for(queue: Queue, facts: Facts) -> list[Exhibit]:
+    return [] if facts["cell"] is None else evidence_in(queue.document(facts["execution"]), facts["cell"])

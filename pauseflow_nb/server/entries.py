@@ -1,0 +1,211 @@
+"""What stands in a form: input name → texts, as a browser sends it, to and from JSON values.
+
+The page after a refused answer is made of what was sent, and the first one of the schema's default values.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from pauseflow_nb.forms import Field, fields_of
+from pauseflow_nb.json_values import JSON
+
+__all__ = [
+    "ROOT",
+    "Entries",
+    "escaped",
+    "initial_entries",
+    "is_flat_list",
+    "is_rows",
+    "is_true",
+    "number_in",
+    "read_form",
+    "read_pairs",
+    "rows_in",
+    "text_of",
+]
+
+#: Input name → what stands in it.
+Entries: TypeAlias = Mapping[str, list[str]]
+
+#: Names of our inputs begin with this, so that a field may be called `decision` as well.
+ROOT = "answer"
+
+#: Rows of a list that are read at most.
+_MOST_ROWS = 200
+
+_NOTHING: Any = object()
+_TRUE = frozenset({"on", "true", "1", "yes"})
+_FALSE = frozenset({"off", "false", "0", "no", ""})
+
+
+def initial_entries(schema: Mapping[str, JSON]) -> Entries:
+    """What stands in a form that nobody has touched: the default values."""
+    entries: dict[str, list[str]] = {}
+    asked = fields_of(schema)
+    _write(asked, asked.initial, ROOT, entries)
+    return entries
+
+
+def read_form(schema: Mapping[str, JSON], entries: Entries) -> JSON:
+    """Read what was sent from our page; what cannot be read stays text, so that the schema can say what is wrong."""
+    value = _read(fields_of(schema), ROOT, entries)
+    return {} if value is _NOTHING else value
+
+
+def read_pairs(schema: Mapping[str, JSON], pairs: Mapping[str, JSON]) -> JSON:
+    """Read a form or query that a program made: its texts become what the schema asks for under these names."""
+    asked = fields_of(schema)
+    read: dict[str, JSON] = {}
+    for name, given in pairs.items():
+        texts = given if isinstance(given, list) else [given]
+        if name not in asked.fields or not all(isinstance(text, str) for text in texts):
+            read[name] = given
+            continue
+        one = asked.fields[name]
+        value = [_parsed(one.item, text) for text in texts] if is_flat_list(one) else _parsed(one, texts[-1])
+        read[name] = given if value is _NOTHING else value
+    return read
+
+
+def escaped(key: str) -> str:
+    """Write a field's name as a part of an input's name."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def is_flat_list(asked: Field) -> bool:
+    """Whether it is a list of single values."""
+    return asked.kind == "list" and asked.item is not None and asked.item.kind not in ("object", "list", "json")
+
+
+def is_rows(asked: Field) -> bool:
+    """Whether it is a list of objects, which is shown as rows."""
+    return asked.kind == "list" and asked.item is not None and asked.item.kind == "object"
+
+
+def is_true(text: str) -> bool:
+    """Whether the text of a box means that it is ticked."""
+    return text.lower() in _TRUE
+
+
+# Writing: a value becomes texts.
+
+
+def _write(asked: Field, value: JSON, name: str, entries: dict[str, list[str]]) -> None:
+    if asked.kind == "object":
+        given = value if isinstance(value, dict) else {}
+        for key, inner in asked.fields.items():
+            _write(inner, given.get(key, inner.initial), f"{name}/{escaped(key)}", entries)
+    elif value is None:
+        return
+    elif is_rows(asked) and isinstance(value, list):
+        assert asked.item is not None
+        for number, each in enumerate(value):
+            _write(asked.item, each, f"{name}/{number}", entries)
+    elif is_flat_list(asked) and isinstance(value, list):
+        assert asked.item is not None
+        texts = [text_of(asked.item, each) for each in value]
+        entries[name] = texts if asked.item.kind == "choice" else ["\n".join(texts)]
+    elif asked.kind == "boolean":
+        entries[name] = ["on"] if value is True else []
+    else:
+        entries[name] = [text_of(asked, value)]
+
+
+def text_of(asked: Field, value: JSON) -> str:
+    """Write a single value as the text of an input."""
+    if asked.kind in ("text", "long", "date") and isinstance(value, str):
+        return value
+    if asked.kind == "datetime" and isinstance(value, str):
+        return value.removesuffix("Z")[:16]
+    return json.dumps(value, ensure_ascii=False)
+
+
+# Reading: texts become a value.
+
+
+def _read(asked: Field, name: str, entries: Entries) -> Any:
+    if asked.kind == "object":
+        read = {key: _read(inner, f"{name}/{escaped(key)}", entries) for key, inner in asked.fields.items()}
+        written = {key: value for key, value in read.items() if value is not _NOTHING}
+        # An unticked box alone is no sign that somebody filled in what he may leave out.
+        is_blank = all(value is False for value in written.values())
+        return _NOTHING if is_blank and not asked.is_required else written
+    texts = entries.get(name, [])
+    if asked.kind == "boolean":
+        if texts:
+            return _parsed(asked, texts[-1])
+        return False if asked.is_required or isinstance(asked.initial, bool) else _NOTHING
+    if is_rows(asked):
+        return rows_in(asked, name, entries)
+    if is_flat_list(asked):
+        return _read_list(asked, texts)
+    return _parsed(asked, texts[-1]) if texts else _NOTHING
+
+
+def rows_in(asked: Field, name: str, entries: Entries) -> Any:
+    """Read a list of objects; rows that nobody filled in are none."""
+    assert asked.item is not None
+    numbers = {key.removeprefix(f"{name}/").partition("/")[0] for key in entries if key.startswith(f"{name}/")}
+    count = max((int(number) + 1 for number in numbers if number.isascii() and number.isdecimal()), default=0)
+    rows = [_read(asked.item, f"{name}/{number}", entries) for number in range(min(count, _MOST_ROWS))]
+    filled = [row for row in rows if row is not _NOTHING and any(value not in (False, {}) for value in row.values())]
+    return filled if filled or asked.is_required else _NOTHING
+
+
+def _read_list(asked: Field, texts: list[str]) -> Any:
+    assert asked.item is not None
+    lines = texts if asked.item.kind == "choice" else [line for text in texts for line in text.splitlines()]
+    values = [_parsed(asked.item, line) for line in lines]
+    written = [value for value in values if value is not _NOTHING]
+    return written if written or asked.is_required else _NOTHING
+
+
+def _parsed(asked: Field | None, text: str) -> Any:
+    kind = "text" if asked is None else asked.kind
+    if kind == "boolean" and text.lower() in _TRUE | _FALSE:
+        return is_true(text)
+    if not text.strip():
+        return _NOTHING
+    if kind == "choice" and asked is not None:
+        return next((each for each in asked.choices if text in (text_of(asked, each), each)), text)
+    return _READERS.get(kind, str)(text)
+
+
+def _moment_in(text: str) -> str:
+    # What a browser's field gives has no zone; the page says that it means UTC.
+    return f"{text}:00Z" if len(text) == len("2026-11-20T14:30") else text
+
+
+def _json_in(text: str) -> JSON:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _lines_in(text: str) -> str:
+    return text.replace("\r\n", "\n")
+
+
+def number_in(text: str) -> JSON:
+    """Read a number; what is none stays text."""
+    for read in (int, float):
+        try:
+            value: float = read(text.strip())
+        except ValueError:
+            continue
+        if value == value and abs(value) != float("inf"):  # noqa: PLR0124  (NaN is no JSON)
+            return value
+    return text
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "datetime": _moment_in,
+    "integer": number_in,
+    "json": _json_in,
+    "list": _json_in,
+    "long": _lines_in,
+    "number": number_in,
+    "object": _json_in,
+}

@@ -1,0 +1,159 @@
+"""The notebook's outputs as evidence on the approval page: what the decision can be based on.
+
+Everything is sanitised: no script, no style of its own, nothing fetched from elsewhere. Of each output
+the richest form that is safe and still is shown; what is too large is named instead.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import nh3
+from markupsafe import Markup
+
+__all__ = ["Exhibit", "evidence_in"]
+
+#: Characters of text, and of an image's base64, that one output may have on the page.
+MOST_TEXT, MOST_IMAGE = 20_000, 3_000_000
+#: Characters of all outputs together.
+MOST_OF_ALL = 12_000_000
+
+_IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_DATA_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,", re.IGNORECASE)
+
+
+def _attribute(tag: str, name: str, value: str) -> str | None:
+    if (tag, name) == ("img", "src"):
+        # A picture from elsewhere would tell its server who reads this page, and when.
+        return value if _DATA_IMAGE.match(value) else None
+    if name == "href":
+        return value if value.lower().startswith(("http://", "https://", "mailto:")) else None
+    return value
+
+
+_SANITISER = nh3.Cleaner(
+    tags=nh3.ALLOWED_TAGS | {"caption", "col", "colgroup", "figure", "figcaption"},
+    attributes={
+        "*": {"title", "lang", "dir"},
+        "a": {"href"},
+        "img": {"src", "alt", "width", "height"},
+        "td": {"colspan", "rowspan", "align"},
+        "th": {"colspan", "rowspan", "align", "scope"},
+        "col": {"span"},
+        "ol": {"start"},
+    },
+    attribute_filter=_attribute,
+    url_schemes={"http", "https", "mailto", "data"},
+    link_rel="noopener noreferrer nofollow",
+)
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """The outputs of one cell."""
+
+    #: `In [n]`, or None for a cell without a number.
+    number: int | None
+    #: Name of the step, or an empty string.
+    step: str
+    parts: list[Markup]
+
+
+def evidence_in(document: bytes, last_cell: int) -> list[Exhibit]:
+    """Find what the notebook has shown up to a cell.
+
+    Args:
+        document: The executed notebook, links masked.
+        last_cell: Index of the cell that waits; what came later is not shown.
+    """
+    exhibits, left = [], MOST_OF_ALL
+    for cell in json.loads(document)["cells"][: last_cell + 1]:
+        if cell["cell_type"] != "code":
+            continue
+        parts = []
+        for part in _parts_of(cell.get("outputs", [])):
+            left -= len(part)
+            parts.append(part if left > 0 else _said("more was shown than this page can hold"))
+            if left <= 0:
+                break
+        if parts:
+            exhibits.append(Exhibit(cell.get("execution_count"), _step_of(_text(cell["source"])), parts))
+        if left <= 0:
+            break
+    return exhibits
+
+
+def _parts_of(outputs: list[dict[str, Any]]) -> Iterator[Markup]:
+    for output in outputs:
+        kind = output["output_type"]
+        if kind == "stream":
+            yield _preformatted(_text(output["text"]))
+        elif kind == "error":
+            yield _preformatted("\n".join(output.get("traceback") or []) or f"{output['ename']}: {output['evalue']}")
+        elif not _is_ours(output) and (part := _richest(output.get("data", {}))):
+            yield part
+
+
+def _richest(data: dict[str, Any]) -> Markup | None:
+    for kind in _IMAGES:
+        if kind in data:
+            return _image(kind, _text(data[kind]).replace("\n", ""), _text(data.get("text/plain", "")))
+    if "image/svg+xml" in data:
+        return _svg(_text(data["image/svg+xml"]), _text(data.get("text/plain", "")))
+    if "text/html" in data:
+        html = _text(data["text/html"])
+        if len(html) > MOST_TEXT * 10:
+            return _said("a table or page too large to show here")
+        if (clean := _SANITISER.clean(html)).strip():
+            return _safe(f'<div class="rich">{clean}</div>')
+    for kind in ("text/markdown", "text/latex", "text/plain"):
+        if kind in data:
+            return _preformatted(_text(data[kind]))
+    return None
+
+
+def _image(kind: str, encoded: str, described: str) -> Markup:
+    if len(encoded) > MOST_IMAGE:
+        return _said("a picture too large to show here")
+    return _safe(f'<img alt="{escape(described)}" src="data:{kind};base64,{escape(encoded)}">')
+
+
+def _svg(source: str, described: str) -> Markup:
+    """Show a drawing as a picture: inside `<img>` a browser runs no script and fetches nothing."""
+    from base64 import b64encode
+
+    return _image("image/svg+xml", b64encode(source.encode()).decode(), described)
+
+
+def _preformatted(text: str) -> Markup:
+    text = _ANSI.sub("", text).replace("\x00", "")
+    if len(text) > MOST_TEXT:
+        text = f"{text[: MOST_TEXT // 2]}\n… {len(text) - MOST_TEXT} characters left out …\n{text[-MOST_TEXT // 2 :]}"
+    return _safe(f'<pre tabindex="0">{escape(text)}</pre>')
+
+
+def _said(sentence: str) -> Markup:
+    return _safe(f'<p class="hint">({escape(sentence)})</p>')
+
+
+def _safe(html: str) -> Markup:
+    # Escaped or sanitised by whoever calls this, and only here.
+    return Markup(html)  # noqa: S704
+
+
+def _is_ours(output: dict[str, Any]) -> bool:
+    """Whether it is the card that says what is waited for: the page says that itself."""
+    return bool(output.get("metadata", {}).get("pauseflow"))
+
+
+def _step_of(source: str) -> str:
+    match = re.match(r"\s*%%step\s+(\w+)", source)
+    return match[1] if match else ""
+
+
+def _text(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else "".join(value)

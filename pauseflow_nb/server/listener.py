@@ -1,0 +1,82 @@
+"""The links without a Jupyter server: a small server in a thread, for as long as an attached run waits."""
+
+import asyncio
+import logging
+import socket
+import threading
+from concurrent.futures import Future
+from contextlib import suppress
+
+from tornado.httpserver import HTTPServer
+from tornado.web import Application
+
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.errors import PortInUse
+from pauseflow_nb.server.callbacks import handlers
+from pauseflow_nb.server.health import health_route
+from pauseflow_nb.server.lazy_queue import LazyQueue
+from pauseflow_nb.server.log_masking import mask_links_in
+
+__all__ = ["Listener"]
+
+#: Seconds that `stop` waits for answers under way.
+_PATIENCE_SECONDS = 5
+
+
+class Listener:
+    """Serves the public links and `/pauseflow/api/health`, and nothing else."""
+
+    def __init__(self, queue: Queue, port: int, *, ip: str = "127.0.0.1") -> None:
+        """Take an open queue, and where to listen; port 0 takes a free one."""
+        self._queue, self._port, self._ip = LazyQueue.of(queue), port, ip
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+
+    def start(self) -> str:
+        """Listen from now on; returns the base of the links.
+
+        Raises:
+            PortInUse: If another program has the port.
+        """
+        ready: Future[str] = Future()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(ready)), name="pauseflow-listener", daemon=True
+        )
+        self._thread.start()
+        return ready.result()
+
+    def stop(self) -> None:
+        """Listen no more; answers under way are given. Harmless when it does not listen."""
+        if self._loop is not None and self._stopping is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join(2 * _PATIENCE_SECONDS)
+        self._loop = self._stopping = self._thread = None
+
+    async def _serve(self, ready: "Future[str]") -> None:
+        mask_links_in(*(logging.getLogger(f"tornado.{name}") for name in ("access", "application", "general")))
+        try:
+            # Not tornado's bind_sockets: it leaves its socket open when the port is taken.
+            found = socket.create_server((self._ip, self._port), family=_family(self._ip))
+        except OSError:
+            ready.set_exception(PortInUse(self._ip, self._port))
+            return
+        found.setblocking(False)
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        server = HTTPServer(Application([*handlers(self._queue), health_route(self._queue)], log_function=_log_nothing))
+        server.add_socket(found)
+        host = f"[{self._ip}]" if ":" in self._ip else self._ip
+        ready.set_result(f"http://{host}:{found.getsockname()[1]}")
+        await self._stopping.wait()
+        server.stop()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(server.close_all_connections(), _PATIENCE_SECONDS)
+        self._queue.close()
+
+
+def _family(ip: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in ip else socket.AF_INET
+
+
+def _log_nothing(_handler: object) -> None:
+    """Keep the access log out of the output of `pauseflow run`."""

@@ -1,0 +1,87 @@
+"""`pauseflow serve`: a Jupyter server with this extension alone, and neither kernels nor files over HTTP."""
+
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from jupyter_server.serverapp import ServerApp
+from traitlets import Enum, Unicode
+from traitlets.config import Config
+
+from pauseflow_nb.errors import PortInUse
+from pauseflow_nb.server.extension import TRAITS, PauseflowExtension
+from pauseflow_nb.settings import Settings
+
+__all__ = ["serve"]
+
+#: Of Jupyter's services only what signing in needs. Kernels, files and terminals are somebody else's trade.
+_SERVICES = ("auth", "security", "events")
+
+
+def serve(settings: Settings, *, ip: str = "127.0.0.1", port: int | None = None, start_worker: bool = True) -> None:
+    """Serve links and API and keep a worker, until SIGINT or SIGTERM.
+
+    Prints one line with the address once the server is registered and its worker is alive. Login and
+    the token are Jupyter's own: `JUPYTER_TOKEN` and the user's `jupyter_server_config` hold.
+
+    Args:
+        settings: Which store.
+        ip: Address to listen on.
+        port: Port; 0 takes a free one, None the one of the settings.
+        start_worker: Whether to keep a worker; no if others run.
+
+    Raises:
+        PortInUse: If another program has the port.
+    """
+    port = _free(ip, settings.port if port is None else port)
+    server = ServerApp.instance(config=_config(settings, start_worker), ip=ip, port=port, log_level="WARN")
+    server.default_services = _SERVICES  # type: ignore[assignment]  # typed as the tuple that it is by default
+    server.no_browser_open_file = True
+    server.initialize(argv=[], find_extensions=False)
+    # Otherwise Jupyter prints the token with an address of its own, and a page to open that is not there.
+    server.identity_provider.token_generated = False
+    # Without a terminal Jupyter leaves Ctrl-C to Python, which ends it without a goodbye.
+    signal.signal(signal.SIGINT, lambda *_: server.stop(from_signal=True))
+    extension = server.extension_manager.extension_points["pauseflow_nb"].app
+    assert isinstance(extension, PauseflowExtension)
+    extension.on_ready = lambda: _say(server)
+    server.start()
+
+
+def _say(server: ServerApp) -> None:
+    token = server.identity_provider.token
+    hint = f"(token {token})" if token else "(sign in as Jupyter is configured)"
+    sys.stdout.write(f"pauseflow is ready at {server.connection_url} {hint}\n")
+    sys.stdout.flush()
+
+
+def _config(settings: Settings, start_worker: bool) -> Config:
+    config = Config()
+    config.ServerApp.jpserver_extensions = {"pauseflow_nb": True}
+    config.ServerApp.default_url = PauseflowExtension.extension_url
+    config.ServerApp.root_dir = str(Path.cwd())
+    config.ServerApp.open_browser = False
+    config.ServerApp.port_retries = 0
+    # Ctrl-C means it; and in a container root is who there is.
+    config.ServerApp.answer_yes = True
+    config.ServerApp.allow_root = True
+    given = settings.model_dump(mode="json")
+    for name, trait in TRAITS.items():
+        if given[name] is not None:
+            is_text = isinstance(PauseflowExtension.class_traits()[trait], (Unicode, Enum))
+            config.PauseflowExtension[trait] = str(given[name]) if is_text else given[name]
+    config.PauseflowExtension.start_worker = start_worker
+    return config
+
+
+def _free(ip: str, port: int) -> int:
+    """Check the port, or find one: Jupyter would only log that it is taken, and exit."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ip, port))
+        except OSError as problem:
+            raise PortInUse(ip, port) from problem
+        return int(probe.getsockname()[1])

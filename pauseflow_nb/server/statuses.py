@@ -1,0 +1,41 @@
+"""The one mapping of our errors to HTTP statuses."""
+
+from pauseflow_nb import errors
+
+__all__ = ["RETRY_AFTER_SECONDS", "status_of"]
+
+#: What `Retry-After` says while the store is unavailable.
+RETRY_AFTER_SECONDS = 5
+
+_STATUSES: dict[type[Exception], int] = {
+    errors.UnknownExecution: 404,
+    errors.UnknownLink: 404,
+    errors.NotebookNotFound: 404,
+    errors.NotSuspended: 409,
+    errors.CannotRetry: 409,
+    errors.CannotSuspend: 409,
+    errors.AmbiguousSuspension: 409,
+    errors.OutputInUse: 409,
+    errors.BodyTooLarge: 413,
+    errors.InvalidAnswer: 422,
+    errors.NotAllowed: 403,
+    errors.InvalidBody: 400,
+    errors.InvalidDuration: 400,
+    errors.InvalidNotebook: 400,
+    errors.InvalidParameter: 400,
+    errors.InvalidSetting: 400,
+    errors.InvalidStep: 400,
+    errors.InvalidValue: 400,
+    errors.KernelUnavailable: 400,
+    errors.NotJSON: 400,
+    errors.NoWorker: 503,
+    errors.StoreUnavailable: 503,
+    errors.QuotaReached: 507,
+    errors.DiskNearlyFull: 507,
+    errors.StorageFull: 507,
+}
+
+
+def status_of(error: BaseException) -> int | None:
+    """The status that says what this error says; None for an error that is not ours, or our fault."""
+    return next((_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES), None)

@@ -1,0 +1,99 @@
+"""The notebook's outputs on the approval page: shown, sanitised, bounded."""
+
+import json
+from typing import Any
+
+import pytest
+from nbformat import v4
+
+from pauseflow_nb.server.evidence import MOST_IMAGE, MOST_TEXT, evidence_in
+
+
+def shown(*outputs: dict[str, Any], source: str = "x") -> str:
+    cell = v4.new_code_cell(source, execution_count=3, outputs=list(outputs))
+    document = json.dumps(v4.new_notebook(cells=[cell])).encode()
+    return "".join(part for exhibit in evidence_in(document, 0) for part in exhibit.parts)
+
+
+def display(**data: Any) -> dict[str, Any]:
+    names = {"png": "image/png", "svg": "image/svg+xml", "html": "text/html", "plain": "text/plain"}
+    output: dict[str, Any] = v4.new_output("display_data", {names[name]: value for name, value in data.items()})
+    return output
+
+
+def test_a_plot_is_a_picture_with_its_text() -> None:
+    html = shown(display(png="aGk=", plain="<Figure & axes>"))
+
+    assert 'src="data:image/png;base64,aGk="' in html
+    assert 'alt="&lt;Figure &amp; axes&gt;"' in html
+
+
+def test_a_table_stays_a_table() -> None:
+    html = shown(display(html='<table border="1" class="dataframe"><tr><th scope="col">a</th><td>1</td></tr></table>'))
+
+    assert '<th scope="col">a</th><td>1</td>' in html
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "<script>alert(1)</script>",
+        '<img src="https://example.org/spy.png">',
+        '<img src=x onerror="alert(1)">',
+        '<a href="javascript:alert(1)">x</a>',
+        '<a href="data:text/html,<script>alert(1)</script>">x</a>',
+        "<style>body{display:none}</style>",
+        '<div style="position:fixed;inset:0">x</div>',
+        '<form action="https://example.org"><input name="data"></form>',
+        '<iframe src="https://example.org"></iframe>',
+        '<base href="https://example.org">',
+        '<meta http-equiv="refresh" content="0;url=https://example.org">',
+        '<svg onload="alert(1)"></svg>',
+    ],
+)
+def test_hostile_html_does_nothing(hostile: str) -> None:
+    html = shown(display(html=f"<p>kept</p>{hostile}"))
+
+    assert "kept" in html
+    for sign in ("alert", "example.org", "style", "<form", "<input", "<iframe", "<base", "<meta", "<svg", "data:text"):
+        assert sign not in html
+
+
+def test_a_drawing_cannot_run_its_script() -> None:
+    html = shown(display(svg="<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"))
+
+    assert html.startswith("<img")
+    assert "alert" not in html
+
+
+def test_text_is_escaped_and_loses_its_colours() -> None:
+    html = shown(v4.new_output("stream", text="\x1b[31m<b>red</b>\x1b[0m"))
+
+    assert "&lt;b&gt;red&lt;/b&gt;" in html
+
+
+def test_our_own_card_is_not_evidence() -> None:
+    card = v4.new_output("display_data", {"text/plain": "waits"}, metadata={"pauseflow": {"card": True}})
+
+    assert shown(card) == ""
+
+
+def test_what_is_too_large_is_named() -> None:
+    assert "left out" in shown(v4.new_output("stream", text="x" * (MOST_TEXT * 2)))
+    assert "too large" in shown(display(png="A" * (MOST_IMAGE + 1)))
+
+
+def test_what_came_after_the_pause_is_not_shown() -> None:
+    cells = [
+        v4.new_code_cell("x", outputs=[v4.new_output("stream", text=text)]) for text in ("before", "asked", "after")
+    ]
+    document = json.dumps(v4.new_notebook(cells=cells)).encode()
+
+    assert [len(exhibit.parts) for exhibit in evidence_in(document, 1)] == [1, 1]
+
+
+def test_an_exhibit_names_its_step_and_number() -> None:
+    cell = v4.new_code_cell("%%step train\n1", execution_count=3, outputs=[v4.new_output("stream", text="x")])
+    (exhibit,) = evidence_in(json.dumps(v4.new_notebook(cells=[cell])).encode(), 0)
+
+    assert (exhibit.number, exhibit.step) == (3, "train")

@@ -1,0 +1,154 @@
+"""`serve` as a process: its one line, its clean end, its worker."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from json import dumps, loads
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import nbformat
+import pytest
+
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.settings import Settings
+
+if TYPE_CHECKING:
+    from server.conftest import Send, Stage
+
+PROGRAM = """
+import sys
+from pauseflow_nb.server.serve import serve
+from pauseflow_nb.settings import Settings
+serve(Settings.load(), port=int(sys.argv[1]), start_worker=sys.argv[2] == "worker")
+"""
+
+Start: TypeAlias = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(settings: Settings, tmp_path: Path) -> Iterator[Start]:
+    running: list[subprocess.Popen[str]] = []
+
+    def call(port: int = 0, worker: str = "") -> "subprocess.Popen[str]":
+        environment = {**os.environ, "PAUSEFLOW_DATA_DIR": str(settings.data_dir), "JUPYTER_RUNTIME_DIR": str(tmp_path)}
+        environment.pop("JUPYTER_TOKEN", None)
+        arguments = [sys.executable, "-c", PROGRAM, str(port), worker]
+        running.append(
+            subprocess.Popen(
+                arguments, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        )
+        return running[-1]
+
+    yield call
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def ready_line(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.fullmatch(r"pauseflow is ready at (http://127\.0\.0\.1:\d+/) \(token (\w+)\)\n", line)
+    assert found, line
+    return found[1], found[2]
+
+
+def test_it_says_where_it_is_and_answers_there(send: "Send", stage: "Stage", start: Start) -> None:
+    execution = stage.suspended()
+    process = start()
+    base, token = ready_line(process)
+
+    health = send("GET", f"{base}pauseflow/api/health")
+    listed = send("GET", f"{base}pauseflow/api/executions", headers={"Authorization": f"token {token}"})
+    link = loads(listed.body)["executions"][0]["suspended"][0]["resume_url"]
+
+    assert health.code == 200
+    assert link.startswith(base)
+    assert send("POST", link).code == 200
+    assert send("GET", f"{base}api/kernels", headers={"Authorization": f"token {token}"}).code == 404
+    assert stage.queue.state(execution) == "queued"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_calmly_and_says_goodbye(queue: Queue, start: Start, how: signal.Signals) -> None:
+    process = start()
+    ready_line(process)
+    assert queue.live_server_url() is not None
+
+    process.send_signal(how)
+    out, err = process.communicate(timeout=20)
+
+    assert process.returncode == 0
+    assert (out, "Traceback" in err) == ("", False)
+    assert queue.live_server_url() is None
+
+
+def test_settings_of_every_kind_reach_the_server(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "SMTP_PORT": "2525",
+        "SMTP_SECURITY": "none",
+        "NOTIFY": '{"team": "json://127.0.0.1:9/"}',
+        "QUOTA": "1 GiB",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(f"PAUSEFLOW_{name}", value)
+    process = start()
+    ready_line(process)
+    process.send_signal(signal.SIGTERM)
+
+    assert "error" not in process.communicate(timeout=20)[1]
+
+
+def test_a_port_that_is_taken_is_said(start: Start, base: str) -> None:
+    process = start(int(base.rpartition(":")[2]))
+
+    out, err = process.communicate(timeout=20)
+
+    assert (process.returncode, out) == (1, "")
+    assert "is taken by another program" in err
+
+
+def test_its_worker_is_alive_when_it_is_ready_and_gone_when_it_was_killed(
+    queue: Queue, start: Start, wait_until: Callable[..., None]
+) -> None:
+    process = start(worker="worker")
+    ready_line(process)
+    assert queue.has_live_worker()
+
+    process.kill()
+
+    wait_until(lambda: not queue.has_live_worker(), description="the worker ends with its server", seconds=30)
+
+
+@pytest.mark.slow
+def test_what_waits_goes_on_after_the_server_was_restarted(
+    send: "Send", queue: Queue, start: Start, tmp_path: Path, wait_until: Callable[..., None]
+) -> None:
+    cells = [
+        "from pauseflow_nb import flow, steps\nkept = [1, 2]",
+        "%%step ask\nflow.suspend()",
+        "%%step after\nflow.export('got', [kept, steps.ask.data])",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    (tmp_path / "ask.ipynb").write_text(dumps(notebook))
+    first = start(worker="worker")
+    base, token = ready_line(first)
+    login = {"Authorization": f"token {token}"}
+    started = send("POST", f"{base}pauseflow/api/executions", json={"notebook": "ask.ipynb"}, headers=login)
+    execution = loads(started.body)["id"]
+    wait_until(lambda: queue.state(execution) == "suspended", description="the notebook waits", seconds=40)
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=40)
+
+    base, _ = ready_line(start(worker="worker"))
+    link = queue.view(execution)["suspended"][0]["resume_url"]
+    assert link.startswith(base)
+    assert send("POST", link, json="yes").code == 200
+
+    wait_until(lambda: queue.state(execution) == "completed", description="the notebook ends", seconds=40)
+    assert queue.view(execution)["steps"]["after"]["exports"]["got"] == [[1, 2], "yes"]
