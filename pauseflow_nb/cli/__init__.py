@@ -1,0 +1,29 @@
+"""The command line: reads arguments, calls one function, prints what came of it.
+
+People's text goes to standard error; with `--json` standard output carries exactly one JSON value.
+Exit codes: 0 completed, 1 failed, 2 usage, 3 cancelled, 75 suspended or waiting, 130 left by Ctrl-C.
+"""
+
+import sys
+
+import click
+
+from pauseflow_nb.cli.executions import cancel, fork, list_, outputs, resume, retry, show, suspend
+from pauseflow_nb.cli.inspect import inspect
+from pauseflow_nb.cli.processes import doctor, serve, worker
+from pauseflow_nb.cli.run import run
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pauseflow-nb")
+def main() -> None:
+    """Run Jupyter notebooks that pause like workflows."""
+    # jsonschema, which nbformat needs, parses the grammar of international URLs when it is imported, for a
+    # second of every command. Nothing here checks that format; without the package it does without.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+
+for _command in (run, list_, show, resume, cancel, suspend, retry, fork, outputs, inspect, serve, worker, doctor):
+    main.add_command(_command)

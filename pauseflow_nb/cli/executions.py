@@ -1,0 +1,183 @@
+"""Commands on executions that exist: list, show, resume, cancel, suspend, retry, fork, outputs."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pauseflow_nb.cli.options import (
+    COMPLETED,
+    STRANDED,
+    exit_code,
+    json_option,
+    open_queue,
+    print_execution,
+    print_json,
+    settings_options,
+)
+from pauseflow_nb.errors import InvalidValue
+from pauseflow_nb.settings import Settings
+
+if TYPE_CHECKING:
+    from pauseflow_nb.execution import Execution
+
+__all__ = ["cancel", "fork", "list_", "outputs", "resume", "retry", "show", "suspend"]
+
+
+@click.command("list")
+@click.option("--state", multiple=True, help="Only executions in this state; may be repeated.")
+@click.option("--search", help="Only executions whose notebook, output or id contains this text.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--offset", type=click.IntRange(0), default=0)
+@json_option
+@settings_options
+def list_(
+    settings: Settings, *, state: tuple[str, ...], search: str | None, limit: int, offset: int, as_json: bool
+) -> None:
+    """List executions, newest first."""
+    from pauseflow_nb.cli.terminal import table
+
+    found = open_queue(settings).list(states=state or None, text=search, limit=limit, offset=offset, with_links=True)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            each["id"],
+            each["state"],
+            f"{each['cells']['done']}/{each['cells']['total']}",
+            ", ".join(suspension["step"] or "-" for suspension in each["suspended"]),
+            each["created_at"][:19].replace("T", " "),
+            each["notebook"],
+        )
+        for each in found
+    ]
+    click.echo(table([("ID", "STATE", "CELLS", "WAITS IN", "CREATED (UTC)", "NOTEBOOK"), *rows]))
+
+
+@click.command()
+@click.argument("execution", metavar="ID")
+@click.option("--history", is_flag=True, help="Earlier runs of each step, and the audit trail, too.")
+@json_option
+@settings_options
+def show(settings: Settings, *, execution: str, history: bool, as_json: bool) -> None:
+    """Show one execution: state, steps, what it waits for, with its links."""
+    print_execution(open_queue(settings).view(execution, history=history), as_json=as_json)
+
+
+@click.command()
+@click.argument("execution", metavar="ID")
+@click.option("--step", help="Which step to answer, if several wait.")
+@click.option("--data", metavar="JSON", help="Value handed to the notebook as `steps.NAME.data`.")
+@click.option("--wait", is_flag=True, help="Return when it has ended or waits again.")
+@json_option
+@settings_options
+def resume(
+    settings: Settings, *, execution: str, step: str | None, data: str | None, wait: bool, as_json: bool
+) -> None:
+    """Answer a suspended execution, so that it goes on."""
+    found = _find(settings, execution)
+    found.resume(step, _json_value("--data", data))
+    _after_answer(found, wait=wait, as_json=as_json)
+
+
+@click.command()
+@click.argument("execution", metavar="ID")
+@click.option("--reason", "text", help="Why, for the record.")
+@click.option("--wait", is_flag=True, help="Return when its kernel is gone, too.")
+@json_option
+@settings_options
+def cancel(settings: Settings, *, execution: str, text: str | None, wait: bool, as_json: bool) -> None:
+    """Cancel an execution, in whatever state it is."""
+    found = _find(settings, execution)
+    found.cancel(text)
+    _after_answer(found, wait=wait, as_json=as_json, code=COMPLETED)
+
+
+@click.command()
+@click.argument("execution", metavar="ID")
+@click.option("--wait", is_flag=True, help="Return when it is suspended, or has ended before that.")
+@json_option
+@settings_options
+def suspend(settings: Settings, *, execution: str, wait: bool, as_json: bool) -> None:
+    """Suspend an execution from outside, before its next cell, until `pauseflow resume`."""
+    found = _find(settings, execution)
+    found.suspend()
+    _after_answer(found, wait=wait, as_json=as_json, code=COMPLETED)
+
+
+@click.command()
+@click.argument("execution", metavar="ID")
+@click.option("--from", "from_step", metavar="STEP", help="Run this step again, and all that follows.")
+@click.option(
+    "--with", "edited", metavar="EDITED.ipynb", help="Go on with an edited notebook; changed cells run again."
+)
+@click.option("--force", is_flag=True, help="Restore variables although other versions saved them.")
+@click.option("--wait", is_flag=True, help="Return when it has ended or waits again.")
+@json_option
+@settings_options
+def retry(
+    settings: Settings,
+    *,
+    execution: str,
+    from_step: str | None,
+    edited: str | None,
+    force: bool,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Let a failed execution go on from its last checkpoint; finished steps do not run again."""
+    found = _find(settings, execution)
+    restart = found.retry(from_step=from_step, notebook=edited, force=force)
+    click.echo(str(restart), err=True)
+    _after_answer(found, wait=wait, as_json=as_json)
+
+
+@click.command()
+@click.argument("execution", metavar="ID")
+@click.option("--from", "from_step", metavar="STEP", help="Begin with this step.")
+@click.option("--output", metavar="OUT.ipynb", help="Output of the new one; the default is named after the old one's.")
+@click.option("--wait", is_flag=True, help="Return when the new one has ended or waits.")
+@json_option
+@settings_options
+def fork(
+    settings: Settings, *, execution: str, from_step: str | None, output: str | None, wait: bool, as_json: bool
+) -> None:
+    """Start a sibling with the variables that an execution had at a step; one that waits is copied as it waits."""
+    sibling = _find(settings, execution).fork(from_step=from_step, output=output)
+    click.echo(f"execution {sibling.id}", err=True)
+    _after_answer(sibling, wait=wait, as_json=as_json)
+
+
+@click.command()
+@click.argument("execution", metavar="ID")
+@settings_options
+def outputs(settings: Settings, *, execution: str) -> None:
+    """Print the executed notebook as it stands."""
+    sys.stdout.buffer.write(open_queue(settings).document(execution))
+
+
+def _find(settings: Settings, execution: str) -> "Execution":
+    from pauseflow_nb.execution import get_execution
+
+    return get_execution(execution, settings=settings)
+
+
+def _after_answer(found: "Execution", *, wait: bool, as_json: bool, code: int | None = None) -> None:
+    if wait:
+        found.wait(until_pause=True)
+    elif found.is_stranded():
+        click.echo(STRANDED, err=True)
+    view = found.to_dict()
+    print_execution(view, as_json=as_json)
+    sys.exit(exit_code(view["state"]) if wait and code is None else COMPLETED)
+
+
+def _json_value(flag: str, text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as problem:
+        raise InvalidValue(flag, text, f"is not JSON: {problem}") from None

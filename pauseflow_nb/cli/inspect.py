@@ -1,0 +1,48 @@
+"""`pauseflow inspect`: which parameters a notebook takes; papermill's `--help-notebook`."""
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from pauseflow_nb.cli.options import sentences
+from pauseflow_nb.cli.papermill_options import notebook_options
+
+__all__ = ["inspect"]
+
+
+@click.command()
+@click.argument("notebook", metavar="IN.ipynb")
+@notebook_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON value on standard output.")
+def inspect(*, notebook: str, kernel: str | None, language: str | None, as_json: bool) -> None:
+    """List a notebook's parameters with their types, defaults and comments, and its steps."""
+    with sentences():
+        from pauseflow_nb.runner.notebook import inspected
+
+        found = inspected(notebook, kernel=kernel, language=language)
+    if as_json:
+        click.echo(json.dumps({"parameters": found.parameters, "steps": found.steps}, indent=2, ensure_ascii=False))
+    else:
+        click.echo(f"Parameters inferred for notebook '{notebook}':")
+        for line in map(_line, found.parameters) if found.parameters else [_none(found.has_cell)]:
+            click.echo(line)
+        if found.steps:
+            click.echo(f"Steps: {', '.join(found.steps)}")
+    # As papermill has it.
+    sys.exit(0 if found.has_cell else 1)
+
+
+def _none(has_cell: bool) -> str:
+    if has_cell:
+        return "\n  Can't infer anything about this notebook's parameters. It may not have any parameter defined."
+    return "\n  No cell tagged 'parameters'"
+
+
+def _line(parameter: dict[str, Any]) -> str:
+    kind = "Unknown type" if parameter["inferred_type_name"] == "None" else parameter["inferred_type_name"]
+    definition = f"  {parameter['name']}: {kind} (default {parameter['default']})"
+    if len(definition) > 30 and parameter["help"]:
+        return f"{definition}\n{'':<34}{parameter['help']}"
+    return f"{definition:<34}{parameter['help']}".rstrip()

@@ -1,0 +1,136 @@
+"""What the commands share: exit codes, the flags of the store, and how errors and results are printed."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+
+from pauseflow_nb.errors import (
+    AmbiguousSuspension,
+    CannotRetry,
+    CannotSuspend,
+    InvalidAnswer,
+    InvalidNotebook,
+    InvalidParameter,
+    InvalidSetting,
+    InvalidStep,
+    InvalidValue,
+    KernelUnavailable,
+    NotAllowed,
+    NotebookNotFound,
+    NotSuspended,
+    OutputInUse,
+    PauseflowError,
+    UnknownExecution,
+)
+from pauseflow_nb.settings import Settings
+
+if TYPE_CHECKING:
+    from pauseflow_nb.engine.queue import Queue
+
+__all__ = [
+    "COMPLETED",
+    "LEFT",
+    "STRANDED",
+    "exit_code",
+    "json_option",
+    "open_queue",
+    "print_execution",
+    "print_json",
+    "sentences",
+    "settings_options",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+COMPLETED, FAILED, USAGE, CANCELLED, WAITS, LEFT = 0, 1, 2, 3, 75, 130
+
+STRANDED = "nothing will wake this: run `pauseflow serve`"
+
+#: What the caller got wrong, as opposed to what went wrong.
+_USAGE_ERRORS = (
+    AmbiguousSuspension,
+    CannotRetry,
+    CannotSuspend,
+    InvalidAnswer,
+    InvalidNotebook,
+    InvalidParameter,
+    InvalidSetting,
+    InvalidStep,
+    InvalidValue,
+    KernelUnavailable,
+    NotAllowed,
+    NotebookNotFound,
+    NotSuspended,
+    OutputInUse,
+    UnknownExecution,
+)
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Turn our errors into one sentence on standard error and the exit code that fits."""
+    try:
+        yield
+    except PauseflowError as problem:
+        click.echo(f"pauseflow: {problem}", err=True)
+        sys.exit(USAGE if isinstance(problem, _USAGE_ERRORS) else FAILED)
+    except BrokenPipeError:
+        sys.exit(FAILED)
+
+
+def settings_options(command: Callable[P, R]) -> Callable[..., R]:
+    """Add the flags of the store, and hand the command a `Settings`."""
+
+    @click.option("--data-dir", metavar="DIR", help="Folder of the store.  [PAUSEFLOW_DATA_DIR]")
+    @click.option("--db", metavar="URL", help="Database, as an SQLAlchemy URL.  [PAUSEFLOW_DB]")
+    @click.option("--storage", metavar="URL", help="Files, as an fsspec URL.  [PAUSEFLOW_STORAGE]")
+    @functools.wraps(command)
+    def with_settings(*args: P.args, **kwargs: P.kwargs) -> R:
+        flags = {name: kwargs.pop(name, None) for name in ("data_dir", "db", "storage")}
+        more = {
+            name: kwargs.pop(name) for name in ("port", "public_url", "links", "workers", "max_body") if name in kwargs
+        }
+        notebook = kwargs.get("notebook")
+        with sentences():
+            beside = Path(notebook).parent if isinstance(notebook, str) and "://" not in notebook else None
+            kwargs["settings"] = Settings.load(flags={**flags, **more}, beside=beside)
+            return command(*args, **kwargs)
+
+    return with_settings
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on standard output.")
+
+
+def open_queue(settings: Settings) -> "Queue":
+    """Open the store."""
+    from pauseflow_nb.engine.queue import Queue  # SQLAlchemy: only commands that open the store pay for it
+
+    return Queue.open(settings)
+
+
+def print_json(value: Any) -> None:
+    """Print the one JSON value of a command."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_execution(view: dict[str, Any], *, as_json: bool) -> None:
+    """Print an execution for a program or for a person."""
+    from pauseflow_nb.cli.terminal import describe
+
+    if as_json:
+        print_json(view)
+    else:
+        click.echo(describe(view))
+
+
+def exit_code(state: str) -> int:
+    """Exit code for the state in which a command leaves an execution."""
+    return {"completed": COMPLETED, "failed": FAILED, "cancelled": CANCELLED}.get(state, WAITS)

@@ -1,0 +1,90 @@
+"""Parameters as papermill's flags give them: `-p -r -f -y -b`, later ones over earlier ones."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any
+
+from pauseflow_nb.errors import InvalidParameter
+
+__all__ = ["resolve_parameters"]
+
+
+def resolve_parameters(
+    *,
+    typed: Sequence[tuple[str, str]] = (),
+    raw: Sequence[tuple[str, str]] = (),
+    files: Sequence[str] = (),
+    yaml: Sequence[str] = (),
+    base64_yaml: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Merge all forms in papermill's order: base64, files, YAML, typed, raw.
+
+    Args:
+        typed: `-p NAME VALUE`: True, False, None, integers and floats are recognised.
+        raw: `-r NAME VALUE`: text as it is.
+        files: `-f FILE`: YAML or JSON; any path that papermill reads.
+        yaml: `-y YAML`: a mapping.
+        base64_yaml: `-b BASE64`: a mapping in YAML, encoded.
+
+    Raises:
+        InvalidParameter: Naming the parameter or flag that does not parse.
+    """
+    merged: dict[str, Any] = {}
+    for text in base64_yaml:
+        merged |= _mapping("-b", _decoded(text))
+    for file in files:
+        merged |= _mapping(f"-f {file}", _read(file))
+    for text in yaml:
+        merged |= _mapping("-y", text)
+    merged |= {name: _typed(value) for name, value in typed}
+    merged |= dict(raw)
+    for name in merged:
+        if not name.isidentifier():
+            raise InvalidParameter(name, "a name must be a Python identifier, such as `alpha`")
+    return merged
+
+
+def _typed(value: str) -> Any:
+    literals = {"True": True, "False": False, "None": None}
+    if value in literals:
+        return literals[value]
+    for number in (int, float):
+        try:
+            return number(value)
+        except ValueError:
+            continue
+    return value
+
+
+def _decoded(text: str) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as problem:
+        raise InvalidParameter("-b", f"is not base64 of UTF-8 text: {problem}") from None
+
+
+def _read(file: str) -> str:
+    # papermill's reader knows cloud paths; importing it costs a second, which only `-f` pays.
+    from papermill.iorw import papermill_io
+
+    try:
+        text: str = papermill_io.read(file, [".json", ".yaml", ".yml"])
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InvalidParameter(f"-f {file}", f"cannot be read: {problem}") from None
+    return text
+
+
+def _mapping(flag: str, text: str) -> dict[str, Any]:
+    import yaml
+    from papermill.iorw import NoDatesSafeLoader  # dates stay text, as in papermill
+
+    try:
+        found = yaml.load(text, Loader=NoDatesSafeLoader)  # noqa: S506 - it is a safe loader
+    except yaml.YAMLError as problem:
+        raise InvalidParameter(flag, f"is not YAML: {' '.join(str(problem).split())}") from None
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise InvalidParameter(flag, f"must be a mapping of names to values, not {type(found).__name__}")
+    return found

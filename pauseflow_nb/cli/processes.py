@@ -1,0 +1,67 @@
+"""Commands that are long-lived processes, and the one that looks at them: serve, worker, doctor."""
+
+import signal
+import threading
+
+import click
+
+from pauseflow_nb.cli.options import json_option, open_queue, print_json, sentences, settings_options
+from pauseflow_nb.settings import Settings
+
+__all__ = ["doctor", "serve", "worker"]
+
+
+@click.command()
+@click.option("--ip", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [PAUSEFLOW_PORT]")
+@click.option("--public-url", help="Base of the links that people get.  [PAUSEFLOW_PUBLIC_URL]")
+@click.option(
+    "--links", type=click.Choice(["strict", "confirm", "open"]), help="When a GET may act.  [PAUSEFLOW_LINKS]"
+)
+@click.option("--workers", type=click.IntRange(1, 64), help="Segments that run at once.  [PAUSEFLOW_WORKERS]")
+@settings_options
+def serve(settings: Settings, *, ip: str) -> None:
+    """Serve the links and the REST API, and run what is queued, until stopped."""
+    from pauseflow_nb.server.serve import serve as serve_until_stopped
+
+    serve_until_stopped(settings, ip=ip, port=settings.port)
+
+
+@click.command()
+@click.option("--workers", type=click.IntRange(1, 64), help="Segments that run at once.  [PAUSEFLOW_WORKERS]")
+@click.option(
+    "--with-parent", is_flag=True, help="Stop when standard input ends: the process that started this is gone."
+)
+@settings_options
+def worker(settings: Settings, *, with_parent: bool) -> None:
+    """Run queued segments until stopped; SIGTERM lets those that run finish."""
+    from pauseflow_nb.engine.worker import run_worker, stop_with_parent
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    if with_parent:
+        stop_with_parent(stop)
+    run_worker(settings, stop=stop, on_ready=lambda name: click.echo(f"worker {name} is ready", err=True))
+
+
+@click.command()
+@json_option
+@settings_options
+def doctor(settings: Settings, *, as_json: bool) -> None:
+    """Show which settings are in force and where they came from, and whether the store can be used."""
+    from pauseflow_nb.cli.terminal import table
+
+    rows = {name: (settings.shown(name), settings.origin(name)) for name in type(settings).model_fields}
+    with sentences():
+        queue = open_queue(settings)
+        alive = {"worker": queue.has_live_worker(), "server": queue.live_server_url()}
+    if as_json:
+        print_json(
+            {"settings": {name: {"value": value, "origin": origin} for name, (value, origin) in rows.items()}, **alive}
+        )
+        return
+    click.echo(
+        table([("SETTING", "VALUE", "FROM"), *((name, value, origin) for name, (value, origin) in rows.items())])
+    )
+    click.echo(f"worker alive: {'yes' if alive['worker'] else 'no'}; server: {alive['server'] or 'none'}")

@@ -1,0 +1,122 @@
+"""How an attached run is shown while it goes: a bar on a terminal, plain lines elsewhere, nothing when quiet."""
+
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Self
+
+import click
+
+from pauseflow_nb.cli.terminal import describe_ending, describe_waiting
+
+if TYPE_CHECKING:
+    from pauseflow_nb.engine.events import Event
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """Shows the events of one execution on standard error."""
+
+    def __init__(
+        self,
+        total: int,
+        *,
+        bar: bool,
+        quiet: bool = False,
+        log_output: bool = False,
+        stdout_file: IO[str] | None = None,
+        stderr_file: IO[str] | None = None,
+    ) -> None:
+        """Show progress over `total` cells; what cells print goes into the files, too."""
+        self._quiet, self._log_output = quiet, log_output
+        self._files = {"stdout": stdout_file, "stderr": stderr_file}
+        self._error: tuple[int, Any] | None = None
+        self._bar: Any = None
+        if bar and not quiet and sys.stderr.isatty():
+            from tqdm import tqdm  # only a terminal pays for it
+
+            self._bar = tqdm(total=total, unit="cell", desc="starting", dynamic_ncols=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def say(self, text: str) -> None:
+        """Print a line for the person, above the bar if there is one."""
+        if self._quiet:
+            return
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            click.echo(text, err=True)
+
+    def on_event(self, event: "Event") -> None:
+        """Show an event."""
+        data = event.data
+        match event.kind:
+            case "cell":
+                self._passed(data["done"])
+            case "step":
+                self._step(data["step"], data["run"])
+            case "output":
+                self._output(data["cell"], data["output"])
+            case "said":
+                self.say(data["text"])
+            case "suspended":
+                for suspension in data["view"]["suspended"]:
+                    self.say(describe_waiting(suspension))
+                self._describe("waits in " + ", ".join(each["step"] or "-" for each in data["view"]["suspended"]))
+            case "queued":
+                self.say("going on")
+            case "ended":
+                self._ended(data["view"])
+
+    def _passed(self, cells: int) -> None:
+        if self._bar is not None:
+            self._bar.n = cells
+            self._bar.refresh()
+
+    def _describe(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.set_description(text)
+
+    def _step(self, step: str, run: int) -> None:
+        text = step if run == 1 else f"{step} (run {run})"
+        self._describe(text)
+        if self._bar is None:
+            self.say(f"step {text}")
+
+    def _output(self, cell: int, output: Any) -> None:
+        if output.output_type == "stream":
+            self._keep(output.name, output.text)
+        elif output.output_type == "error":
+            self._error = cell, output
+        if not self._log_output:
+            return
+        if output.output_type == "stream":
+            click.echo(output.text, nl=False, err=True)
+        elif output.output_type == "error":
+            click.echo("\n".join(output.traceback), err=True)
+        elif text := output.get("data", {}).get("text/plain"):
+            click.echo(text, err=True)
+
+    def _keep(self, name: str, text: str) -> None:
+        file = self._files.get(name)
+        if file is not None:
+            from pauseflow_nb.runner.masking import Mask  # a file stays: links in it would act for whoever reads it
+
+            file.write(Mask().text(text))
+            file.flush()
+
+    def _ended(self, view: Mapping[str, Any]) -> None:
+        error = view["error"]
+        if error and self._error is not None and self._error[0] == error["cell"] and not self._log_output:
+            # As papermill prints it, so that a log has the traceback.
+            self.say("\n".join(["-" * 75, *self._error[1].traceback]))
+        self.say(describe_ending(view))

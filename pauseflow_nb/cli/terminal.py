@@ -1,0 +1,146 @@
+"""What a person at a terminal reads: how an execution stands, what it waits for, tables."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pauseflow_nb.durations import spoken
+from pauseflow_nb.forms import Field, fields_of
+from pauseflow_nb.schemas import in_words
+
+__all__ = ["describe", "describe_ending", "describe_waiting", "table"]
+
+#: What the clock does when nobody answers, as the end of a sentence.
+_BY_THE_CLOCK = {
+    "cancel": "then it is cancelled",
+    "resume": "then it goes on",
+    "fail": "then it fails",
+}
+
+
+def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = None) -> str:
+    """Say what an open suspension waits for, until when, and where to answer.
+
+    Args:
+        suspension: One entry of an execution's `suspended` (SPEC 9).
+        now: Instead of the clock.
+    """
+    step, kind = suspension["step"] or "the notebook", suspension["kind"]
+    title = suspension.get("title") or {
+        "suspend": "waits for an answer",
+        "rerun": "will run again",
+        "delay": "sleeps",
+        "pause": "waits for an answer, with its kernel alive",
+        "notebook": f"waits for {', '.join(suspension.get('data') or {})}",
+    }.get(kind, "waits")
+    lines = [f"⏸ {' → '.join(suspension['path']) or step}: {title}"]
+    if suspension.get("message"):
+        lines += [f"    {line}" for line in str(suspension["message"]).splitlines()]
+    lines.append(f"  {_until(suspension, now or datetime.now(UTC))}")
+    lines += [f"  {line}" for line in (*_who_answers(suspension), *_what_fits(suspension))]
+    for label, key in (("approve", "approval_url"), ("resume", "resume_url"), ("cancel", "cancel_url")):
+        if suspension.get(key):
+            lines.append(f"  {label:<8}{suspension[key]}")
+    return "\n".join(lines)
+
+
+def _who_answers(suspension: Mapping[str, Any]) -> list[str]:
+    approvals = suspension.get("approvals") or {}
+    lines = []
+    if approvals.get("needed", 1) > 1:
+        given = ", ".join(_approved(each) for each in approvals["given"])
+        lines.append(
+            f"approvals: {len(approvals['given'])} of {approvals['needed']}" + (f" ({given})" if given else "")
+        )
+    if approvals.get("approvers"):
+        lines.append(f"approvers: {', '.join(approvals['approvers'])}")
+    if not approvals.get("self_approval", True):
+        lines.append("not to be approved by whoever started it")
+    return lines
+
+
+def _approved(approval: Mapping[str, Any]) -> str:
+    comment = f": {approval['comment']}" if approval["comment"] else ""
+    return f"{approval['by'].removeprefix('user:')}{comment}"
+
+
+def _what_fits(suspension: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if suspension.get("schema"):
+        asked = fields_of(suspension["schema"])
+        named = [f"{name} ({_kind(each)})" for name, each in asked.fields.items()] or [_kind(asked)]
+        lines.append(f"wants     {', '.join(named)}")
+    if suspension.get("errors"):
+        lines.append(f"refused   {in_words(suspension['errors'])}")
+    return lines
+
+
+def _kind(asked: Field) -> str:
+    kind = " | ".join(str(each) for each in asked.choices) if asked.kind == "choice" else asked.kind
+    return kind if asked.is_required else f"{kind}, optional"
+
+
+def _until(suspension: Mapping[str, Any], now: datetime) -> str:
+    if suspension.get("deadline") is None:
+        return "no deadline"
+    deadline = datetime.fromisoformat(suspension["deadline"])
+    left = spoken(max(deadline - now, datetime.resolution))
+    at = deadline.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z").strip()
+    if suspension["kind"] in {"rerun", "delay"}:
+        return f"until {at} (in {left}), or a link"
+    return f"until {at} (in {left}), {_BY_THE_CLOCK.get(suspension.get('on_timeout', ''), 'then the clock decides')}"
+
+
+def describe(execution: Mapping[str, Any]) -> str:
+    """Say in a few lines how an execution stands."""
+    cells = execution["cells"]
+    lines = [
+        f"{execution['id']}  {execution['state']}{_because(execution)}",
+        f"  notebook  {execution['notebook']}" + (f" → {execution['output']}" if execution["output"] else ""),
+        f"  cells     {cells['done']} of {cells['total']}",
+    ]
+    for name, step in execution["steps"].items():
+        runs = f", {step['runs']} runs" if step["runs"] > 1 else ""
+        lines.append(f"  step      {name}: {step['state']}{runs}")
+    usage = execution["usage"]
+    lines.append(
+        f"  usage     {usage['compute_seconds']:.1f} s computing, {usage['suspended_seconds']:.1f} s waiting, "
+        f"{usage['wakeups']} wake-ups"
+    )
+    lines += [describe_waiting(suspension) for suspension in execution["suspended"]]
+    if execution["error"]:
+        lines.append(f"  error     {execution['error']['type']}: {execution['error']['message']}")
+    return "\n".join(lines)
+
+
+def describe_ending(execution: Mapping[str, Any]) -> str:
+    """Say in a line or two how an execution ended, and where its notebook is."""
+    text = f"{execution['state']}{_because(execution)}"
+    error = execution["error"]
+    if error:
+        where = f" in step {error['step']!r}" if error.get("step") else ""
+        where = where or (f" in cell {error['cell'] + 1}" if error.get("cell") is not None else "")
+        text += f"\n  {error['type']}{where}: {error['message']}"
+        text += f"\n  go on from the last checkpoint with `pauseflow retry {execution['id']}`"
+    if execution["output"]:
+        text += f"\n  {execution['output']}"
+    return text
+
+
+def _because(execution: Mapping[str, Any]) -> str:
+    reason = execution["reason"]
+    if not reason:
+        return ""
+    kind, by = reason["kind"], reason.get("by")
+    who = f"by {by}" if by == kind else f"{kind} by {by}" if by else kind
+    text = f": {reason['text']}" if reason.get("text") else ""
+    return f" ({who}{text})"
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Lay rows out in columns; the first row is the heading."""
+    rows = [list(row) for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

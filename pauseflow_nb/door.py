@@ -1,0 +1,84 @@
+"""Where callbacks reach an attached run: the store's running server, or a small listener of its own."""
+
+import logging
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pauseflow_nb.engine.presence import Presence
+from pauseflow_nb.errors import PauseflowError, PortInUse
+
+if TYPE_CHECKING:
+    from pauseflow_nb.engine.queue import Queue
+    from pauseflow_nb.server.listener import Listener
+
+__all__ = ["Door"]
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0
+
+
+class Door:
+    """Keeps links answered for as long as the block lasts.
+
+    While the store has a server, that one answers. When it has none, or the one it had goes away, this
+    process listens on the configured port itself, so that links stay good whoever serves them.
+    """
+
+    def __init__(self, queue: "Queue") -> None:
+        """Keep the door for the executions of this store."""
+        self._queue = queue
+        self._stop = threading.Event()
+        self._listener: Listener | None = None
+        self._presence: Presence | None = None
+        self._thread = threading.Thread(target=self._watch, name="pauseflow-door", daemon=True)
+
+    def __enter__(self) -> Self:
+        # The links of the first segment need their address before it starts.
+        self._open_if_needed(any_port=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(2 * _LOOK_SECONDS)
+        if self._presence is not None:
+            self._presence.__exit__(kind, error, trace)
+        if self._listener is not None:
+            self._listener.stop()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_LOOK_SECONDS):
+            try:
+                self._open_if_needed(any_port=False)
+            except PauseflowError as problem:
+                log.debug("looked for a server in vain: %s", problem)
+
+    def _open_if_needed(self, *, any_port: bool) -> None:
+        if self._listener is not None or self._queue.live_server_url() is not None:
+            return
+        url = self._listen(self._queue.settings.port)
+        if url is None and any_port:
+            log.warning(
+                "port %s is taken by another program: links of this run work only while it lives",
+                self._queue.settings.port,
+            )
+            url = self._listen(0)
+        if url is not None:
+            self._presence = Presence(self._queue, "server", url=url)
+            self._presence.__enter__()
+
+    def _listen(self, port: int) -> str | None:
+        # tornado and Jupyter's decorators: only a run that has steps pays for them.
+        from pauseflow_nb.server.listener import Listener
+
+        listener = Listener(self._queue, port)
+        try:
+            url = listener.start()
+        except PortInUse:
+            return None
+        self._listener = listener
+        return url

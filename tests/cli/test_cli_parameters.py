@@ -1,0 +1,67 @@
+"""Parameters are read as papermill reads them; what does not parse is named."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from pauseflow_nb.cli.parameters import resolve_parameters
+from pauseflow_nb.errors import InvalidParameter
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0.6", 0.6),
+        ("3", 3),
+        ("True", True),
+        ("False", False),
+        ("None", None),
+        ("true", "true"),
+        ("a b", "a b"),
+        ("", ""),
+    ],
+)
+def test_a_typed_parameter_is_recognised_as_papermill_does(text: str, value: object) -> None:
+    found = resolve_parameters(typed=[("x", text)])["x"]
+
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_a_raw_parameter_stays_text() -> None:
+    assert resolve_parameters(raw=[("x", "3")]) == {"x": "3"}
+
+
+def test_nested_yaml_is_kept_and_dates_stay_text() -> None:
+    assert resolve_parameters(yaml=["{a: {b: [1, 2]}, day: 2026-11-20}"]) == {"a": {"b": [1, 2]}, "day": "2026-11-20"}
+
+
+def test_later_forms_win_in_papermills_order(tmp_path: Path) -> None:
+    file = tmp_path / "parameters.yaml"
+    file.write_text("x: file\ny: file\nz: file\n")
+    encoded = base64.b64encode(b"x: base64\nw: base64").decode()
+
+    found = resolve_parameters(
+        base64_yaml=[encoded], files=[str(file)], yaml=["{y: yaml}"], typed=[("z", "typed")], raw=[("r", "raw")]
+    )
+
+    assert found == {"w": "base64", "x": "file", "y": "yaml", "z": "typed", "r": "raw"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ({"yaml": ["{a: ["]}, "-y"),
+        ({"yaml": ["[1, 2]"]}, "-y"),
+        ({"yaml": ["{1: a}"]}, "-y"),
+        ({"base64_yaml": ["***"]}, "-b"),
+        ({"files": ["/no/such/file.yaml"]}, "/no/such/file.yaml"),
+        ({"typed": [("not a name", "1")]}, "not a name"),
+    ],
+)
+def test_a_parameter_that_does_not_parse_is_named(flags: dict[str, list[object]], named: str) -> None:
+    with pytest.raises(InvalidParameter) as caught:
+        resolve_parameters(**flags)  # type: ignore[arg-type]
+
+    assert named in str(caught.value)

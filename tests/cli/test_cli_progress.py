@@ -1,0 +1,72 @@
+"""A bar on a terminal, lines elsewhere, nothing when quiet."""
+
+import fcntl
+import os
+import pty
+import struct
+import sys
+import termios
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pauseflow_nb.cli.progress import Progress
+from pauseflow_nb.engine.events import Event
+
+WAITS = {
+    "state": "suspended",
+    "suspended": [
+        {"step": "ask", "kind": "suspend", "title": None, "message": None, "deadline": None, "resume_url": "http://x/r"}
+    ],
+}
+
+
+def play(progress: Progress) -> None:
+    """What a notebook of three cells with one step tells."""
+    with progress:
+        progress.on_event(Event("cell", "e", {"cell": 0, "done": 1, "total": 3}))
+        progress.on_event(Event("step", "e", {"step": "ask", "run": 2, "attempt": 1}))
+        progress.on_event(Event("suspended", "e", {"view": WAITS}))
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, show: Callable[[], None]) -> str:
+    """Run something whose standard error is a terminal; returns what stands there."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        show()
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    return shown
+
+
+def test_a_terminal_shows_cells_the_step_the_time_and_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = on_a_terminal(monkeypatch, lambda: play(Progress(3, bar=True)))
+
+    for part in ("1/3", "ask (run 2)", "waits in ask", "00:0", "http://x/r"):
+        assert part in shown
+
+
+def test_elsewhere_it_prints_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    play(Progress(3, bar=True))
+
+    assert capsys.readouterr().err.splitlines()[:2] == ["step ask (run 2)", "⏸ ask: waits for an answer"]
+
+
+def test_quiet_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    play(Progress(3, bar=True, quiet=True))
+
+    assert capsys.readouterr() == ("", "")
+
+
+def test_links_in_files_are_masked(tmp_path: Any) -> None:
+    from nbformat import NotebookNode
+
+    with (tmp_path / "o.txt").open("w") as file, Progress(1, bar=False, quiet=True, stdout_file=file) as progress:
+        text = "http://127.0.0.1:7287/pauseflow/resume/abcdefghijklmnop.qrstuv\n"
+        output = NotebookNode(output_type="stream", name="stdout", text=text)
+        progress.on_event(Event("output", "e", {"cell": 0, "output": output}))
+
+    assert (tmp_path / "o.txt").read_text() == "http://127.0.0.1:7287/pauseflow/resume/***\n"

@@ -1,0 +1,47 @@
+"""What a person at a terminal reads."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pauseflow_nb.cli.terminal import describe_waiting, table
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+OPEN: dict[str, Any] = {
+    "path": ["approve"],
+    "step": "approve",
+    "kind": "suspend",
+    "since": "2026-11-20T12:00:00+00:00",
+    "deadline": "2026-11-21T12:00:00+00:00",
+    "on_timeout": "cancel",
+    "title": "Deploy the model?",
+    "message": None,
+    "resume_url": "http://127.0.0.1:7287/pauseflow/resume/t1",
+    "cancel_url": "http://127.0.0.1:7287/pauseflow/cancel/t2",
+    "approval_url": "http://127.0.0.1:7287/pauseflow/approve/t3",
+}
+
+
+def test_a_pause_says_title_links_and_deadline() -> None:
+    text = describe_waiting(OPEN, now=NOW)
+
+    assert "Deploy the model?" in text
+    assert all(OPEN[key] in text for key in ("resume_url", "cancel_url", "approval_url"))
+    assert "in 1 d" in text
+    assert "then it is cancelled" in text
+
+
+def test_a_pause_without_deadline_says_so() -> None:
+    assert "no deadline" in describe_waiting({**OPEN, "deadline": None}, now=NOW)
+
+
+def test_an_overdue_pause_does_not_count_backwards() -> None:
+    assert "-" not in describe_waiting({**OPEN, "deadline": "2026-11-20T11:00:00+00:00"}, now=NOW).split("(in ")[1]
+
+
+def test_a_rerun_is_said_to_wait_for_the_clock() -> None:
+    assert "or a link" in describe_waiting({**OPEN, "kind": "rerun", "title": None}, now=NOW)
+
+
+def test_a_table_lines_its_columns_up() -> None:
+    assert table([("A", "B"), ("long", "x")]).splitlines() == ["A     B", "long  x"]

@@ -1,0 +1,224 @@
+"""`flow.send.email` and `flow.notify`: to a real mail server and a real HTTP receiver, on loopback."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from roads.rider import Rider, returned
+
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.settings import Settings
+
+pytestmark = [
+    pytest.mark.acceptance,
+    # apprise and aiosmtpd still use what newer Pythons will not have.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+class Mailbox:
+    """A mail server's handler, which refuses one address."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.mails: list[EmailMessage] = []
+
+    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802
+        if address.startswith("nobody"):
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+        self.mails.append(message_from_bytes(envelope.content, policy=policy.default))
+        return "250 OK"
+
+    def texts(self, number: int = -1) -> str:
+        body = self.mails[number].get_body(("plain",))
+        assert body is not None
+        return str(body.get_content())
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        box = Mailbox(probe.getsockname()[1])
+    controller = Controller(box, hostname="127.0.0.1", port=box.port)
+    controller.start()
+    yield box
+    controller.stop()
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """An HTTP server that takes JSON, as a chat does; URL for apprise, and what came."""
+    came: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path.startswith("/down"):
+                self.send_response(500)
+            else:
+                came.append(json.loads(body))
+                self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"json://127.0.0.1:{server.server_port}", came
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def sender(
+    tmp_path: Path, mailbox: Mailbox, receiver: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Rider]:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    flags = {
+        "data_dir": tmp_path / "data",
+        "smtp_host": "127.0.0.1",
+        "smtp_port": mailbox.port,
+        "smtp_security": "none",
+        "smtp_from": "flows@example.org",
+        "smtp_to": "team@example.org",
+        "notify": {"chat": f"{receiver[0]}/up", "broken": f"{receiver[0]}/down"},
+    }
+    queue = Queue.open(Settings.load(flags=flags, environment={}))
+    yield Rider(queue, tmp_path)
+    queue.close()
+
+
+def test_a_mail_carries_title_text_and_only_the_approval_link(sender: Rider, mailbox: Mailbox) -> None:
+    view = sender.run(
+        "%%step ask\nflow.suspend(title='Ship?', message='12 boxes — größe XL')\n"
+        "flow.send.email('Ship it?', html='<b>12 boxes</b>', to=['ann@example.org', 'bob@example.org'])",
+    )
+    (waits,) = view["suspended"]
+    (mail,) = mailbox.mails
+
+    assert view["state"] == "suspended"
+    assert (mail["subject"], mail["from"]) == ("Ship it?", "flows@example.org")
+    assert mail["to"] == "ann@example.org, bob@example.org"
+    text = mailbox.texts()
+    assert "12 boxes — größe XL" in text
+    assert waits["approval_url"] in text
+    assert "works only on the machine that sent it" in text
+    html = mail.get_body(("html",))
+    assert html is not None
+    assert waits["approval_url"] in html.get_content()
+    assert waits["resume_url"] not in mail.as_string()
+
+
+def test_a_mail_without_a_pause_carries_no_link_and_goes_to_the_setting(sender: Rider, mailbox: Mailbox) -> None:
+    view = sender.run("%%step tell\nflow.send.email('Done', 'All is well.')\n'sent'")
+
+    assert returned(view, "tell") == "sent"
+    assert mailbox.mails[0]["to"] == "team@example.org"
+    assert mailbox.texts().strip() == "All is well."
+
+
+def test_what_is_not_delivered_fails_the_step_and_voids_what_it_asked(sender: Rider) -> None:
+    view = sender.run("%%step ask\nflow.suspend()\nflow.send.email('Hello', 'x', to='nobody@example.org')")
+
+    assert (view["state"], view["error"]["type"]) == ("failed", "NotDelivered")
+    assert view["error"]["message"] == (
+        "the message to nobody@example.org was not delivered: nobody@example.org: no such mailbox: "
+        "check the settings `smtp_…`"
+    )
+    assert view["suspended"] == []
+
+
+def test_without_a_mail_server_the_sentence_names_the_setting(rider: Rider) -> None:
+    view = rider.run("%%step tell\nflow.send.email('Hello', 'x', to='ann@example.org')")
+
+    assert "set `smtp_host`" in view["error"]["message"]
+
+
+def test_a_link_that_acts_at_once_is_refused(sender: Rider, mailbox: Mailbox) -> None:
+    view = sender.run("%%step ask\nlinks = flow.suspend()\nflow.send.email('Hello', f'Click {links.resume_url}')")
+
+    assert view["error"]["type"] == "InvalidValue"
+    assert "holds a link that acts at once" in view["error"]["message"]
+    assert mailbox.mails == []
+
+
+def test_notify_sends_title_message_and_link(sender: Rider, receiver: tuple[str, list[dict[str, Any]]]) -> None:
+    view = sender.run(
+        "%%step ask\nflow.suspend(title='Ship?', message='12 boxes')\nflow.notify(to='chat')\n"
+        f"flow.notify('raw', to=['{receiver[0]}/up'], title='Other')"
+    )
+    (waits,) = view["suspended"]
+    first, second = receiver[1]
+
+    assert (first["title"], second["title"]) == ("Ship?", "Other")
+    assert "12 boxes" in first["message"]
+    assert waits["approval_url"] in first["message"]
+    assert waits["approval_url"] in second["message"]
+
+
+@pytest.mark.parametrize(
+    ("to", "sentence"),
+    [
+        ("broken", "the message to broken was not delivered: apprise could not send it"),
+        ("unknown", "has no such name, only: chat, broken"),
+        ("nonsense://x", "the message to nonsense://… was not delivered: apprise does not understand its URL"),
+    ],
+)
+def test_a_notification_that_does_not_arrive_fails_the_step(sender: Rider, to: str, sentence: str) -> None:
+    view = sender.run(f"%%step tell\nflow.notify('x', to='{to}')")
+
+    assert sentence in view["error"]["message"]
+
+
+def test_a_reminder_sends_again_until_it_is_answered(sender: Rider, mailbox: Mailbox, wait_until: Any) -> None:
+    view = sender.run(
+        "%%step ask\nflow.suspend('1h', remind='0.3s')\nflow.send.email('Ship it?', 'Please', to='ann@example.org')",
+        "%%step last\n1",
+    )
+    execution = view["id"]
+
+    def swept(count: int) -> bool:
+        sender.queue.sweep()
+        return len(mailbox.mails) >= count
+
+    wait_until(lambda: swept(3), description="two reminders came")
+    assert mailbox.mails[1]["subject"] == "Reminder: Ship it?"
+    assert view["suspended"][0]["approval_url"] in mailbox.texts(1)
+    assert [line["what"] for line in sender.queue.audit(execution)].count("reminded") >= 1
+    assert sender.answer(execution)["state"] == "completed"
+    count = len(mailbox.mails)
+    sender.queue.sweep()
+    assert len(mailbox.mails) - count <= 1
+
+
+@pytest.mark.parametrize(
+    ("rest", "sentence"),
+    [
+        ("", "has nothing to send"),
+        ("flow.notify('x', to='{url}/up')", "stores no URLs"),
+    ],
+)
+def test_a_reminder_that_could_not_be_sent_fails_the_step(
+    sender: Rider, receiver: tuple[str, Any], rest: str, sentence: str
+) -> None:
+    view = sender.run("%%step ask\nflow.suspend(remind='4h')\n" + rest.format(url=receiver[0]))
+
+    assert view["state"] == "failed"
+    assert sentence in view["error"]["message"]
