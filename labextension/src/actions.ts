@@ -1,0 +1,59 @@
+/** What people do with executions, wherever the button is: panel, notification, command. */
+
+import { IDocumentManager } from '@jupyterlab/docmanager';
+import { Notification, showErrorMessage } from '@jupyterlab/apputils';
+import { Contents } from '@jupyterlab/services';
+
+import { Api, IExecution, ISuspension, Refused } from './api';
+import { inBrowser, rootOfServer } from './paths';
+import { nameOf } from './words';
+
+export class Actions {
+  constructor(
+    readonly api: Api,
+    private readonly _contents: Contents.IManager,
+    private readonly _documents: IDocumentManager | null
+  ) {}
+
+  /** Open the executed notebook; one that is only in the store is saved beside its source first. */
+  async open(execution: IExecution): Promise<void> {
+    try {
+      const path = inBrowser(execution.output, rootOfServer()) ?? (await this._saveCopy(execution));
+      // Looking at it needs no kernel.
+      this._documents?.openOrReveal(path, 'default', undefined, undefined, { shouldStart: false });
+    } catch (error) {
+      void showErrorMessage('The notebook cannot be opened', sentence(error));
+    }
+  }
+
+  /** Copy the link for somebody without Jupyter. */
+  async copyLink(suspension: ISuspension): Promise<void> {
+    const link = suspension.approval_url;
+    if (link === null) {
+      return;
+    }
+    try {
+      await navigator.clipboard.writeText(link);
+      Notification.success('The approval link is in the clipboard.', { autoClose: 2500 });
+    } catch {
+      // Without https the browser keeps the clipboard to itself.
+      void showErrorMessage('Copy this approval link', link);
+    }
+  }
+
+  private async _saveCopy(execution: IExecution): Promise<string> {
+    const content = await this.api.outputs(execution.id);
+    const source = inBrowser(execution.notebook, rootOfServer()) ?? nameOf(execution.notebook);
+    const path = `${source.replace(/\.ipynb$/, '')}-${execution.id}.ipynb`;
+    await this._contents.save(path, { type: 'notebook', format: 'json', content });
+    return path;
+  }
+}
+
+/** What to tell of an error. */
+export function sentence(error: unknown): string {
+  if (error instanceof Refused || error instanceof Error) {
+    return error.message;
+  }
+  return String(error);
+}

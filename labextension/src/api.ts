@@ -1,0 +1,206 @@
+/** The REST API of pauseflow_nb; nothing else here asks the server. `server/openapi.yaml` describes it. */
+
+import { URLExt } from '@jupyterlab/coreutils';
+import { ServerConnection } from '@jupyterlab/services';
+import { JSONObject, JSONValue, PartialJSONObject } from '@lumino/coreutils';
+
+export type State = 'queued' | 'running' | 'suspended' | 'waiting' | 'paused' | 'completed' | 'failed' | 'cancelled';
+
+export interface ISuspension {
+  /** Whose it is: of a nested one, the child's id. */
+  execution: string;
+  /** The steps of the parents, and the one that waits. */
+  path: string[];
+  /** Null where somebody paused it from outside, between two steps. */
+  step: string | null;
+  kind: string;
+  since: string;
+  deadline: string | null;
+  on_timeout: string;
+  title: string | null;
+  message: string | null;
+  data: JSONValue;
+  schema: JSONObject | null;
+  approvals: { needed: number; given: unknown[] };
+  /** Null for those who may not resume. */
+  approval_url: string | null;
+}
+
+export interface IStep {
+  state: string;
+  runs: number;
+  started_at: string | null;
+  ended_at: string | null;
+  exports: JSONObject;
+}
+
+export interface ISegment {
+  segment: number;
+  state: string;
+  started_at: string | null;
+  ended_at: string | null;
+  attempts: number;
+  compute_seconds: number;
+}
+
+export interface IExecution {
+  id: string;
+  /** Whole path on the server. */
+  notebook: string;
+  /** Whole path on the server; null: only in the store. */
+  output: string | null;
+  parameters: JSONObject;
+  state: State;
+  reason: { kind: string | null; by: string | null; text: string | null } | null;
+  created_at: string;
+  started_at: string | null;
+  ended_at: string | null;
+  created_by: string;
+  segment: number;
+  cells: { done: number; total: number };
+  steps: Record<string, IStep>;
+  suspended: ISuspension[];
+  usage: { compute_seconds: number; suspended_seconds: number; wakeups: number; segments: ISegment[] };
+  error: { type: string; message: string; cell: number | null; step: string | null } | null;
+  /** Only if it was asked for. */
+  history?: { suspensions: ISettled[] };
+}
+
+export interface ISettled {
+  segment: number;
+  step: string;
+  kind: string;
+  since: string;
+  state: string;
+  action: string | null;
+  settled_by: string | null;
+  settled_at: string | null;
+}
+
+/** A line of the audit trail. */
+export interface IAuditLine {
+  at: string;
+  what: string;
+  by: string;
+  segment: number | null;
+  step: string | null;
+  details: JSONObject;
+}
+
+export interface IPage {
+  executions: IExecution[];
+  /** Null on the last page. */
+  next_offset: number | null;
+}
+
+export interface IQuery {
+  states?: readonly State[];
+  text?: string;
+  limit?: number;
+  offset?: number;
+}
+
+export interface IStart {
+  /** Relative to the server's root directory. */
+  notebook: string;
+  output?: string | null;
+  parameters?: JSONObject;
+}
+
+/** An answer that is none: what the server says, in its words. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    /** What is wrong with the data, where the server says it field by field: path → sentence. */
+    readonly fields: Record<string, string> = {}
+  ) {
+    super(message);
+    this.name = 'Refused';
+  }
+}
+
+export class Api {
+  constructor(private readonly _settings: ServerConnection.ISettings) {}
+
+  list(query: IQuery = {}): Promise<IPage> {
+    const words = new URLSearchParams();
+    if (query.states?.length) {
+      words.set('state', query.states.join(','));
+    }
+    if (query.text) {
+      words.set('q', query.text);
+    }
+    words.set('limit', String(query.limit ?? 50));
+    words.set('offset', String(query.offset ?? 0));
+    return this._ask<IPage>(`executions?${words.toString()}`);
+  }
+
+  get(execution: string, withHistory = false): Promise<IExecution> {
+    return this._ask<IExecution>(`${path(execution)}${withHistory ? '?history=1' : ''}`);
+  }
+
+  start(request: IStart): Promise<IExecution> {
+    return this._ask<IExecution>('executions', { ...request });
+  }
+
+  /** Answer one suspension; `data` is what the notebook finds in `steps.NAME.data`. */
+  async resume(suspension: ISuspension, data?: JSONValue): Promise<void> {
+    const { execution, step } = suspension;
+    await this._ask<JSONObject>(`${path(execution)}/resume`, data === undefined ? { step } : { step, data });
+  }
+
+  cancel(execution: string, text?: string): Promise<IExecution> {
+    return this._ask<IExecution>(`${path(execution)}/cancel`, text ? { text } : {});
+  }
+
+  /** Let it go on from its last checkpoint, or run again from a step. */
+  retry(execution: string, step?: string): Promise<IExecution> {
+    return this._ask<IExecution>(`${path(execution)}/retry`, step === undefined ? {} : { from: step });
+  }
+
+  /** The executed notebook as the store has it. */
+  outputs(execution: string): Promise<PartialJSONObject> {
+    return this._ask<PartialJSONObject>(`${path(execution)}/outputs`);
+  }
+
+  async audit(execution: string): Promise<IAuditLine[]> {
+    return (await this._ask<{ events: IAuditLine[] }>(`${path(execution)}/events`)).events;
+  }
+
+  private async _ask<T>(where: string, body?: PartialJSONObject): Promise<T> {
+    const url = URLExt.join(this._settings.baseUrl, 'pauseflow/api') + `/${where}`;
+    const request = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) };
+    let response: Response;
+    try {
+      response = await ServerConnection.makeRequest(url, request, this._settings);
+    } catch {
+      throw new Refused(0, 'The server cannot be reached.');
+    }
+    const said: unknown = await response.json().catch(() => null);
+    if (!response.ok) {
+      throw refusal(response.status, said);
+    }
+    return said as T;
+  }
+}
+
+function path(execution: string): string {
+  return `executions/${encodeURIComponent(execution)}`;
+}
+
+function refusal(status: number, said: unknown): Refused {
+  const body = (said ?? {}) as { error?: unknown; message?: unknown; errors?: unknown };
+  const words = [body.error, body.message].find(each => typeof each === 'string' && each) as string | undefined;
+  return new Refused(status, words ?? `The server answers ${status}.`, fieldsOf(body.errors));
+}
+
+function fieldsOf(errors: unknown): Record<string, string> {
+  if (!Array.isArray(errors)) {
+    return {};
+  }
+  const listed = errors as { path?: string | (string | number)[]; message?: string }[];
+  return Object.fromEntries(
+    listed.map(({ path = '', message = 'is not valid' }) => [Array.isArray(path) ? path.join('.') : path, message])
+  );
+}

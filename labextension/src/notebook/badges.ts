@@ -1,0 +1,92 @@
+/** Badges on `%%step` and `%%setup` cells: what became of them in the latest execution of the notebook. */
+
+import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { Cell } from '@jupyterlab/cells';
+import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+
+import { IExecution } from '../api';
+import { IExecutions } from '../executions';
+import { Commands } from '../tokens';
+import { headerOf, IHeader } from './headers';
+import { Latest } from './latest';
+
+const plugin: JupyterFrontEndPlugin<void> = {
+  id: 'pauseflow-nb:badges',
+  description: 'Badges on the cells of steps.',
+  autoStart: true,
+  requires: [IExecutions, INotebookTracker],
+  activate: (app: JupyterFrontEnd, executions: IExecutions, tracker: INotebookTracker): void => {
+    const show = (execution: string): void => {
+      void app.commands.execute(Commands.show, { execution });
+    };
+    const add = (panel: NotebookPanel): void => {
+      const latest = new Latest(panel, executions);
+      const draw = (): void => {
+        for (const cell of panel.content.widgets) {
+          drawBadge(cell, latest.execution, show);
+        }
+      };
+      latest.changed.connect(draw);
+      panel.content.modelContentChanged.connect(draw);
+      void panel.context.ready.then(draw);
+    };
+    tracker.widgetAdded.connect((_, panel) => add(panel));
+    tracker.forEach(add);
+  }
+};
+
+/** What the states of steps are called on a badge. */
+const WORDS: Record<string, string> = {
+  running: 'running',
+  interrupted: 'interrupted',
+  finished: 'done',
+  suspended: 'waiting',
+  exited: 'done',
+  failed: 'failed',
+  cancelled: 'cancelled'
+};
+
+function drawBadge(cell: Cell, execution: IExecution | null, show: (execution: string) => void): void {
+  const header = cell.model.type === 'code' ? headerOf(cell.model.sharedModel.getSource()) : null;
+  const old = cell.node.querySelector<HTMLButtonElement>(':scope > .pf-badge');
+  if (header === null) {
+    old?.remove();
+    return;
+  }
+  const badge = old ?? document.createElement('button');
+  const { words, state, caption } = describe(header, execution);
+  // Drawn at every key that is pressed: what has not changed is left alone.
+  if (badge.textContent !== words || badge.dataset['pfState'] !== state || badge.title !== caption) {
+    badge.type = 'button';
+    badge.className = 'pf-badge';
+    badge.textContent = words;
+    badge.dataset['pfState'] = state;
+    badge.title = caption;
+    badge.setAttribute('aria-label', caption);
+    badge.disabled = execution === null;
+  }
+  badge.onclick = execution === null ? null : () => show(execution.id);
+  if (old === null) {
+    cell.node.append(badge);
+  }
+}
+
+function describe(header: IHeader, execution: IExecution | null): { words: string; state: string; caption: string } {
+  if (header.kind === 'setup') {
+    return { words: 'setup', state: 'setup', caption: 'Setup: runs again in every new kernel' };
+  }
+  const step = execution?.steps[header.name];
+  if (execution === null || step === undefined) {
+    const caption = execution === null ? 'has not run as a workflow yet' : `not reached in execution ${execution.id}`;
+    return { words: header.name, state: 'none', caption: `Step ${header.name}: ${caption}` };
+  }
+  const word = WORDS[step.state] ?? step.state;
+  const runs = step.runs > 1 ? `, run ${step.runs}` : '';
+  return {
+    words: `${header.name} · ${word}${runs}`,
+    state: step.state,
+    caption: `Step ${header.name}: ${word}${runs}, in execution ${execution.id}`
+  };
+}
+
+export default plugin;

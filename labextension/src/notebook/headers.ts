@@ -1,0 +1,20 @@
+/** What kind a cell is, read from its first line; `cells.py` is the law, this only draws. */
+
+export interface IHeader {
+  kind: 'step' | 'setup';
+  /** Empty for a setup cell. */
+  name: string;
+}
+
+/** Read a cell's header; null for a plain cell. */
+export function headerOf(source: string): IHeader | null {
+  const found = /^\s*%%(step|setup)(?=\s|$)[ \t]*(\S*)/.exec(source);
+  if (found === null) {
+    return null;
+  }
+  const name = found[2] ?? '';
+  if (found[1] === 'setup') {
+    return { kind: 'setup', name: '' };
+  }
+  return name && !name.startsWith('-') ? { kind: 'step', name } : null;
+}

@@ -1,0 +1,70 @@
+/** One answer to several executions that wait. */
+
+import React, { useState } from 'react';
+
+import { sentence } from '../actions';
+import { IExecution } from '../api';
+import { asksSomebody, nameOf } from '../words';
+import { usePanel } from './context';
+
+interface IProps {
+  chosen: IExecution[];
+  onDone: () => void;
+}
+
+export function Bulk({ chosen, onDone }: IProps): React.JSX.Element {
+  const { actions } = usePanel();
+  const [isBusy, setBusy] = useState(false);
+  const [failures, setFailures] = useState<string[]>([]);
+
+  const each = async (act: (execution: IExecution) => Promise<unknown>): Promise<void> => {
+    setBusy(true);
+    const failed: string[] = [];
+    // One after the other: each is a transaction of its own, and a server has more to do.
+    for (const execution of chosen) {
+      try {
+        await act(execution);
+      } catch (error) {
+        failed.push(`${nameOf(execution.notebook)} (${execution.id}): ${sentence(error)}`);
+      }
+    }
+    setFailures(failed);
+    setBusy(false);
+    onDone();
+  };
+  const approve = async (execution: IExecution): Promise<void> => {
+    for (const suspension of execution.suspended.filter(asksSomebody)) {
+      await actions.api.resume(suspension);
+    }
+  };
+  const isIdle = chosen.length === 0 || isBusy;
+
+  return (
+    <div className="pf-bulk" role="group" aria-label="Answer the chosen executions">
+      <span role="status">{chosen.length === 0 ? 'Choose some that wait' : `${chosen.length} chosen`}</span>
+      <button
+        type="button"
+        className="jp-mod-styled jp-mod-accept"
+        disabled={isIdle}
+        onClick={() => void each(approve)}
+      >
+        Approve all
+      </button>
+      <button
+        type="button"
+        className="jp-mod-styled jp-mod-warn"
+        disabled={isIdle}
+        onClick={() => void each(execution => actions.api.cancel(execution.id))}
+      >
+        Cancel all
+      </button>
+      {failures.length > 0 && (
+        <ul className="pf-problem" role="alert">
+          {failures.map(failure => (
+            <li key={failure}>{failure}</li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}

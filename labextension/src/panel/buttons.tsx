@@ -1,0 +1,97 @@
+/** What can be done with an execution at any time. */
+
+import { copyIcon, LabIcon, linkIcon, listIcon, notebookIcon, refreshIcon, stopIcon } from '@jupyterlab/ui-components';
+import { Dialog, InputDialog, Notification } from '@jupyterlab/apputils';
+import React, { useState } from 'react';
+
+import { sentence } from '../actions';
+import { IExecution } from '../api';
+import { asksSomebody, ENDED, nameOf } from '../words';
+import { usePanel } from './context';
+
+interface IProps {
+  execution: IExecution;
+  /** Whether these are the buttons of the details themselves. */
+  isDetailed?: boolean;
+}
+
+export function Buttons({ execution, isDetailed = false }: IProps): React.JSX.Element {
+  const { actions, show } = usePanel();
+  const [isBusy, setBusy] = useState(false);
+  const { id, notebook, output, state } = execution;
+  const name = nameOf(notebook);
+  const asked = execution.suspended.find(each => asksSomebody(each) && each.approval_url !== null);
+
+  const attempt = (act: Promise<unknown>): void => {
+    setBusy(true);
+    act
+      .catch((error: unknown) => {
+        Notification.error(`${name}: ${sentence(error)}`, { autoClose: 8000 });
+      })
+      .finally(() => setBusy(false));
+  };
+  const cancel = async (): Promise<void> => {
+    const reason = await InputDialog.getText({
+      title: `Cancel ${name}?`,
+      label: 'Why? (may be empty; it goes into the audit trail)',
+      okLabel: 'Cancel execution',
+      cancelLabel: 'Go back',
+      renderer: new WarningRenderer()
+    });
+    if (reason.button.accept) {
+      await actions.api.cancel(id, reason.value?.trim() ?? '');
+    }
+  };
+
+  return (
+    <span className="pf-buttons">
+      {asked && <Icon icon={linkIcon} label="Copy approval link" onClick={() => void actions.copyLink(asked)} />}
+      <Icon
+        icon={output === null ? copyIcon : notebookIcon}
+        label={output === null ? 'Save a copy of the executed notebook and open it' : 'Open output notebook'}
+        onClick={() => void actions.open(execution)}
+      />
+      {!isDetailed && <Icon icon={listIcon} label="Details" onClick={() => show(id)} />}
+      {state === 'failed' && (
+        <Icon
+          icon={refreshIcon}
+          label="Retry from the last checkpoint"
+          isBusy={isBusy}
+          onClick={() => attempt(actions.api.retry(id))}
+        />
+      )}
+      {!ENDED.includes(state) && (
+        <Icon icon={stopIcon} label="Cancel execution" isBusy={isBusy} onClick={() => attempt(cancel())} />
+      )}
+    </span>
+  );
+}
+
+/** Shows the button that accepts in the colour of a warning. */
+class WarningRenderer extends Dialog.Renderer {
+  override createButtonNode(button: Dialog.IButton): HTMLButtonElement {
+    return super.createButtonNode(button.accept ? { ...button, displayType: 'warn' } : button);
+  }
+}
+
+interface IIcon {
+  icon: LabIcon;
+  label: string;
+  isBusy?: boolean;
+  onClick: () => void;
+}
+
+function Icon({ icon, label, isBusy = false, onClick }: IIcon): React.JSX.Element {
+  return (
+    <button
+      type="button"
+      className="pf-icon-button"
+      title={label}
+      aria-label={label}
+      disabled={isBusy}
+      onClick={onClick}
+    >
+      <icon.react tag="span" />
+    </button>
+  );
+}

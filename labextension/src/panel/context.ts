@@ -1,0 +1,25 @@
+/** What every part of the panel may use. */
+
+import { CommandRegistry } from '@lumino/commands';
+import React from 'react';
+
+import { Actions } from '../actions';
+import { IExecutions } from '../executions';
+
+export interface IContext {
+  executions: IExecutions;
+  actions: Actions;
+  commands: CommandRegistry;
+  /** Show one execution in detail; null: the list. */
+  show: (execution: string | null) => void;
+}
+
+export const Context = React.createContext<IContext | null>(null);
+
+export function usePanel(): IContext {
+  const context = React.useContext(Context);
+  if (context === null) {
+    throw new Error('This part belongs into the panel');
+  }
+  return context;
+}

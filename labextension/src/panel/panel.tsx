@@ -1,0 +1,92 @@
+/** The panel's widget: the list, or one execution in detail. */
+
+import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
+import { CommandRegistry } from '@lumino/commands';
+import { Message } from '@lumino/messaging';
+import { Signal } from '@lumino/signaling';
+import React from 'react';
+
+import { Actions } from '../actions';
+import { IExecutions } from '../executions';
+import { Context } from './context';
+import { Details } from './details';
+import { List } from './list';
+
+interface IView {
+  /** Whether anybody can see it; if nobody can, nothing is asked. */
+  isVisible: boolean;
+  /** Which execution is shown in detail; null: the list. */
+  execution: string | null;
+}
+
+export class Panel extends ReactWidget {
+  constructor(
+    private readonly _executions: IExecutions,
+    private readonly _actions: Actions,
+    private readonly _commands: CommandRegistry
+  ) {
+    super();
+    this.addClass('pf-panel');
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', 'Workflows');
+  }
+
+  /** Show one execution in detail, or the list. */
+  reveal(execution: string | null): void {
+    this._update({ execution });
+  }
+
+  protected override onAfterShow(message: Message): void {
+    super.onAfterShow(message);
+    this._update({ isVisible: true });
+  }
+
+  protected override onAfterHide(message: Message): void {
+    super.onAfterHide(message);
+    this._update({ isVisible: false });
+  }
+
+  protected override onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    this._update({ isVisible: this.isVisible });
+  }
+
+  protected override render(): React.JSX.Element {
+    const context = {
+      executions: this._executions,
+      actions: this._actions,
+      commands: this._commands,
+      show: (execution: string | null) => this.reveal(execution)
+    };
+    return (
+      <Context.Provider value={context}>
+        <UseSignal signal={this._viewed}>{() => this._body()}</UseSignal>
+      </Context.Provider>
+    );
+  }
+
+  private _body(): React.JSX.Element {
+    const { isVisible, execution } = this._view;
+    // The list stays, so that whoever comes back finds it as it was.
+    return (
+      <>
+        <div hidden={execution !== null} className="pf-page">
+          <List isVisible={isVisible && execution === null} />
+        </div>
+        {execution !== null && (
+          <div className="pf-page">
+            <Details key={execution} id={execution} isVisible={isVisible} />
+          </div>
+        )}
+      </>
+    );
+  }
+
+  private _update(change: Partial<IView>): void {
+    this._view = { ...this._view, ...change };
+    this._viewed.emit(undefined);
+  }
+
+  private _view: IView = { isVisible: false, execution: null };
+  private readonly _viewed = new Signal<this, undefined>(this);
+}

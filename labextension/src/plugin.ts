@@ -1,0 +1,20 @@
+/** Knows what happens to executions, for all the other plugins; it owns the settings. */
+
+import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+
+import { Api } from './api';
+import { Executions, IExecutions } from './executions';
+import { SETTINGS } from './tokens';
+
+const plugin: JupyterFrontEndPlugin<IExecutions> = {
+  id: SETTINGS,
+  description: 'Executions of notebooks that pause.',
+  autoStart: true,
+  provides: IExecutions,
+  activate: (app: JupyterFrontEnd): IExecutions => {
+    const { events, serverSettings } = app.serviceManager;
+    return new Executions(new Api(serverSettings), events);
+  }
+};
+
+export default plugin;

@@ -1,0 +1,192 @@
+/** What people read: states, times, and what happened. */
+
+import type { IAuditLine, IExecution, ISuspension, State } from './api';
+
+/** States in which a person is waited for. */
+export const ASKING: readonly State[] = ['suspended', 'paused'];
+
+/** States that an execution leaves only by a retry. */
+export const ENDED: readonly State[] = ['completed', 'failed', 'cancelled'];
+
+export interface IFilter {
+  label: string;
+  states: readonly State[];
+}
+
+export const FILTERS: Record<string, IFilter> = {
+  all: { label: 'All states', states: [] },
+  asking: { label: 'Waits for an answer', states: ASKING },
+  clock: { label: 'Waits for the clock', states: ['waiting'] },
+  active: { label: 'Queued or running', states: ['queued', 'running'] },
+  completed: { label: 'Completed', states: ['completed'] },
+  failed: { label: 'Failed', states: ['failed'] },
+  cancelled: { label: 'Cancelled', states: ['cancelled'] }
+};
+
+/** The last part of a path. */
+export function nameOf(path: string): string {
+  return path.split('/').filter(Boolean).pop() ?? path;
+}
+
+/** Seconds as people say them, in at most two units: `2 d 4 h`, `59 s`, `0.4 s`. */
+export function spoken(seconds: number): string {
+  if (seconds < 10) {
+    return `${Math.max(0, Math.round(seconds * 10) / 10)} s`;
+  }
+  let rest = Math.round(seconds);
+  const parts: string[] = [];
+  for (const [unit, size] of [
+    ['d', 86400],
+    ['h', 3600],
+    ['min', 60],
+    ['s', 1]
+  ] as const) {
+    const count = Math.floor(rest / size);
+    rest -= count * size;
+    if (count > 0 || parts.length > 0) {
+      parts.push(count > 0 ? `${count} ${unit}` : '');
+    }
+    if (parts.length === 2) {
+      break;
+    }
+  }
+  return parts.filter(Boolean).join(' ');
+}
+
+/** What is left until a moment: `23 h 59 min left`, or that it is over. */
+export function countdown(deadline: string, now: number): string {
+  const left = (Date.parse(deadline) - now) / 1000;
+  // Whole seconds, or the last ten would flicker.
+  return left > 0 ? `${spoken(left < 10 ? Math.ceil(left) : left)} left` : 'time is over';
+}
+
+/** When something was, as seen from now and in one unit: `just now`, `5 min ago`, or the date. */
+export function ago(moment: string, now: number): string {
+  const seconds = (now - Date.parse(moment)) / 1000;
+  if (seconds < 10) {
+    return 'just now';
+  }
+  if (seconds < 60) {
+    return `${Math.floor(seconds / 10) * 10} s ago`;
+  }
+  if (seconds < 86400) {
+    return seconds < 3600 ? `${Math.floor(seconds / 60)} min ago` : `${Math.floor(seconds / 3600)} h ago`;
+  }
+  return new Date(moment).toLocaleDateString(undefined, { dateStyle: 'medium' });
+}
+
+/** Date and time as this browser writes them. */
+export function at(moment: string): string {
+  return new Date(moment).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+}
+
+/** What the clock will do, as the end of a sentence. */
+export function afterwards(suspension: ISuspension): string {
+  if (suspension.kind === 'rerun') {
+    return 'then it runs again';
+  }
+  if (suspension.kind === 'delay') {
+    return 'then it goes on';
+  }
+  return (
+    { cancel: 'then it is cancelled', resume: 'then it goes on', fail: 'then it fails' }[suspension.on_timeout] ?? ''
+  );
+}
+
+/** What a suspension asks. */
+export function question(suspension: ISuspension): string {
+  if (suspension.title) {
+    return suspension.title;
+  }
+  const step = suspension.path.length > 0 ? `Step ${suspension.path.join(' › ')}` : 'It';
+  const waits: Record<string, string> = {
+    rerun: 'will run again',
+    delay: 'waits for the clock',
+    notebook: 'waits for another notebook',
+    operator: 'was paused from outside'
+  };
+  return `${step} ${waits[suspension.kind] ?? 'waits for an answer'}`;
+}
+
+/** What the button says that resumes. */
+export function resumeLabel(suspension: ISuspension): string {
+  return { rerun: 'Run again now', delay: 'Go on now', operator: 'Go on' }[suspension.kind] ?? 'Approve';
+}
+
+/** Whether a person is asked, and not only the clock awaited. */
+export function asksSomebody(suspension: ISuspension): boolean {
+  return !['rerun', 'delay', 'notebook'].includes(suspension.kind);
+}
+
+/** Whether an answer can be given at all: a notebook's end cannot. */
+export function canBeAnswered(suspension: ISuspension): boolean {
+  return suspension.kind !== 'notebook';
+}
+
+/** What tells one open suspension of an execution from another. */
+export function keyOf(suspension: ISuspension): string {
+  return [suspension.execution, ...suspension.path, suspension.since].join('/');
+}
+
+/** Who did it, without the words of the store. */
+export function who(by: string | null): string {
+  if (!by) {
+    return 'unknown';
+  }
+  const known: Record<string, string> = { clock: 'the clock', link: 'a link' };
+  if (by.startsWith('user:')) {
+    return by.slice(5);
+  }
+  if (by.startsWith('step:')) {
+    return `step ${by.slice(5)}`;
+  }
+  // Workers and attached runs are named host:pid:number.
+  return known[by] ?? (by.includes(':') ? 'a worker' : by);
+}
+
+/** One line of the audit trail. */
+export function happened(line: IAuditLine): string {
+  const action = typeof line.details['action'] === 'string' ? line.details['action'] : '';
+  const decided: Record<string, string> = { resume: 'resumed', cancel: 'cancelled', timeout: 'timed out' };
+  const said = line.what === 'settled' ? (decided[action] ?? 'settled') : line.what;
+  const where = line.step === null || line.by === `step:${line.step}` ? '' : `${line.step} `;
+  return `${where}${said} by ${who(line.by)}`;
+}
+
+/** How far it is: `3 of 9 cells`. */
+export function progressOf(execution: IExecution): string {
+  return `${execution.cells.done} of ${execution.cells.total} cells`;
+}
+
+/** What it cost: `3.2 s of compute, waited 4 min, woken once`. */
+export function usageOf(execution: IExecution): string {
+  const { compute_seconds, suspended_seconds, wakeups } = execution.usage;
+  const parts = [`${spoken(compute_seconds)} of compute`];
+  if (suspended_seconds > 0) {
+    parts.push(`waited ${spoken(suspended_seconds)}`);
+  }
+  if (wakeups > 0) {
+    parts.push(wakeups === 1 ? 'woken once' : `woken ${wakeups} times`);
+  }
+  return parts.join(', ');
+}
+
+/** Why it ended, if that needs saying. */
+export function reasonOf(execution: IExecution): string {
+  if (execution.error) {
+    const where = execution.error.step ? `Step ${execution.error.step}: ` : '';
+    return `${where}${execution.error.type}: ${execution.error.message}`;
+  }
+  const reason = execution.reason;
+  if (!reason || execution.state === 'completed') {
+    return reason?.text ?? '';
+  }
+  return reason.text ?? `${execution.state} by ${who(reason.by)}`;
+}
+
+/** Values on one line. */
+export function summary(values: Record<string, unknown>): string {
+  return Object.entries(values)
+    .map(([name, value]) => `${name} = ${JSON.stringify(value)}`)
+    .join(', ');
+}

@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+
+import type { IAuditLine, IExecution, ISuspension } from '../src/api';
+import { afterwards, ago, countdown, happened, nameOf, question, reasonOf, spoken, summary, who } from '../src/words';
+
+const NOON = Date.parse('2026-11-20T12:00:00Z');
+
+const suspension: ISuspension = {
+  execution: 'abc',
+  path: ['approve'],
+  step: 'approve',
+  kind: 'suspend',
+  since: '2026-11-20T11:00:00Z',
+  deadline: null,
+  on_timeout: 'cancel',
+  title: null,
+  message: null,
+  data: null,
+  schema: null,
+  approvals: { needed: 1, given: [] },
+  approval_url: null
+};
+
+describe('spoken', () => {
+  it.each([
+    [0.04, '0 s'],
+    [0.44, '0.4 s'],
+    [59, '59 s'],
+    [60, '1 min'],
+    [3601, '1 h'],
+    [3660, '1 h 1 min'],
+    [86399, '23 h 59 min'],
+    [86400, '1 d'],
+    [190800, '2 d 5 h']
+  ])('%d seconds are %s', (seconds, words) => {
+    expect(spoken(seconds)).toBe(words);
+  });
+});
+
+describe('times', () => {
+  it('count down in whole seconds at the end', () => {
+    expect(countdown('2026-11-20T12:00:03.200Z', NOON)).toBe('4 s left');
+    expect(countdown('2026-11-21T12:00:00Z', NOON)).toBe('1 d left');
+  });
+
+  it('say that they are over', () => {
+    expect(countdown('2026-11-20T11:59:59Z', NOON)).toBe('time is over');
+  });
+
+  it('are told as seen from now', () => {
+    expect(ago('2026-11-20T11:59:55Z', NOON)).toBe('just now');
+    expect(ago('2026-11-20T11:59:15Z', NOON)).toBe('40 s ago');
+    expect(ago('2026-11-20T11:55:10Z', NOON)).toBe('4 min ago');
+    expect(ago('2026-11-20T09:30:00Z', NOON)).toBe('2 h ago');
+  });
+});
+
+describe('sentences', () => {
+  it('name people, and hide the names of processes', () => {
+    expect(who('user:ada')).toBe('ada');
+    expect(who('link')).toBe('a link');
+    expect(who('host:4711:2')).toBe('a worker');
+  });
+
+  it('say what happened', () => {
+    const line: IAuditLine = {
+      at: '',
+      what: 'settled',
+      by: 'link',
+      segment: 0,
+      step: 'approve',
+      details: { action: 'resume' }
+    };
+
+    expect(happened(line)).toBe('approve resumed by a link');
+    expect(happened({ ...line, what: 'suspended', by: 'step:approve', details: {} })).toBe('suspended by step approve');
+  });
+
+  it('say what the clock will do', () => {
+    expect(afterwards(suspension)).toBe('then it is cancelled');
+    expect(afterwards({ ...suspension, kind: 'rerun' })).toBe('then it runs again');
+  });
+
+  it('ask even without a title', () => {
+    expect(question(suspension)).toBe('Step approve waits for an answer');
+    expect(question({ ...suspension, title: 'Publish?' })).toBe('Publish?');
+  });
+
+  it('give the reason of an end', () => {
+    const execution = { state: 'cancelled', error: null, reason: { kind: 'user', by: 'user:ada', text: null } };
+
+    expect(reasonOf(execution as unknown as IExecution)).toBe('cancelled by ada');
+  });
+
+  it('shorten paths and values', () => {
+    expect(nameOf('/work/notebooks/report.ipynb')).toBe('report.ipynb');
+    expect(summary({ trees: 200, who: 'ada' })).toBe('trees = 200, who = "ada"');
+  });
+});

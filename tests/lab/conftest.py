@@ -1,0 +1,227 @@
+"""A real JupyterLab with the extension as it was built, and Chromium in front of it."""
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import nbformat
+import pytest
+
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.settings import Settings
+
+ROOT = Path(__file__).parent.parent.parent
+BUILT = ROOT / "pauseflow_nb" / "labextension"
+SCREENSHOTS = ROOT / "tests" / "screenshots"
+TOKEN = "letmein"
+
+#: Takes a picture: `shoot(page, "name")`.
+Shoot: TypeAlias = Callable[..., None]
+
+#: Requests that JupyterLab itself lets fail unnoticed while its server is away, and ipywidgets in a
+#: notebook without a kernel.
+NOT_OURS = ("Failed to fetch", "@jupyter-widgets")
+
+APPROVE = """\
+%%step approve
+from pauseflow_nb import flow
+flow.suspend(
+    timeout="1d", title="Publish the model?", message="It is right about 97% of the wines.",
+    data={"accuracy": 0.972, "wines judged": 72},
+)
+"""
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium, or the reason why this suite is left out."""
+    if importlib.util.find_spec("jupyterlab") is None:
+        pytest.skip("no JupyterLab here: make test-lab installs it")
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip("no playwright here: make test-lab installs it")
+    if not (BUILT / "package.json").exists():
+        pytest.skip("the JupyterLab extension is not built: make lab-build")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium here: install the package chromium")
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A tab of its own; what goes wrong in it fails the test, and is kept as a picture."""
+    yield from _tab(browser, request.node.name)
+
+
+@pytest.fixture
+def second_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Another person's tab."""
+    yield from _tab(browser, f"{request.node.name}-second")
+
+
+def _tab(browser: Any, name: str) -> Iterator[Any]:
+    context = browser.new_context(
+        viewport={"width": 1400, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
+    )
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(f"{error}\n{error.stack}"))
+    yield page
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"last-{name}.png")
+    context.close()
+
+    assert [problem for problem in problems if not any(word in problem for word in NOT_OURS)] == []
+
+
+class Lab:
+    """A JupyterLab server of our own, with a store of its own."""
+
+    def __init__(self, folder: Path, *, worker: bool) -> None:
+        self.folder = folder
+        self.root = folder / "notebooks"
+        self.data = folder / "data"
+        self.root.mkdir()
+        with closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._config(worker)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser"],
+                cwd=self.root,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._wait_for_health()
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(15)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def queue(self) -> Queue:
+        """Open its store, as any other process may."""
+        return Queue.open(Settings.load(flags={"data_dir": str(self.data)}, environment={}))
+
+    def notebook(self, name: str, *cells: str, parameters: str | None = None) -> str:
+        """Write a notebook; returns its path in the file browser."""
+        listed = [nbformat.v4.new_code_cell(source) for source in cells]
+        if parameters is not None:
+            listed.insert(0, nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        nbformat.write(nbformat.v4.new_notebook(cells=listed, metadata=kernel), self.root / name)
+        return name
+
+    def _config(self, worker: bool) -> None:
+        extensions = self.folder / "labextensions"
+        extensions.mkdir()
+        (extensions / "pauseflow-nb").symlink_to(BUILT)
+        (self.folder / "settings").mkdir()
+        overrides = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+        (self.folder / "settings" / "overrides.json").write_text(json.dumps(overrides))
+        config = {
+            "ServerApp": {
+                "ip": "127.0.0.1",
+                "port": self.port,
+                "port_retries": 0,
+                "root_dir": str(self.root),
+                "jpserver_extensions": {"pauseflow_nb": True, "jupyterlab": True, "jupyter_lsp": False},
+            },
+            "IdentityProvider": {"token": TOKEN},
+            "PauseflowExtension": {"start_worker": worker},
+            "LabApp": {"expose_app_in_browser": True, "app_settings_dir": str(self.folder / "settings")},
+            "LabServerApp": {"extra_labextensions_path": [str(extensions)]},
+        }
+        (self.folder / "config").mkdir()
+        (self.folder / "config" / "jupyter_server_config.json").write_text(json.dumps(config))
+        (self.folder / "config" / "jupyter_lab_config.json").write_text(json.dumps(config))
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "PAUSEFLOW"))}
+        return {
+            **kept,
+            "PAUSEFLOW_DATA_DIR": str(self.data),
+            "JUPYTER_CONFIG_DIR": str(self.folder / "config"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(self.folder / "workspaces"),
+            "JUPYTERLAB_SETTINGS_DIR": str(self.folder / "user-settings"),
+            "IPYTHONDIR": str(self.folder / "ipython"),
+        }
+
+    def _wait_for_health(self) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urlopen(f"{self.url}/pauseflow/api/health", timeout=5) as answer:
+                    if answer.status == 200:
+                        return
+            except (URLError, ConnectionError, TimeoutError):
+                pass
+            if time.monotonic() > deadline or (self._process is not None and self._process.poll() is not None):
+                pytest.fail(f"JupyterLab did not start:\n{(self.folder / 'log').read_text()[-3000:]}")
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A server that runs what is started; shared by all tests, so they look only for what is their own."""
+    lab = Lab(tmp_path_factory.mktemp("lab"), worker=True)
+    lab.start()
+    yield lab
+    lab.stop()
+
+
+@pytest.fixture(scope="session")
+def still_lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A server without a worker: what is in its store stays as it is."""
+    lab = Lab(tmp_path_factory.mktemp("still"), worker=False)
+    lab.start()
+    yield lab
+    lab.stop()
+
+
+@pytest.fixture(scope="session")
+def shoot() -> Shoot:
+    """Take a picture of the page for people to look at."""
+
+    def take(page: Any, name: str) -> None:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    return take

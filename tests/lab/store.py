@@ -1,0 +1,65 @@
+"""Executions put into a store directly: as many as wanted, and no kernel."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.protocol import Outcome, SuspensionRequest
+from pauseflow_nb.store import executions, segments, steps, suspensions, tables
+from pauseflow_nb.store.audit import note
+
+FACTS: dict[str, Any] = {
+    "by": "user:ada",
+    "document": "nowhere.ipynb",
+    "output": None,
+    "steps": ["approve"],
+    "kernel": "python3",
+    "interpreter": None,
+    "cwd": "/",
+    "options": {},
+    "cells_total": 4,
+    "attached_to": "somebody",
+}
+
+
+def suspend(queue: Queue, name: str, *, notebook: str = "/work/report.ipynb", **ask: Any) -> str:
+    """Add an execution that waits in its step `approve`."""
+
+    def change(connection: sa.Connection) -> None:
+        _add(connection, name, notebook)
+        segment = segments.lock(connection, name, 0)
+        assert segment is not None
+        segments.claim(connection, segment, "somebody")
+        steps.begin(connection, name, 0, "approve", run=1, cell=1)
+        asked = SuspensionRequest(**{"kind": "suspend", "on_timeout": "cancel", **ask})
+        outcome = Outcome(kind="suspended", step="approve", suspension=asked)
+        steps.end(connection, name, 0, outcome, cell=1)
+        suspensions.add(connection, name, 0, outcome, cell=1)
+        segments.end(connection, segment, "suspended")
+        executions.set_state(connection, name, "suspended", cells_done=2)
+        note(connection, name, "suspended", "step:approve", segment=0, step="approve", kind="suspend")
+
+    queue.change(change)
+    return name
+
+
+def fill(queue: Queue, count: int) -> None:
+    """Add many that have ended, in one transaction."""
+
+    def change(connection: sa.Connection) -> None:
+        for n in range(count):
+            _add(connection, f"many{n:06d}", f"/work/many/report-{n % 100}.ipynb", n=n)
+        row = tables.executions.c
+        done = tables.executions.update().where(row.id.like("many%"))
+        # As if one had started each second.
+        started = row.created_at - count + sa.cast(sa.func.substr(row.id, 5), sa.Float)
+        connection.execute(done.values(state="completed", cells_done=4, created_at=started, ended_at=started))
+        connection.execute(done.where(row.notebook.like("%-7.ipynb")).values(state="failed"))
+
+    queue.change(change)
+
+
+def _add(connection: sa.Connection, name: str, notebook: str, **parameters: Any) -> None:
+    executions.add(connection, name, notebook=notebook, parameters=parameters, **FACTS)
+    segments.add(connection, name, 0, first_cell=0)

@@ -1,0 +1,59 @@
+"""Notifications, the count on the icon, and what has to be switched on."""
+
+from typing import Any
+
+import pytest
+from lab.conftest import Lab, Shoot
+from lab.store import suspend
+from lab.workflows import Workflows
+
+expect: Any = pytest.importorskip("playwright.sync_api").expect
+pytestmark = pytest.mark.browser
+
+
+def test_a_notification_approves(still_lab: Lab, page: Any, shoot: Shoot) -> None:
+    workflows = Workflows(page).open(still_lab)
+    queue = still_lab.queue()
+    suspend(queue, "notice", notebook="/work/notice.ipynb", title="Send the invoices?")
+    toast = workflows.toast("notice.ipynb waits: Send the invoices?")
+    expect(toast).to_be_visible()
+    shoot(page, "notification")
+
+    toast.get_by_role("button", name="Approve").click()
+
+    expect(toast).to_have_count(0)
+    assert queue.view("notice")["state"] == "queued"
+
+
+def test_a_notification_opens_the_execution(still_lab: Lab, page: Any) -> None:
+    workflows = Workflows(page).open(still_lab)
+    suspend(still_lab.queue(), "openme", notebook="/work/openme.ipynb")
+
+    workflows.toast("openme.ipynb waits").get_by_role("button", name="Open").click()
+
+    expect(workflows.panel.locator(".pf-details")).to_have_attribute("data-pf-id", "openme")
+
+
+def test_a_notification_goes_when_somebody_else_has_answered(still_lab: Lab, page: Any) -> None:
+    workflows = Workflows(page).open(still_lab)
+    queue = still_lab.queue()
+    suspend(queue, "gone", notebook="/work/gone.ipynb")
+    toast = workflows.toast("gone.ipynb waits")
+    expect(toast).to_be_visible()
+
+    queue.resume("gone", by="user:bob")
+
+    expect(toast).to_have_count(0)
+
+
+def test_the_icon_counts_and_the_title_only_if_asked_to(still_lab: Lab, page: Any) -> None:
+    suspend(still_lab.queue(), "counted", notebook="/work/counted.ipynb")
+    workflows = Workflows(page).open(still_lab)
+    expect(workflows.count()).to_be_visible()
+    assert not page.title().startswith("(")
+
+    workflows.set("browserTitle", value=True)
+    page.wait_for_function("() => /^\\(\\d+\\) /.test(document.title)")
+    workflows.set("browserTitle", value=False)
+
+    page.wait_for_function("() => !document.title.startsWith('(')")

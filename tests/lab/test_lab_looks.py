@@ -1,0 +1,154 @@
+"""Light and dark, wide and narrow, by keyboard alone, and named for those who do not see it."""
+
+from typing import Any
+
+import pytest
+from lab.conftest import Lab, Shoot
+from lab.store import suspend
+from lab.workflows import Workflows
+
+expect: Any = pytest.importorskip("playwright.sync_api").expect
+pytestmark = pytest.mark.browser
+
+ORDER = {
+    "type": "object",
+    "title": "Order",
+    "required": ["amount", "size", "address"],
+    "properties": {
+        "amount": {"type": "integer", "minimum": 1, "title": "Amount", "description": "In pieces"},
+        "size": {"enum": ["small", "large"], "title": "Size"},
+        "gift": {"type": "boolean", "title": "It is a gift", "default": True},
+        "day": {"type": "string", "format": "date", "title": "Day of delivery"},
+        "address": {
+            "type": "object",
+            "title": "Address",
+            "required": ["street"],
+            "properties": {"street": {"type": "string", "minLength": 1, "title": "Street"}},
+        },
+        "notes": {"type": "array", "items": {"type": "string"}, "title": "Notes", "default": ["ring twice"]},
+    },
+}
+
+
+@pytest.fixture
+def look(still_lab: Lab, page: Any) -> Workflows:
+    queue = still_lab.queue()
+    if not queue.list(text="looks.ipynb"):
+        suspend(
+            queue,
+            "looks",
+            notebook="/work/a-notebook-with-quite-a-long-name-looks.ipynb",
+            title="Publish the wine model?",
+            message="It is right about 97% of 72 wines.",
+            data={"accuracy": 0.972, "wines judged": 72},
+            seconds=86400,
+        )
+    return Workflows(page)
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+@pytest.mark.parametrize("width", [220, 600])
+def test_the_panel_fits(still_lab: Lab, look: Workflows, shoot: Shoot, theme: str, width: int) -> None:
+    look.open(still_lab)
+    look.search("looks.ipynb")
+    look.theme(theme)
+    look.widen(width)
+    expect(look.panel.locator(".pf-card")).to_have_count(1)
+    shoot(look.page, f"panel-{theme.split()[1].lower()}-{width}")
+
+    overflow = look.page.evaluate(
+        "() => { const s = document.querySelector('.pf-page:not([hidden]) .pf-scroll'); return s.scrollWidth - s.clientWidth; }"
+    )
+    assert overflow <= 0
+
+
+def test_a_schema_becomes_a_form_with_its_problems_beside_the_fields(
+    still_lab: Lab, look: Workflows, shoot: Shoot
+) -> None:
+    page = look.page
+    sent: list[Any] = []
+
+    def with_schema(route: Any) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        for execution in body["executions"]:
+            for suspension in execution["suspended"]:
+                suspension["schema"] = ORDER
+        route.fulfill(response=answer, json=body)
+
+    def resume(route: Any) -> None:
+        sent.append(route.request.post_data_json)
+        route.fulfill(status=422, json={"error": "not so", "errors": [{"path": ["day"], "message": "is a Sunday"}]})
+
+    page.route("**/pauseflow/api/executions?*", with_schema)
+    page.route("**/resume*", resume)
+    look.open(still_lab)
+    look.search("looks.ipynb")
+    card = look.panel.locator(".pf-card").first
+
+    card.get_by_label("Amount").fill("0")
+    card.get_by_role("button", name="Approve").click()
+    expect(card.get_by_text("must be at least 1")).to_be_visible()
+    expect(card.get_by_text("is required")).to_have_count(2)
+    shoot(page, "panel-form-problems")
+    card.get_by_label("Amount").fill("3")
+    card.get_by_label("Size").select_option(label="large")
+    card.get_by_label("Day of delivery").fill("2026-11-22")
+    card.get_by_label("Street").fill("Elm 1")
+    card.get_by_role("button", name="Add").click()
+    card.get_by_label("Notes 2", exact=True).fill("second floor")
+    card.get_by_role("button", name="Approve").click()
+
+    expect(card.get_by_text("is a Sunday")).to_be_visible()
+    assert sent[0]["data"] == {
+        "amount": 3,
+        "size": "large",
+        "gift": True,
+        "day": "2026-11-22",
+        "address": {"street": "Elm 1"},
+        "notes": ["ring twice", "second floor"],
+    }
+
+
+def test_everything_can_be_reached_and_used_by_keyboard(still_lab: Lab, look: Workflows) -> None:
+    look.open(still_lab)
+    look.search("looks.ipynb")
+    expect(look.panel.locator(".pf-card")).to_have_count(1)
+
+    look.panel.get_by_label("Search notebook or id").focus()
+    reached = []
+    for _ in range(8):
+        look.page.keyboard.press("Tab")
+        reached.append(
+            look.page.evaluate(
+                "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent"
+            )
+        )
+
+    assert reached == [
+        "Filter by state",
+        "a-notebook-with-quite-a-long-name-looks.ipynb",
+        "Approve",
+        "With data …",
+        "Copy approval link",
+        "Save a copy of the executed notebook and open it",
+        "Details",
+        "Cancel execution",
+    ]
+    look.panel.get_by_role("button", name="Details").focus()
+    look.page.keyboard.press("Enter")
+    expect(look.panel.locator(".pf-details")).to_be_visible()
+
+
+def test_everything_has_a_name_for_those_who_do_not_see_it(still_lab: Lab, look: Workflows) -> None:
+    look.open(still_lab)
+    look.search("looks.ipynb")
+    expect(look.panel.locator(".pf-card")).to_have_count(1)
+
+    nameless = look.page.evaluate(
+        """() => [...document.querySelectorAll('#pauseflow-panel :is(button, input, select, textarea, progress)')]
+          .filter(each => !(each.getAttribute('aria-label') || each.textContent.trim() || each.labels?.length))
+          .map(each => each.outerHTML)"""
+    )
+
+    assert nameless == []

@@ -1,0 +1,63 @@
+"""Badges on steps, the dialog that runs a notebook, and the output notebook that follows."""
+
+from typing import Any
+
+import pytest
+from lab.conftest import APPROVE, Lab, Shoot
+from lab.workflows import Workflows
+
+expect: Any = pytest.importorskip("playwright.sync_api").expect
+pytestmark = pytest.mark.browser
+
+LONG = 40_000
+
+
+def test_badges_and_the_output_notebook_follow_the_execution(lab: Lab, page: Any, shoot: Shoot) -> None:
+    lab.notebook("follow.ipynb", "%%setup\nimport math", APPROVE, "%%step after\nprint('it is', math.floor(3.9))")
+    workflows = Workflows(page).open(lab, "follow.ipynb")
+    badges = page.locator(".jp-NotebookPanel:visible .pf-badge")
+    expect(badges).to_have_text(["setup", "approve", "after"])
+
+    workflows.run_open_notebook()
+    expect(badges).to_have_text(["setup", "approve · waiting", "after"], timeout=LONG)
+    card = workflows.card("follow.ipynb")
+    card.get_by_role("button", name="Open output notebook").click()
+    output = page.locator(".jp-NotebookPanel:visible")
+    expect(output).to_contain_text("It is right about 97% of the wines.", timeout=LONG)
+    shoot(page, "output-waiting")
+    card.get_by_role("button", name="Approve").click()
+
+    expect(output).to_contain_text("it is 3", timeout=LONG)
+    expect(output).to_contain_text("Resumed by", timeout=LONG)
+    expect(badges).to_have_text(["setup", "approve · done", "after · done"], timeout=LONG)
+    shoot(page, "output-completed")
+
+
+def test_a_parameter_that_cannot_be_read_is_said_beside_it(lab: Lab, page: Any, shoot: Shoot) -> None:
+    lab.notebook("typed.ipynb", "1", parameters="ratio = 0.5  # share of wines\nfolder = None")
+    workflows = Workflows(page).open(lab, "typed.ipynb")
+    page.locator(".jp-CodeCell").first.wait_for()
+
+    workflows.run_open_notebook(ratio="half")
+
+    dialog = page.locator(".jp-Dialog")
+    expect(dialog.get_by_role("alert")).to_have_text("must be a number")
+    expect(dialog.get_by_label("ratio")).to_have_value("half")
+    shoot(page, "run-dialog-problem")
+    dialog.get_by_role("button", name="Cancel").click()
+
+
+def test_an_output_that_is_another_executions_is_refused_and_asked_again(lab: Lab, page: Any) -> None:
+    lab.notebook("twice.ipynb", APPROVE)
+    workflows = Workflows(page).open(lab, "twice.ipynb")
+    page.locator(".jp-CodeCell").first.wait_for()
+    workflows.run_open_notebook()
+    expect(workflows.card("twice.ipynb")).to_be_visible()
+
+    workflows.run_open_notebook()
+
+    dialog = page.locator(".jp-Dialog")
+    expect(dialog.get_by_role("alert")).to_contain_text("twice-output.ipynb")
+    dialog.get_by_label("Output notebook").fill("twice-again.ipynb")
+    dialog.get_by_role("button", name="Run").click()
+    expect(dialog).to_have_count(0)

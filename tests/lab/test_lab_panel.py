@@ -1,0 +1,154 @@
+"""Approve, cancel and look, in the panel "Workflows"."""
+
+import re
+from typing import Any
+
+import pytest
+from lab.conftest import APPROVE, Lab, Shoot
+from lab.store import suspend
+from lab.workflows import Workflows
+
+expect: Any = pytest.importorskip("playwright.sync_api").expect
+pytestmark = pytest.mark.browser
+
+#: Starting kernels on a busy machine.
+LONG = 40_000
+
+
+def test_a_notebook_runs_asks_and_goes_on_after_approve(lab: Lab, page: Any, shoot: Shoot) -> None:
+    lab.notebook("wine.ipynb", "1 + 1", APPROVE, "done = trees", parameters="trees = 200  # how many\nname = 'wine'")
+    workflows = Workflows(page).open(lab, "wine.ipynb")
+    page.locator(".jp-CodeCell").first.wait_for()
+
+    page.get_by_role("button", name="Run this notebook as a workflow").click()
+    page.locator(".jp-Dialog").get_by_label("trees").fill("7")
+    shoot(page, "run-dialog")
+    page.locator(".jp-Dialog").get_by_role("button", name="Run").click()
+    card = workflows.card("wine.ipynb")
+    expect(card).to_contain_text("Publish the model?", timeout=LONG)
+    expect(card).to_contain_text("trees = 7")
+    expect(card).to_contain_text("23 h 59 min left, then it is cancelled")
+    expect(workflows.count()).to_have_attribute("data-pf-count", re.compile(r"\d+"))
+    shoot(page, "panel-waiting")
+    card.get_by_role("button", name="Approve").click()
+    expect(card.locator(".pf-state")).to_have_text("Completed", timeout=LONG)
+    shoot(page, "panel-completed")
+
+    card.get_by_role("button", name="Details").click()
+    details = workflows.panel.locator(".pf-details")
+    expect(details.get_by_role("region", name="Audit trail")).to_contain_text("approve resumed by")
+    expect(details.get_by_role("region", name="Timeline")).to_contain_text("approve waited")
+    expect(details.get_by_role("region", name="Timeline")).to_contain_text("Segment 1 completed")
+    expect(details.get_by_role("region", name="Steps")).to_contain_text("approve finished")
+    shoot(page, "panel-details")
+    workflows.panel.get_by_role("button", name="All workflows").click()
+    expect(card).to_be_visible()
+
+
+def test_an_answer_with_data_reaches_the_notebook(lab: Lab, page: Any) -> None:
+    use = "%%step use\nfrom pauseflow_nb import flow, steps\nflow.export('said', steps.approve.data)"
+    lab.notebook("data.ipynb", APPROVE, use)
+    workflows = Workflows(page).open(lab, "data.ipynb")
+    page.locator(".jp-CodeCell").first.wait_for()
+    workflows.run_open_notebook()
+    card = workflows.card("data.ipynb")
+    card.get_by_role("button", name="With data").click(timeout=LONG)
+
+    card.get_by_label("Data as JSON").fill("{comment: fine}")
+    card.get_by_role("button", name="Approve").click()
+    expect(card.get_by_role("alert")).to_contain_text("must be JSON")
+    card.get_by_label("Data as JSON").fill('{"comment": "fine"}')
+    card.get_by_role("button", name="Approve").click()
+
+    expect(card.locator(".pf-state")).to_have_text("Completed", timeout=LONG)
+    [execution] = [each for each in lab.queue().list() if each["notebook"].endswith("/data.ipynb")]
+    assert execution["steps"]["use"]["exports"]["said"] == {"comment": "fine"}
+
+
+def test_cancel_asks_why_and_says_so(still_lab: Lab, page: Any) -> None:
+    suspend(still_lab.queue(), "cancelme", notebook="/work/cancelme.ipynb")
+    workflows = Workflows(page).open(still_lab)
+    card = workflows.card("cancelme.ipynb")
+
+    card.get_by_role("button", name="Cancel execution").click()
+    page.locator(".jp-Dialog input").fill("not needed any more")
+    page.locator(".jp-Dialog").get_by_role("button", name="Cancel execution").click()
+
+    expect(card.locator(".pf-state")).to_have_text("Cancelled")
+    expect(card).to_contain_text("not needed any more")
+
+
+def test_what_failed_says_why_and_can_be_retried(lab: Lab, page: Any, shoot: Shoot) -> None:
+    lab.notebook(
+        "flaky.ipynb",
+        "from pathlib import Path",
+        "%%step risky\nassert Path('repaired').exists(), 'not repaired yet'",
+    )
+    workflows = Workflows(page).open(lab, "flaky.ipynb")
+    page.locator(".jp-CodeCell").first.wait_for()
+    workflows.run_open_notebook()
+    card = workflows.card("flaky.ipynb")
+
+    expect(card).to_contain_text("Step risky: AssertionError: not repaired yet", timeout=LONG)
+    shoot(page, "panel-failed")
+    (lab.root / "repaired").touch()
+    card.get_by_role("button", name="Retry from the last checkpoint").click()
+
+    expect(card.locator(".pf-state")).to_have_text("Completed", timeout=LONG)
+
+
+def test_several_are_answered_at_once(still_lab: Lab, page: Any, shoot: Shoot) -> None:
+    queue = still_lab.queue()
+    names = [suspend(queue, f"bulk{n}", notebook=f"/work/bulk-{n}.ipynb", title=f"Ship lot {n}?") for n in range(3)]
+    workflows = Workflows(page).open(still_lab)
+    workflows.search("bulk-")
+    expect(workflows.panel.locator(".pf-card")).to_have_count(3)
+
+    workflows.panel.get_by_role("button", name="Select").click()
+    for n in range(2):
+        workflows.panel.get_by_role("checkbox", name=f"Choose bulk-{n}.ipynb").check()
+    shoot(page, "panel-bulk")
+    workflows.panel.get_by_role("button", name="Approve all").click()
+
+    expect(workflows.card("bulk-0.ipynb").locator(".pf-state")).to_have_text("Queued")
+    expect(workflows.card("bulk-1.ipynb").locator(".pf-state")).to_have_text("Queued")
+    assert [queue.view(name)["state"] for name in names] == ["queued", "queued", "suspended"]
+
+
+def test_the_link_for_others_is_copied(still_lab: Lab, page: Any) -> None:
+    suspend(still_lab.queue(), "linkme", notebook="/work/linkme.ipynb")
+    workflows = Workflows(page).open(still_lab)
+
+    workflows.card("linkme.ipynb").get_by_role("button", name="Copy approval link").click()
+
+    expect(workflows.toast("in the clipboard")).to_be_visible()
+    assert "/pauseflow/approve/" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_two_tabs_show_the_same_and_one_answer_counts(still_lab: Lab, page: Any, second_page: Any) -> None:
+    queue = still_lab.queue()
+    first, second = Workflows(page).open(still_lab), Workflows(second_page).open(still_lab)
+    suspend(queue, "both", notebook="/work/both.ipynb")
+    approve = first.card("both.ipynb").get_by_role("button", name="Approve")
+    expect(approve).to_be_visible()
+    expect(second.card("both.ipynb").get_by_role("button", name="Approve")).to_be_visible()
+
+    approve.click()
+
+    expect(second.card("both.ipynb").locator(".pf-state")).to_have_text("Queued", timeout=2000)
+    assert [line["what"] for line in queue.audit("both")].count("settled") == 1
+
+
+def test_an_answer_that_comes_too_late_says_so(still_lab: Lab, page: Any) -> None:
+    queue = still_lab.queue()
+    suspend(queue, "late", notebook="/work/late.ipynb")
+    workflows = Workflows(page).open(still_lab)
+    approve = workflows.card("late.ipynb").get_by_role("button", name="Approve")
+    expect(approve).to_be_visible()
+    # The tab does not hear of it, as in the moment before an event arrives.
+    page.evaluate("jupyterapp.serviceManager.events._socket.onmessage = () => undefined")
+    queue.cancel("late", by="user:bob")
+
+    approve.click()
+
+    expect(workflows.card("late.ipynb").get_by_role("alert")).to_contain_text("cancelled")

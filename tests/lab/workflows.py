@@ -1,0 +1,76 @@
+"""The panel and the notebook as a person uses them."""
+
+import re
+from typing import Any
+
+
+class Workflows:
+    """One tab that shows JupyterLab."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.panel = page.locator("#pauseflow-panel")
+
+    def open(self, lab: Any, path: str = "") -> "Workflows":
+        """Open JupyterLab in a fresh workspace, with the panel in sight."""
+        tree = f"/tree/{path}" if path else ""
+        self.page.goto(f"{lab.url}/lab{tree}?reset&token=letmein")
+        self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=40_000)
+        self.command("pauseflow:show-workflows")
+        self.panel.locator("h2").wait_for()
+        return self
+
+    def command(self, name: str, **arguments: object) -> None:
+        self.page.evaluate("([name, given]) => { void jupyterapp.commands.execute(name, given); }", [name, arguments])
+
+    def card(self, notebook: str) -> Any:
+        """The newest execution of a notebook."""
+        return self.panel.locator(".pf-card", has=self.page.get_by_role("button", name=notebook, exact=True)).first
+
+    def run_open_notebook(self, **parameters: str) -> None:
+        """Start the open notebook as a workflow through its dialog."""
+        self.command("pauseflow:run-as-workflow")
+        dialog = self.page.locator(".jp-Dialog")
+        for name, value in parameters.items():
+            dialog.get_by_label(re.compile(f"^{name}")).fill(value)
+        dialog.get_by_role("button", name="Run").click()
+
+    def toast(self, text: str) -> Any:
+        return self.page.locator(".Toastify__toast", has_text=text)
+
+    def search(self, text: str) -> None:
+        self.panel.get_by_label("Search notebook or id").fill(text)
+        # It asks when nobody has typed for a moment.
+        self.page.wait_for_timeout(300)
+        self.panel.locator(".pf-scroll[aria-busy=false]").first.wait_for()
+
+    def count(self) -> Any:
+        """The panel's icon while it counts something."""
+        return self.page.locator(".lm-TabBar-tab[data-pf-count]")
+
+    def set(self, name: str, *, value: object) -> None:
+        """Change one of our settings, and load the page again to have it read."""
+        self.page.evaluate(
+            """([name, value]) => jupyterapp.serviceManager.settings.save(
+              'pauseflow-nb:plugin', JSON.stringify({[name]: value})
+            )""",
+            [name, value],
+        )
+        self.page.reload()
+
+    def theme(self, name: str) -> None:
+        self.command("apputils:change-theme", theme=name)
+        self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
+
+    def widen(self, pixels: int) -> None:
+        """Make the sidebar as wide as somebody might drag it."""
+        self.page.evaluate(
+            """pixels => {
+              const split = document.getElementById('jp-main-split-panel');
+              const widget = jupyterapp.shell._hsplitPanel;
+              const width = split.clientWidth;
+              widget.setRelativeSizes([0.2, (0.8 * width - pixels) / width, pixels / width]);
+            }""",
+            pixels,
+        )
+        self.page.wait_for_timeout(200)
