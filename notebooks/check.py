@@ -1,0 +1,35 @@
+"""Check that no notebook here holds outputs, run numbers or links: they are committed as they were written."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+LINK = re.compile(r"/pauseflow/(?:resume|cancel|approve)/[\w.-]{16,}")
+
+
+def problems(notebook: Path) -> list[str]:
+    """Name everything in a notebook that must not be committed."""
+    text = notebook.read_text(encoding="utf-8")
+    document = json.loads(text)
+    found = ["holds a link that acts"] if LINK.search(text) else []
+    if (document["nbformat"], document["nbformat_minor"]) < (4, 5):
+        found.append("is older than nbformat 4.5: its cells have no ids")
+    for number, cell in enumerate(document["cells"], start=1):
+        if cell.get("outputs"):
+            found.append(f"cell {number} holds outputs")
+        if cell.get("execution_count") is not None:
+            found.append(f"cell {number} holds a run number")
+    return found
+
+
+def main() -> int:
+    """Print what is wrong with the notebooks beside this file."""
+    notebooks = sorted(Path(__file__).parent.glob("*.ipynb"))
+    wrong = [f"{notebook.name}: {problem}" for notebook in notebooks for problem in problems(notebook)]
+    print("\n".join(wrong) or f"{len(notebooks)} notebooks hold no outputs and no links")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

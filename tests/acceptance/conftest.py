@@ -1,0 +1,66 @@
+"""A fresh store, and a service to talk to, for each test of the whole road."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from acceptance.command import Pauseflow
+from acceptance.road import Road, open_road
+from acceptance.service import Service, serve
+from acceptance.shell import Shell
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from pauseflow_nb.settings import Settings
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    state = Service()
+    with serve(state):
+        yield state
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def pauseflow(tmp_path: Path) -> Iterator[Pauseflow]:
+    """The command with a fresh store; whatever still runs at the end is killed."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(("PAUSEFLOW_", "JUPYTERHUB_"))}
+    environment = mine | {
+        "PAUSEFLOW_DATA_DIR": str(tmp_path / "store"),
+        "PAUSEFLOW_PORT": str(_free_port()),
+        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    }
+    command = Pauseflow(tmp_path, environment)
+    yield command
+    for running in command.running:
+        running.kill()
+        running.end()
+
+
+@pytest.fixture
+def new_shell(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Shell]:
+    # A shell makes its namespace the module `__main__`.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    config = Config()
+    config.HistoryManager.enabled = False
+    return lambda: Shell(InteractiveShell(config=config))  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
+def road(sqlite_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Road]:
+    """Notebooks with real kernels in this process, whose links are served."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    with open_road(sqlite_settings, tmp_path) as road:
+        yield road

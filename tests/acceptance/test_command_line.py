@@ -1,0 +1,221 @@
+"""`pauseflow run` and its companions as a shell sees them: exit codes, standard output, signals."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from acceptance.command import Pauseflow, Running
+from acceptance.web import send, wait_until
+from nbformat import v4, write
+
+pytestmark = pytest.mark.acceptance
+
+IMPORT = "from pauseflow_nb import flow, steps"
+ASK = "%%step ask\nflow.suspend('10m', title='Go on?')"
+
+
+def notebook(folder: Path, *cells: str, name: str = "in.ipynb") -> Path:
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    write(v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells], metadata=metadata), folder / name)
+    return folder / name
+
+
+def in_step(running: Running, path: Path) -> None:
+    """Wait until a cell has written its file."""
+    wait_until(path.exists, f"the step began:\n{running.stderr}")
+
+
+class TestExitCodes:
+    def test_0_when_the_notebook_completed(self, pauseflow: Pauseflow) -> None:
+        ended = pauseflow("run", notebook(pauseflow.folder, "1 + 1"), "out.ipynb")
+
+        assert (ended.code, ended.stdout) == (0, "")
+        assert ended.notebook.cells[0].outputs[0].data["text/plain"] == "2"
+
+    def test_1_when_it_failed_and_the_error_is_told(self, pauseflow: Pauseflow) -> None:
+        ended = pauseflow("run", notebook(pauseflow.folder, IMPORT, "%%step bad\n1 / 0"), "out.ipynb")
+
+        assert ended.code == 1
+        assert "ZeroDivisionError in step 'bad'" in ended.stderr
+        assert "pauseflow retry" in ended.stderr
+
+    def test_3_when_it_was_cancelled(self, pauseflow: Pauseflow) -> None:
+        running = pauseflow.start("run", notebook(pauseflow.folder, IMPORT, ASK), "out.ipynb", "--json")
+        send(running.link("cancel"))
+        ended = running.end()
+
+        assert (ended.code, ended.execution["state"]) == (3, "cancelled")
+        assert ended.execution["reason"]["kind"] == "link"
+
+    def test_75_when_it_waits(self, pauseflow: Pauseflow) -> None:
+        ended = pauseflow("run", notebook(pauseflow.folder, IMPORT, ASK), "out.ipynb", "--until-pause")
+
+        assert ended.code == 75
+        assert "nothing will wake this: run `pauseflow serve`" in ended.stderr
+
+    def test_2_for_a_flag_that_does_not_exist(self, pauseflow: Pauseflow) -> None:
+        assert pauseflow("run", "in.ipynb", "--no-such-flag").code == 2
+
+
+class TestCtrlC:
+    def test_once_stops_at_the_next_cell_and_loses_nothing(self, pauseflow: Pauseflow) -> None:
+        log = pauseflow.folder / "log"
+        source = notebook(
+            pauseflow.folder,
+            f"{IMPORT}\nimport pathlib, time\nlog = pathlib.Path({str(log)!r})",
+            "%%step first\nlog.open('a').write('first\\n')\ntime.sleep(2)",
+            "%%step second\nlog.open('a').write('second\\n')",
+        )
+        running = pauseflow.start("run", source, "out.ipynb", "--json")
+        in_step(running, log)
+        running.process.send_signal(signal.SIGINT)
+        ended = running.end()
+
+        assert (ended.code, ended.execution["state"]) == (130, "queued")
+        assert "nothing will wake this" in ended.stderr
+        assert log.read_text() == "first\n"
+
+        ended = pauseflow("show", ended.execution["id"], "--json")
+        assert ended.execution["steps"]["first"]["state"] == "finished"
+
+    def test_twice_interrupts_the_step_which_runs_again_as_a_new_attempt(self, pauseflow: Pauseflow) -> None:
+        log = pauseflow.folder / "log"
+        source = notebook(
+            pauseflow.folder,
+            f"{IMPORT}\nimport pathlib, time\nlog = pathlib.Path({str(log)!r})",
+            "%%step slow\nattempt = flow.context.run.attempt\nlog.open('a').write(f'{attempt}\\n')\n"
+            "time.sleep(60 if attempt == 1 else 0)",
+        )
+        running = pauseflow.start("run", source, "out.ipynb", "--json")
+        in_step(running, log)
+        running.process.send_signal(signal.SIGINT)
+        running.line_with("Ctrl-C again")
+        running.process.send_signal(signal.SIGINT)
+        left = running.end()
+        worker = pauseflow.start("worker")
+        worker.line_with("is ready")
+        wait_until(lambda: log.read_text() == "1\n2\n", "the step ran again")
+
+        assert left.code == 130
+        assert left.execution["state"] == "queued"
+        wait_until(
+            lambda: pauseflow("show", left.execution["id"], "--json").execution["state"] == "completed", "completed"
+        )
+
+    def test_while_it_waits_leaves_it_suspended(self, pauseflow: Pauseflow) -> None:
+        running = pauseflow.start("run", notebook(pauseflow.folder, IMPORT, ASK), "out.ipynb", "--json")
+        running.link("resume")
+        running.process.send_signal(signal.SIGINT)
+        ended = running.end()
+
+        assert (ended.code, ended.execution["state"]) == (130, "suspended")
+        assert "nothing will wake this" in ended.stderr
+
+
+class TestDetach:
+    def test_without_a_worker_says_so_and_stores_nothing(self, pauseflow: Pauseflow) -> None:
+        ended = pauseflow("run", notebook(pauseflow.folder, "1"), "out.ipynb", "--detach")
+
+        assert ended.code == 1
+        assert "no worker is alive" in ended.stderr
+        assert pauseflow.executions() == []
+
+    def test_with_a_worker_returns_at_once(self, pauseflow: Pauseflow) -> None:
+        pauseflow.start("worker").line_with("is ready")
+        ended = pauseflow("run", notebook(pauseflow.folder, IMPORT, ASK), "out.ipynb", "--detach", "--json")
+
+        assert ended.code == 0
+        assert ended.execution["state"] in {"queued", "running"}
+        wait_until(lambda: pauseflow.executions()[0]["state"] == "suspended", "it runs")
+
+
+class TestAnswers:
+    def test_resume_with_wait_runs_it_here_when_nobody_else_would(self, pauseflow: Pauseflow) -> None:
+        source = notebook(pauseflow.folder, IMPORT, ASK, "%%step after\nsteps.ask.data")
+        waits = pauseflow("run", source, "out.ipynb", "--until-pause", "--json").execution
+        ended = pauseflow("resume", waits["id"], "--data", '{"n": 1}', "--wait", "--json")
+
+        assert (ended.code, ended.execution["state"]) == (0, "completed")
+        assert ended.exports("after")["$return_value"] == {"n": 1}
+        assert ended.notebook.cells[-1].outputs[0].data["text/plain"] == "{'n': 1}"
+
+    def test_resume_without_anybody_alive_says_that_nothing_will_wake_it(self, pauseflow: Pauseflow) -> None:
+        waits = pauseflow("run", notebook(pauseflow.folder, IMPORT, ASK), "--until-pause", "--json").execution
+        ended = pauseflow("resume", waits["id"])
+
+        assert ended.code == 0
+        assert "nothing will wake this" in ended.stderr
+
+    def test_resume_of_the_wrong_step_or_state_says_what_is(self, pauseflow: Pauseflow) -> None:
+        waits = pauseflow("run", notebook(pauseflow.folder, IMPORT, ASK), "--until-pause", "--json").execution
+
+        wrong_step = pauseflow("resume", waits["id"], "--step", "other")
+        pauseflow("cancel", waits["id"])
+        cancelled = pauseflow("resume", waits["id"])
+
+        assert (wrong_step.code, cancelled.code) == (2, 2)
+        assert "'other'" in wrong_step.stderr
+        assert "it is cancelled" in cancelled.stderr
+
+    def test_cancel_is_written_into_the_notebook(self, pauseflow: Pauseflow) -> None:
+        source = notebook(pauseflow.folder, IMPORT, ASK)
+        waits = pauseflow("run", source, "out.ipynb", "--until-pause", "--json").execution
+        ended = pauseflow("cancel", waits["id"], "--reason", "not today", "--wait", "--json")
+
+        assert (ended.code, ended.execution["state"]) == (0, "cancelled")
+        assert ended.execution["reason"]["text"] == "not today"
+        shown = str(ended.notebook.cells[1].outputs)
+        assert "ancelled" in shown
+        assert "waits" not in shown
+
+
+class TestTwoAtOnce:
+    def test_the_second_takes_over_the_links_when_the_first_has_gone(self, pauseflow: Pauseflow) -> None:
+        source = notebook(pauseflow.folder, IMPORT, ASK, "%%step after\nsteps.ask.data")
+        first = pauseflow.start("run", source, "--json")
+        link_of_first = first.link("resume")
+        second = pauseflow.start("run", source, "--json")
+        link_of_second = second.link("resume")
+
+        assert link_of_second.split("/pauseflow/")[0] == link_of_first.split("/pauseflow/")[0]
+
+        assert send(link_of_first, "one")[0] == 200
+        assert first.end().exports("after")["$return_value"] == "one"
+
+        def settled() -> bool:
+            try:
+                return send(link_of_second, "two")[0] == 200
+            except OSError:
+                return False
+
+        wait_until(settled, "the second listens on the same port")
+        assert second.end().exports("after")["$return_value"] == "two"
+
+
+def test_json_is_exactly_one_value_even_when_cells_print(pauseflow: Pauseflow) -> None:
+    ended = pauseflow("run", notebook(pauseflow.folder, "print('hello')"), "--json", "--log-output")
+
+    assert json.loads(ended.stdout)["state"] == "completed"
+    assert "hello" in ended.stderr
+
+
+def test_quiet_prints_nothing(pauseflow: Pauseflow) -> None:
+    ended = pauseflow("run", notebook(pauseflow.folder, IMPORT, "%%step a\n1"), "--quiet")
+
+    assert (ended.code, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_outputs_prints_the_notebook_as_it_stands(pauseflow: Pauseflow) -> None:
+    waits = pauseflow("run", notebook(pauseflow.folder, IMPORT, ASK), "--until-pause", "--json").execution
+    printed = json.loads(pauseflow("outputs", waits["id"]).stdout)
+
+    assert printed["nbformat"] == 4
+    assert "Go on?" in json.dumps(printed)
+
+
+def test_doctor_says_where_a_setting_came_from(pauseflow: Pauseflow) -> None:
+    found = json.loads(pauseflow("doctor", "--json").stdout)
+
+    assert found["settings"]["data_dir"]["origin"] == "environment"
+    assert found["settings"]["links"] == {"value": "confirm", "origin": "default"}
