@@ -22,6 +22,7 @@
     ├── NotSuspended          (RuntimeError)       a resume of what does not wait
     ├── CannotRetry           (RuntimeError)       a retry or fork of what is in another state
     ├── CannotSuspend         (RuntimeError)       a suspend of what cannot be suspended from outside
+    ├── NoServer              (RuntimeError)       nobody is there to answer links
     ├── NoWorker              (RuntimeError)       nobody is there to run it
     ├── NotDelivered          (ConnectionError)    a message that nobody took
     ├── PauseTimeout          (TimeoutError)       flow.pause() was not answered in time
@@ -65,6 +66,7 @@ __all__ = [
     "InvalidValue",
     "KernelDied",
     "KernelUnavailable",
+    "NoServer",
     "NoWorker",
     "NotAllowed",
     "NotDelivered",
@@ -342,6 +344,13 @@ class CannotSuspend(PauseflowError, RuntimeError):
         if self.parent is not None:
             return f"execution {self.execution} follows its parent: suspend that with `pauseflow suspend {self.parent}`"
         return f"execution {self.execution} cannot be suspended: it is {self.state}"
+
+
+class NoServer(PauseflowError, RuntimeError):
+    """No server of this store is alive, and no `public_url` is set."""
+
+    def __str__(self) -> str:
+        return "nobody serves the links of this store: start `pauseflow serve`, or answer with `pauseflow resume`"
 
 
 class NoWorker(PauseflowError, RuntimeError):

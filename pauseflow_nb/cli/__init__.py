@@ -5,18 +5,32 @@ Exit codes: 0 completed, 1 failed, 2 usage, 3 cancelled, 75 suspended or waiting
 """
 
 import sys
+from typing import Any
 
 import click
 
 from pauseflow_nb.cli.executions import cancel, fork, list_, outputs, resume, retry, show, suspend
+from pauseflow_nb.cli.gc import gc
 from pauseflow_nb.cli.inspect import inspect
+from pauseflow_nb.cli.open import open_
+from pauseflow_nb.cli.options import sentences
 from pauseflow_nb.cli.processes import doctor, serve, worker
 from pauseflow_nb.cli.run import run
 
 __all__ = ["main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """All commands; what goes wrong in one of them is told in a sentence."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named."""
+        # Not a parameter: a command line that cannot be parsed wants its error as JSON, too.
+        with sentences(as_json="--json" in ctx.args):
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pauseflow-nb")
 def main() -> None:
     """Run Jupyter notebooks that pause like workflows."""
@@ -25,5 +39,7 @@ def main() -> None:
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
-for _command in (run, list_, show, resume, cancel, suspend, retry, fork, outputs, inspect, serve, worker, doctor):
+for _command in (
+    run, list_, show, resume, cancel, suspend, retry, fork, outputs, open_, inspect, serve, worker, gc, doctor
+):  # fmt: skip
     main.add_command(_command)

@@ -152,8 +152,9 @@ def fork(
 
 @click.command()
 @click.argument("execution", metavar="ID")
+@json_option
 @settings_options
-def outputs(settings: Settings, *, execution: str) -> None:
+def outputs(settings: Settings, *, execution: str, as_json: bool) -> None:  # noqa: ARG001  (a notebook is JSON)
     """Print the executed notebook as it stands."""
     sys.stdout.buffer.write(open_queue(settings).document(execution))
 

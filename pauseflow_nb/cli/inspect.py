@@ -1,12 +1,11 @@
 """`pauseflow inspect`: which parameters a notebook takes; papermill's `--help-notebook`."""
 
-import json
 import sys
 from typing import Any
 
 import click
 
-from pauseflow_nb.cli.options import sentences
+from pauseflow_nb.cli.options import json_option, print_json
 from pauseflow_nb.cli.papermill_options import notebook_options
 
 __all__ = ["inspect"]
@@ -15,15 +14,14 @@ __all__ = ["inspect"]
 @click.command()
 @click.argument("notebook", metavar="IN.ipynb")
 @notebook_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON value on standard output.")
+@json_option
 def inspect(*, notebook: str, kernel: str | None, language: str | None, as_json: bool) -> None:
     """List a notebook's parameters with their types, defaults and comments, and its steps."""
-    with sentences():
-        from pauseflow_nb.runner.notebook import inspected
+    from pauseflow_nb.runner.notebook import inspected
 
-        found = inspected(notebook, kernel=kernel, language=language)
+    found = inspected(notebook, kernel=kernel, language=language)
     if as_json:
-        click.echo(json.dumps({"parameters": found.parameters, "steps": found.steps}, indent=2, ensure_ascii=False))
+        print_json({"parameters": found.parameters, "steps": found.steps})
     else:
         click.echo(f"Parameters inferred for notebook '{notebook}':")
         for line in map(_line, found.parameters) if found.parameters else [_none(found.has_cell)]:

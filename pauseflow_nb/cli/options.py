@@ -15,6 +15,7 @@ from pauseflow_nb.errors import (
     CannotRetry,
     CannotSuspend,
     InvalidAnswer,
+    InvalidDuration,
     InvalidNotebook,
     InvalidParameter,
     InvalidSetting,
@@ -59,6 +60,7 @@ _USAGE_ERRORS = (
     CannotRetry,
     CannotSuspend,
     InvalidAnswer,
+    InvalidDuration,
     InvalidNotebook,
     InvalidParameter,
     InvalidSetting,
@@ -74,15 +76,29 @@ _USAGE_ERRORS = (
 
 
 @contextmanager
-def sentences() -> Iterator[None]:
-    """Turn our errors into one sentence on standard error and the exit code that fits."""
+def sentences(*, as_json: bool) -> Iterator[None]:
+    """Turn our errors into one sentence on standard error and the exit code that fits.
+
+    Args:
+        as_json: Print `{"error": {"type", "message"}}` on standard output as well: the one JSON value is expected there.
+    """
     try:
         yield
     except PauseflowError as problem:
+        if as_json:
+            _print_error(type(problem).__name__, str(problem))
         click.echo(f"pauseflow: {problem}", err=True)
         sys.exit(USAGE if isinstance(problem, _USAGE_ERRORS) else FAILED)
+    except click.UsageError as problem:
+        if as_json:
+            _print_error("UsageError", problem.format_message())
+        raise
     except BrokenPipeError:
         sys.exit(FAILED)
+
+
+def _print_error(kind: str, sentence: str) -> None:
+    print_json({"error": {"type": kind, "message": sentence}})
 
 
 def settings_options(command: Callable[P, R]) -> Callable[..., R]:
@@ -98,10 +114,9 @@ def settings_options(command: Callable[P, R]) -> Callable[..., R]:
             name: kwargs.pop(name) for name in ("port", "public_url", "links", "workers", "max_body") if name in kwargs
         }
         notebook = kwargs.get("notebook")
-        with sentences():
-            beside = Path(notebook).parent if isinstance(notebook, str) and "://" not in notebook else None
-            kwargs["settings"] = Settings.load(flags={**flags, **more}, beside=beside)
-            return command(*args, **kwargs)
+        beside = Path(notebook).parent if isinstance(notebook, str) and "://" not in notebook else None
+        kwargs["settings"] = Settings.load(flags={**flags, **more}, beside=beside)
+        return command(*args, **kwargs)
 
     return with_settings
 

@@ -5,7 +5,7 @@ import threading
 
 import click
 
-from pauseflow_nb.cli.options import json_option, open_queue, print_json, sentences, settings_options
+from pauseflow_nb.cli.options import json_option, open_queue, print_json, settings_options
 from pauseflow_nb.settings import Settings
 
 __all__ = ["doctor", "serve", "worker"]
@@ -19,12 +19,20 @@ __all__ = ["doctor", "serve", "worker"]
     "--links", type=click.Choice(["strict", "confirm", "open"]), help="When a GET may act.  [PAUSEFLOW_LINKS]"
 )
 @click.option("--workers", type=click.IntRange(1, 64), help="Segments that run at once.  [PAUSEFLOW_WORKERS]")
+@json_option
 @settings_options
-def serve(settings: Settings, *, ip: str) -> None:
-    """Serve the links and the REST API, and run what is queued, until stopped."""
+def serve(settings: Settings, *, ip: str, as_json: bool) -> None:
+    """Serve the links and the REST API, and run what is queued, until stopped.
+
+    Prints its address and Jupyter's token once it is ready.
+    """
+    from pauseflow_nb.server.serve import say_ready
     from pauseflow_nb.server.serve import serve as serve_until_stopped
 
-    serve_until_stopped(settings, ip=ip, port=settings.port)
+    def say_json(url: str, token: str) -> None:
+        print_json({"url": url, "token": token or None})
+
+    serve_until_stopped(settings, ip=ip, port=settings.port, say=say_json if as_json else say_ready)
 
 
 @click.command()
@@ -32,8 +40,9 @@ def serve(settings: Settings, *, ip: str) -> None:
 @click.option(
     "--with-parent", is_flag=True, help="Stop when standard input ends: the process that started this is gone."
 )
+@json_option
 @settings_options
-def worker(settings: Settings, *, with_parent: bool) -> None:
+def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
     """Run queued segments until stopped; SIGTERM lets those that run finish."""
     from pauseflow_nb.engine.worker import run_worker, stop_with_parent
 
@@ -42,7 +51,13 @@ def worker(settings: Settings, *, with_parent: bool) -> None:
         signal.signal(number, lambda *_: stop.set())
     if with_parent:
         stop_with_parent(stop)
-    run_worker(settings, stop=stop, on_ready=lambda name: click.echo(f"worker {name} is ready", err=True))
+
+    def say(name: str) -> None:
+        if as_json:
+            print_json({"worker": name})
+        click.echo(f"worker {name} is ready", err=True)
+
+    run_worker(settings, stop=stop, on_ready=say)
 
 
 @click.command()
@@ -53,9 +68,8 @@ def doctor(settings: Settings, *, as_json: bool) -> None:
     from pauseflow_nb.cli.terminal import table
 
     rows = {name: (settings.shown(name), settings.origin(name)) for name in type(settings).model_fields}
-    with sentences():
-        queue = open_queue(settings)
-        alive = {"worker": queue.has_live_worker(), "server": queue.live_server_url()}
+    queue = open_queue(settings)
+    alive = {"worker": queue.has_live_worker(), "server": queue.live_server_url()}
     if as_json:
         print_json(
             {"settings": {name: {"value": value, "origin": origin} for name, (value, origin) in rows.items()}, **alive}

@@ -6,7 +6,7 @@ under `pauseflow run` never needs it.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
@@ -53,7 +53,7 @@ class Jobs:
         """
         if self._client is None:
             raise _NotReady
-        name = f"{execution}/{n}" if job == 0 else f"{execution}/{n}.{job}"
+        name = _name(execution, n, job)
         self._client.enqueue_in_transaction(
             connection,
             {"workflow_name": JOB, "queue_name": QUEUE, "workflow_id": name, "app_version": VERSION},
@@ -61,6 +61,20 @@ class Jobs:
             n,
             job,
         )
+
+    def forget(self, execution: str, jobs: Iterable[tuple[int, int]]) -> None:
+        """Remove jobs that nobody needs any more.
+
+        Args:
+            execution: Id of the execution, which is gone.
+            jobs: Number of the segment, and how often it had been queued before, of each.
+        """
+        self._open()
+        assert self._client is not None
+        try:
+            self._client.delete_workflows([_name(execution, n, job) for n, job in jobs])
+        except sa.exc.SQLAlchemyError as problem:
+            raise StoreUnavailable(named(self._engine), f"the jobs of {execution} cannot be removed") from problem
 
     def ready(self, change: Callable[[], T]) -> T:
         """Call what may queue a job; if it does for the first time, load DBOS and call it again.
@@ -102,6 +116,10 @@ class Jobs:
                     lazy=True,
                     retry_connection_errors=False,
                 )
+
+
+def _name(execution: str, n: int, job: int) -> str:
+    return f"{execution}/{n}" if job == 0 else f"{execution}/{n}.{job}"
 
 
 def migrate_jobs(engine: sa.Engine) -> None:

@@ -3,6 +3,7 @@
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from jupyter_server.serverapp import ServerApp
@@ -13,23 +14,38 @@ from pauseflow_nb.errors import PortInUse
 from pauseflow_nb.server.extension import TRAITS, PauseflowExtension
 from pauseflow_nb.settings import Settings
 
-__all__ = ["serve"]
+__all__ = ["say_ready", "serve"]
 
 #: Of Jupyter's services only what signing in needs. Kernels, files and terminals are somebody else's trade.
 _SERVICES = ("auth", "security", "events")
 
 
-def serve(settings: Settings, *, ip: str = "127.0.0.1", port: int | None = None, start_worker: bool = True) -> None:
+def say_ready(url: str, token: str) -> None:
+    """Print the address for a person, in one line."""
+    hint = f"(token {token})" if token else "(sign in as Jupyter is configured)"
+    sys.stdout.write(f"pauseflow is ready at {url} {hint}\n")
+    sys.stdout.flush()
+
+
+def serve(
+    settings: Settings,
+    *,
+    ip: str = "127.0.0.1",
+    port: int | None = None,
+    start_worker: bool = True,
+    say: Callable[[str, str], None] = say_ready,
+) -> None:
     """Serve links and API and keep a worker, until SIGINT or SIGTERM.
 
-    Prints one line with the address once the server is registered and its worker is alive. Login and
-    the token are Jupyter's own: `JUPYTER_TOKEN` and the user's `jupyter_server_config` hold.
+    Login and the token are Jupyter's own: `JUPYTER_TOKEN` and the user's `jupyter_server_config` hold.
 
     Args:
         settings: Which store.
         ip: Address to listen on.
         port: Port; 0 takes a free one, None the one of the settings.
         start_worker: Whether to keep a worker; no if others run.
+        say: Told the address and the token once the server is registered and its worker is alive. The token is empty
+            where there is another way to sign in.
 
     Raises:
         PortInUse: If another program has the port.
@@ -45,15 +61,8 @@ def serve(settings: Settings, *, ip: str = "127.0.0.1", port: int | None = None,
     signal.signal(signal.SIGINT, lambda *_: server.stop(from_signal=True))
     extension = server.extension_manager.extension_points["pauseflow_nb"].app
     assert isinstance(extension, PauseflowExtension)
-    extension.on_ready = lambda: _say(server)
+    extension.on_ready = lambda: say(str(server.connection_url), server.identity_provider.token)
     server.start()
-
-
-def _say(server: ServerApp) -> None:
-    token = server.identity_provider.token
-    hint = f"(token {token})" if token else "(sign in as Jupyter is configured)"
-    sys.stdout.write(f"pauseflow is ready at {server.connection_url} {hint}\n")
-    sys.stdout.flush()
 
 
 def _config(settings: Settings, start_worker: bool) -> Config:

@@ -7,23 +7,26 @@ import sqlalchemy as sa
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import lock_row, now
-from pauseflow_nb.store.tables import executions, suspensions, workers
+from pauseflow_nb.store.tables import callbacks, executions, segments, steps, suspensions, workers
 
 __all__ = [
     "FINAL",
     "Row",
     "abandoned",
     "add",
+    "answers_name",
     "ask_to_suspend",
     "attach",
     "attached_to",
     "children_of",
     "end",
+    "ended_before",
     "find",
     "lock",
     "owner_of",
     "progress",
     "recorded",
+    "remove",
     "reopen",
     "set_state",
     "to_record",
@@ -168,6 +171,38 @@ def to_record(connection: sa.Connection, limit: int = 20) -> list[str]:
 def recorded(connection: sa.Connection, execution: str, **values: Any) -> None:
     """Note that the notebook shows how it ended."""
     _update(connection, execution, record_due=None, **values)
+
+
+def ended_before(connection: sa.Connection, moment: float) -> list[str]:
+    """List executions that ended before a moment, oldest first, if all that are nested in each other did."""
+    is_old = (executions.c.ended_at < moment, executions.c.record_due.is_(None))
+    found = connection.execute(sa.select(executions.c.id).where(*is_old).order_by(executions.c.ended_at)).scalars()
+    old = dict.fromkeys(found)
+    parents = executions.alias()
+    pairs = connection.execute(
+        sa.select(executions.c.id, executions.c.parent).join(parents, parents.c.id == executions.c.parent)
+    ).all()
+    # One that must stay keeps the whole family, link by link.
+    while young := {name for pair in pairs for name in pair if name in old and not set(pair) <= old.keys()}:
+        for name in young:
+            del old[name]
+    return list(old)
+
+
+def remove(connection: sa.Connection, execution: str) -> None:
+    """Remove an execution with everything that the tables know of it."""
+    connection.execute(executions.delete().where(executions.c.id == execution))
+
+
+def answers_name(connection: sa.Connection, execution: str, word: str) -> bool:
+    """Whether an answer to this execution has an ASCII word in it, such as a part of a file's name."""
+    columns = (callbacks.c.envelope, segments.c.wake, steps.c.exports, suspensions.c.envelope)
+    for column in columns:
+        of_execution = column.table.c.execution == execution
+        holds = sa.cast(column, sa.Text).contains(word, autoescape=True)
+        if connection.execute(sa.select(sa.literal(1)).where(of_execution, holds).limit(1)).first():
+            return True
+    return False
 
 
 def _tell_parent(connection: sa.Connection, execution: str, moment: float) -> None:

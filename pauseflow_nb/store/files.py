@@ -4,10 +4,14 @@ A name is `EXECUTION/…` with slashes. What is written is complete under its na
 and on a local disk it is durable when the call returns.
 """
 
+import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +19,9 @@ from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.store.streams import FileStream
 
 __all__ = ["Files"]
+
+#: What the ids of executions look like.
+_EXECUTION = re.compile(r"[0-9a-f]{12}")
 
 
 class Files:
@@ -103,6 +110,33 @@ class Files:
         except OSError as problem:
             raise self._plain(problem) from problem
 
+    def folders(self) -> list[str]:
+        """List the executions that have files here."""
+        if self.local is not None:
+            found = [entry.name for entry in os.scandir(self.local) if entry.is_dir()] if self.local.is_dir() else []
+        else:
+            remote, root = self._remote_at("")
+            found = [_last(entry["name"]) for entry in remote.ls(root, detail=True)] if remote.exists(root) else []
+        # The user may have chosen a folder that holds other things, too.
+        return [name for name in found if _EXECUTION.fullmatch(name)]
+
+    def ages(self, execution: str) -> Iterator[tuple[str, float]]:
+        """List the files of an execution by their names below its folder, with the seconds since their last change."""
+        moment = time.time()
+        if self.local is not None:
+            top = self.local / execution
+            for folder, _, names in os.walk(top):
+                for name in names:
+                    path = Path(folder, name)
+                    with contextlib.suppress(FileNotFoundError):
+                        # A link to another's data is as old as that: what counts is when it came here.
+                        told = path.stat()
+                        yield path.relative_to(top).as_posix(), moment - max(told.st_mtime, told.st_ctime)
+            return
+        remote, root = self._remote_at(execution)
+        for path, told in remote.find(root, detail=True).items():
+            yield path.removeprefix(f"{root}/"), moment - _changed_at(told, moment)
+
     def used(self) -> int:
         """Count the bytes that all files hold together; takes time in proportion to their number."""
         if self.local is None:
@@ -121,6 +155,12 @@ class Files:
         from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
         return url_to_fs(self.url)[0]
+
+    def _remote_at(self, name: str) -> tuple[Any, str]:
+        from fsspec.core import url_to_fs
+
+        system, root = url_to_fs(f"{self.url}/{name}".rstrip("/"))
+        return system, str(root).rstrip("/")
 
     def _plain(self, problem: OSError) -> Exception:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -159,6 +199,19 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _last(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def _changed_at(told: dict[str, Any], unknown: float) -> float:
+    """When an object store says that a file was written; each has another word for it."""
+    for key in ("mtime", "created", "LastModified", "last_modified"):
+        value = told.get(key)
+        if value is not None:
+            return float(value.timestamp() if hasattr(value, "timestamp") else value)
+    return unknown
 
 
 def _size(path: Path) -> int:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pauseflow_nb.protocol import SnapshotRef, Wake
 from pauseflow_nb.store.database import lock_row, now
 from pauseflow_nb.store.executions import Row
-from pauseflow_nb.store.tables import segments
+from pauseflow_nb.store.tables import segments, steps
 
 __all__ = [
     "HasSnapshot",
@@ -22,11 +22,13 @@ __all__ = [
     "end",
     "find",
     "is_lost",
+    "jobs_of",
     "latest",
     "lock",
     "next_number",
     "release",
     "seen",
+    "snapshots_of",
     "woken_after",
 ]
 
@@ -122,6 +124,18 @@ def woken_after(connection: sa.Connection, execution: str, n: int) -> Row | None
     where = (segments.c.execution == execution, segments.c.n > n, segments.c.wake.is_not(None))
     found = connection.execute(sa.select(segments).where(*where).order_by(segments.c.n))
     return next((row for row in found if row.how != "refused"), None)
+
+
+def jobs_of(connection: sa.Connection, execution: str) -> list[tuple[int, int]]:
+    """List the jobs that its segments may have had: their numbers, and how often each was queued before."""
+    found = connection.execute(sa.select(segments.c.n, segments.c.job).where(segments.c.execution == execution))
+    return [(n, job) for n, last in found for job in range(last + 1)]
+
+
+def snapshots_of(connection: sa.Connection, execution: str) -> set[str]:
+    """List the snapshots that an execution may go back to."""
+    statements = [sa.select(table.c.snapshot).where(table.c.execution == execution) for table in (segments, steps)]
+    return {name for name in connection.execute(sa.union(*statements)).scalars() if name is not None}
 
 
 def claim(connection: sa.Connection, segment: Row, worker: str) -> Row:

@@ -31,10 +31,26 @@ def good(tmp_path: Path) -> Path:
 
 
 def test_a_missing_file(pauseflow: Pauseflow) -> None:
-    assert_refused(
-        pauseflow("run", "missing.ipynb", "out.ipynb", "--json"), "no notebook at", "missing.ipynb", "check the path"
-    )
+    assert_refused(pauseflow("run", "missing.ipynb", "out.ipynb"), "no notebook at", "missing.ipynb", "check the path")
     assert pauseflow.executions() == []
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        (["run", "missing.ipynb"], "NotebookNotFound"),
+        (["show", "nobody"], "UnknownExecution"),
+        (["list", "--limit", "many"], "UsageError"),
+        (["gc", "--older-than", "soon"], "InvalidDuration"),
+    ],
+)
+def test_what_goes_wrong_is_one_json_value_too(pauseflow: Pauseflow, command: list[str], kind: str) -> None:
+    ended = pauseflow(*command, "--json")
+    told = json.loads(ended.stdout)
+
+    assert ended.code == 2
+    assert told["error"]["type"] == kind
+    assert told["error"]["message"] in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -157,7 +173,8 @@ def test_an_output_that_another_execution_writes(pauseflow: Pauseflow) -> None:
     before = first.output.read_bytes()
     second = pauseflow.run_example("custom_timeout", "--until-pause")
 
-    assert (second.code, second.stdout) == (2, "")
+    assert second.code == 2
+    assert json.loads(second.stdout)["error"]["type"] == "OutputInUse"
     assert f"belongs to execution {first.execution['id']}, which is suspended" in second.stderr
     assert first.output.read_bytes() == before
     assert len(pauseflow.executions()) == 1

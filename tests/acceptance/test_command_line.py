@@ -214,6 +214,38 @@ def test_outputs_prints_the_notebook_as_it_stands(pauseflow: Pauseflow) -> None:
     assert "Go on?" in json.dumps(printed)
 
 
+class TestOpen:
+    def test_what_it_asks_while_somebody_answers_and_the_notebook_otherwise(self, pauseflow: Pauseflow) -> None:
+        running = pauseflow.start("run", notebook(pauseflow.folder, IMPORT, ASK), "out.ipynb", "--json")
+        link, execution = running.link("approve"), running.line_with("execution ").split()[1]
+        asks = pauseflow("open", execution, "--no-browser", "--json").execution
+        send(running.link("resume"))
+        running.end()
+        done = pauseflow("open", execution, "--no-browser")
+
+        assert asks == {"execution": execution, "url": link, "opened": False}
+        page = Path(done.stdout.strip().removeprefix("file://"))
+        assert "Resumed" in page.read_text() or "flow.suspend" in page.read_text()
+        page.unlink()
+
+    def test_nobody_answers(self, pauseflow: Pauseflow) -> None:
+        waits = pauseflow("run", notebook(pauseflow.folder, IMPORT, ASK), "--until-pause", "--json").execution["id"]
+        ended = pauseflow("open", waits, "--no-browser")
+
+        assert ended.code == 1
+        assert "pauseflow serve" in ended.stderr
+
+
+def test_gc_removes_what_ended_long_ago(pauseflow: Pauseflow) -> None:
+    done = pauseflow("run", notebook(pauseflow.folder, "1"), "out.ipynb", "--json").execution["id"]
+    told = pauseflow("gc", "--older-than", "1ms", "--json").execution
+
+    assert told["executions"] == [done]
+    assert told["bytes"] > 0
+    assert pauseflow.executions() == []
+    assert (pauseflow.folder / "out.ipynb").exists()
+
+
 def test_doctor_says_where_a_setting_came_from(pauseflow: Pauseflow) -> None:
     found = json.loads(pauseflow("doctor", "--json").stdout)
 

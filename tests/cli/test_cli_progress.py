@@ -17,7 +17,15 @@ from pauseflow_nb.engine.events import Event
 WAITS = {
     "state": "suspended",
     "suspended": [
-        {"step": "ask", "kind": "suspend", "title": None, "message": None, "deadline": None, "resume_url": "http://x/r"}
+        {
+            "path": ["ask"],
+            "step": "ask",
+            "kind": "suspend",
+            "title": None,
+            "message": None,
+            "deadline": None,
+            "resume_url": "http://x/r",
+        }
     ],
 }
 

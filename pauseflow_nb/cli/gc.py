@@ -1,0 +1,47 @@
+"""`pauseflow gc`: remove what nobody needs any more."""
+
+import click
+
+from pauseflow_nb.cli.options import json_option, open_queue, print_json, settings_options
+from pauseflow_nb.settings import Settings
+
+__all__ = ["gc"]
+
+
+@click.command()
+@click.option(
+    "--older-than",
+    metavar="SPAN",
+    default="30d",
+    show_default=True,
+    help="How long ago an execution must have ended, such as 12h or 7d.",
+)
+@click.option("--dry-run", is_flag=True, help="Remove nothing; list the executions that would be removed.")
+@json_option
+@settings_options
+def gc(settings: Settings, *, older_than: str, dry_run: bool, as_json: bool) -> None:
+    """Remove executions that ended long ago, snapshot data that nothing uses, and files left by dead processes.
+
+    Output notebooks are yours and stay. What an execution that has not ended needs stays, too.
+    """
+    from pauseflow_nb.durations import duration
+    from pauseflow_nb.engine.cleaning import clean
+
+    span = duration(older_than, what="--older-than")
+    found = clean(open_queue(settings), older_than=span, dry_run=dry_run)
+    if as_json:
+        told = {"executions": list(found.executions), "files": found.files, "bytes": found.bytes, "dry_run": dry_run}
+        print_json(told)
+        return
+    for execution in found.executions:
+        click.echo(execution)
+    count = len(found.executions)
+    if dry_run:
+        click.echo(f"would remove {_counted(count, 'execution')}", err=True)
+    else:
+        what = f"{_counted(count, 'execution')} and {_counted(found.files, 'file')} that nothing needed"
+        click.echo(f"removed {what}: {found.bytes / 1024**2:.1f} MiB", err=True)
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -1,0 +1,133 @@
+"""`pauseflow gc`: remove what nobody needs any more, and nothing that an execution still needs.
+
+Three kinds: executions that ended long ago, with all that is theirs; data that no snapshot which one could go
+back to uses; files that nothing names, as a process leaves them that was killed while it wrote.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.store import executions, segments
+from pauseflow_nb.store.database import now, reading
+from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.files import Files
+
+__all__ = ["Cleaned", "clean"]
+
+log = logging.getLogger(__name__)
+
+#: What is younger may still be under way, or not be known to the store yet.
+GRACE = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What was removed."""
+
+    #: Executions that are gone, or (of a dry run) would be.
+    executions: tuple[str, ...]
+    #: How many files of others were removed that nothing needed.
+    files: int
+    #: How many bytes the storage holds less than before.
+    bytes: int
+
+
+def clean(queue: Queue, *, older_than: timedelta, dry_run: bool = False, grace: timedelta = GRACE) -> Cleaned:
+    """Remove what nobody needs. May run beside workers and servers, and twice at once.
+
+    An execution goes with the ones nested in it: all of them must have ended long enough ago.
+
+    Args:
+        queue: The store.
+        older_than: How long ago an execution must have ended.
+        dry_run: Only tell which executions would be removed.
+        grace: How long ago a file that nothing names must have been written.
+    """
+    with reading(queue.engine) as connection:
+        old = executions.ended_before(connection, now(connection) - older_than.total_seconds())
+    if dry_run:
+        return Cleaned(tuple(old), 0, 0)
+    before = queue.files.used()
+    gone = tuple(execution for execution in old if _remove(queue, execution, older_than))
+    # Listed before their rows are read: what an execution is given meanwhile is not in the list.
+    removed = sum(_tidy(queue, folder, dict(queue.files.ages(folder)), grace) for folder in queue.files.folders())
+    return Cleaned(gone, removed, max(before - queue.files.used(), 0))
+
+
+def _remove(queue: Queue, execution: str, older_than: timedelta) -> bool:
+    """Remove an execution; whatever this is interrupted after, the next one finishes."""
+    with reading(queue.engine) as connection:
+        jobs = segments.jobs_of(connection, execution)
+
+    def change(connection: sa.Connection) -> bool:
+        segments.latest(connection, execution)
+        row = executions.lock(connection, execution)
+        # Somebody may have let it go on since.
+        if row is None or row.state not in FINAL or row.ended_at > now(connection) - older_than.total_seconds():
+            return False
+        executions.remove(connection, execution)
+        return True
+
+    if not queue.change(change):
+        return False
+    queue.jobs.forget(execution, jobs)
+    queue.files.remove(execution)
+    log.info("removed %s, which ended long ago", execution, extra={"execution": execution})
+    return True
+
+
+def _tidy(queue: Queue, execution: str, ages: dict[str, float], grace: timedelta) -> int:
+    """Remove what nothing names in the folder of one execution; returns how many files."""
+    old = [name for name, age in ages.items() if age > grace.total_seconds()]
+    with reading(queue.engine) as connection:
+        row = executions.find(connection, execution)
+        segment = None if row is None else segments.find(connection, execution, row.segment)
+        snapshots = segments.snapshots_of(connection, execution)
+        bodies = [
+            name for name in old if _is_body(name) and not executions.answers_name(connection, execution, _key(name))
+        ]
+    if row is None or segment is None:
+        # An empty folder may be about to get its first file.
+        if not ages or len(old) < len(ages):
+            return 0
+        queue.files.remove(execution)
+        return len(ages)
+    doomed = [*bodies, *_notebooks(row, old)]
+    for name in doomed:
+        queue.files.remove(f"{execution}/{name}")
+    # A kernel that runs may be about to name what it has just saved.
+    swept = 0 if segment.state == "running" else _sweep(queue.files, execution, snapshots, grace)
+    return len(doomed) + swept
+
+
+def _is_body(name: str) -> bool:
+    return name.startswith("bodies/")
+
+
+def _key(name: str) -> str:
+    """Give the part of a body's name that is like no other's."""
+    return name.rpartition("-")[2]
+
+
+def _notebooks(row: Row, old: list[str]) -> Iterator[str]:
+    """Find notebooks of attempts that no longer count, and halves of files."""
+    for name in old:
+        is_ours = "/" not in name and (name.endswith(".ipynb") or name.startswith("."))
+        if is_ours and f"{row.id}/{name}" != row.document:
+            yield name
+
+
+def _sweep(files: Files, execution: str, live: set[str], grace: timedelta) -> int:
+    # Lazily: it loads what a kernel needs.
+    from pauseflow_nb.kernel.snapshot import sweep
+
+    try:
+        return sweep(files.folder(execution), live, grace_seconds=grace.total_seconds())
+    except FileNotFoundError as problem:
+        log.warning("left the snapshots of %s alone: %s", execution, problem, extra={"execution": execution})
+        return 0
