@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections.abc import Callable
 from dataclasses import astuple, replace
 
 import pytest
@@ -35,6 +36,16 @@ def test_a_claim_comes_back_equal(signer: Signer, claim: Claim) -> None:
 @given(claims)
 def test_a_token_is_good_in_a_path(signer: Signer, claim: Claim) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_.-]+", signer.token(claim))
+
+
+@pytest.mark.parametrize("alter", [lambda token: token[:-1] + chr(ord(token[-1]) + 1), lambda token: token + "!"])
+def test_a_signature_written_in_another_way_is_unknown(alter: Callable[[str], str]) -> None:
+    """Base64 ignores the last bits of 32 bytes, and letters that are none of its own."""
+    tokens = [(signer, signer.token(CLAIM)) for signer in (Signer([f"key {n} of some length"]) for n in range(40))]
+    signer, token = next((signer, token) for signer, token in tokens if token[-1] in "AIQYgow")
+
+    with pytest.raises(UnknownLink):
+        signer.read(alter(token), "resume")
 
 
 @pytest.mark.parametrize("other", ["cancel", "approve", "", "Resume"])
