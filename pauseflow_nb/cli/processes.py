@@ -12,16 +12,17 @@ __all__ = ["doctor", "serve", "worker"]
 
 
 @click.command()
-@click.option("--ip", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--ip", help="Address to listen on.  [default: 127.0.0.1; as a service of JupyterHub, what it says]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [PAUSEFLOW_PORT]")
 @click.option("--public-url", help="Base of the links that people get.  [PAUSEFLOW_PUBLIC_URL]")
 @click.option(
     "--links", type=click.Choice(["strict", "confirm", "open"]), help="When a GET may act.  [PAUSEFLOW_LINKS]"
 )
 @click.option("--workers", type=click.IntRange(1, 64), help="Segments that run at once.  [PAUSEFLOW_WORKERS]")
+@click.option("--no-worker", is_flag=True, help="Run nothing here: workers run elsewhere.")
 @json_option
 @settings_options
-def serve(settings: Settings, *, ip: str, as_json: bool) -> None:
+def serve(settings: Settings, *, ip: str | None, no_worker: bool, as_json: bool) -> None:
     """Serve the links and the REST API, and run what is queued, until stopped.
 
     Prints its address and Jupyter's token once it is ready.
@@ -32,7 +33,7 @@ def serve(settings: Settings, *, ip: str, as_json: bool) -> None:
     def say_json(url: str, token: str) -> None:
         print_json({"url": url, "token": token or None})
 
-    serve_until_stopped(settings, ip=ip, port=settings.port, say=say_json if as_json else say_ready)
+    serve_until_stopped(settings, ip=ip, start_worker=not no_worker, say=say_json if as_json else say_ready)
 
 
 @click.command()

@@ -12,6 +12,7 @@ from traitlets.config import Config
 
 from pauseflow_nb.errors import PortInUse
 from pauseflow_nb.server.extension import TRAITS, PauseflowExtension
+from pauseflow_nb.server.hub import HubService
 from pauseflow_nb.settings import Settings
 
 __all__ = ["say_ready", "serve"]
@@ -30,18 +31,19 @@ def say_ready(url: str, token: str) -> None:
 def serve(
     settings: Settings,
     *,
-    ip: str = "127.0.0.1",
+    ip: str | None = None,
     port: int | None = None,
     start_worker: bool = True,
     say: Callable[[str, str], None] = say_ready,
 ) -> None:
     """Serve links and API and keep a worker, until SIGINT or SIGTERM.
 
-    Login and the token are Jupyter's own: `JUPYTER_TOKEN` and the user's `jupyter_server_config` hold.
+    Login and the token are Jupyter's own: `JUPYTER_TOKEN` and the user's `jupyter_server_config` hold. As a
+    service that JupyterHub manages, it listens where the hub says, and the hub's accounts sign in.
 
     Args:
         settings: Which store.
-        ip: Address to listen on.
+        ip: Address to listen on; None: what the hub says, or this machine alone.
         port: Port; 0 takes a free one, None the one of the settings.
         start_worker: Whether to keep a worker; no if others run.
         say: Told the address and the token once the server is registered and its worker is alive. The token is empty
@@ -49,9 +51,17 @@ def serve(
 
     Raises:
         PortInUse: If another program has the port.
+        InvalidSetting: If JupyterHub started this and something is missing.
     """
+    hub = HubService.here()
+    config = _config(settings, start_worker)
+    if hub is not None:
+        hub.configure(config)
+        ip = ip or hub.ip
+        port = hub.port if port is None and settings.origin("port") == "default" else port
+    ip = ip or "127.0.0.1"
     port = _free(ip, settings.port if port is None else port)
-    server = ServerApp.instance(config=_config(settings, start_worker), ip=ip, port=port, log_level="WARN")
+    server = ServerApp.instance(config=config, ip=ip, port=port, log_level="WARN")
     server.default_services = _SERVICES  # type: ignore[assignment]  # typed as the tuple that it is by default
     server.no_browser_open_file = True
     server.initialize(argv=[], find_extensions=False)
@@ -61,7 +71,9 @@ def serve(
     signal.signal(signal.SIGINT, lambda *_: server.stop(from_signal=True))
     extension = server.extension_manager.extension_points["pauseflow_nb"].app
     assert isinstance(extension, PauseflowExtension)
-    extension.on_ready = lambda: say(str(server.connection_url), server.identity_provider.token)
+    # The hub's token is this service's own secret, and opens more than this server.
+    token = "" if hub else server.identity_provider.token
+    extension.on_ready = lambda: say(str(server.connection_url), token)
     server.start()
 
 
