@@ -41,6 +41,10 @@ class Settings(BaseModel):
     port: int = Field(default=7287, ge=0, le=65535)
     #: When a GET may act: `strict` never, `confirm` if it is no browser, `open` always.
     links: Literal["strict", "confirm", "open"] = "confirm"
+    #: Folder of templates for the pages behind the links; None: ours.
+    templates: Path | None = None
+    #: Where a browser goes after an answer from such a page; None: it stays there.
+    redirect: str | None = None
     #: Segments that one worker process runs at once.
     workers: int = Field(default=2, ge=1, le=64)
     #: Where a worker's kernels come from: `cold`, `prestarted` or `forked`; `auto`: forked where that is safe.
@@ -85,6 +89,27 @@ class Settings(BaseModel):
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("must look like https://example.org or https://example.org/path")
         return url.rstrip("/")
+
+    @field_validator("templates")
+    @classmethod
+    def _is_folder(cls, folder: Path | None) -> Path | None:
+        if folder is None:
+            return None
+        if not folder.expanduser().is_dir():
+            raise ValueError("must be the path of a folder")
+        return folder.expanduser().absolute()
+
+    @field_validator("redirect")
+    @classmethod
+    def _is_address(cls, address: str | None) -> str | None:
+        if address is None:
+            return None
+        parts = urlsplit(address)
+        is_whole = parts.scheme in {"http", "https"} and parts.hostname
+        is_here = not parts.scheme and not parts.netloc and address.startswith("/")
+        if not (is_whole or is_here) or not address.isascii() or any(char in address for char in " ;,\r\n\t"):
+            raise ValueError("must look like https://example.org/thanks?run={execution} or /thanks")
+        return address
 
     @classmethod
     def load(

@@ -89,9 +89,9 @@ def refusals_of_link(suspension: Row, created_by: str) -> dict[str, str]:
 
 
 def comment_of(envelope: Mapping[str, JSON]) -> str | None:
-    """The comment in an answer: the text that it is, or that stands in its field `comment`."""
+    """The comment in an answer: beside it, the text that it is, or what stands in its field `comment`."""
     body = reply_of(envelope)
-    said = body.get("comment") if isinstance(body, dict) else body
+    said = envelope.get("comment") or (body.get("comment") if isinstance(body, dict) else body)
     return said[:_LONGEST_COMMENT] if isinstance(said, str) and said.strip() else None
 
 

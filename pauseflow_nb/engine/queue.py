@@ -518,6 +518,7 @@ class Queue:
             "notebook": row.notebook,
             "state": row.state,
             "reason": row.reason,
+            "ended_at": iso(row.ended_at),
             "step": claim.step,
             "cell": None if found is None else found.cell,
             "suspension": found.state if found is not None else "running" if early else "void",
@@ -536,6 +537,7 @@ class Queue:
             "action": None if found is None else found.action,
             "settled_by": None if found is None else found.settled_by,
             "settled_at": None if found is None else iso(found.settled_at),
+            "comment": None if found is None else _comment_on(found, row),
         }
 
     def schema_of(self, claim: Claim) -> dict[str, JSON] | None:
@@ -689,6 +691,14 @@ class Queue:
         owner = None if output is None else executions.owner_of(connection, output)
         if owner is not None:
             raise OutputInUse(str(output), owner.id, owner.state)
+
+
+def _comment_on(suspension: Row, execution: Row) -> str | None:
+    """What was said with the answer that settled a suspension."""
+    if suspension.action == "resume" and suspension.given:
+        return suspension.given[-1]["comment"]  # type: ignore[no-any-return]
+    is_reason = suspension.action == "cancel" and execution.state == "cancelled" and execution.reason
+    return execution.reason["text"] if is_reason else None
 
 
 def _whole(output: str | None) -> str | None:

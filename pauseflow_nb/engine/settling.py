@@ -143,7 +143,7 @@ class Settling:
             self._note(suspension, "refused", callback.by, **details)
             return self._answer(refusal.status, claim, error=refusal.error, **told)
         if callback.action == "cancel":
-            self._cancel(suspension, callback.by)
+            self._cancel(suspension, callback.by, comment_of(envelope))
             return self._answer(200, claim, action="cancel")
         return self._approve(claim, suspension, callback.by, envelope)
 
@@ -153,19 +153,22 @@ class Settling:
         needed = given["needed"]
         if any(one["by"] == by for one in given["given"]):
             return self._answer(200, claim, action="resume", already=True, approvals=given)
-        given["given"] = suspensions.approve(self.connection, suspension, by, comment_of(envelope))
+        comment = comment_of(envelope)
+        said = {} if comment is None else {"comment": comment}
+        given["given"] = suspensions.approve(self.connection, suspension, by, comment)
         count = len(given["given"])
         if count < needed:
-            self._note(suspension, "approved", by, given=count, needed=needed)
+            self._note(suspension, "approved", by, given=count, needed=needed, **said)
             return self._answer(202, claim, action="resume", approvals=given)
         suspensions.settle(self.connection, suspension, "resume", by)
-        self._note(suspension, "settled", by, action="resume")
+        self._note(suspension, "settled", by, action="resume", **said)
         self._wake(suspension, envelope, by, envelope, approvals=given["given"])
         return self._answer(200, claim, action="resume")
 
-    def _cancel(self, suspension: Row, by: str) -> None:
+    def _cancel(self, suspension: Row, by: str, comment: str | None) -> None:
         if suspensions.settle(self.connection, suspension, "cancel", by):
-            self._note(suspension, "settled", by, action="cancel")
+            said = {} if comment is None else {"comment": comment}
+            self._note(suspension, "settled", by, action="cancel", **said)
             if suspension.kind == "pause":
                 # The notebook is told, and may do something else than end.
                 self._return(suspension, None)
@@ -175,7 +178,7 @@ class Settling:
                 suspension.execution,
                 "cancelled",
                 by=by,
-                reason=reason_for(by, None),
+                reason=reason_for(by, comment),
                 record_after=0.0,
             )
 

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from tornado.web import RequestHandler
 
 from pauseflow_nb.json_values import JSON, compact
-from pauseflow_nb.server.page import content_security_policy, render_notice
+from pauseflow_nb.server.page import OURS, Landing, content_security_policy, render_notice
 from pauseflow_nb.server.statuses import RETRY_AFTER_SECONDS, status_of
 
 __all__ = ["error_answer", "set_private_headers", "write_error_answer", "write_json", "write_page"]
@@ -37,21 +37,24 @@ def write_json(handler: RequestHandler, status: int, body: JSON) -> None:
     handler.write(compact(body))
 
 
-def write_page(handler: RequestHandler, status: int, html: str) -> None:
+def write_page(handler: RequestHandler, status: int, html: str, landing: Landing = OURS) -> None:
     """Put a page into the answer: nothing on it runs, and nobody may frame it."""
     handler.set_status(status)
     handler.set_header("Content-Type", "text/html; charset=UTF-8")
-    handler.set_header("Content-Security-Policy", content_security_policy())
+    handler.set_header("Content-Security-Policy", content_security_policy(landing))
     handler.set_header("X-Frame-Options", "DENY")
     handler.write(html)
 
 
-def write_error_answer(handler: RequestHandler, status: int, sentence: str, *, html: bool) -> None:
+def write_error_answer(
+    handler: RequestHandler, status: int, sentence: str, *, html: bool, landing: Landing = OURS
+) -> None:
     """Put an error into the answer; 503 says when to come again."""
     if status == 503:
         handler.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
     if html:
-        write_page(handler, status, render_notice(_HEADINGS.get(status, "Something went wrong"), sentence))
+        notice = render_notice(_HEADINGS.get(status, "Something went wrong"), sentence, landing)
+        write_page(handler, status, notice, landing)
     else:
         write_json(handler, status, {"error": sentence})
 

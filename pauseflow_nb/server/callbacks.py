@@ -30,7 +30,7 @@ from pauseflow_nb.server.evidence import Exhibit, evidence_in
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.limits import RateLimit
 from pauseflow_nb.server.negotiation import may_act, prefers_json, wants_html
-from pauseflow_nb.server.page import Facts, is_over, note_on, render_suspension
+from pauseflow_nb.server.page import OURS, Facts, Landing, is_over, note_on, render_suspension
 from pauseflow_nb.server.sent import DECISIONS, Sent, draft_of, entries_of, sent
 from pauseflow_nb.server.upload import INLINE_BYTES, Sink, Upload
 
@@ -65,6 +65,7 @@ class CallbackHandler(RequestHandler):
         self._drained = 0
         self._claim: Claim | None = None
         self._upload: Upload | None = None
+        self._landing = OURS
         self._receiving = asyncio.Lock()
 
     def set_default_headers(self) -> None:
@@ -81,6 +82,7 @@ class CallbackHandler(RequestHandler):
             return
         try:
             queue = await self._lazy.call(lambda queue: queue)
+            self._landing = Landing(queue.settings.templates, queue.settings.redirect)
             self._claim = queue.signer.read(self.path_args[1], self.path_args[0])
             self._check_length(queue.settings.max_body)
         except (UnknownLink, BodyTooLarge) as problem:
@@ -152,7 +154,7 @@ class CallbackHandler(RequestHandler):
         except InvalidBody as problem:
             if not wants_html(self.request.headers):
                 raise
-            self._write_suspension(400, await self._facts(), draft=draft, problem=str(problem))
+            self._write_suspension(400, await self._facts(), draft=draft, entries=entries, problem=str(problem))
             return
         finally:
             # Also when the store did not answer: whoever gets no 200 sends it again.
@@ -174,6 +176,8 @@ class CallbackHandler(RequestHandler):
 
     def _callback(self, wanted: Sent) -> Callback:
         described = envelope(self.request, self.path_args[1], wanted.body, by="link")
+        if wanted.comment is not None:
+            described["comment"] = wanted.comment
         return Callback(action=wanted.action, envelope=described, by="link")
 
     async def _write_answer(self, answer: Answer, draft: str, entries: Entries | None) -> None:
@@ -189,6 +193,10 @@ class CallbackHandler(RequestHandler):
             return
         if answer.status == 405:
             await self._show()
+            return
+        goal = self._landing.after({"action": self._known_claim().action, **answer.body})
+        if goal and entries is not None and answer.status in {200, 202} and not answer.body.get("already"):
+            self.redirect(goal, status=303)
             return
         facts = await self._facts()
         if answer.status == 422:
@@ -208,7 +216,8 @@ class CallbackHandler(RequestHandler):
         action = self._known_claim().action
         # A link gives no more than was given away with it: only an approve link has both buttons.
         actions = DECISIONS if action == "approve" else (action,)
-        write_page(self, status, render_suspension(facts, actions=actions, **more))
+        page = render_suspension(facts, actions=actions, landing=self._landing, **more)
+        write_page(self, status, page, self._landing)
 
     def _known_claim(self) -> Claim:
         assert self._claim is not None
@@ -225,7 +234,7 @@ class CallbackHandler(RequestHandler):
         """Answer now, whatever may still come."""
         self._is_refused = True
         html = wants_html(self.request.headers)
-        write_error_answer(self, status, sentence, html=html)
+        write_error_answer(self, status, sentence, html=html, landing=self._landing)
         if not self._has_body():
             self.finish()
             return
@@ -272,7 +281,8 @@ class CallbackHandler(RequestHandler):
         status, sentence = error_answer(error, status_code)
         if status == 405:
             self.set_header("Allow", ", ".join(METHODS))
-        write_error_answer(self, status, sentence, html=wants_html(self.request.headers))
+        html = wants_html(self.request.headers)
+        write_error_answer(self, status, sentence, html=html, landing=self._landing)
         self.finish()
 
     def log_exception(

@@ -25,7 +25,8 @@ __all__ = ["TRAITS", "PauseflowExtension"]
 #: Setting → trait.
 TRAITS = {
     "data_dir": "pauseflow_dir",
-    **{name: name for name in ("db", "storage", "public_url", "links", "workers", "kernels", "max_body", "quota")},
+    **{name: name for name in ("db", "storage", "public_url", "links", "templates", "redirect")},
+    **{name: name for name in ("workers", "kernels", "max_body", "quota")},
     **{f"smtp_{name}": f"smtp_{name}" for name in ("host", "port", "security", "user", "password", "from", "to")},
     "notify": "notify",
 }
@@ -48,6 +49,12 @@ class PauseflowExtension(ExtensionApp):
     storage = Unicode(None, allow_none=True, help="fsspec URL of the files.").tag(config=True)
     public_url = Unicode(None, allow_none=True, help="Base of the links that people get.").tag(config=True)
     links = Enum(("strict", "confirm", "open"), None, allow_none=True, help="When a GET on a link may act.").tag(
+        config=True
+    )
+    templates = Unicode(None, allow_none=True, help="Folder of templates for the pages behind the links.").tag(
+        config=True
+    )
+    redirect = Unicode(None, allow_none=True, help="Where a browser goes after an answer from such a page.").tag(
         config=True
     )
     workers = Int(None, allow_none=True, help="Segments that the worker runs at once.").tag(config=True)

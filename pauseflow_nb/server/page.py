@@ -7,15 +7,25 @@ allows nothing but our own style.
 import base64
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, TypeAlias
+from urllib.parse import quote, urlsplit
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import (
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PackageLoader,
+    PrefixLoader,
+    StrictUndefined,
+    TemplateError,
+)
 from markupsafe import Markup
 
 from pauseflow_nb.durations import spoken
@@ -25,8 +35,10 @@ from pauseflow_nb.server.evidence import Exhibit
 from pauseflow_nb.server.form import Control, controls_of
 
 __all__ = [
+    "OURS",
     "PAGE_FIELD",
     "Facts",
+    "Landing",
     "content_security_policy",
     "is_over",
     "is_overdue",
@@ -53,6 +65,30 @@ _DONE = {"cancel": "Cancelled", "timeout": "Timed out"}
 _TONES = {"resume": "go", "cancel": "stop"}
 
 
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Where people land who follow a link: the settings `templates` and `redirect`."""
+
+    #: Folder whose templates and style sheet take the place of ours.
+    templates: Path | None = None
+    #: Where a browser is sent once an answer from our page was taken.
+    redirect: str | None = None
+
+    def after(self, facts: Mapping[str, JSON]) -> str | None:
+        """The address for this answer, `{execution}`, `{step}`, `{action}` and `{state}` filled in."""
+        address = self.redirect
+        for name in ("execution", "step", "action", "state"):
+            address = address and address.replace(f"{{{name}}}", quote(str(facts.get(name, "")), safe=""))
+        return address
+
+
+#: Our own pages, and no way on from them.
+OURS = Landing()
+
+
 @dataclass(frozen=True)
 class Button:
     """One decision."""
@@ -69,6 +105,10 @@ class Verdict:
     heading: str
     sentence: str
     tone: str
+    #: What was said with it.
+    comment: str | None = None
+    #: Whether more is to come, so that looking again later tells more.
+    goes_on: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,6 +165,7 @@ def render_suspension(
     problem: str | None = None,
     entries: Entries | None = None,
     errors: list[dict[str, JSON]] | None = None,
+    landing: Landing = OURS,
 ) -> str:
     """Render the page of one suspension.
 
@@ -137,6 +178,7 @@ def render_suspension(
         problem: Why it was refused.
         entries: What stands in the form that a schema makes; None: its default values.
         errors: What is wrong with it, `{"path", "message"}` each.
+        landing: Whose templates.
     """
     label, _, title = _words(facts)
     labels = {"resume": label, "cancel": "Cancel"}
@@ -167,12 +209,12 @@ def render_suspension(
         takes_answer=facts["schema"] is None,
         approvals=_approvals(facts),
     )
-    return _environment().get_template("suspension.html").render(page=page, page_field=PAGE_FIELD, style=_style())
+    return _render("suspension.html", landing, page=page, page_field=PAGE_FIELD)
 
 
-def render_notice(heading: str, sentence: str) -> str:
+def render_notice(heading: str, sentence: str, landing: Landing = OURS) -> str:
     """Render a page that only says something."""
-    return _environment().get_template("notice.html").render(heading=heading, sentence=sentence, style=_style())
+    return _render("notice.html", landing, heading=heading, sentence=sentence)
 
 
 def is_overdue(facts: Facts) -> bool:
@@ -206,28 +248,49 @@ def note_on(status: int, body: Mapping[str, Any]) -> str | None:
 
 
 @cache
-def content_security_policy() -> str:
-    """Allow our style sheet by its digest, forms to ourselves, and nothing else."""
-    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
+def content_security_policy(landing: Landing = OURS) -> str:
+    """Allow the style sheet by its digest, forms to ourselves, and nothing else."""
+    digest = base64.b64encode(hashlib.sha256(_style(landing.templates).encode()).digest()).decode()
+    # Browsers hold the redirect after a form to the same rule.
+    goal = urlsplit(landing.redirect or "")
+    ours = f"'self' {goal.scheme}://{goal.netloc}" if goal.netloc else "'self'"
     return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action 'self'; "
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action {ours}; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
 
 
+def _render(name: str, landing: Landing, **facts: Any) -> str:
+    try:
+        return _environment(landing.templates).get_template(name).render(**facts, style=_style(landing.templates))
+    except (TemplateError, OSError, UnicodeDecodeError, TypeError) as problem:
+        if landing.templates is None:
+            raise
+        # Somebody waits to answer: the page that we have is better than none.
+        log.warning("the template %s in %s cannot be used: %s", name, landing.templates, problem)
+        return _environment(None).get_template(name).render(**facts, style=_style(landing.templates))
+
+
 @cache
-def _environment() -> Environment:
+def _environment(templates: Path | None) -> Environment:
+    ours = PackageLoader("pauseflow_nb.server")
+    # Templates of a folder may extend ours: `{% extends "pauseflow/suspension.html" %}`.
+    named = PrefixLoader({"pauseflow": ours})
+    loaders = [ours, named] if templates is None else [FileSystemLoader(templates), ours, named]
     environment = Environment(
-        loader=PackageLoader("pauseflow_nb.server"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["sentence"] = _as_sentence
     return environment
 
 
 @cache
-def _style() -> Markup:
-    # Ours, so not escaped: its digest stands in the policy.
-    return Markup(files("pauseflow_nb.server").joinpath("templates/page.css").read_text(encoding="utf-8"))  # noqa: S704
+def _style(templates: Path | None) -> Markup:
+    style = files("pauseflow_nb.server").joinpath("templates/page.css").read_text(encoding="utf-8")
+    if templates is not None and (own := templates / "page.css").is_file():
+        style = own.read_text(encoding="utf-8")
+    # Not escaped: it comes from whoever runs the server, and its digest stands in the policy.
+    return Markup(style)  # noqa: S704
 
 
 def _shown(data: JSON) -> tuple[list[tuple[str, str]], str | None]:
@@ -245,13 +308,23 @@ def _verdict(facts: Facts) -> Verdict | None:
     """What was decided; None while an answer is still taken."""
     if facts["suspension"] == "settled":
         heading = _DONE.get(facts["action"]) or _words(facts)[1]
-        sentence = f"{heading} by {_who(facts['settled_by'])} at {_moment(facts['settled_at'])}."
-        return Verdict(heading, sentence, _TONES.get(facts["action"], "over"))
+        sentence = f"{heading} by {_who(facts['settled_by'])} at {_moment(facts['settled_at'])}; {_afterwards(facts)}."
+        tone = _TONES.get(facts["action"], "over")
+        return Verdict(heading, sentence, tone, facts["comment"], goes_on=facts["ended_at"] is None)
     if facts["suspension"] == "void":
         return Verdict("This is over", f"The execution is {facts['state']}; nothing is asked here any more.", "over")
     if is_overdue(facts):
         return Verdict("This is over", f"The time for an answer ended at {_moment(facts['deadline'])}.", "over")
     return None
+
+
+def _afterwards(facts: Facts) -> str:
+    """What became of the run after it was decided, as the end of a sentence."""
+    if facts["ended_at"] is None:
+        return "the run goes on" if facts["state"] in {"queued", "running"} else "the run waits again"
+    return {"completed": "the run has finished", "failed": "the run has failed"}.get(
+        facts["state"], "the run has ended"
+    )
 
 
 def _form(schema: dict[str, JSON], entries: Entries | None, errors: list[dict[str, JSON]]) -> Control:

@@ -23,6 +23,8 @@ class Sent:
 
     action: Decision
     body: Body
+    #: What a person says beside the fields of a form.
+    comment: str | None = None
 
 
 def sent(action: str, body: Body, query: dict[str, JSON], schema: dict[str, JSON] | None = None) -> Sent:
@@ -38,7 +40,8 @@ def sent(action: str, body: Body, query: dict[str, JSON], schema: dict[str, JSON
         InvalidBody: If an approve link is not told `resume` or `cancel`, or the page's data is broken JSON.
     """
     if _is_from_page(body.value):
-        return Sent(_decision(action, body.value.get("decision")), _from_page(body, schema))
+        comment = _text_in(body, "comment").strip() or None
+        return Sent(_decision(action, body.value.get("decision")), _from_page(body, schema), comment)
     if action != "approve":
         return Sent(_decision(action, action), _as_asked(body, query, schema))
     fields = body.value if isinstance(body.value, dict) else {}
@@ -51,8 +54,7 @@ def sent(action: str, body: Body, query: dict[str, JSON], schema: dict[str, JSON
 
 def draft_of(body: Body) -> str:
     """What a person had typed into our page, to show it again; empty if it was not our page."""
-    draft = body.value.get("data", "") if _is_from_page(body.value) else ""
-    return draft if isinstance(draft, str) else ""
+    return _text_in(body, "data") or _text_in(body, "comment")
 
 
 def entries_of(body: Body) -> Entries | None:
@@ -64,6 +66,11 @@ def entries_of(body: Body) -> Entries | None:
         for name, value in body.value.items()
         if name == ROOT or name.startswith(f"{ROOT}/")
     }
+
+
+def _text_in(body: Body, name: str) -> str:
+    text = body.value.get(name, "") if _is_from_page(body.value) else ""
+    return text if isinstance(text, str) else ""
 
 
 def _from_page(body: Body, schema: dict[str, JSON] | None) -> Body:

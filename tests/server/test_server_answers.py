@@ -321,3 +321,57 @@ class TestWho:
         assert 'value="resume"' not in page
         assert 'value="cancel"' in page
         assert send("POST", f"{base}/{stage.link('cancel', execution)}", json={}).code == 200
+
+
+class TestAfterwards:
+    def page(self, send: "Send", stage: "Stage", base: str, execution: str) -> str:
+        html = send("GET", f"{base}/{stage.link('approve', execution)}", accept=BROWSER).body.decode()
+        return html.partition('role="status">')[2].partition("</div>")[0]
+
+    def test_a_comment_is_noted_beside_the_fields_of_a_form(
+        self, send: "Send", stage: "Stage", base: str, asked: str
+    ) -> None:
+        fields = {"pauseflow_page": "1", "decision": "resume", "answer/approved": "on", "answer/address/street": "Elm"}
+        said = {**fields, "comment": "looks <b>good</b>"}
+        url = f"{base}/{stage.link('approve', asked)}"
+
+        assert send("POST", url, body=urlencode(said), headers=FORM, accept=BROWSER).code == 200
+
+        envelope = stage.resume_data(asked)
+        assert envelope["comment"] == "looks <b>good</b>"
+        assert "comment" not in envelope["body"]
+        [line] = [line for line in stage.queue.audit(asked) if line["what"] == "settled"]
+        assert line["details"]["comment"] == "looks <b>good</b>"
+        assert "looks &lt;b&gt;good&lt;/b&gt;" in self.page(send, stage, base, asked)
+
+    def test_a_comment_typed_with_a_wrong_answer_is_kept(
+        self, send: "Send", stage: "Stage", base: str, asked: str
+    ) -> None:
+        said = {"pauseflow_page": "1", "decision": "resume", "comment": "typed already"}
+        url = f"{base}/{stage.link('approve', asked)}"
+
+        answer = send("POST", url, body=urlencode(said), headers=FORM, accept=BROWSER)
+
+        assert answer.code == 422
+        assert "typed already" in answer.body.decode()
+
+    def test_a_comment_on_cancel_is_the_reason(self, send: "Send", stage: "Stage", base: str) -> None:
+        execution = stage.suspended()
+        said = {"pauseflow_page": "1", "decision": "cancel", "data": "too expensive"}
+        url = f"{base}/{stage.link('approve', execution)}"
+
+        send("POST", url, body=urlencode(said), headers=FORM, accept=BROWSER)
+
+        assert stage.queue.view(execution)["reason"] == {"kind": "link", "by": "link", "text": "too expensive"}
+        assert "too expensive" in self.page(send, stage, base, execution)
+
+    def test_the_page_says_what_became_of_the_run(self, send: "Send", stage: "Stage", base: str) -> None:
+        execution = stage.suspended()
+        stage.queue.resume(execution, by="user:ada")
+        assert "the run goes on." in (told := self.page(send, stage, base, execution))
+        assert "Look again" in told
+
+        stage.queue.cancel(execution, by="user:ada")
+
+        assert "the run has ended." in (told := self.page(send, stage, base, execution))
+        assert "Look again" not in told

@@ -85,7 +85,7 @@ def test_a_person_approves_with_a_comment(
     picture(page, f"open-{look}")
     assert _overflow(page, look) == 0
 
-    page.get_by_label("Your answer").fill('{"comment": "go ahead"}')
+    page.get_by_label("Comment").fill('{"comment": "go ahead"}')
     page.get_by_role("button", name="Approve").click()
 
     verdict = page.get_by_role("status")
@@ -123,11 +123,11 @@ def test_broken_json_is_said_and_what_was_typed_is_kept(
 ) -> None:
     execution = stage.suspended(**ASKED)
     page = open_page(f"{base}/{stage.link('approve', execution)}", "phone")
-    page.get_by_label("Your answer").fill('{"comment": go}')
+    page.get_by_label("Comment").fill('{"comment": go}')
     page.get_by_role("button", name="Approve").click()
 
     assert "is not JSON" in page.get_by_role("alert").inner_text()
-    assert page.get_by_label("Your answer").input_value() == '{"comment": go}'
+    assert page.get_by_label("Comment").input_value() == '{"comment": go}'
     picture(page, "refused")
     assert stage.queue.state(execution) == "suspended"
 
