@@ -14,6 +14,7 @@ from typing import Any, Self, TypeAlias, Union, get_args, get_origin, get_type_h
 from pauseflow_nb.json_values import JSON
 
 __all__ = [
+    "ASKED",
     "SOURCE",
     "Briefing",
     "ChildRequest",
@@ -34,6 +35,10 @@ __all__ = [
 
 #: Marks our payload in an `execute_reply`.
 SOURCE = "pauseflow"
+
+#: The iopub message that a question leaves among a cell's outputs; its content is `{"question": TEXT}`.
+#: Questions come by a channel of their own, which may overtake what was shown before them.
+ASKED = "pauseflow_asked"
 
 #: `resume_url`, `cancel_url`, `approval_url` of one suspension.
 Links: TypeAlias = dict[str, str]

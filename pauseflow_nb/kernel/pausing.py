@@ -5,6 +5,7 @@ answer. A runner answers no other question, so `input()` itself goes on failing 
 """
 
 import json
+import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from pauseflow_nb.kernel.run import Asked, StepRun
 from pauseflow_nb.kernel.schema import Form
 from pauseflow_nb.kernel.stops import Paused
 from pauseflow_nb.kernel.testmode import TestMode
-from pauseflow_nb.protocol import SOURCE, PauseAnswer, PauseQuestion, SuspensionRequest
+from pauseflow_nb.protocol import ASKED, SOURCE, PauseAnswer, PauseQuestion, SuspensionRequest
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -101,6 +102,9 @@ def ask(shell: "InteractiveShell", kind: str, question: str) -> str:
     if kernel is None:
         raise InvalidValue("flow", kind, "needs a kernel, and there is none here")
     text = json.dumps({"source": SOURCE, "kind": kind, "json": question})
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    kernel.session.send(kernel.iopub_socket, ASKED, {"question": text}, parent=kernel.get_parent())
     # Our runner says that it answers no input, so that a cell's own `input()` fails at once; it answers this.
     allowed, kernel._allow_stdin = kernel._allow_stdin, True  # noqa: SLF001 (it has no public name)
     try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from pauseflow_nb.protocol import ASKED
 from pauseflow_nb.runner.collected import Outputs
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.widgets import Widgets
@@ -32,6 +33,8 @@ class Recorder:
         self._cell_of: dict[str, int] = {}
         self._displayed: dict[str, list[tuple[int, NotebookNode]]] = {}
         self.widgets = Widgets(document)
+        #: The last question of a cell whose earlier outputs were all received.
+        self.asked: str | None = None
         document.before_writing = self.join
 
     def expect(self, request: str, cell: int) -> None:
@@ -63,6 +66,9 @@ class Recorder:
         request = message["parent_header"].get("msg_id", "")
         if kind.startswith("comm_"):
             self.widgets.receive(kind, message)
+            return
+        if kind == ASKED:
+            self.asked = content.get("question")
             return
         if kind in _DATA_KINDS:
             self._update_displayed(content)

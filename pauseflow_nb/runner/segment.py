@@ -428,7 +428,9 @@ class _Segment:
         if kind == "message":
             client.answer(json.dumps(self._observer.deliver(MessageRequest.from_json(asked))))
         elif kind == "pause":
-            self._wait(client, PauseQuestion.from_json(asked), cell)
+            # Until then the card would stand above what was shown before it.
+            if self.recorder.asked == text:
+                self._wait(client, PauseQuestion.from_json(asked), cell)
         else:
             client.answer(None)
 

@@ -39,7 +39,6 @@ def test_it_returns_the_data_with_the_kernel_alive(rider: Rider, wait_until: Any
     assert "Go on?" not in shown(rider.output())
 
 
-@pytest.mark.xfail(strict=False, reason="seen now and then: the decision does not stand between the outputs")
 def test_the_decision_stands_between_the_outputs(rider: Rider, wait_until: Any) -> None:
     execution = rider.start("%%step ask\nprint('before')\nflow.pause('5m', title='Go on?')\nprint('after')")
 

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pytest
+import zmq
 from nbformat import NotebookNode
 
+from pauseflow_nb.protocol import PauseAnswer
+from pauseflow_nb.runner.client import KernelClient
 from pauseflow_nb.runner.output import OutputFile
 from pauseflow_nb.runner.statuses import status_of
 
@@ -115,3 +119,26 @@ def test_the_document_is_up_to_date_at_a_checkpoint(rehearse: Any) -> None:
 
     assert [cell.outputs[0].text for cell in kept[0].cells[:2]] == ["plain\n", "shown\n"]
     assert [cell.execution_count for cell in kept[0].cells] == [1, 2, None]
+
+
+def test_a_decision_stands_between_what_was_shown_before_and_after_it(
+    rehearse: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the question, on a channel of its own, overtakes what was printed before it."""
+    rehearsal = rehearse("from pauseflow_nb import flow", "%%step ask\nprint('before')\nflow.pause()\nprint('after')")
+    rehearsal.log.answers = [PauseAnswer("resume", {"method": "POST", "body": None, "query": {}}, "user:ann")]
+    poll, overtaken = KernelClient._poll, list[bool]()
+
+    def poll_stdin_first(client: KernelClient, seconds: float | None) -> dict[Any, int]:
+        if not rehearsal.log.steps or overtaken:
+            return poll(client, seconds)
+        overtaken.append(bool(client._stdin.poll(20_000)))
+        return {client._stdin: zmq.POLLIN}
+
+    monkeypatch.setattr(KernelClient, "_poll", poll_stdin_first)
+    end = rehearsal.run()
+
+    outputs = rehearsal.document.cells[1].outputs
+    shown = [str(each.get("text") or each.data["text/plain"]).strip() for each in outputs]
+    assert (end.kind, overtaken) == ("completed", [True])
+    assert shown == ["before", "Resumed by ann.", "after"]
