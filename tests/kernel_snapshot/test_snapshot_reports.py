@@ -1,5 +1,6 @@
 """What is told about variables before and after a save."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -63,3 +64,11 @@ def test_variables_that_share_an_object_are_found_also_in_large_memos(size: int)
     groups = {frozenset(group) for group in sharing_groups(picklers)}
 
     assert groups == {frozenset({"large", "uses"}), frozenset({"alone"})}
+
+
+def test_options_of_pandas_come_back_where_warnings_are_errors(survives: Callable[[str, str], None]) -> None:
+    """Merely reading some of them warns."""
+    survives(
+        "import warnings, pandas as pd\nwarnings.simplefilter('error')\npd.set_option('display.max_rows', 7)",
+        "assert pd.get_option('display.max_rows') == 7\nassert warnings.filters[0][0] == 'error'",
+    )

@@ -177,18 +177,23 @@ def _take_pandas_options(_shell: Any) -> dict[str, Any]:
     config: Any = importlib.import_module("pandas._config.config")
     registered = config._registered_options  # noqa: SLF001 - there is no public list of options
     changed = {}
-    for key, option in registered.items():
-        value = config.get_option(key)
-        if value != option.defval and isinstance(value, (str, int, float, bool, type(None))):
-            changed[key] = value
+    # Merely reading an option that is on its way out warns, and nobody here asked for it.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for key, option in registered.items():
+            value = config.get_option(key)
+            if value != option.defval and isinstance(value, (str, int, float, bool, type(None))):
+                changed[key] = value
     return changed
 
 
 def _put_pandas_options(_shell: Any, options: dict[str, Any]) -> None:
     import pandas as pd
 
-    for key, value in options.items():
-        pd.set_option(key, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for key, value in options.items():
+            pd.set_option(key, value)
 
 
 def _take_rc(_shell: Any) -> dict[str, Any]:
