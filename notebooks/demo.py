@@ -6,6 +6,7 @@ With `CI=true` nobody is there to answer: then this opens the link itself, after
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,9 @@ OUTPUT = FOLDER / "approve_model.ipynb"
 RESULT = FOLDER / "approved_model.json"
 STORE = FOLDER / "store"
 PAUSEFLOW = [sys.executable, "-m", "pauseflow_nb"]
+PROGRAM = Path(sys.executable).with_name("pauseflow")
+#: Exit code of `pauseflow run` after Ctrl-C.
+LEFT = 130
 RESUME_LINK = re.compile(r"https?://\S+/pauseflow/resume/\S+")
 
 
@@ -32,9 +36,13 @@ def main() -> int:
         f"from another terminal:  curl -X POST LINK\nThe notebook so far is in {OUTPUT}\n",
         flush=True,
     )
+    # Ctrl-C reaches `pauseflow run` as well, which says what it does; it is waited for.
+    signal.signal(signal.SIGINT, lambda *_: None)
     status = run(answer=os.environ.get("CI") == "true")
     if status == 0:
         show(json.loads(RESULT.read_text(encoding="utf-8")))
+    elif status == LEFT:
+        print(f"\n`make demo` begins anew. To go on with this one:  PAUSEFLOW_DATA_DIR={STORE} {PROGRAM} serve")
     return status
 
 

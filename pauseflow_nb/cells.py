@@ -23,6 +23,8 @@ __all__ = ["Header", "StepOptions", "header_of", "steps_of"]
 RESERVED = frozenset({"trigger"})
 
 _HEADER = re.compile(r"%%(step|setup)(?=\s|$)([^\n]*)")
+#: One below nothing but comments: IPython would say that it knows no such magic, when the cell's turn comes.
+_LATE_HEADER = re.compile(r"(?:[ \t]*#[^\n]*\n\s*)+%%(step|setup)(?=\s|$)[ \t]*(\S*)")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,11 @@ def header_of(source: str, *, cell: int | None = None) -> Header | None:
     Raises:
         InvalidStep: If the line is a `%%step` or `%%setup` that cannot be read.
     """
-    match = _HEADER.match(source.lstrip())
+    source = source.lstrip()
+    late = _LATE_HEADER.match(source)
+    if late is not None:
+        raise InvalidStep(late[2], f"`%%{late[1]}` must stand in the first line of its cell, above all comments", cell)
+    match = _HEADER.match(source)
     if match is None:
         return None
     kind, rest = match[1], match[2].strip()

@@ -76,6 +76,17 @@ def test_a_name_of_python_itself_is_refused() -> None:
         header_of("%%step __class__")
 
 
+@pytest.mark.parametrize("source", ["# why\n%%step a\n1", "\n# one\n\n  # two\n%%step a", "#\n%%setup\n1"])
+def test_a_header_below_comments_is_said_before_anything_runs(source: str) -> None:
+    with pytest.raises(InvalidStep, match="must stand in the first line of its cell, above all comments"):
+        header_of(source)
+
+
+@pytest.mark.parametrize("source", ["# write %%step a", 'x = """\n%%step a"""', "# one\nx = 1\n# %%step a"])
+def test_a_header_that_is_only_mentioned_is_none(source: str) -> None:
+    assert header_of(source) is None
+
+
 def test_trigger_is_reserved() -> None:
     with pytest.raises(InvalidStep, match=r"step 'trigger' \(cell 5\): this name is reserved"):
         header_of("%%step trigger", cell=4)

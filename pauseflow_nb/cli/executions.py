@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["cancel", "fork", "list_", "outputs", "resume", "retry", "show", "suspend"]
 
 
+_STATES = ("queued", "running", "suspended", "waiting", "paused", "completed", "failed", "cancelled")
+
+
 @click.command("list")
-@click.option("--state", multiple=True, help="Only executions in this state; may be repeated.")
+@click.option(
+    "--state", type=click.Choice(_STATES), multiple=True, help="Only executions in this state; may be repeated."
+)
 @click.option("--search", help="Only executions whose notebook, output or id contains this text.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @click.option("--offset", type=click.IntRange(0), default=0)

@@ -132,6 +132,9 @@ def _because(execution: Mapping[str, Any]) -> str:
     if not reason:
         return ""
     kind, by = reason["kind"], reason.get("by")
+    if execution.get("error"):
+        # Which says more, and is told as well.
+        return f" ({kind})"
     who = f"by {by}" if by == kind else f"{kind} by {by}" if by else kind
     text = f": {reason['text']}" if reason.get("text") else ""
     return f" ({who}{text})"

@@ -23,9 +23,9 @@ from pauseflow_nb.errors import BodyTooLarge, InvalidBody, UnknownLink
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.answers import error_answer, set_private_headers, write_error_answer, write_json, write_page
-from pauseflow_nb.server.bodies import Body, parse_body, parse_pairs
+from pauseflow_nb.server.bodies import Body, parse_body
 from pauseflow_nb.server.entries import Entries
-from pauseflow_nb.server.envelope import envelope
+from pauseflow_nb.server.envelope import envelope, query_of
 from pauseflow_nb.server.evidence import Exhibit, evidence_in
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.limits import RateLimit
@@ -148,7 +148,7 @@ class CallbackHandler(RequestHandler):
             schema = await self._lazy.call(Queue.schema_of, self._known_claim())
             body = await self._body(schema)
             draft, entries = draft_of(body), entries_of(body)
-            wanted = sent(action, body, parse_pairs(self.request.query), schema)
+            wanted = sent(action, body, query_of(self.request.query), schema)
             answer = await self._lazy.call(Queue.settle, self._known_claim(), self._callback(wanted))
             is_used = answer.status in {200, 202} and not answer.body.get("already")
         except InvalidBody as problem:

@@ -10,7 +10,7 @@ from pauseflow_nb.runner.masking import MASK
 from pauseflow_nb.server.bodies import Body, parse_pairs
 from pauseflow_nb.store.views import iso
 
-__all__ = ["envelope"]
+__all__ = ["envelope", "query_of"]
 
 #: Headers that carry the sender's own secrets.
 _PRIVATE = frozenset({"authorization", "cookie", "proxy-authorization", "x-xsrftoken", "x-csrftoken"})
@@ -28,15 +28,25 @@ def envelope(request: HTTPServerRequest, token: str, body: Body, *, by: str) -> 
     return {
         "method": request.method or "",
         "path": _masked(request.path, token),
-        "query": parse_pairs(request.query),
+        "query": query_of(request.query),
         "headers": _headers(request.headers, token),
         "body": body.value,
         "body_raw": body.raw,
         "client_ip": request.remote_ip or "",
-        "url": _masked(request.full_url(), token),
+        "url": _masked(_unescaped(request.full_url()), token),
         "received_at": iso(time.time()),
         "by": by,
     }
+
+
+def query_of(query: str) -> dict[str, JSON]:
+    """Parse a request's query, as tornado has it."""
+    return parse_pairs(_unescaped(query))
+
+
+def _unescaped(text: str) -> str:
+    """Read what a client did not escape, as curl does not, as UTF-8; tornado reads it as Latin-1."""
+    return text.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def _headers(headers: Mapping[str, str], token: str) -> dict[str, JSON]:

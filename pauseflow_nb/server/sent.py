@@ -99,7 +99,8 @@ def _decision(action: str, said: JSON) -> Decision:
     for decision in allowed:
         if said == decision:
             return decision
-    raise InvalidBody("the decision", f"is {said!r}, and this link takes {' or '.join(allowed)}")
+    told = "is missing (send decision=resume, for example)" if said is None else f"is {said!r}"
+    raise InvalidBody("the decision", f"{told}, and this link takes {' or '.join(allowed)}")
 
 
 def _typed(text: JSON) -> Body:

@@ -1,7 +1,9 @@
 """`make demo`, as the first person runs it and as nobody does."""
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 
 import nbformat
@@ -49,10 +51,14 @@ def test_a_person_opens_the_link_and_sees_what_to_look_at(pauseflow: Pauseflow) 
 
 
 def test_it_can_be_run_again(pauseflow: Pauseflow) -> None:
-    """Also when the first was left waiting: its output is in use until it ends."""
+    """Also when the first was left waiting, by Ctrl-C: its output is in use until it ends."""
     first = start_demo(pauseflow)
     first.link("resume")
-    first.kill()
+    os.killpg(first.process.pid, signal.SIGINT)
+    left = first.end()
     ended = start_demo(pauseflow, CI="true").end()
 
+    assert left.code == 130
+    assert "`make demo` begins anew" in left.stdout
+    assert "Traceback" not in left.stderr
     assert ended.code == 0, ended.stderr + ended.stdout

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pauseflow_nb.errors import InvalidBody
 from pauseflow_nb.server.bodies import Body, parse_body, parse_pairs
+from pauseflow_nb.server.envelope import query_of
 from pauseflow_nb.server.sent import sent
 
 
@@ -86,6 +87,13 @@ def test_whatever_comes_is_read_or_refused(data: bytes, content_type: str) -> No
     except InvalidBody:
         return
     json.dumps([body.value, body.raw], allow_nan=False, ensure_ascii=False).encode()
+
+
+def test_a_query_that_was_not_escaped_is_utf8() -> None:
+    """As `curl "$LINK?who=é"` sends it: tornado hands over each of its bytes as a character."""
+    as_sent = "who=\u00e9&escaped=%C3%A9".encode().decode("latin-1")
+
+    assert query_of(as_sent) == {"who": "\u00e9", "escaped": "\u00e9"}
 
 
 @given(st.text())
