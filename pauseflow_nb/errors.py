@@ -447,7 +447,7 @@ class DiskNearlyFull(StorageFull):
         self.free = free
 
     def __str__(self) -> str:
-        return f"only {self.free / 1e6:.1f} MB are free at {self.where}: make room first; nothing was started"
+        return f"only {self.free / 1e6:.1f} MB are free at {self.where}: make room first, for example with `pauseflow gc`; nothing was started"
 
 
 class QuotaReached(StorageFull):
@@ -461,7 +461,7 @@ class QuotaReached(StorageFull):
     def __str__(self) -> str:
         return (
             f"{self.where} holds {self.used / 1e6:.1f} MB, and no more than {self.limit / 1e6:.1f} MB are allowed: "
-            "remove what is not needed any more, or raise the setting `quota`; nothing was started"
+            "remove what is not needed any more with `pauseflow gc`, or raise the setting `quota`; nothing was started"
         )
 
 

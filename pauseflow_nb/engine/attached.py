@@ -12,6 +12,7 @@ from typing import Any
 
 from pauseflow_nb.engine.events import Event, Events, ignore
 from pauseflow_nb.engine.nested import open_below, unended_below
+from pauseflow_nb.engine.outage import Outage
 from pauseflow_nb.engine.presence import Presence
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.segments import Segments
@@ -87,6 +88,7 @@ class _Attached:
         self._segments = Segments(queue, name, on_event=on_event, run=functools.partial(run_segment, supply=supply))
         self._told: object = None
         self._reached_at = time.monotonic()
+        self._outage = Outage(log, "waiting for the store")
         #: Nested executions whose segments run now, each in a thread of its own.
         self._nested: dict[str, tuple[threading.Thread, Control]] = {}
 
@@ -131,11 +133,12 @@ class _Attached:
         except StoreUnavailable as problem:
             if time.monotonic() - self._reached_at > _PATIENCE_SECONDS:
                 raise
-            log.warning("waiting for the store: %s", problem)
+            self._outage.failed(problem)
             return None
         if row is None or segment is None:
             raise UnknownExecution(self._execution)
         self._reached_at = time.monotonic()
+        self._outage.ended()
         return row, segment, waits
 
     def _run_nested(self) -> list[str]:

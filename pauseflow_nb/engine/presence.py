@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from pauseflow_nb.engine.outage import Outage
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import PauseflowError
 from pauseflow_nb.store import workers
@@ -72,13 +73,16 @@ class Presence:
             log.warning("did not say goodbye: %s", problem)
 
     def _loop(self) -> None:
+        outage = Outage(log, f"{self._kind} {self.name} cannot say that it is alive")
         while not self._stop.wait(BEAT_SECONDS):
             try:
                 self._queue.beat(self.name, self._kind, self._url)
                 if self._on_dead is not None:
                     self._look(self._on_dead)
             except Exception as problem:  # noqa: BLE001  (whatever it is: to stop beating is worse)
-                log.warning("a beat failed: %s", problem)
+                outage.failed(problem)
+            else:
+                outage.ended()
 
     def _look(self, on_dead: Callable[[Row], None]) -> None:
         with reading(self._queue.engine) as connection:

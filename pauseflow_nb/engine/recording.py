@@ -354,14 +354,17 @@ class Recording:
     def _change(self, change: Callable[[sa.Connection], T]) -> T:
         """Make a change; a store that cannot be written now is waited for."""
         deadline = time.monotonic() + PATIENCE_SECONDS
+        has_said = False
         while True:
             try:
                 return self._queue.change(change)
             except (StoreUnavailable, StorageFull) as problem:
                 if time.monotonic() > deadline:
                     raise
-                log.warning("could not record, trying again: %s", problem)
-                self._tell("said", text=f"{problem}; trying again")
+                if not has_said:
+                    log.info("could not record, trying again: %s", problem)
+                    self._tell("said", text=f"{problem}; trying again for {PATIENCE_SECONDS:g} s")
+                has_said = True
                 time.sleep(1)
 
     # Files

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dbos import DBOS
 
 from pauseflow_nb.engine.jobs import APPLICATION, DBOS_SCHEMA, JOB, VERSION
+from pauseflow_nb.engine.outage import Outage
 from pauseflow_nb.engine.presence import Presence
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.segments import Segments
@@ -81,6 +82,7 @@ class _Worker:
         self._presence = Presence(queue, "worker", on_dead=self._take_over)
         self._supply = Supply(queue.settings.kernels)
         self._segments = Segments(queue, self._presence.name, run=functools.partial(run_segment, supply=self._supply))
+        self._outage = Outage(log, "the clock waits for the store")
         self._is_draining = False
         self._is_launched = threading.Event()
 
@@ -115,11 +117,12 @@ class _Worker:
 
     def take(self, execution: str, n: int, job: int) -> None:
         """Run one job. Nothing may leave here as an exception: DBOS would take the job for done."""
+        outage = Outage(log, f"{execution}/{n} waits for the store")
         while not self._is_draining:
             try:
                 self._segments.run(execution, n, Control(), job=job)
             except (StoreUnavailable, StorageFull) as problem:
-                log.warning("waiting for the store with %s/%s: %s", execution, n, problem)
+                outage.failed(problem)
                 time.sleep(1)
             except Exception:
                 log.exception("a fault of ours in %s/%s", execution, n)
@@ -136,7 +139,9 @@ class _Worker:
         try:
             self._queue.sweep()
         except PauseflowError as problem:
-            log.warning("the clock waits for the store: %s", problem)
+            self._outage.failed(problem)
+        else:
+            self._outage.ended()
 
     def _take_over(self, dead: Row) -> None:
         if dead.kind == "attached":

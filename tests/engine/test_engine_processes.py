@@ -1,5 +1,6 @@
 """Several processes settle one suspension at the same moment; the dead are told from the living."""
 
+import itertools
 import subprocess
 import sys
 import threading
@@ -107,6 +108,27 @@ def test_a_burial_that_fails_is_tried_again(queue: Queue, wait_until: Any) -> No
         wait_until(lambda: names(queue) == [me.name], description="its row is removed")
 
     assert tries == ["other", "other"]
+
+
+@pytest.mark.usefixtures("_quick_beats")
+def test_an_outage_is_told_once_and_so_is_its_end(
+    queue: Queue, wait_until: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats, beat = itertools.count(), queue.beat
+
+    def sometimes(*arguments: Any) -> None:
+        if 1 <= next(beats) <= 5:
+            raise StoreUnavailable("x", "not now")
+        beat(*arguments)
+
+    monkeypatch.setattr(queue, "beat", sometimes)
+    with Presence(queue, "worker", name="me"):
+        wait_until(lambda: next(beats) > 20, description="it beats again")
+
+    assert caplog.messages == [
+        "worker me cannot say that it is alive: the store x cannot be used: not now",
+        "worker me cannot say that it is alive: it works again",
+    ]
 
 
 @pytest.mark.usefixtures("_quick_beats")
