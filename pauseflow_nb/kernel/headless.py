@@ -24,7 +24,11 @@ __all__ = ["Headless", "failure_of"]
 
 def failure_of(error: BaseException, step: str | None = None) -> Failure:
     """Describe an error as others see it."""
-    return Failure(type(error).__name__, str(error), step=step)
+    message = str(error)
+    if isinstance(error, SystemExit):
+        # Whoever writes it means the whole notebook, and its text is a bare number.
+        message = f"sys.exit({message}) fails the step: `flow.exit()` ends the notebook as completed"
+    return Failure(type(error).__name__, message, step=step)
 
 
 class Headless:
