@@ -33,6 +33,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.server.entries import Entries, initial_entries
 from pauseflow_nb.server.evidence import Exhibit
 from pauseflow_nb.server.form import Control, controls_of
+from pauseflow_nb.server.prose import as_html
 
 __all__ = [
     "OURS",
@@ -138,7 +139,7 @@ class Page:
     notebook: str
     step: str
     title: str
-    message: str | None
+    message: Markup | None
     rows: list[tuple[str, str]] = field(default_factory=list)
     data: str | None = None
     evidence: list[Exhibit] = field(default_factory=list)
@@ -195,7 +196,7 @@ def render_suspension(
         notebook=PurePath(facts["notebook"]).name,
         step=facts["step"],
         title=facts["title"] or title.format(step=facts["step"]),
-        message=facts["message"],
+        message=as_html(facts["message"]) if facts["message"] else None,
         rows=rows,
         data=data,
         evidence=facts["evidence"],

@@ -1,0 +1,49 @@
+"""What a notebook says to people, written in Markdown, as HTML that can do no harm.
+
+Not for outputs: those come as HTML or as text, see `evidence`.
+"""
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import nh3
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from mistune import Markdown
+
+__all__ = ["as_html"]
+
+#: Above the message stands the page's own title, so `#` begins one level below it.
+_LEVELS_DOWN = 1
+
+_SANITISER = nh3.Cleaner(
+    tags={
+        *("p", "br", "hr", "strong", "em", "del", "code", "pre", "blockquote", "a"),
+        *("ul", "ol", "li", "h2", "h3", "h4", "h5", "h6"),
+        *("table", "thead", "tbody", "tr", "th", "td"),
+    },
+    attributes={"a": {"href"}},
+    url_schemes={"http", "https", "mailto"},
+    link_rel="noopener noreferrer nofollow",
+)
+
+
+def as_html(text: str) -> Markup:
+    """Render a message. HTML in it is shown as it was typed, and a line break stays one."""
+    html = str(_markdown()(text.replace("\x00", "")))
+    return Markup(_SANITISER.clean(html))  # noqa: S704 (sanitised)
+
+
+@cache
+def _markdown() -> "Markdown":
+    # Lazily: only the page of a suspension that has a message needs it.
+    import mistune
+
+    class Renderer(mistune.HTMLRenderer):
+        def heading(self, text: str, level: int, **attributes: Any) -> str:
+            return super().heading(text, min(level + _LEVELS_DOWN, 6), **attributes)
+
+    return mistune.create_markdown(
+        renderer=Renderer(escape=True), hard_wrap=True, plugins=["table", "strikethrough", "url"]
+    )
