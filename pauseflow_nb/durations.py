@@ -1,7 +1,8 @@
 """Spans of time as people write them: `"90s"`, `"1h30m"`, `timedelta`, and Pipedream's milliseconds.
 
-Two readers, because two conventions meet: what Pipedream's users know takes plain numbers as
-milliseconds, and everything of our own refuses a bare number, whose unit nobody can see.
+Three readers, because three conventions meet: what Pipedream's users know takes plain numbers as
+milliseconds, what Prefect's know as seconds, and everything of our own refuses a bare number, whose
+unit nobody can see.
 """
 
 import re
@@ -11,7 +12,7 @@ from typing import TypeGuard
 
 from pauseflow_nb.errors import InvalidDuration
 
-__all__ = ["duration", "milliseconds", "spoken"]
+__all__ = ["duration", "milliseconds", "seconds", "spoken"]
 
 SHORTEST = timedelta(milliseconds=1)
 LONGEST = timedelta(days=366)
@@ -39,13 +40,12 @@ def milliseconds(value: object, *, what: str = "timeout") -> timedelta:
     Raises:
         InvalidDuration: If it is none of these, or not between 1 ms and a year.
     """
-    if _is_number(value):
-        try:
-            span = timedelta(milliseconds=float(value))
-        except (OverflowError, ValueError):  # infinity, NaN, and numbers beyond a float
-            raise InvalidDuration(what, value, _BOUNDS) from None
-        return _bounded(span, value, what)
-    return _read(value, what)
+    return _counted(value, "ms", what)
+
+
+def seconds(value: object, *, what: str = "timeout") -> timedelta:
+    """Read a duration whose plain numbers are seconds, as Prefect's are; otherwise as `milliseconds`."""
+    return _counted(value, "s", what)
 
 
 def duration(value: object, *, what: str = "timeout") -> timedelta:
@@ -76,6 +76,16 @@ def spoken(span: timedelta) -> str:
 def _is_number(value: object) -> TypeGuard[Real]:
     # Real, because numpy's numbers are no int; True is an int, and no number of anything.
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _counted(value: object, unit: str, what: str) -> timedelta:
+    if not _is_number(value):
+        return _read(value, what)
+    try:
+        span = float(value) * _UNITS[unit]
+    except (OverflowError, ValueError):  # infinity, NaN, and numbers beyond a float
+        raise InvalidDuration(what, value, _BOUNDS) from None
+    return _bounded(span, value, what)
 
 
 def _read(value: object, what: str) -> timedelta:

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -166,11 +166,11 @@ class Execution:
         path = None if output is None else os.fspath(output)
         return Execution(self._queue, self._queue.fork(self.id, by=whoami(), from_step=from_step, output=path))
 
-    def resume(self, step: str | None = None, data: Any = None) -> None:
+    def resume(self, step: str | Sequence[str] | Mapping[str, Any] | None = None, data: Any = None) -> None:
         """Answer an open suspension.
 
         Args:
-            step: Which, if several are open.
+            step: Which, if several are open: a step's name, an entry of `suspended`, or its `path` or `address`.
             data: JSON value for the notebook, as the body of a request would be.
 
         Raises:
@@ -179,14 +179,15 @@ class Execution:
             InvalidAnswer: If the data does not fit the schema; it goes on waiting.
             NotAllowed: If you may not answer this one.
         """
-        answer = self._queue.resume(self.id, step=step, data=data, by=whoami())
+        where = _address(step)
+        answer = self._queue.resume(self.id, step=where, data=data, by=whoami())
         if answer.status == 422:
             raise InvalidAnswer(answer.body["errors"])
         if answer.status == 403:
             raise NotAllowed(str(answer.body["error"]))
         if answer.status >= 400:
             # Somebody else, or the clock, came first.
-            raise NotSuspended(self.id, self.state, step)
+            raise NotSuspended(self.id, self.state, where)
 
     def cancel(self, text: str | None = None) -> None:
         """Cancel, in whatever state it is; a running kernel is interrupted."""
@@ -233,6 +234,12 @@ class Execution:
         )
         self._runner.start()
         atexit.register(_leave, control, self._runner)
+
+
+def _address(step: str | Sequence[str] | Mapping[str, Any] | None) -> str | None:
+    if isinstance(step, Mapping):
+        step = step.get("address")
+    return step if step is None or isinstance(step, str) else ".".join(step)
 
 
 def run_notebook(

@@ -4,11 +4,13 @@
 step runs again from its beginning, and the call then returns the data. Times are in seconds.
 """
 
-from datetime import timedelta
+from copy import copy
 from typing import Any, Self
 
 from pydantic import BaseModel, create_model
 
+from pauseflow_nb.durations import seconds
+from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.kernel import flow as kernel_flow
 from pauseflow_nb.kernel.pausing import suspend_at_once
 from pauseflow_nb.kernel.schema import Form, form_of
@@ -27,10 +29,19 @@ class RunInput(BaseModel):
         Args:
             description: What the approval page says above the form.
             initial_data: Field → value that it has if nobody changes it.
+
+        Raises:
+            InvalidValue: If the model has no such field.
         """
-        fields: dict[str, Any] = {
-            name: (cls.model_fields[name].annotation, value) for name, value in initial_data.items()
-        }
+        fields: dict[str, Any] = {}
+        for name, value in initial_data.items():
+            if name not in cls.model_fields:
+                known = ", ".join(cls.model_fields) or "none"
+                raise InvalidValue(name, value, f"is for no field of {cls.__name__}: it has {known}")
+            # A copy keeps what else is said of the field: its limits, its description.
+            field = copy(cls.model_fields[name])
+            field.default, field.default_factory = value, None
+            fields[name] = (field.annotation, field)
         made = create_model(cls.__name__, __base__=cls, **fields)
         made.__doc__ = description
         return made
@@ -116,7 +127,7 @@ def _request(kind: str, wait_for_input: Any, timeout: float | None) -> tuple[Sus
     is_model = isinstance(wait_for_input, type) and issubclass(wait_for_input, RunInput)
     request = SuspensionRequest(
         kind,
-        seconds=None if timeout is None else timedelta(seconds=timeout).total_seconds(),
+        seconds=None if timeout is None else seconds(timeout).total_seconds(),
         on_timeout="fail",
         then="rerun" if kind == "suspend" else "continue",
         message=wait_for_input.__doc__ if is_model and wait_for_input.__doc__ else None,

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, FormatChecker
     from jsonschema.exceptions import ValidationError
 
-__all__ = ["errors_of", "in_words", "problem_of"]
+__all__ = ["VALUE", "errors_of", "in_form", "in_words", "problem_of"]
+
+#: The one field of the form that a type without fields becomes.
+VALUE = "value"
 
 _LONGEST_MESSAGE = 200
 _MOST_ERRORS = 50
@@ -70,6 +73,13 @@ def errors_of(schema: Mapping[str, JSON], value: JSON) -> list[dict[str, JSON]]:
         if error not in found:
             found.append(error)
     return sorted(found, key=lambda error: [str(key) for key in error["path"]])[:_MOST_ERRORS]
+
+
+def in_form(schema: Mapping[str, JSON], value: JSON) -> JSON:
+    """Take a bare value for the form with the one field `value` that a type without fields becomes."""
+    properties = schema.get("properties")
+    is_form = isinstance(properties, Mapping) and set(properties) == {VALUE}
+    return {VALUE: value} if is_form and not isinstance(value, dict) else value
 
 
 def problem_of(schema: Mapping[str, JSON]) -> str | None:

@@ -1,6 +1,7 @@
 """Spans of time: what is understood, what is refused, and what the refusal says."""
 
 import contextlib
+import math
 from datetime import timedelta
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pauseflow_nb.durations import LONGEST, SHORTEST, duration, milliseconds, spoken
+from pauseflow_nb.durations import LONGEST, SHORTEST, duration, milliseconds, seconds, spoken
 from pauseflow_nb.errors import InvalidDuration
 
 spans = st.timedeltas(min_value=SHORTEST, max_value=LONGEST)
@@ -98,6 +99,17 @@ def test_the_error_names_the_argument() -> None:
 def test_a_timedelta_is_itself(span: timedelta) -> None:
     assert duration(span) == span
     assert milliseconds(span) == span
+
+
+@given(st.integers(1, 366 * 86_400))
+def test_plain_numbers_are_seconds_where_prefects_are(count: int) -> None:
+    assert seconds(count) == duration(f"{count}s") == seconds(timedelta(seconds=count))
+
+
+@pytest.mark.parametrize("value", [0, -1, math.inf, math.nan, True, None, "soon", LONGEST.total_seconds() + 1])
+def test_other_seconds_are_refused(value: object) -> None:
+    with pytest.raises(InvalidDuration):
+        seconds(value)
 
 
 @given(st.integers(1, 366 * 86_400_000))

@@ -33,7 +33,7 @@ def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = No
         "pause": "waits for an answer, with its kernel alive",
         "notebook": f"waits for {', '.join(suspension.get('data') or {})}",
     }.get(kind, "waits")
-    lines = [f"⏸ {' → '.join(suspension['path']) or step}: {title}"]
+    lines = [f"⏸ {_where(suspension) or step}: {title}"]
     if suspension.get("message"):
         lines += [f"    {line}" for line in str(suspension["message"]).splitlines()]
     lines.append(f"  {_until(suspension, now or datetime.now(UTC))}")
@@ -42,6 +42,13 @@ def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = No
         if suspension.get(key):
             lines.append(f"  {label:<8}{suspension[key]}")
     return "\n".join(lines)
+
+
+def _where(suspension: Mapping[str, Any]) -> str:
+    path, address = suspension["path"], suspension.get("address")
+    # Of two notebooks that one step started, only the address tells which.
+    named = f" (--step {address})" if len(path) > 1 and suspension["kind"] != "notebook" else ""
+    return " → ".join(path) + named
 
 
 def _who_answers(suspension: Mapping[str, Any]) -> list[str]:

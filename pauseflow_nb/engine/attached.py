@@ -128,7 +128,8 @@ class _Attached:
                 row = executions.find(connection, self._execution)
                 segment = None if row is None else segments.find(connection, self._execution, row.segment)
                 waits = [
-                    (r.execution, r.segment, r.step, r.ordinal) for r, _ in open_below(connection, self._execution)
+                    (r.execution, r.segment, r.step, r.ordinal)
+                    for r in (one.row for one in open_below(connection, self._execution))
                 ]
         except StoreUnavailable as problem:
             if time.monotonic() - self._reached_at > _PATIENCE_SECONDS:

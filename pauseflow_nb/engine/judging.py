@@ -52,7 +52,7 @@ def refusal_of(suspension: Row, created_by: str, action: str, by: str, envelope:
         # Looking at a link must not answer a question that asks for more than a click.
         return Refusal(405, "no GET answers this question: send a POST")
     if action == "resume" and suspension.schema is not None:
-        errors = schemas.errors_of(suspension.schema, reply_of(envelope))
+        errors = schemas.errors_of(suspension.schema, schemas.in_form(suspension.schema, reply_of(envelope)))
         if errors:
             said = schemas.in_words(errors[:_MOST_ERRORS_SAID])
             return Refusal(422, f"the answer does not fit what is asked for: {said}", errors)

@@ -6,6 +6,7 @@ two executions, whichever of them ends first.
 """
 
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,22 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import ChildRequest, SuspensionRequest
 from pauseflow_nb.store import executions, steps, suspensions
 from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store.views import address_of
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.queue import Plan, Queue
 
-__all__ = ["Child", "Gathered", "gathered", "open_below", "prepare", "start_children", "unended_below", "with_ids"]
+__all__ = [
+    "Child",
+    "Gathered",
+    "Open",
+    "gathered",
+    "open_below",
+    "prepare",
+    "start_children",
+    "unended_below",
+    "with_ids",
+]
 
 #: Executions within each other; a notebook that runs itself stops here.
 _DEEPEST = 20
@@ -47,6 +59,25 @@ class Gathered:
     exports: dict[str, JSON]
     #: Of one that failed or was cancelled and must not: its sentence.
     problem: str | None
+
+
+@dataclass(frozen=True)
+class Open:
+    """An open suspension that can be answered, as seen from an execution above it."""
+
+    row: Row
+    #: Names of the notebooks that lead there, and the step, with dots.
+    address: str
+    #: The steps that lead there.
+    path: tuple[str, ...]
+
+    def is_at(self, step: str) -> bool:
+        """Whether this is what somebody means who says so: the step's name, the address, or the path with dots."""
+        return step in (self.row.step, self.address, ".".join(self.path))
+
+    def is_below(self, step: str) -> bool:
+        """Whether a step that somebody names is on the way there."""
+        return any(step in (self.path[n], ".".join(self.path[: n + 1])) for n in range(len(self.path)))
 
 
 def prepare(queue: "Queue", parent: Row, requests: list[ChildRequest]) -> list[Child]:
@@ -112,24 +143,27 @@ def gathered(connection: sa.Connection, asked: Row) -> Gathered:
     return Gathered(incomplete, {**exports, "$notebooks": told_of}, "; ".join(problems) or None)
 
 
-def open_below(
-    connection: sa.Connection, execution: str, names: tuple[str, ...] = ()
-) -> list[tuple[Row, tuple[str, ...]]]:
-    """List what an execution waits for, in its notebooks as well; each with the names of these."""
-    found: list[tuple[Row, tuple[str, ...]]] = []
-    for row in suspensions.open_ones(connection, execution):
-        if row.kind != "notebook":
-            found.append((row, names))
-            continue
-        for child in executions.children_of(connection, execution, step=row.step, segment=row.segment):
-            found += open_below(connection, child.id, (*names, child.nested["name"]))
-    return found
+def open_below(connection: sa.Connection, execution: str) -> list[Open]:
+    """List what an execution waits for, in its notebooks as well."""
+    return list(_open_below(connection, execution, (), ()))
 
 
 def unended_below(connection: sa.Connection, execution: str) -> list[Row]:
     """List the nested executions that have not ended, at every depth."""
     found = [row for row in executions.children_of(connection, execution) if row.ended_at is None]
     return found + [below for row in found for below in unended_below(connection, row.id)]
+
+
+def _open_below(
+    connection: sa.Connection, execution: str, names: tuple[str, ...], path: tuple[str, ...]
+) -> Iterator[Open]:
+    for row in suspensions.open_ones(connection, execution):
+        here = (*path, row.step) if row.step else path
+        if row.kind != "notebook":
+            yield Open(row, address_of(names, row.step), here)
+            continue
+        for child in executions.children_of(connection, execution, step=row.step, segment=row.segment):
+            yield from _open_below(connection, child.id, (*names, child.nested["name"]), here)
 
 
 def _planned(parent: Row, request: ChildRequest) -> "Plan":
@@ -165,8 +199,9 @@ def _depth_of(queue: "Queue", row: Row) -> int:
 
 
 def _problem(row: Row) -> str:
-    error = row.error or {}
-    why = f": {error['type']}: {error['message']}" if error else ""
+    error, reason = row.error or {}, row.reason or {}
+    said = f"{error['type']}: {error['message']}" if error else reason.get("text")
+    why = f": {said}" if said else ""
     return f"notebook '{row.nested['name']}' ({row.id}) is {row.state}{why}"
 
 

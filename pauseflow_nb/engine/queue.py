@@ -164,7 +164,8 @@ class Queue:
 
         Args:
             execution: Its id.
-            step: Which suspension, if several are open.
+            step: Which suspension, if several are open: the step's name, or an `address` or a `path` with dots, as
+                `view` shows them.
             data: JSON value for the notebook, as a request's body would be.
             by: `"user:NAME"`.
 
@@ -674,12 +675,12 @@ class Queue:
         state = self._row(connection, execution).state
         found = nested.open_below(connection, execution)
         if step is not None:
-            found = [(row, names) for row, names in found if step in (row.step, ".".join([*names, row.step]))]
+            found = [one for one in found if one.is_at(step)] or [one for one in found if one.is_below(step)]
         if not found:
             raise NotSuspended(execution, state, step)
         if len(found) > 1:
-            raise AmbiguousSuspension(execution, [".".join([*names, row.step]) for row, names in found])
-        return found[0][0]
+            raise AmbiguousSuspension(execution, [one.address for one in found])
+        return found[0].row
 
     def _row(self, connection: sa.Connection, execution: str) -> Row:
         row = executions.find(connection, execution)

@@ -85,7 +85,8 @@ class _Retry:
                 new = self.edited.document
                 wanted, because = travel.edited(connection, self.execution, old, new, wanted)
         ran = {run.step: run for run in steps.history(connection, [self.execution]) if run.cell >= wanted.cell}
-        return wanted, tuple(ran), because
+        left = ran if self.edited is None else travel.cells_of(self.edited.document)
+        return wanted, tuple(step for step in ran if step in left), because
 
     def _replace(self, connection: sa.Connection, row: Row, first_cell: int) -> tuple[str, int]:
         assert self.edited is not None

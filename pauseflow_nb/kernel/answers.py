@@ -61,7 +61,8 @@ class Answers(dict[str, Any]):
         if asked is None or envelope is None or (envelope.get("by") == "clock" and envelope.get("body") is None):
             return
         kind = self._namespace[asked.name] if isinstance(asked, _Named) else asked
-        self[step] = form_of(kind).build(data_of(envelope))
+        form = form_of(kind)
+        self[step] = form.build(form.as_body(data_of(envelope)))
 
     @contextmanager
     def among_variables(self) -> Iterator[None]:

@@ -77,7 +77,7 @@ class Flow:
             default: With `on_timeout="resume"`, what the clock hands over as if somebody had sent it.
             then: `"continue"` with the next cell, or `"rerun"` this step.
             title: A few words for messages and the approval page.
-            message: Sentences for the approval page.
+            message: Sentences for the approval page, in Markdown.
             approvals: How many different people must resume before it goes on. One cancel cancels.
             approvers: Names of the only ones who may answer, signed in; a link alone does not tell who calls.
             self_approval: Whether whoever started the execution may approve.

@@ -13,11 +13,9 @@ from typing import Any, get_origin, is_typeddict
 from pauseflow_nb.errors import InvalidAnswer, InvalidValue
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.kernel.record import as_records
+from pauseflow_nb.schemas import VALUE, in_form
 
 __all__ = ["Form", "form_of"]
-
-#: The one field of the form that a type without fields becomes.
-VALUE = "value"
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Form:
     def as_body(self, value: JSON) -> JSON:
         """Take a bare value for a form with the one field `value`, and anything else as it is."""
         is_form = isinstance(value, dict) and set(value) == {VALUE}
-        return {VALUE: value} if self.is_wrapped and not is_form else value
+        return {VALUE: value} if self.is_wrapped and not is_form else in_form(self.json_schema, value)
 
 
 def form_of(schema: Any) -> Form:

@@ -177,9 +177,7 @@ class ResumeHandler(_Api):
     async def post(self, execution: str) -> None:
         """Resume with `{"step", "data"}`, both optional."""
         body = self.body("step", "data")
-        step = body.get("step")
-        if not isinstance(step, str | None):
-            raise InvalidParameter("step", "must be the name of a step")
+        step = _step_of(body)
         answer = await self._lazy.call(Queue.resume, execution, step=step, data=body.get("data"), by=self.by())
         write_json(self, answer.status, answer.body)
 
@@ -294,6 +292,17 @@ def _text_of(body: dict[str, JSON], field: str) -> str | None:
     if not isinstance(value, str | None):
         raise InvalidParameter(field, "must be text")
     return value
+
+
+def _step_of(body: dict[str, JSON]) -> str | None:
+    """The step to resume: its name, its `address`, or its `path` as a list."""
+    step = body.get("step")
+    if step is None or isinstance(step, str):
+        return step
+    names = [name for name in step if isinstance(name, str)] if isinstance(step, list) else []
+    if not names or len(names) < len(cast("list[JSON]", step)):
+        raise InvalidParameter("step", "must be the name of a step, or the path of one as a list")
+    return ".".join(names)
 
 
 def _outputs(queue: Queue, execution: str) -> str:

@@ -15,7 +15,7 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row, children_of
 from pauseflow_nb.store.tables import executions, segments, suspensions
 
-__all__ = ["LinksOf", "approvals_of", "execution_views", "find_ids", "iso"]
+__all__ = ["LinksOf", "address_of", "approvals_of", "execution_views", "find_ids", "iso"]
 
 #: Makes the links of one suspension; its action is left empty.
 LinksOf = Callable[[Claim], Links]
@@ -166,6 +166,7 @@ def _suspension(row: Row, links: LinksOf | None) -> dict[str, Any]:
     return {
         "execution": row.execution,
         "path": [row.step] if row.step else [],
+        "address": address_of((), row.step) or None,
         "step": row.step or None,
         "kind": row.kind,
         "since": iso(row.since),
@@ -185,9 +186,21 @@ def _nested(connection: sa.Connection, row: Row, links: LinksOf | None) -> list[
     """Show what the notebooks wait for that a suspension waits for; the path begins with the step that started them."""
     if row.kind != "notebook":
         return []
-    children = [child.id for child in children_of(connection, row.execution, step=row.step, segment=row.segment)]
-    views = execution_views(connection, children, links=links)
-    return [{**shown, "path": [row.step, *shown["path"]]} for view in views for shown in view["suspended"]]
+    names = {
+        child.id: child.nested["name"]
+        for child in children_of(connection, row.execution, step=row.step, segment=row.segment)
+    }
+    views = execution_views(connection, list(names), links=links)
+    return [
+        {**shown, "path": [row.step, *shown["path"]], "address": address_of([names[view["id"]]], shown["address"])}
+        for view in views
+        for shown in view["suspended"]
+    ]
+
+
+def address_of(names: Iterable[str], step: str | None) -> str:
+    """Say where something waits as `--step` takes it: the names of the notebooks that lead there, and the step."""
+    return ".".join([*names, *([step] if step else [])])
 
 
 def approvals_of(row: Row) -> dict[str, Any]:
@@ -243,7 +256,8 @@ def _usage(its_segments: list[Row], its_suspensions: list[Row], moment: float) -
     return {
         "compute_seconds": round(sum(_compute(row, moment) for row in its_segments), 3),
         "suspended_seconds": round(max(waited, 0.0), 3),
-        "wakeups": sum(row.wake is not None and row.attempt > 0 for row in its_segments),
+        # Once for each answer: a retry that uses it again wakes nothing.
+        "wakeups": len({(row.wake["step"], row.wake["at"]) for row in its_segments if row.wake and row.attempt > 0}),
         "segments": listed,
     }
 

@@ -222,7 +222,7 @@ class TestInput:
         program = (
             "from pauseflow_nb import resume_flow_run\nfrom pauseflow_nb.errors import InvalidAnswer\n"
             f"try:\n    resume_flow_run({view['id']!r}, run_input={{'value': 'many'}})\n"
-            f"except InvalidAnswer as problem:\n    print(problem)\nresume_flow_run({view['id']!r}, {{'value': 3}})"
+            f"except InvalidAnswer as problem:\n    print(problem)\nresume_flow_run({view['id']!r}, 3)"
         )
         words = [sys.executable, "-c", program]
         printed = subprocess.run(
@@ -238,8 +238,8 @@ class TestInput:
         assert list(view["suspended"][0]["schema"]["properties"]) == ["value"]
         assert returned(road.answer(view["id"], {"value": True}), "a") is True
 
-    def test_initial_values_and_a_description_stand_on_the_page(self, road: Road) -> None:
-        model = "UserNameInput.with_initial_data(description='# Who are you?', name='anonymous')"
+    def test_initial_values_and_a_markdown_description_stand_on_the_page(self, road: Road) -> None:
+        model = "UserNameInput.with_initial_data(description='# Who are *you*?', name='anonymous')"
         view = road.run(
             NAMES, USER, f"%%step a\nuser = suspend_flow_run({model})\n[isinstance(user, UserNameInput), user.name]"
         )
@@ -247,7 +247,7 @@ class TestInput:
         with urlopen(Request(waits["approval_url"], headers={"Accept": "text/html"})) as page:
             text = page.read().decode()
 
-        assert "Who are you?" in text
+        assert "Who are <em>you</em>?" in text
         assert "anonymous" in text
         assert returned(road.answer(view["id"], {}), "a") == [True, "anonymous"]
 
@@ -281,6 +281,33 @@ class TestSubflows:
 
         assert refused == [linked]
         assert view["state"] == ("completed" if linked else "suspended")
+
+
+def test_initial_values_keep_what_else_is_said_of_a_field() -> None:
+    from pydantic import Field, ValidationError
+
+    import pauseflow_nb
+    from pauseflow_nb.errors import InvalidValue
+
+    class Order(pauseflow_nb.RunInput):
+        many: int = Field(ge=1, description="How many?")
+        what: str
+
+    made = Order.with_initial_data(many=3)
+
+    assert made.model_json_schema()["properties"]["many"] == {
+        "default": 3,
+        "description": "How many?",
+        "minimum": 1,
+        "title": "Many",
+        "type": "integer",
+    }
+    assert made.model_validate({"what": "tea"}).many == 3
+    assert Order.model_json_schema()["required"] == ["many", "what"]
+    with pytest.raises(ValidationError):
+        made(what="tea", many=0)
+    with pytest.raises(InvalidValue, match="is for no field of Order: it has many, what"):
+        Order.with_initial_data(meny=3)
 
 
 def test_all_three_take_what_prefect_takes() -> None:

@@ -181,6 +181,13 @@ class TestSchema:
         assert stage.queue.resume(execution, data=body, by="user:ann").status == 422
         assert (stage.queue.state(execution), stage.queue.view(execution)["segment"]) == ("suspended", 0)
 
+    @pytest.mark.parametrize(("body", "status"), [(3, 200), ({"value": 3}, 200), ("3", 422), (None, 422), ({}, 422)])
+    def test_a_bare_value_fits_the_form_of_a_plain_type(self, stage: Stage, body: Any, status: int) -> None:
+        form = {"type": "object", "properties": {"value": {"type": "integer"}}, "required": ["value"]}
+        execution = stage.suspended(schema=form)
+
+        assert say(stage, execution, "link", body=body)[0] == status
+
     def test_the_schema_is_shown(self, stage: Stage) -> None:
         assert stage.queue.view(stage.suspended(schema=SCHEMA))["suspended"][0]["schema"] == SCHEMA
 

@@ -8,6 +8,8 @@ import pytest
 from engine.stage import Stage, at_once, fail, notebook, suspend
 
 from pauseflow_nb.engine.queue import Callback
+from pauseflow_nb.errors import AmbiguousSuspension
+from pauseflow_nb.execution import Execution
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, ChildRequest, Outcome, PauseQuestion, SuspensionRequest
 
@@ -75,6 +77,38 @@ def test_a_cancel_reaches_linked_ones_at_every_depth(stage: Stage, child: Path) 
     assert stage.queue.view(deep)["reason"] == {"kind": "parent", "by": f"parent:{children['a']}", "text": None}
     stage.queue.sweep()
     assert stage.queue.state(parent) == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a.deep.work", "run.work.work", ["run", "work", "work"], {"address": "a.deep.work"}],
+    ids=["address", "path with dots", "path", "entry of suspended"],
+)
+def test_what_waits_far_below_is_answered_by_what_suspended_shows(stage: Stage, child: Path, name: Any) -> None:
+    stage.script.steps["work"] = asks_for("deep", path=child)
+    parent, children = start(stage, asks_for("a", "b", path=child))
+    stage.play(children["a"])
+    deep = stage.queue.view(children["a"])["suspended"][0]["data"]["deep"]
+    stage.script.steps["work"] = suspend()
+    stage.play(deep)
+    stage.play(children["b"])
+    shown = {one["address"]: one["path"] for one in stage.queue.view(parent)["suspended"]}
+    assert shown == {
+        "run": ["run"],
+        "a.work": ["run", "work"],
+        "a.deep.work": ["run", "work", "work"],
+        "b.work": ["run", "work"],
+    }
+    execution = Execution(stage.queue, parent)
+    with pytest.raises(AmbiguousSuspension, match=r"name one with --step: a\.deep\.work, b\.work"):
+        execution.resume("run")
+
+    execution.resume(name, "yes")
+
+    assert (stage.queue.state(deep), stage.queue.state(children["b"])) == ("queued", "suspended")
+    # Only one is left, so the step at the top is enough.
+    execution.resume(["run"])
+    assert stage.queue.state(children["b"]) == "queued"
 
 
 def test_a_missing_notebook_fails_the_step_and_leaves_nothing(stage: Stage, tmp_path: Path, child: Path) -> None:

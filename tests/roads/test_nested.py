@@ -9,7 +9,7 @@ from acceptance.processes import lab
 from roads.rider import LOG, Rider, returned, shown
 
 from pauseflow_nb.errors import AmbiguousSuspension, CannotSuspend, NotSuspended
-from pauseflow_nb.execution import RunOptions, plan
+from pauseflow_nb.execution import Execution, RunOptions, plan
 
 pytestmark = pytest.mark.acceptance
 
@@ -67,6 +67,7 @@ def test_two_notebooks_of_one_step_are_answered_in_either_order(rider: Rider, fi
         (["both", "ask"], "suspend"),
         (["both", "ask"], "suspend"),
     ]
+    assert [each["address"] for each in view["suspended"]] == ["both", "north.ask", "south.ask"]
     assert view["suspended"][0]["resume_url"] is None
     with pytest.raises(AmbiguousSuspension, match=r"north\.ask, south\.ask"):
         rider.queue.resume(execution, data=1, by="user:ann")
@@ -83,7 +84,7 @@ def test_two_notebooks_of_one_step_are_answered_in_either_order(rider: Rider, fi
     assert rider.log() == ["ask", "ask"]
 
 
-def test_three_levels(rider: Rider) -> None:
+def test_three_levels_are_answered_by_what_suspended_shows(rider: Rider) -> None:
     asking_child(rider, "low.ipynb")
     rider.notebook("%%step down\nflow.run_notebook('low.ipynb')", name="middle.ipynb")
     view = rider.run(
@@ -93,7 +94,9 @@ def test_three_levels(rider: Rider) -> None:
 
     deepest = view["suspended"][-1]
     assert (deepest["path"], deepest["title"]) == (["top", "down", "ask"], "Which?")
-    view = rider.answer(view["id"], {"x": 1}, step="middle.low.ask")
+    assert deepest["address"] == "middle.low.ask"
+    Execution(rider.queue, view["id"]).resume(deepest, {"x": 1})
+    view = rider.ride(view["id"])
     assert (view["state"], view["suspended"]) == ("completed", [])
     exported = view["steps"]["top"]["exports"]["middle"]["down"]["low"]
     assert exported["got"]["$return_value"] == ["none", {"x": 1}]
@@ -201,7 +204,9 @@ def test_the_wait_for_notebooks_cannot_be_answered_itself(rider: Rider) -> None:
     answer = rider.queue.settle(claim, Callback("resume", {"method": "POST"}, "link"))
     assert (answer.status, rider.queue.state(view["id"])) == (409, "suspended")
     with pytest.raises(NotSuspended):
-        rider.queue.resume(view["id"], step="run", by="user:ann")
+        rider.queue.resume(view["id"], step="elsewhere", by="user:ann")
+    # Whoever names the step means what its notebooks wait for.
+    assert rider.queue.resume(view["id"], step="run", by="user:ann").body["step"] == "nap"
 
 
 def test_a_notebook_that_runs_itself_stops_somewhere(rider: Rider, monkeypatch: pytest.MonkeyPatch) -> None:

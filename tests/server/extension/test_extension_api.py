@@ -93,6 +93,13 @@ def test_resume_by_name_hands_over_the_data(fetch: "Fetch", stage: "Stage") -> N
     assert resumed["by"] == body(fetch(f"{API}/{execution}/events"))["events"][-1]["by"]
 
 
+def test_resume_takes_a_path_of_suspended(fetch: "Fetch", stage: "Stage") -> None:
+    execution = stage.suspended()
+    path = body(fetch(f"{API}/{execution}"))["suspended"][0]["path"]
+
+    assert fetch(f"{API}/{execution}/resume", json={"step": path}).code == 200
+
+
 def test_resume_needs_no_body(fetch: "Fetch", stage: "Stage") -> None:
     execution = stage.suspended()
 
@@ -163,6 +170,7 @@ def test_resume_of_what_does_not_wait_is_a_conflict(fetch: "Fetch", stage: "Stag
         ("/resume", b"\xff"),
         ("/resume", '{"stp": "approve"}'),
         ("/resume", '{"step": 1}'),
+        ("/resume", '{"step": ["approve", 1]}'),
         ("/cancel", '{"text": 1}'),
         ("", "{}"),
         ("", '{"notebook": 1}'),
