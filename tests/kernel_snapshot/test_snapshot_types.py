@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from kernel_snapshot.conftest import Kernels, cell
-from kernel_snapshot.type_rows import REFUSED, ROWS, Row
+from kernel_snapshot.type_rows import LEFT_OUT, REFUSED, REPLAYED, ROWS, Row
 
 
 class Results:
@@ -25,11 +25,16 @@ class Results:
     def _run(self, rows: list[Row]) -> dict[str, Any]:
         rows = [row for row in rows if _is_installed(row)]
         kernels = Kernels(self._directory, str(self._directory / rows[0].group.replace(" ", "")))
-        save = {"do": "save", "folder": kernels.folder}
+        save: dict[str, Any] = {"do": "save", "folder": kernels.folder}
+        if rows[0].outcome in {REPLAYED, LEFT_OUT}:
+            save["passed"] = {str(number): row.make for number, row in enumerate(rows)}
+            save["coming"] = {str(len(rows)): "\n".join(row.check for row in rows if row.outcome == REPLAYED)}
         *made, saved = kernels.run(*(cell(row.make) for row in rows), save)
         assert "ref" in saved, saved
         restore = {"do": "restore", "folder": kernels.folder, "ref": saved["ref"]}
-        restored, *checked = kernels.run(restore, *(cell(row.check if row.outcome != REFUSED else "") for row in rows))
+        restored, *checked = kernels.run(
+            restore, *(cell("" if row.outcome in {REFUSED, LEFT_OUT} else row.check) for row in rows)
+        )
         assert "names" in restored, restored
         return {
             row.what: {"made": a["error"], "checked": b["error"], "saved": saved, "restored": restored}
@@ -55,7 +60,14 @@ def test_type(row: Row, results: Results) -> None:
 
     assert result["made"] is None, result["made"]
     unsaved, unrestored = result["saved"]["unsaved"], result["restored"]["unrestored"]
-    if row.outcome == REFUSED:
+    if row.outcome == REPLAYED:
+        fates = {unsaved[name]["fate"] for name in _names(row) if name in unsaved}
+        assert fates == {"replayed"}
+        assert result["checked"] is None, result["checked"]
+    elif row.outcome == LEFT_OUT:
+        assert {unsaved[name]["fate"] for name in _names(row) if name in unsaved} == {"left out"}
+        assert all(row.check in unsaved[name]["reason"] for name in _names(row) if name in unsaved)
+    elif row.outcome == REFUSED:
         reasons = [unsaved[name]["reason"] for name in _names(row) if name in unsaved]
         assert any(row.check in reason for reason in reasons) or not row.check, (reasons, list(unsaved))
     else:
@@ -70,5 +82,5 @@ def _names(row: Row) -> list[str]:
     return [
         word
         for word, _ in itertools.groupby(words)
-        if word[0] in "abcdefghijklmnopqrstuvwxyzCSXL" and word[1:].isdigit()
+        if word[0] in "abcdefghijklmnopqrstuvwxyzCSXLY" and word[1:].isdigit()
     ]

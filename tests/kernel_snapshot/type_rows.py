@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 RESTORED = "restored"
 REFUSED = "not saved, with the reason"
+REPLAYED = "rebuilt by replay of its statement"
+LEFT_OUT = "left out, with the reason"
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ def _rows(group: str, *rows: tuple[str, str, str], needs: tuple[str, ...] = ()) 
 
 def _refused(group: str, *rows: tuple[str, str, str], needs: tuple[str, ...] = ()) -> list[Row]:
     return [Row(group, what, make, check, REFUSED, needs) for what, make, check in rows]
+
+
+def _replayed(group: str, *rows: tuple[str, str, str]) -> list[Row]:
+    return [Row(group, what, make, check, REPLAYED) for what, make, check in rows]
 
 
 PLAIN = _rows(
@@ -57,10 +63,12 @@ SHARING = _rows(
     ("bound methods, of one's own objects and built-in ones", "s11 = [1]; s12 = s11.append\nclass S13:\n    def m(self): return self\ns13 = S13(); s14 = s13.m", "s12(2)\nassert s11 == [1, 2] and s14() is s13"),
     ("what was imported by name is the module's own", "from random import choice as s15, seed as s16\nfrom sys import path as s17\nfrom os import environ as s18", "import random, sys, os\nassert s15.__self__ is random.shuffle.__self__ and s17 is sys.path and s18 is os.environ"),
     ("modules, also under another name", "import os.path as s19; import json as s20", "import json, posixpath\nassert s19 is posixpath and s20 is json"),
+    ("packages with the modules in them that were imported", "import xml.dom.minidom, concurrent.futures", "assert xml.dom.minidom.parseString('<a/>') and concurrent.futures.Future"),
     ("the namespace itself", "s25 = globals()", "s26 = 1\nassert s25 is globals() and s25['s26'] == 1"),
     ("a module that lies beside the notebook", "open('s27_beside.py', 'w').write('class K:\\n    n = 5\\ndef f(): return K')\nimport sys; sys.path.insert(0, '.')\nimport s27_beside as s28; s29 = s28.K(); s30 = s28.f", "assert s29.n == 5 and type(s29) is s28.K and s30() is s28.K"),
     ("loggers", "import logging\ns21 = logging.getLogger('a.b')", "assert s21 is logging.getLogger('a.b')"),
     ("a Random of one's own, in its state", "import random\ns22 = random.Random(3); s22.random(); s23 = random.Random(3); s23.random(); s24 = s23.random()", "assert s22.random() == s24"),
+    ("a Random of one's own beside the one of Python", "s31 = [random.Random(1), random.choice, random._inst]", "import random\nrandom.seed(1); a = random.choice(range(10**9)); random.seed(1)\nassert s31[1](range(10**9)) == a and s31[2] is random._inst"),
 )  # fmt: skip
 
 CODE = _rows(
@@ -87,6 +95,9 @@ CODE = _rows(
     ("a sentinel that pickles as its name", "class C43:\n    def __reduce__(self): return 'c43'\nc43 = C43(); c44 = [c43]", "assert c44[0] is c43 and type(c43) is C43"),
     ("exceptions with their traceback, cause and own arguments", "class C45(Exception):\n    def __init__(self, *, code): super().__init__(f'code {code}'); self.code = code\ndef c46(): raise C45(code=7)\ntry:\n    try: c46()\n    except C45 as e: raise ValueError('outer') from e\nexcept ValueError as e: c45 = e\nimport traceback\nc47 = ''.join(traceback.format_exception(c45))", "assert c45.__cause__.code == 7 and ''.join(traceback.format_exception(c45)) == c47, ''.join(traceback.format_exception(c45)) + c47"),
     ("built-in exceptions", "try: open('/no/such')\nexcept OSError as e: c48 = e\nc49 = [KeyError('k'), StopIteration(3), UnicodeDecodeError('utf-8', b'a', 0, 1, 'r')]", "assert c48.errno == 2 and c48.filename == '/no/such' and type(c48) is FileNotFoundError and c49[1].value == 3 and c49[2].reason == 'r'"),
+    ("an inner class, where it stands", "class C50:\n    class C51:\n        class C52: pass\nc50 = C50.C51.C52()", "assert type(c50) is C50.C51.C52 and C50.C51.C52.__qualname__ == 'C50.C51.C52'"),
+    ("subclasses of library types, with attributes of their own", "import datetime, decimal, collections, random, pathlib\nclass C53(datetime.datetime): pass\nclass C54(decimal.Decimal): pass\nclass C55(collections.Counter): pass\nclass C56(random.Random): pass\nclass C57(pathlib.PosixPath): pass\nc53 = [C53(2026, 1, 2), C54('1.5'), C55('aab'), C56(3), C57('a/b')]\nfor c54 in c53: c54.tag = [1]\nc55 = c53[3].getstate(); c56 = [each.tag for each in c53]", "assert c53[0].year == 2026 and c53[1] + 1 == C54('2.5') and c53[2]['a'] == 2 and c53[3].getstate() == c55 and c53[4].name == 'b'\nassert [each.tag is tag for each, tag in zip(c53, c56)] == [True] * 5 and type(c53[4]) is C57"),
+    ("an object whose __setstate__ needs a variable", "class C58:\n    def __getstate__(self): return {'n': 1}\n    def __setstate__(self, state): self.shared = c59\nc58 = C58(); c59 = [7]", "assert c58.shared is c59"),
 )  # fmt: skip
 
 NUMPY = _rows(
@@ -106,6 +117,10 @@ NUMPY = _rows(
     ("generators, in their state", "n29 = np.random.default_rng(5); n29.random(); n30 = np.random.default_rng(5); n30.random(); n30 = n30.random(); n31 = np.random.RandomState(1); n31.rand(); n32 = np.random.RandomState(1); n32.rand(); n32 = n32.rand()", "assert n29.random() == n30 and n31.rand() == n32"),
     ("numpy.random functions imported by name", "from numpy.random import rand as n33", "np.random.seed(3); a = np.random.rand(); np.random.seed(3)\nassert n33() == a"),
     ("ufuncs, dtypes, numpy functions", "n34 = [np.add, np.dtype('f4'), np.mean]", "assert n34[0] is np.add and n34[1] == 'f4' and n34[2] is np.mean"),
+    ("small views by way of sliding windows, memoryviews and rows", "n40 = np.arange(8.); n41 = np.lib.stride_tricks.sliding_window_view(n40, 3, writeable=True); n42 = np.asarray(memoryview(n40)); n43 = np.zeros(3, [('a', 'i4'), ('b', 'f8')]); n44 = n43[1]; n45 = n43.view(np.recarray)[2]", "n41[0, 1] = 77\nassert n40[1] == 77 and n42[1] == 77\nn43['a'][1] = 5; n43['b'][2] = 6\nassert n44['a'] == 5 and n45.b == 6"),
+    ("arrays and numbers of the notebook's own classes", "class C46(np.ndarray):\n    def __array_finalize__(self, other): self.unit = getattr(other, 'unit', None)\nclass C47(np.float64): pass\nn46 = [np.arange(5.).view(C46), np.arange(90_000.).view(C46), np.zeros(0).view(C46), np.array([1, None]).view(C46)]\nfor n47 in n46: n47.unit = ['m']\nn48 = n46[0][1:]; n49 = n46[0].view(np.ndarray); n56 = np.zeros(2, [('a', 'i4')]); n57 = n56.view(np.recarray); n50 = C47(2.5); n50.unit = 'm'", "assert [each.unit for each in n46] == [['m']] * 4 and type(n46[1]) is C46 and type(n50) is C47 and n50.unit == 'm' and n50 == 2.5\nn46[0][1] = 9\nn56['a'] = 3\nassert n48[0] == 9 and n49[1] == 9 and n57.a[1] == 3"),
+    ("fields of structured arrays that hold objects", "n51 = np.zeros(2, [('o', 'O'), ('n', 'i4')]); n51['o'][0] = n51; n52 = n51['n']; n53 = n51['o']", "n51['n'][1] = 4; n51['o'][1] = 'x'\nassert n51['o'][0] is n51 and n52[1] == 4 and n53[1] == 'x'"),
+    ("texts of variable length", "n54 = np.array(['a', 'b' * 100], dtype=np.dtypes.StringDType(na_object=None))", "assert n54[1] == 'b' * 100 and n54.dtype.na_object is None"),
     needs=("numpy",),
 )  # fmt: skip
 
@@ -117,6 +132,7 @@ PANDAS = _rows(
     ("multi-index, GroupBy, rolling", "d9 = pd.DataFrame({'v': [1, 2, 3]}, index=pd.MultiIndex.from_tuples([(1, 'a'), (1, 'b'), (2, 'a')])); d10 = d9.groupby(level=0); d11 = d9.rolling(2)", "assert d9.loc[(1, 'b'), 'v'] == 2 and d10.v.sum().tolist() == [3, 3] and d11.sum().v.iloc[2] == 5"),
     ("intervals, periods, sparse, object columns shared with a variable", "d12 = [1]; d13 = pd.DataFrame({'o': pd.Series([d12, {}], dtype=object), 'p': pd.period_range('2026', periods=2), 'i': pd.interval_range(0, 2), 'sp': pd.arrays.SparseArray([0, 1])})", "assert d13.o[0] is d12 and str(d13.p[1]) == '2026-01-02' and 1 in d13.i[0] and d13.sp[1] == 1"),
     ("attrs and a frame used twice", "d14 = pd.DataFrame({'a': [1]}); d14.attrs['k'] = 'v'; d15 = [d14]", "assert d15[0] is d14 and d14.attrs == {'k': 'v'}"),
+    ("attributes that a cell gave to a frame or series", "d24 = pd.DataFrame({'a': [1, 2]}); d24.note = ('x',); d25 = d24.a; d25.note = d24.note\nclass D26(pd.DataFrame):\n    _metadata = ['unit']\n    @property\n    def _constructor(self): return D26\nd26 = D26({'a': [1]}); d26.unit = 'm'; d26.note = 1", "assert d24.note == ('x',) and d25.note is d24.note and d24.a.sum() == 3 and type(d26) is D26 and (d26.unit, d26.note) == ('m', 1)"),
     needs=("pandas",),
 ) + _rows(
     "pandas, polars, pyarrow, xarray",
@@ -149,10 +165,13 @@ LEARNING = _rows(
     "Models and figures",
     ("torch tensors that share storage, also with numpy", "import torch, numpy as np\nl14 = torch.zeros(300, 400); l15 = l14[5]; l16 = np.zeros(100_000); l17 = torch.from_numpy(l16); l18 = np.zeros(8); l19 = torch.from_numpy(l18); l20 = torch.zeros(3); l21 = l20[1:]", "l14[5, 0] = 3\nassert l15[0] == 3\nl16[7] = 2\nassert l17[7] == 2\nl18[1] = 4\nassert l19[1] == 4\nl20[1] = 6\nassert l21[0] == 6"),
     ("torch modules with tied weights, and their optimiser", "class L22(torch.nn.Module):\n    def __init__(self):\n        super().__init__(); self.a = torch.nn.Linear(5, 5); self.b = torch.nn.Linear(5, 5); self.b.weight = self.a.weight\n    def forward(self, x): return self.b(self.a(x))\nl22 = L22(); l23 = torch.optim.Adam(l22.parameters()); l22(torch.ones(5)).sum().backward(); l23.step(); l24 = l22(torch.ones(5)).detach()", "assert l22.a.weight is l22.b.weight and l23.param_groups[0]['params'][0] is l22.a.weight and torch.equal(l22(torch.ones(5)), l24)\nl22(torch.ones(5)).sum().backward(); l23.step()\nassert not torch.equal(l22(torch.ones(5)), l24)"),
+    ("gradients that wait for their optimiser", "l27 = torch.nn.Linear(3, 1); l28 = torch.optim.SGD(l27.parameters(), lr=1.); l27(torch.ones(3)).sum().backward(); l29 = l27.weight.grad; l30 = l27.weight.detach().clone()", "assert l27.weight.grad is l29\nl28.step()\nassert torch.equal(l27.weight.detach(), l30 - 1)"),
+    ("a tensor that was computed with gradients: its value, and backward() through it raises", "l31 = (l27.weight * 2).sum(); l32 = l31.item()", "assert l31.item() == l32\nimport pytest\nwith pytest.raises(RuntimeError): l31.backward()"),
     needs=("torch",),
 ) + _rows(
     "Models and figures",
     ("pydantic models of the notebook", "import pydantic, typing\nclass L25(pydantic.BaseModel):\n    n: int\n    tags: list[str] = []\nclass L26(L25):\n    inner: L25\n    @pydantic.field_validator('n')\n    @classmethod\n    def positive(cls, v):\n        assert v > 0\n        return v\nl26 = L26(n=1, inner=L25(n=2))", "import pydantic\nassert l26.inner.n == 2 and L26.model_validate({'n': '3', 'inner': {'n': 1}}).n == 3 and isinstance(l26, L25)\nimport pytest\nwith pytest.raises(pydantic.ValidationError): L26(n=-1, inner=l26.inner)"),
+    ("a generic pydantic model", "L33 = typing.TypeVar('L33')\nclass L34(pydantic.BaseModel, typing.Generic[L33]):\n    value: L33\nl34 = L34[int](value=3)", "assert type(l34) is L34[int] and isinstance(L34[int](value='4'), type(l34)) and l34.value == 3"),
     needs=("pydantic",),
 )  # fmt: skip
 
@@ -162,6 +181,7 @@ SURROUNDINGS = _rows(
     ("environment variables that cells changed", "import os\nos.environ['PF_TEST_NEW'] = 'x'; os.environ.pop('HOME', None); z2 = 1", "import os\nassert os.environ['PF_TEST_NEW'] == 'x' and 'HOME' not in os.environ"),
     ("the working directory and the import path", "import sys\nos.makedirs('sub', exist_ok=True); z3 = os.path.abspath('sub'); sys.path.insert(0, z3)", "import sys\nassert sys.path[0] == z3"),
     ("warnings filters, decimal precision, numpy and pandas options", "import warnings, decimal, numpy as np\nwarnings.filterwarnings('ignore', message='pf test.*'); decimal.getcontext().prec = 50; np.set_printoptions(precision=3); np.seterr(divide='raise'); z4 = 1", "import warnings, decimal\nassert any(f[1] is not None and f[1].pattern == 'pf test.*' for f in warnings.filters) and decimal.getcontext().prec == 50 and np.get_printoptions()['precision'] == 3 and np.geterr()['divide'] == 'raise'"),
+    ("a warnings filter for a category of the notebook", "class Z7(UserWarning): pass\nwarnings.simplefilter('error', Z7); z7 = 1", "import pytest, warnings\nwith pytest.raises(Z7): warnings.warn('x', Z7)"),
     ("`from __future__` in a cell", "from __future__ import annotations\nz5 = 1", "def z6(a: NotThere): ...\nassert z6.__annotations__ == {'a': 'NotThere'}"),
     needs=("numpy",),
 )  # fmt: skip
@@ -181,4 +201,14 @@ NOT_SAVED = _refused(
     ("IPython's own names: In, Out, _ (they start anew)", "x12 = 0", ""),
 )  # fmt: skip
 
-ROWS = [*PLAIN, *SHARING, *CODE, *NUMPY, *PANDAS, *LEARNING, *SURROUNDINGS, *NOT_SAVED]
+MADE_AGAIN = _replayed(
+    "Not saved, made by a plain cell, and needed later",
+    ("database connections", "import sqlite3\ny1 = sqlite3.connect('y1.db')", "assert y1.execute('select 1').fetchone() == (1,)"),
+    ("locks, events, executors", "import threading, concurrent.futures\ny2 = threading.RLock(); y3 = threading.Event(); y4 = concurrent.futures.ThreadPoolExecutor(1)", "with y2: y3.set()\nassert y4.submit(int, '5').result() == 5"),
+    ("a lock in an object of a class of the notebook", "class Y5:\n    def __init__(self): self.lock = threading.Lock()\ny5 = Y5()", "with y5.lock: pass"),
+    ("a generator that was not begun", "y6 = (n * 2 for n in [1, 2])", "assert list(y6) == [2, 4]"),
+)  # fmt: skip
+
+LEFT = [Row("Not saved, and no later cell needs it", "all of the above", "import threading\nw1 = threading.Lock()", "lock", LEFT_OUT)]  # fmt: skip
+
+ROWS = [*PLAIN, *SHARING, *CODE, *NUMPY, *PANDAS, *LEARNING, *SURROUNDINGS, *NOT_SAVED, *MADE_AGAIN, *LEFT]

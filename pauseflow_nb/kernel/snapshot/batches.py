@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from pauseflow_nb.kernel.snapshot import trial
 from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
+from pauseflow_nb.kernel.snapshot.groups import has_met
 from pauseflow_nb.kernel.snapshot.pickler import Environment, SnapshotPickler
 from pauseflow_nb.kernel.snapshot.pieces import Pieces
 
@@ -41,7 +42,7 @@ def together(environment: Environment, names: list[str]) -> Dump | None:
         pickler.dump({"values": {name: environment.namespace[name] for name in chosen}})
     except Exception:  # noqa: BLE001 - whatever it is, it will be found again and explained for its variable alone
         return None
-    if pickler.needs or not all(_may(kind) for kind in pickler.kinds):
+    if has_met(pickler, environment.namespace) or pickler.needs or not all(_may(kind) for kind in pickler.kinds):
         return None
     dump = Dump(chosen, file.done(), pickler.buffers, has_definitions=False, pickler=pickler)
     kinds = frozenset(pickler.kinds)

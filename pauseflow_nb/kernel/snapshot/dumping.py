@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pauseflow_nb.errors import SnapshotError
 from pauseflow_nb.kernel.snapshot import batches, trial
 from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
-from pauseflow_nb.kernel.snapshot.groups import sharing_groups
+from pauseflow_nb.kernel.snapshot.groups import has_met, sharing_groups
 from pauseflow_nb.kernel.snapshot.pickler import Environment, SnapshotPickler
 from pauseflow_nb.kernel.snapshot.pieces import Pieces
 from pauseflow_nb.kernel.snapshot.refused import Refusal
@@ -177,6 +177,10 @@ def _dump(
         file = Pieces()
         pickler = SnapshotPickler(file, environment, inlines_definitions=definitions or inlines)
         pickler.dump(payload)
+        if has_met(pickler, environment.namespace):
+            # The pickler asks nobody about a dict, and would make a second notebook of it.
+            pickler.last = environment.namespace
+            raise Refusal("the notebook's own namespace inside of something; call globals() where it is used")
         return Dump(names, file.done(), pickler.buffers, definitions, pickler)
 
     try:

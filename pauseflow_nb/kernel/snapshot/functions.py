@@ -7,6 +7,7 @@ back without its metaclass or `__init_subclass__` doing their work a second time
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
 """
 
+import importlib
 import sys
 import types
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from pauseflow_nb.kernel.snapshot.loading import is_trial, live_module_namespace
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.pickler import SnapshotPickler
 
-__all__ = ["reduce_cell", "reduce_class", "reduce_function"]
+__all__ = ["reduce_cell", "reduce_class", "reduce_code", "reduce_function"]
 
 
 class _Globals:
@@ -82,6 +83,18 @@ def set_function_state(function: types.FunctionType, state: tuple[dict[str, Any]
             cell.cell_contents = value
 
 
+def reduce_code(_pickler: "SnapshotPickler", code: types.CodeType) -> Any:
+    """Take code apart with the file that it came from, which cloudpickle forgets since 3.1.3."""
+    maker, arguments = cloudpickle._code_reduce(code)  # noqa: SLF001
+    return make_code, (maker, arguments, code.co_filename)
+
+
+def make_code(maker: Any, arguments: tuple[Any, ...], filename: str) -> types.CodeType:
+    """Make code that tracebacks and `inspect.getsource` find the text of."""
+    made: types.CodeType = maker(*arguments)
+    return made.replace(co_filename=filename)
+
+
 def reduce_cell(pickler: "SnapshotPickler", cell: types.CellType) -> Any:
     """Take a closure cell apart; one whose function is being saved gets its contents from there."""
     if id(cell) in pickler.bare_cells:
@@ -107,6 +120,8 @@ def reduce_class(defined: type, reduced: tuple[Any, ...]) -> Any:
     if reduced[0] is not cloudpickle._make_skeleton_class:  # noqa: SLF001
         return reduced
     metaclass, name, bases, keywords, tracker, extra = reduced[1]
+    # cloudpickle knows the name only, so that an inner class would lose where it stands.
+    keywords = {**keywords, "__qualname__": defined.__qualname__}
     state, slot_state = reduced[2]
     slots = defined.__dict__.get("__slots__")
     if slots:
@@ -114,14 +129,20 @@ def reduce_class(defined: type, reduced: tuple[Any, ...]) -> Any:
         keywords = {**keywords, "__slots__": slots}
         made = _slot_names(defined.__name__, slots)
         state = {key: value for key, value in state.items() if key not in made}
-    return (
-        make_class,
-        (metaclass, name, bases, keywords, tracker, extra),
-        (state, slot_state),
-        None,
-        None,
-        cloudpickle._class_setstate,  # noqa: SLF001
-    )
+    is_parametrised = bool((defined.__dict__.get("__pydantic_generic_metadata__") or {}).get("origin"))
+    setter = set_parametrised_state if is_parametrised else cloudpickle._class_setstate  # noqa: SLF001
+    return make_class, (metaclass, name, bases, keywords, tracker, extra), (state, slot_state), None, None, setter
+
+
+def set_parametrised_state(defined: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Fill a pydantic model such as `Box[int]`, and let `Box[int]` find it instead of making another one."""
+    cloudpickle._class_setstate(defined, state)  # noqa: SLF001
+    if is_trial():
+        return
+    generics: Any = importlib.import_module("pydantic._internal._generics")
+    metadata = defined.__pydantic_generic_metadata__
+    origin, arguments = metadata["origin"], metadata["args"]
+    generics.set_cached_generic_type(origin, arguments, defined, origin, arguments)
 
 
 def _slot_names(class_name: str, slots: Any) -> set[str]:

@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["sharing_groups"]
+__all__ = ["has_met", "sharing_groups"]
 
 _UNNOTICED = (
     int, float, complex, type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType,
@@ -64,6 +64,14 @@ def sharing_groups(picklers: Mapping[str, pickle.Pickler]) -> list[list[str]]:
     for name in picklers:
         groups.setdefault(_root(parents, name), []).append(name)
     return list(groups.values())
+
+
+def has_met(pickler: pickle.Pickler, value: Any) -> bool:
+    """Whether a pickler pickled this very object."""
+    if _MemoTable.is_usable():
+        return _MemoTable(pickler).holds(id(value))
+    memo: Memo = pickler.memo.copy()
+    return id(value) in memo
 
 
 def _root(parents: dict[str, str], name: str) -> str:

@@ -16,7 +16,7 @@ from pauseflow_nb.kernel.snapshot.refused import Refusal
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.pickler import Reducer, SnapshotPickler
 
-__all__ = ["OUT_OF_BAND", "REDUCERS", "make_array", "raw_memory"]
+__all__ = ["OUT_OF_BAND", "REDUCERS", "make_array", "raw_memory", "reduce_own_scalar", "reduce_own_subclass"]
 
 #: Memory of this size and more leaves the pickle.
 OUT_OF_BAND = 64 << 10
@@ -44,8 +44,8 @@ def reduce_array(pickler: "SnapshotPickler", array: Any) -> Any:  # noqa: PLR091
     root = _root(array)
     if _is_memmap(root) and root is not array:
         return _as_view_of(root, array)
-    if array.dtype.hasobject:
-        return _object_array(array)
+    if root.dtype.hasobject:
+        return _object_array(array, root)
     if array.size == 0:
         return _frozen(array) if not array.flags.writeable else NotImplemented
     owner = array.base.obj if isinstance(array.base, memoryview) else array.base
@@ -53,8 +53,8 @@ def reduce_array(pickler: "SnapshotPickler", array: Any) -> Any:  # noqa: PLR091
         return _as_view_of(owner, array)
     if array.nbytes >= OUT_OF_BAND or pickler.is_shared_memory(array) or _size_behind(root) >= OUT_OF_BAND:
         return _out_of_band(array)
-    if root is not array and _is_plain(root):
-        return _as_view_of(root, array)
+    if root is not array:
+        return _as_view_of(root, array) if _is_plain(root) else _out_of_band(array)
     pickler.note_small_memory(array)
     return _frozen(array) if not array.flags.writeable else NotImplemented
 
@@ -63,8 +63,16 @@ def _root(array: Any) -> Any:
     """Find the array that the memory belongs to, through views of views."""
     import numpy as np
 
-    while isinstance(array.base, np.ndarray):
-        array = array.base
+    base = array.base
+    while base is not None:
+        if isinstance(base, memoryview):
+            base = base.obj
+        elif type(base).__name__ == "DummyArray":
+            # What as_strided puts between its result and the array that it looks at.
+            base = base.base
+        if not isinstance(base, np.ndarray):
+            break
+        array, base = base, base.base
     return array
 
 
@@ -132,12 +140,39 @@ def make_frozen_array(array: Any) -> Any:
     return array
 
 
-def _object_array(array: Any) -> Any:
-    root = _root(array)
-    if root is array or not _is_plain(root) or root.dtype != array.dtype:
-        return _frozen(array) if root is array and not array.flags.writeable else NotImplemented
+def _object_array(array: Any, root: Any) -> Any:
+    if root is array or array.size == 0:
+        return NotImplemented if array.flags.writeable else _frozen(array)
+    field = _field(array, root)
+    if field is not None:
+        return make_field, (root, field, bool(array.flags.writeable))
+    is_text = type(array.dtype).__name__ == "StringDType"
+    if is_text or not _is_plain(root) or root.dtype != array.dtype:
+        raise Refusal("a part of an array that holds objects; make a copy of it")
     offset = (array.ctypes.data - root.ctypes.data) // max(root.itemsize, 1)
     return make_object_view, (root, array.shape, array.strides, offset, bool(array.flags.writeable))
+
+
+def _field(array: Any, root: Any) -> str | None:
+    """Find the field of `root` that an array shows."""
+    for name in root.dtype.names or ():
+        field = root[name]
+        if (field.ctypes.data, field.shape, field.strides, field.dtype) == (
+            array.ctypes.data,
+            array.shape,
+            array.strides,
+            array.dtype,
+        ):
+            return str(name)
+    return None
+
+
+def make_field(root: Any, name: str, is_writeable: bool) -> Any:
+    """Make a view of one field of a structured array."""
+    field = root[name]
+    if not is_writeable:
+        field.flags.writeable = False
+    return field
 
 
 def make_object_view(
@@ -190,15 +225,70 @@ def reduce_subclass(_pickler: "SnapshotPickler", array: Any) -> Any:
     """Save a record array or matrix as what it is: another way to look at memory."""
     import numpy as np
 
+    plain = array.view(np.ndarray)
+    if _root(array) is not array:
+        # The memory is another array's, which knows best how it is kept.
+        return make_view, (type(array), plain)
     if array.dtype.hasobject or array.size == 0:
         return NotImplemented
-    maker, arguments = _out_of_band(array.view(np.ndarray))
-    return make_subclass, (type(array), maker, arguments)
+    return make_subclass, (type(array), *_out_of_band(plain))
 
 
 def make_subclass(kind: type, maker: Any, arguments: tuple[Any, ...]) -> Any:
     """Make a record array or matrix over memory that exists already."""
     return maker(*arguments).view(kind)
+
+
+def reduce_own_subclass(pickler: "SnapshotPickler", array: Any) -> Any:
+    """Save an array of a class of the notebook: its memory, which others may look at too, and its attributes."""
+    import numpy as np
+
+    pickler.runs_user_code = True
+    reduced = reduce_subclass(pickler, array)
+    if reduced is NotImplemented:
+        reduced = make_view, (type(array), array.view(np.ndarray).copy())
+    return *reduced, vars(array) or None, None, None, set_attributes
+
+
+def make_view(kind: type, array: Any) -> Any:
+    """Look at an array as one of another class."""
+    return array.view(kind)
+
+
+def set_attributes(array: Any, attributes: dict[str, Any]) -> None:
+    """Give an array its attributes."""
+    vars(array).update(attributes)
+
+
+def reduce_own_scalar(pickler: "SnapshotPickler", scalar: Any) -> Any:
+    """Save a number of a class of the notebook, of which numpy remembers neither the class nor the attributes."""
+    pickler.runs_user_code = True
+    kind = type(scalar)
+    library = next(base for base in kind.__mro__ if base.__module__ == "numpy")
+    return make_scalar, (library, kind, library(scalar)), vars(scalar) or None, None, None, set_attributes
+
+
+def make_scalar(library: type, kind: type, value: Any) -> Any:
+    """Make a number of a class of the notebook."""
+    new: Any = library.__new__
+    return new(kind, value)
+
+
+def reduce_scalar_view(_pickler: "SnapshotPickler", scalar: Any) -> Any:
+    """Save one row of a structured array, which is a view of it."""
+    import numpy as np
+
+    if not isinstance(scalar.base, np.ndarray) or scalar.dtype.hasobject:
+        return NotImplemented
+    root = _root(scalar.base)
+    offset = scalar.__array_interface__["data"][0] - root.ctypes.data
+    row = make_array(root.view(np.ndarray), scalar.dtype, (1,), (scalar.dtype.itemsize,), offset, True)
+    return make_scalar_view, (row,)
+
+
+def make_scalar_view(row: Any) -> Any:
+    """Take one row of a structured array out of it."""
+    return row[0]
 
 
 def reduce_masked(_pickler: "SnapshotPickler", array: Any) -> Any:
@@ -238,6 +328,9 @@ REDUCERS: "dict[str, Reducer]" = {
     "numpy.ma.MaskedArray": reduce_masked,
     "numpy.ma.core.MaskedArray": reduce_masked,
     "numpy.random.mtrand.RandomState": reduce_random_state,
+    "numpy.void": reduce_scalar_view,
+    "numpy.record": reduce_scalar_view,
+    "numpy.rec.record": reduce_scalar_view,
     "numpy.nditer": refuse_iterator,
     "numpy.flatiter": refuse_iterator,
 }

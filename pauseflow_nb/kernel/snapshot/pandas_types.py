@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.pickler import Reducer, SnapshotPickler
 
-__all__ = ["REDUCERS", "reduce_block", "reduce_index"]
+__all__ = ["REDUCERS", "reduce_block", "reduce_frame", "reduce_index"]
 
 
 def reduce_block(_pickler: "SnapshotPickler", block: Any) -> Any:
@@ -61,6 +61,24 @@ def make_references() -> Any:
     return internals.BlockValuesRefs(None)
 
 
+def reduce_frame(pickler: "SnapshotPickler", frame: Any) -> Any:
+    """Add the attributes that a user gave to a frame or series; pandas pickles only what its class names."""
+    reduced = frame.__reduce_ex__(5)
+    known = {*type(frame)._internal_names, *type(frame)._metadata, "_attrs", "attrs"}  # noqa: SLF001
+    attributes = {name: value for name, value in vars(frame).items() if name not in known}
+    if not attributes or len(reduced) < 3:
+        return NotImplemented
+    pickler.runs_user_code |= type(frame).__module__ == "__main__"
+    return *reduced[:2], (reduced[2], attributes), None, None, set_frame
+
+
+def set_frame(frame: Any, state: tuple[Any, dict[str, Any]]) -> None:
+    """Fill a frame or series, and give it a user's attributes."""
+    own, attributes = state
+    frame.__setstate__(own)
+    vars(frame).update(attributes)
+
+
 def reduce_series_manager(_pickler: "SnapshotPickler", manager: Any) -> Any:
     """Take a series apart by its block; pandas pickles the bare array instead, without the note."""
     if len(manager.blocks) != 1 or type(getattr(manager.blocks[0], "refs", None)).__name__ != "BlockValuesRefs":
@@ -75,6 +93,10 @@ def make_series_manager(block: Any, axis: Any) -> Any:
 
 
 REDUCERS: "dict[str, Reducer]" = {
+    "pandas.DataFrame": reduce_frame,
+    "pandas.Series": reduce_frame,
+    "pandas.core.frame.DataFrame": reduce_frame,
+    "pandas.core.series.Series": reduce_frame,
     "pandas._libs.internals.BlockValuesRefs": reduce_references,
     "pandas.core.internals.managers.SingleBlockManager": reduce_series_manager,
 }

@@ -65,6 +65,8 @@ class Environment:
         self.importable: dict[int, Any] = {}
         #: Objects that come back as what an import finds, by identity.
         self.live: dict[int, tuple[str, str]] = _live_objects()
+        #: Their types.
+        self.live_kinds = {type(live_attribute(*place)) for place in self.live.values()}
         #: Memory too small to leave the pickle, and memory of other libraries: where they meet, both leave it.
         self.small_memory: list[tuple[int, int]] = []
         self.foreign_memory: list[tuple[int, int]] = []
@@ -129,9 +131,14 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
             self._use(kind.__module__)
         reducer = self._environment.reducer(kind)
         if reducer is None:
-            self._plain.add(kind)
+            self.leave_to_pickle(kind)
             return NotImplemented
         return reducer(self, value)
+
+    def leave_to_pickle(self, kind: type) -> None:
+        """Ask no more about objects of a type, unless one of them lives outside of the notebook."""
+        if kind not in self._environment.live_kinds:
+            self._plain.add(kind)
 
     def refer_to_definition(self, defined: Any) -> Any:
         """Take a definition apart into a reference to it."""
@@ -210,6 +217,8 @@ def _find_reducer(kind: type, shell: Any) -> Reducer | None:  # noqa: PLR0911 - 
         return found
     if kind is types.CellType:
         return functions.reduce_cell
+    if kind is types.CodeType:
+        return functions.reduce_code
     if kind is types.TracebackType:
         return reduce_traceback
     if issubclass(kind, BaseException):
@@ -219,6 +228,10 @@ def _find_reducer(kind: type, shell: Any) -> Reducer | None:  # noqa: PLR0911 - 
     if (reason := reason_for(kind)) is not None:
         return _refuse(reason)
     return _library_reducer(kind, full) or _users_own(kind)
+
+
+def _library_base(kind: type) -> type:
+    return next(base for base in kind.__mro__ if base.__module__ != "__main__")
 
 
 def _library_reducer(kind: type, full: str) -> Reducer | None:
@@ -243,22 +256,52 @@ def _library_reducer(kind: type, full: str) -> Reducer | None:
 
 
 def _users_own(kind: type) -> Reducer | None:
-    if kind.__module__ != "__main__" or (not any(hasattr(kind, hook) for hook in _HOOKS) and _has_plain_reduce(kind)):
+    if kind.__module__ != "__main__":
         return None
-    return _reduce_users_own
+    library = _library_base(kind)
+    if library is not object and _reduces_like(kind, library):
+        special = _subclass_reducer(library)
+        if special is not None:
+            return special
+    has_hooks = any(hasattr(kind, hook) for hook in _HOOKS) or kind.__hash__ not in {None, library.__hash__}
+    return _reduce_users_own if has_hooks or not _reduces_like(kind, object) else None
 
 
-#: What pickle calls when it loads an object again.
+#: What pickle calls when it loads an object again. Of `__hash__` only the notebook's own count.
 _HOOKS = ("__setstate__", "__getnewargs__", "__getnewargs_ex__")
 
 
-def _has_plain_reduce(kind: type) -> bool:
-    return all(getattr(kind, method) is getattr(object, method) for method in ("__reduce__", "__reduce_ex__"))
+def _reduces_like(kind: type, other: type) -> bool:
+    methods = ("__reduce__", "__reduce_ex__")
+    return all(getattr(kind, method) is getattr(other, method) for method in methods)
+
+
+def _subclass_reducer(library: type) -> Reducer | None:
+    """Find how to take apart a subclass of the notebook's own, where the library's way forgets its attributes."""
+    if library.__module__ == "numpy" and library.__name__ == "ndarray":
+        from pauseflow_nb.kernel.snapshot.numpy_types import reduce_own_subclass
+
+        return reduce_own_subclass
+    if library.__module__ == "numpy" and any(base.__qualname__ == "generic" for base in library.__mro__):
+        from pauseflow_nb.kernel.snapshot.numpy_types import reduce_own_scalar
+
+        return reduce_own_scalar
+    if library.__module__.partition(".")[0] == "pandas" and library.__name__ in {"DataFrame", "Series"}:
+        from pauseflow_nb.kernel.snapshot.pandas_types import reduce_frame
+
+        return reduce_frame
+    if library.__module__.partition(".")[0] == "torch" and library.__name__ in {"Tensor", "Parameter"}:
+        from pauseflow_nb.kernel.snapshot.tensor_types import reduce_tensor
+
+        return reduce_tensor
+    return python_types.reduce_with_attributes if issubclass(library, python_types.FORGETFUL) else None
 
 
 def _reduce_users_own(pickler: SnapshotPickler, value: Any) -> Any:
     pickler.runs_user_code = True
-    if _has_plain_reduce(type(value)):
+    kind = type(value)
+    if _reduces_like(kind, object):
+        pickler.leave_to_pickle(kind)
         return NotImplemented
     reduced = value.__reduce_ex__(5)
     # An object that reduces to a name is looked up in its module; in the notebook it will not be there yet.

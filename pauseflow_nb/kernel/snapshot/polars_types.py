@@ -25,13 +25,17 @@ def reduce_frame(_pickler: "SnapshotPickler", frame: Any) -> Any:
         return NotImplemented
     if not all(dtype.is_numeric() or dtype.is_temporal() or str(dtype) in _BY_ARROW for dtype in table.dtypes):
         return NotImplemented
-    return make_frame, (table.to_arrow(compat_level=pl.CompatLevel.newest()), is_series)
+    # Arrow does not know what polars knows about the order, which spares it work.
+    order = {s.name: s.flags["SORTED_DESC"] for s in table if s.flags["SORTED_ASC"] or s.flags["SORTED_DESC"]}
+    return make_frame, (table.to_arrow(compat_level=pl.CompatLevel.newest()), is_series, order)
 
 
-def make_frame(table: Any, is_series: bool) -> Any:
+def make_frame(table: Any, is_series: bool, order: "dict[str, bool] | None" = None) -> Any:
     import polars as pl
 
-    frame = pl.from_arrow(table, rechunk=False)
+    frame: Any = pl.from_arrow(table, rechunk=False)
+    for name, is_descending in (order or {}).items():
+        frame = frame.with_columns(pl.col(name).set_sorted(descending=is_descending))
     return frame.to_series(0) if is_series and isinstance(frame, pl.DataFrame) else frame
 
 

@@ -3,13 +3,19 @@
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
 """
 
+import collections
 import contextlib
 import contextvars
 import copyreg
+import datetime as dt
+import decimal
+import fractions
 import functools
 import gc
 import io
 import os
+import pathlib
+import random
 import re
 import struct
 import types
@@ -22,7 +28,7 @@ from pauseflow_nb.kernel.snapshot.refused import Refusal, file_reason
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.pickler import Reducer, SnapshotPickler
 
-__all__ = ["REDUCERS", "reduce_file", "reduce_named_global"]
+__all__ = ["FORGETFUL", "REDUCERS", "reduce_file", "reduce_named_global", "reduce_with_attributes"]
 
 
 def reduce_weakref(_pickler: "SnapshotPickler", reference: "weakref.ref[Any]") -> Any:
@@ -233,6 +239,32 @@ def reduce_named_global(value: Any, name: str) -> Any:
     if not hasattr(value, "__dict__"):
         raise Refusal(f"it is saved by its name {name!r} only")
     return copyreg.__newobj__, (type(value),), vars(value) or None  # type: ignore[attr-defined]
+
+
+#: Types whose own way to be pickled leaves out the attributes that a subclass adds.
+FORGETFUL = (
+    dt.date, dt.time, dt.timedelta, decimal.Decimal, fractions.Fraction, pathlib.PurePath,
+    collections.Counter, collections.defaultdict, random.Random,
+)  # fmt: skip
+
+
+def reduce_with_attributes(pickler: "SnapshotPickler", value: Any) -> Any:
+    """Add the attributes that the library's own way leaves out."""
+    pickler.runs_user_code = True
+    attributes = getattr(value, "__dict__", None)
+    if not attributes:
+        return NotImplemented
+    reduced: tuple[Any, ...] = value.__reduce_ex__(5)
+    maker, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+    return maker, arguments, (state, attributes), items, pairs, set_with_attributes
+
+
+def set_with_attributes(value: Any, state: tuple[Any, dict[str, Any]]) -> None:
+    """Give an object the state that its library knows, then the attributes that it does not."""
+    own, attributes = state
+    if own is not None:
+        value.__setstate__(own)
+    vars(value).update(attributes)
 
 
 def reduce_dataclass_mark(_pickler: "SnapshotPickler", _mark: Any) -> Any:

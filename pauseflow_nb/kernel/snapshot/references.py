@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["find"]
+__all__ = ["find", "remember", "submodules"]
 
 #: These are saved by reference anyway.
 _BY_REFERENCE = (types.ModuleType, types.FunctionType, type, str, int, float, bool, type(None))
@@ -41,6 +41,12 @@ def remember(shell: Any, references: dict[str, tuple[str, str]]) -> None:
     shell._pauseflow_references = references  # noqa: SLF001
 
 
+def submodules(shell: "InteractiveShell") -> list[str]:
+    """List what cells imported as `import a.b`: only `a` is a variable, but `a.b` must be there too."""
+    names = {name for source in _sources(shell) for name in _dotted_imports_of(source) if name in sys.modules}
+    return sorted(name for name in names if isinstance(shell.user_ns.get(name.partition(".")[0]), types.ModuleType))
+
+
 def _is_the_same(value: Any, module: str, attribute: str) -> bool:
     found = sys.modules.get(module)
     absent = object()
@@ -48,20 +54,32 @@ def _is_the_same(value: Any, module: str, attribute: str) -> bool:
 
 
 def _imports(shell: "InteractiveShell") -> Iterator[tuple[str, tuple[str, str]]]:
-    for source in shell.user_ns.get("In", ()):
-        if isinstance(source, str) and "import" in source:
-            yield from _imports_of(source)
+    for source in _sources(shell):
+        yield from _imports_of(source)
+
+
+def _sources(shell: "InteractiveShell") -> Iterator[str]:
+    return (source for source in shell.user_ns.get("In", ()) if isinstance(source, str) and "import" in source)
 
 
 @functools.lru_cache(maxsize=4096)
-def _imports_of(source: str) -> tuple[tuple[str, tuple[str, str]], ...]:
+def _nodes_of(source: str) -> tuple[ast.AST, ...]:
     try:
-        tree = ast.parse(source)
+        return tuple(node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.Import, ast.ImportFrom)))
     except (SyntaxError, ValueError):
         return ()
+
+
+def _dotted_imports_of(source: str) -> Iterator[str]:
+    for node in _nodes_of(source):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if "." in alias.name and alias.asname is None)
+
+
+def _imports_of(source: str) -> tuple[tuple[str, tuple[str, str]], ...]:
     return tuple(
         (alias.asname or alias.name, (node.module, alias.name))
-        for node in ast.walk(tree)
+        for node in _nodes_of(source)
         if isinstance(node, ast.ImportFrom) and node.module and not node.level
         for alias in node.names
         if alias.name != "*"

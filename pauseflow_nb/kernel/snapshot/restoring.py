@@ -136,17 +136,36 @@ class _Restore:
         notes = surroundings.put_back(self._shell, captured)
         surroundings.put_back_sources(manifest.sources)
         values, unrestored = self._bind_references()
-        for frame, data in zip(manifest.frames, pieces, strict=True):
-            try:
-                values.update(self._load(frame, data))
-            except Exception as problem:  # noqa: BLE001 - loading runs the code of any class
-                unrestored += [self._unrestored(name, problem) for name in frame.names or ["<definitions>"]]
         self._shell.user_ns.update(values)
+        loaded, failed_frames = self._load_all(list(zip(manifest.frames, pieces, strict=True)))
+        values.update(loaded)
+        for frame, problem in failed_frames:
+            unrestored += [self._unrestored(name, problem) for name in frame.names or ["<definitions>"]]
+        notes += surroundings.put_back_filters(self._shell, captured)
         remember(folder, Known(manifest.content, mapped=self._mapped))
         waiting, failed = _replay(self._shell, manifest.replay, set(manifest.remade))
         surroundings.put_back_random(self._shell, captured)
         remade = set(manifest.remade)
         return Restored(values, unrestored + failed, remade, captured, notes, waiting)
+
+    def _load_all(
+        self, frames: list[tuple[Frame, list[bytes]]]
+    ) -> tuple[dict[str, Any], list[tuple[Frame, Exception]]]:
+        """Load and bind frames. One that needs a variable of a later one is loaded again after it."""
+        values: dict[str, Any] = {}
+        while True:
+            failed = []
+            for frame, data in frames:
+                try:
+                    loaded = self._load(frame, data)
+                except Exception as problem:  # noqa: BLE001 - loading runs the code of any class
+                    failed.append((frame, data, problem))
+                else:
+                    values.update(loaded)
+                    self._shell.user_ns.update(loaded)
+            if not failed or len(failed) == len(frames):
+                return values, [(frame, problem) for frame, _, problem in failed]
+            frames = [(frame, data) for frame, data, _ in failed]
 
     def _bind_references(self) -> tuple[dict[str, Any], list[Unsaved]]:
         values, unrestored = {}, []

@@ -6,6 +6,7 @@ the machine that runs the kernel, and many are secrets.
 """
 
 import decimal
+import importlib
 import linecache
 import logging
 import os
@@ -15,6 +16,8 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+from pauseflow_nb.kernel.snapshot import references
 
 __all__ = ["capture", "note_start", "put_back", "put_back_random", "put_back_sources", "sources_of"]
 
@@ -85,6 +88,26 @@ def sources_of(definitions: Mapping[str, Any]) -> dict[str, str]:
     return sources
 
 
+def put_back_filters(shell: Any, surroundings: Mapping[str, Any]) -> list[str]:
+    """Make the warnings filters as they were, when the variables are back: they may name classes among these.
+
+    Earlier, a filter that makes errors of warnings could fail what is being loaded.
+    """
+    filters = surroundings.get("warning_filters")
+    if filters is None:
+        return []
+    found = [_with_category(shell, entry) for entry in filters]
+    warnings.resetwarnings()
+    warnings.filters.extend(entry for entry in found if entry is not None)  # type: ignore[attr-defined]
+    return [] if all(found) else ["warnings: a filter's category is not there any more"]
+
+
+def _with_category(shell: Any, entry: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    action, message, category, *rest = entry
+    found = shell.user_ns.get(category) if isinstance(category, str) else category
+    return (action, message, found, *rest) if isinstance(found, type) else None
+
+
 def put_back_sources(sources: Mapping[str, str]) -> None:
     """Let tracebacks and `inspect.getsource` find the text of cells again."""
     for filename, text in sources.items():
@@ -131,17 +154,29 @@ def _put_path(_shell: Any, added: list[str]) -> None:
     sys.path[:] = [*added, *(entry for entry in sys.path if entry not in added)]
 
 
+def _put_submodules(_shell: Any, names: list[str]) -> None:
+    for name in names:
+        importlib.import_module(name)
+
+
 def _put_directory(_shell: Any, directory: str) -> None:
     os.chdir(directory)
 
 
-def _take_filters(_shell: Any) -> list[Any]:
-    return [entry for entry in warnings.filters if entry[2].__module__ != "__main__"]
+def _take_filters(shell: Any) -> list[Any]:
+    # A class of the notebook goes by its name: what surrounds the variables is pickled without them.
+    taken: list[Any] = []
+    for action, message, category, module, line in warnings.filters:
+        kind: Any = category
+        if kind.__module__ != "__main__":
+            taken.append((action, message, kind, module, line))
+        elif shell.user_ns.get(kind.__name__) is kind:
+            taken.append((action, message, kind.__name__, module, line))
+    return taken
 
 
-def _put_filters(_shell: Any, filters: list[Any]) -> None:
-    warnings.resetwarnings()
-    warnings.filters.extend(filters)  # type: ignore[attr-defined]
+def _put_filters(_shell: Any, _filters: list[Any]) -> None:
+    """See `put_back_filters`."""
 
 
 def _take_flags(shell: Any) -> int:
@@ -172,8 +207,6 @@ def _numpy() -> Any:
 
 
 def _take_pandas_options(_shell: Any) -> dict[str, Any]:
-    import importlib
-
     config: Any = importlib.import_module("pandas._config.config")
     registered = config._registered_options  # noqa: SLF001 - there is no public list of options
     changed = {}
@@ -244,8 +277,9 @@ _Part = tuple[Callable[[Any], Any], Callable[[Any, Any], None]]
 _PARTS: dict[str, _Part] = {
     "environment": (_take_environment, _put_environment),
     "path": (_take_path, _put_path),
+    "submodules": (references.submodules, _put_submodules),
     "directory": (lambda _: os.getcwd(), _put_directory),  # noqa: PTH109 - text, as it is stored
-    "warnings": (_take_filters, _put_filters),
+    "warning_filters": (_take_filters, _put_filters),
     "flags": (_take_flags, _put_flags),
     "inputs": (_take_inputs, _put_inputs),
     "recursion_limit": (lambda _: sys.getrecursionlimit(), lambda _, limit: sys.setrecursionlimit(limit)),

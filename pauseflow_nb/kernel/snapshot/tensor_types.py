@@ -11,7 +11,31 @@ from pauseflow_nb.kernel.snapshot.refused import Refusal
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.pickler import Reducer, SnapshotPickler
 
-__all__ = ["REDUCERS"]
+__all__ = ["REDUCERS", "reduce_tensor"]
+
+
+def reduce_tensor(_pickler: "SnapshotPickler", tensor: Any) -> Any:
+    """Add the gradient, which torch's own way leaves out: an optimiser would then do nothing, without a word.
+
+    The computation that a tensor came from cannot be saved. Such a tensor comes back as a plain value:
+    `backward()` through it then raises, instead of ending at it.
+    """
+    if not tensor.is_leaf:
+        detached = tensor.detach()
+        vars(detached).update(vars(tensor))
+        return detached.__reduce_ex__(5)
+    if tensor.grad is None:
+        return NotImplemented
+    maker, arguments, state = (*tensor.__reduce_ex__(5), None)[:3]
+    return maker, arguments, (state, tensor.grad), None, None, set_tensor
+
+
+def set_tensor(tensor: Any, state: tuple[Any, Any]) -> None:
+    """Give a tensor its gradient."""
+    own, gradient = state
+    if own is not None:
+        tensor.__setstate__(own)
+    tensor.grad = gradient
 
 
 def reduce_untyped(pickler: "SnapshotPickler", storage: Any) -> Any:
@@ -65,6 +89,8 @@ def make_generator(state: Any) -> Any:
 
 
 REDUCERS: "dict[str, Reducer]" = {
+    "torch.Tensor": reduce_tensor,
+    "torch.nn.parameter.Parameter": reduce_tensor,
     "torch.storage.UntypedStorage": reduce_untyped,
     "torch.storage.TypedStorage": reduce_typed,
     "torch._C.Generator": reduce_generator,
