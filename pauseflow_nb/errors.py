@@ -117,8 +117,10 @@ class InvalidStep(PauseflowError, ValueError):
         self.step, self.problem, self.cell = step, problem, cell
 
     def __str__(self) -> str:
-        where = "" if self.cell is None else f" (cell {self.cell + 1})"
-        return f"step {self.step!r}{where}: {self.problem}"
+        cell = "" if self.cell is None else f"cell {self.cell + 1}"
+        if not self.step:
+            return f"{cell}: {self.problem}" if cell else self.problem
+        return f"step {self.step!r}{f' ({cell})' if cell else ''}: {self.problem}"
 
 
 class InvalidDuration(PauseflowError, ValueError):

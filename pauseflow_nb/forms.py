@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["Field", "fields_of"]
+__all__ = ["Field", "fields_of", "number_in", "says_nothing"]
 
 #: Deeper than this a form helps nobody, and a schema may contain itself.
 _DEEPEST = 8
@@ -33,6 +33,33 @@ class Field:
     #: Of a list.
     item: "Field | None" = None
     schema: Mapping[str, JSON] = field(default_factory=dict)
+
+    @property
+    def is_no_unticked(self) -> bool:
+        """Whether a box that is not ticked says no; otherwise it says nothing, as for `Optional[bool] = None`."""
+        return self.is_required or self.schema.get("default", False) is not None
+
+    @property
+    def is_emptied_text(self) -> bool:
+        """Whether a text field that is left empty was emptied on purpose, because a text stood in it."""
+        return self.kind in ("text", "long") and isinstance(self.initial, str) and self.initial != ""
+
+
+def number_in(text: str) -> JSON:
+    """Read a number; what is none stays text, and whoever checks the answer says what is wrong with it."""
+    for read in (int, float):
+        try:
+            value: float = read(text.strip())
+        except ValueError:
+            continue
+        if value == value and abs(value) != float("inf"):  # noqa: PLR0124  (NaN is no JSON)
+            return value
+    return text
+
+
+def says_nothing(values: Mapping[str, JSON]) -> bool:
+    """Whether nobody wrote into an object's fields: boxes that are not ticked alone are no sign that somebody did."""
+    return all(value is False for value in values.values())
 
 
 def fields_of(schema: Mapping[str, JSON]) -> Field:

@@ -7,7 +7,6 @@ way, a sentence takes the place of both. Importing this loads ipywidgets.
 
 import uuid
 from collections.abc import Callable
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -59,7 +58,7 @@ class Buttons:
     def show(self) -> None:
         """Put the widgets into the cell that is running."""
         view = self.box._repr_mimebundle_()[_VIEW]
-        text = {"text/plain": _NO_WIDGETS, "text/html": f"<small>{escape(_NO_WIDGETS).replace('`', '')}</small>"}
+        text = {"text/plain": _NO_WIDGETS, "text/html": markup_of(hint=_NO_WIDGETS)}
         self._publish({**text, _VIEW: view}, "open", update=False)
 
     def _made_form(self) -> Input | None:
@@ -68,7 +67,7 @@ class Buttons:
             return None
         if request.schema is None:
             return input_for(_ANY_DATA)
-        return input_for(fields_of(request.schema), request.default, is_outer=True)
+        return input_for(fields_of(request.schema), is_outer=True)
 
     def _actions(self) -> dict[str, Callable[[], object]]:
         cancel = {"Cancel": self._testmode.cancel}

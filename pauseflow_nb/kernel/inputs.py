@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import ipywidgets as widgets
 
-from pauseflow_nb.forms import Field
+from pauseflow_nb.forms import Field, number_in, says_nothing
 from pauseflow_nb.json_values import JSON
 
 __all__ = ["Input", "input_for", "note"]
@@ -98,7 +98,7 @@ class _Object(Input):
         """See `Input`."""
         values = {name: each.read((*place, name), problems) for name, each in self._inputs.items()}
         written = {name: value for name, value in values.items() if value is not NOTHING}
-        return written if written or self.field.is_required else NOTHING
+        return NOTHING if says_nothing(written) and not self.field.is_required else written
 
     def show(self, place: Place, problems: Problems) -> None:
         """See `Input`."""
@@ -114,6 +114,7 @@ class _List(Input):
         assert field.item is not None
         self._item = field.item
         self._entries: list[Input] = []
+        self._written: list[Input] = []
         self._rows = widgets.VBox([])
         add = widgets.Button(description="Add", icon="plus", tooltip=f"Add an entry to {field.label}")
         add.on_click(lambda _: self._add(self._item.initial))
@@ -123,14 +124,20 @@ class _List(Input):
 
     def read(self, place: Place, problems: Problems) -> Any:
         """See `Input`."""
-        values = [each.read((*place, n), problems) for n, each in enumerate(self._entries)]
-        written = [None if value is NOTHING else value for value in values]
-        return written if written or self.field.is_required else NOTHING
+        # Entries that nobody wrote into are left out, and do not count in the place of the others.
+        self._written = []
+        values = []
+        for each in self._entries:
+            value = each.read((*place, len(values)), problems)
+            if value is not NOTHING or (*place, len(values)) in problems:
+                self._written.append(each)
+                values.append(None if value is NOTHING else value)
+        return values if values or self.field.is_required else NOTHING
 
     def show(self, place: Place, problems: Problems) -> None:
         """See `Input`."""
-        for n, each in enumerate(self._entries):
-            each.show((*place, n), problems)
+        for each in self._entries:
+            each.show((*place, self._written.index(each) if each in self._written else -1), problems)
         super().show(place, problems)
 
     def _add(self, value: JSON) -> None:
@@ -172,15 +179,18 @@ def input_for(field: Field, initial: JSON = None, *, is_outer: bool = False) -> 
 
 
 def _checkbox(field: Field, initial: JSON) -> Input:
-    return _Single(field, widgets.Checkbox(initial is True, **_labelled(field)), bool)
+    body = widgets.Checkbox(initial is True, **_labelled(field))
+    return _Single(field, body, lambda is_ticked: is_ticked or (False if field.is_no_unticked else NOTHING))
 
 
 def _choice(field: Field, initial: JSON) -> Input:
     # By position: `True` and `1` are equal, and a list cannot be looked up.
-    is_given = initial in field.choices
+    same = (n for n, each in enumerate(field.choices) if each == initial and type(each) is type(initial))
+    chosen = -1 if initial is None else next(same, -1)
     options = [("—", -1), *((_said(each), n) for n, each in enumerate(field.choices))]
-    chosen = field.choices.index(initial) if is_given else -1
-    body = widgets.Dropdown(options=options if not is_given else options[1:], value=chosen, **_labelled(field))
+    # What may be left out can be unchosen again.
+    is_fixed = chosen >= 0 and field.is_required
+    body = widgets.Dropdown(options=options[1:] if is_fixed else options, value=chosen, **_labelled(field))
     return _Single(field, body, lambda n: NOTHING if n < 0 else field.choices[n])
 
 
@@ -209,23 +219,15 @@ def _number(field: Field, initial: JSON) -> Input:
     # Not a number box of ipywidgets: in that one, nothing is 0.
     asked = "a whole number" if field.kind == "integer" else "a number"
     body = widgets.Text("" if initial is None else str(initial), placeholder=asked, **_labelled(field))
-
-    def read(text: str) -> Any:
-        if not text.strip():
-            return NOTHING
-        try:
-            return int(text) if field.kind == "integer" else float(text.strip().replace(",", "."))
-        except ValueError:
-            raise ValueError(f"must be {asked}") from None
-
-    return _Single(field, body, read)
+    return _Single(field, body, lambda text: number_in(text) if text.strip() else NOTHING)
 
 
 def _text(field: Field, initial: JSON) -> Input:
     kind = widgets.Textarea if field.kind == "long" else widgets.Text
+    if field.schema.get("format") == "password":
+        kind = widgets.Password
     body = kind("" if initial is None else str(initial), **_labelled(field))
-    is_wanted = field.is_required and not field.schema.get("minLength")
-    return _Single(field, body, lambda text: text if text or is_wanted else NOTHING)
+    return _Single(field, body, lambda text: text if text.strip() else "" if field.is_emptied_text else NOTHING)
 
 
 def _json(field: Field, initial: JSON) -> Input:

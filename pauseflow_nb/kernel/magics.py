@@ -35,7 +35,7 @@ def pauseflow_magic(session: "Session", line: str) -> None:
         raise calmly(error) from None
 
 
-def step_magic(line: str, cell: str) -> None:
+def step_magic(line: str, cell: str | None = None) -> None:
     """Make this cell a step of the workflow.
 
     %%step NAME [--timeout 10m] [--retries 3] [--retry-delay 30s] [--backoff 2]
@@ -53,7 +53,7 @@ def step_magic(line: str, cell: str) -> None:
     raise calmly(InvalidStep(line.strip(), "`%%step` must be the first line of a cell"))
 
 
-def setup_magic(line: str, cell: str) -> None:
+def setup_magic(line: str, cell: str | None = None) -> None:
     """Make this cell one that runs again in every new kernel.
 
     %%setup

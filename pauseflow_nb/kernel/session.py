@@ -269,7 +269,7 @@ class Session:
         if stop is None or result is None:
             return
         if stop.sentences:
-            say(self.shell, *stop.sentences, details=stop.details, hint=stop.hint)
+            say(self.shell, *stop.sentences, title=stop.title, text=stop.text, details=stop.details, hint=stop.hint)
         result.error_in_exec = stop.error
         self.shell.last_execution_succeeded = False
         # Otherwise the reply carries the traceback of an older error.
@@ -299,7 +299,7 @@ class Session:
 
     def _report(self, info: "ExecutionInfo", run: StepRun | None, error: BaseException) -> None:
         if self.testmode is not None and run is not None:
-            self.testmode.pause_answers.pop(run.step, None)
+            self.testmode.fail(run)
         if self.headless is not None:
             self.headless.fail(_step_name(str(info.raw_cell)), error, run)
 

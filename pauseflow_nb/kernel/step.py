@@ -50,7 +50,7 @@ def _attached(shell: "InteractiveShell") -> Session:
 
     magic.__doc__ = pauseflow_magic.__doc__
     shell.register_magic_function(magic, "line", "pauseflow")  # type: ignore[arg-type] # its types miss `self`
-    # The cells never get here: `header_to_literal` is first. They are for `%%step?` and for completion.
-    shell.register_magic_function(step_magic, "cell", "step")  # type: ignore[arg-type] # see above
-    shell.register_magic_function(setup_magic, "cell", "setup")  # type: ignore[arg-type] # see above
+    # Cells never get here: `header_to_literal` is first. They are for `%%step?`, `%step?` and completion.
+    for function, name in ((step_magic, "step"), (setup_magic, "setup")):
+        shell.register_magic_function(function, "line_cell", name)  # type: ignore[arg-type] # see above
     return session

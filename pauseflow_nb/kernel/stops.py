@@ -25,6 +25,9 @@ class Stop:
     error: Paused | Exited
     #: What the cell shows.
     sentences: tuple[str, ...] = ()
+    #: What is asked, in the words of the notebook's author: a few, and sentences about it.
+    title: str = ""
+    text: str = ""
     #: Text below them that keeps its lines, such as JSON.
     details: str = ""
     #: A small last line.

@@ -57,6 +57,8 @@ class TestMode:
     #: Answers that became instances of a model, by step.
     answers: dict[str, Any] = field(default_factory=dict)
     waiting: Waiting | None = None
+    #: The step that was answered and has to run again before those below it.
+    due: str | None = None
     #: The step at which the flow was cancelled.
     cancelled: str | None = None
     #: What the next run of its step is told.
@@ -67,15 +69,21 @@ class TestMode:
     _runs: int = 0
 
     def refusal(self, step: str) -> str | None:
-        """Say why this step must not run now; the step that waits may always be tried again."""
+        """Say why this step must not run now; the step that waits, and those before it, always may."""
         if self.cancelled is not None:
             return (
                 f"The flow was cancelled in step '{self.cancelled}', so '{step}' did not run. "
                 "`%pauseflow reset` starts over."
             )
         waiting = self.waiting
-        if waiting is None or waiting.run.step == step:
+        before = waiting.run.step if waiting is not None else self.due
+        if before is None or not self._is_later(step, before):
             return None
+        if waiting is None:
+            return (
+                f"Step '{before}' was answered and has to run again, so '{step}' did not run. "
+                f"Run the cell of '{before}' first; `%pauseflow reset` starts over."
+            )
         return (
             f"Step '{waiting.run.step}' is waiting (`flow.{waiting.asked.call}()`), so '{step}' did not run. "
             "`%pauseflow approve [JSON]` goes on, `%pauseflow cancel` ends the flow, `%pauseflow reset` starts over."
@@ -87,8 +95,12 @@ class TestMode:
         runs = self._runs if wake is not None else 0
         # As many links as a step with many retries may want.
         briefing = StepBriefing(runs, exports=self.exports.get(step, {}), links=[links_for_test(step)] * 1000)
-        self.drop(f"Step '{step}' was run again.")
-        self.wake = None
+        if self.waiting is not None and self.waiting.run.step == step:
+            self.drop(f"Step '{step}' was run again.")
+        if self.due == step:
+            self.due = None
+        if wake is not None:
+            self.wake = None
         return briefing, wake
 
     def end(self, run: StepRun) -> Stop | None:
@@ -102,24 +114,32 @@ class TestMode:
             return Stop(Exited(sentence), (sentence,))
         if run.asked is None:
             return None
+        self.drop(f"Step '{run.step}' waits now.")
         self.waiting = Waiting(run, run.asked)
         message, request = _STOPPED.format(call=run.asked.call), run.asked.request
-        asked = [text for text in (request.title, request.message) if text]
         return Stop(
             Paused(f"{message}. {_FOR_REAL}"),
-            (message, *asked),
-            _details(request),
-            f"{_hint(run, run.asked)} {_FOR_REAL}",
+            (message,),
+            title=request.title or "",
+            text=request.message or "",
+            details=_details(request),
+            hint=f"{_hint(run, run.asked)} {_FOR_REAL}",
         )
+
+    def fail(self, run: StepRun) -> None:
+        """Take note of a step that failed: run again, it is told what this run was told."""
+        self.pause_answers.pop(run.step, None)
+        if run.wake is not None:
+            self.wake, self._runs = run.wake, run.number - 1
 
     def describe(self) -> str:
         """Say how the flow stands."""
         if self.cancelled is not None:
             return f"cancelled in step {self.cancelled!r}"
-        if self.wake is not None:
-            return f"step {self.wake.step!r} was called back and may run again"
         if self.waiting is not None:
             return f"step {self.waiting.run.step!r} is waiting (flow.{self.waiting.asked.call}())"
+        if self.due is not None:
+            return f"step {self.due!r} was answered and has to run again"
         return "nothing is waiting"
 
     def approve(self, body: JSON = None) -> str:
@@ -145,6 +165,7 @@ class TestMode:
         self.exports.setdefault(run.step, {})[RESUME_DATA] = envelope
         self.waiting = None
         if request.kind == "pause":
+            self.due = run.step
             self.pause_answers.setdefault(run.step, []).append(envelope)
             return waiting.settle(
                 "again",
@@ -166,7 +187,7 @@ class TestMode:
         waiting = self._open()
         run, request = waiting.run, waiting.asked.request
         if request.kind == "pause":
-            self.waiting = None
+            self.waiting, self.due = None, run.step
             self.pause_answers.setdefault(run.step, []).append(None)
             sentence = f"Run the cell of step '{run.step}' again: `flow.{waiting.asked.call}()` raises `PauseTimeout`."
             return waiting.settle("again", sentence)
@@ -220,6 +241,12 @@ class TestMode:
             at=datetime.now(UTC).isoformat(),
         )
         self._runs = run.number
+        self.due = run.step
+
+    def _is_later(self, step: str, other: str) -> bool:
+        # In the order in which they first ran: a kernel does not know the notebook's.
+        order = list(self.exports)
+        return step != other and (step not in order or other not in order or order.index(step) > order.index(other))
 
     def _open(self) -> Waiting:
         if self.waiting is None:

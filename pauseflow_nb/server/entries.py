@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from pauseflow_nb.forms import Field, fields_of
+from pauseflow_nb.forms import Field, fields_of, number_in, says_nothing
 from pauseflow_nb.json_values import JSON
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "is_flat_list",
     "is_rows",
     "is_true",
-    "number_in",
     "read_form",
     "read_pairs",
     "rows_in",
@@ -128,14 +127,12 @@ def _read(asked: Field, name: str, entries: Entries) -> Any:
     if asked.kind == "object":
         read = {key: _read(inner, f"{name}/{escaped(key)}", entries) for key, inner in asked.fields.items()}
         written = {key: value for key, value in read.items() if value is not _NOTHING}
-        # An unticked box alone is no sign that somebody filled in what he may leave out.
-        is_blank = all(value is False for value in written.values())
-        return _NOTHING if is_blank and not asked.is_required else written
+        return _NOTHING if says_nothing(written) and not asked.is_required else written
     texts = entries.get(name, [])
     if asked.kind == "boolean":
         if texts:
             return _parsed(asked, texts[-1])
-        return False if asked.is_required or isinstance(asked.initial, bool) else _NOTHING
+        return False if asked.is_no_unticked else _NOTHING
     if is_rows(asked):
         return rows_in(asked, name, entries)
     if is_flat_list(asked):
@@ -166,7 +163,7 @@ def _parsed(asked: Field | None, text: str) -> Any:
     if kind == "boolean" and text.lower() in _TRUE | _FALSE:
         return is_true(text)
     if not text.strip():
-        return _NOTHING
+        return "" if asked is not None and asked.is_emptied_text else _NOTHING
     if kind == "choice" and asked is not None:
         return next((each for each in asked.choices if text in (text_of(asked, each), each)), text)
     return _READERS.get(kind, str)(text)
@@ -186,18 +183,6 @@ def _json_in(text: str) -> JSON:
 
 def _lines_in(text: str) -> str:
     return text.replace("\r\n", "\n")
-
-
-def number_in(text: str) -> JSON:
-    """Read a number; what is none stays text."""
-    for read in (int, float):
-        try:
-            value: float = read(text.strip())
-        except ValueError:
-            continue
-        if value == value and abs(value) != float("inf"):  # noqa: PLR0124  (NaN is no JSON)
-            return value
-    return text
 
 
 _READERS: dict[str, Callable[[str], Any]] = {

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pauseflow_nb.forms import Field, fields_of
+from pauseflow_nb.forms import Field, fields_of, number_in
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.server.entries import (
     ROOT,
@@ -13,7 +13,6 @@ from pauseflow_nb.server.entries import (
     is_flat_list,
     is_rows,
     is_true,
-    number_in,
     rows_in,
     text_of,
 )

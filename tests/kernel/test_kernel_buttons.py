@@ -9,7 +9,10 @@ import nbformat
 import pytest
 from IPython.core.displaypub import CapturingDisplayPublisher
 
+from pauseflow_nb.forms import fields_of
 from pauseflow_nb.kernel.buttons import Buttons, show_buttons
+from pauseflow_nb.kernel.inputs import NOTHING, input_for
+from pauseflow_nb.server.entries import initial_entries, read_form
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 MODEL = """
@@ -309,6 +312,76 @@ def test_a_schema_that_contains_itself_ends_in_a_field_for_json(by_hand: ByHand)
     by_hand.kernel.run("class Node(BaseModel):\n    name: str\n    inner: 'Node | None' = None")
 
     assert len(inputs(by_hand.ask("flow.suspend(schema=Node)"))) == 2
+
+
+def _of(kind: str, **more: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {"x": {"type": kind, **more}}}
+
+
+LIST_OF_OBJECTS = _of("array", items=_of("integer"), default=[{"x": 1}, {"x": 2}])
+SCHEMAS = [
+    *(_of(kind) for kind in ("string", "number", "integer", "boolean")),
+    *({**_of(kind), "required": ["x"]} for kind in ("string", "integer", "boolean")),
+    *(
+        {**_of("object", **_of(kind)), "required": required}
+        for kind in ("boolean", "string")
+        for required in ([], ["x"])
+    ),
+    {"properties": {"x": {"anyOf": [{"type": "boolean"}, {"type": "null"}], "default": None}}},
+    {"properties": {"x": {"enum": ["a", 1, True, None]}}},
+    {"properties": {"x": {"const": "only"}}, "required": ["x"]},
+    {"properties": {"x": {"type": ["integer", "null"]}, "y": {"type": ["integer", "string"], "default": "a"}}},
+    *(_of("string", default=default) for default in ("a", "", "two\nlines")),
+    _of("string", format="date", default="2026-11-20"),
+    _of("number", default=0.1),
+    _of("array", items={"type": "string"}),
+    _of("array", items={"type": "string"}, default=["a", "b"]),
+    _of("array", items={"enum": ["a", "b"]}, default=["b"]),
+    LIST_OF_OBJECTS,
+    {**_of("array", items={"type": "integer"}), "required": ["x"]},
+    _of("array"),
+    _of("object"),
+    {"properties": {"x": {"enum": [1, True], "default": True}}},
+]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=str)
+def test_an_untouched_form_answers_as_the_approval_page_does(schema: dict[str, Any]) -> None:
+    problems: dict[Any, str] = {}
+    read = input_for(fields_of(schema), is_outer=True).read((), problems)
+
+    assert problems == {}
+    assert ({} if read is NOTHING else read) == read_form(schema, initial_entries(schema))
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        ({"type": "string", "default": "a"}, {"x": ""}),
+        ({"type": "string"}, {}),
+        ({"type": "integer", "default": 1}, {}),
+    ],
+)
+def test_an_emptied_field_answers_as_on_the_approval_page(given: dict[str, Any], answer: dict[str, Any]) -> None:
+    schema = {"type": "object", "properties": {"x": given}}
+    form = input_for(fields_of(schema), is_outer=True)
+    next(each for each in _below(form.box) if isinstance(each, widgets.Text)).value = ""
+
+    assert form.read((), {}) == read_form(schema, {"answer/x": [""]}) == answer
+
+
+def test_an_entry_that_is_left_empty_is_none_and_moves_no_error(by_hand: ByHand) -> None:
+    schema = {"properties": {"n": {"type": "array", "title": "N", "items": {"type": "integer"}, "default": [1, 2]}}}
+    buttons = by_hand.ask(f"flow.suspend(schema={schema!r})")
+    first, second = [each for each in _below(buttons.box) if isinstance(each, widgets.Text)]
+    first.value, second.value = "", "x"
+    buttons.buttons["Approve"].click()
+    rows = [each for each in _below(buttons.form.box) if isinstance(each, widgets.HBox)]  # type: ignore[union-attr]
+    assert ["must be a whole number" in texts(row) for row in rows] == [False, True]
+    second.value = "5"
+    buttons.buttons["Approve"].click()
+
+    assert by_hand.value("%%step b\nsteps.a.data.n") == [5]
 
 
 @pytest.mark.parametrize("default", ["2026-11-20", "tomorrow", 3])

@@ -126,10 +126,10 @@ def test_magics_and_what_stands_in_a_step_are_completed(kernel: Any, text: str, 
     assert completion in {text[: each.start] + each.text for each in found} | {each.text for each in found}
 
 
-@pytest.mark.parametrize("name", ["%%step", "%%setup", "%pauseflow"])
+@pytest.mark.parametrize("name", ["%%step", "%step", "%%setup", "%setup", "%pauseflow"])
 def test_magics_explain_themselves(kernel: Any, name: str) -> None:
     kernel.shell.set_hook("show_in_pager", lambda *given, **_: print(*given))
     said = kernel.run(f"{name}?").text
 
     words = {"%%step": "--retries 3", "%%setup": "connections", "%pauseflow": "%pauseflow lint"}
-    assert words[name] in said
+    assert words[name if name in words else f"%{name}"] in said

@@ -24,7 +24,7 @@ def test_a_pause_shows_the_calm_message_and_stops(kernel: Any, call: str, name: 
 
     card = ran.displays[-1]
     assert card["text/plain"].splitlines()[0] == MESSAGE.format(name)
-    assert MESSAGE.format(name).replace("`", "") in card["text/html"]
+    assert MESSAGE.format(name) in card["text/html"]
     assert type(ran.error).__name__ == "Paused"
     assert "Traceback" not in ran.shown
     assert kernel.shell._last_traceback == []
@@ -59,6 +59,46 @@ def test_the_step_that_waits_may_be_tried_again(kernel: Any) -> None:
 
     assert kernel.run("%%step a\nflow.context.run.runs").value == 1
     assert kernel.run("%%step b\n1").ok
+
+
+def test_a_step_before_the_one_that_waits_may_run_again(kernel: Any) -> None:
+    kernel.run("%%step first\n1")
+    kernel.run("%%step a\nflow.suspend();")
+
+    assert kernel.run("%%step first\n2").value == 2
+    assert "step 'a' is waiting" in kernel.run("%pauseflow").text
+
+
+def test_an_earlier_step_that_asks_takes_the_place_of_the_one_that_waits(kernel: Any) -> None:
+    kernel.run("%%step first\n1")
+    kernel.run("%%step a\nflow.suspend();")
+    kernel.run("%%step first\nflow.suspend();")
+
+    assert "Step 'first' is waiting" in kernel.run("%%step a\n1").shown
+
+
+@pytest.mark.parametrize("call", ["flow.rerun(1000)", "flow.suspend(then='rerun')", "flow.pause('1h')"])
+def test_a_step_that_was_answered_has_to_run_again_before_later_ones(kernel: Any, call: str) -> None:
+    cell = f"%%step a\nif flow.context.run.runs == 1:\n    {call}\nflow.context.run.runs"
+    kernel.run(cell)
+    kernel.run("%pauseflow approve")
+    refused = kernel.run("%%step b\nx = 1")
+
+    assert "Step 'a' was answered and has to run again, so 'b' did not run." in refused.shown
+    assert type(refused.error).__name__ == "Paused"
+    assert "x" not in kernel.names
+    assert kernel.run("%pauseflow").text.startswith("test mode: step 'a' was answered and has to run again\n")
+    assert kernel.run(cell).value == (1 if "pause" in call else 2)
+    assert kernel.run("%%step b\n1").ok
+
+
+def test_a_rerun_that_fails_is_told_the_same_when_it_is_run_again(kernel: Any) -> None:
+    kernel.run("%%step a\nflow.rerun(1000, {'job': 7});")
+    kernel.run("%pauseflow skip")
+    assert not kernel.run("%%step a\n1 / 0").ok
+
+    assert kernel.run("%%step a\n(flow.context.run.runs, flow.context.run.context.job)").value == (2, 7)
+    assert kernel.run("%%step a\nflow.context.run.runs").value == 1
 
 
 def test_reset_clears_the_suspension_and_the_exports_and_keeps_variables(kernel: Any) -> None:
@@ -121,7 +161,7 @@ def test_cancel_ends_the_flow_until_a_reset(kernel: Any) -> None:
     ("line", "sentence"),
     [
         ("%pauseflow approve", "no step is waiting"),
-        ("%pauseflow cancel", "no step is waiting"),
+        ("%pauseflow cancel", "InvalidStep: no step is waiting in this kernel"),
         ("%pauseflow explode", "must be one of: state, reset, approve [JSON], cancel, skip, lint"),
         ("%pauseflow reset now", "must be one of"),
     ],
