@@ -126,7 +126,7 @@ class _List(Input):
         """See `Input`."""
         # Entries that nobody wrote into are left out, and do not count in the place of the others.
         self._written = []
-        values = []
+        values: list[JSON] = []
         for each in self._entries:
             value = each.read((*place, len(values)), problems)
             if value is not NOTHING or (*place, len(values)) in problems:

@@ -1,6 +1,8 @@
 """The same notebook by hand and headless leaves the same values in `steps` and tells steps the same."""
 
+import functools
 import json
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from acceptance.shell import Shell
 from nbformat.v4 import new_code_cell, new_notebook
 
-from pauseflow_nb.engine.attached import run_attached
+from pauseflow_nb.engine.attached import Event, run_attached
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.execution import RunOptions, plan, start_attached
 from pauseflow_nb.settings import Settings
@@ -27,14 +29,19 @@ TOLD = "flow.export('told', dict(flow.context))\nflow.export('brought', repr(flo
 
 @dataclass(frozen=True)
 class Story:
-    """A notebook, and how each of its pauses is answered, in order: with data, or by the clock."""
+    """A notebook, and how each of its pauses is answered, in order: with data, by the clock, or by a cancel."""
 
     cells: list[str]
     answers: list[Any] = field(default_factory=list)
+    ends: str = "completed"
 
 
 class Clock:
     """Stands for an answer that never comes."""
+
+
+class Cancel:
+    """Stands for somebody who says no."""
 
 
 STORIES = {
@@ -88,6 +95,85 @@ STORIES = {
         ],
         [{"n": 5}],
     ),
+    "a schema of every kind": Story(
+        [
+            (
+                "from datetime import date\nfrom typing import Literal\nfrom pydantic import BaseModel\n"
+                "class Line(BaseModel):\n    wine: str\n    bottles: int = 1\n"
+                "class Order(BaseModel):\n    lines: list[Line]\n    size: Literal['small', 'large']\n"
+                "    price: float\n    urgent: bool = False\n    due: date | None = None"
+            ),
+            "%%step ask\nflow.suspend('1h', schema=Order);",
+            "%%step use\no = steps.ask.data\n[type(o).__name__, o.lines[0].bottles, o.due.year, o.model_dump(mode='json')]",
+        ],
+        [{"lines": [{"wine": "red"}], "size": "small", "price": 2.5, "due": "2026-11-20"}],
+    ),
+    "a JSON Schema": Story(
+        [
+            "%%step ask\nflow.suspend('1h', schema={'properties': {'n': {'type': 'integer'}}, 'required': ['n']});",
+            "%%step use\n[steps.ask.data.n, dict(steps.ask.data)]",
+        ],
+        [{"n": 3, "more": None}],
+    ),
+    "a cancelled approval": Story(
+        [f"%%step ask\n{TOLD}\nflow.suspend('1h', data={{'n': 1}});", "%%step use\n1"], [Cancel], "cancelled"
+    ),
+    "a cancelled rerun": Story([f"%%step poll\n{TOLD}\nflow.rerun('1h');", "%%step use\n1"], [Cancel], "cancelled"),
+    "an approval that times out": Story(["%%step ask\nflow.suspend('50ms');", "%%step use\n1"], [Clock], "cancelled"),
+    "reruns by a callback and by the clock": Story(
+        [
+            (
+                f"%%step poll\n{TOLD}\nflow.export('runs', flow.context.run.runs)\n"
+                "if flow.context.run.runs < 3:\n"
+                "    flow.rerun('1h' if flow.context.run.runs == 1 else 50, {'n': flow.context.run.runs})"
+            ),
+            "%%step use\n[steps.poll.runs, sorted(steps.poll)]",
+        ],
+        [{"done": False}, Clock],
+    ),
+    "the same step once more, with a model": Story(
+        [
+            (
+                f"%%step ask\n{TOLD}\nif flow.context.run.runs == 1:\n    flow.suspend('1h', schema=int, then='rerun')\n"
+                "flow.data"
+            ),
+            "%%step use\nsteps.ask.data + 1",
+        ],
+        [{"value": 5}],
+    ),
+    "a pause within a step": Story(
+        ["%%step hold\nanswer = flow.pause('1h')\nanswer.n + 1", "%%step use\n[steps.hold.data.n, answer.n]"],
+        [{"n": 1}],
+    ),
+    "two pauses, one with a schema": Story(
+        ["%%step hold\n[dict(flow.pause('1h')), flow.pause('1h', schema=int)]", "%%step use\nsorted(steps.hold)"],
+        [{"n": 1}, {"value": 4}],
+    ),
+    "a pause that times out": Story(
+        [
+            (
+                "%%step hold\nfrom pauseflow_nb.errors import PauseTimeout\ntry:\n    flow.pause('50ms')\n"
+                "except PauseTimeout:\n    flow.export('late', True)"
+            ),
+            "%%step use\nsorted(steps.hold)",
+        ],
+        [Clock],
+    ),
+    "a handler": Story(
+        [
+            (
+                "%%step ask\ndef handler(pd):\n    pd.export('seen', 1)\n    pd.flow.suspend('1h', data='q')\n"
+                "    return {'n': 2, 'seen': 3}"
+            ),
+            (
+                "%%step use\nasync def handler(pd):\n"
+                "    return {'n': pd.steps.ask.n, 'seen': pd.steps.ask.seen, 'ok': pd.steps['ask'].data.ok}"
+            ),
+        ],
+        [{"ok": 1}],
+    ),
+    "an exit": Story([f"%%step ask\n{TOLD}\nflow.exit('nothing to do')\n5"]),
+    "an exit instead of a pause": Story(["%%step ask\nflow.suspend('1h')\nflow.exit()\n5"]),
     "a delay": Story(["%%step wait\nflow.delay(50);", "%%step use\nsorted(steps.wait)"], [Clock]),
 }
 
@@ -107,14 +193,18 @@ def _by_hand(shell: Shell, story: Story) -> Mapping[str, Any]:
     while at < len(cells):
         error = shell.run(cells[at])
         testmode = shell.session.testmode
-        if testmode is None or testmode.waiting is None:
-            assert error is None
-            at += 1
+        assert testmode is not None
+        if testmode.waiting is None:
+            assert error is None or type(error).__name__ == "Exited"
+            at = at + 1 if error is None else len(cells)
             continue
-        is_rerun = testmode.waiting.asked.request.then == "rerun"
-        answer = answers.pop(0)
-        shell.run("%pauseflow skip" if answer is Clock else f"%pauseflow approve {_as_text(answer)}")
-        at += not is_rerun
+        assert shell.run(_by_magic(answers.pop(0))) is None
+        if testmode.cancelled is not None:
+            assert (story.ends, type(shell.run(cells[-1])).__name__) == ("cancelled", "Paused")
+            break
+        at += testmode.due is None
+    else:
+        assert story.ends == "completed"
     assert not answers
     return shell.session.exports
 
@@ -127,21 +217,33 @@ def _headless(folder: Path, story: Story) -> Mapping[str, Any]:
     try:
         options = RunOptions(kernel="python3", cwd=str(folder))
         execution = start_attached(queue, plan(str(folder / "n.ipynb"), None, {}, options))
-        # On a busy machine the clock may come before anybody sees that it is waited for.
         answers = [answer for answer in story.answers if answer is not Clock]
-        while (view := run_attached(queue, execution, until_pause=True))["state"] in ("suspended", "waiting"):
-            if answers:
-                assert queue.resume(execution, data=answers.pop(0), by="user:ann").status == 200
+
+        def answer_pause(event: Event) -> None:
+            if answers and event.kind == "suspended" and event.data["view"]["state"] == "paused":
+                resume = functools.partial(queue.resume, execution, data=answers.pop(0), by="user:ann")
+                threading.Thread(target=resume).start()
+
+        ride = functools.partial(run_attached, queue, execution, on_event=answer_pause)
+        while (view := ride(until_pause=True))["state"] in ("suspended", "waiting"):
+            # On a busy machine the clock may come before anybody sees that it is waited for.
+            answer = answers.pop(0) if answers else Clock
+            if answer is Cancel:
+                queue.cancel(execution, by="user:ann")
+            elif answer is not Clock:
+                assert queue.resume(execution, data=answer, by="user:ann").status == 200
             else:
-                view = run_attached(queue, execution)
-        assert (view["state"], view["error"], answers) == ("completed", None, [])
+                ride()
+        assert (view["state"], view["error"], answers) == (story.ends, None, [])
         return {name: step["exports"] for name, step in queue.view(execution)["steps"].items()}
     finally:
         queue.close()
 
 
-def _as_text(answer: Any) -> str:
-    return "" if answer is None else json.dumps(answer)
+def _by_magic(answer: Any) -> str:
+    if answer is Clock or answer is Cancel:
+        return "%pauseflow skip" if answer is Clock else "%pauseflow cancel"
+    return "%pauseflow approve" if answer is None else f"%pauseflow approve {json.dumps(answer)}"
 
 
 def _compared(exports: Mapping[str, Any]) -> dict[str, Any]:
