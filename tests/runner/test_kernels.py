@@ -136,6 +136,8 @@ def far(install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     )
     (site / "far_away.py").write_text(PROVISIONER)
     monkeypatch.syspath_prepend(site)
+    # The module of another test would write into that test's folder.
+    monkeypatch.delitem(sys.modules, "far_away", raising=False)
     KernelProvisionerFactory.clear_instance()
     install("far", "", metadata={"kernel_provisioner": {"provisioner_name": "far-away"}}, argv=FAR)
     yield site / "asked"
