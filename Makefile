@@ -19,7 +19,7 @@ test: $(VENV)/.test ## run the tests, coverage shown
 	@sh tests/machine.sh
 	$(BIN)/pytest -n 2 -m "not slow and not hub" --reruns 2 --reruns-delay 2 --cov --cov-report=term-missing:skip-covered
 
-test-slow: $(VENV)/.test ## run the tests that take their time
+test-slow: $(VENV)/.others ## run the tests that take their time
 	@sh tests/machine.sh
 	$(BIN)/pytest -n 2 -m "slow and not hub"
 
@@ -73,6 +73,12 @@ $(VENV)/.test: pyproject.toml | $(BIN)/pip
 	@$(BIN)/pip install --quiet -e '.[examples]' --group test --group lint
 	@$(BIN)/python -m bash_kernel.install --sys-prefix >/dev/null
 	@touch $@ $(VENV)/.demo
+
+# jupyter-scheduler asks for an older croniter than dbos does; both work with the newer one.
+$(VENV)/.others: $(VENV)/.test
+	@$(BIN)/pip install --quiet --group others
+	@$(BIN)/pip install --quiet --no-deps jupyter-scheduler 'pytz<2024.3'
+	@touch $@
 
 # An editable install leaves the panel out. It is built here, and linked to where JupyterLab looks.
 $(VENV)/.lab: $(VENV)/.demo $(LAB_SOURCES)
