@@ -167,7 +167,8 @@ class _Bridge:
             "transport": "tcp",
             "ip": "127.0.0.1",
             "signature_scheme": "hmac-sha256",
-            "key": self._session.key.decode(),
+            # Typed as text there, and compared with bytes.
+            "key": self._session.key,  # type: ignore[typeddict-item]
             "shell_port": self._ports["shell"],
             "iopub_port": self._ports["iopub"],
             "stdin_port": self._ports["stdin"],
