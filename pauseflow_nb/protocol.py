@@ -266,6 +266,11 @@ class Unsaved(Message):
     #: Index of the cell that made it, if known.
     cell: int | None = None
 
+    def __str__(self) -> str:
+        made = "" if self.cell is None else f", made by cell {self.cell + 1}"
+        needed = " Later cells need it." if self.fate == "lost" else ""
+        return f"{self.name} ({self.type_name}{made}) was not saved: {self.reason}.{needed}"
+
 
 @dataclass(frozen=True)
 class Failure(Message):

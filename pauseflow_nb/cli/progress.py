@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import click
 
-from pauseflow_nb.cli.terminal import describe_ending, describe_waiting
+from pauseflow_nb.cli.terminal import describe_ending, describe_unsaved, describe_waiting
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.events import Event
@@ -71,6 +71,8 @@ class Progress:
             case "suspended":
                 for suspension in data["view"]["suspended"]:
                     self.say(describe_waiting(suspension))
+                for line in _unsaved_in(data["view"]):
+                    self.say(f"  {line}")
                 self._describe("waits in " + ", ".join(each["step"] or "-" for each in data["view"]["suspended"]))
             case "queued":
                 self.say("going on")
@@ -120,3 +122,9 @@ class Progress:
             # As papermill prints it, so that a log has the traceback.
             self.say("\n".join(["-" * 75, *self._error[1].traceback]))
         self.say(describe_ending(view))
+
+
+def _unsaved_in(view: Mapping[str, Any]) -> list[str]:
+    """Name what was not saved by the steps that an execution waits in."""
+    waiting = {each["step"] for each in view["suspended"]}
+    return [line for name, step in view.get("steps", {}).items() if name in waiting for line in describe_unsaved(step)]

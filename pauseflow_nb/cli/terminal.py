@@ -6,9 +6,10 @@ from typing import Any
 
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms import Field, fields_of
+from pauseflow_nb.protocol import Unsaved
 from pauseflow_nb.schemas import in_words
 
-__all__ = ["describe", "describe_ending", "describe_waiting", "table"]
+__all__ = ["describe", "describe_ending", "describe_unsaved", "describe_waiting", "table"]
 
 #: What the clock does when nobody answers, as the end of a sentence.
 _BY_THE_CLOCK = {
@@ -98,6 +99,12 @@ def _until(suspension: Mapping[str, Any], now: datetime) -> str:
     return f"until {at} (in {left}), {_BY_THE_CLOCK.get(suspension.get('on_timeout', ''), 'then the clock decides')}"
 
 
+def describe_unsaved(step: Mapping[str, Any]) -> list[str]:
+    """Name the variables that were not saved when a step ended, and why."""
+    unsaved = (Unsaved(**each) for each in step.get("unsaved", ()))
+    return [str(each) for each in unsaved if each.fate != "replayed"]
+
+
 def describe(execution: Mapping[str, Any]) -> str:
     """Say in a few lines how an execution stands."""
     cells = execution["cells"]
@@ -109,6 +116,7 @@ def describe(execution: Mapping[str, Any]) -> str:
     for name, step in execution["steps"].items():
         runs = f", {step['runs']} runs" if step["runs"] > 1 else ""
         lines.append(f"  step      {name}: {step['state']}{runs}")
+        lines += [f"            {line}" for line in describe_unsaved(step)]
     usage = execution["usage"]
     lines.append(
         f"  usage     {usage['compute_seconds']:.1f} s computing, {usage['suspended_seconds']:.1f} s waiting, "

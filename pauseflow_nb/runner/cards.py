@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Wake
+from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake
 from pauseflow_nb.runner import statuses
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.schemas import in_words
@@ -27,11 +27,13 @@ _WAITING = "border-left:4px solid #c77700;padding:.4em .8em"
 _DECIDED = "border-left:4px solid #777;padding:.4em .8em"
 
 
-def put_card(document: Document, cell: int, step: str, request: SuspensionRequest) -> None:
-    """Append the card that says what a suspended step waits for."""
+def put_card(
+    document: Document, cell: int, step: str, request: SuspensionRequest, unsaved: Iterable[Unsaved] = ()
+) -> None:
+    """Append the card that says what a suspended step waits for, and which variables will not come back."""
     title = request.title or f"Step {step} {_waits_for(request)}"
     lines = [request.message, f"{_waits_for(request).capitalize()}." if request.title else None, _deadline(request)]
-    said = [line for line in lines if line]
+    said = [*filter(None, lines), *(str(each) for each in unsaved if each.fate != "replayed")]
     data = "" if request.data is None else _shortened(request.data)
     html = f"<strong>{escape(title)}</strong>" + "".join(f"<br>{escape(line)}" for line in said)
     html += f"<pre>{escape(data)}</pre>" if data else ""

@@ -369,7 +369,7 @@ class _Segment:
             return None
         if outcome.kind == "suspended" and outcome.suspension is not None:
             statuses.ended(self.document, index, "suspended")
-            cards.put_card(self.document, index, outcome.step, outcome.suspension)
+            cards.put_card(self.document, index, outcome.step, outcome.suspension, outcome.unsaved)
             return SegmentEnd("suspended", index if outcome.suspension.then == "rerun" else index + 1, outcome)
         statuses.ended(self.document, index, "completed")
         if outcome.kind == "exited":
@@ -395,7 +395,7 @@ class _Segment:
         ran = [at for at in range(index) if statuses.status_of(self.document.cells[at]) != "not run"]
         shows = [at for at in ran if self.document.cells[at].cell_type == "code"]
         if shows:
-            cards.put_card(self.document, shows[-1], "", asked)
+            cards.put_card(self.document, shows[-1], "", asked, outcome.unsaved)
         return SegmentEnd("suspended", index, replace(outcome, suspension=asked))
 
     def _stopped(self) -> SegmentEnd:

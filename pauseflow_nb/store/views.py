@@ -144,6 +144,7 @@ def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:
             # A run under way has published nothing yet: what the one before it did stands.
             "exports": row.exports if has_ended or not before else before["exports"],
             "notes": row.notes,
+            "unsaved": row.unsaved,
         }
     return shown
 

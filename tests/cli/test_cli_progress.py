@@ -68,6 +68,14 @@ def test_elsewhere_it_prints_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.splitlines()[:2] == ["step ask (run 2)", "⏸ ask: waits for an answer"]
 
 
+def test_what_was_not_saved_is_named_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    unsaved = {"name": "db", "type_name": "Connection", "reason": "it is open", "fate": "lost", "cell": None}
+    view = {**WAITS, "steps": {"ask": {"unsaved": [unsaved]}, "earlier": {"unsaved": [unsaved]}}}
+    Progress(1, bar=False).on_event(Event("suspended", "e", {"view": view}))
+
+    assert capsys.readouterr().err.count("db (Connection) was not saved: it is open. Later cells need it.") == 1
+
+
 def test_quiet_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     play(Progress(3, bar=True, quiet=True))
 

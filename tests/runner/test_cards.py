@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from pauseflow_nb.protocol import SuspensionRequest, Wake
+from pauseflow_nb.protocol import SuspensionRequest, Unsaved, Wake
 from pauseflow_nb.runner import cards, statuses
 from pauseflow_nb.runner.document import Document
 
@@ -57,6 +57,18 @@ def test_long_data_is_shortened(document: Document) -> None:
     cards.put_card(document, 0, "ask", SuspensionRequest("suspend", data=["x" * 10_000]))
 
     assert len(shown(document)[0].data["text/plain"]) < 3000
+
+
+def test_the_card_names_what_was_not_saved(document: Document) -> None:
+    lost = Unsaved("db", "sqlite3.Connection", "a database connection", cell=2)
+    idle = Unsaved("lock", "_thread.lock", "a lock belongs to this process", "left out")
+    again = Unsaved("client", "Client", "is made again", "replayed")
+    cards.put_card(document, 0, "ask", SuspensionRequest("suspend"), [lost, idle, again])
+
+    assert shown(document)[-1].data["text/plain"].splitlines()[-2:] == [
+        "db (sqlite3.Connection, made by cell 3) was not saved: a database connection. Later cells need it.",
+        "lock (_thread.lock) was not saved: a lock belongs to this process.",
+    ]
 
 
 @pytest.mark.parametrize(
