@@ -26,6 +26,7 @@ from pauseflow_nb.server.identity import name_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.starting import StartRequest, inside, start
 from pauseflow_nb.server.statuses import RETRY_AFTER_SECONDS, status_of
+from pauseflow_nb.store.executions import STATES
 
 __all__ = ["ROUTES", "api_routes"]
 
@@ -81,9 +82,9 @@ class _Api(APIHandler):
             text = self.request.body.decode()
         except UnicodeDecodeError:
             text = None
-        value = parse_json("the body", text)
-        if value is None:
+        if text is not None and not text.strip():
             return {}
+        value = parse_json("the body", text)
         if not isinstance(value, dict):
             raise InvalidParameter("body", "must be a JSON object")
         unknown = set(value) - set(known)
@@ -105,6 +106,8 @@ class _Api(APIHandler):
             status, sentence = error_answer(error, status_code)
         if status == 503:
             self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
+        if status == 405:
+            self.set_header("Allow", ", ".join(self.SUPPORTED_METHODS))
         # `message` is what Jupyter's own front ends look for.
         write_json(self, status, {"error": sentence, "message": sentence})
         self.finish()
@@ -126,6 +129,9 @@ class ExecutionsHandler(_Api):
     async def get(self) -> None:
         """List them, the newest first: `?state=`, `?q=`, `?limit=`, `?offset=`."""
         states = [state for given in self.get_query_arguments("state") for state in given.split(",") if state]
+        unknown = set(states) - set(STATES)
+        if unknown:
+            raise InvalidParameter("state", f"has no {min(unknown)!r}; what there is: {', '.join(STATES)}")
         limit = self._number("limit", 50, most=_MOST)
         offset = self._number("offset", 0)
         found = await self._lazy.call(
@@ -163,9 +169,11 @@ class ExecutionHandler(_Api):
     @_may("read")
     async def get(self, execution: str) -> None:
         """Show it; with `?history=1` every run of every step, too."""
-        history = self.get_query_argument("history", "") in {"1", "true"}
+        history = self.get_query_argument("history", "0")
+        if history not in {"0", "1"}:
+            raise InvalidParameter("history", f"must be 0 or 1, not {history!r}")
         links = await self.may_execute()
-        write_json(self, 200, await self._lazy.call(Queue.view, execution, with_links=links, history=history))
+        write_json(self, 200, await self._lazy.call(Queue.view, execution, with_links=links, history=history == "1"))
 
 
 class ResumeHandler(_Api):

