@@ -22,7 +22,14 @@ MOST_TEXT, MOST_IMAGE = 20_000, 3_000_000
 MOST_OF_ALL = 12_000_000
 
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+# Colours and cursor, then titles and hyperlinks of a terminal, then what is left of either.
+_ANSI = re.compile(
+    r"(?:\x1b\[|\x9b)[0-9;?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)|[\x00\x1b\x80-\x9f]"
+)
+#: Elements inside one another. Cleaning takes as long as the square of it.
+_DEEPEST = 400
+_TAG = re.compile(r"<(/?)([A-Za-z][^\s/>]*)")
+_VOID = frozenset({"area", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"})
 _DATA_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,", re.IGNORECASE)
 
 
@@ -36,7 +43,9 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
 
 
 _SANITISER = nh3.Cleaner(
-    tags=nh3.ALLOWED_TAGS | {"caption", "col", "colgroup", "figure", "figcaption"},
+    # Without those that give a page its structure: that is ours.
+    tags=(nh3.ALLOWED_TAGS | {"caption", "col", "colgroup", "figure", "figcaption"})
+    - {"article", "aside", "area", "footer", "header", "hgroup", "map", "nav"},
     attributes={
         "*": {"title", "lang", "dir"},
         "a": {"href"},
@@ -89,12 +98,13 @@ def evidence_in(document: bytes, last_cell: int) -> list[Exhibit]:
 
 def _parts_of(outputs: list[dict[str, Any]]) -> Iterator[Markup]:
     for output in outputs:
-        kind = output["output_type"]
+        kind = output.get("output_type")
         if kind == "stream":
-            yield _preformatted(_text(output["text"]))
+            yield _preformatted(_text(output.get("text")))
         elif kind == "error":
-            yield _preformatted("\n".join(output.get("traceback") or []) or f"{output['ename']}: {output['evalue']}")
-        elif not _is_ours(output) and (part := _richest(output.get("data", {}))):
+            traceback = "\n".join(map(_text, output.get("traceback") or []))
+            yield _preformatted(traceback or f"{_text(output.get('ename'))}: {_text(output.get('evalue'))}")
+        elif not _is_ours(output) and (part := _richest(output.get("data") or {})):
             yield part
 
 
@@ -106,7 +116,7 @@ def _richest(data: dict[str, Any]) -> Markup | None:
         return _svg(_text(data["image/svg+xml"]), _text(data.get("text/plain", "")))
     if "text/html" in data:
         html = _text(data["text/html"])
-        if len(html) > MOST_TEXT * 10:
+        if len(html) > MOST_TEXT * 10 or _depth(html) > _DEEPEST:
             return _said("a table or page too large to show here")
         if (clean := _SANITISER.clean(html)).strip():
             return _safe(f'<div class="rich">{clean}</div>')
@@ -129,8 +139,18 @@ def _svg(source: str, described: str) -> Markup:
     return _image("image/svg+xml", b64encode(source.encode()).decode(), described)
 
 
+def _depth(html: str) -> int:
+    """How many elements stand inside one another, at most."""
+    depth = deepest = 0
+    for closes, name in _TAG.findall(html):
+        if name.lower() not in _VOID:
+            depth = max(depth - 1, 0) if closes else depth + 1
+            deepest = max(deepest, depth)
+    return deepest
+
+
 def _preformatted(text: str) -> Markup:
-    text = _ANSI.sub("", text).replace("\x00", "")
+    text = _ANSI.sub("", text)
     if len(text) > MOST_TEXT:
         text = f"{text[: MOST_TEXT // 2]}\n… {len(text) - MOST_TEXT} characters left out …\n{text[-MOST_TEXT // 2 :]}"
     return _safe(f'<pre tabindex="0">{escape(text)}</pre>')
@@ -155,5 +175,9 @@ def _step_of(source: str) -> str:
     return match[1] if match else ""
 
 
-def _text(value: str | list[str]) -> str:
-    return value if isinstance(value, str) else "".join(value)
+def _text(value: Any) -> str:
+    """What a notebook holds as text. A cell may show anything raw, and whoever decides must see the page all the same."""
+    if isinstance(value, list):
+        value = "".join(each for each in value if isinstance(each, str))
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode()  # half a character, which no page can hold

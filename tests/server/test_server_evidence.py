@@ -59,6 +59,40 @@ def test_hostile_html_does_nothing(hostile: str) -> None:
         assert sign not in html
 
 
+@pytest.mark.parametrize(
+    "output",
+    [
+        {"output_type": "display_data", "data": {"text/plain": 5}},
+        {"output_type": "display_data", "data": {"text/html": None}},
+        {"output_type": "display_data", "data": {"text/html": ["<b>", 5]}},
+        {"output_type": "display_data", "data": {"image/svg+xml": {"a": 1}}},
+        {"output_type": "display_data", "data": {"image/svg+xml": "<svg>\ud800</svg>"}},
+        {"output_type": "display_data", "data": {"text/html": "\ud800<b>x</b>"}},
+        {"output_type": "display_data", "data": None},
+        {"output_type": "stream", "text": 5},
+        {"output_type": "error", "traceback": [5, None]},
+        {"output_type": "error"},
+        {},
+    ],
+)
+def test_a_damaged_output_does_not_take_the_page_down(output: dict[str, Any]) -> None:
+    cell = {"cell_type": "code", "source": "x", "outputs": [output, {"output_type": "stream", "text": "kept"}]}
+    exhibits = evidence_in(json.dumps({"cells": [cell]}).encode(), 0)
+
+    assert "kept" in "".join(part for exhibit in exhibits for part in exhibit.parts)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("html", ["<div>" * 40_000, "<b><i>" * 30_000 + "</i>" * 20_000])
+def test_elements_piled_up_do_not_keep_the_server_busy(html: str) -> None:
+    """Cleaning 40,000 of them took twenty seconds, at every look at the page."""
+    assert "too large" in shown(display(html=html))
+
+
+def test_a_long_table_is_not_deep() -> None:
+    assert shown(display(html=f"<table>{'<tr><td>1<br></td></tr>' * 2000}</table>")).count("<td>") == 2000
+
+
 def test_a_drawing_cannot_run_its_script() -> None:
     html = shown(display(svg="<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"))
 
@@ -67,9 +101,11 @@ def test_a_drawing_cannot_run_its_script() -> None:
 
 
 def test_text_is_escaped_and_loses_its_colours() -> None:
-    html = shown(v4.new_output("stream", text="\x1b[31m<b>red</b>\x1b[0m"))
+    html = shown(
+        v4.new_output("stream", text="\x1b[31m<b>red</b>\x1b[0m \x1b]8;;http://example.org\x07link\x1b]8;;\x07\x9b1m")
+    )
 
-    assert "&lt;b&gt;red&lt;/b&gt;" in html
+    assert ">&lt;b&gt;red&lt;/b&gt; link<" in html
 
 
 def test_our_own_card_is_not_evidence() -> None:

@@ -1,5 +1,6 @@
 """The approval page as people see it; pictures land in `tests/screenshots`."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from axe import found_by_axe
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -210,35 +212,125 @@ def test_unknown_and_over_have_calm_pages(open_page: "Callable[..., Page]", stag
     picture(over, "over")
 
 
-@pytest.mark.parametrize("look", ["wide", "dark"])
-def test_contrast_is_enough_for_everybody(
+FORM = {
+    "type": "object",
+    "title": "Decision",
+    "required": ["approved", "amount"],
+    "properties": {
+        "approved": {"type": "boolean", "title": "Approved"},
+        "amount": {"type": "integer", "minimum": 1, "title": "Boxes", "description": "How many"},
+        "size": {"enum": ["small", "large"], "title": "Size"},
+        "tags": {"type": "array", "items": {"enum": ["new", "sale"]}, "title": "Tags"},
+        "address": {"type": "object", "title": "Address", "properties": {"street": {"type": "string"}}},
+    },
+}
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+SVG = "<svg xmlns='http://www.w3.org/2000/svg' width='200' height='60'><rect width='90' height='40' fill='teal'/></svg>"
+
+
+def with_outputs(*outputs: dict[str, Any]) -> bytes:
+    """A notebook whose first cell has shown something."""
+    cell = {"cell_type": "code", "execution_count": 1, "metadata": {}, "source": "%%step approve", "outputs": outputs}
+    return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
+
+
+def shown(**data: str) -> dict[str, Any]:
+    names = {"png": "image/png", "svg": "image/svg+xml", "html": "text/html", "plain": "text/plain"}
+    return {"output_type": "display_data", "metadata": {}, "data": {names.get(k, k): v for k, v in data.items()}}
+
+
+EVIDENCE = (
+    {"output_type": "stream", "name": "stdout", "text": "trained in 3 s\n" * 60},
+    shown(html="<table><tr><th>wine</th><th>right</th></tr><tr><td>Barolo</td><td>0.97</td></tr></table>"),
+    shown(png=PNG, plain="<Figure size 640x480>"),
+    shown(svg=SVG, plain="a bar"),
+)
+
+
+@pytest.mark.parametrize("look", ["wide", "dark", "phone"])
+def test_axe_finds_nothing_on_any_face_of_the_page(
     open_page: "Callable[..., Page]", stage: "Stage", base: str, look: str
 ) -> None:
-    execution = stage.suspended(**ASKED)
+    execution = stage.begun(document=with_outputs(*EVIDENCE))
+    stage.suspend(execution, **ASKED, schema=FORM)
     page = open_page(f"{base}/{stage.link('approve', execution)}", look)
+    assert page.locator(".evidence img").count() == 2
+    picture(page, f"form-{look}")
+    assert found_by_axe(page) == []
 
-    ratios = page.evaluate(_CONTRASTS)
+    page.locator("form").evaluate("form => { form.noValidate = true; }")
+    page.get_by_label("Comment").fill("ten at most")
+    page.get_by_role("button", name="Approve").click()
+    assert page.get_by_role("alert").count() > 1
+    picture(page, f"form-problems-{look}")
+    assert found_by_axe(page) == []
 
-    assert {name: ratio for name, ratio in ratios.items() if ratio < 4.5} == {}
+    page.get_by_label("Boxes").fill("3")
+    page.get_by_role("button", name="Approve").click()
+    assert "ten at most" in page.get_by_role("status").inner_text()
+    picture(page, f"form-approved-{look}")
+    assert found_by_axe(page) == []
+    page.goto(f"{base}/pauseflow/approve/nosuch")
+    assert found_by_axe(page) == []
 
 
-# WCAG's contrast of each text against the nearest background that is not transparent.
-_CONTRASTS = """() => {
-  const rgb = text => (text.match(/[\\d.]+/g) || []).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
-    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = element => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = rgb(getComputedStyle(e).backgroundColor);
-      if (colour.length === 3 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const found = {};
-  for (const e of document.querySelectorAll('h1, p, dt, dd, label, span, textarea, button, footer')) {
-    const [a, b] = [light(rgb(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => y - x);
-    found[`${e.tagName}.${e.className}`] = (a + 0.05) / (b + 0.05);
-  }
-  return found;
-}"""
+HOSTILE_HTML = (
+    "<script>document.title='owned'</script>",
+    "<img src=x onerror=\"document.title='owned'\">",
+    f"<img src=data:image/png;base64,{PNG} onload=\"document.title='owned'\">",
+    "<img srcset='https://example.org/a 2x' src='//example.org/b'>",
+    "<svg><script>document.title='owned'</script><image href='https://example.org/c'/></svg>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=\"document.title='owned'\">",
+    "<noscript><p title=\"</noscript><img src=x onerror=document.title='owned'>\">",
+    "<style>@import 'https://example.org/d'; body { background: url(https://example.org/e) }</style>",
+    '<p style="background: url(https://example.org/f); position: fixed; inset: 0">over all</p>',
+    "<link rel=stylesheet href=https://example.org/g><base href=https://example.org/>",
+    "<meta http-equiv=refresh content='0; url=https://example.org/h'>",
+    "<iframe src=https://example.org/i srcdoc='<script>top.document.title=1</script>'></iframe>",
+    "<object data=https://example.org/j></object><embed src=https://example.org/k>",
+    "<video src=https://example.org/l poster=https://example.org/m autoplay></video><audio src=https://example.org/n>",
+    "</div></section></main><form action=https://example.org/o><input name=decision value=resume autofocus></form>",
+    "<button form=x formaction=https://example.org/p>Approve</button>",
+    "<details open ontoggle=\"document.title='owned'\">x</details>",
+    "<a href=\"javascript:document.title='owned'\" ping=https://example.org/q>press here</a>",
+    "<body onload=\"document.title='owned'\"><input onfocus=\"document.title='owned'\" autofocus>",
+)
+HOSTILE = (
+    *(shown(html=f"<p>kept {n}</p>{html}") for n, html in enumerate(HOSTILE_HTML)),
+    shown(
+        svg="<svg xmlns='http://www.w3.org/2000/svg' onload=\"document.title='owned'\"><script>document.title='owned'"
+        "</script><image href='https://example.org/r'/><foreignObject><iframe src='https://example.org/s'/>"
+        "</foreignObject></svg>"
+    ),
+    shown(
+        **{"text/markdown": "![x](https://example.org/t) [press](javascript:alert(1)) <img src=https://example.org/u>"}
+    ),
+    shown(**{"text/latex": "$\\href{javascript:alert(1)}{x}\\includegraphics{https://example.org/v}$"}),
+    shown(**{"application/javascript": "document.title='owned'", "plain": "<Javascript object>"}),
+    {"output_type": "stream", "name": "stdout", "text": "</pre><script>document.title='owned'</script>"},
+)
+
+
+def test_hostile_outputs_run_nothing_ask_nobody_and_add_no_button(
+    open_page: "Callable[..., Page]", stage: "Stage", base: str
+) -> None:
+    """With JavaScript on: nothing but what we serve is asked for, the whole time."""
+    execution = stage.begun(document=with_outputs(*HOSTILE))
+    stage.suspend(execution, **ASKED)
+    page = open_page("about:blank")
+    asked_for: list[str] = []
+    page.on("request", lambda request: asked_for.append(request.url))
+    page.on("dialog", lambda dialog: asked_for.append(dialog.message))
+
+    page.goto(f"{base}/{stage.link('approve', execution)}")
+    page.get_by_text("press here").click()
+    page.wait_for_load_state("networkidle")
+
+    picture(page, "hostile")
+    assert [url for url in asked_for if not url.startswith((base, "data:"))] == []
+    assert page.title() == ASKED["title"]
+    for n in range(len(HOSTILE_HTML)):
+        assert page.get_by_text(f"kept {n}", exact=True).is_visible()
+    assert page.locator(".evidence").locator("form, input, button, iframe, svg, style, script, [style]").count() == 0
+    assert [button.inner_text() for button in page.get_by_role("button").all()] == ["Approve", "Cancel"]
+    assert page.locator("form").count() == 1
