@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from pauseflow_nb.errors import NotDelivered
-from pauseflow_nb.protocol import MessageRequest
+from pauseflow_nb.protocol import APPROVAL_URL, MessageRequest
 from pauseflow_nb.settings import Settings
 
 __all__ = ["deliver"]
@@ -59,7 +59,7 @@ def _mail(request: MessageRequest, sender: str, receivers: list[str]) -> EmailMe
     mail["Date"], mail["Message-ID"] = formatdate(), make_msgid(domain="pauseflow.invalid")
     mail.set_content(_text(request))
     if request.html is not None:
-        mail.add_alternative(request.html + _html_link(request), subtype="html")
+        mail.add_alternative(_html(request), subtype="html")
     return mail
 
 
@@ -104,14 +104,20 @@ def _notify(settings: Settings, request: MessageRequest) -> None:
 def _text(request: MessageRequest) -> str:
     if request.link is None:
         return request.text
+    if APPROVAL_URL in request.text:
+        text = request.text.replace(APPROVAL_URL, request.link)
+        return f"{text}\n\n{_only_here(request.link)}".rstrip() + "\n"
     return f"{request.text}\n\nSee it and decide: {request.link}\n{_only_here(request.link)}".rstrip() + "\n"
 
 
-def _html_link(request: MessageRequest) -> str:
-    if request.link is None:
-        return ""
-    note = _only_here(request.link)
-    return f'<p><a href="{escape(request.link)}">See it and decide</a></p>' + (f"<p>{escape(note)}</p>" if note else "")
+def _html(request: MessageRequest) -> str:
+    html, link = request.html or "", request.link
+    if link is None:
+        return html
+    note = f"<p>{escape(_only_here(link))}</p>" if _only_here(link) else ""
+    if APPROVAL_URL in html:
+        return html.replace(APPROVAL_URL, escape(link)) + note
+    return f'{html}<p><a href="{escape(link)}">See it and decide</a></p>{note}'
 
 
 def _only_here(link: str) -> str:

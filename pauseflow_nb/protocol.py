@@ -162,6 +162,10 @@ class Briefing(Message):
     force: bool = False
 
 
+#: Stands for the link to the approval page in a message's text.
+APPROVAL_URL = "{approval_url}"
+
+
 @dataclass(frozen=True)
 class MessageRequest(Message):
     """A message to people."""
@@ -173,7 +177,7 @@ class MessageRequest(Message):
     subject: str
     text: str
     html: str | None = None
-    #: The link to the approval page, which is added to it.
+    #: The link to the approval page, which takes the place of `APPROVAL_URL` in the text, or is added to it.
     link: str | None = None
 
 

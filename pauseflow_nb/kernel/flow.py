@@ -324,7 +324,7 @@ class Flow:
         Raises:
             NotInStep: Outside a step.
             NotDelivered: If it could not be sent.
-            InvalidValue: If it holds a link that acts at once.
+            InvalidValue: If the title holds a link.
         """
         session, run = session_and_run("flow.notify()")
         send(session, run, notification(run, message, to, title))

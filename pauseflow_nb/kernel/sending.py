@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pauseflow_nb.errors import InvalidValue, NotDelivered
 from pauseflow_nb.kernel.pausing import ask
 from pauseflow_nb.kernel.run import StepRun
-from pauseflow_nb.protocol import MessageRequest, SuspensionRequest
+from pauseflow_nb.protocol import APPROVAL_URL, MessageRequest, SuspensionRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,14 +34,15 @@ class Sender:
 
         Args:
             subject: One line.
-            text: The message. None: the `message` of what the step asked for.
+            text: The message. None: the `message` of what the step asked for. The link is added, or takes the place
+                of `{approval_url}`, and of a link that would act by being opened.
             html: The same as HTML, for those who want it.
             to: Whom; None: the setting `smtp_to`.
 
         Raises:
             NotInStep: Outside a step.
             NotDelivered: If the mail server did not take it.
-            InvalidValue: If it holds a link that acts at once.
+            InvalidValue: If the subject holds a link.
         """
         session, run = self._running("flow.send.email()")
         asked = run.asked.request if run.asked is not None else None
@@ -64,15 +65,12 @@ def send(session: "Session", run: StepRun, request: MessageRequest) -> None:
 
     Raises:
         NotDelivered: If it was not.
-        InvalidValue: If it holds a link that acts at once.
+        InvalidValue: If the subject holds a link.
     """
     for name in ("subject", "text"):
         if not isinstance(getattr(request, name), str):
             raise InvalidValue(name, getattr(request, name), "must be text")
-    whole = f"{request.subject}\n{request.text}\n{request.html or ''}"
-    if any(url in whole for name, url in run.links().items() if name != "approval_url"):
-        # Mail scanners open links, and this one would decide.
-        raise InvalidValue("text", "…", "holds a link that acts at once: leave it out, the approval link is added")
+    request = _harmless(run, request)
     if session.testmode is not None:
         from pauseflow_nb.messages import deliver
         from pauseflow_nb.settings import Settings
@@ -101,6 +99,25 @@ def reminding(run: StepRun, request: SuspensionRequest) -> SuspensionRequest:
                 "remind", request.remind, "stores no URLs: give the target a name in the setting `notify`"
             )
     return replace(request, messages=[replace(message, link=None) for message in run.sent])
+
+
+def _harmless(run: StepRun, request: MessageRequest) -> MessageRequest:
+    """Put the approval link where the text has one of the step's links.
+
+    Mail scanners open links, and one that acts would decide. What is stored for reminders holds none at all.
+    """
+    urls = run.links().values()
+    whole = f"{request.text}\n{request.html or ''}"
+    if any(url in request.subject for url in urls) or (request.link is None and any(url in whole for url in urls)):
+        raise InvalidValue("subject or text", "…", "holds a link that acts at once: leave it out")
+
+    def without(text: str) -> str:
+        for url in urls:
+            text = text.replace(url, APPROVAL_URL)
+        return text
+
+    html = None if request.html is None else without(request.html)
+    return replace(request, text=without(request.text), html=html)
 
 
 def _link(run: StepRun) -> str | None:

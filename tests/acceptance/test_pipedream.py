@@ -7,14 +7,18 @@ stands in docs/coming-from.md.
 import json
 import re
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from acceptance.road import Road
+from acceptance.road import Road, open_road
 from acceptance.service import Service
 from acceptance.web import send
+from roads.mail import mail_server
 from roads.rider import returned, shown
+
+from pauseflow_nb.settings import Settings
 
 pytestmark = pytest.mark.acceptance
 
@@ -52,6 +56,28 @@ class TestSuspend:
         assert letter["resume_url"] == view["suspended"][0]["resume_url"]
         assert send(letter["resume_url"])[0] == 200
         assert returned(road.ride(view["id"]), "after") == "the rest of the step ran"
+
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # aiosmtpd
+    def test_you_send_yourself_a_mail_and_approve_by_what_it_links_to(
+        self, sqlite_settings: Settings, tmp_path: Path
+    ) -> None:
+        """The page's first example as it stands. The mail links to a page with both buttons, so that no scanner decides."""
+        with mail_server() as box, open_road(sqlite_settings.model_copy(update=box.settings), tmp_path) as road:
+            view = road.run(
+                "%%step code\ndef handler(pd: 'pipedream'):\n    urls = pd.flow.suspend()\n    pd.send.email(\n"
+                "      subject='Please approve this important workflow',\n"
+                "      text=f'Click here to approve the workflow: {urls[\"resume_url\"]}, '\n"
+                "           f'and cancel here: {urls[\"cancel_url\"]}',\n    )",
+                AFTER,
+            )
+            (mail,), (waits,) = box.mails, view["suspended"]
+            text = box.texts()
+
+            assert (mail["subject"], view["state"]) == ("Please approve this important workflow", "suspended")
+            assert text.count(waits["approval_url"]) == 2
+            assert waits["resume_url"] not in text
+            assert send(f"{waits['approval_url']}?decision=resume")[0] == 200
+            assert road.ride(view["id"])["state"] == "completed"
 
     def test_a_request_to_the_cancel_url_cancels_that_execution(self, road: Road) -> None:
         view, other = road.run(ASK, AFTER), road.ride(road.start(ASK, AFTER, output="other.ipynb"))
@@ -158,16 +184,26 @@ class TestRerun:
 
         assert returned(ended, "after") == [[1, None, False], [2, {"hello": 1}, False], [3, {"hello": 2}, False]]
 
-    def test_the_callback_is_processed_within_the_step(self, road: Road) -> None:
+    def test_the_callback_is_processed_within_the_step(self, road: Road, service: Service) -> None:
+        told = f"urllib.request.Request({service.url!r} + '/mailbox', json.dumps(links).encode())"
         view = road.run(
-            "%%step code\nrun = flow.context.run\nif run.runs == 1:\n    flow.rerun(86_400_000, None, 1)\n"
+            "import json, urllib.request",
+            "%%step code\nrun = flow.context.run\nif run.runs == 1:\n    links = flow.rerun(86_400_000, None, 1)\n"
+            f"    urllib.request.urlopen({told})\n"
             "elif 'callback_request' in run:\n    result = dict(run.callback_request.body)\nresult if run.runs > 1 else None",
             "%%step after\nsteps.code['$return_value']",
         )
+        letter: dict[str, str] = service.next_mail()
         assert view["state"] == "waiting"
 
-        assert road.send(view, body={"text": "spoken words"})[0] == 200
+        assert send(letter["resume_url"], {"text": "spoken words"})[0] == 200
         assert returned(road.ride(view["id"]), "after") == {"text": "spoken words"}
+
+    def test_its_cancel_url_cancels(self, road: Road) -> None:
+        view = road.run("%%step code\nflow.rerun(86_400_000)", AFTER)
+
+        assert road.send(view, "cancel")[0] == 200
+        assert road.view(view)["state"] == "cancelled"
 
     def test_an_external_service_that_never_calls_leaves_it_to_the_clock(self, road: Road) -> None:
         view = road.run(

@@ -1,21 +1,21 @@
 """`flow.send.email` and `flow.notify`: to a real mail server and a real HTTP receiver, on loopback."""
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
+import sqlalchemy as sa
+from roads.mail import Mailbox, mail_server
 from roads.rider import Rider, returned
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.settings import Settings
+from pauseflow_nb.store.database import reading
+from pauseflow_nb.store.tables import suspensions
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -24,38 +24,10 @@ pytestmark = [
 ]
 
 
-class Mailbox:
-    """A mail server's handler, which refuses one address."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.mails: list[EmailMessage] = []
-
-    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802
-        if address.startswith("nobody"):
-            return "550 no such mailbox"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
-        self.mails.append(message_from_bytes(envelope.content, policy=policy.default))
-        return "250 OK"
-
-    def texts(self, number: int = -1) -> str:
-        body = self.mails[number].get_body(("plain",))
-        assert body is not None
-        return str(body.get_content())
-
-
 @pytest.fixture
 def mailbox() -> Iterator[Mailbox]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        box = Mailbox(probe.getsockname()[1])
-    controller = Controller(box, hostname="127.0.0.1", port=box.port)
-    controller.start()
-    yield box
-    controller.stop()
+    with mail_server() as box:
+        yield box
 
 
 @pytest.fixture
@@ -93,11 +65,7 @@ def sender(
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     flags = {
         "data_dir": tmp_path / "data",
-        "smtp_host": "127.0.0.1",
-        "smtp_port": mailbox.port,
-        "smtp_security": "none",
-        "smtp_from": "flows@example.org",
-        "smtp_to": "team@example.org",
+        **mailbox.settings,
         "notify": {"chat": f"{receiver[0]}/up", "broken": f"{receiver[0]}/down"},
     }
     queue = Queue.open(Settings.load(flags=flags, environment={}))
@@ -151,8 +119,30 @@ def test_without_a_mail_server_the_sentence_names_the_setting(rider: Rider) -> N
     assert "set `smtp_host`" in view["error"]["message"]
 
 
-def test_a_link_that_acts_at_once_is_refused(sender: Rider, mailbox: Mailbox) -> None:
-    view = sender.run("%%step ask\nlinks = flow.suspend()\nflow.send.email('Hello', f'Click {links.resume_url}')")
+def test_the_approval_link_stands_where_it_is_wanted_and_in_the_place_of_links_that_act(
+    sender: Rider, mailbox: Mailbox
+) -> None:
+    view = sender.run(
+        "%%step ask\nlinks = flow.suspend(remind='1h')\n"
+        "flow.send.email('Hello', 'Open {approval_url} now', html=f'<a href=\"{links.resume_url}\">go</a>')\n"
+        "flow.send.email('Bye', f'Yes: {links.resume_url}, no: {links.cancel_url}')",
+    )
+    url = view["suspended"][0]["approval_url"]
+    note = " This link works only on the machine that sent it: set `public_url` to reach it from elsewhere."
+    html = mailbox.mails[0].get_body(("html",))
+
+    first, second = (" ".join(mailbox.texts(number).split()) for number in (0, 1))
+    assert first == f"Open {url} now{note}"
+    assert html is not None
+    assert f'<a href="{url}">go</a>' in html.get_content()
+    assert second == f"Yes: {url}, no: {url}{note}"
+    with reading(sender.queue.engine) as connection:
+        stored = connection.execute(sa.select(suspensions.c.notice)).scalar_one()
+    assert "/pauseflow/" not in json.dumps(stored)
+
+
+def test_a_link_in_a_subject_is_refused(sender: Rider, mailbox: Mailbox) -> None:
+    view = sender.run("%%step ask\nlinks = flow.suspend()\nflow.send.email(f'Click {links.resume_url}')")
 
     assert view["error"]["type"] == "InvalidValue"
     assert "holds a link that acts at once" in view["error"]["message"]
