@@ -100,6 +100,36 @@ def test_every_example_notebook_is_listed() -> None:
     assert [path.name for path in ROOT.glob("notebooks/*.ipynb") if f"(../notebooks/{path.name})" not in index] == []
 
 
+def names_of_tests(file: str) -> set[str]:
+    return set(re.findall(r"def test_(\w+)\(", text_of(f"tests/{file}")))
+
+
+def test_every_edge_names_tests_that_are_there() -> None:
+    named = re.findall(r"`(\S+\.py)`: ((?:`\w+`(?:, )?)+)", text_of("docs/edges.md"))
+    missing = [
+        f"{file}: {name}"
+        for file, names in named
+        for name in re.findall(r"\w+", names)
+        if name not in names_of_tests(file)
+    ]
+
+    assert len(named) > 50
+    assert missing == []
+    assert [row for row in re.findall(r"^\| \d+ .*$", text_of("docs/edges.md"), re.MULTILINE) if ".py" not in row] == []
+
+
+@pytest.mark.parametrize("peer", ["Pipedream", "Mastra", "Prefect"])
+def test_what_a_peer_does_is_listed_with_its_test(peer: str) -> None:
+    """Each row has a test, and each test a row."""
+    (section,) = re.findall(rf"^## {peer}$(.*?)(?=^## |\Z)", text_of("docs/coming-from.md"), re.MULTILINE | re.DOTALL)
+    columns = [row.strip("| ").rpartition(" | ")[2] for row in re.findall(r"^\|.+\|$", section, re.MULTILINE)[2:]]
+    there = names_of_tests(f"acceptance/test_{peer.lower()}.py")
+
+    assert there - set(re.findall(r"`(\w+)`", section)) == set()
+    assert {name for column in columns for name in re.findall(r"`(\w+)`", column)} - there == set()
+    assert [column for column in columns if "`" not in column and "edges.md" not in column] == []
+
+
 def test_every_page_can_be_reached_from_the_index_or_the_readme() -> None:
     told = text_of("docs/index.md") + text_of("README.md")
 

@@ -1,14 +1,74 @@
 """Edges at which workflow engines break, each walked with real kernels and real HTTP."""
 
+import base64
+import shutil
 import time
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 from acceptance.road import Road
 from acceptance.web import send
+from jupyter_client.kernelspec import get_kernel_spec
 from roads.rider import LOG, returned, shown
 
+from pauseflow_nb.execution import RunOptions, plan, start_attached
+
 pytestmark = pytest.mark.acceptance
+
+
+def test_nothing_of_the_step_runs_again_and_a_pause_looks_like_no_error(road: Road) -> None:
+    view = road.run(LOG, "%%step ask\nlog('before')\nflow.suspend()\nlog('after')", "%%step last\nlog('last')")
+    assert road.log() == ["before", "after"]
+    outputs = [output for cell in road.output().cells for output in cell.get("outputs", [])]
+    assert {output.output_type for output in outputs} == {"display_data"}
+
+    assert road.answer(view["id"])["state"] == "completed"
+    assert road.log() == ["before", "after", "last"]
+
+
+class TestOneQuestionAnsweredInManyWays:
+    """Siblings of one execution that waits: each is answered for itself, and needs no kernel for that."""
+
+    def test_resume_data_has_what_was_sent_in_whatever_form(self, road: Road) -> None:
+        view = road.run("%%step ask\nflow.suspend()")
+
+        def sent(content: bytes | None, kind: str | None, query: str = "", method: str = "POST") -> dict[str, Any]:
+            sibling = road.queue.view(road.fork(view["id"]))
+            headers = {"Accept": "application/json"} | ({} if kind is None else {"Content-Type": kind})
+            url = sibling["suspended"][0]["resume_url"] + query
+            with urlopen(Request(url, content, headers, method=method), timeout=30) as answer:
+                assert answer.status == 200
+            envelope: dict[str, Any] = road.view(sibling)["steps"]["ask"]["exports"]["$resume_data"]
+            return envelope
+
+        get = sent(None, None, "?approved=yes&tag=a&tag=b", "GET")
+        assert (get["method"], get["query"], get["body"]) == ("GET", {"approved": "yes", "tag": ["a", "b"]}, None)
+        assert sent(b'{"n": 1}', "application/json")["body"] == {"n": 1}
+        assert sent(b"n=1&what=b+c", "application/x-www-form-urlencoded")["body"] == {"n": "1", "what": "b c"}
+        assert sent("größe".encode(), "text/plain; charset=utf-8")["body"] == "größe"
+        assert sent(b"", None)["body"] is None
+        assert base64.b64decode(sent(b"\x00\xff", "application/octet-stream")["body"]["$base64"]) == b"\x00\xff"
+
+    def test_a_rejection_and_no_answer_can_be_told_apart(self, road: Road) -> None:
+        rejected = road.run("%%step ask\nflow.suspend('1h')")
+        silent = road.queue.view(road.fork(rejected["id"]))
+        road.send(rejected, "cancel")
+        road.let_time_pass(silent, hours=2)
+        status, answer = road.send(silent)
+
+        assert (status, answer["state"]) == (410, "cancelled")
+        reasons = [road.view(each)["reason"] for each in (rejected, silent)]
+        assert [(reason["kind"], reason["by"]) for reason in reasons] == [("link", "link"), ("timeout", "clock")]
+
+    def test_the_first_decision_stands_whoever_comes_later(self, road: Road) -> None:
+        resumed = road.run("%%step ask\nflow.suspend()")
+        cancelled, ended = (road.queue.view(road.fork(resumed["id"])) for _ in range(2))
+        road.queue.cancel(ended["id"], by="user:ann")
+
+        assert [road.send(resumed, action)[0] for action in ("resume", "resume", "cancel")] == [200, 200, 409]
+        assert [road.send(cancelled, action)[0] for action in ("cancel", "cancel", "resume")] == [200, 200, 409]
+        assert [road.send(ended, action)[0] for action in ("resume", "cancel")] == [410, 410]
 
 
 class TestLinksOfAStepThatEndedOtherwise:
@@ -58,6 +118,26 @@ class TestTheNotebookIsFrozen:
         source.unlink() if change == "deleted" else source.write_text("{}")
 
         assert returned(road.answer(view["id"]), "last") == "as it was"
+
+    def test_a_kernel_that_is_gone_keeps_the_answer_for_a_retry(
+        self, road: Road, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = road.folder / "share" / "kernels" / "own"
+        shutil.copytree(get_kernel_spec("python3").resource_dir, own)
+        monkeypatch.setenv("JUPYTER_PATH", str(road.folder / "share"))
+        path = road.notebook("x = 1", "%%step ask\nflow.suspend()", "%%step last\nsteps.ask.data, x")
+        options = RunOptions(kernel="own", cwd=str(road.folder))
+        execution = start_attached(road.queue, plan(str(path), None, {}, options))
+        road.ride(execution)
+        shutil.move(own, road.folder / "elsewhere")
+
+        view = road.answer(execution, "yes")
+        assert (view["state"], view["reason"]["kind"]) == ("failed", "environment")
+        assert "'own'" in view["error"]["message"]
+
+        shutil.move(road.folder / "elsewhere", own)
+        road.retry(execution)
+        assert returned(road.ride(execution), "last") == ["yes", 1]
 
     def test_an_output_that_was_deleted_is_written_again(self, road: Road) -> None:
         view = road.run("%%step ask\nflow.suspend()", "%%step last\n1")

@@ -1,6 +1,6 @@
 """What Mastra's page "Suspend & resume" says, one test for each sentence, here.
 
-Nested workflows have tests of their own. What differs on purpose stands in docs/coming-from.md.
+More of nested workflows in `tests/roads/test_nested.py`. What differs on purpose stands in docs/coming-from.md.
 """
 
 import json
@@ -191,6 +191,20 @@ class TestIdentifying:
         assert path == ["step_1"]
         road.execution(view).resume(path[-1], {"approved": True})
         assert road.ride(view["id"])["state"] == "completed"
+
+    def test_suspended_leads_to_what_a_nested_notebook_waits_for(self, road: Road) -> None:
+        road.notebook(CONDITIONAL, name="nested_workflow.ipynb")
+        view = road.run(
+            "%%step outer\nflow.run_notebook('nested_workflow.ipynb', {'user_email': 'alex@x'})",
+            "%%step last\nsteps.outer.nested_workflow.step_1['$return_value']",
+        )
+        assert [(each["path"], each["address"]) for each in view["suspended"]] == [
+            (["outer"], "outer"),
+            (["outer", "step_1"], "nested_workflow.step_1"),
+        ]
+
+        road.execution(view).resume(view["suspended"][0], {"approved": True})
+        assert returned(road.ride(view["id"]), "last") == "Email sent to alex@x"
 
     def test_what_happens_can_be_followed_as_events(self, road: Road) -> None:
         view = conditional(road)
