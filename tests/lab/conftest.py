@@ -30,9 +30,9 @@ TOKEN = "letmein"
 #: Takes a picture: `shoot(page, "name")`.
 Shoot: TypeAlias = Callable[..., None]
 
-#: Requests that JupyterLab itself lets fail unnoticed while its server is away, and ipywidgets in a
-#: notebook without a kernel.
-NOT_OURS = ("Failed to fetch", "@jupyter-widgets")
+#: Requests that JupyterLab itself lets fail unnoticed while its server is away, ipywidgets in a
+#: notebook without a kernel, and Notebook 7 whenever it starts.
+NOT_OURS = ("Failed to fetch", "@jupyter-widgets", "reading 'schema'")
 
 APPROVE = """\
 %%step approve
@@ -61,8 +61,10 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    # On a busy machine a click may take a while; what is there sooner is seen sooner.
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
@@ -88,7 +90,7 @@ def _tab(browser: Any, name: str) -> Iterator[Any]:
         viewport={"width": 1400, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
     )
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(30_000)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(f"{error}\n{error.stack}"))
     yield page
@@ -167,6 +169,7 @@ class Lab:
             "IdentityProvider": {"token": TOKEN},
             "PauseflowExtension": {"start_worker": worker},
             "LabApp": {"expose_app_in_browser": True, "app_settings_dir": str(self.folder / "settings")},
+            "JupyterNotebookApp": {"expose_app_in_browser": True},
             "LabServerApp": {"extra_labextensions_path": [str(extensions)]},
         }
         (self.folder / "config").mkdir()

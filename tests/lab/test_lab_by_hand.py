@@ -1,12 +1,14 @@
 """Cells run by hand in JupyterLab: the calm card, its buttons and its form."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from lab.conftest import Lab, Shoot
 
-expect: Any = pytest.importorskip("playwright.sync_api").expect
+playwright: Any = pytest.importorskip("playwright.sync_api")
+expect, PlaywrightTimeout = playwright.expect, playwright.TimeoutError
 pytestmark = pytest.mark.browser
 
 LOAD = """\
@@ -32,7 +34,7 @@ FORM = """\
 flow.suspend(title="Publish the model?", data={"accuracy": 0.972}, schema=Review)
 """
 REPORT = "%%step report\nprint('answered:', steps.ask.data)"
-CALM = "Workflow execution canceled — this may be due to flow.suspend() usage (not supported in test)"
+CALM = "Workflow execution canceled — this may be due to `flow.suspend()` usage (not supported in test)"
 
 _HAS_KERNEL = """() => {
   const kernel = jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel;
@@ -46,11 +48,12 @@ class Notebook:
     def __init__(self, page: Any) -> None:
         self.page = page
 
-    def open(self, lab: Lab, path: str) -> "Notebook":
-        self.page.goto(f"{lab.url}/lab/tree/{path}?reset&token=letmein")
+    def open(self, lab: Lab, path: str, *, place: str = "lab/tree") -> "Notebook":
+        self.page.goto(f"{lab.url}/{place}/{path}?reset&token=letmein")
         self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=40_000)
         self.page.locator(".jp-CodeCell").first.wait_for()
-        self.command("application:toggle-left-area")
+        if place == "lab/tree":
+            self.command("application:toggle-left-area")
         # Before that, running a cell asks which kernel it should be.
         self.page.wait_for_function(_HAS_KERNEL, timeout=60_000)
         return self
@@ -192,3 +195,51 @@ def test_the_buttons_still_work_after_the_page_was_loaded_anew(
     expect(notebook.output(1)).to_contain_text("is approved")
     notebook.run(2)
     expect(notebook.output(2)).to_contain_text("answered: {}")
+
+
+def test_notebook_7_shows_the_same(still_lab: Lab, shoot: Shoot, page: Any) -> None:
+    pytest.importorskip("notebook", reason="no Notebook 7 here: make test-lab installs it")
+    path = still_lab.notebook("seven.ipynb", LOAD, FORM, REPORT)
+    notebook = Notebook(page).open(still_lab, path, place="notebooks")
+    notebook.run_all()
+
+    expect(notebook.output(1)).to_contain_text(CALM, timeout=40_000)
+    notebook.output(1).get_by_label("Accuracy").fill("0.95")
+    notebook.output(1).get_by_label("Verdict").select_option("wait")
+    expect(notebook.errors).to_have_count(0)
+    expect(notebook.output(2)).to_be_empty()
+    shoot(page, "byhand-notebook7")
+    notebook.button(1, "Approve").click()
+    expect(notebook.output(2)).to_contain_text("verdict='wait' accuracy=0.95")
+
+
+def test_a_step_is_edited_and_interrupted_as_any_cell(
+    by_hand: Callable[..., Notebook], page: Any, shoot: Shoot
+) -> None:
+    load = "lot_of_wine = 1\nfrom pauseflow_nb import flow"
+    notebook = by_hand("edit.ipynb", load, "%%step edit\nimport time", "%%step after\n1")
+    notebook.run(0)
+    page.locator(".jp-CodeCell .cm-content").nth(1).click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type("\nlot_of_w")
+    step = page.locator(".jp-CodeCell").nth(1)
+    completed = step.get_by_text("lot_of_wine")
+    # JupyterLab gives a kernel one second, which the first completion on a busy machine may exceed.
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        with suppress(PlaywrightTimeout):
+            completed.wait_for(timeout=2_000)
+            break
+    expect(completed).to_be_visible()
+    highlighted = step.locator(".cm-line").nth(1).locator("span").first
+    expect(highlighted).to_have_text("import")
+
+    page.keyboard.type("; time.sleep(300)")
+    notebook.run_all()
+    expect(step.locator(".jp-InputPrompt")).to_have_text("[*]:")
+    page.wait_for_function("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'")
+    notebook.command("notebook:interrupt-kernel")
+    expect(notebook.output(1)).to_contain_text("KeyboardInterrupt")
+    expect(notebook.output(1)).to_contain_text("----> 3 lot_of_wine; time.sleep(300)")
+    expect(notebook.output(2)).to_be_empty()
+    shoot(page, "byhand-interrupted")
