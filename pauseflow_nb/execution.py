@@ -327,9 +327,15 @@ def plan(notebook: str, output: str | None, parameters: Mapping[str, Any], optio
 
 
 def plan_of(frozen: "Frozen", notebook: str, output: str | None, options: RunOptions) -> "Plan":
-    """Say how a frozen notebook will be run."""
-    from pauseflow_nb.engine.queue import Plan
+    """Say how a frozen notebook will be run.
 
+    Raises:
+        InvalidParameter: If the output cannot be written.
+    """
+    from pauseflow_nb.engine.queue import Plan
+    from pauseflow_nb.runner.output import require_writable
+
+    require_writable(output)
     return Plan(
         notebook=notebook,
         document=frozen.document,

@@ -160,8 +160,10 @@ def _prepare(notebook: str, output: str, parameters: dict[str, Any], options: "R
 
     from pauseflow_nb.execution import filled
     from pauseflow_nb.runner.notebook import prepare, write_text
+    from pauseflow_nb.runner.output import require_writable
 
     notebook, output = filled(notebook, parameters), filled(output, parameters)
+    require_writable(None if output == _STREAM else output)
     prepared = prepare(
         notebook,
         parameters,

@@ -319,6 +319,7 @@ class Queue:
             UnknownExecution: If there is none.
             CannotRetry: If it has ended, has not failed, and no step was named.
             InvalidStep: If there is no such step, or it was not reached.
+            InvalidParameter: If the output cannot be written.
             OutputInUse: If another execution that has not ended owns the output.
             QuotaReached: If the storage holds as much as it may.
             DiskNearlyFull: If its disk has too little room.

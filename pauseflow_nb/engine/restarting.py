@@ -137,6 +137,9 @@ def fork(
     attached_to: str | None = None,
 ) -> str:
     """See `Queue.fork`."""
+    from pauseflow_nb.runner.output import require_writable  # lazily: see _read
+
+    require_writable(output)
     id_ = secrets.token_hex(6)
     with reading(queue.engine) as connection:
         row = executions.find(connection, execution)

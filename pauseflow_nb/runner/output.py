@@ -8,16 +8,34 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pauseflow_nb.errors import StorageFull
+from pauseflow_nb.errors import InvalidParameter, StorageFull
 from pauseflow_nb.runner.document import Document, is_sealed_by
 
-__all__ = ["OutputFile"]
+__all__ = ["OutputFile", "require_writable"]
 
 # While cells run the file follows at this distance, and further behind where writing it is slow.
 _INTERVAL_SECONDS = 1.0
 _SHARE_OF_TIME = 0.1
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def require_writable(path: str | None) -> None:
+    """Find out before anything runs that an output can never be written; a path that only looks so fails later.
+
+    Raises:
+        InvalidParameter: Saying what is wrong with it.
+    """
+    if path is None or "://" in path:
+        return
+    output = Path(path).expanduser()
+    if output.is_dir():
+        raise InvalidParameter("output", f"{path} is a folder: name a file in it")
+    if not output.parent.is_dir():
+        raise InvalidParameter("output", f"{path} is in a folder that does not exist: make it first, or check the path")
+    # The file is replaced as a whole, so it is the folder that counts.
+    if not os.access(output.parent, os.W_OK):
+        raise InvalidParameter("output", f"{path} is in a folder that you may not write to: choose another")
 
 
 class OutputFile:

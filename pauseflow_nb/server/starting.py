@@ -9,6 +9,7 @@ from pauseflow_nb.engine.queue import Plan, Queue
 from pauseflow_nb.errors import InvalidParameter
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.notebook import freeze
+from pauseflow_nb.runner.output import require_writable
 
 __all__ = ["StartRequest", "inside", "start"]
 
@@ -60,8 +61,7 @@ def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
     """
     notebook = inside(root, "notebook", request.notebook)
     output = None if request.output is None else inside(root, "output", request.output)
-    if output is not None and not output.parent.is_dir():
-        raise InvalidParameter("output", "is in a folder that does not exist")
+    require_writable(None if output is None else str(output))
     frozen = freeze(str(notebook), request.parameters, kernel=request.kernel)
     plan = Plan(
         notebook=str(notebook),

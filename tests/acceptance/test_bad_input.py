@@ -78,6 +78,16 @@ def test_a_folder(pauseflow: Pauseflow) -> None:
     assert_refused(pauseflow("run", "folder.ipynb", "out.ipynb"), "folder.ipynb")
 
 
+@pytest.mark.parametrize(("output", "word"), [("no/such/out.ipynb", "does not exist"), ("good.ipynb/", "is a folder")])
+def test_an_output_that_cannot_be_written(pauseflow: Pauseflow, output: str, word: str) -> None:
+    notebook = write(pauseflow.folder / "in.ipynb", "open('ran', 'w').close()")
+    (pauseflow.folder / "good.ipynb").mkdir()
+
+    assert_refused(pauseflow("run", notebook, output), "parameter output", word)
+    assert not (pauseflow.folder / "ran").exists()
+    assert pauseflow.executions() == []
+
+
 def test_an_unknown_kernel(pauseflow: Pauseflow) -> None:
     notebook = write(pauseflow.folder / "in.ipynb", "1", kernel="fortran-77")
 
