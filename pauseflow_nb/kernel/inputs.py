@@ -47,13 +47,15 @@ class Input:
 
     #: Where the notes begin, so that they stand below what is written and not below its label.
     indent = "0"
+    #: Whether the description stands below; above it stands where it is about more than one input.
+    is_described_below = False
 
     def __init__(self, field: Field, body: widgets.Widget) -> None:
         """Take the widget that is written into."""
         self.field, self.body = field, body
         self._problem = widgets.Box()
         self._problem.layout.display = "none"
-        notes = [note(field.description)] if field.description else []
+        notes = [note(field.description)] if field.description and self.is_described_below else []
         below = widgets.VBox([*notes, self._problem], layout=widgets.Layout(margin=f"0 0 0 {self.indent}"))
         self.box = widgets.VBox([body, below], layout=widgets.Layout(width="auto"))
 
@@ -72,6 +74,7 @@ class _Single(Input):
     """A field with one value."""
 
     indent = f"calc({_LABEL_WIDTH} + 10px)"
+    is_described_below = True
 
     def __init__(self, field: Field, body: widgets.Widget, read: Callable[[Any], Any]) -> None:
         super().__init__(field, body)
@@ -142,7 +145,9 @@ class _List(Input):
 
     def _add(self, value: JSON) -> None:
         entry = input_for(self._item, value)
-        entry.body.tooltip = f"{self.field.label}, entry {len(self._entries) + 1}"
+        if isinstance(entry, _Single):
+            # Its label for who listens to the page. A box must have none: ipywidgets fails to show it.
+            entry.body.tooltip = f"{self.field.label}, entry {len(self._entries) + 1}"
         self._entries.append(entry)
         remove = widgets.Button(icon="times", tooltip="Remove this entry", layout=widgets.Layout(width="3em"))
         row = widgets.HBox([entry.box, remove], layout=widgets.Layout(**_WIDE))
@@ -205,6 +210,7 @@ def _datetime(field: Field, initial: JSON) -> Input:
     moment = _moment(initial)
     value = None if moment is None else moment.astimezone()
     body = widgets.DatetimePicker(value=value, **_labelled(field))
+    body.add_class("widget-datepicker")  # ipywidgets has a style for dates only
     return _Single(field, body, lambda value: NOTHING if value is None else value.isoformat())
 
 
@@ -252,13 +258,14 @@ def _labelled(field: Field) -> dict[str, Any]:
 
 
 def _framed(field: Field, inside: Iterable[widgets.Widget], *, is_outer: bool) -> widgets.VBox:
+    about = [note(field.description)] if field.description else []
     if is_outer:
-        return widgets.VBox(list(inside), layout=widgets.Layout(width="auto"))
+        return widgets.VBox([*about, *inside], layout=widgets.Layout(width="auto"))
     title = widgets.HTML(f"<b>{escape(field.label)}{' *' if field.is_required else ''}</b>")
     frame = widgets.Layout(
         border_left="2px solid var(--jp-border-color2, #ccc)", padding="0 0 0 8px", margin="4px 0", width="auto"
     )
-    return widgets.VBox([title, *inside], layout=frame)
+    return widgets.VBox([title, *about, *inside], layout=frame)
 
 
 def _said(value: JSON) -> str:

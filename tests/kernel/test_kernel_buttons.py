@@ -407,6 +407,27 @@ def test_an_entry_of_a_list_can_be_removed_and_its_error_stands_beside_it(by_han
     assert by_hand.value("%%step b\nsteps.a.data.n") == [5]
 
 
+def test_a_list_of_objects_is_filled_in_and_its_errors_stand_beside_its_fields(by_hand: ByHand) -> None:
+    by_hand.kernel.run("from pydantic import BaseModel\nclass Line(BaseModel):\n    wine: str\n    bottles: int = 1")
+    by_hand.kernel.run("class Order(BaseModel):\n    lines: list[Line]")
+    buttons = by_hand.ask("flow.suspend(schema=Order)")
+    add = next(each for each in _below(buttons.box) if getattr(each, "description", "") == "Add")
+    add.click()
+    add.click()
+    buttons.buttons["Approve"].click()
+    assert texts(buttons.box).count("is required") == 2
+    # ipywidgets shows an error in place of a box that has one.
+    assert [each for each in _below(buttons.box) if isinstance(each, widgets.Box) and each.tooltip is not None] == []
+    wines = [each for each in _below(buttons.box) if getattr(each, "description", "") == "Wine *"]
+    wines[0].value, wines[1].value = "red", "white"
+    buttons.buttons["Approve"].click()
+
+    assert by_hand.value("%%step b\n[(line.wine, line.bottles) for line in steps.a.data.lines]") == [
+        ("red", 1),
+        ("white", 1),
+    ]
+
+
 def test_two_kernels_do_not_mix(new_kernel: Callable[[], Any]) -> None:
     one, two = ByHand(new_kernel()), ByHand(new_kernel())
     first, second = one.ask("flow.suspend()"), two.ask("flow.suspend()")
