@@ -8,6 +8,7 @@ Meant for notebooks that are not ours, such as the test notebooks of papermill a
 """
 
 import argparse
+import copy
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 _PROGRAMS = {
     "papermill": ["papermill"],
@@ -26,10 +27,15 @@ _PROGRAMS = {
 }
 
 #: Differs from run to run, also between two runs of papermill.
-_FLEETING = re.compile(r"0x[0-9a-f]{6,}|ipykernel_\d+/\d+\.py|\d+\.\d+ ?(?:ms|s)\b|\b[0-9a-f]{32}\b")
+_FLEETING = re.compile(
+    r"0x[0-9a-f]{6,}|ipykernel_\d+/\d+\.py|\d+\.\d+ ?(?:ms|s)\b|\b[0-9a-f]{32}\b|\d{4}-\d\d-\d\dT[\d:.]+Z?"
+)
 
 
-def run(door: str, notebook: Path, folder: Path, *options: str) -> tuple[int, str, dict[str, Any] | None]:
+Run: TypeAlias = tuple[int, str, dict[str, Any] | None]
+
+
+def run(door: str, notebook: Path, folder: Path, *options: str) -> Run:
     """Run a notebook; returns exit code, standard error, and the output notebook if there is one."""
     out = folder / f"{door}-{notebook.name}"
     words = [sys.executable, "-m", *_PROGRAMS[door], str(notebook), str(out), "--no-progress-bar", *options]
@@ -38,7 +44,7 @@ def run(door: str, notebook: Path, folder: Path, *options: str) -> tuple[int, st
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=120,
+        timeout=280,
         stdin=subprocess.DEVNULL,
         check=False,
         env={**os.environ, "PAUSEFLOW_DATA_DIR": str(folder / "store")},
@@ -50,6 +56,7 @@ def essence(notebook: dict[str, Any] | None) -> dict[str, Any] | None:
     """What two runs of one notebook have in common."""
     if notebook is None:
         return None
+    notebook = copy.deepcopy(notebook)
     widgets = notebook["metadata"].pop("widgets", {})
     states = [state for kind in widgets.values() for state in kind.get("state", {}).values()]
     return {
@@ -73,7 +80,11 @@ def differences(one: Any, two: Any, where: str = "") -> Iterator[str]:
 
 def compare(notebook: Path, folder: Path, door: str, *options: str) -> list[str]:
     """Run one notebook both ways and list the differences, papermill's side first."""
-    theirs, ours = run("papermill", notebook, folder, *options), run(door, notebook, folder, *options)
+    return compared(run("papermill", notebook, folder, *options), run(door, notebook, folder, *options))
+
+
+def compared(theirs: Run, ours: Run) -> list[str]:
+    """List the differences of two runs."""
     found = list(differences({"exit": theirs[0]}, {"exit": ours[0]}))
     found += differences(essence(theirs[2]), essence(ours[2]))
     last = [said.strip().splitlines()[-1] if said.strip() else "" for said in (theirs[1], ours[1])]
