@@ -66,7 +66,7 @@ papermill_options = _all(
     click.option("--stdout-file", type=click.File("w", encoding="utf-8"), help="Where cells' standard output goes, too."),
     click.option("--stderr-file", type=click.File("w", encoding="utf-8"), help="Where cells' standard error goes, too."),
     click.option(
-        "--log-level", type=click.Choice(["NOTSET", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]), default="WARNING",
-        show_default=True, help="What is logged on standard error.",
+        "--log-level", type=click.Choice(["NOTSET", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]),
+        help="What is logged on standard error.  [default: WARNING; with --quiet ERROR]",
     ),
 )  # fmt: skip

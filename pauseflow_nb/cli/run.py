@@ -66,7 +66,7 @@ def run(
     log_output: bool,
     stdout_file: IO[str] | None,
     stderr_file: IO[str] | None,
-    log_level: str,
+    log_level: str | None,
     quiet: bool,
     as_json: bool,
     **given: Any,
@@ -76,7 +76,7 @@ def run(
     IN and OUT may be files, `-`, or any URL that papermill knows.
     """
     _refuse_contradictions(output, detach=detach, until_pause=until_pause, prepare_only=prepare_only, as_json=as_json)
-    logging.basicConfig(level=log_level, format="%(message)s")
+    logging.basicConfig(level=log_level or ("ERROR" if quiet else "WARNING"), format="%(message)s")
     parameters, options = _given(notebook, output, given)
     if prepare_only:
         _prepare(notebook, str(output), parameters, options)

@@ -201,7 +201,8 @@ def test_json_is_exactly_one_value_even_when_cells_print(pauseflow: Pauseflow) -
 
 
 def test_quiet_prints_nothing(pauseflow: Pauseflow) -> None:
-    ended = pauseflow("run", notebook(pauseflow.folder, IMPORT, "%%step a\n1"), "--quiet")
+    # Papermill would warn of a parameter that the notebook does not know.
+    ended = pauseflow("run", notebook(pauseflow.folder, IMPORT, "%%step a\n1"), "--quiet", "-p", "unknown", "1")
 
     assert (ended.code, ended.stdout, ended.stderr) == (0, "", "")
 

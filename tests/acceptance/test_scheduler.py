@@ -86,3 +86,35 @@ def test_a_job_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert _status(manager)[0] == "FAILED"
     assert "division by zero" in _status(manager)[1]
     assert "ZeroDivisionError" in (tmp_path / "out.ipynb").read_text()
+
+
+@pytest.mark.slow
+def test_its_scheduler_starts_it_in_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_until: Any) -> None:
+    from jupyter_scheduler.environments import StaticEnvironmentManager
+    from jupyter_scheduler.models import CreateJob
+    from jupyter_scheduler.orm import create_tables
+    from jupyter_scheduler.scheduler import Scheduler
+
+    from pauseflow_nb.scheduler import PauseflowExecutionManager
+
+    monkeypatch.setenv("PAUSEFLOW_DATA_DIR", str(tmp_path / "store"))
+    url = f"sqlite:///{tmp_path}/scheduler.sqlite"
+    create_tables(url)
+    cells = ["from pauseflow_nb import flow, steps", "%%step ask\nflow.suspend()", "print(steps.ask.data)"]
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nodes = [new_code_cell(cell) for cell in cells]
+    (tmp_path / "in.ipynb").write_text(nbformat.writes(new_notebook(cells=nodes, metadata=metadata)))
+    scheduler = Scheduler(root_dir=str(tmp_path), environments_manager=StaticEnvironmentManager(), db_url=url)
+    scheduler.execution_manager_class = PauseflowExecutionManager
+    scheduler.staging_path = str(tmp_path / "staging")
+    asked = CreateJob(input_uri="in.ipynb", runtime_environment_name="x", output_formats=["ipynb"], name="job")
+    job = scheduler.create_job(asked)
+    wait_until(
+        lambda: "waits in ask" in (scheduler.get_job(job).status_message or ""), description="it waits", seconds=90
+    )
+    queue = Queue.open(Settings.load())
+    queue.resume(queue.list()[0]["id"], data="yes", by="user:ann")
+    queue.close()
+
+    wait_until(lambda: scheduler.get_job(job).status.value == "COMPLETED", description="it ended", seconds=90)
+    assert "yes" in Path(scheduler.get_staging_paths(scheduler.get_job(job))["ipynb"]).read_text()

@@ -94,6 +94,20 @@ def test_bash_itself(rehearse: Any) -> None:
     assert rehearsal.document.metadata.language_info.name == "bash"
 
 
+@pytest.mark.slow
+def test_javascript_itself(install: Any, rehearse: Any) -> None:
+    deno = pytest.importorskip("deno", reason="needs `pip install deno`")
+    argv = [str(deno.find_deno_bin()), "jupyter", "--kernel", "--conn", "{connection_file}"]
+    install("deno", "", language="typescript", argv=argv)
+    rehearsal = rehearse("const x = 2; console.log('from', x)", "x + 40", "throw new Error('boom')", kernel="deno")
+    end = rehearsal.run()
+
+    assert (end.kind, end.failure.type, end.failure.message) == ("failed", "Error", "boom")
+    assert (rehearsal.text(0), "42" in rehearsal.text(1)) == ("from 2\n", True)
+    with pytest.raises(InvalidNotebook, match="'deno' speaks typescript"):
+        rehearse("%%step a", kernel="deno")
+
+
 def test_a_provisioner_that_is_not_installed_is_refused(install: Any, rehearse: Any) -> None:
     install("gone", "", metadata={"kernel_provisioner": {"provisioner_name": "never-installed"}})
 
