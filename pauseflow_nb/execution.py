@@ -124,6 +124,23 @@ class Execution:
         """The audit trail: who or what changed the state, and when."""
         return self._queue.audit(self.id)
 
+    def stream(self) -> Iterator[dict[str, Any]]:
+        """Yield each line of the audit trail, those that are there and then each as it comes, until it has ended.
+
+        Whoever wants to stop earlier breaks out of the loop.
+        """
+        seen: set[int] = set()
+        has_ended = False
+        while not has_ended:
+            # Before the events are read, or the last ones might be missed.
+            has_ended = self.state in FINAL_STATES
+            for event in self.events():
+                if event["id"] not in seen:
+                    seen.add(event["id"])
+                    yield event
+            if not has_ended:
+                time.sleep(_POLL_SECONDS)
+
     def suspend(self) -> None:
         """Suspend it before its next cell, until somebody resumes it; returns at once.
 

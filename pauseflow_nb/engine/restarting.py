@@ -54,7 +54,8 @@ class _Retry:
         first_cell = point.cell
         executions.reopen(connection, self.execution)
         executions.attach(connection, self.execution, self.attached_to)
-        if self.from_step is not None or point != travel.here(connection, row, segment):
+        asks_again = segment.how == "suspended"
+        if self.from_step is not None or asks_again or point != travel.here(connection, row, segment):
             steps.forget(connection, self.execution, first_cell)
         if self.edited is not None:
             document, first_cell = self._replace(connection, row, first_cell)

@@ -62,17 +62,20 @@ class Restart:
 
 
 def here(connection: sa.Connection, execution: Row, segment: Row) -> Checkpoint:
-    """Find where an execution would go on by itself: its last checkpoint, and an answer not used yet."""
+    """Find where an execution would go on by itself: its last checkpoint, and an answer not used yet.
+
+    One that waited, and was not answered, asks again: from the checkpoint before the step, because the variables
+    that it saved when it asked are those that the step has changed already.
+    """
+    if segment.how == "suspended":
+        asked = suspensions.last_of(connection, execution.id, segment.n)
+        if asked is not None and asked.kind != "operator":
+            return _before(connection, execution.id, asked.cell)
     left = [row for row in steps.history(connection, [execution.id]) if row.snapshot == segment.snapshot]
     step = left[-1].step if segment.snapshot is not None and left else None
-    cell, wake = segment.first_cell, None
-    if segment.how == "suspended":
-        # Nobody answered: it asks again.
-        asked = suspensions.last_of(connection, execution.id, segment.n)
-        cell = segment.first_cell if asked is None else asked.cell
-    elif segment.wake is not None and segment.first_cell == segment.start_cell:
-        wake = Wake.from_dict(segment.wake)
-    return Checkpoint(cell, segment.snapshot, segment.digest, segment.signature, step, wake)
+    is_woken = segment.wake is not None and segment.first_cell == segment.start_cell and segment.how != "suspended"
+    wake = Wake.from_dict(segment.wake) if is_woken else None
+    return Checkpoint(segment.first_cell, segment.snapshot, segment.digest, segment.signature, step, wake)
 
 
 def choose(connection: sa.Connection, execution: str, document: "Document", step: str) -> Checkpoint:
@@ -90,8 +93,7 @@ def choose(connection: sa.Connection, execution: str, document: "Document", step
     waiting = [name for name in earlier if name not in points or points[name] is None]
     if step not in runs and waiting:
         raise InvalidStep(step, f"the execution has not come to it: step '{waiting[0]}' has not ended")
-    found = [point for name in earlier if (point := points.get(name)) is not None and point.snapshot is not None]
-    return found[-1] if found else Checkpoint()
+    return _before(connection, execution, cells[step])
 
 
 def edited(
@@ -164,6 +166,13 @@ def adopt(files: Files, source: str, target: str, points: Mapping[str, str]) -> 
 def _last_runs(connection: sa.Connection, execution: str) -> list[Row]:
     """List the last run of each step, in the order of the notebook."""
     return list({row.step: row for row in steps.history(connection, [execution])}.values())
+
+
+def _before(connection: sa.Connection, execution: str, cell: int) -> Checkpoint:
+    """Find the last checkpoint before a cell; the beginning if there is none."""
+    left = [_left_by(connection, run) for run in _last_runs(connection, execution) if run.cell < cell]
+    found = [point for point in left if point is not None and point.snapshot is not None]
+    return found[-1] if found else Checkpoint()
 
 
 def _left_by(connection: sa.Connection, run: Row) -> Checkpoint | None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
 from acceptance.web import send
 from roads.rider import Rider
 
@@ -14,8 +13,6 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.execution import Execution
 from pauseflow_nb.server.listener import Listener
 from pauseflow_nb.settings import Settings
-from pauseflow_nb.store.database import transaction
-from pauseflow_nb.store.tables import suspensions
 
 
 @dataclass
@@ -38,12 +35,6 @@ class Road(Rider):
     def view(self, view: dict[str, Any], *, history: bool = False) -> dict[str, Any]:
         """The execution as it is now."""
         return self.queue.view(view["id"], history=history)
-
-    def let_time_pass(self, view: dict[str, Any], hours: float) -> None:
-        """Move what an execution waits for into the past."""
-        with transaction(self.queue.engine) as connection:
-            statement = suspensions.update().where(suspensions.c.execution == view["id"])
-            connection.execute(statement.values(deadline=suspensions.c.deadline - sa.literal(hours * 3600.0)))
 
 
 @contextmanager

@@ -208,10 +208,15 @@ class TestIdentifying:
 
     def test_what_happens_can_be_followed_as_events(self, road: Road) -> None:
         view = conditional(road)
+        came: list[dict[str, Any]] = []
+        follower = threading.Thread(target=lambda: came.extend(road.execution(view).stream()))
+        follower.start()
         road.send(view, body={"approved": "so"})
         road.answer(view["id"], {"approved": True})
+        follower.join()
 
         events = road.execution(view).events()
+        assert came == events
         whats = [event["what"] for event in events if event["what"] not in ("running", "attached", "detached")]
         assert whats[-4:] == ["suspended", "refused", "settled", "completed"]
         assert [event["at"] for event in events] == sorted(event["at"] for event in events)

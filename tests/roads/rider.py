@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import sqlalchemy as sa
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from pauseflow_nb.engine.attached import run_attached
 from pauseflow_nb.engine.queue import Queue, Restart
 from pauseflow_nb.execution import RunOptions, plan, start_attached
+from pauseflow_nb.store.database import transaction
+from pauseflow_nb.store.tables import suspensions
 from pauseflow_nb.store.workers import process_name
 
 IMPORT = "from pauseflow_nb import flow, steps"
@@ -54,6 +57,12 @@ class Rider:
 
     def retry(self, execution: str, **choice: Any) -> Restart:
         return self.queue.retry(execution, by="user:ann", attached_to=process_name(), **choice)
+
+    def let_time_pass(self, view: dict[str, Any], hours: float) -> None:
+        """Move what an execution waits for into the past."""
+        with transaction(self.queue.engine) as connection:
+            statement = suspensions.update().where(suspensions.c.execution == view["id"])
+            connection.execute(statement.values(deadline=suspensions.c.deadline - sa.literal(hours * 3600.0)))
 
     def output(self, name: str = "out.ipynb") -> nbformat.NotebookNode:
         found: nbformat.NotebookNode = nbformat.read(self.folder / name, 4)

@@ -68,6 +68,21 @@ def test_retry_from_the_first_step_starts_with_no_variables(rider: Rider) -> Non
     assert returned(rider.ride(execution), "only") is False
 
 
+def test_retry_after_a_timeout_asks_again_with_the_variables_that_the_step_found(rider: Rider) -> None:
+    ask = "%%step ask\nlog('ask')\nx += 1\ny += 1\nflow.suspend('1h', on_timeout='fail')\nflow.context.run.attempt"
+    execution = rider.start(LOG, "%%step before\nx = 1", "y = 1", ask, "%%step last\n[x, y]")
+    rider.let_time_pass(rider.ride(execution), hours=2)
+    rider.queue.sweep()
+    view = rider.queue.view(execution)
+    assert (view["state"], view["reason"]["kind"]) == ("failed", "timeout")
+
+    assert str(rider.retry(execution)) == "it goes on after step 'before', at cell 4; these steps run again: ask"
+    rider.ride(execution)
+    view = rider.answer(execution)
+    assert (returned(view, "ask"), returned(view, "last")) == (2, [2, 2])
+    assert rider.log() == ["ask", "ask"]
+
+
 def test_retry_from_behind_an_answer_keeps_the_answer(rider: Rider) -> None:
     ask = "%%step ask\nlog('ask')\nflow.suspend(title='Go?')"
     execution = rider.start(LOG, ask, "%%step use\nlog('use')\nsteps.ask.data['n']")
