@@ -25,6 +25,14 @@ __all__ = ["Buttons", "show_buttons"]
 
 _VIEW = "application/vnd.jupyter.widget-view+json"
 _NO_WIDGETS = "Buttons appear here where widgets run; `%pauseflow approve [JSON]` and `%pauseflow cancel` do the same."
+# As ipywidgets shows its other inputs; this one it leaves to the browser, which shows it white on black.
+_STYLE = """<style>.pauseflow-buttons input[type="datetime-local"] {
+  flex: 1 1 auto; min-width: 0; box-sizing: border-box; height: var(--jp-widgets-inline-height);
+  padding: var(--jp-widgets-input-padding) calc(var(--jp-widgets-input-padding) * 2);
+  border: var(--jp-widgets-input-border-width) solid var(--jp-widgets-input-border-color);
+  background: var(--jp-widgets-input-background-color); color: var(--jp-widgets-input-color);
+  font-size: var(--jp-widgets-font-size);
+}</style>"""
 _ANY_DATA = Field("json", "Data", "What whoever is asked would send along; may be left empty.")
 
 
@@ -50,7 +58,9 @@ class Buttons:
         self.buttons = {words: self._button(words, act) for words, act in self._actions().items()}
         next(iter(self.buttons.values())).button_style = "primary"
         row = widgets.HBox(list(self.buttons.values()), layout=widgets.Layout(flex_flow="row wrap"))
-        above = [] if self.form is None else [self.form.box]
+        above = (
+            [] if self.form is None else [widgets.HTML(_STYLE, layout=widgets.Layout(display="none")), self.form.box]
+        )
         self.box = widgets.VBox([*above, row, self._problem], layout=widgets.Layout(margin="0 0 4px 13px"))
         self.box.add_class("pauseflow-buttons")
         waiting.when_settled.append(self._settled)

@@ -150,6 +150,7 @@ class _List(Input):
             entry.body.tooltip = f"{self.field.label}, entry {len(self._entries) + 1}"
         self._entries.append(entry)
         remove = widgets.Button(icon="times", tooltip="Remove this entry", layout=widgets.Layout(width="3em"))
+        entry.box.layout.flex = "1 1 auto"
         row = widgets.HBox([entry.box, remove], layout=widgets.Layout(**_WIDE))
         remove.on_click(lambda _: self._remove(entry, row))
         self._rows.children = [*self._rows.children, row]
@@ -210,7 +211,6 @@ def _datetime(field: Field, initial: JSON) -> Input:
     moment = _moment(initial)
     value = None if moment is None else moment.astimezone()
     body = widgets.DatetimePicker(value=value, **_labelled(field))
-    body.add_class("widget-datepicker")  # ipywidgets has a style for dates only
     return _Single(field, body, lambda value: NOTHING if value is None else value.isoformat())
 
 
