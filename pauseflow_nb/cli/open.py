@@ -22,22 +22,23 @@ __all__ = ["open_"]
 @click.argument("execution", metavar="ID")
 @click.option("--step", help="Which question to open, if several wait.")
 @click.option("--notebook", "wants_notebook", is_flag=True, help="The executed notebook, although it waits.")
-@click.option("--browser/--no-browser", default=True, help="Open it, or only print its address.")
+@click.option("--no-browser", is_flag=True, help="Only print its address; so does --json.")
 @json_option
 @settings_options
 def open_(
-    settings: Settings, *, execution: str, step: str | None, wants_notebook: bool, browser: bool, as_json: bool
+    settings: Settings, *, execution: str, step: str | None, wants_notebook: bool, no_browser: bool, as_json: bool
 ) -> None:
     """Open in a browser what an execution asks; if it asks nothing, the executed notebook as a page."""
     queue = open_queue(settings)
     view = queue.view(execution)
     asked = None if wants_notebook else _asked(view, step)
     url = _page(queue, execution) if asked is None else _link(queue, asked)
-    opened = browser and webbrowser.open(url)
     if as_json:
-        print_json({"execution": execution, "url": url, "opened": opened})
-    else:
-        click.echo(url)
+        print_json({"execution": execution, "url": url})
+        return
+    click.echo(url)
+    if not no_browser:
+        webbrowser.open(url)
 
 
 def _asked(view: dict[str, Any], step: str | None) -> dict[str, Any] | None:
