@@ -77,6 +77,10 @@ def _remove(queue: Queue, execution: str, older_than: timedelta) -> bool:
         return False
     queue.jobs.forget(execution, jobs)
     queue.files.remove(execution)
+    if queue.files.local is None:
+        from pauseflow_nb.kernel.snapshot.folder import forget_cache  # lazily: see _sweep
+
+        forget_cache(queue.files.folder(execution))
     log.info("removed %s, which ended long ago", execution, extra={"execution": execution})
     return True
 

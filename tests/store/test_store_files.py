@@ -44,6 +44,19 @@ def test_a_folder_is_removed_with_all_in_it(files: Files) -> None:
     assert files.read("e2/c") == b"3"
 
 
+def test_executions_and_the_ages_of_their_files(files: Files) -> None:
+    assert files.folders() == []
+    files.write("0123456789ab/a.ipynb", b"1")
+    files.write("0123456789ab/snapshots/b", b"2")
+    files.write("not ours/c", b"3")
+    ages = dict(files.ages("0123456789ab"))
+
+    assert files.folders() == ["0123456789ab"]
+    assert sorted(ages) == ["a.ipynb", "snapshots/b"]
+    assert all(abs(age) < 60 for age in ages.values())
+    assert dict(files.ages("000000000000")) == {}
+
+
 def test_snapshots_have_a_place_that_a_kernel_understands(tmp_path: Path) -> None:
     assert Files(str(tmp_path)).folder("e1") == str(tmp_path / "e1" / "snapshots")
     assert Files("s3://bucket/x/").folder("e1") == "s3://bucket/x/e1/snapshots"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["Folder", "open_folder"]
+__all__ = ["Folder", "forget_cache", "open_folder"]
 
 #: Ends the names of files that are still being written.
 PART = ".part"
