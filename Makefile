@@ -30,7 +30,7 @@ lint: $(VENV)/.test ## ruff, mypy, the import rules, and notebooks without outpu
 	$(BIN)/lint-imports
 	$(BIN)/python notebooks/check.py
 
-bench: $(VENV)/.test ## measure, where there is something to measure
+bench: $(VENV)/.bench ## measure, where there is something to measure
 	@if ls benchmarks/*.py >/dev/null 2>&1; then \
 		for each in benchmarks/*.py; do echo "$$each"; $(BIN)/python "$$each" || exit 1; done; \
 	else echo "no benchmarks yet"; fi
@@ -78,6 +78,10 @@ $(VENV)/.test: pyproject.toml | $(BIN)/pip
 $(VENV)/.others: $(VENV)/.test
 	@$(BIN)/pip install --quiet --group others
 	@$(BIN)/pip install --quiet --no-deps jupyter-scheduler 'pytz<2024.3'
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml | $(VENV)/.test
+	@$(BIN)/pip install --quiet --group bench
 	@touch $@
 
 # An editable install leaves the panel out. It is built here, and linked to where JupyterLab looks.

@@ -64,11 +64,25 @@ def list_(
 @click.command()
 @click.argument("execution", metavar="ID")
 @click.option("--history", is_flag=True, help="Earlier runs of each step, and the audit trail, too.")
+@click.option("--state", is_flag=True, help="The variables in its last checkpoint, too, the largest first.")
 @json_option
 @settings_options
-def show(settings: Settings, *, execution: str, history: bool, as_json: bool) -> None:
+def show(settings: Settings, *, execution: str, history: bool, state: bool, as_json: bool) -> None:
     """Show one execution: state, steps, what it waits for, with its links."""
-    print_execution(open_queue(settings).view(execution, history=history), as_json=as_json)
+    queue = open_queue(settings)
+    found = queue.view(execution, history=history)
+    if not state:
+        print_execution(found, as_json=as_json)
+        return
+    reports = queue.variables(execution)
+    if as_json:
+        print_json(found | {"variables": [vars(report) for report in reports]})
+        return
+    from pauseflow_nb.cli.terminal import table
+    from pauseflow_nb.kernel.snapshot import rows_of
+
+    print_execution(found, as_json=False)
+    click.echo(f"\n{table(rows_of(reports))}" if reports else "\nno checkpoint yet, so no variables are saved")
 
 
 @click.command()

@@ -29,7 +29,7 @@ from pauseflow_nb.errors import (
 )
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.links import Claim, Signer
-from pauseflow_nb.protocol import Links
+from pauseflow_nb.protocol import Links, SnapshotRef
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import audit, executions, segments, steps, suspensions, workers
 from pauseflow_nb.store.database import named, now, open_engine, reading, transaction
@@ -40,6 +40,7 @@ from pauseflow_nb.store.migrate import migrate
 from pauseflow_nb.store.views import approvals_of, execution_views, find_ids, iso
 
 if TYPE_CHECKING:
+    from pauseflow_nb.kernel.snapshot import VariableReport
     from pauseflow_nb.runner.document import Document
 
 __all__ = ["Answer", "Callback", "Plan", "Queue", "Restart"]
@@ -442,6 +443,22 @@ class Queue:
         if not found:
             raise UnknownExecution(execution)
         return found[0]
+
+    def variables(self, execution: str) -> "tuple[VariableReport, ...]":
+        """List the variables in the last checkpoint, the largest first, without loading any of them.
+
+        Raises:
+            UnknownExecution: If there is none.
+            SnapshotDamaged: If the checkpoint is missing or not what was written.
+        """
+        from pauseflow_nb.kernel.snapshot import describe_saved  # lazy: cloudpickle
+
+        with reading(self.engine) as connection:
+            self._row(connection, execution)
+            last = segments.find(connection, execution, segments.next_number(connection, execution) - 1)
+        if last is None or last.snapshot is None:
+            return ()
+        return tuple(describe_saved(self.files.folder(execution), SnapshotRef(last.snapshot, last.digest)))
 
     def list(
         self,

@@ -10,6 +10,7 @@ from pauseflow_nb.kernel.answers import Answers
 from pauseflow_nb.kernel.bindings import Bindings
 from pauseflow_nb.kernel.exports import RESUME_DATA
 from pauseflow_nb.kernel.run import StepRun
+from pauseflow_nb.kernel.say import say
 from pauseflow_nb.kernel.sending import reminding
 from pauseflow_nb.kernel.stops import Exited, Paused, Stop
 from pauseflow_nb.protocol import SOURCE, Briefing, Failure, Message, Outcome, Ready, StepBriefing, Wake
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot import Restored, Saved
 
 __all__ = ["Headless", "failure_of"]
+
+_FATES = {
+    "left out": "not saved, and no later cell needs it",
+    "replayed": "not saved, but made again by its statements",
+    "lost": "not saved, and lost if this kernel ends",
+}
 
 
 def failure_of(error: BaseException, step: str | None = None) -> Failure:
@@ -43,6 +50,7 @@ class Headless:
         }
         self.answers = Answers(shell.user_ns)
         self._restored: Restored | None = None
+        self._told: set[str] = set()
 
     def restore(self) -> None:
         """Bring the variables back and go on numbering; answers `Ready`."""
@@ -94,7 +102,11 @@ class Headless:
         if kind == "suspended" and run.asked is not None:
             self.answers.ask(run.step, run.asked.form, self._bindings.remade)
         is_saved = kind == "suspended" or (kind == "finished" and self._checkpoints)
-        saved = self._save(*self._cells_around(run)) if is_saved else None
+        # The kernel ends with the pause, and what it alone has would be lost without a word.
+        is_strict = self.briefing.strict or kind == "suspended"
+        saved = self._save(*self._cells_around(run), strict=is_strict) if is_saved else None
+        if saved is not None:
+            self._tell_unsaved(run, saved)
         outcome = Outcome(
             kind,
             run.step,
@@ -117,7 +129,7 @@ class Headless:
         """Save between two cells, because somebody outside asked for it; answers an `Outcome` without a step."""
         coming, passed = self._cells_at(next_cell)
         try:
-            saved = self._save(coming, passed)
+            saved = self._save(coming, passed, strict=True)
             self.send(Outcome("suspended", "", 0, snapshot=saved.ref, unsaved=saved.unsaved))
         except Exception as error:  # noqa: BLE001 (the runner must learn of whatever it was)
             self.send(Outcome("failed", "", 0, failure=failure_of(error)))
@@ -140,24 +152,47 @@ class Headless:
     def _checkpoints(self) -> bool:
         return self.briefing.checkpoint == "step"
 
-    def _save(self, coming: dict[str, str], passed: dict[str, str]) -> "Saved":
+    def _save(self, coming: dict[str, str], passed: dict[str, str], *, strict: bool) -> "Saved":
         from pauseflow_nb.kernel import snapshot  # lazy: see restore
 
-        with self.answers.among_variables():
-            saved = snapshot.save(
-                self._shell,
-                self.briefing.snapshots,
-                remade=set(self._bindings.remade),
-                coming=coming,
-                passed=passed,
-                strict=self.briefing.strict,
-                execution=self.briefing.execution,
-            )
+        try:
+            with self.answers.among_variables():
+                saved = snapshot.save(
+                    self._shell,
+                    self.briefing.snapshots,
+                    remade=set(self._bindings.remade),
+                    coming=coming,
+                    passed=passed,
+                    strict=strict,
+                    execution=self.briefing.execution,
+                )
+        except Unsaveable as problem:
+            maker = problem.cell if problem.cell is not None else self._maker(problem.name, set(coming))
+            raise Unsaveable(problem.name, problem.type_name, problem.reason, maker) from problem
         lost = self.answers.lost_schema(saved.unsaved)
         if lost is not None:
             told = self.answers.told(lost)
             raise Unsaveable(told.name, told.type_name, told.reason, told.cell)
         return replace(saved, unsaved=[self.answers.told(unsaved) for unsaved in saved.unsaved])
+
+    def _maker(self, name: str, coming: set[str]) -> int | None:
+        """Find the cell that bound a name last, be it a step."""
+        from pauseflow_nb.kernel.snapshot.lineage import statements_of  # lazy: see restore
+
+        cells = {**self.briefing.passed, **self.briefing.coming}
+        ran = sorted((int(index) for index in cells if index not in coming), reverse=True)
+        return next((i for i in ran if any(name in s.binds for s in statements_of(cells[str(i)]))), None)
+
+    def _tell_unsaved(self, run: StepRun, saved: "Saved") -> None:
+        """Say which variables are not in the snapshot, and what becomes of them; once each."""
+        sentences = [f"{_FATES[each.fate]}: {each.name} ({each.type_name}), {each.reason}" for each in saved.unsaved]
+        if saved.unsaved:
+            sentences += saved.notes
+        for sentence in sentences:
+            if sentence not in self._told:
+                self._told.add(sentence)
+                run.notes.append(sentence)
+                say(self._shell, sentence, is_small=True)
 
     def _receive_answer(self) -> None:
         wake = self.briefing.wake

@@ -1,6 +1,7 @@
 """`%pauseflow`: the flow in this kernel, for who runs cells by hand."""
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pauseflow_nb.errors import InvalidStep, InvalidValue, PauseflowError
@@ -8,7 +9,6 @@ from pauseflow_nb.kernel.tracebacks import calmly
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.session import Session
-    from pauseflow_nb.kernel.snapshot import VariableReport
 
 __all__ = ["pauseflow_magic", "setup_magic", "step_magic"]
 
@@ -98,26 +98,15 @@ def _variables(session: "Session") -> str:
     from pauseflow_nb.kernel import snapshot  # lazy: cloudpickle
 
     reports = snapshot.describe(session.shell, remade=frozenset(session.bindings.remade))
-    rows = [(each.name, each.type_name, _spoken(each.size), _fate(each)) for each in reports]
-    if not rows:
+    if not reports:
         return ""
-    widths = [max(len(row[n]) for row in rows) for n in range(3)]
+    # Which cells come later is not asked here: `%pauseflow lint` does.
+    rows = snapshot.rows_of(replace(each, fate="cannot be saved") if each.fate == "lost" else each for each in reports)
+    widths = [max(len(row[n]) for row in rows) for n in range(4)]
     lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]) for row in rows
     ]
     return "\n".join(["\nvariables, as a pause would save them:", *(f"  {line}" for line in lines)])
-
-
-def _fate(report: "VariableReport") -> str:
-    # Which cells come later is not asked here: `%pauseflow lint` does.
-    fate = "cannot be saved" if report.fate == "lost" else report.fate
-    return f"{fate}: {report.reason}" if report.reason else fate
-
-
-def _spoken(size: int) -> str:
-    if size < 1000:
-        return f"{size} B"
-    return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
 
 
 def _body(text: str) -> object:

@@ -1,6 +1,7 @@
 """`pauseflow run` and its companions as a shell sees them: exit codes, standard output, signals."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -252,3 +253,18 @@ def test_doctor_says_where_a_setting_came_from(pauseflow: Pauseflow) -> None:
 
     assert found["settings"]["data_dir"]["origin"] == "environment"
     assert found["settings"]["links"] == {"value": "confirm", "origin": "default"}
+
+
+def test_show_state_lists_the_variables_of_the_last_checkpoint(pauseflow: Pauseflow) -> None:
+    path = notebook(
+        pauseflow.folder, "big = 'x' * 100_000; few = [1]", "%%step ask\nfrom pauseflow_nb import flow\nflow.suspend()"
+    )
+    waits = pauseflow("run", path, "--until-pause", "--json").execution["id"]
+
+    variables = json.loads(pauseflow("show", waits, "--state", "--json").stdout)["variables"]
+    said = pauseflow("show", waits, "--state").stdout
+
+    assert variables[0]["name"] == "big"
+    assert variables[0]["size"] > 100_000
+    assert re.search(r"\nbig +str +100\.\d kB +\S+ ms +restored", said)
+    assert said.index("\nbig ") < said.index("\nfew ")

@@ -130,6 +130,40 @@ def test_variables_that_cannot_be_written_fail_the_step_and_say_so(headless: Hea
     assert "Traceback" not in ran.text
 
 
+def test_a_pause_fails_that_would_lose_a_variable_that_is_needed(headless: HeadlessT) -> None:
+    made = "import threading, types\nclients = {'a': types.SimpleNamespace(lock=threading.Lock())}"
+    step = f"%%step a\n{made}\nflow.suspend()"
+    kernel = headless(coming={"1": step, "2": "eval('clients')"})
+
+    ran = kernel.run(step)
+
+    assert ran.outcome.kind == "failed"
+    assert "variable 'clients' (dict), made in cell 2, cannot be saved" in ran.text
+    assert "cell 3 uses eval(), so it may need anything" in ran.text
+    assert 'clients["a"].lock is a _thread.lock' in ran.text
+    assert "%%setup" in ran.text
+
+
+def test_a_checkpoint_says_once_what_a_lost_kernel_would_lose(headless: HeadlessT) -> None:
+    kernel = headless(coming={"1": "%%step a\n1", "2": "%%step b\n1", "3": "lock.acquire()"})
+
+    first = kernel.run("%%step a\nimport threading\nlock = threading.Lock()")
+    second = kernel.run("%%step b\n1")
+
+    assert (first.outcome.kind, second.outcome.kind) == ("finished", "finished")
+    assert "not saved, and lost if this kernel ends: lock (_thread.lock)" in first.shown
+    assert "lock" not in second.shown
+
+
+def test_a_pause_says_what_is_left_out(headless: HeadlessT) -> None:
+    kernel = headless(coming={"1": "%%step a\n1", "2": "1 + 1"})
+
+    ran = kernel.run("%%step a\nimport threading\nlock = threading.Lock()\nflow.suspend()")
+
+    assert ran.outcome.kind == "suspended"
+    assert "not saved, and no later cell needs it: lock (_thread.lock)" in ran.outcome.notes[0]
+
+
 def test_an_unsaveable_variable_fails_a_strict_run(headless: HeadlessT) -> None:
     kernel = headless(strict=True, coming={"1": "%%step a\n1", "2": "lock.acquire()"})
     kernel.run("import threading\nlock = threading.Lock()")

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from kernel_snapshot.conftest import Kernels
 
 from pauseflow_nb.kernel import snapshot
+from pauseflow_nb.kernel.snapshot import describe_saved, rows_of
 from pauseflow_nb.kernel.snapshot.groups import sharing_groups
 from pauseflow_nb.kernel.snapshot.where import place_of
+from pauseflow_nb.protocol import SnapshotRef
 
 
 @pytest.fixture
@@ -35,6 +38,19 @@ def test_the_largest_variable_comes_first_with_its_fate(shell: Any) -> None:
         "lock": "lost",
     }
     assert next(report for report in reports if report.name == "lock").reason
+
+
+def test_a_snapshot_tells_size_and_time_of_each_variable_largest_first(kernels: Kernels) -> None:
+    saved = kernels.save("import numpy as np\na = np.zeros(400_000)\nb = list(range(50))\nc = [b, b]\nd = a[5:]\ne = 1")
+
+    reports = describe_saved(kernels.folder, SnapshotRef(**saved["ref"]))
+
+    assert [report.name for report in reports[:2]] == ["a", "d"]
+    sizes = {report.name: report.size for report in reports}
+    assert sizes["a"] > sizes["d"] > 3_100_000
+    assert 0 < sizes["c"] < 10_000
+    assert all(report.seconds > 0 for report in reports if report.size)
+    assert rows_of(reports)[1][2] == "3.2 MB"
 
 
 def test_places_read_as_a_user_would_write_them() -> None:

@@ -116,10 +116,24 @@ def changed(kernels: Kernels, saved: dict[str, Any], **changes: Any) -> dict[str
 
 
 def test_another_schema_says_which(kernels: Kernels, saved: dict[str, Any]) -> None:
-    answer = restore(kernels, changed(kernels, saved, schema=0))
+    other = changed(kernels, saved, schema=0)
+    answer = restore(kernels, other)
 
     assert answer["raised"] == "SnapshotMismatch"
     assert "snapshot schema 0 there, 1 here" in answer["message"]
+    # In the place of one that the store did sign, it is not relied upon.
+    assert "in its place lies one of schema 0, and this is 1" in restore(kernels, saved)["message"]
+
+
+def test_the_manifest_of_another_execution_in_the_place_of_ours_says_whose_it_is(
+    kernels: Kernels, saved: dict[str, Any]
+) -> None:
+    changed(kernels, saved, execution="e2")
+
+    answer = restore(kernels, saved, execution="e1")
+
+    assert answer["raised"] == "SnapshotDamaged"
+    assert "in its place lies one of execution e2, not of e1" in answer["message"]
 
 
 def test_other_versions_name_both_sides_and_force_overrides(kernels: Kernels, saved: dict[str, Any]) -> None:

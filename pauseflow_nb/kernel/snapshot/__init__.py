@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.reports import VariableReport, describe, describe_saved
+    from pauseflow_nb.kernel.snapshot.reports import VariableReport, describe, describe_saved, rows_of
     from pauseflow_nb.kernel.snapshot.restoring import Restored, put_back, restore
     from pauseflow_nb.kernel.snapshot.saving import Saved, save
     from pauseflow_nb.kernel.snapshot.surroundings import note_start
@@ -28,6 +28,7 @@ __all__ = [
     "note_start",
     "put_back",
     "restore",
+    "rows_of",
     "save",
     "sweep",
 ]
@@ -41,6 +42,7 @@ _HOMES = {
     "note_start": "surroundings",
     "put_back": "restoring",
     "restore": "restoring",
+    "rows_of": "reports",
     "save": "saving",
     "sweep": "sweeping",
 }

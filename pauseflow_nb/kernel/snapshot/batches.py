@@ -4,6 +4,7 @@ Only types whose loading cannot fail go together, because a frame is loaded as a
 these are is tried; those that were found not to be are not tried again.
 """
 
+import time
 from collections.abc import Mapping
 
 from pauseflow_nb.kernel.snapshot import trial
@@ -27,7 +28,12 @@ _HARMFUL = frozenset({"memmap", "memoryview", "module"})
 #: Cython's functions name their own version as their module.
 _BY_REFERENCE = frozenset({"cython_function_or_method"})
 
+#: From which size on it is asked which of the variables makes it.
+_WORTH_KNOWING = 64 << 10
+
 _apart: set[str] = set()
+#: Variables that were small when last asked.
+_small: set[str] = set()
 _proven: set[frozenset[type]] = set()
 
 
@@ -36,15 +42,24 @@ def together(environment: Environment, names: list[str]) -> Dump | None:
     chosen = [name for name in names if name not in _apart and _may(type(environment.namespace[name]))]
     if len(chosen) < 2:
         return None
+    began = time.perf_counter()
     file = Pieces(_LARGEST)
     pickler = SnapshotPickler(file, environment, inlines_definitions=False)
     try:
         pickler.dump({"values": {name: environment.namespace[name] for name in chosen}})
     except Exception:  # noqa: BLE001 - whatever it is, it will be found again and explained for its variable alone
         return None
+    pieces = file.done()
+    if pickler.buffers or sum(map(len, pieces)) > _WORTH_KNOWING:
+        # What is large goes alone, so that its size and time can be told.
+        large = [name for name in chosen if _is_large(environment, name, again=bool(pickler.buffers))]
+        _apart.update(large)
+        if large:
+            return together(environment, names)
     if has_met(pickler, environment.namespace) or pickler.needs or not all(_may(kind) for kind in pickler.kinds):
         return None
-    dump = Dump(chosen, file.done(), pickler.buffers, has_definitions=False, pickler=pickler)
+    seconds = time.perf_counter() - began
+    dump = Dump(chosen, pieces, pickler.buffers, has_definitions=False, pickler=pickler, seconds=seconds)
     kinds = frozenset(pickler.kinds)
     if kinds not in _proven:
         # A batch that fails to load is lost as a whole, so types that meet for the first time are tried.
@@ -52,6 +67,16 @@ def together(environment: Environment, names: list[str]) -> Dump | None:
             return None
         _proven.add(kinds)
     return dump
+
+
+def _is_large(environment: Environment, name: str, *, again: bool) -> bool:
+    if name in _small and not again:
+        return False
+    _small.add(name)
+    file = Pieces(_LARGEST)
+    pickler = SnapshotPickler(file, environment, inlines_definitions=False)
+    pickler.dump(environment.namespace[name])
+    return bool(pickler.buffers) or sum(map(len, file.done())) > _WORTH_KNOWING
 
 
 def learn(single: Mapping[str, Dump], refused: Mapping[str, Refused]) -> None:

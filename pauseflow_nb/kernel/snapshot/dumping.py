@@ -5,6 +5,7 @@ import gc
 import pickle
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -38,6 +39,8 @@ class Dumped:
     frames: list[Dump]
     refused: dict[str, Refused]
     environment: Environment
+    #: For each variable its own bytes, those that it shares with others included, and the seconds to pickle it.
+    costs: dict[str, tuple[int, float]]
 
 
 class _Failed(Exception):
@@ -94,6 +97,11 @@ def _dump_all(
     if batch is not None:
         single[_BATCH] = batch
         picklers[_BATCH] = batch.pickler
+    costs = {
+        name: (dump.size // len(dump.names), dump.seconds / len(dump.names))
+        for dump in single.values()
+        for name in dump.names
+    }
     frames: list[Dump] = []
     for group in sharing_groups(picklers):
         members = [member for name in group if name != _DEFINITIONS for member in single[name].names]
@@ -103,7 +111,7 @@ def _dump_all(
             frames.insert(0, together)
         else:
             frames.append(single[group[0]] if len(group) == 1 else _dump(environment, values, members))
-    return Dumped(frames, refused, environment)
+    return Dumped(frames, refused, environment, costs)
 
 
 def _dump_definitions(
@@ -174,6 +182,7 @@ def _dump(
     def attempt() -> Dump:
         # A failed attempt leaves a half-filled memo behind, so each one has a pickler of its own.
         nonlocal pickler
+        began = time.perf_counter()
         file = Pieces()
         pickler = SnapshotPickler(file, environment, inlines_definitions=definitions or inlines)
         pickler.dump(payload)
@@ -181,7 +190,7 @@ def _dump(
             # The pickler asks nobody about a dict, and would make a second notebook of it.
             pickler.last = environment.namespace
             raise Refusal("the notebook's own namespace inside of something; call globals() where it is used")
-        return Dump(names, file.done(), pickler.buffers, definitions, pickler)
+        return Dump(names, file.done(), pickler.buffers, definitions, pickler, time.perf_counter() - began)
 
     try:
         return _with_deep_stack(attempt)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pauseflow_nb.kernel.snapshot.pickler import SnapshotPickler
 from pauseflow_nb.kernel.snapshot.pieces import Bytes
+from pauseflow_nb.kernel.snapshot.regions import lay_out
 
 __all__ = ["Dump", "Refused"]
 
@@ -18,6 +19,14 @@ class Dump:
     has_definitions: bool
     #: Alive until everything is written: it holds what its buffers and memo point to.
     pickler: SnapshotPickler
+    #: What it took to pickle.
+    seconds: float = 0.0
+
+    @property
+    def size(self) -> int:
+        """Bytes, memory that several buffers show counted once."""
+        regions, _ = lay_out(self.buffers)
+        return sum(map(len, self.pieces)) + sum(region.high - region.low for region in regions)
 
 
 @dataclass(frozen=True)

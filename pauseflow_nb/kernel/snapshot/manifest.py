@@ -45,8 +45,10 @@ class Variable:
     """What is told about a saved variable without loading it."""
 
     type_name: str
-    #: Bytes that it takes in the store.
+    #: Bytes that it takes in the store, those that it shares with others included.
     size: int
+    #: What it took to pickle and to write or recognise it.
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Manifest:
                 **plain,
                 "regions": [[region.size, region.chunks] for region in self.regions],
                 "frames": [_frame_to_json(frame) for frame in self.frames],
-                "variables": {name: [variable.type_name, variable.size] for name, variable in self.variables.items()},
+                "variables": {n: [v.type_name, v.size, round(v.seconds, 4)] for n, v in self.variables.items()},
                 "packs": [[name, *self.content.packs[name]] for name in packs],
                 "content": {d: [number[w.pack], w.offset, w.size] for d, w in self.content.locations.items()},
             },
@@ -99,7 +101,7 @@ class Manifest:
         return cls(
             regions=[StoredRegion(size, chunks) for size, chunks in plain.pop("regions")],
             frames=[_frame_from_json(frame) for frame in plain.pop("frames")],
-            variables={name: Variable(type_, size) for name, (type_, size) in plain.pop("variables").items()},
+            variables={name: Variable(*told) for name, told in plain.pop("variables").items()},
             content=Content(locations, {name: (size, changed) for name, size, changed in packs}),
             **{key: value for key, value in plain.items() if key in cls.__dataclass_fields__},
         )
@@ -121,6 +123,19 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def _another(data: bytes, execution: str) -> str:
+    """Say what lies in a manifest's place, where that can be told. Nothing of it is relied upon."""
+    try:
+        told = json.loads(data)
+        schema, owner = told["schema"], told["execution"]
+    except (ValueError, TypeError, KeyError):
+        return ""
+    if schema != SCHEMA:
+        return f": in its place lies one of schema {schema}, and this is {SCHEMA}"
+    is_foreign = bool(execution) and owner != execution
+    return f": in its place lies one of execution {owner}, not of {execution}" if is_foreign else ""
+
+
 def read_manifest(folder: Folder, ref: SnapshotRef, *, execution: str = "") -> Manifest:
     """Read a manifest and check that it is the one meant.
 
@@ -133,7 +148,7 @@ def read_manifest(folder: Folder, ref: SnapshotRef, *, execution: str = "") -> M
     except FileNotFoundError as problem:
         raise SnapshotDamaged(ref.name, f"its manifest is missing from {folder.url}") from problem
     if digest_of(data) != ref.digest:
-        raise SnapshotDamaged(ref.name, "its manifest is not what was written")
+        raise SnapshotDamaged(ref.name, "its manifest is not what was written" + _another(data, execution))
     schema = json.loads(data).get("schema")
     if schema != SCHEMA:
         raise SnapshotMismatch(

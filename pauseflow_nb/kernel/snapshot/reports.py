@@ -1,7 +1,7 @@
 """What a snapshot would do with each variable, without writing it: for `%pauseflow state`."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from pauseflow_nb.protocol import SnapshotRef
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["VariableReport", "describe", "describe_saved"]
+__all__ = ["VariableReport", "describe", "describe_saved", "rows_of"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class VariableReport:
     type_name: str
     #: Bytes that it takes in a snapshot, memory that it shares with others included.
     size: int
-    #: Seconds to pickle it; what it takes to write depends on what was written before.
+    #: Seconds to save it. Before a save: to pickle it; what it takes to write depends on what was written before.
     seconds: float
     #: `"restored"`, `"made again by %%setup"`, or the fate of what cannot be saved: `"left out"`, `"replayed"`, `"lost"`.
     fate: str
@@ -55,8 +55,7 @@ def describe(
         seconds = time.perf_counter() - began
         refused.update(dumped.refused)
         if name not in dumped.refused:
-            frame = next(frame for frame in dumped.frames if name in frame.names)
-            size = sum(map(len, frame.pieces)) + sum(buffer.nbytes for buffer in frame.buffers)
+            size, _ = dumped.costs[name]
             reports.append(VariableReport(name, type_name(shell.user_ns[name]), size, seconds, "restored"))
     saved = {name for name in names if name not in refused}
     decided = fates.decide(shell, refused, coming=coming, passed=passed or {}, saved=saved, remade=set(remade))
@@ -64,10 +63,29 @@ def describe(
     return sorted(reports, key=lambda report: (-report.size, report.name))
 
 
+def rows_of(reports: Iterable[VariableReport]) -> list[tuple[str, str, str, str, str]]:
+    """Write reports as a table's rows, with a heading."""
+    rows = [("VARIABLE", "TYPE", "SIZE", "TIME", "COMES BACK")]
+    for each in reports:
+        fate = f"{each.fate}: {each.reason}" if each.reason else each.fate
+        rows.append((each.name, each.type_name, _spoken_size(each.size), _spoken_time(each.seconds), fate))
+    return rows
+
+
+def _spoken_size(size: int) -> str:
+    if size < 1000:
+        return f"{size} B"
+    return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
+
+
+def _spoken_time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
+
+
 def describe_saved(folder: str, ref: SnapshotRef) -> list[VariableReport]:
     """Say what a snapshot holds, largest first, without loading any of it."""
     manifest = read_manifest(open_folder(folder), ref)
-    reports = [VariableReport(n, v.type_name, v.size, 0.0, "restored") for n, v in manifest.variables.items()]
+    reports = [VariableReport(n, v.type_name, v.size, v.seconds, "restored") for n, v in manifest.variables.items()]
     reports += [VariableReport(n, "", 0, 0.0, "restored") for n in manifest.references]
     reports += [VariableReport(n, "", 0, 0.0, "made again by %%setup") for n in manifest.remade]
     for unsaved in manifest.unsaved:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import pickle
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -77,14 +78,15 @@ def save(
     if strict:
         for unsaved in decided.unsaved:
             if unsaved.fate == "lost":
-                raise Unsaveable(unsaved.name, unsaved.type_name, unsaved.reason, unsaved.cell)
+                reason = "; ".join([unsaved.reason, *decided.notes])
+                raise Unsaveable(unsaved.name, unsaved.type_name, reason, unsaved.cell)
     with _storage_errors(folder):
         target = open_folder(folder)
         known = known_in(folder)
         # Until this save has succeeded nothing is known about what memory holds.
         remember(folder, Known(known.content))
         with PackWriter(target, known.content) as pack:
-            regions, frames = _write_frames(dumped, pack, known)
+            regions, frames, seconds = _write_frames(dumped, pack, known)
             around = [_put(pack, pickle.dumps(surroundings.capture(shell), 5))]
         manifest = Manifest(
             execution=execution,
@@ -97,7 +99,7 @@ def save(
             replay=decided.replay,
             unsaved=[vars(unsaved) for unsaved in decided.unsaved],
             sources=surroundings.sources_of(dumped.environment.definitions.by_key),
-            variables=_describe(shell, frames, [stored for stored, _ in regions], pack),
+            variables=_describe(shell, dumped, frames, seconds),
             content=pack.content,
         )
         ref, size = _write_manifest(target, manifest)
@@ -108,15 +110,23 @@ def save(
 
 def _write_frames(
     dumped: Dumped, pack: PackWriter, known: Known
-) -> tuple[list[tuple[StoredRegion, Region]], list[Frame]]:
+) -> tuple[list[tuple[StoredRegion, Region]], list[Frame], list[float]]:
+    """Write everything; returns the regions, the frames, and the seconds that writing each frame took."""
     regions, places = lay_out([buffer for dump in dumped.frames for buffer in dump.buffers])
-    stored = [(_write_region(region, pack, known), region) for region in regions]
-    frames, at = [], 0
+    stored, region_seconds = [], []
+    for region in regions:
+        began = time.perf_counter()
+        stored.append((_write_region(region, pack, known), region))
+        region_seconds.append(time.perf_counter() - began)
+    frames, seconds, at = [], [], 0
     for dump in dumped.frames:
-        count = len(dump.buffers)
-        frames.append(Frame(dump.names, _write_pieces(dump, pack), places[at : at + count], dump.has_definitions))
-        at += count
-    return stored, frames
+        began = time.perf_counter()
+        buffers = places[at : at + len(dump.buffers)]
+        at += len(buffers)
+        frames.append(Frame(dump.names, _write_pieces(dump, pack), buffers, dump.has_definitions))
+        writing = time.perf_counter() - began + sum(region_seconds[number] for number in {b.region for b in buffers})
+        seconds.append(writing)
+    return stored, frames, seconds
 
 
 def _write_pieces(dump: Dump, pack: PackWriter) -> list[str]:
@@ -145,15 +155,13 @@ def _write_region(region: Region, pack: PackWriter, known: Known) -> StoredRegio
 
 
 def _describe(
-    shell: "InteractiveShell", frames: list[Frame], regions: list[StoredRegion], pack: PackWriter
+    shell: "InteractiveShell", dumped: Dumped, frames: list[Frame], seconds: list[float]
 ) -> dict[str, Variable]:
-    locations = pack.content.locations
     described = {}
-    for frame in frames:
-        size = sum(locations[piece].size for piece in frame.pieces)
-        size += sum(regions[number].size for number in {place.region for place in frame.buffers})
+    for frame, writing in zip(frames, seconds, strict=True):
         for name in frame.names:
-            described[name] = Variable(type_name(shell.user_ns[name]), size // len(frame.names))
+            size, pickling = dumped.costs[name]
+            described[name] = Variable(type_name(shell.user_ns[name]), size, pickling + writing / len(frame.names))
     return described
 
 
