@@ -29,6 +29,8 @@ export interface ISuspension {
 export interface IStep {
   state: string;
   runs: number;
+  /** With those that `max_retries` still allows; null: it never asked to run again. */
+  most_runs: number | null;
   started_at: string | null;
   ended_at: string | null;
   exports: JSONObject;

@@ -1,6 +1,6 @@
 /** What people read: states, times, and what happened. */
 
-import type { IAuditLine, IExecution, ISuspension, State } from './api';
+import type { IAuditLine, IExecution, IStep, ISuspension, State } from './api';
 
 /** States in which a person is waited for. */
 export const ASKING: readonly State[] = ['suspended', 'paused'];
@@ -150,7 +150,16 @@ export function happened(line: IAuditLine): string {
   const decided: Record<string, string> = { resume: 'resumed', cancel: 'cancelled', timeout: 'timed out' };
   const said = line.what === 'settled' ? (decided[action] ?? 'settled') : line.what;
   const where = line.step === null || line.by === `step:${line.step}` ? '' : `${line.step} `;
-  return `${where}${said} by ${who(line.by)}`;
+  const comment = line.details['comment'];
+  return `${where}${said} by ${who(line.by)}${typeof comment === 'string' ? `: “${comment}”` : ''}`;
+}
+
+/** Which run of a step this is: `run 2 of 4`; empty if one is all there is. */
+export function runsOf(step: IStep): string {
+  if (step.most_runs === null) {
+    return step.runs > 1 ? `run ${step.runs}` : '';
+  }
+  return `run ${step.runs} of ${step.most_runs}`;
 }
 
 /** How far it is: `3 of 9 cells`. */

@@ -1,7 +1,19 @@
 import { describe, expect, it } from 'vitest';
 
 import type { IAuditLine, IExecution, ISuspension } from '../src/api';
-import { afterwards, ago, countdown, happened, nameOf, question, reasonOf, spoken, summary, who } from '../src/words';
+import {
+  afterwards,
+  ago,
+  countdown,
+  happened,
+  nameOf,
+  question,
+  reasonOf,
+  runsOf,
+  spoken,
+  summary,
+  who
+} from '../src/words';
 
 const NOON = Date.parse('2026-11-20T12:00:00Z');
 
@@ -73,6 +85,9 @@ describe('sentences', () => {
     };
 
     expect(happened(line)).toBe('approve resumed by a link');
+    expect(happened({ ...line, details: { action: 'cancel', comment: 'too dear' } })).toBe(
+      'approve cancelled by a link: “too dear”'
+    );
     expect(happened({ ...line, what: 'suspended', by: 'step:approve', details: {} })).toBe('suspended by step approve');
   });
 
@@ -95,5 +110,17 @@ describe('sentences', () => {
   it('shorten paths and values', () => {
     expect(nameOf('/work/notebooks/report.ipynb')).toBe('report.ipynb');
     expect(summary({ trees: 200, who: 'ada' })).toBe('trees = 200, who = "ada"');
+  });
+});
+
+describe('runs of a step', () => {
+  it.each([
+    [1, null, ''],
+    [2, null, 'run 2'],
+    [1, 4, 'run 1 of 4']
+  ])('%s of %s', (runs, most_runs, words) => {
+    const step = { state: 'suspended', runs, most_runs, started_at: null, ended_at: null, exports: {} };
+
+    expect(runsOf(step)).toBe(words);
   });
 });

@@ -132,6 +132,7 @@ def _view(
 
 def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:
     became = {(row.step, row.run): _became(row) for row in its_suspensions}
+    budgets = {row.step: row.max_retries for row in its_suspensions if row.max_retries is not None}
     shown: dict[str, Any] = {}
     for row in its_runs:
         before = shown.get(row.step, {})
@@ -139,6 +140,8 @@ def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:
         shown[row.step] = {
             "state": became.get((row.step, row.run), row.state) if row.state == "suspended" else row.state,
             "runs": row.run,
+            # With those that `max_retries` still allows; None: it never asked to run again.
+            "most_runs": max(budgets[row.step] + 1, row.run) if row.step in budgets else None,
             "started_at": iso(row.started_at),
             "ended_at": iso(row.ended_at),
             # A run under way has published nothing yet: what the one before it did stands.

@@ -57,3 +57,28 @@ def test_the_icon_counts_and_the_title_only_if_asked_to(still_lab: Lab, page: An
     workflows.set("browserTitle", value=False)
 
     page.wait_for_function("() => !document.title.startsWith('(')")
+
+
+def test_the_operating_system_is_told_only_if_asked_to(still_lab: Lab, page: Any) -> None:
+    queue = still_lab.queue()
+    page.context.grant_permissions(["notifications"])
+    # A browser without a screen shows none; what would be shown is noted.
+    page.add_init_script(
+        """window.told = [];
+        window.Notification = class { constructor(title, more) { window.told.push([title, more.body]); } };
+        window.Notification.permission = 'granted';
+        window.Notification.requestPermission = async () => 'granted';"""
+    )
+    workflows = Workflows(page).open(still_lab)
+    suspend(queue, "untold", notebook="/work/untold.ipynb")
+    expect(workflows.toast("untold.ipynb waits")).to_be_visible()
+    assert page.evaluate("window.told") == []
+
+    workflows.set("desktop", value=True)
+    page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)")
+    workflows.panel.locator("h2").wait_for()
+    suspend(queue, "told", notebook="/work/told.ipynb", title="Ship it?")
+    page.wait_for_function("() => window.told.length > 0")
+
+    assert page.evaluate("window.told") == [["told.ipynb", "Ship it?"]]
+    workflows.set("desktop", value=False)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab.conftest import Lab
+from lab.conftest import Lab, Shoot
 from lab.store import suspend
 from lab.workflows import Workflows
 
@@ -49,7 +49,7 @@ WATCH = """name => {
 }"""
 
 
-def test_a_server_that_restarts_is_caught_up_with(own_lab: Lab, page: Any) -> None:
+def test_a_server_that_restarts_is_caught_up_with(own_lab: Lab, page: Any, shoot: Shoot) -> None:
     queue = own_lab.queue()
     suspend(queue, "before", notebook="/work/before.ipynb")
     workflows = Workflows(page).open(own_lab)
@@ -58,8 +58,12 @@ def test_a_server_that_restarts_is_caught_up_with(own_lab: Lab, page: Any) -> No
     own_lab.stop()
     queue.cancel("before", by="user:bob")
     suspend(queue, "meanwhile", notebook="/work/meanwhile.ipynb")
+    expect(workflows.panel).to_contain_text("The server is not heard", timeout=30_000)
+    shoot(page, "panel-unheard")
     own_lab.start()
 
     expect(workflows.card("before.ipynb").locator(".pf-state")).to_have_text("Cancelled", timeout=30_000)
     expect(workflows.card("meanwhile.ipynb")).to_be_visible()
     expect(workflows.toast("meanwhile.ipynb waits")).to_be_visible()
+    expect(workflows.panel).not_to_contain_text("The server is not heard")
+    shoot(page, "panel-caught-up")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from axe import found_by_axe
 from lab.conftest import Lab, Shoot
 from lab.store import suspend
 from lab.workflows import Workflows
@@ -18,7 +19,7 @@ ORDER = {
         "amount": {"type": "integer", "minimum": 1, "title": "Amount", "description": "In pieces"},
         "size": {"enum": ["small", "large"], "title": "Size"},
         "gift": {"type": "boolean", "title": "It is a gift", "default": True},
-        "day": {"type": "string", "format": "date", "title": "Day of delivery"},
+        "day": {"type": "string", "format": "date", "title": "Day of delivery", "not": {"const": "2026-11-22"}},
         "address": {
             "type": "object",
             "title": "Address",
@@ -62,29 +63,11 @@ def test_the_panel_fits(still_lab: Lab, look: Workflows, shoot: Shoot, theme: st
     assert overflow <= 0
 
 
-def test_a_schema_becomes_a_form_with_its_problems_beside_the_fields(
-    still_lab: Lab, look: Workflows, shoot: Shoot
-) -> None:
-    page = look.page
-    sent: list[Any] = []
-
-    def with_schema(route: Any) -> None:
-        answer = route.fetch()
-        body = answer.json()
-        for execution in body["executions"]:
-            for suspension in execution["suspended"]:
-                suspension["schema"] = ORDER
-        route.fulfill(response=answer, json=body)
-
-    def resume(route: Any) -> None:
-        sent.append(route.request.post_data_json)
-        route.fulfill(status=422, json={"error": "not so", "errors": [{"path": ["day"], "message": "is a Sunday"}]})
-
-    page.route("**/pauseflow/api/executions?*", with_schema)
-    page.route("**/resume*", resume)
-    look.open(still_lab)
-    look.search("looks.ipynb")
-    card = look.panel.locator(".pf-card").first
+def test_a_schema_becomes_a_form_with_its_problems_beside_the_fields(still_lab: Lab, page: Any, shoot: Shoot) -> None:
+    queue = still_lab.queue()
+    suspend(queue, "ordered", notebook="/work/order.ipynb", title="What to deliver?", schema=ORDER, seconds=86400)
+    workflows = Workflows(page).open(still_lab)
+    card = workflows.card("order.ipynb")
 
     card.get_by_label("Amount").fill("0")
     card.get_by_role("button", name="Approve").click()
@@ -99,15 +82,38 @@ def test_a_schema_becomes_a_form_with_its_problems_beside_the_fields(
     card.get_by_label("Notes 2", exact=True).fill("second floor")
     card.get_by_role("button", name="Approve").click()
 
-    expect(card.get_by_text("is a Sunday")).to_be_visible()
-    assert sent[0]["data"] == {
+    # What only the server knows stands beside its field, too, and what was typed is still there.
+    expect(card.locator(".pf-problem")).to_have_count(1)
+    expect(card.get_by_label("Street")).to_have_value("Elm 1")
+    shoot(page, "panel-form-refused")
+    assert queue.state("ordered") == "suspended"
+    card.get_by_label("Day of delivery").fill("2026-11-23")
+    card.get_by_role("button", name="Approve").click()
+
+    expect(card.locator(".pf-state")).to_have_text("Queued")
+    assert queue.view("ordered")["steps"]["approve"]["exports"]["$resume_data"]["body"] == {
         "amount": 3,
         "size": "large",
         "gift": True,
-        "day": "2026-11-22",
+        "day": "2026-11-23",
         "address": {"street": "Elm 1"},
         "notes": ["ring twice", "second floor"],
     }
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_axe_finds_nothing_in_the_panel(still_lab: Lab, look: Workflows, theme: str) -> None:
+    suspend(still_lab.queue(), f"axe {theme}", notebook="/work/axe.ipynb", schema=ORDER)
+    look.open(still_lab)
+    look.theme(theme)
+    look.panel.get_by_role("button", name="Select").click()
+    expect(look.card("axe.ipynb")).to_be_visible()
+    assert found_by_axe(look.page, "#pauseflow-panel") == []
+
+    look.card("axe.ipynb").get_by_role("button", name="Details").click()
+    expect(look.panel.locator(".pf-details")).to_be_visible()
+
+    assert found_by_axe(look.page, "#pauseflow-panel") == []
 
 
 def test_everything_can_be_reached_and_used_by_keyboard(still_lab: Lab, look: Workflows) -> None:

@@ -65,7 +65,7 @@ def test_an_answer_with_data_reaches_the_notebook(lab: Lab, page: Any) -> None:
     assert execution["steps"]["use"]["exports"]["said"] == {"comment": "fine"}
 
 
-def test_cancel_asks_why_and_says_so(still_lab: Lab, page: Any) -> None:
+def test_cancel_asks_why_and_says_so(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     suspend(still_lab.queue(), "cancelme", notebook="/work/cancelme.ipynb")
     workflows = Workflows(page).open(still_lab)
     card = workflows.card("cancelme.ipynb")
@@ -76,6 +76,7 @@ def test_cancel_asks_why_and_says_so(still_lab: Lab, page: Any) -> None:
 
     expect(card.locator(".pf-state")).to_have_text("Cancelled")
     expect(card).to_contain_text("not needed any more")
+    shoot(page, "panel-cancelled")
 
 
 def test_what_failed_says_why_and_can_be_retried(lab: Lab, page: Any, shoot: Shoot) -> None:
@@ -95,6 +96,25 @@ def test_what_failed_says_why_and_can_be_retried(lab: Lab, page: Any, shoot: Sho
     card.get_by_role("button", name="Retry from the last checkpoint").click()
 
     expect(card.locator(".pf-state")).to_have_text("Completed", timeout=LONG)
+
+
+def test_what_has_ended_runs_again_from_a_step(lab: Lab, page: Any, shoot: Shoot) -> None:
+    count = "%%step count\nfrom pathlib import Path\nwith Path('counted').open('a') as file:\n    file.write('x')"
+    lab.notebook("again.ipynb", "%%step first\nfrom pathlib import Path\nPath('firsts').open('a').write('x')", count)
+    workflows = Workflows(page).open(lab, "again.ipynb")
+    page.locator(".jp-CodeCell").first.wait_for()
+    workflows.run_open_notebook()
+    card = workflows.card("again.ipynb")
+    expect(card.locator(".pf-state")).to_have_text("Completed", timeout=LONG)
+    card.get_by_role("button", name="Details").click()
+
+    workflows.panel.get_by_role("button", name="Retry from step count").click()
+    page.locator(".jp-Dialog").get_by_role("button", name="Run again").click()
+
+    details = workflows.panel.locator(".pf-details")
+    expect(details.get_by_role("region", name="Timeline")).to_contain_text("Segment 1 completed", timeout=LONG)
+    shoot(page, "panel-retried")
+    assert ((lab.root / "firsts").read_text(), (lab.root / "counted").read_text()) == ("x", "xx")
 
 
 def test_several_are_answered_at_once(still_lab: Lab, page: Any, shoot: Shoot) -> None:
@@ -125,7 +145,9 @@ def test_the_link_for_others_is_copied(still_lab: Lab, page: Any) -> None:
     assert "/pauseflow/approve/" in page.evaluate("navigator.clipboard.readText()")
 
 
-def test_two_tabs_show_the_same_and_one_answer_counts(still_lab: Lab, page: Any, second_page: Any) -> None:
+def test_two_tabs_show_the_same_and_one_answer_counts(
+    still_lab: Lab, page: Any, second_page: Any, shoot: Shoot
+) -> None:
     queue = still_lab.queue()
     first, second = Workflows(page).open(still_lab), Workflows(second_page).open(still_lab)
     suspend(queue, "both", notebook="/work/both.ipynb")
@@ -137,6 +159,7 @@ def test_two_tabs_show_the_same_and_one_answer_counts(still_lab: Lab, page: Any,
 
     expect(second.card("both.ipynb").locator(".pf-state")).to_have_text("Queued", timeout=2000)
     assert [line["what"] for line in queue.audit("both")].count("settled") == 1
+    shoot(second_page, "panel-second-tab")
 
 
 def test_an_answer_that_comes_too_late_says_so(still_lab: Lab, page: Any) -> None:

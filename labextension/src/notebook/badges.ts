@@ -7,6 +7,7 @@ import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { IExecution } from '../api';
 import { IExecutions } from '../executions';
 import { Commands } from '../tokens';
+import { runsOf } from '../words';
 import { headerOf, IHeader } from './headers';
 import { Latest } from './latest';
 
@@ -81,7 +82,7 @@ function describe(header: IHeader, execution: IExecution | null): { words: strin
     return { words: header.name, state: 'none', caption: `Step ${header.name}: ${caption}` };
   }
   const word = WORDS[step.state] ?? step.state;
-  const runs = step.runs > 1 ? `, run ${step.runs}` : '';
+  const runs = runsOf(step) && `, ${runsOf(step)}`;
   return {
     words: `${header.name} · ${word}${runs}`,
     state: step.state,

@@ -6,7 +6,7 @@ import React from 'react';
 
 import { sentence } from '../actions';
 import { IAuditLine, IExecution } from '../api';
-import { ago, at, ENDED, happened, keyOf, nameOf, progressOf, reasonOf, usageOf, who } from '../words';
+import { ago, at, ENDED, happened, keyOf, nameOf, progressOf, reasonOf, runsOf, usageOf, who } from '../words';
 import { Buttons } from './buttons';
 import { usePanel } from './context';
 import { useLive, useNow } from './live';
@@ -97,7 +97,7 @@ function Body({ execution, audit, now }: IDetails & { now: number }): React.JSX.
           {Object.entries(steps).map(([name, step]) => (
             <li key={name} data-pf-step={step.state}>
               <span className="pf-code">{name}</span> <span className="pf-quiet">{step.state}</span>
-              {step.runs > 1 && <span className="pf-quiet"> · run {step.runs}</span>}
+              {runsOf(step) && <span className="pf-quiet"> · {runsOf(step)}</span>}
               {ENDED.includes(state) && <RetryFrom execution={execution} step={name} />}
               <Exports values={step.exports} />
             </li>
