@@ -91,6 +91,9 @@ class Settling:
             return True
         state = "failed" if suspension.on_timeout == "fail" else "cancelled"
         text = f"nobody answered step {suspension.step!r} in time"
+        if state == "failed":
+            # Prefect's words, as in `PauseTimeout`.
+            text += ": it suspended and never resumed"
         error = {"type": "TimeoutError", "message": text, "cell": suspension.cell, "step": suspension.step}
         executions.end(
             self.connection,

@@ -65,6 +65,10 @@ class _Api(APIHandler):
         asked = self.authorizer.is_authorized(self, self.current_user, "execute", RESOURCE)
         return bool(await ensure_async(asked))
 
+    async def shown(self, view: JSON) -> JSON:
+        """What whoever asks may see of it: a step may have exported a link."""
+        return view if await self.may_execute() else Mask().value(view)
+
     def by(self) -> str:
         """Who asks, for the audit trail."""
         return name_of(self.current_user)
@@ -95,7 +99,8 @@ class _Api(APIHandler):
     async def write_view(self, execution: str, status: int = 200) -> None:
         """Answer with an execution."""
         links = await self.may_execute()
-        write_json(self, status, await self._lazy.call(Queue.view, execution, with_links=links))
+        view = await self._lazy.call(Queue.view, execution, with_links=links)
+        write_json(self, status, await self.shown(view))
 
     def write_error(self, status_code: int, **info: Any) -> None:
         error = info.get("exc_info", (None, None, None))[1]
@@ -143,7 +148,7 @@ class ExecutionsHandler(_Api):
             with_links=await self.may_execute(),
         )
         more = offset + limit if len(found) > limit else None
-        write_json(self, 200, {"executions": found[:limit], "next_offset": more})
+        write_json(self, 200, {"executions": await self.shown(found[:limit]), "next_offset": more})
 
     @_may("execute")
     async def post(self) -> None:
@@ -173,7 +178,8 @@ class ExecutionHandler(_Api):
         if history not in {"0", "1"}:
             raise InvalidParameter("history", f"must be 0 or 1, not {history!r}")
         links = await self.may_execute()
-        write_json(self, 200, await self._lazy.call(Queue.view, execution, with_links=links, history=history == "1"))
+        view = await self._lazy.call(Queue.view, execution, with_links=links, history=history == "1")
+        write_json(self, 200, await self.shown(view))
 
 
 class ResumeHandler(_Api):

@@ -148,14 +148,18 @@ class TestSuspend:
         assert road.log() == ["foo", "on"]
         assert returned(view, "noblock") == 42
 
-    def test_suspended_runs_time_out_after_one_hour_by_default_and_fail(self, road: Road) -> None:
+    def test_suspended_runs_fail_after_one_hour_by_default_saying_that_they_suspended_and_never_resumed(
+        self, road: Road
+    ) -> None:
         view = road.run(NAMES, "%%step a\nsuspend_flow_run()")
         assert span_of(view["suspended"][0]) == timedelta(hours=1)
         assert view["suspended"][0]["on_timeout"] == "fail"
 
         road.let_time_pass(view, hours=2)
         road.queue.sweep()
-        assert (road.view(view)["state"], road.view(view)["reason"]["kind"]) == ("failed", "timeout")
+        ended = road.view(view)
+        assert (ended["state"], ended["reason"]["kind"]) == ("failed", "timeout")
+        assert "suspended and never resumed" in ended["error"]["message"]
 
     def test_without_a_timeout_it_waits_for_ever(self, road: Road) -> None:
         view = road.run(NAMES, "%%step a\nsuspend_flow_run(timeout=None)")

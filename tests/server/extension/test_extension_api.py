@@ -272,13 +272,17 @@ class TestReaders:
         return jp_server_config
 
     def test_who_may_only_look_sees_no_links(self, fetch: "Fetch", stage: "Stage") -> None:
-        execution = stage.suspended()
+        execution = stage.begun()
+        link = stage.link("resume", execution)
+        stage.suspend(execution, "approve", data={"see": f"https://example.org/{link}"})
 
         views = [body(fetch(f"{API}/{execution}")), body(fetch(API))["executions"][0]]
 
         for view in views:
             names = ("resume_url", "cancel_url", "approval_url")
             assert [view["suspended"][0][name] for name in names] == [None] * 3
+            # Not even one that the notebook has published itself.
+            assert view["suspended"][0]["data"] == {"see": "https://example.org/pauseflow/resume/***"}
 
     @pytest.mark.parametrize("action", ["/resume", "/cancel", "/retry", ""])
     def test_who_may_only_look_changes_nothing(self, fetch: "Fetch", stage: "Stage", action: str) -> None:
