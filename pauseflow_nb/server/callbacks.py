@@ -275,6 +275,13 @@ class CallbackHandler(RequestHandler):
         """Read a path as text whatever its bytes are; tornado would say 400 and log them."""
         return value.decode("utf-8", "replace")
 
+    def send_error(self, status_code: int = 500, **info: Any) -> None:
+        """Answer an error, unless it was answered: who is refused often hangs up in the middle of what it sends."""
+        if not self._is_refused:
+            super().send_error(status_code, **info)
+        elif not self._finished:
+            self.finish()
+
     def write_error(self, status_code: int, **info: Any) -> None:
         """Write an error as JSON or as a page; see `statuses`."""
         error = info.get("exc_info", (None, None, None))[1]

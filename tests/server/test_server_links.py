@@ -18,6 +18,7 @@ from tornado.httpclient import HTTPResponse
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.server.callbacks import METHODS
 from pauseflow_nb.server.limits import RateLimit
+from pauseflow_nb.server.listener import Listener
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -336,6 +337,21 @@ def test_a_sender_that_goes_away_leaves_nothing(
 
     wait_until(lambda: not _bodies(settings), description="the unfinished body is gone")
     assert stage.queue.state(execution) == "suspended"
+
+
+def test_a_sender_that_hangs_up_when_it_is_refused_is_no_error(
+    queue: Queue, stage: "Stage", caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = Listener(queue, 0)
+    base = listener.start()
+
+    with _Raw(base, "pauseflow/resume/forged") as raw:
+        raw.chunk(b"x")
+        status = raw.status()
+    listener.stop()
+
+    assert status == 404
+    assert caplog.messages == []
 
 
 class _Raw:
