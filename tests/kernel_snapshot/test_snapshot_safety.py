@@ -150,6 +150,18 @@ def test_other_versions_name_both_sides_and_force_overrides(kernels: Kernels, sa
     assert restore(kernels, other, force=True)["bound"]
 
 
+def test_the_version_of_a_module_where_cells_let_python_look(kernels: Kernels, tmp_path: Path) -> None:
+    module = tmp_path / "beside" / "pf_beside.py"
+    module.parent.mkdir()
+    module.write_text("__version__ = '1.0'\nclass K: n = 1")
+    saved = kernels.save(f"import sys; sys.path.append({str(module.parent)!r})\nimport pf_beside; k = pf_beside.K()")
+
+    kernels.restore(saved, "assert k.n == 1")
+    module.write_text("__version__ = '2.0'\nclass K: n = 22")
+
+    assert "pf_beside 1.0 there, 2.0 here" in restore(kernels, saved)["message"]
+
+
 def test_changes_of_the_environment_are_passed_on_from_kernel_to_kernel(kernels: Kernels) -> None:
     first = kernels.save("import os\nos.environ['PF_CHANGED'] = '1'")
     options = {"folder": kernels.folder}

@@ -70,6 +70,8 @@ class Manifest:
     #: Text of the cells that definitions come from, for tracebacks and `inspect.getsource`.
     sources: dict[str, str]
     variables: dict[str, Variable] = field(default_factory=dict)
+    #: Where cells let Python look for modules, too: needed to find out which versions are here.
+    import_path: list[str] = field(default_factory=list)
     content: Content = field(default_factory=Content)
 
     def to_bytes(self) -> bytes:

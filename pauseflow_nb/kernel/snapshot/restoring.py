@@ -63,6 +63,7 @@ def restore(
     surroundings.note_start()
     source = open_folder(folder)
     manifest = read_manifest(source, ref, execution=execution)
+    surroundings.put_back_path(manifest.import_path)
     differences = versions.differences(manifest.made_by)
     if differences and not force:
         raise SnapshotMismatch(ref.name, differences)

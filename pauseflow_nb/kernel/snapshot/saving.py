@@ -91,6 +91,7 @@ def save(
         manifest = Manifest(
             execution=execution,
             made_by=versions.made_by(dumped.environment.modules),
+            import_path=surroundings.added_path(),
             remade=sorted(remade),
             regions=[stored for stored, _ in regions],
             frames=frames,

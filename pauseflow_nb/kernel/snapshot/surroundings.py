@@ -19,7 +19,17 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot import references
 
-__all__ = ["capture", "note_start", "put_back", "put_back_random", "put_back_sources", "sources_of"]
+__all__ = [
+    "added_path",
+    "capture",
+    "note_start",
+    "put_back",
+    "put_back_filters",
+    "put_back_path",
+    "put_back_random",
+    "put_back_sources",
+    "sources_of",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -143,12 +153,14 @@ def _put_environment(_shell: Any, changes: dict[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def _take_path(_shell: Any) -> list[str]:
+def added_path() -> list[str]:
+    """List what cells added to `sys.path`."""
     note_start()
     return [entry for entry in sys.path if entry not in _path_at_start]
 
 
-def _put_path(_shell: Any, added: list[str]) -> None:
+def put_back_path(added: list[str]) -> None:
+    """Let Python look for modules where cells let it."""
     # An entry that this kernel started with too is to be found first all the same.
     _path_at_start[:] = [entry for entry in _path_at_start if entry not in added]
     sys.path[:] = [*added, *(entry for entry in sys.path if entry not in added)]
@@ -276,7 +288,7 @@ _Part = tuple[Callable[[Any], Any], Callable[[Any, Any], None]]
 #: Name → how to take it and how to put it back. A prefix that is a library's name: only where it is loaded.
 _PARTS: dict[str, _Part] = {
     "environment": (_take_environment, _put_environment),
-    "path": (_take_path, _put_path),
+    "path": (lambda _: added_path(), lambda _, added: put_back_path(added)),
     "submodules": (references.submodules, _put_submodules),
     "directory": (lambda _: os.getcwd(), _put_directory),  # noqa: PTH109 - text, as it is stored
     "warning_filters": (_take_filters, _put_filters),
