@@ -55,7 +55,9 @@ class Restart:
     because: str | None = None
 
     def __str__(self) -> str:
-        where = f"after step '{self.after}'" if self.after else "from the beginning"
+        # A rerun begins with the variables that the run before it left.
+        after = "after the last run of" if self.after in self.again else "after"
+        where = f"{after} step '{self.after}'" if self.after else "from the beginning"
         again = f"; these steps run again: {', '.join(self.again)}" if self.again else ""
         because = f"{self.because}, so it " if self.because else "it "
         return f"{because}goes on {where}, at cell {self.first_cell + 1}{again}"

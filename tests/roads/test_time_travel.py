@@ -68,6 +68,19 @@ def test_retry_from_the_first_step_starts_with_no_variables(rider: Rider) -> Non
     assert returned(rider.ride(execution), "only") is False
 
 
+def test_a_rerun_that_failed_is_tried_again_with_what_the_run_before_left(rider: Rider) -> None:
+    loop = "%%step loop\nn += 1\nif n == 2 and not os.path.exists('ok'): raise ValueError('second')\nif n < 3: flow.rerun(1, n)"
+    execution = rider.start("import os\nn = 0", f"{loop}\n[n, flow.context.run.runs, flow.context.run.context]")
+    assert rider.ride(execution, until_pause=False)["state"] == "failed"
+    (rider.folder / "ok").touch()
+
+    restart = rider.retry(execution)
+    assert str(restart) == "it goes on after the last run of step 'loop', at cell 3; these steps run again: loop"
+    view = rider.ride(execution, until_pause=False)
+    assert returned(view, "loop") == [3, 3, 2]
+    assert view["usage"]["wakeups"] == 2
+
+
 def test_retry_after_a_timeout_asks_again_with_the_variables_that_the_step_found(rider: Rider) -> None:
     ask = "%%step ask\nlog('ask')\nx += 1\ny += 1\nflow.suspend('1h', on_timeout='fail')\nflow.context.run.attempt"
     execution = rider.start(LOG, "%%step before\nx = 1", "y = 1", ask, "%%step last\n[x, y]")
