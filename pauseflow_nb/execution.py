@@ -48,6 +48,8 @@ __all__ = [
 FINAL_STATES = frozenset({"completed", "failed", "cancelled"})
 
 _POLL_SECONDS = 0.1
+#: Seconds between two looks whether somebody still runs what is waited for.
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -221,13 +223,20 @@ class Execution:
             TimeoutError: If the time is over first; the execution goes on.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        if self.is_stranded():
-            self.run_here()
+        look_at = time.monotonic()
         while not self._has_settled(until_pause=until_pause):
+            if time.monotonic() >= look_at:
+                # Again and again: whoever ran it may have died a moment ago, or die while this waits.
+                look_at = time.monotonic() + _LOOK_SECONDS
+                if not self._runs_here() and self.is_stranded():
+                    self.run_here()
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"execution {self.id} is still {self.state} after {timeout} s")
             time.sleep(_POLL_SECONDS)
         return self
+
+    def _runs_here(self) -> bool:
+        return self._runner is not None and self._runner.is_alive()
 
     def is_stranded(self) -> bool:
         """Whether nobody alive would wake it: no worker, and no process that is attached to it."""

@@ -141,6 +141,17 @@ class TestAnswers:
         assert ended.exports("after")["$return_value"] == {"n": 1}
         assert ended.notebook.cells[-1].outputs[0].data["text/plain"] == "{'n': 1}"
 
+    def test_resume_with_wait_after_its_run_was_killed_a_moment_ago(self, pauseflow: Pauseflow) -> None:
+        """The dead still look alive for some seconds, and then nobody would run it."""
+        source = notebook(pauseflow.folder, IMPORT, ASK, "%%step after\nsteps.ask.data")
+        killed = pauseflow.start("run", source, "out.ipynb")
+        execution = killed.line_with("execution ").split()[1]
+        killed.link("resume")
+        killed.kill()
+        ended = pauseflow("resume", execution, "--data", "7", "--wait", "--json")
+
+        assert (ended.code, ended.exports("after")["$return_value"]) == (0, 7)
+
     def test_resume_without_anybody_alive_says_that_nothing_will_wake_it(self, pauseflow: Pauseflow) -> None:
         waits = pauseflow("run", notebook(pauseflow.folder, IMPORT, ASK), "--until-pause", "--json").execution
         ended = pauseflow("resume", waits["id"])
