@@ -104,6 +104,23 @@ class TestCtrlC:
             lambda: pauseflow("show", left.execution["id"], "--json").execution["state"] == "completed", "completed"
         )
 
+    def test_sigterm_is_like_the_second_and_keeps_what_was_shown(self, pauseflow: Pauseflow) -> None:
+        log = pauseflow.folder / "log"
+        source = notebook(
+            pauseflow.folder,
+            f"{IMPORT}\nimport pathlib, time",
+            f"%%step slow\nprint('so far', flush=True)\npathlib.Path({str(log)!r}).write_text('1\\n')\ntime.sleep(60)",
+        )
+        running = pauseflow.start("run", source, "out.ipynb", "--json")
+        in_step(running, log)
+        running.process.send_signal(signal.SIGTERM)
+        left = running.end()
+
+        assert (left.code, left.execution["state"]) == (130, "queued")
+        assert "nothing will wake this" in left.stderr
+        assert left.notebook.cells[-1].metadata.papermill.status == "interrupted"
+        assert left.notebook.cells[-1].outputs[0].text == "so far\n"
+
     def test_while_it_waits_leaves_it_suspended(self, pauseflow: Pauseflow) -> None:
         running = pauseflow.start("run", notebook(pauseflow.folder, IMPORT, ASK), "out.ipynb", "--json")
         running.link("resume")
