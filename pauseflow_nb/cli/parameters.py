@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pauseflow_nb.errors import InvalidParameter
@@ -65,14 +66,12 @@ def _decoded(text: str) -> str:
 
 
 def _read(file: str) -> str:
-    # papermill's reader knows cloud paths; importing it costs a second, which only `-f` pays.
-    from papermill.iorw import papermill_io
+    from pauseflow_nb.runner import addresses
 
     try:
-        text: str = papermill_io.read(file, [".json", ".yaml", ".yml"])
-    except (OSError, UnicodeDecodeError) as problem:
+        return addresses.read(file) if "://" in file or file == "-" else Path(file).read_text(encoding="utf-8")
+    except Exception as problem:  # noqa: BLE001 - each kind of address has errors of its own
         raise InvalidParameter(f"-f {file}", f"cannot be read: {problem}") from None
-    return text
 
 
 def _mapping(flag: str, text: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pauseflow_nb.engine.events import Event, Events, ignore
 from pauseflow_nb.errors import PauseflowError, StoreUnavailable
+from pauseflow_nb.runner import addresses
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.output import OutputFile
 from pauseflow_nb.store.executions import Row
@@ -99,12 +100,9 @@ class RemoteOutput(PatientOutput):
     def _save(self, document: Document) -> None:
         if self._saved == document.revision:
             return
-        # Lazily: few outputs are remote, and its handlers take long to load.
-        from papermill.iorw import papermill_io
-
         revision, text = document.revision, document.for_people().decode()
         try:
-            papermill_io.write(text, self._url)
+            addresses.write(text, self._url)
         except Exception as problem:
             # Each of its handlers raises what its own client does.
             raise StoreUnavailable(self._url, f"{problem}: check the address and your credentials") from problem

@@ -22,7 +22,7 @@ from nbformat import NotebookNode
 from pauseflow_nb.cells import steps_of
 from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, NotebookNotFound, NotJSON, StoreUnavailable
 from pauseflow_nb.json_values import JSON, require_json
-from pauseflow_nb.runner import kernels, statuses
+from pauseflow_nb.runner import addresses, kernels, statuses
 from pauseflow_nb.runner.document import ERROR_MARKER, Document
 
 __all__ = [
@@ -248,10 +248,8 @@ def write_text(path: str, text: str) -> None:
     if "://" not in path:
         Path(path).expanduser().write_text(text, encoding="utf-8")
         return
-    from papermill.iorw import papermill_io
-
     try:
-        papermill_io.write(text, path)
+        addresses.write(text, path)
     except Exception as problem:
         # Each of its handlers raises what its own client does.
         raise StoreUnavailable(path, f"{problem}: check the address and your credentials") from problem
@@ -264,12 +262,9 @@ def kernel_of(notebook: NotebookNode) -> str:
 
 def _text_of(path: str) -> str:
     if "://" in path or path == "-":
-        from papermill.exceptions import PapermillException
-        from papermill.iorw import papermill_io
-
         try:
-            return str(papermill_io.read(path, extensions=None)) if path == "-" else str(papermill_io.read(path))
-        except (PapermillException, OSError) as problem:
+            return addresses.read(path)
+        except Exception as problem:  # noqa: BLE001 - each kind of address has errors of its own
             raise InvalidNotebook(path, f"it cannot be read ({problem})") from None
     file = Path(path).expanduser()
     try:

@@ -200,6 +200,18 @@ def test_standard_streams_and_files_for_output(pauseflow: Pauseflow, tmp_path: P
     assert ((tmp_path / "o.txt").read_text(), (tmp_path / "e.txt").read_text()) == ("one\n", "two\n")
 
 
+def test_addresses_that_only_fsspec_knows(pauseflow: Pauseflow, tmp_path: Path) -> None:
+    notebook = write(tmp_path / "in.ipynb", [parameters_cell(), "print(alpha)"])
+    (tmp_path / "given.yaml").write_text("alpha: 7")
+    given = f"file://{tmp_path}/given.yaml"
+    ended = pauseflow("run", f"file://{notebook}", f"file://{pauseflow.folder}/out.ipynb", "-f", given)
+    unknown = pauseflow("run", "nowhere://in.ipynb")
+
+    assert (ended.code, ended.notebook.cells[-1].outputs[0].text) == (0, "7\n"), ended.stderr
+    assert unknown.code == 2
+    assert "nowhere" in unknown.stderr
+
+
 def test_a_kernel_that_dies_leaves_what_its_cell_showed(pauseflow: Pauseflow, tmp_path: Path) -> None:
     notebook = write(
         tmp_path / "dies.ipynb",
