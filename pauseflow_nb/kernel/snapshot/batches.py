@@ -6,6 +6,7 @@ these are is tried; those that were found not to be are not tried again.
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from pauseflow_nb.kernel.snapshot import trial
 from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
@@ -28,8 +29,21 @@ _HARMFUL = frozenset({"memmap", "memoryview", "module"})
 #: Cython's functions name their own version as their module.
 _BY_REFERENCE = frozenset({"cython_function_or_method"})
 
-#: From which size on it is asked which of the variables makes it.
-_WORTH_KNOWING = 64 << 10
+#: A batch of this size is worth asking which of its variables are large.
+_WORTH_ASKING = 256 << 10
+#: A variable of this size goes alone.
+_ALONE = 64 << 10
+
+#: What plain frames, series and arrays are made of: the commonest types, which need no trial.
+_KNOWN_TO_LOAD = frozenset(
+    {"builtins.slice", "numpy.ndarray", "pandas.DataFrame", "pandas.Series", "pandas.Index", "pandas.RangeIndex"}
+    | {f"numpy.dtypes.{name}DType" for name in ("Int64", "Float64", "Bool", "Int32", "Float32", "Object", "DateTime64")}
+    | {"numpy.float64", "numpy.int64", "numpy.bool", "pandas.StringDtype", "pandas.arrays.ArrowStringArray"}
+    | {f"pyarrow.lib.{name}" for name in ("Buffer", "DataType", "LargeStringArray", "ChunkedArray")}
+    | {f"pandas.core.internals.blocks.{name}Block" for name in ("Extension", "Numpy", "DatetimeLike")}
+    | {f"pandas.core.internals.managers.{name}Manager" for name in ("Block", "SingleBlock")}
+    | {"pandas._libs.internals.BlockValuesRefs", "datetime.datetime", "datetime.date", "decimal.Decimal", "uuid.UUID"}
+)
 
 _apart: set[str] = set()
 #: Variables that were small when last asked.
@@ -39,7 +53,7 @@ _proven: set[frozenset[type]] = set()
 
 def together(environment: Environment, names: list[str]) -> Dump | None:
     """Pickle the variables that may go together; None if they turn out not to."""
-    chosen = [name for name in names if name not in _apart and _may(type(environment.namespace[name]))]
+    chosen = [name for name in names if name not in _apart and _may_value(environment.namespace[name])]
     if len(chosen) < 2:
         return None
     began = time.perf_counter()
@@ -50,7 +64,7 @@ def together(environment: Environment, names: list[str]) -> Dump | None:
     except Exception:  # noqa: BLE001 - whatever it is, it will be found again and explained for its variable alone
         return None
     pieces = file.done()
-    if pickler.buffers or sum(map(len, pieces)) > _WORTH_KNOWING:
+    if pickler.buffers or sum(map(len, pieces)) > _WORTH_ASKING:
         # What is large goes alone, so that its size and time can be told.
         large = [name for name in chosen if _is_large(environment, name, again=bool(pickler.buffers))]
         _apart.update(large)
@@ -61,7 +75,7 @@ def together(environment: Environment, names: list[str]) -> Dump | None:
     seconds = time.perf_counter() - began
     dump = Dump(chosen, pieces, pickler.buffers, has_definitions=False, pickler=pickler, seconds=seconds)
     kinds = frozenset(pickler.kinds)
-    if kinds not in _proven:
+    if kinds not in _proven and not all(map(_is_known_to_load, kinds)):
         # A batch that fails to load is lost as a whole, so types that meet for the first time are tried.
         if trial.failure(dump.pieces, dump.buffers, environment.shell, {}) is not None:
             return None
@@ -76,16 +90,24 @@ def _is_large(environment: Environment, name: str, *, again: bool) -> bool:
     file = Pieces(_LARGEST)
     pickler = SnapshotPickler(file, environment, inlines_definitions=False)
     pickler.dump(environment.namespace[name])
-    return bool(pickler.buffers) or sum(map(len, file.done())) > _WORTH_KNOWING
+    return bool(pickler.buffers) or sum(map(len, file.done())) > _ALONE
 
 
 def learn(single: Mapping[str, Dump], refused: Mapping[str, Refused]) -> None:
     """Remember which variables, pickled alone, were not fit to go together."""
     for name, dump in single.items():
-        is_large = sum(map(len, dump.pieces)) > _LARGEST // 8
+        is_large = sum(map(len, dump.pieces)) > _ALONE
         if is_large or dump.pickler.needs or not all(_may(kind) for kind in dump.pickler.kinds):
             _apart.add(name)
     _apart.update(refused)
+
+
+def _is_known_to_load(kind: type) -> bool:
+    return kind.__name__ in _BY_REFERENCE or f"{kind.__module__}.{kind.__qualname__}" in _KNOWN_TO_LOAD
+
+
+def _may_value(value: Any) -> bool:
+    return _may(type(value)) and not (isinstance(value, (str, bytes)) and len(value) > _ALONE)
 
 
 def _may(kind: type) -> bool:

@@ -63,12 +63,12 @@ def make_references() -> Any:
 
 def reduce_frame(pickler: "SnapshotPickler", frame: Any) -> Any:
     """Add the attributes that a user gave to a frame or series; pandas pickles only what its class names."""
-    reduced = frame.__reduce_ex__(5)
     known = {*type(frame)._internal_names, *type(frame)._metadata, "_attrs", "attrs"}  # noqa: SLF001
     attributes = {name: value for name, value in vars(frame).items() if name not in known}
-    if not attributes or len(reduced) < 3:
+    if not attributes:
         return NotImplemented
     pickler.runs_user_code |= type(frame).__module__ == "__main__"
+    reduced = frame.__reduce_ex__(5)
     return *reduced[:2], (reduced[2], attributes), None, None, set_frame
 
 
