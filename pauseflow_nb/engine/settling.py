@@ -294,6 +294,10 @@ class Settling:
     def _repeated(self, claim: Claim, callback: Callback, suspension: Row) -> Answer:
         if suspension.state == "void" or suspension.action == "timeout":
             return self._over(claim, "this pause is over")
+        execution = executions.find(self.connection, claim.execution)
+        # A cancel is the end itself: whoever was second is told of the decision, not of the end.
+        if execution is not None and execution.state in FINAL and suspension.action == "resume":
+            return self._answer(410, claim, action=suspension.action, error=f"the notebook has {execution.state}")
         if suspension.action == callback.action:
             return self._answer(200, claim, action=suspension.action, already=True)
         error = f"the other decision came first: {suspension.action}"

@@ -270,7 +270,7 @@ class TestRefusedByTheNotebook:
         stage.queue.cancel(execution, by="user:ann")
 
         assert stage.queue.state(execution) == "cancelled"
-        assert say(stage, execution, "link", body={"n": 4})[0] == 200  # the same decision again: nothing changes
+        assert say(stage, execution, "link", body={"n": 4})[0] == 410
         assert stage.queue.state(execution) == "cancelled"
 
 

@@ -87,13 +87,15 @@ def test_the_other_decision_later(stage: Stage) -> None:
     assert (status, body["action"]) == (409, "resume")
 
 
-def test_a_decision_stays_known_after_the_end(stage: Stage) -> None:
+@pytest.mark.parametrize("action", ["resume", "cancel"])
+def test_after_the_end_of_the_notebook_it_is_over(stage: Stage, action: str) -> None:
     execution = stage.suspended()
     stage.send(execution, "resume")
     stage.play(execution)
 
-    assert stage.send(execution, "resume")[0] == 200
-    assert stage.send(execution, "cancel")[0] == 409
+    status, body = stage.send(execution, action)
+
+    assert (status, body["state"], body["action"]) == (410, "completed", "resume")
     assert stage.queue.view(execution)["state"] == "completed"
 
 
