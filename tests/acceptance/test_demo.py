@@ -39,6 +39,7 @@ def test_with_nobody_there_it_answers_itself_and_leaves_a_finished_notebook(paus
     assert_left_its_results(pauseflow.folder / "demo")
 
 
+@pytest.mark.slow  # the two others are as much of the road
 def test_a_person_opens_the_link_and_sees_what_to_look_at(pauseflow: Pauseflow) -> None:
     running = start_demo(pauseflow)
     send(running.link("resume"))

@@ -52,6 +52,7 @@ class TestApproveModel:
         )
         assert ended.execution["usage"]["wakeups"] == 1
 
+    @pytest.mark.slow
     def test_it_says_what_it_waits_for_while_it_waits(self, pauseflow: Pauseflow) -> None:
         ended = pauseflow.run_example("approve_model", "--until-pause", trees=10)
 

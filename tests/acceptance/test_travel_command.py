@@ -65,7 +65,7 @@ def test_what_a_nested_notebook_waits_for_is_shown_and_answered_at_its_parent(pa
     notebook(pauseflow.folder, IMPORT, ASK, name="child.ipynb")
     path = notebook(pauseflow.folder, IMPORT, "%%step run\nflow.run_notebook('child.ipynb')", "%%step last\n'end'")
     running = pauseflow.start("run", path, "out.ipynb", "--json")
-    running.line_with("run → ask: Go on?")
+    running.line_with("run → ask (--step child.ask): Go on?")
     parent = next(each for each in pauseflow.executions() if each["parent"] is None)
 
     answered = pauseflow("resume", parent["id"], "--data", json.dumps({"ok": True}))
