@@ -15,6 +15,7 @@ from pauseflow_nb.json_values import JSON
 
 __all__ = [
     "ASKED",
+    "RETURN_VALUE",
     "SOURCE",
     "Briefing",
     "ChildRequest",
@@ -31,6 +32,7 @@ __all__ = [
     "SuspensionRequest",
     "Unsaved",
     "Wake",
+    "published",
 ]
 
 #: Marks our payload in an `execute_reply`.
@@ -42,6 +44,16 @@ ASKED = "pauseflow_asked"
 
 #: `resume_url`, `cancel_url`, `approval_url` of one suspension.
 Links: TypeAlias = dict[str, str]
+
+
+#: The export that holds what a step returned.
+RETURN_VALUE = "$return_value"
+
+
+def published(exports: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Give everything a step published: its exports, and the keys of a returned dict that no export shadows."""
+    returned = exports.get(RETURN_VALUE)
+    return {**(returned if isinstance(returned, dict) else {}), **exports}
 
 
 class Message:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from pauseflow_nb.engine.room import require_room
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.protocol import ChildRequest, SuspensionRequest
+from pauseflow_nb.protocol import ChildRequest, SuspensionRequest, published
 from pauseflow_nb.store import executions, steps, suspensions
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.views import address_of
@@ -133,7 +133,8 @@ def gathered(connection: sa.Connection, asked: Row) -> Gathered:
     problems: list[str] = []
     for row in children:
         told = steps.told(connection, row.id)
-        exports[row.nested["name"]] = {name: run.exports for name, run in told.items() if run.runs or run.exports}
+        shown = {name: published(run.exports) for name, run in told.items() if run.runs or run.exports}
+        exports[row.nested["name"]] = shown
         if row.nested["check"] and row.state != "completed":
             problems.append(_problem(row))
     told_of: dict[str, Any] = {

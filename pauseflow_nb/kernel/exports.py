@@ -11,10 +11,10 @@ from typing import Any
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.kernel.issued import HIDDEN, IssuedLinks
 from pauseflow_nb.kernel.record import as_records
+from pauseflow_nb.protocol import RETURN_VALUE, published
 
 __all__ = ["RESUME_DATA", "RETURN_VALUE", "SUSPEND_DATA", "StepExports", "as_json", "data_of"]
 
-RETURN_VALUE = "$return_value"
 RESUME_DATA = "$resume_data"
 SUSPEND_DATA = "$suspend_data"
 
@@ -51,9 +51,7 @@ class StepExports(Mapping[str, Any]):
     def __init__(self, step: str, exports: Mapping[str, JSON], answers: Mapping[str, Any] = _NO_ANSWERS) -> None:
         """Take the exports, and the answers that became instances of a model, by step."""
         self._step, self._answers = step, answers
-        returned = exports.get(RETURN_VALUE)
-        keys = returned if isinstance(returned, dict) else {}
-        self._exports: dict[str, Any] = as_records({**keys, **exports})
+        self._exports: dict[str, Any] = as_records(published(exports))
 
     def __getitem__(self, name: str) -> Any:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import Links
+from pauseflow_nb.protocol import Links, published
 from pauseflow_nb.store import steps as runs
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row, children_of
@@ -145,7 +145,7 @@ def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:
             "started_at": iso(row.started_at),
             "ended_at": iso(row.ended_at),
             # A run under way has published nothing yet: what the one before it did stands.
-            "exports": row.exports if has_ended or not before else before["exports"],
+            "exports": published(row.exports) if has_ended or not before else before["exports"],
             "notes": row.notes,
             "unsaved": row.unsaved,
         }
@@ -237,7 +237,7 @@ def _run(row: Row) -> dict[str, Any]:
         "attempts": row.attempts,
         "started_at": iso(row.started_at),
         "ended_at": iso(row.ended_at),
-        "exports": row.exports,
+        "exports": published(row.exports),
         "notes": row.notes,
         "unsaved": row.unsaved,
         "error": row.failure,

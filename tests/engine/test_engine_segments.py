@@ -36,6 +36,15 @@ def test_a_notebook_without_pauses(stage: Stage) -> None:
     assert stage.whats(execution) == ["started", "running", "completed"]
 
 
+def test_the_keys_of_a_returned_dict_are_exports_unless_a_named_one_shadows_them(stage: Stage) -> None:
+    exports = {"$return_value": {"rows": 3, "mean": 0.5}, "mean": "named"}
+    stage.script.steps["first"] = lambda _briefing: Outcome("finished", "", exports=exports, snapshot=saved())
+    execution = stage.start("%%step first")
+    stage.play(execution)
+
+    assert stage.queue.view(execution)["steps"]["first"]["exports"] == {**exports, "rows": 3}
+
+
 def test_the_shape_of_a_view(stage: Stage) -> None:
     execution = stage.suspended(seconds=60.0, title="T", message="M", data=[1])
 
