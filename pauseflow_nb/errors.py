@@ -29,6 +29,7 @@
     ├── Cancelled             (RuntimeError)       flow.pause() was answered with a cancel
     ├── KernelUnavailable     (RuntimeError)       no such kernel, or it does not start
     ├── KernelDied            (RuntimeError)
+    ├── KernelLost            (RuntimeError)       the kernel that an execution kept while it waited is gone
     ├── StoreUnavailable      (ConnectionError)    the database is locked, gone or unfit
     ├── StorageFull           (OSError)
     │   ├── DiskNearlyFull                         too little room for another execution: nothing new is started
@@ -65,6 +66,7 @@ __all__ = [
     "InvalidStep",
     "InvalidValue",
     "KernelDied",
+    "KernelLost",
     "KernelUnavailable",
     "NoServer",
     "NoWorker",
@@ -415,6 +417,22 @@ class KernelDied(PauseflowError, RuntimeError):
 
     def __str__(self) -> str:
         return f"the kernel ended{_how(self.status)} while a cell was running"
+
+
+class KernelLost(PauseflowError, RuntimeError):
+    """The kernel that an execution had to keep while it waited is gone."""
+
+    def __init__(self, execution: str, variables: Sequence[str], step: str | None) -> None:
+        super().__init__(execution, tuple(variables), step)
+        self.execution, self.variables, self.step = execution, tuple(variables), step
+
+    def __str__(self) -> str:
+        step = f" --from {self.step}" if self.step else ""
+        return (
+            f"the kernel that was kept has ended, and with it what later cells need and nothing else has: "
+            f"{'; '.join(self.variables)}. Make it again with `pauseflow retry {self.execution}{step}`; what a "
+            "`%%setup` cell makes needs no kernel to wait for it"
+        )
 
 
 class StoreUnavailable(PauseflowError, ConnectionError):

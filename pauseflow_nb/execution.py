@@ -246,15 +246,19 @@ class Execution:
         state = self.state
         return state in FINAL_STATES or (until_pause and state in {"suspended", "waiting", "paused"})
 
-    def run_here(self) -> None:
-        """Run it in a thread of this process, which ends with the execution or with the process."""
+    def run_here(self, *, until_pause: bool = False) -> None:
+        """Run it in a thread of this process, which ends with the execution or with the process.
+
+        Args:
+            until_pause: End at the first pause too; then a step that could go on in its kernel only fails.
+        """
         from pauseflow_nb.runner.segment import Control
 
         control = Control()
         self._runner = threading.Thread(
             target=attach,
             args=[self._queue, self.id],
-            kwargs={"control": control},
+            kwargs={"control": control, "until_pause": until_pause},
             name=f"pauseflow-{self.id}",
             daemon=True,
         )

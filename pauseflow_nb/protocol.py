@@ -168,6 +168,8 @@ class Briefing(Message):
     passed: dict[str, str] = field(default_factory=dict)
     #: Whether an unsaveable variable that is needed fails the step.
     strict: bool = False
+    #: Whether a pause may keep this kernel alive, for variables that are needed and cannot be saved.
+    may_keep: bool = False
     #: `"step"`: a snapshot after every finished step; `"pause"`: only when the notebook pauses.
     checkpoint: str = "step"
     #: Whether a snapshot of other versions may be restored.
@@ -328,3 +330,13 @@ class Outcome(Message):
     snapshot: SnapshotRef | None = None
     unsaved: list[Unsaved] = field(default_factory=list)
     failure: Failure | None = None
+
+    @property
+    def lost(self) -> list[Unsaved]:
+        """Variables that later cells need and that only this kernel has."""
+        return [unsaved for unsaved in self.unsaved if unsaved.fate == "lost"]
+
+    @property
+    def is_kernel_bound(self) -> bool:
+        """Whether the notebook pauses and can go on in this kernel only."""
+        return self.kind == "suspended" and bool(self.lost)

@@ -50,7 +50,7 @@ def list_(
     rows = [
         (
             each["id"],
-            each["state"],
+            each["state"] + (" (kernel-bound)" if each["kernel_bound"] else ""),
             f"{each['cells']['done']}/{each['cells']['total']}",
             ", ".join(suspension["step"] or "-" for suspension in each["suspended"]),
             each["created_at"][:19].replace("T", " "),
@@ -186,6 +186,9 @@ def _find(settings: Settings, execution: str) -> "Execution":
 
 def _after_answer(found: "Execution", *, wait: bool, as_json: bool, code: int | None = None) -> None:
     if wait:
+        if found.is_stranded():
+            # This process ends at the pause, and so would a kernel that it kept.
+            found.run_here(until_pause=True)
         found.wait(until_pause=True)
     elif found.is_stranded():
         click.echo(STRANDED, err=True)

@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import click
 
-from pauseflow_nb.cli.terminal import describe_ending, describe_unsaved, describe_waiting
+from pauseflow_nb.cli.terminal import describe_bound, describe_ending, describe_unsaved, describe_waiting
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.events import Event
@@ -71,7 +71,7 @@ class Progress:
             case "suspended":
                 for suspension in data["view"]["suspended"]:
                     self.say(describe_waiting(suspension))
-                for line in _unsaved_in(data["view"]):
+                for line in (*_unsaved_in(data["view"]), *describe_bound(data["view"])):
                     self.say(f"  {line}")
                 self._describe("waits in " + ", ".join(each["step"] or "-" for each in data["view"]["suspended"]))
             case "queued":

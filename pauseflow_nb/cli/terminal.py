@@ -9,7 +9,7 @@ from pauseflow_nb.forms import Field, fields_of
 from pauseflow_nb.protocol import Unsaved
 from pauseflow_nb.schemas import in_words
 
-__all__ = ["describe", "describe_ending", "describe_unsaved", "describe_waiting", "table"]
+__all__ = ["describe", "describe_bound", "describe_ending", "describe_unsaved", "describe_waiting", "table"]
 
 #: What the clock does when nobody answers, as the end of a sentence.
 _BY_THE_CLOCK = {
@@ -105,6 +105,17 @@ def describe_unsaved(step: Mapping[str, Any]) -> list[str]:
     return [str(each) for each in unsaved if each.fate != "replayed"]
 
 
+def describe_bound(execution: Mapping[str, Any]) -> list[str]:
+    """Say loudly that an execution keeps its kernel, and why; nothing if it does not."""
+    names = ", ".join(execution.get("kernel_bound") or ())
+    if not names:
+        return []
+    return [
+        f"⚠ kernel-bound: it keeps its kernel, because later cells need {names}, which cannot be saved",
+        "  if that kernel or its worker ends, it fails (kernel-lost)",
+    ]
+
+
 def describe(execution: Mapping[str, Any]) -> str:
     """Say in a few lines how an execution stands."""
     cells = execution["cells"]
@@ -123,6 +134,7 @@ def describe(execution: Mapping[str, Any]) -> str:
         f"{usage['wakeups']} wake-ups"
     )
     lines += [describe_waiting(suspension) for suspension in execution["suspended"]]
+    lines += describe_bound(execution)
     if execution["error"]:
         lines.append(f"  error     {execution['error']['type']}: {execution['error']['message']}")
     return "\n".join(lines)

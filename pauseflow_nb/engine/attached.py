@@ -18,6 +18,7 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.segments import Segments
 from pauseflow_nb.errors import PauseflowError, StoreUnavailable, UnknownExecution
 from pauseflow_nb.runner.control import Control
+from pauseflow_nb.runner.keeper import Keeper
 from pauseflow_nb.runner.segment import run_segment
 from pauseflow_nb.runner.supply import Supply
 from pauseflow_nb.store import executions, segments
@@ -67,12 +68,13 @@ def run_attached(
                 below = [row.id for row in unended_below(connection, execution)]
             for id_ in below:
                 queue.attach(id_, name)
+            # Who returns at a pause ends with its kernels.
+            keeper = None if until_pause else Keeper()
+            attached = _Attached(queue, execution, name, control, on_event=on_event, supply=supply, keeper=keeper)
             try:
-                _Attached(queue, execution, name, control, on_event=on_event, supply=supply).run(
-                    until_pause=until_pause
-                )
+                attached.run(until_pause=until_pause)
             finally:
-                _leave(queue, execution, name)
+                attached.leave()
     view = queue.view(execution)
     if view["state"] in FINAL:
         on_event(Event("ended", execution, {"view": view}))
@@ -81,11 +83,20 @@ def run_attached(
 
 class _Attached:
     def __init__(
-        self, queue: Queue, execution: str, name: str, control: Control, *, on_event: Events, supply: Supply | None
+        self,
+        queue: Queue,
+        execution: str,
+        name: str,
+        control: Control,
+        *,
+        on_event: Events,
+        supply: Supply | None,
+        keeper: Keeper | None,
     ) -> None:
         self._queue, self._execution, self._name = queue, execution, name
         self._control, self._on_event = control, on_event
-        self._segments = Segments(queue, name, on_event=on_event, run=functools.partial(run_segment, supply=supply))
+        run = functools.partial(run_segment, supply=supply)
+        self._segments = Segments(queue, name, on_event=on_event, run=run, keeper=keeper)
         self._told: object = None
         self._reached_at = time.monotonic()
         self._outage = Outage(log, "waiting for the store")
@@ -97,6 +108,14 @@ class _Attached:
             self._run(until_pause=until_pause)
         finally:
             self._end_nested()
+
+    def leave(self) -> None:
+        """Leave to the workers what has not ended."""
+        try:
+            self._segments.leave()
+        except StoreUnavailable as problem:
+            # A worker finds out by itself that we are gone.
+            log.warning("could not leave %s to the workers: %s", self._execution, problem)
 
     def _run(self, *, until_pause: bool) -> None:
         while not self._control.request:
@@ -122,6 +141,7 @@ class _Attached:
     def _look(self) -> tuple[Row, Row, list[tuple[str, int, str, int]]] | None:
         """Sweep, start what nested executions have queued, and read; None while the store cannot be used."""
         try:
+            self._segments.look_after_kernels()
             for execution in (self._execution, *self._run_nested()):
                 self._queue.sweep(execution)
             with reading(self._queue.engine) as connection:
@@ -191,14 +211,3 @@ def _attached_to(queue: Queue, execution: str) -> str | None:
         raise UnknownExecution(execution)
     name: str | None = row.attached_to
     return name
-
-
-def _leave(queue: Queue, execution: str, name: str) -> None:
-    try:
-        with reading(queue.engine) as connection:
-            left = executions.attached_to(connection, name)
-        for id_ in (execution, *left):
-            queue.detach(id_, process=name)
-    except StoreUnavailable as problem:
-        # A worker finds out by itself that we are gone.
-        log.warning("could not leave %s to the workers: %s", execution, problem)

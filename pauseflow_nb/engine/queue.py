@@ -5,7 +5,7 @@ Each method is one transaction, and what it says has happened when it returns.
 
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine import ending, nested
 from pauseflow_nb.engine.addresses import base_url_of
+from pauseflow_nb.engine.bound import lose
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.engine.judging import refusals_of_link
 from pauseflow_nb.engine.room import require_room
@@ -377,6 +378,9 @@ class Queue:
             runs_elsewhere = segment.state == "running" and segment.worker in alive
             if row.state in FINAL or row.attached_to in alive - {process} or runs_elsewhere:
                 return False
+            if segment.bound is not None and row.attached_to != process:
+                lose(connection, segment, row, process)
+                return False
             workers.beat(connection, process, "attached", None)
             executions.attach(connection, execution, process)
             audit.note(connection, execution, "attached", process, segment=segment.n)
@@ -405,6 +409,10 @@ class Queue:
             if row.state in FINAL:
                 return
             audit.note(connection, execution, "detached", row.attached_to, segment=segment.n)
+            if segment.bound is not None:
+                # The kernel that it needs ends with the process, or has ended.
+                lose(connection, segment, row, row.attached_to)
+                return
             if segment.state == "running":
                 # The process that ran it is dead, or gives it up.
                 segments.release(connection, segment, crashed=True)
@@ -454,11 +462,13 @@ class Queue:
         from pauseflow_nb.kernel.snapshot import describe_saved  # lazy: cloudpickle
 
         with reading(self.engine) as connection:
-            self._row(connection, execution)
+            row = self._row(connection, execution)
             last = segments.find(connection, execution, segments.next_number(connection, execution) - 1)
         if last is None or last.snapshot is None:
             return ()
-        return tuple(describe_saved(self.files.folder(execution), SnapshotRef(last.snapshot, last.digest)))
+        reports = describe_saved(self.files.folder(execution), SnapshotRef(last.snapshot, last.digest))
+        kept = {each["name"] for each in last.bound or ()} if row.state not in FINAL else set()
+        return tuple(replace(each, fate="kept with its kernel") if each.name in kept else each for each in reports)
 
     def list(
         self,
@@ -598,7 +608,8 @@ class Queue:
         with reading(self.engine) as connection:
             attached = self._row(connection, execution).attached_to
             if attached is not None:
-                return any(row.id == attached for row in workers.alive(connection, "attached", SILENCE))
+                kinds = ("attached", "worker")
+                return any(row.id == attached for kind in kinds for row in workers.alive(connection, kind, SILENCE))
             return bool(workers.alive(connection, "worker", SILENCE))
 
     def live_server_url(self) -> str | None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from nbformat import NotebookNode
 
 from pauseflow_nb.engine import nested
+from pauseflow_nb.engine.bound import KERNEL_LOST, bound_by, failure_of
 from pauseflow_nb.engine.events import Event, Events
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.settling import reason_for
@@ -22,7 +23,7 @@ from pauseflow_nb.runner.cards import close_document
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.segment import SegmentEnd
 from pauseflow_nb.schemas import in_words
-from pauseflow_nb.store import executions, segments, steps, suspensions
+from pauseflow_nb.store import executions, segments, steps, suspensions, workers
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.views import iso
@@ -215,6 +216,20 @@ class Recording:
             return "fenced"
         return "released"
 
+    def lost(self) -> str:
+        """Record that the kernel in which it had to go on is gone."""
+
+        def change(connection: sa.Connection) -> None:
+            self._still_mine(connection)
+            failure = failure_of(connection, self._segment.execution, self._segment.bound)
+            self._end_failed(connection, KERNEL_LOST, failure)
+
+        try:
+            self._change(change)
+        except Fenced:
+            return "fenced"
+        return "ended"
+
     def fail(self, kind: str, failure: Failure) -> str:
         """Record that the attempt could not run: `environment`, or `crashed` once too often."""
 
@@ -251,7 +266,7 @@ class Recording:
         suspensions.void_pauses(connection, execution, n, f"step:{outcome.step}")
         if outcome.step:
             steps.end(connection, execution, n, outcome, cell)
-        self._checkpoint(connection, end.next_cell, outcome)
+        bound = self._checkpoint(connection, end.next_cell, outcome)
         segments.end(connection, self._segment, "suspended")
         asked = suspensions.add(connection, execution, n, outcome, cell)
         state = "waiting" if asked.kind in ("rerun", "delay") else "suspended"
@@ -259,6 +274,7 @@ class Recording:
         by = f"step:{asked.step}" if asked.step or row is None else row.suspend_by or "unknown"
         executions.set_state(connection, execution, state, **({} if asked.step else {"suspend_by": None}))
         note(connection, execution, state, by, segment=n, step=asked.step, kind=asked.kind)
+        self._attach(connection, is_bound=bound is not None)
         if self._children and row is not None:
             nested.start_children(self._queue, connection, row, asked, self._children)
         self._queue.settling(connection).kept(execution, n, asked)
@@ -307,7 +323,7 @@ class Recording:
         self._close(connection, failure)
         by = f"step:{failure.step}" if failure.step else str(self._segment.worker)
         reason: dict[str, JSON] = {"kind": kind, "by": by, "text": failure.message}
-        due = 0.0 if kind in ("environment", "crashed") else None
+        due = 0.0 if kind in ("environment", "crashed", KERNEL_LOST) else None
         executions.end(connection, execution, "failed", by=by, reason=reason, error=asdict(failure), record_after=due)
 
     def _who_cancelled(self, connection: sa.Connection, step: str | None) -> str | None:
@@ -339,13 +355,28 @@ class Recording:
             raise Fenced
         executions.progress(connection, self._segment.execution, done)
 
-    def _checkpoint(self, connection: sa.Connection, next_cell: int, outcome: Outcome) -> None:
+    def _attach(self, connection: sa.Connection, *, is_bound: bool) -> None:
+        """Give an execution that waits to the process which keeps its kernel, and back to all if it keeps none."""
+        execution, process = self._segment.execution, str(self._segment.worker)
+        if is_bound:
+            executions.attach(connection, execution, process)
+        elif self._segment.bound is not None and workers.is_worker(connection, process):
+            executions.attach(connection, execution, None)
+
+    def _checkpoint(self, connection: sa.Connection, next_cell: int, outcome: Outcome) -> list[dict[str, JSON]] | None:
+        """Move on; returns what binds the execution to its kernel from there on."""
         assert outcome.snapshot is not None, "what is to go on later was saved"
         signature = self._queue.signer.sign_manifest(self._segment.execution, outcome.snapshot.digest)
         saved = outcome.snapshot
-        segments.checkpoint(connection, self._segment, first_cell=next_cell, snapshot=saved, signature=signature)
+        # Of a kernel that was not kept the step has said what its checkpoint lacks; after a crash it goes on without.
+        is_bound = outcome.is_kernel_bound or self._segment.bound is not None
+        bound = bound_by(outcome.lost, self._segment.bound) if is_bound else None
+        segments.checkpoint(
+            connection, self._segment, first_cell=next_cell, snapshot=saved, signature=signature, bound=bound
+        )
         name = (self._segment.execution, outcome.step, outcome.run)
         steps.checkpoint(connection, *name, snapshot=saved, signature=signature)
+        return bound
 
     def _first_cell(self, connection: sa.Connection) -> int:
         row = segments.find(connection, self._segment.execution, self._segment.n)

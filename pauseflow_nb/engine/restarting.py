@@ -54,7 +54,7 @@ class _Retry:
         first_cell = point.cell
         executions.reopen(connection, self.execution)
         executions.attach(connection, self.execution, self.attached_to)
-        asks_again = segment.how == "suspended"
+        asks_again = segment.how == "suspended" or segment.bound is not None
         if self.from_step is not None or asks_again or point != travel.here(connection, row, segment):
             steps.forget(connection, self.execution, first_cell)
         if self.edited is not None:
@@ -78,13 +78,17 @@ class _Retry:
     ) -> tuple[Checkpoint, tuple[str, ...], str | None]:
         wanted = travel.here(connection, row, segment)
         because: str | None = None
+        if segment.bound is not None and self.from_step is None:
+            names = ", ".join(each["name"] for each in segment.bound)
+            because = f"the kernel that had {names} is gone"
         if self.from_step is not None or self.edited is not None:
             old = self.queue.stored(row)
             if self.from_step is not None:
                 wanted = travel.choose(connection, self.execution, old, self.from_step)
             if self.edited is not None:
                 new = self.edited.document
-                wanted, because = travel.edited(connection, self.execution, old, new, wanted)
+                wanted, changed = travel.edited(connection, self.execution, old, new, wanted)
+                because = changed or because
         ran = {run.step: run for run in steps.history(connection, [self.execution]) if run.cell >= wanted.cell}
         left = ran if self.edited is None else travel.cells_of(self.edited.document)
         return wanted, tuple(step for step in ran if step in left), because
@@ -211,6 +215,9 @@ class _Fork:
             raise CannotRetry(self.source.id, self.source.state, needs_step=True)
         point = travel.here(connection, self.source, segment)
         asked = suspensions.last_of(connection, self.source.id, segment.n)
+        if segment.bound is not None:
+            # It has what no sibling gets: that one makes it anew.
+            return point, None
         if self.source.state in {"suspended", "waiting"} and asked is not None and asked.kind in _COPIED:
             return Checkpoint(segment.first_cell, segment.snapshot, segment.digest, segment.signature), asked
         return point, None

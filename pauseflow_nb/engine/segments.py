@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -26,9 +27,11 @@ from pauseflow_nb.errors import (
 from pauseflow_nb.protocol import Briefing, Failure, StepBriefing
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.keeper import Keeper
 from pauseflow_nb.runner.segment import SegmentEnd, run_segment
 from pauseflow_nb.store import executions, segments, steps
 from pauseflow_nb.store.audit import note
+from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 
 __all__ = ["MOST_CRASHES", "Segments"]
@@ -54,6 +57,7 @@ class Segments:
         process: Id of this process among the workers.
         on_event: Is told what happens.
         run: Runs one segment; the kernel's side of the house.
+        keeper: Takes the kernels of executions that can go on in no other; None: a step that would need that fails.
     """
 
     def __init__(
@@ -63,9 +67,11 @@ class Segments:
         *,
         on_event: Events = ignore,
         run: Callable[..., SegmentEnd] = run_segment,
+        keeper: Keeper | None = None,
     ) -> None:
         self._queue, self._process = queue, process
         self._on_event, self._run_segment = on_event, run
+        self._keeper = keeper
         self.watch = Watch(queue)
 
     def run(self, execution: str, n: int, control: Control, *, job: int | None = None) -> str:
@@ -95,6 +101,36 @@ class Segments:
             how, lost = self._attempt(claimed, control)
             if how != "crashed":
                 return how
+
+    def look_after_kernels(self) -> list[Row]:
+        """End kept kernels that nobody needs any more, and executions whose kept kernel has ended.
+
+        Returns:
+            What is attached to this process and has not ended: `id`, `state`, `segment`.
+
+        Raises:
+            StoreUnavailable: If the store cannot be used; nothing was ended.
+        """
+        if self._keeper is None:
+            return []
+        kept, dead = self._keeper.look_after()
+        # Of those that run now it is not recorded yet that they wait.
+        running = {segment.execution for segment, _ in self.watch.running()}
+        with reading(self._queue.engine) as connection:
+            mine = executions.unended_of(connection, self._process)
+        self._keeper.let_go(set(kept) - running - {row.id for row in mine})
+        for execution in dead:
+            self._queue.detach(execution, process=self._process)
+        return [row for row in mine if row.id not in dead]
+
+    def leave(self) -> None:
+        """Let go of everything that is attached to this process: its kept kernels end, the rest is left to others."""
+        if self._keeper is not None:
+            self._keeper.close()
+        with reading(self._queue.engine) as connection:
+            left = executions.attached_to(connection, self._process)
+        for execution in left:
+            self._queue.detach(execution, process=self._process)
 
     def pass_on(self, execution: str, n: int, job: int) -> None:
         """Leave a segment that was not begun to another process."""
@@ -170,6 +206,12 @@ class Segments:
         control: Control,
     ) -> str:
         options = claimed.execution.options
+        kept = None
+        # Otherwise a retry that comes at once would go on in the kernel of what failed.
+        if claimed.segment.bound is not None:
+            kept = None if self._keeper is None else self._keeper.take(claimed.execution.id)
+            if kept is None:
+                return recording.lost()
         try:
             end = self._run_segment(
                 document,
@@ -181,6 +223,8 @@ class Segments:
                 start_timeout=options.get("start_timeout") or 60,
                 cell_timeout=options.get("execution_timeout"),
                 output=output,
+                kept=kept,
+                keep=None if self._keeper is None else partial(self._keeper.keep, claimed.execution.id),
             )
             return recording.end(_with_output(end, output), document)
         except Fenced:
@@ -214,6 +258,7 @@ class Segments:
             document,
             snapshots=self._queue.files.folder(segment.execution),
             links=self._queue.links_of(),
+            may_keep=self._keeper is not None,
         )
 
     def _require_place(self, claimed: _Claimed) -> None:

@@ -221,7 +221,8 @@ class Settling:
         first_cell = suspension.cell + (suspension.then != "rerun")
         # Not simply the next number: a segment may have ended by refusing an earlier answer.
         n = segments.next_number(self.connection, suspension.execution)
-        self.next_segment(suspension.execution, n, first_cell, wake=wake, saved_by=before)
+        bound = None if before is None else before.bound
+        self.next_segment(suspension.execution, n, first_cell, wake=wake, saved_by=before, bound=bound)
 
     def _gather(self, suspension: Row) -> bool:
         """Go on if all notebooks that it waits for have ended; fail if one of them must not have failed."""
@@ -269,9 +270,10 @@ class Settling:
         *,
         wake: Wake | None = None,
         saved_by: segments.HasSnapshot | Row | None = None,
+        bound: list[dict[str, JSON]] | None = None,
     ) -> None:
         """Add a queued segment, and a job for it unless an attached process will run it."""
-        segments.add(self.connection, execution, n, first_cell=first_cell, wake=wake, saved_by=saved_by)
+        segments.add(self.connection, execution, n, first_cell=first_cell, wake=wake, saved_by=saved_by, bound=bound)
         executions.set_state(self.connection, execution, "queued", segment=n)
         row = executions.find(self.connection, execution)
         if row is not None and row.attached_to is None:

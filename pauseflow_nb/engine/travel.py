@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from pauseflow_nb.cells import steps_of
+from pauseflow_nb.engine.bound import first_made
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.protocol import SnapshotRef, Wake
 from pauseflow_nb.store import segments, steps, suspensions
@@ -67,8 +68,11 @@ def here(connection: sa.Connection, execution: Row, segment: Row) -> Checkpoint:
     """Find where an execution would go on by itself: its last checkpoint, and an answer not used yet.
 
     One that waited, and was not answered, asks again: from the checkpoint before the step, because the variables
-    that it saved when it asked are those that the step has changed already.
+    that it saved when it asked are those that the step has changed already. One whose kernel was lost begins before
+    the cell that made what only that kernel had.
     """
+    if segment.bound is not None:
+        return _before(connection, execution.id, first_made(segment.bound))
     if segment.how == "suspended":
         asked = suspensions.last_of(connection, execution.id, segment.n)
         if asked is not None and asked.kind != "operator":

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from dbos import DBOS
 
@@ -20,6 +21,7 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.segments import Segments
 from pauseflow_nb.errors import PauseflowError, StorageFull, StoreUnavailable
 from pauseflow_nb.runner.control import Control
+from pauseflow_nb.runner.keeper import Keeper
 from pauseflow_nb.runner.segment import run_segment
 from pauseflow_nb.runner.supply import Supply
 from pauseflow_nb.settings import Settings
@@ -81,7 +83,11 @@ class _Worker:
         self._queue = queue
         self._presence = Presence(queue, "worker", on_dead=self._take_over)
         self._supply = Supply(queue.settings.kernels)
-        self._segments = Segments(queue, self._presence.name, run=functools.partial(run_segment, supply=self._supply))
+        run = functools.partial(run_segment, supply=self._supply)
+        self._segments = Segments(queue, self._presence.name, run=run, keeper=Keeper())
+        #: Segments of executions whose kernels are kept here: they are no jobs, or another worker might take them.
+        self._bound = ThreadPoolExecutor(queue.settings.workers, "pauseflow-bound")
+        self._begun: dict[tuple[str, int], Future[None]] = {}
         self._outage = Outage(log, "the clock waits for the store")
         self._is_draining = False
         self._is_launched = threading.Event()
@@ -115,8 +121,11 @@ class _Worker:
                 self._drain(drain_seconds)
                 self._supply.close()
 
-    def take(self, execution: str, n: int, job: int) -> None:
-        """Run one job. Nothing may leave here as an exception: DBOS would take the job for done."""
+    def take(self, execution: str, n: int, job: int | None) -> None:
+        """Run one job, or with None a segment of ours that is none.
+
+        Nothing may leave here as an exception: DBOS would take the job for done.
+        """
         outage = Outage(log, f"{execution}/{n} waits for the store")
         while not self._is_draining:
             try:
@@ -129,6 +138,8 @@ class _Worker:
                 time.sleep(1)
             else:
                 return
+        if job is None:
+            return
         try:
             self._segments.pass_on(execution, n, job)
         except PauseflowError as problem:
@@ -138,31 +149,46 @@ class _Worker:
     def _sweep(self) -> None:
         try:
             self._queue.sweep()
+            self._run_bound()
         except PauseflowError as problem:
             self._outage.failed(problem)
         else:
             self._outage.ended()
 
+    def _run_bound(self) -> None:
+        """Look after the kernels that are kept here, and begin what was answered of their executions."""
+        self._begun = {key: begun for key, begun in self._begun.items() if not begun.done()}
+        for row in self._segments.look_after_kernels():
+            key = (row.id, row.segment)
+            if row.state == "queued" and key not in self._begun:
+                self._begun[key] = self._bound.submit(self.take, *key, None)
+
     def _take_over(self, dead: Row) -> None:
-        if dead.kind == "attached":
-            with reading(self._queue.engine) as connection:
-                left = executions.attached_to(connection, dead.id)
-            for execution in left:
-                self._queue.detach(execution, process=dead.id)
-        elif dead.kind == "worker":
+        with reading(self._queue.engine) as connection:
+            left = executions.attached_to(connection, dead.id)
+        for execution in left:
+            self._queue.detach(execution, process=dead.id)
+        if dead.kind == "worker":
             self._is_launched.wait()
             # A private name: the version of DBOS is pinned, and tests kill workers.
             DBOS._recover_pending_workflows([dead.id])  # noqa: SLF001
 
     def _drain(self, seconds: int) -> None:
         self._is_draining = True
+        self._bound.shutdown(wait=False, cancel_futures=True)
         stopper = threading.Thread(target=self._stop_segments, args=[seconds], name="pauseflow-drain", daemon=True)
         stopper.start()
         DBOS.destroy(workflow_completion_timeout_sec=seconds)
+        self._bound.shutdown()
+        try:
+            self._segments.leave()
+        except PauseflowError as problem:
+            # Whoever takes us for dead does it.
+            log.warning("could not leave what waits with its kernel: %s", problem)
 
     def _stop_segments(self, seconds: int) -> None:
         deadline = time.monotonic() + max(seconds - _MARGIN_SECONDS, 0)
-        while running := self._segments.watch.running():
+        while (running := self._segments.watch.running()) or not all(begun.done() for begun in self._begun.values()):
             for _, control in running:
                 if time.monotonic() > deadline:
                     control.kill()

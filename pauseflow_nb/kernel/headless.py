@@ -13,7 +13,7 @@ from pauseflow_nb.kernel.run import StepRun
 from pauseflow_nb.kernel.say import say
 from pauseflow_nb.kernel.sending import reminding
 from pauseflow_nb.kernel.stops import Exited, Paused, Stop
-from pauseflow_nb.protocol import SOURCE, Briefing, Failure, Message, Outcome, Ready, StepBriefing, Wake
+from pauseflow_nb.protocol import SOURCE, Briefing, Failure, Message, Outcome, Ready, StepBriefing, Unsaved, Wake
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -27,6 +27,10 @@ _FATES = {
     "replayed": "not saved, but made again by its statements",
     "lost": "not saved, and lost if this kernel ends",
 }
+_BOUND = (
+    "kernel-bound: this execution keeps its kernel while it waits, because later cells need {}. If the kernel or its "
+    "worker ends, the execution fails (kernel-lost). What a `%%setup` cell makes needs no kernel to wait for it."
+)
 
 
 def failure_of(error: BaseException, step: str | None = None) -> Failure:
@@ -41,14 +45,17 @@ def failure_of(error: BaseException, step: str | None = None) -> Failure:
 class Headless:
     """One segment, seen from inside its kernel."""
 
-    def __init__(self, shell: "InteractiveShell", bindings: Bindings, briefing: Briefing) -> None:
+    def __init__(
+        self, shell: "InteractiveShell", bindings: Bindings, briefing: Briefing, *, before: "Headless | None" = None
+    ) -> None:
+        """Begin a segment; `before` is the one before it, if this kernel was kept."""
         self._shell, self._bindings = shell, bindings
         self.briefing = briefing
         #: Exports of the steps that have run, of earlier segments too.
         self.exports: dict[str, dict[str, JSON]] = {
             name: told.exports for name, told in briefing.steps.items() if told.runs or told.exports
         }
-        self.answers = Answers(shell.user_ns)
+        self.answers: Answers = Answers(shell.user_ns) if before is None else before.answers
         self._restored: Restored | None = None
         self._told: set[str] = set()
 
@@ -102,11 +109,10 @@ class Headless:
         if kind == "suspended" and run.asked is not None:
             self.answers.ask(run.step, run.asked.form, self._bindings.remade)
         is_saved = kind == "suspended" or (kind == "finished" and self._checkpoints)
-        # The kernel ends with the pause, and what it alone has would be lost without a word.
-        is_strict = self.briefing.strict or kind == "suspended"
+        is_strict = self.briefing.strict or (kind == "suspended" and self._ends_with_pause)
         saved = self._save(*self._cells_around(run), strict=is_strict) if is_saved else None
         if saved is not None:
-            self._tell_unsaved(run, saved)
+            self._tell_unsaved(run, saved, is_pause=kind == "suspended")
         outcome = Outcome(
             kind,
             run.step,
@@ -129,7 +135,7 @@ class Headless:
         """Save between two cells, because somebody outside asked for it; answers an `Outcome` without a step."""
         coming, passed = self._cells_at(next_cell)
         try:
-            saved = self._save(coming, passed, strict=True)
+            saved = self._save(coming, passed, strict=self.briefing.strict or self._ends_with_pause)
             self.send(Outcome("suspended", "", 0, snapshot=saved.ref, unsaved=saved.unsaved))
         except Exception as error:  # noqa: BLE001 (the runner must learn of whatever it was)
             self.send(Outcome("failed", "", 0, failure=failure_of(error)))
@@ -147,6 +153,11 @@ class Headless:
         payloads = self._shell.payload_manager
         assert payloads is not None
         payloads.write_payload(payload, single=True)
+
+    @property
+    def _ends_with_pause(self) -> bool:
+        # Then what this kernel alone has would be lost without a word.
+        return not self.briefing.may_keep
 
     @property
     def _checkpoints(self) -> bool:
@@ -173,7 +184,12 @@ class Headless:
         if lost is not None:
             told = self.answers.told(lost)
             raise Unsaveable(told.name, told.type_name, told.reason, told.cell)
-        return replace(saved, unsaved=[self.answers.told(unsaved) for unsaved in saved.unsaved])
+        return replace(saved, unsaved=[self.answers.told(self._made(each, set(coming))) for each in saved.unsaved])
+
+    def _made(self, unsaved: Unsaved, coming: set[str]) -> Unsaved:
+        if unsaved.fate != "lost" or unsaved.cell is not None:
+            return unsaved
+        return replace(unsaved, cell=self._maker(unsaved.name, coming))
 
     def _maker(self, name: str, coming: set[str]) -> int | None:
         """Find the cell that bound a name last, be it a step."""
@@ -183,7 +199,7 @@ class Headless:
         ran = sorted((int(index) for index in cells if index not in coming), reverse=True)
         return next((i for i in ran if any(name in s.binds for s in statements_of(cells[str(i)]))), None)
 
-    def _tell_unsaved(self, run: StepRun, saved: "Saved") -> None:
+    def _tell_unsaved(self, run: StepRun, saved: "Saved", *, is_pause: bool) -> None:
         """Say which variables are not in the snapshot, and what becomes of them; once each."""
         sentences = [f"{_FATES[each.fate]}: {each.name} ({each.type_name}), {each.reason}" for each in saved.unsaved]
         if saved.unsaved:
@@ -193,6 +209,10 @@ class Headless:
                 self._told.add(sentence)
                 run.notes.append(sentence)
                 say(self._shell, sentence, is_small=True)
+        lost = [f"{each.name} ({each.type_name})" for each in saved.unsaved if each.fate == "lost"]
+        if is_pause and lost:
+            run.notes.append(_BOUND.format(", ".join(lost)))
+            say(self._shell, run.notes[-1])
 
     def _receive_answer(self) -> None:
         wake = self.briefing.wake

@@ -69,6 +69,12 @@ class Session:
         flow_module.speak_for(self)
         self.headless.restore()
 
+    def go_on(self, briefing: str) -> None:
+        """Take the briefing of the next segment in a kernel that was kept; the reply's payload is a `Ready`."""
+        assert self.headless is not None, "go_on() comes after begin()"
+        self.headless = Headless(self.shell, self.bindings, Briefing.from_json(briefing), before=self.headless)
+        self.headless.settle_names()
+
     def settle_names(self) -> None:
         """Put back what the setups that ran again must not change; the reply's payload is a `Ready`."""
         assert self.headless is not None, "settle_names() comes after begin()"

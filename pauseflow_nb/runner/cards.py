@@ -33,7 +33,10 @@ def put_card(
     """Append the card that says what a suspended step waits for, and which variables will not come back."""
     title = request.title or f"Step {step} {_waits_for(request)}"
     lines = [request.message, f"{_waits_for(request).capitalize()}." if request.title else None, _deadline(request)]
+    unsaved = list(unsaved)
     said = [*filter(None, lines), *(str(each) for each in unsaved if each.fate != "replayed")]
+    if any(each.fate == "lost" for each in unsaved):
+        said.append("Its kernel is kept alive meanwhile; if that ends, the execution fails (kernel-lost).")
     data = "" if request.data is None else _shortened(request.data)
     html = f"<strong>{escape(title)}</strong>" + "".join(f"<br>{escape(line)}" for line in said)
     html += f"<pre>{escape(data)}</pre>" if data else ""

@@ -26,6 +26,8 @@ _POLL_SECONDS = 0.25
 # before our subscription has arrived.
 _ASK_AGAIN_SECONDS = 0.25
 _SHUTDOWN_SECONDS = 2.0
+# Messages of a kernel that nobody listens to: a thread of the notebook's may say more than anybody can drop at once.
+_MOST_DROPPED = 2000
 
 # How an ipykernel ends: what an ending Python does for its user, and no more. Its own shutdown was
 # measured to hang for seconds in two of five kernels (7.4, flushing to a thread that had ended).
@@ -86,6 +88,18 @@ class KernelClient:
         for source in (self._shell, self._iopub, self._stdin, self._end):
             if source is not None:
                 self._poller.register(source, zmq.POLLIN)
+
+    def listen(self, on_message: Callable[[Mapping[str, Any]], None]) -> None:
+        """Hand iopub messages to another taker from now on."""
+        self._on_message = on_message
+
+    def look_after(self) -> bool:
+        """Drop what it said while nobody asked, which would pile up; False if its process has ended."""
+        for _ in range(_MOST_DROPPED):
+            if not self._iopub.poll(0):
+                break
+            self._iopub.recv_multipart()
+        return not self._is_dead(dict(self._poller.poll(0)))
 
     def wait_until_ready(self, timeout_seconds: float) -> None:
         """Wait for the first sign of life.

@@ -6,7 +6,7 @@ an `Observer`, and what remains is the document.
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -53,6 +53,7 @@ __import__('pauseflow_nb.kernel.step', fromlist=['load']).load(get_ipython(), bi
 (lambda told: told.schedule(lambda: told.socket.set_hwm(0)))(get_ipython().kernel.iopub_thread)
 """
 _BEGIN = "get_ipython().pauseflow.begin({!r})"
+_GO_ON = "get_ipython().pauseflow.go_on({!r})"
 _SUSPEND = "get_ipython().pauseflow.suspend({!r})"
 _SETTLE = "get_ipython().pauseflow.settle_names()"
 
@@ -124,6 +125,8 @@ def run_segment(
     cell_timeout: float | None = None,
     output: OutputFile | None = None,
     supply: Supply | None = None,
+    kept: KernelClient | None = None,
+    keep: Callable[[KernelClient], None] | None = None,
 ) -> SegmentEnd:
     """Run the cells from `briefing.first_cell` on, until the notebook ends, pauses, fails or is stopped.
 
@@ -140,6 +143,8 @@ def run_segment(
         output: Where the document is written as it goes, if anywhere. A disk that gets full on the way
             stops nothing: call `output.save(document)` once the end is recorded, and it is told then.
         supply: Where the kernel comes from; None: a new process.
+        kept: The kernel in which the segment before this one ended, with its variables.
+        keep: Takes the kernel if the notebook waits and can go on in this one only; with `briefing.may_keep`.
 
     Raises:
         KernelUnavailable: If the kernel does not start, or cannot run steps.
@@ -148,21 +153,29 @@ def run_segment(
     """
     segment = _Segment(document, briefing, observer, control, cell_timeout=cell_timeout, output=output)
     segment.prepare()
-    spec = kernels.find(kernel)
-    sources = (cell.source for cell in document.cells if cell.cell_type == "code")
-    process = (supply or Supply("cold")).take(spec, cwd=cwd, env=env, libraries=libraries_of(sources))
-    client = KernelClient(process, segment.recorder.receive)
-    control.attach(process)
+    if kept is None:
+        spec = kernels.find(kernel)
+        sources = (cell.source for cell in document.cells if cell.cell_type == "code")
+        process = (supply or Supply("cold")).take(spec, cwd=cwd, env=env, libraries=libraries_of(sources))
+        client = KernelClient(process, segment.recorder.receive)
+    else:
+        client = kept
+        client.listen(segment.recorder.receive)
+    control.attach(client.kernel)
+    is_kept = False
     try:
-        client.wait_until_ready(start_timeout)
-        observer.on_kernel(process.pid)
+        if kept is None:
+            client.wait_until_ready(start_timeout)
+        observer.on_kernel(client.kernel.pid)
         segment.describe(client.language_info)
-        end = segment.start(client) if spec.is_python else None
+        end = segment.start(client, is_new=kept is None) if client.kernel.spec.is_python else None
         if end is None:
             control.cells_run()
             end = segment.run_cells(client)
         if control.request not in {"interrupt", "kill"}:
-            client.shut_down()
+            is_kept = keep is not None and _needs_kernel(end, was_kept=kept is not None)
+            if not is_kept:
+                client.shut_down()
     except (KernelDied, KernelUnavailable) as problem:
         segment.lost()
         if control.request not in {"interrupt", "kill"}:
@@ -170,10 +183,19 @@ def run_segment(
         end = SegmentEnd("interrupted", segment.checkpoint, failure=Failure("KeyboardInterrupt", str(problem)))
     finally:
         control.detach()
-        client.kill()
+        if not is_kept:
+            client.kill()
         segment.recorder.join()
+    if is_kept and keep is not None:
+        keep(client)
     segment.save()
     return replace(end, unrestored=segment.unrestored)
+
+
+def _needs_kernel(end: SegmentEnd, *, was_kept: bool) -> bool:
+    """Whether the notebook waits, and could go on in no other kernel."""
+    # One that refused its answer waits as it did before.
+    return was_kept if end.kind == "refused" else end.outcome is not None and end.outcome.is_kernel_bound
 
 
 class _Segment:
@@ -225,10 +247,13 @@ class _Segment:
             self.document.metadata["language_info"] = NotebookNode(language_info)
             self.document.changed()
 
-    def start(self, client: KernelClient) -> SegmentEnd | None:
-        """Load our side into the kernel, brief it and bring the namespace back; an end if that fails."""
+    def start(self, client: KernelClient, *, is_new: bool) -> SegmentEnd | None:
+        """Brief the kernel; a new one loads our side first and brings the namespace back. An end if that fails."""
         sources = [(index, cell.source) for index, cell in enumerate(self.document.cells) if cell.cell_type == "code"]
         self._headers = steps_of(sources)
+        return self._settle(client, _GO_ON.format(self._briefing.to_json())) if not is_new else self._begin(client)
+
+    def _begin(self, client: KernelClient) -> SegmentEnd | None:
         self._load(client)
         ready, failure = _ready_of(client.run(_BEGIN.format(self._briefing.to_json())))
         if failure is not None:
@@ -240,7 +265,10 @@ class _Segment:
                 reply = client.run(self.document.cells[index].source)
                 if reply.status != "ok":
                     return self._unstarted(self._failure(reply, index, None))
-        ready, failure = _ready_of(client.run(_SETTLE))
+        return self._settle(client, _SETTLE)
+
+    def _settle(self, client: KernelClient, code: str) -> SegmentEnd | None:
+        ready, failure = _ready_of(client.run(code))
         if failure is not None:
             return self._unstarted(failure)
         if ready.refused:

@@ -1,7 +1,8 @@
 """Where a kernel comes from: started for one segment, started ahead of it, or forked.
 
 The result is the same; only the time until its first cell differs. A kernel is never handed out
-twice and never kept over a pause: what a cold start cannot do must show at once.
+twice, and none comes back after a pause (see `keeper` for those that may not end): what a cold start
+cannot do must show at once.
 """
 
 import logging

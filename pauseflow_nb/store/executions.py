@@ -32,6 +32,7 @@ __all__ = [
     "set_state",
     "to_record",
     "to_suspend",
+    "unended_of",
 ]
 
 #: A row of any table; its columns are attributes.
@@ -157,6 +158,13 @@ def attach(connection: sa.Connection, execution: str, process: str | None) -> No
 def attached_to(connection: sa.Connection, process: str) -> list[str]:
     """List the executions that a process keeps for itself."""
     return list(connection.execute(sa.select(executions.c.id).where(executions.c.attached_to == process)).scalars())
+
+
+def unended_of(connection: sa.Connection, process: str) -> list[Row]:
+    """List the executions that a process keeps for itself and that have not ended: `id`, `state`, `segment`."""
+    columns = (executions.c.id, executions.c.state, executions.c.segment)
+    where = (executions.c.attached_to == process, executions.c.ended_at.is_(None))
+    return list(connection.execute(sa.select(*columns).where(*where).order_by(executions.c.created_at)))
 
 
 def abandoned(connection: sa.Connection, limit: int = 20) -> list[str]:

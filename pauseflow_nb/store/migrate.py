@@ -10,9 +10,9 @@ from pauseflow_nb.store.database import SCHEMA, named, reading, transaction
 __all__ = ["HEAD", "VERSIONS", "migrate"]
 
 #: The newest migration. Beside the scripts, so that a database that is up to date costs one query.
-HEAD = "0003"
+HEAD = "0004"
 #: Every migration, oldest first.
-VERSIONS = ("0001", "0002", "0003")
+VERSIONS = ("0001", "0002", "0003", "0004")
 
 # Any number, but the same for all of us: who holds it migrates.
 _LOCK = 7287_1

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SnapshotRef, Wake
 from pauseflow_nb.store.database import lock_row, now
 from pauseflow_nb.store.executions import Row
@@ -57,6 +58,7 @@ def add(
     first_cell: int,
     wake: Wake | None = None,
     saved_by: "HasSnapshot | Row | None" = None,
+    bound: list[dict[str, JSON]] | None = None,
 ) -> None:
     """Insert a queued segment.
 
@@ -67,6 +69,7 @@ def add(
         first_cell: Index of the cell to begin with.
         wake: What ended the suspension before it.
         saved_by: The segment, or the run of a step, whose snapshot it begins with.
+        bound: Variables that this snapshot lacks, so that it must begin in the kernel that was kept.
     """
     from dataclasses import asdict
 
@@ -85,6 +88,7 @@ def add(
             digest=snapshot[1],
             signature=snapshot[2],
             wake=None if wake is None else asdict(wake),
+            bound=bound,
             queued_at=now(connection),
             compute_seconds=0.0,
         )
@@ -166,8 +170,12 @@ def checkpoint(
     first_cell: int,
     snapshot: SnapshotRef,
     signature: str,
+    bound: list[dict[str, JSON]] | None = None,
 ) -> bool:
-    """Move the place to begin with forward; False if another attempt has taken over."""
+    """Move the place to begin with forward; False if another attempt has taken over.
+
+    `bound`: variables that the snapshot lacks and that are needed from there on, of one that waits in its kernel.
+    """
     return _change(
         connection,
         segment,
@@ -175,6 +183,7 @@ def checkpoint(
         snapshot=snapshot.name,
         digest=snapshot.digest,
         signature=signature,
+        bound=bound,
         crashes=0,
         seen_at=now(connection),
     )

@@ -125,6 +125,8 @@ segments = sa.Table(
     sa.Column("signature", Words),
     # The `protocol.Wake` of its briefing.
     sa.Column("wake", Json),
+    # The `protocol.Unsaved` of variables without which it cannot go on: only the kernel kept for it has them.
+    sa.Column("bound", Json),
     sa.Column("queued_at", Time, nullable=False),
     sa.Column("started_at", Time),
     sa.Column("ended_at", Time),

@@ -111,6 +111,7 @@ def _view(
         "created_by": row.created_by,
         "parent": row.parent,
         "segment": row.segment,
+        "kernel_bound": _bound(row, its_segments),
         "cells": {"done": row.cells_done, "total": row.cells_total},
         "steps": _steps(its_runs, its_suspensions),
         "suspended": [
@@ -128,6 +129,12 @@ def _view(
             "suspensions": [{**_suspension(found, None), **_settled(found)} for found in its_suspensions],
         }
     return view
+
+
+def _bound(row: Row, its_segments: list[Row]) -> list[str]:
+    """Name the variables for which an execution that has not ended keeps its kernel."""
+    last = its_segments[-1] if its_segments and row.ended_at is None else None
+    return [] if last is None else [each["name"] for each in last.bound or []]
 
 
 def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import workers
 
-__all__ = ["add", "alive", "all_of", "beat", "is_own", "process_name", "remove"]
+__all__ = ["add", "alive", "all_of", "beat", "is_own", "is_worker", "process_name", "remove"]
 
 _TOKEN = secrets.token_hex(4)
 _NUMBERS = itertools.count()
@@ -55,6 +55,11 @@ def beat(connection: sa.Connection, process: str, kind: str, url: str | None) ->
 def all_of(connection: sa.Connection) -> list[Row]:
     """List every process, alive or not."""
     return list(connection.execute(sa.select(workers).order_by(workers.c.started_at)))
+
+
+def is_worker(connection: sa.Connection, process: str | None) -> bool:
+    """Whether a registered process takes jobs."""
+    return connection.execute(sa.select(workers.c.kind).where(workers.c.id == process)).scalar() == "worker"
 
 
 def alive(connection: sa.Connection, kind: str, silence: float) -> list[Row]:

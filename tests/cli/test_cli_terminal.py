@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from pauseflow_nb.cli.terminal import describe_waiting, table
+from pauseflow_nb.cli.terminal import describe_bound, describe_waiting, table
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -41,6 +41,11 @@ def test_an_overdue_pause_does_not_count_backwards() -> None:
 
 def test_a_rerun_is_said_to_wait_for_the_clock() -> None:
     assert "or a link" in describe_waiting({**OPEN, "kind": "rerun", "title": None}, now=NOW)
+
+
+def test_one_that_keeps_its_kernel_is_said_to_and_why() -> None:
+    assert describe_bound({"kernel_bound": ["lock", "file"]})[0].endswith("need lock, file, which cannot be saved")
+    assert describe_bound({"kernel_bound": []}) == []
 
 
 def test_a_table_lines_its_columns_up() -> None:

@@ -65,9 +65,10 @@ def test_the_card_names_what_was_not_saved(document: Document) -> None:
     again = Unsaved("client", "Client", "is made again", "replayed")
     cards.put_card(document, 0, "ask", SuspensionRequest("suspend"), [lost, idle, again])
 
-    assert shown(document)[-1].data["text/plain"].splitlines()[-2:] == [
+    assert shown(document)[-1].data["text/plain"].splitlines()[-3:] == [
         "db (sqlite3.Connection, made by cell 3) was not saved: a database connection. Later cells need it.",
         "lock (_thread.lock) was not saved: a lock belongs to this process.",
+        "Its kernel is kept alive meanwhile; if that ends, the execution fails (kernel-lost).",
     ]
 
 

@@ -39,6 +39,7 @@ def plans(engine: sa.Engine, call: Callable[[sa.Connection], Any]) -> list[str]:
         (executions.abandoned, "executions_attached"),
         (lambda connection: executions.owner_of(connection, "x"), "one_owner_of_an_output"),
         (lambda connection: executions.attached_to(connection, "x"), "executions_attached"),
+        (lambda connection: executions.unended_of(connection, "x"), "executions_attached"),
     ],
 )
 def test_an_index_answers(sqlite_settings: Settings, call: Callable[[sa.Connection], Any], index: str) -> None:

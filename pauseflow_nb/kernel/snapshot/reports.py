@@ -28,7 +28,8 @@ class VariableReport:
     size: int
     #: Seconds to save it. Before a save: to pickle it; what it takes to write depends on what was written before.
     seconds: float
-    #: `"restored"`, `"made again by %%setup"`, or the fate of what cannot be saved: `"left out"`, `"replayed"`, `"lost"`.
+    #: `"restored"`, `"made again by %%setup"`, or the fate of what cannot be saved: `"left out"`, `"replayed"`, `"lost"`;
+    #: of an execution that is kernel-bound also `"kept with its kernel"`.
     fate: str
     #: Why it cannot be saved; empty if it can.
     reason: str = ""

@@ -1,0 +1,76 @@
+"""Executions that are kernel-bound: they wait with their kernel, because it alone has a variable that they need.
+
+Such an execution is attached to the process that keeps the kernel, as one of `pauseflow run` is, so
+that nobody else begins its next segment. When that process leaves it or dies, the execution fails:
+what it would go on with is lost, and said so.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from pauseflow_nb.errors import KernelLost
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.protocol import Failure, Unsaved
+from pauseflow_nb.store import executions, segments, steps, suspensions
+from pauseflow_nb.store.executions import Row
+
+__all__ = ["KERNEL_LOST", "bound_by", "failure_of", "first_made", "lose"]
+
+#: The kind of a reason.
+KERNEL_LOST = "kernel-lost"
+
+
+def bound_by(lost: Iterable[Unsaved], before: list[dict[str, JSON]] | None) -> list[dict[str, JSON]] | None:
+    """Say what binds an execution to its kernel, as the row of a segment has it; None if nothing does.
+
+    Args:
+        lost: The variables that only the kernel has.
+        before: What bound it until now.
+    """
+    # A kernel knows the steps of its own segment only: which step made a variable was known when it was first missed.
+    made: dict[Any, Any] = {each["name"]: each["cell"] for each in before or []}
+    bound = [asdict(unsaved) for unsaved in lost]
+    for each in bound:
+        cells = [cell for cell in (each["cell"], made.get(each["name"])) if cell is not None]
+        each["cell"] = max(cells, default=None)
+    return bound or None
+
+
+def first_made(bound: Iterable[dict[str, Any]]) -> int:
+    """Tell the first cell that made one of the variables; 0 if that is not known of one of them."""
+    return min((each["cell"] or 0 for each in bound), default=0)
+
+
+def failure_of(connection: sa.Connection, execution: str, bound: list[dict[str, Any]]) -> Failure:
+    """Say what a lost kernel means, and what to do."""
+    first = first_made(bound)
+    runs = sorted(steps.history(connection, [execution]), key=lambda run: int(run.cell))
+    step = next((run.step for run in runs if run.cell >= first), None)
+    told = [Unsaved.from_dict(each) for each in bound]
+    variables = [f"{each.name} ({each.type_name}{_made_in(each)}; {each.reason})" for each in told]
+    return Failure("KernelLost", str(KernelLost(execution, variables, step)))
+
+
+def lose(connection: sa.Connection, segment: Row, row: Row, by: str) -> None:
+    """Let an execution fail whose kept kernel is gone; the caller holds both rows, and it has not ended.
+
+    Args:
+        connection: The caller's transaction.
+        segment: Its newest segment.
+        row: The execution.
+        by: Who notices, or whose end it was.
+    """
+    failure = failure_of(connection, row.id, segment.bound)
+    if segment.state != "ended":
+        segments.end(connection, segment, "failed")
+    steps.fail(connection, row.id, segment.n, failure)
+    suspensions.void(connection, row.id, by)
+    reason: dict[str, JSON] = {"kind": KERNEL_LOST, "by": by, "text": failure.message}
+    executions.end(connection, row.id, "failed", by=by, reason=reason, error=asdict(failure), record_after=0.0)
+
+
+def _made_in(unsaved: Unsaved) -> str:
+    return "" if unsaved.cell is None else f", made in cell {unsaved.cell + 1}"

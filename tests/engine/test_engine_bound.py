@@ -1,0 +1,174 @@
+"""An execution that can go on in one kernel only: who may begin it, what its loss means, where a retry begins."""
+
+from dataclasses import replace
+
+import pytest
+from engine.stage import ME, Stage, die, plan, suspend
+
+from pauseflow_nb.engine.segments import Segments
+from pauseflow_nb.errors import CannotRetry
+from pauseflow_nb.protocol import Briefing, Outcome, Unsaved
+from pauseflow_nb.runner.control import Control
+from pauseflow_nb.runner.keeper import Keeper
+from pauseflow_nb.store import segments
+from pauseflow_nb.store.database import reading
+
+CELLS = ("%%step first", "%%step make", "%%step ask", "%%step last")
+LOCK = Unsaved("lock", "_thread.lock", "a lock belongs to this process", "lost", 1)
+
+
+def bound(_briefing: Briefing) -> Outcome:
+    return replace(suspend()(_briefing), unsaved=[LOCK])
+
+
+class Kept(Keeper):
+    """Has a kernel for the first who asks; the script that plays it needs none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = [object()]
+
+    def take(self, _execution: str) -> object:  # type: ignore[override]
+        return self.left.pop() if self.left else None
+
+
+def start(stage: Stage) -> str:
+    """An execution that waits in the step `ask` with its kernel; the second step made what only that has."""
+    stage.script.steps["ask"] = bound
+    execution = stage.start(*CELLS)
+    assert stage.play(execution) == "ended"
+    assert stage.queue.view(execution)["kernel_bound"] == ["lock"]
+    return execution
+
+
+def reason(stage: Stage, execution: str) -> tuple[str, str]:
+    view = stage.queue.view(execution)
+    return view["state"], (view["reason"] or {}).get("kind", "")
+
+
+def test_without_its_kernel_it_fails_when_it_is_answered(stage: Stage) -> None:
+    execution = start(stage)
+    stage.send(execution, segment=0)
+    assert stage.play(execution) == "ended"
+
+    assert reason(stage, execution) == ("failed", "kernel-lost")
+    error = stage.queue.view(execution)["error"]
+    assert "lock (_thread.lock, made in cell 2; a lock belongs to this process)" in error["message"]
+    assert f"`pauseflow retry {execution} --from make`" in error["message"]
+    assert [step for step, _, _ in stage.script.ran] == ["first", "make", "ask"]
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_it_fails_when_the_process_that_keeps_its_kernel_leaves_it(stage: Stage, *, is_answered: bool) -> None:
+    execution = start(stage)
+    if is_answered:
+        stage.send(execution, segment=0)
+    computed = stage.queue.view(execution)["usage"]["compute_seconds"]
+    stage.queue.detach(execution, process=ME)
+
+    assert reason(stage, execution) == ("failed", "kernel-lost")
+    view = stage.queue.view(execution)
+    assert (view["suspended"], view["kernel_bound"]) == ([], [])
+    assert view["usage"]["compute_seconds"] == computed
+    assert stage.send(execution, segment=0)[0] == 410
+
+
+def test_who_takes_it_over_from_a_process_that_is_gone_gets_nothing(stage: Stage) -> None:
+    execution = start(stage)
+    stage.queue.leave(ME)
+
+    assert not stage.queue.attach(execution, "another")
+    assert reason(stage, execution) == ("failed", "kernel-lost")
+
+
+def test_a_process_that_is_not_registered_any_more_is_noticed_by_every_sweep(stage: Stage) -> None:
+    execution = start(stage)
+    stage.queue.leave(ME)
+    stage.queue.sweep()
+
+    assert reason(stage, execution) == ("failed", "kernel-lost")
+
+
+def test_a_worker_keeps_it_from_the_others_while_it_waits_with_its_kernel(stage: Stage) -> None:
+    stage.script.steps["ask"] = bound
+    execution = stage.queue.start(plan(*CELLS))
+    stage.queue.register("a:worker", "worker")
+    worker = Segments(stage.queue, "a:worker", run=stage.script, keeper=Keeper())
+    assert worker.run(execution, 0, Control(), job=0) == "ended"
+    stage.send(execution, segment=0)
+
+    other = Segments(stage.queue, "b:worker", run=stage.script, keeper=Keeper())
+    assert other.run(execution, 1, Control(), job=0) == "nothing"
+    assert [row.id for row in worker.look_after_kernels()] == [execution]
+    assert stage.queue.has_runner(execution)
+
+
+def test_one_that_needs_its_kernel_no_more_is_everybodys_again(stage: Stage) -> None:
+    execution = start(stage)
+    stage.send(execution, segment=0)
+    with reading(stage.queue.engine) as connection:
+        row = segments.find(connection, execution, 1)
+    assert row is not None
+    assert row.bound[0]["name"] == "lock"
+
+    stage.script.steps["last"] = suspend()
+    assert Segments(stage.queue, ME, run=stage.script, keeper=Kept()).run(execution, 1, Control()) == "ended"
+    assert stage.queue.view(execution)["kernel_bound"] == []
+    stage.queue.detach(execution, process=ME)
+
+    assert reason(stage, execution) == ("suspended", "")
+
+
+def test_a_kernel_that_dies_when_it_goes_on_is_lost_and_the_step_is_not_run_in_another(stage: Stage) -> None:
+    execution = start(stage)
+    stage.send(execution, segment=0)
+    stage.script.steps["last"] = die
+    assert Segments(stage.queue, ME, run=stage.script, keeper=Kept()).run(execution, 1, Control()) == "ended"
+
+    assert reason(stage, execution) == ("failed", "kernel-lost")
+    assert [step for step, _, _ in stage.script.ran] == ["first", "make", "ask", "last"]
+
+
+def test_a_retry_does_not_go_on_in_the_kernel_of_what_it_repeats(stage: Stage) -> None:
+    execution, keeper = start(stage), Kept()
+    stage.queue.cancel(execution, by="user:ann")
+    stage.queue.retry(execution, by="user:ann", from_step="make", attached_to=ME)
+    assert Segments(stage.queue, ME, run=stage.script, keeper=keeper).run(execution, 1, Control()) == "ended"
+
+    assert len(keeper.left) == 1
+    assert stage.queue.state(execution) == "suspended"
+
+
+def test_a_retry_begins_before_what_the_kernel_alone_had(stage: Stage) -> None:
+    execution = start(stage)
+    stage.queue.detach(execution, process=ME)
+    restart = stage.queue.retry(execution, by="user:ann", attached_to=ME)
+
+    assert (restart.after, restart.again) == ("first", ("make", "ask"))
+    assert str(restart).startswith("the kernel that had lock is gone, so it goes on after step 'first'")
+    stage.script.steps["ask"] = suspend()
+    assert stage.play(execution) == "ended"
+    assert [step for step, _, _ in stage.script.ran] == ["first", "make", "ask", "make", "ask"]
+    assert stage.queue.state(execution) == "suspended"
+
+
+def test_a_sibling_makes_it_anew(stage: Stage) -> None:
+    # By the first cell: the script that plays the kernel leaves no snapshots to copy.
+    stage.script.steps["ask"] = lambda briefing: replace(bound(briefing), unsaved=[replace(LOCK, cell=0)])
+    execution = stage.start(*CELLS)
+    stage.play(execution)
+    sibling = stage.queue.fork(execution, by="user:ann", attached_to=ME)
+
+    assert stage.queue.state(execution) == "suspended"
+    assert stage.play(sibling) == "ended"
+    assert [step for step, _, _ in stage.script.ran] == ["first", "make", "ask"] * 2
+
+
+def test_it_can_be_cancelled(stage: Stage) -> None:
+    execution = start(stage)
+    stage.queue.cancel(execution, by="user:ann")
+
+    assert reason(stage, execution) == ("cancelled", "user")
+    assert stage.queue.view(execution)["kernel_bound"] == []
+    with pytest.raises(CannotRetry):
+        stage.queue.retry(execution, by="user:ann")
