@@ -205,9 +205,12 @@ def is_lost(connection: sa.Connection, segment: Row) -> bool:
 
 
 def end(connection: sa.Connection, segment: Row, how: str) -> bool:
-    """End the segment; False if another attempt has taken over, or it has ended."""
+    """End the segment; False if another attempt has taken over. Of one that has ended only `how` changes."""
+    if segment.state == "ended":
+        return _change(connection, segment, how=how)
     moment = now(connection)
-    attempt = moment - (segment.attempt_at or moment)
+    # What was given back to the queue has counted its time.
+    attempt = moment - (segment.attempt_at or moment) if segment.state == "running" else 0.0
     return _change(
         connection,
         segment,

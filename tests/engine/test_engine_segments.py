@@ -441,6 +441,15 @@ def test_compute_seconds_include_attempts_that_crashed(stage: Stage) -> None:
     assert usage["compute_seconds"] == pytest.approx(usage["segments"][0]["compute_seconds"], abs=0.01)
 
 
+def test_a_cancel_does_not_count_the_time_that_it_waited_as_computing(stage: Stage) -> None:
+    execution = stage.suspended()
+    (computed,) = stage.queue.view(execution)["usage"]["segments"]
+    stage.queue.cancel(execution, by="user:ann")
+
+    (segment,) = stage.queue.view(execution)["usage"]["segments"]
+    assert segment == {**computed, "state": "cancelled"}
+
+
 def test_a_store_that_is_locked_for_a_while_costs_nothing(
     sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
