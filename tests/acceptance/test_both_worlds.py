@@ -16,6 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from pauseflow_nb.engine.attached import Event, run_attached
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.execution import RunOptions, plan, start_attached
+from pauseflow_nb.protocol import published
 from pauseflow_nb.settings import Settings
 
 pytestmark = pytest.mark.acceptance
@@ -247,7 +248,7 @@ def _by_magic(answer: Any) -> str:
 
 
 def _compared(exports: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _plain(values) for name, values in exports.items()}
+    return {name: _plain(published(values)) for name, values in exports.items()}
 
 
 def _plain(value: Any) -> Any:
