@@ -59,6 +59,8 @@ export interface IExecution {
   ended_at: string | null;
   created_by: string;
   segment: number;
+  /** Variables that cannot be saved, for which it keeps its kernel while it waits. */
+  kernel_bound: string[];
   cells: { done: number; total: number };
   steps: Record<string, IStep>;
   suspended: ISuspension[];

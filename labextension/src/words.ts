@@ -193,6 +193,14 @@ export function reasonOf(execution: IExecution): string {
   return reason.text ?? `${execution.state} by ${who(reason.by)}`;
 }
 
+/** What it means that it keeps its kernel while it waits; empty if it does not. */
+export function boundOf(execution: IExecution): string {
+  const names = execution.kernel_bound.join(', ');
+  return (
+    names && `It keeps its kernel: later cells need ${names}, which cannot be saved. If the worker restarts, it fails.`
+  );
+}
+
 /** Values on one line. */
 export function summary(values: Record<string, unknown>): string {
   return Object.entries(values)

@@ -4,6 +4,7 @@ import type { IAuditLine, IExecution, ISuspension } from '../src/api';
 import {
   afterwards,
   ago,
+  boundOf,
   countdown,
   happened,
   nameOf,
@@ -105,6 +106,15 @@ describe('sentences', () => {
     const execution = { state: 'cancelled', error: null, reason: { kind: 'user', by: 'user:ada', text: null } };
 
     expect(reasonOf(execution as unknown as IExecution)).toBe('cancelled by ada');
+  });
+
+  it('say what a kept kernel means', () => {
+    const execution = { kernel_bound: ['lock', 'file'] } as unknown as IExecution;
+
+    expect(boundOf(execution)).toBe(
+      'It keeps its kernel: later cells need lock, file, which cannot be saved. If the worker restarts, it fails.'
+    );
+    expect(boundOf({ ...execution, kernel_bound: [] })).toBe('');
   });
 
   it('shorten paths and values', () => {

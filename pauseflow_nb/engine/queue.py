@@ -562,6 +562,9 @@ class Queue:
             "kept": [{"action": kept.action, "by": kept.by, "at": iso(kept.at)} for kept in early_ones],
             "since": None if found is None else iso(found.since),
             "deadline": None if found is None else iso(found.deadline),
+            "kernel_bound": [each["name"] for each in segment.bound or []]
+            if found is not None and found.state == "open"
+            else [],
             "on_timeout": None if found is None else found.on_timeout,
             "action": None if found is None else found.action,
             "settled_by": None if found is None else found.settled_by,

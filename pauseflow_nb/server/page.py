@@ -144,6 +144,8 @@ class Page:
     data: str | None = None
     evidence: list[Exhibit] = field(default_factory=list)
     deadline: Deadline | None = None
+    #: What it means that it waits with its kernel; None if it does not.
+    bound: str | None = None
     buttons: list[Button] = field(default_factory=list)
     verdict: Verdict | None = None
     note: str | None = None
@@ -201,6 +203,7 @@ def render_suspension(
         data=data,
         evidence=facts["evidence"],
         deadline=_deadline(facts),
+        bound=_bound(facts),
         buttons=[] if verdict else [Button(action, labels[action], _TONES[action]) for action in may],
         verdict=verdict,
         note=note,
@@ -371,6 +374,14 @@ def _deadline(facts: Facts) -> Deadline | None:
     says = {"rerun": "Runs again at", "delay": "Continues at"}.get(facts["kind"], "Answer by")
     left = datetime.fromisoformat(iso) - datetime.now(UTC)
     return Deadline(says, iso, _moment(iso), spoken(left) if left.total_seconds() > 0 else None)
+
+
+def _bound(facts: Facts) -> str | None:
+    names = ", ".join(facts["kernel_bound"])
+    return names and (
+        f"While it waits, the notebook stays in memory: it needs {names}, which cannot be saved. "
+        "If the computer or the program that keeps it restarts before the answer, it fails."
+    )
 
 
 def _moment(iso: str) -> str:

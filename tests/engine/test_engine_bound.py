@@ -7,6 +7,7 @@ from engine.stage import ME, Stage, die, plan, suspend
 
 from pauseflow_nb.engine.segments import Segments
 from pauseflow_nb.errors import CannotRetry
+from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, Outcome, Unsaved
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.keeper import Keeper
@@ -64,8 +65,11 @@ def test_it_fails_when_the_process_that_keeps_its_kernel_leaves_it(stage: Stage,
     if is_answered:
         stage.send(execution, segment=0)
     computed = stage.queue.view(execution)["usage"]["compute_seconds"]
+    page = stage.queue.claim_page(Claim(execution, 0, "ask", 0, "approve"))
     stage.queue.detach(execution, process=ME)
 
+    assert page is not None
+    assert page["kernel_bound"] == ([] if is_answered else ["lock"])
     assert reason(stage, execution) == ("failed", "kernel-lost")
     view = stage.queue.view(execution)
     assert (view["suspended"], view["kernel_bound"]) == ([], [])

@@ -23,8 +23,8 @@ FACTS: dict[str, Any] = {
 }
 
 
-def suspend(queue: Queue, name: str, *, notebook: str = "/work/report.ipynb", **ask: Any) -> str:
-    """Add an execution that waits in its step `approve`."""
+def suspend(queue: Queue, name: str, *, notebook: str = "/work/report.ipynb", bound: Any = None, **ask: Any) -> str:
+    """Add an execution that waits in its step `approve`; `bound`: variables that only its kernel has."""
 
     def change(connection: sa.Connection) -> None:
         _add(connection, name, notebook)
@@ -37,6 +37,8 @@ def suspend(queue: Queue, name: str, *, notebook: str = "/work/report.ipynb", **
         steps.end(connection, name, 0, outcome, cell=1)
         suspensions.add(connection, name, 0, outcome, cell=1)
         segments.end(connection, segment, "suspended")
+        its = tables.segments.c.execution == name
+        connection.execute(tables.segments.update().where(its).values(bound=bound))
         executions.set_state(connection, name, "suspended", cells_done=2)
         note(connection, name, "suspended", "step:approve", segment=0, step="approve", kind="suspend")
 

@@ -59,16 +59,22 @@ def test_the_icon_counts_and_the_title_only_if_asked_to(still_lab: Lab, page: An
     page.wait_for_function("() => !document.title.startsWith('(')")
 
 
+#: Keeps what the browser shows by the means of the operating system.
+TELL = """
+window.told = [];
+window.Notification = class extends window.Notification {
+  constructor(title, more) {
+    super(title, more);
+    this.addEventListener('show', () => window.told.push(this));
+  }
+};
+"""
+
+
 def test_the_operating_system_is_told_only_if_asked_to(still_lab: Lab, page: Any) -> None:
     queue = still_lab.queue()
     page.context.grant_permissions(["notifications"])
-    # A browser without a screen shows none; what would be shown is noted.
-    page.add_init_script(
-        """window.told = [];
-        window.Notification = class { constructor(title, more) { window.told.push([title, more.body]); } };
-        window.Notification.permission = 'granted';
-        window.Notification.requestPermission = async () => 'granted';"""
-    )
+    page.add_init_script(TELL)
     workflows = Workflows(page).open(still_lab)
     suspend(queue, "untold", notebook="/work/untold.ipynb")
     expect(workflows.toast("untold.ipynb waits")).to_be_visible()
@@ -80,5 +86,7 @@ def test_the_operating_system_is_told_only_if_asked_to(still_lab: Lab, page: Any
     suspend(queue, "told", notebook="/work/told.ipynb", title="Ship it?")
     page.wait_for_function("() => window.told.length > 0")
 
-    assert page.evaluate("window.told") == [["told.ipynb", "Ship it?"]]
+    assert page.evaluate("window.told.map(notice => [notice.title, notice.body])") == [["told.ipynb", "Ship it?"]]
+    page.evaluate("window.told[0].dispatchEvent(new Event('click'))")
+    expect(workflows.panel.locator(".pf-details")).to_have_attribute("data-pf-id", "told")
     workflows.set("desktop", value=False)

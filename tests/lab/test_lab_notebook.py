@@ -11,6 +11,14 @@ pytestmark = pytest.mark.browser
 
 LONG = 40_000
 
+#: Asks twice to run again.
+POLL = """\
+%%step poll
+from pauseflow_nb import flow
+if flow.context.run.runs < 3:
+    flow.rerun("1h", None, 9)
+"""
+
 
 def test_badges_and_the_output_notebook_follow_the_execution(lab: Lab, page: Any, shoot: Shoot) -> None:
     lab.notebook("follow.ipynb", "%%setup\nimport math", APPROVE, "%%step after\nprint('it is', math.floor(3.9))")
@@ -31,6 +39,26 @@ def test_badges_and_the_output_notebook_follow_the_execution(lab: Lab, page: Any
     expect(output).to_contain_text("Resumed by", timeout=LONG)
     expect(badges).to_have_text(["setup", "approve · done", "after · done"], timeout=LONG)
     shoot(page, "output-completed")
+
+
+def test_a_badge_counts_the_runs_of_a_step_as_it_goes_on(lab: Lab, page: Any, shoot: Shoot) -> None:
+    lab.notebook("poll.ipynb", POLL)
+    workflows = Workflows(page).open(lab, "poll.ipynb")
+    badge = page.locator(".jp-NotebookPanel:visible .pf-badge")
+    expect(badge).to_have_text("poll")
+    workflows.run_open_notebook()
+    again = workflows.card("poll.ipynb").get_by_role("button", name="Run again now")
+    expect(badge).to_have_text("poll · waiting, run 1 of 10", timeout=LONG)
+
+    again.click()
+    expect(badge).to_have_text("poll · waiting, run 2 of 10", timeout=LONG)
+    shoot(page, "badge-second-run")
+    again.click()
+
+    expect(badge).to_have_text("poll · done, run 3 of 10", timeout=LONG)
+    shoot(page, "badge-done")
+    badge.click()
+    expect(workflows.panel.locator(".pf-details")).to_contain_text("run 3 of 10")
 
 
 def test_a_parameter_that_cannot_be_read_is_said_beside_it(lab: Lab, page: Any, shoot: Shoot) -> None:

@@ -1,12 +1,15 @@
 """Approve, cancel and look, in the panel "Workflows"."""
 
 import re
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 from lab.conftest import APPROVE, Lab, Shoot
 from lab.store import suspend
 from lab.workflows import Workflows
+
+from pauseflow_nb.protocol import Unsaved
 
 expect: Any = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
@@ -91,6 +94,7 @@ def test_what_failed_says_why_and_can_be_retried(lab: Lab, page: Any, shoot: Sho
     card = workflows.card("flaky.ipynb")
 
     expect(card).to_contain_text("Step risky: AssertionError: not repaired yet", timeout=LONG)
+    expect(page.locator(".pf-badge")).to_have_text("risky · failed")
     shoot(page, "panel-failed")
     (lab.root / "repaired").touch()
     card.get_by_role("button", name="Retry from the last checkpoint").click()
@@ -133,6 +137,19 @@ def test_several_are_answered_at_once(still_lab: Lab, page: Any, shoot: Shoot) -
     expect(workflows.card("bulk-0.ipynb").locator(".pf-state")).to_have_text("Queued")
     expect(workflows.card("bulk-1.ipynb").locator(".pf-state")).to_have_text("Queued")
     assert [queue.view(name)["state"] for name in names] == ["queued", "queued", "suspended"]
+
+
+def test_that_its_kernel_is_kept_is_said_in_list_and_details(still_lab: Lab, page: Any, shoot: Shoot) -> None:
+    lock = asdict(Unsaved("lock", "_thread.lock", "a lock belongs to this process"))
+    suspend(still_lab.queue(), "bound", notebook="/work/bound.ipynb", bound=[lock])
+    workflows = Workflows(page).open(still_lab)
+    card = workflows.card("bound.ipynb")
+    said = "It keeps its kernel: later cells need lock, which cannot be saved. If the worker restarts, it fails."
+
+    expect(card.locator(".pf-bound")).to_have_text(said)
+    shoot(page, "panel-kernel-bound")
+    card.get_by_role("button", name="Details").click()
+    expect(workflows.panel.locator(".pf-details .pf-bound")).to_have_text(said)
 
 
 def test_the_link_for_others_is_copied(still_lab: Lab, page: Any) -> None:

@@ -4,11 +4,15 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from axe import found_by_axe
+
+from pauseflow_nb.protocol import Unsaved
+from pauseflow_nb.store import tables
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -86,6 +90,7 @@ def test_a_person_approves_with_a_comment(
     page = open_page(f"{base}/{stage.link('approve', execution)}", look)
     picture(page, f"open-{look}")
     assert _overflow(page, look) == 0
+    assert page.locator(".message").inner_text() == ASKED["message"]
 
     page.get_by_label("Comment").fill('{"comment": "go ahead"}')
     page.get_by_role("button", name="Approve").click()
@@ -197,6 +202,24 @@ def test_what_a_notebook_says_is_never_markup(open_page: "Callable[..., Page]", 
     assert page.locator("main img, main script").count() == 0
     assert page.get_by_role("heading").inner_text() == evil
     picture(page, "nested-data")
+
+
+def test_that_the_kernel_is_kept_for_it_is_said_until_it_is_answered(
+    open_page: "Callable[..., Page]", stage: "Stage", base: str
+) -> None:
+    execution = stage.suspended(**ASKED)
+    its = tables.segments.c.execution == execution
+    kept = tables.segments.update().where(its).values(bound=[asdict(Unsaved("lock", "_thread.lock", "it is one"))])
+    stage.queue.change(lambda connection: connection.execute(kept))
+    page = open_page(f"{base}/{stage.link('approve', execution)}", "phone")
+    said = page.get_by_text("the notebook stays in memory: it needs lock, which cannot be saved")
+    assert said.is_visible()
+    picture(page, "kernel-bound")
+
+    page.get_by_role("button", name="Approve").click()
+
+    assert "Approved by" in page.get_by_role("status").inner_text()
+    assert said.count() == 0
 
 
 def test_unknown_and_over_have_calm_pages(open_page: "Callable[..., Page]", stage: "Stage", base: str) -> None:

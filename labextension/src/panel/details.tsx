@@ -10,7 +10,7 @@ import { ago, at, ENDED, happened, keyOf, nameOf, progressOf, reasonOf, runsOf, 
 import { Buttons } from './buttons';
 import { usePanel } from './context';
 import { useLive, useNow } from './live';
-import { StateMark } from './state';
+import { Bound, StateMark } from './state';
 import { Timeline } from './timeline';
 import { Waiting } from './waiting';
 
@@ -65,6 +65,7 @@ function Body({ execution, audit, now }: IDetails & { now: number }): React.JSX.
         <StateMark state={state} />
       </div>
       {reason && <p className={`pf-reason ${state === 'failed' ? 'pf-mod-failed' : ''}`}>{reason}</p>}
+      <Bound execution={execution} />
       {suspended.map(each => (
         <Waiting key={keyOf(each)} suspension={each} now={now} />
       ))}

@@ -1,8 +1,9 @@
-/** The mark that tells a state by word, colour and shape. */
+/** The mark that tells a state by word, colour and shape, and what else is to be known of it. */
 
 import React from 'react';
 
-import { State } from '../api';
+import { IExecution, State } from '../api';
+import { boundOf } from '../words';
 
 const WORDS: Record<State, string> = {
   queued: 'Queued',
@@ -23,4 +24,10 @@ export function StateMark({ state }: { state: State }): React.JSX.Element {
       {SHORT[state] ?? WORDS[state]}
     </span>
   );
+}
+
+/** That it waits with its kernel, and what that means. */
+export function Bound({ execution }: { execution: IExecution }): React.JSX.Element | null {
+  const words = boundOf(execution);
+  return words ? <p className="pf-bound">{words}</p> : null;
 }
