@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import socket
@@ -22,6 +23,7 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs" / "hub.md"
 #: Where `make test-hub` installs the hub's proxy.
 INSTALLED = ROOT / ".venv" / "hub" / "node_modules" / ".bin"
 #: Starting a hub, a server or a kernel on a busy machine.
@@ -30,13 +32,15 @@ LONG = 90.0
 #: The token of the test itself, which may do everything at the hub.
 ADMIN = "a-token-of-the-test-alone"
 
-#: ada's links lead to her own server; bea's to the service; cy may not use the service.
+#: What docs/hub.md says about a service for each user comes first; eli and fay have such services, as this process's
+#: own account. ada's links lead to her own server; bea's to the service of all; cy may not use that.
 CONFIG = """
 import sys
 c = get_config()
+{documented}
+services = c.Spawner.environment["PAUSEFLOW_PUBLIC_URL"]
 c.JupyterHub.bind_url = "http://127.0.0.1:{proxy}"
 c.JupyterHub.hub_bind_url = "http://127.0.0.1:{hub}"
-c.JupyterHub.public_url = "http://127.0.0.1:{proxy}/"
 c.JupyterHub.authenticator_class = "dummy"
 c.Authenticator.allow_all = True
 c.JupyterHub.spawner_class = "simple"
@@ -50,11 +54,13 @@ c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
 c.Spawner.args = ["--allow-root", "--ServerApp.jpserver_extensions={{'pauseflow_nb': True}}"]
 c.Spawner.env_keep = ["PATH"]
 service = "http://127.0.0.1:{proxy}/services/pauseflow"
+stores = {{"ada": "{folder}/own", "eli": "", "fay": ""}}
+links = {{"ada": lambda _: "", "eli": services, "fay": services}}
 c.Spawner.environment = {{
-    "PAUSEFLOW_DATA_DIR": lambda spawner: "{folder}/" + {{"ada": "own"}}.get(spawner.user.name, "shared"),
-    "PAUSEFLOW_PUBLIC_URL": lambda spawner: "" if spawner.user.name == "ada" else service,
+    "PAUSEFLOW_DATA_DIR": lambda spawner: stores.get(spawner.user.name, "{folder}/shared"),
+    "PAUSEFLOW_PUBLIC_URL": lambda spawner: links.get(spawner.user.name, lambda _: service)(spawner),
 }}
-c.JupyterHub.services = [
+c.JupyterHub.services += [
     {{"name": "test", "api_token": "{admin}"}},
     {{
         "name": "pauseflow",
@@ -63,11 +69,27 @@ c.JupyterHub.services = [
         "environment": {{"PAUSEFLOW_DATA_DIR": "{folder}/shared"}},
     }},
 ]
-c.JupyterHub.load_roles = [
+c.JupyterHub.load_roles += [
     {{"name": "test", "scopes": ["admin:users", "admin:servers", "tokens"], "services": ["test"]}},
     {{"name": "approvers", "scopes": ["access:services!service=pauseflow"], "users": ["ada", "bea", "dan"]}},
 ]
 """
+
+
+def documented(folder: Path, url: str, ports: list[int]) -> str:
+    """The set-up that docs/hub.md shows, word for word but for names, places and accounts of this test."""
+    [shown] = re.findall(r"```python\n(# jupyterhub_config\.py\n.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    text = str(shown)
+    for said, here in (
+        ("https://hub.example.org", url),
+        ('["ada", "bea"]', '["eli", "fay"]'),
+        ("{7300 + number}", f"{{{ports}[number]}}"),
+        ('"user": user,', ""),
+        ('os.path.expanduser(f"~{user}")', f'f"{folder}/{{user}}"'),
+    ):
+        assert said in text
+        text = text.replace(said, here)
+    return text
 
 
 class Hub:
@@ -75,12 +97,21 @@ class Hub:
 
     def __init__(self, folder: Path, program: str) -> None:
         self.folder = folder
-        ports = _free_ports(4)
+        ports = _free_ports(6)
         self.url = f"http://127.0.0.1:{ports[0]}"
-        names = dict(zip(("proxy", "hub", "api", "service"), ports, strict=True))
+        names = dict(zip(("proxy", "hub", "api", "service"), ports, strict=False))
         (folder / "jupyterhub_config.py").write_text(
-            CONFIG.format(folder=folder, program=program, admin=ADMIN, **names)
+            CONFIG.format(
+                folder=folder,
+                program=program,
+                admin=ADMIN,
+                documented=documented(folder, self.url, ports[4:]),
+                **names,
+            )
         )
+        # Where the services of these begin.
+        for user in ("eli", "fay"):
+            (folder / user).mkdir()
         self._client = HTTPClient()
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -79,6 +79,27 @@ def test_a_managed_service_answers_while_the_servers_of_users_sleep(hub: "Hub") 
     assert view["output"] == str(hub.folder / "bea" / "out.ipynb")
 
 
+def test_each_user_may_have_a_service_as_the_docs_show_it(hub: "Hub") -> None:
+    eli, fay = hub.begin("eli"), hub.account("fay")
+    execution = started(hub, "eli", eli)
+    link = execution["suspended"][0]
+    assert link["approval_url"].startswith(f"{hub.url}/services/pauseflow-eli/pauseflow/approve/")
+    hub.end("eli")
+    api = f"services/pauseflow-eli/pauseflow/api/executions/{execution['id']}"
+    assert hub.ask("GET", api).code == 403
+    assert hub.ask("GET", api, token=fay).code == 403
+
+    page = hub.ask("GET", link["approval_url"], Accept=BROWSER)
+    answer = hub.ask("POST", link["resume_url"], json="yes", **{"Content-Type": "application/json"})
+
+    assert (page.code, b"Ship it?" in page.body) == (200, True)
+    assert answer.code == 200, answer.body
+    hub.wait_for("its end", lambda: loads(hub.ask("GET", api, token=eli).body)["state"] == "completed")
+    other = "services/pauseflow-fay/pauseflow/api/executions"
+    assert loads(hub.ask("GET", other, token=fay).body)["executions"] == []
+    assert (hub.folder / "eli" / ".local" / "share" / "jupyter" / "pauseflow" / "pauseflow.db").is_file()
+
+
 def test_the_api_of_the_service_asks_the_hub_who_one_is(hub: "Hub") -> None:
     queue = hub.queue("shared")
     suspend(queue, "named", approvers=["dan"])
