@@ -157,7 +157,7 @@ class NotJSON(PauseflowError, TypeError):
     def __str__(self) -> str:
         at = f" at {self.key}" if self.key else ""
         return (
-            f"{self.what} must be JSON, but holds a {self.type_name}{at}: "
+            f"{self.what} must be JSON, but holds {_with_article(self.type_name)}{at}: "
             "use text, numbers, booleans, None, lists and dicts with text keys, or keep it as a variable"
         )
 
@@ -524,6 +524,12 @@ class SnapshotMismatch(SnapshotError):
 
     def __str__(self) -> str:
         return f"snapshot {self.name} was made elsewhere: {'; '.join(self.differences)}. `--force` restores it all the same"
+
+
+def _with_article(name: str) -> str:
+    if name in ("nan", "inf", "-inf"):
+        return name
+    return f"an {name}" if name[:1].lower() in "aeio" else f"a {name}"
 
 
 def _how(status: int | None) -> str:

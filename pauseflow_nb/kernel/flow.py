@@ -103,7 +103,7 @@ class Flow:
         default = as_json("default", default)
         if form is not None and default is not None:
             default = form.as_body(default)
-            form.build(default)
+            form.judge(default)
         request = SuspensionRequest(
             "suspend",
             seconds=None if timeout is None else milliseconds(timeout).total_seconds(),

@@ -6,6 +6,7 @@ cannot say, such as a validator written in Python, is checked here, when the ans
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, get_origin, is_typeddict
@@ -50,6 +51,19 @@ class Form:
         except ValidationError as problem:
             raise InvalidAnswer(_errors(problem)) from None
         return getattr(made, VALUE) if self.is_wrapped else made
+
+    def judge(self, body: JSON) -> Any:
+        """Make of an answer what the notebook gets, which no server has checked: by the schema, in its words, first.
+
+        Raises:
+            InvalidAnswer: With every error, as `{"path", "message"}`.
+        """
+        from pauseflow_nb import schemas  # lazily, as jsonschema
+
+        errors = schemas.errors_of(self.json_schema, body)
+        if errors:
+            raise InvalidAnswer(errors)
+        return self.build(body)
 
     def as_body(self, value: JSON) -> JSON:
         """Take a bare value for a form with the one field `value`, and anything else as it is."""
@@ -108,5 +122,9 @@ def _errors(problem: Any) -> list[dict[str, JSON]]:
 
 def _said(error: dict[str, Any]) -> str:
     message: str = error["msg"]
-    # pydantic says so of what a validator of the user raised.
-    return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if error["type"] in ("value_error", "assertion_error"):
+        # pydantic says so of what a validator of the user raised.
+        return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    # Otherwise pydantic's own words, made to continue the name of the field: "Input should be …", "Field required".
+    plain = {"missing": "is required", "extra_forbidden": "is not asked for"}
+    return plain.get(error["type"]) or re.sub(r"^\w+ should ", "must ", message)

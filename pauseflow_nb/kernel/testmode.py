@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pauseflow_nb.errors import InvalidAnswer, InvalidStep
+from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.exports import RESUME_DATA
 from pauseflow_nb.kernel.issued import links_for_test
 from pauseflow_nb.kernel.run import Asked, StepRun
-from pauseflow_nb.kernel.schema import Form
 from pauseflow_nb.kernel.stops import Exited, Paused, Stop
 from pauseflow_nb.protocol import StepBriefing, SuspensionRequest, Wake
 
@@ -157,7 +156,7 @@ class TestMode:
         answer = None
         if form is not None:
             body = form.as_body(body) if body is not None else {}
-            answer = _judged(form, body)
+            answer = form.judge(body)
         self.answers.pop(run.step, None)
         if form is not None:
             self.answers[run.step] = answer
@@ -252,16 +251,6 @@ class TestMode:
         if self.waiting is None:
             raise InvalidStep("", "no step is waiting in this kernel")
         return self.waiting
-
-
-def _judged(form: Form, body: JSON) -> Any:
-    # In the order of a real run: the server by the schema, with its words, then the kernel by the model.
-    from pauseflow_nb import schemas  # lazily: jsonschema
-
-    errors = schemas.errors_of(form.json_schema, body)
-    if errors:
-        raise InvalidAnswer(errors)
-    return form.build(body)
 
 
 def _hint(run: StepRun, asked: Asked) -> str:
