@@ -1,8 +1,8 @@
-"""Say in plain words what does not fit a JSON Schema; jsonschema's own words are for its programmers."""
+"""Say in plain words what does not fit; the words of jsonschema and of pydantic are for their programmers."""
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from pauseflow_nb.json_values import JSON
@@ -10,7 +10,7 @@ from pauseflow_nb.json_values import JSON
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
-__all__ = ["misfit"]
+__all__ = ["in_our_words", "misfit"]
 
 _LONGEST_MESSAGE = 200
 
@@ -74,6 +74,19 @@ def misfit(problem: "ValidationError") -> dict[str, JSON]:
     if _is_on_name(problem):
         said = f"has a field {problem.instance!r}, whose name {said}"
     return {"path": path, "message": said if len(said) <= _LONGEST_MESSAGE else said[:_LONGEST_MESSAGE] + " …"}
+
+
+def in_our_words(error: Mapping[str, Any]) -> str:
+    """Say what pydantic says of a value, so that it continues the name of the field.
+
+    Args:
+        error: One of `ValidationError.errors()`.
+    """
+    message: str = error["msg"]
+    if error["type"] in ("value_error", "assertion_error"):
+        return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    plain = {"missing": "is required", "extra_forbidden": "is not asked for"}
+    return plain.get(error["type"]) or re.sub(r"^\w+ should ", "must ", message)
 
 
 def _said(problem: "ValidationError") -> str:  # noqa: PLR0911  (one word each, and nothing between them)

@@ -170,6 +170,8 @@ class Briefing(Message):
     strict: bool = False
     #: Whether a pause may keep this kernel alive, for variables that are needed and cannot be saved.
     may_keep: bool = False
+    #: Why not, as a part of a sentence; empty: there is nothing to say.
+    unkept: str = ""
     #: `"step"`: a snapshot after every finished step; `"pause"`: only when the notebook pauses.
     checkpoint: str = "step"
     #: Whether a snapshot of other versions may be restored.

@@ -16,11 +16,14 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from pauseflow_nb.errors import InvalidSetting
+from pauseflow_nb.misfits import in_our_words
 
 __all__ = ["FILE_NAME", "Settings"]
 
 FILE_NAME = "pauseflow.toml"
 _PREFIX = "PAUSEFLOW_"
+#: What fsspec knows as a store, and what no other process can see.
+_OF_ONE_PROCESS = frozenset({"memory", "data"})
 
 
 class Settings(BaseModel):
@@ -49,6 +52,8 @@ class Settings(BaseModel):
     workers: int = Field(default=2, ge=1, le=64)
     #: Where a worker's kernels come from: `cold`, `prestarted` or `forked`; `auto`: forked where that is safe.
     kernels: Literal["auto", "cold", "prestarted", "forked"] = "auto"
+    #: Kernels that one process keeps for executions which wait and can go on in no other.
+    kept_kernels: int = Field(default=16, ge=0, le=1000)
     #: Largest body of a callback, in bytes; `"10 MiB"` is understood.
     max_body: ByteSize = ByteSize(1024**3)
     #: Bytes that the storage may hold before new executions are refused; None: no limit.
@@ -89,6 +94,17 @@ class Settings(BaseModel):
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("must look like https://example.org or https://example.org/path")
         return url.rstrip("/")
+
+    @field_validator("storage")
+    @classmethod
+    def _outlives_the_process(cls, url: str) -> str:
+        # What stands behind `::` is where a chain of fsspec ends.
+        if url.rpartition("::")[2].partition("://")[0] in _OF_ONE_PROCESS:
+            raise ValueError(
+                "keeps files in the memory of one process, where no kernel finds them and nothing is left when it ends: "
+                "use a folder, such as /srv/pauseflow, or an object store, such as s3://bucket/pauseflow"
+            )
+        return url
 
     @field_validator("templates")
     @classmethod
@@ -176,7 +192,7 @@ class Settings(BaseModel):
         except ValidationError as problem:
             error = problem.errors()[0]
             name = str(error["loc"][0])
-            raise InvalidSetting(name, error["input"], origins.get(name, "default"), error["msg"]) from None
+            raise InvalidSetting(name, error["input"], origins.get(name, "default"), in_our_words(error)) from None
         settings._origins.update(origins)
         return settings
 

@@ -151,6 +151,14 @@ def test_a_word_that_is_no_setting_is_named(data_dir: Path) -> None:
     assert caught.value.origin == str(data_dir / FILE_NAME)
 
 
+@pytest.mark.parametrize("url", ["memory://", "memory://x/y", "simplecache::memory://x"])
+def test_a_storage_that_ends_with_the_process_is_refused(data_dir: Path, url: str) -> None:
+    with pytest.raises(
+        InvalidSetting, match=r"\(from flag\): keeps files in the memory of one process.*: use a folder"
+    ):
+        Settings.load(flags={"data_dir": data_dir, "storage": url}, environment={})
+
+
 @pytest.mark.parametrize("content", [b"port = ", b"\xff\xfe", b"[port"])
 def test_a_file_that_cannot_be_read_is_named(data_dir: Path, content: bytes) -> None:
     (data_dir / FILE_NAME).write_bytes(content)

@@ -69,7 +69,7 @@ def run_attached(
             for id_ in below:
                 queue.attach(id_, name)
             # Who returns at a pause ends with its kernels.
-            keeper = None if until_pause else Keeper()
+            keeper = None if until_pause else Keeper(queue.settings.kept_kernels)
             attached = _Attached(queue, execution, name, control, on_event=on_event, supply=supply, keeper=keeper)
             try:
                 attached.run(until_pause=until_pause)

@@ -23,7 +23,7 @@ def briefing_for(
     *,
     snapshots: str,
     links: LinksOf,
-    may_keep: bool = False,
+    unkept: str | None = None,
 ) -> Briefing:
     """Build the briefing of one attempt.
 
@@ -34,7 +34,7 @@ def briefing_for(
         document: The notebook so far.
         snapshots: Where the kernel saves.
         links: Makes the links of one suspension.
-        may_keep: Whether a pause may keep the kernel alive.
+        unkept: Why a pause may not keep the kernel alive; None: it may.
     """
     sources = {index: cell.source for index, cell in enumerate(document.cells) if cell.cell_type == "code"}
     headers = steps_of(sources.items())
@@ -56,7 +56,8 @@ def briefing_for(
         coming={str(index): source for index, source in sources.items() if index >= first},
         passed={str(index): source for index, source in sources.items() if index < first and index not in headers},
         strict=bool(execution.options.get("strict", False)),
-        may_keep=may_keep,
+        may_keep=unkept is None,
+        unkept=unkept or "",
         checkpoint=str(execution.options.get("checkpoint", "step")),
         force=bool(execution.options.get("force", False)),
     )

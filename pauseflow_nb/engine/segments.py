@@ -258,8 +258,16 @@ class Segments:
             document,
             snapshots=self._queue.files.folder(segment.execution),
             links=self._queue.links_of(),
-            may_keep=self._keeper is not None,
+            unkept=self._why_unkept(segment),
         )
+
+    def _why_unkept(self, segment: Row) -> str | None:
+        """Say why a pause may not keep the kernel of a segment; None: it may."""
+        if self._keeper is None:
+            return "this command ends at the pause, and the kernel with it"
+        if segment.bound is not None or self._keeper.has_room():
+            return None
+        return f"no further kernel can be kept: {self._keeper.most} are (setting `kept_kernels`)"
 
     def _require_place(self, claimed: _Claimed) -> None:
         execution = claimed.execution

@@ -84,7 +84,7 @@ class _Worker:
         self._presence = Presence(queue, "worker", on_dead=self._take_over)
         self._supply = Supply(queue.settings.kernels)
         run = functools.partial(run_segment, supply=self._supply)
-        self._segments = Segments(queue, self._presence.name, run=run, keeper=Keeper())
+        self._segments = Segments(queue, self._presence.name, run=run, keeper=Keeper(queue.settings.kept_kernels))
         #: Segments of executions whose kernels are kept here: they are no jobs, or another worker might take them.
         self._bound = ThreadPoolExecutor(queue.settings.workers, "pauseflow-bound")
         self._begun: dict[tuple[str, int], Future[None]] = {}

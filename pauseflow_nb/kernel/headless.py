@@ -179,12 +179,16 @@ class Headless:
                 )
         except Unsaveable as problem:
             maker = problem.cell if problem.cell is not None else self._maker(problem.name, set(coming))
-            raise Unsaveable(problem.name, problem.type_name, problem.reason, maker) from problem
+            raise Unsaveable(problem.name, problem.type_name, self._in_full(problem.reason), maker) from problem
         lost = self.answers.lost_schema(saved.unsaved)
         if lost is not None:
             told = self.answers.told(lost)
-            raise Unsaveable(told.name, told.type_name, told.reason, told.cell)
+            raise Unsaveable(told.name, told.type_name, self._in_full(told.reason), told.cell)
         return replace(saved, unsaved=[self.answers.told(self._made(each, set(coming))) for each in saved.unsaved])
+
+    def _in_full(self, reason: str) -> str:
+        unkept = self.briefing.unkept
+        return f"{reason}, and {unkept}" if unkept and not self.briefing.strict else reason
 
     def _made(self, unsaved: Unsaved, coming: set[str]) -> Unsaved:
         if unsaved.fate != "lost" or unsaved.cell is not None:

@@ -6,7 +6,6 @@ cannot say, such as a validator written in Python, is checked here, when the ans
 
 import dataclasses
 import json
-import re
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, get_origin, is_typeddict
@@ -14,6 +13,7 @@ from typing import Any, get_origin, is_typeddict
 from pauseflow_nb.errors import InvalidAnswer, InvalidValue
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.kernel.record import as_records
+from pauseflow_nb.misfits import in_our_words
 from pauseflow_nb.schemas import VALUE, in_form
 
 __all__ = ["Form", "form_of"]
@@ -115,16 +115,6 @@ def _adapter(schema: Any, is_wrapped: bool) -> Any:
 def _errors(problem: Any) -> list[dict[str, JSON]]:
     told = problem.errors(include_url=False, include_context=False, include_input=False)
     return [
-        {"path": [key if isinstance(key, int) else str(key) for key in error["loc"]], "message": _said(error)}
+        {"path": [key if isinstance(key, int) else str(key) for key in error["loc"]], "message": in_our_words(error)}
         for error in told
     ]
-
-
-def _said(error: dict[str, Any]) -> str:
-    message: str = error["msg"]
-    if error["type"] in ("value_error", "assertion_error"):
-        # pydantic says so of what a validator of the user raised.
-        return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    # Otherwise pydantic's own words, made to continue the name of the field: "Input should be …", "Field required".
-    plain = {"missing": "is required", "extra_forbidden": "is not asked for"}
-    return plain.get(error["type"]) or re.sub(r"^\w+ should ", "must ", message)

@@ -11,9 +11,16 @@ __all__ = ["Keeper"]
 class Keeper:
     """The kept kernels of one process, by execution; safe from any thread. They end with the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 1000) -> None:
+        """Keep as many as `most`: see `has_room`, which is asked before a segment begins."""
+        self.most = most
         self._lock = threading.Lock()
         self._kept: dict[str, KernelClient] = {}
+
+    def has_room(self) -> bool:
+        """Whether one more may be kept. Segments that run already may still bring theirs: it is not refused then."""
+        with self._lock:
+            return len(self._kept) < self.most
 
     def keep(self, execution: str, client: KernelClient) -> None:
         """Keep the kernel of an execution that waits."""

@@ -26,7 +26,7 @@ __all__ = ["TRAITS", "PauseflowExtension"]
 TRAITS = {
     "data_dir": "pauseflow_dir",
     **{name: name for name in ("db", "storage", "public_url", "links", "templates", "redirect")},
-    **{name: name for name in ("workers", "kernels", "max_body", "quota")},
+    **{name: name for name in ("workers", "kernels", "kept_kernels", "max_body", "quota")},
     **{f"smtp_{name}": f"smtp_{name}" for name in ("host", "port", "security", "user", "password", "from", "to")},
     "notify": "notify",
 }
@@ -58,6 +58,9 @@ class PauseflowExtension(ExtensionApp):
         config=True
     )
     workers = Int(None, allow_none=True, help="Segments that the worker runs at once.").tag(config=True)
+    kept_kernels = Int(None, allow_none=True, help="Kernels kept for executions that wait and need them.").tag(
+        config=True
+    )
     kernels = Unicode(None, allow_none=True, help="Where kernels come from: auto, cold, prestarted, forked.").tag(
         config=True
     )

@@ -176,3 +176,16 @@ def test_it_can_be_cancelled(stage: Stage) -> None:
     assert stage.queue.view(execution)["kernel_bound"] == []
     with pytest.raises(CannotRetry):
         stage.queue.retry(execution, by="user:ann")
+
+
+def test_beyond_the_setting_no_kernel_may_be_kept_and_the_kernel_is_told_why(stage: Stage) -> None:
+    def may_keep(keeper: Keeper | None) -> tuple[bool, str]:
+        execution = stage.start("%%step a")
+        Segments(stage.queue, ME, run=stage.script, keeper=keeper).run(execution, 0, Control())
+        told = stage.script.briefings[-1]
+        return told.may_keep, told.unkept
+
+    full = "no further kernel can be kept: 0 are (setting `kept_kernels`)"
+    assert may_keep(Keeper(1)) == (True, "")
+    assert may_keep(Keeper(0)) == (False, full)
+    assert may_keep(None) == (False, "this command ends at the pause, and the kernel with it")

@@ -89,3 +89,21 @@ def test_a_pause_that_needs_no_kernel_keeps_none(rehearse: Any, keeper: Keeper) 
 
     assert go_on(rehearsal, keeper).kind == "suspended"
     assert keeper.take("e1") is None
+
+
+def test_where_none_may_be_kept_the_step_fails_and_says_why(rehearse: Any) -> None:
+    rehearsal: Rehearsal = rehearse(*CELLS)
+    rehearsal.briefing = replace(rehearsal.briefing, unkept="no further kernel can be kept")
+    end = rehearsal.run()
+
+    assert (end.kind, end.failure.type if end.failure else None) == ("failed", "Unsaveable")
+    assert "and no further kernel can be kept. Make it in a `%%setup` cell" in str(end.failure)
+
+
+def test_it_has_room_for_so_many(keeper: Keeper, rehearse: Any) -> None:
+    rehearsal = begin(rehearse, *CELLS)
+    keeper.most = 1
+    before = keeper.has_room()
+    go_on(rehearsal, keeper)
+
+    assert (before, keeper.has_room()) == (True, False)
