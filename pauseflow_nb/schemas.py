@@ -49,11 +49,11 @@ def in_form(schema: Mapping[str, JSON], value: JSON) -> JSON:
 
 def problem_of(schema: Mapping[str, JSON]) -> str | None:
     """Say why this is no JSON Schema that can be used; None if it is one."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
     from referencing import Registry
     from referencing.exceptions import Unresolvable
     from referencing.jsonschema import DRAFT202012
+
+    from pauseflow_nb.light_jsonschema import Draft202012Validator, best_match
 
     meta = Draft202012Validator(Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
     wrong = best_match(meta.iter_errors(schema))
@@ -91,8 +91,9 @@ def _references(schema: JSON) -> Iterable[str]:
 
 @lru_cache(maxsize=128)
 def _validator(schema: str) -> "Draft202012Validator":
-    from jsonschema import Draft202012Validator
     from referencing import Registry
+
+    from pauseflow_nb.light_jsonschema import Draft202012Validator
 
     # An empty registry: nothing is fetched, whatever a schema refers to.
     registry: Registry[Any] = Registry()
@@ -101,7 +102,7 @@ def _validator(schema: str) -> "Draft202012Validator":
 
 @cache
 def _formats() -> "FormatChecker":
-    from jsonschema import FormatChecker
+    from pauseflow_nb.light_jsonschema import FormatChecker
 
     # Ours: which formats jsonschema itself can check depends on what else is installed.
     checker = FormatChecker(formats=())

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+import pauseflow_nb.light_jsonschema  # noqa: F401 - before the tests import nbformat
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.settings import Settings
 

@@ -78,6 +78,32 @@ def test_a_door_to_the_store_loads_neither_dbos_nor_tornado() -> None:
     assert ours & {"dbos", "jupyter_server"} == set()
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pauseflow_nb.engine.worker",
+        "import pauseflow_nb.engine.attached",
+        "from pauseflow_nb.runner.notebook import freeze",
+        "from pauseflow_nb import schemas; schemas.errors_of({'type': 'object', 'required': ['x']}, {})",
+    ],
+)
+def test_jsonschema_builds_no_parsers_that_nobody_asks_for(code: str) -> None:
+    """They would take longer than all else that these import."""
+    assert loaded_by(code) & {"jsonschema", "lark", "rfc3987_syntax"} == {"jsonschema"}
+
+
+def test_jsonschema_knows_all_its_formats_when_asked() -> None:
+    code = """
+        import pauseflow_nb.runner
+        from jsonschema import FormatChecker
+        print([FormatChecker(["iri"]).conforms(text, "iri") for text in ("https://例え.jp/a", "no iri")])
+        import rfc3987_syntax
+        print(rfc3987_syntax.is_valid_syntax_iri("https://例え.jp/a"))
+    """
+
+    assert in_a_bare_process(dedent(code)).split("\n")[:2] == ["[True, False]", "True"]
+
+
 def test_importing_us_configures_no_logging() -> None:
     code = "import logging, pauseflow_nb.execution, pauseflow_nb.engine.queue; print(logging.getLogger().handlers, logging.root.level)"
 
