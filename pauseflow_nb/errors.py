@@ -10,6 +10,7 @@
     ├── NotAllowed            (PermissionError)    an answer by somebody who may not give it
     ├── InvalidNotebook       (ValueError)         a file that is not a notebook
     ├── NotebookNotFound      (FileNotFoundError)
+    ├── NotebookGone          (FileNotFoundError)  the store's copy of an executed notebook was removed
     ├── InvalidParameter      (ValueError)         a parameter that does not parse
     ├── InvalidSetting        (ValueError)
     ├── OutputInUse           (RuntimeError)       another execution, not ended yet, owns the output
@@ -75,6 +76,7 @@ __all__ = [
     "NotInStep",
     "NotJSON",
     "NotSuspended",
+    "NotebookGone",
     "NotebookNotFound",
     "OutputInUse",
     "PauseTimeout",
@@ -211,6 +213,21 @@ class NotebookNotFound(PauseflowError, FileNotFoundError):
         return f"no notebook at {self.path}: check the path and the working directory"
 
 
+class NotebookGone(PauseflowError, FileNotFoundError):
+    """The store's copy of an executed notebook is not there any more: somebody removed it."""
+
+    def __init__(self, execution: str, notebook: str, where: str) -> None:
+        super().__init__(execution, notebook, where)
+        self.execution, self.notebook, self.where = execution, notebook, where
+        self.errno = errno.ENOENT
+
+    def __str__(self) -> str:
+        return (
+            f"the stored notebook of execution {self.execution} is gone from {self.where}: bring the file back from a "
+            f"backup and retry, or start anew with `pauseflow run {self.notebook}`"
+        )
+
+
 class InvalidParameter(PauseflowError, ValueError):
     """A parameter that does not parse."""
 
@@ -290,13 +307,24 @@ class BodyTooLarge(PauseflowError, ValueError):
 class PortInUse(PauseflowError, OSError):
     """Another program listens on this port."""
 
-    def __init__(self, ip: str, port: int) -> None:
-        super().__init__(ip, port)
+    def __init__(self, ip: str, port: int, holder: str | None = None, process: str | None = None) -> None:
+        super().__init__(ip, port, holder, process)
         self.ip, self.port = ip, port
+        #: `"run"`: a run of the same store; `"server"`: a server of it; None: somebody else.
+        self.holder, self.process = holder, process
         self.errno = errno.EADDRINUSE
 
     def __str__(self) -> str:
-        return f"port {self.port} on {self.ip} is taken by another program: choose another with --port"
+        taken = f"port {self.port} on {self.ip} is taken by"
+        if self.holder == "run":
+            return (
+                f"{taken} a `pauseflow run` of this store (process {self.process}), which answers its links there: wait for its "
+                "end, or press Ctrl-C there once and start this again, which then goes on with it. --port takes another "
+                "port, but links that were sent out keep the old one"
+            )
+        if self.holder == "server":
+            return f"{taken} a server of this store (process {self.process}): use that one, or choose another port with --port"
+        return f"{taken} another program: choose another with --port"
 
 
 class AmbiguousSuspension(PauseflowError, LookupError):

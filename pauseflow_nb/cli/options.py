@@ -10,25 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from pauseflow_nb.errors import (
-    AmbiguousSuspension,
-    CannotRetry,
-    CannotSuspend,
-    InvalidAnswer,
-    InvalidDuration,
-    InvalidNotebook,
-    InvalidParameter,
-    InvalidSetting,
-    InvalidStep,
-    InvalidValue,
-    KernelUnavailable,
-    NotAllowed,
-    NotebookNotFound,
-    NotSuspended,
-    OutputInUse,
-    PauseflowError,
-    UnknownExecution,
-)
+from pauseflow_nb import errors
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,22 +38,22 @@ STRANDED = "nothing will wake this: run `pauseflow serve`"
 
 #: What the caller got wrong, as opposed to what went wrong.
 _USAGE_ERRORS = (
-    AmbiguousSuspension,
-    CannotRetry,
-    CannotSuspend,
-    InvalidAnswer,
-    InvalidDuration,
-    InvalidNotebook,
-    InvalidParameter,
-    InvalidSetting,
-    InvalidStep,
-    InvalidValue,
-    KernelUnavailable,
-    NotAllowed,
-    NotebookNotFound,
-    NotSuspended,
-    OutputInUse,
-    UnknownExecution,
+    errors.AmbiguousSuspension,
+    errors.CannotRetry,
+    errors.CannotSuspend,
+    errors.InvalidAnswer,
+    errors.InvalidDuration,
+    errors.InvalidNotebook,
+    errors.InvalidParameter,
+    errors.InvalidSetting,
+    errors.InvalidStep,
+    errors.InvalidValue,
+    errors.KernelUnavailable,
+    errors.NotAllowed,
+    errors.NotebookNotFound,
+    errors.NotSuspended,
+    errors.OutputInUse,
+    errors.UnknownExecution,
 )
 
 
@@ -84,7 +66,7 @@ def sentences(*, as_json: bool) -> Iterator[None]:
     """
     try:
         yield
-    except PauseflowError as problem:
+    except errors.PauseflowError as problem:
         if as_json:
             _print_error(type(problem).__name__, str(problem))
         click.echo(f"pauseflow: {problem}", err=True)

@@ -124,10 +124,14 @@ def describe(execution: Mapping[str, Any]) -> str:
         f"  notebook  {execution['notebook']}" + (f" → {execution['output']}" if execution["output"] else ""),
         f"  cells     {cells['done']} of {cells['total']}",
     ]
+    said: set[str] = set()
     for name, step in execution["steps"].items():
         runs = f", {step['runs']} runs" if step["runs"] > 1 else ""
         lines.append(f"  step      {name}: {step['state']}{runs}")
-        lines += [f"            {line}" for line in describe_unsaved(step)]
+        # Each checkpoint leaves out the same variables again: the first step that did says so for all.
+        unsaved = [line for line in describe_unsaved(step) if line not in said]
+        said.update(unsaved)
+        lines += [f"            {line}" for line in unsaved]
     usage = execution["usage"]
     lines.append(
         f"  usage     {usage['compute_seconds']:.1f} s computing, {usage['suspended_seconds']:.1f} s waiting, "

@@ -4,10 +4,12 @@ Each method is one transaction, and what it says has happened when it returns.
 """
 
 import secrets
+import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
@@ -22,6 +24,7 @@ from pauseflow_nb.engine.travel import Restart
 from pauseflow_nb.errors import (
     AmbiguousSuspension,
     CannotSuspend,
+    NotebookGone,
     NotSuspended,
     OutputInUse,
     StorageFull,
@@ -285,6 +288,7 @@ class Queue:
         Raises:
             UnknownExecution: If there is none.
             CannotRetry: If it is in another state.
+            NotebookGone: If somebody removed its stored notebook; nothing has changed then.
             InvalidStep: If there is no such step, or it was not reached.
             OutputInUse: If another execution has taken its output since.
             PauseflowError: If the edited notebook cannot be run.
@@ -508,23 +512,43 @@ class Queue:
 
         Raises:
             UnknownExecution: If there is none.
+            NotebookGone: If somebody removed the file.
         """
         for is_last in (False, True):
             with reading(self.engine) as connection:
-                name = self._row(connection, execution).document
+                row = self._row(connection, execution)
             try:
-                return self.files.read(name)
+                return self.files.read(row.document)
             except FileNotFoundError:
                 # A newer one may have taken its place since its name was read.
                 if is_last:
-                    raise
+                    raise self._gone(row) from None
         raise AssertionError
 
     def stored(self, execution: Row) -> "Document":
-        """Read an execution's notebook as the runner knows it."""
+        """Read an execution's notebook as the runner knows it.
+
+        Raises:
+            NotebookGone: If somebody removed it.
+        """
         from pauseflow_nb.runner.document import Document  # lazily: most doors only show it
 
-        return Document.from_bytes(self.files.read(execution.document))
+        try:
+            return Document.from_bytes(self.files.read(execution.document))
+        except FileNotFoundError:
+            raise self._gone(execution) from None
+
+    def require_stored(self, execution: Row) -> None:
+        """Check that an execution's notebook is there, without reading it.
+
+        Raises:
+            NotebookGone: If somebody removed it.
+        """
+        if not self.files.exists(execution.document):
+            raise self._gone(execution)
+
+    def _gone(self, execution: Row) -> NotebookGone:
+        return NotebookGone(execution.id, execution.notebook, f"{self.files.url}/{execution.document}")
 
     def claim_page(self, claim: Claim) -> dict[str, Any] | None:
         """Tell what the approval page shows; None if there is no such execution.
@@ -620,6 +644,22 @@ class Queue:
         with reading(self.engine) as connection:
             found = [row.url for row in workers.alive(connection, "server", SILENCE) if row.url]
         return found[0] if found else None
+
+    def who_listens(self, port: int) -> tuple[str, str] | tuple[()]:
+        """Tell which process of this store listens on a port of this machine.
+
+        Returns:
+            `"run"` or `"server"`, and the number of the process; empty if none of this store does.
+        """
+        here = f"{socket.gethostname()}:"
+        with reading(self.engine) as connection:
+            found = [
+                row.id.split(":")[1]
+                for row in workers.alive(connection, "server", SILENCE)
+                if row.url and row.id.startswith(here) and urlsplit(row.url).port == port
+            ]
+            attached = {row.id.split(":")[1] for row in workers.alive(connection, "attached", SILENCE)}
+        return ("run" if found[0] in attached else "server", found[0]) if found else ()
 
     def suspension(self, claim: Claim) -> Row | None:
         """Read a suspension; if its time is over, the clock settles it first."""

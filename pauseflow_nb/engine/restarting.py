@@ -49,6 +49,7 @@ class _Retry:
         if segment is None or row is None:
             raise UnknownExecution(self.execution)
         self._require_end(row)
+        self.queue.require_stored(row)
         point, again, because = self._choose(connection, row, segment)
         document = None
         first_cell = point.cell

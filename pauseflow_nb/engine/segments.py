@@ -173,10 +173,10 @@ class Segments:
     def _attempt(self, claimed: _Claimed, control: Control) -> tuple[str, Document | None]:
         recording = Recording(self._queue, claimed.execution, claimed.segment, self._on_event)
         try:
-            document = self._document(claimed)
+            document = self._queue.stored(claimed.execution)
             briefing = self._briefing(claimed, document)
             self._require_place(claimed)
-        except (PauseflowError, FileNotFoundError) as problem:
+        except PauseflowError as problem:
             return recording.fail("environment", Failure(type(problem).__name__, str(problem))), None
         output = output_of(claimed.execution, claimed.segment, self._on_event)
         every = claimed.execution.options.get("autosave_cell_every")
@@ -241,9 +241,6 @@ class Segments:
             # A fault of ours. The job must not end with it, or the row would say `running` for ever.
             log.exception("could not run %s", claimed.execution.id, extra={"execution": claimed.execution.id})
             return recording.fail("error", Failure(type(problem).__name__, str(problem)))
-
-    def _document(self, claimed: _Claimed) -> Document:
-        return Document.from_bytes(self._queue.files.read(claimed.execution.document))
 
     def _briefing(self, claimed: _Claimed, document: Document) -> Briefing:
         segment = claimed.segment

@@ -297,8 +297,10 @@ class Settling:
         if suspension.state == "void" or suspension.action == "timeout":
             return self._over(claim, "this pause is over")
         execution = executions.find(self.connection, claim.execution)
-        # A cancel is the end itself: whoever was second is told of the decision, not of the end.
-        if execution is not None and execution.state in FINAL and suspension.action == "resume":
+        # A cancel is the end itself: whoever was second is told of the decision, not of the end. But a notebook may
+        # go on after one, that of a `flow.pause` which it catches, or by `retry`.
+        decided = None if execution is None else (suspension.action, execution.state)
+        if execution is not None and execution.state in FINAL and decided != ("cancel", "cancelled"):
             return self._answer(410, claim, action=suspension.action, error=f"the notebook has {execution.state}")
         if suspension.action == callback.action:
             return self._answer(200, claim, action=suspension.action, already=True)

@@ -19,7 +19,7 @@ from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from pauseflow_nb.engine.queue import Answer, Callback, Queue
-from pauseflow_nb.errors import BodyTooLarge, InvalidBody, UnknownLink
+from pauseflow_nb.errors import BodyTooLarge, InvalidBody, NotebookGone, UnknownLink
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.answers import error_answer, set_private_headers, write_error_answer, write_json, write_page
@@ -312,4 +312,10 @@ def _new_file(queue: Queue, claim: Claim) -> Sink:
 
 
 def _evidence_for(queue: Queue, facts: Facts) -> list[Exhibit]:
-    return [] if facts["cell"] is None else evidence_in(queue.document(facts["execution"]), facts["cell"])
+    if facts["cell"] is None:
+        return []
+    try:
+        return evidence_in(queue.document(facts["execution"]), facts["cell"])
+    except NotebookGone:
+        # The question can still be answered.
+        return []

@@ -1,5 +1,6 @@
 """`pauseflow serve`: a Jupyter server with this extension alone, and neither kernels nor files over HTTP."""
 
+import errno
 import signal
 import socket
 import sys
@@ -10,7 +11,8 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import Enum, Unicode
 from traitlets.config import Config
 
-from pauseflow_nb.errors import PortInUse
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.errors import InvalidValue, PortInUse
 from pauseflow_nb.server.extension import TRAITS, PauseflowExtension
 from pauseflow_nb.server.hub import HubService
 from pauseflow_nb.settings import Settings
@@ -50,7 +52,8 @@ def serve(
             where there is another way to sign in.
 
     Raises:
-        PortInUse: If another program has the port.
+        PortInUse: If another program has the port; it says so if that is one of this store.
+        InvalidValue: If this machine has no such address, or this user may not open the port.
         InvalidSetting: If JupyterHub started this and something is missing.
     """
     hub = HubService.here()
@@ -60,7 +63,7 @@ def serve(
         ip = ip or hub.ip
         port = hub.port if port is None and settings.origin("port") == "default" else port
     ip = ip or "127.0.0.1"
-    port = _free(ip, settings.port if port is None else port)
+    port = _free(settings, ip, settings.port if port is None else port)
     server = ServerApp.instance(config=config, ip=ip, port=port, log_level="WARN")
     server.default_services = _SERVICES  # type: ignore[assignment]  # typed as the tuple that it is by default
     server.no_browser_open_file = True
@@ -96,7 +99,7 @@ def _config(settings: Settings, start_worker: bool) -> Config:
     return config
 
 
-def _free(ip: str, port: int) -> int:
+def _free(settings: Settings, ip: str, port: int) -> int:
     """Check the port, or find one: Jupyter would only log that it is taken, and exit."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -104,5 +107,13 @@ def _free(ip: str, port: int) -> int:
         try:
             probe.bind((ip, port))
         except OSError as problem:
-            raise PortInUse(ip, port) from problem
+            if problem.errno == errno.EACCES:
+                raise InvalidValue("port", port, "is not for this user: choose one above 1023") from None
+            if problem.errno != errno.EADDRINUSE:
+                reason = "is no address of this machine: 127.0.0.1 is, and 0.0.0.0 stands for all that it has"
+                raise InvalidValue("ip", ip, reason) from None
+            queue = Queue.open(settings)
+            holder = queue.who_listens(port)
+            queue.close()
+            raise PortInUse(ip, port, *holder) from problem
         return int(probe.getsockname()[1])

@@ -11,6 +11,7 @@ _STATUSES: dict[type[Exception], int] = {
     errors.UnknownExecution: 404,
     errors.UnknownLink: 404,
     errors.NotebookNotFound: 404,
+    errors.NotebookGone: 404,
     errors.NotSuspended: 409,
     errors.CannotRetry: 409,
     errors.CannotSuspend: 409,

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from pauseflow_nb.cli.terminal import describe_bound, describe_waiting, table
+from pauseflow_nb.cli.terminal import describe, describe_bound, describe_waiting, table
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -46,6 +46,32 @@ def test_a_rerun_is_said_to_wait_for_the_clock() -> None:
 def test_one_that_keeps_its_kernel_is_said_to_and_why() -> None:
     assert describe_bound({"kernel_bound": ["lock", "file"]})[0].endswith("need lock, file, which cannot be saved")
     assert describe_bound({"kernel_bound": []}) == []
+
+
+def test_what_every_checkpoint_leaves_out_is_said_once() -> None:
+    def step(*names: str) -> dict[str, Any]:
+        unsaved = [
+            {"name": name, "type_name": "lock", "reason": "it is one", "fate": "left out", "cell": 0} for name in names
+        ]
+        return {"state": "finished", "runs": 1, "unsaved": unsaved}
+
+    shown = describe(
+        {
+            "id": "e",
+            "state": "completed",
+            "reason": None,
+            "notebook": "in.ipynb",
+            "output": None,
+            "error": None,
+            "cells": {"done": 3, "total": 3},
+            "steps": {"a": step("lock"), "b": step("lock", "file"), "c": step("lock", "file")},
+            "usage": {"compute_seconds": 1.0, "suspended_seconds": 0.0, "wakeups": 0},
+            "suspended": [],
+        }
+    )
+
+    assert [shown.count(f"{name} (lock, made by cell 1)") for name in ("lock", "file")] == [1, 1]
+    assert shown.index("b: finished") < shown.index("file (lock") < shown.index("c: finished")
 
 
 def test_a_table_lines_its_columns_up() -> None:

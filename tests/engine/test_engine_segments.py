@@ -14,13 +14,21 @@ from pauseflow_nb.engine import queue as queue_module
 from pauseflow_nb.engine import recording
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.segments import MOST_CRASHES, Segments
-from pauseflow_nb.errors import CannotRetry, KernelUnavailable, StorageFull, StoreUnavailable, UnknownExecution
+from pauseflow_nb.errors import (
+    CannotRetry,
+    KernelUnavailable,
+    NotebookGone,
+    StorageFull,
+    StoreUnavailable,
+    UnknownExecution,
+)
 from pauseflow_nb.protocol import Briefing, Outcome
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.segment import SegmentEnd
 from pauseflow_nb.settings import Settings
+from pauseflow_nb.store import executions
 from pauseflow_nb.store import segments as store_segments
-from pauseflow_nb.store.database import open_engine, transaction
+from pauseflow_nb.store.database import open_engine, reading, transaction
 from pauseflow_nb.store.files import Files
 from pauseflow_nb.store.tables import segments
 
@@ -507,3 +515,27 @@ def test_executions_of_a_process_that_nobody_knows_are_left_to_the_workers(stage
     stage.queue.sweep()
 
     assert Segments(stage.queue, "a:worker", run=stage.script).run(execution, 0, Control(), job=0) == "ended"
+
+
+def test_a_stored_notebook_that_was_removed_is_said_before_a_retry_and_by_a_wake_up(stage: Stage) -> None:
+    stage.script.steps["ask"] = fail()
+    failed = stage.start("%%step ask")
+    stage.play(failed)
+    waits = stage.suspended()
+    stage.send(waits)
+    for execution in (failed, waits):
+        with reading(stage.queue.engine) as connection:
+            row = executions.find(connection, execution)
+        assert row is not None
+        stage.queue.files.remove(row.document)
+
+    with pytest.raises(NotebookGone, match="start anew with `pauseflow run in"):
+        stage.queue.retry(failed, by="user:ann")
+    with pytest.raises(NotebookGone):
+        stage.queue.document(failed)
+    assert stage.play(waits) == "ended"
+
+    view = stage.queue.view(waits)
+    assert stage.queue.view(failed)["error"]["type"] == "ValueError"
+    assert (view["state"], view["reason"]["kind"], view["error"]["type"]) == ("failed", "environment", "NotebookGone")
+    assert f"the stored notebook of execution {waits} is gone from" in view["error"]["message"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from engine.stage import Stage, at_once, fail, finish, in_turn, suspend
+from engine.stage import ME, Stage, at_once, fail, finish, in_turn, suspend
 
 from pauseflow_nb.engine.queue import Callback
 from pauseflow_nb.errors import AmbiguousSuspension, NotJSON, NotSuspended, UnknownExecution
@@ -97,6 +97,19 @@ def test_after_the_end_of_the_notebook_it_is_over(stage: Stage, action: str) -> 
 
     assert (status, body["state"], body["action"]) == (410, "completed", "resume")
     assert stage.queue.view(execution)["state"] == "completed"
+
+
+@pytest.mark.parametrize("action", ["resume", "cancel"])
+def test_after_a_cancel_from_which_it_went_on_its_end_is_what_counts(stage: Stage, action: str) -> None:
+    execution = stage.suspended()
+    stage.send(execution, "cancel")
+    stage.script.steps.clear()
+    stage.queue.retry(execution, by="user:ann", from_step="ask", attached_to=ME)
+    stage.play(execution)
+
+    status, body = stage.send(execution, action)
+
+    assert (status, body["state"]) == (410, "completed")
 
 
 @pytest.mark.parametrize("action", ["resume", "cancel"])

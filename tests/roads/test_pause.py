@@ -100,9 +100,15 @@ def test_a_second_pause_never_sees_the_first_answer(rider: Rider) -> None:
 
 
 def test_a_cancel_raises_and_uncaught_it_cancels(rider: Rider) -> None:
+    cancelled: list[dict[str, Any]] = []
+
+    def sent(waits: dict[str, Any], action: Any) -> int:
+        claim = rider.queue.signer.read(waits[f"{action}_url"].rpartition("/")[2], action)
+        return rider.queue.settle(claim, Callback(action, {"method": "POST"}, "link")).status
+
     def cancel(view: dict[str, Any]) -> None:
-        claim = rider.queue.signer.read(view["suspended"][0]["cancel_url"].rpartition("/")[2], "cancel")
-        assert rider.queue.settle(claim, Callback("cancel", {"method": "POST"}, "link")).status == 200
+        cancelled.append(view["suspended"][0])
+        assert sent(cancelled[-1], "cancel") == 200
 
     caught = rider.start(
         "from pauseflow_nb.errors import Cancelled",
@@ -113,6 +119,8 @@ def test_a_cancel_raises_and_uncaught_it_cancels(rider: Rider) -> None:
         "completed",
         "step 'ask' was cancelled by link while it paused",
     )
+    # The cancel was not its end, which is over all the same.
+    assert [sent(cancelled[0], action) for action in ("cancel", "resume")] == [410, 410]
 
     view = ride(rider, rider.start("%%step ask\nflow.pause()", "%%step last\n1"), cancel)
     assert (view["state"], view["reason"]["kind"]) == ("cancelled", "link")
