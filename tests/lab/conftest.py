@@ -18,6 +18,7 @@ from urllib.request import urlopen
 
 import nbformat
 import pytest
+from evidence import keep, watch
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.settings import Settings
@@ -77,30 +78,32 @@ def browser(chromium: str) -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A tab of its own; what goes wrong in it fails the test, and is kept as a picture."""
-    yield from _tab(browser, request.node.name)
+    """A tab of its own; what goes wrong in it fails the test."""
+    yield from _tab(browser, request.node)
 
 
 @pytest.fixture
 def second_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Another person's tab."""
-    yield from _tab(browser, f"{request.node.name}-second")
+    yield from _tab(browser, request.node)
 
 
-def _tab(browser: Any, name: str) -> Iterator[Any]:
+def _tab(browser: Any, item: pytest.Item) -> Iterator[Any]:
     context = browser.new_context(
         viewport={"width": 1400, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
     )
     page = context.new_page()
     page.set_default_timeout(30_000)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(f"{error}\n{error.stack}"))
+    watch(item, page)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(f"{error}\n{error.stack}"))
     yield page
-    SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"last-{name}.png")
+    problems = [each for each in errors if OURS in each or not any(word in each for word in NOT_OURS)]
+    if problems:
+        keep(item)
     context.close()
 
-    assert [each for each in problems if OURS in each or not any(word in each for word in NOT_OURS)] == []
+    assert problems == []
 
 
 class Lab:

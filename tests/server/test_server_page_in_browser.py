@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from axe import found_by_axe
+from evidence import keep, watch
 
 from pauseflow_nb.protocol import Unsaved
 from pauseflow_nb.store import tables
@@ -57,7 +58,7 @@ def browser() -> "Iterator[Browser]":
 
 
 @pytest.fixture
-def open_page(browser: "Browser") -> "Iterator[Callable[..., Page]]":
+def open_page(browser: "Browser", request: pytest.FixtureRequest) -> "Iterator[Callable[..., Page]]":
     """Open a URL with a look; whatever the page complains about fails the test."""
     contexts: list[Any] = []
     complaints: list[str] = []
@@ -65,16 +66,20 @@ def open_page(browser: "Browser") -> "Iterator[Callable[..., Page]]":
     def open_(url: str, look: str = "wide") -> "Page":
         contexts.append(browser.new_context(**LOOKS[look]))
         page = contexts[-1].new_page()
+        watch(request.node, page)
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(url)
         return page  # type: ignore[no-any-return]
 
     yield open_
+    # Chromium reports the status of a page that says 4xx as an error; that is the page's job here.
+    problems = [text for text in complaints if "Failed to load resource" not in text]
+    if problems:
+        keep(request.node)
     for context in contexts:
         context.close()
-    # Chromium reports the status of a page that says 4xx as an error; that is the page's job here.
-    assert [text for text in complaints if "Failed to load resource" not in text] == []
+    assert problems == []
 
 
 def picture(page: "Page", name: str) -> None:
@@ -102,6 +107,21 @@ def test_a_person_approves_with_a_comment(
     page.goto(page.url)
     assert "Approved by" in page.get_by_role("status").inner_text()
     assert page.get_by_role("button").count() == 0
+
+
+def test_what_the_browser_showed_can_be_kept(
+    open_page: "Callable[..., Page]", request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("evidence.FAILED", tmp_path)
+    open_page("data:text/html,<h1>Here</h1><script>console.log('and there')</script>")
+
+    folder = keep(request.node)
+
+    assert folder is not None
+    assert folder.parent == tmp_path
+    assert "<h1>Here</h1>" in (folder / "page-1.html").read_text()
+    assert "log: and there" in (folder / "console-1.txt").read_text()
+    assert (folder / "page-1.png").read_bytes().startswith(b"\x89PNG")
 
 
 def _overflow(page: "Page", look: str) -> int:
