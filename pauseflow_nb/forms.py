@@ -5,12 +5,13 @@ The approval page makes HTML of it, test mode makes widgets; the panel in Jupyte
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["Field", "fields_of", "number_in", "says_nothing"]
+__all__ = ["Field", "fields_of", "number_in", "says_nothing", "with_nulls"]
 
-#: Deeper than this a form helps nobody, and a schema may contain itself.
+#: Deeper than this a form helps nobody.
 _DEEPEST = 8
 _LONG_TEXT = 200
 
@@ -25,6 +26,8 @@ class Field:
     label: str
     description: str = ""
     is_required: bool = False
+    #: Whether null is a value of it, and not only no value.
+    is_nullable: bool = False
     #: What stands in it at first; None: nothing.
     initial: JSON = None
     choices: list[JSON] = field(default_factory=list)
@@ -33,6 +36,11 @@ class Field:
     #: Of a list.
     item: "Field | None" = None
     schema: Mapping[str, JSON] = field(default_factory=dict)
+
+    @property
+    def must_be_filled(self) -> bool:
+        """Whether something must be written into it: what is required and may be null is null if it is left empty."""
+        return self.is_required and not self.is_nullable
 
     @property
     def is_no_unticked(self) -> bool:
@@ -59,39 +67,72 @@ def number_in(text: str) -> JSON:
 
 def says_nothing(values: Mapping[str, JSON]) -> bool:
     """Whether nobody wrote into an object's fields: boxes that are not ticked alone are no sign that somebody did."""
-    return all(value is False for value in values.values())
+    return all(
+        says_nothing(value) if isinstance(value, Mapping) else value is False or value is None
+        for value in values.values()
+    )
+
+
+def with_nulls(asked: Field, written: Mapping[str, Any]) -> dict[str, Any]:
+    """Add null to what was written into an object's fields, for those that need a value and were left empty."""
+    nulls = {name: None for name, each in asked.fields.items() if each.is_required and each.is_nullable}
+    return {**nulls, **written}
 
 
 def fields_of(schema: Mapping[str, JSON]) -> Field:
     """Read a schema."""
-    return _field(schema, schema, "", is_required=True, depth=0)
+    return _Reading(schema).field(schema, "", is_required=True)
 
 
-def _field(given: Mapping[str, JSON], root: Mapping[str, JSON], name: str, *, is_required: bool, depth: int) -> Field:
-    schema = _resolved(given, root)
-    choices = _choices(schema)
-    kind = "json" if depth > _DEEPEST else _kind(schema, choices)
-    only = choices[0] if len(choices) == 1 and is_required else None
-    inner: dict[str, Field] = {}
-    if kind == "object":
-        needed = schema.get("required") or []
-        inner = {
-            key: _field(each, root, key, is_required=key in needed, depth=depth + 1)
-            for key, each in schema["properties"].items()
-            if isinstance(each, Mapping)
-        }
-    item = _field(schema["items"], root, "", is_required=True, depth=depth + 1) if kind == "list" else None
-    return Field(
-        kind,
-        _label(given, schema, name),
-        str(schema.get("description") or ""),
-        is_required,
-        schema.get("default", only),
-        choices,
-        inner,
-        item,
-        schema,
-    )
+class _Resolved(NamedTuple):
+    """A schema without detours."""
+
+    schema: Mapping[str, JSON]
+    is_nullable: bool
+    #: The `$ref`s that led to it.
+    references: frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Reads one place of a schema."""
+
+    root: Mapping[str, JSON]
+    #: How deep it is.
+    depth: int = 0
+    #: The `$ref`s on the way to it.
+    within: frozenset[str] = frozenset()
+
+    def field(self, given: Mapping[str, JSON], name: str, *, is_required: bool) -> Field:
+        """Make the field."""
+        schema, is_nullable, references = _resolved(given, self.root)
+        choices = _choices(schema)
+        # A schema may contain itself, and several times: a form of all of it would have no end.
+        is_endless = self.depth > _DEEPEST or bool(references & self.within)
+        kind = "json" if is_endless else _kind(schema, choices)
+        only = choices[0] if len(choices) == 1 and is_required else None
+        below = _Reading(self.root, self.depth + 1, self.within | references)
+        inner: dict[str, Field] = {}
+        if kind == "object":
+            needed = schema.get("required") or []
+            inner = {
+                key: below.field(each, key, is_required=key in needed)
+                for key, each in schema["properties"].items()
+                if isinstance(each, Mapping)
+            }
+        item = below.field(schema["items"], "", is_required=True) if kind == "list" else None
+        return Field(
+            kind,
+            _label(given, schema, name),
+            str(schema.get("description") or ""),
+            is_required,
+            is_nullable,
+            schema.get("default", only),
+            choices,
+            inner,
+            item,
+            schema,
+        )
 
 
 def _label(given: Mapping[str, JSON], schema: Mapping[str, JSON], name: str) -> str:
@@ -126,25 +167,28 @@ def _kind_of_text(schema: Mapping[str, JSON]) -> str:
     return known or ("long" if isinstance(longest, int) and longest > _LONG_TEXT else "text")
 
 
-def _resolved(given: Mapping[str, JSON], root: Mapping[str, JSON]) -> Mapping[str, JSON]:
+def _resolved(given: Mapping[str, JSON], root: Mapping[str, JSON]) -> _Resolved:
     """Follow `$ref`, and take `Optional[…]` and `allOf` with one element apart, as pydantic writes them."""
-    schema = given
+    schema, is_nullable, references = given, given.get("type") == "null", set()
     for _ in range(16):
         if isinstance(schema.get("$ref"), str):
             own = {key: value for key, value in schema.items() if key != "$ref"}
+            references.add(schema["$ref"])
             schema = {**_looked_up(schema["$ref"], root), **own}
             continue
         name = next((key for key in ("anyOf", "oneOf", "allOf") if isinstance(schema.get(key), list)), None)
         if name is None:
             break
         others = [each for each in schema[name] if isinstance(each, Mapping) and each.get("type") != "null"]
+        is_nullable = is_nullable or len(others) < len(schema[name])
         if len(others) != 1:
             break
         schema = {**others[0], **{key: value for key, value in schema.items() if key != name}}
     if isinstance(schema.get("type"), list):
         kinds = [each for each in schema["type"] if each != "null"]
+        is_nullable = is_nullable or len(kinds) < len(schema["type"])
         schema = {**schema, "type": kinds[0] if len(kinds) == 1 else None}
-    return schema
+    return _Resolved(schema, is_nullable, frozenset(references))
 
 
 def _looked_up(reference: str, root: Mapping[str, JSON]) -> Mapping[str, JSON]:

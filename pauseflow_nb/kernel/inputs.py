@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import ipywidgets as widgets
 
-from pauseflow_nb.forms import Field, number_in, says_nothing
+from pauseflow_nb.forms import Field, number_in, says_nothing, with_nulls
 from pauseflow_nb.json_values import JSON
 
 __all__ = ["Input", "input_for", "note"]
@@ -100,7 +100,7 @@ class _Object(Input):
     def read(self, place: Place, problems: Problems) -> Any:
         """See `Input`."""
         values = {name: each.read((*place, name), problems) for name, each in self._inputs.items()}
-        written = {name: value for name, value in values.items() if value is not NOTHING}
+        written = with_nulls(self.field, {name: value for name, value in values.items() if value is not NOTHING})
         return NOTHING if says_nothing(written) and not self.field.is_required else written
 
     def show(self, place: Place, problems: Problems) -> None:
@@ -252,7 +252,7 @@ def _parsed(text: str) -> Any:
 
 
 def _labelled(field: Field) -> dict[str, Any]:
-    is_marked = field.label and field.is_required and field.kind != "boolean"
+    is_marked = field.label and field.must_be_filled and field.kind != "boolean"
     label = f"{field.label} *" if is_marked else field.label
     return {"description": label, "style": _LABEL, "layout": widgets.Layout(**_WIDE)}
 
@@ -261,7 +261,7 @@ def _framed(field: Field, inside: Iterable[widgets.Widget], *, is_outer: bool) -
     about = [note(field.description)] if field.description else []
     if is_outer:
         return widgets.VBox([*about, *inside], layout=widgets.Layout(width="auto"))
-    title = widgets.HTML(f"<b>{escape(field.label)}{' *' if field.is_required else ''}</b>")
+    title = widgets.HTML(f"<b>{escape(field.label)}{' *' if field.must_be_filled else ''}</b>")
     frame = widgets.Layout(
         border_left="2px solid var(--jp-border-color2, #ccc)", padding="0 0 0 8px", margin="4px 0", width="auto"
     )

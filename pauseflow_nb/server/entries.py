@@ -5,9 +5,10 @@ The page after a refused answer is made of what was sent, and the first one of t
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from pauseflow_nb.forms import Field, fields_of, number_in, says_nothing
+from pauseflow_nb.forms import Field, fields_of, number_in, says_nothing, with_nulls
 from pauseflow_nb.json_values import JSON
 
 __all__ = [
@@ -116,8 +117,18 @@ def text_of(asked: Field, value: JSON) -> str:
     if asked.kind in ("text", "long", "date") and isinstance(value, str):
         return value
     if asked.kind == "datetime" and isinstance(value, str):
-        return value.removesuffix("Z")[:16]
+        return _in_utc(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def _in_utc(moment: str) -> str:
+    """Write a moment as a browser's field takes it; a default that is none of these stays as it is."""
+    try:
+        read = datetime.fromisoformat(moment)
+    except ValueError:
+        return moment
+    read = read if read.tzinfo is None else read.astimezone(UTC).replace(tzinfo=None)
+    return read.isoformat(timespec="minutes")
 
 
 # Reading: texts become a value.
@@ -126,7 +137,7 @@ def text_of(asked: Field, value: JSON) -> str:
 def _read(asked: Field, name: str, entries: Entries) -> Any:
     if asked.kind == "object":
         read = {key: _read(inner, f"{name}/{escaped(key)}", entries) for key, inner in asked.fields.items()}
-        written = {key: value for key, value in read.items() if value is not _NOTHING}
+        written = with_nulls(asked, {key: value for key, value in read.items() if value is not _NOTHING})
         return _NOTHING if says_nothing(written) and not asked.is_required else written
     texts = entries.get(name, [])
     if asked.kind == "boolean":
@@ -146,7 +157,7 @@ def rows_in(asked: Field, name: str, entries: Entries) -> Any:
     numbers = {key.removeprefix(f"{name}/").partition("/")[0] for key in entries if key.startswith(f"{name}/")}
     count = max((int(number) + 1 for number in numbers if number.isascii() and number.isdecimal()), default=0)
     rows = [_read(asked.item, f"{name}/{number}", entries) for number in range(min(count, _MOST_ROWS))]
-    filled = [row for row in rows if row is not _NOTHING and any(value not in (False, {}) for value in row.values())]
+    filled = [row for row in rows if row is not _NOTHING and not says_nothing(row)]
     return filled if filled or asked.is_required else _NOTHING
 
 

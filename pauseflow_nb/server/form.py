@@ -57,12 +57,21 @@ class Control:
 
 def controls_of(schema: Mapping[str, JSON], entries: Entries, errors: Iterable[Mapping[str, JSON]]) -> Control:
     """Make the controls; an error stands beside its field, or the one that is nearest to it."""
-    problems = {_name(error["path"]): str(error["message"]) for error in errors}
-    return _control(fields_of(schema), ROOT, entries, problems)
+    asked = fields_of(schema)
+    problems: dict[str, str] = {}
+    for error in errors:
+        name, message = _placed(asked, ROOT, list(error["path"]), str(error["message"]))
+        problems[name] = f"{problems[name]}; {message}" if name in problems else message
+    return _control(asked, ROOT, entries, problems)
 
 
-def _name(path: Iterable[JSON]) -> str:
-    return "/".join([ROOT, *(escaped(str(key)) for key in path)])
+def _placed(asked: Field, name: str, path: list[JSON], message: str) -> tuple[str, str]:
+    """Find the control that is nearest to what is wrong, and say there where it is."""
+    inner = asked.item if is_rows(asked) else asked.fields.get(str(path[0])) if path else None
+    if path and inner is not None:
+        return _placed(inner, f"{name}/{escaped(str(path[0]))}", path[1:], message)
+    where = ", ".join(f"entry {key + 1}" if isinstance(key, int) else str(key) for key in path)
+    return name, f"{where} {message}".strip()
 
 
 def _control(asked: Field, name: str, entries: Entries, problems: Mapping[str, str]) -> Control:
@@ -70,7 +79,7 @@ def _control(asked: Field, name: str, entries: Entries, problems: Mapping[str, s
         "name": name,
         "label": asked.label or "Your answer",
         "description": asked.description,
-        "is_required": asked.is_required,
+        "is_required": asked.must_be_filled,
         "problem": problems.get(name),
     }
     texts = entries.get(name, [])
@@ -96,7 +105,7 @@ def _inner(asked: Field, name: str, entries: Entries, problems: Mapping[str, str
         return _rows(asked, name, entries, problems)
     inner = [_control(each, f"{name}/{escaped(key)}", entries, problems) for key, each in asked.fields.items()]
     # What may be left out is left out by leaving its fields empty.
-    return inner if asked.is_required else [_relaxed(each) for each in inner]
+    return inner if asked.must_be_filled else [_relaxed(each) for each in inner]
 
 
 def _type(asked: Field, value: str) -> str:
@@ -116,7 +125,7 @@ def _rows(asked: Field, name: str, entries: Entries, problems: Mapping[str, str]
     rows = []
     for number in range(shown):
         row = _control(asked.item, f"{name}/{number}", entries, problems)
-        label = f"{asked.item.label or asked.label} {number + 1}"
+        label = f"{asked.item.label or asked.label or 'Entry'} {number + 1}"
         # A blank row may stay blank, so nothing in it is asked for by the browser.
         rows.append(_relaxed(row, label) if number >= count else Control(**{**vars(row), "label": label}))
     return rows

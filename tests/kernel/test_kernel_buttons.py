@@ -328,6 +328,7 @@ SCHEMAS = [
         for required in ([], ["x"])
     ),
     {"properties": {"x": {"anyOf": [{"type": "boolean"}, {"type": "null"}], "default": None}}},
+    {"properties": {"x": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}, "required": ["x"]},
     {"properties": {"x": {"enum": ["a", 1, True, None]}}},
     {"properties": {"x": {"const": "only"}}, "required": ["x"]},
     {"properties": {"x": {"type": ["integer", "null"]}, "y": {"type": ["integer", "string"], "default": "a"}}},
