@@ -4,6 +4,8 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 import { JSONObject, JSONValue, PartialJSONObject } from '@lumino/coreutils';
 
+import { below } from './form/fields';
+
 export type State = 'queued' | 'running' | 'suspended' | 'waiting' | 'paused' | 'completed' | 'failed' | 'cancelled';
 
 export interface ISuspension {
@@ -203,8 +205,8 @@ function fieldsOf(errors: unknown): Record<string, string> {
   if (!Array.isArray(errors)) {
     return {};
   }
-  const listed = errors as { path?: string | (string | number)[]; message?: string }[];
+  const listed = errors as { path?: (string | number)[]; message?: string }[];
   return Object.fromEntries(
-    listed.map(({ path = '', message = 'is not valid' }) => [Array.isArray(path) ? path.join('.') : path, message])
+    listed.map(({ path = [], message = 'is not valid' }) => [path.reduce<string>(below, ''), message])
   );
 }

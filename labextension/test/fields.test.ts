@@ -1,7 +1,7 @@
 import type { JSONObject } from '@lumino/coreutils';
 import { describe, expect, it } from 'vitest';
 
-import { Draft, draftOf, formOf, read } from '../src/form/fields';
+import { below, Draft, draftOf, formOf, placed, read } from '../src/form/fields';
 
 /** As pydantic writes it. */
 const ORDER: JSONObject = {
@@ -64,13 +64,27 @@ describe('a form', () => {
     expect(read(single, '7')).toEqual({ value: 7, problems: {} });
   });
 
-  it('gives up on a schema that refers to itself, as JSON', () => {
-    const tree: JSONObject = {
-      $ref: '#/$defs/Tree',
-      $defs: { Tree: { type: 'object', properties: { child: { $ref: '#/$defs/Tree' } } } }
-    };
+  it('ends in JSON where a schema refers to itself, however often', () => {
+    const node: JSONObject = { $ref: '#/$defs/Node' };
+    const children = Object.fromEntries([1, 2, 3, 4, 5, 6, 7, 8, 9].map(n => [`child ${n}`, node]));
+    const form = formOf({
+      ...node,
+      $defs: { Node: { type: 'object', properties: { ...children, all: { type: 'array', items: node } } } }
+    });
 
-    expect(() => draftOf(formOf(tree))).not.toThrow();
+    expect(new Set(Object.values(form.fields).map(each => each.kind))).toEqual(new Set(['json', 'list']));
+    expect(form.fields['all']?.item?.kind).toBe('json');
+  });
+
+  it('shows a default moment in the zone of whoever looks', () => {
+    const moment = (text: string): Draft => draftOf(formOf({ type: 'string', format: 'date-time', default: text }));
+
+    expect(new Date(moment('2026-11-20T10:00:30+02:00') as string).toISOString()).toBe('2026-11-20T08:00:30.000Z');
+    expect(moment('soon')).toBe('soon');
+  });
+
+  it('has a name for an answer without one', () => {
+    expect(formOf({ type: 'string' }).label).toBe('Your answer');
   });
 });
 
@@ -99,9 +113,9 @@ describe('reading', () => {
     const { value, problems } = written({ count: '3.5', day: '2026-11-20', tags: ['a', 'bc', 'de'], extra: '{' });
 
     expect(value).toBeUndefined();
-    expect(Object.keys(problems).sort()).toEqual(['address.street', 'count', 'extra', 'size', 'tags', 'tags.0']);
-    expect(problems['count']).toBe('must be a whole number');
-    expect(problems['tags']).toBe('takes at most 2');
+    expect(Object.keys(problems).sort()).toEqual(['/address/street', '/count', '/extra', '/size', '/tags', '/tags/0']);
+    expect(problems['/count']).toBe('must be a whole number');
+    expect(problems['/tags']).toBe('takes at most 2');
   });
 
   it.each([
@@ -110,7 +124,7 @@ describe('reading', () => {
     ['ten', 'must be a number'],
     ['', 'is required']
   ])('refuses %j as a count', (text, said) => {
-    expect(written({ count: text }).problems['count']).toBe(said);
+    expect(written({ count: text }).problems['/count']).toBe(said);
   });
 
   it('gives a moment its time zone', () => {
@@ -118,5 +132,83 @@ describe('reading', () => {
 
     expect(read(field, '2026-11-20T12:00').value).toMatch(/^2026-11-\d\dT\d\d:00:00\.000Z$/);
     expect(read(field, '2026-11-20T12:00:00+01:00').value).toBe('2026-11-20T12:00:00+01:00');
+  });
+
+  it.each(['a.b', 'a/b', 'a~b', 'constructor', '__proto__', 'two words', ''])(
+    'takes a field that is called %j',
+    name => {
+      const form = formOf({
+        type: 'object',
+        required: [name],
+        properties: Object.fromEntries([[name, { type: 'string' }]])
+      });
+
+      expect(read(form, draftOf(form)).problems).toEqual({ [below('', name)]: 'is required' });
+      expect(JSON.stringify(read(form, Object.fromEntries([[name, 'x']])).value)).toBe(`{${JSON.stringify(name)}:"x"}`);
+    }
+  );
+
+  it('leaves out an optional object in which nothing was written', () => {
+    const address: JSONObject = {
+      type: 'object',
+      required: ['street'],
+      properties: { street: { type: 'string' }, isHome: { type: 'boolean' } }
+    };
+    const form = formOf({ type: 'object', properties: { address } });
+
+    expect(read(form, draftOf(form))).toEqual({ value: {}, problems: {} });
+    expect(read(form, { address: { street: '', isHome: true } }).problems).toEqual({
+      '/address/street': 'is required'
+    });
+  });
+
+  it('takes nothing for null where null is a value', () => {
+    const integer: JSONObject = { anyOf: [{ type: 'integer' }, { type: 'null' }] };
+    const form = formOf({
+      type: 'object',
+      required: ['x', 'size'],
+      properties: {
+        x: integer,
+        size: { enum: ['S'], type: ['string', 'null'] },
+        isSure: { anyOf: [{ type: 'boolean' }, { type: 'null' }], default: null }
+      }
+    });
+
+    expect(read(form, { x: '', size: '', isSure: false }).value).toEqual({ x: null, size: null });
+    expect(read(form, { x: '3', size: '"S"', isSure: true }).value).toEqual({ x: 3, size: 'S', isSure: true });
+  });
+
+  it('sends a text that was emptied', () => {
+    const form = formOf({ type: 'object', properties: { note: { type: 'string', default: 'as usual' } } });
+
+    expect(read(form, { note: '' }).value).toEqual({ note: '' });
+  });
+
+  it('counts characters as the server does', () => {
+    const form = formOf({ type: 'string', maxLength: 2 });
+
+    expect(read(form, '👍👍').problems).toEqual({});
+    expect(read(form, 'abc').problems).toEqual({ '': 'takes at most 2 characters' });
+  });
+
+  it('refuses a number that would be another one', () => {
+    expect(read(formOf({ type: 'integer' }), '12345678901234567890').problems['']).toContain('more digits');
+  });
+});
+
+describe('what the server finds', () => {
+  it('stands beside the field that is nearest to it', () => {
+    const form = formOf({
+      type: 'object',
+      properties: { extra: {}, rows: { type: 'array', items: { type: 'object', properties: { x: {} } } } }
+    });
+
+    expect(
+      placed(form, { '/extra/a/0': 'must be text', '/extra/b': 'is required', '/rows/1/x': 'is wrong', '/c': 'is no' })
+    ).toEqual({
+      '/extra': 'a, entry 1 must be text; b is required',
+      '/rows/1/x': 'is wrong',
+      '': 'c is no'
+    });
   });
 });

@@ -87,7 +87,7 @@ describe('the form of parameters', () => {
   it('says what cannot be read', () => {
     const draft = { ...(draftOf(form) as Record<string, Draft>), trees: 'many', where: 'Path(' };
 
-    expect(Object.keys(readParameters(form, parameters, draft).problems).sort()).toEqual(['trees', 'where']);
+    expect(Object.keys(readParameters(form, parameters, draft).problems).sort()).toEqual(['/trees', '/where']);
   });
 });
 

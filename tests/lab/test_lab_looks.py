@@ -30,6 +30,12 @@ ORDER = {
     },
 }
 
+#: How much wider than the panel is what stands in it.
+OVERFLOW = """() => {
+  const shown = document.querySelector('.pf-page:not([hidden]) .pf-scroll');
+  return shown.scrollWidth - shown.clientWidth;
+}"""
+
 
 @pytest.fixture
 def look(still_lab: Lab, page: Any) -> Workflows:
@@ -57,10 +63,7 @@ def test_the_panel_fits(still_lab: Lab, look: Workflows, shoot: Shoot, theme: st
     expect(look.panel.locator(".pf-card")).to_have_count(1)
     shoot(look.page, f"panel-{theme.split()[1].lower()}-{width}")
 
-    overflow = look.page.evaluate(
-        "() => { const s = document.querySelector('.pf-page:not([hidden]) .pf-scroll'); return s.scrollWidth - s.clientWidth; }"
-    )
-    assert overflow <= 0
+    assert look.page.evaluate(OVERFLOW) <= 0
 
 
 def test_a_schema_becomes_a_form_with_its_problems_beside_the_fields(still_lab: Lab, page: Any, shoot: Shoot) -> None:
@@ -99,6 +102,53 @@ def test_a_schema_becomes_a_form_with_its_problems_beside_the_fields(still_lab: 
         "address": {"street": "Elm 1"},
         "notes": ["ring twice", "second floor"],
     }
+
+
+#: What a schema may be, though nobody would think of it.
+NODE = {"$ref": "#/$defs/Node"}
+ODD = {
+    "type": "object",
+    "title": "x" * 300,
+    "required": ["a.b", "constructor", "two words", "children"],
+    "properties": {
+        "a.b": {"type": "integer", "exclusiveMinimum": 0},
+        "a": {"type": "object", "properties": {"b": {"type": "string", "description": "Not the one above"}}},
+        "constructor": {"type": "string", "pattern": "^[a-zé]+$"},
+        "two words": {"anyOf": [{"type": "integer"}, {"type": "null"}], "description": "May be none"},
+        "__proto__": {"type": "string"},
+        "اسم": {"type": "string", "title": "اسم المشروع (v2)!"},
+        "pick": {"enum": [f"choice {n} of very many, with quite a long text in it" for n in range(400)]},
+        "children": {"type": "array", "items": {"type": "object", "properties": {"x": NODE, "y": NODE, "z": NODE}}},
+        "": {"type": "boolean"},
+    },
+    "$defs": {"Node": {"type": "object", "properties": dict.fromkeys("abcdefgh", NODE)}},
+}
+
+
+def test_the_oddest_schema_is_a_form_that_fits_and_can_be_sent(still_lab: Lab, page: Any, shoot: Shoot) -> None:
+    queue = still_lab.queue()
+    title = "هل ننشر النموذج (v2)? " + "A title that goes on and on without an end " * 12 + "x" * 200
+    suspend(queue, "odd", notebook="/work/odd.ipynb", title=title, message="<b>x</b>" * 40, schema=ODD)
+    workflows = Workflows(page).open(still_lab)
+    workflows.search("odd.ipynb")
+    card = workflows.card("odd.ipynb")
+    expect(card.get_by_label("a.b")).to_be_visible()
+    workflows.theme("JupyterLab Dark")
+    workflows.widen(220)
+
+    card.get_by_role("button", name="Approve").click()
+    expect(card.locator(".pf-problem")).to_have_count(2)
+    shoot(page, "panel-odd-form")
+    assert page.evaluate(OVERFLOW) <= 0
+    assert found_by_axe(page, "#pauseflow-panel") == []
+    card.get_by_label("a.b").fill("7")
+    card.get_by_label("constructor").fill("été")
+    card.get_by_label("__proto__").fill("kept")
+    card.get_by_role("button", name="Approve").click()
+
+    expect(card.locator(".pf-state")).to_have_text("Queued")
+    body = queue.view("odd")["steps"]["approve"]["exports"]["$resume_data"]["body"]
+    assert body == {"a.b": 7, "constructor": "été", "two words": None, "__proto__": "kept", "children": [], "": False}
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])

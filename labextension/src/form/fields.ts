@@ -2,6 +2,8 @@
 
 import type { JSONObject, JSONValue } from '@lumino/coreutils';
 
+import { own } from '../own';
+
 export type Kind =
   'text' | 'long' | 'number' | 'integer' | 'boolean' | 'choice' | 'date' | 'datetime' | 'object' | 'list' | 'json';
 
@@ -25,7 +27,7 @@ export interface IField {
 /** What stands in a form: texts as they are typed, until `read` makes values of them. */
 export type Draft = string | boolean | Draft[] | { [name: string]: Draft };
 
-/** Path such as `items.0.name` → what is wrong there; the whole form is the empty path. */
+/** Path such as `/items/0/name` → what is wrong there; the whole form is the empty path. */
 export type Problems = Record<string, string>;
 
 export interface IReading {
@@ -36,7 +38,7 @@ export interface IReading {
 
 /** Make a form of a schema. */
 export function formOf(schema: JSONObject): IField {
-  return field(schema, schema, '', true, 0);
+  return named(field(schema, schema, '', true, new Set()));
 }
 
 /** What stands in a field at first. */
@@ -47,15 +49,17 @@ export function draftOf(field: IField, value: JSONValue | undefined = field.init
     case 'object': {
       const given = isObject(value) ? value : {};
       return Object.fromEntries(
-        Object.entries(field.fields).map(([name, each]) => [name, draftOf(each, given[name] ?? each.initial)])
+        Object.entries(field.fields).map(([name, each]) => [name, draftOf(each, own(given, name) ?? each.initial)])
       );
     }
     case 'list':
       return field.item && Array.isArray(value) ? value.map(each => draftOf(field.item as IField, each)) : [];
     case 'choice':
-      return value === undefined ? '' : JSON.stringify(value);
+      return field.choices.some(each => JSON.stringify(each) === JSON.stringify(value)) ? JSON.stringify(value) : '';
+    case 'datetime':
+      return typeof value === 'string' ? local(value) : '';
     case 'json':
-      return value === undefined ? '' : JSON.stringify(value, null, 2);
+      return value === undefined || (value === null && field.isNullable) ? '' : JSON.stringify(value, null, 2);
     default:
       return value === undefined || value === null ? '' : typeof value === 'string' ? value : JSON.stringify(value);
   }
@@ -65,7 +69,7 @@ export function draftOf(field: IField, value: JSONValue | undefined = field.init
 export function read(field: IField, draft: Draft, path = ''): IReading {
   switch (field.kind) {
     case 'boolean':
-      return { value: draft === true, problems: {} };
+      return { value: draft === true || isNoUnticked(field) ? draft === true : undefined, problems: {} };
     case 'object':
       return readObject(field, draft, path);
     case 'list':
@@ -80,24 +84,76 @@ export function textOf(draft: Draft): string {
   return typeof draft === 'string' ? draft : '';
 }
 
-/** Add a name to a path. */
+/** Add a name to a path; names may hold dots, slashes, or nothing at all. */
 export function below(path: string, name: string | number): string {
-  return path ? `${path}.${name}` : String(name);
+  return `${path}/${String(name).replace(/~/g, '~0').replace(/\//g, '~1')}`;
+}
+
+/** Move each problem to the field that is nearest to it, and say there where it is. */
+export function placed(form: IField, problems: Problems): Problems {
+  const found: Problems = {};
+  for (const [path, problem] of Object.entries(problems)) {
+    const names = path.split('/').slice(1).map(unescaped);
+    let place = '';
+    let field = form;
+    for (let name = names[0]; name !== undefined; name = names[0]) {
+      const inner: IField | null | undefined = field.kind === 'list' ? field.item : own(field.fields, name);
+      if (!inner) {
+        break;
+      }
+      field = inner;
+      place = below(place, name);
+      names.shift();
+    }
+    const where = names.map(name => (/^\d+$/.test(name) ? `entry ${Number(name) + 1}` : name)).join(', ');
+    const said = [own(found, place), `${where} ${problem}`.trim()].filter(Boolean);
+    found[place] = said.join('; ');
+  }
+  return found;
+}
+
+/** Whether something must be written: what is required and may be null is null if it is left empty. */
+export function mustBeFilled(field: IField): boolean {
+  return field.isRequired && !field.isNullable;
 }
 
 function readObject(field: IField, draft: Draft, path: string): IReading {
+  if (!field.isRequired && saysNothing(field, draft)) {
+    return { value: undefined, problems: {} };
+  }
   const drafts = draft as { [name: string]: Draft };
-  const value: JSONObject = {};
+  const values: [string, JSONValue][] = [];
   let problems: Problems = {};
   for (const [name, each] of Object.entries(field.fields)) {
-    const reading = read(each, drafts[name] ?? draftOf(each), below(path, name));
+    const reading = read(each, own(drafts, name) ?? draftOf(each), below(path, name));
     problems = { ...problems, ...reading.problems };
     if (reading.value !== undefined) {
-      value[name] = reading.value;
+      values.push([name, reading.value]);
     }
   }
-  const isEmpty = Object.keys(value).length === 0 && !field.isRequired;
-  return { value: isEmpty || hasAny(problems) ? undefined : value, problems };
+  // Not by assignment: that would lose a `__proto__`.
+  return { value: hasAny(problems) ? undefined : Object.fromEntries(values), problems };
+}
+
+/** Whether nobody wrote anything: boxes that are not ticked are no sign that somebody did. */
+function saysNothing(field: IField, draft: Draft): boolean {
+  switch (field.kind) {
+    case 'boolean':
+      return draft !== true;
+    case 'object':
+      return Object.entries(field.fields).every(([name, each]) =>
+        saysNothing(each, own(draft as { [name: string]: Draft }, name) ?? draftOf(each))
+      );
+    case 'list':
+      return (draft as Draft[]).length === 0;
+    default:
+      return textOf(draft).trim() === '';
+  }
+}
+
+/** Whether a box that is not ticked says no; otherwise it says nothing, as for `Optional[bool] = None`. */
+function isNoUnticked(field: IField): boolean {
+  return field.isRequired || field.schema['default'] !== null;
 }
 
 function readList(field: IField, draft: Draft, path: string): IReading {
@@ -119,12 +175,12 @@ function readList(field: IField, draft: Draft, path: string): IReading {
 function readText(field: IField, text: string, path: string): IReading {
   const isText = field.kind === 'text' || field.kind === 'long';
   if ((isText ? text : text.trim()) === '') {
-    if (isText && field.isRequired && !hasLeast(field.schema)) {
-      return { value: '', problems: {} };
+    if (mustBeFilled(field)) {
+      return { value: undefined, problems: { [path]: 'is required' } };
     }
-    return field.isRequired
-      ? { value: undefined, problems: { [path]: 'is required' } }
-      : { value: undefined, problems: {} };
+    // Emptied on purpose, because a text stood in it.
+    const isEmptied = isText && typeof field.initial === 'string' && field.initial !== '';
+    return { value: isEmptied ? '' : field.isRequired ? null : undefined, problems: {} };
   }
   try {
     const value = parse(field, text);
@@ -145,6 +201,9 @@ function parse(field: IField, text: string): JSONValue {
       }
       if (field.kind === 'integer' && !Number.isInteger(value)) {
         throw new Error('must be a whole number');
+      }
+      if (field.kind === 'integer' && !Number.isSafeInteger(value)) {
+        throw new Error('has more digits than a browser can send; the approval page takes it');
       }
       return value;
     }
@@ -183,10 +242,12 @@ function limits(field: IField, value: JSONValue): string | null {
   }
   if (typeof value === 'string' && field.kind !== 'choice') {
     const { minLength, maxLength, pattern } = schema;
-    if (typeof minLength === 'number' && value.length < minLength) {
+    // Characters as the server counts them.
+    const { length } = Array.from(value);
+    if (typeof minLength === 'number' && length < minLength) {
       return `needs at least ${minLength} characters`;
     }
-    if (typeof maxLength === 'number' && value.length > maxLength) {
+    if (typeof maxLength === 'number' && length > maxLength) {
       return `takes at most ${maxLength} characters`;
     }
     if (typeof pattern === 'string' && !matches(pattern, value)) {
@@ -205,10 +266,19 @@ function matches(pattern: string, value: string): boolean {
   }
 }
 
-function field(given: JSONObject, root: JSONObject, name: string, isRequired: boolean, depth: number): IField {
-  const { schema, isNullable } = resolved(given, root);
+/** Read one place of a schema; `within`: the `$ref`s on the way to it. */
+function field(
+  given: JSONObject,
+  root: JSONObject,
+  name: string,
+  isRequired: boolean,
+  within: ReadonlySet<string>
+): IField {
+  const { schema, isNullable, references } = resolved(given, root);
   const choices = Array.isArray(schema['enum']) ? schema['enum'] : 'const' in schema ? [schema['const']] : [];
-  const kind = depth > 8 ? 'json' : kindOf(schema, choices);
+  // A schema may contain itself, and several times: a form of all of it would have no end.
+  const kind = references.some(each => within.has(each)) ? 'json' : kindOf(schema, choices);
+  const inside = new Set([...within, ...references]);
   const properties = isObject(schema['properties']) ? schema['properties'] : {};
   const needed = Array.isArray(schema['required']) ? schema['required'] : [];
   const only = choices.length === 1 && isRequired ? choices[0] : undefined;
@@ -225,10 +295,10 @@ function field(given: JSONObject, root: JSONObject, name: string, isRequired: bo
         ? Object.fromEntries(
             Object.entries(properties)
               .filter((pair): pair is [string, JSONObject] => isObject(pair[1]))
-              .map(([key, each]) => [key, field(each, root, key, needed.includes(key), depth + 1)])
+              .map(([key, each]) => [key, named(field(each, root, key, needed.includes(key), inside))])
           )
         : {},
-    item: kind === 'list' ? field(schema['items'] as JSONObject, root, '', true, depth + 1) : null,
+    item: kind === 'list' ? field(schema['items'] as JSONObject, root, '', true, inside) : null,
     schema
   };
 }
@@ -260,14 +330,23 @@ function kindOf(schema: JSONObject, choices: JSONValue[]): Kind {
   }
 }
 
+interface IResolved {
+  schema: JSONObject;
+  isNullable: boolean;
+  /** The `$ref`s that led to it. */
+  references: string[];
+}
+
 /** Follow `$ref`, and take `Optional[…]` and single-element `allOf` apart, as pydantic writes them. */
-function resolved(given: JSONObject, root: JSONObject): { schema: JSONObject; isNullable: boolean } {
+function resolved(given: JSONObject, root: JSONObject): IResolved {
+  const references: string[] = [];
   let schema = given;
-  let isNullable = false;
+  let isNullable = schema['type'] === 'null';
   for (let n = 0; n < 16; n++) {
     if (typeof schema['$ref'] === 'string') {
-      const { $ref, ...own } = schema;
-      schema = { ...lookUp($ref, root), ...own };
+      const { $ref, ...others } = schema;
+      references.push($ref);
+      schema = { ...lookUp($ref, root), ...others };
       continue;
     }
     const [name, options] = (['anyOf', 'oneOf', 'allOf'] as const)
@@ -281,31 +360,45 @@ function resolved(given: JSONObject, root: JSONObject): { schema: JSONObject; is
     if (others.length !== 1) {
       break;
     }
-    const own = Object.fromEntries(Object.entries(schema).filter(([key]) => key !== name));
-    schema = { ...(others[0] as JSONObject), ...own };
+    const around = Object.fromEntries(Object.entries(schema).filter(([key]) => key !== name));
+    schema = { ...(others[0] as JSONObject), ...around };
   }
   if (Array.isArray(schema['type'])) {
     const types = schema['type'].filter(each => each !== 'null');
     isNullable ||= types.length < schema['type'].length;
     schema = { ...schema, type: (types.length === 1 ? types[0] : undefined) ?? null };
   }
-  return { schema, isNullable };
+  return { schema, isNullable, references };
 }
 
 function lookUp(reference: string, root: JSONObject): JSONObject {
   let found: JSONValue | undefined = root;
   for (const name of reference.replace(/^#\/?/, '').split('/').filter(Boolean)) {
-    found = isObject(found) ? found[name.replace(/~1/g, '/').replace(/~0/g, '~')] : undefined;
+    found = isObject(found) ? own(found, unescaped(name)) : undefined;
   }
   return isObject(found) ? found : {};
 }
 
-function required(field: IField): IField {
-  return { ...field, isRequired: true };
+/** See to it that it has a label; only the entries of a list need none of their own. */
+function named(field: IField): IField {
+  return { ...field, label: field.label || 'Your answer' };
 }
 
-function hasLeast(schema: JSONObject): boolean {
-  return typeof schema['minLength'] === 'number' && schema['minLength'] > 0;
+function unescaped(name: string): string {
+  return name.replace(/~1/g, '/').replace(/~0/g, '~');
+}
+
+/** A moment as the browser's field takes it, in the zone of whoever looks; what is none stays as it is. */
+function local(moment: string): string {
+  const read = new Date(moment);
+  if (Number.isNaN(read.getTime())) {
+    return moment;
+  }
+  return new Date(read.getTime() - read.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+}
+
+function required(field: IField): IField {
+  return { ...field, isRequired: true };
 }
 
 function hasAny(problems: Problems): boolean {

@@ -3,7 +3,8 @@
 import { addIcon, closeIcon } from '@jupyterlab/ui-components';
 import React from 'react';
 
-import { below, Draft, draftOf, IField, Problems, textOf } from './fields';
+import { own } from '../own';
+import { below, Draft, draftOf, IField, mustBeFilled, Problems, textOf } from './fields';
 
 interface IProps {
   field: IField;
@@ -34,7 +35,7 @@ function Group({ field, draft, problems, onChange, path, prefix }: Placed): Reac
     <Form
       key={name}
       field={each}
-      draft={drafts[name] ?? draftOf(each)}
+      draft={own(drafts, name) ?? draftOf(each)}
       problems={problems}
       onChange={changed => onChange({ ...drafts, [name]: changed })}
       path={below(path, name)}
@@ -101,12 +102,12 @@ function List({ field, draft, problems, onChange, path, prefix }: Placed): React
 }
 
 function Single({ field, draft, problems, onChange, path, prefix }: Placed): React.JSX.Element {
-  const id = `${prefix}-${path || 'value'}`;
+  const id = idOf(prefix, path);
   const problem = problems[path];
   const shared = {
     id,
     'aria-invalid': problem ? true : undefined,
-    'aria-required': field.isRequired || undefined,
+    'aria-required': mustBeFilled(field) || undefined,
     'aria-describedby':
       [problem ? `${id}-problem` : '', field.description ? `${id}-hint` : ''].join(' ').trim() || undefined
   };
@@ -150,7 +151,7 @@ function Input({ field, text, shared, onChange }: IInput): React.JSX.Element {
   if (field.kind === 'choice') {
     return (
       <select {...shared} className="jp-mod-styled" value={text} onChange={event => onChange(event.target.value)}>
-        {(!field.isRequired || text === '') && <option value="">–</option>}
+        {(!mustBeFilled(field) || text === '') && <option value="">–</option>}
         {field.choices.map(choice => (
           <option key={JSON.stringify(choice)} value={JSON.stringify(choice)}>
             {typeof choice === 'string' ? choice : JSON.stringify(choice)}
@@ -188,7 +189,7 @@ function Label({ field }: { field: IField }): React.JSX.Element {
   return (
     <span className="pf-label">
       {field.label}
-      {field.isRequired && field.label && <abbr title="required">*</abbr>}
+      {mustBeFilled(field) && field.label && <abbr title="required">*</abbr>}
     </span>
   );
 }
@@ -212,8 +213,13 @@ function Problem({
 }): React.JSX.Element | null {
   const problem = problems[path];
   return problem ? (
-    <span id={`${prefix}-${path || 'value'}-problem`} className="pf-problem" role="alert">
+    <span id={`${idOf(prefix, path)}-problem`} className="pf-problem" role="alert">
       {problem}
     </span>
   ) : null;
+}
+
+/** An id for the input; without spaces, at which lists of ids are taken apart. */
+function idOf(prefix: string, path: string): string {
+  return `${prefix}-${encodeURIComponent(path) || 'value'}`;
 }

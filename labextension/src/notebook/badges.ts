@@ -6,6 +6,7 @@ import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 
 import { IExecution } from '../api';
 import { IExecutions } from '../executions';
+import { own } from '../own';
 import { Commands } from '../tokens';
 import { runsOf } from '../words';
 import { headerOf, IHeader } from './headers';
@@ -76,7 +77,7 @@ function describe(header: IHeader, execution: IExecution | null): { words: strin
   if (header.kind === 'setup') {
     return { words: 'setup', state: 'setup', caption: 'Setup: runs again in every new kernel' };
   }
-  const step = execution?.steps[header.name];
+  const step = execution === null ? undefined : own(execution.steps, header.name);
   if (execution === null || step === undefined) {
     const caption = execution === null ? 'has not run as a workflow yet' : `not reached in execution ${execution.id}`;
     return { words: header.name, state: 'none', caption: `Step ${header.name}: ${caption}` };

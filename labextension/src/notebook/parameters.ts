@@ -2,7 +2,7 @@
 
 import type { JSONObject, JSONValue } from '@lumino/coreutils';
 
-import { Draft, draftOf, formOf, IField, read, Problems } from '../form/fields';
+import { below, Draft, draftOf, formOf, IField, read, Problems } from '../form/fields';
 import { literal } from './python';
 
 export interface IParameter {
@@ -60,11 +60,12 @@ export function readParameters(
     if (field === undefined || JSON.stringify(first[name]) === JSON.stringify(now[name])) {
       continue;
     }
-    const reading = read(field, now[name] ?? '', name);
+    const path = below('', name);
+    const reading = read(field, now[name] ?? '', path);
     problems = { ...problems, ...reading.problems };
     // An emptied text is the empty text; an emptied number is no number, so the notebook's stands.
     const value = reading.value ?? (field.kind === 'text' ? '' : undefined);
-    if (value !== undefined && !(name in reading.problems)) {
+    if (value !== undefined && !(path in reading.problems)) {
       values[name] = value;
     }
   }

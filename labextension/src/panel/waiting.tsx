@@ -6,7 +6,7 @@ import { JSONValue } from '@lumino/coreutils';
 
 import { sentence } from '../actions';
 import { ISuspension, Refused } from '../api';
-import { Draft, draftOf, formOf, IField, parseJson, Problems, read, textOf } from '../form/fields';
+import { Draft, draftOf, formOf, IField, parseJson, placed, Problems, read, textOf } from '../form/fields';
 import { Form } from '../form/form';
 import { afterwards, asksSomebody, at, canBeAnswered, countdown, question, resumeLabel } from '../words';
 import { usePanel } from './context';
@@ -66,7 +66,7 @@ function Answer({ suspension, isOpen, setOpen }: IAnswer): React.JSX.Element {
       setProblems({});
     } catch (error) {
       if (error instanceof Refused && Object.keys(error.fields).length > 0) {
-        setProblems(error.fields);
+        setProblems(placed(form, error.fields));
       } else {
         setFailure(sentence(error));
       }
