@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# One more than the smallest machine has cores: tests wait for processes as often as they compute.
+TESTERS := 3
 
 # Where it is set, every process would compile the package anew, and the tests start many.
 unexport PYTHONDONTWRITEBYTECODE
@@ -22,7 +24,7 @@ test: $(VENV)/.test ## run the tests, those of the panel in Chromium with them, 
 	@MAKE="$(MAKE)" sh tests/machine.sh
 	@if [ -f $(VENV)/.npm ]; then $(MAKE) --no-print-directory $(VENV)/.lab; fi
 	@rm -rf tests/screenshots/failed
-	TMPDIR=$$(sh tests/folder.sh) $(BIN)/pytest -n 2 --dist worksteal -m "not slow and not hub" --reruns 2 --reruns-delay 2 --cov --cov-report=term-missing:skip-covered
+	TMPDIR=$$(sh tests/folder.sh) $(BIN)/pytest -n $(TESTERS) --dist worksteal -m "not slow and not hub" --reruns 2 --reruns-delay 2 --cov --cov-report=term-missing:skip-covered
 
 test-slow: $(VENV)/.others ## run the tests that take their time
 	@MAKE="$(MAKE)" sh tests/machine.sh

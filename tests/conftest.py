@@ -31,6 +31,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest; the browser tests in a row, so that few processes start JupyterLab."""
+    folders = ["lab", "acceptance", "roads"]
+    order = {Path(__file__).parent / name: number for number, name in enumerate(folders)}
+    items.sort(key=lambda item: order.get(item.path.parent, len(folders)))
+
+
 @pytest.fixture(scope="session")
 def wait_until() -> WaitUntil:
     """Wait for something to become true: `wait_until(lambda: …, description="the worker is ready")`."""
