@@ -18,6 +18,8 @@ __all__ = ["Exhibit", "evidence_in"]
 
 #: Characters of text, and of an image's base64, that one output may have on the page.
 MOST_TEXT, MOST_IMAGE = 20_000, 3_000_000
+#: Characters with which a picture is described to who does not see it.
+MOST_DESCRIBED = 500
 #: Characters of all outputs together.
 MOST_OF_ALL = 12_000_000
 
@@ -119,7 +121,7 @@ def _richest(data: dict[str, Any]) -> Markup | None:
         if len(html) > MOST_TEXT * 10 or _depth(html) > _DEEPEST:
             return _said("a table or page too large to show here")
         if (clean := _SANITISER.clean(html)).strip():
-            return _safe(f'<div class="rich">{clean}</div>')
+            return _safe(f'<div class="rich" tabindex="0" dir="auto">{clean}</div>')
     for kind in ("text/markdown", "text/latex", "text/plain"):
         if kind in data:
             return _preformatted(_text(data[kind]))
@@ -129,7 +131,7 @@ def _richest(data: dict[str, Any]) -> Markup | None:
 def _image(kind: str, encoded: str, described: str) -> Markup:
     if len(encoded) > MOST_IMAGE:
         return _said("a picture too large to show here")
-    return _safe(f'<img alt="{escape(described)}" src="data:{kind};base64,{escape(encoded)}">')
+    return _safe(f'<img alt="{escape(described[:MOST_DESCRIBED])}" src="data:{kind};base64,{escape(encoded)}">')
 
 
 def _svg(source: str, described: str) -> Markup:

@@ -34,6 +34,12 @@ FLAGS = [
 LOOKS: dict[str, dict[str, Any]] = {
     "wide": {"viewport": {"width": 1280, "height": 900}},
     "phone": {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "device_scale_factor": 2},
+    "dark-phone": {
+        "viewport": {"width": 360, "height": 740},
+        "is_mobile": True,
+        "device_scale_factor": 2,
+        "color_scheme": "dark",
+    },
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
     "without-javascript": {"viewport": {"width": 1280, "height": 900}, "java_script_enabled": False},
 }
@@ -87,7 +93,7 @@ def picture(page: "Page", name: str) -> None:
     page.screenshot(path=SCREENSHOTS / f"page-{name}.png", full_page=True)
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", ["wide", "phone", "dark", "without-javascript"])
 def test_a_person_approves_with_a_comment(
     open_page: "Callable[..., Page]", stage: "Stage", base: str, look: str
 ) -> None:
@@ -315,6 +321,46 @@ def test_axe_finds_nothing_on_any_face_of_the_page(
     assert found_by_axe(page) == []
     page.goto(f"{base}/pauseflow/approve/nosuch")
     assert found_by_axe(page) == []
+
+
+ODD_FORM = {
+    "type": "object",
+    "required": ["a.b", "two words", "children"],
+    "properties": {
+        "a.b": {"type": "integer", "minimum": 1, "maximum": 9, "title": "كم صندوقًا (v2)؟", "description": "مطلوب!"},
+        "two words": {"anyOf": [{"type": "integer"}, {"type": "null"}], "title": "x" * 120},
+        "constructor": {"type": "string", "pattern": "^[a-z]+$"},
+        "pick": {"enum": [f"choice {n} of very many, with quite a long text in it" for n in range(400)]},
+        "children": {"type": "array", "items": {"$ref": "#/$defs/Node"}},
+    },
+    "$defs": {"Node": {"properties": {key: {"$ref": "#/$defs/Node"} for key in "abcdefgh"}}},
+}
+WIDE = "".join(f"<td>column {n} of a table</td>" for n in range(40))
+
+
+@pytest.mark.parametrize("look", ["dark-phone", "wide"])
+def test_the_oddest_question_fits_and_can_be_answered_with_the_keyboard(
+    open_page: "Callable[..., Page]", stage: "Stage", base: str, look: str
+) -> None:
+    table = shown(html=f"<pre>{'y ' * 900}</pre><table>{f'<tr>{WIDE}</tr>' * 60}</table>")
+    execution = stage.begun(document=with_outputs(table, shown(svg=SVG, plain="long " * 5000)))
+    title = "هل ننشر النموذج (v2)? " + "A title that goes on and on without an end " * 9 + "x" * 200
+    data = {"a name of a value that is as long as it can be without a space_" * 4: "value " * 30, "y" * 90: "z" * 90}
+    stage.suspend(execution, title=title, message="سطر أول.\nسطر ثان!", data=data, schema=ODD_FORM)
+    page = open_page(f"{base}/{stage.link('approve', execution)}", look)
+    picture(page, f"odd-{look}")
+    assert _overflow(page, look) == 0
+    assert found_by_axe(page) == []
+    assert page.get_by_role("heading").first.evaluate("heading => getComputedStyle(heading).direction") == "rtl"
+
+    page.get_by_label("كم صندوقًا").press("3")
+    page.get_by_label("Comment").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+
+    assert "Approved by" in page.get_by_role("status").inner_text()
+    assert stage.resume_data(execution)["body"] == {"a.b": 3, "two words": None, "children": []}
+    assert _overflow(page, look) == 0
 
 
 HOSTILE_HTML = (

@@ -188,7 +188,7 @@ function Input({ field, text, shared, onChange }: IInput): React.JSX.Element {
 function Label({ field }: { field: IField }): React.JSX.Element {
   return (
     <span className="pf-label">
-      {field.label}
+      <bdi>{field.label}</bdi>
       {mustBeFilled(field) && field.label && <abbr title="required">*</abbr>}
     </span>
   );

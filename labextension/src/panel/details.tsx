@@ -156,7 +156,9 @@ function Exports({ values }: { values: Record<string, unknown> }): React.JSX.Ele
   return (
     <details>
       <summary className="pf-quiet">{shown.length === 1 ? '1 export' : `${shown.length} exports`}</summary>
-      <pre className="pf-code">{JSON.stringify(Object.fromEntries(shown), null, 2)}</pre>
+      <pre className="pf-code" tabIndex={0}>
+        {JSON.stringify(Object.fromEntries(shown), null, 2)}
+      </pre>
     </details>
   );
 }

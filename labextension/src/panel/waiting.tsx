@@ -21,8 +21,14 @@ export function Waiting({ suspension, now }: IProps): React.JSX.Element {
   const [isOpen, setOpen] = useState(schema !== null);
   return (
     <section className="pf-waiting" aria-label={question(suspension)}>
-      <p className="pf-question">{question(suspension)}</p>
-      {message && <p className="pf-message">{message}</p>}
+      <p className="pf-question" dir="auto">
+        {question(suspension)}
+      </p>
+      {message && (
+        <p className="pf-message" dir="auto">
+          {message}
+        </p>
+      )}
       {data !== null && <Data value={data} />}
       {deadline !== null && (
         <p className="pf-quiet" title={at(deadline)}>
@@ -147,12 +153,16 @@ function Data({ value }: { value: JSONValue }): React.JSX.Element {
       <dl className="pf-data">
         {Object.entries(value).map(([name, each]) => (
           <React.Fragment key={name}>
-            <dt>{name}</dt>
-            <dd>{typeof each === 'string' ? each : JSON.stringify(each)}</dd>
+            <dt dir="auto">{name}</dt>
+            <dd dir="auto">{typeof each === 'string' ? each : JSON.stringify(each)}</dd>
           </React.Fragment>
         ))}
       </dl>
     );
   }
-  return <pre className="pf-code">{typeof value === 'string' ? value : JSON.stringify(value, null, 2)}</pre>;
+  return (
+    <pre className="pf-code" tabIndex={0} dir="auto">
+      {typeof value === 'string' ? value : JSON.stringify(value, null, 2)}
+    </pre>
+  );
 }
