@@ -20,7 +20,7 @@ def interrupts(control: "Control", say: Callable[[str], None]) -> Iterator[None]
     def stop(number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGINT and not control.request:
             control.stop_at_boundary()
-            say("stopping at the next cell; Ctrl-C again interrupts this one")
+            say("stopping at the next cell, at once if it waits; Ctrl-C again interrupts a cell that runs")
         else:
             control.interrupt()
 

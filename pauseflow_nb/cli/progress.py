@@ -71,7 +71,7 @@ class Progress:
             case "suspended":
                 for suspension in data["view"]["suspended"]:
                     self.say(describe_waiting(suspension))
-                for line in (*_unsaved_in(data["view"]), *describe_bound(data["view"])):
+                for line in (*_unsaved_in(data["view"]), *describe_bound(data["view"], is_here=True)):
                     self.say(f"  {line}")
                 self._describe("waits in " + ", ".join(each["step"] or "-" for each in data["view"]["suspended"]))
             case "queued":

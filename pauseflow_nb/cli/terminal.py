@@ -105,14 +105,21 @@ def describe_unsaved(step: Mapping[str, Any]) -> list[str]:
     return [str(each) for each in unsaved if each.fate != "replayed"]
 
 
-def describe_bound(execution: Mapping[str, Any]) -> list[str]:
-    """Say loudly that an execution keeps its kernel, and why; nothing if it does not."""
+def describe_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> list[str]:
+    """Say loudly that an execution keeps its kernel, and why; nothing if it does not.
+
+    Args:
+        execution: As `Queue.view` shows it.
+        is_here: Whether this very command keeps it.
+    """
     names = ", ".join(execution.get("kernel_bound") or ())
     if not names:
         return []
     return [
         f"⚠ kernel-bound: it keeps its kernel, because later cells need {names}, which cannot be saved",
-        "  if that kernel or its worker ends, it fails (kernel-lost)",
+        "  it waits in this command only: Ctrl-C ends that kernel, and then it fails (kernel-lost)"
+        if is_here
+        else "  if that kernel ends, or the worker or command that keeps it, it fails (kernel-lost)",
     ]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from pauseflow_nb.errors import PauseflowError
-from pauseflow_nb.store import executions, suspensions
+from pauseflow_nb.store import executions, segments, suspensions
 from pauseflow_nb.store.database import reading, transaction
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.files import Files
@@ -33,11 +33,13 @@ def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Docu
     with reading(engine) as connection:
         row = executions.find(connection, execution)
         asked = suspensions.last_of(connection, execution)
+        first = segments.find(connection, execution, 0)
     if row is None or row.record_due is None or row.state not in FINAL:
         return
     name = f"{execution}/end-{secrets.token_hex(4)}.ipynb"
     try:
-        _write(files, row, asked.step if asked else "", name, live)
+        is_begun = asked is not None or first is None or first.attempt > 0
+        _write(files, row, asked.step if asked else "", name, live, is_begun=is_begun)
     except (PauseflowError, OSError) as problem:
         # The decision stands in the store; that the notebook cannot show it is no reason to try for ever.
         log.warning("did not finish the notebook of %s: %s", execution, problem, extra={"execution": execution})
@@ -58,9 +60,9 @@ def sentence_of(row: Row) -> str:
     return f"{said} by {str(who).removeprefix('user:')} at {iso(row.ended_at)}{text}."
 
 
-def _write(files: Files, row: Row, step: str, name: str, live: "Document | None") -> None:
+def _write(files: Files, row: Row, step: str, name: str, live: "Document | None", *, is_begun: bool) -> None:
     # Lazily: only this needs the notebook's side of the house.
-    from pauseflow_nb.engine.output import finish_output
+    from pauseflow_nb.engine.output import finish_output, first_output
     from pauseflow_nb.runner.cards import close_document
     from pauseflow_nb.runner.document import Document
 
@@ -68,4 +70,5 @@ def _write(files: Files, row: Row, step: str, name: str, live: "Document | None"
     close_document(document, step, sentence_of(row))
     files.write(name, document.to_bytes())
     if row.output is not None:
-        finish_output(row, document)
+        # What is there before its first segment is not ours, and nobody's edit of ours.
+        (finish_output if is_begun else first_output)(row, document)

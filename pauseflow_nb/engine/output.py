@@ -10,7 +10,7 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.output import OutputFile
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["PatientOutput", "finish_output", "first_output", "output_of"]
+__all__ = ["PatientOutput", "finish_output", "first_output", "is_first", "output_of"]
 
 log = logging.getLogger(__name__)
 
@@ -19,9 +19,13 @@ def output_of(execution: Row, segment: Row, on_event: Events) -> "PatientOutput 
     """Make the output of one attempt; None if the user wanted none."""
     if execution.output is None:
         return None
-    is_first = segment.n == 0 and segment.attempt == 1
     kind = RemoteOutput if "://" in execution.output else PatientOutput
-    return kind(execution.output, on_event=on_event, execution=execution.id, is_first=is_first)
+    return kind(execution.output, on_event=on_event, execution=execution.id, is_first=is_first(segment))
+
+
+def is_first(segment: Row) -> bool:
+    """Whether this attempt writes the output for the first time."""
+    return bool(segment.n == 0 and segment.attempt == 1)
 
 
 def finish_output(execution: Row, document: Document) -> None:
@@ -31,7 +35,10 @@ def finish_output(execution: Row, document: Document) -> None:
 
 
 def first_output(execution: Row, document: Document) -> None:
-    """Write the document of an execution that begins by waiting, over whatever is there."""
+    """Write the document of an execution that has no kernel yet, over whatever is there."""
+    # A kernel's segment notes the same when it begins: whose file it is.
+    document.metadata["pauseflow"] = {**document.metadata.get("pauseflow", {}), "execution": execution.id}
+    document.changed()
     kind = RemoteOutput if "://" in execution.output else PatientOutput
     kind(execution.output, on_event=ignore, execution=execution.id, is_first=True).save(document)
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pauseflow_nb.engine import ending
 from pauseflow_nb.engine.briefing import briefing_for
 from pauseflow_nb.engine.events import Events, ignore
-from pauseflow_nb.engine.output import PatientOutput, output_of
+from pauseflow_nb.engine.output import PatientOutput, first_output, is_first, output_of
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.recording import Fenced, Recording
 from pauseflow_nb.engine.watch import Watch
@@ -172,11 +172,15 @@ class Segments:
 
     def _attempt(self, claimed: _Claimed, control: Control) -> tuple[str, Document | None]:
         recording = Recording(self._queue, claimed.execution, claimed.segment, self._on_event)
+        document = None
         try:
             document = self._queue.stored(claimed.execution)
             briefing = self._briefing(claimed, document)
             self._require_place(claimed)
         except PauseflowError as problem:
+            if document is not None and claimed.execution.output is not None and is_first(claimed.segment):
+                # Or what an earlier execution left there would look like somebody's edit of ours.
+                first_output(claimed.execution, document)
             return recording.fail("environment", Failure(type(problem).__name__, str(problem))), None
         output = output_of(claimed.execution, claimed.segment, self._on_event)
         every = claimed.execution.options.get("autosave_cell_every")

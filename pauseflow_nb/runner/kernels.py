@@ -291,6 +291,9 @@ def start(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) -> Kern
     """
     from jupyter_client.launcher import launch_kernel
 
+    # Before jupyter_client tries, which logs the whole command with its environment.
+    if shutil.which(spec.interpreter) is None:
+        raise KernelUnavailable(spec.name, f"its program {spec.interpreter} is not there, or cannot be run")
     ordered = order(spec, cwd=cwd, env=env)
     try:
         with ordered.open_said() as said:

@@ -83,8 +83,15 @@ def read_notebook(path: str) -> NotebookNode:
         raise InvalidNotebook(path, f"it is not JSON ({problem})") from None
     if not isinstance(data, dict) or not isinstance(data.get("nbformat"), int):
         raise InvalidNotebook(path, "it is JSON, but not a notebook: it has no `nbformat`")
+    if data["nbformat"] > 4:
+        raise InvalidNotebook(path, f"it is of version {data['nbformat']}, and 4 is the newest that is known here")
+    if data["nbformat"] == 4 and not isinstance(data.get("cells"), list):
+        raise InvalidNotebook(path, "it has no list of `cells`")
     try:
         notebook = nbformat.reader.reads(text) if data["nbformat"] < 4 else nbformat.v4.reads(text)
+        if data["nbformat"] == 4 and data.get("nbformat_minor", 0) >= 5:
+            # Before nbformat does the same with a warning.
+            _give_ids(notebook)
         notebook = _repaired(nbformat.v4.upgrade(nbformat.convert(notebook, 4)))
         nbformat.validate(notebook)
     except nbformat.ValidationError as problem:
@@ -293,7 +300,6 @@ def _from_script(path: str, text: str) -> str:
 
 def _repaired(notebook: NotebookNode) -> NotebookNode:
     # What programs that write notebooks forget most, and what has one right answer.
-    seen: set[str] = set()
     kernelspec = notebook.metadata.get("kernelspec")
     if kernelspec is not None:
         kernelspec.setdefault("display_name", kernelspec.setdefault("name", kernels.DEFAULT))
@@ -302,10 +308,16 @@ def _repaired(notebook: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             cell.setdefault("outputs", [])
             cell.setdefault("execution_count", None)
+    _give_ids(notebook)
+    return notebook
+
+
+def _give_ids(notebook: NotebookNode) -> None:
+    seen: set[str] = set()
+    for cell in notebook.cells:
         if not _ID.fullmatch(str(cell.get("id", ""))) or cell.id in seen:
             cell["id"] = secrets.token_hex(4)
         seen.add(cell.id)
-    return notebook
 
 
 def _steps_of(notebook: NotebookNode, path: str, spec: kernels.Spec) -> list[str]:

@@ -45,6 +45,10 @@ RAISES_EXCEPTION = "raises-exception"
 #: Seconds between two looks for the answer to `flow.pause`.
 _LOOK_SECONDS = 0.15
 
+_NOBODY_TO_ASK = (
+    "the cell asks for input, and nobody sits at a headless run: use a parameter (`-p NAME VALUE`), or ask with "
+    "`flow.suspend(schema=str)` in a step"
+)
 # Imports and calls as expressions: the user's namespace keeps no name of ours.
 # The second line: a kernel that says more than we can take in at once drops what is beyond its 1000th
 # message; from here on it keeps it. On its own thread, because sockets belong to one.
@@ -377,6 +381,10 @@ class _Segment:
             )
         else:
             return self._passed(index, outcome)
+        if failure.type == "StdinNotImplementedError":
+            # Its own words are about frontends.
+            failure = replace(failure, message=_NOBODY_TO_ASK)
+            outcome = None if outcome is None else replace(outcome, failure=failure)
         if self._control.request in {"interrupt", "kill"}:
             statuses.ended(self.document, index, "interrupted", has_error=True)
             return SegmentEnd("interrupted", self.checkpoint, outcome, failure)

@@ -45,6 +45,7 @@ def test_a_rerun_is_said_to_wait_for_the_clock() -> None:
 
 def test_one_that_keeps_its_kernel_is_said_to_and_why() -> None:
     assert describe_bound({"kernel_bound": ["lock", "file"]})[0].endswith("need lock, file, which cannot be saved")
+    assert "Ctrl-C ends that kernel" in describe_bound({"kernel_bound": ["lock"]}, is_here=True)[1]
     assert describe_bound({"kernel_bound": []}) == []
 
 

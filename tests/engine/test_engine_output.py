@@ -140,3 +140,21 @@ def test_one_cancelled_under_its_worker_is_left_to_it_for_a_while(stage: Stage) 
 
     with transaction(stage.queue.engine) as connection:
         assert rows.to_record(connection) == []
+
+
+@pytest.mark.parametrize("how", ["environment", "cancelled"])
+def test_what_an_earlier_execution_left_is_replaced_when_ours_ends_before_its_first_cell(
+    stage: Stage, tmp_path: Path, how: str
+) -> None:
+    output = tmp_path / "out.ipynb"
+    stage.play(stage.start("'earlier'", output=str(output)))
+    cwd = tmp_path / "gone" if how == "environment" else tmp_path
+    execution = stage.start("'ours'", output=str(output), cwd=str(cwd))
+    if how == "environment":
+        stage.play(execution)
+    else:
+        stage.queue.cancel(execution, by="user:ann")
+    stage.queue.sweep()
+
+    assert nbformat.read(output, 4).cells[0].source == "'ours'"
+    assert [path.name for path in tmp_path.glob("*.ipynb")] == ["out.ipynb"]

@@ -94,6 +94,8 @@ def test_repeated_ids_are_made_unique(tmp_path: Path) -> None:
         ("{}", "not a notebook"),
         ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "cells"),
         ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [1]}', "structure is damaged"),
+        ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "it has no list of `cells`"),
+        ('{"nbformat": 9, "nbformat_minor": 0, "cells": []}', "it is of version 9, and 4 is the newest"),
         ('{"nbformat": 9, "nbformat_minor": 0, "metadata": {}, "cells": []}', "9"),
         (
             '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "odd", "metadata": {}, "source": ""}]}',
@@ -117,6 +119,18 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InvalidNotebook, match="UTF-8"):
         freeze(str(tmp_path / "binary"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_ids_that_come_twice_or_are_missing_are_given_anew_without_a_word(tmp_path: Path) -> None:
+    cell: dict[str, Any] = {"cell_type": "code", "metadata": {}, "source": "1", "outputs": [], "execution_count": None}
+    cells = [cell | {"id": "a"}, cell | {"id": "a"}, cell]
+    path = tmp_path / "in.ipynb"
+    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}))
+
+    ids = [cell.id for cell in read_notebook(str(path)).cells]
+    assert ids[0] == "a"
+    assert len(set(ids)) == 3
 
 
 def test_bad_steps_and_unknown_kernels_are_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_kernel_that_never_answers_is_given_up(install: Any, rehearse: Any) ->
 def test_a_program_or_directory_that_is_not_there(install: Any, rehearse: Any) -> None:
     install("gone", "", argv=["/no/such/python", "{connection_file}"])
 
-    with pytest.raises(KernelUnavailable, match="/no/such/python cannot be started"):
+    with pytest.raises(KernelUnavailable, match="its program /no/such/python is not there"):
         rehearse("1", kernel="gone").run()
     with pytest.raises(KernelUnavailable, match="working directory /no/such/folder does not exist"):
         rehearse("1").run(cwd="/no/such/folder")
