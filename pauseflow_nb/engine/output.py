@@ -86,7 +86,9 @@ class PatientOutput(OutputFile):
         self._say(f"somebody else changed the output; what runs is written to {path} instead")
 
     def _say(self, text: str) -> None:
-        log.warning("%s", text, extra={"execution": self._execution_id})
+        # Who watches the run is told by the event, and would read it twice.
+        level = logging.WARNING if self._told is ignore else logging.INFO
+        log.log(level, "%s", text, extra={"execution": self._execution_id})
         data: dict[str, Any] = {"text": text}
         self._told(Event("said", self._execution_id, data))
 
