@@ -1,0 +1,283 @@
+"""What can be read of a store: the half of `Queue` that changes nothing."""
+
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine.addresses import base_url_of
+from pauseflow_nb.engine.judging import refusals_of_link
+from pauseflow_nb.errors import NotebookGone, UnknownExecution
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.links import Claim, Signer
+from pauseflow_nb.protocol import Links, SnapshotRef
+from pauseflow_nb.settings import Settings
+from pauseflow_nb.store import audit, executions, segments, steps, suspensions, workers
+from pauseflow_nb.store.database import reading
+from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.files import Files
+from pauseflow_nb.store.keys import secrets_of
+from pauseflow_nb.store.views import approvals_of, execution_views, find_ids, iso
+
+if TYPE_CHECKING:
+    from pauseflow_nb.kernel.snapshot import VariableReport
+    from pauseflow_nb.runner.document import Document
+
+__all__ = ["SILENCE", "Reader"]
+
+#: Seconds without a beat after which a process is not counted as alive.
+SILENCE = 5.0
+
+# Below, `list` is a method.
+Views: TypeAlias = list[dict[str, Any]]
+
+
+class Reader:
+    """An open store, to look at. `Queue` is one that changes it, too."""
+
+    def __init__(self, settings: Settings, engine: sa.Engine, *, base_url: str | None = None) -> None:
+        """See `Queue.open`."""
+        self.settings = settings
+        self.engine = engine
+        self.files = Files(settings.storage)
+        self.signer = Signer(secrets_of(engine))
+        self._base_url = base_url
+
+    # Executions
+
+    def state(self, execution: str) -> str:
+        """Tell the state.
+
+        Raises:
+            UnknownExecution: If there is none.
+        """
+        with reading(self.engine) as connection:
+            return str(self._row(connection, execution).state)
+
+    def view(self, execution: str, *, with_links: bool = True, history: bool = False) -> dict[str, Any]:
+        """Show an execution (SPEC 9).
+
+        Args:
+            execution: Its id.
+            with_links: Whether the viewer may resume it.
+            history: Whether to add every run of every step and every suspension.
+
+        Raises:
+            UnknownExecution: If there is none.
+        """
+        links = self.links_of() if with_links else None
+        with reading(self.engine) as connection:
+            found = execution_views(connection, [execution], links=links, history=history)
+        if not found:
+            raise UnknownExecution(execution)
+        return found[0]
+
+    def variables(self, execution: str) -> "tuple[VariableReport, ...]":
+        """List the variables in the last checkpoint, the largest first, without loading any of them.
+
+        Raises:
+            UnknownExecution: If there is none.
+            SnapshotDamaged: If the checkpoint is missing or not what was written.
+        """
+        from pauseflow_nb.kernel.snapshot import describe_saved  # lazy: cloudpickle
+
+        with reading(self.engine) as connection:
+            row = self._row(connection, execution)
+            last = segments.find(connection, execution, segments.next_number(connection, execution) - 1)
+        if last is None or last.snapshot is None:
+            return ()
+        reports = describe_saved(self.files.folder(execution), SnapshotRef(last.snapshot, last.digest))
+        kept = {each["name"] for each in last.bound or ()} if row.state not in FINAL else set()
+        return tuple(replace(each, fate="kept with its kernel") if each.name in kept else each for each in reports)
+
+    def list(
+        self,
+        *,
+        states: Iterable[str] | None = None,
+        text: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+        with_links: bool = False,
+    ) -> Views:
+        """Show executions, the newest first.
+
+        Args:
+            states: Only those in one of these states.
+            text: Only those whose notebook, output or id contains this.
+            limit: How many at most.
+            offset: How many to skip.
+            with_links: Whether the viewer may resume them.
+        """
+        links = self.links_of() if with_links else None
+        with reading(self.engine) as connection:
+            found = find_ids(connection, states=states, text=text, limit=limit, offset=offset)
+            return execution_views(connection, found, links=links)
+
+    def audit(self, execution: str) -> Views:
+        """Tell who changed what, and when, oldest first.
+
+        Raises:
+            UnknownExecution: If there is none.
+        """
+        with reading(self.engine) as connection:
+            self._row(connection, execution)
+            return [{**line, "at": iso(line["at"])} for line in audit.trail(connection, execution)]
+
+    def document(self, execution: str) -> bytes:
+        """Read the executed notebook as the store has it.
+
+        Raises:
+            UnknownExecution: If there is none.
+            NotebookGone: If somebody removed the file.
+        """
+        for is_last in (False, True):
+            with reading(self.engine) as connection:
+                row = self._row(connection, execution)
+            try:
+                return self.files.read(row.document)
+            except FileNotFoundError:
+                # A newer one may have taken its place since its name was read.
+                if is_last:
+                    raise self._gone(row) from None
+        raise AssertionError
+
+    def stored(self, execution: Row) -> "Document":
+        """Read an execution's notebook as the runner knows it.
+
+        Raises:
+            NotebookGone: If somebody removed it.
+        """
+        from pauseflow_nb.runner.document import Document  # lazily: most doors only show it
+
+        try:
+            return Document.from_bytes(self.files.read(execution.document))
+        except FileNotFoundError:
+            raise self._gone(execution) from None
+
+    def require_stored(self, execution: Row) -> None:
+        """Check that an execution's notebook is there, without reading it.
+
+        Raises:
+            NotebookGone: If somebody removed it.
+        """
+        if not self.files.exists(execution.document):
+            raise self._gone(execution)
+
+    def _gone(self, execution: Row) -> NotebookGone:
+        return NotebookGone(execution.id, execution.notebook, f"{self.files.url}/{execution.document}")
+
+    def claim_page(self, claim: Claim) -> dict[str, Any] | None:
+        """Tell what the approval page shows; None if there is no such execution.
+
+        Its `suspension` is `open`, `settled`, `void`, or `running` while the step has not ended; `kept` lists the
+        answers that wait for that. `refusals` says what a link may not do here, by action, and why.
+        """
+        with reading(self.engine) as connection:
+            row = executions.find(connection, claim.execution)
+            segment = segments.find(connection, claim.execution, claim.segment)
+            if row is None or segment is None:
+                return None
+            found = suspensions.find(connection, claim)
+            ended = steps.ended_in(connection, claim.execution, claim.segment, claim.step)
+            waiting = suspensions.kept(connection, claim.execution, claim.segment) if found is None else []
+        early_ones = [kept for kept in waiting if (kept.step, kept.ordinal) == (claim.step, claim.ordinal)]
+        early = segment.state != "ended" and not ended
+        return {
+            "execution": row.id,
+            "notebook": row.notebook,
+            "state": row.state,
+            "reason": row.reason,
+            "ended_at": iso(row.ended_at),
+            "step": claim.step,
+            "cell": None if found is None else found.cell,
+            "suspension": found.state if found is not None else "running" if early else "void",
+            "kind": None if found is None else found.kind,
+            "title": None if found is None else found.title,
+            "message": None if found is None else found.message,
+            "data": None if found is None else found.data,
+            "schema": None if found is None else found.schema,
+            "errors": None if found is None else found.errors,
+            "approvals": None if found is None else approvals_of(found),
+            "refusals": {} if found is None else refusals_of_link(found, row.created_by),
+            "kept": [{"action": kept.action, "by": kept.by, "at": iso(kept.at)} for kept in early_ones],
+            "since": None if found is None else iso(found.since),
+            "deadline": None if found is None else iso(found.deadline),
+            "kernel_bound": [each["name"] for each in segment.bound or []]
+            if found is not None and found.state == "open"
+            else [],
+            "on_timeout": None if found is None else found.on_timeout,
+            "action": None if found is None else found.action,
+            "settled_by": None if found is None else found.settled_by,
+            "settled_at": None if found is None else iso(found.settled_at),
+            "comment": None if found is None else _comment_on(found, row),
+        }
+
+    def schema_of(self, claim: Claim) -> dict[str, JSON] | None:
+        """Tell what an answer over a link must be; None: anything, or nobody knows yet."""
+        with reading(self.engine) as connection:
+            found = suspensions.find(connection, claim)
+        return None if found is None else found.schema
+
+    # Addresses and processes
+
+    def base_url(self) -> str:
+        """Tell where links point: the setting, JupyterHub's address, a live server, or this process's own listener."""
+        return base_url_of(self.settings, self.live_server_url, self._base_url)
+
+    def links_of(self) -> Callable[[Claim], Links]:
+        """Give a function that makes links on the base of this moment."""
+        base = self.base_url()
+        return lambda claim: self.signer.links(base, claim.execution, claim.segment, claim.step, claim.ordinal)
+
+    def has_live_worker(self) -> bool:
+        """Whether some worker would run what is queued."""
+        with reading(self.engine) as connection:
+            return bool(workers.alive(connection, "worker", SILENCE))
+
+    def has_runner(self, execution: str) -> bool:
+        """Whether a worker, or the process that it is attached to, would run this execution."""
+        with reading(self.engine) as connection:
+            attached = self._row(connection, execution).attached_to
+            if attached is not None:
+                kinds = ("attached", "worker")
+                return any(row.id == attached for kind in kinds for row in workers.alive(connection, kind, SILENCE))
+            return bool(workers.alive(connection, "worker", SILENCE))
+
+    def live_server_url(self) -> str | None:
+        """Tell where a server of this store answers."""
+        with reading(self.engine) as connection:
+            found = [row.url for row in workers.alive(connection, "server", SILENCE) if row.url]
+        return found[0] if found else None
+
+    def who_listens(self, port: int) -> tuple[str, str] | tuple[()]:
+        """Tell which process of this store listens on a port of this machine.
+
+        Returns:
+            `"run"` or `"server"`, and the number of the process; empty if none of this store does.
+        """
+        here = f"{socket.gethostname()}:"
+        with reading(self.engine) as connection:
+            found = [
+                row.id.split(":")[1]
+                for row in workers.alive(connection, "server", SILENCE)
+                if row.url and row.id.startswith(here) and urlsplit(row.url).port == port
+            ]
+            attached = {row.id.split(":")[1] for row in workers.alive(connection, "attached", SILENCE)}
+        return ("run" if found[0] in attached else "server", found[0]) if found else ()
+
+    def _row(self, connection: sa.Connection, execution: str) -> Row:
+        row = executions.find(connection, execution)
+        if row is None:
+            raise UnknownExecution(execution)
+        return row
+
+
+def _comment_on(suspension: Row, execution: Row) -> str | None:
+    """What was said with the answer that settled a suspension."""
+    if suspension.action == "resume" and suspension.given:
+        return suspension.given[-1]["comment"]  # type: ignore[no-any-return]
+    is_reason = suspension.action == "cancel" and execution.state == "cancelled" and execution.reason
+    return execution.reason["text"] if is_reason else None
