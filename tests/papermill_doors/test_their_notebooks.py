@@ -6,12 +6,13 @@ What may differ is what the table in docs/papermill.md lists, line for line as `
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from papermill_doors.compare import compared, run
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 NOTEBOOKS = Path(__file__).with_name("notebooks")
 
@@ -50,7 +51,11 @@ def test_it_gives_what_papermill_gives(notebook: Path, tmp_path: Path) -> None:
     options = OPTIONS.get(notebook.name, [])
     if not json.loads(notebook.read_text())["metadata"].get("kernelspec", {}).get("name"):
         options = [*options, "-k", "python3"]
-    theirs = run("papermill", folder / notebook.name, folder, *options)
+    try:
+        theirs = run("papermill", folder / notebook.name, folder, *options)
+    except subprocess.TimeoutExpired:
+        # On a busy machine papermill itself was seen to wait for ever, for a message that nobody sends again.
+        theirs = run("papermill", folder / notebook.name, folder, *options)
     found = [
         f"{door} {line}"
         for door in ("run", "engine")
