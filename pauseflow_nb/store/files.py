@@ -151,15 +151,17 @@ class Files:
         return shutil.disk_usage(place).free
 
     def _remote(self) -> Any:
+        return self._remote_at("")[0]
+
+    def _remote_at(self, name: str) -> tuple[Any, str]:
         # Lazily: an object store's client takes long to load, and most stores are a folder.
         from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
-        return url_to_fs(self.url)[0]
-
-    def _remote_at(self, name: str) -> tuple[Any, str]:
-        from fsspec.core import url_to_fs
-
-        system, root = url_to_fs(f"{self.url}/{name}".rstrip("/"))
+        try:
+            system, root = url_to_fs(f"{self.url}/{name}".rstrip("/"))
+        except (ValueError, ImportError) as problem:
+            # Nobody has such a kind of address, or who has it is not installed: "Install s3fs to access S3".
+            raise StoreUnavailable(self.url, f"{problem}: check PAUSEFLOW_STORAGE") from None
         return system, str(root).rstrip("/")
 
     def _plain(self, problem: OSError) -> Exception:

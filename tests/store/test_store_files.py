@@ -95,3 +95,9 @@ def test_free_space_is_told_before_the_folder_is_there(tmp_path: Path) -> None:
 
     assert free > 0
     assert Files("memory://x").free() is None
+
+
+@pytest.mark.parametrize("url", ["made-up://bucket/x", "hdfs://nowhere/x"])
+def test_a_kind_of_address_that_nobody_here_knows_is_said(url: str) -> None:
+    with pytest.raises(StoreUnavailable, match="check PAUSEFLOW_STORAGE"):
+        Files(url).write("e/a.ipynb", b"{}")
