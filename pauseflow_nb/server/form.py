@@ -41,7 +41,7 @@ class Control:
     value: str = ""
     #: `type` of an `<input>`.
     type: str = "text"
-    #: `min`, `max`, `step`, `maxlength`, …
+    #: `min`, `max`, `step`, `minlength`
     attributes: dict[str, str] = field(default_factory=dict)
     #: (value, label, is chosen)
     options: list[tuple[str, str, bool]] = field(default_factory=list)
@@ -145,7 +145,8 @@ def _options(asked: Field, texts: list[str]) -> list[tuple[str, str, bool]]:
 
 def _attributes(asked: Field) -> dict[str, str]:
     schema = asked.schema
-    found = {"maxlength": schema.get("maxLength"), "minlength": schema.get("minLength")}
+    # No `maxlength`: browsers cut off silently what is pasted, and count an emoji twice.
+    found = {"minlength": schema.get("minLength")}
     if asked.kind in ("integer", "number"):
         step = schema.get("multipleOf", 1 if asked.kind == "integer" else "any")
         found = {"min": schema.get("minimum"), "max": schema.get("maximum"), "step": step}

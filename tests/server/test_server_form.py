@@ -80,6 +80,13 @@ def test_a_moment_is_shown_in_the_zone_that_the_page_names(default: str, value: 
     assert (control.label, control.value) == ("at (UTC)", value)
 
 
+def test_a_text_is_not_cut_off_before_it_can_be_refused() -> None:
+    control = shown(of(x={"type": "string", "maxLength": 2}), x=["👍👍👍"])["x"]
+
+    assert control.attributes == {}
+    assert (control.value, control.problem) == ("👍👍👍", "must have at most 2 characters")
+
+
 def test_entries_without_a_name_are_numbered() -> None:
     schema = {"type": "array", "items": of(x={"type": "integer"})}
 

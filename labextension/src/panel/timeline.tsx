@@ -15,7 +15,7 @@ export function Timeline({ execution, now }: { execution: IExecution; now: numbe
           {waits
             .filter(wait => wait.segment === segment.segment)
             .map(wait => (
-              <Waited key={wait.step} wait={wait} now={now} />
+              <Waited key={`${wait.step} ${wait.since}`} wait={wait} now={now} />
             ))}
         </React.Fragment>
       ))}
