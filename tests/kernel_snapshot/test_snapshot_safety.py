@@ -269,3 +269,19 @@ def test_kill_9_at_any_moment_leaves_a_good_snapshot(kernels: Kernels, kills: in
         told = json.loads(last)
 
         kernels.restore(told, f"n = {told['n']}\nassert a[n] == n and len(b) == n and a[:n].sum() == n * (n - 1) / 2")
+
+
+def test_memory_that_a_thread_writes_to_during_the_save_is_stored_as_it_is_digested(kernels: Kernels) -> None:
+    pytest.importorskip("numpy")
+    busy = (
+        "import numpy as np, threading\n"
+        "a = np.zeros(3_000_000); over = []\n"
+        "def write():\n"
+        "    while not over: np.add(a, 1, out=a)\n"
+        "threading.Thread(target=write, daemon=True).start()"
+    )
+    *_, saved, ended = kernels.run(cell(busy), {"do": "save", "folder": kernels.folder}, cell("over.append(1)"))
+    assert ended["error"] is None
+    # As if it came from another machine: then all of it is read through, against its digests.
+    os.utime(pack(kernels), (0, 0))
+    kernels.restore(saved, "assert a.shape == (3_000_000,)")
