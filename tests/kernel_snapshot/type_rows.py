@@ -137,6 +137,7 @@ PANDAS = _rows(
 ) + _rows(
     "pandas, polars, pyarrow, xarray",
     ("pyarrow tables, slices, dictionaries", "import pyarrow as pa\nd16 = pa.table({'a': list(range(50_000)), 's': ['x'] * 50_000}); d17 = d16.slice(5, 10); d18 = pa.array(['a', 'b']).dictionary_encode()", "assert d16['a'][49_999].as_py() == 49_999 and d17['a'].to_pylist() == list(range(5, 15)) and d18.dictionary.to_pylist() == ['a', 'b']"),
+    ("columns of Arrow's: several chunks, slices, nothing, missing values", "import pyarrow as pa, pandas as pd\nd27 = pd.concat([pd.Series(['a', None] * 30_000, dtype='string[pyarrow]'), pd.Series(['b'] * 10, dtype='string[pyarrow]')], ignore_index=True); d28 = d27[59_990:]; d29 = d27[7:9]; d30 = d27[:0]; d31 = pd.Series([[1], [2, 3]], dtype=pd.ArrowDtype(pa.list_(pa.int64()))); d32 = pd.DataFrame({'n': pd.array([1, None] * 30_000, dtype='int64[pyarrow]'), 's': pd.Series(['x'] * 60_000, dtype='str')}); d33 = d32[::2]; d34 = d32[:]", "d34.loc[0, 's'] = 'y'\nassert d27.tolist()[-11:] == [pd.NA] + ['b'] * 10 and d27.isna().sum() == 30_000 and d28.tolist()[-10:] == ['b'] * 10 and len(d28) == 20 and d29.tolist() == [pd.NA, 'a'] and len(d30) == 0 and d30.dtype == d27.dtype and d31[1] == [2, 3]\nassert d32.n.sum() == 30_000 and d32.s[0] == 'x' and d34.s[0] == 'y' and d33.n.sum() == 30_000 and d33.shape == (30_000, 2)"),
     needs=("pyarrow",),
 ) + _rows(
     "pandas, polars, pyarrow, xarray",

@@ -97,11 +97,11 @@ def _dump_all(
     if batch is not None:
         single[_BATCH] = batch
         picklers[_BATCH] = batch.pickler
-    costs = {
-        name: (dump.size // len(dump.names), dump.seconds / len(dump.names))
-        for dump in single.values()
-        for name in dump.names
-    }
+    costs = {}
+    for dump in single.values():
+        # What a batch costs is divided evenly: its variables are small.
+        share = dump.size // len(dump.names), dump.seconds / len(dump.names)
+        costs.update(dict.fromkeys(dump.names, share))
     frames: list[Dump] = []
     for group in sharing_groups(picklers):
         members = [member for name in group if name != _DEFINITIONS for member in single[name].names]

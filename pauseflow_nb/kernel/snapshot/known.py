@@ -79,6 +79,7 @@ def remember(folder: str, known: Known) -> None:
     """Replace what is known of a folder. Only one at a time: asking about memory starts its watch anew."""
     _known.clear()
     _known[folder] = known
+    _touched.look_again()
 
 
 def _is_written_behind_our_back() -> bool:

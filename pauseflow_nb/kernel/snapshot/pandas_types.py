@@ -7,6 +7,7 @@ them differently, every block gets memory of its own instead, which is right too
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
 """
 
+import copyreg
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -92,11 +93,27 @@ def make_series_manager(block: Any, axis: Any) -> Any:
     return managers.SingleBlockManager(block, axis)
 
 
+def reduce_arrow_array(_pickler: "SnapshotPickler", array: Any) -> Any:
+    """Take an array of Arrow's apart into its chunks; pandas copies it into a single one first.
+
+    Of a part of a chunk, Arrow pickles all of the chunk: then the copy is the smaller evil.
+    """
+    data = getattr(array, "_pa_array", None)
+    if data is None or not data.num_chunks or data.get_total_buffer_size() > 2 * data.nbytes:
+        return NotImplemented
+    state = {**vars(array), "_pa_array": data.chunks}
+    return copyreg.__newobj__, (type(array),), state | ({"_cache": {}} if "_cache" in state else {})  # type: ignore[attr-defined]
+
+
 REDUCERS: "dict[str, Reducer]" = {
     "pandas.DataFrame": reduce_frame,
     "pandas.Series": reduce_frame,
     "pandas.core.frame.DataFrame": reduce_frame,
     "pandas.core.series.Series": reduce_frame,
+    "pandas.arrays.ArrowExtensionArray": reduce_arrow_array,
+    "pandas.arrays.ArrowStringArray": reduce_arrow_array,
+    "pandas.core.arrays.arrow.array.ArrowExtensionArray": reduce_arrow_array,
+    "pandas.core.arrays.string_arrow.ArrowStringArray": reduce_arrow_array,
     "pandas._libs.internals.BlockValuesRefs": reduce_references,
     "pandas.core.internals.managers.SingleBlockManager": reduce_series_manager,
 }

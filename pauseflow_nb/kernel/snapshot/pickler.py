@@ -60,6 +60,7 @@ class Environment:
         self.namespace = namespace
         self.shell = shell
         self.definitions = Definitions()
+        self.dispatch_table: dict[type, Any] = dict(cloudpickle.Pickler.dispatch_table)
         self._reducers: dict[type, Reducer | None] = {}
         #: Functions and classes that an import finds, by identity; kept here so that no other gets theirs.
         self.importable: dict[int, Any] = {}
@@ -94,6 +95,9 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def __init__(self, file: "Pieces", environment: Environment, *, inlines_definitions: bool) -> None:
         #: Memory that left the pickle, in order.
         self.buffers: list[memoryview] = []
+        # The C pickler takes it from here, and asks it about every object: cloudpickle's own is a chain of
+        # mappings in Python, which costs more than the object.
+        self.dispatch_table = environment.dispatch_table
         super().__init__(file, protocol=5, buffer_callback=_Taker(self.buffers))
         self._environment = environment
         self._plain: set[type] = set()

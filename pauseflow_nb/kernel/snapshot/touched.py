@@ -6,6 +6,7 @@ in one atomic operation, so a thread that writes meanwhile is never missed. Wher
 nothing is ever said to be untouched, and a save then reads and compares everything.
 """
 
+import bisect
 import contextlib
 import ctypes
 import os
@@ -45,6 +46,12 @@ class Touched:
         self._process = 0
         #: Ranges that can be asked about.
         self._watched: set[Range] = set()
+        #: Private memory, as it was mapped when it was looked up.
+        self._private: list[Range] | None = None
+
+    def look_again(self) -> None:
+        """Forget how memory is mapped: to be called once other code may have run."""
+        self._private = None
 
     def watch(self, low: int, high: int) -> bool:
         """Start to watch `[low, high)`, or go on; from now on writes to it are noted.
@@ -55,7 +62,10 @@ class Touched:
         if not self._is_open():
             return False
         start, end = _pages(low, high)
-        if not _is_private(start, end):
+        if self._private is None:
+            self._private = _private_memory()
+        number = bisect.bisect_right(self._private, (start, sys.maxsize)) - 1
+        if number < 0 or end > self._private[number][1]:
             return False
         try:
             self._ioctl(self._fault, _UFFDIO_REGISTER, struct.pack("QQQQ", start, end - start, _REGISTER_MODE_WP, 0))
@@ -164,20 +174,16 @@ def _pages(low: int, high: int) -> Range:
     return low // _PAGE * _PAGE, -(-high // _PAGE) * _PAGE
 
 
-def _is_private(start: int, end: int) -> bool:
-    """Whether the range is private memory throughout, without a hole."""
-    at = start
+def _private_memory() -> list[Range]:
+    """List the private memory of this process in order, ranges that touch each other as one."""
+    found: list[Range] = []
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:  # noqa: PTH123 - not a path of ours
         for line in maps:
             span, flags, _, _, inode, *path = line.split()
-            low, high = (int(number, 16) for number in span.split("-"))
-            if high <= at:
-                continue
             # Of mapped files only our packs never change underneath.
-            is_ours = inode == "0" or (path and path[-1].endswith(".pack"))
-            if low > at or flags[3] != "p" or not is_ours:
-                return False
-            at = high
-            if at >= end:
-                return True
-    return False
+            if flags[3] == "p" and (inode == "0" or (path and path[-1].endswith(".pack"))):
+                low, high = (int(number, 16) for number in span.split("-"))
+                if found and found[-1][1] == low:
+                    low = found.pop()[0]
+                found.append((low, high))
+    return found
