@@ -243,8 +243,7 @@ class Execution:
         return self.state not in FINAL_STATES and not self._queue.has_runner(self.id)
 
     def _has_settled(self, *, until_pause: bool) -> bool:
-        state = self.state
-        return state in FINAL_STATES or (until_pause and state in {"suspended", "waiting", "paused"})
+        return self.state in FINAL_STATES or (until_pause and self._queue.only_waits(self.id))
 
     def run_here(self, *, until_pause: bool = False) -> None:
         """Run it in a thread of this process, which ends with the execution or with the process.

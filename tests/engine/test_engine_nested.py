@@ -52,6 +52,23 @@ def test_two_that_end_at_the_same_moment_wake_their_parent_once(stage: Stage, ch
         assert exports["$notebooks"]["b"] == {"id": children["b"], "state": "completed", "error": None}
 
 
+def test_it_only_waits_while_nothing_below_it_goes_on(stage: Stage, child: Path) -> None:
+    stage.script.steps["work"] = suspend()
+    parent, children = start(stage, asks_for("a", "b", path=child))
+    seen = [stage.queue.only_waits(parent)]
+    for id_ in children.values():
+        stage.play(id_)
+        seen.append(stage.queue.only_waits(parent))
+    for name in children:
+        stage.queue.resume(parent, step=f"{name}.work", by="user:ann")
+        seen.append(stage.queue.only_waits(parent))
+        stage.play(children[name])
+        seen.append(stage.queue.only_waits(parent))
+
+    # Both begin, one asks, both ask; one is answered, has ended; the other is answered, and then the parent goes on.
+    assert seen == [False, False, True, False, True, False, False]
+
+
 def test_one_that_has_ended_is_not_enough(stage: Stage, child: Path) -> None:
     parent, children = start(stage, asks_for("a", "b", path=child))
     stage.play(children["a"])
