@@ -250,6 +250,7 @@ def test_a_saved_snapshot_is_described_without_loading_it(kernels: Kernels, save
     assert {report.name: report.type_name for report in reports}["b"] == "dict"
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kills", [3, pytest.param(60, marks=pytest.mark.slow)])
 def test_kill_9_at_any_moment_leaves_a_good_snapshot(kernels: Kernels, kills: int, tmp_path: Path) -> None:
     """A kernel that saves without end is killed; the last snapshot that it announced must hold."""
