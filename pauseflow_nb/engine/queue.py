@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Callback", "Plan", "Queue", "Restart"]
 
+#: States of an execution that needs an answer, or the clock.
+_WAITING = frozenset({"suspended", "waiting", "paused"})
+
 T = TypeVar("T")
 
 
@@ -422,6 +425,18 @@ class Queue(Reader):
     def leave(self, process: str) -> None:
         """Say that a process ends."""
         self._change(lambda connection: workers.remove(connection, process))
+
+    def only_waits(self, execution: str) -> bool:
+        """Whether it waits, with all that it has started: nothing goes on before an answer or the clock.
+
+        Raises:
+            UnknownExecution: If there is none.
+        """
+        with reading(self.engine) as connection:
+            states = {self._row(connection, execution).state}
+            states |= {row.state for row in nested.unended_below(connection, execution)}
+            # Without one that is open, all the notebooks that it waits for have ended.
+            return states <= _WAITING and bool(nested.open_below(connection, execution))
 
     def suspension(self, claim: Claim) -> Row | None:
         """Read a suspension; if its time is over, the clock settles it first."""

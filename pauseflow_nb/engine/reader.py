@@ -10,7 +10,6 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine.addresses import base_url_of
 from pauseflow_nb.engine.judging import refusals_of_link
-from pauseflow_nb.engine.nested import open_below, unended_below
 from pauseflow_nb.errors import NotebookGone, UnknownExecution
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim, Signer
@@ -31,9 +30,6 @@ __all__ = ["SILENCE", "Reader"]
 
 #: Seconds without a beat after which a process is not counted as alive.
 SILENCE = 5.0
-
-#: States of an execution that needs an answer, or the clock.
-WAITING = frozenset({"suspended", "waiting", "paused"})
 
 # Below, `list` is a method.
 Views: TypeAlias = list[dict[str, Any]]
@@ -60,18 +56,6 @@ class Reader:
         """
         with reading(self.engine) as connection:
             return str(self._row(connection, execution).state)
-
-    def only_waits(self, execution: str) -> bool:
-        """Whether it waits, with all that it has started: nothing goes on before an answer or the clock.
-
-        Raises:
-            UnknownExecution: If there is none.
-        """
-        with reading(self.engine) as connection:
-            states = {self._row(connection, execution).state}
-            states |= {row.state for row in unended_below(connection, execution)}
-            # Without one that is open, all the notebooks that it waits for have ended.
-            return states <= WAITING and bool(open_below(connection, execution))
 
     def view(self, execution: str, *, with_links: bool = True, history: bool = False) -> dict[str, Any]:
         """Show an execution (SPEC 9).
