@@ -31,7 +31,7 @@ def test_a_return_value_that_is_not_json_stays_a_variable_and_is_noted(headless:
     assert ran.outcome.kind == "finished"
     assert "$return_value" not in ran.outcome.exports
     assert "$return_value of step 'a' is not exported" in ran.outcome.notes[0]
-    assert "holds a object" in ran.outcome.notes[0]
+    assert "holds an object" in ran.outcome.notes[0]
     assert "model" in kernel.names
 
 
