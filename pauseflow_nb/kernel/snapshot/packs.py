@@ -10,9 +10,10 @@ import os
 import secrets
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel.snapshot.folder import Folder
@@ -22,9 +23,9 @@ __all__ = ["CHUNK", "Content", "Location", "PackReader", "PackWriter", "fast_dig
 
 #: Raw memory is cut into chunks of this size, the unit in which changes are written.
 CHUNK = 1 << 20
-#: Written at once. Linux answers larger writes with larger pieces of page cache, and looking for those in
-#: memory that is in use costs up to seven times the write.
-_WRITE = 64 << 10
+#: Written at once. Linux answers larger writes with larger pieces of page cache: it takes long to find very large
+#: ones in memory that is in use, and to do without costs half as much again.
+_WRITE = 256 << 10
 #: How much may wait in the page cache before the disk is asked to begin.
 _WRITE_BEHIND = 32 << 20
 #: A pack of which less than this part is still needed is not used again, so that it can go.
@@ -98,8 +99,9 @@ class PackWriter:
         self._folder = folder
         self._known = known.reusable(folder)
         self._name = new_name(".pack")
-        self._writing: Any = None
+        self._stack = contextlib.ExitStack()
         self._file: BinaryIO | None = None
+        self._writeback: ThreadPoolExecutor | None = None
         self._begun = 0
         #: Everything that this snapshot uses.
         self.content = Content()
@@ -111,10 +113,8 @@ class PackWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writing is None:
-            return
-        self._writing.__exit__(kind, error, trace)
-        if kind is None:
+        self._stack.__exit__(kind, error, trace)
+        if kind is None and self._file is not None:
             stat = (self._folder.local / self._name).stat()
             self.content.packs[self._name] = (stat.st_size, stat.st_mtime_ns)
 
@@ -143,15 +143,16 @@ class PackWriter:
 
     def _open(self) -> BinaryIO:
         if self._file is None:
-            self._writing = self._folder.writing(self._name, is_last=False)
-            self._file = self._writing.__enter__()
-        assert self._file is not None
+            self._file = self._stack.enter_context(self._folder.writing(self._name, is_last=False))
         return self._file
 
     def _begin_writeback(self, file: BinaryIO) -> None:
-        # Otherwise all of it would wait for the fsync at the end, with the disk idle until then.
+        # Otherwise all of it would wait for the fsync at the end, with the disk idle until then. Finding a place on
+        # the disk takes as long as the copying, so it is done in a thread.
         if self.written - self._begun >= _WRITE_BEHIND and hasattr(os, "posix_fadvise"):
-            _sync_file_range(file.fileno(), self._begun, self.written - self._begun)
+            if self._writeback is None:
+                self._writeback = self._stack.enter_context(ThreadPoolExecutor(1, "pauseflow-writeback"))
+            self._writeback.submit(_sync_file_range, file.fileno(), self._begun, self.written - self._begun)
             self._begun = self.written
 
 

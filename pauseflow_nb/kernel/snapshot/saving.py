@@ -4,9 +4,7 @@ import contextlib
 import errno
 import pickle
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Saved", "save"]
 
-#: Chunks that are digested before the one that is being written.
-_AHEAD = 4
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -147,33 +143,18 @@ def _put(pack: PackWriter, piece: Any) -> str:
 def _write_region(region: Region, pack: PackWriter, known: Known) -> StoredRegion:
     size = region.high - region.low
     untouched = known.untouched_chunks(region)
-    chunks = {number: digest for number, digest in untouched.items() if pack.keep(digest)}
-    changed = [number for number in range(-(-size // CHUNK)) if number not in chunks]
-    for number, chunk, digest in _digested(bytes_at(region.low, size), changed):
-        pack.put(chunk, digest, is_aligned=size >= CHUNK)
-        chunks[number] = digest
-    return StoredRegion(size, [chunks[number] for number in sorted(chunks)])
-
-
-def _digested(memory: memoryview, numbers: list[int]) -> Iterator[tuple[int, bytes, str]]:
-    """Copy and digest chunks of memory, a few ahead in another thread, while the one before is being written."""
-
-    def look(number: int) -> tuple[int, bytes, str]:
-        # A copy: what is stored must be what the digest says, even if a thread of the user's writes to it meanwhile.
-        chunk = bytes(memory[number * CHUNK : (number + 1) * CHUNK])
-        return number, chunk, fast_digest(chunk)
-
-    if len(numbers) < _AHEAD:
-        yield from map(look, numbers)
-        return
-    ahead: deque[Future[tuple[int, bytes, str]]] = deque()
-    with ThreadPoolExecutor(1, "pauseflow-digest") as thread:
-        for number in numbers:
-            ahead.append(thread.submit(look, number))
-            if len(ahead) == _AHEAD:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+    memory = bytes_at(region.low, size)
+    chunks = []
+    for number, start in enumerate(range(0, size, CHUNK)):
+        digest = untouched.get(number)
+        if digest is None or not pack.keep(digest):
+            # A copy: what is stored must be what the digest says, even if a thread of the user's writes to it meanwhile.
+            # It costs nothing, as digest and write then find it in the processor's cache.
+            chunk = bytes(memory[start : start + CHUNK])
+            digest = fast_digest(chunk)
+            pack.put(chunk, digest, is_aligned=size >= CHUNK)
+        chunks.append(digest)
+    return StoredRegion(size, chunks)
 
 
 def _describe(
