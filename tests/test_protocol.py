@@ -1,6 +1,7 @@
 """What crosses the kernel boundary comes out as it went in, also between versions."""
 
 import dataclasses
+import functools
 import json
 from typing import Any, get_type_hints
 
@@ -22,6 +23,7 @@ messages = [
 ]
 
 
+@functools.cache  # they are large: making them anew for each example takes longer than the examples
 def built(cls: type[Message]) -> st.SearchStrategy[Message]:
     """Make a message with every field filled, from the types of its fields."""
     hints = get_type_hints(cls)

@@ -51,6 +51,7 @@ def test_a_person_opens_the_link_and_sees_what_to_look_at(pauseflow: Pauseflow) 
     assert_left_its_results(pauseflow.folder / "demo")
 
 
+@pytest.mark.slow
 def test_it_can_be_run_again(pauseflow: Pauseflow) -> None:
     """Also when the first was left waiting, by Ctrl-C: its output is in use until it ends."""
     first = start_demo(pauseflow)

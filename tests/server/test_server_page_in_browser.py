@@ -338,7 +338,7 @@ ODD_FORM = {
 WIDE = "".join(f"<td>column {n} of a table</td>" for n in range(40))
 
 
-@pytest.mark.parametrize("look", ["dark-phone", "wide"])
+@pytest.mark.parametrize("look", ["dark-phone", pytest.param("wide", marks=pytest.mark.slow)])
 def test_the_oddest_question_fits_and_can_be_answered_with_the_keyboard(
     open_page: "Callable[..., Page]", stage: "Stage", base: str, look: str
 ) -> None:
