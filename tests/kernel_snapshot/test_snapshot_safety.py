@@ -178,7 +178,7 @@ def test_the_snapshot_moves_to_another_folder(kernels: Kernels, saved: dict[str,
 
 
 def test_a_full_disk_leaves_the_earlier_snapshot(kernels: Kernels, saved: dict[str, Any]) -> None:
-    limit = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit = "import resource\n"
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
 
     _, _, answer = kernels.run(cell(BIG), cell(limit), {"do": "save", "folder": kernels.folder})
@@ -286,3 +286,16 @@ def test_memory_that_a_thread_writes_to_during_the_save_is_stored_as_it_is_diges
     # As if it came from another machine: then all of it is read through, against its digests.
     os.utime(pack(kernels), (0, 0))
     kernels.restore(saved, "assert a.shape == (3_000_000,)")
+
+
+def test_a_limit_on_the_size_of_files_is_said_and_leaves_the_snapshot_before_it(kernels: Kernels) -> None:
+    limit = (
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))\nb = bytes(range(256)) * 2_000"
+    )
+    save = {"do": "save", "folder": kernels.folder}
+    lift = cell("resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))")
+    _, first, _, second, _ = kernels.run(cell("a = 1"), save, cell(limit), save, lift)
+
+    assert "ulimit -f" in second["message"]
+    kernels.restore(first, "assert a == 1")

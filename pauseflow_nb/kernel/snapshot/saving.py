@@ -185,4 +185,7 @@ def _storage_errors(folder: str) -> Iterator[None]:
     except OSError as problem:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(folder) from problem
+        if problem.errno == errno.EFBIG:
+            why = "a file would be larger than this process may write; raise the limit (`ulimit -f`)"
+            raise SnapshotError(f"snapshots cannot be written to {folder}: {why}") from problem
         raise SnapshotError(f"snapshots cannot be written to {folder}: {problem}") from problem
