@@ -1,7 +1,6 @@
 """What crosses the kernel boundary comes out as it went in, also between versions."""
 
 import dataclasses
-import functools
 import json
 from typing import Any, get_type_hints
 
@@ -23,11 +22,17 @@ messages = [
 ]
 
 
-@functools.cache  # they are large: making them anew for each example takes longer than the examples
+#: They are large: making them anew for each example takes longer than the examples.
+_built: dict[str, st.SearchStrategy[Any]] = {}
+
+
 def built(cls: type[Message]) -> st.SearchStrategy[Message]:
     """Make a message with every field filled, from the types of its fields."""
-    hints = get_type_hints(cls)
-    return st.builds(cls, **{f.name: filled(hints[f.name]) for f in dataclasses.fields(cls)})  # type: ignore[arg-type]
+    if cls.__name__ not in _built:
+        hints = get_type_hints(cls)
+        fields = {f.name: filled(hints[f.name]) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        _built[cls.__name__] = st.builds(cls, **fields)
+    return _built[cls.__name__]
 
 
 def filled(hint: Any) -> st.SearchStrategy[Any]:
