@@ -42,6 +42,15 @@ queue.close()
 """
 
 
+def is_alive(pid: int) -> bool:
+    """Whether there is a process with this id."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 class Process:
     """A Python program under way; `said` is its first line."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acceptance.processes import Lab, lab
+from acceptance.processes import Lab, is_alive, lab
 from click.testing import CliRunner
 
 from pauseflow_nb.cli.executions import retry
@@ -30,14 +30,6 @@ STEPS = (
 def on_sqlite(sqlite_settings: Settings, tmp_path: Path) -> Iterator[Lab]:
     with lab(sqlite_settings, tmp_path) as made:
         yield made
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def waits(lab: Lab, execution: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+from acceptance.processes import is_alive
 from acceptance.road import Road
 from acceptance.web import send, wait_until
 from roads.acts import answer, ride
@@ -28,14 +29,6 @@ PID = "import os, pathlib\npathlib.Path('pid').write_text(str(os.getpid()))"
 
 def span_of(waits: dict[str, Any]) -> timedelta:
     return datetime.fromisoformat(waits["deadline"]) - datetime.fromisoformat(waits["since"])
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def environment_of(road: Road) -> dict[str, str]:
