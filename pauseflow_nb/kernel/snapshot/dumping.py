@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pauseflow_nb.errors import SnapshotError
-from pauseflow_nb.kernel.snapshot import batches, trial
+from pauseflow_nb.kernel.snapshot import batches, parts, trial
 from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
 from pauseflow_nb.kernel.snapshot.groups import has_met, sharing_groups
 from pauseflow_nb.kernel.snapshot.pickler import Environment, SnapshotPickler
-from pauseflow_nb.kernel.snapshot.pieces import Pieces
+from pauseflow_nb.kernel.snapshot.pieces import Pieces, Store
 from pauseflow_nb.kernel.snapshot.refused import Refusal
 from pauseflow_nb.kernel.snapshot.where import place_of
 
 __all__ = ["Dumped", "dump_namespace", "type_name"]
 
 T = TypeVar("T")
+
+#: Variables that were found to share objects: pickled together, so that storing them alone would be in vain.
+_sharing: set[str] = set()
 
 #: Stands for the notebook's definitions among the names.
 _DEFINITIONS = "<definitions>"
@@ -51,19 +54,24 @@ class _Failed(Exception):
         self.culprit = culprit
 
 
-def dump_namespace(namespace: dict[str, Any], names: list[str], shell: Any) -> Dumped:
+def dump_namespace(namespace: dict[str, Any], names: list[str], shell: Any, store: Store | None = None) -> Dumped:
     """Pickle variables; those that cannot be are reported, and take nothing else along.
 
     Args:
         namespace: The live namespace, which functions are bound to.
         names: Which of its variables.
         shell: The shell, which comes back as the live one.
+        store: Takes what is large while it is being pickled, although it may turn out not to be needed. Without
+            it everything is held in memory.
+
+    Raises:
+        OSError: If `store` fails.
     """
     with _no_collection():
-        dumped = _dump_all(namespace, names, shell, shared_memory=[])
+        dumped = _dump_all(namespace, names, shell, store, shared_memory=[])
         meeting = dumped.environment.meeting_memory()
         # Rare: small arrays over the memory of another library. Only now is it known which they are.
-        return _dump_all(namespace, names, shell, shared_memory=meeting) if meeting else dumped
+        return _dump_all(namespace, names, shell, store, shared_memory=meeting) if meeting else dumped
 
 
 def type_name(value: Any) -> str:
@@ -75,7 +83,12 @@ def type_name(value: Any) -> str:
 
 
 def _dump_all(
-    namespace: dict[str, Any], names: list[str], shell: Any, *, shared_memory: list[tuple[int, int]]
+    namespace: dict[str, Any],
+    names: list[str],
+    shell: Any,
+    store: Store | None,
+    *,
+    shared_memory: list[tuple[int, int]],
 ) -> Dumped:
     environment = Environment(namespace, shell)
     environment.shared_memory = shared_memory
@@ -87,7 +100,7 @@ def _dump_all(
         if name in in_batch:
             continue
         try:
-            single[name] = _dump(environment, {name: namespace[name]}, [name])
+            single[name] = _dump_alone(environment, name, store)
         except _Failed as failure:
             refused[name] = Refused(type_name(namespace[name]), str(failure), failure.culprit)
     batches.learn(single, refused)
@@ -104,6 +117,8 @@ def _dump_all(
         costs.update(dict.fromkeys(dump.names, share))
     frames: list[Dump] = []
     for group in sharing_groups(picklers):
+        if len(group) > 1:
+            _sharing.update(group)
         members = [member for name in group if name != _DEFINITIONS for member in single[name].names]
         values = {name: namespace[name] for name in members}
         if _DEFINITIONS in group:
@@ -112,6 +127,14 @@ def _dump_all(
         else:
             frames.append(single[group[0]] if len(group) == 1 else _dump(environment, values, members))
     return Dumped(frames, refused, environment, costs)
+
+
+def _dump_alone(environment: Environment, name: str, store: Store | None) -> Dump:
+    value = environment.namespace[name]
+    if name not in _sharing and (long_ones := parts.long_ones(value)):
+        with contextlib.suppress(parts.TooMuchShared):
+            return _dump(environment, {name: value}, [name], long_ones=long_ones, store=store)
+    return _dump(environment, {name: value}, [name])
 
 
 def _dump_definitions(
@@ -174,18 +197,24 @@ def _dump(
     *,
     definitions: bool = False,
     inlines: bool = False,
+    long_ones: list[Any] | None = None,
+    store: Store | None = None,
 ) -> Dump:
     payload = {"values": values, "definitions": environment.definitions.by_key} if definitions else {"values": values}
 
     pickler: SnapshotPickler | None = None
+    file = Pieces()
 
     def attempt() -> Dump:
         # A failed attempt leaves a half-filled memo behind, so each one has a pickler of its own.
-        nonlocal pickler
+        nonlocal pickler, file
         began = time.perf_counter()
-        file = Pieces()
+        file = Pieces(store=store)
         pickler = SnapshotPickler(file, environment, inlines_definitions=definitions or inlines)
-        pickler.dump(payload)
+        if long_ones:
+            parts.dump(pickler, file, values, long_ones)
+        else:
+            pickler.dump(payload)
         if has_met(pickler, environment.namespace):
             # The pickler asks nobody about a dict, and would make a second notebook of it.
             pickler.last = environment.namespace
@@ -194,7 +223,11 @@ def _dump(
 
     try:
         return _with_deep_stack(attempt)
+    except parts.TooMuchShared:
+        raise
     except Exception as error:
+        if file.problem is not None:
+            raise file.problem from None
         culprit = None if pickler is None else pickler.last
         raise _Failed(_explain(error, culprit, values), type_name(culprit)) from error
 

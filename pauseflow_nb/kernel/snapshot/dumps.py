@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pauseflow_nb.kernel.snapshot.pickler import SnapshotPickler
-from pauseflow_nb.kernel.snapshot.pieces import Bytes
+from pauseflow_nb.kernel.snapshot.pieces import Bytes, StoredPiece
 from pauseflow_nb.kernel.snapshot.regions import lay_out
 
 __all__ = ["Dump", "Refused"]
@@ -14,7 +14,7 @@ class Dump:
     """One frame that is not stored yet. Its buffers point into live memory."""
 
     names: list[str]
-    pieces: list[Bytes]
+    pieces: list[Bytes | StoredPiece]
     buffers: list[memoryview]
     has_definitions: bool
     #: Alive until everything is written: it holds what its buffers and memo point to.

@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["has_met", "sharing_groups"]
+__all__ = ["has_met", "is_noticed", "sharing_groups"]
 
 _UNNOTICED = (
     int, float, complex, type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType,
@@ -58,7 +58,7 @@ def sharing_groups(picklers: Mapping[str, pickle.Pickler]) -> list[list[str]]:
             other = first_seen.setdefault(identity, name)
             if other is name and largest is not None and tables[largest].holds(identity):
                 other = largest
-            if other is not name and _is_noticed(value):
+            if other is not name and is_noticed(value):
                 parents[_root(parents, name)] = _root(parents, other)
     groups: dict[str, list[str]] = {}
     for name in picklers:
@@ -81,7 +81,8 @@ def _root(parents: dict[str, str], name: str) -> str:
     return name
 
 
-def _is_noticed(value: Any) -> bool:
+def is_noticed(value: Any) -> bool:
+    """Whether it can be told if two places hold this very object, or two that are equal."""
     if isinstance(value, (str, bytes)):
         return len(value) >= _LARGE_TEXT
     if isinstance(value, _UNNOTICED) or type(value).__name__.endswith(("DType", "Dtype", "dtype")):

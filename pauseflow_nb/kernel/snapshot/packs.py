@@ -103,6 +103,8 @@ class PackWriter:
         self._file: BinaryIO | None = None
         self._writeback: ThreadPoolExecutor | None = None
         self._begun = 0
+        #: What was written before it was known to be used.
+        self._early: dict[str, Location] = {}
         #: Everything that this snapshot uses.
         self.content = Content()
         self.written = 0
@@ -114,32 +116,42 @@ class PackWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.__exit__(kind, error, trace)
-        if kind is None and self._file is not None:
+        if kind is None and self._name in self.content.packs:
             stat = (self._folder.local / self._name).stat()
             self.content.packs[self._name] = (stat.st_size, stat.st_mtime_ns)
 
     def put(self, data: Bytes, digest: str, *, is_aligned: bool = False) -> None:
         """Store bytes unless they are stored already."""
-        if digest in self.content.locations or self.keep(digest):
-            return
+        if digest not in self.content.locations and not self.keep(digest):
+            self.content.locations[digest] = self._write(data, is_aligned=is_aligned)
+            self.content.packs.setdefault(self._name, (0, 0))
+
+    def put_early(self, data: Bytes, digest: str) -> None:
+        """Store bytes that the snapshot may turn out not to use; it does when they are kept."""
+        if digest not in self._early and digest not in self._known.locations:
+            self._early[digest] = self._write(data)
+
+    def keep(self, digest: str) -> bool:
+        """Use what an earlier snapshot stored, or what was stored early; False if neither was."""
+        if digest in self.content.locations:
+            return True
+        where = self._known.locations.get(digest) or self._early.get(digest)
+        if where is None:
+            return False
+        self.content.locations[digest] = where
+        self.content.packs[where.pack] = self._known.packs.get(where.pack, (0, 0))
+        return True
+
+    def _write(self, data: Bytes, *, is_aligned: bool = False) -> Location:
         file = self._open()
         start = -(-self.written // PAGE) * PAGE if is_aligned else self.written
         view = memoryview(data).cast("B")
         done = 0
         while done < len(view):
             done += os.pwrite(file.fileno(), view[done : done + _WRITE], start + done)
-        self.content.locations[digest] = Location(self._name, start, len(view))
         self.written = start + len(view)
         self._begin_writeback(file)
-
-    def keep(self, digest: str) -> bool:
-        """Use what an earlier snapshot stored; False if it did not."""
-        where = self._known.locations.get(digest)
-        if where is None:
-            return digest in self.content.locations
-        self.content.locations[digest] = where
-        self.content.packs[where.pack] = self._known.packs[where.pack]
-        return True
+        return Location(self._name, start, len(view))
 
     def _open(self) -> BinaryIO:
         if self._file is None:

@@ -139,6 +139,10 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return NotImplemented
         return reducer(self, value)
 
+    def is_plain(self, kind: type) -> bool:
+        """Whether objects of a type, met before, are taken apart by pickle alone."""
+        return kind in self._plain
+
     def leave_to_pickle(self, kind: type) -> None:
         """Ask no more about objects of a type, unless one of them lives outside of the notebook."""
         if kind not in self._environment.live_kinds:

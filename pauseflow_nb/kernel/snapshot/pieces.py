@@ -4,26 +4,57 @@ The C pickler hands large texts and byte strings to `write` on their own, so a p
 makes them known again at the next save without any hook.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-__all__ = ["Pieces", "PiecesReader"]
+__all__ = ["Bytes", "Pieces", "PiecesReader", "Store", "StoredPiece"]
 
 #: A byte string of this size becomes a piece of its own.
 _LARGE = 256 << 10
 #: Smaller writes are joined until a piece has about this size.
 _JOINED = 1 << 20
+#: A part of this size becomes a piece of its own.
+_PART = 64 << 10
+#: Pieces are held until they are this much together: what is small may be looked at again.
+_HELD = 1 << 20
 
 Bytes = bytes | bytearray | memoryview
 
 
-class Pieces:
-    """A file that a pickler writes into; `done` returns what came, in pieces."""
+@dataclass(frozen=True)
+class StoredPiece:
+    """A piece that is stored already, and no longer in memory."""
 
-    def __init__(self, limit: int | None = None) -> None:
+    digest: str
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+
+#: Stores a piece, and tells its digest.
+Store = Callable[[Bytes], str]
+
+
+class Pieces:
+    """A file that a pickler writes into; `done` returns what came, in pieces.
+
+    Args:
+        limit: How many bytes are wanted; None: any number.
+        store: Where pieces go as they come, once there are too many to be held.
+    """
+
+    def __init__(self, limit: int | None = None, store: Store | None = None) -> None:
         self._left = limit
-        self._pieces: list[Bytes] = []
+        self._store = store
+        self._pieces: list[Bytes | StoredPiece] = []
+        self._held = 0
         self._small: list[bytes] = []
         self._small_size = 0
+        #: All that came.
+        self.size = 0
+        #: Why `store` failed, if it did.
+        self.problem: OSError | None = None
 
     def write(self, data: Bytes) -> int:
         """Take bytes over. Large ones are kept as they are, not copied.
@@ -32,13 +63,14 @@ class Pieces:
             OverflowError: If this is more than the limit.
         """
         size = len(data)
+        self.size += size
         if self._left is not None:
             self._left -= size
             if self._left < 0:
                 raise OverflowError("more bytes than wanted")
         if size >= _LARGE:
             self._cut()
-            self._pieces.append(data)
+            self._add(data)
             return size
         self._small.append(bytes(data))
         self._small_size += size
@@ -46,15 +78,32 @@ class Pieces:
             self._cut()
         return size
 
-    def done(self) -> list[Bytes]:
+    def end_part(self) -> None:
+        """Let a piece end here, unless it would be a very small one."""
+        if self._small_size >= _PART:
+            self._cut()
+
+    def done(self) -> list[Bytes | StoredPiece]:
         """Return all pieces, in order."""
         self._cut()
         return self._pieces
 
     def _cut(self) -> None:
         if self._small:
-            self._pieces.append(self._small[0] if len(self._small) == 1 else b"".join(self._small))
+            piece = self._small[0] if len(self._small) == 1 else b"".join(self._small)
             self._small, self._small_size = [], 0
+            self._add(piece)
+
+    def _add(self, piece: Bytes) -> None:
+        self._held += len(piece)
+        if self._store is None or self._held <= _HELD:
+            self._pieces.append(piece)
+            return
+        try:
+            self._pieces.append(StoredPiece(self._store(piece), len(piece)))
+        except OSError as problem:
+            self.problem = problem
+            raise
 
 
 class PiecesReader:

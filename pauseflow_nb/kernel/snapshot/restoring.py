@@ -1,14 +1,13 @@
 """Restore: check, map, unpickle, bind."""
 
 import gc
-import io
 import pickle
 import weakref
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import SnapshotMismatch
-from pauseflow_nb.kernel.snapshot import references, replay, surroundings, versions
+from pauseflow_nb.kernel.snapshot import parts, references, replay, surroundings, versions
 from pauseflow_nb.kernel.snapshot.dumping import run_deep
 from pauseflow_nb.kernel.snapshot.folder import open_folder
 from pauseflow_nb.kernel.snapshot.known import Known, Mapped, remember
@@ -17,7 +16,6 @@ from pauseflow_nb.kernel.snapshot.loading import Loading, live_attribute
 from pauseflow_nb.kernel.snapshot.manifest import Frame, Manifest, StoredRegion, read_manifest
 from pauseflow_nb.kernel.snapshot.memory import Extent, address_of, map_extents
 from pauseflow_nb.kernel.snapshot.packs import CHUNK, PackReader
-from pauseflow_nb.kernel.snapshot.pieces import PiecesReader
 from pauseflow_nb.protocol import SnapshotRef, Unsaved
 
 if TYPE_CHECKING:
@@ -184,9 +182,8 @@ class _Restore:
             part = self._memory[place.region][place.offset : place.offset + place.size]
             buffers.append(part.toreadonly() if place.is_readonly else part)
 
-        def load() -> Any:
-            file = io.BytesIO(data[0]) if len(data) == 1 else PiecesReader(data)
-            return pickle.Unpickler(file, buffers=buffers).load()  # noqa: S301 - its digest was checked
+        def load() -> dict[str, Any]:
+            return parts.load(data, buffers)
 
         try:
             payload = load()

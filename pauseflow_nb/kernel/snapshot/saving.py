@@ -6,7 +6,8 @@ import pickle
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from pauseflow_nb.errors import SnapshotError, StorageFull, Unsaveable
 from pauseflow_nb.kernel.snapshot import fates, references, surroundings, versions
@@ -18,6 +19,7 @@ from pauseflow_nb.kernel.snapshot.manifest import Frame, Manifest, StoredRegion,
 from pauseflow_nb.kernel.snapshot.memory import bytes_at
 from pauseflow_nb.kernel.snapshot.namespace import user_names
 from pauseflow_nb.kernel.snapshot.packs import CHUNK, PackWriter, fast_digest, new_name, strong_digest
+from pauseflow_nb.kernel.snapshot.pieces import Bytes, StoredPiece
 from pauseflow_nb.kernel.snapshot.regions import Region, lay_out
 from pauseflow_nb.protocol import SnapshotRef, Unsaved
 
@@ -72,20 +74,17 @@ def save(
     surroundings.note_start()
     bound = references.find(shell, [name for name in user_names(shell) if name not in remade])
     names = [name for name in user_names(shell) if name not in remade and name not in bound]
-    dumped = dump_namespace(shell.user_ns, names, shell)
-    saved = {name for name in (*names, *bound) if name not in dumped.refused}
-    decided = fates.decide(shell, dumped.refused, coming=coming, passed=passed, saved=saved, remade=remade)
-    if strict:
-        for unsaved in decided.unsaved:
-            if unsaved.fate == "lost":
-                reason = "; ".join([unsaved.reason, *decided.notes])
-                raise Unsaveable(unsaved.name, unsaved.type_name, reason, unsaved.cell)
     with _storage_errors(folder):
         target = open_folder(folder)
         known = known_in(folder)
         # Until this save has succeeded nothing is known about what memory holds.
         remember(folder, Known(known.content))
         with PackWriter(target, known.content) as pack:
+            dumped = dump_namespace(shell.user_ns, names, shell, partial(_put_early, pack))
+            saved = {name for name in (*names, *bound) if name not in dumped.refused}
+            decided = fates.decide(shell, dumped.refused, coming=coming, passed=passed, saved=saved, remade=remade)
+            if strict:
+                _refuse_losses(decided)
             regions, frames, seconds = _write_frames(dumped, pack, known)
             around = [_put(pack, pickle.dumps(surroundings.capture(shell), 5))]
         manifest = Manifest(
@@ -107,6 +106,13 @@ def save(
     saved_regions = {(region.low, region.high): stored.chunks for stored, region in regions}
     remember(folder, Known(pack.content, saved_regions, known.mapped))
     return Saved(ref, decided.unsaved, pack.written + size, decided.notes)
+
+
+def _refuse_losses(decided: fates.Decided) -> None:
+    for unsaved in decided.unsaved:
+        if unsaved.fate == "lost":
+            reason = "; ".join([unsaved.reason, *decided.notes])
+            raise Unsaveable(unsaved.name, unsaved.type_name, reason, unsaved.cell)
 
 
 def _write_frames(
@@ -134,9 +140,18 @@ def _write_pieces(dump: Dump, pack: PackWriter) -> list[str]:
     return [_put(pack, piece) for piece in dump.pieces]
 
 
-def _put(pack: PackWriter, piece: Any) -> str:
+def _put(pack: PackWriter, piece: Bytes | StoredPiece) -> str:
+    if isinstance(piece, StoredPiece):
+        pack.keep(piece.digest)
+        return piece.digest
     digest = strong_digest(piece)
     pack.put(piece, digest)
+    return digest
+
+
+def _put_early(pack: PackWriter, piece: Bytes) -> str:
+    digest = strong_digest(piece)
+    pack.put_early(piece, digest)
     return digest
 
 

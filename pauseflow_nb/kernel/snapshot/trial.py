@@ -4,13 +4,13 @@ Definitions are always tried, because everything hangs on them; variables when l
 the notebook's own classes. What was proven to load is not tried again until its bytes change.
 """
 
-import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pauseflow_nb.kernel.snapshot import parts
 from pauseflow_nb.kernel.snapshot.loading import Loading
 from pauseflow_nb.kernel.snapshot.packs import strong_digest
-from pauseflow_nb.kernel.snapshot.pieces import Bytes, PiecesReader
+from pauseflow_nb.kernel.snapshot.pieces import Bytes, StoredPiece
 
 __all__ = ["failure"]
 
@@ -21,7 +21,7 @@ _proven: set[str] = set()
 
 
 def failure(
-    pieces: Sequence[Bytes], buffers: Sequence[memoryview], shell: Any, definitions: Mapping[str, Any]
+    pieces: Sequence[Bytes | StoredPiece], buffers: Sequence[memoryview], shell: Any, definitions: Mapping[str, Any]
 ) -> str | None:
     """Load a pickle and forget the result.
 
@@ -34,14 +34,15 @@ def failure(
     Returns:
         Why it cannot be loaded; None if it can.
     """
-    if sum(map(len, pieces)) > _LARGEST:
+    at_hand = [piece for piece in pieces if not isinstance(piece, StoredPiece)]
+    if len(at_hand) < len(pieces) or sum(map(len, at_hand)) > _LARGEST:
         return None
-    digest = "".join(map(strong_digest, pieces))
+    digest = "".join(map(strong_digest, at_hand))
     if digest in _proven:
         return None
     with Loading({"__name__": "__main__"}, shell, definitions=dict(definitions), is_trial=True):
         try:
-            pickle.Unpickler(PiecesReader(pieces), buffers=buffers).load()  # noqa: S301 - pickled a moment ago
+            parts.load(at_hand, buffers)
         except Exception as problem:  # noqa: BLE001 - loading runs the code of any class
             return f"it could not be loaded again: {type(problem).__name__}: {problem}"
     _proven.add(digest)

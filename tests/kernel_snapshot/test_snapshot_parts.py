@@ -1,0 +1,153 @@
+"""Long lists, dicts and sets are saved some items at a time, which nobody can tell but by the memory it saves."""
+
+import pytest
+from kernel_snapshot.conftest import Kernels, cell
+
+SHAPE = """
+import hashlib, weakref
+class Node:
+    def __init__(self): self.to = None
+def children(value):
+    if isinstance(value, dict): return [part for pair in value.items() for part in pair]
+    if isinstance(value, Node): return [value.to]
+    if isinstance(value, weakref.ref): return [value()]
+    return list(value) if isinstance(value, (list, tuple)) else []
+def shape(*roots):
+    "A digest that two graphs of objects have in common only if the same places lead to the same objects."
+    numbers, kept, todo, digest = {}, [], list(roots), hashlib.sha256()
+    while todo:
+        value = todo.pop()
+        if isinstance(value, (int, str)):
+            digest.update(repr(value).encode())
+        elif id(value) in numbers:
+            digest.update(b'again %d' % numbers[id(value)])
+        else:
+            numbers[id(value)] = len(numbers)
+            kept.append(value)
+            found = children(value)
+            digest.update(b'%s %d' % (type(value).__name__.encode(), len(found)))
+            todo += reversed(found)
+    return digest.hexdigest()
+"""
+
+MAKE = (
+    SHAPE
+    + """
+import random
+r = random.Random(SEED)
+many, kinds = 25_000, r.sample(['list', 'dict', 'tuple', 'Node'], 3)
+rows, older, nodes = [], [], [Node]
+for i in range(many):
+    other = r.choice(older) if older and r.random() < SHARED else [i]
+    kind = 'ref' if r.random() < 0.02 else r.choice(kinds)
+    row = {'list': [i, other], 'dict': {'id': i, f'name {i}': other}, 'tuple': (str(i), other, [other]), 'Node': Node()}.get(kind)
+    if kind == 'Node': row.to = other; nodes.append(row)
+    if kind == 'ref': row = [weakref.ref(r.choice(nodes))]
+    rows.append(row)
+    older.append(r.choice([row, other, rows if r.random() < 0.001 else row]))
+one = r.choice(rows) if SEED % 2 else None
+if SEED % 3 == 0: rows = dict(enumerate(rows))
+if SEED % 5 == 2: rows = {'rows': rows, 'also': (rows[7], [rows, rows[20_000]])}
+wanted = shape(rows, one)
+del older, nodes, row, other
+"""
+)
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.01, 0.9])
+@pytest.mark.parametrize("seed", [1, 2, 3, *[pytest.param(s, marks=pytest.mark.slow) for s in range(4, 40)]])
+def test_the_same_places_lead_to_the_same_objects(kernels: Kernels, seed: int, shared: float) -> None:
+    saved = kernels.save(MAKE.replace("SEED", str(seed)).replace("SHARED", str(shared)))
+    assert saved["unsaved"] == {}
+
+    kernels.restore(saved, "assert shape(rows, one) == wanted")
+
+
+def test_what_is_referred_to_weakly_is_still_the_same_object(kernels: Kernels) -> None:
+    saved = kernels.save(
+        "import weakref\nclass Node: pass\n"
+        "rows = [Node() for i in range(30_000)]; rows += [weakref.ref(rows[i]) for i in range(100, 200)]"
+    )
+
+    kernels.restore(saved, "assert all(rows[30_000 + i]() is rows[100 + i] for i in range(100))")
+
+
+def test_a_long_list_that_grows_costs_what_was_added(kernels: Kernels) -> None:
+    make = cell("log = [{'step': i, 'said': f'done {i}'} for i in range(200_000)]")
+    save = {"do": "save", "folder": kernels.folder}
+
+    _, first, _, second, _, third = kernels.run(
+        make, save, cell("log.append('more')"), save, cell("log[100_000]['said'] = 'something longer'"), save
+    )
+
+    assert first["written"] > 4_000_000
+    assert second["written"] < 150_000
+    assert third["written"] < 300_000
+    kernels.restore(third, "assert len(log) == 200_001 and log[-1] == 'more' and log[100_000]['said'][0] == 's'")
+
+
+def test_long_sets_and_dicts_keep_their_order_and_their_contents(kernels: Kernels) -> None:
+    saved = kernels.save("s = {f'{i}' for i in range(30_000)}; d = {(i, f'{i}'): [i] for i in range(30_000, 0, -1)}")
+
+    kernels.restore(
+        saved,
+        "assert s == {f'{i}' for i in range(30_000)} and type(s) is set",
+        "assert list(d) == [(i, f'{i}') for i in range(30_000, 0, -1)] and d[7, '7'] == [7]",
+    )
+
+
+@pytest.mark.parametrize("where", ["users", "state = {'model': None, 'all': (users,)}; del users"])
+def test_saving_millions_of_small_objects_takes_little_memory(kernels: Kernels, where: str) -> None:
+    memory = "[int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmHWM')][0]"
+    make = "before = {}\nusers = [{{'id': i, 'name': f'user {{i}}', 'scores': [i]}} for i in range(1000, 200_000)]"
+
+    answers = kernels.run(
+        cell("import gc; users = [[1]]"),
+        {"do": "save", "folder": kernels.folder},
+        cell(make.format(memory)),
+        cell(where),
+        cell(f"made = {memory}"),
+        {"do": "save", "folder": kernels.folder},
+        cell(f"assert {memory} - made < 0.1 * (made - before), ({memory}, made, before)"),
+    )
+
+    assert [answer["error"] for answer in answers if answer.get("error")] == []
+
+
+def test_what_cannot_be_saved_in_a_long_list_is_named_by_its_path(kernels: Kernels) -> None:
+    saved = kernels.save(
+        "import threading\nrows = [{'id': i} for i in range(30_000)]\nrows[23_456]['lock'] = threading.Lock()"
+    )
+
+    assert saved["unsaved"]["rows"]["reason"].startswith('rows[23456]["lock"] is a _thread.lock')
+
+
+def test_a_part_of_a_long_list_in_another_variable_is_the_same_object(kernels: Kernels) -> None:
+    make = "rows = [[i] for i in range(30_000)]; by_id = {row[0]: row for row in rows}; one = rows[20_000]"
+    save = {"do": "save", "folder": kernels.folder}
+
+    _, _, again, third = kernels.run(cell(make), save, save, save)
+
+    # Nothing is written in vain for ever, only because parts are stored before it is known what they share.
+    assert third["written"] < again["written"] + 20_000
+    kernels.restore(third, "one.append('x'); assert rows[20_000] == by_id[20_000] == [20_000, 'x']")
+
+
+def test_a_disk_that_is_full_while_a_long_list_is_pickled_leaves_the_snapshot_before(kernels: Kernels) -> None:
+    limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, resource.RLIM_INFINITY))"
+    save = {"do": "save", "folder": kernels.folder}
+
+    _, first, _, failed, _, _, last = kernels.run(
+        cell("rows = [[i] for i in range(20_000)]"),
+        save,
+        cell(f"rows = [[i] for i in range(600_000)]\n{limit}"),
+        save,
+        cell("import os; assert not [name for name in os.listdir('snapshots') if name.endswith('.part')]"),
+        cell("resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))"),
+        save,
+    )
+
+    assert (failed["raised"], "ulimit" in failed["message"]) == ("SnapshotError", True)
+    kernels.restore(first, "assert len(rows) == 20_000")
+    kernels.restore(last, "assert len(rows) == 600_000 and rows[-1] == [599_999]")
