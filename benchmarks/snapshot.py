@@ -1,20 +1,19 @@
-"""How fast and how small snapshots are, beside cloudpickle, dill, Kishu, and writing the same bytes to the disk.
+"""How fast and how small snapshots are, beside cloudpickle, dill, Kishu, ElasticNotebook and plain writing.
 
     python benchmarks/snapshot.py             all cases, three rounds, table to benchmarks/results/snapshot.md
     python benchmarks/snapshot.py --rounds 1 --cases many,forest --no-write
+    python benchmarks/snapshot.py --elastic FOLDER   ElasticNotebook from this clone, not from GitHub
 
 Every contender runs in processes of its own: one that makes the variables and saves them twice, and one
 that restores them. Contenders take turns within a round, so that the machine's moods meet all of them.
-Times include the fsync that makes a save durable; each figure is the median of the rounds. Kishu, which
-takes up to half a minute for a save, is asked in the first round only, and lives in an environment of its own
-(`.venv/kishu`, made once).
+Times include the fsync that makes a save durable; each figure is the median of the rounds. Kishu and
+ElasticNotebook, which take up to half a minute for a save, are asked in the first round only, and live in
+environments of their own (below `.venv`, made once).
 """
 
-# ruff: noqa: ISC004 - the cells below are texts of several lines
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -22,57 +21,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-#: Cells that make the variables, and that change a little of them.
-CASES = {
-    "array": (
-        "1 GiB of float64",
-        "import numpy as np\na = np.random.default_rng(0).random(1 << 27)",
-        "a[12345] = 1.0",
-    ),
-    "frame": (
-        "5 million rows, 8 mixed columns",
-        "import numpy as np, pandas as pd\nr = np.random.default_rng(0); n = 5_000_000\n"
-        "df = pd.DataFrame({'f1': r.random(n), 'f2': r.random(n), 'f3': r.random(n), 'i1': r.integers(0, 100, n),\n"
-        "  'i2': r.integers(0, 10**9, n), 'c': pd.Categorical.from_codes(r.integers(0, 5, n), list('abcde')),\n"
-        "  't': pd.Timestamp('2026') + pd.to_timedelta(np.arange(n), unit='s'),\n"
-        "  's': pd.Series(np.array(['alpha', 'beta', 'gamma'])[r.integers(0, 3, n)], dtype='str')})\ndel r, n",
-        "df.loc[17, 'f2'] = 0.5",
-    ),
-    "objects": (
-        "2 million small objects",
-        "users = [{'id': i, 'name': f'user {i}', 'scores': [i, i * 0.5]} for i in range(1000, 334_000)]",
-        "users[77]['scores'][1] = 1.5",
-    ),
-    "many": (
-        "300 ordinary variables",
-        "import pandas as pd\nfor i in range(100):\n"
-        "  globals()[f'n{i}'] = i; globals()[f'l{i}'] = list(range(50))\n"
-        "  globals()[f'f{i}'] = pd.DataFrame({'a': range(20), 'b': ['x'] * 20})",
-        "n5 = 99",
-    ),
-    "forest": (
-        "a random forest, 100 trees",
-        "from sklearn.ensemble import RandomForestRegressor\nfrom sklearn.datasets import make_regression\n"
-        "X, y = make_regression(20_000, 10, random_state=0)\n"
-        "model = RandomForestRegressor(100, random_state=0, n_jobs=2).fit(X, y)",
-        "model.note = 'changed'",
-    ),
-}
-CONTENDERS = ("pauseflow", "cloudpickle", "dill", "kishu", "raw")
-#: ElasticNotebook is no package, and asks for numpy 1.22.
-EARLIER = (
-    "ElasticNotebook was measured earlier on a machine of this kind: first save, restore, second save of the array "
-    "6.1, 4.4, 2.8 s; of the objects 11.7, 1.7, 9.3 s; first save and restore of the frame 0.83, 0.37 s; of the 300 "
-    "variables 0.22, 0.03 s."
-)
-STEPS = 50
+from beside import elastic_notebook, kishu
+from beside.cases import CASES, CONTENDERS, STEPS, Names
+from beside.snapshot_table import table
 
-Names = dict[str, Any]
+#: Those that live in environments of their own: what saves, and what restores.
+APART = {
+    "kishu": (kishu.saver, kishu.restorer),
+    "elasticnotebook": (elastic_notebook.saver, elastic_notebook.restorer),
+    "elasticnotebook-storing": (elastic_notebook.storing_saver, elastic_notebook.restorer),
+}
 
 
 def main() -> None:
@@ -80,7 +42,7 @@ def main() -> None:
     if arguments.worker:
         print(json.dumps(_WORK[arguments.worker](arguments)))
         return
-    kishu = _kishu_environment() if "kishu" not in arguments.without else None
+    pythons = _environments(arguments)
     results: dict[tuple[str, str], list[Names]] = {}
     for number in range(arguments.rounds):
         for place, case in enumerate(arguments.cases):
@@ -89,13 +51,13 @@ def main() -> None:
             for contender in (*CONTENDERS[turn:], *CONTENDERS[:turn]):
                 if contender == "raw" and case not in {"array", "frame"}:
                     continue
-                if contender == "kishu" and (number or kishu is None):
+                if contender in APART and (number or contender not in pythons):
                     continue
-                measured = _measure(case, contender, kishu if contender == "kishu" and kishu else sys.executable)
+                measured = _measure(case, contender, pythons.get(contender))
                 print(f"round {number + 1}, {case}, {contender}: {measured}", file=sys.stderr)
                 results.setdefault((case, contender), []).append(measured)
     steps = _run(["--worker", "steps"]) if "steps" not in arguments.without else None
-    text = _table(results, steps, arguments.rounds)
+    text = table(results, steps, arguments.rounds)
     print(text)
     if arguments.write:
         target = Path(__file__).parent / "results" / "snapshot.md"
@@ -108,6 +70,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cases", type=lambda text: text.split(","), default=list(CASES))
     parser.add_argument("--without", default="")
+    parser.add_argument("--elastic", help="folder or address of ElasticNotebook's repository, if not GitHub's")
     parser.add_argument("--no-write", dest="write", action="store_false")
     parser.add_argument("--worker", choices=("save", "restore", "steps"))
     parser.add_argument("--case")
@@ -117,37 +80,37 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _kishu_environment() -> str | None:
-    """Give the Python of Kishu's environment, made if need be; None where it cannot be."""
-    folder = Path(__file__).parents[1] / ".venv" / "kishu"
-    python, done = folder / "bin" / "python", folder / "done"
-    if not done.exists():
-        print("installing Kishu (once) …", file=sys.stderr)
-        same = [f"{name}=={version(name)}" for name in ("numpy", "pandas", "pyarrow", "scikit-learn", "ipython")]
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        if subprocess.run([python, "-m", "pip", "install", "-q", "kishu", *same], check=False).returncode:
-            print("it could not be installed, and is left out", file=sys.stderr)
-            return None
-        done.touch()
-    return str(python)
+def _environments(arguments: argparse.Namespace) -> dict[str, Path]:
+    wanted: dict[str, Callable[[], Path | None]] = {
+        "kishu": kishu.environment,
+        "elasticnotebook": partial(elastic_notebook.environment, arguments.elastic),
+    }
+    made = {name: make() for name, make in wanted.items() if name not in arguments.without}
+    made["elasticnotebook-storing"] = made.get("elasticnotebook")
+    return {name: python for name, python in made.items() if python is not None}
 
 
-def _measure(case: str, contender: str, python: str) -> Names:
+def _measure(case: str, contender: str, python: Path | None) -> Names:
     folder = tempfile.mkdtemp(prefix="pauseflow-bench-", dir=os.environ.get("PAUSEFLOW_BENCH_DIR"))
     try:
         common = ["--case", case, "--contender", contender, "--folder", folder]
         saved = _run(["--worker", "save", *common], python)
-        token = saved.pop("token")
-        if contender == "raw":
+        token = saved.pop("token", None)
+        if contender == "raw" or token is None:
             return saved
         return saved | _run(["--worker", "restore", *common, "--token", token], python)
     finally:
         shutil.rmtree(folder)
 
 
-def _run(arguments: list[str], python: str = sys.executable) -> Names:
-    command = [python, __file__, *arguments]
+def _run(arguments: list[str], python: Path | None = None) -> Names:
+    command = [str(python or sys.executable), __file__, *arguments]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode and python:
+        # Some cannot save everything; the others are measured all the same.
+        print(done.stderr[-3000:], file=sys.stderr)
+        reason = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
+        return {"failed": reason[:100].replace("|", "/")}
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
     answer: Names = json.loads(done.stdout.splitlines()[-1])
@@ -167,11 +130,12 @@ def _shell() -> Any:
 
 
 def _save(arguments: argparse.Namespace) -> Names:
-    _, make, change = CASES[arguments.case]
+    _, make, change, _ = CASES[arguments.case]
+    mark = elastic_notebook.MARK if arguments.contender.startswith("elasticnotebook") else ""
     shell = _shell()
     # Before the first cell: some watch the cells.
     save = _SAVERS[arguments.contender](shell, arguments.folder)
-    shell.run_cell(make)
+    shell.run_cell(mark + make).raise_error()
     _warm(arguments.folder)
     os.sync()
     memory = _memory()
@@ -179,10 +143,12 @@ def _save(arguments: argparse.Namespace) -> Names:
     with _Clock(answers, "save"):
         token, answers["bytes"] = save()
     answers["extra_kb"] = max(0, _memory()["VmHWM"] - memory["VmHWM"])
-    shell.run_cell(change)
+    shell.run_cell(mark + change).raise_error()
     os.sync()
     with _Clock(answers, "save_again"):
         token, answers["bytes_again"] = save()
+    if arguments.contender.startswith("elasticnotebook"):
+        answers["watching"] = elastic_notebook.watching(shell)
     return {**answers, "token": token}
 
 
@@ -238,37 +204,6 @@ def _dill(shell: Any, folder: str) -> Callable[[], tuple[str, int]]:
     return _file_saver(folder, dump)
 
 
-def _kishu(shell: Any, folder: str) -> Callable[[], tuple[str, int]]:
-    kishu = _open_kishu(shell, folder)
-    ran: list[Any] = []
-    # It saves after each cell; here, when it is told to.
-    shell.events.register("pre_run_cell", kishu.pre_run_cell)
-    shell.events.register("post_run_cell", ran.append)
-    written = 0
-
-    def save() -> tuple[str, int]:
-        nonlocal written
-        kishu.post_run_cell(ran[-1])
-        before, written = written, sum(path.stat().st_size for path in Path(folder).glob("*.kishudb*"))
-        return kishu._kishu_branch.get_head().commit_id, written - before  # noqa: SLF001 - there is no other way
-
-    return save
-
-
-def _open_kishu(shell: Any, folder: str) -> Any:
-    import nbformat
-
-    os.environ |= {"ENV_KISHU_TEST_MODE": "1", "KISHU_PATH_ROOT": folder}
-    # These two are there only in its own environment.
-    from kishu.jupyterint import KishuForJupyter  # type: ignore[import-not-found]
-    from kishu.notebook_id import NotebookId  # type: ignore[import-not-found]
-
-    notebook = Path(folder, "notebook.ipynb")
-    if not notebook.exists():
-        nbformat.write(nbformat.v4.new_notebook(), notebook)
-    return KishuForJupyter(NotebookId("bench", notebook, "none"), shell)
-
-
 def _raw(shell: Any, folder: str) -> Callable[[], tuple[str, int]]:
     def dump(file: Any) -> None:
         for array in _arrays(shell):
@@ -299,7 +234,13 @@ def _file_saver(folder: str, dump: Callable[[Any], None]) -> Callable[[], tuple[
     return save
 
 
-_SAVERS = {"pauseflow": _pauseflow, "cloudpickle": _cloudpickle, "dill": _dill, "kishu": _kishu, "raw": _raw}
+_SAVERS = {
+    "pauseflow": _pauseflow,
+    "cloudpickle": _cloudpickle,
+    "dill": _dill,
+    "raw": _raw,
+    **{name: saver for name, (saver, _) in APART.items()},
+}
 
 
 def _restore(arguments: argparse.Namespace) -> Names:
@@ -310,35 +251,41 @@ def _restore(arguments: argparse.Namespace) -> Names:
 
     if arguments.case == "forest":
         import sklearn.ensemble  # noqa: F401
+    restore, names = _restorer(shell, arguments)
+    answers: Names = {}
+    with _Clock(answers, "restore"):
+        restore()
+    if not eval(CASES[arguments.case][3], names):
+        raise SystemExit("what was restored is not what was saved")
+    return answers
+
+
+def _restorer(shell: Any, arguments: argparse.Namespace) -> tuple[Callable[[], object], Names]:
+    """Give what restores, its code loaded before the clock starts, and the names that it restores into."""
+    if arguments.contender in APART:
+        _, restorer = APART[arguments.contender]
+        return restorer(shell, arguments.folder, arguments.token), shell.user_ns
     if arguments.contender == "pauseflow":
         from pauseflow_nb.kernel import snapshot
-        from pauseflow_nb.kernel.snapshot import restoring  # noqa: F401 - loaded before the clock starts
+        from pauseflow_nb.kernel.snapshot import restoring  # noqa: F401 - see above
         from pauseflow_nb.protocol import SnapshotRef
 
         ref = SnapshotRef(*json.loads(arguments.token))
-        answers: Names = {}
-        with _Clock(answers, "restore"):
-            snapshot.restore(shell, arguments.folder, ref)
-        return answers
-    answers = {}
-    if arguments.contender == "kishu":
-        kishu = _open_kishu(shell, arguments.folder)
-        with _Clock(answers, "restore"):
-            kishu.checkout(arguments.token, skip_notebook=True)
-        return answers
+        return partial(snapshot.restore, shell, arguments.folder, ref), shell.user_ns
     import types
 
     import cloudpickle
     import dill
 
-    with _Clock(answers, "restore"):
-        if arguments.contender == "dill":
-            sys.modules["notebook"] = types.ModuleType("notebook")
-            dill.load_module(arguments.token, module=sys.modules["notebook"])
-        else:
-            with Path(arguments.token).open("rb") as file:
-                shell.user_ns.update(cloudpickle.load(file))
-    return answers
+    if arguments.contender == "dill":
+        module = sys.modules["notebook"] = types.ModuleType("notebook")
+        return partial(dill.load_module, arguments.token, module=module), vars(module)
+
+    def restore() -> None:
+        with Path(arguments.token).open("rb") as file:
+            shell.user_ns.update(cloudpickle.load(file))
+
+    return restore, shell.user_ns
 
 
 class _Clock:
@@ -394,87 +341,6 @@ _WORK: dict[str, Callable[[argparse.Namespace], Names]] = {"save": _save, "resto
 def _memory() -> dict[str, int]:
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return {line.split(":")[0]: int(line.split()[1]) for line in lines if line.startswith(("VmRSS", "VmHWM"))}
-
-
-# --- the table ---------------------------------------------------------------------------------------
-
-
-def _table(results: dict[tuple[str, str], list[Names]], steps: Names | None, rounds: int) -> str:
-    lines = ["# Snapshots: time and bytes", "", *_machine(rounds), ""]
-    lines += ["| | | first save, s | second save, s | restore, s | bytes first | bytes second | extra memory |"]
-    lines += ["|---|---|---|---|---|---|---|---|"]
-    for case in dict.fromkeys(case for case, _ in results):
-        lines += [_row(case, name, results) for name in CONTENDERS if (case, name) in results]
-    lines += ["", "## Ratios", "", "| | first save | second save | restore |", "|---|---|---|---|"]
-    for case in dict.fromkeys(case for case, _ in results):
-        for other in CONTENDERS[1:]:
-            if (case, other) in results:
-                cells = [_ratio(results, case, other, what) for what in ("save", "save_again", "restore")]
-                lines.append(f"| {CASES[case][0]}: time against {other} | {' | '.join(cells)} |")
-        first, second = (_median(results[case, "pauseflow"], what) for what in ("save", "save_again"))
-        share = _median(results[case, "pauseflow"], "bytes_again") / _median(results[case, "pauseflow"], "bytes")
-        lines.append(
-            f"| {CASES[case][0]}: second save against first | | {second / first:.3f}, {share:.2%} of the bytes | |"
-        )
-    if steps is not None:
-        lines += ["", "## Checkpoints", "", f"{STEPS} one-second steps over 2 GiB of arrays and 200,000 small objects:"]
-        lines += [f"first checkpoint {steps['first']:.2f} s, later ones {steps['median'] * 1000:.0f} ms (median), "]
-        lines[-1] += f"{steps['worst'] * 1000:.0f} ms (worst); {steps['share']:.1%} of the run time. "
-        lines[-1] += (
-            f"Computing took {steps['computing']:.2f} s of it in all; the rest is waiting for disk and processor."
-        )
-    lines += ["", EARLIER, ""]
-    return "\n".join(lines)
-
-
-def _machine(rounds: int) -> list[str]:
-    packages = []
-    for name in ("numpy", "pandas", "scikit-learn", "cloudpickle", "dill", "ipython"):
-        try:
-            packages.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            packages.append(f"{name} not installed")
-    memory = int(Path("/proc/meminfo").read_text(encoding="utf-8").split()[1]) >> 20
-    now = datetime.now(tz=UTC).date()
-    return [
-        f"{now}, {os.cpu_count()} cores, {memory} GiB, Linux {platform.release()}, Python {platform.python_version()}, "
-        f"{', '.join(packages)}. Load of the machine by others and this, at the end: {os.getloadavg()[1]:.1f}. Median of {rounds} round(s), `python benchmarks/snapshot.py`.",
-        "",
-        "Every contender runs in processes of its own; saves include the fsync. In brackets: the seconds that the process",
-        "spent computing, which other work on the machine does not disturb. `raw` writes as many bytes as the",
-        "arrays have, with fsync, and nothing else. `extra memory` is the growth of the peak during the first save.",
-    ]
-
-
-def _row(case: str, contender: str, results: dict[tuple[str, str], list[Names]]) -> str:
-    measured = results[case, contender]
-    times = [_times(measured, what) for what in ("save", "save_again", "restore")]
-    sizes = [_bytes(_median(measured, what)) for what in ("bytes", "bytes_again")]
-    extra = _median(measured, "extra_kb")
-    share = extra / max(_median(measured, "memory_kb"), 1)
-    return f"| {CASES[case][0]} | {contender} | {' | '.join(times + sizes)} | {_bytes(extra * 1024)} ({share:.0%}) |"
-
-
-def _times(measured: list[Names], what: str) -> str:
-    return f"{_median(measured, what):.3f} ({_median(measured, what + '_cpu'):.3f})" if what in measured[0] else ""
-
-
-def _ratio(results: dict[tuple[str, str], list[Names]], case: str, other: str, what: str) -> str:
-    theirs = results[case, other]
-    if what not in theirs[0]:
-        return ""
-    by_clock, computing = (
-        _median(results[case, "pauseflow"], kind) / max(_median(theirs, kind), 1e-6) for kind in (what, f"{what}_cpu")
-    )
-    return f"{by_clock:.2f} ({computing:.2f})"
-
-
-def _median(measured: list[Names], what: str) -> float:
-    return statistics.median(float(one[what]) for one in measured)
-
-
-def _bytes(count: float) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
 if __name__ == "__main__":

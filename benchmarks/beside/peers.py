@@ -10,10 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from beside import environments
 from beside.served import percentile
 
 _PACKAGES = ["prefect>=3.9", "langgraph", "langgraph-checkpoint-sqlite", "jupyter-scheduler", "ipykernel", "pandas"]
-_FOLDER = Path(__file__).parents[2] / ".venv" / "peers"
 
 #: Name, script, rounds, what is installed where: in the environment of the peers, or in ours.
 _CONTENDERS = (
@@ -28,19 +28,7 @@ EARLIER = "| Mastra 1.71, in a new process (measured earlier on a machine of thi
 
 def environment() -> Path | None:
     """Give the Python of the peers' environment, made if need be; None where it cannot be."""
-    python = _FOLDER / "bin" / "python"
-    done = _FOLDER / "done"
-    if not done.exists():
-        print("installing Prefect, LangGraph and jupyter-scheduler (once) …", flush=True)
-        made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(_FOLDER)], check=False)
-        if (
-            made.returncode
-            or subprocess.run([python, "-m", "pip", "install", "-q", *_PACKAGES], check=False).returncode
-        ):
-            print("they could not be installed, and are left out", flush=True)
-            return None
-        done.touch()
-    return python
+    return environments.environment("peers", "Prefect, LangGraph and jupyter-scheduler", _PACKAGES)
 
 
 def answers(python: Path | None, folder: Path, *, quick: bool) -> tuple[list[str], float | None]:
