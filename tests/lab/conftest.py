@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from urllib.request import urlopen
 
 import nbformat
 import pytest
+from chromium import find, launch
 from evidence import keep, watch
 
 from pauseflow_nb.engine.queue import Queue
@@ -27,6 +27,9 @@ ROOT = Path(__file__).parent.parent.parent
 BUILT = ROOT / "pauseflow_nb" / "labextension"
 SCREENSHOTS = ROOT / "tests" / "screenshots"
 TOKEN = "letmein"
+
+#: Drawing its moons without a graphics card takes a quarter of what loading JupyterLab takes.
+NO_SPLASH = {"disabledExtensions": {"@jupyterlab/apputils-extension:splash": True}}
 
 #: Takes a picture: `shoot(page, "name")`.
 Shoot: TypeAlias = Callable[..., None]
@@ -56,7 +59,7 @@ def chromium() -> str:
         pytest.skip("no playwright here: make test-lab installs it")
     if not (BUILT / "package.json").exists():
         pytest.skip("the JupyterLab extension is not built: make lab-build")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found = find()
     if found is None:
         pytest.skip("no Chromium here: install the package chromium")
     return found
@@ -64,17 +67,20 @@ def chromium() -> str:
 
 # Not for the whole session: while its driver runs, an event loop runs in this thread, and no other test can run its own.
 @pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Any]:
+def driver(chromium: str) -> Iterator[Any]:
     from playwright.sync_api import expect, sync_playwright
 
     # A click on a busy machine; what waits for a kernel says so where it waits.
     expect.set_options(timeout=10_000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
+    with sync_playwright() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def browser(driver: Any, chromium: str) -> Iterator[Any]:
+    browser = launch(driver, chromium)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
@@ -87,6 +93,17 @@ def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
 def second_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Another person's tab."""
     yield from _tab(browser, request.node)
+
+
+@pytest.fixture
+def whole_page(driver: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A tab of a browser that can do what the headless shell cannot."""
+    path = find(is_whole=True)
+    if path is None:
+        pytest.skip("no whole Chromium here, and the headless shell shows no notifications: install chromium")
+    browser = launch(driver, path)
+    yield from _tab(browser, request.node)
+    browser.close()
 
 
 def _tab(browser: Any, item: pytest.Item) -> Iterator[Any]:
@@ -178,7 +195,8 @@ class Lab:
             "JupyterNotebookApp": {"expose_app_in_browser": True},
             "LabServerApp": {"extra_labextensions_path": [str(extensions)]},
         }
-        (self.folder / "config").mkdir()
+        (self.folder / "config" / "labconfig").mkdir(parents=True)
+        (self.folder / "config" / "labconfig" / "page_config.json").write_text(json.dumps(NO_SPLASH))
         (self.folder / "config" / "jupyter_server_config.json").write_text(json.dumps(config))
         (self.folder / "config" / "jupyter_lab_config.json").write_text(json.dumps(config))
 

@@ -71,7 +71,8 @@ window.Notification = class extends window.Notification {
 """
 
 
-def test_the_operating_system_is_told_only_if_asked_to(still_lab: Lab, page: Any) -> None:
+def test_the_operating_system_is_told_only_if_asked_to(still_lab: Lab, whole_page: Any) -> None:
+    page = whole_page
     queue = still_lab.queue()
     page.context.grant_permissions(["notifications"])
     page.add_init_script(TELL)

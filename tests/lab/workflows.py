@@ -59,9 +59,6 @@ class Workflows:
         self.page.reload()
 
     def theme(self, name: str) -> None:
-        # JupyterLab's splash screen goes 200 ms after it faded. Shown again in between, as by this command, it goes
-        # twice, which is an error of its own: `removeChild`, from a timer in jlab_core, with or without our extension.
-        self.page.locator("#jupyterlab-splash").wait_for(state="detached")
         self.command("apputils:change-theme", theme=name)
         self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
 
