@@ -1,6 +1,7 @@
 """Migrations make what the tables say, once, however many processes try."""
 
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from pauseflow_nb.store.database import open_engine, reading, transaction
 from pauseflow_nb.store.migrate import HEAD, VERSIONS, migrate
 from pauseflow_nb.store.tables import metadata, workers
 
+CREATE = module._create
+
 
 def scripts() -> ScriptDirectory:
     config = Config()
@@ -34,12 +37,57 @@ def test_the_versions_named_are_the_scripts_there_are() -> None:
     assert [script.revision for script in scripts().walk_revisions()] == list(reversed(VERSIONS))
 
 
-def test_migrations_make_the_tables_that_the_code_uses(store: sa.Engine) -> None:
-    with store.connect() as connection:
+@pytest.fixture
+def grown(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Engine]:
+    """A database that came from nothing by the scripts, as one of long ago did step by step."""
+    monkeypatch.setattr(module, "_create", module._upgrade)
+    engine = open_engine(settings.db)
+    migrate(engine)
+    yield engine
+    engine.dispose()
+
+
+def test_migrations_make_the_tables_that_the_code_uses(grown: sa.Engine) -> None:
+    with grown.connect() as connection:
         options: dict[str, Any] = {"include_object": ours, "compare_type": True}
         found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
 
     assert found == []
+
+
+def test_a_new_store_has_what_the_migrations_make(settings: Settings, grown: sa.Engine) -> None:
+    by_scripts = described(grown)
+    with transaction(grown) as connection:
+        metadata.drop_all(connection)
+        connection.execute(sa.text("DROP TABLE alembic_version"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_create", CREATE)
+        migrate(grown)
+
+    assert described(grown) == by_scripts
+    assert len(by_scripts) == len(metadata.tables) + 1
+
+
+def described(engine: sa.Engine) -> dict[str, Any]:
+    """All that can be told of the tables; what has no order is sorted."""
+    with engine.connect() as connection:
+        look = sa.inspect(connection)
+        kinds: tuple[Callable[[str], Any], ...] = (
+            *[look.get_columns, look.get_indexes, look.get_unique_constraints],
+            *[look.get_foreign_keys, look.get_check_constraints],
+        )
+        return {
+            table: [plain(look.get_pk_constraint(table)), *[sorted(map(plain, kind(table))) for kind in kinds]]
+            for table in look.get_table_names()
+        }
+
+
+def plain(found: Any) -> str:
+    """Write down what an inspector found; of two conditions only the texts can be compared."""
+    if isinstance(found, dict):
+        return str({name: plain(value) for name, value in sorted(found.items())})
+    return str(found)
 
 
 def test_a_second_time_changes_nothing(store: sa.Engine) -> None:
