@@ -1,14 +1,18 @@
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 SESSION = Path(__file__).with_name("session.py")
+
+#: Programs that fork a kernel for each line that they read.
+Nurseries: TypeAlias = "list[subprocess.Popen[str]]"
 
 
 @dataclass
@@ -17,22 +21,32 @@ class Kernels:
 
     directory: Path
     folder: str
+    nurseries: Nurseries
     count: int = field(default=0)
 
     def run(self, *actions: dict[str, Any], cwd: Path | None = None) -> list[dict[str, Any]]:
         """Run one kernel that does these things, and return what came of each."""
+        return self.begin(*actions, cwd=cwd)()
+
+    def begin(
+        self, *actions: dict[str, Any], cwd: Path | None = None, nursery: "subprocess.Popen[str] | None" = None
+    ) -> Callable[[], list[dict[str, Any]]]:
+        """Start a kernel that does these things; what is returned waits for it."""
         self.count += 1
         out = self.directory / f"answers-{self.count}.json"
-        process = subprocess.run(
-            [sys.executable, str(SESSION), str(out)],
-            input=json.dumps(actions),
-            text=True,
-            capture_output=True,
-            cwd=cwd or self.directory,
-            check=False,
-        )
-        assert process.returncode == 0, process.stderr
-        answers: list[dict[str, Any]] = json.loads(out.read_text())
+        said = out.with_suffix(".txt")
+        born = nursery or self.nurseries[self.count % len(self.nurseries)]
+        assert born.stdin is not None
+        request = {"actions": actions, "out": str(out), "said": str(said), "cwd": str(cwd or self.directory)}
+        born.stdin.write(json.dumps({**request, "environment": dict(os.environ)}) + "\n")
+        born.stdin.flush()
+
+        def answers() -> list[dict[str, Any]]:
+            assert born.stdout is not None
+            assert born.stdout.readline() == "0\n", said.read_text()
+            given: list[dict[str, Any]] = json.loads(out.read_text())
+            return given
+
         return answers
 
     def save(self, *cells: str, cwd: Path | None = None, **options: Any) -> dict[str, Any]:
@@ -55,9 +69,22 @@ def cell(source: str) -> dict[str, str]:
     return {"do": "run", "cell": source}
 
 
+def nursery() -> "subprocess.Popen[str]":
+    return subprocess.Popen([sys.executable, str(SESSION)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="session")
+def nurseries() -> Iterator[Nurseries]:
+    """Two, which hash texts differently, as any two processes do: what one's kernels save, the other's restore."""
+    started = [nursery() for _ in range(2)]
+    yield started
+    for process in started:
+        process.communicate()
+
+
 @pytest.fixture
-def kernels(tmp_path: Path) -> Kernels:
-    return Kernels(tmp_path, str(tmp_path / "snapshots"))
+def kernels(tmp_path: Path, nurseries: Nurseries) -> Kernels:
+    return Kernels(tmp_path, str(tmp_path / "snapshots"), nurseries)
 
 
 @pytest.fixture

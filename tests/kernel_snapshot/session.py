@@ -1,14 +1,18 @@
-"""A kernel's life for the tests: reads actions as JSON from standard input, writes what came of them as JSON.
+"""A kernel's life for the tests: does the actions of a JSON file, and writes what came of them into another.
 
-Run as a program, so that what one writes is read by a new process.
+Run as a program, which forks a process for each life that it is told of on standard input: what one writes is
+read by another process, and loading IPython is paid for once.
 """
 
 import json
+import os
+import random
 import sys
 import traceback
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from pauseflow_nb.errors import SnapshotError, StorageFull
 from pauseflow_nb.kernel import snapshot
@@ -16,15 +20,44 @@ from pauseflow_nb.protocol import SnapshotRef
 
 
 def main() -> None:
-    from traitlets.config import Config
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if not child:
+            _become(request)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
 
+
+def _become(request: dict[str, Any]) -> None:
+    """Live in this process, which a test asked for, as if it had been started for it."""
+    code = 1
+    try:
+        said = os.open(request["said"], os.O_WRONLY | os.O_CREAT)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(said, 1)
+        os.dup2(said, 2)
+        os.chdir(request["cwd"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        random.seed()
+        _live(request["actions"], request["out"])
+        code = 0
+    except BaseException:  # noqa: BLE001 - the end of this process
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _live(actions: list[dict[str, Any]], out: str) -> None:
     config = Config()
     config.HistoryManager.enabled = False
     shell = InteractiveShell.instance(config=config)
     snapshot.note_start()
-    request = json.load(sys.stdin)
-    answers = [_act(shell, **action) for action in request]
-    with open(sys.argv[1], "w", encoding="utf-8") as file:  # noqa: PTH123
+    answers = [_act(shell, **action) for action in actions]
+    with open(out, "w", encoding="utf-8") as file:  # noqa: PTH123
         json.dump(answers, file)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel_snapshot.conftest import SESSION, Kernels, cell
+from kernel_snapshot.conftest import SESSION, Kernels, Nurseries, cell
 
 from pauseflow_nb.kernel.snapshot import describe_saved, sweep
 from pauseflow_nb.kernel.snapshot.manifest import digest_of
@@ -22,9 +22,9 @@ BIG = "import numpy as np\na = np.arange(600_000.)\nb = {'small': [1, 2, 3]}\nde
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+def original(tmp_path_factory: pytest.TempPathFactory, nurseries: Nurseries) -> tuple[dict[str, Any], str]:
     pytest.importorskip("numpy")
-    kernels = Kernels(tmp_path_factory.mktemp("original"), str(tmp_path_factory.mktemp("snapshots")))
+    kernels = Kernels(tmp_path_factory.mktemp("original"), str(tmp_path_factory.mktemp("snapshots")), nurseries)
     return kernels.save(BIG, execution="e1"), kernels.folder
 
 
@@ -171,7 +171,7 @@ def test_changes_of_the_environment_are_passed_on_from_kernel_to_kernel(kernels:
 
 
 def test_the_snapshot_moves_to_another_folder(kernels: Kernels, saved: dict[str, Any], tmp_path: Path) -> None:
-    moved = Kernels(tmp_path, str(tmp_path / "elsewhere"))
+    moved = Kernels(tmp_path, str(tmp_path / "elsewhere"), kernels.nurseries)
     shutil.copytree(kernels.folder, moved.folder, copy_function=shutil.copyfile)
 
     moved.restore(saved, "assert a[599_999] == 599_999 and f() is b")

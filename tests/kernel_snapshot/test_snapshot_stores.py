@@ -1,7 +1,5 @@
 """Stores: any that fsspec knows, with what was fetched kept locally; several kernels at once."""
 
-import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Any
 import fsspec  # type: ignore[import-untyped]
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from kernel_snapshot.conftest import SESSION, Kernels, cell
+from kernel_snapshot.conftest import Kernels, cell, nursery
 
 from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel import snapshot
@@ -93,21 +91,15 @@ def test_kernels_that_save_at_once_into_one_folder_do_not_disturb_each_other(ker
     pytest.importorskip("numpy")
     base = kernels.save("import numpy as np\na = np.arange(500_000.)")
     restore = {"do": "restore", "folder": kernels.folder, "ref": base["ref"]}
-    processes = []
+    begun, apart = [], [nursery() for _ in range(3)]
     for n in range(3):
         actions: list[dict[str, Any]] = [restore]
         for turn in range(4):
             actions += [cell(f"a[{turn} * 100_000] = {n}; me = {n}"), {"do": "save", "folder": kernels.folder}]
-        out = kernels.directory / f"at-once-{n}.json"
-        process = subprocess.Popen([sys.executable, SESSION, out], stdin=subprocess.PIPE, text=True)
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(actions))
-        process.stdin.close()
-        processes.append((process, out))
-    refs = []
-    for process, out in processes:
-        assert process.wait() == 0
-        refs.append(json.loads(out.read_text())[-1])
+        begun.append(kernels.begin(*actions, nursery=apart[n]))
+    refs = [answers()[-1] for answers in begun]
+    for process in apart:
+        process.communicate()
     snapshot.sweep(kernels.folder, [ref["ref"]["name"] for ref in refs], grace_seconds=0)
 
     for n, ref in enumerate(refs):

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel_snapshot.conftest import Kernels, cell
+from kernel_snapshot.conftest import Kernels, Nurseries, cell
 from kernel_snapshot.type_rows import LEFT_OUT, REFUSED, REPLAYED, ROWS, Row
 
 
 class Results:
     """Runs all rows of a group in one kernel, and what must hold then in another; only when first asked."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, nurseries: Nurseries) -> None:
         self._directory = directory
+        self._nurseries = nurseries
         self._groups: dict[str, dict[str, Any]] = {}
 
     def of(self, row: Row) -> Any:
@@ -24,7 +25,7 @@ class Results:
 
     def _run(self, rows: list[Row]) -> dict[str, Any]:
         rows = [row for row in rows if _is_installed(row)]
-        kernels = Kernels(self._directory, str(self._directory / rows[0].group.replace(" ", "")))
+        kernels = Kernels(self._directory, str(self._directory / rows[0].group.replace(" ", "")), self._nurseries)
         save: dict[str, Any] = {"do": "save", "folder": kernels.folder}
         if rows[0].outcome in {REPLAYED, LEFT_OUT}:
             save["passed"] = {str(number): row.make for number, row in enumerate(rows)}
@@ -47,8 +48,8 @@ def _is_installed(row: Row) -> bool:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return Results(tmp_path_factory.mktemp("types"))
+def results(tmp_path_factory: pytest.TempPathFactory, nurseries: Nurseries) -> Results:
+    return Results(tmp_path_factory.mktemp("types"), nurseries)
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.what) for row in ROWS])
