@@ -22,8 +22,9 @@ def loaded_by(code: str) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
+@pytest.mark.slow
 def test_the_import_rules_hold() -> None:
-    """The rules stand in pyproject.toml, under tool.importlinter."""
+    """The rules stand in pyproject.toml, under tool.importlinter; `make lint` asks the same."""
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     result = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True, timeout=120, check=False)
 
