@@ -63,6 +63,23 @@ def test_the_same_places_lead_to_the_same_objects(kernels: Kernels, seed: int, s
     kernels.restore(saved, "assert shape(rows, one) == wanted")
 
 
+def test_what_looks_into_a_long_list_while_it_is_loaded_finds_it_complete(kernels: Kernels) -> None:
+    saved = kernels.save(
+        "class Index:\n"
+        "    def __init__(self, rows): self.rows = rows; self.__setstate__({'rows': rows})\n"
+        "    def __getstate__(self): return {'rows': self.rows}\n"
+        "    def __setstate__(self, state): self.rows = state['rows']; self.place = {str(r): i for i, r in enumerate(self.rows)}",
+        "rows = [{i} for i in range(20_000)]; both = {'rows': rows, 'index': Index(rows), 'apart': [{i} for i in range(20_000)]}",
+        "del rows",
+    )
+
+    kernels.restore(
+        saved,
+        "assert both['index'].place['{19999}'] == 19_999 and both['index'].rows is both['rows']",
+        "assert both['rows'] == both['apart']",
+    )
+
+
 def test_what_is_referred_to_weakly_is_still_the_same_object(kernels: Kernels) -> None:
     saved = kernels.save(
         "import weakref\nclass Node: pass\n"

@@ -17,6 +17,7 @@ import pickle
 import struct
 import sys
 import weakref
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -52,20 +53,35 @@ class TooMuchShared(Exception):
 
 
 def long_ones(value: Any) -> list[Any]:
-    """Find the long lists, dicts and sets in a value, itself or inside of other containers."""
+    """Find the long lists, dicts and sets in a value: itself, or inside of other containers and of nothing else."""
+    if not _counts_references():
+        return []
+    if _is_long(value):
+        return [value]
     found: list[Any] = []
-    todo, seen, looked_at = [value], set(), 0
-    while todo and looked_at < _LOOKED_AT and _counts_references():
+    met: Counter[int] = Counter()
+    todo, looked_at = [value], 0
+    while todo and looked_at < _LOOKED_AT:
         each = todo.pop()
-        if id(each) in seen or type(each) not in {list, dict, set, tuple}:
+        met[id(each)] += 1
+        if met[id(each)] > 1:
             continue
-        seen.add(id(each))
-        if len(each) >= _LONG and type(each) in _EMPTY:
+        if _is_long(each):
             found.append(each)
-        elif type(each) is not set:
+        elif type(each) in {list, dict, tuple}:
             looked_at += len(each)
             todo += each.values() if isinstance(each, dict) else each
-    return found
+    # Whatever else holds one, such as an object with a `__setstate__`, must find it complete when it is loaded.
+    todo, each = [], None
+    return [one for one, count in zip(found, _references(found), strict=True) if count == met[id(one)] + _IN_LIST]
+
+
+def _references(values: list[Any]) -> list[int]:
+    return [sys.getrefcount(values[place]) for place in range(len(values))]
+
+
+def _is_long(value: Any) -> bool:
+    return type(value) in _EMPTY and len(value) >= _LONG
 
 
 def dump(pickler: "SnapshotPickler", file: Pieces, values: dict[str, Any], containers: list[Any]) -> None:
@@ -161,8 +177,8 @@ def _forget(pickler: "SnapshotPickler", memo: Memo) -> list[int]:
             if is_noticed(value):
                 again.append((number, value))
         elif kind is not str and kind not in _STRONG:
-            is_alone = pickler.is_plain(kind) and not weakref.getweakrefcount(value)
-            if not is_alone:
+            is_known = kind in {set, frozenset} or pickler.is_plain(kind)
+            if not is_known or weakref.getweakrefcount(value):
                 again.append((number, value))
     if len(again) > _MOST_IN_COMMON:
         raise TooMuchShared
@@ -184,6 +200,8 @@ def _count_of_one() -> int:
 
 
 _ONE_HOLDER = _count_of_one()
+#: References to what only a list holds, besides those that are looked for.
+(_IN_LIST,) = _references([object()])
 
 
 def _counts_references() -> bool:
