@@ -82,8 +82,6 @@ def test_the_operating_system_is_told_only_if_asked_to(still_lab: Lab, whole_pag
     assert page.evaluate("window.told") == []
 
     workflows.set("desktop", value=True)
-    page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)")
-    workflows.panel.locator("h2").wait_for()
     suspend(queue, "told", notebook="/work/told.ipynb", title="Ship it?")
     page.wait_for_function("() => window.told.length > 0")
 

@@ -15,10 +15,13 @@ class Workflows:
         """Open JupyterLab in a fresh workspace, with the panel in sight."""
         tree = f"/tree/{path}" if path else ""
         self.page.goto(f"{lab.url}/lab{tree}?reset&token=letmein")
+        self._show()
+        return self
+
+    def _show(self) -> None:
         self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=40_000)
         self.command("pauseflow:show-workflows")
         self.panel.locator("h2").wait_for()
-        return self
 
     def command(self, name: str, **arguments: object) -> None:
         self.page.evaluate("([name, given]) => { void jupyterapp.commands.execute(name, given); }", [name, arguments])
@@ -57,6 +60,8 @@ class Workflows:
             [name, value],
         )
         self.page.reload()
+        # JupyterLab may not have noted yet that the panel was in sight.
+        self._show()
 
     def theme(self, name: str) -> None:
         self.command("apputils:change-theme", theme=name)
