@@ -72,6 +72,11 @@ class Notices {
     if (suspension === undefined) {
       return;
     }
+    // It is told of by an event and by a count; whichever comes second must not make the notification jump.
+    const of = [...suspension.path, suspension.since].join(' ');
+    if (this._shown.get(execution.id)?.of === of) {
+      return;
+    }
     this._dismiss(execution.id);
     const open = { label: 'Open', caption: 'Show it in the Workflows panel', callback: () => this._open(execution) };
     const approve = {
@@ -85,7 +90,8 @@ class Notices {
       }
     };
     const words = `${nameOf(execution.notebook)} waits: ${question(suspension)}`;
-    this._shown.set(execution.id, Notification.info(words, { autoClose: false, actions: [approve, open] }));
+    const notice = Notification.info(words, { autoClose: false, actions: [approve, open] });
+    this._shown.set(execution.id, { notice, of });
   }
 
   private _approve(execution: IExecution, suspension: ISuspension): void {
@@ -120,11 +126,12 @@ class Notices {
     const shown = this._shown.get(execution);
     if (shown !== undefined) {
       this._shown.delete(execution);
-      Notification.dismiss(shown);
+      Notification.dismiss(shown.notice);
     }
   }
 
-  private readonly _shown = new Map<string, string>();
+  /** By execution: the notification, and the suspension that it tells of. */
+  private readonly _shown = new Map<string, { notice: string; of: string }>();
 }
 
 function isAnswered(change: IChange): boolean {
