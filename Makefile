@@ -80,7 +80,6 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/pip
 
 $(VENV)/.test: pyproject.toml | $(BIN)/pip
 	@echo "installing pauseflow_nb and its tests' tools (once) …"
-	@$(BIN)/pip install --quiet --upgrade pip
 	@$(BIN)/pip install --quiet -e '.[examples]' --group test --group lint
 	@$(BIN)/python -m bash_kernel.install --sys-prefix >/dev/null
 	@touch $@ $(VENV)/.demo

@@ -39,8 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.parent, len(folders)))
     for item in items:
         # Until Python 3.12 coverage costs half of a test's time. What runs on both databases is counted on one, and what
-        # drives other processes adds nothing.
-        if item.path.parent.name == "lab" or "postgresql" in item.name:
+        # walks the whole road not at all: what it runs through in this process, the other tests look at closely.
+        if item.path.parent.name in {"lab", "acceptance"} or "postgresql" in item.name:
             item.add_marker("no_cover")
 
 

@@ -20,6 +20,14 @@ STEPS = (
 )
 
 
+#: The engine's own tests run on both; with processes and kernels the other is left to `make test-slow`.
+BOTH = pytest.mark.parametrize(
+    "settings",
+    ["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgresql, pytest.mark.slow])],
+    indirect=True,
+)
+
+
 @pytest.fixture
 def on_both(settings: Settings, tmp_path: Path) -> Iterator[Lab]:
     with lab(settings, tmp_path) as made:
@@ -32,6 +40,7 @@ def on_sqlite(sqlite_settings: Settings, tmp_path: Path) -> Iterator[Lab]:
         yield made
 
 
+@BOTH
 def test_a_worker_that_is_killed_in_a_step(on_both: Lab, wait_until: Any) -> None:
     lab = on_both
     doomed = lab.worker()
@@ -154,6 +163,7 @@ def test_a_cancelled_step_is_interrupted(on_sqlite: Lab, wait_until: Any) -> Non
     assert lab.log() == ["first", "slow"]
 
 
+@BOTH
 def test_a_timer_overdue_when_the_worker_starts_acts_once(on_both: Lab, wait_until: Any) -> None:
     lab = on_both
     first = lab.worker()

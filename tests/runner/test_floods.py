@@ -32,6 +32,7 @@ def test_a_hundred_megabytes_of_text_arrive_whole(rehearse: Any, tmp_path: Path)
     assert rehearsal.text(1) == "'after'"
 
 
+@pytest.mark.slow
 def test_many_small_outputs_take_linear_time(rehearse: Any) -> None:
     rehearsal = rehearse("for n in range(5_000):\n    print(n)\n    display(n)")
     started = time.monotonic()
