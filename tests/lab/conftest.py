@@ -139,7 +139,11 @@ class Lab:
         self._config(worker)
         self._process: subprocess.Popen[bytes] | None = None
 
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
+        _started.append(self)
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser"],
@@ -153,7 +157,7 @@ class Lab:
         self._wait_for_health()
 
     def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.is_running():
             self._process.send_signal(signal.SIGTERM)
             try:
                 self._process.wait(15)
@@ -226,21 +230,37 @@ class Lab:
 
 
 @pytest.fixture(scope="session")
-def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def labs(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Lab]:
+    return {worker: Lab(tmp_path_factory.mktemp("lab"), worker=worker) for worker in (True, False)}
+
+
+@pytest.fixture
+def lab(labs: dict[bool, Lab]) -> Lab:
     """A server that runs what is started; shared by all tests, so they look only for what is their own."""
-    lab = Lab(tmp_path_factory.mktemp("lab"), worker=True)
-    lab.start()
-    yield lab
-    lab.stop()
+    return _running(labs[True])
 
 
-@pytest.fixture(scope="session")
-def still_lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+@pytest.fixture
+def still_lab(labs: dict[bool, Lab]) -> Lab:
     """A server without a worker: what is in its store stays as it is."""
-    lab = Lab(tmp_path_factory.mktemp("still"), worker=False)
-    lab.start()
-    yield lab
-    lab.stop()
+    return _running(labs[False])
+
+
+def _running(lab: Lab) -> Lab:
+    if not lab.is_running():
+        lab.start()
+    return lab
+
+
+_started: list[Lab] = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop the servers with the last of these tests: idle, they would take a tenth of the time of all others."""
+    if nextitem is None or nextitem.path.parent != item.path.parent:
+        while _started:
+            _started.pop().stop()
 
 
 @pytest.fixture(scope="session")
