@@ -23,7 +23,7 @@ __all__ = ["Dumped", "dump_namespace", "type_name"]
 
 T = TypeVar("T")
 
-#: Variables that were found to share objects: pickled together, so that storing them alone would be in vain.
+#: Variables that shared objects when last saved: pickled together, so that storing them alone would be in vain.
 _sharing: set[str] = set()
 
 #: Stands for the notebook's definitions among the names.
@@ -117,8 +117,8 @@ def _dump_all(
         costs.update(dict.fromkeys(dump.names, share))
     frames: list[Dump] = []
     for group in sharing_groups(picklers):
-        if len(group) > 1:
-            _sharing.update(group)
+        if store is not None:
+            (_sharing.update if len(group) > 1 else _sharing.difference_update)(group)
         members = [member for name in group if name != _DEFINITIONS for member in single[name].names]
         values = {name: namespace[name] for name in members}
         if _DEFINITIONS in group:
