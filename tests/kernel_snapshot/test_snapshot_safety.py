@@ -208,6 +208,16 @@ def test_what_is_saved_again_unchanged_is_not_written_again(kernels: Kernels, sa
     kernels.restore(saved, "assert a[300_000] == 300_000 and b['small'] == [1, 2, 3]")
 
 
+def test_a_pack_keeps_no_more_room_on_the_disk_than_it_fills(kernels: Kernels) -> None:
+    pytest.importorskip("numpy")
+    saved = kernels.save("import numpy as np\na = np.arange(3_000_000.)\nb = -1 - np.arange(1_000_000.)")
+
+    stat = pack(kernels).stat()
+    assert 32_000_000 < stat.st_size < 32_100_000
+    assert stat.st_blocks * 512 < stat.st_size + (1 << 20)
+    kernels.restore(saved, "assert (np.diff(a) == 1).all() and (np.diff(b) == -1).all() and a[-1] == 2_999_999")
+
+
 def test_a_restored_array_that_is_changed_and_saved_many_times(kernels: Kernels, saved: dict[str, Any]) -> None:
     actions: list[dict[str, Any]] = [{"do": "restore", "folder": kernels.folder, "ref": saved["ref"]}]
     for n in range(5):

@@ -5,6 +5,7 @@ by a cryptographic digest, because loading them runs code; raw memory by a fast 
 """
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import secrets
@@ -13,7 +14,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel.snapshot.folder import Folder
@@ -23,13 +24,21 @@ __all__ = ["CHUNK", "Content", "Location", "PackReader", "PackWriter", "fast_dig
 
 #: Raw memory is cut into chunks of this size, the unit in which changes are written.
 CHUNK = 1 << 20
-#: Written at once. Linux answers larger writes with larger pieces of page cache: it takes long to find very large
-#: ones in memory that is in use, and to do without costs half as much again.
-_WRITE = 256 << 10
+#: Written at once. Linux answers larger writes with larger pieces of page cache, and takes long to find very large
+#: ones in memory that is in use.
+_WRITE = 1 << 20
+#: Room on the disk is taken in steps of this size by a pack that is larger than one of them. Finding it piece by
+#: piece, while other pieces are on their way to the disk, would take as long as the writing.
+_ROOM = 16 << 20
 #: How much may wait in the page cache before the disk is asked to begin.
 _WRITE_BEHIND = 32 << 20
 #: A pack of which less than this part is still needed is not used again, so that it can go.
 _WORN = 0.25
+
+#: Of `fallocate`: the file's size stays as it is.
+_KEEP_SIZE = 1
+#: Of `sync_file_range`: begin to write, and wait for nothing.
+_WRITE_OUT = 2
 
 Bytes = bytes | bytearray | memoryview
 
@@ -103,6 +112,7 @@ class PackWriter:
         self._file: BinaryIO | None = None
         self._writeback: ThreadPoolExecutor | None = None
         self._begun = 0
+        self._room = _ROOM
         #: What was written before it was known to be used.
         self._early: dict[str, Location] = {}
         #: Everything that this snapshot uses.
@@ -146,6 +156,7 @@ class PackWriter:
         file = self._open()
         start = -(-self.written // PAGE) * PAGE if is_aligned else self.written
         view = memoryview(data).cast("B")
+        self._take_room(file, start + len(view))
         done = 0
         while done < len(view):
             done += os.pwrite(file.fileno(), view[done : done + _WRITE], start + done)
@@ -158,22 +169,34 @@ class PackWriter:
             self._file = self._stack.enter_context(self._folder.writing(self._name, is_last=False))
         return self._file
 
+    def _take_room(self, file: BinaryIO, end: int) -> None:
+        if end > self._room:
+            if self._room == _ROOM:
+                self._stack.callback(self._give_room_back, file)
+            size = -(-(end - self._room) // _ROOM) * _ROOM
+            # Whether this succeeds is of no interest: writing finds its own room, or says that there is none.
+            _call("fallocate", file.fileno(), _KEEP_SIZE, ctypes.c_int64(self._room), ctypes.c_int64(size))
+            self._room += size
+
+    def _give_room_back(self, file: BinaryIO) -> None:
+        os.ftruncate(file.fileno(), self.written)
+
     def _begin_writeback(self, file: BinaryIO) -> None:
         # Otherwise all of it would wait for the fsync at the end, with the disk idle until then. Finding a place on
         # the disk takes as long as the copying, so it is done in a thread.
         if self.written - self._begun >= _WRITE_BEHIND and hasattr(os, "posix_fadvise"):
             if self._writeback is None:
                 self._writeback = self._stack.enter_context(ThreadPoolExecutor(1, "pauseflow-writeback"))
-            self._writeback.submit(_sync_file_range, file.fileno(), self._begun, self.written - self._begun)
+            start, size = ctypes.c_int64(self._begun), ctypes.c_int64(self.written - self._begun)
+            self._writeback.submit(_call, "sync_file_range", file.fileno(), start, size, _WRITE_OUT)
             self._begun = self.written
 
 
-def _sync_file_range(descriptor: int, offset: int, size: int) -> None:
-    import ctypes
-
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "sync_file_range"):
-        libc.sync_file_range(descriptor, ctypes.c_int64(offset), ctypes.c_int64(size), ctypes.c_uint(2))
+def _call(name: str, *arguments: Any) -> None:
+    """Call a function of the C library, if it has it."""
+    function = getattr(ctypes.CDLL(None), name, None)
+    if function is not None:
+        function(*arguments)
 
 
 class PackReader:

@@ -121,9 +121,10 @@ def _write_frames(
     """Write everything; returns the regions, the frames, and the seconds that writing each frame took."""
     regions, places = lay_out([buffer for dump in dumped.frames for buffer in dump.buffers])
     stored, region_seconds = [], []
+    room = memoryview(bytearray(CHUNK))
     for region in regions:
         began = time.perf_counter()
-        stored.append((_write_region(region, pack, known), region))
+        stored.append((_write_region(region, pack, known, room), region))
         region_seconds.append(time.perf_counter() - began)
     frames, seconds, at = [], [], 0
     for dump in dumped.frames:
@@ -155,7 +156,7 @@ def _put_early(pack: PackWriter, piece: Bytes) -> str:
     return digest
 
 
-def _write_region(region: Region, pack: PackWriter, known: Known) -> StoredRegion:
+def _write_region(region: Region, pack: PackWriter, known: Known, room: memoryview) -> StoredRegion:
     size = region.high - region.low
     untouched = known.untouched_chunks(region)
     memory = bytes_at(region.low, size)
@@ -165,7 +166,8 @@ def _write_region(region: Region, pack: PackWriter, known: Known) -> StoredRegio
         if digest is None or not pack.keep(digest):
             # A copy: what is stored must be what the digest says, even if a thread of the user's writes to it meanwhile.
             # It costs nothing, as digest and write then find it in the processor's cache.
-            chunk = bytes(memory[start : start + CHUNK])
+            chunk = room[: min(CHUNK, size - start)]
+            chunk[:] = memory[start : start + CHUNK]
             digest = fast_digest(chunk)
             pack.put(chunk, digest, is_aligned=size >= CHUNK)
         chunks.append(digest)
