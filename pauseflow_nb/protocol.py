@@ -5,9 +5,11 @@ an outcome, which travels in the payload of the cell's reply: it survives errors
 client, and needs no file that both can see. Both sides know these shapes and nothing of each other.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+
+# Bound now: cells may put something of their own into `json`.
+from json import dumps, loads
 from types import NoneType, UnionType
 from typing import Any, Self, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -61,12 +63,12 @@ class Message:
 
     def to_json(self) -> str:
         """Write as JSON text. NaN is refused: inside a Jupyter message it would become the string "nan"."""
-        return json.dumps(asdict(self), allow_nan=False)  # type: ignore[call-overload]
+        return dumps(asdict(self), allow_nan=False)  # type: ignore[call-overload]
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote; fields that this version does not know are ignored."""
-        return cls.from_dict(json.loads(text))
+        return cls.from_dict(loads(text))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -86,6 +86,8 @@ class Headless:
             self._bindings.close_setup()
             if self._restored is not None:
                 self._put_back(self._restored)
+                # It holds all values, also of names that cells will rebind or delete.
+                self._restored = None
             self._receive_answer()
             self.send(Ready())
         except InvalidAnswer as problem:

@@ -309,3 +309,9 @@ def test_a_limit_on_the_size_of_files_is_said_and_leaves_the_snapshot_before_it(
 
     assert "ulimit -f" in second["message"]
     kernels.restore(first, "assert a == 1")
+
+
+def test_what_cells_put_into_json_does_not_spoil_the_manifest(kernels: Kernels) -> None:
+    saved = kernels.save("import json\nx = 1\nread, write = json.loads, json.dumps\njson.loads = json.dumps = str")
+
+    kernels.restore(saved, "assert x == 1")

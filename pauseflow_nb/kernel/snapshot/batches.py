@@ -11,6 +11,7 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot import trial
 from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
 from pauseflow_nb.kernel.snapshot.groups import has_met
+from pauseflow_nb.kernel.snapshot.naming import full_name, library_of
 from pauseflow_nb.kernel.snapshot.pickler import Environment, SnapshotPickler
 from pauseflow_nb.kernel.snapshot.pieces import Pieces
 
@@ -103,7 +104,7 @@ def learn(single: Mapping[str, Dump], refused: Mapping[str, Refused]) -> None:
 
 
 def _is_known_to_load(kind: type) -> bool:
-    return kind.__name__ in _BY_REFERENCE or f"{kind.__module__}.{kind.__qualname__}" in _KNOWN_TO_LOAD
+    return kind.__name__ in _BY_REFERENCE or full_name(kind) in _KNOWN_TO_LOAD
 
 
 def _may_value(value: Any) -> bool:
@@ -113,6 +114,7 @@ def _may_value(value: Any) -> bool:
 def _may(kind: type) -> bool:
     if kind.__name__ in _BY_REFERENCE:
         return True
-    library = kind.__module__.partition(".")[0]
-    is_harmless = library in _HARMLESS and kind.__name__ not in _HARMFUL and not issubclass(kind, BaseException)
+    is_harmless = (
+        library_of(kind) in _HARMLESS and kind.__name__ not in _HARMFUL and not issubclass(kind, BaseException)
+    )
     return kind in _CONTAINERS or is_harmless

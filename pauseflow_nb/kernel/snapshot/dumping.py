@@ -14,6 +14,7 @@ from pauseflow_nb.errors import SnapshotError
 from pauseflow_nb.kernel.snapshot import batches, parts, trial
 from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
 from pauseflow_nb.kernel.snapshot.groups import has_met, sharing_groups
+from pauseflow_nb.kernel.snapshot.naming import full_name, module_of
 from pauseflow_nb.kernel.snapshot.pickler import Environment, SnapshotPickler
 from pauseflow_nb.kernel.snapshot.pieces import Pieces, Store
 from pauseflow_nb.kernel.snapshot.refused import Refusal
@@ -30,9 +31,10 @@ _sharing: set[str] = set()
 _DEFINITIONS = "<definitions>"
 #: Stands for the small variables that were pickled together.
 _BATCH = "<batch>"
-#: Enough for a linked list of a million.
+#: Enough for a linked list of some hundred thousand.
 _DEEP_STACK = 1 << 30
-_DEEP_RECURSION = 1 << 22
+#: A method of the user's that never ends must meet this limit before the end of the stack, which ends the kernel.
+_DEEP_RECURSION = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,7 @@ def dump_namespace(namespace: dict[str, Any], names: list[str], shell: Any, stor
 def type_name(value: Any) -> str:
     """Name a value's type as users know it."""
     kind = type(value)
-    return (
-        kind.__qualname__ if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
-    )
+    return kind.__qualname__ if module_of(kind) in {"", "builtins", "__main__"} else full_name(kind)
 
 
 def _dump_all(

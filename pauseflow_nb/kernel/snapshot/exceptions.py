@@ -21,12 +21,18 @@ def reduce_exception(_pickler: "SnapshotPickler", error: BaseException) -> Any:
     library = next(base for base in kind.__mro__ if base.__module__ == "builtins")
     if _same(kind, library, "__reduce__") and not _same(kind, library, "__init__"):
         # Not through the class: its own __init__ may want other arguments than those that it passed on.
-        reduced: Any = (make_exception, (kind, library, error.args), vars(error) or None)
+        # What the library itself reduces to has more than `args`: the file of an OSError, the name of an ImportError.
+        as_library: Any = library.__reduce__
+        _, arguments, *rest = as_library(error)
+        reduced: Any = (make_exception, (kind, library, arguments), rest[0] if rest else None)
     else:
         reduced = error.__reduce_ex__(5)
         if isinstance(reduced, str):
             return NotImplemented
     maker, arguments, state = (*reduced, None)[:3]
+    if isinstance(error, (NameError, AttributeError)) and error.name is not None:
+        # Until Python 3.12 it is forgotten. What it is an attribute of may be anything, and is left out.
+        state = {**(state or {}), "name": error.name}
     chain = (error.__traceback__, error.__cause__, error.__context__, error.__suppress_context__)
     return maker, arguments, (state, chain), None, None, set_exception
 

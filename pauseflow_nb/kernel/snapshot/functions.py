@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudpickle import cloudpickle  # type: ignore[import-untyped]
 
+from pauseflow_nb.kernel.snapshot.enums import reduce_enum
 from pauseflow_nb.kernel.snapshot.loading import is_trial, live_module_namespace, live_namespace
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def set_cell(cell: types.CellType, contents: tuple[bool, Any]) -> None:
 def reduce_class(defined: type, reduced: tuple[Any, ...]) -> Any:
     """Improve on how cloudpickle takes a class apart."""
     if reduced[0] is cloudpickle._make_skeleton_enum:  # noqa: SLF001
-        return make_enum, *reduced[1:]
+        return reduce_enum(defined, reduced)
     if reduced[0] is not cloudpickle._make_skeleton_class:  # noqa: SLF001
         return reduced
     metaclass, name, bases, keywords, tracker, extra = reduced[1]
@@ -172,14 +173,6 @@ def make_class(  # noqa: PLR0917 - a pickle passes arguments by position
             type.__setattr__(base, "__init_subclass__", hook)
     known = cloudpickle._lookup_class_or_track(None if is_trial() else tracker, made)  # noqa: SLF001
     return known if isinstance(known, type) else made
-
-
-def make_enum(*arguments: Any) -> type:
-    """Make an enum with its members; its other attributes follow as state."""
-    *described, tracker, extra = arguments
-    make = cloudpickle._make_skeleton_enum  # noqa: SLF001
-    made: type = make(*described, None if is_trial() else tracker, extra)
-    return made
 
 
 def _make_skeleton(metaclass: type, name: str, bases: tuple[Any, ...], namespace: dict[str, Any]) -> type:

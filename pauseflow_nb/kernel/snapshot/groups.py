@@ -19,6 +19,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from pauseflow_nb.kernel.snapshot.naming import is_users
+
 __all__ = ["has_met", "is_noticed", "sharing_groups"]
 
 _UNNOTICED = (
@@ -85,7 +87,9 @@ def is_noticed(value: Any) -> bool:
     """Whether it can be told if two places hold this very object, or two that are equal."""
     if isinstance(value, (str, bytes)):
         return len(value) >= _LARGE_TEXT
-    if isinstance(value, _UNNOTICED) or type(value).__name__.endswith(("DType", "Dtype", "dtype")):
+    if isinstance(value, _UNNOTICED) and not is_users(type(value)):
+        return False
+    if type(value).__name__.endswith(("DType", "Dtype", "dtype")):
         return False
     return type(value) not in (tuple, frozenset) or len(value) > 0
 

@@ -5,9 +5,9 @@ the manifest.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from json import JSONDecoder, JSONEncoder
 from typing import Any
 
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
@@ -20,6 +20,10 @@ __all__ = ["SCHEMA", "Frame", "Manifest", "StoredRegion", "Variable", "digest_of
 
 #: Goes up when an older reader could misunderstand a newer manifest.
 SCHEMA = 1
+
+
+#: Not `json.dumps`, into whose place cells may have put something of their own.
+_ENCODER = JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class Manifest:
         }
         packs = list(self.content.packs)
         number = {name: index for index, name in enumerate(packs)}
-        return json.dumps(
+        return _ENCODER.encode(
             {
                 "schema": SCHEMA,
                 **plain,
@@ -90,14 +94,13 @@ class Manifest:
                 "variables": {n: [v.type_name, v.size, round(v.seconds, 4)] for n, v in self.variables.items()},
                 "packs": [[name, *self.content.packs[name]] for name in packs],
                 "content": {d: [number[w.pack], w.offset, w.size] for d, w in self.content.locations.items()},
-            },
-            separators=(",", ":"),
+            }
         ).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Manifest":
         """Read what `to_bytes` wrote."""
-        plain = json.loads(data)
+        plain = _read(data)
         packs = plain.pop("packs")
         locations = {d: Location(packs[n][0], offset, size) for d, (n, offset, size) in plain.pop("content").items()}
         return cls(
@@ -120,6 +123,10 @@ def _frame_from_json(frame: Sequence[Any]) -> Frame:
     return Frame(names, pieces, places, bool(has_definitions))
 
 
+def _read(data: bytes) -> dict[str, Any]:
+    return JSONDecoder().decode(data.decode())  # type: ignore[no-any-return]
+
+
 def digest_of(data: bytes) -> str:
     """Digest of a manifest's bytes, as it stands in a `SnapshotRef`."""
     return hashlib.sha256(data).hexdigest()
@@ -128,7 +135,7 @@ def digest_of(data: bytes) -> str:
 def _another(data: bytes, execution: str) -> str:
     """Say what lies in a manifest's place, where that can be told. Nothing of it is relied upon."""
     try:
-        told = json.loads(data)
+        told = _read(data)
         schema, owner = told["schema"], told["execution"]
     except (ValueError, TypeError, KeyError):
         return ""
@@ -151,7 +158,7 @@ def read_manifest(folder: Folder, ref: SnapshotRef, *, execution: str = "") -> M
         raise SnapshotDamaged(ref.name, f"its manifest is missing from {folder.url}") from problem
     if digest_of(data) != ref.digest:
         raise SnapshotDamaged(ref.name, "its manifest is not what was written" + _another(data, execution))
-    schema = json.loads(data).get("schema")
+    schema = _read(data).get("schema")
     if schema != SCHEMA:
         raise SnapshotMismatch(
             ref.name, [f"snapshot schema {schema} there, {SCHEMA} here: use the pauseflow_nb that made it"]

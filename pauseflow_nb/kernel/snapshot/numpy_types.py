@@ -7,6 +7,7 @@ base. All others are left to numpy, which copies them into the pickle.
 Pickles name the `make_…` functions, so their names and arguments may never change.
 """
 
+import copyreg
 import pickle
 import sys
 from typing import TYPE_CHECKING, Any
@@ -184,10 +185,12 @@ def make_object_view(
     return as_strided(root.reshape(-1, order="A")[offset:], shape, strides, writeable=is_writeable)
 
 
-def reduce_memmap(pickler: "SnapshotPickler", array: Any) -> Any:
+def reduce_memmap(_pickler: "SnapshotPickler", array: Any) -> Any:
     root = _root(array)
     if not _is_memmap(root):
-        return reduce_array(pickler, array.view(_plain_type()))
+        # A copy of its own of what it shows: as written to, or a result that only looks like a mapped file.
+        noted = {name: value for name, value in vars(array).items() if name != "_mmap"}
+        return make_view, (type(array), array.view(_plain_type())), noted, None, None, set_attributes
     if root is array:
         mode = "r" if array.mode == "r" else "r+"
         array.flush()
@@ -296,7 +299,14 @@ def reduce_masked(_pickler: "SnapshotPickler", array: Any) -> Any:
     import numpy as np
 
     mask = None if array.mask is np.ma.nomask else array.mask
-    return make_masked, (array.data, mask, array.fill_value, bool(array.hardmask))
+    # As it is noted: asked for it, numpy would make one up, and cut a text to the array's width.
+    arguments = (array.data, mask, array._fill_value, bool(array.hardmask))  # noqa: SLF001
+    attributes = {name: value for name, value in vars(array).items() if name not in _OF_MASKED}
+    return make_masked, arguments, attributes, None, None, set_attributes
+
+
+#: What `make_masked` gives to the array anew.
+_OF_MASKED = frozenset({"_mask", "_fill_value", "_hardmask", "_sharedmask", "_isfield", "_baseclass", "_data"})
 
 
 def make_masked(data: Any, mask: Any, fill_value: Any, is_hard: bool) -> Any:
@@ -304,7 +314,9 @@ def make_masked(data: Any, mask: Any, fill_value: Any, is_hard: bool) -> Any:
     import numpy as np
 
     given = np.ma.nomask if mask is None else mask
-    return np.ma.MaskedArray(data, mask=given, fill_value=fill_value, hard_mask=is_hard, copy=False)
+    made: Any = np.ma.MaskedArray(data, mask=given, hard_mask=is_hard, copy=False)
+    made._fill_value = fill_value  # noqa: SLF001 - see reduce_masked
+    return made
 
 
 def reduce_random_state(_pickler: "SnapshotPickler", state: Any) -> Any:
@@ -313,6 +325,17 @@ def reduce_random_state(_pickler: "SnapshotPickler", state: Any) -> Any:
     if state is sys.modules["numpy"].random.mtrand._rand:  # noqa: SLF001 - what `from numpy.random import rand` is bound to
         return live_attribute, ("numpy.random.mtrand", "_rand")
     return NotImplemented
+
+
+def reduce_vectorised(_pickler: "SnapshotPickler", function: Any) -> Any:
+    """Save what `numpy.vectorize` made without the ufunc that it keeps for the next call."""
+    kept: Any = {} if isinstance(function._ufunc, dict) else None  # noqa: SLF001
+    return copyreg.__newobj__, (type(function),), {**vars(function), "_ufunc": kept}  # type: ignore[attr-defined]
+
+
+def reduce_float_limits(_pickler: "SnapshotPickler", limits: Any) -> Any:
+    """Save what `numpy.finfo` tells by the type that it is about."""
+    return type(limits), (limits.dtype,)
 
 
 def refuse_iterator(_pickler: "SnapshotPickler", _iterator: Any) -> Any:
@@ -331,6 +354,8 @@ REDUCERS: "dict[str, Reducer]" = {
     "numpy.void": reduce_scalar_view,
     "numpy.record": reduce_scalar_view,
     "numpy.rec.record": reduce_scalar_view,
+    "numpy.vectorize": reduce_vectorised,
+    "numpy.finfo": reduce_float_limits,
     "numpy.nditer": refuse_iterator,
     "numpy.flatiter": refuse_iterator,
 }

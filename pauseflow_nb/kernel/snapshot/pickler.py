@@ -3,6 +3,7 @@
 One pickler pickles one frame: the definitions, one variable, or a few variables that share objects.
 """
 
+import enum
 import io
 import pickle
 import random  # noqa: F401 - its generator is looked up below
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cloudpickle import cloudpickle  # type: ignore[import-untyped]
 
-from pauseflow_nb.kernel.snapshot import functions, python_types
+from pauseflow_nb.kernel.snapshot import functions, own_types, python_types
+from pauseflow_nb.kernel.snapshot.enums import reduce_member
 from pauseflow_nb.kernel.snapshot.exceptions import reduce_exception, reduce_traceback
 from pauseflow_nb.kernel.snapshot.loading import definition, live_attribute, live_session, live_shell
+from pauseflow_nb.kernel.snapshot.naming import full_name, is_users, library_of, module_of
 from pauseflow_nb.kernel.snapshot.refused import Refusal, reason_for
 
 if TYPE_CHECKING:
@@ -72,14 +75,50 @@ class Environment:
         self.small_memory: list[tuple[int, int]] = []
         self.foreign_memory: list[tuple[int, int]] = []
         self.shared_memory: list[tuple[int, int]] = []
-        #: Top names of the modules whose objects are saved.
+        #: Top names of the modules whose objects are saved, and of those that no import will find.
         self.modules: set[str] = set()
+        self._unfindable: set[str] = set()
+        self._marks: dict[int, tuple[str, str]] | None = None
 
     def reducer(self, kind: type) -> Reducer | None:
         """Find how to take apart objects of a type; None: as pickle does."""
         if kind not in self._reducers:
             self._reducers[kind] = _find_reducer(kind, self.shell)
         return self._reducers[kind]
+
+    def meet(self, kind: type) -> None:
+        """Find the objects of a type that its own module offers: they are that module's, and asked for with `is`."""
+        module = sys.modules.get(module_of(kind))
+        if module is None or is_users(kind):
+            return
+        own = {id(value): (module_of(kind), name) for name, value in vars(module).items() if type(value) is kind}
+        if own:
+            self.live.update(own)
+            self.live_kinds.add(kind)
+
+    def mark(self, value: object) -> tuple[str, str] | None:
+        """Find which module offers a bare `object()`, of which nothing but its identity counts."""
+        if self._marks is None:
+            self._marks = {
+                id(value): (module, name)
+                for module, found in list(sys.modules.items())
+                if module != "__main__"
+                for name, value in list(getattr(found, "__dict__", {}).items())
+                if type(value) is object
+            }
+        return self._marks.get(id(value))
+
+    def use(self, module: str) -> None:
+        """Note that something of a module is saved; refuse it if no import will find that module."""
+        top = module.partition(".")[0]
+        if top and top not in self.modules:
+            self.modules.add(top)
+            if not _is_findable(top):
+                self._unfindable.add(top)
+        if top in self._unfindable:
+            raise Refusal(
+                f"it is of module {top}, which no import finds: it was made in this process, or its file is gone"
+            )
 
     def meeting_memory(self) -> list[tuple[int, int]]:
         """Find small memory that another library's memory overlaps."""
@@ -125,19 +164,26 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return NotImplemented
         if isinstance(value, (types.FunctionType, type)):
             return self._definition(value)
-        if id(value) in self._environment.live:
-            return live_attribute, self._environment.live[id(value)]
         if kind is types.ModuleType:
-            self._use(value.__name__)
+            name = value.__name__
+            if value is sys.modules.get(name):
+                self._environment.use(name)
             return NotImplemented
         if kind not in self.kinds:
             self.kinds.add(kind)
-            self._use(kind.__module__)
+            self._environment.use(module_of(kind))
+            self._environment.meet(kind)
+        if id(value) in self._environment.live:
+            return live_attribute, self._environment.live[id(value)]
         reducer = self._environment.reducer(kind)
         if reducer is None:
             self.leave_to_pickle(kind)
             return NotImplemented
         return reducer(self, value)
+
+    def mark(self, value: object) -> tuple[str, str] | None:
+        """Find which module offers a bare `object()`."""
+        return self._environment.mark(value)
 
     def is_plain(self, kind: type) -> bool:
         """Whether objects of a type, met before, are taken apart by pickle alone."""
@@ -175,12 +221,8 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Remember memory of another library."""
         self._environment.foreign_memory.append((address, address + size))
 
-    def _use(self, module: Any) -> None:
-        if isinstance(module, str):
-            self._environment.modules.add(module.partition(".")[0])
-
     def _definition(self, value: Any) -> Any:
-        self._use(getattr(value, "__module__", None))
+        self._environment.use(module_of(value))
         reduced: Any
         if not isinstance(value, types.FunctionType):
             reduced = super().reducer_override(value)
@@ -219,7 +261,7 @@ def _find_reducer(kind: type, shell: Any) -> Reducer | None:  # noqa: PLR0911 - 
         return _reduce_shell
     if kind is type(getattr(shell, "pauseflow", None)) and kind is not type(None):
         return _reduce_session
-    full = f"{kind.__module__}.{kind.__qualname__}"
+    full = full_name(kind)
     found: Reducer | None = python_types.REDUCERS.get(full)
     if found is not None:
         return found
@@ -231,6 +273,8 @@ def _find_reducer(kind: type, shell: Any) -> Reducer | None:  # noqa: PLR0911 - 
         return reduce_traceback
     if issubclass(kind, BaseException):
         return reduce_exception
+    if issubclass(kind, enum.Enum) and is_users(kind):
+        return reduce_member
     if issubclass(kind, io.IOBase) and not issubclass(kind, (io.BytesIO, io.StringIO)):
         return python_types.reduce_file
     if (reason := reason_for(kind)) is not None:
@@ -238,13 +282,23 @@ def _find_reducer(kind: type, shell: Any) -> Reducer | None:  # noqa: PLR0911 - 
     return _library_reducer(kind, full) or _users_own(kind)
 
 
+def _is_findable(module: str) -> bool:
+    """Whether an import would find a module that is loaded, were it not."""
+    found = sys.modules.get(module)
+    # Cython makes modules of its own version's name in memory, and nobody ever asks for them.
+    if found is None or module == "__main__" or module.startswith("_cython_"):
+        return True
+    finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
+    return any(find is not None and find(module, None) is not None for find in finders)
+
+
 def _library_base(kind: type) -> type:
-    return next(base for base in kind.__mro__ if base.__module__ != "__main__")
+    return next(base for base in kind.__mro__ if not is_users(base))
 
 
 def _library_reducer(kind: type, full: str) -> Reducer | None:
     # Each module knows one library and is loaded only when an object of it is there.
-    library = kind.__module__.partition(".")[0]
+    library = library_of(kind)
     if library == "numpy":
         from pauseflow_nb.kernel.snapshot.numpy_types import REDUCERS
     elif library == "torch":
@@ -254,9 +308,9 @@ def _library_reducer(kind: type, full: str) -> Reducer | None:
     elif library == "pandas":
         from pauseflow_nb.kernel.snapshot.pandas_types import REDUCERS, reduce_block, reduce_index
 
-        if "Block" in kind.__name__ and kind.__module__.endswith("internals.blocks"):
+        if "Block" in kind.__name__ and module_of(kind).endswith("internals.blocks"):
             return reduce_block
-        if any(base.__name__ == "Index" and base.__module__.partition(".")[0] == "pandas" for base in kind.__mro__):
+        if any(base.__name__ == "Index" and library_of(base) == "pandas" for base in kind.__mro__):
             return reduce_index
     else:
         return None
@@ -264,8 +318,10 @@ def _library_reducer(kind: type, full: str) -> Reducer | None:
 
 
 def _users_own(kind: type) -> Reducer | None:
-    if kind.__module__ != "__main__":
-        return None
+    if not is_users(kind):
+        return _reduce_with_trial if _is_made_by_python(kind) else None
+    if own_types.needs_care(kind):
+        return own_types.reduce_own
     library = _library_base(kind)
     if library is not object and _reduces_like(kind, library):
         special = _subclass_reducer(library)
@@ -279,6 +335,18 @@ def _users_own(kind: type) -> Reducer | None:
 _HOOKS = ("__setstate__", "__getnewargs__", "__getnewargs_ex__")
 
 
+def _is_made_by_python(kind: type) -> bool:
+    """Whether pickle will call a `__new__` that may want arguments, with none."""
+    has_arguments = any(hasattr(kind, hook) for hook in ("__getnewargs__", "__getnewargs_ex__"))
+    return isinstance(kind.__new__, types.FunctionType) and _reduces_like(kind, object) and not has_arguments
+
+
+def _reduce_with_trial(pickler: SnapshotPickler, value: Any) -> Any:
+    pickler.runs_user_code = True
+    pickler.leave_to_pickle(type(value))
+    return NotImplemented
+
+
 def _reduces_like(kind: type, other: type) -> bool:
     methods = ("__reduce__", "__reduce_ex__")
     return all(getattr(kind, method) is getattr(other, method) for method in methods)
@@ -286,19 +354,19 @@ def _reduces_like(kind: type, other: type) -> bool:
 
 def _subclass_reducer(library: type) -> Reducer | None:
     """Find how to take apart a subclass of the notebook's own, where the library's way forgets its attributes."""
-    if library.__module__ == "numpy" and library.__name__ == "ndarray":
+    if module_of(library) == "numpy" and library.__name__ == "ndarray":
         from pauseflow_nb.kernel.snapshot.numpy_types import reduce_own_subclass
 
         return reduce_own_subclass
-    if library.__module__ == "numpy" and any(base.__qualname__ == "generic" for base in library.__mro__):
+    if module_of(library) == "numpy" and any(base.__qualname__ == "generic" for base in library.__mro__):
         from pauseflow_nb.kernel.snapshot.numpy_types import reduce_own_scalar
 
         return reduce_own_scalar
-    if library.__module__.partition(".")[0] == "pandas" and library.__name__ in {"DataFrame", "Series"}:
+    if library_of(library) == "pandas" and library.__name__ in {"DataFrame", "Series"}:
         from pauseflow_nb.kernel.snapshot.pandas_types import reduce_frame
 
         return reduce_frame
-    if library.__module__.partition(".")[0] == "torch" and library.__name__ in {"Tensor", "Parameter"}:
+    if library_of(library) == "torch" and library.__name__ in {"Tensor", "Parameter"}:
         from pauseflow_nb.kernel.snapshot.tensor_types import reduce_tensor
 
         return reduce_tensor

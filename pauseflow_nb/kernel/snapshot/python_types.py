@@ -23,6 +23,7 @@ import typing
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from pauseflow_nb.kernel.snapshot.loading import live_attribute
 from pauseflow_nb.kernel.snapshot.refused import Refusal, file_reason
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def reduce_memoryview(_pickler: "SnapshotPickler", view: memoryview) -> Any:
     owner: Any = view.obj
     if not isinstance(owner, (bytes, bytearray)) and type(owner).__name__ not in {"array", "ndarray"}:
         raise Refusal(f"a memoryview of a {type(owner).__name__}")
-    if not view.contiguous:
+    if not view.c_contiguous:
         raise Refusal("a memoryview with gaps; copy it with bytes()")
     whole = memoryview(owner)
     start = _address(view) - _address(whole) if view.nbytes else 0
@@ -267,9 +268,10 @@ def set_with_attributes(value: Any, state: tuple[Any, dict[str, Any]]) -> None:
     vars(value).update(attributes)
 
 
-def reduce_dataclass_mark(_pickler: "SnapshotPickler", _mark: Any) -> Any:
-    """Save by its name what `dataclasses` asks for with `is`: another one would mean that every field has a default."""
-    return "MISSING"
+def reduce_mark(pickler: "SnapshotPickler", mark: object) -> Any:
+    """Save a bare object that a module offers as that module's; another one would stand for nothing."""
+    place = pickler.mark(mark)
+    return NotImplemented if place is None else (live_attribute, place)
 
 
 REDUCERS: "dict[str, Reducer]" = {
@@ -279,7 +281,7 @@ REDUCERS: "dict[str, Reducer]" = {
     "weakref.CallableProxyType": reduce_proxy,
     "weakref.WeakValueDictionary": reduce_weak_mapping,
     "weakref.WeakKeyDictionary": reduce_weak_mapping,
-    "dataclasses._MISSING_TYPE": reduce_dataclass_mark,
+    "builtins.object": reduce_mark,
     "functools._lru_cache_wrapper": reduce_lru_cache,
     "functools.cached_property": reduce_cached_property,
     "builtins.memoryview": reduce_memoryview,

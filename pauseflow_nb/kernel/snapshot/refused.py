@@ -7,6 +7,8 @@ an open file as a StringIO, for example. Those are the reason why this list exis
 import io
 from typing import Any
 
+from pauseflow_nb.kernel.snapshot.naming import full_name
+
 __all__ = ["Refusal", "file_reason", "reason_for"]
 
 
@@ -48,7 +50,7 @@ _REASONS = {
 def reason_for(kind: type) -> str | None:
     """Say why objects of this type cannot be saved; None if nothing is known against them."""
     for base in kind.__mro__:
-        reason = _REASONS.get(f"{base.__module__}.{base.__qualname__}")
+        reason = _REASONS.get(full_name(base))
         if reason is not None:
             return reason
     return None

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot import references
+from pauseflow_nb.kernel.snapshot.naming import module_of
 
 __all__ = [
     "added_path",
@@ -180,7 +181,7 @@ def _take_filters(shell: Any) -> list[Any]:
     taken: list[Any] = []
     for action, message, category, module, line in warnings.filters:
         kind: Any = category
-        if kind.__module__ != "__main__":
+        if module_of(kind) != "__main__":
             taken.append((action, message, kind, module, line))
         elif shell.user_ns.get(kind.__name__) is kind:
             taken.append((action, message, kind.__name__, module, line))

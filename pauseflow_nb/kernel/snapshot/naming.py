@@ -1,0 +1,41 @@
+"""What a type is called, and whose it is. Its module may be anything: cells set it, and C libraries leave it out."""
+
+import functools
+import os
+import sys
+import sysconfig
+
+__all__ = ["full_name", "is_users", "library_of", "module_of"]
+
+
+def module_of(kind: type) -> str:
+    """Name the module that a type says it is from; empty if it says nothing."""
+    module: object = getattr(kind, "__module__", None)
+    return module if isinstance(module, str) else ""
+
+
+def library_of(kind: type) -> str:
+    """Name the top package that a type is from."""
+    return module_of(kind).partition(".")[0]
+
+
+def full_name(kind: type) -> str:
+    """Name a type with its module."""
+    return f"{module_of(kind)}.{kind.__qualname__}"
+
+
+def is_users(kind: type) -> bool:
+    """Whether a class is the user's own: of the notebook, or of a module that nobody installed."""
+    module = module_of(kind)
+    return module == "__main__" or _lies_beside(module, getattr(sys.modules.get(module), "__file__", None))
+
+
+@functools.lru_cache(maxsize=4096)
+def _lies_beside(module: str, file: object) -> bool:
+    return isinstance(file, str) and not module.startswith("pauseflow_nb.") and not file.startswith(_installed())
+
+
+@functools.cache
+def _installed() -> tuple[str, ...]:
+    places = {path for name, path in sysconfig.get_paths().items() if name.endswith(("lib", "stdlib"))}
+    return tuple(place.rstrip(os.sep) + os.sep for place in {*places, *map(os.path.realpath, places)})
