@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from evidence import keep
+from supplies import SharedSupply
 
 import pauseflow_nb.light_jsonschema  # noqa: F401 - before the tests import nbformat
 from pauseflow_nb.engine.queue import Queue
@@ -56,6 +57,14 @@ def wait_until() -> WaitUntil:
             time.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def supply(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedSupply]:
+    """Kernels for whoever runs notebooks in this process."""
+    supply = SharedSupply(tmp_path_factory.mktemp("ipython"))
+    yield supply
+    supply.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""`pauseflow` in processes of its own, as a person or a script runs it."""
+"""`pauseflow` in processes of its own, as a person or a script runs it.
+
+Most are forked where all is imported; see `acceptance.nursery` for what that hides.
+"""
 
 import json
 import os
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from acceptance.forked import Forked, Nursery
 from acceptance.web import wait_until
 
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
@@ -52,7 +56,7 @@ class Ended:
 class Running:
     """A `pauseflow` command under way; its standard error is read as it comes."""
 
-    def __init__(self, process: subprocess.Popen[str], output: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str] | Forked, output: Path) -> None:
         self.process, self.output = process, output
         self._lines: list[str] = []
         self._stdout: list[str] = []
@@ -107,13 +111,19 @@ class Pauseflow:
 
     folder: Path
     environment: dict[str, str]
+    #: None: every command is a new process.
+    nursery: Nursery | None = None
     running: list[Running] = field(default_factory=list)
 
     def start(self, *arguments: str | Path, output: Path | None = None) -> Running:
-        return self.start_process("-m", "pauseflow_nb", *arguments, output=output)
+        """Run the command here, in a process group of its own."""
+        if self.nursery is None or not self.nursery.can_fork(self.environment):
+            return self.start_process("-m", "pauseflow_nb", *arguments, output=output)
+        words = list(map(str, arguments))
+        return self._running(self.nursery.fork(words, cwd=self.folder, environment=self.environment), output)
 
     def start_process(self, *arguments: str | Path, output: Path | None = None) -> Running:
-        """Run Python here, in a process group of its own."""
+        """Run Python here, in a new process and a process group of its own."""
         process = subprocess.Popen(
             [sys.executable, *map(str, arguments)],
             cwd=self.folder,
@@ -124,6 +134,9 @@ class Pauseflow:
             text=True,
             start_new_session=True,
         )
+        return self._running(process, output)
+
+    def _running(self, process: subprocess.Popen[str] | Forked, output: Path | None) -> Running:
         self.running.append(Running(process, output or self.folder / "out.ipynb"))
         return self.running[-1]
 

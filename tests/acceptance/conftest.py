@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from acceptance.command import Pauseflow
+from acceptance.forked import Nursery
 from acceptance.road import Road, open_road
 from acceptance.service import Service, serve
 from acceptance.shell import Shell
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from pauseflow_nb.runner.supply import Supply
 from pauseflow_nb.settings import Settings
 
 
@@ -31,9 +33,22 @@ def _free_port() -> int:
         return port
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery | None]:
+    """Where most commands are forked; None where that is not known to be safe."""
+    if sys.platform != "linux":
+        yield None
+        return
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
 @pytest.fixture
-def pauseflow(tmp_path: Path) -> Iterator[Pauseflow]:
+def pauseflow(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pauseflow]:
     """The command with a fresh store; whatever still runs at the end is killed."""
+    is_new = any(request.node.get_closest_marker(name) for name in ("new_process", "slow"))
+    nursery = None if is_new else request.getfixturevalue("nursery")
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("PAUSEFLOW_", "JUPYTERHUB_"))}
     environment = mine | {
         "PAUSEFLOW_DATA_DIR": str(tmp_path / "store"),
@@ -42,7 +57,7 @@ def pauseflow(tmp_path: Path) -> Iterator[Pauseflow]:
         "IPYTHONDIR": str(tmp_path / "ipython"),
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     }
-    command = Pauseflow(tmp_path, environment)
+    command = Pauseflow(tmp_path, environment, nursery)
     yield command
     for running in command.running:
         running.kill()
@@ -59,8 +74,7 @@ def new_shell(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Shell]:
 
 
 @pytest.fixture
-def road(sqlite_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Road]:
+def road(sqlite_settings: Settings, tmp_path: Path, supply: Supply) -> Iterator[Road]:
     """Notebooks with real kernels in this process, whose links are served."""
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    with open_road(sqlite_settings, tmp_path) as road:
+    with open_road(sqlite_settings, tmp_path, supply) as road:
         yield road

@@ -11,6 +11,7 @@ from roads.rider import Rider
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.execution import Execution
+from pauseflow_nb.runner.supply import Supply
 from pauseflow_nb.server.listener import Listener
 from pauseflow_nb.settings import Settings
 
@@ -38,13 +39,13 @@ class Road(Rider):
 
 
 @contextmanager
-def open_road(settings: Settings, folder: Path) -> Iterator[Road]:
+def open_road(settings: Settings, folder: Path, supply: Supply | None = None) -> Iterator[Road]:
     """A store, and a server for its links."""
     served = Queue.open(settings)
     listener = Listener(served, 0)
     queue = Queue.open(settings, base_url=listener.start())
     try:
-        yield Road(queue, folder)
+        yield Road(queue, folder, supply)
     finally:
         listener.stop()
         queue.close()

@@ -30,6 +30,7 @@ def good(tmp_path: Path) -> Path:
     return write(tmp_path / "good.ipynb", "x = 1")
 
 
+@pytest.mark.new_process
 def test_a_missing_file(pauseflow: Pauseflow) -> None:
     assert_refused(pauseflow("run", "missing.ipynb", "out.ipynb"), "no notebook at", "missing.ipynb", "check the path")
     assert pauseflow.executions() == []
@@ -141,6 +142,7 @@ def test_a_flag_that_does_not_parse(pauseflow: Pauseflow, good: Path, flags: lis
     assert pauseflow.executions() == []
 
 
+@pytest.mark.new_process
 def test_an_unknown_command(pauseflow: Pauseflow) -> None:
     assert_refused(pauseflow("ruin"), "No such command 'ruin'")
 
@@ -198,6 +200,7 @@ def test_detached_with_nobody_to_run_it(pauseflow: Pauseflow, good: Path) -> Non
     assert pauseflow.executions() == []
 
 
+@pytest.mark.new_process
 def test_a_bad_setting_is_named_with_its_origin(pauseflow: Pauseflow, good: Path) -> None:
     pauseflow.environment["PAUSEFLOW_LINKS"] = "closed"
 

@@ -17,6 +17,7 @@ from pauseflow_nb.engine.attached import Event, run_attached
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.execution import RunOptions, plan, start_attached
 from pauseflow_nb.protocol import published
+from pauseflow_nb.runner.supply import Supply
 from pauseflow_nb.settings import Settings
 
 pytestmark = pytest.mark.acceptance
@@ -181,9 +182,9 @@ STORIES = {
 
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_by_hand_leaves_what_a_headless_run_leaves(
-    story: Story, tmp_path: Path, new_shell: Callable[[], Shell]
+    story: Story, tmp_path: Path, new_shell: Callable[[], Shell], supply: Supply
 ) -> None:
-    by_hand, headless = _by_hand(new_shell(), story), _headless(tmp_path, story)
+    by_hand, headless = _by_hand(new_shell(), story), _headless(tmp_path, story, supply)
 
     assert _compared(by_hand) == _compared(headless)
 
@@ -210,7 +211,7 @@ def _by_hand(shell: Shell, story: Story) -> Mapping[str, Any]:
     return shell.session.exports
 
 
-def _headless(folder: Path, story: Story) -> Mapping[str, Any]:
+def _headless(folder: Path, story: Story, supply: Supply) -> Mapping[str, Any]:
     cells = [new_code_cell(source) for source in ["from pauseflow_nb import flow, steps", *story.cells]]
     nbformat.write(new_notebook(cells=cells), folder / "n.ipynb")
     settings = Settings.load(flags={"data_dir": folder / "data", "port": 0}, environment={})
@@ -225,7 +226,7 @@ def _headless(folder: Path, story: Story) -> Mapping[str, Any]:
                 resume = functools.partial(queue.resume, execution, data=answers.pop(0), by="user:ann")
                 threading.Thread(target=resume).start()
 
-        ride = functools.partial(run_attached, queue, execution, on_event=answer_pause)
+        ride = functools.partial(run_attached, queue, execution, on_event=answer_pause, supply=supply)
         while (view := ride(until_pause=True))["state"] in ("suspended", "waiting"):
             # On a busy machine the clock may come before anybody sees that it is waited for.
             answer = answers.pop(0) if answers else Clock

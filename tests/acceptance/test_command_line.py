@@ -28,12 +28,14 @@ def in_step(running: Running, path: Path) -> None:
 
 
 class TestExitCodes:
+    @pytest.mark.new_process
     def test_0_when_the_notebook_completed(self, pauseflow: Pauseflow) -> None:
         ended = pauseflow("run", notebook(pauseflow.folder, "1 + 1"), "out.ipynb")
 
         assert (ended.code, ended.stdout) == (0, "")
         assert ended.notebook.cells[0].outputs[0].data["text/plain"] == "2"
 
+    @pytest.mark.new_process
     def test_1_when_it_failed_and_the_error_is_told(self, pauseflow: Pauseflow) -> None:
         ended = pauseflow("run", notebook(pauseflow.folder, IMPORT, "%%step bad\n1 / 0"), "out.ipynb")
 
@@ -60,6 +62,7 @@ class TestExitCodes:
 
 
 class TestCtrlC:
+    @pytest.mark.new_process
     def test_once_stops_at_the_next_cell_and_loses_nothing(self, pauseflow: Pauseflow) -> None:
         log = pauseflow.folder / "log"
         source = notebook(
@@ -229,6 +232,7 @@ def test_json_is_exactly_one_value_even_when_cells_print(pauseflow: Pauseflow) -
     assert "hello" in ended.stderr
 
 
+@pytest.mark.new_process  # nor does an import warn of anything
 def test_quiet_prints_nothing(pauseflow: Pauseflow) -> None:
     # Papermill would warn of a parameter that the notebook does not know.
     ended = pauseflow("run", notebook(pauseflow.folder, IMPORT, "%%step a\n1"), "--quiet", "-p", "unknown", "1")
@@ -276,6 +280,7 @@ def test_gc_removes_what_ended_long_ago(pauseflow: Pauseflow) -> None:
     assert (pauseflow.folder / "out.ipynb").exists()
 
 
+@pytest.mark.new_process
 def test_doctor_says_where_a_setting_came_from(pauseflow: Pauseflow) -> None:
     found = json.loads(pauseflow("doctor", "--json").stdout)
 

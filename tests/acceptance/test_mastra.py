@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from acceptance.command import Pauseflow
 from acceptance.road import Road
+from acceptance.test_command_line import ASK, IMPORT, notebook
 from roads.rider import returned
 
 from pauseflow_nb.errors import InvalidAnswer
@@ -128,15 +129,18 @@ class TestResume:
 
         assert road.answer(view["id"], {"approved": True})["state"] == "completed"
 
+    @pytest.mark.new_process
     def test_with_only_an_id_from_another_process(self, pauseflow: Pauseflow) -> None:
         """The state is stored: the process that suspended is gone, and another one resumes by id."""
-        first = pauseflow.run_example("approve_model", "--until-pause", trees=5)
+        source = notebook(pauseflow.folder, IMPORT, "trees = [1, 2]", ASK, "%%step last\ntrees")
+        first = pauseflow("run", source, "out.ipynb", "--until-pause", "--json")
         assert (first.code, first.execution["state"]) == (75, "suspended")
 
         resumed = pauseflow("resume", first.execution["id"], "--data", '{"comment": "go"}', "--wait", "--json")
 
         assert (resumed.code, resumed.execution["state"]) == (0, "completed")
-        assert resumed.exports("approve")["$resume_data"]["body"] == {"comment": "go"}
+        assert resumed.exports("ask")["$resume_data"]["body"] == {"comment": "go"}
+        assert resumed.exports("last")["$return_value"] == [1, 2]
 
     def test_from_an_http_handler(self, road: Road) -> None:
         view = conditional(road)

@@ -33,6 +33,7 @@ def test_every_example_is_tested_here() -> None:
     assert [path.stem for path in NOTEBOOKS.glob("*.ipynb") if f'"{path.stem}"' not in tests] == []
 
 
+@pytest.mark.new_process  # the whole road, as a person goes it
 class TestApproveModel:
     def test_a_new_process_goes_on_with_the_model_still_in_memory(self, pauseflow: Pauseflow) -> None:
         running = pauseflow.start_example("approve_model", trees=10)

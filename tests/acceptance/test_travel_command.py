@@ -29,6 +29,7 @@ def test_an_edited_notebook_goes_on_and_a_fork_begins_at_a_step(pauseflow: Pause
     assert (refused.code, "go back with --from STEP" in refused.stderr) == (2, True)
 
 
+@pytest.mark.new_process  # and it takes its time to start
 def test_a_run_is_suspended_from_another_shell_and_resumed(pauseflow: Pauseflow) -> None:
     wait = (
         "import pathlib, time\npathlib.Path('began').touch()\nwhile not pathlib.Path('go').exists(): time.sleep(0.02)"

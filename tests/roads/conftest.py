@@ -7,12 +7,12 @@ import pytest
 from roads.rider import Rider
 
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.runner.supply import Supply
 from pauseflow_nb.settings import Settings
 
 
 @pytest.fixture
-def rider(sqlite_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rider]:
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+def rider(sqlite_settings: Settings, tmp_path: Path, supply: Supply) -> Iterator[Rider]:
     queue = Queue.open(sqlite_settings)
-    yield Rider(queue, tmp_path)
+    yield Rider(queue, tmp_path, supply)
     queue.close()

@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from pauseflow_nb.engine.attached import run_attached
 from pauseflow_nb.engine.queue import Queue, Restart
 from pauseflow_nb.execution import RunOptions, plan, start_attached
+from pauseflow_nb.runner.supply import Supply
 from pauseflow_nb.store.database import transaction
 from pauseflow_nb.store.tables import suspensions
 from pauseflow_nb.store.workers import process_name
@@ -25,6 +26,8 @@ class Rider:
 
     queue: Queue
     folder: Path
+    #: None: each kernel is a new process.
+    supply: Supply | None = None
 
     def notebook(self, *sources: str, name: str = "in.ipynb") -> Path:
         """Write a notebook; a source that begins with `#: ` is a markdown cell."""
@@ -41,7 +44,7 @@ class Rider:
 
     def ride(self, execution: str, **options: Any) -> dict[str, Any]:
         """Run until it waits or ends."""
-        return run_attached(self.queue, execution, **{"until_pause": True, **options})
+        return run_attached(self.queue, execution, supply=self.supply, **{"until_pause": True, **options})
 
     def run(self, *sources: str, **parameters: Any) -> dict[str, Any]:
         return self.ride(self.start(*sources, **parameters))

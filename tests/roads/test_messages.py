@@ -13,6 +13,7 @@ from roads.mail import Mailbox, mail_server
 from roads.rider import Rider, returned
 
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.runner.supply import Supply
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.tables import suspensions
@@ -59,17 +60,14 @@ def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 @pytest.fixture
-def sender(
-    tmp_path: Path, mailbox: Mailbox, receiver: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Rider]:
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+def sender(tmp_path: Path, mailbox: Mailbox, receiver: tuple[str, Any], supply: Supply) -> Iterator[Rider]:
     flags = {
         "data_dir": tmp_path / "data",
         **mailbox.settings,
         "notify": {"chat": f"{receiver[0]}/up", "broken": f"{receiver[0]}/down"},
     }
     queue = Queue.open(Settings.load(flags=flags, environment={}))
-    yield Rider(queue, tmp_path)
+    yield Rider(queue, tmp_path, supply)
     queue.close()
 
 

@@ -16,6 +16,7 @@ from pauseflow_nb.protocol import Briefing, MessageRequest, Outcome, PauseAnswer
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.notebook import freeze
 from pauseflow_nb.runner.segment import Control, SegmentEnd, run_segment
+from pauseflow_nb.runner.supply import Supply
 
 SIGNER = Signer(["a key for tests"])
 BASE = "http://127.0.0.1:7287"
@@ -71,6 +72,8 @@ class Rehearsal:
     folder: Path
     cells: list[NotebookNode]
     kernel: str = "python3"
+    #: None: each kernel is a new process.
+    supply: Supply | None = None
 
     def __post_init__(self) -> None:
         self.path = self.folder / "notebook.ipynb"
@@ -109,7 +112,7 @@ class Rehearsal:
             coming={i: source for i, source in sources.items() if int(i) >= first},
             passed={i: source for i, source in sources.items() if int(i) < first and not source.startswith("%%step")},
         )
-        given: dict[str, Any] = {"kernel": self.kernel, "cwd": str(self.folder)} | options
+        given: dict[str, Any] = {"kernel": self.kernel, "cwd": str(self.folder), "supply": self.supply} | options
         given["env"] = {**PYTHONPATH, **options.get("env", {})}
         end = run_segment(self.document, self.briefing, observer=self.log, control=self.control, **given)
         self._take(end)
@@ -149,13 +152,13 @@ def plain(cell: NotebookNode) -> str:
 
 
 @pytest.fixture
-def rehearse(tmp_path: Path) -> Iterator[Callable[..., Rehearsal]]:
+def rehearse(tmp_path: Path, supply: Supply) -> Iterator[Callable[..., Rehearsal]]:
     """Make a rehearsal of cells, given as sources or as cells; every document it leaves must be valid."""
     made: list[Rehearsal] = []
 
     def rehearsal(*cells: str | NotebookNode, kernel: str = "python3") -> Rehearsal:
         nodes = [new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
-        made.append(Rehearsal(tmp_path, nodes, kernel))
+        made.append(Rehearsal(tmp_path, nodes, kernel, supply))
         return made[-1]
 
     yield rehearsal
