@@ -127,6 +127,22 @@ def test_what_cannot_be_loaded_again_is_found_while_saving(kernels: Kernels) -> 
     kernels.restore(saved, "assert good == 1")
 
 
+HOLDERS = """
+import collections, functools, weakref, numpy as np
+q = collections.deque([lambda: x])
+d = collections.defaultdict(lambda: x)
+m = map(lambda _: x, [1])
+class S: __slots__ = ("f", "__weakref__")
+s = S(); s.f = lambda: x
+arr = np.array([lambda: x], dtype=object)
+w = weakref.ref(s)
+class K:
+    @functools.cached_property
+    def p(self): return x
+k = K()
+"""
+
+
 @pytest.mark.parametrize(
     ("coming", "names"),
     [
@@ -142,16 +158,36 @@ def test_what_cannot_be_loaded_again_is_found_while_saving(kernels: Kernels) -> 
         ("%%step again --retries 1\nx", {"x"}),
         ("c.query('a > @x')", {"c", "x"}),
         ("del x", {"x"}),
+        ("c.execute('select * from x')", {"c", "x"}),
+        ("%%timeit -n 3 x\nc", {"x", "c"}),
+        ("q[0]()", {"q", "x"}),
+        ("d['k']", {"d", "x"}),
+        ("m", {"m", "x"}),
+        ("s.f", {"s", "x"}),
+        ("arr[0]()", {"arr", "x"}),
+        ("w", {"w", "x"}),
+        ("k", {"k", "x"}),
     ],
 )
 def test_needed_names(coming: str, names: set[str]) -> None:
     namespace: dict[str, Any] = {"__name__": "__main__", "x": 1, "c": 2}
     exec("def f(): return x", namespace)
+    exec(HOLDERS, namespace)
 
     assert names_needed({"0": coming}, namespace).names == names
 
 
-@pytest.mark.parametrize("source", ["%run other.py", "globals()['x']", "get_ipython().user_ns", "not python ("])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "%run other.py",
+        "globals()['x']",
+        "get_ipython().user_ns",
+        "not python (",
+        "f.__globals__",
+        "sys.modules['__main__']",
+    ],
+)
 def test_what_may_need_anything(source: str) -> None:
     needed = names_needed({"0": source}, {"x": 1})
 

@@ -9,7 +9,7 @@ import ast
 import contextlib
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.lineage import Statement, statements_of
@@ -36,8 +36,11 @@ class Cells:
 
     def __init__(self, passed: Mapping[str, str], steps: Iterable[str]) -> None:
         placed = [(int(index), s) for index in sorted(passed, key=int) for s in statements_of(passed[index])]
-        self._plain = [_Placed(position, cell, s) for position, (cell, s) in enumerate(placed)]
         of_steps = [statement for source in steps for statement in statements_of(source)]
+        # A word of a query counts where it is a variable's name.
+        names = frozenset().union(*(s.binds for s in (*of_steps, *(s for _, s in placed))))
+        of_steps = [_with_mentions(s, names) for s in of_steps]
+        self._plain = [_Placed(position, cell, _with_mentions(s, names)) for position, (cell, s) in enumerate(placed)]
         self._by_steps = frozenset().union(*(s.binds for s in of_steps)) if of_steps else frozenset()
         self._in_steps = frozenset().union(*(s.reads for s in of_steps)) if of_steps else frozenset()
 
@@ -105,6 +108,10 @@ class Cells:
         if name not in saved or name in self._by_steps:
             return False
         return sum(name in p.statement.binds for p in self._plain) == 1
+
+
+def _with_mentions(statement: Statement, names: frozenset[str]) -> Statement:
+    return replace(statement, reads=statement.reads | (statement.mentions & names))
 
 
 def run(statements: list[tuple[int, str]], wanted: Iterable[str], namespace: dict[str, Any]) -> dict[str, Any]:
