@@ -546,12 +546,14 @@ class SnapshotDamaged(SnapshotError):
 class SnapshotMismatch(SnapshotError):
     """The snapshot was made by other versions than this kernel has."""
 
-    def __init__(self, name: str, differences: Sequence[str]) -> None:
-        super().__init__(name, tuple(differences))
-        self.name, self.differences = name, tuple(differences)
+    def __init__(
+        self, name: str, differences: Sequence[str], way_out: str = "`--force` restores it all the same"
+    ) -> None:
+        super().__init__(name, tuple(differences), way_out)
+        self.name, self.differences, self.way_out = name, tuple(differences), way_out
 
     def __str__(self) -> str:
-        return f"snapshot {self.name} was made elsewhere: {'; '.join(self.differences)}. `--force` restores it all the same"
+        return f"snapshot {self.name} was made elsewhere: {'; '.join(self.differences)}. {self.way_out}"
 
 
 def _with_article(name: str) -> str:

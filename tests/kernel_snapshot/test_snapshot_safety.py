@@ -315,3 +315,31 @@ def test_what_cells_put_into_json_does_not_spoil_the_manifest(kernels: Kernels) 
     saved = kernels.save("import json\nx = 1\nread, write = json.loads, json.dumps\njson.loads = json.dumps = str")
 
     kernels.restore(saved, "assert x == 1")
+
+
+@pytest.mark.parametrize("data", [b"{not json", b"\xff", b"[]", b'{"schema": 1}', b"[" * 100_000])
+def test_what_is_no_manifest_is_said_to_be_none(kernels: Kernels, saved: dict[str, Any], data: bytes) -> None:
+    Path(kernels.folder, saved["ref"]["name"]).write_bytes(data)
+
+    answer = restore(kernels, {"ref": {**saved["ref"], "digest": digest_of(data)}})
+
+    assert answer["raised"] == "SnapshotDamaged"
+    assert "what lies in its manifest's place is none" in answer["message"]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".pack"])
+def test_files_that_cannot_be_read_are_named_and_nothing_is_lost(
+    kernels: Kernels, saved: dict[str, Any], suffix: str
+) -> None:
+    # A directory in a file's place fails for every user, as a forbidden file does for all but root.
+    (path,) = Path(kernels.folder).glob(f"*{suffix}")
+    kept = path.rename(path.with_suffix(".kept"))
+    path.mkdir()
+
+    answer = restore(kernels, saved)
+
+    assert answer["raised"] == "SnapshotDamaged"
+    assert "cannot be read" in answer["message"]
+    path.rmdir()
+    kept.rename(path)
+    assert "names" in restore(kernels, saved)

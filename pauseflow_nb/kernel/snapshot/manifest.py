@@ -137,7 +137,7 @@ def _another(data: bytes, execution: str) -> str:
     try:
         told = _read(data)
         schema, owner = told["schema"], told["execution"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return ""
     if schema != SCHEMA:
         return f": in its place lies one of schema {schema}, and this is {SCHEMA}"
@@ -158,12 +158,15 @@ def read_manifest(folder: Folder, ref: SnapshotRef, *, execution: str = "") -> M
         raise SnapshotDamaged(ref.name, f"its manifest is missing from {folder.url}") from problem
     if digest_of(data) != ref.digest:
         raise SnapshotDamaged(ref.name, "its manifest is not what was written" + _another(data, execution))
-    schema = _read(data).get("schema")
-    if schema != SCHEMA:
-        raise SnapshotMismatch(
-            ref.name, [f"snapshot schema {schema} there, {SCHEMA} here: use the pauseflow_nb that made it"]
-        )
-    manifest = Manifest.from_bytes(data)
+    try:
+        schema = _read(data)["schema"]
+        if schema != SCHEMA:
+            differs = f"snapshot schema {schema!r} there, {SCHEMA} here"
+            raise SnapshotMismatch(ref.name, [differs], "Use the pauseflow_nb that made it")
+        manifest = Manifest.from_bytes(data)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as problem:
+        why = f"what lies in its manifest's place is none: {type(problem).__name__}: {problem}"
+        raise SnapshotDamaged(ref.name, why) from problem
     if execution and manifest.execution and manifest.execution != execution:
         raise SnapshotDamaged(ref.name, f"it belongs to execution {manifest.execution}, not to {execution}")
     return manifest

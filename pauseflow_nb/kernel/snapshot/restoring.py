@@ -1,15 +1,17 @@
 """Restore: check, map, unpickle, bind."""
 
+import contextlib
 import gc
 import pickle
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.errors import SnapshotMismatch
+from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
 from pauseflow_nb.kernel.snapshot import parts, references, replay, surroundings, versions
 from pauseflow_nb.kernel.snapshot.dumping import run_deep
-from pauseflow_nb.kernel.snapshot.folder import open_folder
+from pauseflow_nb.kernel.snapshot.folder import Folder, open_folder
 from pauseflow_nb.kernel.snapshot.known import Known, Mapped, remember
 from pauseflow_nb.kernel.snapshot.lineage import statements_of
 from pauseflow_nb.kernel.snapshot.loading import Loading, live_attribute
@@ -60,7 +62,8 @@ def restore(
     """
     surroundings.note_start()
     source = open_folder(folder)
-    manifest = read_manifest(source, ref, execution=execution)
+    with _readable(source, ref):
+        manifest = read_manifest(source, ref, execution=execution)
     surroundings.put_back_path(manifest.import_path)
     differences = versions.differences(manifest.made_by)
     if differences and not force:
@@ -68,11 +71,21 @@ def restore(
     was_collecting = gc.isenabled()
     gc.disable()
     try:
-        with PackReader(source, manifest.content, ref.name) as packs, Loading(shell.user_ns, shell) as loading:
+        packs_of = PackReader(source, manifest.content, ref.name)
+        with _readable(source, ref), packs_of as packs, Loading(shell.user_ns, shell) as loading:
             return _Restore(shell, manifest, packs, loading).run(folder)
     finally:
         if was_collecting:
             gc.enable()
+
+
+@contextlib.contextmanager
+def _readable(source: Folder, ref: SnapshotRef) -> Iterator[None]:
+    """Name the folder if its files are there, but cannot be read."""
+    try:
+        yield
+    except OSError as problem:
+        raise SnapshotDamaged(ref.name, f"its files in {source.url} cannot be read: {problem}") from problem
 
 
 def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[str]) -> None:
