@@ -10,6 +10,7 @@ from kernel_snapshot.conftest import Kernels
 from pauseflow_nb.kernel import snapshot
 from pauseflow_nb.kernel.snapshot import describe_saved, rows_of
 from pauseflow_nb.kernel.snapshot.groups import sharing_groups
+from pauseflow_nb.kernel.snapshot.reports import VariableReport
 from pauseflow_nb.kernel.snapshot.where import place_of
 from pauseflow_nb.protocol import SnapshotRef
 
@@ -88,3 +89,9 @@ def test_options_of_pandas_come_back_where_warnings_are_errors(survives: Callabl
         "import warnings, pandas as pd\nwarnings.simplefilter('error')\npd.set_option('display.max_rows', 7)",
         "assert pd.get_option('display.max_rows') == 7\nassert warnings.filters[0][0] == 'error'",
     )
+
+
+def test_names_that_are_no_identifiers_stay_in_their_line() -> None:
+    _, (name, kind, *_) = rows_of([VariableReport("a\n\x1b[31mé", "odd\nkind", 1, 0.0, "restored")])
+
+    assert (name, kind) == ("a\\n\\x1b[31mé", "odd\\nkind")

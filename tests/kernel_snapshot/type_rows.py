@@ -171,6 +171,7 @@ LEARNING = _rows(
 ) + _rows(
     "Models and figures",
     ("matplotlib figures and their axes", "import matplotlib\nmatplotlib.use('agg')\nfrom matplotlib.figure import Figure\nl10 = Figure(); l11 = l10.subplots(); l12, = l11.plot([1, 2, 3])\nl13 = matplotlib.rcParams['lines.linewidth'] = 7.0", "assert l10.axes[0] is l11 and l11.lines[0] is l12 and list(l12.get_ydata()) == [1, 2, 3]\nimport io; l10.savefig(io.BytesIO())\nimport matplotlib; assert matplotlib.rcParams['lines.linewidth'] == 7.0"),
+    ("the current figure of pyplot, among several", "import matplotlib.pyplot as plt\nl40, l41 = plt.subplots(); l42 = plt.figure(); plt.figure(l40.number)", "assert plt.gcf() is l40 and plt.gca() is l41 and l42.number in plt.get_fignums()\nplt.close('all')"),
     needs=("matplotlib",),
 ) + _rows(
     "Models and figures",
@@ -193,6 +194,8 @@ SURROUNDINGS = _rows(
     ("the working directory and the import path", "import sys\nos.makedirs('sub', exist_ok=True); z3 = os.path.abspath('sub'); sys.path.insert(0, z3)", "import sys\nassert sys.path[0] == z3"),
     ("warnings filters, decimal precision, numpy and pandas options", "import warnings, decimal, numpy as np\nwarnings.filterwarnings('ignore', message='pf test.*'); decimal.getcontext().prec = 50; np.set_printoptions(precision=3); np.seterr(divide='raise'); z4 = 1", "import warnings, decimal\nassert any(f[1] is not None and f[1].pattern == 'pf test.*' for f in warnings.filters) and decimal.getcontext().prec == 50 and np.get_printoptions()['precision'] == 3 and np.geterr()['divide'] == 'raise'"),
     ("a warnings filter for a category of the notebook", "class Z7(UserWarning): pass\nwarnings.simplefilter('error', Z7); z7 = 1", "import pytest, warnings\nwith pytest.raises(Z7): warnings.warn('x', Z7)"),
+    ("arguments of the program, time zone, locale, log levels", "import sys, os, time, locale, logging\nsys.argv[:] = ['prog', '--x']; os.environ['TZ'] = 'Asia/Tokyo'; time.tzset(); locale.setlocale(locale.LC_ALL, 'C.UTF-8'); logging.getLogger('pf.z8').setLevel(7); z8 = locale.setlocale(locale.LC_ALL)", "import sys, time, locale, logging\nassert sys.argv == ['prog', '--x'] and time.localtime(0).tm_hour == 9 and locale.setlocale(locale.LC_ALL) == z8 and logging.getLogger('pf.z8').level == 7"),
+    ("annotations of variables, and the notebook's __doc__", "z9: 'int' = 3\n__doc__ = 'mine'", "assert __annotations__ == {'z9': 'int'} and __doc__ == 'mine'"),
     ("`from __future__` in a cell", "from __future__ import annotations\nz5 = 1", "def z6(a: NotThere): ...\nassert z6.__annotations__ == {'a': 'NotThere'}"),
     needs=("numpy",),
 )  # fmt: skip
@@ -211,6 +214,8 @@ NOT_SAVED = _refused(
     ("weakref.finalize, digests in progress, mmap", "import weakref, hashlib\nx10 = weakref.finalize(X1, print); x11 = hashlib.sha256()", "bound to the end"),
     ("what is of a module that was made in this process", "import sys, types\nx13 = types.ModuleType('x13'); exec('class K: pass', vars(x13)); sys.modules['x13'] = x13; x14 = x13.K()", "which no import finds"),
     ("objects of ctypes", "import ctypes\nx15 = (ctypes.c_int * 3)(1, 2, 3)", "c_int_Array_3"),
+    ("an object that raises whatever it is asked", "class X17:\n    def __getattribute__(self, name): return 1 // 0\nx17 = X17()", "ZeroDivisionError"),
+    ("a weak proxy of something gone", "import weakref\nx18 = weakref.proxy(X1())", "gone"),
     ("an object whose methods never end", "class X16:\n    def __getattr__(self, k): return getattr(self.q, k)\n    def __reduce__(self): return X16, (self.zz,)\nx16 = X16()", "recursion"),
     ("IPython's own names: In, Out, _ (they start anew)", "x12 = 0", ""),
 )  # fmt: skip

@@ -108,7 +108,7 @@ def _is_known_to_load(kind: type) -> bool:
 
 
 def _may_value(value: Any) -> bool:
-    return _may(type(value)) and not (isinstance(value, (str, bytes)) and len(value) > _ALONE)
+    return _may(type(value)) and not (type(value) in {str, bytes} and len(value) > _ALONE)
 
 
 def _may(kind: type) -> bool:

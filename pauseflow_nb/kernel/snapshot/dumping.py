@@ -17,7 +17,7 @@ from pauseflow_nb.kernel.snapshot.groups import has_met, sharing_groups
 from pauseflow_nb.kernel.snapshot.naming import full_name, module_of
 from pauseflow_nb.kernel.snapshot.pickler import Environment, SnapshotPickler
 from pauseflow_nb.kernel.snapshot.pieces import Pieces, Store
-from pauseflow_nb.kernel.snapshot.refused import Refusal
+from pauseflow_nb.kernel.snapshot.refused import Refusal, told
 from pauseflow_nb.kernel.snapshot.where import place_of
 
 __all__ = ["Dumped", "dump_namespace", "type_name"]
@@ -233,11 +233,14 @@ def _dump(
 
 
 def _explain(error: Exception, culprit: Any, values: dict[str, Any]) -> str:
-    reason = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
+    reason = str(error) if isinstance(error, Refusal) else told(error)
     if len(values) != 1:
         return reason
     ((name, value),) = values.items()
-    place = place_of(culprit, value, name)
+    place = name
+    # Looking into things runs the user's code, which may raise anything.
+    with contextlib.suppress(Exception):
+        place = place_of(culprit, value, name)
     if culprit is value or (place == name and isinstance(error, Refusal)):
         return reason
     return f"{place} is a {type_name(culprit)}: {reason}" if place != name else f"{reason} (at a {type_name(culprit)})"

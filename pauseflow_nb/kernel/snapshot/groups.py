@@ -85,13 +85,14 @@ def _root(parents: dict[str, str], name: str) -> str:
 
 def is_noticed(value: Any) -> bool:
     """Whether it can be told if two places hold this very object, or two that are equal."""
-    if isinstance(value, (str, bytes)):
+    kind = type(value)
+    if kind in {str, bytes}:
         return len(value) >= _LARGE_TEXT
-    if isinstance(value, _UNNOTICED) and not is_users(type(value)):
+    if issubclass(kind, _UNNOTICED) and not is_users(kind):
         return False
-    if type(value).__name__.endswith(("DType", "Dtype", "dtype")):
+    if kind.__name__.endswith(("DType", "Dtype", "dtype")):
         return False
-    return type(value) not in (tuple, frozenset) or len(value) > 0
+    return kind not in (tuple, frozenset) or len(value) > 0
 
 
 class _Table(ctypes.Structure):

@@ -32,6 +32,9 @@ def user_names(shell: "InteractiveShell") -> list[str]:
 def _is_ipythons(shell: "InteractiveShell", name: str, value: Any) -> bool:
     if _IPYTHON.fullmatch(name) is None:
         return False
+    if name in {"__annotations__", "__doc__"}:
+        # Empty, or IPython's, until a cell annotates a variable or sets it.
+        return not value or str(value).startswith("Automatically created module")
     # These three are ordinary words, which a cell may well use for something of its own.
     return name not in {"exit", "quit", "open"} or (
         name in shell.user_ns_hidden and shell.user_ns_hidden[name] is value

@@ -162,7 +162,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.last = value
         if id(value) in self._environment.importable:
             return NotImplemented
-        if isinstance(value, (types.FunctionType, type)):
+        if kind is types.FunctionType or issubclass(kind, type):
             return self._definition(value)
         if kind is types.ModuleType:
             name = value.__name__

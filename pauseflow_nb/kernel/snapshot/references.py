@@ -26,7 +26,8 @@ def find(shell: "InteractiveShell", names: list[str]) -> dict[str, tuple[str, st
     Returns:
         Name → module and attribute.
     """
-    wanted = {name for name in names if not isinstance(shell.user_ns[name], _BY_REFERENCE)}
+    # By their type, here and elsewhere: an object, asked what it is, may answer for another one, or raise.
+    wanted = {name for name in names if not issubclass(type(shell.user_ns[name]), _BY_REFERENCE)}
     themselves = {name: ("__main__", "__dict__") for name in names if shell.user_ns[name] is shell.user_ns}
     imports = {**getattr(shell, "_pauseflow_references", {}), **dict(_imports(shell))}
     return themselves | {
@@ -44,7 +45,9 @@ def remember(shell: Any, references: dict[str, tuple[str, str]]) -> None:
 def submodules(shell: "InteractiveShell") -> list[str]:
     """List what cells imported as `import a.b`: only `a` is a variable, but `a.b` must be there too."""
     names = {name for source in _sources(shell) for name in _dotted_imports_of(source) if name in sys.modules}
-    return sorted(name for name in names if isinstance(shell.user_ns.get(name.partition(".")[0]), types.ModuleType))
+    return sorted(
+        name for name in names if issubclass(type(shell.user_ns.get(name.partition(".")[0])), types.ModuleType)
+    )
 
 
 def _is_the_same(value: Any, module: str, attribute: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.naming import full_name
 
-__all__ = ["Refusal", "file_reason", "reason_for"]
+__all__ = ["Refusal", "file_reason", "reason_for", "told"]
 
 
 class Refusal(Exception):
@@ -54,6 +54,14 @@ def reason_for(kind: type) -> str | None:
         if reason is not None:
             return reason
     return None
+
+
+def told(error: Exception) -> str:
+    """Say what an error is; one of the user's own may not be able to."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - the user's code
+        return type(error).__name__
 
 
 def file_reason(file: io.IOBase) -> str:

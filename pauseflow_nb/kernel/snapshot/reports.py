@@ -69,8 +69,14 @@ def rows_of(reports: Iterable[VariableReport]) -> list[tuple[str, str, str, str,
     rows = [("VARIABLE", "TYPE", "SIZE", "TIME", "COMES BACK")]
     for each in reports:
         fate = f"{each.fate}: {each.reason}" if each.reason else each.fate
-        rows.append((each.name, each.type_name, _spoken_size(each.size), _spoken_time(each.seconds), fate))
+        name, kind = _in_one_line(each.name), _in_one_line(each.type_name)
+        rows.append((name, kind, _spoken_size(each.size), _spoken_time(each.seconds), _in_one_line(fate)))
     return rows
+
+
+def _in_one_line(text: str) -> str:
+    # Cells may give names and types any text, also one that moves a terminal's cursor.
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _spoken_size(size: int) -> str:

@@ -8,11 +8,13 @@ the machine that runs the kernel, and many are secrets.
 import decimal
 import importlib
 import linecache
+import locale
 import logging
 import os
 import random
 import re
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -25,6 +27,7 @@ __all__ = [
     "capture",
     "note_start",
     "put_back",
+    "put_back_figure",
     "put_back_filters",
     "put_back_path",
     "put_back_random",
@@ -38,6 +41,8 @@ _log = logging.getLogger(__name__)
 _PER_KERNEL = re.compile(r"JPY_.*|PYDEVD_.*|_|PWD|OLDPWD|SHLVL|KERNEL_.*|COLUMNS|LINES|PAUSEFLOW_.*")
 
 _environment_at_start: dict[str, str] = {}
+_arguments_at_start: list[str] = []
+_locale_at_start = ""
 _path_at_start: list[str] = []
 #: Environment variables that cells changed in an earlier kernel, even if this one started with the same value.
 _changed_before: set[str] = set()
@@ -48,8 +53,11 @@ def note_start() -> None:
 
     To be called before the user's first cell, or changes that it makes will look like the machine's.
     """
+    global _locale_at_start  # noqa: PLW0603
     if not _path_at_start:
         _environment_at_start.update(os.environ)
+        _arguments_at_start.extend(sys.argv)
+        _locale_at_start = locale.setlocale(locale.LC_ALL)
         _path_at_start.extend(sys.path)
 
 
@@ -152,6 +160,57 @@ def _put_environment(_shell: Any, changes: dict[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+    if "TZ" in changes and hasattr(time, "tzset"):
+        time.tzset()
+
+
+def _take_arguments(_shell: Any) -> list[str] | None:
+    # Those that a kernel starts with name its own connection.
+    return None if sys.argv == _arguments_at_start else list(sys.argv)
+
+
+def _put_arguments(_shell: Any, arguments: list[str] | None) -> None:
+    if arguments is not None:
+        sys.argv[:] = arguments
+
+
+def _take_locale(_shell: Any) -> str | None:
+    current = locale.setlocale(locale.LC_ALL)
+    return None if current == _locale_at_start else current
+
+
+def _put_locale(_shell: Any, name: str | None) -> None:
+    if name is not None:
+        locale.setlocale(locale.LC_ALL, name)
+
+
+def _take_log_levels(_shell: Any) -> dict[str, tuple[int, bool, bool]]:
+    """Collect how loud each logger is; which handlers it has belongs to the process."""
+    loggers = [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
+    told = {each.name: (each.level, each.propagate, each.disabled) for each in (logging.root, *loggers)}
+    return {name: how for name, how in told.items() if how != (logging.NOTSET, True, False)}
+
+
+def _put_log_levels(_shell: Any, levels: dict[str, tuple[int, bool, bool]]) -> None:
+    for name, (level, propagates, is_disabled) in levels.items():
+        logger = logging.root if name == logging.root.name else logging.getLogger(name)
+        logger.setLevel(level)
+        logger.propagate, logger.disabled = propagates, is_disabled
+
+
+def _take_figure(_shell: Any) -> int | None:
+    helpers: Any = sys.modules.get("matplotlib._pylab_helpers")
+    manager = helpers and helpers.Gcf.get_active()
+    return manager and int(manager.num)
+
+
+def put_back_figure(surroundings: Mapping[str, Any]) -> None:
+    """Make pyplot's current figure current again, when the figures are back: each of them was, when it came."""
+    number = surroundings.get("matplotlib_figure")
+    helpers: Any = sys.modules.get("matplotlib._pylab_helpers")
+    manager = number and helpers and helpers.Gcf.figs.get(number)
+    if manager:
+        helpers.Gcf.set_active(manager)
 
 
 def added_path() -> list[str]:
@@ -289,6 +348,9 @@ _Part = tuple[Callable[[Any], Any], Callable[[Any, Any], None]]
 #: Name → how to take it and how to put it back. A prefix that is a library's name: only where it is loaded.
 _PARTS: dict[str, _Part] = {
     "environment": (_take_environment, _put_environment),
+    "arguments": (_take_arguments, _put_arguments),
+    "locale": (_take_locale, _put_locale),
+    "log_levels": (_take_log_levels, _put_log_levels),
     "path": (lambda _: added_path(), lambda _, added: put_back_path(added)),
     "submodules": (references.submodules, _put_submodules),
     "directory": (lambda _: os.getcwd(), _put_directory),  # noqa: PTH109 - text, as it is stored
@@ -301,6 +363,8 @@ _PARTS: dict[str, _Part] = {
     "numpy_print": (lambda _: _numpy().get_printoptions(), _put_numpy_print),
     "pandas_options": (_take_pandas_options, _put_pandas_options),
     "matplotlib_rc": (_take_rc, _put_rc),
+    # Put back by `put_back_figure`.
+    "matplotlib_figure": (_take_figure, lambda _, __: None),
     "numpy_random": (lambda _: _numpy().random.get_state(), _put_numpy_random),
     "torch_random": (_take_torch, _put_torch),
     "random": (lambda _: random.getstate(), lambda _, state: random.setstate(state)),

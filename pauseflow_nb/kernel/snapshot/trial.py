@@ -11,6 +11,7 @@ from pauseflow_nb.kernel.snapshot import parts
 from pauseflow_nb.kernel.snapshot.loading import Loading
 from pauseflow_nb.kernel.snapshot.packs import strong_digest
 from pauseflow_nb.kernel.snapshot.pieces import Bytes, StoredPiece
+from pauseflow_nb.kernel.snapshot.refused import told
 
 __all__ = ["failure"]
 
@@ -44,6 +45,6 @@ def failure(
         try:
             parts.load(at_hand, buffers)
         except Exception as problem:  # noqa: BLE001 - loading runs the code of any class
-            return f"it could not be loaded again: {type(problem).__name__}: {problem}"
+            return f"it could not be loaded again: {told(problem)}"
     _proven.add(digest)
     return None
