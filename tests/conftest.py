@@ -60,7 +60,7 @@ def wait_until() -> WaitUntil:
 
 
 @pytest.fixture(scope="session")
-def supply(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedSupply]:
+def shared_supply(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedSupply]:
     """Kernels for whoever runs notebooks in this process."""
     supply = SharedSupply(tmp_path_factory.mktemp("ipython"))
     yield supply

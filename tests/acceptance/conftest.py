@@ -74,7 +74,7 @@ def new_shell(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Shell]:
 
 
 @pytest.fixture
-def road(sqlite_settings: Settings, tmp_path: Path, supply: Supply) -> Iterator[Road]:
+def road(sqlite_settings: Settings, tmp_path: Path, shared_supply: Supply) -> Iterator[Road]:
     """Notebooks with real kernels in this process, whose links are served."""
-    with open_road(sqlite_settings, tmp_path, supply) as road:
+    with open_road(sqlite_settings, tmp_path, shared_supply) as road:
         yield road

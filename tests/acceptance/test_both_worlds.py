@@ -182,9 +182,9 @@ STORIES = {
 
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_by_hand_leaves_what_a_headless_run_leaves(
-    story: Story, tmp_path: Path, new_shell: Callable[[], Shell], supply: Supply
+    story: Story, tmp_path: Path, new_shell: Callable[[], Shell], shared_supply: Supply
 ) -> None:
-    by_hand, headless = _by_hand(new_shell(), story), _headless(tmp_path, story, supply)
+    by_hand, headless = _by_hand(new_shell(), story), _headless(tmp_path, story, shared_supply)
 
     assert _compared(by_hand) == _compared(headless)
 

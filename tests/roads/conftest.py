@@ -12,7 +12,7 @@ from pauseflow_nb.settings import Settings
 
 
 @pytest.fixture
-def rider(sqlite_settings: Settings, tmp_path: Path, supply: Supply) -> Iterator[Rider]:
+def rider(sqlite_settings: Settings, tmp_path: Path, shared_supply: Supply) -> Iterator[Rider]:
     queue = Queue.open(sqlite_settings)
-    yield Rider(queue, tmp_path, supply)
+    yield Rider(queue, tmp_path, shared_supply)
     queue.close()

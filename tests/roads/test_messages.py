@@ -60,14 +60,14 @@ def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 @pytest.fixture
-def sender(tmp_path: Path, mailbox: Mailbox, receiver: tuple[str, Any], supply: Supply) -> Iterator[Rider]:
+def sender(tmp_path: Path, mailbox: Mailbox, receiver: tuple[str, Any], shared_supply: Supply) -> Iterator[Rider]:
     flags = {
         "data_dir": tmp_path / "data",
         **mailbox.settings,
         "notify": {"chat": f"{receiver[0]}/up", "broken": f"{receiver[0]}/down"},
     }
     queue = Queue.open(Settings.load(flags=flags, environment={}))
-    yield Rider(queue, tmp_path, supply)
+    yield Rider(queue, tmp_path, shared_supply)
     queue.close()
 
 

@@ -152,13 +152,13 @@ def plain(cell: NotebookNode) -> str:
 
 
 @pytest.fixture
-def rehearse(tmp_path: Path, supply: Supply) -> Iterator[Callable[..., Rehearsal]]:
+def rehearse(tmp_path: Path, shared_supply: Supply | None) -> Iterator[Callable[..., Rehearsal]]:
     """Make a rehearsal of cells, given as sources or as cells; every document it leaves must be valid."""
     made: list[Rehearsal] = []
 
     def rehearsal(*cells: str | NotebookNode, kernel: str = "python3") -> Rehearsal:
         nodes = [new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
-        made.append(Rehearsal(tmp_path, nodes, kernel, supply))
+        made.append(Rehearsal(tmp_path, nodes, kernel, shared_supply))
         return made[-1]
 
     yield rehearsal

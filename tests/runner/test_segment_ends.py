@@ -104,7 +104,10 @@ def test_a_killed_segment_ends_at_once(rehearse: Any) -> None:
 
 def test_a_dead_kernel_leaves_what_it_said(rehearse: Any, tmp_path: Path) -> None:
     rehearsal = rehearse(
-        "%%step one\n1", "import os\nprint('last words', flush=True)\nos.kill(os.getpid(), 9)", "print('never')"
+        "%%step one\n1",
+        # ZeroMQ sends it in a thread of its own, a moment later.
+        "import os, time\nprint('last words', flush=True)\ntime.sleep(0.2)\nos.kill(os.getpid(), 9)",
+        "print('never')",
     )
     output = OutputFile(str(tmp_path / "out.ipynb"), execution="e1", is_first=True)
 

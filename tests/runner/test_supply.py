@@ -71,6 +71,11 @@ def _env() -> dict[str, str]:
     return {"PYTHONPATH": str(Path(pauseflow_nb.__file__).parents[1])}
 
 
+@pytest.fixture
+def shared_supply() -> None:
+    """A rehearsal that is given no supply starts its kernels here, to compare with."""
+
+
 def test_a_notebook_sees_the_same_process(supply: Supply, rehearse: Any, tmp_path: Path) -> None:
     seen = rehearse(LOOK)
     seen.run(supply=supply)
