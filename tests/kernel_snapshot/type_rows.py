@@ -66,6 +66,7 @@ SHARING = _rows(
     ("packages with the modules in them that were imported", "import xml.dom.minidom, concurrent.futures", "assert xml.dom.minidom.parseString('<a/>') and concurrent.futures.Future"),
     ("the namespace itself", "s25 = globals()", "s26 = 1\nassert s25 is globals() and s25['s26'] == 1"),
     ("a module that lies beside the notebook", "open('s27_beside.py', 'w').write('class K:\\n    n = 5\\ndef f(): return K')\nimport sys; sys.path.insert(0, '.')\nimport s27_beside as s28; s29 = s28.K(); s30 = s28.f", "assert s29.n == 5 and type(s29) is s28.K and s30() is s28.K"),
+    ("what variables share with a module beside the notebook, as cells changed it", "open('s40_beside.py', 'w').write('CONFIG = {}\\nclass K: pass\\nk = K()\\nMARK = object()\\ndef f(): return CONFIG, k, MARK')\nimport importlib, s40_beside as s40; from s40_beside import CONFIG as s41, MARK as s42, f as s43; s44 = s40.k; s41['rate'] = 2; s44.n = [s41]", "assert s41 == {'rate': 2} and s43()[0] is s41 and s40.CONFIG is s41 and s44.n[0] is s41 and s43()[1] is s44 and s43()[2] is s42"),
     ("loggers", "import logging\ns21 = logging.getLogger('a.b')", "assert s21 is logging.getLogger('a.b')"),
     ("a Random of one's own, in its state", "import random\ns22 = random.Random(3); s22.random(); s23 = random.Random(3); s23.random(); s24 = s23.random()", "assert s22.random() == s24"),
     ("a Random of one's own beside the one of Python", "s31 = [random.Random(1), random.choice, random._inst]", "import random\nrandom.seed(1); a = random.choice(range(10**9)); random.seed(1)\nassert s31[1](range(10**9)) == a and s31[2] is random._inst"),
@@ -218,6 +219,10 @@ NOT_SAVED = _refused(
     ("a weak proxy of something gone", "import weakref\nx18 = weakref.proxy(X1())", "gone"),
     ("an object whose methods never end", "class X16:\n    def __getattr__(self, k): return getattr(self.q, k)\n    def __reduce__(self): return X16, (self.zz,)\nx16 = X16()", "recursion"),
     ("IPython's own names: In, Out, _ (they start anew)", "x12 = 0", ""),
+) + _refused(
+    "Not saved",
+    ("polars expressions with a function of the notebook inside", "import polars as pl\nx20 = pl.col('a').map_batches(lambda s: s)", "a function of the notebook"),
+    needs=("polars",),
 )  # fmt: skip
 
 MADE_AGAIN = _replayed(

@@ -5,7 +5,7 @@ import os
 import sys
 import sysconfig
 
-__all__ = ["full_name", "is_users", "library_of", "module_of"]
+__all__ = ["full_name", "is_users", "is_users_module", "library_of", "module_of"]
 
 
 def module_of(kind: type) -> str:
@@ -27,12 +27,17 @@ def full_name(kind: type) -> str:
 def is_users(kind: type) -> bool:
     """Whether a class is the user's own: of the notebook, or of a module that nobody installed."""
     module = module_of(kind)
-    return module == "__main__" or _lies_beside(module, getattr(sys.modules.get(module), "__file__", None))
+    return module == "__main__" or is_users_module(module)
+
+
+def is_users_module(name: str) -> bool:
+    """Whether a module that is loaded lies where nobody installs any: beside the notebook."""
+    return _lies_beside(name, getattr(sys.modules.get(name), "__file__", None))
 
 
 @functools.lru_cache(maxsize=4096)
 def _lies_beside(module: str, file: object) -> bool:
-    return isinstance(file, str) and not module.startswith("pauseflow_nb.") and not file.startswith(_installed())
+    return isinstance(file, str) and module.partition(".")[0] != "pauseflow_nb" and not file.startswith(_installed())
 
 
 @functools.cache

@@ -3,10 +3,12 @@
 Pickles name the `make_…` functions, so their names and arguments may never change.
 """
 
+import copyreg
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.kernel.snapshot.numpy_types import OUT_OF_BAND
+from pauseflow_nb.kernel.snapshot.refused import Refusal
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.pickler import Reducer, SnapshotPickler
@@ -39,7 +41,19 @@ def make_frame(table: Any, is_series: bool, order: "dict[str, bool] | None" = No
     return frame.to_series(0) if is_series and isinstance(frame, pl.DataFrame) else frame
 
 
+def reduce_plan(_pickler: "SnapshotPickler", plan: Any) -> Any:
+    """Save an expression or a lazy frame, unless polars would save a function of the notebook within it."""
+    state = plan.__getstate__()
+    if b"__main__" in state:
+        raise Refusal(
+            "it holds a function of the notebook, which would not see later changes; make it where it is used"
+        )
+    return copyreg.__newobj__, (type(plan),), state  # type: ignore[attr-defined]
+
+
 REDUCERS: "dict[str, Reducer]" = {
+    "polars.lazyframe.frame.LazyFrame": reduce_plan,
+    "polars.expr.expr.Expr": reduce_plan,
     "polars.dataframe.frame.DataFrame": reduce_frame,
     "polars.series.series.Series": reduce_frame,
 }

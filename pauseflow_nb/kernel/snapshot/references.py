@@ -5,17 +5,24 @@ are, is read from the cells' import statements and checked by identity.
 """
 
 import ast
+import collections
+import enum
 import functools
+import importlib
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+
+from pauseflow_nb.kernel.snapshot.naming import is_users, is_users_module
+from pauseflow_nb.kernel.snapshot.refused import told
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["find", "remember", "submodules"]
+__all__ = ["find", "give_to_modules", "remember", "shared_with_modules", "submodules"]
 
+_CONTAINERS = (list, dict, set, bytearray, collections.deque, types.SimpleNamespace)
 #: These are saved by reference anyway.
 _BY_REFERENCE = (types.ModuleType, types.FunctionType, type, str, int, float, bool, type(None))
 
@@ -30,11 +37,43 @@ def find(shell: "InteractiveShell", names: list[str]) -> dict[str, tuple[str, st
     wanted = {name for name in names if not issubclass(type(shell.user_ns[name]), _BY_REFERENCE)}
     themselves = {name: ("__main__", "__dict__") for name in names if shell.user_ns[name] is shell.user_ns}
     imports = {**getattr(shell, "_pauseflow_references", {}), **dict(_imports(shell))}
+    wanted -= shared_with_modules(shell, wanted).keys()
     return themselves | {
         name: (module, attribute)
         for name, (module, attribute) in imports.items()
         if name in wanted and _is_the_same(shell.user_ns[name], module, attribute)
     }
+
+
+def shared_with_modules(shell: "InteractiveShell", names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Find variables whose value a module beside the notebook has too, and which cells can change in place.
+
+    Such a value is saved with the variables, and given to the module again: what the module makes anew when it is
+    imported has none of the changes.
+    """
+    places = {
+        id(value): (module, name)
+        for module in list(sys.modules)
+        if is_users_module(module)
+        for name, value in list(vars(sys.modules[module]).items())
+        if not name.startswith("__") and _holds_state(type(value))
+    }
+    return {name: places[id(shell.user_ns[name])] for name in names if id(shell.user_ns[name]) in places}
+
+
+def _holds_state(kind: type) -> bool:
+    return issubclass(kind, _CONTAINERS) or (is_users(kind) and not issubclass(kind, (*_BY_REFERENCE, enum.Enum)))
+
+
+def give_to_modules(shell: "InteractiveShell", places: dict[str, tuple[str, str]]) -> list[str]:
+    """Let modules have the restored values again; returns a sentence for each that cannot."""
+    problems = []
+    for name, (module, attribute) in places.items():
+        try:
+            setattr(importlib.import_module(module), attribute, shell.user_ns[name])
+        except Exception as problem:  # noqa: BLE001 - importing runs the user's code
+            problems.append(f"{module}.{attribute} is no longer {name}: {told(problem)}")
+    return problems
 
 
 def remember(shell: Any, references: dict[str, tuple[str, str]]) -> None:

@@ -154,6 +154,7 @@ class _Restore:
         for frame, problem in failed_frames:
             unrestored += [self._unrestored(name, problem) for name in frame.names or ["<definitions>"]]
         notes += surroundings.put_back_filters(self._shell, captured)
+        notes += surroundings.put_back_module_values(self._shell, captured)
         surroundings.put_back_figure(captured)
         remember(folder, Known(manifest.content, mapped=self._mapped))
         waiting, failed = _replay(self._shell, manifest.replay, set(manifest.remade))

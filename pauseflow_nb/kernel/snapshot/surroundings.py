@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot import references
+from pauseflow_nb.kernel.snapshot.namespace import user_names
 from pauseflow_nb.kernel.snapshot.naming import module_of
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "put_back",
     "put_back_figure",
     "put_back_filters",
+    "put_back_module_values",
     "put_back_path",
     "put_back_random",
     "put_back_sources",
@@ -231,6 +233,16 @@ def _put_submodules(_shell: Any, names: list[str]) -> None:
         importlib.import_module(name)
 
 
+def _take_module_values(shell: Any) -> dict[str, tuple[str, str]]:
+    return references.shared_with_modules(shell, user_names(shell))
+
+
+def put_back_module_values(shell: Any, surroundings: Mapping[str, Any]) -> list[str]:
+    """Let modules beside the notebook share values with variables again, when these are back."""
+    places = surroundings.get("module_values", {})
+    return references.give_to_modules(shell, {name: at for name, at in places.items() if name in shell.user_ns})
+
+
 def _put_directory(_shell: Any, directory: str) -> None:
     os.chdir(directory)
 
@@ -353,6 +365,8 @@ _PARTS: dict[str, _Part] = {
     "log_levels": (_take_log_levels, _put_log_levels),
     "path": (lambda _: added_path(), lambda _, added: put_back_path(added)),
     "submodules": (references.submodules, _put_submodules),
+    # Put back by `put_back_module_values`.
+    "module_values": (_take_module_values, lambda _, __: None),
     "directory": (lambda _: os.getcwd(), _put_directory),  # noqa: PTH109 - text, as it is stored
     "warning_filters": (_take_filters, _put_filters),
     "flags": (_take_flags, _put_flags),
