@@ -18,7 +18,7 @@ from pauseflow_nb.kernel.snapshot import functions, own_types, python_types
 from pauseflow_nb.kernel.snapshot.enums import reduce_member
 from pauseflow_nb.kernel.snapshot.exceptions import reduce_exception, reduce_traceback
 from pauseflow_nb.kernel.snapshot.loading import definition, live_attribute, live_session, live_shell
-from pauseflow_nb.kernel.snapshot.naming import full_name, is_users, library_of, module_of
+from pauseflow_nb.kernel.snapshot.naming import full_name, is_users, is_users_module, library_of, module_of
 from pauseflow_nb.kernel.snapshot.refused import Refusal, reason_for
 
 if TYPE_CHECKING:
@@ -287,6 +287,8 @@ def _is_findable(module: str) -> bool:
     found = sys.modules.get(module)
     # Cython makes modules of its own version's name in memory, and nobody ever asks for them.
     if found is None or module == "__main__" or module.startswith("_cython_"):
+        return True
+    if module in sys.stdlib_module_names or (getattr(found, "__file__", None) and not is_users_module(module)):
         return True
     finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
     return any(find is not None and find(module, None) is not None for find in finders)

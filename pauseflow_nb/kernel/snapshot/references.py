@@ -53,12 +53,16 @@ def shared_with_modules(shell: "InteractiveShell", names: Iterable[str]) -> dict
     """
     places = {
         id(value): (module, name)
-        for module in list(sys.modules)
-        if is_users_module(module)
+        for module in _users_modules(tuple(sys.modules))
         for name, value in list(vars(sys.modules[module]).items())
         if not name.startswith("__") and _holds_state(type(value))
     }
     return {name: places[id(shell.user_ns[name])] for name in names if id(shell.user_ns[name]) in places}
+
+
+@functools.lru_cache(maxsize=1)
+def _users_modules(loaded: tuple[str, ...]) -> list[str]:
+    return [module for module in loaded if is_users_module(module)]
 
 
 def _holds_state(kind: type) -> bool:
