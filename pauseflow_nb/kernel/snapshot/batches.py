@@ -96,10 +96,10 @@ def _is_large(environment: Environment, name: str, *, again: bool) -> bool:
 
 def learn(single: Mapping[str, Dump], refused: Mapping[str, Refused]) -> None:
     """Remember which variables, pickled alone, were not fit to go together."""
-    for name, dump in single.items():
+    for dump in single.values():
         is_large = sum(map(len, dump.pieces)) > _ALONE
         if is_large or dump.pickler.needs or not all(_may(kind) for kind in dump.pickler.kinds):
-            _apart.add(name)
+            _apart.update(dump.names)
     _apart.update(refused)
 
 

@@ -6,7 +6,7 @@ import pickle
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,13 +24,15 @@ __all__ = ["Dumped", "dump_namespace", "type_name"]
 
 T = TypeVar("T")
 
-#: Variables that shared objects when last saved: pickled together, so that storing them alone would be in vain.
-_sharing: set[str] = set()
+#: Variables that were pickled together with a long one when last saved, as they shared objects, and their identity.
+_sharing: dict[str, int] = {}
 
 #: Stands for the notebook's definitions among the names.
 _DEFINITIONS = "<definitions>"
 #: Stands for the small variables that were pickled together.
 _BATCH = "<batch>"
+#: Stands for the variables that seem to share objects with a long one.
+_SHARING = "<sharing>"
 #: Enough for a linked list of some hundred thousand.
 _DEEP_STACK = 1 << 30
 #: A method of the user's that never ends must meet this limit before the end of the stack, which ends the kernel.
@@ -94,15 +96,14 @@ def _dump_all(
     environment.shared_memory = shared_memory
     refused: dict[str, Refused] = {}
     single: dict[str, Dump] = {}
-    batch = batches.together(environment, names)
+    sharing = _seem_to_share(namespace, names)
+    if sharing:
+        with contextlib.suppress(_Failed):
+            single[_SHARING] = _dump_together(environment, sharing, store)
+    left = [name for name in names if _SHARING not in single or name not in sharing]
+    batch = batches.together(environment, left)
     in_batch = set(batch.names if batch is not None else ())
-    for name in names:
-        if name in in_batch:
-            continue
-        try:
-            single[name] = _dump_alone(environment, name, store)
-        except _Failed as failure:
-            refused[name] = Refused(type_name(namespace[name]), str(failure), failure.culprit)
+    _dump_each(environment, single, refused, [name for name in left if name not in in_batch], store)
     batches.learn(single, refused)
     definitions = _dump_definitions(environment, single, refused, namespace)
     _drop_unloadable(environment, single, refused)
@@ -110,31 +111,56 @@ def _dump_all(
     if batch is not None:
         single[_BATCH] = batch
         picklers[_BATCH] = batch.pickler
-    costs = {}
-    for dump in single.values():
-        # What a batch costs is divided evenly: its variables are small.
-        share = dump.size // len(dump.names), dump.seconds / len(dump.names)
-        costs.update(dict.fromkeys(dump.names, share))
+    costs = {name: cost for dump in single.values() for name, cost in dump.cost_of_each().items()}
     frames: list[Dump] = []
     for group in sharing_groups(picklers):
-        if store is not None:
-            (_sharing.update if len(group) > 1 else _sharing.difference_update)(group)
         members = [member for name in group if name != _DEFINITIONS for member in single[name].names]
-        values = {name: namespace[name] for name in members}
         if _DEFINITIONS in group:
+            values = {name: namespace[name] for name in members}
             together = _dump(environment, values, members, definitions=True) if members else definitions
             frames.insert(0, together)
+        elif len(group) == 1:
+            frames.append(single[group[0]])
         else:
-            frames.append(single[group[0]] if len(group) == 1 else _dump(environment, values, members))
+            frames.append(_dump_together(environment, members, store))
+    _sharing.clear()
+    for frame in frames:
+        if len(frame.names) > 1 and any(parts.is_long(namespace[name]) for name in frame.names):
+            _sharing.update((name, id(namespace[name])) for name in frame.names)
     return Dumped(frames, refused, environment, costs)
 
 
-def _dump_alone(environment: Environment, name: str, store: Store | None) -> Dump:
-    value = environment.namespace[name]
-    if name not in _sharing and (long_ones := parts.long_ones(value)):
+def _seem_to_share(namespace: Mapping[str, Any], names: list[str]) -> list[str]:
+    """Choose variables to be pickled together at once, which saves finding out that they must be."""
+    if not any(parts.is_long(namespace[name]) for name in names):
+        return []
+    chosen = [
+        name for name in names if _sharing.get(name) == id(namespace[name]) or parts.is_held_elsewhere(namespace, name)
+    ]
+    return chosen if len(chosen) > 1 and any(parts.is_long(namespace[name]) for name in chosen) else []
+
+
+def _dump_each(
+    environment: Environment,
+    single: dict[str, Dump],
+    refused: dict[str, Refused],
+    names: Iterable[str],
+    store: Store | None,
+) -> None:
+    for name in names:
+        try:
+            single[name] = _dump_together(environment, [name], store)
+        except _Failed as failure:
+            refused[name] = Refused(type_name(environment.namespace[name]), str(failure), failure.culprit)
+
+
+def _dump_together(environment: Environment, names: list[str], store: Store | None) -> Dump:
+    long_ones = parts.long_ones(environment.namespace, names)
+    values = {name: environment.namespace[name] for name in names}
+    if long_ones:
         with contextlib.suppress(parts.TooMuchShared):
-            return _dump(environment, {name: value}, [name], long_ones=long_ones, store=store)
-    return _dump(environment, {name: value}, [name])
+            return _dump(environment, values, names, long_ones=long_ones, store=store)
+    return _dump(environment, values, names, store=store)
 
 
 def _dump_definitions(
@@ -158,6 +184,7 @@ def _dump_definitions(
 def _drop_failing_definitions(
     environment: Environment, single: dict[str, Dump], refused: dict[str, Refused], namespace: Mapping[str, Any]
 ) -> None:
+    _split(environment, single, refused)
     count = len(environment.definitions.by_key)
     for key, defined in list(environment.definitions.by_key.items()):
         name = key.rpartition("#")[0]
@@ -180,8 +207,18 @@ def _drop_unloadable(environment: Environment, single: dict[str, Dump], refused:
             try:
                 _try(environment, dump, environment.definitions.by_key)
             except _Failed as failure:
+                if name == _SHARING:
+                    _split(environment, single, refused)
+                    _drop_unloadable(environment, single, refused)
+                    return
                 refused[name] = Refused(type_name(environment.namespace[name]), str(failure), failure.culprit)
                 del single[name]
+
+
+def _split(environment: Environment, single: dict[str, Dump], refused: dict[str, Refused]) -> None:
+    """Pickle one by one what was pickled together, so that one that fails takes no other along."""
+    if _SHARING in single:
+        _dump_each(environment, single, refused, single.pop(_SHARING).names, store=None)
 
 
 def _try(environment: Environment, dump: Dump, definitions: Mapping[str, Any]) -> None:
@@ -197,11 +234,9 @@ def _dump(
     *,
     definitions: bool = False,
     inlines: bool = False,
-    long_ones: list[Any] | None = None,
+    long_ones: parts.Containers = (),
     store: Store | None = None,
 ) -> Dump:
-    payload = {"values": values, "definitions": environment.definitions.by_key} if definitions else {"values": values}
-
     pickler: SnapshotPickler | None = None
     file = Pieces()
 
@@ -211,15 +246,17 @@ def _dump(
         began = time.perf_counter()
         file = Pieces(store=store)
         pickler = SnapshotPickler(file, environment, inlines_definitions=definitions or inlines)
-        if long_ones:
-            parts.dump(pickler, file, values, long_ones)
+        costs = None
+        if definitions:
+            pickler.dump({"values": values, "definitions": environment.definitions.by_key})
         else:
-            pickler.dump(payload)
+            each = parts.dump(pickler, file, values, long_ones)
+            costs = each if len(each) > 1 else None
         if has_met(pickler, environment.namespace):
             # The pickler asks nobody about a dict, and would make a second notebook of it.
             pickler.last = environment.namespace
             raise Refusal("the notebook's own namespace inside of something; call globals() where it is used")
-        return Dump(names, file.done(), pickler.buffers, definitions, pickler, time.perf_counter() - began)
+        return Dump(names, file.done(), pickler.buffers, definitions, pickler, time.perf_counter() - began, costs)
 
     try:
         return _with_deep_stack(attempt)

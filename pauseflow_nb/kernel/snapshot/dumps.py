@@ -1,5 +1,6 @@
 """What pickling leaves: a frame that is not stored yet, or a reason why there is none."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pauseflow_nb.kernel.snapshot.pickler import SnapshotPickler
@@ -21,12 +22,20 @@ class Dump:
     pickler: SnapshotPickler
     #: What it took to pickle.
     seconds: float = 0.0
+    #: The same, and the bytes, for each variable, if that is known.
+    costs: Mapping[str, tuple[int, float]] | None = None
 
     @property
     def size(self) -> int:
         """Bytes, memory that several buffers show counted once."""
         regions, _ = lay_out(self.buffers)
         return sum(map(len, self.pieces)) + sum(region.high - region.low for region in regions)
+
+    def cost_of_each(self) -> Mapping[str, tuple[int, float]]:
+        """Return bytes and seconds of each variable; where they were not counted, even shares."""
+        if self.costs is not None:
+            return self.costs
+        return dict.fromkeys(self.names, (self.size // len(self.names), self.seconds / len(self.names)))
 
 
 @dataclass(frozen=True)

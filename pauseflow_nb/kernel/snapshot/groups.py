@@ -10,6 +10,7 @@ import decimal
 import enum
 import fractions
 import io
+import itertools
 import logging
 import pathlib
 import pickle
@@ -21,7 +22,7 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.naming import is_users
 
-__all__ = ["has_met", "is_noticed", "sharing_groups"]
+__all__ = ["has_met", "is_noticed", "memo_size", "sharing_groups"]
 
 _UNNOTICED = (
     int, float, complex, type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType,
@@ -30,8 +31,8 @@ _UNNOTICED = (
 )  # fmt: skip
 #: Texts are noticed only by the memory that two copies would take.
 _LARGE_TEXT = 64 << 10
-#: A memo this large is looked up in place; copying it would be the slowest part of a save.
-_LARGE_MEMO = 2_000
+#: A memo this large is looked up in place: a copy would take much more memory than it does.
+_LARGE_MEMO = 50_000
 
 Memo = dict[int, tuple[int, Any]]
 
@@ -46,26 +47,30 @@ def sharing_groups(picklers: Mapping[str, pickle.Pickler]) -> list[list[str]]:
         Groups of names, most of them of one; each name is in exactly one.
     """
     parents = {name: name for name in picklers}
-    tables = {name: _MemoTable(pickler) for name, pickler in picklers.items()} if _MemoTable.is_usable() else {}
-    largest = max(tables, key=lambda name: tables[name].used, default=None)
-    rest = sum(table.used for name, table in tables.items() if name != largest)
-    if largest is None or tables[largest].used < _LARGE_MEMO or rest > tables[largest].used // 4:
-        largest = None
+    usable = _MemoTable.is_usable()
+    large = {name: table for name, pickler in picklers.items() if usable and (table := _MemoTable(pickler)).is_large()}
     first_seen: dict[int, str] = {}
     for name, pickler in picklers.items():
-        if name == largest:
+        if name in large:
             continue
         memo: Memo = pickler.memo.copy()
         for identity, (_, value) in memo.items():
-            other = first_seen.setdefault(identity, name)
-            if other is name and largest is not None and tables[largest].holds(identity):
-                other = largest
-            if other is not name and is_noticed(value):
-                parents[_root(parents, name)] = _root(parents, other)
+            others = [first_seen.setdefault(identity, name), *(one for one in large if large[one].holds(identity))]
+            if others != [name] and is_noticed(value):
+                for other in others:
+                    parents[_root(parents, name)] = _root(parents, other)
+    for name, other in itertools.combinations(large, 2):
+        if _root(parents, name) != _root(parents, other) and large[name].meets(large[other]):
+            parents[_root(parents, name)] = _root(parents, other)
     groups: dict[str, list[str]] = {}
     for name in picklers:
         groups.setdefault(_root(parents, name), []).append(name)
     return list(groups.values())
+
+
+def memo_size(pickler: pickle.Pickler) -> int:
+    """Count what a pickler remembers."""
+    return _MemoTable(pickler).used if _MemoTable.is_usable() else len(pickler.memo.copy())
 
 
 def has_met(pickler: pickle.Pickler, value: Any) -> bool:
@@ -119,6 +124,19 @@ class _MemoTable:
         self._mask: int = self._table.mask
         self._entries = self._table.entries
         self._pickler = pickler
+
+    def is_large(self) -> bool:
+        """Whether it should not be copied."""
+        return self.used >= _LARGE_MEMO
+
+    def meets(self, other: "_MemoTable") -> bool:
+        """Whether another pickler met an object of this one's, of which that can be noticed."""
+        if other.used < self.used:
+            return other.meets(self)
+        numbers = (ctypes.c_size_t * (2 * self._table.allocated)).from_address(ctypes.addressof(self._entries.contents))
+        keys = memoryview(numbers).cast("B").cast("P")[::2]
+        # The memo keeps the objects alive, so each is where its identity says.
+        return any(key and other.holds(key) and is_noticed(ctypes.cast(key, ctypes.py_object).value) for key in keys)
 
     def holds(self, identity: int) -> bool:
         """Whether the object with this identity was pickled."""

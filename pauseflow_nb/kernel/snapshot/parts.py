@@ -4,10 +4,10 @@ A pickler remembers every object until it is done, and for millions of small one
 take themselves. Here it forgets after each part what nothing but the container leads to, for that is not met
 again. And as a part that did not change gives the same bytes, a list that grew costs what was added.
 
-A stream in parts is several pickles, one behind the other. The first holds the variables, their long containers
-empty, and a list of these. For each of them there follow parts, which are lists of items (of a dict, its keys and
-values in turn), and None. A part begins by fetching what it has in common with the pickle before it, by the
-number that this had there.
+A stream in parts is several pickles, one behind the other. There is one for each variable, its long containers
+empty; all of these remember the same objects, and the last holds a list of the containers. For each of them there
+follow parts, which are lists of items (of a dict, its keys and values in turn), and None. A part begins by fetching
+what it has in common with the pickle before it, by the number that this had there.
 """
 
 import io
@@ -16,27 +16,34 @@ import operator
 import pickle
 import struct
 import sys
+import time
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.kernel.snapshot.groups import is_noticed
+from pauseflow_nb.kernel.snapshot.groups import is_noticed, memo_size
 from pauseflow_nb.kernel.snapshot.pieces import Bytes, Pieces, PiecesReader
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.pickler import SnapshotPickler
 
-__all__ = ["TooMuchShared", "dump", "load", "long_ones"]
+__all__ = ["Containers", "Costs", "TooMuchShared", "dump", "is_held_elsewhere", "is_long", "load", "long_ones"]
 
 #: Containers of this many items are pickled in parts.
-_LONG = 10_000
+_LONG = 1_000
 #: How many items are looked at to find them.
 _LOOKED_AT = 10_000
-#: Items of a part.
-_ITEMS = 1_000
-#: Bytes of a part, from which on the next has fewer items.
-_LARGE = 1 << 20
+#: How many items tell what the others are like.
+_SAMPLE = 64
+#: Items of a part, at first and at most.
+_FIRST_ITEMS, _ITEMS = 64, 1_000
+#: Objects of a part, up to which the next may have more items.
+_FEW = 10_000
+#: Bytes and objects of a part, from which on the next has fewer items.
+_LARGE, _MANY = 1 << 20, 50_000
+#: A part of more objects than this leads everywhere.
+_TOO_MANY = 500_000
 #: More objects than this are not fetched again for every part.
 _MOST_IN_COMMON = 2_000
 #: Nothing can refer weakly to these.
@@ -44,78 +51,167 @@ _STRONG = frozenset({list, dict, tuple, bytes, bytearray, int, float, complex})
 
 _EMPTY: dict[type, bytes] = {list: pickle.EMPTY_LIST, dict: pickle.EMPTY_DICT, set: pickle.EMPTY_SET}
 
+_CONTAINERS = frozenset({*_EMPTY, tuple})
+
+#: Long containers, each with the name of the variable that it is in.
+Containers = Sequence[tuple[str, Any]]
+#: Bytes and seconds by variable.
+Costs = dict[str, tuple[int, float]]
 #: A pickler's memo: the number and the object, by the object's identity.
-Memo = Mapping[int, tuple[int, Any]]
+Memo = dict[int, tuple[int, Any]]
 
 
 class TooMuchShared(Exception):
     """So many objects may be met again that parts are of no use."""
 
 
-def long_ones(value: Any) -> list[Any]:
-    """Find the long lists, dicts and sets in a value: itself, or inside of other containers and of nothing else."""
+def is_held_elsewhere(namespace: Mapping[str, Any], name: str) -> bool:
+    """Whether something besides the variable seems to hold its value, or what a list, dict or set contains."""
+    if not _counts_references():
+        return False
+    value = [namespace[name]]
+    kind = type(value[0])
+    if kind in _CONTAINERS or kind.__module__ == "__main__":
+        return _held_elsewhere(value) > 0 or (kind in _CONTAINERS and _held_elsewhere(_sample(value[0])) > 0)
+    return False
+
+
+def long_ones(namespace: Mapping[str, Any], names: Sequence[str]) -> Containers:
+    """Find long lists, dicts and sets: variables, or inside of other containers and of nothing else.
+
+    There are none where much of one is held elsewhere, because parts would have too much in common.
+
+    Returns:
+        Each with the name of the variable that it is in.
+    """
     if not _counts_references():
         return []
-    if _is_long(value):
-        return [value]
+    if len(names) == 1 and is_long(namespace[names[0]]):
+        return [] if _is_entangled(namespace[names[0]]) else [(names[0], namespace[names[0]])]
     found: list[Any] = []
+    owners: list[str] = []
     met: Counter[int] = Counter()
-    todo, looked_at = [value], 0
-    while todo and looked_at < _LOOKED_AT:
-        each = todo.pop()
-        met[id(each)] += 1
-        if met[id(each)] > 1:
-            continue
-        if _is_long(each):
-            found.append(each)
-        elif type(each) in {list, dict, tuple}:
-            looked_at += len(each)
-            todo += each.values() if isinstance(each, dict) else each
+    looked_at = 0
+    for name in names:
+        todo = [namespace[name]]
+        while todo and looked_at < _LOOKED_AT:
+            each = todo.pop()
+            met[id(each)] += 1
+            if met[id(each)] > 1:
+                continue
+            if is_long(each):
+                found.append(each)
+                owners.append(name)
+            elif type(each) in {list, dict, tuple}:
+                looked_at += len(each)
+                todo += each.values() if isinstance(each, dict) else each
     # Whatever else holds one, such as an object with a `__setstate__`, must find it complete when it is loaded.
     todo, each = [], None
-    return [one for one, count in zip(found, _references(found), strict=True) if count == met[id(one)] + _IN_LIST]
+    counted = zip(owners, found, _references(found), strict=True)
+    containers = [(name, one) for name, one, count in counted if count == met[id(one)] + _IN_LIST]
+    return [] if any(_is_entangled(one) for _, one in containers) else containers
+
+
+def is_long(value: Any) -> bool:
+    """Whether a value is of a kind and a length that is pickled in parts."""
+    return type(value) in _EMPTY and len(value) >= _LONG
+
+
+def _is_entangled(container: Any) -> bool:
+    sample = _sample(container)
+    return _held_elsewhere(sample) * len(container) > _MOST_IN_COMMON * len(sample)
+
+
+def _sample(container: Any) -> list[Any]:
+    if isinstance(container, (list, tuple)):
+        return list(container[:: max(len(container) // _SAMPLE, 1)])
+    values = itertools.chain.from_iterable(container.items()) if isinstance(container, dict) else container
+    return list(itertools.islice(values, _SAMPLE))
+
+
+def _held_elsewhere(values: list[Any]) -> int:
+    """Count which of the values something holds besides this list and one container."""
+    counts = enumerate(_references(values))
+    return sum(count > 1 + _IN_LIST and is_noticed(values[place]) for place, count in counts)
 
 
 def _references(values: list[Any]) -> list[int]:
     return [sys.getrefcount(values[place]) for place in range(len(values))]
 
 
-def _is_long(value: Any) -> bool:
-    return type(value) in _EMPTY and len(value) >= _LONG
-
-
-def dump(pickler: "SnapshotPickler", file: Pieces, values: dict[str, Any], containers: list[Any]) -> None:
-    """Pickle variables in parts.
+def dump(pickler: "SnapshotPickler", file: Pieces, values: Mapping[str, Any], containers: Containers) -> Costs:
+    """Pickle variables, one behind the other, and long containers in parts.
 
     Args:
         pickler: A new one.
         file: What it writes to.
         values: The variables by name.
-        containers: The long containers in them.
+        containers: What `long_ones` found in them; perhaps nothing.
+
+    Returns:
+        What each variable took. What several share is counted for the first of them.
 
     Raises:
         TooMuchShared: If many objects are referred to from elsewhere; what was written is of no use then.
     """
-    file.write(_framed(b"".join(_EMPTY[type(each)] + pickle.MEMOIZE + pickle.POP for each in containers)))
-    pickler.memo = {id(each): (number, each) for number, each in enumerate(containers)}
-    pickler.dump({"unfinished": values, "parts": containers})
-    numbers = _forget(pickler, pickler.memo.copy())
-    for container in containers:
-        is_dict = isinstance(container, dict)
-        items = itertools.chain.from_iterable(container.items()) if is_dict else iter(container)
-        count = 2 * _ITEMS if is_dict else _ITEMS
-        while part := list(itertools.islice(items, count)):
-            before = file.size
-            file.write(_framed(b"".join(map(_fetching, numbers))))
-            pickler.dump(part)
+    costs: Costs = {}
+    long = [container for _, container in containers]
+    if long:
+        file.write(_framed(b"".join(_EMPTY[type(each)] + pickle.MEMOIZE + pickle.POP for each in long)))
+        pickler.memo = {id(each): (number, each) for number, each in enumerate(long)}
+    for name, value in values.items():
+        with _Cost(costs, name, pickler, file):
+            is_last = len(costs) == len(values) - 1
+            pickler.dump({"begun": {name: value}, **({"parts": long} if is_last else {"more": True})})
             file.end_part()
-            memo = pickler.memo.copy()
-            # Whatever holds an object besides its container would make it look shared.
-            del memo[id(part)], part
-            numbers = _forget(pickler, memo)
-            if file.size - before > _LARGE:
-                count = max(count // 8 * 2, 2)
-        file.write(pickle.dumps(None, 5))
+    numbers = _forget(pickler, pickler.memo.copy()) if long else []
+    for name, container in containers:
+        with _Cost(costs, name, pickler, file):
+            numbers = _dump_parts(pickler, file, container, numbers)
+    return costs
+
+
+def _dump_parts(pickler: "SnapshotPickler", file: Pieces, container: Any, numbers: list[int]) -> list[int]:
+    is_dict = isinstance(container, dict)
+    items = itertools.chain.from_iterable(container.items()) if is_dict else iter(container)
+    count, most = _FIRST_ITEMS, 2 * _ITEMS if is_dict else _ITEMS
+    may_grow = True
+    while part := list(itertools.islice(items, count)):
+        before = file.size
+        file.write(_framed(b"".join(map(_fetching, numbers))))
+        pickler.dump(part)
+        file.end_part()
+        objects = memo_size(pickler) - len(numbers)
+        if objects > _TOO_MANY:
+            raise TooMuchShared
+        memo = pickler.memo.copy()
+        # Whatever holds an object besides its container would make it look shared.
+        del memo[id(part)], part
+        numbers = _forget(pickler, memo)
+        # Once it has stopped to grow it does not begin again: what changes in one part must not move the others.
+        may_grow = may_grow and objects < _FEW
+        if may_grow:
+            count = min(2 * count, most)
+        elif file.size - before > _LARGE or objects > _MANY:
+            count = max(count // 8 * 2, 2)
+    file.write(pickle.dumps(None, 5))
+    return numbers
+
+
+class _Cost:
+    """Counts what a block takes: bytes and seconds, added to those of a name."""
+
+    def __init__(self, costs: Costs, name: str, pickler: "SnapshotPickler", file: Pieces) -> None:
+        self._costs, self._name, self._pickler, self._file = costs, name, pickler, file
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter(), self._file.size, len(self._pickler.buffers)
+
+    def __exit__(self, *_error: object) -> None:
+        began, size, count = self._began
+        before = self._costs.get(self._name, (0, 0.0))
+        taken = self._file.size - size + sum(buffer.nbytes for buffer in self._pickler.buffers[count:])
+        self._costs[self._name] = before[0] + taken, before[1] + time.perf_counter() - began
 
 
 def load(pieces: Sequence[Bytes], buffers: Iterable[Any]) -> dict[str, Any]:
@@ -128,7 +224,13 @@ def load(pieces: Sequence[Bytes], buffers: Iterable[Any]) -> dict[str, Any]:
     memory = iter(buffers)
     before = pickle.Unpickler(file, buffers=memory)  # noqa: S301
     payload: dict[str, Any] = before.load()
-    for container in payload.get("parts", ()):
+    if "begun" not in payload:
+        return payload
+    values = payload["begun"]
+    while "more" in payload:
+        payload = before.load()
+        values |= payload["begun"]
+    for container in payload["parts"]:
         while (items := (part := _PartUnpickler(file, memory, before)).load()) is not None:
             if isinstance(container, dict):
                 keys_and_values = iter(items)
@@ -136,7 +238,7 @@ def load(pieces: Sequence[Bytes], buffers: Iterable[Any]) -> dict[str, Any]:
             else:
                 (container.extend if isinstance(container, list) else container.update)(items)
             before = part
-    return payload if "values" in payload else {"values": payload["unfinished"]}
+    return {"values": values}
 
 
 class _PartUnpickler(pickle.Unpickler):
@@ -166,10 +268,16 @@ def _fetching(number: int) -> bytes:
 def _forget(pickler: "SnapshotPickler", memo: Memo) -> list[int]:
     """Let a pickler remember only what it may meet again: what something else refers to, or we cannot know.
 
+    Args:
+        pickler: The pickler.
+        memo: A copy of what it remembers, which nothing else holds.
+
     Returns:
         The numbers, up to now, of what it remembers.
     """
     pickler.clear_memo()
+    if any(map(_is_array, pickler.kinds)):
+        _leave_out_buffers(memo)
     again = []
     for (number, value), count in zip(memo.values(), _holders(memo), strict=True):
         kind = type(value)
@@ -177,7 +285,7 @@ def _forget(pickler: "SnapshotPickler", memo: Memo) -> list[int]:
             if is_noticed(value):
                 again.append((number, value))
         elif kind is not str and kind not in _STRONG:
-            is_known = kind in {set, frozenset} or pickler.is_plain(kind)
+            is_known = kind in {set, frozenset} or pickler.is_plain(kind) or _is_array(kind)
             if not is_known or weakref.getweakrefcount(value):
                 again.append((number, value))
     if len(again) > _MOST_IN_COMMON:
@@ -186,6 +294,21 @@ def _forget(pickler: "SnapshotPickler", memo: Memo) -> list[int]:
     again.sort(key=operator.itemgetter(0))
     pickler.memo = {id(value): (place, value) for place, (_, value) in enumerate(again)}
     return [number for number, _ in again]
+
+
+def _leave_out_buffers(memo: Memo) -> None:
+    # Each holds its array, but only while that is pickled; so does the tuple of arguments that it is in.
+    for identity in [identity for identity, (_, value) in memo.items() if _is_buffer(value)]:
+        del memo[identity]
+
+
+def _is_buffer(value: Any) -> bool:
+    kind = type(value)
+    return kind is pickle.PickleBuffer or (kind is tuple and any(type(item) is pickle.PickleBuffer for item in value))
+
+
+def _is_array(kind: type) -> bool:
+    return kind.__name__ == "ndarray" and kind.__module__ == "numpy"
 
 
 def _holders(memo: Memo) -> list[int]:
