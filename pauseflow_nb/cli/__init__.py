@@ -4,7 +4,6 @@ People's text goes to standard error; with `--json` standard output carries exac
 Exit codes: 0 completed, 1 failed, 2 usage, 3 cancelled, 75 suspended or waiting, 130 left by Ctrl-C.
 """
 
-import sys
 from typing import Any
 
 import click
@@ -34,9 +33,6 @@ class _Commands(click.Group):
 @click.version_option(package_name="pauseflow-nb")
 def main() -> None:
     """Run Jupyter notebooks that pause like workflows."""
-    # jsonschema, which nbformat needs, parses the grammar of international URLs when it is imported, for a
-    # second of every command. Nothing here checks that format; without the package it does without.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
 for _command in (

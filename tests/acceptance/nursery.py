@@ -46,8 +46,6 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     # The folder of this program; a command has its working directory there instead, as `python -m` puts it.
     del sys.path[0]
-    # As the command does before it imports jsonschema.
-    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     for name in MODULES:
         importlib.import_module(name)
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a thread would not be in the forks"
