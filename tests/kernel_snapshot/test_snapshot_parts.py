@@ -219,6 +219,22 @@ def test_what_shares_with_a_variable_that_cannot_be_saved_is_saved(kernels: Kern
     kernels.restore(saved, "assert len(rows) == 12_000 and first is rows[0] is held[0] and type(first) is Row")
 
 
+def test_an_object_that_raises_when_asked_anything_takes_no_long_list_along(kernels: Kernels) -> None:
+    nasty = (
+        "class Meta(type):\n    def __getattribute__(cls, name): raise RuntimeError(name)\n"
+        "class Nasty:\n    def __getattribute__(self, name): raise RuntimeError(name)\n    def __eq__(self, other): raise RuntimeError\n"
+        "    __hash__ = object.__hash__"
+    )
+    rows = (
+        "nasty = Nasty(); rows = [[i] for i in range(2_000)]; held = [rows[5], rows[6]]; odd = [nasty, nasty, rows[7]]"
+    )
+
+    saved = kernels.save(nasty, rows, "class Worse(metaclass=Meta): pass", "worse = [Worse, rows[8]]")
+
+    assert set(saved["unsaved"]) <= {"nasty", "odd", "worse", "Worse"}
+    kernels.restore(saved, "assert len(rows) == 2_000 and held[0] is rows[5] and held[1] is rows[6]")
+
+
 def test_what_is_inside_of_a_variable_counts_for_it(kernels: Kernels) -> None:
     make = "import numpy as np; big = {'rows': [[i, str(i)] for i in range(40_000)], 'more': [[1]] * 30, 'a': np.ones(99_000)}"
     saved = kernels.save(make)

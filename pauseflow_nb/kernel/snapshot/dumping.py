@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pauseflow_nb.errors import SnapshotError
-from pauseflow_nb.kernel.snapshot import batches, parts, trial
+from pauseflow_nb.kernel.snapshot import batches, held, parts, trial
 from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
 from pauseflow_nb.kernel.snapshot.groups import has_met, sharing_groups
 from pauseflow_nb.kernel.snapshot.naming import full_name, module_of
@@ -125,19 +125,19 @@ def _dump_all(
             frames.append(_dump_together(environment, members, store))
     _sharing.clear()
     for frame in frames:
-        if len(frame.names) > 1 and any(parts.is_long(namespace[name]) for name in frame.names):
+        if len(frame.names) > 1 and any(held.is_long(namespace[name]) for name in frame.names):
             _sharing.update((name, id(namespace[name])) for name in frame.names)
     return Dumped(frames, refused, environment, costs)
 
 
 def _seem_to_share(namespace: Mapping[str, Any], names: list[str]) -> list[str]:
     """Choose variables to be pickled together at once, which saves finding out that they must be."""
-    if not any(parts.is_long(namespace[name]) for name in names):
+    if not any(held.is_long(namespace[name]) for name in names):
         return []
     chosen = [
-        name for name in names if _sharing.get(name) == id(namespace[name]) or parts.is_held_elsewhere(namespace, name)
+        name for name in names if _sharing.get(name) == id(namespace[name]) or held.is_held_elsewhere(namespace, name)
     ]
-    return chosen if len(chosen) > 1 and any(parts.is_long(namespace[name]) for name in chosen) else []
+    return chosen if len(chosen) > 1 and any(held.is_long(namespace[name]) for name in chosen) else []
 
 
 def _dump_each(
@@ -155,7 +155,7 @@ def _dump_each(
 
 
 def _dump_together(environment: Environment, names: list[str], store: Store | None) -> Dump:
-    long_ones = parts.long_ones(environment.namespace, names)
+    long_ones = held.long_ones(environment.namespace, names)
     values = {name: environment.namespace[name] for name in names}
     if long_ones:
         with contextlib.suppress(parts.TooMuchShared):
@@ -234,7 +234,7 @@ def _dump(
     *,
     definitions: bool = False,
     inlines: bool = False,
-    long_ones: parts.Containers = (),
+    long_ones: held.Containers = (),
     store: Store | None = None,
 ) -> Dump:
     pickler: SnapshotPickler | None = None

@@ -18,24 +18,19 @@ import struct
 import sys
 import time
 import weakref
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.kernel.snapshot.groups import is_noticed, memo_size
+from pauseflow_nb.kernel.snapshot.held import MOST_IN_COMMON, Containers
+from pauseflow_nb.kernel.snapshot.naming import module_of
 from pauseflow_nb.kernel.snapshot.pieces import Bytes, Pieces, PiecesReader
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.pickler import SnapshotPickler
 
-__all__ = ["Containers", "Costs", "TooMuchShared", "dump", "is_held_elsewhere", "is_long", "load", "long_ones"]
+__all__ = ["Costs", "TooMuchShared", "dump", "load"]
 
-#: Containers of this many items are pickled in parts.
-_LONG = 1_000
-#: How many items are looked at to find them.
-_LOOKED_AT = 10_000
-#: How many items tell what the others are like.
-_SAMPLE = 64
 #: Items of a part, at first and at most.
 _FIRST_ITEMS, _ITEMS = 64, 1_000
 #: Objects of a part, up to which the next may have more items.
@@ -44,17 +39,11 @@ _FEW = 10_000
 _LARGE, _MANY = 1 << 20, 50_000
 #: A part of more objects than this leads everywhere.
 _TOO_MANY = 500_000
-#: More objects than this are not fetched again for every part.
-_MOST_IN_COMMON = 2_000
 #: Nothing can refer weakly to these.
 _STRONG = frozenset({list, dict, tuple, bytes, bytearray, int, float, complex})
 
 _EMPTY: dict[type, bytes] = {list: pickle.EMPTY_LIST, dict: pickle.EMPTY_DICT, set: pickle.EMPTY_SET}
 
-_CONTAINERS = frozenset({*_EMPTY, tuple})
-
-#: Long containers, each with the name of the variable that it is in.
-Containers = Sequence[tuple[str, Any]]
 #: Bytes and seconds by variable.
 Costs = dict[str, tuple[int, float]]
 #: A pickler's memo: the number and the object, by the object's identity.
@@ -63,80 +52,6 @@ Memo = dict[int, tuple[int, Any]]
 
 class TooMuchShared(Exception):
     """So many objects may be met again that parts are of no use."""
-
-
-def is_held_elsewhere(namespace: Mapping[str, Any], name: str) -> bool:
-    """Whether something besides the variable seems to hold its value, or what a list, dict or set contains."""
-    if not _counts_references():
-        return False
-    value = [namespace[name]]
-    kind = type(value[0])
-    if kind in _CONTAINERS or kind.__module__ == "__main__":
-        return _held_elsewhere(value) > 0 or (kind in _CONTAINERS and _held_elsewhere(_sample(value[0])) > 0)
-    return False
-
-
-def long_ones(namespace: Mapping[str, Any], names: Sequence[str]) -> Containers:
-    """Find long lists, dicts and sets: variables, or inside of other containers and of nothing else.
-
-    There are none where much of one is held elsewhere, because parts would have too much in common.
-
-    Returns:
-        Each with the name of the variable that it is in.
-    """
-    if not _counts_references():
-        return []
-    if len(names) == 1 and is_long(namespace[names[0]]):
-        return [] if _is_entangled(namespace[names[0]]) else [(names[0], namespace[names[0]])]
-    found: list[Any] = []
-    owners: list[str] = []
-    met: Counter[int] = Counter()
-    looked_at = 0
-    for name in names:
-        todo = [namespace[name]]
-        while todo and looked_at < _LOOKED_AT:
-            each = todo.pop()
-            met[id(each)] += 1
-            if met[id(each)] > 1:
-                continue
-            if is_long(each):
-                found.append(each)
-                owners.append(name)
-            elif type(each) in {list, dict, tuple}:
-                looked_at += len(each)
-                todo += each.values() if isinstance(each, dict) else each
-    # Whatever else holds one, such as an object with a `__setstate__`, must find it complete when it is loaded.
-    todo, each = [], None
-    counted = zip(owners, found, _references(found), strict=True)
-    containers = [(name, one) for name, one, count in counted if count == met[id(one)] + _IN_LIST]
-    return [] if any(_is_entangled(one) for _, one in containers) else containers
-
-
-def is_long(value: Any) -> bool:
-    """Whether a value is of a kind and a length that is pickled in parts."""
-    return type(value) in _EMPTY and len(value) >= _LONG
-
-
-def _is_entangled(container: Any) -> bool:
-    sample = _sample(container)
-    return _held_elsewhere(sample) * len(container) > _MOST_IN_COMMON * len(sample)
-
-
-def _sample(container: Any) -> list[Any]:
-    if isinstance(container, (list, tuple)):
-        return list(container[:: max(len(container) // _SAMPLE, 1)])
-    values = itertools.chain.from_iterable(container.items()) if isinstance(container, dict) else container
-    return list(itertools.islice(values, _SAMPLE))
-
-
-def _held_elsewhere(values: list[Any]) -> int:
-    """Count which of the values something holds besides this list and one container."""
-    counts = enumerate(_references(values))
-    return sum(count > 1 + _IN_LIST and is_noticed(values[place]) for place, count in counts)
-
-
-def _references(values: list[Any]) -> list[int]:
-    return [sys.getrefcount(values[place]) for place in range(len(values))]
 
 
 def dump(pickler: "SnapshotPickler", file: Pieces, values: Mapping[str, Any], containers: Containers) -> Costs:
@@ -288,7 +203,7 @@ def _forget(pickler: "SnapshotPickler", memo: Memo) -> list[int]:
             is_known = kind in {set, frozenset} or pickler.is_plain(kind) or _is_array(kind)
             if not is_known or weakref.getweakrefcount(value):
                 again.append((number, value))
-    if len(again) > _MOST_IN_COMMON:
+    if len(again) > MOST_IN_COMMON:
         raise TooMuchShared
     # A memo has no order, and the same objects must give the same bytes.
     again.sort(key=operator.itemgetter(0))
@@ -308,7 +223,7 @@ def _is_buffer(value: Any) -> bool:
 
 
 def _is_array(kind: type) -> bool:
-    return kind.__name__ == "ndarray" and kind.__module__ == "numpy"
+    return kind.__name__ == "ndarray" and module_of(kind) == "numpy"
 
 
 def _holders(memo: Memo) -> list[int]:
@@ -323,10 +238,3 @@ def _count_of_one() -> int:
 
 
 _ONE_HOLDER = _count_of_one()
-#: References to what only a list holds, besides those that are looked for.
-(_IN_LIST,) = _references([object()])
-
-
-def _counts_references() -> bool:
-    """Whether this Python tells how many references there are to an object."""
-    return sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
