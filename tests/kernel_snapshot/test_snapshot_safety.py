@@ -120,9 +120,9 @@ def test_another_schema_says_which(kernels: Kernels, saved: dict[str, Any]) -> N
     answer = restore(kernels, other)
 
     assert answer["raised"] == "SnapshotMismatch"
-    assert "snapshot schema 0 there, 1 here" in answer["message"]
+    assert "snapshot schema 0 there, 2 here" in answer["message"]
     # In the place of one that the store did sign, it is not relied upon.
-    assert "in its place lies one of schema 0, and this is 1" in restore(kernels, saved)["message"]
+    assert "in its place lies one of schema 0, and this is 2" in restore(kernels, saved)["message"]
 
 
 def test_the_manifest_of_another_execution_in_the_place_of_ours_says_whose_it_is(
@@ -317,7 +317,7 @@ def test_what_cells_put_into_json_does_not_spoil_the_manifest(kernels: Kernels) 
     kernels.restore(saved, "assert x == 1")
 
 
-@pytest.mark.parametrize("data", [b"{not json", b"\xff", b"[]", b'{"schema": 1}', b"[" * 100_000])
+@pytest.mark.parametrize("data", [b"{not json", b"\xff", b"[]", b'{"schema": 2}', b"[" * 100_000])
 def test_what_is_no_manifest_is_said_to_be_none(kernels: Kernels, saved: dict[str, Any], data: bytes) -> None:
     Path(kernels.folder, saved["ref"]["name"]).write_bytes(data)
 

@@ -19,7 +19,7 @@ from pauseflow_nb.protocol import SnapshotRef
 __all__ = ["SCHEMA", "Frame", "Manifest", "StoredRegion", "Variable", "digest_of", "read_manifest"]
 
 #: Goes up when an older reader could misunderstand a newer manifest.
-SCHEMA = 1
+SCHEMA = 2
 
 
 #: Not `json.dumps`, into whose place cells may have put something of their own.
