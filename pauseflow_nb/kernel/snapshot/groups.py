@@ -33,6 +33,8 @@ _UNNOTICED = (
 _LARGE_TEXT = 64 << 10
 #: A memo this large is looked up in place: a copy would take much more memory than it does.
 _LARGE_MEMO = 50_000
+#: One that holds so much of what all hold is looked up in place, too: few look.
+_MOST_OF_ALL = 0.8
 
 Memo = dict[int, tuple[int, Any]]
 
@@ -47,17 +49,21 @@ def sharing_groups(picklers: Mapping[str, pickle.Pickler]) -> list[list[str]]:
         Groups of names, most of them of one; each name is in exactly one.
     """
     parents = {name: name for name in picklers}
-    usable = _MemoTable.is_usable()
-    large = {name: table for name, pickler in picklers.items() if usable and (table := _MemoTable(pickler)).is_large()}
+    tables = {name: _MemoTable(pickler) for name, pickler in picklers.items()} if _MemoTable.is_usable() else {}
+    most = max(_MOST_OF_ALL * sum(table.used for table in tables.values()), 1)
+    large = {name: table for name, table in tables.items() if table.used >= min(most, _LARGE_MEMO)}
     first_seen: dict[int, str] = {}
     for name, pickler in picklers.items():
         if name in large:
             continue
         memo: Memo = pickler.memo.copy()
         for identity, (_, value) in memo.items():
-            others = [first_seen.setdefault(identity, name), *(one for one in large if large[one].holds(identity))]
-            if others != [name] and is_noticed(value):
-                for other in others:
+            # Called for every object: no detours.
+            other = first_seen.setdefault(identity, name)
+            if other is not name and is_noticed(value):
+                parents[_root(parents, name)] = _root(parents, other)
+            for other, table in large.items():
+                if table.holds(identity) and is_noticed(value):
                     parents[_root(parents, name)] = _root(parents, other)
     for name, other in itertools.combinations(large, 2):
         if _root(parents, name) != _root(parents, other) and large[name].meets(large[other]):
@@ -124,10 +130,6 @@ class _MemoTable:
         self._mask: int = self._table.mask
         self._entries = self._table.entries
         self._pickler = pickler
-
-    def is_large(self) -> bool:
-        """Whether it should not be copied."""
-        return self.used >= _LARGE_MEMO
 
     def meets(self, other: "_MemoTable") -> bool:
         """Whether another pickler met an object of this one's, of which that can be noticed."""
