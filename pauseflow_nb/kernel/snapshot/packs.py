@@ -25,8 +25,8 @@ __all__ = ["CHUNK", "Content", "Location", "PackReader", "PackWriter", "fast_dig
 #: Raw memory is cut into chunks of this size, the unit in which changes are written.
 CHUNK = 1 << 20
 #: Written at once. Linux answers larger writes with larger pieces of page cache, and takes long to find very large
-#: ones in memory that is in use.
-_WRITE = 1 << 20
+#: ones in memory that is in use: a first save of 2 GiB took 4.5 to 6.4 s with 1 MiB, and 2.8 to 3.1 s with this.
+_WRITE = 256 << 10
 #: Room on the disk is taken in steps of this size by a pack that is larger than one of them. Finding it piece by
 #: piece, while other pieces are on their way to the disk, would take as long as the writing.
 _ROOM = 16 << 20
