@@ -2,10 +2,13 @@
 
 import functools
 import os
+import re
 import sys
-import sysconfig
+from pathlib import Path
 
 __all__ = ["full_name", "is_users", "is_users_module", "library_of", "module_of"]
+
+_PACKAGES = re.compile(r"[/\\](site|dist)-packages[/\\]")
 
 
 def module_of(kind: type) -> str:
@@ -37,10 +40,15 @@ def is_users_module(name: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _lies_beside(module: str, file: object) -> bool:
-    return isinstance(file, str) and module.partition(".")[0] != "pauseflow_nb" and not file.startswith(_installed())
+    return isinstance(file, str) and module.partition(".")[0] != "pauseflow_nb" and not _is_installed(file)
+
+
+def _is_installed(file: str) -> bool:
+    # Packages lie in folders of these names wherever they were installed: for one user, for one environment, for all.
+    return file.startswith(_standard_library()) or _PACKAGES.search(file) is not None
 
 
 @functools.cache
-def _installed() -> tuple[str, ...]:
-    places = {path for name, path in sysconfig.get_paths().items() if name.endswith(("lib", "stdlib"))}
-    return tuple(place.rstrip(os.sep) + os.sep for place in {*places, *map(os.path.realpath, places)})
+def _standard_library() -> tuple[str, ...]:
+    place = str(Path(os.__file__).parent)
+    return (place + os.sep, os.path.realpath(place) + os.sep)
