@@ -19,10 +19,10 @@ __all__ = ["REDUCERS", "reduce_block", "reduce_frame", "reduce_index"]
 
 def reduce_block(_pickler: "SnapshotPickler", block: Any) -> Any:
     """Take a block apart together with the note on who shares its memory."""
-    maker, arguments, *_ = block.__reduce__()
     references = getattr(block, "refs", None)
-    if type(references).__name__ != "BlockValuesRefs":
+    if not _is_shared(references):
         return NotImplemented
+    maker, arguments, *_ = block.__reduce__()
     return maker, arguments, (references,), None, None, set_block_references
 
 
@@ -35,11 +35,13 @@ def set_block_references(block: Any, state: tuple[Any]) -> None:
 
 def reduce_index(_pickler: "SnapshotPickler", index: Any) -> Any:
     """Take an index apart, with the note if it was made from a column."""
-    reduced = index.__reduce__()
     references = getattr(index, "_references", None)
+    if not _is_shared(references):
+        return NotImplemented
+    reduced = index.__reduce__()
     # Only an index over an array can share its memory; a RangeIndex, for one, has none.
     has_data = isinstance(reduced, tuple) and "data" in reduced[1][-1] and (*reduced, None)[2] is None
-    if type(references).__name__ != "BlockValuesRefs" or not has_data:
+    if not has_data:
         return NotImplemented
     return reduced[0], reduced[1], (references,), None, None, set_index_references
 
@@ -49,6 +51,11 @@ def set_index_references(index: Any, state: tuple[Any]) -> None:
     (references,) = state
     index._references = references  # noqa: SLF001
     references.add_index_reference(index)
+
+
+def _is_shared(references: Any) -> bool:
+    """Whether pandas notes more than one user of some memory. What has it to itself gets a new note anyway."""
+    return type(references).__name__ == "BlockValuesRefs" and bool(references.has_reference())
 
 
 def reduce_references(_pickler: "SnapshotPickler", _references: Any) -> Any:

@@ -62,7 +62,12 @@ def shared_with_modules(shell: "InteractiveShell", names: Iterable[str]) -> dict
 
 @functools.lru_cache(maxsize=1)
 def _users_modules(loaded: tuple[str, ...]) -> list[str]:
-    return [module for module in loaded if is_users_module(module)]
+    # Of a package that was installed, nobody asks about its many modules.
+    files = {
+        top: getattr(sys.modules.get(top), "__file__", None) for top in {name.partition(".")[0] for name in loaded}
+    }
+    installed = {top for top, file in files.items() if file is not None and not is_users_module(top)}
+    return [name for name in loaded if name.partition(".")[0] not in installed and is_users_module(name)]
 
 
 def _holds_state(kind: type) -> bool:

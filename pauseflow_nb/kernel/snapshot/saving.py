@@ -121,7 +121,7 @@ def _write_frames(
     """Write everything; returns the regions, the frames, and the seconds that writing each frame took."""
     regions, places = lay_out([buffer for dump in dumped.frames for buffer in dump.buffers])
     stored, region_seconds = [], []
-    room = memoryview(bytearray(CHUNK))
+    room = memoryview(bytearray(CHUNK if regions else 0))
     for region in regions:
         began = time.perf_counter()
         stored.append((_write_region(region, pack, known, room), region))
