@@ -1,9 +1,15 @@
 """Long lists, dicts and sets are saved some items at a time, which nobody can tell but by the memory it saves."""
 
+import io
+import pickle
+import random
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from kernel_snapshot.conftest import Kernels, cell
 
-from pauseflow_nb.kernel.snapshot import describe_saved
+from pauseflow_nb.kernel.snapshot import describe_saved, memos
 from pauseflow_nb.protocol import SnapshotRef
 
 SHAPE = """
@@ -37,6 +43,7 @@ MAKE = (
     SHAPE
     + """
 import random
+if SEED % 3 != 1: import numpy  # which is used to look into the pickler's memory
 r = random.Random(SEED)
 many, kinds = 25_000, r.sample(['list', 'dict', 'tuple', 'Node'], 3)
 rows, older, nodes = [], [], [Node]
@@ -65,6 +72,37 @@ def test_the_same_places_lead_to_the_same_objects(kernels: Kernels, seed: int, s
     assert saved["unsaved"] == {}
 
     kernels.restore(saved, "assert shape(rows, one, index) == wanted")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_a_pickler_remembers_is_read_in_place_as_its_copy_tells_it(seed: int) -> None:
+    pytest.importorskip("numpy")
+    r = random.Random(seed)
+    kinds: list[Callable[[], Any]] = [
+        lambda: [r.random()],
+        lambda: f"text {r.random()}",
+        lambda: {r.random(): 1},
+        lambda: {1, r.random()},
+        object,
+    ]
+    values = [r.choice(kinds)() for _ in range(5_000)]
+    holding = [r.choice(values) for _ in range(50 * seed)]
+    told = {}
+    for forgettable in (frozenset[type](), frozenset({list, str}), frozenset({list, str, dict, set, object})):
+        pickler = pickle.Pickler(io.BytesIO(), 5)
+        pickler.dump(values)
+        assert memos._can_read_heads()
+        told[forgettable] = _identities(memos.MemoTable(pickler).told(forgettable))
+        assert told[forgettable] == _identities(memos._told_by_copy(pickler, forgettable, None))
+        assert len(told[forgettable]) == len(set(told[forgettable]))
+
+    everything, _, held = ({identity for _, identity, _ in each} for each in told.values())
+    assert everything >= set(map(id, values))
+    assert held & set(map(id, values)) == set(map(id, holding))
+
+
+def _identities(found: list[memos.Met]) -> list[tuple[int, int, bool]]:
+    return sorted((met.number, id(met.value), met.is_held) for met in found)
 
 
 def test_what_looks_into_a_long_list_while_it_is_loaded_finds_it_complete(kernels: Kernels) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot import trial
 from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
-from pauseflow_nb.kernel.snapshot.groups import has_met
+from pauseflow_nb.kernel.snapshot.memos import has_met
 from pauseflow_nb.kernel.snapshot.naming import full_name, library_of
 from pauseflow_nb.kernel.snapshot.pickler import Environment, SnapshotPickler
 from pauseflow_nb.kernel.snapshot.pieces import Pieces

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from pauseflow_nb.errors import SnapshotError
 from pauseflow_nb.kernel.snapshot import batches, held, parts, trial
 from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
-from pauseflow_nb.kernel.snapshot.groups import has_met, sharing_groups
+from pauseflow_nb.kernel.snapshot.groups import sharing_groups
+from pauseflow_nb.kernel.snapshot.memos import has_met
 from pauseflow_nb.kernel.snapshot.naming import full_name, module_of
 from pauseflow_nb.kernel.snapshot.pickler import Environment, SnapshotPickler
 from pauseflow_nb.kernel.snapshot.pieces import Pieces, Store

@@ -12,17 +12,16 @@ what it has in common with the pickle before it, by the number that this had the
 
 import io
 import itertools
-import operator
 import pickle
 import struct
-import sys
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.kernel.snapshot.groups import is_noticed, memo_size
+from pauseflow_nb.kernel.snapshot.groups import is_noticed
 from pauseflow_nb.kernel.snapshot.held import MOST_IN_COMMON, Containers
+from pauseflow_nb.kernel.snapshot.memos import Met, forget, memo_size
 from pauseflow_nb.kernel.snapshot.naming import module_of
 from pauseflow_nb.kernel.snapshot.pieces import Bytes, Pieces, PiecesReader
 
@@ -39,15 +38,13 @@ _FEW = 10_000
 _LARGE, _MANY = 1 << 20, 50_000
 #: A part of more objects than this leads everywhere.
 _TOO_MANY = 500_000
-#: Nothing can refer weakly to these.
-_STRONG = frozenset({list, dict, tuple, bytes, bytearray, int, float, complex})
+#: Nothing can refer weakly to these, so what refers to one is all that leads to it.
+_FORGETTABLE = frozenset({str, list, dict, tuple, bytes, bytearray, int, float, complex})
 
 _EMPTY: dict[type, bytes] = {list: pickle.EMPTY_LIST, dict: pickle.EMPTY_DICT, set: pickle.EMPTY_SET}
 
 #: Bytes and seconds by variable.
 Costs = dict[str, tuple[int, float]]
-#: A pickler's memo: the number and the object, by the object's identity.
-Memo = dict[int, tuple[int, Any]]
 
 
 class TooMuchShared(Exception):
@@ -79,7 +76,7 @@ def dump(pickler: "SnapshotPickler", file: Pieces, values: Mapping[str, Any], co
             is_last = len(costs) == len(values) - 1
             pickler.dump({"begun": {name: value}, **({"parts": long} if is_last else {"more": True})})
             file.end_part()
-    numbers = _forget(pickler, pickler.memo.copy()) if long else []
+    numbers = _forget(pickler) if long else []
     for name, container in containers:
         with _Cost(costs, name, pickler, file):
             numbers = _dump_parts(pickler, file, container, numbers)
@@ -99,10 +96,9 @@ def _dump_parts(pickler: "SnapshotPickler", file: Pieces, container: Any, number
         objects = memo_size(pickler) - len(numbers)
         if objects > _TOO_MANY:
             raise TooMuchShared
-        memo = pickler.memo.copy()
         # Whatever holds an object besides its container would make it look shared.
-        del memo[id(part)], part
-        numbers = _forget(pickler, memo)
+        part.clear()
+        numbers = _forget(pickler)
         # Once it has stopped to grow it does not begin again: what changes in one part must not move the others.
         may_grow = may_grow and objects < _FEW
         if may_grow:
@@ -180,61 +176,35 @@ def _fetching(number: int) -> bytes:
     return pickle.BININT + struct.pack("<i", number) + pickle.BINPERSID + pickle.MEMOIZE + pickle.POP
 
 
-def _forget(pickler: "SnapshotPickler", memo: Memo) -> list[int]:
+def _forget(pickler: "SnapshotPickler") -> list[int]:
     """Let a pickler remember only what it may meet again: what something else refers to, or we cannot know.
-
-    Args:
-        pickler: The pickler.
-        memo: A copy of what it remembers, which nothing else holds.
 
     Returns:
         The numbers, up to now, of what it remembers.
     """
-    pickler.clear_memo()
-    if any(map(_is_array, pickler.kinds)):
-        _leave_out_buffers(memo)
-    again = []
-    for (number, value), count in zip(memo.values(), _holders(memo), strict=True):
-        kind = type(value)
-        if count > _ONE_HOLDER:
-            if is_noticed(value):
-                again.append((number, value))
-        elif kind is not str and kind not in _STRONG:
-            is_known = kind in {set, frozenset} or pickler.is_plain(kind) or _is_array(kind)
-            if not is_known or weakref.getweakrefcount(value):
-                again.append((number, value))
+    has_arrays = any(map(_is_array, pickler.kinds))
+    again = [
+        met for met in forget(pickler, _FORGETTABLE, _is_buffer if has_arrays else None) if _may_be_met(pickler, met)
+    ]
     if len(again) > MOST_IN_COMMON:
         raise TooMuchShared
-    # A memo has no order, and the same objects must give the same bytes.
-    again.sort(key=operator.itemgetter(0))
-    pickler.memo = {id(value): (place, value) for place, (_, value) in enumerate(again)}
-    return [number for number, _ in again]
+    pickler.memo = {id(met.value): (place, met.value) for place, met in enumerate(again)}
+    return [met.number for met in again]
 
 
-def _leave_out_buffers(memo: Memo) -> None:
-    # Each holds its array, but only while that is pickled; so does the tuple of arguments that it is in.
-    for identity in [identity for identity, (_, value) in memo.items() if _is_buffer(value)]:
-        del memo[identity]
+def _may_be_met(pickler: "SnapshotPickler", met: Met) -> bool:
+    if met.is_held:
+        return is_noticed(met.value)
+    kind = type(met.value)
+    is_known = kind in {set, frozenset} or pickler.is_plain(kind) or _is_array(kind)
+    return not is_known or weakref.getweakrefcount(met.value) > 0
 
 
 def _is_buffer(value: Any) -> bool:
+    # Each holds its array, but only while that is pickled; so does the tuple of arguments that it is in.
     kind = type(value)
     return kind is pickle.PickleBuffer or (kind is tuple and any(type(item) is pickle.PickleBuffer for item in value))
 
 
 def _is_array(kind: type) -> bool:
     return kind.__name__ == "ndarray" and module_of(kind) == "numpy"
-
-
-def _holders(memo: Memo) -> list[int]:
-    """Count what refers to each object, this loop included, which differs from Python to Python."""
-    return [sys.getrefcount(value) for _, value in memo.values()]
-
-
-def _count_of_one() -> int:
-    holder = [object()]
-    (count,) = _holders({0: (0, holder[0])})
-    return count
-
-
-_ONE_HOLDER = _count_of_one()

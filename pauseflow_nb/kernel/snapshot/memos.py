@@ -1,0 +1,220 @@
+"""What a pickler remembers, looked up where it lies: a public copy takes more time and memory than the pickling.
+
+CPython's layout of the memo, and of an object's head, is compared with what its public functions say before it is
+relied upon. Where they differ, those functions are asked each time.
+"""
+
+import ctypes
+import functools
+import io
+import operator
+import pickle
+import platform
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["MemoTable", "Met", "forget", "has_met", "memo_size"]
+
+Memo = dict[int, tuple[int, Any]]
+
+#: Newer versions of Python keep flags beside the count.
+_COUNT = 0xFFFF_FFFF
+
+
+@dataclass(frozen=True)
+class Met:
+    """An object that a pickler remembers."""
+
+    number: int
+    value: Any
+    #: Whether more than one other thing refers to it.
+    is_held: bool
+
+
+def memo_size(pickler: pickle.Pickler) -> int:
+    """Count what a pickler remembers."""
+    return MemoTable(pickler).used if MemoTable.is_usable() else len(pickler.memo.copy())
+
+
+def has_met(pickler: pickle.Pickler, value: Any) -> bool:
+    """Whether a pickler pickled this very object."""
+    if MemoTable.is_usable():
+        return MemoTable(pickler).holds(id(value))
+    memo: Memo = pickler.memo.copy()
+    return id(value) in memo
+
+
+def forget(
+    pickler: pickle.Pickler, forgettable: frozenset[type], lets_go: Callable[[Any], bool] | None = None
+) -> list[Met]:
+    """Make a pickler forget everything, and tell what of it something else may lead to again.
+
+    Args:
+        pickler: The pickler.
+        forgettable: Types of which an object is not told of if only one other thing refers to it.
+        lets_go: Which objects refer to others only while they are pickled, and so do not count.
+
+    Returns:
+        What is left, in the order in which it was met.
+    """
+    if lets_go is None and _can_read_heads():
+        found = MemoTable(pickler).told(forgettable)
+        pickler.clear_memo()
+    else:
+        found = _told_by_copy(pickler, forgettable, lets_go)
+    # A memo has no order, and the same objects must give the same bytes.
+    return sorted(found, key=operator.attrgetter("number"))
+
+
+def _told_by_copy(
+    pickler: pickle.Pickler, forgettable: frozenset[type], lets_go: Callable[[Any], bool] | None
+) -> list[Met]:
+    memo: Memo = pickler.memo.copy()
+    pickler.clear_memo()
+    if lets_go is not None:
+        for identity in [identity for identity, (_, value) in memo.items() if lets_go(value)]:
+            del memo[identity]
+    return [
+        Met(number, value, count > _ONE_HOLDER)
+        for (number, value), count in zip(memo.values(), _references(memo), strict=True)
+        if count > _ONE_HOLDER or type(value) not in forgettable
+    ]
+
+
+def _references(memo: Memo) -> list[int]:
+    """Count what refers to each object, this loop included, which differs from Python to Python."""
+    return [sys.getrefcount(value) for _, value in memo.values()]
+
+
+def _count_of_one() -> int:
+    holder = [object()]
+    (count,) = _references({0: (0, holder[0])})
+    return count
+
+
+_ONE_HOLDER = _count_of_one()
+
+
+class _Table(ctypes.Structure):
+    """CPython's `PyMemoTable`."""
+
+    _fields_ = (
+        ("mask", ctypes.c_size_t),
+        ("used", ctypes.c_size_t),
+        ("allocated", ctypes.c_size_t),
+        ("entries", ctypes.POINTER(ctypes.c_size_t)),
+    )
+
+
+class MemoTable:
+    """A pickler's memo. The objects in it live as long as it is not cleared."""
+
+    def __init__(self, pickler: pickle.Pickler) -> None:
+        # The memo is the first field behind the object's head, in every CPython since 3.2.
+        field = ctypes.c_void_p.from_address(id(pickler) + object.__basicsize__)
+        self._table = _Table.from_address(field.value or 0)
+        self.used: int = self._table.used
+        self._mask: int = self._table.mask
+        self._entries = self._table.entries
+        self._pickler = pickler
+
+    def common(self, other: "MemoTable") -> Iterator[Any]:
+        """Find the objects that another pickler remembers as well."""
+        if other.used < self.used:
+            yield from other.common(self)
+            return
+        numbers = (ctypes.c_size_t * (2 * self._table.allocated)).from_address(self._address())
+        keys = memoryview(numbers).cast("B").cast("P")[::2]
+        for key in keys:
+            if key and other.holds(key):
+                yield ctypes.cast(key, ctypes.py_object).value
+
+    def holds(self, identity: int) -> bool:
+        """Whether the object with this identity was pickled."""
+        mask, entries = self._mask, self._entries
+        slot = (identity >> 3) & mask
+        perturb = identity >> 3
+        while True:
+            key = entries[2 * slot]
+            if key in (0, identity):
+                return bool(key)
+            slot = (slot * 5 + perturb + 1) & mask
+            perturb >>= 5
+
+    def told(self, forgettable: Iterable[type]) -> list[Met]:
+        """Find the objects that more than one other thing refers to, or that are not of these types. Needs numpy."""
+        import numpy as np
+
+        entries = _words(self._address(), 2 * self._table.allocated).reshape(-1, 2)
+        entries = entries[entries[:, 0] != 0]
+        counts, kinds = _heads(entries[:, 0])
+        # One of them is the memo's own.
+        is_held = counts > 1 + 1
+        is_told = np.ones(len(entries), dtype=bool)
+        for kind in forgettable:
+            is_told &= kinds != id(kind)
+        entries, is_held = entries[is_told | is_held], is_held[is_told | is_held]
+        addresses = np.ascontiguousarray(entries[:, 0])
+        values = (ctypes.py_object * len(addresses)).from_address(addresses.ctypes.data)[:]
+        return list(map(Met, entries[:, 1].tolist(), values, is_held.tolist()))
+
+    def _address(self) -> int:
+        return ctypes.addressof(self._entries.contents)
+
+    @staticmethod
+    @functools.cache
+    def is_usable() -> bool:
+        """Whether this Python's picklers look as expected."""
+        if platform.python_implementation() != "CPython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
+            return False
+        inside: list[list[int]] = [[number] for number in range(40)]
+        outside: list[list[int]] = [[number] for number in range(40)]
+        pickler = pickle.Pickler(io.BytesIO(), 5)
+        pickler.dump(inside)
+        copy = pickler.memo.copy()
+        table = MemoTable(pickler)
+        if table.used != len(copy) or table._mask + 1 != table._table.allocated:
+            return False
+        return all(table.holds(id(item)) for item in inside) and not any(table.holds(id(item)) for item in outside)
+
+
+class _Words:
+    """Memory as numpy is to see it."""
+
+    def __init__(self, address: int, count: int) -> None:
+        self.__array_interface__ = {"data": (address, True), "shape": (count,), "typestr": "<i8", "version": 3}
+
+
+def _words(address: int, count: int) -> Any:
+    import numpy as np
+
+    return np.asarray(_Words(address, count))
+
+
+def _heads(addresses: Any) -> tuple[Any, Any]:
+    """Read how many references there are to each object, and the address of its type."""
+    if not len(addresses):
+        return addresses, addresses
+    first = int(addresses.min())
+    # Of all that lies between the first and the last object, only their heads are looked at.
+    between = _words(first, (int(addresses.max()) - first) // 8 + 2)
+    places = (addresses - first) >> 3
+    return between[places] & _COUNT, between[places + 1]
+
+
+def _can_read_heads() -> bool:
+    return "numpy" in sys.modules and MemoTable.is_usable() and _heads_are_as_expected()
+
+
+@functools.cache
+def _heads_are_as_expected() -> bool:
+    held = [2]
+    pickler = pickle.Pickler(io.BytesIO(), 5)
+    pickler.dump([[1], held, {3}])
+    found = MemoTable(pickler).told({list})
+    return {(met.number, id(met.value) == id(held), met.is_held) for met in found} == {
+        (2, True, True),
+        (3, False, False),
+    }
