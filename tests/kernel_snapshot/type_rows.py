@@ -57,6 +57,7 @@ SHARING = _rows(
     "Identity and sharing",
     ("one object in two variables", "s1 = [1]; s2 = {'k': s1}", "assert s2['k'] is s1"),
     ("structures that contain themselves", "s3 = []; s3.append(s3); s4 = {}; s4['me'] = s4", "assert s3[0] is s3 and s4['me'] is s4"),
+    ("deep links of all kinds, which two variables share", "class S61:\n    def __init__(self, to): self.to = to\nimport collections\ns61 = [lambda: s62, (1, 2.5, 'x', b'y', {3}, True)]; s62 = s61[1]\nfor _ in range(30_000): s61 = S61({'a': (s61, None), 's': collections.OrderedDict(b=[s61])})", "n, x = 0, s61\nwhile isinstance(x, S61):\n    assert x.to['a'][0] is x.to['s']['b'][0]; n, x = n + 1, x.to['a'][0]\nassert n == 30_000 and x[0]() is s62 is x[1] and s62 == (1, 2.5, 'x', b'y', {3}, True) and s62[5] is True"),
     ("a chain of a hundred thousand links", "s5 = None\nfor _ in range(100_000): s5 = [s5]", "n, x = 0, s5\nwhile x is not None: n, x = n + 1, x[0]\nassert n == 100_000"),
     ("weak references", "import weakref\nclass S6: pass\ns6 = S6(); s7 = weakref.ref(s6); s8 = weakref.WeakValueDictionary(a=s6); s9 = weakref.proxy(s6)", "assert s7() is s6 and s8['a'] is s6 and type(s9) is weakref.ProxyType"),
     ("a weak reference to something gone", "s10 = weakref.ref(S6())", "assert s10() is None"),

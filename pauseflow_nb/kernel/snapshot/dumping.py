@@ -2,16 +2,14 @@
 
 import contextlib
 import gc
-import pickle
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from pauseflow_nb.errors import SnapshotError
 from pauseflow_nb.kernel.snapshot import batches, held, parts, trial
+from pauseflow_nb.kernel.snapshot.deep import at_any_depth
 from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
 from pauseflow_nb.kernel.snapshot.groups import sharing_groups
 from pauseflow_nb.kernel.snapshot.memos import has_met
@@ -23,8 +21,6 @@ from pauseflow_nb.kernel.snapshot.where import place_of
 
 __all__ = ["Dumped", "dump_namespace", "type_name"]
 
-T = TypeVar("T")
-
 #: Variables that were pickled together with a long one when last saved, as they shared objects, and their identity.
 _sharing: dict[str, int] = {}
 
@@ -34,10 +30,6 @@ _DEFINITIONS = "<definitions>"
 _BATCH = "<batch>"
 #: Stands for the variables that seem to share objects with a long one.
 _SHARING = "<sharing>"
-#: Enough for a linked list of some hundred thousand.
-_DEEP_STACK = 1 << 30
-#: A method of the user's that never ends must meet this limit before the end of the stack, which ends the kernel.
-_DEEP_RECURSION = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -241,12 +233,12 @@ def _dump(
     pickler: SnapshotPickler | None = None
     file = Pieces()
 
-    def attempt() -> Dump:
+    def attempt(kind: type[SnapshotPickler]) -> Dump:
         # A failed attempt leaves a half-filled memo behind, so each one has a pickler of its own.
         nonlocal pickler, file
         began = time.perf_counter()
         file = Pieces(store=store)
-        pickler = SnapshotPickler(file, environment, inlines_definitions=definitions or inlines)
+        pickler = kind(file, environment, inlines_definitions=definitions or inlines)
         costs = None
         if definitions:
             pickler.dump({"values": values, "definitions": environment.definitions.by_key})
@@ -260,7 +252,7 @@ def _dump(
         return Dump(names, file.done(), pickler.buffers, definitions, pickler, time.perf_counter() - began, costs)
 
     try:
-        return _with_deep_stack(attempt)
+        return at_any_depth(attempt)
     except parts.TooMuchShared:
         raise
     except Exception as error:
@@ -282,41 +274,6 @@ def _explain(error: Exception, culprit: Any, values: dict[str, Any]) -> str:
     if culprit is value or (place == name and isinstance(error, Refusal)):
         return reason
     return f"{place} is a {type_name(culprit)}: {reason}" if place != name else f"{reason} (at a {type_name(culprit)})"
-
-
-def _with_deep_stack(work: Callable[[], T]) -> T:
-    """Do it; if it recurses too deeply, do it again in a thread with a big stack."""
-    try:
-        return work()
-    except (RecursionError, pickle.PicklingError) as error:
-        if not isinstance(error, RecursionError) and not isinstance(error.__cause__, RecursionError):
-            raise
-    return run_deep(work)
-
-
-def run_deep(work: Callable[[], T]) -> T:
-    """Do something that recurses very deeply."""
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            errors.append(error)
-
-    limit, size = sys.getrecursionlimit(), threading.stack_size(_DEEP_STACK)
-    sys.setrecursionlimit(_DEEP_RECURSION)
-    try:
-        thread = threading.Thread(target=run, name="pauseflow-snapshot")
-        thread.start()
-        thread.join()
-    finally:
-        threading.stack_size(size)
-        sys.setrecursionlimit(limit)
-    if errors:
-        raise errors[0]
-    return results[0]
 
 
 @contextlib.contextmanager

@@ -137,7 +137,8 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         # The C pickler takes it from here, and asks it about every object: cloudpickle's own is a chain of
         # mappings in Python, which costs more than the object.
         self.dispatch_table = environment.dispatch_table
-        super().__init__(file, protocol=5, buffer_callback=_Taker(self.buffers))
+        self.take = _Taker(self.buffers)
+        super().__init__(file, protocol=5, buffer_callback=self.take)
         self._environment = environment
         self._plain: set[type] = set()
         self.namespace = environment.namespace

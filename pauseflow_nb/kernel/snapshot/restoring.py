@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
 from pauseflow_nb.kernel.snapshot import parts, references, replay, surroundings, versions
-from pauseflow_nb.kernel.snapshot.dumping import run_deep
+from pauseflow_nb.kernel.snapshot.deep import run_deep
 from pauseflow_nb.kernel.snapshot.folder import Folder, open_folder
 from pauseflow_nb.kernel.snapshot.known import Known, Mapped, remember
 from pauseflow_nb.kernel.snapshot.lineage import statements_of
