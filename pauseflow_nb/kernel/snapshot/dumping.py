@@ -19,7 +19,7 @@ from pauseflow_nb.kernel.snapshot.pieces import Pieces, Store
 from pauseflow_nb.kernel.snapshot.refused import Refusal, told
 from pauseflow_nb.kernel.snapshot.where import place_of
 
-__all__ = ["Dumped", "dump_namespace", "type_name"]
+__all__ = ["Dumped", "dump_namespace", "no_collection", "type_name"]
 
 #: Variables that were pickled together with a long one when last saved, as they shared objects, and their identity.
 _sharing: dict[str, int] = {}
@@ -64,7 +64,7 @@ def dump_namespace(namespace: dict[str, Any], names: list[str], shell: Any, stor
     Raises:
         OSError: If `store` fails.
     """
-    with _no_collection():
+    with no_collection():
         dumped = _dump_all(namespace, names, shell, store, shared_memory=[])
         meeting = dumped.environment.meeting_memory()
         # Rare: small arrays over the memory of another library. Only now is it known which they are.
@@ -277,8 +277,11 @@ def _explain(error: Exception, culprit: Any, values: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    # Pickling makes many objects that live until the end; collecting in between finds nothing and costs half the time.
+def no_collection() -> Iterator[None]:
+    """Let Python not look for garbage meanwhile.
+
+    Pickling makes many objects that live until the end: looking in between finds nothing, and costs half the time.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -30,8 +30,9 @@ _WRITE = 256 << 10
 #: Room on the disk is taken in steps of this size by a pack that is larger than one of them. Finding it piece by
 #: piece, while other pieces are on their way to the disk, would take as long as the writing.
 _ROOM = 16 << 20
-#: How much may wait in the page cache before the disk is asked to begin.
-_WRITE_BEHIND = 32 << 20
+#: How much may wait in the page cache before the disk is asked to begin. The sooner it begins the sooner it is done:
+#: 184 MB took 115 ms with 8 MiB and 131 ms with 32, a gigabyte the same.
+_WRITE_BEHIND = 8 << 20
 #: A pack of which less than this part is still needed is not used again, so that it can go.
 _WORN = 0.25
 

@@ -48,6 +48,8 @@ class Touched:
         self._watched: set[Range] = set()
         #: Private memory, as it was mapped when it was looked up.
         self._private: list[Range] | None = None
+        #: Where the operating system puts what it finds.
+        self._vector = (ctypes.c_uint64 * (3 * _MOST_RANGES))()
 
     def look_again(self) -> None:
         """Forget how memory is mapped: to be called once other code may have run."""
@@ -109,7 +111,7 @@ class Touched:
         self, start: int, end: int, flags: int, *, inverted: int = 0, mask: int = _PAGE_IS_WRITTEN, any_of: int = 0
     ) -> list[Range]:
         found: list[Range] = []
-        vector = (ctypes.c_uint64 * (3 * _MOST_RANGES))()
+        vector = self._vector
         at = start
         while at < end:
             request = struct.pack(
