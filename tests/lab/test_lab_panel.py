@@ -1,6 +1,7 @@
 """Approve, cancel and look, in the panel "Workflows"."""
 
 import re
+import secrets
 from dataclasses import asdict
 from typing import Any
 
@@ -181,14 +182,18 @@ def test_two_tabs_show_the_same_and_one_answer_counts(
 
 def test_an_answer_that_comes_too_late_says_so(still_lab: Lab, page: Any) -> None:
     queue = still_lab.queue()
-    suspend(queue, "late", notebook="/work/late.ipynb")
+    # Another one each time, so that the test can be run again.
+    late = f"late-{secrets.token_hex(4)}"
+    suspend(queue, late, notebook=f"/work/{late}.ipynb")
     workflows = Workflows(page).open(still_lab)
-    approve = workflows.card("late.ipynb").get_by_role("button", name="Approve")
+    approve = workflows.card(f"{late}.ipynb").get_by_role("button", name="Approve")
     expect(approve).to_be_visible()
     # The tab does not hear of it, as in the moment before an event arrives.
     page.evaluate("jupyterapp.serviceManager.events._socket.onmessage = () => undefined")
-    queue.cancel("late", by="user:bob")
+    # What it heard before, it may be asking about.
+    page.wait_for_load_state("networkidle")
+    queue.cancel(late, by="user:bob")
 
     approve.click()
 
-    expect(workflows.card("late.ipynb").get_by_role("alert")).to_contain_text("cancelled")
+    expect(workflows.card(f"{late}.ipynb").get_by_role("alert")).to_contain_text("cancelled")
