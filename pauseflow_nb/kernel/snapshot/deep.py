@@ -1,7 +1,7 @@
 """What is linked deeply: a list that is the end of a hundred thousand lists, each in the next.
 
-The C pickler calls itself for each link, and since Python 3.12 gives up after some thousand, whatever the stack
-and the limit are. Python's own, which is slower, does not.
+The C pickler calls itself for each link. With a large stack that is well until Python 3.11; since 3.12 it gives up after
+some thousand links, whatever the stack and the limit are. Python's own pickler, which takes five times as long, does not.
 """
 
 import pickle
@@ -68,14 +68,18 @@ class _InPython(pickle._Pickler):  # noqa: SLF001 - there is no public name
         return NotImplemented if type(value) in _NOT_ASKED_ABOUT else self.asks(value)
 
 
+#: What pickles at any depth, given a stack.
+_any_depth: type[SnapshotPickler] = DeepPickler if sys.version_info >= (3, 12) else SnapshotPickler
+
+
 def at_any_depth(work: Callable[[type[SnapshotPickler]], T]) -> T:
-    """Do something with the usual pickler, and again with the other if it meets too many links."""
+    """Do something with a pickler, and again with one for any depth if it meets too many links."""
     try:
         return work(SnapshotPickler)
     except (RecursionError, pickle.PicklingError) as error:
         if not isinstance(error, RecursionError) and not isinstance(error.__cause__, RecursionError):
             raise
-    return run_deep(partial(work, DeepPickler))
+    return run_deep(partial(work, _any_depth))
 
 
 def run_deep(work: Callable[[], T]) -> T:
