@@ -4,6 +4,7 @@ CPython's layout of the memo, and of an object's head, is compared with what its
 relied upon. Where they differ, those functions are asked each time.
 """
 
+import contextlib
 import ctypes
 import functools
 import io
@@ -11,6 +12,7 @@ import operator
 import pickle
 import platform
 import sys
+import types
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -59,8 +61,9 @@ def forget(
     Returns:
         What is left, in the order in which it was met.
     """
-    if lets_go is None and _can_read_heads():
-        found = MemoTable(pickler).told(forgettable)
+    numpy = _numpy()
+    if lets_go is None and numpy is not None:
+        found = MemoTable(pickler).told(forgettable, numpy)
         pickler.clear_memo()
     else:
         found = _told_by_copy(pickler, forgettable, lets_go)
@@ -143,20 +146,18 @@ class MemoTable:
             slot = (slot * 5 + perturb + 1) & mask
             perturb >>= 5
 
-    def told(self, forgettable: Iterable[type]) -> list[Met]:
-        """Find the objects that more than one other thing refers to, or that are not of these types. Needs numpy."""
-        import numpy as np
-
-        entries = _words(self._address(), 2 * self._table.allocated).reshape(-1, 2)
+    def told(self, forgettable: Iterable[type], numpy: Any) -> list[Met]:
+        """Find the objects that more than one other thing refers to, or that are not of these types."""
+        entries = _words(self._address(), 2 * self._table.allocated, numpy).reshape(-1, 2)
         entries = entries[entries[:, 0] != 0]
-        counts, kinds = _heads(entries[:, 0])
+        counts, kinds = _heads(entries[:, 0], numpy)
         # One of them is the memo's own.
         is_held = counts > 1 + 1
-        is_told = np.ones(len(entries), dtype=bool)
+        is_told = numpy.ones(len(entries), dtype=bool)
         for kind in forgettable:
             is_told &= kinds != id(kind)
         entries, is_held = entries[is_told | is_held], is_held[is_told | is_held]
-        addresses = np.ascontiguousarray(entries[:, 0])
+        addresses = numpy.ascontiguousarray(entries[:, 0])
         values = (ctypes.py_object * len(addresses)).from_address(addresses.ctypes.data)[:]
         return list(map(Met, entries[:, 1].tolist(), values, is_held.tolist()))
 
@@ -187,34 +188,35 @@ class _Words:
         self.__array_interface__ = {"data": (address, True), "shape": (count,), "typestr": "<i8", "version": 3}
 
 
-def _words(address: int, count: int) -> Any:
-    import numpy as np
-
-    return np.asarray(_Words(address, count))
+def _words(address: int, count: int, numpy: Any) -> Any:
+    return numpy.asarray(_Words(address, count))
 
 
-def _heads(addresses: Any) -> tuple[Any, Any]:
+def _heads(addresses: Any, numpy: Any) -> tuple[Any, Any]:
     """Read how many references there are to each object, and the address of its type."""
     if not len(addresses):
         return addresses, addresses
     first = int(addresses.min())
     # Of all that lies between the first and the last object, only their heads are looked at.
-    between = _words(first, (int(addresses.max()) - first) // 8 + 2)
+    between = _words(first, (int(addresses.max()) - first) // 8 + 2, numpy)
     places = (addresses - first) >> 3
     return between[places] & _COUNT, between[places + 1]
 
 
-def _can_read_heads() -> bool:
-    return "numpy" in sys.modules and MemoTable.is_usable() and _heads_are_as_expected()
+def _numpy() -> Any:
+    """Find numpy, if it is loaded and reads memory as expected: cells may have put something else in its place."""
+    numpy = sys.modules.get("numpy")
+    is_usable = type(numpy) is types.ModuleType and MemoTable.is_usable() and _reads_heads(numpy)
+    return numpy if is_usable else None
 
 
-@functools.cache
-def _heads_are_as_expected() -> bool:
+@functools.lru_cache(maxsize=1)
+def _reads_heads(numpy: Any) -> bool:
     held = [2]
     pickler = pickle.Pickler(io.BytesIO(), 5)
     pickler.dump([[1], held, {3}])
-    found = MemoTable(pickler).told({list})
-    return {(met.number, id(met.value) == id(held), met.is_held) for met in found} == {
-        (2, True, True),
-        (3, False, False),
-    }
+    expected = {(2, True, True), (3, False, False)}
+    with contextlib.suppress(Exception):
+        found = MemoTable(pickler).told({list}, numpy)
+        return {(met.number, met.value is held, met.is_held) for met in found} == expected
+    return False
