@@ -5,9 +5,9 @@ cells. A variable that cannot be saved never takes the others down: it is report
 
 How it works, from the outside in: `saving` and `restoring` walk the whole way; `dumping` turns the
 namespace into frames with `pickler`; `groups`, `held` and `memos` find what shares objects; `parts` saves
-long containers, `deep` long chains; `regions` and `memory` deal with raw memory; `packs`, `folder` and `manifest` with files;
-`known` and `touched` with what need not be written again; `fates`, `lineage` and `replay` with what cannot
-be saved.
+long containers, `deep` long chains; `regions` and `memory` deal with raw memory; `packs`, `folder` and
+`manifest` with files; `known` and `touched` with what need not be written again; `fates`, `lineage` and
+`replay` with what cannot be saved.
 """
 
 import importlib
