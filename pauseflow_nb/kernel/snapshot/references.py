@@ -33,10 +33,10 @@ def find(shell: "InteractiveShell", names: list[str]) -> dict[str, tuple[str, st
     Returns:
         Name → module and attribute.
     """
-    # By their type, here and elsewhere: an object, asked what it is, may answer for another one, or raise.
-    wanted = {name for name in names if not issubclass(type(shell.user_ns[name]), _BY_REFERENCE)}
     themselves = {name: ("__main__", "__dict__") for name in names if shell.user_ns[name] is shell.user_ns}
     imports = {**getattr(shell, "_pauseflow_references", {}), **dict(_imports(shell))}
+    # By their type, here and elsewhere: an object, asked what it is, may answer for another one, or raise.
+    wanted = {name for name in names if name in imports and not issubclass(type(shell.user_ns[name]), _BY_REFERENCE)}
     wanted -= shared_with_modules(shell, wanted).keys()
     return themselves | {
         name: (module, attribute)
@@ -51,13 +51,17 @@ def shared_with_modules(shell: "InteractiveShell", names: Iterable[str]) -> dict
     Such a value is saved with the variables, and given to the module again: what the module makes anew when it is
     imported has none of the changes.
     """
+    possible = [name for name in names if _holds_state(type(shell.user_ns[name]))]
+    if not possible:
+        # A notebook's modules are many, and not all of their memory is at hand.
+        return {}
     places = {
         id(value): (module, name)
         for module in _users_modules(tuple(sys.modules))
         for name, value in list(vars(sys.modules[module]).items())
         if not name.startswith("__") and _holds_state(type(value))
     }
-    return {name: places[id(shell.user_ns[name])] for name in names if id(shell.user_ns[name]) in places}
+    return {name: places[id(shell.user_ns[name])] for name in possible if id(shell.user_ns[name]) in places}
 
 
 @functools.lru_cache(maxsize=1)
