@@ -170,6 +170,8 @@ def test_everything_can_be_reached_and_used_by_keyboard(still_lab: Lab, look: Wo
     look.open(still_lab)
     look.search("looks.ipynb")
     expect(look.panel.locator(".pf-card")).to_have_count(1)
+    # JupyterLab's launcher takes the focus when it is ready, on a busy machine in the midst of this.
+    look.page.locator(".jp-LauncherCard").last.wait_for()
 
     look.panel.get_by_label("Search notebook or id").focus()
     reached = []
