@@ -118,6 +118,22 @@ def test_one_bad_variable_takes_no_other_down(kernels: Kernels) -> None:
     kernels.restore(saved, "assert x[0]() == 2 and x[0] is fine")
 
 
+@pytest.mark.parametrize("asked", ["name", "'__module__'", "'__name__'", "'__qualname__'", "'__mro__'"])
+def test_a_metaclass_that_raises_takes_no_other_down(kernels: Kernels, asked: str) -> None:
+    meta = (
+        "class Meta(type):\n    def __getattribute__(cls, name):\n"
+        f"        if is_armed and name == {asked}: raise RuntimeError(name)\n"
+        "        return type.__getattribute__(cls, name)\n"
+        "is_armed = False\nclass Odd(metaclass=Meta): pass\nodd = Odd(); odds = [odd]; is_armed = True"
+    )
+    shared = "open('beside_odd.py', 'w').write('CONFIG = {}')\nimport sys; sys.path.insert(0, '.')"
+
+    saved = kernels.save(shared, "from beside_odd import CONFIG; CONFIG['a'] = 1", "n = 5; rows = [[1]] * 2", meta)
+
+    assert set(saved["unsaved"]) <= {"Odd", "odd", "odds"}
+    kernels.restore(saved, "import beside_odd; assert n == 5 and rows == [[1]] * 2 and beside_odd.CONFIG is CONFIG")
+
+
 def test_what_cannot_be_loaded_again_is_found_while_saving(kernels: Kernels) -> None:
     bad = "class Bad:\n    def __reduce__(self): return int, ('no number',)\nbad = Bad(); good = 1"
 

@@ -11,7 +11,7 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot import trial
 from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
 from pauseflow_nb.kernel.snapshot.memos import has_met
-from pauseflow_nb.kernel.snapshot.naming import full_name, library_of
+from pauseflow_nb.kernel.snapshot.naming import full_name, library_of, name_of
 from pauseflow_nb.kernel.snapshot.pickler import Environment, SnapshotPickler
 from pauseflow_nb.kernel.snapshot.pieces import Pieces
 
@@ -104,7 +104,7 @@ def learn(single: Mapping[str, Dump], refused: Mapping[str, Refused]) -> None:
 
 
 def _is_known_to_load(kind: type) -> bool:
-    return kind.__name__ in _BY_REFERENCE or full_name(kind) in _KNOWN_TO_LOAD
+    return name_of(kind) in _BY_REFERENCE or full_name(kind) in _KNOWN_TO_LOAD
 
 
 def _may_value(value: Any) -> bool:
@@ -112,9 +112,9 @@ def _may_value(value: Any) -> bool:
 
 
 def _may(kind: type) -> bool:
-    if kind.__name__ in _BY_REFERENCE:
+    if name_of(kind) in _BY_REFERENCE:
         return True
     is_harmless = (
-        library_of(kind) in _HARMLESS and kind.__name__ not in _HARMFUL and not issubclass(kind, BaseException)
+        library_of(kind) in _HARMLESS and name_of(kind) not in _HARMFUL and not issubclass(kind, BaseException)
     )
     return kind in _CONTAINERS or is_harmless

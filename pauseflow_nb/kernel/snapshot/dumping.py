@@ -13,7 +13,7 @@ from pauseflow_nb.kernel.snapshot.deep import at_any_depth
 from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
 from pauseflow_nb.kernel.snapshot.groups import sharing_groups
 from pauseflow_nb.kernel.snapshot.memos import has_met
-from pauseflow_nb.kernel.snapshot.naming import full_name, module_of
+from pauseflow_nb.kernel.snapshot.naming import full_name, module_of, qualified_name
 from pauseflow_nb.kernel.snapshot.pickler import Environment, SnapshotPickler
 from pauseflow_nb.kernel.snapshot.pieces import Pieces, Store
 from pauseflow_nb.kernel.snapshot.refused import Refusal, told
@@ -74,7 +74,7 @@ def dump_namespace(namespace: dict[str, Any], names: list[str], shell: Any, stor
 def type_name(value: Any) -> str:
     """Name a value's type as users know it."""
     kind = type(value)
-    return kind.__qualname__ if module_of(kind) in {"", "builtins", "__main__"} else full_name(kind)
+    return qualified_name(kind) if module_of(kind) in {"", "builtins", "__main__"} else full_name(kind)
 
 
 def _dump_all(

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.memos import MemoTable
-from pauseflow_nb.kernel.snapshot.naming import is_users
+from pauseflow_nb.kernel.snapshot.naming import is_users, name_of
 
 __all__ = ["is_noticed", "sharing_groups"]
 
@@ -87,6 +87,6 @@ def is_noticed(value: Any) -> bool:
         return len(value) >= _LARGE_TEXT
     if issubclass(kind, _UNNOTICED) and not is_users(kind):
         return False
-    if kind.__name__.endswith(("DType", "Dtype", "dtype")):
+    if name_of(kind).endswith(("DType", "Dtype", "dtype")):
         return False
     return kind not in (tuple, frozenset) or len(value) > 0

@@ -6,15 +6,29 @@ import re
 import sys
 from pathlib import Path
 
-__all__ = ["full_name", "is_users", "is_users_module", "library_of", "module_of"]
+__all__ = ["full_name", "is_users", "is_users_module", "library_of", "module_of", "name_of", "qualified_name"]
 
+_NAME, _QUALIFIED_NAME = (vars(type)[name].__get__ for name in ("__name__", "__qualname__"))
 _PACKAGES = re.compile(r"[/\\](site|dist)-packages[/\\]")
 
 
 def module_of(kind: type) -> str:
     """Name the module that a type says it is from; empty if it says nothing."""
-    module: object = getattr(kind, "__module__", None)
+    try:
+        module: object = kind.__module__
+    except Exception:  # noqa: BLE001 - a metaclass of the user's answers
+        return ""
     return module if isinstance(module, str) else ""
+
+
+def name_of(kind: type) -> str:
+    """Read the name of a type, whatever its metaclass answers."""
+    return _NAME(kind)  # type: ignore[no-any-return]
+
+
+def qualified_name(kind: type) -> str:
+    """Read the name of a type with the names of what it was defined in, whatever its metaclass answers."""
+    return _QUALIFIED_NAME(kind)  # type: ignore[no-any-return]
 
 
 def library_of(kind: type) -> str:
@@ -24,7 +38,7 @@ def library_of(kind: type) -> str:
 
 def full_name(kind: type) -> str:
     """Name a type with its module."""
-    return f"{module_of(kind)}.{kind.__qualname__}"
+    return f"{module_of(kind)}.{qualified_name(kind)}"
 
 
 def is_users(kind: type) -> bool:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pauseflow_nb.kernel.snapshot.groups import is_noticed
 from pauseflow_nb.kernel.snapshot.held import MOST_IN_COMMON, Containers
 from pauseflow_nb.kernel.snapshot.memos import Met, forget, memo_size
-from pauseflow_nb.kernel.snapshot.naming import module_of
+from pauseflow_nb.kernel.snapshot.naming import module_of, name_of
 from pauseflow_nb.kernel.snapshot.pieces import Bytes, Pieces, PiecesReader
 
 if TYPE_CHECKING:
@@ -207,4 +207,4 @@ def _is_buffer(value: Any) -> bool:
 
 
 def _is_array(kind: type) -> bool:
-    return kind.__name__ == "ndarray" and module_of(kind) == "numpy"
+    return name_of(kind) == "ndarray" and module_of(kind) == "numpy"

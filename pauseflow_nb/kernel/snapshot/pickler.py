@@ -18,7 +18,7 @@ from pauseflow_nb.kernel.snapshot import functions, own_types, python_types
 from pauseflow_nb.kernel.snapshot.enums import reduce_member
 from pauseflow_nb.kernel.snapshot.exceptions import reduce_exception, reduce_traceback
 from pauseflow_nb.kernel.snapshot.loading import definition, live_attribute, live_session, live_shell
-from pauseflow_nb.kernel.snapshot.naming import full_name, is_users, is_users_module, library_of, module_of
+from pauseflow_nb.kernel.snapshot.naming import full_name, is_users, is_users_module, library_of, module_of, name_of
 from pauseflow_nb.kernel.snapshot.refused import Refusal, reason_for
 
 if TYPE_CHECKING:
@@ -311,7 +311,7 @@ def _library_reducer(kind: type, full: str) -> Reducer | None:
     elif library == "pandas":
         from pauseflow_nb.kernel.snapshot.pandas_types import REDUCERS, reduce_block, reduce_index
 
-        if "Block" in kind.__name__ and module_of(kind).endswith("internals.blocks"):
+        if "Block" in name_of(kind) and module_of(kind).endswith("internals.blocks"):
             return reduce_block
         if any(base.__name__ == "Index" and library_of(base) == "pandas" for base in kind.__mro__):
             return reduce_index
