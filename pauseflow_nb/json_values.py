@@ -1,23 +1,64 @@
-"""What may leave the notebook as data: JSON, checked where the user hands it over."""
+"""What may enter and leave the notebook as data: JSON, checked where it is handed over."""
 
 import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from pauseflow_nb.errors import NotJSON
 
-__all__ = ["JSON", "compact", "require_json"]
+__all__ = ["DEEPEST", "JSON", "compact", "read_json", "require_json"]
 
 #: A JSON value. `require_json` is the check; a recursive type would cost every reader a cast.
 JSON: TypeAlias = Any
 
-#: In bits. Python itself writes and reads no number of more than 4300 digits.
-_LONGEST_INT = 14_283
 #: In levels. Far below where reading, writing or copying would end in a RecursionError.
-_DEEPEST = 100
+DEEPEST = 100
+#: What a text may hold. A table of 10,000 rows and 20 columns has fewer.
+_MOST_VALUES = 250_000
+#: Python itself writes and reads no whole number of more digits.
+_MOST_DIGITS = 4300
+#: The same in bits.
+_LONGEST_INT = 14_283
+_LONG_NUMBER = re.compile(rf"(?<![0-9])[0-9]{{{_MOST_DIGITS + 1}}}")
+_QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+
+#: The keys and indices that lead to a place, the outermost first.
+_Place: TypeAlias = tuple[Any, ...]
+
+
+def read_json(text: str) -> JSON:
+    """Read JSON text that anybody may have written; None where there is nothing but space.
+
+    It takes what other languages understand too, and what can be written again: no NaN, no number beyond a float's
+    range (`1e999`), no half of a surrogate pair. The time that it takes is in proportion to the text.
+
+    Raises:
+        ValueError: With the rest of a sentence that begins with what the text is: "is not JSON (…)".
+    """
+    text = text.removeprefix("\ufeff")
+    if not text.strip():
+        return None
+    if _count_values(text) > _MOST_VALUES:
+        raise ValueError(f"has more than {_MOST_VALUES} values")
+    # Only where there may be one: a function of ours for each whole number would cost more than all the rest.
+    readers: dict[str, Any] = {"parse_int": _whole_number} if _LONG_NUMBER.search(text) else {}
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, **readers)
+        require_json("", value)
+    except RecursionError:
+        raise ValueError(f"is nested too deeply: at most {DEEPEST} levels") from None
+    except json.JSONDecodeError as problem:
+        raise ValueError(
+            f"is not JSON ({problem.msg.lower()}, at line {problem.lineno}, column {problem.colno})"
+        ) from None
+    except NotJSON as problem:
+        raise ValueError(_unfit(problem)) from None
+    except ValueError as problem:
+        raise ValueError(f"is not JSON ({problem})") from None
+    return value
 
 
 def require_json(what: str, value: object) -> None:
@@ -30,7 +71,7 @@ def require_json(what: str, value: object) -> None:
     Raises:
         NotJSON: Naming the place inside the value and the type found there.
     """
-    _check(what, value, "", ())
+    _check(what, value, (), ())
 
 
 def compact(value: object) -> str:
@@ -38,12 +79,41 @@ def compact(value: object) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
 
 
-def _check(what: str, value: object, at: str, above: tuple[int, ...]) -> None:
+def _count_values(text: str) -> int:
+    """Count what separates or opens values, which are a few more than there are; not within quotes."""
+    if len(text) <= _MOST_VALUES:
+        return 0
+    count = sum(map(text.count, ",[{"))
+    return count if count <= _MOST_VALUES else sum(map(_QUOTED.sub("", text).count, ",[{"))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _whole_number(text: str) -> int:
+    if len(text.removeprefix("-")) > _MOST_DIGITS:
+        raise ValueError(f"a number has more than {_MOST_DIGITS} digits")
+    return int(text)
+
+
+def _unfit(problem: NotJSON) -> str:
+    at = f" at {problem.key[:60]}" if problem.key else ""
+    if problem.type_name in ("inf", "-inf"):
+        return f"holds a number that is too large{at}: at most 1.8e308"
+    if problem.type_name.endswith("nested too deeply"):
+        return f"is nested too deeply: at most {DEEPEST} levels"
+    if problem.type_name.endswith("digits"):
+        return f"holds a number of more than {_MOST_DIGITS} digits{at}"
+    return f"holds text with half of a surrogate pair{at}"
+
+
+def _check(what: str, value: object, at: _Place, above: tuple[int, ...]) -> None:
     if isinstance(value, (dict, list, tuple)):
         if id(value) in above:
-            raise NotJSON(what, at, f"{type(value).__name__} inside itself")
-        if len(above) == _DEEPEST:
-            raise NotJSON(what, at[:40] + "…", f"{type(value).__name__} nested too deeply")
+            raise NotJSON(what, _written(at), f"{type(value).__name__} inside itself")
+        if len(above) == DEEPEST:
+            raise NotJSON(what, _written(at)[:40] + "…", f"{type(value).__name__} nested too deeply")
         for place, item in _items(what, value, at):
             _check(what, item, place, (*above, id(value)))
     elif isinstance(value, str):
@@ -51,30 +121,34 @@ def _check(what: str, value: object, at: str, above: tuple[int, ...]) -> None:
     elif isinstance(value, (int, float)):
         _check_number(what, value, at)
     elif value is not None:
-        raise NotJSON(what, at, type(value).__qualname__)
+        raise NotJSON(what, _written(at), type(value).__qualname__)
 
 
-def _items(what: str, value: dict[Any, object] | Sequence[object], at: str) -> Iterator[tuple[str, object]]:
+def _items(what: str, value: dict[Any, object] | Sequence[object], at: _Place) -> Iterator[tuple[_Place, object]]:
     if not isinstance(value, dict):
-        yield from ((f"{at}[{index}]", item) for index, item in enumerate(value))
+        yield from (((*at, index), item) for index, item in enumerate(value))
         return
     for key, item in value.items():
-        place = f"{at}[{key!r}]"
+        place = (*at, key)
         if not isinstance(key, str):
-            raise NotJSON(what, place, f"{type(key).__name__} as a key")
+            raise NotJSON(what, _written(place), f"{type(key).__name__} as a key")
         _check_text(what, key, place)
         yield place, item
 
 
-def _check_number(what: str, value: float, at: str) -> None:
+def _check_number(what: str, value: float, at: _Place) -> None:
     if isinstance(value, int):
         if value.bit_length() > _LONGEST_INT:
-            raise NotJSON(what, at, f"{type(value).__name__} of more than 4300 digits")
+            raise NotJSON(what, _written(at), f"{type(value).__name__} of more than {_MOST_DIGITS} digits")
     elif not math.isfinite(value):
-        raise NotJSON(what, at, str(value))
+        raise NotJSON(what, _written(at), str(value))
 
 
-def _check_text(what: str, value: str, at: str) -> None:
+def _check_text(what: str, value: str, at: _Place) -> None:
     # Half of a surrogate pair, as `os.fsdecode` makes them: JSON text has an escape for it, UTF-8 has none.
     if not value.isascii() and _HALF_CHARACTER.search(value):
-        raise NotJSON(what, at, f"{type(value).__name__} with half a character")
+        raise NotJSON(what, _written(at), f"{type(value).__name__} with half a character")
+
+
+def _written(at: _Place) -> str:
+    return "".join(f"[{each!r}]" for each in at)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pauseflow_nb.errors import NotJSON
-from pauseflow_nb.json_values import compact, require_json
+from pauseflow_nb.json_values import compact, read_json, require_json
 from pauseflow_nb.protocol import Wake
 
 texts = st.text(st.characters(codec="utf-8"))
@@ -162,3 +162,42 @@ def test_compact_has_no_spaces_and_keeps_letters() -> None:
 def test_compact_refuses_nan() -> None:
     with pytest.raises(ValueError, match="Out of range float values"):
         compact(math.nan)
+
+
+@given(json_values)
+def test_what_is_written_is_read(value: Any) -> None:
+    assert read_json(compact(value)) == (value if compact(value).strip() else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("1e999", "holds a number that is too large: at most 1.8e308"),
+        ('{"x": [1, -1e400]}', r"holds a number that is too large at \['x'\]\[1\]"),
+        ("NaN", "NaN is no JSON value"),
+        ("9" * 4301, "more than 4300 digits"),
+        ("-" + "9" * 4301, "more than 4300 digits"),
+        ("[" * 101 + "]" * 101, "is nested too deeply: at most 100 levels"),
+        ("[" * 100_000, "is nested too deeply"),
+        ("[" + "0," * 250_001 + "0]", "has more than 250000 values"),
+        ('"\\ud800"', "half of a surrogate pair"),
+        ('{"a": 1', "is not JSON .*line 1, column 8"),
+    ],
+)
+def test_text_that_cannot_be_kept_is_refused_with_the_reason(text: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        read_json(text)
+
+
+@pytest.mark.parametrize("text", ['"' + "," * 300_000 + '"', '"' + "9" * 5000 + '"', '"' + '[\\"' * 90_000 + '"'])
+def test_what_stands_in_text_counts_as_one_value(text: str) -> None:
+    assert isinstance(read_json(text), str)
+
+
+@given(st.text())
+def test_whatever_text_comes_it_is_read_or_refused(text: str) -> None:
+    try:
+        value = read_json(text)
+    except ValueError:
+        return
+    compact(value).encode()

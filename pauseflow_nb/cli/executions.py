@@ -1,6 +1,5 @@
 """Commands on executions that exist: list, show, resume, cancel, suspend, retry, fork, outputs."""
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from pauseflow_nb.cli.options import (
     settings_options,
 )
 from pauseflow_nb.errors import InvalidValue
+from pauseflow_nb.json_values import read_json
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["cancel", "fork", "list_", "outputs", "resume", "retry", "show", "suspend"]
 
 
+#: In characters, of what somebody typed.
+_LONGEST_ECHO = 100
 _STATES = ("queued", "running", "suspended", "waiting", "paused", "completed", "failed", "cancelled")
 
 
@@ -201,6 +203,8 @@ def _json_value(flag: str, text: str | None) -> Any:
     if text is None:
         return None
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as problem:
-        raise InvalidValue(flag, text, f"is not JSON: {problem}") from None
+        return read_json(text)
+    except ValueError as problem:
+        raise InvalidValue(
+            flag, text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}…", str(problem)
+        ) from None

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import ipywidgets as widgets
 
 from pauseflow_nb.forms import Field, number_in, says_nothing, with_nulls
-from pauseflow_nb.json_values import JSON
+from pauseflow_nb.json_values import JSON, read_json
 
 __all__ = ["Input", "input_for", "note"]
 
@@ -246,7 +246,7 @@ def _parsed(text: str) -> Any:
     if not text.strip():
         return NOTHING
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError:
         raise ValueError('must be JSON, such as {"comment": "looks good"} or "text"') from None
 

@@ -1,10 +1,10 @@
 """`%pauseflow`: the flow in this kernel, for who runs cells by hand."""
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pauseflow_nb.errors import InvalidStep, InvalidValue, PauseflowError
+from pauseflow_nb.json_values import read_json
 from pauseflow_nb.kernel.tracebacks import calmly
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _body(text: str) -> object:
     if not text:
         return None
     try:
-        body: object = json.loads(text)
+        body: object = read_json(text)
     except ValueError as problem:
-        raise InvalidValue("%pauseflow approve", text, f"is not JSON: {problem}") from None
+        raise InvalidValue("%pauseflow approve", text, str(problem)) from None
     return body
