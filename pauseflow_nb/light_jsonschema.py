@@ -1,15 +1,15 @@
-"""jsonschema, without the second or two that its import takes in an environment with Jupyter Server.
+"""Import jsonschema, which nbformat needs, without the second or two that this takes beside Jupyter Server.
 
 There it asks `rfc3987_syntax` for one function, for the formats `iri` and `iri-reference`, and that package builds
-forty parsers as soon as it is imported. Each worker, each `pauseflow run` and each kernel with a schema would wait for
-them. Here they are built when somebody first asks for one of the two formats.
+forty parsers as soon as it is imported. Each worker and each `pauseflow run` would wait for them. Here they are built
+when somebody first asks for one of the two formats. Answers are checked by another library: see `dialect`.
 """
 
 import importlib.util
 import sys
 from types import ModuleType
 
-__all__ = ["Draft202012Validator", "FormatChecker", "best_match"]
+__all__: list[str] = []
 
 _PARSERS = "rfc3987_syntax"
 
@@ -33,6 +33,3 @@ def _import_jsonschema() -> None:
 
 
 _import_jsonschema()
-
-from jsonschema import Draft202012Validator, FormatChecker  # noqa: E402
-from jsonschema.exceptions import best_match  # noqa: E402

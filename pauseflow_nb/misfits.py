@@ -1,18 +1,27 @@
-"""Say in plain words what does not fit; the words of jsonschema and of pydantic are for their programmers."""
+"""Say in plain words what does not fit; the words of jsonschema-rs and of pydantic are for their programmers."""
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
+from pauseflow_nb.dialect import PATTERN
 from pauseflow_nb.json_values import JSON
 
 if TYPE_CHECKING:
-    from jsonschema.exceptions import ValidationError
+    from jsonschema_rs import ValidationError
 
-__all__ = ["in_our_words", "misfit"]
+__all__ = ["in_our_words", "misfits"]
 
+#: In characters.
 _LONGEST_MESSAGE = 200
+_LONGEST_KEY = 100
+_MOST_NAMES = 10
+
+#: Keywords by which the branches of a union are told apart.
+_TAGS = ("const", "enum")
+#: And those by which a value is of another kind altogether.
+_KINDS = ("type", "falseSchema", *_TAGS)
 
 _TYPES = {
     "string": "text",
@@ -49,9 +58,11 @@ _LIMITS = {
     "exclusiveMinimum": "must be more than {}",
     "exclusiveMaximum": "must be less than {}",
     "multipleOf": "must be a multiple of {}",
-    "pattern": "must match the pattern {}",
+    PATTERN: "must match the pattern {}",
 }
 _PLAIN = {
+    "falseSchema": "is not asked for",
+    "required": "is required",
     "contains": "must have an entry of the kind that is asked for",
     "uniqueItems": "must not have the same entry twice",
     "unevaluatedItems": "has more entries than are asked for",
@@ -59,21 +70,31 @@ _PLAIN = {
 }
 
 
-def misfit(problem: "ValidationError") -> dict[str, JSON]:
-    """Describe an error as `{"path": […], "message": …}`; the message continues the name of the place."""
-    from jsonschema.exceptions import best_match
+def misfits(problem: "ValidationError", schema: JSON) -> Iterator[dict[str, JSON]]:
+    """Describe an error as `{"path": […], "message": …}`; the message continues the name of the place.
 
-    # Of `anyOf`, the error in the branch that comes closest says more than "fits none of them".
-    problem = best_match([problem]) or problem
-    path, limit = list(problem.absolute_path), _limit(problem)
-    if problem.validator == "required" and isinstance(problem.instance, dict):
-        # jsonschema makes an error of each missing name, and says which only in its words.
-        missing = [name for name in limit if problem.message.startswith(f"{name!r} ")]
-        return {"path": [*path, *missing[:1]], "message": "is required"}
-    said = _said(problem)
-    if _is_on_name(problem):
-        said = f"has a field {problem.instance!r}, whose name {said}"
-    return {"path": path, "message": said if len(said) <= _LONGEST_MESSAGE else said[:_LONGEST_MESSAGE] + " …"}
+    Args:
+        problem: What jsonschema-rs found.
+        schema: All of the schema; None if it is not known.
+
+    Yields:
+        One description. Of `anyOf`, those of the branch that comes closest: they say more than "fits none of them".
+    """
+    closest = _closest_branch(problem)
+    if closest is not None:
+        for each in closest:
+            yield from misfits(each, schema)
+        return
+    error = _Error(problem, schema)
+    path, said = list(problem.instance_path), _said(error)
+    tags = _wrong_tags(problem)
+    if tags:
+        path, said = list(tags[0].instance_path), _either_of([_said(_Error(each, schema)) for each in tags])
+    if error.keyword == "required":
+        path.append(error.kind["property"])
+    if error.is_surplus_entry:
+        path.pop()
+    yield {"path": [_shortened(key, _LONGEST_KEY) for key in path], "message": _shortened(said, _LONGEST_MESSAGE)}
 
 
 def in_our_words(error: Mapping[str, Any]) -> str:
@@ -89,31 +110,102 @@ def in_our_words(error: Mapping[str, Any]) -> str:
     return plain.get(error["type"]) or re.sub(r"^\w+ should ", "must ", message)
 
 
-def _said(problem: "ValidationError") -> str:  # noqa: PLR0911  (one word each, and nothing between them)
-    kind, limit, schema = problem.validator, _limit(problem), _schema(problem)
-    if kind is None:
-        return "holds something that is not asked for"  # the schema is `false`, and its place is not told
+class _Error:
+    """An error of jsonschema-rs, and the part of the schema that it is with."""
+
+    def __init__(self, problem: "ValidationError", schema: JSON) -> None:
+        self.problem = problem
+        self.kind: dict[str, Any] = problem.kind.as_dict()
+        place = list(problem.schema_path)
+        if problem.kind.name == "falseSchema" and place[-1:] != ["items"]:
+            self.keyword, place = "falseSchema", [*place, ""]
+        else:
+            self.keyword = str(place[-1]) if place else problem.kind.name
+        self.root = schema
+        #: The part of the schema; empty if it cannot be found.
+        self.schema = _part(schema, place[:-1])
+
+    @property
+    def limit(self) -> Any:
+        """What the schema says where the problem is: a number, a list, a type."""
+        return self.schema.get(self.keyword, next(iter(self.kind.values()), None))
+
+    @property
+    def value(self) -> Any:
+        """What the problem is with."""
+        return self.problem.instance
+
+    @property
+    def is_surplus_entry(self) -> bool:
+        """Whether it is with an entry of a list that has too many."""
+        return self.problem.kind.name == "falseSchema" and self.keyword == "items"
+
+
+def _closest_branch(problem: "ValidationError") -> "list[ValidationError] | None":
+    """Find the branch of `anyOf` or `oneOf` that was meant; None if that cannot be told."""
+    branches = [branch for branch in getattr(problem.kind, "context", None) or () if branch]
+    here = len(problem.instance_path)
+    # Of the right type; then, with the field that tells the kinds apart; then, wrong at the deepest place.
+    for depth, kinds in ((here, _KINDS), (here + 1, _TAGS)):
+        if len(branches) > 1:
+            branches = [branch for branch in branches if not any(_is_of_kind(each, depth, kinds) for each in branch)]
+    depths = [max(len(each.instance_path) for each in branch) for branch in branches]
+    deepest = [branch for branch, depth in zip(branches, depths, strict=True) if depth == max(depths)]
+    return deepest[0] if len(deepest) == 1 else None
+
+
+def _wrong_tags(problem: "ValidationError") -> "list[ValidationError]":
+    """Find the errors with the field that tells the branches of `anyOf` or `oneOf` apart, where none has its value."""
+    branches = [branch for branch in getattr(problem.kind, "context", None) or () if branch]
+    below = len(problem.instance_path) + 1
+    found = [next((each for each in branch if _is_of_kind(each, below, _TAGS)), None) for branch in branches]
+    tags = [each for each in found if each is not None]
+    places = {tuple(each.instance_path) for each in tags}
+    return tags if len(tags) == len(branches) and len(places) == 1 else []
+
+
+def _is_of_kind(problem: "ValidationError", depth: int, kinds: Collection[str]) -> bool:
+    return len(problem.instance_path) == depth and problem.kind.name in kinds
+
+
+def _part(schema: JSON, place: list[Any]) -> dict[str, JSON]:
+    for key in place:
+        try:
+            schema = schema[key]
+        except (KeyError, IndexError, TypeError):
+            return {}
+    return schema if isinstance(schema, dict) else {}
+
+
+def _said(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing between them)
+    kind, limit = error.keyword, error.limit
+    if error.problem.kind.name == "propertyNames":
+        inner = error.kind["error"]
+        return (
+            f"has a field {_shortened(inner.instance, _LONGEST_KEY)!r}, whose name {_said(_Error(inner, error.root))}"
+        )
     if kind in _COUNTED:
         how, one, many = _COUNTED[kind]
         return f"must have {how} {limit} {one if limit == 1 else many}"
     if kind in _LIMITS:
         return _LIMITS[kind].format(_number(limit))
     if kind in ("type", "enum", "const", "format"):
-        return f"must be {_wanted(schema, str(kind))}"
+        return f"must be {_wanted({**error.schema, kind: limit}, kind)}"
     if kind in ("anyOf", "oneOf"):
-        return _none_or_several(problem)
+        return _none_or_several(error)
     if kind == "not":
         excluded = [_wanted(limit, each) for each in ("const", "enum", "type") if each in limit]
         return f"must not be {excluded[0]}" if len(limit) == 1 and excluded else "is of a kind that is not allowed"
     if kind == "items":
-        count = len(schema.get("prefixItems", ()))
+        count = len(error.schema.get("prefixItems", ()))
         return f"must have at most {count} {'entry' if count == 1 else 'entries'}"
     if kind == "dependentRequired":
-        needed = [f"{', '.join(others)} with {name}" for name, others in limit.items() if name in _given(problem)]
-        return f"needs {'; '.join(needed)}"
-    if kind == "additionalProperties":
-        return f"has fields that are not asked for: {', '.join(_unknown(problem))}"
-    return _PLAIN.get(str(kind), f"does not fit {kind!r} in the schema")
+        needed = error.kind["property"]
+        given = [name for name, others in limit.items() if needed in others and name in error.value]
+        return f"needs {needed} with {', '.join(given)}"
+    if kind == "additionalProperties" and "unexpected" in error.kind:
+        return f"has fields that are not asked for: {_listed_shortly(error.kind['unexpected'])}"
+    return _PLAIN.get(kind, f"does not fit {kind!r} in the schema")
 
 
 def _wanted(schema: Any, kind: str) -> str:
@@ -129,37 +221,23 @@ def _wanted(schema: Any, kind: str) -> str:
     return "one of " + ", ".join(map(_value, limit))
 
 
-def _none_or_several(problem: "ValidationError") -> str:
-    if not problem.context:
+def _none_or_several(error: _Error) -> str:
+    branches = [branch for branch in error.kind["context"] if branch]
+    if len(branches) < len(error.kind["context"]):
         return "fits several of the kinds that are asked for, and must fit one of them only"
-    branches: dict[Any, ValidationError] = {}
-    for each in problem.context:
-        branches.setdefault(each.schema_path[0], each)
-    said = list(dict.fromkeys(_said(each) for each in branches.values()))
-    if all(each.startswith("must be ") for each in said):
-        return "must be " + _either(each.removeprefix("must be ") for each in said)
-    return _either(said)
-
-
-def _unknown(problem: "ValidationError") -> list[str]:
-    schema, given = _schema(problem), _given(problem)
-    known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
-    unknown = set(given) - set(known)
-    return sorted(name for name in unknown if not any(re.search(pattern, name) for pattern in patterns))
-
-
-def _is_on_name(problem: "ValidationError") -> bool:
-    """Whether it is about the name of a field, and not about what is in it."""
-    path = list(problem.absolute_schema_path)
-    return any(
-        each == "propertyNames" and (at == 0 or path[at - 1] not in ("properties", "$defs"))
-        for at, each in enumerate(path)
-    )
+    return _either_of([_said(_Error(branch[0], error.root)) for branch in branches])
 
 
 def _listed(fields: Iterable[str]) -> str:
     names = list(fields)
     return f"the field {names[0]}" if len(names) == 1 else f"the fields {', '.join(names)}"
+
+
+def _either_of(sentences: list[str]) -> str:
+    said = list(dict.fromkeys(sentences))
+    if all(each.startswith("must be ") for each in said):
+        return "must be " + _either(each.removeprefix("must be ") for each in said)
+    return _either(said)
 
 
 def _either(kinds: Iterable[str]) -> str:
@@ -174,16 +252,10 @@ def _number(limit: Any) -> Any:
     return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
 
 
-def _limit(problem: "ValidationError") -> Any:
-    """Take what the schema says where the problem is: a number, a list, a type."""
-    return problem.validator_value
+def _listed_shortly(names: Iterable[str]) -> str:
+    few = sorted(names)[:_MOST_NAMES]
+    return ", ".join(_shortened(name, _LONGEST_KEY) for name in few)
 
 
-def _schema(problem: "ValidationError") -> dict[str, JSON]:
-    """Take the part of the schema that the problem is with."""
-    return problem.schema if isinstance(problem.schema, dict) else {}
-
-
-def _given(problem: "ValidationError") -> dict[str, JSON]:
-    """Take the object that the problem is with."""
-    return cast("dict[str, JSON]", problem.instance)
+def _shortened(text: Any, longest: int) -> Any:
+    return f"{text[:longest]} …" if isinstance(text, str) and len(text) > longest else text

@@ -1,43 +1,65 @@
 """Check an answer against a JSON Schema, and say in plain words what does not fit.
 
-Servers use it before a run wakes, kernels in test mode. No code of the user runs here: a schema is
-data, and one that points to another place on the network is refused.
+Servers use it before a run wakes, in a process of its own (see `checking`), and kernels in test mode.
 """
 
 import json
-import re
-from collections.abc import Iterable, Mapping
-from datetime import datetime, time
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
+from pauseflow_nb.dialect import InvalidPattern, compile_schema, translate
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.misfits import misfit
+from pauseflow_nb.misfits import misfits
 
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator, FormatChecker
-
-__all__ = ["VALUE", "errors_of", "in_form", "in_words", "problem_of"]
+__all__ = ["TOO_MANY", "VALUE", "check", "errors_of", "in_form", "in_words", "problem_of"]
 
 #: The one field of the form that a type without fields becomes.
 VALUE = "value"
 
+#: What is said of an answer that does not fit, before its errors are listed.
+TOO_MANY: list[dict[str, JSON]] = [{"path": [], "message": "does not fit, in more places than can be listed"}]
+
 _MOST_ERRORS = 50
+#: Errors that are put into order; the rest is not looked at.
+_MOST_SORTED = 500
+
+
+def check(schema: Mapping[str, JSON], value: JSON) -> Iterator[list[dict[str, JSON]]]:
+    """Check a value, step by step: whether it fits costs little, the list of errors may cost much.
+
+    Yields:
+        What does not fit, `{"path": […], "message": …}` each. Each list says more than the one before, and the last
+        one has all errors, in the order of the paths. The only one is empty if all fits.
+    """
+    from jsonschema_rs import ValidationError
+
+    validator = compile_schema(json.dumps(schema))
+    if validator.is_valid(value):
+        yield []
+        return
+    yield TOO_MANY
+    whole = translate(schema)
+    try:
+        validator.validate(value)
+    except ValidationError as first:
+        yield list(misfits(first, whole))
+    found: list[dict[str, JSON]] = []
+    for problem in islice(validator.iter_errors(value), _MOST_SORTED):
+        for error in misfits(problem, whole):
+            # One error for each missing field would come several times under one name otherwise.
+            if error not in found:
+                found.append(error)
+    yield sorted(found, key=lambda error: [str(key) for key in error["path"]])[:_MOST_ERRORS]
 
 
 def errors_of(schema: Mapping[str, JSON], value: JSON) -> list[dict[str, JSON]]:
-    """Check a value.
+    """Check a value for as long as it takes: only for what the user of this process has written.
 
     Returns:
-        What does not fit, `{"path": […], "message": …}` each, in the order of the paths; empty if all fits.
+        The last list that `check` yields.
     """
-    found: list[dict[str, JSON]] = []
-    for problem in _validator(json.dumps(schema)).iter_errors(value):
-        error = misfit(problem)
-        # One error for each missing field would come several times under one name otherwise.
-        if error not in found:
-            found.append(error)
-    return sorted(found, key=lambda error: [str(key) for key in error["path"]])[:_MOST_ERRORS]
+    *_, errors = check(schema, value)
+    return errors
 
 
 def in_form(schema: Mapping[str, JSON], value: JSON) -> JSON:
@@ -49,24 +71,18 @@ def in_form(schema: Mapping[str, JSON], value: JSON) -> JSON:
 
 def problem_of(schema: Mapping[str, JSON]) -> str | None:
     """Say why this is no JSON Schema that can be used; None if it is one."""
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
-    from referencing.jsonschema import DRAFT202012
+    from jsonschema_rs import ValidationError
 
-    from pauseflow_nb.light_jsonschema import Draft202012Validator, best_match
-
-    meta = Draft202012Validator(Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
-    wrong = best_match(meta.iter_errors(schema))
-    if wrong is not None:
-        return f"is no JSON Schema: {in_words([misfit(wrong)])}"
     try:
-        resource = DRAFT202012.create_resource(dict(schema))
-        resolver = Registry().with_resource("", resource).resolver()
-        # Now, because jsonschema would look them up only when an answer brings it there.
-        for reference in _references(schema):
-            resolver.lookup(reference)
-    except Unresolvable as problem:
-        return f"refers to {problem.ref!r}, which is not in it"
+        compile_schema(json.dumps(schema))
+    except InvalidPattern as problem:
+        return str(problem)
+    except ValidationError as problem:
+        if problem.kind.name == "$ref":
+            return f"refers to something that is not in it: {problem.message.partition(' and retrieving')[0]}"
+        return f"is no JSON Schema: {in_words(list(misfits(problem, None))[:1])}"
+    except ValueError as problem:
+        return f"is no JSON Schema: {problem}"
     return None
 
 
@@ -76,50 +92,3 @@ def in_words(errors: Iterable[Mapping[str, JSON]]) -> str:
         f"{'.'.join(map(str, error['path']))} {error['message']}" if error["path"] else str(error["message"])
         for error in errors
     )
-
-
-def _references(schema: JSON) -> Iterable[str]:
-    if isinstance(schema, Mapping):
-        if isinstance(schema.get("$ref"), str):
-            yield schema["$ref"]
-        for value in schema.values():
-            yield from _references(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            yield from _references(value)
-
-
-@lru_cache(maxsize=128)
-def _validator(schema: str) -> "Draft202012Validator":
-    from referencing import Registry
-
-    from pauseflow_nb.light_jsonschema import Draft202012Validator
-
-    # An empty registry: nothing is fetched, whatever a schema refers to.
-    registry: Registry[Any] = Registry()
-    return Draft202012Validator(json.loads(schema), registry=registry, format_checker=_formats())
-
-
-@cache
-def _formats() -> "FormatChecker":
-    from pauseflow_nb.light_jsonschema import FormatChecker
-
-    # Ours: which formats jsonschema itself can check depends on what else is installed.
-    checker = FormatChecker(formats=())
-    for name, check in _CHECKS.items():
-        checker.checks(name, raises=ValueError)(_for_text(check))
-    return checker
-
-
-def _for_text(check: Any) -> Any:
-    return lambda value: not isinstance(value, str) or bool(check(value))
-
-
-_CHECKS = {
-    "date": lambda text: re.fullmatch(r"\d{4}-\d\d-\d\d", text) and datetime.fromisoformat(text),
-    "date-time": lambda text: re.match(r"\d{4}-\d\d-\d\d[Tt ]\d", text) and datetime.fromisoformat(text),
-    "time": lambda text: re.match(r"\d\d:\d\d", text) and time.fromisoformat(text) is not None,
-    "email": lambda text: re.fullmatch(r"[^@\s]+@[^@\s]+", text),
-    "uuid": lambda text: re.fullmatch(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}", text),
-    "uri": lambda text: re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S", text),
-}

@@ -85,12 +85,19 @@ def test_a_door_to_the_store_loads_neither_dbos_nor_tornado() -> None:
         "import pauseflow_nb.engine.worker",
         "import pauseflow_nb.engine.attached",
         "from pauseflow_nb.runner.notebook import freeze",
-        "from pauseflow_nb import schemas; schemas.errors_of({'type': 'object', 'required': ['x']}, {})",
     ],
 )
 def test_jsonschema_builds_no_parsers_that_nobody_asks_for(code: str) -> None:
     """They would take longer than all else that these import."""
     assert loaded_by(code) & {"jsonschema", "lark", "rfc3987_syntax"} == {"jsonschema"}
+
+
+def test_checking_an_answer_loads_little() -> None:
+    """The processes that check answers should start quickly."""
+    ours = loaded_by("from pauseflow_nb import schemas; schemas.errors_of({'pattern': 'a', 'minLength': 3}, 'b')")
+
+    unwanted = {"jsonschema", "nbformat", "pydantic", "sqlalchemy", "tornado", "IPython"}
+    assert ours & {"jsonschema_rs", "pydantic_core", *unwanted} == {"jsonschema_rs", "pydantic_core"}
 
 
 @pytest.mark.parametrize(

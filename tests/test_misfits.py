@@ -49,12 +49,12 @@ def _said(schema: Any, value: Any) -> str:
         ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, 1, "x fits several of the kinds that are asked for"),
         ({"not": {"type": "integer"}}, 1, "x must not be a whole number"),
         ({"not": {"minimum": 1}}, 1, "x is of a kind that is not allowed"),
-        ({"dependentRequired": {"a": ["b", "c"]}}, {"a": 1}, "x needs b, c with a"),
+        ({"dependentRequired": {"a": ["b", "c"]}}, {"a": 1}, "x needs b with a; x needs c with a"),
         ({"additionalProperties": False, "patternProperties": {"^z": {}}}, {"b": 1, "z": 1}, "not asked for: b"),
         ({"unevaluatedProperties": False}, {"b": 1}, "x has fields that are not asked for"),
         ({"prefixItems": [{}], "items": False}, [1, 2], "x must have at most 1 entry"),
         ({"prefixItems": [{}], "unevaluatedItems": False}, [1, 2], "x has more entries than are asked for"),
-        (False, 1, "holds something that is not asked for"),
+        (False, 1, "x is not asked for"),
     ],
 )
 def test_what_does_not_fit(schema: Any, value: Any, said: str) -> None:
@@ -67,8 +67,8 @@ def test_what_does_not_fit(schema: Any, value: Any, said: str) -> None:
     [
         ({"properties": {"a": {"type": "int"}}}, 'is no JSON Schema: properties.a.type must be one of "array", "bool'),
         ({"required": "a"}, "is no JSON Schema: required must be a list"),
-        ({"pattern": "("}, "is no JSON Schema: pattern must be a regular expression"),
-        ({"$ref": "#/nowhere"}, "refers to '/nowhere', which is not in it"),
+        ({"pattern": "("}, "has a pattern that is no regular expression: ("),
+        ({"$ref": "#/nowhere"}, "refers to something that is not in it: Pointer '/nowhere' does not exist"),
     ],
 )
 def test_what_is_no_schema(schema: Any, said: str) -> None:

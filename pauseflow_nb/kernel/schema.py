@@ -37,7 +37,7 @@ class Form:
             InvalidAnswer: With every error, as `{"path", "message"}`.
         """
         if isinstance(self.kind, dict):
-            from pauseflow_nb import schemas  # lazily, as jsonschema
+            from pauseflow_nb import schemas  # lazily: many notebooks have no schema
 
             errors = schemas.errors_of(self.json_schema, body)
             if errors:
@@ -58,7 +58,7 @@ class Form:
         Raises:
             InvalidAnswer: With every error, as `{"path", "message"}`.
         """
-        from pauseflow_nb import schemas  # lazily, as jsonschema
+        from pauseflow_nb import schemas  # lazily, as above
 
         errors = schemas.errors_of(self.json_schema, body)
         if errors:
@@ -78,12 +78,7 @@ def form_of(schema: Any) -> Form:
         InvalidValue: If no form can be made of it.
     """
     if isinstance(schema, dict):
-        require_json("schema", schema)
-        from pauseflow_nb import schemas  # lazily: jsonschema costs more than a small kernel's start
-
-        problem = schemas.problem_of(schema)
-        if problem is not None:
-            raise InvalidValue("schema", schema, problem)
+        _require_usable(schema, schema)
         return Form(schema, schema, is_wrapped=False)
     if schema is None or isinstance(schema, (str, int, float, list, tuple, set, FunctionType)):
         raise InvalidValue("schema", schema, "must be a pydantic model, a type such as int, or a JSON Schema")
@@ -94,8 +89,18 @@ def form_of(schema: Any) -> Form:
         # Whatever pydantic and the user's own types raise, it means the same.
         reason = str(problem).partition("\n")[0]
         raise InvalidValue("schema", schema, f"cannot be written as JSON Schema: {reason}") from problem
-    require_json("schema", made)
+    _require_usable(schema, made)
     return Form(schema, made, is_wrapped)
+
+
+def _require_usable(schema: Any, made: dict[str, JSON]) -> None:
+    """Refuse what no server could check an answer with, while its author is there."""
+    from pauseflow_nb import schemas  # lazily: many notebooks have no schema
+
+    require_json("schema", made)
+    problem = schemas.problem_of(made)
+    if problem is not None:
+        raise InvalidValue("schema", schema, problem)
 
 
 def _has_fields(schema: Any) -> bool:
