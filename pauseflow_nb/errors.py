@@ -7,6 +7,7 @@
     ├── InvalidValue          (ValueError)         an argument outside what it may be
     ├── NotJSON               (TypeError)          a value that must be JSON and is not
     ├── InvalidAnswer         (ValueError)         data that does not fit the schema
+    ├── CannotCheck           (ValueError)         data that takes too long to be checked against the schema
     ├── NotAllowed            (PermissionError)    an answer by somebody who may not give it
     ├── InvalidNotebook       (ValueError)         a file that is not a notebook
     ├── NotebookNotFound      (FileNotFoundError)
@@ -17,12 +18,15 @@
     ├── UnknownExecution      (LookupError)
     ├── UnknownLink           (LookupError)        a token that we did not sign
     ├── InvalidBody           (ValueError)         a request's body or decision that cannot be read
+    │   └── UnknownCharset                         a body in a charset that is not one of the web's
     ├── BodyTooLarge          (ValueError)
+    ├── TooManyAnswers        (RuntimeError)       too many answers to one execution wait to be checked
     ├── PortInUse             (OSError)
     ├── AmbiguousSuspension   (LookupError)        several are open and none was named
     ├── NotSuspended          (RuntimeError)       a resume of what does not wait
     ├── CannotRetry           (RuntimeError)       a retry or fork of what is in another state
     ├── CannotSuspend         (RuntimeError)       a suspend of what cannot be suspended from outside
+    ├── NoChecker             (RuntimeError)       no process can be started that checks answers
     ├── NoServer              (RuntimeError)       nobody is there to answer links
     ├── NoWorker              (RuntimeError)       nobody is there to run it
     ├── NotDelivered          (ConnectionError)    a message that nobody took
@@ -55,6 +59,7 @@ __all__ = [
     "AmbiguousSuspension",
     "BodyTooLarge",
     "Cancelled",
+    "CannotCheck",
     "CannotRetry",
     "CannotSuspend",
     "DiskNearlyFull",
@@ -69,6 +74,7 @@ __all__ = [
     "KernelDied",
     "KernelLost",
     "KernelUnavailable",
+    "NoChecker",
     "NoServer",
     "NoWorker",
     "NotAllowed",
@@ -88,6 +94,8 @@ __all__ = [
     "SnapshotMismatch",
     "StorageFull",
     "StoreUnavailable",
+    "TooManyAnswers",
+    "UnknownCharset",
     "UnknownExecution",
     "UnknownLink",
     "Unsaveable",
@@ -176,6 +184,17 @@ class InvalidAnswer(PauseflowError, ValueError):
         return "the answer does not fit what is asked for: " + "; ".join(
             f"{'.'.join(map(str, error['path']))} {error['message']}".strip() for error in self.errors
         )
+
+
+class CannotCheck(PauseflowError, ValueError):
+    """Data that cannot be checked against the schema of what is asked; the suspension stays open."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"the answer {self.problem}: nothing was settled"
 
 
 class NotAllowed(PauseflowError, PermissionError):
@@ -293,6 +312,28 @@ class InvalidBody(PauseflowError, ValueError):
         return f"{self.what} {self.problem}: nothing was settled, send it again"
 
 
+class UnknownCharset(InvalidBody):
+    """A body in a charset that is not one of the web's."""
+
+    def __init__(self, what: str, charset: str) -> None:
+        PauseflowError.__init__(self, what, charset)
+        self.what, self.charset = what, charset
+
+    def __str__(self) -> str:
+        return f"{self.what} has a charset that is not known here, {self.charset!r}: nothing was settled, send it again as UTF-8"
+
+
+class TooManyAnswers(PauseflowError, RuntimeError):
+    """Too many answers to one execution wait to be checked."""
+
+    def __init__(self, execution: str) -> None:
+        super().__init__(execution)
+        self.execution = execution
+
+    def __str__(self) -> str:
+        return f"too many answers to {self.execution} are being checked: nothing was settled, send it again later"
+
+
 class BodyTooLarge(PauseflowError, ValueError):
     """A request's body beyond the setting `max_body`."""
 
@@ -376,6 +417,17 @@ class CannotSuspend(PauseflowError, RuntimeError):
         if self.parent is not None:
             return f"execution {self.execution} follows its parent: suspend that with `pauseflow suspend {self.parent}`"
         return f"execution {self.execution} cannot be suspended: it is {self.state}"
+
+
+class NoChecker(PauseflowError, RuntimeError):
+    """The processes that check answers cannot be started."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"answers cannot be checked now ({self.problem}): nothing was settled, send it again later"
 
 
 class NoServer(PauseflowError, RuntimeError):

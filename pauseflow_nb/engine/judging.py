@@ -1,25 +1,77 @@
 """Who may answer a suspension, and with what: the one place that decides it, for every door.
 
 Links, the approval page, buttons, commands and the REST API all send a `Callback`; what this says
-about it is what each of them tells its user.
+about it is what each of them tells its user. It is said before the transaction that settles: what a
+suspension asks never changes, and a check may take long.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pauseflow_nb import schemas
+from pauseflow_nb.checking import Checker
+from pauseflow_nb.errors import CannotCheck
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.protocol import SuspensionRequest
 from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store.suspensions import rules_of
 from pauseflow_nb.store.views import approvals_of
 
-__all__ = ["LINK", "Refusal", "comment_of", "refusal_of", "refusals_of_link", "reply_of", "who_may"]
+__all__ = [
+    "LINK",
+    "Callback",
+    "NotJudged",
+    "Question",
+    "Refusal",
+    "Verdict",
+    "comment_of",
+    "judge",
+    "refusals_of_link",
+    "reply_of",
+    "who_may",
+]
 
 #: Who sends a callback over a public link: somebody, and nobody knows who.
 LINK = "link"
 
 _LONGEST_COMMENT = 2000
 _MOST_ERRORS_SAID = 3
+
+
+@dataclass(frozen=True)
+class Callback:
+    """What somebody sends to settle a suspension."""
+
+    action: Literal["resume", "cancel"]
+    #: The request, as `$resume_data` will hold it (SPEC 3); None if there was none.
+    envelope: dict[str, JSON] | None
+    #: `"link"` or `"user:NAME"`.
+    by: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a suspension asks, and of whom. It is the same as long as the suspension exists."""
+
+    step: str
+    kind: str
+    schema: dict[str, JSON] | None
+    rules: dict[str, JSON] | None
+    #: Who started the execution.
+    created_by: str
+    #: Who has approved plays no part here; it is decided in the transaction.
+    given: None = None
+
+    @classmethod
+    def of(cls, suspension: Row, created_by: str) -> "Question":
+        """Take that of a suspension."""
+        return cls(suspension.step, suspension.kind, suspension.schema, suspension.rules, created_by)
+
+    @classmethod
+    def asked_by(cls, step: str, request: SuspensionRequest, created_by: str) -> "Question":
+        """Take that of a suspension which is about to be."""
+        return cls(step, request.kind, request.schema, rules_of(request), created_by)
 
 
 @dataclass(frozen=True)
@@ -33,30 +85,61 @@ class Refusal:
     errors: list[dict[str, JSON]] = field(default_factory=list)
 
 
-def refusal_of(suspension: Row, created_by: str, action: str, by: str, envelope: Mapping[str, JSON]) -> Refusal | None:
-    """Say why somebody must not settle an open suspension in this way; None if he may.
+@dataclass(frozen=True)
+class Verdict:
+    """What was found about a callback to a suspension."""
+
+    #: None if it may act.
+    refusal: Refusal | None
+
+
+class NotJudged(Exception):
+    """A callback is to settle a suspension, and no verdict on it was brought into the transaction."""
+
+
+def judge(question: Question, callback: Callback, checker: Checker, *, seconds: float | None = None) -> Verdict:
+    """Judge a callback; this may take seconds, so no transaction may be open.
 
     Args:
-        suspension: The suspension's row.
-        created_by: Who started the execution.
-        action: `"resume"` or `"cancel"`.
-        by: Who asks: `"link"` or `"user:NAME"`.
-        envelope: The request, as `$resume_data` would hold it.
+        question: What is asked.
+        callback: The answer.
+        checker: What checks answers.
+        seconds: What is left for the check by the clock; None: as long as any check may take.
+
+    Raises:
+        NoChecker: If no process can be started that checks answers.
     """
-    if action == "resume" and suspension.kind == "notebook":
-        return Refusal(409, f"step '{suspension.step}' waits for its notebooks: answer those, or cancel it")
-    who = who_may(approvals_of(suspension), created_by, action, by)
+    return Verdict(_who_or_how(question, callback) or _what(question, callback, checker, seconds))
+
+
+def _who_or_how(question: Question, callback: Callback) -> Refusal | None:
+    if callback.action == "resume" and question.kind == "notebook":
+        return Refusal(409, f"step '{question.step}' waits for its notebooks: answer those, or cancel it")
+    who = who_may(approvals_of(question), question.created_by, callback.action, callback.by)
     if who is not None:
         return Refusal(403, who)
-    if envelope.get("method") == "GET" and (suspension.schema is not None or suspension.rules is not None):
+    method = (callback.envelope or {}).get("method")
+    if method == "GET" and (question.schema is not None or question.rules is not None):
         # Looking at a link must not answer a question that asks for more than a click.
         return Refusal(405, "no GET answers this question: send a POST")
-    if action == "resume" and suspension.schema is not None:
-        errors = schemas.errors_of(suspension.schema, schemas.in_form(suspension.schema, reply_of(envelope)))
-        if errors:
-            said = schemas.in_words(errors[:_MOST_ERRORS_SAID])
-            return Refusal(422, f"the answer does not fit what is asked for: {said}", errors)
     return None
+
+
+def _what(question: Question, callback: Callback, checker: Checker, seconds: float | None) -> Refusal | None:
+    if callback.action != "resume" or question.schema is None:
+        return None
+    if seconds is not None and seconds <= 0:
+        return Refusal(422, "there was no time left to check the answer: send it again")
+    answer = schemas.in_form(question.schema, reply_of(callback.envelope or {}))
+    limit = {} if seconds is None else {"wall_seconds": seconds}
+    try:
+        errors = checker.errors_of(question.schema, answer, **limit)
+    except CannotCheck as problem:
+        return Refusal(422, str(problem))
+    if not errors:
+        return None
+    said = schemas.in_words(errors[:_MOST_ERRORS_SAID])
+    return Refusal(422, f"the answer does not fit what is asked for: {said}", errors)
 
 
 def who_may(approvals: Mapping[str, Any], created_by: str, action: str, by: str) -> str | None:

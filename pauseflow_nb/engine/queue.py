@@ -4,19 +4,22 @@ Each method is one transaction, and what it says has happened when it returns.
 """
 
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import sqlalchemy as sa
 
+from pauseflow_nb.checking import default_checker
 from pauseflow_nb.engine import ending, nested
 from pauseflow_nb.engine.bound import lose
 from pauseflow_nb.engine.jobs import Jobs
+from pauseflow_nb.engine.judging import Callback, NotJudged, Question, Verdict, judge
 from pauseflow_nb.engine.reader import SILENCE, Reader
 from pauseflow_nb.engine.room import require_room
-from pauseflow_nb.engine.settling import RECORD_AFTER, Answer, Callback, Settling, envelope_of, reason_for
+from pauseflow_nb.engine.settling import RECORD_AFTER, Answer, Settling, envelope_of, reason_for
 from pauseflow_nb.engine.travel import Restart
 from pauseflow_nb.errors import (
     AmbiguousSuspension,
@@ -29,6 +32,7 @@ from pauseflow_nb.errors import (
 )
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.links import Claim
+from pauseflow_nb.protocol import SuspensionRequest
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import audit, executions, segments, steps, suspensions, workers
 from pauseflow_nb.store.database import named, now, open_engine, reading, transaction
@@ -76,6 +80,8 @@ class Queue(Reader):
         """Use `open`."""
         super().__init__(settings, engine, base_url=base_url)
         self.jobs = Jobs(engine)
+        #: Checks answers; the processes that it needs are started with the first one.
+        self.checker = default_checker()
 
     @classmethod
     def open(cls, settings: Settings, *, base_url: str | None = None) -> Self:
@@ -143,8 +149,23 @@ class Queue(Reader):
     # Settling
 
     def settle(self, claim: Claim, callback: Callback) -> Answer:
-        """Apply what came over a public link; a token must have been verified before."""
-        answer = self._change(lambda connection: self.settling(connection).callback(claim, callback))
+        """Apply what came over a public link; a token must have been verified before.
+
+        The answer is checked first, which may take seconds, and holds no transaction meanwhile.
+
+        Raises:
+            NoChecker: If it cannot be checked now.
+        """
+        while True:
+            verdict = self._judge(claim, callback)
+            try:
+                answer = self._change(
+                    lambda connection, found=verdict: self.settling(connection).callback(claim, callback, found)  # type: ignore[misc]
+                )
+            except NotJudged:
+                # The suspension was opened in between.
+                continue
+            break
         if answer.status == 200 and answer.body.get("state") == "cancelled":
             self._cancel_children(claim.execution)
         return answer
@@ -449,6 +470,44 @@ class Queue(Reader):
         return row
 
     # Within the engine
+
+    def judge_early(
+        self, claim: Claim, request: SuspensionRequest, known: Mapping[int, Verdict], *, seconds: float
+    ) -> dict[int, Verdict]:
+        """Judge the callbacks that came before their step had ended, ahead of the transaction that ends it.
+
+        Args:
+            claim: The suspension that there will be; its action does not matter.
+            request: What it will ask.
+            known: What was found before.
+            seconds: Time by the clock for all of them; what is not checked by then is refused.
+
+        Returns:
+            What was found about each, by its id, `known` included.
+        """
+        deadline = time.monotonic() + seconds
+        with reading(self.engine) as connection:
+            question = Question.asked_by(claim.step, request, self._row(connection, claim.execution).created_by)
+            early = suspensions.kept(connection, claim.execution, claim.segment)
+        found = dict(known)
+        for one in early:
+            if (one.step, one.ordinal) != (claim.step, claim.ordinal) or one.id in found:
+                continue
+            with reading(self.engine) as connection:
+                callback = Callback(one.action, suspensions.envelope_of(connection, one), one.by)
+            found[one.id] = judge(question, callback, self.checker, seconds=deadline - time.monotonic())
+            if found[one.id].refusal is None and request.approvals == 1:
+                # It settles the suspension, and those after it are late.
+                break
+        return found
+
+    def _judge(self, claim: Claim, callback: Callback) -> Verdict | None:
+        with reading(self.engine) as connection:
+            suspension = suspensions.find(connection, claim)
+            execution = executions.find(connection, claim.execution)
+        if suspension is None or execution is None or suspension.state != "open":
+            return None
+        return judge(Question.of(suspension, execution.created_by), callback, self.checker)
 
     def settling(self, connection: sa.Connection) -> Settling:
         """Give the rules of settling for one transaction."""

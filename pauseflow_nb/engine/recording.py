@@ -13,6 +13,7 @@ from nbformat import NotebookNode
 from pauseflow_nb.engine import nested
 from pauseflow_nb.engine.bound import KERNEL_LOST, bound_by, failure_of
 from pauseflow_nb.engine.events import Event, Events
+from pauseflow_nb.engine.judging import NotJudged, Verdict
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.settling import reason_for
 from pauseflow_nb.errors import NotDelivered, PauseflowError, StorageFull, StoreUnavailable
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 #: How long a store that cannot be written is waited for before the attempt is given up.
 PATIENCE_SECONDS = 60.0
 _PROGRESS_SECONDS = 0.5
+#: For checking all the answers that came before a step had ended.
+_EARLY_SECONDS = 10.0
 
 T = TypeVar("T")
 
@@ -53,6 +56,7 @@ class Recording:
         self._stored = execution.document
         self._question: PauseQuestion | None = None
         self._children: list[nested.Child] = []
+        self._verdicts: dict[int, Verdict] = {}
         self._progress_at = 0.0
 
     # What the runner tells
@@ -185,7 +189,7 @@ class Recording:
             record(connection, end)
 
         try:
-            self._change(change)
+            self._change_judged(change, end)
         except Fenced:
             self._queue.files.remove(name)
             return "fenced"
@@ -277,7 +281,7 @@ class Recording:
         self._attach(connection, is_bound=bound is not None)
         if self._children and row is not None:
             nested.start_children(self._queue, connection, row, asked, self._children)
-        self._queue.settling(connection).kept(execution, n, asked)
+        self._queue.settling(connection).kept(execution, n, asked, self._verdicts)
 
     def _with_children(self, end: SegmentEnd, document: Document) -> SegmentEnd:
         """Prepare the notebooks that a step wants to run; if one of them cannot be run, the step fails."""
@@ -381,6 +385,22 @@ class Recording:
     def _first_cell(self, connection: sa.Connection) -> int:
         row = segments.find(connection, self._segment.execution, self._segment.n)
         return 0 if row is None else int(row.first_cell)
+
+    def _change_judged(self, change: Callable[[sa.Connection], None], end: SegmentEnd) -> None:
+        """Make the change that ends a segment; what came early is judged outside it, and so is what came since."""
+        deadline = time.monotonic() + _EARLY_SECONDS
+        while True:
+            try:
+                self._change(change)
+            except NotJudged:
+                assert end.outcome is not None
+                assert end.outcome.suspension is not None
+                claim = Claim(self._segment.execution, self._segment.n, end.outcome.step, end.outcome.ordinal, "")
+                self._verdicts = self._queue.judge_early(
+                    claim, end.outcome.suspension, self._verdicts, seconds=deadline - time.monotonic()
+                )
+            else:
+                return
 
     def _change(self, change: Callable[[sa.Connection], T]) -> T:
         """Make a change; a store that cannot be written now is waited for."""

@@ -4,13 +4,13 @@ Every function runs in a transaction of its caller and begins by locking the seg
 execution's. A deadline decides, not whoever notices it first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.judging import comment_of, refusal_of
+from pauseflow_nb.engine.judging import Callback, NotJudged, Verdict, comment_of
 from pauseflow_nb.engine.nested import gathered
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
@@ -25,17 +25,6 @@ __all__ = ["Answer", "Callback", "Settling", "envelope_of", "reason_for"]
 
 #: Seconds that a worker has to finish the notebook of an execution which was cancelled under it.
 RECORD_AFTER = 15.0
-
-
-@dataclass(frozen=True)
-class Callback:
-    """What somebody sends to settle a suspension."""
-
-    action: Literal["resume", "cancel"]
-    #: The request, as `$resume_data` will hold it (SPEC 3); None if there was none.
-    envelope: dict[str, JSON] | None
-    #: `"link"` or `"user:NAME"`.
-    by: str
 
 
 @dataclass(frozen=True)
@@ -58,8 +47,17 @@ class Settling:
     #: Queues a segment that no attached process runs: `(connection, execution, n, job)`.
     enqueue: Callable[[sa.Connection, str, int, int], None]
 
-    def callback(self, claim: Claim, callback: Callback) -> Answer:
-        """Apply one callback and say what became of it."""
+    def callback(self, claim: Claim, callback: Callback, verdict: Verdict | None) -> Answer:
+        """Apply one callback and say what became of it.
+
+        Args:
+            claim: What its link means.
+            callback: The callback.
+            verdict: What was found about it; None if there was no open suspension then.
+
+        Raises:
+            NotJudged: If there is one now: the transaction must be rolled back, and the callback judged.
+        """
         segment = segments.lock(self.connection, claim.execution, claim.segment)
         execution = executions.lock(self.connection, claim.execution)
         if segment is None or execution is None:
@@ -72,7 +70,7 @@ class Settling:
             if suspension.kind != "notebook" and self._is_overdue(suspension):
                 self.clock(suspension)
                 return self._over(claim, "the time for an answer is over")
-            return self._decide(claim, suspension, callback, execution.created_by)
+            return self._decide(claim, suspension, callback, verdict)
         return self._repeated(claim, callback, suspension)
 
     def clock(self, suspension: Row) -> bool:
@@ -106,12 +104,25 @@ class Settling:
         )
         return True
 
-    def kept(self, execution: str, segment: int, suspension: Row | None) -> None:
-        """Judge the callbacks that came before the step had ended, in the order of arrival."""
+    def kept(
+        self, execution: str, segment: int, suspension: Row | None, verdicts: Mapping[int, Verdict] | None = None
+    ) -> None:
+        """Apply the callbacks that came before the step had ended, in the order of arrival.
+
+        Args:
+            execution: Its id.
+            segment: Number of the segment that ends.
+            suspension: What it leaves, if anything.
+            verdicts: What was found about each, by its id.
+
+        Raises:
+            NotJudged: If one of them may settle the suspension, and nothing was found about it yet.
+        """
         for early in suspensions.kept(self.connection, execution, segment):
             verdict = "void"
             if suspension is not None and (early.step, early.ordinal) == (suspension.step, suspension.ordinal):
-                verdict = self._judge(Claim(execution, segment, early.step, early.ordinal, early.action), early)
+                claim = Claim(execution, segment, early.step, early.ordinal, early.action)
+                verdict = self._apply(claim, early, (verdicts or {}).get(early.id))
             suspensions.judge(self.connection, early, verdict)
             if verdict not in ("settled", "approved"):
                 details = {"action": early.action, "verdict": verdict}
@@ -124,22 +135,24 @@ class Settling:
         executions.set_state(self.connection, suspension.execution, "suspended")
         self._note(suspension, "refused", f"step:{suspension.step}", status=422, errors=errors)
 
-    def _judge(self, claim: Claim, early: Row) -> str:
+    def _apply(self, claim: Claim, early: Row, verdict: Verdict | None) -> str:
         # Read anew each time: the one before it may have changed the row.
         suspension = suspensions.lock(self.connection, claim)
-        execution = executions.find(self.connection, claim.execution)
-        if suspension is None or execution is None or suspension.state != "open":
+        if suspension is None or suspension.state != "open":
             return "late"
-        callback = Callback(early.action, early.envelope, early.by)
-        answer = self._decide(claim, suspension, callback, execution.created_by)
+        is_read = verdict is not None and verdict.refusal is None
+        envelope = suspensions.envelope_of(self.connection, early) if is_read else None
+        answer = self._decide(claim, suspension, Callback(early.action, envelope, early.by), verdict)
         if answer.status == 200:
             return "late" if answer.body.get("already") else "settled"
         return "approved" if answer.status == 202 else "refused"
 
-    def _decide(self, claim: Claim, suspension: Row, callback: Callback, created_by: str) -> Answer:
+    def _decide(self, claim: Claim, suspension: Row, callback: Callback, verdict: Verdict | None) -> Answer:
         """Apply a callback to an open suspension whose row is locked, if it may act."""
+        if verdict is None:
+            raise NotJudged
         envelope = callback.envelope or envelope_of(None, callback.by)
-        refusal = refusal_of(suspension, created_by, callback.action, callback.by, envelope)
+        refusal = verdict.refusal
         if refusal is not None:
             told = {"errors": refusal.errors} if refusal.errors else {}
             details = {"action": callback.action, "status": refusal.status, "error": refusal.error, **told}

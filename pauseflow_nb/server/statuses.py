@@ -4,7 +4,7 @@ from pauseflow_nb import errors
 
 __all__ = ["RETRY_AFTER_SECONDS", "status_of"]
 
-#: What `Retry-After` says while the store is unavailable.
+#: What `Retry-After` says while the store is unavailable, or busy.
 RETRY_AFTER_SECONDS = 5
 
 _STATUSES: dict[type[Exception], int] = {
@@ -19,8 +19,11 @@ _STATUSES: dict[type[Exception], int] = {
     errors.OutputInUse: 409,
     errors.BodyTooLarge: 413,
     errors.InvalidAnswer: 422,
+    errors.CannotCheck: 422,
+    errors.TooManyAnswers: 429,
     errors.NotAllowed: 403,
     errors.InvalidBody: 400,
+    errors.UnknownCharset: 415,
     errors.InvalidDuration: 400,
     errors.InvalidNotebook: 400,
     errors.InvalidParameter: 400,
@@ -29,6 +32,7 @@ _STATUSES: dict[type[Exception], int] = {
     errors.InvalidValue: 400,
     errors.KernelUnavailable: 400,
     errors.NotJSON: 400,
+    errors.NoChecker: 503,
     errors.NoServer: 503,
     errors.NoWorker: 503,
     errors.StoreUnavailable: 503,

@@ -18,6 +18,7 @@ __all__ = [
     "add",
     "copy",
     "due",
+    "envelope_of",
     "find",
     "judge",
     "keep",
@@ -28,6 +29,7 @@ __all__ = [
     "not_due",
     "open_ones",
     "reopen",
+    "rules_of",
     "settle",
     "take_reminder",
     "to_remind",
@@ -65,7 +67,7 @@ def add(connection: sa.Connection, execution: str, segment: int, outcome: Outcom
         schema=ask.schema,
         notice=None if ask.remind is None else {"every": ask.remind, "messages": [asdict(m) for m in ask.messages]},
         remind_at=None if ask.remind is None else moment + ask.remind,
-        rules=_rules(ask),
+        rules=rules_of(ask),
         state="open",
     )
     return connection.execute(statement.returning(*suspensions.c)).one()
@@ -197,13 +199,21 @@ def keep(connection: sa.Connection, claim: Claim, action: str, envelope: dict[st
 
 
 def kept(connection: sa.Connection, execution: str, segment: int) -> list[Row]:
-    """List the callbacks of a segment that are not judged yet, in the order of arrival."""
+    """List the callbacks of a segment that are not judged yet, in the order of arrival, without their envelopes."""
     where = (
         callbacks.c.execution == execution,
         callbacks.c.segment == segment,
         callbacks.c.verdict.is_(None),
     )
-    return list(connection.execute(sa.select(callbacks).where(*where).order_by(callbacks.c.id)))
+    columns = [column for column in callbacks.c if column is not callbacks.c.envelope]
+    return list(connection.execute(sa.select(*columns).where(*where).order_by(callbacks.c.id)))
+
+
+def envelope_of(connection: sa.Connection, callback: Row) -> dict[str, JSON] | None:
+    """Read what a kept callback brought; a hundred of them may be large."""
+    statement = sa.select(callbacks.c.envelope).where(callbacks.c.id == callback.id)
+    found: dict[str, JSON] | None = connection.execute(statement).scalar_one()
+    return found
 
 
 def judge(connection: sa.Connection, callback: Row, verdict: str) -> None:
@@ -224,7 +234,7 @@ def _claim(suspension: Row) -> Claim:
     return Claim(suspension.execution, suspension.segment, suspension.step, suspension.ordinal, "")
 
 
-def _rules(ask: SuspensionRequest) -> dict[str, JSON] | None:
+def rules_of(ask: SuspensionRequest) -> dict[str, JSON] | None:
     """The rules of who may answer; None if anybody with a link may."""
     if ask.approvals == 1 and ask.approvers is None and ask.self_approval:
         return None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -15,10 +15,22 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row, children_of
 from pauseflow_nb.store.tables import executions, segments, suspensions
 
-__all__ = ["LinksOf", "address_of", "approvals_of", "execution_views", "find_ids", "iso"]
+__all__ = ["HasRules", "LinksOf", "address_of", "approvals_of", "execution_views", "find_ids", "iso"]
 
 #: Makes the links of one suspension; its action is left empty.
 LinksOf = Callable[[Claim], Links]
+
+
+class HasRules(Protocol):
+    """Something that may be approved: a suspension's row, or one that is yet to be."""
+
+    @property
+    def rules(self) -> dict[str, Any] | None:
+        """Who may approve; None: anybody with a link."""
+
+    @property
+    def given(self) -> list[dict[str, Any]] | None:
+        """Who has approved."""
 
 
 def iso(seconds: float | None) -> str | None:
@@ -214,7 +226,7 @@ def address_of(names: Iterable[str], step: str | None) -> str:
     return ".".join([*names, *([step] if step else [])])
 
 
-def approvals_of(row: Row) -> dict[str, Any]:
+def approvals_of(row: HasRules | Row) -> dict[str, Any]:
     """Show who may approve a suspension, and who did: `needed`, `given`, `approvers`, `self_approval`."""
     rules = row.rules or {}
     return {

@@ -63,6 +63,8 @@ class Stage:
         asked = SuspensionRequest(**{"kind": "suspend", "on_timeout": "cancel", **ask})
         outcome = Outcome(kind="suspended", step=step, suspension=asked)
 
+        verdicts = self.queue.judge_early(Claim(execution, 0, step, 0, ""), asked, {}, seconds=10)
+
         def change(connection: sa.Connection) -> None:
             segment = segments.lock(connection, execution, 0)
             assert segment is not None
@@ -71,7 +73,7 @@ class Stage:
             segments.end(connection, segment, "suspended")
             executions.set_state(connection, execution, "suspended")
             note(connection, execution, "suspended", f"step:{step}", segment=0, step=step)
-            self.queue.settling(connection).kept(execution, 0, suspension)
+            self.queue.settling(connection).kept(execution, 0, suspension, verdicts)
 
         self.queue.change(change)
 

@@ -1,0 +1,303 @@
+"""Check answers in processes of their own, which are ended when a check takes too long or too much memory.
+
+A check holds Python's lock while it runs, and some take time without end: a union of models that contain themselves has
+as many errors as there are ways through it. Here only the sender of such an answer waits.
+"""
+
+import atexit
+import json
+import logging
+import os
+import queue
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from typing import IO, Any
+
+from pauseflow_nb.errors import CannotCheck, NoChecker
+from pauseflow_nb.json_values import JSON
+
+__all__ = ["Checker", "default_checker", "serve_checks"]
+
+#: Checks that run at once; each costs a process of some 30 MB once there were as many.
+_QUICK_PROCESSES = 3
+#: Those that take longer wait for each other, and hold up no quick ones.
+_SLOW_PROCESSES = 1
+#: Processor seconds that a quick check takes at most. All that people send is checked in less.
+_QUICK_SECONDS = 0.25
+#: Processor seconds that a check may take, so that a busy machine refuses nothing that an idle one takes.
+_CPU_SECONDS = 2.0
+#: Processor seconds for listing the errors of an answer of which it is known that it does not fit.
+_LISTING_SECONDS = 0.1
+#: Seconds after which it is over in any case.
+_WALL_SECONDS = 10.0
+_MEMORY_BYTES = 1 << 30
+#: Seconds that an idle process has to end.
+_PATIENCE_SECONDS = 2.0
+_TOO_SLOW = "takes too long, or needs too much memory, to be checked"
+#: In characters.
+_LONGEST_PROBLEM = 200
+#: The processes give way to what answers requests.
+_NICENESS = 10
+
+_SIZE = struct.Struct("!I")
+#: What ends a process that has taken too much of the processor.
+_CPU_SIGNAL = signal.SIGPROF
+
+log = logging.getLogger(__name__)
+
+
+class Checker:
+    """Processes that check answers, started when they are first needed. Many threads may use it at once."""
+
+    def __init__(
+        self,
+        *,
+        cpu_seconds: float = _CPU_SECONDS,
+        wall_seconds: float = _WALL_SECONDS,
+        memory_bytes: int = _MEMORY_BYTES,
+    ) -> None:
+        """Set what one check may take.
+
+        Args:
+            cpu_seconds: Processor time.
+            wall_seconds: Time by the clock.
+            memory_bytes: Memory, that of the process included.
+        """
+        self._wall_seconds = wall_seconds
+        quick = _Lane(_QUICK_PROCESSES, min(_QUICK_SECONDS, cpu_seconds), memory_bytes)
+        self._lanes = (quick, _Lane(_SLOW_PROCESSES, cpu_seconds, memory_bytes))
+
+    def errors_of(
+        self, schema: Mapping[str, JSON], value: JSON, *, wall_seconds: float = _WALL_SECONDS
+    ) -> list[dict[str, JSON]]:
+        """Check a value.
+
+        Args:
+            schema: What it must fit.
+            value: The value.
+            wall_seconds: Time by the clock that is left for it, if that is less than usual.
+
+        Returns:
+            What does not fit; empty if all fits. If there is no time to list it all, it says so.
+
+        Raises:
+            CannotCheck: If time or memory do not suffice, or the schema cannot be used.
+            NoChecker: If no process can be started.
+        """
+        request = json.dumps({"schema": schema, "value": value}).encode()
+        deadline = time.monotonic() + min(wall_seconds, self._wall_seconds)
+        quick, slow = self._lanes
+        with suppress(CannotCheck):
+            return quick.ask(request, deadline)
+        return slow.ask(request, deadline)
+
+    def close(self) -> None:
+        """End the processes, also those that are checking; what they check is refused."""
+        for lane in self._lanes:
+            lane.close()
+
+
+class _Lane:
+    """Processes with the same limit, and the checks that wait for one of them."""
+
+    def __init__(self, count: int, cpu_seconds: float, memory_bytes: int) -> None:
+        # The one that was used last is taken first: its caches are warm, and the others need not be started.
+        self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
+        self.processes = [_Process(cpu_seconds, memory_bytes) for _ in range(count)]
+        for process in self.processes:
+            self._free.put(process)
+
+    def ask(self, request: bytes, deadline: float) -> list[dict[str, JSON]]:
+        """Have a value checked by the next process that is free."""
+        try:
+            process = self._free.get(timeout=max(deadline - time.monotonic(), 0.01))
+        except queue.Empty:
+            raise CannotCheck(_TOO_SLOW) from None
+        try:
+            return process.ask(request, max(deadline - time.monotonic(), 0.01))
+        finally:
+            self._free.put(process)
+
+    def close(self) -> None:
+        """End all processes."""
+        for process in self.processes:
+            process.close()
+
+
+class _Process:
+    """A process that checks one answer at a time. It is started when it is asked, and again after it has ended."""
+
+    def __init__(self, cpu_seconds: float, memory_bytes: int) -> None:
+        self._cpu_seconds, self._memory_bytes = cpu_seconds, memory_bytes
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        #: Held while it checks.
+        self._is_checking = threading.Lock()
+        self._is_closed = False
+
+    def ask(self, request: bytes, seconds: float) -> list[dict[str, JSON]]:
+        """Have a value checked; see `Checker.errors_of`."""
+        with self._is_checking:
+            is_new = self._process is None
+            replies, is_over = self._exchange(request, seconds)
+            if not (replies or is_over or is_new):
+                # It had ended before it was asked, because somebody killed it, which says nothing about the answer.
+                replies, is_over = self._exchange(request, seconds)
+        if not replies:
+            raise CannotCheck(_TOO_SLOW)
+        return _read_reply(replies[-1])
+
+    def _exchange(self, request: bytes, seconds: float) -> tuple[list[bytes], bool]:
+        """Ask, and read all replies; returns them, and whether the limit has ended the process."""
+        process, timed_out = self._started(), threading.Event()
+
+        def end() -> None:
+            timed_out.set()
+            process.kill()
+
+        timer = threading.Timer(seconds, end)
+        timer.start()
+        try:
+            replies, is_whole = _exchange(process, request)
+        finally:
+            timer.cancel()
+        if is_whole:
+            return replies, False
+        status = self._end()
+        log.info("a process that checks answers ended with status %s", status)
+        return replies, timed_out.is_set() or status == -_CPU_SIGNAL
+
+    def close(self) -> None:
+        """End it now and for good."""
+        with self._lock:
+            self._is_closed = True
+            if self._process is not None:
+                self._process.kill()
+        with self._is_checking:
+            self._end()
+
+    def _end(self) -> int | None:
+        with self._lock:
+            process, self._process = self._process, None
+        if process is None:
+            return None
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            with suppress(OSError):
+                stream.close()
+        try:
+            return process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        with self._lock:
+            if self._is_closed:
+                raise NoChecker("this process ends")
+            if self._process is None:
+                self._process = _start(self._cpu_seconds, self._memory_bytes)
+            return self._process
+
+
+def _start(cpu_seconds: float, memory_bytes: int) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(  # noqa: S603 - our own command line
+            [sys.executable, "-P", "-c", f"import {__name__} as it; it.serve_checks({cpu_seconds}, {memory_bytes})"],
+            # Nothing else: our own environment may hold secrets.
+            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            # Ctrl-C in the terminal is the business of whoever started us.
+            start_new_session=True,
+        )
+    except OSError as problem:
+        raise NoChecker(str(problem)) from None
+
+
+def default_checker() -> Checker:
+    """Give the checker that all of this process share; it ends with the process."""
+    # A process that was forked has none: those of its parent answer its parent.
+    return _checker_of(os.getpid())
+
+
+@cache
+def _checker_of(_process: int) -> Checker:
+    checker = Checker()
+    atexit.register(checker.close)
+    return checker
+
+
+def serve_checks(cpu_seconds: float, memory_bytes: int) -> None:
+    """Check what comes by standard input, until that ends; the main function of the processes."""
+    from pauseflow_nb.schemas import check, problem_of
+
+    _limit_memory(memory_bytes)
+    while True:
+        request = _receive(sys.stdin.buffer)
+        if request is None:
+            return
+        asked = json.loads(request)
+        # Not an alarm of the clock: what other processes take does not count. Its signal ends this process.
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+        try:
+            for errors in check(asked["schema"], asked["value"]):
+                _send(sys.stdout.buffer, json.dumps({"errors": errors}).encode())
+                signal.setitimer(signal.ITIMER_PROF, _LISTING_SECONDS)
+        except Exception as problem:  # noqa: BLE001 - whatever it is, this answer cannot be checked
+            why = problem_of(asked["schema"]) or f"cannot be used: {problem}"
+            _send(sys.stdout.buffer, json.dumps({"problem": why[:_LONGEST_PROBLEM]}).encode())
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        _send(sys.stdout.buffer, b"")
+
+
+def _limit_memory(memory_bytes: int) -> None:
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+        os.nice(_NICENESS)
+
+
+def _exchange(process: "subprocess.Popen[bytes]", request: bytes) -> tuple[list[bytes], bool]:
+    """Ask, and read all replies; returns them, and whether the last one has come."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    found: list[bytes] = []
+    with suppress(OSError):
+        _send(process.stdin, request)
+        while (reply := _receive(process.stdout)) is not None:
+            if not reply:
+                return found, True
+            found.append(reply)
+    return found, False
+
+
+def _read_reply(reply: bytes) -> list[dict[str, JSON]]:
+    told: dict[str, Any] = json.loads(reply)
+    if "problem" in told:
+        raise CannotCheck(f"cannot be checked, because its schema {told['problem']}")
+    errors: list[dict[str, JSON]] = told["errors"]
+    return errors
+
+
+def _send(stream: IO[bytes], data: bytes) -> None:
+    stream.write(_SIZE.pack(len(data)) + data)
+    stream.flush()
+
+
+def _receive(stream: IO[bytes]) -> bytes | None:
+    size = stream.read(_SIZE.size)
+    if len(size) < _SIZE.size:
+        return None
+    data = stream.read(_SIZE.unpack(size)[0])
+    return data if len(data) == _SIZE.unpack(size)[0] else None
