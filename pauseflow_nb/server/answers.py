@@ -15,6 +15,8 @@ _HEADINGS = {
     404: "This link is unknown",
     405: "This link wants a POST",
     413: "This answer is too large",
+    415: "This answer cannot be read",
+    422: "This answer does not fit",
     429: "Too many requests",
     503: "Not available at the moment",
     507: "No space left",

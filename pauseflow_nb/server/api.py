@@ -16,7 +16,7 @@ from jupyter_server.utils import ensure_async
 from tornado.web import HTTPError, RequestHandler, authenticated
 
 from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.errors import InvalidParameter
+from pauseflow_nb.errors import BodyTooLarge, InvalidParameter
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.answers import error_answer, write_json
@@ -26,6 +26,7 @@ from pauseflow_nb.server.identity import name_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.starting import StartRequest, inside, start
 from pauseflow_nb.server.statuses import RETRY_AFTER_SECONDS, status_of
+from pauseflow_nb.server.upload import INLINE_BYTES
 from pauseflow_nb.store.executions import STATES
 
 __all__ = ["ROUTES", "api_routes"]
@@ -36,6 +37,8 @@ Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
 #: The most executions on one page of the list.
 _MOST = 500
+#: In bytes. The largest ones start notebooks with many parameters.
+_LARGEST_BODY = 16 * 1024 * 1024
 
 
 def _may(action: str) -> Callable[[Method], Method]:
@@ -76,19 +79,15 @@ class _Api(APIHandler):
     def _root(self) -> Path:
         return Path(self.settings["server_root_dir"])
 
-    def body(self, *known: str) -> dict[str, JSON]:
+    async def body(self, *known: str) -> dict[str, JSON]:
         """The request's JSON object; empty if there is no body.
 
         Args:
             known: The fields it may have; none: any.
         """
-        try:
-            text = self.request.body.decode()
-        except UnicodeDecodeError:
-            text = None
-        if text is not None and not text.strip():
-            return {}
-        value = parse_json("the body", text)
+        if len(self.request.body) > _LARGEST_BODY:
+            raise BodyTooLarge(_LARGEST_BODY)
+        value = await self._lazy.compute(_parsed, self.request.body)
         if not isinstance(value, dict):
             raise InvalidParameter("body", "must be a JSON object")
         unknown = set(value) - set(known)
@@ -109,7 +108,7 @@ class _Api(APIHandler):
             status = status_code
         else:
             status, sentence = error_answer(error, status_code)
-        if status == 503:
+        if status in {429, 503}:
             self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
         if status == 405:
             self.set_header("Allow", ", ".join(self.SUPPORTED_METHODS))
@@ -153,7 +152,7 @@ class ExecutionsHandler(_Api):
     @_may("execute")
     async def post(self) -> None:
         """Start one."""
-        request = StartRequest.read(self.body())
+        request = StartRequest.read(await self.body())
         execution = await self._lazy.call(start, self._root(), request, self.by())
         self.set_header("Location", f"{self.base_url}pauseflow/api/executions/{execution}")
         await self.write_view(execution, 201)
@@ -190,9 +189,13 @@ class ResumeHandler(_Api):
     @_may("execute")
     async def post(self, execution: str) -> None:
         """Resume with `{"step", "data"}`, both optional."""
-        body = self.body("step", "data")
+        if len(self.request.body) > INLINE_BYTES:
+            raise BodyTooLarge(INLINE_BYTES)
+        body = await self.body("step", "data")
         step = _step_of(body)
-        answer = await self._lazy.call(Queue.resume, execution, step=step, data=body.get("data"), by=self.by())
+        answer = await self._lazy.answer(
+            execution, Queue.resume, execution, step=step, data=body.get("data"), by=self.by()
+        )
         write_json(self, answer.status, answer.body)
 
 
@@ -204,7 +207,7 @@ class CancelHandler(_Api):
     @_may("execute")
     async def post(self, execution: str) -> None:
         """Cancel, with `{"text"}` as the reason."""
-        text = _text_of(self.body("text"), "text")
+        text = _text_of(await self.body("text"), "text")
         await self._lazy.call(Queue.cancel, execution, by=self.by(), text=text)
         await self.write_view(execution)
 
@@ -229,7 +232,7 @@ class RetryHandler(_Api):
     @_may("execute")
     async def post(self, execution: str) -> None:
         """Retry, with `{"from", "notebook", "force"}`, all optional."""
-        body = self.body("from", "notebook", "force")
+        body = await self.body("from", "notebook", "force")
         from_step, notebook = _text_of(body, "from"), _text_of(body, "notebook")
         path = None if notebook is None else str(inside(self._root(), "notebook", notebook))
         force = body.get("force", False)
@@ -247,7 +250,7 @@ class ForkHandler(_Api):
     @_may("execute")
     async def post(self, execution: str) -> None:
         """Fork, with `{"from", "output"}`, both optional; the answer is the sibling."""
-        body = self.body("from", "output")
+        body = await self.body("from", "output")
         output = _text_of(body, "output")
         path = None if output is None else str(inside(self._root(), "output", output))
         sibling = await self._lazy.call(
@@ -299,6 +302,14 @@ ROUTES: dict[str, type[RequestHandler]] = {
 def api_routes(queue: LazyQueue) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
     """Make the routes."""
     return [(path.replace("{execution}", "([^/]+)"), handler, {"queue": queue}) for path, handler in ROUTES.items()]
+
+
+def _parsed(body: bytes) -> JSON:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        text = None
+    return {} if text is not None and not text.strip() else parse_json("the body", text)
 
 
 def _text_of(body: dict[str, JSON], field: str) -> str | None:

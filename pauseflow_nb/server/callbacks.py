@@ -19,7 +19,7 @@ from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from pauseflow_nb.engine.queue import Answer, Callback, Queue
-from pauseflow_nb.errors import BodyTooLarge, InvalidBody, NotebookGone, UnknownLink
+from pauseflow_nb.errors import BodyTooLarge, InvalidAnswer, InvalidBody, NotebookGone, UnknownLink
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.answers import error_answer, set_private_headers, write_error_answer, write_json, write_page
@@ -32,6 +32,7 @@ from pauseflow_nb.server.limits import RateLimit
 from pauseflow_nb.server.negotiation import may_act, prefers_json, wants_html
 from pauseflow_nb.server.page import OURS, Facts, Landing, is_over, note_on, render_suspension
 from pauseflow_nb.server.sent import DECISIONS, Sent, draft_of, entries_of, sent
+from pauseflow_nb.server.statuses import RETRY_AFTER_SECONDS, status_of
 from pauseflow_nb.server.upload import INLINE_BYTES, Sink, Upload
 
 __all__ = ["METHODS", "CallbackHandler", "handlers"]
@@ -139,7 +140,7 @@ class CallbackHandler(RequestHandler):
         if prefers_json(self.request.headers):
             write_json(self, status, facts)
         else:
-            self._write_suspension(status, facts)
+            await self._write_suspension(status, facts)
 
     async def _settle(self, action: str) -> None:
         assert self._upload is not None
@@ -148,14 +149,17 @@ class CallbackHandler(RequestHandler):
             schema = await self._lazy.call(Queue.schema_of, self._known_claim())
             body = await self._body(schema)
             draft, entries = draft_of(body), entries_of(body)
-            wanted = sent(action, body, query_of(self.request.query), schema)
-            answer = await self._lazy.call(Queue.settle, self._known_claim(), self._callback(wanted))
+            wanted = await self._lazy.compute(self._wanted, action, body, schema)
+            answer = await self._apply(wanted)
             is_used = answer.status in {200, 202} and not answer.body.get("already")
         except InvalidBody as problem:
             if not wants_html(self.request.headers):
                 raise
-            self._write_suspension(400, await self._facts(), draft=draft, entries=entries, problem=str(problem))
+            told = {"draft": draft, "entries": entries, "problem": str(problem)}
+            await self._write_suspension(status_of(problem) or 400, await self._facts(), **told)
             return
+        except InvalidAnswer as problem:
+            answer = Answer(422, {"error": str(problem), "errors": problem.errors})
         finally:
             # Also when the store did not answer: whoever gets no 200 sends it again.
             if self._upload.is_large and not is_used:
@@ -172,7 +176,17 @@ class CallbackHandler(RequestHandler):
         if self._upload.is_large:
             path = await asyncio.to_thread(self._upload.end)
             return Body({"$file": path, "size": self._upload.size}, None)
-        return parse_body(self._upload.kept, self.request.headers.get("Content-Type"))
+        return await self._lazy.compute(parse_body, self._upload.kept, self.request.headers.get("Content-Type"))
+
+    def _wanted(self, action: str, body: Body, schema: dict[str, JSON] | None) -> Callback:
+        return self._callback(sent(action, body, query_of(self.request.query), schema))
+
+    async def _apply(self, callback: Callback) -> Answer:
+        claim = self._known_claim()
+        if callback.action == "cancel":
+            # There is nothing to check: it need not wait for the answers that are being checked.
+            return await self._lazy.call(Queue.settle, claim, callback)
+        return await self._lazy.answer(claim.execution, Queue.settle, claim, callback)
 
     def _callback(self, wanted: Sent) -> Callback:
         described = envelope(self.request, self.path_args[1], wanted.body, by="link")
@@ -200,11 +214,11 @@ class CallbackHandler(RequestHandler):
             return
         facts = await self._facts()
         if answer.status == 422:
-            told = {"entries": entries, "errors": answer.body["errors"], "problem": "Some of it does not fit yet"}
-            self._write_suspension(422, facts, draft=draft, **told)
+            told = {"entries": entries, "errors": answer.body.get("errors", ()), "problem": _problem_in(answer)}
+            await self._write_suspension(422, facts, draft=draft, **told)
             return
         note = note_on(answer.status, answer.body)
-        self._write_suspension(answer.status, facts, note=note, closed=answer.status == 202)
+        await self._write_suspension(answer.status, facts, note=note, closed=answer.status == 202)
 
     async def _facts(self) -> Facts:
         facts = await self._lazy.call(Queue.claim_page, self._known_claim())
@@ -212,11 +226,12 @@ class CallbackHandler(RequestHandler):
             raise UnknownLink
         return {**facts, "evidence": await self._lazy.call(_evidence_for, facts)}
 
-    def _write_suspension(self, status: int, facts: Facts, **more: Any) -> None:
+    async def _write_suspension(self, status: int, facts: Facts, **more: Any) -> None:
         action = self._known_claim().action
         # A link gives no more than was given away with it: only an approve link has both buttons.
         actions = DECISIONS if action == "approve" else (action,)
-        page = render_suspension(facts, actions=actions, landing=self._landing, **more)
+        more.update(actions=actions, landing=self._landing)
+        page = await self._lazy.compute(render_suspension, facts, **more)
         write_page(self, status, page, self._landing)
 
     def _known_claim(self) -> Claim:
@@ -288,6 +303,8 @@ class CallbackHandler(RequestHandler):
         status, sentence = error_answer(error, status_code)
         if status == 405:
             self.set_header("Allow", ", ".join(METHODS))
+        if status == 429:
+            self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
         html = wants_html(self.request.headers)
         write_error_answer(self, status, sentence, html=html, landing=self._landing)
         self.finish()
@@ -309,6 +326,11 @@ class CallbackHandler(RequestHandler):
 
 def _new_file(queue: Queue, claim: Claim) -> Sink:
     return queue.files.stream(f"{claim.execution}/bodies/{claim.step}-{secrets.token_hex(6)}")
+
+
+def _problem_in(answer: Answer) -> str:
+    """What the page says first about a refused answer; errors stand beside their fields."""
+    return "Some of it does not fit yet" if answer.body.get("errors") else str(answer.body["error"])
 
 
 def _evidence_for(queue: Queue, facts: Facts) -> list[Exhibit]:

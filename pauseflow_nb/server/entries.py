@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+from pauseflow_nb.errors import InvalidAnswer
 from pauseflow_nb.forms import Field, fields_of, number_in, says_nothing, with_nulls
-from pauseflow_nb.json_values import JSON
+from pauseflow_nb.json_values import JSON, read_json
 
 __all__ = [
     "ROOT",
     "Entries",
+    "entries_by_row",
     "escaped",
     "initial_entries",
     "is_flat_list",
@@ -31,7 +33,7 @@ Entries: TypeAlias = Mapping[str, list[str]]
 #: Names of our inputs begin with this, so that a field may be called `decision` as well.
 ROOT = "answer"
 
-#: Rows of a list that are read at most.
+#: Rows that a list may have.
 _MOST_ROWS = 200
 
 _NOTHING: Any = object()
@@ -48,7 +50,11 @@ def initial_entries(schema: Mapping[str, JSON]) -> Entries:
 
 
 def read_form(schema: Mapping[str, JSON], entries: Entries) -> JSON:
-    """Read what was sent from our page; what cannot be read stays text, so that the schema can say what is wrong."""
+    """Read what was sent from our page; what cannot be read stays text, so that the schema can say what is wrong.
+
+    Raises:
+        InvalidAnswer: If a list has more rows than the page lets anybody add.
+    """
     value = _read(fields_of(schema), ROOT, entries)
     return {} if value is _NOTHING else value
 
@@ -63,7 +69,12 @@ def read_pairs(schema: Mapping[str, JSON], pairs: Mapping[str, JSON]) -> JSON:
             read[name] = given
             continue
         one = asked.fields[name]
-        value = [_parsed(one.item, text) for text in texts] if is_flat_list(one) else _parsed(one, texts[-1])
+        if is_flat_list(one):
+            assert one.item is not None
+            known = _choices_by_text(one.item)
+            value: Any = [_parsed(one.item, text, known) for text in texts]
+        else:
+            value = _parsed(one, texts[-1])
         read[name] = given if value is _NOTHING else value
     return read
 
@@ -145,6 +156,9 @@ def _read(asked: Field, name: str, entries: Entries) -> Any:
             return _parsed(asked, texts[-1])
         return False if asked.is_no_unticked else _NOTHING
     if is_rows(asked):
+        if _MOST_ROWS in entries_by_row(name, entries):
+            message = f"must have at most {_MOST_ROWS} entries in this form: send the answer as JSON"
+            raise InvalidAnswer([{"path": _path_of(name), "message": message}])
         return rows_in(asked, name, entries)
     if is_flat_list(asked):
         return _read_list(asked, texts)
@@ -154,29 +168,58 @@ def _read(asked: Field, name: str, entries: Entries) -> Any:
 def rows_in(asked: Field, name: str, entries: Entries) -> Any:
     """Read a list of objects; rows that nobody filled in are none."""
     assert asked.item is not None
-    numbers = {key.removeprefix(f"{name}/").partition("/")[0] for key in entries if key.startswith(f"{name}/")}
-    count = max((int(number) + 1 for number in numbers if number.isascii() and number.isdecimal()), default=0)
-    rows = [_read(asked.item, f"{name}/{number}", entries) for number in range(min(count, _MOST_ROWS))]
+    by_row = entries_by_row(name, entries)
+    count = min(max(by_row, default=-1) + 1, _MOST_ROWS)
+    rows = [_read(asked.item, f"{name}/{number}", by_row.get(number, {})) for number in range(count)]
     filled = [row for row in rows if row is not _NOTHING and not says_nothing(row)]
     return filled if filled or asked.is_required else _NOTHING
+
+
+def entries_by_row(name: str, entries: Entries) -> dict[int, dict[str, list[str]]]:
+    """Take apart what stands in the rows of a list, so that each row is looked for among its own entries only.
+
+    All rows beyond the last one that may be there are one, of that number.
+    """
+    rows: dict[int, dict[str, list[str]]] = {}
+    for key, texts in entries.items():
+        if key.startswith(f"{name}/"):
+            number = key[len(name) + 1 :].partition("/")[0]
+            if number.isascii() and number.isdecimal():
+                at = int(number) if len(number) <= len(str(_MOST_ROWS)) else _MOST_ROWS
+                rows.setdefault(min(at, _MOST_ROWS), {})[key] = texts
+    return rows
+
+
+def _path_of(name: str) -> list[str | int]:
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in name.split("/")[1:]]
+    return [int(part) if part.isdecimal() else part for part in parts]
 
 
 def _read_list(asked: Field, texts: list[str]) -> Any:
     assert asked.item is not None
     lines = texts if asked.item.kind == "choice" else [line for text in texts for line in text.splitlines()]
-    values = [_parsed(asked.item, line) for line in lines]
+    known = _choices_by_text(asked.item)
+    values = [_parsed(asked.item, line, known) for line in lines]
     written = [value for value in values if value is not _NOTHING]
     return written if written or asked.is_required else _NOTHING
 
 
-def _parsed(asked: Field | None, text: str) -> Any:
+def _choices_by_text(asked: Field) -> dict[str, JSON]:
+    """Index the choices by what stands in the form for them, as there may be many of both."""
+    known: dict[str, JSON] = {}
+    for each in reversed(asked.choices):
+        known.update({text_of(asked, each): each, **({each: each} if isinstance(each, str) else {})})
+    return known
+
+
+def _parsed(asked: Field | None, text: str, known: Mapping[str, JSON] | None = None) -> Any:
     kind = "text" if asked is None else asked.kind
     if kind == "boolean" and text.lower() in _TRUE | _FALSE:
         return is_true(text)
     if not text.strip():
         return "" if asked is not None and asked.is_emptied_text else _NOTHING
     if kind == "choice" and asked is not None:
-        return next((each for each in asked.choices if text in (text_of(asked, each), each)), text)
+        return (_choices_by_text(asked) if known is None else known).get(text, text)
     return _READERS.get(kind, str)(text)
 
 
@@ -187,7 +230,7 @@ def _moment_in(text: str) -> str:
 
 def _json_in(text: str) -> JSON:
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError:
         return text
 

@@ -9,6 +9,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.server.entries import (
     ROOT,
     Entries,
+    entries_by_row,
     escaped,
     is_flat_list,
     is_rows,
@@ -118,13 +119,13 @@ def _type(asked: Field, value: str) -> str:
 
 def _rows(asked: Field, name: str, entries: Entries, problems: Mapping[str, str]) -> list[Control]:
     assert asked.item is not None
-    value = rows_in(asked, name, entries)
+    value, by_row = rows_in(asked, name, entries), entries_by_row(name, entries)
     count = len(value) if isinstance(value, list) else 0
     most = asked.schema.get("maxItems")
     shown = min(count + _BLANK_ROWS, max(most, count)) if isinstance(most, int) else count + _BLANK_ROWS
     rows = []
     for number in range(shown):
-        row = _control(asked.item, f"{name}/{number}", entries, problems)
+        row = _control(asked.item, f"{name}/{number}", by_row.get(number, {}), problems)
         label = f"{asked.item.label or asked.label or 'Entry'} {number + 1}"
         # A blank row may stay blank, so nothing in it is asked for by the browser.
         rows.append(_relaxed(row, label) if number >= count else Control(**{**vars(row), "label": label}))

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, ParamSpec, TypeVar
 
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.errors import TooManyAnswers
 
 __all__ = ["LazyQueue"]
 
@@ -15,6 +16,12 @@ T = TypeVar("T")
 
 #: Calls at once. SQLite lets one write at a time anyhow; PostgreSQL is quick.
 _THREADS = 8
+#: Answers that are checked and applied at once, each to another execution; most wait for a process that checks.
+_ANSWERING_THREADS = 32
+#: Bodies that are parsed at once: all of them share Python's lock with the event loop.
+_PARSING_THREADS = 2
+#: Answers to one execution that may wait for their turn.
+_MOST_WAITING = 16
 
 
 class LazyQueue:
@@ -26,6 +33,9 @@ class LazyQueue:
         self._queue: Queue | None = None
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="pauseflow-queue")
+        self._answering = ThreadPoolExecutor(_ANSWERING_THREADS, thread_name_prefix="pauseflow-answering")
+        self._parsing = ThreadPoolExecutor(_PARSING_THREADS, thread_name_prefix="pauseflow-parsing")
+        self._turns: dict[str, _Turn] = {}
 
     @classmethod
     def of(cls, queue: Queue) -> "LazyQueue":
@@ -48,6 +58,44 @@ class LazyQueue:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: function(self.get(), *args, **kwargs))
 
+    async def answer(
+        self, execution: str, function: Callable[Concatenate[Queue, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call a function that checks and applies an answer, which may take seconds.
+
+        Answers to one execution wait for each other, so that one sender cannot occupy the threads.
+
+        Raises:
+            TooManyAnswers: If too many wait already.
+        """
+        turn = self._turns.setdefault(execution, _Turn())
+        if turn.count > _MOST_WAITING:
+            raise TooManyAnswers(execution)
+        turn.count += 1
+        try:
+            async with turn.lock:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._answering, lambda: function(self.get(), *args, **kwargs))
+        finally:
+            turn.count -= 1
+            if turn.count == 0:
+                self._turns.pop(execution, None)
+
+    async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that reads what somebody sent, or writes a page of it, away from the event loop."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._parsing, lambda: function(*args, **kwargs))
+
     def close(self) -> None:
         """Let the threads end; calls under way finish."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._answering, self._parsing):
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Turn:
+    """The answers to one execution."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        #: Those that are applied or wait.
+        self.count = 0

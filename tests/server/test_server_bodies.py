@@ -1,4 +1,5 @@
 import base64
+import encodings
 import json
 from typing import Any
 
@@ -6,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pauseflow_nb.errors import InvalidBody
+from pauseflow_nb.errors import InvalidAnswer, InvalidBody, UnknownCharset
 from pauseflow_nb.server.bodies import Body, parse_body, parse_pairs
+from pauseflow_nb.server.entries import read_form, read_pairs
 from pauseflow_nb.server.envelope import query_of
 from pauseflow_nb.server.sent import sent
 
@@ -29,6 +31,17 @@ from pauseflow_nb.server.sent import sent
         (b"plain", None, "plain"),
         (b"plain", "no/such thing;;;", "plain"),
         (b"a,b\n1,2\n", "text/csv", "a,b\n1,2\n"),
+        (b"\xef\xbb\xbfa=1&b=2", "application/x-www-form-urlencoded", {"a": "1", "b": "2"}),
+        (b"\xef\xbb\xbfhello", "text/plain", "hello"),
+        ("\ufeffhello".encode("utf-16-le"), "text/plain; charset=utf-16le", "hello"),
+        ("привет".encode("koi8-r"), "text/plain; charset=KOI8-R", "привет"),
+        ("日本".encode("shift_jis"), 'text/plain; charset="Shift_JIS"', "日本"),
+        ("日本".encode("cp932"), "text/plain; charset=windows-31j", "日本"),
+        ("中文".encode("gb18030"), "text/plain;charset=gb18030", "中文"),
+        ("grüß".encode("cp1252"), "text/plain; charset=windows-1252", "grüß"),
+        (b"[" * 100 + b"]" * 100, "application/json", json.loads("[" * 100 + "]" * 100)),
+        (b'"' + b"9" * 5000 + b'"', "application/json", "9" * 5000),
+        (b'"' + b"," * 500_000 + b'"', "application/json", "," * 500_000),
     ],
 )
 def test_a_body_is_read_as_its_type_says(data: bytes, content_type: str | None, value: Any) -> None:
@@ -55,6 +68,22 @@ def test_no_body_is_none() -> None:
         (b'"\\ud800"', "application/json"),
         (b"[" * 100_000, "application/json"),
         (b"9" * 5000, "application/json"),
+        (b"1e999", "application/json"),
+        (b'{"x": [1e400]}', "application/json"),
+        (b"-1e999", "application/merge-patch+json"),
+        (b"[" * 101 + b"]" * 101, "application/json"),
+        (b'{"a":' * 495 + b"1" + b"}" * 495, "application/json"),
+        (b"[" + b"0," * 300_000 + b"0]", "application/json"),
+        (b"&" * 20_000 + b"a=1", "application/x-www-form-urlencoded"),
+        (b"x", "text/plain; charset=punycode"),
+        (b"x", "text/plain; charset=utf-7"),
+        (b"x", "text/plain; charset=idna"),
+        (b"x", "text/plain; charset=unicode_escape"),
+        (b"x", "text/plain; charset=" + "x" * 100_000),
+        (b"x", "multipart/form-data; boundary=" + "x" * 5000),
+        (b"--X\r\n" * 5000 + b"--X--", "multipart/form-data; boundary=X"),
+        (b"--X\r\nContent-Disposition\r\n\r\n1\r\n--X--", "multipart/form-data; boundary=X"),
+        (b"--X\r\n\xff: 1\r\n\r\n1\r\n--X--", "multipart/form-data; boundary=X"),
         (b"\xff", "text/plain; charset=utf-8"),
         (b"x", "text/plain; charset=klingon"),
         (b"x", "text/plain; charset=hex"),
@@ -150,3 +179,64 @@ def test_the_page_of_a_resume_link_cannot_cancel() -> None:
 
     with pytest.raises(InvalidBody, match="this link takes resume"):
         sent("resume", Body(form, ""), {})
+
+
+def test_an_unknown_charset_leaves_no_trace_in_python() -> None:
+    """Python remembers each name of a codec that it was asked for, for as long as it runs."""
+    with pytest.raises(UnknownCharset, match="send it again as UTF-8"):
+        parse_body(b"x", "text/plain; charset=never-heard-of-it")
+
+    assert "never-heard-of-it" not in encodings._cache
+    assert "never_heard_of_it" not in encodings._cache
+
+
+ROWS = {
+    "type": "object",
+    "properties": {
+        "rows": {"type": "array", "items": {"type": "object", "properties": {"a": {"type": "string"}}}},
+    },
+}
+
+
+@pytest.mark.parametrize("number", ["200", "999999999", "9" * 5000])
+def test_a_row_that_the_page_cannot_have_is_an_error(number: str) -> None:
+    with pytest.raises(InvalidAnswer) as caught:
+        read_form(ROWS, {"answer/rows/0/a": ["x"], f"answer/rows/{number}/a": ["y"]})
+
+    assert [error["path"] for error in caught.value.errors] == [["rows"]]
+    assert "at most 200 entries" in str(caught.value)
+
+
+@pytest.mark.parametrize("number", ["-1", "x", "1e3", "٣", ""])
+def test_what_is_no_number_of_a_row_is_none(number: str) -> None:
+    assert read_form(ROWS, {"answer/rows/0/a": ["x"], f"answer/rows/{number}/a": ["y"]}) == {"rows": [{"a": "x"}]}
+
+
+def test_rows_within_rows_are_read_once_each() -> None:
+    """10,000 fields, each of which was looked at for every row once."""
+    looked_at = 0
+
+    class Counted(dict[str, list[str]]):
+        def items(self) -> Any:
+            nonlocal looked_at
+            looked_at += len(self)
+            return super().items()
+
+    inner: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}}
+    for _ in range(3):
+        inner = {"type": "object", "properties": {"rows": {"type": "array", "items": inner}}}
+    sent = Counted({f"answer/rows/{x}/rows/{y}/rows/0/a": ["v"] for x in range(100) for y in range(100)})
+
+    read = read_form(inner, sent)
+
+    assert read["rows"][99]["rows"][99] == {"rows": [{"a": "v"}]}
+    assert looked_at <= 2 * len(sent)
+
+
+@pytest.mark.parametrize("text", ["NaN", "1e999", "[" * 1000, "Infinity"])
+def test_what_no_json_can_hold_stays_text_in_a_form(text: str) -> None:
+    schema = {"type": "object", "properties": {"x": {}, "n": {"type": "number"}}}
+
+    read = read_pairs(schema, {"x": text, "n": text})
+
+    assert read == {"x": text, "n": text}
