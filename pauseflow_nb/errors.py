@@ -29,6 +29,7 @@
     ├── PauseTimeout          (TimeoutError)       flow.pause() was not answered in time
     ├── Cancelled             (RuntimeError)       flow.pause() was answered with a cancel
     ├── KernelUnavailable     (RuntimeError)       no such kernel, or it does not start
+    │   └── KernelNotReady                         it was started, and ended or took too long: worth another try
     ├── KernelDied            (RuntimeError)
     ├── KernelLost            (RuntimeError)       the kernel that an execution kept while it waited is gone
     ├── StoreUnavailable      (ConnectionError)    the database is locked, gone or unfit
@@ -68,6 +69,7 @@ __all__ = [
     "InvalidValue",
     "KernelDied",
     "KernelLost",
+    "KernelNotReady",
     "KernelUnavailable",
     "NoServer",
     "NoWorker",
@@ -434,6 +436,10 @@ class KernelUnavailable(PauseflowError, RuntimeError):
 
     def __str__(self) -> str:
         return f"kernel {self.kernel!r} is not available: {self.problem}"
+
+
+class KernelNotReady(KernelUnavailable):
+    """A kernel that was started and did not become ready: it ended, or took too long. Another try may work."""
 
 
 class KernelDied(PauseflowError, RuntimeError):

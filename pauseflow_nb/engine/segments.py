@@ -18,6 +18,7 @@ from pauseflow_nb.engine.watch import Watch
 from pauseflow_nb.errors import (
     InvalidNotebook,
     KernelDied,
+    KernelNotReady,
     KernelUnavailable,
     PauseflowError,
     SnapshotDamaged,
@@ -30,7 +31,7 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.keeper import Keeper
 from pauseflow_nb.runner.segment import SegmentEnd, run_segment
 from pauseflow_nb.store import executions, segments, steps
-from pauseflow_nb.store.audit import note
+from pauseflow_nb.store.audit import last_of, note
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 
@@ -166,7 +167,9 @@ class Segments:
     def _give_up(self, claimed: _Claimed, lost: Document | None) -> str:
         """Fail what crashed too often; `lost` is the notebook as the last crash left it, if it happened here."""
         recording = Recording(self._queue, claimed.execution, claimed.segment, self._on_event)
-        how = recording.fail("crashed", _too_often(claimed))
+        with reading(self._queue.engine) as connection:
+            last = last_of(connection, claimed.execution.id, "crashed")
+        how = recording.fail("crashed", _too_often(claimed, None if last is None else last["details"].get("text")))
         ending.finish_notebook(self._queue.engine, self._queue.files, claimed.execution.id, lost)
         return how
 
@@ -233,9 +236,9 @@ class Segments:
             return recording.end(_with_output(end, output), document)
         except Fenced:
             return "fenced"
-        except KernelDied as problem:
+        except (KernelDied, KernelNotReady) as problem:
             log.warning("%s", problem, extra={"execution": claimed.execution.id})
-            released = recording.crashed()
+            released = recording.crashed(str(problem))
             return "crashed" if released == "released" else released
         except (KernelUnavailable, InvalidNotebook) as problem:
             return recording.fail("environment", Failure(type(problem).__name__, str(problem)))
@@ -286,9 +289,10 @@ def _with_output(end: SegmentEnd, output: PatientOutput | None) -> SegmentEnd:
     return SegmentEnd("failed", end.next_cell, None, failure, environment=True)
 
 
-def _too_often(claimed: _Claimed) -> Failure:
+def _too_often(claimed: _Claimed, last: str | None) -> Failure:
     running = [step for step, told in claimed.told.items() if told.interrupted]
     text = f"the kernel or its worker ended {claimed.segment.crashes} times in a row before a step was finished"
+    text += f"; the last time: {last}" if last else ""
     return Failure("KernelDied", text, step=running[-1] if running else None)
 
 

@@ -8,7 +8,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.tables import audit
 
-__all__ = ["note", "trail"]
+__all__ = ["last_of", "note", "trail"]
 
 
 def note(
@@ -37,6 +37,13 @@ def note(
             execution=execution, at=now(connection), what=what, by=by, segment=segment, step=step, details=details
         )
     )
+
+
+def last_of(connection: sa.Connection, execution: str, what: str) -> dict[str, Any] | None:
+    """Read the newest line of one execution that says this; None if none does."""
+    where = (audit.c.execution == execution, audit.c.what == what)
+    row = connection.execute(sa.select(audit).where(*where).order_by(audit.c.id.desc()).limit(1)).first()
+    return None if row is None else dict(row._mapping)  # noqa: SLF001  (SQLAlchemy's public name for a row as a mapping)
 
 
 def trail(connection: sa.Connection, execution: str) -> list[dict[str, Any]]:
