@@ -6,7 +6,6 @@ lives, and leaves the rest to any worker.
 """
 
 import atexit
-import getpass
 import json
 import os
 import threading
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.door import Door
 from pauseflow_nb.errors import InvalidAnswer, InvalidParameter, NotAllowed, NotSuspended
+from pauseflow_nb.identity import account
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ __all__ = [
     "plan_of",
     "run_notebook",
     "start_attached",
-    "whoami",
 ]
 
 FINAL_STATES = frozenset({"completed", "failed", "cancelled"})
@@ -149,7 +148,7 @@ class Execution:
         Raises:
             CannotSuspend: If it waits already, has ended, or belongs to another.
         """
-        self._queue.suspend(self.id, by=whoami())
+        self._queue.suspend(self.id, by=account())
 
     def retry(
         self, *, from_step: str | None = None, notebook: str | os.PathLike[str] | None = None, force: bool = False
@@ -168,7 +167,7 @@ class Execution:
             InvalidStep: If there is no such step, or it was not reached.
         """
         path = None if notebook is None else os.fspath(notebook)
-        return self._queue.retry(self.id, by=whoami(), from_step=from_step, notebook=path, force=force)
+        return self._queue.retry(self.id, by=account(), from_step=from_step, notebook=path, force=force)
 
     def fork(self, *, from_step: str | None = None, output: str | os.PathLike[str] | None = None) -> "Execution":
         """Start a sibling: the same notebook and variables, with an output and links of its own.
@@ -183,7 +182,7 @@ class Execution:
             InvalidStep: If there is no such step, or it was not reached.
         """
         path = None if output is None else os.fspath(output)
-        return Execution(self._queue, self._queue.fork(self.id, by=whoami(), from_step=from_step, output=path))
+        return Execution(self._queue, self._queue.fork(self.id, by=account(), from_step=from_step, output=path))
 
     def resume(self, step: str | Sequence[str] | Mapping[str, Any] | None = None, data: Any = None) -> None:
         """Answer an open suspension.
@@ -199,7 +198,7 @@ class Execution:
             NotAllowed: If you may not answer this one.
         """
         where = _address(step)
-        answer = self._queue.resume(self.id, step=where, data=data, by=whoami())
+        answer = self._queue.resume(self.id, step=where, data=data, by=account())
         if answer.status == 422:
             raise InvalidAnswer(answer.body["errors"])
         if answer.status == 403:
@@ -210,7 +209,7 @@ class Execution:
 
     def cancel(self, text: str | None = None) -> None:
         """Cancel, in whatever state it is; a running kernel is interrupted."""
-        self._queue.cancel(self.id, by=whoami(), text=text)
+        self._queue.cancel(self.id, by=account(), text=text)
 
     def wait(self, timeout: float | None = None, *, until_pause: bool = False) -> "Execution":
         """Wait for the end. Where nobody else would run the execution, this process does.
@@ -375,7 +374,7 @@ def plan_of(frozen: "Frozen", notebook: str, output: str | None, options: RunOpt
         kernel=frozen.kernel,
         interpreter=frozen.interpreter,
         cwd=_cwd_of(options),
-        created_by=whoami(),
+        created_by=account(),
         options={
             "strict": options.strict,
             "checkpoint": options.checkpoint,
@@ -472,14 +471,6 @@ def _kernel_in(notebook: str) -> str:
 
 def _cwd_of(options: RunOptions) -> str:
     return str(Path(options.cwd or Path.cwd()).absolute())
-
-
-def whoami() -> str:
-    """Name the person who runs this process, as the audit trail does: `"user:NAME"`."""
-    try:
-        return f"user:{getpass.getuser()}"
-    except (KeyError, OSError):  # a container's user without a name
-        return f"user:{os.getuid()}"
 
 
 def _leave(control: "Control", runner: threading.Thread) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from pauseflow_nb import identity
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms import Field, fields_of
 from pauseflow_nb.protocol import Unsaved
@@ -69,7 +70,7 @@ def _who_answers(suspension: Mapping[str, Any]) -> list[str]:
 
 def _approved(approval: Mapping[str, Any]) -> str:
     comment = f": {approval['comment']}" if approval["comment"] else ""
-    return f"{approval['by'].removeprefix('user:')}{comment}"
+    return f"{identity.in_words(approval['by'], approval)}{comment}"
 
 
 def _what_fits(suspension: Mapping[str, Any]) -> list[str]:
@@ -170,10 +171,12 @@ def _because(execution: Mapping[str, Any]) -> str:
     if not reason:
         return ""
     kind, by = reason["kind"], reason.get("by")
+    via = f", via {reason['via']}" if reason.get("via") else ""
     if execution.get("error"):
         # Which says more, and is told as well.
         return f" ({kind})"
-    who = f"by {by}" if by == kind else f"{kind} by {by}" if by else kind
+    said = f"{by} ({reason['known_by']}{via})" if by and reason.get("known_by") else by
+    who = f"by {said}" if by == kind else f"{kind} by {said}" if by else kind
     text = f": {reason['text']}" if reason.get("text") else ""
     return f" ({who}{text})"
 

@@ -1,14 +1,17 @@
 """The audit trail: who changed what, and when. Written by the transaction that makes the change."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
+from pauseflow_nb.identity import LINK, facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.tables import audit
 
 __all__ = ["last_of", "note", "trail"]
+
+Row: TypeAlias = sa.Row[Any]
 
 
 def note(
@@ -32,11 +35,9 @@ def note(
         step: Name of the step, if it concerns one.
         details: What else is worth knowing; never links and never what people sent.
     """
-    connection.execute(
-        audit.insert().values(
-            execution=execution, at=now(connection), what=what, by=by, segment=segment, step=step, details=details
-        )
-    )
+    known = {} if by == LINK else facts_of(by)
+    values = {"what": what, "by": by, "segment": segment, "step": step, "details": details | known}
+    connection.execute(audit.insert().values(execution=execution, at=now(connection), **values))
 
 
 def last_of(connection: sa.Connection, execution: str, what: str) -> dict[str, Any] | None:
@@ -47,6 +48,13 @@ def last_of(connection: sa.Connection, execution: str, what: str) -> dict[str, A
 
 
 def trail(connection: sa.Connection, execution: str) -> list[dict[str, Any]]:
-    """Read the lines of one execution, oldest first; `at` is in seconds since 1970."""
+    """Read the lines of one execution, oldest first; `at` is in seconds since 1970, `known_by` says how `by` is known."""
     rows = connection.execute(sa.select(audit).where(audit.c.execution == execution).order_by(audit.c.id))
-    return [dict(row._mapping) for row in rows]  # noqa: SLF001  (SQLAlchemy's public name for a row as a mapping)
+    return [_line(row) for row in rows]
+
+
+def _line(row: Row) -> dict[str, Any]:
+    details = dict(row.details)
+    known = {key: details.pop(key, None) for key in ("known_by", "via")}
+    known["known_by"] = known["known_by"] or facts_of(row.by).get("known_by")
+    return {**row._mapping, "details": details, **known}  # noqa: SLF001  (SQLAlchemy's public name for a row as a mapping)

@@ -4,6 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pauseflow_nb.identity import Who, facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import lock_row, now
@@ -30,6 +31,7 @@ __all__ = [
     "remove",
     "reopen",
     "set_state",
+    "starter",
     "to_record",
     "to_suspend",
     "unended_of",
@@ -44,6 +46,9 @@ STATES = ("queued", "running", "suspended", "waiting", "paused", "completed", "f
 #: States that an execution does not leave, except by `retry`.
 FINAL = frozenset({"completed", "failed", "cancelled"})
 
+#: The option that says who called sudo to start it.
+_VIA = "created_via"
+
 
 def add(connection: sa.Connection, execution: str, *, by: str, **values: Any) -> None:
     """Insert a queued execution.
@@ -51,6 +56,10 @@ def add(connection: sa.Connection, execution: str, *, by: str, **values: Any) ->
     Raises:
         sqlalchemy.exc.IntegrityError: If another one that has not ended owns the output.
     """
+    if values.get("parent") is None:
+        # A nested one takes over who started its parent.
+        options = {name: value for name, value in values["options"].items() if name != _VIA}
+        values["options"] = options | ({_VIA: facts_of(by)["via"]} if "via" in facts_of(by) else {})
     connection.execute(
         executions.insert().values(
             id=execution,
@@ -63,6 +72,11 @@ def add(connection: sa.Connection, execution: str, *, by: str, **values: Any) ->
         )
     )
     note(connection, execution, "started", by, segment=0)
+
+
+def starter(row: Row) -> Who:
+    """Tell who started an execution, and by whose leave."""
+    return Who(row.created_by, via=row.options.get(_VIA))
 
 
 def find(connection: sa.Connection, execution: str) -> Row | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pauseflow_nb.identity import facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Outcome, SuspensionRequest
@@ -140,7 +141,7 @@ def approve(connection: sa.Connection, suspension: Row, by: str, comment: str | 
     Returns:
         All that were given, this one last.
     """
-    given = [*(suspension.given or []), {"by": by, "at": iso(now(connection)), "comment": comment}]
+    given = [*(suspension.given or []), {"by": by, "at": iso(now(connection)), "comment": comment, **facts_of(by)}]
     connection.execute(suspensions.update().where(*_of(suspensions, _claim(suspension))).values(given=given))
     return given
 

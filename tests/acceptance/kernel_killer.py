@@ -72,9 +72,9 @@ def kernels_of(worker: int) -> Iterator[int]:
     """List the kernels that live below a worker, forked ones too."""
     parents = {pid: parent for pid in _processes() if (parent := _parent(pid)) is not None}
     for pid, parent in parents.items():
-        if parent == worker and "launcher.py" in (said := _command(pid)) and "/bin/sh" not in said:
-            yield pid
-        elif parents.get(parent) == worker and "forkserver" in _command(parent):
+        is_started = parent == worker and "launcher.py" in (said := _command(pid)) and "/bin/sh" not in said
+        is_forked = parents.get(parent) == worker and "forkserver" in _command(parent)
+        if is_started or is_forked:
             yield pid
 
 
