@@ -33,6 +33,7 @@
     ├── KernelDied            (RuntimeError)
     ├── KernelLost            (RuntimeError)       the kernel that an execution kept while it waited is gone
     ├── StoreUnavailable      (ConnectionError)    the database is locked, gone or unfit
+    ├── StoreDamaged          (ValueError)         a row of the database that cannot be read
     ├── StorageFull           (OSError)
     │   ├── DiskNearlyFull                         too little room for another execution: nothing new is started
     │   └── QuotaReached                           the storage holds what it may: nothing new is started
@@ -89,6 +90,7 @@ __all__ = [
     "SnapshotError",
     "SnapshotMismatch",
     "StorageFull",
+    "StoreDamaged",
     "StoreUnavailable",
     "UnknownExecution",
     "UnknownLink",
@@ -467,6 +469,17 @@ class KernelLost(PauseflowError, RuntimeError):
             f"{'; '.join(self.variables)}. Make it again with `pauseflow retry {self.execution}{step}`; what a "
             "`%%setup` cell makes needs no kernel to wait for it"
         )
+
+
+class StoreDamaged(PauseflowError, ValueError):
+    """A value in the database that cannot be read. Other rows can."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"what the store holds of this cannot be read: {self.problem}"
 
 
 class StoreUnavailable(PauseflowError, ConnectionError):

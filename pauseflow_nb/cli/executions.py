@@ -52,7 +52,7 @@ def list_(
             each["id"],
             each["state"] + (" (kernel-bound)" if each["kernel_bound"] else ""),
             f"{each['cells']['done']}/{each['cells']['total']}",
-            ", ".join(suspension["step"] or "-" for suspension in each["suspended"]),
+            each.get("problem") or ", ".join(suspension["step"] or "-" for suspension in each["suspended"]),
             each["created_at"][:19].replace("T", " "),
             each["notebook"],
         )

@@ -1,7 +1,6 @@
 """What the commands share: exit codes, the flags of the store, and how errors and results are printed."""
 
 import functools
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from pauseflow_nb import errors
+from pauseflow_nb.json_values import json_text
+from pauseflow_nb.printable import json_printable
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def open_queue(settings: Settings) -> "Queue":
 
 def print_json(value: Any) -> None:
     """Print the one JSON value of a command."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json_printable(json_text(value, indent=2)))
 
 
 def print_execution(view: dict[str, Any], *, as_json: bool) -> None:

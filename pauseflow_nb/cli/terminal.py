@@ -126,6 +126,8 @@ def describe_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> li
 
 def describe(execution: Mapping[str, Any]) -> str:
     """Say in a few lines how an execution stands."""
+    if execution.get("problem"):
+        return f"{execution['id']}  {execution['state']}\n  problem   {execution['problem']}"
     cells = execution["cells"]
     lines = [
         f"{execution['id']}  {execution['state']}{_because(execution)}",

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from pauseflow_nb.errors import (
     StorageFull,
     StoreUnavailable,
 )
+from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Briefing, Failure, StepBriefing
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
@@ -143,6 +144,24 @@ class Segments:
                 self._queue.jobs.enqueue(connection, execution, n, job + 1)
 
         self._queue.change(change)
+
+    def give_up(self, execution: str, n: int, problem: Exception) -> None:
+        """Fail an execution whose segment cannot be run because of what the store holds of it, without reading that."""
+
+        def change(connection: sa.Connection) -> None:
+            segments.keep_latest(connection, execution)
+            row = executions.lock_plain(connection, execution)
+            if row is None or row.state in FINAL:
+                return
+            failure = Failure(type(problem).__name__, str(problem))
+            reason: dict[str, JSON] = {"kind": "error", "by": self._process, "text": failure.message}
+            segments.close(connection, execution, n, "failed")
+            executions.end(connection, execution, "failed", by=self._process, reason=reason, error=asdict(failure))
+
+        try:
+            self._queue.change(change)
+        except PauseflowError as why:
+            log.warning("could not give %s up: %s", execution, why, extra={"execution": execution})
 
     def _claim(self, connection: sa.Connection, execution: str, n: int, job: int | None) -> _Claimed | None:
         segment = segments.lock(connection, execution, n)

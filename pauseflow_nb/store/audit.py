@@ -4,14 +4,17 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
+from pauseflow_nb.errors import StoreDamaged
 from pauseflow_nb.identity import LINK, facts_of
-from pauseflow_nb.json_values import JSON
+from pauseflow_nb.json_values import JSON, compact
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.tables import audit
 
 __all__ = ["last_of", "note", "trail"]
 
 Row: TypeAlias = sa.Row[Any]
+
+_PLAIN = tuple(column for column in audit.c if column.name != "details")
 
 
 def note(
@@ -49,12 +52,26 @@ def last_of(connection: sa.Connection, execution: str, what: str) -> dict[str, A
 
 def trail(connection: sa.Connection, execution: str) -> list[dict[str, Any]]:
     """Read the lines of one execution, oldest first; `at` is in seconds since 1970, `known_by` says how `by` is known."""
-    rows = connection.execute(sa.select(audit).where(audit.c.execution == execution).order_by(audit.c.id))
-    return [_line(row) for row in rows]
+    where = audit.c.execution == execution
+    try:
+        return [_line(row) for row in connection.execute(sa.select(audit).where(where).order_by(audit.c.id))]
+    except (StoreDamaged, TypeError, ValueError):
+        found = list(connection.execute(sa.select(*_PLAIN).where(where).order_by(audit.c.id)))
+    return [_line_or_problem(connection, row) for row in found]
+
+
+def _line_or_problem(connection: sa.Connection, plain: Row) -> dict[str, Any]:
+    """Read one line; of one whose details cannot be read say so in their place."""
+    try:
+        return _line(connection.execute(sa.select(audit).where(audit.c.id == plain.id)).one())
+    except (StoreDamaged, TypeError, ValueError) as problem:
+        known = {"known_by": facts_of(plain.by).get("known_by"), "via": None}
+        return {**plain._mapping, "details": {}, **known, "problem": str(problem)}  # noqa: SLF001  (see _line)
 
 
 def _line(row: Row) -> dict[str, Any]:
     details = dict(row.details)
+    compact(details).encode()
     known = {key: details.pop(key, None) for key in ("known_by", "via")}
     known["known_by"] = known["known_by"] or facts_of(row.by).get("known_by")
     return {**row._mapping, "details": details, **known}  # noqa: SLF001  (SQLAlchemy's public name for a row as a mapping)
