@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.door import Door
-from pauseflow_nb.errors import InvalidAnswer, InvalidParameter, NotAllowed, NotSuspended
+from pauseflow_nb.errors import InvalidAnswer, InvalidParameter, NotAllowed, NotSuspended, NoWorker
 from pauseflow_nb.identity import account
 from pauseflow_nb.settings import Settings
 
@@ -40,6 +40,7 @@ __all__ = [
     "kernel_ahead",
     "plan",
     "plan_of",
+    "require_worker",
     "run_notebook",
     "start_attached",
 ]
@@ -403,6 +404,22 @@ def filled(path: str, parameters: Mapping[str, Any]) -> str:
         return path.format(**{"pm": builtin, **parameters})
     except (KeyError, IndexError, ValueError) as problem:
         raise InvalidParameter(path, f"the path names a parameter that was not given: {problem}") from None
+
+
+def require_worker(queue: "Queue", patience_seconds: float = 20.0) -> None:
+    """Check that a worker would run what is queued; one that is starting is waited for.
+
+    Raises:
+        NoWorker: If none is alive, and none starts or it takes too long.
+    """
+    deadline = time.monotonic() + patience_seconds
+    # The last look after it has started: its row says so at once.
+    while not queue.has_live_worker():
+        if not queue.has_starting_worker() or time.monotonic() > deadline:
+            if queue.has_live_worker():
+                return
+            raise NoWorker
+        time.sleep(_POLL_SECONDS)
 
 
 def start_attached(queue: "Queue", work: "Plan") -> str:

@@ -18,7 +18,6 @@ from pauseflow_nb.cli.options import (
     settings_options,
 )
 from pauseflow_nb.cli.papermill_options import notebook_options, papermill_options, parameter_options
-from pauseflow_nb.errors import NoWorker
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -117,12 +116,11 @@ def _submit(
     *,
     as_json: bool,
 ) -> None:
-    from pauseflow_nb.execution import plan
+    from pauseflow_nb.execution import plan, require_worker
 
     work = plan(notebook, output, parameters, options)
     queue = open_queue(settings)
-    if not queue.has_live_worker():
-        raise NoWorker
+    require_worker(queue)
     print_execution(queue.view(queue.start(work)), as_json=as_json)
 
 

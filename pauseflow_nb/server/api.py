@@ -24,6 +24,7 @@ from pauseflow_nb.server.answers import error_answer, write_json
 from pauseflow_nb.server.bodies import parse_json
 from pauseflow_nb.server.health import HealthHandler
 from pauseflow_nb.server.identity import who_is
+from pauseflow_nb.server.keeping import Standing
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.starting import StartRequest, inside, start
 from pauseflow_nb.server.statuses import RETRY_AFTER_SECONDS, status_of
@@ -297,9 +298,15 @@ ROUTES: dict[str, type[RequestHandler]] = {
 }
 
 
-def api_routes(queue: LazyQueue) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
-    """Make the routes."""
-    return [(path.replace("{execution}", "([^/]+)"), handler, {"queue": queue}) for path, handler in ROUTES.items()]
+def api_routes(
+    queue: LazyQueue, standing: Callable[[], Standing]
+) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+    """Make the routes; `standing` says whether the server is ready."""
+    more: dict[type[RequestHandler], dict[str, Any]] = {HealthHandler: {"standing": standing}}
+    return [
+        (path.replace("{execution}", "([^/]+)"), handler, {"queue": queue, **more.get(handler, {})})
+        for path, handler in ROUTES.items()
+    ]
 
 
 def _text_of(body: dict[str, JSON], field: str) -> str | None:
