@@ -5,8 +5,9 @@ What a terminal would act on is written out, as `\x1b`, so that nothing is lost 
 
 import logging
 import re
+from typing import Literal
 
-__all__ = ["CleanLogs", "json_printable", "printable", "printable_lines"]
+__all__ = ["clean_logs", "json_printable", "printable", "printable_lines"]
 
 # Controls of ASCII and Latin-1 (with ESC, BEL, CR, and the one-character forms of CSI and OSC); marks that turn the
 # direction of text around or have no width; separators of lines; halves of characters; tags.
@@ -28,16 +29,16 @@ def printable(text: object) -> str:
     return _IN_A_LINE.sub(_written_out, str(text))
 
 
-def printable_lines(text: object, *, indent: str = "", colours: bool = False) -> str:
+def printable_lines(text: object, *, indent: str = "", colours: Literal["shown", "kept", "dropped"] = "shown") -> str:
     """Keep the lines and tabs of a text.
 
     Args:
         text: The text.
         indent: Put before every line but the first, so that no line of the text can pass for one of ours.
-        colours: Whether sequences that set colours may stay, and nothing else: for tracebacks, on a terminal.
+        colours: What becomes of sequences that set colours: written out like all others; or `"kept"` on a terminal and
+            `"dropped"` elsewhere, as tracebacks need it.
     """
-    lines = _SPLIT.split(str(text))
-    return f"\n{indent}".join(_with_colours(line) if colours else _IN_TEXT.sub(_written_out, line) for line in lines)
+    return f"\n{indent}".join(_line(line, colours) for line in _SPLIT.split(str(text)))
 
 
 def json_printable(text: str) -> str:
@@ -45,23 +46,34 @@ def json_printable(text: str) -> str:
     return _IN_JSON.sub(lambda found: _as_json(found[0]), text)
 
 
-class CleanLogs(logging.Filter):
-    """Cleans what a handler writes; add it to handlers, whose filters see the records of all loggers."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass, cleaned."""
-        message = record.getMessage()
-        record.msg, record.args = printable_lines(message, indent="    "), None
-        if record.exc_info and not record.exc_text:
-            record.exc_text = printable_lines(logging.Formatter().formatException(record.exc_info))
-        return True
+def clean_logs(*loggers: logging.Logger) -> None:
+    """Clean what the handlers of these loggers write, and those of the root logger. Doing it twice is doing it once."""
+    handlers = [handler for logger in (*loggers, logging.getLogger()) for handler in logger.handlers]
+    # What writes warnings where nobody has configured anything.
+    for handler in (*handlers, logging.lastResort):
+        if handler is not None and _clean not in handler.filters:
+            handler.addFilter(_clean)
 
 
-def _with_colours(line: str) -> str:
+def _clean(record: logging.LogRecord) -> bool:
+    is_ours = record.name.startswith("pauseflow_nb")
+    message = record.getMessage()
+    record.msg, record.args = printable_lines(message, indent="    " if is_ours else "", colours="kept"), None
+    if record.exc_info and not record.exc_text:
+        record.exc_text = printable_lines(logging.Formatter().formatException(record.exc_info))
+    return True
+
+
+def _line(line: str, colours: str) -> str:
+    if colours == "shown":
+        return _IN_TEXT.sub(_written_out, line)
     parts = _COLOUR.split(line)
-    return "".join(part if at % 2 else _IN_TEXT.sub(_written_out, part) for at, part in enumerate(parts)) + (
-        "\x1b[0m" if len(parts) > 1 else ""
+    kept = "".join(
+        (part if colours == "kept" else "") if at % 2 else _IN_TEXT.sub(_written_out, part)
+        for at, part in enumerate(parts)
     )
+    # No colour reaches into what we say after it.
+    return f"{kept}\x1b[0m" if colours == "kept" and len(parts) > 1 else kept
 
 
 def _written_out(found: re.Match[str]) -> str:

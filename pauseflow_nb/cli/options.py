@@ -11,7 +11,7 @@ import click
 
 from pauseflow_nb import errors
 from pauseflow_nb.json_values import json_text
-from pauseflow_nb.printable import json_printable
+from pauseflow_nb.printable import json_printable, printable_lines
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "open_queue",
     "print_execution",
     "print_json",
+    "say",
     "sentences",
     "settings_options",
 ]
@@ -70,10 +71,11 @@ def sentences(*, as_json: bool) -> Iterator[None]:
     except errors.PauseflowError as problem:
         if as_json:
             _print_error(type(problem).__name__, str(problem))
-        click.echo(f"pauseflow: {problem}", err=True)
+        say(f"pauseflow: {printable_lines(problem, indent='  ')}", err=True)
         sys.exit(USAGE if isinstance(problem, _USAGE_ERRORS) else FAILED)
-    except click.UsageError as problem:
-        if as_json:
+    except click.ClickException as problem:
+        problem.message = printable_lines(problem.message, indent="  ")
+        if as_json and isinstance(problem, click.UsageError):
             _print_error("UsageError", problem.format_message())
         raise
     except BrokenPipeError:
@@ -114,6 +116,11 @@ def open_queue(settings: Settings) -> "Queue":
     return Queue.open(settings)
 
 
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print lines for a person; what a terminal would act on, of whatever comes from outside, is written out."""
+    click.echo(printable_lines(text), err=err, nl=nl)
+
+
 def print_json(value: Any) -> None:
     """Print the one JSON value of a command."""
     click.echo(json_printable(json_text(value, indent=2)))
@@ -126,7 +133,7 @@ def print_execution(view: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(view)
     else:
-        click.echo(describe(view))
+        say(describe(view))
 
 
 def exit_code(state: str) -> int:

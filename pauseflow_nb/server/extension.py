@@ -11,6 +11,7 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import Bool, Dict, Enum, Int, Unicode
 
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.printable import clean_logs
 from pauseflow_nb.server.api import api_routes
 from pauseflow_nb.server.callbacks import handlers
 from pauseflow_nb.server.events import SCHEMA, SCHEMA_ID, Live
@@ -101,6 +102,7 @@ class PauseflowExtension(ExtensionApp):
         mask_links_in(
             server.log, *(logging.getLogger(f"tornado.{name}") for name in ("access", "application", "general"))
         )
+        clean_logs(server.log)
         self.handlers.extend([*handlers(self._queue), *api_routes(self._queue, self._standing)])
         assert server.event_logger is not None
         server.event_logger.register_event_schema(SCHEMA)
