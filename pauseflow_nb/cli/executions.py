@@ -18,7 +18,7 @@ from pauseflow_nb.cli.options import (
     settings_options,
 )
 from pauseflow_nb.errors import InvalidValue
-from pauseflow_nb.printable import json_printable
+from pauseflow_nb.printable import json_printable, printable
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,13 +54,16 @@ def list_(
             each["id"],
             each["state"] + (" (kernel-bound)" if each["kernel_bound"] else ""),
             f"{each['cells']['done']}/{each['cells']['total']}",
-            each.get("problem") or ", ".join(suspension["step"] or "-" for suspension in each["suspended"]),
+            "cannot be shown" if "problem" in each else ", ".join(one["step"] or "-" for one in each["suspended"]),
             each["created_at"][:19].replace("T", " "),
             each["notebook"],
         )
         for each in found
     ]
     say(table([("ID", "STATE", "CELLS", "WAITS IN", "CREATED (UTC)", "NOTEBOOK"), *rows]))
+    for each in found:
+        if "problem" in each:
+            say(f"{each['id']}: {printable(each['problem'])}", err=True)
 
 
 @click.command()

@@ -74,7 +74,7 @@ def sentences(*, as_json: bool) -> Iterator[None]:
         say(f"pauseflow: {printable_lines(problem, indent='  ')}", err=True)
         sys.exit(USAGE if isinstance(problem, _USAGE_ERRORS) else FAILED)
     except click.ClickException as problem:
-        problem.message = printable_lines(problem.message, indent="  ")
+        problem.message = printable_lines(problem.message, indent="  ")  # type: ignore[misc]  # it is the message that click prints
         if as_json and isinstance(problem, click.UsageError):
             _print_error("UsageError", problem.format_message())
         raise

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pauseflow_nb.errors import PauseflowError, StoreDamaged
+from pauseflow_nb.errors import StoreDamaged
 from pauseflow_nb.json_values import compact
 from pauseflow_nb.store.database import iso
 from pauseflow_nb.store.executions import STATES
@@ -91,7 +91,7 @@ def damaged_view(connection: sa.Connection, execution: str, problem: Exception) 
 
 
 def _sentence(problem: Exception) -> str:
-    said = str(problem) if isinstance(problem, PauseflowError) else f"{type(problem).__name__}: {problem}"
+    said = problem.problem if isinstance(problem, StoreDamaged) else f"{type(problem).__name__}: {problem}"
     return f"this execution cannot be shown: {(said.splitlines() or [''])[0]}"
 
 
