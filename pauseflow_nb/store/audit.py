@@ -71,7 +71,7 @@ def _line_or_problem(connection: sa.Connection, plain: Row) -> dict[str, Any]:
 
 def _line(row: Row) -> dict[str, Any]:
     details = dict(row.details)
-    compact(details).encode()
+    compact(details)
     known = {key: details.pop(key, None) for key in ("known_by", "via")}
     known["known_by"] = known["known_by"] or facts_of(row.by).get("known_by")
     return {**row._mapping, "details": details, **known}  # noqa: SLF001  (SQLAlchemy's public name for a row as a mapping)

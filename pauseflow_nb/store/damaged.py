@@ -99,7 +99,7 @@ def _column(connection: sa.Connection, execution: str, name: str) -> Any:
     try:
         statement = sa.select(executions.c[name]).where(executions.c.id == execution)
         value = connection.execute(statement).scalar()
-        compact(value).encode()
+        compact(value)
     except Exception:  # noqa: BLE001  (this one is the problem, or a part of it)
         connection.rollback()
         return None

@@ -101,8 +101,8 @@ def _all_views(
     ]
     for view in views:
         require_shape(view)
-    # A number or a character that no JSON holds shows here, and not when somebody writes the answer.
-    compact(views).encode()
+    # A number that no JSON holds shows here, and not when somebody writes the answer.
+    compact(views)
     return views
 
 
