@@ -33,9 +33,11 @@
     ├── PauseTimeout          (TimeoutError)       flow.pause() was not answered in time
     ├── Cancelled             (RuntimeError)       flow.pause() was answered with a cancel
     ├── KernelUnavailable     (RuntimeError)       no such kernel, or it does not start
+    │   └── KernelNotReady                         it was started, and ended or took too long: worth another try
     ├── KernelDied            (RuntimeError)
     ├── KernelLost            (RuntimeError)       the kernel that an execution kept while it waited is gone
     ├── StoreUnavailable      (ConnectionError)    the database is locked, gone or unfit
+    ├── StoreDamaged          (ValueError)         a row of the database that cannot be read
     ├── StorageFull           (OSError)
     │   ├── DiskNearlyFull                         too little room for another execution: nothing new is started
     │   └── QuotaReached                           the storage holds what it may: nothing new is started
@@ -73,6 +75,7 @@ __all__ = [
     "InvalidValue",
     "KernelDied",
     "KernelLost",
+    "KernelNotReady",
     "KernelUnavailable",
     "NoChecker",
     "NoServer",
@@ -93,6 +96,7 @@ __all__ = [
     "SnapshotError",
     "SnapshotMismatch",
     "StorageFull",
+    "StoreDamaged",
     "StoreUnavailable",
     "TooManyAnswers",
     "UnknownCharset",
@@ -488,6 +492,10 @@ class KernelUnavailable(PauseflowError, RuntimeError):
         return f"kernel {self.kernel!r} is not available: {self.problem}"
 
 
+class KernelNotReady(KernelUnavailable):
+    """A kernel that was started and did not become ready: it ended, or took too long. Another try may work."""
+
+
 class KernelDied(PauseflowError, RuntimeError):
     """The kernel's process ended while it was needed."""
 
@@ -513,6 +521,17 @@ class KernelLost(PauseflowError, RuntimeError):
             f"{'; '.join(self.variables)}. Make it again with `pauseflow retry {self.execution}{step}`; what a "
             "`%%setup` cell makes needs no kernel to wait for it"
         )
+
+
+class StoreDamaged(PauseflowError, ValueError):
+    """A value in the database that cannot be read. Other rows can."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"what the store holds of this cannot be read: {self.problem}"
 
 
 class StoreUnavailable(PauseflowError, ConnectionError):

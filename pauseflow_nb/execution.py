@@ -6,7 +6,6 @@ lives, and leaves the rest to any worker.
 """
 
 import atexit
-import getpass
 import json
 import os
 import threading
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.door import Door
-from pauseflow_nb.errors import InvalidAnswer, InvalidParameter, NotAllowed, NotSuspended
+from pauseflow_nb.errors import InvalidAnswer, InvalidParameter, NotAllowed, NotSuspended, NoWorker
+from pauseflow_nb.identity import account
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ __all__ = [
     "kernel_ahead",
     "plan",
     "plan_of",
+    "require_worker",
     "run_notebook",
     "start_attached",
-    "whoami",
 ]
 
 FINAL_STATES = frozenset({"completed", "failed", "cancelled"})
@@ -149,7 +149,7 @@ class Execution:
         Raises:
             CannotSuspend: If it waits already, has ended, or belongs to another.
         """
-        self._queue.suspend(self.id, by=whoami())
+        self._queue.suspend(self.id, by=account())
 
     def retry(
         self, *, from_step: str | None = None, notebook: str | os.PathLike[str] | None = None, force: bool = False
@@ -168,7 +168,7 @@ class Execution:
             InvalidStep: If there is no such step, or it was not reached.
         """
         path = None if notebook is None else os.fspath(notebook)
-        return self._queue.retry(self.id, by=whoami(), from_step=from_step, notebook=path, force=force)
+        return self._queue.retry(self.id, by=account(), from_step=from_step, notebook=path, force=force)
 
     def fork(self, *, from_step: str | None = None, output: str | os.PathLike[str] | None = None) -> "Execution":
         """Start a sibling: the same notebook and variables, with an output and links of its own.
@@ -183,7 +183,7 @@ class Execution:
             InvalidStep: If there is no such step, or it was not reached.
         """
         path = None if output is None else os.fspath(output)
-        return Execution(self._queue, self._queue.fork(self.id, by=whoami(), from_step=from_step, output=path))
+        return Execution(self._queue, self._queue.fork(self.id, by=account(), from_step=from_step, output=path))
 
     def resume(self, step: str | Sequence[str] | Mapping[str, Any] | None = None, data: Any = None) -> None:
         """Answer an open suspension.
@@ -199,7 +199,7 @@ class Execution:
             NotAllowed: If you may not answer this one.
         """
         where = _address(step)
-        answer = self._queue.resume(self.id, step=where, data=data, by=whoami())
+        answer = self._queue.resume(self.id, step=where, data=data, by=account())
         if answer.status == 422:
             raise InvalidAnswer(answer.body["errors"])
         if answer.status == 403:
@@ -210,7 +210,7 @@ class Execution:
 
     def cancel(self, text: str | None = None) -> None:
         """Cancel, in whatever state it is; a running kernel is interrupted."""
-        self._queue.cancel(self.id, by=whoami(), text=text)
+        self._queue.cancel(self.id, by=account(), text=text)
 
     def wait(self, timeout: float | None = None, *, until_pause: bool = False) -> "Execution":
         """Wait for the end. Where nobody else would run the execution, this process does.
@@ -375,7 +375,7 @@ def plan_of(frozen: "Frozen", notebook: str, output: str | None, options: RunOpt
         kernel=frozen.kernel,
         interpreter=frozen.interpreter,
         cwd=_cwd_of(options),
-        created_by=whoami(),
+        created_by=account(),
         options={
             "strict": options.strict,
             "checkpoint": options.checkpoint,
@@ -404,6 +404,22 @@ def filled(path: str, parameters: Mapping[str, Any]) -> str:
         return path.format(**{"pm": builtin, **parameters})
     except (KeyError, IndexError, ValueError) as problem:
         raise InvalidParameter(path, f"the path names a parameter that was not given: {problem}") from None
+
+
+def require_worker(queue: "Queue", patience_seconds: float = 20.0) -> None:
+    """Check that a worker would run what is queued; one that is starting is waited for.
+
+    Raises:
+        NoWorker: If none is alive, and none starts or it takes too long.
+    """
+    deadline = time.monotonic() + patience_seconds
+    # The last look after it has started: its row says so at once.
+    while not queue.has_live_worker():
+        if not queue.has_starting_worker() or time.monotonic() > deadline:
+            if queue.has_live_worker():
+                return
+            raise NoWorker
+        time.sleep(_POLL_SECONDS)
 
 
 def start_attached(queue: "Queue", work: "Plan") -> str:
@@ -472,14 +488,6 @@ def _kernel_in(notebook: str) -> str:
 
 def _cwd_of(options: RunOptions) -> str:
     return str(Path(options.cwd or Path.cwd()).absolute())
-
-
-def whoami() -> str:
-    """Name the person who runs this process, as the audit trail does: `"user:NAME"`."""
-    try:
-        return f"user:{getpass.getuser()}"
-    except (KeyError, OSError):  # a container's user without a name
-        return f"user:{os.getuid()}"
 
 
 def _leave(control: "Control", runner: threading.Thread) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from pauseflow_nb.errors import NotJSON
 
-__all__ = ["DEEPEST", "JSON", "compact", "read_json", "require_json"]
+__all__ = ["DEEPEST", "JSON", "compact", "json_text", "read_json", "require_json"]
 
 #: A JSON value. `require_json` is the check; a recursive type would cost every reader a cast.
 JSON: TypeAlias = Any
@@ -77,6 +77,39 @@ def require_json(what: str, value: object) -> None:
 def compact(value: object) -> str:
     """Write JSON text without spaces; NaN is refused, because other languages cannot read it."""
     return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+
+
+def json_text(value: object, *, indent: int | None = None) -> str:
+    """Write JSON text of whatever is there: what no JSON can hold becomes null, half a character becomes U+FFFD.
+
+    Args:
+        value: What came out of a store, which may hold what an older version has let in.
+        indent: Spaces for each level; None: compact.
+    """
+    separators = (",", ":") if indent is None else None
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, indent=indent, separators=separators)
+        text.encode()
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(_as_json(value), allow_nan=False, ensure_ascii=False, indent=indent, separators=separators)
+    return text
+
+
+def _as_json(value: object, depth: int = 0) -> JSON:
+    # Twice as deep as what `require_json` lets in: a view holds a value some levels down.
+    if depth > 2 * DEEPEST:
+        return None
+    if isinstance(value, dict):
+        return {_as_json(str(key)): _as_json(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(item, depth + 1) for item in value]
+    if isinstance(value, str):
+        return _HALF_CHARACTER.sub("\ufffd", value)
+    try:
+        require_json("value", value)
+    except NotJSON:
+        return None
+    return value
 
 
 def _count_values(text: str) -> int:

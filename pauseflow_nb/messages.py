@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from pauseflow_nb.errors import NotDelivered
+from pauseflow_nb.printable import printable
 from pauseflow_nb.protocol import APPROVAL_URL, MessageRequest
 from pauseflow_nb.settings import Settings
 
@@ -54,7 +55,7 @@ def _send_mail(settings: Settings, request: MessageRequest) -> None:
 
 def _mail(request: MessageRequest, sender: str, receivers: list[str]) -> EmailMessage:
     mail = EmailMessage()
-    mail["Subject"] = " ".join(request.subject.split())
+    mail["Subject"] = printable(" ".join(request.subject.split()))
     mail["From"], mail["To"] = sender, ", ".join(receivers)
     mail["Date"], mail["Message-ID"] = formatdate(), make_msgid(domain="pauseflow.invalid")
     mail.set_content(_text(request))

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pauseflow_nb.errors import NotJSON
-from pauseflow_nb.json_values import compact, read_json, require_json
+from pauseflow_nb.json_values import compact, json_text, read_json, require_json
 from pauseflow_nb.protocol import Wake
 
 texts = st.text(st.characters(codec="utf-8"))
@@ -201,3 +201,17 @@ def test_whatever_text_comes_it_is_read_or_refused(text: str) -> None:
     except ValueError:
         return
     compact(value).encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ({"a": [float("inf"), float("-inf"), float("nan"), 1.5]}, '{"a":[null,null,null,1.5]}'),
+        ({"half": "a\ud800"}, '{"half":"a\ufffd"}'),
+        ({"n": 10**5000, "é": object()}, '{"n":null,"é":null}'),
+        ({1: True, "b": None}, '{"1":true,"b":null}'),
+    ],
+)
+def test_what_is_written_out_is_always_json(value: object, written: str) -> None:
+    assert json_text(value) == written
+    assert json_text([[value]]).encode()

@@ -68,6 +68,8 @@ export interface IExecution {
   suspended: ISuspension[];
   usage: { compute_seconds: number; suspended_seconds: number; wakeups: number; segments: ISegment[] };
   error: { type: string; message: string; cell: number | null; step: string | null } | null;
+  /** Why it cannot be shown; what could not be read of it is empty then. */
+  problem?: string;
   /** Only if it was asked for. */
   history?: { suspensions: ISettled[] };
 }
@@ -88,6 +90,10 @@ export interface IAuditLine {
   at: string;
   what: string;
   by: string;
+  /** How it is known who it was: link, login, account. */
+  known_by?: string | null;
+  /** Who called sudo or doas. */
+  via?: string | null;
   segment: number | null;
   step: string | null;
   details: JSONObject;

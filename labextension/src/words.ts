@@ -144,6 +144,12 @@ export function who(by: string | null): string {
   return known[by] ?? (by.includes(':') ? 'a worker' : by);
 }
 
+/** How it is known who it was: ` (login)`; empty where it is not said, or the word itself says it. */
+function known(line: IAuditLine): string {
+  const facts = [line.known_by === 'link' ? null : line.known_by, line.via ? `via ${line.via}` : null].filter(Boolean);
+  return facts.length > 0 ? ` (${facts.join(', ')})` : '';
+}
+
 /** One line of the audit trail. */
 export function happened(line: IAuditLine): string {
   const action = typeof line.details['action'] === 'string' ? line.details['action'] : '';
@@ -151,7 +157,7 @@ export function happened(line: IAuditLine): string {
   const said = line.what === 'settled' ? (decided[action] ?? 'settled') : line.what;
   const where = line.step === null || line.by === `step:${line.step}` ? '' : `${line.step} `;
   const comment = line.details['comment'];
-  return `${where}${said} by ${who(line.by)}${typeof comment === 'string' ? `: “${comment}”` : ''}`;
+  return `${where}${said} by ${who(line.by)}${known(line)}${typeof comment === 'string' ? `: “${comment}”` : ''}`;
 }
 
 /** Which run of a step this is: `run 2 of 4`; empty if one is all there is. */
@@ -180,8 +186,11 @@ export function usageOf(execution: IExecution): string {
   return parts.join(', ');
 }
 
-/** Why it ended, if that needs saying. */
+/** Why it ended, or why it cannot be shown, if that needs saying. */
 export function reasonOf(execution: IExecution): string {
+  if (execution.problem) {
+    return execution.problem;
+  }
   if (execution.error) {
     const where = execution.error.step ? `Step ${execution.error.step}: ` : '';
     return `${where}${execution.error.type}: ${execution.error.message}`;

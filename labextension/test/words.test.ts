@@ -108,6 +108,22 @@ describe('sentences', () => {
     expect(reasonOf(execution as unknown as IExecution)).toBe('cancelled by ada');
   });
 
+  it('say why an execution cannot be shown', () => {
+    const problem = 'this execution cannot be shown: its state is unknown here';
+    const execution = { state: 'hibernating', error: null, reason: null, problem };
+
+    expect(reasonOf(execution as unknown as IExecution)).toBe(problem);
+  });
+
+  it('say how it is known who it was', () => {
+    const line = { at: '', what: 'started', by: 'user:root', segment: 0, step: null, details: {} };
+
+    expect(happened({ ...line, known_by: 'account', via: 'sudo by bob' })).toBe(
+      'started by root (account, via sudo by bob)'
+    );
+    expect(happened({ ...line, by: 'link', known_by: 'link' })).toBe('started by a link');
+  });
+
   it('say what a kept kernel means', () => {
     const execution = { kernel_bound: ['lock', 'file'] } as unknown as IExecution;
 

@@ -15,6 +15,7 @@ from pauseflow_nb.cli.open import open_
 from pauseflow_nb.cli.options import sentences
 from pauseflow_nb.cli.processes import doctor, serve, worker
 from pauseflow_nb.cli.run import run
+from pauseflow_nb.printable import clean_logs
 
 __all__ = ["main"]
 
@@ -33,6 +34,7 @@ class _Commands(click.Group):
 @click.version_option(package_name="pauseflow-nb")
 def main() -> None:
     """Run Jupyter notebooks that pause like workflows."""
+    clean_logs()
 
 
 for _command in (

@@ -13,10 +13,12 @@ from pauseflow_nb.cli.options import (
     open_queue,
     print_execution,
     print_json,
+    say,
     settings_options,
 )
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import read_json
+from pauseflow_nb.printable import json_printable, printable
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,13 +56,16 @@ def list_(
             each["id"],
             each["state"] + (" (kernel-bound)" if each["kernel_bound"] else ""),
             f"{each['cells']['done']}/{each['cells']['total']}",
-            ", ".join(suspension["step"] or "-" for suspension in each["suspended"]),
+            "cannot be shown" if "problem" in each else ", ".join(one["step"] or "-" for one in each["suspended"]),
             each["created_at"][:19].replace("T", " "),
             each["notebook"],
         )
         for each in found
     ]
-    click.echo(table([("ID", "STATE", "CELLS", "WAITS IN", "CREATED (UTC)", "NOTEBOOK"), *rows]))
+    say(table([("ID", "STATE", "CELLS", "WAITS IN", "CREATED (UTC)", "NOTEBOOK"), *rows]))
+    for each in found:
+        if "problem" in each:
+            say(f"{each['id']}: {printable(each['problem'])}", err=True)
 
 
 @click.command()
@@ -84,7 +89,7 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
     from pauseflow_nb.kernel.snapshot import rows_of
 
     print_execution(found, as_json=False)
-    click.echo(f"\n{table(rows_of(reports))}" if reports else "\nno checkpoint yet, so no variables are saved")
+    say(f"\n{table(rows_of(reports))}" if reports else "\nno checkpoint yet, so no variables are saved")
 
 
 @click.command()
@@ -151,7 +156,7 @@ def retry(
     """Let a failed execution go on from its last checkpoint; finished steps do not run again."""
     found = _find(settings, execution)
     restart = found.retry(from_step=from_step, notebook=edited, force=force)
-    click.echo(str(restart), err=True)
+    say(str(restart), err=True)
     _after_answer(found, wait=wait, as_json=as_json)
 
 
@@ -167,7 +172,7 @@ def fork(
 ) -> None:
     """Start a sibling with the variables that an execution had at a step; one that waits is copied as it waits."""
     sibling = _find(settings, execution).fork(from_step=from_step, output=output)
-    click.echo(f"execution {sibling.id}", err=True)
+    say(f"execution {sibling.id}", err=True)
     _after_answer(sibling, wait=wait, as_json=as_json)
 
 
@@ -177,7 +182,7 @@ def fork(
 @settings_options
 def outputs(settings: Settings, *, execution: str, as_json: bool) -> None:  # noqa: ARG001  (a notebook is JSON)
     """Print the executed notebook as it stands."""
-    sys.stdout.buffer.write(open_queue(settings).document(execution))
+    sys.stdout.buffer.write(json_printable(open_queue(settings).document(execution).decode()).encode())
 
 
 def _find(settings: Settings, execution: str) -> "Execution":
@@ -193,7 +198,7 @@ def _after_answer(found: "Execution", *, wait: bool, as_json: bool, code: int | 
             found.run_here(until_pause=True)
         found.wait(until_pause=True)
     elif found.is_stranded():
-        click.echo(STRANDED, err=True)
+        say(STRANDED, err=True)
     view = found.to_dict()
     print_execution(view, as_json=as_json)
     sys.exit(exit_code(view["state"]) if wait and code is None else COMPLETED)

@@ -2,7 +2,7 @@
 
 import click
 
-from pauseflow_nb.cli.options import json_option, open_queue, print_json, settings_options
+from pauseflow_nb.cli.options import json_option, open_queue, print_json, say, settings_options
 from pauseflow_nb.settings import Settings
 
 __all__ = ["gc"]
@@ -34,13 +34,13 @@ def gc(settings: Settings, *, older_than: str, dry_run: bool, as_json: bool) -> 
         print_json(told)
         return
     for execution in found.executions:
-        click.echo(execution)
+        say(execution)
     count = len(found.executions)
     if dry_run:
-        click.echo(f"would remove {_counted(count, 'execution')}", err=True)
+        say(f"would remove {_counted(count, 'execution')}", err=True)
     else:
         what = f"{_counted(count, 'execution')} and {_counted(found.files, 'file')} that nothing needed"
-        click.echo(f"removed {what}: {found.bytes / 1024**2:.1f} MiB", err=True)
+        say(f"removed {what}: {found.bytes / 1024**2:.1f} MiB", err=True)
 
 
 def _counted(count: int, word: str) -> str:

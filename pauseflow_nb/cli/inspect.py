@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from pauseflow_nb.cli.options import json_option, print_json
+from pauseflow_nb.cli.options import json_option, print_json, say
 from pauseflow_nb.cli.papermill_options import notebook_options
+from pauseflow_nb.printable import printable
 
 __all__ = ["inspect"]
 
@@ -23,11 +24,11 @@ def inspect(*, notebook: str, kernel: str | None, language: str | None, as_json:
     if as_json:
         print_json({"parameters": found.parameters, "steps": found.steps})
     else:
-        click.echo(f"Parameters inferred for notebook '{notebook}':")
+        say(f"Parameters inferred for notebook '{notebook}':")
         for line in map(_line, found.parameters) if found.parameters else [_none(found.has_cell)]:
-            click.echo(line)
+            say(line)
         if found.steps:
-            click.echo(f"Steps: {', '.join(found.steps)}")
+            say(f"Steps: {', '.join(found.steps)}")
     # As papermill has it.
     sys.exit(0 if found.has_cell else 1)
 
@@ -39,6 +40,7 @@ def _none(has_cell: bool) -> str:
 
 
 def _line(parameter: dict[str, Any]) -> str:
+    parameter = {name: printable(value) for name, value in parameter.items()}
     kind = "Unknown type" if parameter["inferred_type_name"] == "None" else parameter["inferred_type_name"]
     definition = f"  {parameter['name']}: {kind} (default {parameter['default']})"
     if len(definition) > 30 and parameter["help"]:

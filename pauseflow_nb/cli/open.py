@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pauseflow_nb.cli.options import json_option, open_queue, print_json, settings_options
+from pauseflow_nb.cli.options import json_option, open_queue, print_json, say, settings_options
 from pauseflow_nb.errors import AmbiguousSuspension, NoServer, NotSuspended
 from pauseflow_nb.settings import Settings
 
@@ -36,7 +36,7 @@ def open_(
     if as_json:
         print_json({"execution": execution, "url": url})
         return
-    click.echo(url)
+    say(url)
     if not no_browser:
         webbrowser.open(url)
 

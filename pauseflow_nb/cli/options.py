@@ -1,7 +1,6 @@
 """What the commands share: exit codes, the flags of the store, and how errors and results are printed."""
 
 import functools
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from pauseflow_nb import errors
+from pauseflow_nb.json_values import json_text
+from pauseflow_nb.printable import json_printable, printable_lines
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "open_queue",
     "print_execution",
     "print_json",
+    "say",
     "sentences",
     "settings_options",
 ]
@@ -69,10 +71,11 @@ def sentences(*, as_json: bool) -> Iterator[None]:
     except errors.PauseflowError as problem:
         if as_json:
             _print_error(type(problem).__name__, str(problem))
-        click.echo(f"pauseflow: {problem}", err=True)
+        say(f"pauseflow: {printable_lines(problem, indent='  ')}", err=True)
         sys.exit(USAGE if isinstance(problem, _USAGE_ERRORS) else FAILED)
-    except click.UsageError as problem:
-        if as_json:
+    except click.ClickException as problem:
+        problem.message = printable_lines(problem.message, indent="  ")  # type: ignore[misc]  # it is the message that click prints
+        if as_json and isinstance(problem, click.UsageError):
             _print_error("UsageError", problem.format_message())
         raise
     except BrokenPipeError:
@@ -113,9 +116,14 @@ def open_queue(settings: Settings) -> "Queue":
     return Queue.open(settings)
 
 
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print lines for a person; what a terminal would act on, of whatever comes from outside, is written out."""
+    click.echo(printable_lines(text), err=err, nl=nl)
+
+
 def print_json(value: Any) -> None:
     """Print the one JSON value of a command."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json_printable(json_text(value, indent=2)))
 
 
 def print_execution(view: dict[str, Any], *, as_json: bool) -> None:
@@ -125,7 +133,7 @@ def print_execution(view: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(view)
     else:
-        click.echo(describe(view))
+        say(describe(view))
 
 
 def exit_code(state: str) -> int:

@@ -5,7 +5,7 @@ import threading
 
 import click
 
-from pauseflow_nb.cli.options import json_option, open_queue, print_json, settings_options
+from pauseflow_nb.cli.options import json_option, open_queue, print_json, say, settings_options
 from pauseflow_nb.settings import Settings
 
 __all__ = ["doctor", "serve", "worker"]
@@ -53,12 +53,12 @@ def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
     if with_parent:
         stop_with_parent(stop)
 
-    def say(name: str) -> None:
+    def say_ready(name: str) -> None:
         if as_json:
             print_json({"worker": name})
-        click.echo(f"worker {name} is ready", err=True)
+        say(f"worker {name} is ready", err=True)
 
-    run_worker(settings, stop=stop, on_ready=say)
+    run_worker(settings, stop=stop, on_ready=say_ready)
 
 
 @click.command()
@@ -76,7 +76,5 @@ def doctor(settings: Settings, *, as_json: bool) -> None:
             {"settings": {name: {"value": value, "origin": origin} for name, (value, origin) in rows.items()}, **alive}
         )
         return
-    click.echo(
-        table([("SETTING", "VALUE", "FROM"), *((name, value, origin) for name, (value, origin) in rows.items())])
-    )
-    click.echo(f"worker alive: {'yes' if alive['worker'] else 'no'}; server: {alive['server'] or 'none'}")
+    say(table([("SETTING", "VALUE", "FROM"), *((name, value, origin) for name, (value, origin) in rows.items())]))
+    say(f"worker alive: {'yes' if alive['worker'] else 'no'}; server: {alive['server'] or 'none'}")

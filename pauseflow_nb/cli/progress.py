@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import click
 
 from pauseflow_nb.cli.terminal import describe_bound, describe_ending, describe_unsaved, describe_waiting
+from pauseflow_nb.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.events import Event
@@ -51,6 +52,9 @@ class Progress:
         """Print a line for the person, above the bar if there is one."""
         if self._quiet:
             return
+        self._print(printable_lines(text))
+
+    def _print(self, text: str) -> None:
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
         else:
@@ -86,7 +90,7 @@ class Progress:
 
     def _describe(self, text: str) -> None:
         if self._bar is not None:
-            self._bar.set_description(text)
+            self._bar.set_description(printable(text))
 
     def _step(self, step: str, run: int) -> None:
         text = step if run == 1 else f"{step} (run {run})"
@@ -102,11 +106,11 @@ class Progress:
         if not self._log_output:
             return
         if output.output_type == "stream":
-            click.echo(output.text, nl=False, err=True)
+            click.echo(_of_a_cell(output.text), nl=False, err=True)
         elif output.output_type == "error":
-            click.echo("\n".join(output.traceback), err=True)
+            click.echo(_of_a_cell("\n".join(output.traceback)), err=True)
         elif text := output.get("data", {}).get("text/plain"):
-            click.echo(text, err=True)
+            click.echo(_of_a_cell(text), err=True)
 
     def _keep(self, name: str, text: str) -> None:
         file = self._files.get(name)
@@ -116,12 +120,21 @@ class Progress:
             file.write(Mask().text(text))
             file.flush()
 
+    def _show_traceback(self, traceback: list[str]) -> None:
+        if not self._quiet:
+            self._print("\n".join(["-" * 75, _of_a_cell("\n".join(traceback))]))
+
     def _ended(self, view: Mapping[str, Any]) -> None:
         error = view["error"]
         if error and self._error is not None and self._error[0] == error["cell"] and not self._log_output:
             # As papermill prints it, so that a log has the traceback.
-            self.say("\n".join(["-" * 75, *self._error[1].traceback]))
+            self._show_traceback(self._error[1].traceback)
         self.say(describe_ending(view))
+
+
+def _of_a_cell(text: str) -> str:
+    """What a cell shows, or its traceback: with colours on a terminal, and nothing else that a terminal acts on."""
+    return printable_lines(text, colours="kept" if sys.stderr.isatty() else "dropped")
 
 
 def _unsaved_in(view: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from pauseflow_nb.cli.options import (
     settings_options,
 )
 from pauseflow_nb.cli.papermill_options import notebook_options, papermill_options, parameter_options
-from pauseflow_nb.errors import NoWorker
+from pauseflow_nb.printable import clean_logs
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def run(
     """
     _refuse_contradictions(output, detach=detach, until_pause=until_pause, prepare_only=prepare_only, as_json=as_json)
     logging.basicConfig(level=log_level or ("ERROR" if quiet else "WARNING"), format="%(message)s")
+    clean_logs()
     parameters, options = _given(notebook, output, given)
     if prepare_only:
         _prepare(notebook, str(output), parameters, options)
@@ -117,12 +118,11 @@ def _submit(
     *,
     as_json: bool,
 ) -> None:
-    from pauseflow_nb.execution import plan
+    from pauseflow_nb.execution import plan, require_worker
 
     work = plan(notebook, output, parameters, options)
     queue = open_queue(settings)
-    if not queue.has_live_worker():
-        raise NoWorker
+    require_worker(queue)
     print_execution(queue.view(queue.start(work)), as_json=as_json)
 
 

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from pauseflow_nb import identity
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms import Field, fields_of
+from pauseflow_nb.printable import printable, printable_lines
 from pauseflow_nb.protocol import Unsaved
 from pauseflow_nb.schemas import in_words
 
@@ -34,14 +36,14 @@ def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = No
         "pause": "waits for an answer, with its kernel alive",
         "notebook": f"waits for {', '.join(suspension.get('data') or {})}",
     }.get(kind, "waits")
-    lines = [f"⏸ {_where(suspension) or step}: {title}"]
+    lines = [f"⏸ {printable(_where(suspension) or step)}: {printable(title)}"]
     if suspension.get("message"):
-        lines += [f"    {line}" for line in str(suspension["message"]).splitlines()]
+        lines.append(f"    {printable_lines(suspension['message'], indent='    ')}")
     lines.append(f"  {_until(suspension, now or datetime.now(UTC))}")
-    lines += [f"  {line}" for line in (*_who_answers(suspension), *_what_fits(suspension))]
+    lines += [f"  {printable(line)}" for line in (*_who_answers(suspension), *_what_fits(suspension))]
     for label, key in (("approve", "approval_url"), ("resume", "resume_url"), ("cancel", "cancel_url")):
         if suspension.get(key):
-            lines.append(f"  {label:<8}{suspension[key]}")
+            lines.append(f"  {label:<8}{printable(suspension[key])}")
     return "\n".join(lines)
 
 
@@ -69,7 +71,7 @@ def _who_answers(suspension: Mapping[str, Any]) -> list[str]:
 
 def _approved(approval: Mapping[str, Any]) -> str:
     comment = f": {approval['comment']}" if approval["comment"] else ""
-    return f"{approval['by'].removeprefix('user:')}{comment}"
+    return f"{identity.in_words(approval['by'], approval)}{comment}"
 
 
 def _what_fits(suspension: Mapping[str, Any]) -> list[str]:
@@ -102,7 +104,7 @@ def _until(suspension: Mapping[str, Any], now: datetime) -> str:
 def describe_unsaved(step: Mapping[str, Any]) -> list[str]:
     """Name the variables that were not saved when a step ended, and why."""
     unsaved = (Unsaved(**each) for each in step.get("unsaved", ()))
-    return [str(each) for each in unsaved if each.fate != "replayed"]
+    return [printable(each) for each in unsaved if each.fate != "replayed"]
 
 
 def describe_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> list[str]:
@@ -112,7 +114,7 @@ def describe_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> li
         execution: As `Queue.view` shows it.
         is_here: Whether this very command keeps it.
     """
-    names = ", ".join(execution.get("kernel_bound") or ())
+    names = printable(", ".join(execution.get("kernel_bound") or ()))
     if not names:
         return []
     return [
@@ -125,16 +127,19 @@ def describe_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> li
 
 def describe(execution: Mapping[str, Any]) -> str:
     """Say in a few lines how an execution stands."""
+    if execution.get("problem"):
+        return f"{execution['id']}  {printable(execution['state'])}\n  problem   {printable(execution['problem'])}"
     cells = execution["cells"]
     lines = [
         f"{execution['id']}  {execution['state']}{_because(execution)}",
-        f"  notebook  {execution['notebook']}" + (f" → {execution['output']}" if execution["output"] else ""),
+        f"  notebook  {printable(execution['notebook'])}"
+        + (f" → {printable(execution['output'])}" if execution["output"] else ""),
         f"  cells     {cells['done']} of {cells['total']}",
     ]
     said: set[str] = set()
     for name, step in execution["steps"].items():
         runs = f", {step['runs']} runs" if step["runs"] > 1 else ""
-        lines.append(f"  step      {name}: {step['state']}{runs}")
+        lines.append(f"  step      {printable(name)}: {step['state']}{runs}")
         # Each checkpoint leaves out the same variables again: the first step that did says so for all.
         unsaved = [line for line in describe_unsaved(step) if line not in said]
         said.update(unsaved)
@@ -147,7 +152,7 @@ def describe(execution: Mapping[str, Any]) -> str:
     lines += [describe_waiting(suspension) for suspension in execution["suspended"]]
     lines += describe_bound(execution)
     if execution["error"]:
-        lines.append(f"  error     {execution['error']['type']}: {execution['error']['message']}")
+        lines.append(f"  error     {_error_in(execution['error'], indent=' ' * 12)}")
     return "\n".join(lines)
 
 
@@ -158,10 +163,10 @@ def describe_ending(execution: Mapping[str, Any]) -> str:
     if error:
         where = f" in step {error['step']!r}" if error.get("step") else ""
         where = where or (f" in cell {error['cell'] + 1}" if error.get("cell") is not None else "")
-        text += f"\n  {error['type']}{where}: {error['message']}"
+        text += f"\n  {_error_in(error, where, indent=' ' * 4)}"
         text += f"\n  go on from the last checkpoint with `pauseflow retry {execution['id']}`"
     if execution["output"]:
-        text += f"\n  {execution['output']}"
+        text += f"\n  {printable(execution['output'])}"
     return text
 
 
@@ -170,17 +175,24 @@ def _because(execution: Mapping[str, Any]) -> str:
     if not reason:
         return ""
     kind, by = reason["kind"], reason.get("by")
+    via = f", via {reason['via']}" if reason.get("via") else ""
     if execution.get("error"):
         # Which says more, and is told as well.
         return f" ({kind})"
-    who = f"by {by}" if by == kind else f"{kind} by {by}" if by else kind
+    said = f"{by} ({reason['known_by']}{via})" if by and reason.get("known_by") else by
+    who = f"by {said}" if by == kind else f"{kind} by {said}" if by else kind
     text = f": {reason['text']}" if reason.get("text") else ""
-    return f" ({who}{text})"
+    return f" ({printable_lines(f'{who}{text}', indent='    ')})"
+
+
+def _error_in(error: Mapping[str, Any], where: str = "", *, indent: str) -> str:
+    # Indented: a line of somebody's message must not pass for one of ours.
+    return printable_lines(f"{error['type']}{where}: {error['message']}", indent=indent)
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
     """Lay rows out in columns; the first row is the heading."""
-    rows = [list(row) for row in rows]
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

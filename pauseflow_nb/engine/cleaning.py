@@ -5,13 +5,15 @@ back to uses; files that nothing names, as a process leaves them that was killed
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.store import executions, segments
 from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import FINAL, Row
@@ -20,6 +22,8 @@ from pauseflow_nb.store.files import Files
 __all__ = ["Cleaned", "clean"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: What is younger may still be under way, or not be known to the store yet.
 GRACE = timedelta(hours=1)
@@ -53,10 +57,22 @@ def clean(queue: Queue, *, older_than: timedelta, dry_run: bool = False, grace: 
     if dry_run:
         return Cleaned(tuple(old), 0, 0)
     before = queue.files.used()
-    gone = tuple(execution for execution in old if _remove(queue, execution, older_than))
+    gone = tuple(execution for execution in old if _without_harm(_remove, queue, execution, older_than))
     # Listed before their rows are read: what an execution is given meanwhile is not in the list.
-    removed = sum(_tidy(queue, folder, dict(queue.files.ages(folder)), grace) for folder in queue.files.folders())
+    listed = {folder: dict(queue.files.ages(folder)) for folder in queue.files.folders()}
+    removed = sum(_without_harm(_tidy, queue, folder, ages, grace) or 0 for folder, ages in listed.items())
     return Cleaned(gone, removed, max(before - queue.files.used(), 0))
+
+
+def _without_harm(clean: Callable[..., T], queue: Queue, execution: str, *more: Any) -> T | None:
+    """Clean one execution; one that cannot be read is left alone, and does not keep the others from being cleaned."""
+    try:
+        return clean(queue, execution, *more)
+    except (StoreUnavailable, StorageFull):
+        raise
+    except Exception as problem:  # noqa: BLE001  (whatever is wrong with it is wrong with it alone)
+        log.warning("left %s alone: %s", execution, problem, extra={"execution": execution})
+        return None
 
 
 def _remove(queue: Queue, execution: str, older_than: timedelta) -> bool:
@@ -65,8 +81,8 @@ def _remove(queue: Queue, execution: str, older_than: timedelta) -> bool:
         jobs = segments.jobs_of(connection, execution)
 
     def change(connection: sa.Connection) -> bool:
-        segments.latest(connection, execution)
-        row = executions.lock(connection, execution)
+        segments.keep_latest(connection, execution)
+        row = executions.lock_plain(connection, execution)
         # Somebody may have let it go on since.
         if row is None or row.state not in FINAL or row.ended_at > now(connection) - older_than.total_seconds():
             return False

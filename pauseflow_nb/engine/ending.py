@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from pauseflow_nb.errors import PauseflowError
+from pauseflow_nb.identity import in_words
 from pauseflow_nb.store import executions, segments, suspensions
 from pauseflow_nb.store.database import reading, transaction
 from pauseflow_nb.store.executions import FINAL, Row
@@ -53,11 +54,12 @@ def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Docu
 def sentence_of(row: Row) -> str:
     """Say how an execution ended, and who or what ended it."""
     reason = row.reason or {}
-    who = {"clock": "the clock", "link": "link", None: "nobody known"}.get(reason.get("by"), reason.get("by"))
+    by = reason.get("by")
+    who = {"clock": "the clock", None: "nobody known"}.get(by) or in_words(str(by), reason)
     said = {"cancelled": "Cancelled", "failed": "Failed", "completed": "Completed"}[row.state]
     said = "Timed out" if reason.get("kind") == "timeout" else said
     text = f": {reason['text']}" if reason.get("text") else ""
-    return f"{said} by {str(who).removeprefix('user:')} at {iso(row.ended_at)}{text}."
+    return f"{said} by {who} at {iso(row.ended_at)}{text}."
 
 
 def _write(files: Files, row: Row, step: str, name: str, live: "Document | None", *, is_begun: bool) -> None:

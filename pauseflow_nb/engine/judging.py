@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pauseflow_nb import schemas
 from pauseflow_nb.checking import Checker
 from pauseflow_nb.errors import CannotCheck
+from pauseflow_nb.identity import LINK, name_of, people
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SuspensionRequest
 from pauseflow_nb.store.executions import Row
@@ -31,9 +32,6 @@ __all__ = [
     "reply_of",
     "who_may",
 ]
-
-#: Who sends a callback over a public link: somebody, and nobody knows who.
-LINK = "link"
 
 _LONGEST_COMMENT = 2000
 _MOST_ERRORS_SAID = 3
@@ -152,15 +150,15 @@ def who_may(approvals: Mapping[str, Any], created_by: str, action: str, by: str)
         by: Who asks: `"link"` or `"user:NAME"`.
     """
     approvers: list[str] | None = approvals["approvers"]
-    if approvers is not None and _name(by) not in approvers:
+    if approvers is not None and name_of(by) not in approvers:
         names = ", ".join(approvers)
-        return f"only {names} may answer, signed in" if by == LINK else f"{_name(by)} may not answer, only {names}"
+        return f"only {names} may answer, signed in" if by == LINK else f"{name_of(by)} may not answer, only {names}"
     if action == "resume" and not approvals["self_approval"]:
         if by == LINK:
             # Whoever started it has seen the links as well.
             return "whoever started this may not approve it, and a link does not tell who you are: sign in"
-        if _name(by) == _name(created_by):
-            return f"{_name(by)} started this and may not approve it"
+        if people(by) & people(created_by):
+            return f"{name_of(by)} started this and may not approve it"
     return None
 
 
@@ -182,7 +180,3 @@ def reply_of(envelope: Mapping[str, JSON]) -> JSON:
     """The answer in an envelope, as the notebook takes it: the body, or the query where there is no body."""
     body = envelope.get("body")
     return (envelope.get("query") or {}) if body is None else body
-
-
-def _name(by: str) -> str:
-    return by.removeprefix("user:")

@@ -34,7 +34,7 @@ class Presence:
 
     Args:
         queue: The store.
-        kind: `"worker"`, `"server"` or `"attached"`.
+        kind: `"starting"`, `"worker"`, `"server"` or `"attached"`.
         url: Where a server answers.
         name: The process's id, if it has one already.
         on_dead: Told of a process that stopped beating, in the beating thread; it is told again until it returns
@@ -71,6 +71,11 @@ class Presence:
             self._queue.leave(self.name)
         except PauseflowError as problem:
             log.warning("did not say goodbye: %s", problem)
+
+    def become(self, kind: str) -> None:
+        """Say that it is of another kind from now on."""
+        self._kind = kind
+        self._queue.beat(self.name, kind, self._url)
 
     def _loop(self) -> None:
         outage = Outage(log, f"{self._kind} {self.name} cannot say that it is alive")

@@ -3,6 +3,7 @@
 Each method is one transaction, and what it says has happened when it returns.
 """
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -44,8 +45,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Callback", "Plan", "Queue", "Restart"]
 
+log = logging.getLogger(__name__)
+
 #: States of an execution that needs an answer, or the clock.
 _WAITING = frozenset({"suspended", "waiting", "paused"})
+
+#: Kinds of processes that may run a segment. One that starts takes its first jobs a moment before it says so.
+_RUNNERS = ("worker", "starting", "attached")
 
 T = TypeVar("T")
 
@@ -82,6 +88,8 @@ class Queue(Reader):
         self.jobs = Jobs(engine)
         #: Checks answers; the processes that it needs are started with the first one.
         self.checker = default_checker()
+        #: What the clock could not do the last time, because of what its row holds.
+        self._unfit: set[Claim | str] = set()
 
     @classmethod
     def open(cls, settings: Settings, *, base_url: str | None = None) -> Self:
@@ -202,7 +210,7 @@ class Queue(Reader):
 
         def change(connection: sa.Connection) -> None:
             segment = segments.latest(connection, execution)
-            row = executions.lock(connection, execution)
+            row = executions.lock_plain(connection, execution)
             if segment is None or row is None:
                 raise UnknownExecution(execution)
             if row.state in FINAL:
@@ -352,22 +360,43 @@ class Queue(Reader):
         Returns:
             How many suspensions were settled. While nothing is due this is four plain reads.
         """
+        # As many more as there are that cannot be settled: they stay due, and must not hide those behind them.
+        more = len(self._unfit)
         with reading(self.engine) as connection:
-            due = suspensions.due(connection, execution)
-            unfinished = executions.to_record(connection)
-            reminders = suspensions.to_remind(connection, execution)
-            abandoned = [] if execution is not None else executions.abandoned(connection)
-        settled = sum(self._change(lambda connection, row=row: self._clock(connection, row)) for row in due)  # type: ignore[misc]
+            due = suspensions.due(connection, execution, 100 + more)
+            unfinished = executions.to_record(connection, 20 + more)
+            reminders = suspensions.to_remind(connection, execution, 20 + more)
+            abandoned = [] if execution is not None else executions.abandoned(connection, 20 + more)
+        settled = [
+            self._attempt(claim, lambda: self._change(lambda connection: self._clock(connection, claim)))  # noqa: B023
+            for claim in due
+        ]
         for id_ in unfinished:
             if execution in (None, id_):
-                ending.finish_notebook(self.engine, self.files, id_)
+                self._attempt(id_, lambda: ending.finish_notebook(self.engine, self.files, id_))  # noqa: B023
         for id_ in abandoned:
-            self.detach(id_)
+            self._attempt(id_, lambda: self.detach(id_))  # noqa: B023
         if reminders:
             from pauseflow_nb.engine.reminding import remind  # lazily: few suspensions have any
 
-            remind(self, reminders)
-        return settled
+            for claim in reminders:
+                self._attempt(claim, lambda: remind(self, claim))  # noqa: B023
+        return sum(map(bool, settled))
+
+    def _attempt(self, what: Claim | str, act: Callable[[], T]) -> T | None:
+        """Do one of many things; one that cannot be done is logged the first time, and does not keep the others back."""
+        try:
+            done = act()
+        except (StoreUnavailable, StorageFull):
+            raise
+        except Exception as problem:  # noqa: BLE001  (whatever is wrong with a row is wrong with that row alone)
+            if what not in self._unfit:
+                execution = what if isinstance(what, str) else what.execution
+                log.warning("left %s alone: %s", execution, problem, extra={"execution": execution})
+            self._unfit.add(what)
+            return None
+        self._unfit.discard(what)
+        return done
 
     def attach(self, execution: str, process: str) -> bool:
         """Take an execution over from the workers, or from a process that is gone.
@@ -384,7 +413,7 @@ class Queue(Reader):
             row = executions.lock(connection, execution)
             if segment is None or row is None:
                 raise UnknownExecution(execution)
-            alive = {found.id for kind in ("worker", "attached") for found in workers.alive(connection, kind, SILENCE)}
+            alive = {found.id for kind in _RUNNERS for found in workers.alive(connection, kind, SILENCE)}
             runs_elsewhere = segment.state == "running" and segment.worker in alive
             if row.state in FINAL or row.attached_to in alive - {process} or runs_elsewhere:
                 return False
@@ -487,7 +516,9 @@ class Queue(Reader):
         """
         deadline = time.monotonic() + seconds
         with reading(self.engine) as connection:
-            question = Question.asked_by(claim.step, request, self._row(connection, claim.execution).created_by)
+            question = Question.asked_by(
+                claim.step, request, executions.starter(self._row(connection, claim.execution))
+            )
             early = suspensions.kept(connection, claim.execution, claim.segment)
         found = dict(known)
         for one in early:
@@ -507,7 +538,7 @@ class Queue(Reader):
             execution = executions.find(connection, claim.execution)
         if suspension is None or execution is None or suspension.state != "open":
             return None
-        return judge(Question.of(suspension, execution.created_by), callback, self.checker)
+        return judge(Question.of(suspension, executions.starter(execution)), callback, self.checker)
 
     def settling(self, connection: sa.Connection) -> Settling:
         """Give the rules of settling for one transaction."""
@@ -574,10 +605,13 @@ class Queue(Reader):
             if child.state not in FINAL:
                 self.cancel(child.id, by=f"parent:{execution}")
 
-    def _clock(self, connection: sa.Connection, due: Row) -> bool:
+    def _clock(self, connection: sa.Connection, due: Claim) -> bool:
         segments.lock(connection, due.execution, due.segment)
         executions.lock(connection, due.execution)
-        return self.settling(connection).clock(due)
+        suspension = suspensions.lock(connection, due)
+        if suspension is None or suspension.state != "open":
+            return False
+        return self.settling(connection).clock(suspension)
 
     def _choose(self, connection: sa.Connection, execution: str, step: str | None) -> Row:
         state = self._row(connection, execution).state

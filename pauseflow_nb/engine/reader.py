@@ -232,17 +232,27 @@ class Reader:
         base = self.base_url()
         return lambda claim: self.signer.links(base, claim.execution, claim.segment, claim.step, claim.ordinal)
 
-    def has_live_worker(self) -> bool:
-        """Whether some worker would run what is queued."""
+    def has_live_worker(self, pid: int | None = None) -> bool:
+        """Whether some worker would run what is queued.
+
+        Args:
+            pid: Only one that is this process of this machine.
+        """
         with reading(self.engine) as connection:
-            return bool(workers.alive(connection, "worker", SILENCE))
+            found = workers.alive(connection, "worker", SILENCE)
+        return any(pid is None or workers.is_of(row.id, pid) for row in found)
+
+    def has_starting_worker(self) -> bool:
+        """Whether a worker is on its way that takes no jobs yet."""
+        with reading(self.engine) as connection:
+            return bool(workers.alive(connection, "starting", SILENCE))
 
     def has_runner(self, execution: str) -> bool:
         """Whether a worker, or the process that it is attached to, would run this execution."""
         with reading(self.engine) as connection:
             attached = self._row(connection, execution).attached_to
             if attached is not None:
-                kinds = ("attached", "worker")
+                kinds = ("attached", "worker", "starting")
                 return any(row.id == attached for kind in kinds for row in workers.alive(connection, kind, SILENCE))
             return bool(workers.alive(connection, "worker", SILENCE))
 
@@ -269,7 +279,8 @@ class Reader:
         return ("run" if found[0] in attached else "server", found[0]) if found else ()
 
     def _row(self, connection: sa.Connection, execution: str) -> Row:
-        row = executions.find(connection, execution)
+        """Read what says where an execution stands: a damaged value beside it hides nothing of that."""
+        row = executions.find_plain(connection, execution)
         if row is None:
             raise UnknownExecution(execution)
         return row

@@ -22,6 +22,7 @@ from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Failure, MessageRequest, Outcome, PauseAnswer, PauseQuestion
 from pauseflow_nb.runner.cards import close_document
 from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.runner.segment import SegmentEnd
 from pauseflow_nb.schemas import in_words
 from pauseflow_nb.store import executions, segments, steps, suspensions, workers
@@ -196,21 +197,21 @@ class Recording:
         self._supersede(name)
         return "ended"
 
-    def crashed(self) -> str:
-        """Record that the kernel died: the segment is run again from its last checkpoint."""
-        return self.release(crashed=True)
+    def crashed(self, problem: str) -> str:
+        """Record that the kernel died, or did not become ready: the segment is run again from its last checkpoint."""
+        return self.release(crashed=Mask().text(problem))
 
-    def release(self, *, crashed: bool = False, new_job: bool = False) -> str:
-        """Give the segment back to the queue."""
+    def release(self, *, crashed: str | None = None, new_job: bool = False) -> str:
+        """Give the segment back to the queue; `crashed` says how its kernel ended, if that is why."""
 
         def change(connection: sa.Connection) -> None:
             row = self._still_mine(connection)
             is_job = new_job and row.attached_to is None
-            segments.release(connection, self._segment, crashed=crashed, new_job=is_job)
+            segments.release(connection, self._segment, crashed=crashed is not None, new_job=is_job)
             steps.interrupt(connection, row.id, self._segment.n, self._first_cell(connection))
             executions.set_state(connection, row.id, "queued")
-            what = "crashed" if crashed else "released"
-            note(connection, row.id, what, str(self._segment.worker), segment=self._segment.n)
+            what, said = ("released", {}) if crashed is None else ("crashed", {"text": crashed})
+            note(connection, row.id, what, str(self._segment.worker), segment=self._segment.n, **said)
             if is_job:
                 self._queue.jobs.enqueue(connection, row.id, self._segment.n, self._segment.job + 1)
 

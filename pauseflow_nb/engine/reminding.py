@@ -5,7 +5,9 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pauseflow_nb.errors import NotDelivered, PauseflowError
+import sqlalchemy as sa
+
+from pauseflow_nb.errors import NotDelivered
 from pauseflow_nb.links import Claim
 from pauseflow_nb.messages import deliver
 from pauseflow_nb.protocol import MessageRequest
@@ -21,19 +23,23 @@ __all__ = ["remind"]
 log = logging.getLogger(__name__)
 
 
-def remind(queue: "Queue", due: list[Row]) -> None:
-    """Take the reminders that no other process takes, and send them in a thread: a mail server may be slow."""
-    mine = [row for row in due if queue.change(lambda connection, row=row: suspensions.take_reminder(connection, row))]  # type: ignore[misc]
-    if mine:
+def remind(queue: "Queue", due: Claim) -> None:
+    """Take a reminder, unless another process takes it, and send it in a thread: a mail server may be slow."""
+
+    def take(connection: sa.Connection) -> Row | None:
+        row = suspensions.find(connection, due)
+        return row if row is not None and suspensions.take_reminder(connection, row) else None
+
+    mine = queue.change(take)
+    if mine is not None:
         threading.Thread(target=_send, args=[queue, mine], name="pauseflow-reminder", daemon=True).start()
 
 
-def _send(queue: "Queue", reminders: list[Row]) -> None:
-    for row in reminders:
-        try:
-            _send_one(queue, row)
-        except PauseflowError as problem:
-            log.warning("did not remind of %s: %s", row.execution, problem, extra={"execution": row.execution})
+def _send(queue: "Queue", row: Row) -> None:
+    try:
+        _send_one(queue, row)
+    except Exception as problem:  # noqa: BLE001  (nobody else would say it)
+        log.warning("did not remind of %s: %s", row.execution, problem, extra={"execution": row.execution})
 
 
 def _send_one(queue: "Queue", row: Row) -> None:

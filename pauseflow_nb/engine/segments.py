@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,19 +18,21 @@ from pauseflow_nb.engine.watch import Watch
 from pauseflow_nb.errors import (
     InvalidNotebook,
     KernelDied,
+    KernelNotReady,
     KernelUnavailable,
     PauseflowError,
     SnapshotDamaged,
     StorageFull,
     StoreUnavailable,
 )
+from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Briefing, Failure, StepBriefing
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.keeper import Keeper
 from pauseflow_nb.runner.segment import SegmentEnd, run_segment
 from pauseflow_nb.store import executions, segments, steps
-from pauseflow_nb.store.audit import note
+from pauseflow_nb.store.audit import last_of, note
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 
@@ -143,6 +145,24 @@ class Segments:
 
         self._queue.change(change)
 
+    def give_up(self, execution: str, n: int, problem: Exception) -> None:
+        """Fail an execution whose segment cannot be run because of what the store holds of it, without reading that."""
+
+        def change(connection: sa.Connection) -> None:
+            segments.keep_latest(connection, execution)
+            row = executions.lock_plain(connection, execution)
+            if row is None or row.state in FINAL:
+                return
+            failure = Failure(type(problem).__name__, str(problem))
+            reason: dict[str, JSON] = {"kind": "error", "by": self._process, "text": failure.message}
+            segments.close(connection, execution, n, "failed")
+            executions.end(connection, execution, "failed", by=self._process, reason=reason, error=asdict(failure))
+
+        try:
+            self._queue.change(change)
+        except PauseflowError as why:
+            log.warning("could not give %s up: %s", execution, why, extra={"execution": execution})
+
     def _claim(self, connection: sa.Connection, execution: str, n: int, job: int | None) -> _Claimed | None:
         segment = segments.lock(connection, execution, n)
         row = executions.lock(connection, execution)
@@ -166,7 +186,9 @@ class Segments:
     def _give_up(self, claimed: _Claimed, lost: Document | None) -> str:
         """Fail what crashed too often; `lost` is the notebook as the last crash left it, if it happened here."""
         recording = Recording(self._queue, claimed.execution, claimed.segment, self._on_event)
-        how = recording.fail("crashed", _too_often(claimed))
+        with reading(self._queue.engine) as connection:
+            last = last_of(connection, claimed.execution.id, "crashed")
+        how = recording.fail("crashed", _too_often(claimed, None if last is None else last["details"].get("text")))
         ending.finish_notebook(self._queue.engine, self._queue.files, claimed.execution.id, lost)
         return how
 
@@ -233,9 +255,9 @@ class Segments:
             return recording.end(_with_output(end, output), document)
         except Fenced:
             return "fenced"
-        except KernelDied as problem:
+        except (KernelDied, KernelNotReady) as problem:
             log.warning("%s", problem, extra={"execution": claimed.execution.id})
-            released = recording.crashed()
+            released = recording.crashed(str(problem))
             return "crashed" if released == "released" else released
         except (KernelUnavailable, InvalidNotebook) as problem:
             return recording.fail("environment", Failure(type(problem).__name__, str(problem)))
@@ -286,9 +308,10 @@ def _with_output(end: SegmentEnd, output: PatientOutput | None) -> SegmentEnd:
     return SegmentEnd("failed", end.next_cell, None, failure, environment=True)
 
 
-def _too_often(claimed: _Claimed) -> Failure:
+def _too_often(claimed: _Claimed, last: str | None) -> Failure:
     running = [step for step, told in claimed.told.items() if told.interrupted]
     text = f"the kernel or its worker ended {claimed.segment.crashes} times in a row before a step was finished"
+    text += f"; the last time: {last}" if last else ""
     return Failure("KernelDied", text, step=running[-1] if running else None)
 
 

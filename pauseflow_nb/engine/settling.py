@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine.judging import Callback, NotJudged, Verdict, comment_of
 from pauseflow_nb.engine.nested import gathered
+from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Failure, Wake
@@ -167,7 +168,7 @@ class Settling:
         """Count a resume; the one that makes it enough wakes the execution, with its data."""
         given = approvals_of(suspension)
         needed = given["needed"]
-        if any(one["by"] == by for one in given["given"]):
+        if any(people(one["by"], one.get("via")) & people(by) for one in given["given"]):
             return self._answer(200, claim, action="resume", already=True, approvals=given)
         comment = comment_of(envelope)
         said = {} if comment is None else {"comment": comment}
@@ -210,7 +211,7 @@ class Settling:
         """Queue the next segment, and publish `$resume_data` where later segments find it too."""
         moment = iso(now(self.connection)) or ""
         if envelope is not None:
-            envelope = {**envelope, "by": by, "received_at": envelope.get("received_at") or moment}
+            envelope = {**envelope, "by": by, **facts_of(by), "received_at": envelope.get("received_at") or moment}
             if approvals is not None and suspension.rules is not None:
                 envelope["approvals"] = approvals
             resumed = {"$resume_data": envelope}
@@ -344,5 +345,6 @@ def envelope_of(body: JSON, by: str) -> dict[str, JSON]:
 
 def reason_for(by: str, text: str | None) -> dict[str, JSON]:
     """Say why an execution was cancelled."""
-    kind = "link" if by == "link" else "parent" if by.startswith("parent") else "user"
-    return {"kind": kind, "by": by, "text": text}
+    kind = "link" if by == LINK else "parent" if by.startswith("parent") else "user"
+    known = {} if by == LINK else facts_of(by)
+    return {"kind": kind, "by": by, "text": text, **known}

@@ -18,7 +18,7 @@ from pauseflow_nb.engine.jobs import APPLICATION, DBOS_SCHEMA, JOB, VERSION
 from pauseflow_nb.engine.outage import Outage
 from pauseflow_nb.engine.presence import Presence
 from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.engine.segments import Segments
+from pauseflow_nb.engine.segments import MOST_CRASHES, Segments
 from pauseflow_nb.errors import PauseflowError, StorageFull, StoreUnavailable
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.keeper import Keeper
@@ -81,7 +81,7 @@ def stop_with_parent(stop: threading.Event) -> None:
 class _Worker:
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self._presence = Presence(queue, "worker", on_dead=self._take_over)
+        self._presence = Presence(queue, "starting", on_dead=self._take_over)
         self._supply = Supply(queue.settings.kernels)
         run = functools.partial(run_segment, supply=self._supply)
         self._segments = Segments(queue, self._presence.name, run=run, keeper=Keeper(queue.settings.kept_kernels))
@@ -114,6 +114,7 @@ class _Worker:
             DBOS.launch()
             self._is_launched.set()
             try:
+                self._presence.become("worker")
                 on_ready(self._presence.name)
                 while not stop.wait(_SWEEP_SECONDS):
                     self._sweep()
@@ -127,14 +128,20 @@ class _Worker:
         Nothing may leave here as an exception: DBOS would take the job for done.
         """
         outage = Outage(log, f"{execution}/{n} waits for the store")
+        faults = 0
         while not self._is_draining:
             try:
                 self._segments.run(execution, n, Control(), job=job)
             except (StoreUnavailable, StorageFull) as problem:
                 outage.failed(problem)
                 time.sleep(1)
-            except Exception:
+            except Exception as problem:
                 log.exception("a fault of ours in %s/%s", execution, n)
+                faults += 1
+                if faults == MOST_CRASHES:
+                    # Or its row, which cannot be read, would take the place of others for ever.
+                    self._segments.give_up(execution, n, problem)
+                    return
                 time.sleep(1)
             else:
                 return
@@ -168,7 +175,7 @@ class _Worker:
             left = executions.attached_to(connection, dead.id)
         for execution in left:
             self._queue.detach(execution, process=dead.id)
-        if dead.kind == "worker":
+        if dead.kind in ("worker", "starting"):
             self._is_launched.wait()
             # A private name: the version of DBOS is pinned, and tests kill workers.
             DBOS._recover_pending_workflows([dead.id])  # noqa: SLF001

@@ -277,6 +277,7 @@ def _envelope(step: str, body: JSON) -> dict[str, JSON]:
         "url": url,
         "received_at": datetime.now(UTC).isoformat(),
         "by": "user",
+        "known_by": "account",
     }
 
 

@@ -11,12 +11,13 @@ from html import escape
 
 from nbformat import NotebookNode
 
+from pauseflow_nb import schemas
 from pauseflow_nb.durations import spoken
+from pauseflow_nb.identity import in_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake
 from pauseflow_nb.runner import statuses
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.schemas import in_words
 
 __all__ = ["close_document", "copy_of_card", "decision_of", "put_back", "put_card", "put_decision", "sentence_of_pause"]
 
@@ -73,7 +74,7 @@ def copy_of_card(document: Document, step: str) -> tuple[int, NotebookNode] | No
 
 def put_back(document: Document, index: int, cell: NotebookNode, errors: Iterable[Mapping[str, JSON]]) -> None:
     """Let a cell wait again, and say what was wrong with the answer."""
-    said = f"The answer was refused: {in_words(errors)}."
+    said = f"The answer was refused: {schemas.in_words(errors)}."
     cell.outputs = [output for output in cell.outputs if not _is_refusal(output)]
     note = NotebookNode(
         output_type="display_data",
@@ -102,7 +103,8 @@ def close_document(document: Document, step: str, sentence: str) -> None:
 def sentence_of_pause(answer: PauseAnswer) -> str:
     """Say who or what ended a pause, and when."""
     what = {"resume": "Resumed", "cancel": "Cancelled"}.get(answer.action, "Timed out, as told")
-    return f"{what} by {_said({'by': answer.by, 'at': answer.at})}."
+    facts = answer.envelope or {}
+    return f"{what} by {_said({**facts, 'by': answer.by, 'at': answer.at, 'comment': None})}."
 
 
 def decision_of(wake: Wake) -> str:
@@ -110,15 +112,14 @@ def decision_of(wake: Wake) -> str:
     what = {"suspend": "Resumed", "delay": "Continued", "rerun": "Run again", "notebook": "Continued"}.get(
         wake.kind, "Resumed"
     )
-    approvals = wake.approvals or [{"by": wake.by, "at": wake.at}]
+    known = {key: value for key, value in (wake.callback or {}).items() if key in ("known_by", "via")}
+    approvals = wake.approvals or [{**known, "by": wake.by, "at": wake.at}]
     return f"{what} by {', '.join(map(_said, approvals))}."
 
 
 def _said(approval: Mapping[str, JSON]) -> str:
     by = str(approval["by"])
-    who = {"clock": "the clock", "notebooks": "the end of its notebooks", "link": "link", "": "unknown"}.get(
-        by, by.removeprefix("user:")
-    )
+    who = {"clock": "the clock", "notebooks": "the end of its notebooks", "": "unknown"}.get(by, in_words(by, approval))
     comment = approval.get("comment")
     return who + _at(str(approval["at"])) + (f" (“{comment}”)" if comment else "")
 

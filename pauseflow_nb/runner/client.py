@@ -8,7 +8,7 @@ from typing import Any
 
 import zmq
 
-from pauseflow_nb.errors import KernelDied, KernelUnavailable
+from pauseflow_nb.errors import KernelDied, KernelNotReady
 from pauseflow_nb.runner.kernels import Kernel
 
 __all__ = ["CellTimeout", "KernelClient", "Reply", "Tick"]
@@ -105,14 +105,14 @@ class KernelClient:
         """Wait for the first sign of life.
 
         Raises:
-            KernelUnavailable: With the last lines of its standard error, if it ends or is not ready in time.
+            KernelNotReady: With the last lines of its standard error, if it ends or is not ready in time.
         """
         name = self.kernel.spec.name
         end, ask_at, is_heard, is_described = time.monotonic() + timeout_seconds, 0.0, False, False
         while not (is_heard and is_described):
             now = time.monotonic()
             if now >= end:
-                raise KernelUnavailable(name, f"it was not ready within {timeout_seconds:g} s{self._said()}")
+                raise KernelNotReady(name, f"it was not ready within {timeout_seconds:g} s{self._said()}")
             if now >= ask_at:
                 self._send("kernel_info_request", {})
                 ask_at = now + _ASK_AGAIN_SECONDS
@@ -125,7 +125,8 @@ class KernelClient:
                 self.language_info = content.get("language_info") or {}
                 is_described = True
             elif self._is_dead(ready):
-                raise KernelUnavailable(name, f"its process ended while it started{self._said()}")
+                said = self._said() or f" (status {self.kernel.reap()})"
+                raise KernelNotReady(name, f"its process ended while it started{said}")
 
     def send(self, code: str, *, store_history: bool = True, silent: bool = False, cell_id: str | None = None) -> str:
         """Ask the kernel to run code; returns the request's id. Input is refused, so that nothing waits for it."""

@@ -70,8 +70,10 @@ class _Server:
         with warnings.catch_warnings():
             # Newer Pythons warn of threads; those that numpy's BLAS has are made anew by itself.
             warnings.simplefilter("ignore", DeprecationWarning)
+            server = os.getpid()
             pid = os.fork()
         if pid == 0:
+            request["server"] = server
             self._become_kernel(request, link, said)
         os.close(said)
         self._kernels[pid] = link, request["folder"]
@@ -132,7 +134,7 @@ class _Server:
 
 def _run_kernel(request: dict[str, Any], said: int) -> None:
     os.setsid()
-    if _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0 and os.getppid() == 1:
+    if _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0 and os.getppid() != request["server"]:
         return
     for number, handler in ((signal.SIGCHLD, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
         signal.signal(number, handler)
@@ -195,8 +197,12 @@ def _settle() -> None:
 
 
 def _kill_group(group: int) -> None:
-    with contextlib.suppress(OSError):
+    try:
         os.killpg(group, signal.SIGKILL)
+    except OSError:
+        # It has not made its group yet, and would become a kernel that nobody has asked for.
+        with contextlib.suppress(OSError):
+            os.kill(group, signal.SIGKILL)
 
 
 def _import_kernel() -> None:

@@ -5,6 +5,8 @@ a client needs to talk to it. `KernelClient` knows nothing else about where it c
 chooses between starting one, one that was started ahead, and forking one.
 """
 
+import contextlib
+import errno
 import os
 import re
 import secrets
@@ -19,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from pauseflow_nb.errors import KernelUnavailable
+from pauseflow_nb.errors import KernelNotReady, KernelUnavailable
 from pauseflow_nb.runner.forking import ForkedProcess
 from pauseflow_nb.runner.guard import Guard
 
@@ -43,6 +45,9 @@ LEAN = [
 
 # A script for another interpreter, which is not imported here.
 _LAUNCHER = Path(__file__).with_name("launcher.py")
+
+# What a later try may not meet again.
+_PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
 
 # A socket's path must fit into 107 bytes on Linux and 103 on macOS.
 _LONGEST_IPC = 90
@@ -288,6 +293,7 @@ def start(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) -> Kern
 
     Raises:
         KernelUnavailable: If there is no such program or directory.
+        KernelNotReady: If the machine has no process, memory or descriptor left for it.
     """
     from jupyter_client.launcher import launch_kernel
 
@@ -302,8 +308,20 @@ def start(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) -> Kern
             )
     except OSError as problem:
         shutil.rmtree(ordered.folder, ignore_errors=True)
-        raise KernelUnavailable(spec.name, f"{spec.interpreter} cannot be started: {problem}") from None
-    return ordered.kernel(process, Guard(process.pid, ordered.folder))
+        raise _not_started(spec, problem) from None
+    try:
+        guard = Guard(process.pid, ordered.folder)
+    except OSError as problem:
+        ordered.kernel(process, None).kill()
+        ordered.kernel(process, None).reap()
+        raise _not_started(spec, problem) from None
+    return ordered.kernel(process, guard)
+
+
+def _not_started(spec: Spec, problem: OSError) -> KernelUnavailable:
+    # A machine that is out of processes, memory or descriptors may have some again in a moment.
+    kind = KernelNotReady if problem.errno in _PASSING else KernelUnavailable
+    return kind(spec.name, f"{spec.interpreter} cannot be started: {problem}")
 
 
 def _lean(command: list[str]) -> list[str]:
@@ -348,7 +366,9 @@ def _signal_group(group: int, number: int) -> None:
     try:
         os.killpg(group, number)
     except ProcessLookupError:
-        pass
+        # A fork that has not made its group yet. It was not waited for, so the number is still its own.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(group, number)
     except PermissionError:
         # macOS says so of a group whose leader is a zombie.
         pass

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from tornado.web import RequestHandler
 
-from pauseflow_nb.json_values import JSON, compact
+from pauseflow_nb.json_values import JSON, json_text
 from pauseflow_nb.server.page import OURS, Landing, content_security_policy, render_notice
 from pauseflow_nb.server.statuses import RETRY_AFTER_SECONDS, status_of
 
@@ -33,10 +33,10 @@ def set_private_headers(handler: RequestHandler) -> None:
 
 
 def write_json(handler: RequestHandler, status: int, body: JSON) -> None:
-    """Put JSON into the answer."""
+    """Put JSON into the answer; it is always valid."""
     handler.set_status(status)
     handler.set_header("Content-Type", "application/json; charset=UTF-8")
-    handler.write(compact(body))
+    handler.write(json_text(body))
 
 
 def write_page(handler: RequestHandler, status: int, html: str, landing: Landing = OURS) -> None:

@@ -17,12 +17,14 @@ from tornado.web import HTTPError, RequestHandler, authenticated
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import BodyTooLarge, InvalidParameter
+from pauseflow_nb.identity import Who
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.answers import error_answer, write_json
 from pauseflow_nb.server.bodies import parse_json
 from pauseflow_nb.server.health import HealthHandler
-from pauseflow_nb.server.identity import name_of
+from pauseflow_nb.server.identity import who_is
+from pauseflow_nb.server.keeping import Standing
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.starting import StartRequest, inside, start
 from pauseflow_nb.server.statuses import RETRY_AFTER_SECONDS, status_of
@@ -72,9 +74,9 @@ class _Api(APIHandler):
         """What whoever asks may see of it: a step may have exported a link."""
         return view if await self.may_execute() else Mask().value(view)
 
-    def by(self) -> str:
+    def by(self) -> Who:
         """Who asks, for the audit trail."""
-        return name_of(self.current_user)
+        return who_is(self.current_user, self.identity_provider)
 
     def _root(self) -> Path:
         return Path(self.settings["server_root_dir"])
@@ -299,9 +301,15 @@ ROUTES: dict[str, type[RequestHandler]] = {
 }
 
 
-def api_routes(queue: LazyQueue) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
-    """Make the routes."""
-    return [(path.replace("{execution}", "([^/]+)"), handler, {"queue": queue}) for path, handler in ROUTES.items()]
+def api_routes(
+    queue: LazyQueue, standing: Callable[[], Standing]
+) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+    """Make the routes; `standing` says whether the server is ready."""
+    more: dict[type[RequestHandler], dict[str, Any]] = {HealthHandler: {"standing": standing}}
+    return [
+        (path.replace("{execution}", "([^/]+)"), handler, {"queue": queue, **more.get(handler, {})})
+        for path, handler in ROUTES.items()
+    ]
 
 
 def _parsed(body: bytes) -> JSON:

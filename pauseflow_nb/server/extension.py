@@ -11,10 +11,11 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import Bool, Dict, Enum, Int, Unicode
 
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.printable import clean_logs
 from pauseflow_nb.server.api import api_routes
 from pauseflow_nb.server.callbacks import handlers
 from pauseflow_nb.server.events import SCHEMA, SCHEMA_ID, Live
-from pauseflow_nb.server.keeping import Keeper
+from pauseflow_nb.server.keeping import Keeper, Standing
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.log_masking import mask_links_in
 from pauseflow_nb.server.worker_process import WorkerProcess
@@ -101,7 +102,8 @@ class PauseflowExtension(ExtensionApp):
         mask_links_in(
             server.log, *(logging.getLogger(f"tornado.{name}") for name in ("access", "application", "general"))
         )
-        self.handlers.extend([*handlers(self._queue), *api_routes(self._queue)])
+        clean_logs(server.log)
+        self.handlers.extend([*handlers(self._queue), *api_routes(self._queue, self._standing)])
         assert server.event_logger is not None
         server.event_logger.register_event_schema(SCHEMA)
         # The front end opens outputs, whose paths the API gives whole.
@@ -125,6 +127,9 @@ class PauseflowExtension(ExtensionApp):
         self._keeper.start()
         self._live = Live(self._queue, lambda data: server.io_loop.add_callback(self._emit, data))
         self._live.start()
+
+    def _standing(self) -> Standing:
+        return "starting" if self._keeper is None else self._keeper.standing
 
     def _emit(self, data: dict[str, Any]) -> None:
         logger = self._server().event_logger

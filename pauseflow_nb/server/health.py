@@ -1,5 +1,6 @@
-"""`/pauseflow/api/health`: is somebody there who can reach the store? Answers without login."""
+"""`/pauseflow/api/health`: is what is started here run? Answers without login."""
 
+from collections.abc import Callable
 from typing import Any
 
 from jupyter_server.auth.decorator import allow_unauthenticated
@@ -8,24 +9,32 @@ from tornado.web import RequestHandler
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.server.answers import error_answer, set_private_headers, write_error_answer, write_json
+from pauseflow_nb.server.keeping import Standing
 from pauseflow_nb.server.lazy_queue import LazyQueue
 
 __all__ = ["HealthHandler", "health_route"]
 
 
+#: What `Retry-After` says until a worker takes jobs.
+_SOON_SECONDS = 1
+
+
 def health_route(queue: LazyQueue) -> tuple[str, type[RequestHandler], dict[str, Any]]:
-    """Make the route."""
+    """Make the route of a process that runs its own execution."""
     return (r"/pauseflow/api/health", HealthHandler, {"queue": queue})
 
 
 class HealthHandler(RequestHandler):
-    """Says `ok`, and whether a worker is alive; 503 without the store. Plain, because probes come with any Host."""
+    """Says `ok` once the worker of this server takes jobs; 503 until then, while it is started again, and without the store.
+
+    Plain, because probes come with any Host.
+    """
 
     SUPPORTED_METHODS = ("GET", "HEAD")
 
-    def initialize(self, queue: LazyQueue) -> None:
-        """Take the queue."""
-        self._lazy = queue
+    def initialize(self, queue: LazyQueue, standing: Callable[[], Standing] = lambda: "ok") -> None:
+        """Take the queue, and what says how this server stands."""
+        self._lazy, self._standing = queue, standing
 
     def set_default_headers(self) -> None:
         """Set what every answer carries."""
@@ -40,7 +49,11 @@ class HealthHandler(RequestHandler):
             # Without the sentence: it names the database, and anyone may ask.
             write_error_answer(self, 503, "the store cannot be reached", html=False)
             return
-        write_json(self, 200, {"status": "ok", "worker": is_alive})
+        standing = self._standing()
+        is_ready = standing == "ok"
+        if not is_ready:
+            self.set_header("Retry-After", str(_SOON_SECONDS))
+        write_json(self, 200 if is_ready else 503, {"status": standing, "ready": is_ready, "worker": is_alive})
 
     head = get
 

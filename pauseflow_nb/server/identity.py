@@ -1,25 +1,36 @@
-"""Who sends an authenticated request, in the words of the audit trail: `user:NAME`."""
+"""Who sends an authenticated request: what Jupyter's login, or JupyterHub's, knows."""
 
-import getpass
+from uuid import UUID
 
-from jupyter_server.auth.identity import User
+from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider, User
 
-__all__ = ["name_of"]
+from pauseflow_nb.identity import Who, account, signed_in
+
+__all__ = ["who_is"]
+
+#: They know a token or a password, and no names.
+_NAMELESS = (IdentityProvider, PasswordIdentityProvider)
 
 
-def name_of(user: User) -> str:
+def who_is(user: User, provider: IdentityProvider) -> Who:
     """Name a signed-in user.
 
     A server with a token or a password gives everybody a made-up name for the session. Whoever has
     that token acts for the account that runs the server, and that is also what the command line says.
+
+    Args:
+        user: Whom the server takes for signed in.
+        provider: The server's `identity_provider`.
     """
-    is_made_up = user.display_name is not None and user.display_name.startswith("Anonymous ")
-    return f"user:{_account() if is_made_up else user.username}"
+    if type(provider) in _NAMELESS or _is_made_up(user):
+        return Who(account({}), "login")
+    return signed_in(user.username)
 
 
-def _account() -> str:
+def _is_made_up(user: User) -> bool:
+    # What `generate_anonymous_user` makes. The name that is displayed is not enough: people choose it.
     try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        # A container may run under a number without a name.
-        return "unknown"
+        is_random = UUID(user.username).hex == user.username
+    except ValueError:
+        return False
+    return is_random and (user.display_name or "").startswith("Anonymous ")

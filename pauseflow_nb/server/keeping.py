@@ -1,9 +1,11 @@
 """What a server does for its store while it runs: it is registered with its address, and keeps a worker alive."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 from pauseflow_nb.engine.presence import Presence
 from pauseflow_nb.engine.queue import Queue
@@ -11,10 +13,13 @@ from pauseflow_nb.errors import PauseflowError
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.worker_process import WorkerProcess
 
-__all__ = ["Keeper"]
+__all__ = ["Keeper", "Standing"]
 
-#: Seconds between attempts to open the store, and the most that is waited for a worker before the server is ready.
+Standing: TypeAlias = Literal["starting", "ok", "degraded"]
+
+#: Seconds between attempts to open the store, between looks at the worker, and until a slow start is logged.
 _AGAIN_SECONDS = 5.0
+_LOOK_SECONDS = 0.1
 _WORKER_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
@@ -39,6 +44,9 @@ class Keeper:
             on_ready: Called in the thread, once the server is registered and its worker is alive.
         """
         self._queue, self._url, self._worker, self._on_ready = queue, url, worker, on_ready
+        self._is_registered = self._has_said_ready = False
+        #: The worker that was seen to take jobs.
+        self._seen_pid: int | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="pauseflow-keeper", daemon=True)
 
@@ -54,6 +62,15 @@ class Keeper:
         if self._thread.is_alive():
             self._thread.join()
 
+    @property
+    def standing(self) -> Standing:
+        """Whether what is started here is run: `"degraded"` says that the worker has ended and is started again."""
+        if self._worker is None:
+            return "ok" if self._is_registered else "starting"
+        if self._seen_pid is None:
+            return "starting"
+        return "ok" if self._worker.pid == self._seen_pid else "degraded"
+
     def _keep(self) -> None:
         # Before the store is open here: the worker has its own road to it, and both take a while.
         if self._worker is not None:
@@ -62,18 +79,31 @@ class Keeper:
             try:
                 queue = self._queue.get()
                 with Presence(queue, "server", url=self._url):
-                    self._say_ready(queue)
-                    self._stopping.wait()
+                    self._is_registered = True
+                    self._look_after(queue)
             except PauseflowError as problem:
                 log.warning("%s; tried again in %.0f s", problem, _AGAIN_SECONDS)
                 self._stopping.wait(_AGAIN_SECONDS)
 
-    def _say_ready(self, queue: Queue) -> None:
+    def _look_after(self, queue: Queue) -> None:
+        """Say that the server is ready once it is, and notice a worker that took the place of one that ended."""
+        while not self._stopping.is_set():
+            if self._worker is not None and self.standing != "ok":
+                self._wait_for(queue, self._worker)
+            if not self._has_said_ready and not self._stopping.is_set():
+                self._has_said_ready = True
+                self._on_ready()
+            self._stopping.wait(_LOOK_SECONDS)
+
+    def _wait_for(self, queue: Queue, worker: WorkerProcess) -> None:
+        """Wait until the worker takes jobs; until then the store has a row that says that one is starting."""
         patience = time.monotonic() + _WORKER_SECONDS
-        while self._worker is not None and not queue.has_live_worker():
-            if time.monotonic() > patience:
-                log.warning("no worker is alive after %.0f s; what is started will wait for one", _WORKER_SECONDS)
-                break
-            if self._stopping.wait(0.1):
-                return
-        self._on_ready()
+        with Presence(queue, "starting"):
+            while not self._stopping.wait(_LOOK_SECONDS):
+                pid = worker.pid
+                if pid is not None and queue.has_live_worker(pid):
+                    self._seen_pid = pid
+                    return
+                if time.monotonic() > patience:
+                    log.warning("the worker takes no jobs after %.0f s; what is started will wait", _WORKER_SECONDS)
+                    patience = math.inf

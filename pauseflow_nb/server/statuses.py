@@ -35,6 +35,7 @@ _STATUSES: dict[type[Exception], int] = {
     errors.NoChecker: 503,
     errors.NoServer: 503,
     errors.NoWorker: 503,
+    errors.StoreDamaged: 503,
     errors.StoreUnavailable: 503,
     errors.QuotaReached: 507,
     errors.DiskNearlyFull: 507,

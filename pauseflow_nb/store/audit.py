@@ -1,14 +1,20 @@
 """The audit trail: who changed what, and when. Written by the transaction that makes the change."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
-from pauseflow_nb.json_values import JSON
+from pauseflow_nb.errors import StoreDamaged
+from pauseflow_nb.identity import LINK, facts_of
+from pauseflow_nb.json_values import JSON, compact
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.tables import audit
 
-__all__ = ["note", "trail"]
+__all__ = ["last_of", "note", "trail"]
+
+Row: TypeAlias = sa.Row[Any]
+
+_PLAIN = tuple(column for column in audit.c if column.name != "details")
 
 
 def note(
@@ -32,14 +38,40 @@ def note(
         step: Name of the step, if it concerns one.
         details: What else is worth knowing; never links and never what people sent.
     """
-    connection.execute(
-        audit.insert().values(
-            execution=execution, at=now(connection), what=what, by=by, segment=segment, step=step, details=details
-        )
-    )
+    known = {} if by == LINK else facts_of(by)
+    values = {"what": what, "by": by, "segment": segment, "step": step, "details": details | known}
+    connection.execute(audit.insert().values(execution=execution, at=now(connection), **values))
+
+
+def last_of(connection: sa.Connection, execution: str, what: str) -> dict[str, Any] | None:
+    """Read the newest line of one execution that says this; None if none does."""
+    where = (audit.c.execution == execution, audit.c.what == what)
+    row = connection.execute(sa.select(audit).where(*where).order_by(audit.c.id.desc()).limit(1)).first()
+    return None if row is None else dict(row._mapping)  # noqa: SLF001  (SQLAlchemy's public name for a row as a mapping)
 
 
 def trail(connection: sa.Connection, execution: str) -> list[dict[str, Any]]:
-    """Read the lines of one execution, oldest first; `at` is in seconds since 1970."""
-    rows = connection.execute(sa.select(audit).where(audit.c.execution == execution).order_by(audit.c.id))
-    return [dict(row._mapping) for row in rows]  # noqa: SLF001  (SQLAlchemy's public name for a row as a mapping)
+    """Read the lines of one execution, oldest first; `at` is in seconds since 1970, `known_by` says how `by` is known."""
+    where = audit.c.execution == execution
+    try:
+        return [_line(row) for row in connection.execute(sa.select(audit).where(where).order_by(audit.c.id))]
+    except (StoreDamaged, TypeError, ValueError):
+        found = list(connection.execute(sa.select(*_PLAIN).where(where).order_by(audit.c.id)))
+    return [_line_or_problem(connection, row) for row in found]
+
+
+def _line_or_problem(connection: sa.Connection, plain: Row) -> dict[str, Any]:
+    """Read one line; of one whose details cannot be read say so in their place."""
+    try:
+        return _line(connection.execute(sa.select(audit).where(audit.c.id == plain.id)).one())
+    except (StoreDamaged, TypeError, ValueError) as problem:
+        known = {"known_by": facts_of(plain.by).get("known_by"), "via": None}
+        return {**plain._mapping, "details": {}, **known, "problem": str(problem)}  # noqa: SLF001  (see _line)
+
+
+def _line(row: Row) -> dict[str, Any]:
+    details = dict(row.details)
+    compact(details)
+    known = {key: details.pop(key, None) for key in ("known_by", "via")}
+    known["known_by"] = known["known_by"] or facts_of(row.by).get("known_by")
+    return {**row._mapping, "details": details, **known}  # noqa: SLF001  (SQLAlchemy's public name for a row as a mapping)

@@ -4,20 +4,21 @@ SQLite in WAL mode or PostgreSQL, the same tables and the same statements on bot
 store is the database's own clock: machines that share a store need not agree on theirs.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.errors import StorageFull, StoreDamaged, StoreUnavailable
 from pauseflow_nb.store.mounts import filesystem_of, is_network
 
-__all__ = ["SCHEMA", "lock_row", "named", "now", "open_engine", "reading", "transaction", "url_with_password"]
+__all__ = ["SCHEMA", "iso", "lock_row", "named", "now", "open_engine", "reading", "transaction", "url_with_password"]
 
 #: Where our tables live on PostgreSQL.
 SCHEMA = "pauseflow"
@@ -86,6 +87,13 @@ def now(connection: sa.Connection) -> float:
     return float(connection.execute(statement).scalar_one())
 
 
+def iso(seconds: float | None) -> str | None:
+    """Write a time of the store as ISO 8601 in UTC, to the millisecond."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def lock_row(statement: sa.Select[Any]) -> sa.Select[Any]:
     """Keep the selected row for this transaction. On SQLite the transaction holds the whole file already."""
     return statement.with_for_update()
@@ -120,11 +128,15 @@ def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
         connection = sqlite3.connect(address, uri=True, timeout=patience.total_seconds(), check_same_thread=False)
         # What DBOS sets on an engine of its own; it sets nothing on one that it is given.
         connection.isolation_level = "IMMEDIATE"
+        # A text that another program has damaged is shown as well as can be; it must not hide the rows beside it.
+        connection.text_factory = lambda data: data.decode(errors="replace")
         for pragma in ("foreign_keys=ON", "synchronous=FULL"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
-    engine = sa.create_engine(url.set(database=str(path)), creator=connect, pool_size=10, max_overflow=30)
+    engine = sa.create_engine(
+        url.set(database=str(path)), creator=connect, pool_size=10, max_overflow=30, json_deserializer=_read_json
+    )
 
     @sa.event.listens_for(engine, "connect")
     def _(_connection: object, record: Any) -> None:
@@ -166,7 +178,12 @@ def _open_postgresql(url: sa.URL, patience: timedelta) -> sa.Engine:
         url = url.set(drivername="postgresql+psycopg")
     try:
         engine = sa.create_engine(
-            url, pool_size=10, max_overflow=30, pool_pre_ping=True, connect_args={"connect_timeout": 10}
+            url,
+            pool_size=10,
+            max_overflow=30,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 10},
+            json_deserializer=_read_json,
         )
     except ImportError:
         raise StoreUnavailable(
@@ -182,6 +199,13 @@ def _open_postgresql(url: sa.URL, patience: timedelta) -> sa.Engine:
         connection.commit()
 
     return engine
+
+
+def _read_json(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise StoreDamaged(f"a value is no JSON ({problem})") from None
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pauseflow_nb.identity import Who, facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import lock_row, now
@@ -23,13 +24,17 @@ __all__ = [
     "end",
     "ended_before",
     "find",
+    "find_plain",
     "lock",
+    "lock_plain",
+    "names_of_children",
     "owner_of",
     "progress",
     "recorded",
     "remove",
     "reopen",
     "set_state",
+    "starter",
     "to_record",
     "to_suspend",
     "unended_of",
@@ -44,6 +49,11 @@ STATES = ("queued", "running", "suspended", "waiting", "paused", "completed", "f
 #: States that an execution does not leave, except by `retry`.
 FINAL = frozenset({"completed", "failed", "cancelled"})
 
+_PLAIN = tuple(column for column in executions.c if not isinstance(column.type, sa.JSON))
+
+#: The option that says who called sudo to start it.
+_VIA = "created_via"
+
 
 def add(connection: sa.Connection, execution: str, *, by: str, **values: Any) -> None:
     """Insert a queued execution.
@@ -51,6 +61,10 @@ def add(connection: sa.Connection, execution: str, *, by: str, **values: Any) ->
     Raises:
         sqlalchemy.exc.IntegrityError: If another one that has not ended owns the output.
     """
+    if values.get("parent") is None:
+        # A nested one takes over who started its parent.
+        options = {name: value for name, value in values["options"].items() if name != _VIA}
+        values["options"] = options | ({_VIA: facts_of(by)["via"]} if "via" in facts_of(by) else {})
     connection.execute(
         executions.insert().values(
             id=execution,
@@ -65,14 +79,29 @@ def add(connection: sa.Connection, execution: str, *, by: str, **values: Any) ->
     note(connection, execution, "started", by, segment=0)
 
 
+def starter(row: Row) -> Who:
+    """Tell who started an execution, and by whose leave."""
+    return Who(row.created_by, via=row.options.get(_VIA))
+
+
 def find(connection: sa.Connection, execution: str) -> Row | None:
     """Read a row without locking it."""
     return connection.execute(sa.select(executions).where(executions.c.id == execution)).first()
 
 
+def find_plain(connection: sa.Connection, execution: str) -> Row | None:
+    """Read the columns of a row that hold no JSON, which can always be read."""
+    return connection.execute(sa.select(*_PLAIN).where(executions.c.id == execution)).first()
+
+
 def lock(connection: sa.Connection, execution: str) -> Row | None:
     """Read a row and keep it; lock the segment's row before."""
     return connection.execute(lock_row(sa.select(executions).where(executions.c.id == execution))).first()
+
+
+def lock_plain(connection: sa.Connection, execution: str) -> Row | None:
+    """Keep a row, and read the columns that hold no JSON; lock the segment's row before."""
+    return connection.execute(lock_row(sa.select(*_PLAIN).where(executions.c.id == execution))).first()
 
 
 def owner_of(connection: sa.Connection, output: str) -> Row | None:
@@ -121,6 +150,17 @@ def children_of(
     statement = sa.select(executions).where(executions.c.parent == execution)
     found = connection.execute(statement.order_by(executions.c.created_at, executions.c.id))
     return [row for row in found if step is None or (row.nested["step"], row.nested["segment"]) == (step, segment)]
+
+
+def names_of_children(connection: sa.Connection, execution: str, *, step: str, segment: int) -> dict[str, str]:
+    """Tell the names under which a step of this execution has started others, by their ids."""
+    columns = (executions.c.id, executions.c.nested)
+    found = connection.execute(
+        sa.select(*columns).where(executions.c.parent == execution).order_by(executions.c.created_at, executions.c.id)
+    )
+    return {
+        row.id: row.nested["name"] for row in found if (row.nested["step"], row.nested["segment"]) == (step, segment)
+    }
 
 
 def reopen(connection: sa.Connection, execution: str) -> None:
@@ -219,8 +259,11 @@ def answers_name(connection: sa.Connection, execution: str, word: str) -> bool:
 
 def _tell_parent(connection: sa.Connection, execution: str, moment: float) -> None:
     """Make due what a parent waits for its children with: the clock looks whether all of them have ended."""
-    row = find(connection, execution)
-    if row is None or row.parent is None:
+    columns = (executions.c.parent, executions.c.nested)
+    row = connection.execute(
+        sa.select(*columns).where(executions.c.id == execution, executions.c.parent.is_not(None))
+    ).first()
+    if row is None:
         return
     where = (
         suspensions.c.execution == row.parent,

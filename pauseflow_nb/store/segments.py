@@ -24,6 +24,7 @@ __all__ = [
     "find",
     "is_lost",
     "jobs_of",
+    "keep_latest",
     "latest",
     "lock",
     "next_number",
@@ -115,6 +116,14 @@ def latest(connection: sa.Connection, execution: str) -> Row | None:
     return connection.execute(
         lock_row(sa.select(segments).where(segments.c.execution == execution, segments.c.n == newest))
     ).first()
+
+
+def keep_latest(connection: sa.Connection, execution: str) -> None:
+    """Lock the newest segment of an execution, whatever its row holds."""
+    newest = sa.select(sa.func.max(segments.c.n)).where(segments.c.execution == execution).scalar_subquery()
+    connection.execute(
+        lock_row(sa.select(segments.c.n).where(segments.c.execution == execution, segments.c.n == newest))
+    )
 
 
 def next_number(connection: sa.Connection, execution: str) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pauseflow_nb.identity import facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Outcome, SuspensionRequest
@@ -39,6 +40,8 @@ __all__ = [
 
 #: Callbacks that are kept for one suspension before its step has ended.
 KEPT_AT_MOST = 100
+
+_KEY = (suspensions.c.execution, suspensions.c.segment, suspensions.c.step, suspensions.c.ordinal)
 
 
 def add(connection: sa.Connection, execution: str, segment: int, outcome: Outcome, cell: int) -> Row:
@@ -96,22 +99,23 @@ def open_ones(connection: sa.Connection, execution: str) -> list[Row]:
     return list(connection.execute(sa.select(suspensions).where(*where).order_by(suspensions.c.segment)))
 
 
-def due(connection: sa.Connection, execution: str | None = None, limit: int = 100) -> list[Row]:
-    """List open suspensions whose deadline has passed, the longest overdue first."""
+def due(connection: sa.Connection, execution: str | None = None, limit: int = 100) -> list[Claim]:
+    """Name open suspensions whose deadline has passed, the longest overdue first."""
     # A literal, not a parameter: the index holds open ones only, and a plan made without values could not use it.
     where = [suspensions.c.state == sa.literal_column("'open'"), suspensions.c.deadline <= now(connection)]
     if execution is not None:
         where.append(suspensions.c.execution == execution)
-    return list(connection.execute(sa.select(suspensions).where(*where).order_by(suspensions.c.deadline).limit(limit)))
+    found = connection.execute(sa.select(*_KEY).where(*where).order_by(suspensions.c.deadline).limit(limit))
+    return [Claim(*row, "") for row in found]
 
 
-def to_remind(connection: sa.Connection, execution: str | None = None, limit: int = 20) -> list[Row]:
-    """List open suspensions whose reminder is due."""
+def to_remind(connection: sa.Connection, execution: str | None = None, limit: int = 20) -> list[Claim]:
+    """Name open suspensions whose reminder is due."""
     is_open = suspensions.c.state == sa.literal_column("'open'")
     where = [is_open, suspensions.c.remind_at.is_not(None), suspensions.c.remind_at <= now(connection)]
     if execution is not None:
         where.append(suspensions.c.execution == execution)
-    return list(connection.execute(sa.select(suspensions).where(*where).limit(limit)))
+    return [Claim(*row, "") for row in connection.execute(sa.select(*_KEY).where(*where).limit(limit))]
 
 
 def take_reminder(connection: sa.Connection, suspension: Row) -> bool:
@@ -142,7 +146,7 @@ def approve(connection: sa.Connection, suspension: Row, by: str, comment: str | 
     Returns:
         All that were given, this one last.
     """
-    given = [*(suspension.given or []), {"by": by, "at": iso(now(connection)), "comment": comment}]
+    given = [*(suspension.given or []), {"by": by, "at": iso(now(connection)), "comment": comment, **facts_of(by)}]
     connection.execute(suspensions.update().where(*_of(suspensions, _claim(suspension))).values(given=given))
     return given
 
@@ -167,15 +171,12 @@ def leave(connection: sa.Connection, suspension: Row, envelope: dict[str, JSON] 
 
 def void_pauses(connection: sa.Connection, execution: str, segment: int, by: str) -> None:
     """Void the pauses of a segment whose step has ended all the same."""
-    for suspension in open_ones(connection, execution):
-        if suspension.kind == "pause" and suspension.segment == segment:
-            _close(connection, suspension, "void", None, by)
+    _void(connection, execution, by, suspensions.c.kind == "pause", suspensions.c.segment == segment)
 
 
 def void(connection: sa.Connection, execution: str, by: str) -> None:
     """Void what an execution waits for: it ended in another way."""
-    for suspension in open_ones(connection, execution):
-        _close(connection, suspension, "void", None, by)
+    _void(connection, execution, by)
 
 
 def keep(connection: sa.Connection, claim: Claim, action: str, envelope: dict[str, JSON] | None, by: str) -> bool:
@@ -219,6 +220,13 @@ def envelope_of(connection: sa.Connection, callback: Row) -> dict[str, JSON] | N
 def judge(connection: sa.Connection, callback: Row, verdict: str) -> None:
     """Note what became of a kept callback: `"settled"`, `"approved"`, `"refused"`, `"late"` or `"void"`."""
     connection.execute(callbacks.update().where(callbacks.c.id == callback.id).values(verdict=verdict))
+
+
+def _void(connection: sa.Connection, execution: str, by: str, *where: sa.ColumnElement[bool]) -> None:
+    # Without reading them: one that is damaged ends with its execution, too.
+    of_execution = (suspensions.c.execution == execution, suspensions.c.state == "open", *where)
+    values = {"state": "void", "settled_by": by, "settled_at": now(connection)}
+    connection.execute(suspensions.update().where(*of_execution).values(**values))
 
 
 def _close(connection: sa.Connection, suspension: Row, state: str, action: str | None, by: str) -> bool:

@@ -239,7 +239,7 @@ workers = sa.Table(
     "workers",
     metadata,
     sa.Column("id", sa.String(200), primary_key=True),
-    # worker, server, attached
+    # starting (a worker that takes no jobs yet), worker, server, attached
     sa.Column("kind", State, nullable=False),
     sa.Column("url", Words),
     sa.Column("started_at", Time, nullable=False),

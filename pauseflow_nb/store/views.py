@@ -1,18 +1,19 @@
 """An execution as others see it (SPEC 9): the same in `--json`, over HTTP and in Python."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from pauseflow_nb.json_values import compact
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Links, published
 from pauseflow_nb.store import steps as runs
-from pauseflow_nb.store.database import now
-from pauseflow_nb.store.executions import Row, children_of
+from pauseflow_nb.store.damaged import damaged_view, require_shape
+from pauseflow_nb.store.database import iso, now
+from pauseflow_nb.store.executions import Row, names_of_children
 from pauseflow_nb.store.tables import executions, segments, suspensions
 
 __all__ = ["HasRules", "LinksOf", "address_of", "approvals_of", "execution_views", "find_ids", "iso"]
@@ -31,13 +32,6 @@ class HasRules(Protocol):
     @property
     def given(self) -> list[dict[str, Any]] | None:
         """Who has approved."""
-
-
-def iso(seconds: float | None) -> str | None:
-    """Write a time of the store as ISO 8601 in UTC, to the millisecond."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def find_ids(
@@ -72,18 +66,38 @@ def execution_views(
 ) -> list[dict[str, Any]]:
     """Show executions, in the order of their ids; unknown ids are left out.
 
+    One that cannot be shown, because something that the database holds of it is damaged or from another version, has
+    `problem` among its keys, which says why; of the others what can be read is there, and the rest is empty.
+
     Args:
-        connection: The database.
+        connection: The database, outside of a transaction that writes.
         ids: Which ones.
         links: Makes the links of what waits; None leaves them out (None in their place).
         history: Whether to add every run of every step, and every suspension.
     """
+    try:
+        return _all_views(connection, ids, links=links, history=history)
+    except Exception:  # noqa: BLE001  (looked at one by one, whatever it is)
+        connection.rollback()
+    shown: list[dict[str, Any]] = []
+    for id_ in ids:
+        try:
+            shown += _all_views(connection, [id_], links=links, history=history)
+        except Exception as problem:  # noqa: BLE001
+            connection.rollback()
+            shown += damaged_view(connection, id_, problem)
+    return shown
+
+
+def _all_views(
+    connection: sa.Connection, ids: list[str], *, links: LinksOf | None, history: bool
+) -> list[dict[str, Any]]:
     moment = now(connection)
     rows = {row.id: row for row in connection.execute(sa.select(executions).where(executions.c.id.in_(ids)))}
     of_segments = _grouped(connection, segments, ids, segments.c.n)
     of_suspensions = _grouped(connection, suspensions, ids, suspensions.c.segment)
     of_steps = {key: list(group) for key, group in _by_execution(runs.history(connection, ids))}
-    return [
+    views = [
         _view(
             connection,
             rows[id_],
@@ -97,6 +111,11 @@ def execution_views(
         for id_ in ids
         if id_ in rows
     ]
+    for view in views:
+        require_shape(view)
+    # A number that no JSON holds shows here, and not when somebody writes the answer.
+    compact(views)
+    return views
 
 
 def _view(
@@ -209,10 +228,7 @@ def _nested(connection: sa.Connection, row: Row, links: LinksOf | None) -> list[
     """Show what the notebooks wait for that a suspension waits for; the path begins with the step that started them."""
     if row.kind != "notebook":
         return []
-    names = {
-        child.id: child.nested["name"]
-        for child in children_of(connection, row.execution, step=row.step, segment=row.segment)
-    }
+    names = names_of_children(connection, row.execution, step=row.step, segment=row.segment)
     views = execution_views(connection, list(names), links=links)
     return [
         {**shown, "path": [row.step, *shown["path"]], "address": address_of([names[view["id"]]], shown["address"])}

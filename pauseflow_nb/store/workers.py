@@ -11,7 +11,7 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import workers
 
-__all__ = ["add", "alive", "all_of", "beat", "is_own", "is_worker", "process_name", "remove"]
+__all__ = ["add", "alive", "all_of", "beat", "is_of", "is_own", "is_worker", "process_name", "remove"]
 
 _TOKEN = secrets.token_hex(4)
 _NUMBERS = itertools.count()
@@ -27,6 +27,11 @@ def is_own(name: str) -> bool:
     return name.startswith(_prefix())
 
 
+def is_of(name: str, pid: int) -> bool:
+    """Whether a process of this machine with this number made the id."""
+    return name.startswith(f"{socket.gethostname()}:{pid}:")
+
+
 def _prefix() -> str:
     # The number of the process is read each time: a fork is another process.
     return f"{socket.gethostname()}:{os.getpid()}:{_TOKEN}:"
@@ -38,7 +43,7 @@ def add(connection: sa.Connection, process: str, kind: str, url: str | None) -> 
     Args:
         connection: The caller's transaction.
         process: Its id, `host:pid:random`.
-        kind: `"worker"`, `"server"` or `"attached"`.
+        kind: `"starting"`, `"worker"`, `"server"` or `"attached"`.
         url: Where a server answers.
     """
     moment = now(connection)
@@ -47,7 +52,9 @@ def add(connection: sa.Connection, process: str, kind: str, url: str | None) -> 
 
 def beat(connection: sa.Connection, process: str, kind: str, url: str | None) -> None:
     """Say that a process is alive; one that was taken for dead is registered again."""
-    changed = connection.execute(workers.update().where(workers.c.id == process).values(beat=now(connection), url=url))
+    changed = connection.execute(
+        workers.update().where(workers.c.id == process).values(beat=now(connection), kind=kind, url=url)
+    )
     if not changed.rowcount:
         add(connection, process, kind, url)
 

@@ -56,7 +56,11 @@ class Process:
 
     def __init__(self, program: str, settings: Settings, *arguments: str) -> None:
         mine = {name: value for name, value in os.environ.items() if not name.startswith(("PAUSEFLOW_", "JUPYTERHUB_"))}
-        store = {"PAUSEFLOW_DATA_DIR": str(settings.data_dir), "PAUSEFLOW_DB": settings.db}
+        store = {
+            "PAUSEFLOW_DATA_DIR": str(settings.data_dir),
+            "PAUSEFLOW_DB": settings.db,
+            "PAUSEFLOW_KERNELS": settings.kernels,
+        }
         self._process = subprocess.Popen(
             [sys.executable, "-c", program, *arguments],
             env={**mine, **store, "IPYTHONDIR": str(settings.data_dir / "ipython")},
@@ -66,6 +70,10 @@ class Process:
         assert self._process.stdout is not None
         self._stdout = self._process.stdout
         self.said = self._stdout.readline().strip()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def kill(self) -> None:
         self._process.kill()

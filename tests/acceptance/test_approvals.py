@@ -1,6 +1,5 @@
 """Several people approve, as the notebook, the command line and the API then say."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +8,10 @@ import pytest
 from acceptance.command import Pauseflow
 from acceptance.road import Road
 from roads.rider import returned, shown
+
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.identity import account, signed_in
+from pauseflow_nb.settings import Settings
 
 pytestmark = pytest.mark.acceptance
 
@@ -41,13 +44,30 @@ def test_an_approval_does_not_count_for_a_sibling(road: Road) -> None:
     assert (asked["approvals"]["given"], asked["approvals"]["approvers"]) == ([], ["ann", "bob"])
 
 
-def as_person(pauseflow: Pauseflow, name: str) -> Pauseflow:
-    return replace(pauseflow, environment={**pauseflow.environment, "LOGNAME": name})
+ME = account({}).removeprefix("user:")
+
+
+def answer_as(pauseflow: Pauseflow, name: str, execution: str) -> int:
+    """Answer as somebody whom a login knows."""
+    given = {key.removeprefix("PAUSEFLOW_").lower(): value for key, value in pauseflow.environment.items()}
+    queue = Queue.open(Settings.load(flags={"data_dir": given["data_dir"]}, environment={}))
+    try:
+        return queue.resume(execution, data={"value": True}, by=signed_in(name)).status
+    finally:
+        queue.close()
 
 
 @pytest.fixture
 def notebook(pauseflow: Pauseflow) -> str:
-    call = "flow.suspend(approvers=['ann', 'bob', 'eve'], approvals=2, self_approval=False, schema=bool)"
+    return write(pauseflow, "flow.suspend(approvers=['ann', 'bob'], approvals=2, self_approval=False, schema=bool)")
+
+
+@pytest.fixture
+def open_notebook(pauseflow: Pauseflow) -> str:
+    return write(pauseflow, "flow.suspend(approvals=2)")
+
+
+def write(pauseflow: Pauseflow, call: str) -> str:
     sources = ["from pauseflow_nb import flow, steps", f"%%step ask\n{call}", "%%step last\nsteps.ask.data"]
     made: Any = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     made.metadata.kernelspec = {"name": "python3", "language": "python", "display_name": "Python"}
@@ -56,23 +76,29 @@ def notebook(pauseflow: Pauseflow) -> str:
 
 
 def test_the_command_line_asks_the_same_rules(pauseflow: Pauseflow, notebook: str) -> None:
-    ann, bob, eve, max_ = (as_person(pauseflow, name) for name in ("ann", "bob", "eve", "max"))
-    waits = ann("run", notebook, "--until-pause", "--json").execution
-    yes = ("resume", waits["id"], "--data", '{"value": true}')
+    own = pauseflow("run", notebook, "--until-pause", "--json").execution
+    yes = ("--data", '{"value": true}')
 
-    own, other = ann(*yes), max_(*yes)
-    assert (own.code, own.stderr) == (2, "pauseflow: ann started this and may not approve it\n")
-    assert (other.code, other.stderr) == (2, "pauseflow: max may not answer, only ann, bob, eve\n")
-    bad = bob("resume", waits["id"], "--data", '{"value": "yes!"}')
-    assert (bad.code, "value must be true or false" in bad.stderr) == (2, True)
+    started = pauseflow("resume", own["id"], *yes)
+    assert (started.code, started.stderr) == (2, f"pauseflow: {ME} may not answer, only ann, bob\n")
+    assert answer_as(pauseflow, "ann", own["id"]) == 202
+    shown = pauseflow("show", own["id"])
+    assert "approvals: 1 of 2 (ann (login))" in shown.stdout
+    assert answer_as(pauseflow, "ann", own["id"]) == 200
+    assert answer_as(pauseflow, "Ann", own["id"]) == 403
+    assert answer_as(pauseflow, "bob", own["id"]) == 200
 
-    first = bob(*yes)
-    assert first.code == 0
-    assert "approvals: 1 of 2 (bob)" in first.stdout
-    assert "wants     value (boolean)" in first.stdout
-    last = eve(*yes, "--wait", "--json")
-    assert (last.code, last.execution["state"]) == (0, "completed")
-    assert last.exports("last")["$return_value"] is True
-    given = last.exports("ask")["$resume_data"]["approvals"]
-    assert [each["by"] for each in given] == ["user:bob", "user:eve"]
-    assert json.dumps(given).count('"at"') == 2
+
+@pytest.mark.parametrize("variable", ["LOGNAME", "USER"])
+def test_nobody_is_who_an_environment_variable_says(pauseflow: Pauseflow, open_notebook: str, variable: str) -> None:
+    waits = pauseflow("run", open_notebook, "--until-pause", "--json").execution
+    bob = replace(pauseflow, environment={**pauseflow.environment, variable: "bob"})
+
+    assert pauseflow("resume", waits["id"], "--json").code == 0
+    again = bob("resume", waits["id"], "--json")
+
+    (asked,) = again.execution["suspended"]
+    given = [(each["by"], each["known_by"]) for each in asked["approvals"]["given"]]
+    assert given == [(f"user:{ME}", "account")]
+    sudo = replace(pauseflow, environment={**pauseflow.environment, "SUDO_USER": "bob"})
+    assert sudo("cancel", waits["id"], "--json").execution["reason"]["via"] == "sudo by bob"

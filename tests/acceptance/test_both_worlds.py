@@ -24,7 +24,7 @@ pytestmark = pytest.mark.acceptance
 
 #: What differs by nature: where it ran and when. `by` is compared by its kind.
 _OF_ITS_OWN = {"id", "notebook", "started_at", "test", "idempotency_key"}
-_OF_THE_REQUEST = {"received_at", "path", "url", "method", "client_ip", "body_raw", "headers"}
+_OF_THE_REQUEST = {"received_at", "path", "url", "method", "client_ip", "body_raw", "headers", "known_by"}
 
 TOLD = "flow.export('told', dict(flow.context))\nflow.export('brought', repr(flow.data))"
 

@@ -6,9 +6,14 @@ import signal
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from acceptance.command import Pauseflow, Running
 from acceptance.web import send, wait_until
 from nbformat import v4, write
+
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.settings import Settings
+from pauseflow_nb.store.database import transaction
 
 pytestmark = pytest.mark.acceptance
 
@@ -301,3 +306,43 @@ def test_show_state_lists_the_variables_of_the_last_checkpoint(pauseflow: Pausef
     assert variables[0]["size"] > 100_000
     assert re.search(r"\nbig +str +100\.\d kB +\S+ ms +restored", said)
     assert said.index("\nbig ") < said.index("\nfew ")
+
+
+def test_a_row_that_cannot_be_read_is_listed_with_its_reason(pauseflow: Pauseflow) -> None:
+    for number in range(2):
+        ended = pauseflow("run", notebook(pauseflow.folder, IMPORT, ASK), f"{number}.ipynb", "--until-pause")
+        assert ended.code == 75
+    bad, good = (each["id"] for each in pauseflow.executions())
+    queue = Queue.open(Settings.load(flags={"data_dir": pauseflow.environment["PAUSEFLOW_DATA_DIR"]}, environment={}))
+    with transaction(queue.engine) as connection:
+        connection.execute(sa.text("UPDATE executions SET parameters = '{' WHERE id = :id"), {"id": bad})
+    queue.close()
+
+    listed, shown, cancelled = pauseflow("list"), pauseflow("show", bad), pauseflow("cancel", bad)
+    problems = {each["id"]: each.get("problem") for each in pauseflow.executions()}
+
+    assert (listed.code, shown.code, cancelled.code) == (0, 0, 0)
+    assert good in listed.stdout
+    assert "cannot be shown" in listed.stdout
+    assert "no JSON" in listed.stderr
+    assert "problem   this execution cannot be shown: a value is no JSON" in shown.stdout
+    assert problems[good] is None
+    assert "no JSON" in str(problems[bad])
+    assert pauseflow("show", bad, "--json").execution["state"] == "cancelled"
+
+
+def test_no_text_of_a_notebook_acts_on_the_terminal(pauseflow: Pauseflow) -> None:
+    evil = r"'go\x1b]0;t\x07\u202e\n  usage     forged'"
+    ask = f"%%step ask\nprint({evil})\nflow.suspend(title={evil}, message={evil})"
+    waits = pauseflow("run", notebook(pauseflow.folder, IMPORT, ask), "a.ipynb", "--until-pause", "--log-output")
+    fails = pauseflow("run", notebook(pauseflow.folder, f"raise ValueError({evil})"), "b.ipynb")
+    (failed, open_) = (each["id"] for each in pauseflow.executions())
+    shown = [waits, fails, pauseflow("show", failed), pauseflow("show", open_), pauseflow("list")]
+    shown += [pauseflow("show", open_, "--json"), pauseflow("outputs", open_), pauseflow("show", "x\x1b[2J")]
+
+    assert (waits.code, fails.code) == (75, 1)
+    for ended in shown:
+        text = ended.stdout + ended.stderr
+        assert not [char for char in text if not char.isprintable() and char != "\n"], text
+    assert "\n  usage     forged" not in shown[3].stdout
+    assert json.loads(shown[5].stdout)["suspended"][0]["title"] == "go\x1b]0;t\x07\u202e\n  usage     forged"

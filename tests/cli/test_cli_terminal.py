@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from pauseflow_nb.cli.terminal import describe, describe_bound, describe_waiting, table
+from pauseflow_nb.cli.terminal import describe, describe_bound, describe_ending, describe_waiting, table
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -77,3 +77,50 @@ def test_what_every_checkpoint_leaves_out_is_said_once() -> None:
 
 def test_a_table_lines_its_columns_up() -> None:
     assert table([("A", "B"), ("long", "x")]).splitlines() == ["A     B", "long  x"]
+
+
+EVIL = "go\x1b]0;t\x07\x1b[2J\u202e\n  usage     forged\r"
+
+
+def test_texts_of_others_cannot_act_or_pass_for_a_line_of_ours() -> None:
+    suspension = {
+        **OPEN,
+        "title": EVIL,
+        "message": EVIL,
+        "path": [EVIL],
+        "approvals": {
+            "needed": 2,
+            "given": [{"by": f"user:{EVIL}", "at": "", "comment": EVIL, "known_by": "login"}],
+            "approvers": [EVIL],
+        },
+        "schema": {"type": "object", "properties": {EVIL: {"enum": [EVIL]}}},
+        "errors": [{"path": [EVIL], "message": EVIL}],
+    }
+    execution = {
+        "id": "abc",
+        "state": "failed",
+        "reason": {"kind": "user", "by": f"user:{EVIL}", "text": EVIL, "known_by": "account", "via": f"sudo by {EVIL}"},
+        "notebook": EVIL,
+        "output": EVIL,
+        "cells": {"done": 1, "total": 2},
+        "steps": {EVIL: {"state": "finished", "runs": 1}},
+        "usage": {"compute_seconds": 0.0, "suspended_seconds": 0.0, "wakeups": 0},
+        "suspended": [suspension],
+        "kernel_bound": [EVIL],
+        "error": None,
+    }
+    failed = {**execution, "error": {"type": EVIL, "message": EVIL, "step": EVIL, "cell": 1}}
+
+    shown = [
+        describe_waiting(suspension, now=NOW),
+        describe(execution),
+        describe(failed),
+        describe_ending(execution),
+        describe_ending(failed),
+        describe({"id": "abc", "state": "x", "problem": EVIL}),
+        table([("A", "B"), (EVIL, EVIL)]),
+    ]
+
+    for text in shown:
+        assert not [char for char in text if not char.isprintable() and char != "\n"], text
+        assert "\n  usage     forged" not in text

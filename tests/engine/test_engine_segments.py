@@ -16,6 +16,8 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.segments import MOST_CRASHES, Segments
 from pauseflow_nb.errors import (
     CannotRetry,
+    KernelDied,
+    KernelNotReady,
     KernelUnavailable,
     NotebookGone,
     StorageFull,
@@ -180,6 +182,49 @@ def test_it_is_given_up_after_three_crashes_in_a_row(stage: Stage) -> None:
     assert [run for run in stage.script.ran if run[0] == "ask"] == [("ask", 1, n + 1) for n in range(MOST_CRASHES)]
     view = stage.queue.view(execution)
     assert (view["state"], view["reason"]["kind"], view["error"]["step"]) == ("failed", "crashed", "ask")
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [KernelNotReady("python3", "its process ended while it started (status -9)"), KernelDied(-9)],
+    ids=["while it starts", "while it is briefed"],
+)
+def test_a_kernel_that_dies_before_its_first_cell_is_replaced(stage: Stage, problem: Exception) -> None:
+    left = [problem, problem]
+
+    def dying(*arguments: Any, **options: Any) -> SegmentEnd:
+        if left:
+            raise left.pop()
+        return stage.script(*arguments, **options)
+
+    execution = stage.start("%%step first")
+    how = Segments(stage.queue, ME, run=dying).run(execution, 0, Control())
+
+    assert (how, stage.queue.view(execution)["state"]) == ("ended", "completed")
+    crashes = [line for line in stage.queue.audit(execution) if line["what"] == "crashed"]
+    assert [line["details"] for line in crashes] == [{"text": str(problem)}] * 2
+
+
+def test_a_kernel_that_never_starts_is_given_up_as_crashed_and_its_words_are_told(stage: Stage) -> None:
+    tries = []
+
+    def dying(*_arguments: Any, **_options: Any) -> SegmentEnd:
+        tries.append(1)
+        raise KernelNotReady("python3", "its process ended while it started; it said:\nno licence")
+
+    execution = stage.suspended()
+    stage.send(execution, body="yes")
+    Segments(stage.queue, ME, run=dying).run(execution, 1, Control())
+
+    view = stage.queue.view(execution)
+    assert (view["state"], view["reason"]["kind"], len(tries)) == ("failed", "crashed", MOST_CRASHES)
+    assert "no licence" in view["error"]["message"]
+    stage.queue.retry(execution, by="user:ann", attached_to=ME)
+    stage.play(execution)
+    wake = stage.script.briefings[-1].wake
+    assert wake is not None
+    assert wake.callback is not None
+    assert wake.callback["body"] == "yes"
 
 
 def test_progress_between_crashes_starts_the_count_anew(stage: Stage) -> None:

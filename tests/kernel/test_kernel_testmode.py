@@ -128,6 +128,7 @@ def test_approve_answers_as_a_request_would(kernel: Any) -> None:
         "by",
         "client_ip",
         "headers",
+        "known_by",
         "method",
         "path",
         "query",

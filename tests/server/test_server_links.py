@@ -250,6 +250,7 @@ def test_the_envelope_has_the_request_and_none_of_its_secrets(send: "Send", stag
         "client_ip": "127.0.0.1",
         "url": f"{base}/pauseflow/resume/***?a=1&a=2&b=%ff&c",
         "by": "link",
+        "known_by": "link",
     }
     assert headers["x-mine"] == "yes"
     assert headers["x-forwarded-uri"] == f"{base}/pauseflow/resume/***"

@@ -3,8 +3,10 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from json import dumps, loads
 from pathlib import Path
@@ -12,9 +14,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import nbformat
 import pytest
+from tornado.simple_httpclient import HTTPTimeoutError
 
+from pauseflow_nb.engine.presence import Presence
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.errors import NoWorker
+from pauseflow_nb.execution import require_worker
 from pauseflow_nb.settings import Settings
+from pauseflow_nb.store import workers
+from pauseflow_nb.store.database import reading
 
 if TYPE_CHECKING:
     from server.conftest import Send, Stage
@@ -48,6 +56,12 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Start]:
     for process in running:
         process.kill()
         process.communicate()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def ready_line(process: "subprocess.Popen[str]") -> tuple[str, str]:
@@ -111,6 +125,64 @@ def test_a_port_that_is_taken_is_said(start: Start, base: str) -> None:
 
     assert (process.returncode, out) == (1, "")
     assert "is taken by another program" in err
+
+
+def test_health_is_200_only_once_its_worker_takes_jobs(
+    queue: Queue, send: "Send", start: Start, wait_until: Callable[..., None]
+) -> None:
+    port = free_port()
+    process = start(port, worker="worker")
+    before: set[tuple[int, bool, str]] = set()
+
+    def is_ready() -> bool:
+        try:
+            answer = send("GET", f"http://127.0.0.1:{port}/pauseflow/api/health")
+        except (ConnectionRefusedError, HTTPTimeoutError):
+            return False
+        if answer.code == 200:
+            assert queue.has_live_worker(), "it was said to be ready, and no worker takes jobs"
+            assert loads(answer.body)["ready"] is True
+            return True
+        told = loads(answer.body)
+        before.add((answer.code, told["ready"], told["status"]))
+        return False
+
+    wait_until(is_ready, description="its worker takes jobs", seconds=60)
+
+    assert before <= {(503, False, "starting")}
+    ready_line(process)
+
+
+def test_a_worker_that_crashed_makes_it_degraded_until_another_takes_jobs(
+    queue: Queue, send: "Send", start: Start, wait_until: Callable[..., None]
+) -> None:
+    base, _ = ready_line(start(worker="worker"))
+
+    def standing() -> tuple[int, str]:
+        answer = send("GET", f"{base}pauseflow/api/health")
+        return answer.code, loads(answer.body)["status"]
+
+    assert standing() == (200, "ok")
+    with reading(queue.engine) as connection:
+        (worker,) = workers.alive(connection, "worker", 5.0)
+    os.kill(int(worker.id.split(":")[1]), signal.SIGKILL)
+
+    wait_until(lambda: standing() == (503, "degraded"), description="it says that its worker has ended")
+    wait_until(queue.has_starting_worker, description="another one is known to start")
+    wait_until(lambda: standing() == (200, "ok"), description="another worker takes jobs", seconds=60)
+
+
+def test_a_worker_that_is_starting_is_waited_for(queue: Queue) -> None:
+    with Presence(queue, "starting") as presence:
+        later = threading.Timer(0.3, presence.become, ["worker"])
+        later.start()
+        require_worker(queue)
+        assert queue.has_live_worker()
+        later.join()
+    with pytest.raises(NoWorker):
+        require_worker(queue)
+    with Presence(queue, "starting"), pytest.raises(NoWorker):
+        require_worker(queue, patience_seconds=0.2)
 
 
 def test_its_worker_is_alive_when_it_is_ready_and_gone_when_it_was_killed(

@@ -44,7 +44,9 @@ export function Card({ execution, now, choice }: IProps): React.JSX.Element {
         </p>
       )}
       {!ENDED.includes(state) && <Progress execution={execution} />}
-      {reason && <p className={`pf-reason ${state === 'failed' ? 'pf-mod-failed' : ''}`}>{reason}</p>}
+      {reason && (
+        <p className={`pf-reason ${state === 'failed' || execution.problem ? 'pf-mod-failed' : ''}`}>{reason}</p>
+      )}
       <Bound execution={execution} />
       {suspended.map(suspension => (
         <Waiting key={keyOf(suspension)} suspension={suspension} now={now} />

@@ -64,7 +64,9 @@ function Body({ execution, audit, now }: IDetails & { now: number }): React.JSX.
         <h3 title={notebook}>{nameOf(notebook)}</h3>
         <StateMark state={state} />
       </div>
-      {reason && <p className={`pf-reason ${state === 'failed' ? 'pf-mod-failed' : ''}`}>{reason}</p>}
+      {reason && (
+        <p className={`pf-reason ${state === 'failed' || execution.problem ? 'pf-mod-failed' : ''}`}>{reason}</p>
+      )}
       <Bound execution={execution} />
       {suspended.map(each => (
         <Waiting key={keyOf(each)} suspension={each} now={now} />

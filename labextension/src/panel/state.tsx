@@ -18,10 +18,15 @@ const WORDS: Record<State, string> = {
 
 const SHORT: Partial<Record<State, string>> = { suspended: 'Waiting', waiting: 'Waiting' };
 
+/** A state of a newer version has no word here. */
+function wordOf(state: State): string {
+  return (WORDS as Partial<Record<string, string>>)[state] ?? state;
+}
+
 export function StateMark({ state }: { state: State }): React.JSX.Element {
   return (
-    <span className="pf-state" data-pf-state={state} title={WORDS[state]}>
-      {SHORT[state] ?? WORDS[state]}
+    <span className="pf-state" data-pf-state={state} title={wordOf(state)}>
+      {SHORT[state] ?? wordOf(state)}
     </span>
   );
 }

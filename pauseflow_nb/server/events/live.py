@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pauseflow_nb.errors import PauseflowError
+from pauseflow_nb.engine.outage import Outage
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.server.events.watcher import Watcher
 from pauseflow_nb.server.lazy_queue import LazyQueue
@@ -62,14 +62,17 @@ class Live:
     def _run(self) -> None:
         watcher = Watcher()
         spoke_at = 0.0
+        outage = Outage(log, "changes cannot be seen")
         while not self._stopping.is_set():
             try:
                 with reading(self._queue.get().engine) as connection:
                     changes = watcher.look(connection)
-            except PauseflowError:
-                # The keeper says so in the log. What happens meanwhile shows at the next look.
+            except Exception as problem:  # noqa: BLE001  (whatever it is: to look no more is worse)
+                # What happens meanwhile shows at the next look.
+                outage.failed(problem)
                 self._stopping.wait(_AGAIN_SECONDS)
                 continue
+            outage.ended()
             if changes or time.monotonic() - spoke_at > _BEAT_SECONDS:
                 spoke_at = time.monotonic()
                 self._tell(changes)

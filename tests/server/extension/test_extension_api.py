@@ -1,15 +1,18 @@
 """The REST API at a real Jupyter server, on a real store."""
 
+import time
 from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
+import sqlalchemy as sa
 from jupyter_server.auth.authorizer import Authorizer
 from tornado.httpclient import HTTPResponse
 
 from pauseflow_nb.server.api import ROUTES
+from pauseflow_nb.store.database import transaction
 
 if TYPE_CHECKING:
     from server.conftest import Stage
@@ -41,9 +44,12 @@ def test_no_endpoint_is_unguarded(stranger: "Fetch", stage: "Stage", path: str, 
 
 
 def test_health_needs_no_login(stranger: "Fetch") -> None:
-    answer = stranger("pauseflow/api/health")
+    # The server has begun a moment ago: its loop has to run for it to be registered.
+    deadline = time.monotonic() + 20
+    while (answer := stranger("pauseflow/api/health")).code == 503 and time.monotonic() < deadline:
+        assert (body(answer)["ready"], answer.headers["Retry-After"]) == (False, "1")
 
-    assert (answer.code, body(answer)) == (200, {"status": "ok", "worker": False})
+    assert (answer.code, body(answer)) == (200, {"status": "ok", "ready": True, "worker": False})
 
 
 def test_the_list_is_filtered_and_paged(fetch: "Fetch", stage: "Stage") -> None:
@@ -292,3 +298,20 @@ class TestReaders:
 
         assert answer.code == 403
         assert stage.queue.state(execution) == "suspended"
+
+
+def test_a_row_that_cannot_be_read_is_an_entry_of_its_own(fetch: "Fetch", stage: "Stage") -> None:
+    bad, good = stage.suspended(), stage.suspended(title="fine")
+    with transaction(stage.queue.engine) as connection:
+        damage = {"exports": '{"x": 1e999}', "execution": bad}
+        connection.execute(sa.text("UPDATE steps SET exports = :exports WHERE execution = :execution"), damage)
+
+    listed, alone = fetch(API), fetch(f"{API}/{bad}")
+    events = fetch(f"{API}/{bad}/events")
+
+    shown = {each["id"]: each for each in loads(listed.body)["executions"]}
+    assert (listed.code, alone.code, events.code) == (200, 200, 200)
+    assert shown[good]["suspended"][0]["title"] == "fine"
+    assert "cannot be shown" in shown[bad]["problem"]
+    assert loads(alone.body)["problem"] == shown[bad]["problem"]
+    assert fetch(f"{API}/{bad}/cancel", json={}).code == 200

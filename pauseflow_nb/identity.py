@@ -1,0 +1,134 @@
+"""Who acts, and how that is known: by a link, by a login, or by the account that the system knows.
+
+Every way in makes a `Who` here. It is the text `by` of the audit trail, so that it goes wherever that
+goes; what is known beside it goes with it, and `facts_of` gives that to whoever writes a record.
+"""
+
+import os
+import re
+import sys
+import unicodedata
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pauseflow_nb.printable import printable
+
+__all__ = ["LINK", "KnownBy", "Who", "account", "facts_of", "in_words", "name_of", "people", "signed_in"]
+
+#: Who sends a callback over a public link: somebody, and nobody knows who.
+LINK = "link"
+
+KnownBy = Literal["link", "login", "account"]
+
+_USER = "user:"
+#: Programs that let one person act with the account of another, and say who it was.
+_SUBSTITUTES = {"SUDO_USER": "sudo", "DOAS_USER": "doas"}
+
+#: Letters of other scripts that look like a Latin one.
+_LOOKALIKES = str.maketrans("аеорсухіјѕԁһԛԝɡοαρνυικτӏ", "aeopcyxijsdhqwgoapvuiktl")
+#: What `printable` writes in the place of a character that cannot be seen.
+_ESCAPED = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
+
+
+class Who(str):
+    """Who acts, as the audit trail names it: `"user:NAME"` or `"link"`.
+
+    Args:
+        by: That text.
+        known_by: How it is known; None: nobody said.
+        via: Of a person who acts with another's account: `"sudo by NAME"`. It gives no rights.
+    """
+
+    __slots__ = ("known_by", "via")
+
+    known_by: KnownBy | None
+    via: str | None
+
+    def __new__(cls, by: str, known_by: KnownBy | None = None, via: str | None = None) -> Self:
+        """Take the text, and what is known beside it."""
+        made = super().__new__(cls, by)
+        made.known_by = "link" if by == LINK else known_by
+        made.via = via
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Who, (str(self), self.known_by, self.via)
+
+
+def signed_in(name: str) -> Who:
+    """Name a person whom a login knows."""
+    return Who(_USER + _shown(name), "login")
+
+
+def account(environment: Mapping[str, str] = os.environ) -> Who:
+    """Name the account that runs this process, as the system knows it; variables such as LOGNAME do not count.
+
+    Args:
+        environment: Says who called sudo or doas, which is noted and gives no rights.
+    """
+    name = _account_name()
+    callers = [(program, _shown(environment[each])) for each, program in _SUBSTITUTES.items() if environment.get(each)]
+    via = [f"{program} by {caller}" for program, caller in callers if caller != name]
+    return Who(_USER + name, "account", via[0] if via else None)
+
+
+def name_of(by: str) -> str | None:
+    """The name of a person who is known; None for a link, the clock and the like."""
+    return by.removeprefix(_USER) if by.startswith(_USER) else None
+
+
+def facts_of(by: str) -> dict[str, str]:
+    """Say how somebody is known, for a record: `known_by`, and `via`; empty where that was not said."""
+    who = by if isinstance(by, Who) else Who(by)
+    return {key: value for key, value in (("known_by", who.known_by), ("via", who.via)) if value is not None}
+
+
+def people(by: str, via: str | None = None) -> frozenset[str]:
+    """Name the people that somebody may be. Two who have one in common count as one person.
+
+    Names that only look different, in case, width, invisible characters or lookalike letters, are one; whoever calls
+    sudo is one with the account that he takes.
+    """
+    name = name_of(by)
+    if name is None:
+        return frozenset({by})
+    caller = (by.via if isinstance(by, Who) else None) or via
+    names = [name, *([caller.partition(" by ")[2]] if caller else [])]
+    return frozenset(_USER + _key(each) for each in names)
+
+
+def in_words(by: str, facts: Mapping[str, Any]) -> str:
+    """Name somebody for a person: `ann (login)`, `root (account, via sudo by bob)`; a link stays `link`."""
+    name = name_of(by)
+    if name is None:
+        return by
+    said = [str(facts["known_by"])] if facts.get("known_by") else []
+    said += [f"via {facts['via']}"] if facts.get("via") else []
+    return f"{name} ({', '.join(said)})" if said else name
+
+
+def _account_name() -> str:
+    if sys.platform == "win32":
+        # Asks Windows; `getpass` would ask the environment first.
+        return _shown(os.getlogin())
+    import pwd
+
+    number = os.getuid()
+    try:
+        return _shown(pwd.getpwuid(number).pw_name)
+    except KeyError:
+        # A container may run under a number without a name.
+        return str(number)
+
+
+def _shown(name: str) -> str:
+    """Write a name so that two which differ look different: what cannot be seen is written out."""
+    inner = printable(name)
+    spaces = len(inner) - len(inner.rstrip(" "))
+    return inner.rstrip(" ") + r"\x20" * spaces if inner.strip(" ") else "unknown"
+
+
+def _key(name: str) -> str:
+    text = unicodedata.normalize("NFKC", _ESCAPED.sub("", name)).casefold().translate(_LOOKALIKES)
+    # Without controls, signs that have no width, and spaces.
+    return "".join(each for each in text if unicodedata.category(each)[0] not in "CZ")

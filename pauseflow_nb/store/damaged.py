@@ -1,0 +1,128 @@
+"""What is shown of an execution whose rows cannot be read or are not what they should be: all that can be, and why not the rest."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from pauseflow_nb.errors import StoreDamaged
+from pauseflow_nb.json_values import compact
+from pauseflow_nb.store.database import iso
+from pauseflow_nb.store.executions import STATES
+from pauseflow_nb.store.tables import executions
+
+__all__ = ["damaged_view", "require_shape"]
+
+#: What keys of a view hold, where another type would break whoever reads it.
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "notebook": str,
+    "output": (str, type(None)),
+    "parameters": dict,
+    "reason": (dict, type(None)),
+    "error": (dict, type(None)),
+    "created_at": str,
+    "created_by": str,
+}
+_KINDS_OF_SUSPENSION: dict[str, type | tuple[type, ...]] = {
+    "step": (str, type(None)),
+    "kind": str,
+    "title": (str, type(None)),
+    "message": (str, type(None)),
+    "schema": (dict, type(None)),
+    "errors": (list, type(None)),
+}
+#: Keys that `reason`, `error` and an approval have.
+_KEYS = {"reason": {"kind", "by"}, "error": {"type", "message"}, "approval": {"by", "at", "comment"}}
+
+
+def require_shape(view: dict[str, Any]) -> None:
+    """Check that a view is what SPEC 9 says, as far as a row could make it something else.
+
+    Raises:
+        StoreDamaged: If it is not; naming the key.
+    """
+    if view["state"] not in STATES:
+        raise StoreDamaged(f"its state {view['state']!r} is unknown here; a newer pauseflow_nb may have written it")
+    _require_kinds(view, _KINDS, "")
+    for name in ("reason", "error"):
+        if view[name] is not None:
+            _require_keys(view[name], _KEYS[name], name)
+    _require_kinds(view["cells"], {"done": int, "total": int}, "cells.")
+    for suspension in view["suspended"]:
+        _require_kinds(suspension, _KINDS_OF_SUSPENSION, "suspended.")
+        _require_kinds(suspension["approvals"], {"needed": int, "given": list}, "approvals.")
+        for each in suspension["approvals"]["given"]:
+            _require_keys(each, _KEYS["approval"], "approvals.given")
+    for step in view["steps"].values():
+        _require_kinds(step, {"exports": dict, "notes": list, "unsaved": list}, "steps.")
+
+
+def damaged_view(connection: sa.Connection, execution: str, problem: Exception) -> list[dict[str, Any]]:
+    """Show what can be read of an execution, and `problem`; empty if there is none of this id.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: If not even its id can be read: then it is the database that is damaged.
+    """
+    if connection.execute(sa.select(executions.c.id).where(executions.c.id == execution)).first() is None:
+        return []
+    found = {name: _column(connection, execution, name) for name in executions.c.keys()}  # noqa: SIM118
+    return [
+        {
+            "id": execution,
+            "notebook": _kept(found["notebook"], str, "unknown"),
+            "output": _kept(found["output"], str, None),
+            "parameters": _kept(found["parameters"], dict, {}),
+            "state": _kept(found["state"], str, "unknown"),
+            "reason": None,
+            "created_at": _time(found["created_at"]) or iso(0.0),
+            "started_at": _time(found["started_at"]),
+            "ended_at": _time(found["ended_at"]),
+            "created_by": _kept(found["created_by"], str, "unknown"),
+            "parent": _kept(found["parent"], str, None),
+            "segment": _kept(found["segment"], int, 0),
+            "kernel_bound": [],
+            "cells": {name: _kept(found[f"cells_{name}"], int, 0) for name in ("done", "total")},
+            "steps": {},
+            "suspended": [],
+            "usage": {"compute_seconds": 0.0, "suspended_seconds": 0.0, "wakeups": 0, "segments": []},
+            "error": None,
+            "problem": _sentence(problem),
+        }
+    ]
+
+
+def _sentence(problem: Exception) -> str:
+    said = problem.problem if isinstance(problem, StoreDamaged) else f"{type(problem).__name__}: {problem}"
+    return f"this execution cannot be shown: {(said.splitlines() or [''])[0]}"
+
+
+def _column(connection: sa.Connection, execution: str, name: str) -> Any:
+    try:
+        statement = sa.select(executions.c[name]).where(executions.c.id == execution)
+        value = connection.execute(statement).scalar()
+        compact(value)
+    except Exception:  # noqa: BLE001  (this one is the problem, or a part of it)
+        connection.rollback()
+        return None
+    return value
+
+
+def _kept(value: Any, kind: type, otherwise: Any) -> Any:
+    return value if isinstance(value, kind) else otherwise
+
+
+def _time(value: Any) -> str | None:
+    try:
+        return iso(value)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+def _require_kinds(view: dict[str, Any], kinds: dict[str, Any], where: str) -> None:
+    for name, kind in kinds.items():
+        if not isinstance(view[name], kind):
+            raise StoreDamaged(f"{where}{name} is {type(view[name]).__name__}")
+
+
+def _require_keys(value: Any, keys: set[str], where: str) -> None:
+    if not isinstance(value, dict) or not keys <= value.keys():
+        raise StoreDamaged(f"{where} has another form than it should")

@@ -1,0 +1,197 @@
+"""One row that cannot be read, whatever wrote it: it is shown with its reason, and everything else goes on."""
+
+import json
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from engine.stage import ME, Stage, suspend
+
+from pauseflow_nb.engine.cleaning import clean
+from pauseflow_nb.json_values import compact
+from pauseflow_nb.server.events.watcher import Watcher
+from pauseflow_nb.store.database import reading, transaction
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+#: Table, column, and what stands there. PostgreSQL lets in less.
+EVERYWHERE = {
+    "infinity": ("steps", "exports", '{"$resume_data": {"body": {"x": 1e999}}}'),
+    "a number too long": ("steps", "exports", f'{{"n": {"9" * 5000}}}'),
+    "a state to come": ("executions", "state", "hibernating"),
+    "a list for a dict": ("executions", "parameters", "[1, 2]"),
+    "a text for a schema": ("suspensions", "schema", '"text"'),
+    "an approval without a name": ("suspensions", "given", "[{}]"),
+    "a reason without a kind": ("executions", "reason", "{}"),
+    "an error that is a number": ("executions", "error", "7"),
+    "a time beyond time": ("suspensions", "since", 1e300),
+}
+ON_SQLITE = {
+    "no JSON": ("steps", "exports", "{"),
+    "no JSON in the execution": ("executions", "parameters", "{'a': 1}"),
+    "nothing": ("suspensions", "data", ""),
+    "NaN": ("steps", "exports", '{"x": NaN}'),
+    "a deep list": ("steps", "exports", DEEP),
+    "a text for a time": ("executions", "created_at", "yesterday"),
+    "a text for a number": ("executions", "cells_done", "many"),
+}
+
+each_damage = pytest.mark.parametrize("damage", [*EVERYWHERE, *ON_SQLITE])
+
+
+def damaged(stage: Stage, damage: str) -> str:
+    """An execution that waits, one of whose rows has been damaged."""
+    if damage in ON_SQLITE and stage.queue.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL does not store that")
+    execution = stage.suspended(seconds=3600.0)
+    spoil(stage, execution, *{**EVERYWHERE, **ON_SQLITE}[damage])
+    return execution
+
+
+def spoil(stage: Stage, execution: str, table: str, column: str, value: Any) -> None:
+    own = "id" if table == "executions" else "execution"
+    name = f"pauseflow.{table}" if stage.queue.engine.dialect.name == "postgresql" else table
+    with transaction(stage.queue.engine) as connection:
+        if isinstance(value, str):
+            kind = {"state": "VARCHAR", "created_at": "TEXT", "cells_done": "TEXT"}.get(column, "JSON")
+            cast = f"CAST(:value AS {kind})" if stage.queue.engine.dialect.name == "postgresql" else ":value"
+        else:
+            cast = ":value"
+        statement = sa.text(f"UPDATE {name} SET {column} = {cast} WHERE {own} = :execution")
+        assert connection.execute(statement, {"value": value, "execution": execution}).rowcount > 0
+
+
+@each_damage
+def test_it_is_shown_with_its_reason_and_the_rest_is_there(stage: Stage, damage: str) -> None:
+    before = stage.suspended()
+    execution = damaged(stage, damage)
+    after = stage.suspended(title="fine")
+
+    shown = {each["id"]: each for each in stage.queue.list(with_links=True)}
+
+    assert set(shown) == {before, execution, after}
+    assert "cannot be shown" in shown[execution]["problem"]
+    assert shown[execution]["state"] == ("hibernating" if damage == "a state to come" else "suspended")
+    assert shown[after]["suspended"][0]["title"] == "fine"
+    assert "problem" not in shown[before]
+    assert shown[execution].keys() == shown[before].keys() | {"problem"}
+    assert stage.queue.view(execution, history=True)["problem"] == shown[execution]["problem"]
+    json.loads(compact(list(shown.values())))
+
+
+@each_damage
+def test_the_clock_goes_on_with_the_others(stage: Stage, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    execution = damaged(stage, damage)
+    others = [stage.suspended(seconds=60.0) for _ in range(2)]
+    for each in (execution, *others):
+        stage.make_overdue(each)
+
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            stage.queue.sweep()
+
+    assert [stage.queue.state(each) for each in others] == ["cancelled", "cancelled"]
+    assert len([record for record in caplog.records if execution in record.getMessage()]) <= 1
+
+
+def test_many_that_are_damaged_do_not_hide_one_that_is_due(stage: Stage) -> None:
+    stage.script.steps["ask"] = suspend(seconds=60.0)
+    bad = [stage.suspended(seconds=60.0) for _ in range(3)]
+    for each in bad:
+        spoil(stage, each, "suspensions", "data", f'{{"n": {"9" * 5000}}}')
+        stage.make_overdue(each)
+    good = stage.suspended(seconds=60.0)
+    stage.make_overdue(good)
+
+    stage.queue.sweep()
+    assert stage.queue.state(good) == "cancelled"
+    assert len(stage.queue._unfit) == 3
+
+
+@each_damage
+def test_its_state_can_be_asked_and_it_can_be_cancelled(stage: Stage, damage: str) -> None:
+    execution = damaged(stage, damage)
+    stage.queue.state(execution)
+
+    stage.queue.cancel(execution, by="user:ann")
+
+    assert stage.queue.state(execution) == "cancelled"
+
+
+@each_damage
+def test_changes_and_the_audit_trail_are_still_told(stage: Stage, damage: str) -> None:
+    watcher = Watcher()
+    with reading(stage.queue.engine) as connection:
+        watcher.look(connection)
+    execution = damaged(stage, damage)
+    other = stage.suspended()
+
+    with reading(stage.queue.engine) as connection:
+        told = [change["execution"] for change in watcher.look(connection)]
+    assert set(told) == {execution, other}
+    assert stage.whats(execution)[-1] == "suspended"
+
+
+def test_a_line_of_the_audit_trail_that_cannot_be_read_says_so(stage: Stage) -> None:
+    execution = stage.suspended()
+    spoil(stage, execution, "audit", "details", f'{{"n": {"9" * 5000}}}')
+
+    lines = stage.queue.audit(execution)
+
+    assert all("cannot be read" in line["problem"] for line in lines)
+    assert [line["what"] for line in lines][-1] == "suspended"
+
+
+def test_a_missing_segment_or_notebook_hides_nothing(stage: Stage) -> None:
+    execution, other = stage.suspended(), stage.suspended()
+    with reading(stage.queue.engine) as connection:
+        document = connection.execute(sa.text(f"SELECT document FROM executions WHERE id = '{execution}'")).scalar_one()
+    stage.queue.files.remove(document)
+    with transaction(stage.queue.engine) as connection:
+        connection.execute(sa.text(f"DELETE FROM segments WHERE execution = '{execution}'"))
+
+    assert {each["id"] for each in stage.queue.list()} == {execution, other}
+    assert stage.queue.sweep() == 0
+
+
+def test_a_child_that_is_damaged_does_not_hide_its_parent(stage: Stage) -> None:
+    parent, child = stage.suspended(), stage.suspended()
+    nested = '{"step": "ask", "segment": 0, "run": 1, "name": "child", "linked": true, "check": true}'
+    with transaction(stage.queue.engine) as connection:
+        connection.execute(
+            sa.text(f"UPDATE executions SET parent = '{parent}', nested = '{nested}' WHERE id = '{child}'")
+        )
+        connection.execute(sa.text(f"UPDATE suspensions SET kind = 'notebook' WHERE execution = '{parent}'"))
+    spoil(stage, child, "executions", "reason", "{}")
+
+    shown = stage.queue.view(parent)
+
+    assert "problem" not in shown
+    assert [each["kind"] for each in shown["suspended"]] == ["notebook"]
+
+
+@each_damage
+def test_cleaning_goes_on_with_the_others(stage: Stage, damage: str) -> None:
+    execution = damaged(stage, damage)
+    other = stage.suspended()
+    stage.queue.cancel(other, by="user:ann")
+    stage.queue.sweep()
+    with transaction(stage.queue.engine) as connection:
+        connection.execute(sa.text(f"UPDATE executions SET ended_at = 1.0, record_due = NULL WHERE id = '{execution}'"))
+
+    cleaned = clean(stage.queue, older_than=timedelta(seconds=-1), grace=timedelta(0))
+
+    assert other in cleaned.executions
+
+
+def test_a_segment_that_cannot_be_read_is_given_up(stage: Stage) -> None:
+    from pauseflow_nb.engine.segments import Segments
+
+    execution = stage.start("%%step ask")
+    spoil(stage, execution, "segments", "wake", f'{{"n": {"9" * 5000}}}')
+
+    Segments(stage.queue, ME, run=stage.script).give_up(execution, 0, ValueError("it cannot be read"))
+
+    assert stage.queue.state(execution) == "failed"

@@ -1,0 +1,81 @@
+"""Who acts: the account that the system knows, whatever the environment says, and one person once."""
+
+import copy
+import os
+import pickle
+import pwd
+import subprocess
+import sys
+
+import pytest
+
+from pauseflow_nb.identity import Who, account, facts_of, in_words, people, signed_in
+
+ME = pwd.getpwuid(os.getuid()).pw_name
+
+
+@pytest.mark.parametrize("variable", ["LOGNAME", "USER", "LNAME", "USERNAME"])
+def test_variables_of_the_environment_name_nobody(variable: str) -> None:
+    program = "from pauseflow_nb.identity import account; print(account())"
+    told = subprocess.check_output(
+        [sys.executable, "-c", program], env={**os.environ, variable: "somebody-else"}, text=True
+    )
+
+    assert told == f"user:{ME}\n"
+
+
+def test_an_account_without_a_name_is_its_number() -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root may become another user")
+    program = "import os, pwd; from pauseflow_nb.identity import account; os.setuid(54321); print(account())"
+
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "user:54321\n"
+
+
+@pytest.mark.parametrize(("variable", "program"), [("SUDO_USER", "sudo"), ("DOAS_USER", "doas")])
+def test_who_called_sudo_is_noted(variable: str, program: str) -> None:
+    who = account({variable: "bob"})
+
+    assert (who, facts_of(who)) == (f"user:{ME}", {"known_by": "account", "via": f"{program} by bob"})
+    assert in_words(who, facts_of(who)) == f"{ME} (account, via {program} by bob)"
+    assert account({variable: ME}).via is None
+    assert account({variable: ""}).via is None
+
+
+def test_a_name_may_hold_nothing_that_cannot_be_seen() -> None:
+    assert signed_in("bob\n\x1b[2J\u202e") == r"user:bob\x0a\x1b[2J\u202e"
+    assert signed_in("bob  ") == r"user:bob\x20\x20"
+    assert signed_in("  ") == "user:unknown"
+    assert account({"SUDO_USER": "a\x07"}).via == r"sudo by a\x07"
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["Bob", "BOB", "bob ", " bob", "\uff42\uff4f\uff42", "b\u200bob", "bob\u202e", "b\u043eb", "bob\n", r"bob\x20"],
+)
+def test_names_that_look_the_same_count_as_one_person(other: str) -> None:
+    assert people(f"user:{other}") == people("user:bob")
+    assert people(signed_in(other)) == people("user:bob")
+
+
+def test_names_that_look_different_are_different_people() -> None:
+    names = ["bob", "rob", "user:bob", "link", "clock", "bobby", "日本", "ann"]
+
+    assert len({people(f"user:{name}") for name in names}) == len(names)
+    assert people("link") != people("user:link")
+
+
+def test_who_called_sudo_and_the_account_are_one_person() -> None:
+    sudo = Who("user:root", "account", "sudo by bob")
+
+    assert people(sudo) & people("user:bob")
+    assert people(sudo) & people("user:root")
+    assert people("user:root", "sudo by Bob") & people("user:bob")
+    assert not people(sudo) & people("user:eve")
+
+
+def test_it_survives_a_copy() -> None:
+    who = Who("user:root", "account", "sudo by bob")
+
+    for made in (pickle.loads(pickle.dumps(who)), copy.deepcopy(who)):
+        assert (made, facts_of(made)) == (who, facts_of(who))
