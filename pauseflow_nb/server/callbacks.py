@@ -29,7 +29,7 @@ from pauseflow_nb.server.envelope import envelope, query_of
 from pauseflow_nb.server.evidence import Exhibit, evidence_in
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.limits import RateLimit
-from pauseflow_nb.server.negotiation import may_act, prefers_json, wants_html
+from pauseflow_nb.server.negotiation import is_from_program, may_act, prefers_json, wants_html
 from pauseflow_nb.server.page import OURS, Facts, Landing, is_over, note_on, render_suspension
 from pauseflow_nb.server.sent import DECISIONS, Sent, draft_of, entries_of, sent
 from pauseflow_nb.server.upload import INLINE_BYTES, Sink, Upload
@@ -42,6 +42,13 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _DRAINED_BYTES = 16 * 1024 * 1024
 #: We count a body's bytes ourselves; tornado would answer 400 to one that is too large.
 _UNLIMITED = 1 << 62
+
+#: Why a GET did not act: by choice of the server, or because of the client.
+_NO_GET = {
+    True: "this server lets no GET act: send a POST",
+    False: "a GET acts only for clients that are known to be programs, because crawlers, mail scanners and previews open "
+    "links too: send a POST",
+}
 
 log = logging.getLogger(__name__)
 
@@ -124,10 +131,10 @@ class CallbackHandler(RequestHandler):
             await self._show()
         elif may_act(method, self.request.headers, links):
             await self._settle(action)
-        elif method == "GET" and links == "strict" and not wants_html(self.request.headers):
+        elif method == "GET" and (prefers_json(self.request.headers) or is_from_program(self.request.headers)):
             # A program that got 200 here would think that it had acted.
             self.set_header("Allow", "POST, PUT, PATCH, DELETE, HEAD, OPTIONS")
-            write_error_answer(self, 405, "this server lets no GET act: send a POST", html=False)
+            write_error_answer(self, 405, _NO_GET[links == "strict"], html=False)
         else:
             await self._show()
 

@@ -97,6 +97,23 @@ def test_the_setting_links_says_which_get_acts(
     queue.close()
 
 
+@pytest.mark.parametrize("agent", ["", "Googlebot/2.1", "Mozilla/5.0 (Macintosh) Safari/605.1.15"])
+def test_a_get_of_an_unknown_client_gets_the_page_or_the_reason_in_json(
+    send: "Send", stage: "Stage", base: str, agent: str
+) -> None:
+    execution = stage.suspended(title="Deploy the model?")
+    link = f"{base}/{stage.link('resume', execution)}"
+
+    page = send("GET", link, accept="*/*", headers={"User-Agent": agent})
+    refused = send("GET", link, accept="application/json", headers={"User-Agent": agent})
+
+    assert (page.code, refused.code) == (200, 405)
+    assert "Deploy the model?" in page.body.decode()
+    assert "send a POST" in body(refused)["error"]
+    assert "POST" in refused.headers["Allow"]
+    assert stage.queue.state(execution) == "suspended"
+
+
 def test_the_same_decision_again_is_already_and_the_other_a_conflict(send: "Send", stage: "Stage", base: str) -> None:
     execution = stage.suspended()
     resume, cancel = (f"{base}/{stage.link(action, execution)}" for action in ("resume", "cancel"))
