@@ -1,5 +1,6 @@
 """Links against a real store, over a real socket."""
 
+import json
 import logging
 import socket
 import threading
@@ -271,6 +272,63 @@ def test_the_envelope_has_the_request_and_none_of_its_secrets(send: "Send", stag
     assert headers["x-mine"] == "yes"
     assert headers["x-forwarded-uri"] == f"{base}/pauseflow/resume/***"
     assert not {"cookie", "authorization"} & set(headers)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-Api-Key",
+        "Api_Key",
+        "ApiKey",
+        "X-Auth-Token",
+        "X-Amz-Security-Token",
+        "X-Goog-Api-Key",
+        "Private-Token",
+        "X-Secret",
+        "Proxy-Authorization",
+        "X-CSRFToken",
+        "X-Session-Id",
+        "X-Vault-Token",
+        "Ocp-Apim-Subscription-Key",
+        "Set-Cookie",
+    ],
+)
+def test_headers_that_carry_secrets_are_left_out_by_their_kind(
+    send: "Send", stage: "Stage", base: str, name: str
+) -> None:
+    execution = stage.suspended()
+
+    send("POST", f"{base}/{stage.link('resume', execution)}", json={}, headers={name: "s3cr3t"})
+
+    assert "s3cr3t" not in json.dumps(stage.resume_data(execution))
+
+
+def test_signatures_that_a_notebook_checks_stay(send: "Send", stage: "Stage", base: str) -> None:
+    execution = stage.suspended()
+    signatures = {
+        "x-hub-signature-256": "sha256=1",
+        "stripe-signature": "t=1,v1=2",
+        "x-slack-signature": "v0=3",
+        "idempotency-key": "4",
+        "x-github-event": "push",
+        "x-request-id": "5",
+    }
+
+    send("POST", f"{base}/{stage.link('resume', execution)}", json={}, headers=signatures)
+
+    assert stage.resume_data(execution)["headers"].items() >= signatures.items()
+
+
+def test_the_token_is_masked_in_the_envelope_however_it_is_written(send: "Send", stage: "Stage", base: str) -> None:
+    execution = stage.suspended()
+    link = stage.link("resume", execution)
+    token = link.rpartition("/")[2]
+    quoted = link.replace(".", "%2E")
+    headers = {"X-Original-Url": f"/resume/{token}", "Referer": f"{base}/pauseflow//resume/{token.replace('.', '%2e')}"}
+
+    assert send("POST", f"{base}/{quoted}?from={token}", json={}, headers=headers).code == 200
+
+    assert token[:40] not in json.dumps(stage.resume_data(execution))
 
 
 def test_a_body_that_is_not_the_json_it_says_settles_nothing(send: "Send", stage: "Stage", base: str) -> None:
