@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import sqlalchemy as sa
 
 from pauseflow_nb.engine import ending, nested
+from pauseflow_nb.engine.bodies import BodyRoom
 from pauseflow_nb.engine.bound import lose
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.engine.reader import SILENCE, Reader
@@ -76,6 +77,7 @@ class Queue(Reader):
         """Use `open`."""
         super().__init__(settings, engine, base_url=base_url)
         self.jobs = Jobs(engine)
+        self.bodies = BodyRoom(self.files, settings.quota, settings.max_body)
 
     @classmethod
     def open(cls, settings: Settings, *, base_url: str | None = None) -> Self:

@@ -9,7 +9,6 @@ foreign Host and to every POST without its cookie.
 
 import asyncio
 import logging
-import secrets
 from types import TracebackType
 from typing import Any
 
@@ -19,7 +18,7 @@ from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from pauseflow_nb.engine.queue import Answer, Callback, Queue
-from pauseflow_nb.errors import BodyTooLarge, InvalidBody, NotebookGone, UnknownLink
+from pauseflow_nb.errors import BodyTooLarge, InvalidBody, NotebookGone, StorageFull, UnknownLink
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.answers import error_answer, set_private_headers, write_error_answer, write_json, write_page
@@ -33,7 +32,7 @@ from pauseflow_nb.server.limits import LinkLimits
 from pauseflow_nb.server.negotiation import is_from_program, may_act, prefers_json, wants_html
 from pauseflow_nb.server.page import OURS, Facts, Landing, is_over, note_on, render_suspension
 from pauseflow_nb.server.sent import DECISIONS, Sent, draft_of, entries_of, sent
-from pauseflow_nb.server.upload import INLINE_BYTES, Sink, Upload
+from pauseflow_nb.server.upload import INLINE_BYTES, Upload
 
 __all__ = ["METHODS", "CallbackHandler", "handlers"]
 
@@ -117,7 +116,7 @@ class CallbackHandler(RequestHandler):
         except BodyTooLarge as problem:
             await self._refuse(*error_answer(problem))
             return
-        self._upload = Upload(queue.settings.max_body, lambda: _new_file(queue, self._known_claim()))
+        self._upload = Upload(queue.settings.max_body, lambda: queue.bodies.open(self._known_claim()))
 
     async def data_received(self, chunk: bytes) -> None:
         """Take a piece of the body; the next one is read when this one is written."""
@@ -132,7 +131,8 @@ class CallbackHandler(RequestHandler):
                     await asyncio.to_thread(self._upload.add, chunk)
                 else:
                     self._upload.add(chunk)
-        except BodyTooLarge as problem:
+        except (BodyTooLarge, StorageFull) as problem:
+            await self._forget()
             await self._refuse(*error_answer(problem))
 
     def on_connection_close(self) -> None:
@@ -373,10 +373,6 @@ class CallbackHandler(RequestHandler):
     def _log(self) -> None:
         # The access log prints paths, and a path is all that it takes to answer.
         pass
-
-
-def _new_file(queue: Queue, claim: Claim) -> Sink:
-    return queue.files.stream(f"{claim.execution}/bodies/{claim.step}-{secrets.token_hex(6)}")
 
 
 def _evidence_for(queue: Queue, facts: Facts) -> list[Exhibit]:

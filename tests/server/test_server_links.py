@@ -354,6 +354,23 @@ def test_a_body_beyond_a_mebibyte_becomes_a_file(send: "Send", stage: "Stage", b
     assert Path(received["$file"]).read_bytes() == data
 
 
+def test_a_body_for_which_there_is_no_room_gets_507_and_settles_nothing(
+    send: "Send", tmp_path: Path, listen: Callable[[Queue], str], make_stage: "Callable[[Queue], Stage]"
+) -> None:
+    queue = Queue.open(Settings.load(flags={"data_dir": tmp_path / "other", "quota": "3 MiB"}, environment={}))
+    stage = make_stage(queue)
+    execution = stage.suspended()
+    link = f"{listen(queue)}/{stage.link('resume', execution)}"
+
+    refused = send("POST", link, body=b"x" * 2 * MEBIBYTE)
+
+    assert refused.code == 507
+    assert "nothing was settled" in body(refused)["error"]
+    assert not [path for path in (tmp_path / "other").rglob("bodies/*") if path.is_file()]
+    assert send("POST", link, json={"small": True}).code == 200
+    queue.close()
+
+
 def test_the_file_of_an_answer_that_did_not_count_is_removed(
     send: "Send", stage: "Stage", base: str, settings: Settings
 ) -> None:
