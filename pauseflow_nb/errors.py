@@ -39,6 +39,7 @@
     ├── StoreUnavailable      (ConnectionError)    the database is locked, gone or unfit
     ├── StoreDamaged          (ValueError)         a row of the database that cannot be read
     ├── StorageFull           (OSError)
+    │   ├── NoRoomForBody                          too little room for a large body of an answer
     │   ├── DiskNearlyFull                         too little room for another execution: nothing new is started
     │   └── QuotaReached                           the storage holds what it may: nothing new is started
     └── SnapshotError         (RuntimeError)
@@ -78,6 +79,7 @@ __all__ = [
     "KernelNotReady",
     "KernelUnavailable",
     "NoChecker",
+    "NoRoomForBody",
     "NoServer",
     "NoWorker",
     "NotAllowed",
@@ -581,6 +583,20 @@ class QuotaReached(StorageFull):
         return (
             f"{self.where} holds {self.used / 1e6:.1f} MB, and no more than {self.limit / 1e6:.1f} MB are allowed: "
             "remove what is not needed any more with `pauseflow gc`, or raise the setting `quota`; nothing was started"
+        )
+
+
+class NoRoomForBody(StorageFull):
+    """The storage has no room for a large body; nothing of it was kept, and nothing was settled."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.args = ()
+
+    def __str__(self) -> str:
+        return (
+            "the server has no room for a body of this size: nothing was settled; send the data in another way and a link "
+            "to it, or again when there is room"
         )
 
 

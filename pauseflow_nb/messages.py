@@ -9,7 +9,7 @@ import smtplib
 import ssl
 from collections.abc import Iterable
 from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
+from email.utils import formatdate, getaddresses, make_msgid
 from html import escape
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from pauseflow_nb.printable import printable
 from pauseflow_nb.protocol import APPROVAL_URL, MessageRequest
 from pauseflow_nb.settings import Settings
 
-__all__ = ["deliver"]
+__all__ = ["deliver", "is_one_address"]
 
 _TIMEOUT_SECONDS = 15.0
 
@@ -36,8 +36,25 @@ def deliver(settings: Settings, request: MessageRequest) -> None:
         _notify(settings, request)
 
 
+def is_one_address(text: str) -> bool:
+    """Whether a text is one mail address, alone or as `Ada <ada@example.org>`: not several, and nothing that ends a header."""
+    if any(ord(char) < 32 or ord(char) == 127 for char in text):
+        return False
+    found = getaddresses([text])
+    if len(found) != 1:
+        return False
+    name, address = found[0]
+    user, at, host = address.rpartition("@")
+    if not (user and at and host) or any(char in user + host for char in ' ,;:<>@"()'):
+        return False
+    return address == text.strip() or (bool(name) and text.rstrip().endswith(f"<{address}>"))
+
+
 def _send_mail(settings: Settings, request: MessageRequest) -> None:
-    receivers = request.to or ([settings.smtp_to] if settings.smtp_to else [])
+    receivers = request.to or [each.strip() for each in (settings.smtp_to or "").split(",") if each.strip()]
+    wrong = next((each for each in receivers if not is_one_address(each)), None)
+    if wrong is not None:
+        raise NotDelivered(repr(wrong), "this is not one mail address: write each of several as one text of a list")
     if not receivers:
         raise NotDelivered("mail", "nobody to send it to: give `to`, or set `smtp_to`")
     if settings.smtp_host is None:

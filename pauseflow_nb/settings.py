@@ -9,8 +9,9 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
@@ -18,12 +19,31 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, Valida
 from pauseflow_nb.errors import InvalidSetting
 from pauseflow_nb.misfits import in_our_words
 
-__all__ = ["FILE_NAME", "Settings"]
+__all__ = ["FILE_NAME", "Network", "Settings", "parse_networks"]
+
+Network: TypeAlias = IPv4Network | IPv6Network
 
 FILE_NAME = "pauseflow.toml"
 _PREFIX = "PAUSEFLOW_"
 #: What fsspec knows as a store, and what no other process can see.
 _OF_ONE_PROCESS = frozenset({"memory", "data"})
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Read addresses and networks with commas between them.
+
+    Raises:
+        ValueError: Naming what is neither.
+    """
+    networks: list[Network] = []
+    for name in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            networks.append(ip_network(name, strict=False))
+        except ValueError:
+            raise ValueError(
+                f"must be addresses or networks such as 127.0.0.1, 10.0.0.0/8 with commas between them, and {name!r} is none"
+            ) from None
+    return tuple(networks)
 
 
 class Settings(BaseModel):
@@ -44,6 +64,8 @@ class Settings(BaseModel):
     port: int = Field(default=7287, ge=0, le=65535)
     #: When a GET may act: `strict` never, `confirm` if it is no browser, `open` always.
     links: Literal["strict", "confirm", "open"] = "confirm"
+    #: Addresses or networks of proxies whose `X-Forwarded-For` counts, with commas between them; None: nobody's does.
+    trusted_proxies: str | None = None
     #: Folder of templates for the pages behind the links; None: ours.
     templates: Path | None = None
     #: Where a browser goes after an answer from such a page; None: it stays there.
@@ -94,6 +116,15 @@ class Settings(BaseModel):
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("must look like https://example.org or https://example.org/path")
         return url.rstrip("/")
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _are_networks(cls, proxies: Any) -> Any:
+        if isinstance(proxies, list) and all(isinstance(proxy, str) for proxy in proxies):
+            proxies = ", ".join(proxies)
+        if isinstance(proxies, str):
+            parse_networks(proxies)
+        return proxies
 
     @field_validator("storage")
     @classmethod

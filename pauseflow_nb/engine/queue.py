@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.checking import default_checker
 from pauseflow_nb.engine import ending, nested
+from pauseflow_nb.engine.bodies import BodyRoom
 from pauseflow_nb.engine.bound import lose
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.engine.judging import Callback, NotJudged, Question, Verdict, judge
@@ -90,6 +91,7 @@ class Queue(Reader):
         self.checker = default_checker()
         #: What the clock could not do the last time, because of what its row holds.
         self._unfit: set[Claim | str] = set()
+        self.bodies = BodyRoom(self.files, settings.quota, settings.max_body)
 
     @classmethod
     def open(cls, settings: Settings, *, base_url: str | None = None) -> Self:

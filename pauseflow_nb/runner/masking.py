@@ -7,6 +7,7 @@ they are; what can tear them apart is wrapping, and that is looked through.
 
 import re
 from collections.abc import Iterable
+from urllib.parse import unquote
 
 from pauseflow_nb.json_values import JSON
 
@@ -17,6 +18,13 @@ MASK = "***"
 
 _SLASH = r"(?:/|\\/|%2[Ff]|%252[Ff]|&#x2[Ff];|&#47;|&sol;|\\u002[Ff])"
 _ANY_LINK = re.compile(rf"(pauseflow{_SLASH}(?:resume|cancel|approve){_SLASH})[A-Za-z0-9_.~%-]{{12,}}")
+
+# What a URL may be made of, as long as the shortest token.
+_RUN = re.compile(r"[A-Za-z0-9_.~%-]{60,}")
+# Base64 of a JSON list whose first item is text, in older tokens also compressed, and the signature of an HMAC with SHA-256.
+_TOKEN = re.compile(r"(?:Wy[IJ]|\.eJ)[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
+#: How often a proxy or a log may have quoted a link again.
+_QUOTED_AT_MOST = 4
 
 # What rich, pprint and terminals put into the middle of a long word: white space, also escaped, and colours.
 _GAP = r"(?:\s|\\n|\x1b\[[0-9;]*m)*"
@@ -41,7 +49,7 @@ class Mask:
             text = self._issued.sub(MASK, text)
         if "pauseflow" in text:
             text = _ANY_LINK.sub(rf"\1{MASK}", text)
-        return text
+        return _RUN.sub(_without_token, text) if "Wy" in text or ".eJ" in text or "%" in text else text
 
     def value(self, value: JSON) -> JSON:
         """Mask every text in a JSON value, keys included; the value itself is left as it is."""
@@ -52,3 +60,15 @@ class Mask:
         if isinstance(value, (list, tuple)):
             return [self.value(item) for item in value]
         return value
+
+
+def _without_token(run: re.Match[str]) -> str:
+    text = read = run[0]
+    for _ in range(_QUOTED_AT_MOST):
+        if _TOKEN.search(read) is not None:
+            # Of a quoted one nobody needs to know where it begins.
+            return _TOKEN.sub(MASK, text) if read == text else MASK
+        read, before = unquote(read), read
+        if read == before:
+            break
+    return text

@@ -9,7 +9,6 @@ foreign Host and to every POST without its cookie.
 
 import asyncio
 import logging
-import secrets
 from types import TracebackType
 from typing import Any
 
@@ -19,21 +18,22 @@ from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from pauseflow_nb.engine.queue import Answer, Callback, Queue
-from pauseflow_nb.errors import BodyTooLarge, InvalidAnswer, InvalidBody, NotebookGone, UnknownLink
+from pauseflow_nb.errors import BodyTooLarge, InvalidAnswer, InvalidBody, NotebookGone, StorageFull, UnknownLink
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.answers import error_answer, set_private_headers, write_error_answer, write_json, write_page
 from pauseflow_nb.server.bodies import Body, parse_body
+from pauseflow_nb.server.client_address import NO_PROXIES, TrustedProxies, rate_limit_key
 from pauseflow_nb.server.entries import Entries
 from pauseflow_nb.server.envelope import envelope, query_of
 from pauseflow_nb.server.evidence import Exhibit, evidence_in
 from pauseflow_nb.server.lazy_queue import LazyQueue
-from pauseflow_nb.server.limits import RateLimit
-from pauseflow_nb.server.negotiation import may_act, prefers_json, wants_html
+from pauseflow_nb.server.limits import LinkLimits
+from pauseflow_nb.server.negotiation import is_from_program, may_act, prefers_json, wants_html
 from pauseflow_nb.server.page import OURS, Facts, Landing, is_over, note_on, render_suspension
 from pauseflow_nb.server.sent import DECISIONS, Sent, draft_of, entries_of, sent
 from pauseflow_nb.server.statuses import RETRY_AFTER_SECONDS, status_of
-from pauseflow_nb.server.upload import INLINE_BYTES, Sink, Upload
+from pauseflow_nb.server.upload import INLINE_BYTES, Upload
 
 __all__ = ["METHODS", "CallbackHandler", "handlers"]
 
@@ -43,13 +43,23 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _DRAINED_BYTES = 16 * 1024 * 1024
 #: We count a body's bytes ourselves; tornado would answer 400 to one that is too large.
 _UNLIMITED = 1 << 62
+_UNLIMITED_SECONDS = 10.0**9
+
+#: Why a GET did not act: by choice of the server, or because of the client.
+_NO_GET = {
+    True: "this server lets no GET act: send a POST",
+    False: "a GET acts only for clients that are known to be programs, because crawlers, mail scanners and previews open "
+    "links too: send a POST",
+}
 
 log = logging.getLogger(__name__)
 
 
-def handlers(queue: LazyQueue) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+def handlers(
+    queue: LazyQueue, *, limits: LinkLimits | None = None, proxies: TrustedProxies = NO_PROXIES
+) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
     """Make the routes of the public links. Anything may stand for the token, so that no other handler logs it."""
-    options = {"queue": queue, "limit": RateLimit()}
+    options = {"queue": queue, "limits": limits or LinkLimits(), "proxies": proxies}
     return [(r"/pauseflow/(resume|cancel|approve)/(.*)", CallbackHandler, options)]
 
 
@@ -59,11 +69,17 @@ class CallbackHandler(RequestHandler):
 
     SUPPORTED_METHODS = METHODS
 
-    def initialize(self, queue: LazyQueue, limit: RateLimit) -> None:
-        """Take the queue, and the limit that all links share."""
-        self._lazy, self._limit = queue, limit
+    def initialize(self, queue: LazyQueue, limits: LinkLimits, proxies: TrustedProxies) -> None:
+        """Take the queue, the limits that all links share, and whom to believe where a request comes from."""
+        self._lazy, self._limits = queue, limits
+        #: The client's address, from here on also for whoever asks tornado.
+        self.request.remote_ip = proxies.client_of(self.request)
+        self._key = rate_limit_key(self.request.remote_ip)
         self._is_refused = False
-        self._drained = 0
+        self._is_counted = False
+        self._received = 0
+        self._received_before = self._received_when_refused = 0
+        self._timer: object = None
         self._claim: Claim | None = None
         self._upload: Upload | None = None
         self._landing = OURS
@@ -75,26 +91,39 @@ class CallbackHandler(RequestHandler):
 
     async def prepare(self) -> None:
         """Refuse before the body is read: too often, unknown, too large."""
+        # How long a body takes is watched here, because a large one may take longer than any other request.
         self._connection().set_max_body_size(_UNLIMITED)
-        seconds = self._limit.wait(self.request.remote_ip or "")
+        self._connection().set_body_timeout(_UNLIMITED_SECONDS)
+        if self._has_body() and not self._watch():
+            await self._refuse(429, "too many requests from this address are still sending: try again later")
+            self.finish()
+            return
+        seconds = self._limits.requests.wait(self._key)
         if seconds:
-            self.set_header("Retry-After", str(seconds))
-            await self._refuse(429, f"too many requests from this address: try again in {seconds} s")
+            await self._refuse_for(seconds, "too many requests from this address")
             return
         try:
             queue = await self._lazy.call(lambda queue: queue)
             self._landing = Landing(queue.settings.templates, queue.settings.redirect)
             self._claim = queue.signer.read(self.path_args[1], self.path_args[0])
             self._check_length(queue.settings.max_body)
-        except (UnknownLink, BodyTooLarge) as problem:
+        except UnknownLink as problem:
+            seconds = self._limits.unknown.wait("")
+            if seconds:
+                await self._refuse_for(seconds, "too many requests with unknown links")
+            else:
+                await self._refuse(*error_answer(problem))
+            return
+        except BodyTooLarge as problem:
             await self._refuse(*error_answer(problem))
             return
-        self._upload = Upload(queue.settings.max_body, lambda: _new_file(queue, self._known_claim()))
+        self._upload = Upload(queue.settings.max_body, lambda: queue.bodies.open(self._known_claim()))
 
     async def data_received(self, chunk: bytes) -> None:
         """Take a piece of the body; the next one is read when this one is written."""
+        self._received += len(chunk)
         if self._is_refused:
-            self._drain(chunk)
+            self._drain()
             return
         assert self._upload is not None
         try:
@@ -103,16 +132,19 @@ class CallbackHandler(RequestHandler):
                     await asyncio.to_thread(self._upload.add, chunk)
                 else:
                     self._upload.add(chunk)
-        except BodyTooLarge as problem:
+        except (BodyTooLarge, StorageFull) as problem:
+            await self._forget()
             await self._refuse(*error_answer(problem))
 
     def on_connection_close(self) -> None:
         """Leave nothing of a body whose sender went away before its end."""
+        self._unwatch()
         if self._upload is not None and not self._upload.is_whole:
             IOLoop.current().add_callback(self._forget)
 
     async def act(self, action: str, _token: str) -> None:
         """Answer a request of any method."""
+        self._unwatch()
         if self._is_refused or self._upload is None:
             return
         self._upload.is_whole = True
@@ -125,10 +157,10 @@ class CallbackHandler(RequestHandler):
             await self._show()
         elif may_act(method, self.request.headers, links):
             await self._settle(action)
-        elif method == "GET" and links == "strict" and not wants_html(self.request.headers):
+        elif method == "GET" and (prefers_json(self.request.headers) or is_from_program(self.request.headers)):
             # A program that got 200 here would think that it had acted.
             self.set_header("Allow", "POST, PUT, PATCH, DELETE, HEAD, OPTIONS")
-            write_error_answer(self, 405, "this server lets no GET act: send a POST", html=False)
+            write_error_answer(self, 405, _NO_GET[links == "strict"], html=False)
         else:
             await self._show()
 
@@ -245,9 +277,46 @@ class CallbackHandler(RequestHandler):
         if length.isdecimal() and int(length) > limit:
             raise BodyTooLarge(limit)
 
+    def _watch(self) -> bool:
+        """Begin to watch that the body comes; False if this address sends too many at once."""
+        self._is_counted = self._limits.open.begin(self._key)
+        if self._is_counted:
+            self._timer = IOLoop.current().call_later(self._limits.patience_seconds, self._check_progress)
+        return self._is_counted
+
+    def _unwatch(self) -> None:
+        if self._is_counted:
+            self._is_counted = False
+            self._limits.open.end(self._key)
+            IOLoop.current().remove_timeout(self._timer)
+
+    async def _check_progress(self) -> None:
+        wanted = self._limits.patience_seconds * self._limits.bytes_per_second
+        # While we write to the storage, the sender has to wait for us.
+        if self._received - self._received_before >= wanted or self._receiving.locked():
+            self._received_before = self._received
+            self._timer = IOLoop.current().call_later(self._limits.patience_seconds, self._check_progress)
+            return
+        self._unwatch()
+        if self._upload is not None:
+            await self._forget()
+        if not self._is_refused:
+            await self._refuse(408, "the body did not come in time: send it again, at once and whole")
+        if not self._finished:
+            self.finish()
+
+    def on_finish(self) -> None:
+        """Stop watching, however the answer came."""
+        self._unwatch()
+
+    async def _refuse_for(self, seconds: int, sentence: str) -> None:
+        self.set_header("Retry-After", str(seconds))
+        await self._refuse(429, f"{sentence}: try again in {seconds} s")
+
     async def _refuse(self, status: int, sentence: str) -> None:
         """Answer now, whatever may still come."""
         self._is_refused = True
+        self._received_when_refused = self._received
         html = wants_html(self.request.headers)
         write_error_answer(self, status, sentence, html=html, landing=self._landing)
         if not self._has_body():
@@ -262,9 +331,8 @@ class CallbackHandler(RequestHandler):
         headers = self.request.headers
         return headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
 
-    def _drain(self, chunk: bytes) -> None:
-        self._drained += len(chunk)
-        if self._drained > _DRAINED_BYTES and not self._finished:
+    def _drain(self) -> None:
+        if self._received > self._received_when_refused + _DRAINED_BYTES and not self._finished:
             self.finish()
 
     async def _forget(self) -> None:
@@ -322,10 +390,6 @@ class CallbackHandler(RequestHandler):
     def _log(self) -> None:
         # The access log prints paths, and a path is all that it takes to answer.
         pass
-
-
-def _new_file(queue: Queue, claim: Claim) -> Sink:
-    return queue.files.stream(f"{claim.execution}/bodies/{claim.step}-{secrets.token_hex(6)}")
 
 
 def _problem_in(answer: Answer) -> str:

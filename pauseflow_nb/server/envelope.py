@@ -6,14 +6,19 @@ from collections.abc import Mapping
 from tornado.httputil import HTTPServerRequest
 
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.runner.masking import MASK
+from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.bodies import Body, parse_pairs
 from pauseflow_nb.store.views import iso
 
 __all__ = ["envelope", "query_of"]
 
-#: Headers that carry the sender's own secrets.
-_PRIVATE = frozenset({"authorization", "cookie", "proxy-authorization", "x-xsrftoken", "x-csrftoken"})
+#: Headers that carry the sender's own secrets, and words in the names of others that do: `X-Api-Key`, `X-Amz-Security-Token`.
+#: Signatures such as `X-Hub-Signature-256` stay: a notebook checks them.
+_SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "authentication", "x-authorization"})
+_SECRET_WORDS = frozenset(
+    {"apikey", "auth", "cookie", "credential", "credentials", "csrftoken", "jwt", "key", "password", "passwd", "pat"}
+    | {"secret", "session", "sessionid", "token", "xsrftoken"}
+)
 
 
 def envelope(request: HTTPServerRequest, token: str, body: Body, *, by: str) -> dict[str, JSON]:
@@ -25,15 +30,17 @@ def envelope(request: HTTPServerRequest, token: str, body: Body, *, by: str) -> 
         body: The parsed body.
         by: Who sends it: `"link"` or `"user:NAME"`.
     """
+    mask = Mask()
+    mask.hide([token])
     return {
         "method": request.method or "",
-        "path": _masked(request.path, token),
-        "query": query_of(request.query),
-        "headers": _headers(request.headers, token),
+        "path": mask.text(request.path),
+        "query": mask.value(query_of(request.query)),
+        "headers": _headers(request.headers, mask),
         "body": body.value,
         "body_raw": body.raw,
         "client_ip": request.remote_ip or "",
-        "url": _masked(_unescaped(request.full_url()), token),
+        "url": mask.text(_unescaped(request.full_url())),
         "received_at": iso(time.time()),
         "by": by,
     }
@@ -49,10 +56,14 @@ def _unescaped(text: str) -> str:
     return text.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-def _headers(headers: Mapping[str, str], token: str) -> dict[str, JSON]:
+def _headers(headers: Mapping[str, str], mask: Mask) -> dict[str, JSON]:
     # Lower case, as Pipedream hands them over. Proxies repeat the path, and so the token, in headers of their own.
-    return {name.lower(): _masked(value, token) for name, value in headers.items() if name.lower() not in _PRIVATE}
+    return {name.lower(): mask.text(value) for name, value in headers.items() if not _is_secret(name.lower())}
 
 
-def _masked(text: str, token: str) -> str:
-    return text.replace(token, MASK) if token else text
+def _is_secret(name: str) -> bool:
+    words = name.replace("_", "-").split("-")
+    # Only the client made this key, and it opens nothing.
+    if name in ("idempotency-key", "sec-websocket-key"):
+        return False
+    return name in _SECRET_HEADERS or bool(_SECRET_WORDS & set(words)) or "".join(words).endswith(("apikey", "token"))

@@ -14,6 +14,7 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.printable import clean_logs
 from pauseflow_nb.server.api import api_routes
 from pauseflow_nb.server.callbacks import handlers
+from pauseflow_nb.server.client_address import TrustedProxies
 from pauseflow_nb.server.events import SCHEMA, SCHEMA_ID, Live
 from pauseflow_nb.server.keeping import Keeper, Standing
 from pauseflow_nb.server.lazy_queue import LazyQueue
@@ -26,7 +27,7 @@ __all__ = ["TRAITS", "PauseflowExtension"]
 #: Setting → trait.
 TRAITS = {
     "data_dir": "pauseflow_dir",
-    **{name: name for name in ("db", "storage", "public_url", "links", "templates", "redirect")},
+    **{name: name for name in ("db", "storage", "public_url", "links", "trusted_proxies", "templates", "redirect")},
     **{name: name for name in ("workers", "kernels", "kept_kernels", "max_body", "quota")},
     **{f"smtp_{name}": f"smtp_{name}" for name in ("host", "port", "security", "user", "password", "from", "to")},
     "notify": "notify",
@@ -52,6 +53,9 @@ class PauseflowExtension(ExtensionApp):
     links = Enum(("strict", "confirm", "open"), None, allow_none=True, help="When a GET on a link may act.").tag(
         config=True
     )
+    trusted_proxies = Unicode(
+        None, allow_none=True, help="Addresses or networks of proxies whose X-Forwarded-For counts."
+    ).tag(config=True)
     templates = Unicode(None, allow_none=True, help="Folder of templates for the pages behind the links.").tag(
         config=True
     )
@@ -92,6 +96,7 @@ class PauseflowExtension(ExtensionApp):
         flags = {name: getattr(self, trait) for name, trait in TRAITS.items()}
         settings = Settings.load(flags=flags)
         self._queue = LazyQueue(lambda: Queue.open(settings))
+        self._proxies = TrustedProxies.parse(settings.trusted_proxies, trusts_peer=self._server().trust_xheaders)
         self._worker = WorkerProcess.of(settings) if self.start_worker else None
         self._keeper: Keeper | None = None
         self._live: Live | None = None
@@ -103,7 +108,7 @@ class PauseflowExtension(ExtensionApp):
             server.log, *(logging.getLogger(f"tornado.{name}") for name in ("access", "application", "general"))
         )
         clean_logs(server.log)
-        self.handlers.extend([*handlers(self._queue), *api_routes(self._queue, self._standing)])
+        self.handlers.extend([*handlers(self._queue, proxies=self._proxies), *api_routes(self._queue, self._standing)])
         assert server.event_logger is not None
         server.event_logger.register_event_schema(SCHEMA)
         # The front end opens outputs, whose paths the API gives whole.

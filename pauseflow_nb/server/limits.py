@@ -1,11 +1,15 @@
-"""How many requests one address may send: a bucket of tokens each, in bounded memory."""
+"""Limit how many requests one address may send, and how many it may have open, in bounded memory."""
 
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
-__all__ = ["RateLimit"]
+__all__ = ["IDLE_SECONDS", "LinkLimits", "OpenRequests", "RateLimit"]
+
+#: Seconds that a connection may take to send the headers of a request, also of its next one.
+IDLE_SECONDS = 60
 
 
 class RateLimit:
@@ -34,3 +38,48 @@ class RateLimit:
         while len(self._buckets) > self._addresses:
             self._buckets.popitem(last=False)
         return 0 if allowed else math.ceil((1 - tokens) / self._per_second)
+
+
+class OpenRequests:
+    """Counts the requests whose body has not come yet, for each address and for all together."""
+
+    def __init__(self, most: int = 64, most_in_all: int = 1024) -> None:
+        """Set how many one address, and all addresses together, may have open."""
+        self._most, self._most_in_all = most, most_in_all
+        self._open: dict[str, int] = {}
+        self._in_all = 0
+
+    def begin(self, address: str) -> bool:
+        """Count a request; False if there are too many already, and then it is not counted."""
+        count = self._open.get(address, 0)
+        if count >= self._most or self._in_all >= self._most_in_all:
+            return False
+        self._open[address] = count + 1
+        self._in_all += 1
+        return True
+
+    def end(self, address: str) -> None:
+        """Forget a request that `begin` counted."""
+        self._in_all -= 1
+        self._open[address] -= 1
+        if not self._open[address]:
+            del self._open[address]
+
+
+def _for_unknown_tokens() -> RateLimit:
+    # All addresses share one bucket: guessing from many addresses is no quicker than from one.
+    return RateLimit(per_second=20, burst=1000)
+
+
+@dataclass(frozen=True)
+class LinkLimits:
+    """What all links of one server share."""
+
+    #: Of each address.
+    requests: RateLimit = field(default_factory=RateLimit)
+    #: Of all addresses together, for tokens that nobody has issued.
+    unknown: RateLimit = field(default_factory=_for_unknown_tokens)
+    open: OpenRequests = field(default_factory=OpenRequests)
+    #: Seconds after which a body must have brought `bytes_per_second` for each of them, again and again until it ends.
+    patience_seconds: float = 30.0
+    bytes_per_second: int = 1024

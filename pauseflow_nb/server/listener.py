@@ -13,12 +13,16 @@ from tornado.web import Application
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import PortInUse
 from pauseflow_nb.server.callbacks import handlers
+from pauseflow_nb.server.client_address import TrustedProxies
 from pauseflow_nb.server.health import health_route
 from pauseflow_nb.server.lazy_queue import LazyQueue
+from pauseflow_nb.server.limits import IDLE_SECONDS, LinkLimits
 from pauseflow_nb.server.log_masking import mask_links_in
 
 __all__ = ["Listener"]
 
+#: In bytes, for all but links, which count for themselves.
+_LARGEST_BODY = 1024
 #: Seconds that `stop` waits for answers under way.
 _PATIENCE_SECONDS = 5
 
@@ -26,9 +30,12 @@ _PATIENCE_SECONDS = 5
 class Listener:
     """Serves the public links and `/pauseflow/api/health`, and nothing else."""
 
-    def __init__(self, queue: Queue, port: int, *, ip: str = "127.0.0.1") -> None:
+    def __init__(self, queue: Queue, port: int, *, ip: str = "127.0.0.1", limits: LinkLimits | None = None) -> None:
         """Take an open queue, and where to listen; port 0 takes a free one."""
         self._queue, self._port, self._ip = LazyQueue.of(queue), port, ip
+        self._routes = handlers(
+            self._queue, limits=limits, proxies=TrustedProxies.parse(queue.settings.trusted_proxies)
+        )
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -63,7 +70,12 @@ class Listener:
             return
         found.setblocking(False)
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        server = HTTPServer(Application([*handlers(self._queue), health_route(self._queue)], log_function=_log_nothing))
+        routes = [*self._routes, health_route(self._queue)]
+        server = HTTPServer(
+            Application(routes, log_function=_log_nothing),
+            idle_connection_timeout=IDLE_SECONDS,
+            max_body_size=_LARGEST_BODY,
+        )
         server.add_socket(found)
         host = f"[{self._ip}]" if ":" in self._ip else self._ip
         ready.set_result(f"http://{host}:{found.getsockname()[1]}")

@@ -24,6 +24,7 @@ def mask_links_in(*loggers: logging.Logger) -> None:
 
 def _mask(record: logging.LogRecord) -> bool:
     message = record.getMessage()
-    if "pauseflow" in message:
-        record.msg, record.args = _MASK.text(message), None
+    masked = _MASK.text(message)
+    if masked != message:
+        record.msg, record.args = masked, None
     return True

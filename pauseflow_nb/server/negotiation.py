@@ -1,57 +1,39 @@
 """Read a request's headers: may it act, and in which language does it want its answer?
 
-A link in a mail is opened by more than people: mail scanners, chat previews and browsers that fetch
-ahead. None of them may answer a question, so most GETs only show the approval page (SPEC 7).
+A link in a mail is opened by more than people: mail scanners, chat previews, crawlers, and browsers that fetch ahead.
+None of them may answer a question. No list of them stays complete, so the rule is the other way round: a GET acts
+only for clients that are known to be programs, and every other GET only shows the approval page (SPEC 7).
 """
 
+import re
 from collections.abc import Mapping
 
-__all__ = ["PREVIEW_AGENTS", "is_look_only", "may_act", "prefers_json", "wants_html"]
+__all__ = ["PROGRAMS", "is_from_program", "may_act", "prefers_json", "wants_html"]
 
-#: Parts of the User-Agent of programs that open links nobody clicked: previews in chats, scanners of mails.
-PREVIEW_AGENTS = (
-    "applebot",
-    "barracuda",
-    "bingpreview",
-    "bitlybot",
-    "cloudmark",
-    "discordbot",
-    "embedly",
-    "facebookexternalhit",
-    "facebot",
-    "fireeye",
-    "forcepoint",
-    "googleimageproxy",
-    "google-safety",
-    "iframely",
-    "linkedinbot",
-    "mattermost-bot",
-    "microsoft office",
-    "microsoft outlook",
-    "mimecast",
-    "msoffice",
-    "ms-office",
-    "pinterest",
-    "proofpoint",
-    "redditbot",
-    "rocket.chat",
-    "safelinks",
-    "skypeuripreview",
-    "slackbot",
-    "slack-imgproxy",
-    "sophos",
-    "symantec",
-    "telegrambot",
-    "trendmicro",
-    "twitterbot",
-    "viber",
-    "vkshare",
-    "whatsapp",
-    "zulipurlpreview",
-    "zscaler",
+#: First product in the User-Agent of clients that people use in programs and in automation services, in lower case.
+PROGRAMS = frozenset(
+    """
+    curl wget wget2 httpie xh aria2
+    python-requests python-httpx python-urllib python-urllib3 python aiohttp pycurl tornado
+    go-http-client go-resty
+    axios node-fetch node undici got superagent bun deno
+    java java-http-client okhttp apache-httpclient apache-httpasyncclient reactornetty jetty jersey ahc
+    ruby rest-client faraday http.rb
+    guzzlehttp symfony php
+    powershell windowspowershell
+    libwww-perl lwp-request reqwest ureq dart r r-curl httr libcurl
+    postmanruntime insomnia
+    zapier n8n make integromat pipedream ifttt
+    """.split()  # noqa: SIM905 - read as a table
 )
 
-_FETCHES_AHEAD = ("Purpose", "Sec-Purpose", "X-Purpose", "X-Moz")
+#: In any agent that has one of these, whatever else it says, nobody clicked.
+_CRAWLERS = ("bot", "crawl", "spider", "preview", "scan", "+http")
+#: Says `+http` of itself, and is a library of programs.
+_NODE_FETCH = "(+https://github.com/bitinn/node-fetch)"
+_FETCHES_AHEAD = frozenset({"purpose", "sec-purpose", "x-purpose", "x-moz"})
+_PAGES = ("text/html", "application/xhtml+xml", "text/*")
+_LONGEST_AGENT = 500
 
 
 def may_act(method: str, headers: Mapping[str, str], links: str) -> bool:
@@ -59,24 +41,34 @@ def may_act(method: str, headers: Mapping[str, str], links: str) -> bool:
 
     Args:
         method: The HTTP method.
-        headers: The request's headers; names in any case if the mapping allows it.
+        headers: The request's headers.
         links: The setting: `"strict"` no GET acts, `"confirm"` a GET of a program does, `"open"` every GET does.
     """
     if method in {"HEAD", "OPTIONS"}:
         return False
     if method != "GET" or links == "open":
         return True
-    return links == "confirm" and not is_look_only(headers)
+    return links == "confirm" and is_from_program(headers)
 
 
-def is_look_only(headers: Mapping[str, str]) -> bool:
-    """Whether a GET comes from a browser, fetches ahead, or is a preview's or scanner's."""
-    agent = headers.get("User-Agent", "").lower()
-    return (
-        _quality(headers.get("Accept", ""), "text/html") > 0
-        or any(_is_ahead(headers.get(name, "")) for name in _FETCHES_AHEAD)
-        or any(known in agent for known in PREVIEW_AGENTS)
-    )
+def is_from_program(headers: Mapping[str, str]) -> bool:
+    """Whether a GET comes from a client that is known to be a program, which asks for no page and fetches nothing ahead."""
+    given = {name.lower(): value for name, value in headers.items()}
+    accept = given.get("accept", "").lower()
+    if any(name in _FETCHES_AHEAD or name.startswith("sec-fetch-") for name in given):
+        return False
+    return not any(page in accept for page in _PAGES) and _is_program(given.get("user-agent", ""))
+
+
+def _is_program(agent: str) -> bool:
+    agent = agent.lower().replace(_NODE_FETCH, "")
+    if len(agent) > _LONGEST_AGENT or any(word in agent for word in _CRAWLERS):
+        return False
+    products = [product.partition("/")[0] for product in re.sub(r"\([^()]*\)", " ", agent).split()]
+    if products[:1] == ["mozilla"]:
+        # PowerShell says that it is like a browser, as browsers do.
+        return products[1:] in (["windowspowershell"], ["powershell"])
+    return products[:1] != [] and products[0] in PROGRAMS
 
 
 def wants_html(headers: Mapping[str, str]) -> bool:
@@ -86,13 +78,9 @@ def wants_html(headers: Mapping[str, str]) -> bool:
 
 
 def prefers_json(headers: Mapping[str, str]) -> bool:
-    """Whether who only looks asks for JSON by name; a preview's `*/*` gets the page."""
+    """Whether a client that only looks asks for JSON by name; the `*/*` of a preview gets the page."""
     accept = headers.get("Accept", "")
     return _quality(accept, "application/json") > _quality(accept, "text/html")
-
-
-def _is_ahead(value: str) -> bool:
-    return any(word in value.lower() for word in ("prefetch", "prerender", "preview"))
 
 
 def _quality(accept: str, media_type: str) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jupyter_server.serverapp import ServerApp
+from tornado.routing import Rule, RuleRouter
 from traitlets import Enum, Unicode
 from traitlets.config import Config
 
@@ -15,12 +16,33 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import InvalidValue, PortInUse
 from pauseflow_nb.server.extension import TRAITS, PauseflowExtension
 from pauseflow_nb.server.hub import HubService
+from pauseflow_nb.server.limits import IDLE_SECONDS
 from pauseflow_nb.settings import Settings
 
 __all__ = ["say_ready", "serve"]
 
 #: Of Jupyter's services only what signing in needs. Kernels, files and terminals are somebody else's trade.
 _SERVICES = ("auth", "security", "events")
+
+#: Handlers of Jupyter Server that stay: what the login page needs, live events, and the answers to unknown addresses. All
+#: others go, among them those that serve files and metrics. Handlers of a login of the user's own stay as well.
+_KEPT_HANDLERS = frozenset(
+    {
+        "APIVersionHandler",
+        "CSPReportHandler",
+        "FileFindHandler",
+        "LegacyLoginHandler",
+        "LoginFormHandler",
+        "LogoutHandler",
+        "PublicStaticFileHandler",
+        "RedirectWithParams",
+        "SubscribeWebsocket",
+        "Template404",
+        "TrailingSlashHandler",
+    }
+)
+#: In bytes; beyond what the REST API takes, so that it can say so itself. Links count for themselves.
+_LARGEST_BODY = 32 * 1024**2
 
 
 def say_ready(url: str, token: str) -> None:
@@ -68,6 +90,7 @@ def serve(
     server.default_services = _SERVICES  # type: ignore[assignment]  # typed as the tuple that it is by default
     server.no_browser_open_file = True
     server.initialize(argv=[], find_extensions=False)
+    serve_only_ours(server)
     # Otherwise Jupyter prints the token with an address of its own, and a page to open that is not there.
     server.identity_provider.token_generated = False
     # Without a terminal Jupyter leaves Ctrl-C to Python, which ends it without a goodbye.
@@ -80,6 +103,26 @@ def serve(
     server.start()
 
 
+def serve_only_ours(server: ServerApp) -> None:
+    """Take away what Jupyter Server serves beside links, REST API, login and events, and give slow clients an end."""
+    _keep_ours(server.web_app.default_router)
+    connections = server.http_server.conn_params
+    connections.header_timeout = connections.body_timeout = float(IDLE_SECONDS)
+
+
+def _keep_ours(router: RuleRouter) -> None:
+    for rule in router.rules:
+        if isinstance(rule.target, RuleRouter):
+            _keep_ours(rule.target)
+    router.rules[:] = [rule for rule in router.rules if _stays(rule)]
+
+
+def _stays(rule: Rule) -> bool:
+    target = rule.target
+    is_jupyters = getattr(target, "__module__", "").startswith("jupyter_server.")
+    return not (isinstance(target, type) and is_jupyters) or target.__name__ in _KEPT_HANDLERS
+
+
 def _config(settings: Settings, start_worker: bool) -> Config:
     config = Config()
     config.ServerApp.jpserver_extensions = {"pauseflow_nb": True}
@@ -87,6 +130,7 @@ def _config(settings: Settings, start_worker: bool) -> Config:
     config.ServerApp.root_dir = str(Path.cwd())
     config.ServerApp.open_browser = False
     config.ServerApp.port_retries = 0
+    config.ServerApp.max_body_size = _LARGEST_BODY
     # Ctrl-C means it; and in a container root is who there is.
     config.ServerApp.answer_yes = True
     config.ServerApp.allow_root = True

@@ -39,6 +39,7 @@ _STATUSES: dict[type[Exception], int] = {
     errors.StoreUnavailable: 503,
     errors.QuotaReached: 507,
     errors.DiskNearlyFull: 507,
+    errors.NoRoomForBody: 507,
     errors.StorageFull: 507,
 }
 

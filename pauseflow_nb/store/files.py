@@ -6,6 +6,7 @@ and on a local disk it is durable when the call returns.
 
 import contextlib
 import errno
+import glob
 import os
 import re
 import secrets
@@ -142,6 +143,15 @@ class Files:
         if self.local is None:
             return int(self._remote().du(self.url)) if self._remote().exists(self.url) else 0
         return sum(_size(Path(root) / name) for root, _, names in os.walk(self.local) for name in names)
+
+    def used_by(self, folder: str, prefix: str) -> int:
+        """Count the bytes of the files in one folder whose names begin in this way, also of those that are being written."""
+        if self.local is not None:
+            return sum(_size(path) for path in (self.local / folder).glob(f"{glob.escape(prefix)}*"))
+        system, root = self._remote_at(folder)
+        if not system.exists(root):
+            return 0
+        return sum(each["size"] or 0 for each in system.ls(root, detail=True) if _last(each["name"]).startswith(prefix))
 
     def free(self) -> int | None:
         """Count the bytes that the disk still has; None where nobody knows."""

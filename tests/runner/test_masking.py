@@ -48,6 +48,49 @@ def test_a_link_that_nobody_told_of_is_masked_by_its_shape() -> None:
     assert Mask().text("POST /pauseflow/resume/TOKEN resumes") == "POST /pauseflow/resume/TOKEN resumes"
 
 
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        f"404 GET /resume/{TOKEN} (127.0.0.1) 1 ms",
+        f"/pauseflow//resume/{TOKEN}",
+        f"token={TOKEN}&x=1",
+        TOKEN,
+        TOKEN.replace(".", "%2E"),
+        TOKEN.replace(".", "%2e"),
+        TOKEN.replace(".", "%252E"),
+        TOKEN.replace(".", "%25252e"),
+        "".join(f"%{ord(char):02X}" for char in TOKEN),
+        f"/x%2Fresume%2F{TOKEN.replace('.', '%2E')}",
+    ],
+)
+def test_a_token_that_nobody_told_of_is_masked_by_its_shape_wherever_it_stands(quoted: str) -> None:
+    masked = Mask().text(quoted)
+
+    assert MASK in masked
+    assert TOKEN[5:30] not in urllib.parse.unquote(masked)
+    assert TOKEN[-20:] not in masked
+
+
+def test_tokens_of_earlier_versions_are_masked_too() -> None:
+    compressed = ".eJyLVkpKTFHSUTLQUSouSS0AkUWpxaW5qUpKsQBn2wfI." + "x" * 43
+
+    assert Mask().text(f"/resume/{compressed}") == f"/resume/{MASK}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4ifQ." + "x" * 43,
+        "WyIx.short",
+        "Wy" + "a" * 1000,
+        "%" * 1000,
+        "a.b" * 1000,
+    ],
+)
+def test_what_only_looks_like_a_token_stays(text: str) -> None:
+    assert Mask().text(text) == text
+
+
 def test_keys_and_nested_values_are_masked_and_the_value_stays_as_it_is() -> None:
     mask = Mask()
     mask.hide([LINK])

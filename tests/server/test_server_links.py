@@ -1,5 +1,6 @@
 """Links against a real store, over a real socket."""
 
+import json
 import logging
 import socket
 import threading
@@ -17,7 +18,7 @@ from tornado.httpclient import HTTPResponse
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.server.callbacks import METHODS
-from pauseflow_nb.server.limits import RateLimit
+from pauseflow_nb.server.limits import LinkLimits, RateLimit
 from pauseflow_nb.server.listener import Listener
 from pauseflow_nb.settings import Settings
 
@@ -95,6 +96,23 @@ def test_the_setting_links_says_which_get_acts(
 
     assert (answer.code, queue.state(execution)) == (code, state)
     queue.close()
+
+
+@pytest.mark.parametrize("agent", ["", "Googlebot/2.1", "Mozilla/5.0 (Macintosh) Safari/605.1.15"])
+def test_a_get_of_an_unknown_client_gets_the_page_or_the_reason_in_json(
+    send: "Send", stage: "Stage", base: str, agent: str
+) -> None:
+    execution = stage.suspended(title="Deploy the model?")
+    link = f"{base}/{stage.link('resume', execution)}"
+
+    page = send("GET", link, accept="*/*", headers={"User-Agent": agent})
+    refused = send("GET", link, accept="application/json", headers={"User-Agent": agent})
+
+    assert (page.code, refused.code) == (200, 405)
+    assert "Deploy the model?" in page.body.decode()
+    assert "send a POST" in body(refused)["error"]
+    assert "POST" in refused.headers["Allow"]
+    assert stage.queue.state(execution) == "suspended"
 
 
 def test_the_same_decision_again_is_already_and_the_other_a_conflict(send: "Send", stage: "Stage", base: str) -> None:
@@ -257,6 +275,63 @@ def test_the_envelope_has_the_request_and_none_of_its_secrets(send: "Send", stag
     assert not {"cookie", "authorization"} & set(headers)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-Api-Key",
+        "Api_Key",
+        "ApiKey",
+        "X-Auth-Token",
+        "X-Amz-Security-Token",
+        "X-Goog-Api-Key",
+        "Private-Token",
+        "X-Secret",
+        "Proxy-Authorization",
+        "X-CSRFToken",
+        "X-Session-Id",
+        "X-Vault-Token",
+        "Ocp-Apim-Subscription-Key",
+        "Set-Cookie",
+    ],
+)
+def test_headers_that_carry_secrets_are_left_out_by_their_kind(
+    send: "Send", stage: "Stage", base: str, name: str
+) -> None:
+    execution = stage.suspended()
+
+    send("POST", f"{base}/{stage.link('resume', execution)}", json={}, headers={name: "s3cr3t"})
+
+    assert "s3cr3t" not in json.dumps(stage.resume_data(execution))
+
+
+def test_signatures_that_a_notebook_checks_stay(send: "Send", stage: "Stage", base: str) -> None:
+    execution = stage.suspended()
+    signatures = {
+        "x-hub-signature-256": "sha256=1",
+        "stripe-signature": "t=1,v1=2",
+        "x-slack-signature": "v0=3",
+        "idempotency-key": "4",
+        "x-github-event": "push",
+        "x-request-id": "5",
+    }
+
+    send("POST", f"{base}/{stage.link('resume', execution)}", json={}, headers=signatures)
+
+    assert stage.resume_data(execution)["headers"].items() >= signatures.items()
+
+
+def test_the_token_is_masked_in_the_envelope_however_it_is_written(send: "Send", stage: "Stage", base: str) -> None:
+    execution = stage.suspended()
+    link = stage.link("resume", execution)
+    token = link.rpartition("/")[2]
+    quoted = link.replace(".", "%2E")
+    headers = {"X-Original-Url": f"/resume/{token}", "Referer": f"{base}/pauseflow//resume/{token.replace('.', '%2e')}"}
+
+    assert send("POST", f"{base}/{quoted}?from={token}", json={}, headers=headers).code == 200
+
+    assert token[:40] not in json.dumps(stage.resume_data(execution))
+
+
 def test_a_body_that_is_not_the_json_it_says_settles_nothing(send: "Send", stage: "Stage", base: str) -> None:
     execution = stage.suspended()
     url = f"{base}/{stage.link('resume', execution)}"
@@ -278,6 +353,23 @@ def test_a_body_beyond_a_mebibyte_becomes_a_file(send: "Send", stage: "Stage", b
     received = stage.resume_data(execution)["body"]
     assert received["size"] == len(data)
     assert Path(received["$file"]).read_bytes() == data
+
+
+def test_a_body_for_which_there_is_no_room_gets_507_and_settles_nothing(
+    send: "Send", tmp_path: Path, listen: Callable[[Queue], str], make_stage: "Callable[[Queue], Stage]"
+) -> None:
+    queue = Queue.open(Settings.load(flags={"data_dir": tmp_path / "other", "quota": "3 MiB"}, environment={}))
+    stage = make_stage(queue)
+    execution = stage.suspended()
+    link = f"{listen(queue)}/{stage.link('resume', execution)}"
+
+    refused = send("POST", link, body=b"x" * 2 * MEBIBYTE)
+
+    assert refused.code == 507
+    assert "nothing was settled" in body(refused)["error"]
+    assert not [path for path in (tmp_path / "other").rglob("bodies/*") if path.is_file()]
+    assert send("POST", link, json={"small": True}).code == 200
+    queue.close()
 
 
 def test_the_file_of_an_answer_that_did_not_count_is_removed(
@@ -384,7 +476,7 @@ def test_too_many_requests_of_one_address_are_told_to_wait(
     send: "Send", queue: Queue, listen: Callable[[Queue], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # However slow this machine is, the bucket does not fill up meanwhile.
-    monkeypatch.setattr("pauseflow_nb.server.callbacks.RateLimit", partial(RateLimit, 0.01, 5))
+    monkeypatch.setattr("pauseflow_nb.server.callbacks.LinkLimits", partial(LinkLimits, RateLimit(0.01, 5)))
     base = listen(queue)
 
     answers = [send("HEAD", f"{base}/pauseflow/resume/x") for _ in range(6)]

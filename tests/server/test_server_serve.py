@@ -27,6 +27,31 @@ from pauseflow_nb.store.database import reading
 if TYPE_CHECKING:
     from server.conftest import Send, Stage
 
+#: What Jupyter Server would serve to whoever is signed in.
+JUPYTERS = (
+    "files/secret.txt",
+    "files/../secret.txt",
+    "api/contents/secret.txt",
+    "api/contents",
+    "nbconvert/html/secret.ipynb",
+    "view/secret.txt",
+    "tree",
+    "lab",
+    "api/kernels",
+    "api/kernelspecs",
+    "api/sessions",
+    "api/terminals",
+    "api/status",
+    "api/config/notebook",
+    "api/me",
+    "api/spec.yaml",
+    "metrics",
+    "static/../secret.txt",
+    "static/secret.txt",
+    "custom/custom.css",
+    "shutdown",
+)
+
 PROGRAM = """
 import sys
 from pauseflow_nb.server.serve import serve
@@ -64,6 +89,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.fixture
+def served(start: Start, tmp_path: Path) -> tuple[str, str]:
+    """A server in a folder with a file; its base and its token."""
+    (tmp_path / "secret.txt").write_text("hidden")
+    return ready_line(start())
+
+
 def ready_line(process: "subprocess.Popen[str]") -> tuple[str, str]:
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -86,6 +118,25 @@ def test_it_says_where_it_is_and_answers_there(send: "Send", stage: "Stage", sta
     assert send("POST", link).code == 200
     assert send("GET", f"{base}api/kernels", headers={"Authorization": f"token {token}"}).code == 404
     assert stage.queue.state(execution) == "queued"
+
+
+def test_nothing_of_jupyter_is_served_to_a_user_who_is_signed_in(send: "Send", served: tuple[str, str]) -> None:
+    base, token = served
+
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        for path in JUPYTERS:
+            answer = send(method, f"{base}{path}", headers={"Authorization": f"token {token}"})
+            assert answer.code in {403, 404, 405}, (method, path)
+            assert b"hidden" not in (answer.body or b"")
+
+
+def test_what_the_login_page_and_the_panel_need_is_served(send: "Send", served: tuple[str, str]) -> None:
+    base, token = served
+
+    assert b"<form" in send("GET", f"{base}login").body
+    assert send("GET", f"{base}static/style/style.min.css").code in {200, 404}
+    # A websocket: without an upgrade it is refused, and not unknown.
+    assert send("GET", f"{base}api/events/subscribe", headers={"Authorization": f"token {token}"}).code == 400
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -1,0 +1,127 @@
+"""Take large bodies of answers into the storage, as far as there is room for them.
+
+Whoever has a link may send one. So the quota and the free space of the disk are asked for again and again while a body
+comes, for what it brings next; bodies that come at the same time do not count on the same room; and all bodies that are
+sent to one pause may together be as large as one.
+"""
+
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pauseflow_nb.errors import BodyTooLarge, NoRoomForBody
+from pauseflow_nb.links import Claim
+from pauseflow_nb.store.files import Files
+from pauseflow_nb.store.streams import FileStream
+
+__all__ = ["BodyFile", "BodyRoom"]
+
+#: Bytes that are asked for at once.
+_STEP = 4 * 1024**2
+#: Bytes of the disk that bodies leave to everything else.
+_RESERVE = 256 * 1024**2
+#: Seconds for which a count of all files is good: it takes time in proportion to their number.
+_COUNT_SECONDS = 10.0
+
+
+@dataclass
+class BodyRoom:
+    """The room for bodies in one storage, shared by all threads of a process."""
+
+    files: Files
+    #: Bytes that the storage may hold; None: no limit.
+    quota: int | None
+    #: The most bytes of one body, and of all bodies of one pause.
+    limit: int
+    clock: Callable[[], float] = time.monotonic
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    #: Bytes that were promised and are not written yet, by pause.
+    _promised: Counter[str] = field(default_factory=Counter)
+    _used: int = 0
+    _counted_at: float | None = None
+
+    def open(self, claim: Claim) -> "BodyFile":
+        """Begin a body for one pause.
+
+        Raises:
+            BodyTooLarge: If other bodies of this pause leave nothing of what they may take together.
+            NoRoomForBody: If the quota or the disk does not allow another one.
+        """
+        pause = f"{claim.segment}-{claim.step}-{claim.ordinal}-"
+        self.promise(claim.execution, pause, _STEP)
+        try:
+            stream = self.files.stream(f"{claim.execution}/bodies/{pause}{secrets.token_hex(6)}")
+        except BaseException:
+            self.release(claim.execution, pause, _STEP)
+            raise
+        return BodyFile(self, claim.execution, pause, stream)
+
+    def promise(self, execution: str, pause: str, size: int) -> None:
+        """Set bytes aside that are about to be written; raises as `open` does."""
+        key = f"{execution}/{pause}"
+        with self._lock:
+            of_pause = self.files.used_by(f"{execution}/bodies", pause) + self._promised[key]
+            # The first body is limited while it is received, to the byte.
+            if of_pause and of_pause + size > self.limit + _STEP:
+                raise BodyTooLarge(self.limit)
+            coming = self._promised.total() + size
+            free = self.files.free()
+            is_full = free is not None and free - coming < _RESERVE
+            if is_full or (self.quota is not None and self._count() + coming > self.quota):
+                raise NoRoomForBody
+            self._promised[key] += size
+
+    def release(self, execution: str, pause: str, size: int, *, written: int = 0) -> None:
+        """Set bytes free again, of which some were written instead."""
+        with self._lock:
+            self._promised[f"{execution}/{pause}"] -= size
+            if not self._promised[f"{execution}/{pause}"]:
+                del self._promised[f"{execution}/{pause}"]
+            self._used += written
+
+    def _count(self) -> int:
+        now = self.clock()
+        if self._counted_at is None or now - self._counted_at > _COUNT_SECONDS:
+            self._used, self._counted_at = self.files.used(), now
+        return self._used
+
+
+class BodyFile:
+    """One body on its way. Used by one thread at a time."""
+
+    def __init__(self, room: BodyRoom, execution: str, pause: str, stream: FileStream) -> None:
+        """Use `BodyRoom.open`."""
+        self._room, self._execution, self._pause, self._stream = room, execution, pause, stream
+        self._promised = _STEP
+
+    def write(self, data: bytes) -> None:
+        """Append.
+
+        Raises:
+            BodyTooLarge: If all bodies of this pause become larger than one may be.
+            NoRoomForBody: If the quota or the disk does not allow more.
+        """
+        if len(data) > self._promised:
+            size = max(_STEP, len(data)) - self._promised
+            self._room.promise(self._execution, self._pause, size)
+            self._promised += size
+        self._stream.write(data)
+        self._promised -= len(data)
+        self._room.release(self._execution, self._pause, len(data), written=len(data))
+
+    def close(self) -> str:
+        """Make the file exist; returns a path or URL that a kernel can open."""
+        self._release()
+        return self._stream.close()
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self._release()
+        self._stream.discard()
+
+    def _release(self) -> None:
+        self._room.release(self._execution, self._pause, self._promised)
+        self._promised = 0

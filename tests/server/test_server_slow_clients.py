@@ -1,0 +1,148 @@
+"""Clients that send slowly, or never end: each gets an answer in the end, and nobody else has to wait."""
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.server.limits import LinkLimits, OpenRequests, RateLimit
+from pauseflow_nb.server.listener import Listener
+
+if TYPE_CHECKING:
+    from server.conftest import Send, Stage
+
+Serve = Callable[[LinkLimits], str]
+
+
+@pytest.fixture
+def serve(queue: Queue) -> Iterator[Serve]:
+    listeners: list[Listener] = []
+
+    def start(limits: LinkLimits) -> str:
+        listeners.append(Listener(queue, 0, limits=limits))
+        return listeners[-1].start()
+
+    yield start
+    for listener in listeners:
+        listener.stop()
+
+
+class Client:
+    """A connection whose bytes the test sends itself."""
+
+    def __init__(self, base: str) -> None:
+        address = urlsplit(base)
+        self.socket = socket.create_connection((address.hostname, address.port), timeout=60)
+
+    def send(self, text: str) -> "Client":
+        self.socket.sendall(text.encode())
+        return self
+
+    def answer(self) -> str:
+        """Read to the end of the connection."""
+        parts = []
+        while part := self.socket.recv(65536):
+            parts.append(part)
+        self.socket.close()
+        return b"".join(parts).decode()
+
+
+def begun(path: str, length: int = 10) -> str:
+    return f"POST /{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\nContent-Type: application/json\r\n\r\n"
+
+
+def test_a_body_that_does_not_come_gets_408_and_settles_nothing(serve: Serve, stage: "Stage", send: "Send") -> None:
+    base = serve(LinkLimits(patience_seconds=0.1))
+    execution = stage.suspended()
+    link = stage.link("resume", execution)
+
+    answer = Client(base).send(begun(link) + "{").answer()
+
+    assert answer.startswith("HTTP/1.1 408 ")
+    assert "send it again" in answer
+    assert stage.queue.state(execution) == "suspended"
+    assert send("POST", f"{base}/{link}", json={"a": 1}).code == 200
+
+
+def test_a_chunked_body_that_does_not_end_gets_408(serve: Serve, stage: "Stage") -> None:
+    base = serve(LinkLimits(patience_seconds=0.1))
+    link = stage.link("resume", stage.suspended())
+    head = f"POST /{link} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n5\r\n"
+
+    assert Client(base).send(head).answer().startswith("HTTP/1.1 408 ")
+
+
+def test_a_large_body_that_stops_half_way_leaves_no_file(serve: Serve, stage: "Stage", tmp_path: Path) -> None:
+    base = serve(LinkLimits(patience_seconds=0.3))
+    link = stage.link("resume", stage.suspended())
+
+    answer = Client(base).send(begun(link, 3 * 1024**2) + "x" * (2 * 1024**2)).answer()
+
+    assert answer.startswith("HTTP/1.1 408 ")
+    assert [path for path in tmp_path.rglob("bodies/*") if path.is_file()] == []
+
+
+def test_an_unknown_link_whose_body_does_not_come_is_closed(serve: Serve) -> None:
+    base = serve(LinkLimits(patience_seconds=0.1))
+
+    answer = Client(base).send(begun("pauseflow/resume/unknown") + "{").answer()
+
+    assert answer.startswith("HTTP/1.1 404 ")
+
+
+def test_one_address_may_send_so_many_bodies_at_once_and_more_when_they_have_ended(
+    serve: Serve, stage: "Stage", send: "Send"
+) -> None:
+    base = serve(LinkLimits(open=OpenRequests(most=2)))
+    execution = stage.suspended()
+    link = stage.link("resume", execution)
+    first, second = (Client(base).send(begun(link) + "{") for _ in range(2))
+    # A request without a body is answered meanwhile, and this one only after the two have begun.
+    assert send("GET", f"{base}/pauseflow/api/health").code == 200
+
+    refused = Client(base).send(begun(link) + "{").answer()
+    settled = first.send('"a":  1} ').answer()
+    second.socket.close()
+
+    assert refused.startswith("HTTP/1.1 429 ")
+    assert settled.startswith("HTTP/1.1 200 ")
+    assert stage.queue.state(execution) == "queued"
+
+
+def test_a_request_that_went_away_is_counted_no_more(
+    serve: Serve, stage: "Stage", send: "Send", wait_until: Callable[..., None]
+) -> None:
+    base = serve(LinkLimits(open=OpenRequests(most=1)))
+    link = stage.link("resume", stage.suspended())
+    gone = Client(base).send(begun(link) + "{")
+    assert send("GET", f"{base}/pauseflow/api/health").code == 200
+    gone.socket.close()
+
+    wait_until(lambda: send("POST", f"{base}/{link}", json={}).code == 200, description="the next one is taken")
+
+
+def test_unknown_links_have_one_limit_for_all_addresses_and_known_ones_are_not_held_up(
+    serve: Serve, stage: "Stage", send: "Send"
+) -> None:
+    base = serve(LinkLimits(unknown=RateLimit(per_second=0.001, burst=2)))
+    execution = stage.suspended()
+    guesses = [send("POST", f"{base}/pauseflow/resume/guess{n}") for n in range(3)]
+
+    assert [guess.code for guess in guesses] == [404, 404, 429]
+    assert int(guesses[2].headers["Retry-After"]) > 0
+    assert send("POST", f"{base}/{stage.link('resume', execution)}").code == 200
+
+
+def test_open_requests_are_limited_for_each_address_and_for_all() -> None:
+    count = OpenRequests(most=2, most_in_all=3)
+
+    assert [count.begin(address) for address in ("a", "a", "a", "b", "c")] == [True, True, False, True, False]
+    count.end("a")
+    assert count.begin("c")
+    for address in ("a", "b", "c"):
+        count.end(address)
+    assert count._open == {}
