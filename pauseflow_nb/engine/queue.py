@@ -518,9 +518,10 @@ class Queue(Reader):
         """
         deadline = time.monotonic() + seconds
         with reading(self.engine) as connection:
-            question = Question.asked_by(
-                claim.step, request, executions.starter(self._row(connection, claim.execution))
-            )
+            execution = executions.find(connection, claim.execution)
+            if execution is None:
+                raise UnknownExecution(claim.execution)
+            question = Question.asked_by(claim.step, request, executions.starter(execution))
             early = suspensions.kept(connection, claim.execution, claim.segment)
         found = dict(known)
         for one in early:
