@@ -16,6 +16,9 @@
     ├── OutputInUse           (RuntimeError)       another execution, not ended yet, owns the output
     ├── UnknownExecution      (LookupError)
     ├── UnknownLink           (LookupError)        a token that we did not sign
+    ├── LinkWithdrawn         (LookupError)        a link that was revoked, or whose key was withdrawn
+    ├── LinkSpent             (LookupError)        a link of an earlier pause, asked for after it
+    ├── UnknownKey            (LookupError)
     ├── InvalidBody           (ValueError)         a request's body or decision that cannot be read
     ├── BodyTooLarge          (ValueError)
     ├── PortInUse             (OSError)
@@ -69,6 +72,8 @@ __all__ = [
     "KernelDied",
     "KernelLost",
     "KernelUnavailable",
+    "LinkSpent",
+    "LinkWithdrawn",
     "NoServer",
     "NoWorker",
     "NotAllowed",
@@ -89,6 +94,7 @@ __all__ = [
     "StorageFull",
     "StoreUnavailable",
     "UnknownExecution",
+    "UnknownKey",
     "UnknownLink",
     "Unsaveable",
 ]
@@ -276,10 +282,40 @@ class UnknownExecution(PauseflowError, LookupError):
 
 
 class UnknownLink(PauseflowError, LookupError):
-    """A token that this store did not sign, or that was revoked."""
+    """A token that this store did not sign."""
 
     def __str__(self) -> str:
         return "this link is unknown here: it may be cut off, or of another server; ask for a new one"
+
+
+class LinkWithdrawn(PauseflowError, LookupError):
+    """A link that was valid, until its execution's links were revoked or the key that signed it was withdrawn."""
+
+    def __str__(self) -> str:
+        return "this link was withdrawn; ask for a new one"
+
+
+class LinkSpent(PauseflowError, LookupError):
+    """A link of an earlier pause, asked for after the pause was over."""
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        link = f"the link {self.name!r} is spent" if self.name else "these links are spent"
+        return f"{link}: it belonged to an earlier pause and was not saved. Each `flow.suspend()` returns new ones"
+
+
+class UnknownKey(PauseflowError, LookupError):
+    """No key of the store has this number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    def __str__(self) -> str:
+        return f"no key {self.number} in this store: `pauseflow keys list` shows those it has"
 
 
 class InvalidBody(PauseflowError, ValueError):

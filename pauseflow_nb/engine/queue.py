@@ -30,7 +30,7 @@ from pauseflow_nb.errors import (
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.links import Claim
 from pauseflow_nb.settings import Settings
-from pauseflow_nb.store import audit, executions, segments, steps, suspensions, workers
+from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.database import named, now, open_engine, reading, transaction
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.migrate import migrate
@@ -143,7 +143,11 @@ class Queue(Reader):
     # Settling
 
     def settle(self, claim: Claim, callback: Callback) -> Answer:
-        """Apply what came over a public link; a token must have been verified before."""
+        """Apply what came over a public link; a token must have been verified before.
+
+        Raises:
+            LinkWithdrawn: If the link was withdrawn since.
+        """
         answer = self._change(lambda connection: self.settling(connection).callback(claim, callback))
         if answer.status == 200 and answer.body.get("state") == "cancelled":
             self._cancel_children(claim.execution)
@@ -202,6 +206,40 @@ class Queue(Reader):
 
         self._change(change)
         self._cancel_children(execution)
+
+    # Keys and links
+
+    def rotate_keys(self, *, by: str, withdraw: bool = False) -> list[int]:
+        """Sign with a new key from now on, in every process of this store.
+
+        Args:
+            by: Who asks for it.
+            withdraw: Whether links that older keys signed are refused from now on.
+
+        Returns:
+            The numbers of the keys that were withdrawn.
+        """
+        return self._change(lambda connection: keys.rotate(connection, by=by, withdraw=withdraw))
+
+    def revoke(self, execution: str, *, by: str) -> None:
+        """Refuse all links of an execution that were made before, and those of the notebooks that wait below it.
+
+        Raises:
+            UnknownExecution: If there is none.
+        """
+
+        def change(connection: sa.Connection, id_: str) -> None:
+            if segments.latest(connection, id_) is None or executions.lock(connection, id_) is None:
+                raise UnknownExecution(id_)
+            keys.revoke(connection, id_, by=by)
+
+        with reading(self.engine) as connection:
+            self._row(connection, execution)
+            below = [row.id for row in nested.unended_below(connection, execution)]
+        for id_ in (execution, *below):
+            self._change(lambda connection, id_=id_: change(connection, id_))  # type: ignore[misc]
+
+    # Stopping
 
     def suspend(self, execution: str, *, by: str, with_parent: bool = False) -> None:
         """Suspend an execution from outside, before its next cell; it goes on when somebody resumes it.

@@ -15,7 +15,7 @@ from pauseflow_nb.engine.nested import gathered
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Failure, Wake
-from pauseflow_nb.store import executions, segments, steps, suspensions
+from pauseflow_nb.store import executions, keys, segments, steps, suspensions
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import FINAL, Row
@@ -59,11 +59,16 @@ class Settling:
     enqueue: Callable[[sa.Connection, str, int, int], None]
 
     def callback(self, claim: Claim, callback: Callback) -> Answer:
-        """Apply one callback and say what became of it."""
+        """Apply one callback and say what became of it.
+
+        Raises:
+            LinkWithdrawn: If it came over a link that was withdrawn since it was verified.
+        """
         segment = segments.lock(self.connection, claim.execution, claim.segment)
         execution = executions.lock(self.connection, claim.execution)
         if segment is None or execution is None:
             return Answer(404, {"error": "this link is unknown here"})
+        keys.require_valid(self.connection, claim)
         suspension = suspensions.lock(self.connection, claim)
         if suspension is None:
             return self._early(claim, callback, segment, execution)

@@ -14,6 +14,7 @@ _HEADINGS = {
     400: "This answer cannot be read",
     404: "This link is unknown",
     405: "This link wants a POST",
+    410: "This link was withdrawn",
     413: "This answer is too large",
     429: "Too many requests",
     503: "Not available at the moment",

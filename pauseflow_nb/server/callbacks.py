@@ -19,7 +19,7 @@ from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from pauseflow_nb.engine.queue import Answer, Callback, Queue
-from pauseflow_nb.errors import BodyTooLarge, InvalidBody, NotebookGone, UnknownLink
+from pauseflow_nb.errors import BodyTooLarge, InvalidBody, LinkWithdrawn, NotebookGone, UnknownLink
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.answers import error_answer, set_private_headers, write_error_answer, write_json, write_page
@@ -83,9 +83,9 @@ class CallbackHandler(RequestHandler):
         try:
             queue = await self._lazy.call(lambda queue: queue)
             self._landing = Landing(queue.settings.templates, queue.settings.redirect)
-            self._claim = queue.signer.read(self.path_args[1], self.path_args[0])
+            self._claim = await self._lazy.call(Queue.read_link, self.path_args[1], self.path_args[0])
             self._check_length(queue.settings.max_body)
-        except (UnknownLink, BodyTooLarge) as problem:
+        except (UnknownLink, LinkWithdrawn, BodyTooLarge) as problem:
             await self._refuse(*error_answer(problem))
             return
         self._upload = Upload(queue.settings.max_body, lambda: _new_file(queue, self._known_claim()))
