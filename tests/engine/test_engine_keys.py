@@ -292,7 +292,7 @@ def test_a_store_of_an_earlier_version_gets_a_public_key_and_keeps_its_links(
     engine.dispose()
 
     queue = Queue.open(settings)
-    token = "WyJrM3Y5IiwyLCJhcHByb3ZlIiwwLCJyZXN1bWUiXQ.mc7ny20S7Rk8Z-FRQ6xEmwlzCVr7pXxlxLeMTgEh7Os"  # noqa: S105
+    token = "WyJrM3Y5IiwyLCJhcHByb3ZlIiwwLCJyZXN1bWUiXQ.mc7ny20S7Rk8Z-FRQ6xEmwlzCVr7pXxlxLeMTgEh7Os"
     with reading(queue.engine) as connection:
         claim = keys.signer(connection).read(token, "resume")
 

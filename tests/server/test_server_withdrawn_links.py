@@ -22,7 +22,7 @@ def withdraw(stage: "Stage", execution: str, how: str) -> None:
 @pytest.mark.parametrize("how", ["revoked", "withdrawn"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
 @pytest.mark.parametrize("action", ["resume", "cancel", "approve"])
-def test_a_request_to_it_is_told_so_and_changes_nothing(  # noqa: PLR0913, PLR0917
+def test_a_request_to_it_is_told_so_and_changes_nothing(
     send: "Send", stage: "Stage", base: str, how: str, method: str, action: str
 ) -> None:
     execution = stage.suspended(title="Deploy the model?")
