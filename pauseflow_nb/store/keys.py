@@ -8,7 +8,7 @@ import base64
 import hashlib
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -22,7 +22,7 @@ from pauseflow_nb.store.tables import callbacks, executions, keys, segments, ste
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-__all__ = ["Key", "add_first", "listed", "new_private", "public_pem", "require_valid", "revoke", "rotate", "signer"]
+__all__ = ["Key", "add_first", "listed", "public_pem", "require_valid", "revoke", "rotate", "signer"]
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,6 @@ def public_pem(connection: sa.Connection, number: int) -> str:
     return _public(found).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def new_private() -> str:
-    """Make the private half of an Ed25519 key; any 32 random bytes are one (RFC 8032)."""
-    return base64.b64encode(secrets.token_bytes(32)).decode()
-
-
 def rotate(connection: sa.Connection, *, by: str, withdraw: bool = False) -> list[int]:
     """Sign with a new key from now on.
 
@@ -171,12 +166,18 @@ def _withdraw_links(connection: sa.Connection, which: sa.ColumnElement[bool], by
     for execution in ids:
         early = (callbacks.c.execution == execution, callbacks.c.verdict.is_(None), callbacks.c.by == "link")
         dropped = connection.execute(callbacks.update().where(*early).values(verdict="void")).rowcount
-        note(connection, execution, what, by, **({"dropped": dropped} if dropped else {}))
+        details: dict[str, Any] = {"dropped": dropped} if dropped else {}
+        note(connection, execution, what, by, **details)
 
 
 def _add(connection: sa.Connection, number: int, by: str | None = None) -> None:
-    values = {"secret": secrets.token_urlsafe(32), "private": new_private(), "created_at": now(connection)}
+    values = {"secret": secrets.token_urlsafe(32), "private": _new_private(), "created_at": now(connection)}
     connection.execute(keys.insert().values(id=number, created_by=by, **values))
+
+
+def _new_private() -> str:
+    """Make the private half of an Ed25519 key; any 32 random bytes are one (RFC 8032)."""
+    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def _all(connection: sa.Connection) -> list[Row]:

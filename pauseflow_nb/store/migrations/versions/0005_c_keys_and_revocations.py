@@ -1,9 +1,10 @@
 """Keys that can be withdrawn and have a public half; links that can be revoked."""
 
+import base64
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
-
-from pauseflow_nb.store.keys import new_private
 
 revision = "0005_c"
 down_revision = "0004"
@@ -21,6 +22,7 @@ def upgrade() -> None:
         table.add_column(sa.Column("withdrawn_by", sa.Text, nullable=True))
     keys = sa.table("keys", sa.column("id", sa.Integer), sa.column("private", sa.Text))
     for number in op.get_bind().execute(sa.select(keys.c.id)).scalars().all():
-        op.execute(keys.update().where(keys.c.id == number).values(private=new_private()))
+        private = base64.b64encode(secrets.token_bytes(32)).decode()
+        op.execute(keys.update().where(keys.c.id == number).values(private=private))
     with op.batch_alter_table("keys") as table:
         table.alter_column("private", existing_type=sa.Text, nullable=False)
