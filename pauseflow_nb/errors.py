@@ -17,7 +17,7 @@
     ├── UnknownExecution      (LookupError)
     ├── UnknownLink           (LookupError)        a token that we did not sign
     ├── LinkWithdrawn         (LookupError)        a link that was revoked, or whose key was withdrawn
-    ├── LinkSpent             (LookupError)        a link of an earlier pause, asked for after it
+    ├── LinkSpent             (AttributeError)     a link of an earlier pause, asked for after it
     ├── UnknownKey            (LookupError)
     ├── InvalidBody           (ValueError)         a request's body or decision that cannot be read
     ├── BodyTooLarge          (ValueError)
@@ -295,7 +295,7 @@ class LinkWithdrawn(PauseflowError, LookupError):
         return "this link was withdrawn; ask for a new one"
 
 
-class LinkSpent(PauseflowError, LookupError):
+class LinkSpent(PauseflowError, AttributeError, LookupError):
     """A link of an earlier pause, asked for after the pause was over."""
 
     def __init__(self, name: str = "") -> None:
@@ -303,8 +303,8 @@ class LinkSpent(PauseflowError, LookupError):
         self.name = name
 
     def __str__(self) -> str:
-        link = f"the link {self.name!r} is spent" if self.name else "these links are spent"
-        return f"{link}: it belonged to an earlier pause and was not saved. Each `flow.suspend()` returns new ones"
+        what = f"the link {self.name!r} is spent" if self.name else "this link is spent"
+        return f"{what}: the pause that it belonged to is over; each `flow.suspend()` returns new links"
 
 
 class UnknownKey(PauseflowError, LookupError):
