@@ -137,7 +137,8 @@ class CallbackHandler(RequestHandler):
         facts = await self._facts()
         status = 410 if is_over(facts) else 200
         if prefers_json(self.request.headers):
-            write_json(self, status, facts)
+            # What the notebook has shown is markup, for the page alone.
+            write_json(self, status, {name: fact for name, fact in facts.items() if name != "evidence"})
         else:
             self._write_suspension(status, facts)
 
