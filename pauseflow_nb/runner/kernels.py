@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from pauseflow_nb.errors import KernelUnavailable
+from pauseflow_nb.operator_secrets import without_secrets
 from pauseflow_nb.runner.forking import ForkedProcess
 from pauseflow_nb.runner.guard import Guard
 
@@ -332,8 +333,8 @@ def _command(spec: Spec, connection_file: str) -> list[str]:
 
 
 def environment(spec: Spec, given: Mapping[str, str] | None) -> dict[str, str]:
-    """Give every environment variable that a kernel of this process sees."""
-    env = {**os.environ, **(given or {})}
+    """Give every environment variable that a kernel of this process sees: none of the operator's secrets."""
+    env = {**without_secrets(os.environ), **(given or {})}
     # It would make another interpreter take this one's library.
     env.pop("PYTHONEXECUTABLE", None)
     return {**env, **{name: string.Template(value).safe_substitute(env) for name, value in spec.env.items()}}

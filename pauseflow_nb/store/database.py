@@ -15,6 +15,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.operator_secrets import mask_passwords
 from pauseflow_nb.store.mounts import filesystem_of, is_network
 
 __all__ = ["SCHEMA", "lock_row", "named", "now", "open_engine", "reading", "transaction", "url_with_password"]
@@ -39,13 +40,14 @@ def open_engine(url: str, *, patience: timedelta = _PATIENCE) -> sa.Engine:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:
         raise StoreUnavailable(
-            url.rsplit("@", maxsplit=1)[-1], "this is not a SQLAlchemy URL, such as sqlite:////path/file.db"
+            mask_passwords(url.rsplit("@", maxsplit=1)[-1]),
+            "this is not a SQLAlchemy URL, such as sqlite:////path/file.db",
         ) from None
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed, patience)
     if parsed.get_backend_name() == "postgresql":
         return _open_postgresql(parsed, patience)
-    raise StoreUnavailable(parsed.render_as_string(), "only SQLite and PostgreSQL are supported")
+    raise StoreUnavailable(_shown(parsed), "only SQLite and PostgreSQL are supported")
 
 
 @contextmanager
@@ -94,7 +96,11 @@ def lock_row(statement: sa.Select[Any]) -> sa.Select[Any]:
 def named(engine: sa.Engine) -> str:
     """Name the database for people, without its password."""
     url = engine.url
-    return url.database or str(url) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+    return url.database or str(url) if url.get_backend_name() == "sqlite" else _shown(url)
+
+
+def _shown(url: sa.URL) -> str:
+    return mask_passwords(url.render_as_string(hide_password=True))
 
 
 def url_with_password(engine: sa.Engine) -> str:
@@ -124,7 +130,9 @@ def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
-    engine = sa.create_engine(url.set(database=str(path)), creator=connect, pool_size=10, max_overflow=30)
+    # Parameters are what people wrote, and keys: no error may hold them.
+    options: dict[str, Any] = {"pool_size": 10, "max_overflow": 30, "hide_parameters": True}
+    engine = sa.create_engine(url.set(database=str(path)), creator=connect, **options)
 
     @sa.event.listens_for(engine, "connect")
     def _(_connection: object, record: Any) -> None:
@@ -166,12 +174,15 @@ def _open_postgresql(url: sa.URL, patience: timedelta) -> sa.Engine:
         url = url.set(drivername="postgresql+psycopg")
     try:
         engine = sa.create_engine(
-            url, pool_size=10, max_overflow=30, pool_pre_ping=True, connect_args={"connect_timeout": 10}
+            url,
+            pool_size=10,
+            max_overflow=30,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 10},
+            hide_parameters=True,
         )
     except ImportError:
-        raise StoreUnavailable(
-            url.render_as_string(), "its driver is missing: pip install 'pauseflow-nb[postgresql]'"
-        ) from None
+        raise StoreUnavailable(_shown(url), "its driver is missing: pip install 'pauseflow-nb[postgresql]'") from None
 
     @sa.event.listens_for(engine, "connect")
     def _(connection: Any, _record: object) -> None:
