@@ -29,6 +29,7 @@ from pauseflow_nb.errors import (
 )
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.links import Claim
+from pauseflow_nb.private_files import follow
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.database import named, now, open_engine, reading, transaction
@@ -577,7 +578,7 @@ class Queue(Reader):
 
 def _whole(output: str | None) -> str | None:
     """Name an output so that two ways to write one path are one owner."""
-    return output if output is None or "://" in output else str(Path(output).absolute().resolve())
+    return output if output is None or "://" in output else str(follow(Path(output)))
 
 
 def _claim_of(suspension: Row, action: str) -> Claim:

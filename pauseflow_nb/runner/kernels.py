@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from pauseflow_nb.errors import KernelUnavailable
 from pauseflow_nb.operator_secrets import without_secrets
+from pauseflow_nb.private_files import create
 from pauseflow_nb.runner.forking import ForkedProcess
 from pauseflow_nb.runner.guard import Guard
 
@@ -252,7 +253,7 @@ class Order:
 
     def open_said(self) -> IO[bytes]:
         """Open the file that takes what the process writes to its standard output and error."""
-        return Path(self.folder, "said").open("wb")
+        return create(Path(self.folder, "said"))
 
     def kernel(self, process: Process, guard: Guard | None) -> "Kernel":
         """Make the kernel of a process that was started."""

@@ -4,6 +4,7 @@ SQLite in WAL mode or PostgreSQL, the same tables and the same statements on bot
 store is the database's own clock: machines that share a store need not agree on theirs.
 """
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.operator_secrets import mask_passwords
+from pauseflow_nb.private_files import create, make_folder
 from pauseflow_nb.store.mounts import filesystem_of, is_network
 
 __all__ = ["SCHEMA", "lock_row", "named", "now", "open_engine", "reading", "transaction", "url_with_password"]
@@ -155,9 +157,10 @@ def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
 def _make_file(path: Path, patience: timedelta) -> None:
     try:
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # It holds the key that signs the links.
-            path.touch(mode=0o600)
+            make_folder(path.parent)
+            # It holds the key that signs the links. Another process may make it at this moment.
+            with contextlib.suppress(FileExistsError):
+                create(path).close()
         connection = sqlite3.connect(path, timeout=patience.total_seconds())
         try:
             connection.execute("PRAGMA journal_mode=WAL")
