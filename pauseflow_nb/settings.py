@@ -54,6 +54,8 @@ class Settings(BaseModel):
     kernels: Literal["auto", "cold", "prestarted", "forked"] = "auto"
     #: Kernels that one process keeps for executions which wait and can go on in no other.
     kept_kernels: int = Field(default=16, ge=0, le=1000)
+    #: What of a snapshot on a local disk is read through before it is used: what looks changed (`fast`), or all (`full`).
+    snapshot_check: Literal["fast", "full"] = "fast"
     #: Largest body of a callback, in bytes; `"10 MiB"` is understood.
     max_body: ByteSize = ByteSize(1024**3)
     #: Bytes that the storage may hold before new executions are refused; None: no limit.

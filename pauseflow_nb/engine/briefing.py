@@ -23,6 +23,7 @@ def briefing_for(
     *,
     snapshots: str,
     links: LinksOf,
+    is_checked: bool = False,
     unkept: str | None = None,
 ) -> Briefing:
     """Build the briefing of one attempt.
@@ -34,6 +35,7 @@ def briefing_for(
         document: The notebook so far.
         snapshots: Where the kernel saves.
         links: Makes the links of one suspension.
+        is_checked: Whether snapshots are read through before they are used.
         unkept: Why a pause may not keep the kernel alive; None: it may.
     """
     sources = {index: cell.source for index, cell in enumerate(document.cells) if cell.cell_type == "code"}
@@ -46,6 +48,7 @@ def briefing_for(
         started_at=iso(execution.started_at) or "",
         segment=segment.n,
         snapshots=snapshots,
+        is_checked=is_checked,
         inputs=execution.parameters,
         execution_count=document.execution_count(before=first),
         first_cell=first,

@@ -263,6 +263,7 @@ class Segments:
             document,
             snapshots=self._queue.files.folder(segment.execution),
             links=self._queue.links_of(),
+            is_checked=self._queue.settings.snapshot_check == "full" or self._queue.files.is_shared,
             unkept=self._why_unkept(segment),
         )
 
