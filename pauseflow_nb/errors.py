@@ -17,6 +17,9 @@
     ├── OutputInUse           (RuntimeError)       another execution, not ended yet, owns the output
     ├── UnknownExecution      (LookupError)
     ├── UnknownLink           (LookupError)        a token that we did not sign
+    ├── LinkWithdrawn         (LookupError)        a link that was revoked, or whose key was withdrawn
+    ├── LinkSpent             (AttributeError)     a link of an earlier pause, asked for after it
+    ├── UnknownKey            (LookupError)
     ├── InvalidBody           (ValueError)         a request's body or decision that cannot be read
     │   └── UnknownCharset                         a body in a charset that is not one of the web's
     ├── BodyTooLarge          (ValueError)
@@ -78,6 +81,8 @@ __all__ = [
     "KernelLost",
     "KernelNotReady",
     "KernelUnavailable",
+    "LinkSpent",
+    "LinkWithdrawn",
     "NoChecker",
     "NoRoomForBody",
     "NoServer",
@@ -103,6 +108,7 @@ __all__ = [
     "TooManyAnswers",
     "UnknownCharset",
     "UnknownExecution",
+    "UnknownKey",
     "UnknownLink",
     "Unsaveable",
 ]
@@ -301,10 +307,40 @@ class UnknownExecution(PauseflowError, LookupError):
 
 
 class UnknownLink(PauseflowError, LookupError):
-    """A token that this store did not sign, or that was revoked."""
+    """A token that this store did not sign."""
 
     def __str__(self) -> str:
         return "this link is unknown here: it may be cut off, or of another server; ask for a new one"
+
+
+class LinkWithdrawn(PauseflowError, LookupError):
+    """A link that was valid, until its execution's links were revoked or the key that signed it was withdrawn."""
+
+    def __str__(self) -> str:
+        return "this link was withdrawn; ask for a new one"
+
+
+class LinkSpent(PauseflowError, AttributeError, LookupError):
+    """A link of an earlier pause, asked for after the pause was over."""
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        what = f"the link {self.name!r} is spent" if self.name else "this link is spent"
+        return f"{what}: the pause that it belonged to is over; each `flow.suspend()` returns new links"
+
+
+class UnknownKey(PauseflowError, LookupError):
+    """No key of the store has this number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    def __str__(self) -> str:
+        return f"no key {self.number} in this store: `pauseflow keys list` shows those it has"
 
 
 class InvalidBody(PauseflowError, ValueError):

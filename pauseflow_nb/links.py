@@ -1,17 +1,19 @@
 """Sign and verify the tokens in links: one token can send one callback.
 
-A token names an execution, a segment, a step, an ordinal within the step and an action. The attempt
-is not in it: a link that was mailed before a crash stays good after it.
+A token names an execution, a segment, a step, an ordinal within the step, an action, and how often the
+execution's links were revoked before. The attempt is not in it: a link that was mailed before a crash
+stays valid after it.
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from itsdangerous import BadData, URLSafeSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
 
-from pauseflow_nb.errors import InvalidValue, UnknownLink
+from pauseflow_nb.errors import InvalidValue, LinkWithdrawn, UnknownLink
 from pauseflow_nb.protocol import Links
 
 __all__ = ["ACTIONS", "Claim", "Signer"]
@@ -31,54 +33,94 @@ class Claim:
     step: str
     ordinal: int
     action: str
+    #: How often the links of the execution had been revoked when this one was made.
+    revocations: int = 0
+    #: Number of the key that signed the token; None for a claim that was not read from a token.
+    key: int | None = field(default=None, compare=False)
 
 
 class Signer:
-    """Signs with the newest key and verifies with all of them, so that keys can be rotated."""
+    """Signs with the newest key and verifies with all that are not withdrawn."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        """Take the keys, oldest first; at least one."""
-        if not keys:
-            raise InvalidValue("keys", keys, "must hold a key")
-        # itsdangerous defaults to SHA-1 and to a derivation of Django's.
-        options = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}
-        self._tokens = URLSafeSerializer(list(keys), salt="pauseflow.link", signer_kwargs=options)
-        self._digests = URLSafeSerializer(list(keys), salt="pauseflow.manifest", signer_kwargs=options)
+    def __init__(self, keys: Sequence[str], *, withdrawn: Collection[int] = ()) -> None:
+        """Take the keys of a store.
+
+        Args:
+            keys: All secrets, oldest first; the first one has the number 1.
+            withdrawn: Numbers of the keys that are not valid any more. Their tokens are still recognised.
+
+        Raises:
+            InvalidValue: If no key can sign.
+        """
+        valid = [number for number in range(1, len(keys) + 1) if number not in withdrawn]
+        if not valid:
+            raise InvalidValue("keys", len(keys), "must include one that is not withdrawn")
+        self._valid = tuple(reversed(valid))
+        self._tokens = {number: _Tokens(key, salt="pauseflow.link", **_HASHING) for number, key in _numbered(keys)}
+        self._digests = {number: _Tokens(key, salt="pauseflow.manifest", **_HASHING) for number, key in _numbered(keys)}
 
     def token(self, claim: Claim) -> str:
-        """Sign a claim; the result is URL-safe and may contain dots."""
-        return self._tokens.dumps(astuple(claim)).rstrip()
+        """Sign a claim; the result has letters, digits, `-`, `_` and one dot, which is neither first nor last."""
+        facts = [claim.execution, claim.segment, claim.step, claim.ordinal, claim.action, claim.revocations]
+        return self._tokens[self._valid[0]].dumps(facts)
 
     def read(self, token: str, action: str) -> Claim:
         """Verify a token in constant time.
 
         Raises:
             UnknownLink: If we did not sign it, or signed it for another action.
+            LinkWithdrawn: If the key that signed it was withdrawn.
         """
-        match _loaded(self._tokens, token):
-            case [str(execution), int(segment), str(step), int(ordinal), str(signed_action)]:
-                claim = Claim(execution, segment, step, ordinal, signed_action)
-            case _:
-                raise UnknownLink
-        if claim.action != action:
-            raise UnknownLink
-        return claim
+        # The withdrawn ones last: what they signed is recognised, and nothing more.
+        withdrawn = [number for number in self._tokens if number not in self._valid]
+        for number in (*self._valid, *withdrawn):
+            claim = _claim(_loaded(self._tokens[number], token))
+            if claim is not None and claim.action == action:
+                if number in withdrawn:
+                    raise LinkWithdrawn
+                return replace(claim, key=number)
+        raise UnknownLink
 
-    def links(self, base_url: str, execution: str, segment: int, step: str, ordinal: int = 0) -> Links:
+    def links(
+        self, base_url: str, execution: str, segment: int, step: str, ordinal: int = 0, *, revocations: int = 0
+    ) -> Links:
         """Make the three links of one suspension."""
         base = base_url.rstrip("/")
-        return {
-            _NAMES[action]: f"{base}/pauseflow/{action}/{self.token(Claim(execution, segment, step, ordinal, action))}"
-            for action in ACTIONS
-        }
+        claims = {action: Claim(execution, segment, step, ordinal, action, revocations) for action in ACTIONS}
+        return {_NAMES[action]: f"{base}/pauseflow/{action}/{self.token(claim)}" for action, claim in claims.items()}
 
     def sign_manifest(self, execution: str, digest: str) -> str:
         """Sign a snapshot's digest for one execution: another execution's snapshot does not verify."""
-        return self._digests.dumps([execution, digest])
+        return self._digests[self._valid[0]].dumps([execution, digest])
 
     def is_manifest_signed(self, execution: str, digest: str, signature: str) -> bool:
-        """Whether this signature was made for this digest and execution."""
-        return bool(_loaded(self._digests, signature) == [execution, digest])
+        """Whether this signature was made for this digest and execution, with a key that is not withdrawn."""
+        return any(_loaded(self._digests[number], signature) == [execution, digest] for number in self._valid)
+
+
+class _Tokens(URLSafeSerializer):
+    """Never compresses: what is compressed begins with a dot, which web servers take for a hidden file."""
+
+    def dump_payload(self, obj: Any) -> bytes:
+        return base64_encode(self.serializer.dumps(obj))
+
+
+#: itsdangerous defaults to SHA-1 and to a derivation of Django's.
+_HASHING: dict[str, Any] = {"signer_kwargs": {"digest_method": hashlib.sha256, "key_derivation": "hmac"}}
+
+
+def _numbered(keys: Sequence[str]) -> list[tuple[int, str]]:
+    return list(enumerate(keys, start=1))
+
+
+def _claim(facts: object) -> Claim | None:
+    match facts:
+        case [str(execution), int(segment), str(step), int(ordinal), str(action)]:
+            # Of a version that could not revoke links.
+            return Claim(execution, segment, step, ordinal, action)
+        case [str(execution), int(segment), str(step), int(ordinal), str(action), int(revocations)]:
+            return Claim(execution, segment, step, ordinal, action, revocations)
+    return None
 
 
 def _loaded(serializer: URLSafeSerializer, text: str) -> object:

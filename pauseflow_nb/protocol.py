@@ -154,6 +154,8 @@ class Briefing(Message):
     segment: int
     #: fsspec URL or local folder where this kernel writes and reads snapshots.
     snapshots: str
+    #: Whether all that is restored is read through and compared with cryptographic digests before it is used.
+    is_checked: bool = False
     inputs: dict[str, JSON] = field(default_factory=dict)
     #: The last `In [n]`, so that numbers go on.
     execution_count: int = 0

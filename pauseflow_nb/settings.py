@@ -6,7 +6,6 @@ In order, the first that says something: a flag, an environment variable `PAUSEF
 
 import json
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, Valida
 
 from pauseflow_nb.errors import InvalidSetting
 from pauseflow_nb.misfits import in_our_words
+from pauseflow_nb.operator_secrets import MASKED, has_password, is_secret_name, mask_passwords
 
 __all__ = ["FILE_NAME", "Network", "Settings", "parse_networks"]
 
@@ -76,6 +76,8 @@ class Settings(BaseModel):
     kernels: Literal["auto", "cold", "prestarted", "forked"] = "auto"
     #: Kernels that one process keeps for executions which wait and can go on in no other.
     kept_kernels: int = Field(default=16, ge=0, le=1000)
+    #: What of a snapshot on a local disk is read through before it is used: what looks changed (`fast`), or all (`full`).
+    snapshot_check: Literal["fast", "full"] = "fast"
     #: Largest body of a callback, in bytes; `"10 MiB"` is understood.
     max_body: ByteSize = ByteSize(1024**3)
     #: Bytes that the storage may hold before new executions are refused; None: no limit.
@@ -115,6 +117,8 @@ class Settings(BaseModel):
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("must look like https://example.org or https://example.org/path")
+        if parts.username or parts.password:
+            raise ValueError("must hold no user and no password: whoever gets a link would get them")
         return url.rstrip("/")
 
     @field_validator("trusted_proxies", mode="before")
@@ -134,6 +138,11 @@ class Settings(BaseModel):
             raise ValueError(
                 "keeps files in the memory of one process, where no kernel finds them and nothing is left when it ends: "
                 "use a folder, such as /srv/pauseflow, or an object store, such as s3://bucket/pauseflow"
+            )
+        if "://" in url and has_password(url):
+            raise ValueError(
+                "must hold no password, because notebooks and the database hold this address: put it into fsspec's "
+                "own variables, such as FSSPEC_FTP_PASSWORD, or into its configuration file"
             )
         return url
 
@@ -204,11 +213,9 @@ class Settings(BaseModel):
 
     def shown(self, name: str) -> str:
         """Write a value for people: without passwords."""
-        if name == "smtp_password" and self.smtp_password is not None:
-            return "***"
         if name == "notify":
-            return ", ".join(f"{target}: {url.partition('://')[0]}://***" for target, url in self.notify.items())
-        return re.sub(r"(?<=://)([^:/@\s]*):[^@\s]*@", r"\1:***@", str(getattr(self, name)))
+            return ", ".join(f"{target}: {url.partition('://')[0]}://{MASKED}" for target, url in self.notify.items())
+        return str(_shown(name, getattr(self, name)))
 
     @classmethod
     def _merged(cls, sources: list[tuple[str, dict[str, Any]]]) -> "Settings":
@@ -223,9 +230,19 @@ class Settings(BaseModel):
         except ValidationError as problem:
             error = problem.errors()[0]
             name = str(error["loc"][0])
-            raise InvalidSetting(name, error["input"], origins.get(name, "default"), in_our_words(error)) from None
+            # What nobody knows may be a password under a misspelt name.
+            is_text = name not in cls.model_fields and isinstance(error["input"], str)
+            value = MASKED if is_text else _shown(name, error["input"])
+            raise InvalidSetting(name, value, origins.get(name, "default"), in_our_words(error)) from None
         settings._origins.update(origins)
         return settings
+
+
+def _shown(name: str, value: object) -> Any:
+    """Give a value for people: without what is secret in it."""
+    if value is not None and (name == "notify" or is_secret_name(name)):
+        return MASKED
+    return mask_passwords(str(value)) if isinstance(value, (str, Path, bytes)) else value
 
 
 def _data_dir(sources: list[tuple[str, dict[str, Any]]], beside: Path | None) -> Path:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer
 
-from pauseflow_nb.errors import UnknownLink
+from pauseflow_nb.errors import LinkWithdrawn, UnknownLink
 from pauseflow_nb.links import ACTIONS, Claim, Signer
 
 CLAIM = Claim("k3v9", 2, "approve", 0, "resume")
@@ -169,3 +169,55 @@ def test_a_manifest_is_signed_for_one_execution_and_digest() -> None:
     assert not signer.is_manifest_signed("k3v9", "digest", signer.token(CLAIM))
     assert not Signer(["other key"]).is_manifest_signed("k3v9", "digest", signature)
     assert Signer(["key", "newer"]).is_manifest_signed("k3v9", "digest", signature)
+
+
+OLD = {
+    "plain": "WyJrM3Y5IiwyLCJhcHByb3ZlIiwwLCJyZXN1bWUiXQ.mc7ny20S7Rk8Z-FRQ6xEmwlzCVr7pXxlxLeMTgEh7Os",
+    "compressed": ".eJyLVso2LrNU0jHSUUosKCjKL0uNpxWtpGOgo1SUWlyam6oUCwD1ai7F._Iyx31pYey6KmLfnhq2cAd3SXB04sn2apTn8gpU6cQs",
+}
+
+
+@pytest.mark.parametrize(("token", "step"), [(OLD["plain"], "approve"), (OLD["compressed"], "approve_" * 12)])
+def test_tokens_of_earlier_versions_stay_valid(signer: Signer, token: str, step: str) -> None:
+    assert signer.read(token, "resume") == Claim("k3v9", 2, step, 0, "resume")
+
+
+def test_a_manifest_that_an_earlier_version_signed_stays_valid(signer: Signer) -> None:
+    signature = "WyJrM3Y5IiwiZGlnZXN0Il0.C1UnQG3xYIr9pbZFSSolqcSWYmjjmec7Se9QSXTC9jI"
+
+    assert signer.is_manifest_signed("k3v9", "digest", signature)
+
+
+@given(claims, st.integers(1, 300))
+def test_a_token_has_one_dot_inside_however_long_its_step_is(signer: Signer, claim: Claim, times: int) -> None:
+    """Web servers refuse paths of hidden files, `..` is a folder, and mail programs cut a dot off at the end."""
+    token = signer.token(replace(claim, step=claim.step * times))
+
+    assert re.fullmatch(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*[A-Za-z0-9]", token)
+
+
+def test_a_token_says_how_often_links_were_revoked_before(signer: Signer) -> None:
+    token = signer.token(replace(CLAIM, revocations=3))
+
+    assert signer.read(token, "resume").revocations == 3
+    assert signer.read(signer.token(CLAIM), "resume").revocations == 0
+    with pytest.raises(UnknownLink):
+        signer.read(f"{encoded(['k3v9', 2, 'approve', 0, 'resume', 4])}.{token.rpartition('.')[2]}", "resume")
+
+
+def test_what_a_withdrawn_key_signed_is_recognised_and_refused() -> None:
+    old, both = Signer(["old"]), Signer(["old", "new"], withdrawn={1})
+
+    with pytest.raises(LinkWithdrawn):
+        both.read(old.token(CLAIM), "resume")
+    with pytest.raises(UnknownLink):
+        both.read(old.token(CLAIM), "cancel")
+    with pytest.raises(UnknownLink):
+        both.read(Signer(["other"]).token(CLAIM), "resume")
+    assert not both.is_manifest_signed("k3v9", "digest", old.sign_manifest("k3v9", "digest"))
+    assert both.read(both.token(CLAIM), "resume").key == 2
+
+
+def test_keys_that_are_all_withdrawn_sign_nothing() -> None:
+    with pytest.raises(ValueError, match="withdrawn"):
+        Signer(["one", "two"], withdrawn={1, 2})

@@ -11,6 +11,7 @@ import click
 from pauseflow_nb.cli.executions import cancel, fork, list_, outputs, resume, retry, show, suspend
 from pauseflow_nb.cli.gc import gc
 from pauseflow_nb.cli.inspect import inspect
+from pauseflow_nb.cli.keys import keys, revoke
 from pauseflow_nb.cli.open import open_
 from pauseflow_nb.cli.options import sentences
 from pauseflow_nb.cli.processes import doctor, serve, worker
@@ -38,6 +39,6 @@ def main() -> None:
 
 
 for _command in (
-    run, list_, show, resume, cancel, suspend, retry, fork, outputs, open_, inspect, serve, worker, gc, doctor
+    run, list_, show, resume, cancel, suspend, retry, fork, outputs, open_, inspect, serve, worker, gc, doctor, keys, revoke
 ):  # fmt: skip
     main.add_command(_command)

@@ -56,6 +56,7 @@ _USAGE_ERRORS = (
     errors.NotSuspended,
     errors.OutputInUse,
     errors.UnknownExecution,
+    errors.UnknownKey,
 )
 
 

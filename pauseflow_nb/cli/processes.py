@@ -1,5 +1,7 @@
 """Commands that are long-lived processes, and the one that looks at them: serve, worker, doctor."""
 
+import json
+import os
 import signal
 import threading
 
@@ -36,8 +38,27 @@ def serve(settings: Settings, *, ip: str | None, no_worker: bool, as_json: bool)
     serve_until_stopped(settings, ip=ip, start_worker=not no_worker, say=say_json if as_json else say_ready)
 
 
+def _take_secrets(_context: click.Context, _option: click.Parameter, is_asked: bool) -> None:
+    """Read variables from standard input: an environment, unlike this, can be read by other processes."""
+    line = b""
+    while is_asked and not line.endswith(b"\n") and (more := os.read(0, 1 << 16)):
+        line += more
+    if line:
+        os.environ.update(json.loads(line))
+
+
 @click.command()
 @click.option("--workers", type=click.IntRange(1, 64), help="Segments that run at once.  [PAUSEFLOW_WORKERS]")
+# Eager, so that the settings are read after it.
+@click.option(
+    "--secrets-from-parent",
+    is_flag=True,
+    hidden=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_take_secrets,
+    help="Read secret variables from standard input, as one line of JSON.",
+)
 @click.option(
     "--with-parent", is_flag=True, help="Stop when standard input ends: the process that started this is gone."
 )

@@ -23,6 +23,7 @@ def briefing_for(
     *,
     snapshots: str,
     links: LinksOf,
+    is_checked: bool = False,
     unkept: str | None = None,
 ) -> Briefing:
     """Build the briefing of one attempt.
@@ -34,6 +35,7 @@ def briefing_for(
         document: The notebook so far.
         snapshots: Where the kernel saves.
         links: Makes the links of one suspension.
+        is_checked: Whether snapshots are read through before they are used.
         unkept: Why a pause may not keep the kernel alive; None: it may.
     """
     sources = {index: cell.source for index, cell in enumerate(document.cells) if cell.cell_type == "code"}
@@ -46,11 +48,12 @@ def briefing_for(
         started_at=iso(execution.started_at) or "",
         segment=segment.n,
         snapshots=snapshots,
+        is_checked=is_checked,
         inputs=execution.parameters,
         execution_count=document.execution_count(before=first),
         first_cell=first,
         snapshot=None if segment.snapshot is None else SnapshotRef(segment.snapshot, segment.digest),
-        steps=_steps(execution.id, segment.n, told, headers, links),
+        steps=_steps(execution, segment.n, told, headers, links),
         # Once a step has finished since, what woke the segment has been used.
         wake=Wake.from_dict(segment.wake) if segment.wake is not None and is_untouched else None,
         coming={str(index): source for index, source in sources.items() if index >= first},
@@ -64,13 +67,14 @@ def briefing_for(
 
 
 def _steps(
-    execution: str, segment: int, told: dict[str, StepBriefing], headers: dict[int, Header], links: LinksOf
+    execution: Row, segment: int, told: dict[str, StepBriefing], headers: dict[int, Header], links: LinksOf
 ) -> dict[str, StepBriefing]:
     briefings = dict(told)
     for header in headers.values():
         if header.kind == "step":
             # A retry within the step asks anew, with links of its own.
             ordinals = range(min(1 + header.options.retries, _MOST_ORDINALS))
-            made = [links(Claim(execution, segment, header.name, ordinal, "")) for ordinal in ordinals]
+            claims = [Claim(execution.id, segment, header.name, o, "", execution.revocations) for o in ordinals]
+            made = [links(claim) for claim in claims]
             briefings[header.name] = replace(told.get(header.name, StepBriefing()), links=made)
     return briefings

@@ -34,9 +34,10 @@ from pauseflow_nb.errors import (
 )
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.links import Claim
+from pauseflow_nb.private_files import follow
 from pauseflow_nb.protocol import SuspensionRequest
 from pauseflow_nb.settings import Settings
-from pauseflow_nb.store import audit, executions, segments, steps, suspensions, workers
+from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.database import named, now, open_engine, reading, transaction
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.migrate import migrate
@@ -164,6 +165,7 @@ class Queue(Reader):
         The answer is checked first, which may take seconds, and holds no transaction meanwhile.
 
         Raises:
+            LinkWithdrawn: If the link was withdrawn since.
             NoChecker: If it cannot be checked now.
         """
         while True:
@@ -233,6 +235,40 @@ class Queue(Reader):
 
         self._change(change)
         self._cancel_children(execution)
+
+    # Keys and links
+
+    def rotate_keys(self, *, by: str, withdraw: bool = False) -> list[int]:
+        """Sign with a new key from now on, in every process of this store.
+
+        Args:
+            by: Who asks for it.
+            withdraw: Whether links that older keys signed are refused from now on.
+
+        Returns:
+            The numbers of the keys that were withdrawn.
+        """
+        return self._change(lambda connection: keys.rotate(connection, by=by, withdraw=withdraw))
+
+    def revoke(self, execution: str, *, by: str) -> None:
+        """Refuse all links of an execution that were made before, and those of the notebooks that wait below it.
+
+        Raises:
+            UnknownExecution: If there is none.
+        """
+
+        def change(connection: sa.Connection, id_: str) -> None:
+            if segments.latest(connection, id_) is None or executions.lock(connection, id_) is None:
+                raise UnknownExecution(id_)
+            keys.revoke(connection, id_, by=by)
+
+        with reading(self.engine) as connection:
+            self._row(connection, execution)
+            below = [row.id for row in nested.unended_below(connection, execution)]
+        for id_ in (execution, *below):
+            self._change(lambda connection, id_=id_: change(connection, id_))  # type: ignore[misc]
+
+    # Stopping
 
     def suspend(self, execution: str, *, by: str, with_parent: bool = False) -> None:
         """Suspend an execution from outside, before its next cell; it goes on when somebody resumes it.
@@ -635,7 +671,7 @@ class Queue(Reader):
 
 def _whole(output: str | None) -> str | None:
     """Name an output so that two ways to write one path are one owner."""
-    return output if output is None or "://" in output else str(Path(output).absolute().resolve())
+    return output if output is None or "://" in output else str(follow(Path(output)))
 
 
 def _claim_of(suspension: Row, action: str) -> Claim:

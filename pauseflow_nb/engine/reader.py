@@ -15,11 +15,10 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim, Signer
 from pauseflow_nb.protocol import Links, SnapshotRef
 from pauseflow_nb.settings import Settings
-from pauseflow_nb.store import audit, executions, segments, steps, suspensions, workers
+from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.files import Files
-from pauseflow_nb.store.keys import secrets_of
 from pauseflow_nb.store.views import approvals_of, execution_views, find_ids, iso
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class Reader:
         self.settings = settings
         self.engine = engine
         self.files = Files(settings.storage)
-        self.signer = Signer(secrets_of(engine))
+        keys.add_first(engine)
         self._base_url = base_url
 
     # Executions
@@ -215,6 +214,52 @@ class Reader:
             "comment": None if found is None else _comment_on(found, row),
         }
 
+    # Links and keys
+
+    @property
+    def signer(self) -> Signer:
+        """The keys of this moment: other processes may have rotated them."""
+        with reading(self.engine) as connection:
+            return keys.signer(connection)
+
+    def read_link(self, token: str, action: str) -> Claim:
+        """Verify the token of a link.
+
+        Raises:
+            UnknownLink: If this store did not sign it for this action.
+            LinkWithdrawn: If it was revoked, or its key withdrawn.
+        """
+        with reading(self.engine) as connection:
+            claim = keys.signer(connection).read(token, action)
+            keys.require_valid(connection, claim)
+        return claim
+
+    def list_keys(self) -> Views:
+        """Describe the keys, oldest first, without anything secret."""
+        with reading(self.engine) as connection:
+            found = keys.listed(connection)
+        return [
+            {
+                "id": key.number,
+                "state": key.state,
+                "fingerprint": key.fingerprint,
+                "created_at": iso(key.created_at),
+                "created_by": key.created_by,
+                "withdrawn_at": iso(key.withdrawn_at),
+                "withdrawn_by": key.withdrawn_by,
+            }
+            for key in found
+        ]
+
+    def public_key(self, number: int) -> str:
+        """Give the public half of a key as PEM.
+
+        Raises:
+            UnknownKey: If there is none of this number.
+        """
+        with reading(self.engine) as connection:
+            return keys.public_pem(connection, number)
+
     def schema_of(self, claim: Claim) -> dict[str, JSON] | None:
         """Tell what an answer over a link must be; None: anything, or nobody knows yet."""
         with reading(self.engine) as connection:
@@ -229,8 +274,10 @@ class Reader:
 
     def links_of(self) -> Callable[[Claim], Links]:
         """Give a function that makes links on the base of this moment."""
-        base = self.base_url()
-        return lambda claim: self.signer.links(base, claim.execution, claim.segment, claim.step, claim.ordinal)
+        base, signer = self.base_url(), self.signer
+        return lambda claim: signer.links(
+            base, claim.execution, claim.segment, claim.step, claim.ordinal, revocations=claim.revocations
+        )
 
     def has_live_worker(self, pid: int | None = None) -> bool:
         """Whether some worker would run what is queued.

@@ -25,7 +25,7 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.runner.segment import SegmentEnd
 from pauseflow_nb.schemas import in_words
-from pauseflow_nb.store import executions, segments, steps, suspensions, workers
+from pauseflow_nb.store import executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.views import iso
@@ -371,7 +371,7 @@ class Recording:
     def _checkpoint(self, connection: sa.Connection, next_cell: int, outcome: Outcome) -> list[dict[str, JSON]] | None:
         """Move on; returns what binds the execution to its kernel from there on."""
         assert outcome.snapshot is not None, "what is to go on later was saved"
-        signature = self._queue.signer.sign_manifest(self._segment.execution, outcome.snapshot.digest)
+        signature = keys.signer(connection).sign_manifest(self._segment.execution, outcome.snapshot.digest)
         saved = outcome.snapshot
         # Of a kernel that was not kept the step has said what its checkpoint lacks; after a crash it goes on without.
         is_bound = outcome.is_kernel_bound or self._segment.bound is not None

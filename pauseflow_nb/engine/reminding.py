@@ -11,8 +11,9 @@ from pauseflow_nb.errors import NotDelivered
 from pauseflow_nb.links import Claim
 from pauseflow_nb.messages import deliver
 from pauseflow_nb.protocol import MessageRequest
-from pauseflow_nb.store import suspensions
+from pauseflow_nb.store import executions, suspensions
 from pauseflow_nb.store.audit import note
+from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
 
 if TYPE_CHECKING:
@@ -43,7 +44,12 @@ def _send(queue: "Queue", row: Row) -> None:
 
 
 def _send_one(queue: "Queue", row: Row) -> None:
-    link = queue.links_of()(Claim(row.execution, row.segment, row.step, row.ordinal, ""))["approval_url"]
+    with reading(queue.engine) as connection:
+        execution = executions.find(connection, row.execution)
+    if execution is None:
+        return
+    claim = Claim(row.execution, row.segment, row.step, row.ordinal, "", execution.revocations)
+    link = queue.links_of()(claim)["approval_url"]
     problem: str | None = None
     for stored in row.notice["messages"]:
         message = MessageRequest.from_dict(stored)

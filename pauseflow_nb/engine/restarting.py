@@ -10,7 +10,7 @@ from pauseflow_nb.engine import travel
 from pauseflow_nb.engine.room import require_room
 from pauseflow_nb.engine.travel import Checkpoint, Restart
 from pauseflow_nb.errors import CannotRetry, OutputInUse, PauseflowError, StoreUnavailable, UnknownExecution
-from pauseflow_nb.store import audit, executions, segments, steps, suspensions, workers
+from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.database import named, now, reading
 from pauseflow_nb.store.executions import FINAL, Row
 
@@ -184,15 +184,17 @@ class _Fork:
         points = {run.snapshot: run.digest for run in past if run.snapshot is not None}
         if point.snapshot is not None and point.digest is not None:
             points[point.snapshot] = point.digest
-        signer, files = self.queue.signer, self.queue.files
-        adopted = travel.adopt(files, self.source.id, self.id, points)
-        signed = {name: (ref.digest, signer.sign_manifest(self.id, ref.digest)) for name, ref in adopted.items()}
+        adopted = travel.adopt(self.queue.files, self.source.id, self.id, points)
         name = self._write(document, point, is_waiting=waits is not None)
-        start = Checkpoint(point.cell)
-        if point.snapshot is not None:
-            start = Checkpoint(point.cell, point.snapshot, *signed[point.snapshot])
 
         def insert(connection: sa.Connection) -> None:
+            # Who signs holds a segment's row, so that keys are not withdrawn meanwhile.
+            segments.lock(connection, self.source.id, self.source.segment)
+            sign = keys.signer(connection).sign_manifest
+            signed = {name: (ref.digest, sign(self.id, ref.digest)) for name, ref in adopted.items()}
+            start = Checkpoint(point.cell)
+            if point.snapshot is not None:
+                start = Checkpoint(point.cell, point.snapshot, *signed[point.snapshot])
             owner = None if self.output is None else executions.owner_of(connection, self.output)
             if owner is not None:
                 raise OutputInUse(owner.output, owner.id, owner.state)

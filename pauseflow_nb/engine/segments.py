@@ -31,7 +31,7 @@ from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.keeper import Keeper
 from pauseflow_nb.runner.segment import SegmentEnd, run_segment
-from pauseflow_nb.store import executions, segments, steps
+from pauseflow_nb.store import executions, keys, segments, steps
 from pauseflow_nb.store.audit import last_of, note
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
@@ -49,6 +49,8 @@ class _Claimed:
     execution: Row
     segment: Row
     told: dict[str, StepBriefing]
+    #: Whether its snapshot, if it has one, is one that this store signed.
+    is_signed: bool
 
 
 class Segments:
@@ -181,7 +183,11 @@ class Segments:
         note(connection, execution, "running", self._process, segment=n, attempt=claimed.attempt)
         row = executions.find(connection, execution)
         assert row is not None
-        return _Claimed(row, claimed, steps.told(connection, execution))
+        # Here, where it holds the row: a withdrawal of keys signs the snapshots anew.
+        is_signed = claimed.snapshot is None or keys.signer(connection).is_manifest_signed(
+            execution, claimed.digest, claimed.signature or ""
+        )
+        return _Claimed(row, claimed, steps.told(connection, execution), is_signed)
 
     def _give_up(self, claimed: _Claimed, lost: Document | None) -> str:
         """Fail what crashed too often; `lost` is the notebook as the last crash left it, if it happened here."""
@@ -270,9 +276,7 @@ class Segments:
 
     def _briefing(self, claimed: _Claimed, document: Document) -> Briefing:
         segment = claimed.segment
-        if segment.snapshot is not None and not self._queue.signer.is_manifest_signed(
-            segment.execution, segment.digest, segment.signature or ""
-        ):
+        if not claimed.is_signed:
             raise SnapshotDamaged(segment.snapshot, "this store did not sign it, so it is not loaded")
         return briefing_for(
             claimed.execution,
@@ -281,6 +285,7 @@ class Segments:
             document,
             snapshots=self._queue.files.folder(segment.execution),
             links=self._queue.links_of(),
+            is_checked=self._queue.settings.snapshot_check == "full" or self._queue.files.is_shared,
             unkept=self._why_unkept(segment),
         )
 

@@ -16,7 +16,7 @@ from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Failure, Wake
-from pauseflow_nb.store import executions, segments, steps, suspensions
+from pauseflow_nb.store import executions, keys, segments, steps, suspensions
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import FINAL, Row
@@ -57,12 +57,14 @@ class Settling:
             verdict: What was found about it; None if there was no open suspension then.
 
         Raises:
+            LinkWithdrawn: If it came over a link that was withdrawn since it was verified.
             NotJudged: If there is one now: the transaction must be rolled back, and the callback judged.
         """
         segment = segments.lock(self.connection, claim.execution, claim.segment)
         execution = executions.lock(self.connection, claim.execution)
         if segment is None or execution is None:
             return Answer(404, {"error": "this link is unknown here"})
+        keys.require_valid(self.connection, claim)
         suspension = suspensions.lock(self.connection, claim)
         if suspension is None:
             return self._early(claim, callback, segment, execution)

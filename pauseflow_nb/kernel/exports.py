@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pauseflow_nb.json_values import JSON, require_json
-from pauseflow_nb.kernel.issued import HIDDEN, IssuedLinks
+from pauseflow_nb.kernel.issued import HIDDEN, IssuedLink, IssuedLinks, SpentLinks
 from pauseflow_nb.kernel.record import as_records
 from pauseflow_nb.protocol import RETURN_VALUE, published
 
@@ -92,7 +92,9 @@ class StepExports(Mapping[str, Any]):
 
 
 def _copied(value: Any) -> JSON:
-    if isinstance(value, IssuedLinks):
+    if isinstance(value, IssuedLink):
+        return str(value)
+    if isinstance(value, IssuedLinks) and not isinstance(value, SpentLinks):
         return dict.fromkeys(value, HIDDEN)
     if isinstance(value, dict):
         return {key: _copied(item) for key, item in value.items()}

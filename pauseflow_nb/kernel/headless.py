@@ -73,7 +73,12 @@ class Headless:
             folder, force = self.briefing.snapshots, self.briefing.force
             execution = self.briefing.execution
             self._restored = snapshot.restore(
-                self._shell, folder, self.briefing.snapshot, force=force, execution=execution
+                self._shell,
+                folder,
+                self.briefing.snapshot,
+                force=force,
+                execution=execution,
+                is_checked=self.briefing.is_checked,
             )
             self.answers.take_over()
             self.send(Ready(unrestored=self._restored.unrestored))
@@ -178,6 +183,7 @@ class Headless:
                     passed=passed,
                     strict=strict,
                     execution=self.briefing.execution,
+                    is_checked=self.briefing.is_checked,
                 )
         except Unsaveable as problem:
             maker = problem.cell if problem.cell is not None else self._maker(problem.name, set(coming))

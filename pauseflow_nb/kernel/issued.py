@@ -1,19 +1,51 @@
-"""The links that a step gets, which must not end up in a saved notebook by accident.
+"""The links that a step gets, which must not end up in a saved notebook or a snapshot by accident.
 
 Who takes one by name (`links.resume_url`) wants it. Who prints or exports the whole mapping gets it
-with the links hidden; as the last line of a cell it shows nothing.
+with the links hidden; as the last line of a cell it shows nothing. When variables are saved, neither the
+mapping nor a link taken from it keeps its address: what comes back says that it is spent.
 """
 
+import contextlib
+import weakref
+from collections.abc import Iterable, Mapping
+from typing import Any, Never, Self
+
+from pauseflow_nb.errors import LinkSpent
 from pauseflow_nb.protocol import Links
 
-__all__ = ["HIDDEN", "IssuedLinks", "links_for_test"]
+__all__ = ["HIDDEN", "IssuedLink", "IssuedLinks", "SpentLinks", "links_for_test", "spend", "spent_link", "spent_links"]
 
 #: Stands for each link in an export of the whole mapping.
 HIDDEN = "(hidden: take this link by its name)"
 
+_issued: "list[weakref.ref[IssuedLinks]]" = []
+
+
+class IssuedLink(str):
+    """An address that is not saved: `str(link)` makes an ordinary text of it, which is."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, _protocol: object) -> tuple[Any, ...]:
+        """Pickle without the address."""
+        return spent_link, ()
+
+    def __copy__(self) -> Self:
+        """Give itself, as other texts do."""
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        """Give itself, as other texts do."""
+        return self
+
 
 class IssuedLinks(dict[str, str]):
     """`resume_url`, `cancel_url` and `approval_url` of one suspension, valid at once."""
+
+    def __init__(self, links: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
+        """Take the links by their names."""
+        super().__init__({name: IssuedLink(link) for name, link in dict(links).items()})
+        _issued.append(weakref.ref(self, _issued.remove))
 
     def __getattr__(self, name: str) -> str:
         # AttributeError, not KeyError: IPython and copy ask for names that are not there.
@@ -30,8 +62,76 @@ class IssuedLinks(dict[str, str]):
 
     __str__ = __repr__
 
+    def __reduce_ex__(self, _protocol: object) -> tuple[Any, ...]:
+        """Pickle without the addresses."""
+        return spent_links, tuple(self)
+
+    def __copy__(self) -> "IssuedLinks":
+        """Copy with the addresses: a copy lives no longer than this process."""
+        return IssuedLinks(self)
+
+    def __deepcopy__(self, _memo: object) -> "IssuedLinks":
+        """Copy with the addresses."""
+        return IssuedLinks(self)
+
     def _ipython_display_(self) -> None:
         """Show nothing: as the last line of a cell it says what the card below says better."""
+
+
+class SpentLinks(IssuedLinks):
+    """Links of an earlier pause: whoever asks for one is told so."""
+
+    def __getitem__(self, name: str) -> str:
+        return self._refuse(name) if name in self else super().__getitem__(name)
+
+    def __getattr__(self, name: str) -> str:
+        return self._refuse(name) if name in self else super().__getattr__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Refuse a link; other names are not there."""
+        return self._refuse(name) if name in self else default
+
+    def __repr__(self) -> str:
+        return "<spent links: the pause that they belonged to is over; each `flow.suspend()` returns new ones>"
+
+    __str__ = __repr__
+
+    def __copy__(self) -> "SpentLinks":
+        """Copy what is spent."""
+        return spent_links(*self)
+
+    def __deepcopy__(self, _memo: object) -> "SpentLinks":
+        """Copy what is spent."""
+        return spent_links(*self)
+
+    def _ipython_display_(self) -> None:
+        """Say that they are spent."""
+        print(self)  # noqa: T201 - what a cell shows
+
+    @staticmethod
+    def _refuse(name: str) -> Never:
+        raise LinkSpent(name)
+
+
+def spent_links(*names: str) -> SpentLinks:
+    """Make what stands in a snapshot for links of these names. Pickles name this function: do not move it."""
+    return SpentLinks(dict.fromkeys(names, spent_link()))
+
+
+def spent_link() -> str:
+    """Make what stands in a snapshot for one link. Pickles name this function: do not move it."""
+    return f"({LinkSpent()})"
+
+
+def spend() -> None:
+    """Mark all links that this process holds as spent: their pause is over, and the kernel has lived on."""
+    for reference in tuple(_issued):
+        links = reference()
+        if links is not None:
+            links.update(dict.fromkeys(links, spent_link()))
+            # Classes that a cell derived may have another layout; they lose their addresses all the same.
+            with contextlib.suppress(TypeError):
+                links.__class__ = SpentLinks
 
 
 def links_for_test(step: str) -> Links:

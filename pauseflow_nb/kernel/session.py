@@ -20,7 +20,7 @@ from pauseflow_nb.kernel.context import InputsByHand, context_of
 from pauseflow_nb.kernel.exports import RETURN_VALUE, as_json
 from pauseflow_nb.kernel.handler import StepArgument
 from pauseflow_nb.kernel.headless import Headless
-from pauseflow_nb.kernel.issued import IssuedLinks
+from pauseflow_nb.kernel.issued import IssuedLinks, spend
 from pauseflow_nb.kernel.record import Record, as_records
 from pauseflow_nb.kernel.run import StepRun
 from pauseflow_nb.kernel.say import say
@@ -72,6 +72,7 @@ class Session:
     def go_on(self, briefing: str) -> None:
         """Take the briefing of the next segment in a kernel that was kept; the reply's payload is a `Ready`."""
         assert self.headless is not None, "go_on() comes after begin()"
+        spend()
         self.headless = Headless(self.shell, self.bindings, Briefing.from_json(briefing), before=self.headless)
         self.headless.settle_names()
 

@@ -5,6 +5,7 @@ what a cell started stays behind; kernels of other languages do not look at all.
 waits at the end of a pipe: when the runner is gone, the pipe closes, and the process group is killed.
 """
 
+import os
 import subprocess
 import sys
 from typing import IO
@@ -27,6 +28,7 @@ class Guard:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                env={"PATH": os.environ.get("PATH", os.defpath)},
             )
 
     def dismiss(self) -> None:

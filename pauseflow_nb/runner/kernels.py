@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from pauseflow_nb.errors import KernelNotReady, KernelUnavailable
+from pauseflow_nb.operator_secrets import without_secrets
+from pauseflow_nb.private_files import create
 from pauseflow_nb.runner.forking import ForkedProcess
 from pauseflow_nb.runner.guard import Guard
 
@@ -256,7 +258,7 @@ class Order:
 
     def open_said(self) -> IO[bytes]:
         """Open the file that takes what the process writes to its standard output and error."""
-        return Path(self.folder, "said").open("wb")
+        return create(Path(self.folder, "said"))
 
     def kernel(self, process: Process, guard: Guard | None) -> "Kernel":
         """Make the kernel of a process that was started."""
@@ -350,8 +352,8 @@ def _command(spec: Spec, connection_file: str) -> list[str]:
 
 
 def environment(spec: Spec, given: Mapping[str, str] | None) -> dict[str, str]:
-    """Give every environment variable that a kernel of this process sees."""
-    env = {**os.environ, **(given or {})}
+    """Give every environment variable that a kernel of this process sees: none of the operator's secrets."""
+    env = {**without_secrets(os.environ), **(given or {})}
     # It would make another interpreter take this one's library.
     env.pop("PYTHONEXECUTABLE", None)
     return {**env, **{name: string.Template(value).safe_substitute(env) for name, value in spec.env.items()}}

@@ -4,11 +4,13 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from pauseflow_nb.errors import InvalidParameter, StorageFull
+from pauseflow_nb.private_files import create, follow
 from pauseflow_nb.runner.document import Document, is_sealed_by
 
 __all__ = ["OutputFile", "require_writable"]
@@ -29,6 +31,10 @@ def require_writable(path: str | None) -> None:
     if path is None or "://" in path:
         return
     output = Path(path).expanduser()
+    if follow(output).is_symlink() or follow(output) != output.resolve():
+        raise InvalidParameter(
+            "output", f"{path} is a link that another user has made: name the file itself, or remove the link"
+        )
     if output.is_dir():
         raise InvalidParameter("output", f"{path} is a folder: name a file in it")
     if not output.parent.is_dir():
@@ -45,7 +51,7 @@ class OutputFile:
     then on. If it was deleted, it is written again.
 
     Args:
-        path: Where to write; a symbolic link is followed.
+        path: Where to write; a symbolic link is followed, unless another user has planted it: that is replaced.
         execution: The execution whose output this is.
         is_first: Whether this execution writes it for the first time, over whatever is there.
         on_moved: Told the new path when ours goes beside.
@@ -61,7 +67,7 @@ class OutputFile:
         self._revision = -1
         self._due = 0.0
         #: Where it goes.
-        self.path = Path(path).resolve()
+        self.path = follow(Path(path))
         self._beside = self.path.with_name(f"{self.path.stem}.pauseflow-{execution}.ipynb")
 
     #: How soon the file follows while a cell runs; 0: not before a step or the notebook ends.
@@ -130,11 +136,13 @@ class OutputFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
         try:
-            with temporary.open("xb") as file:
+            # No more readable than what it replaces, at no moment.
+            with create(temporary, mode=_mode_of(self.path) or 0o666) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            _copy_mode(self.path, temporary)
+            if (mode := _mode_of(self.path)) is not None:
+                temporary.chmod(mode)
             temporary.replace(self.path)
         except OSError as problem:
             if problem.errno in _FULL:
@@ -145,9 +153,13 @@ class OutputFile:
         _sync_folder(self.path.parent)
 
 
-def _copy_mode(source: Path, target: Path) -> None:
-    with contextlib.suppress(OSError):
-        target.chmod(source.stat().st_mode & 0o7777)
+def _mode_of(path: Path) -> int | None:
+    """Tell who may read and write a file; None if there is none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return stat.S_IMODE(found.st_mode) & 0o777 if stat.S_ISREG(found.st_mode) else None
 
 
 def _sync_folder(folder: Path) -> None:

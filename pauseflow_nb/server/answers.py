@@ -15,6 +15,7 @@ _HEADINGS = {
     404: "This link is unknown",
     405: "This link wants a POST",
     408: "This answer did not come in time",
+    410: "This link was withdrawn",
     413: "This answer is too large",
     415: "This answer cannot be read",
     422: "This answer does not fit",

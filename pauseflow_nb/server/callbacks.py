@@ -18,7 +18,15 @@ from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from pauseflow_nb.engine.queue import Answer, Callback, Queue
-from pauseflow_nb.errors import BodyTooLarge, InvalidAnswer, InvalidBody, NotebookGone, StorageFull, UnknownLink
+from pauseflow_nb.errors import (
+    BodyTooLarge,
+    InvalidAnswer,
+    InvalidBody,
+    LinkWithdrawn,
+    NotebookGone,
+    StorageFull,
+    UnknownLink,
+)
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.answers import error_answer, set_private_headers, write_error_answer, write_json, write_page
@@ -105,7 +113,7 @@ class CallbackHandler(RequestHandler):
         try:
             queue = await self._lazy.call(lambda queue: queue)
             self._landing = Landing(queue.settings.templates, queue.settings.redirect)
-            self._claim = queue.signer.read(self.path_args[1], self.path_args[0])
+            self._claim = await self._lazy.call(Queue.read_link, self.path_args[1], self.path_args[0])
             self._check_length(queue.settings.max_body)
         except UnknownLink as problem:
             seconds = self._limits.unknown.wait("")
@@ -114,7 +122,7 @@ class CallbackHandler(RequestHandler):
             else:
                 await self._refuse(*error_answer(problem))
             return
-        except BodyTooLarge as problem:
+        except (BodyTooLarge, LinkWithdrawn) as problem:
             await self._refuse(*error_answer(problem))
             return
         self._upload = Upload(queue.settings.max_body, lambda: queue.bodies.open(self._known_claim()))
@@ -170,7 +178,8 @@ class CallbackHandler(RequestHandler):
         facts = await self._facts()
         status = 410 if is_over(facts) else 200
         if prefers_json(self.request.headers):
-            write_json(self, status, facts)
+            # What the notebook has shown is markup, for the page alone.
+            write_json(self, status, {name: fact for name, fact in facts.items() if name != "evidence"})
         else:
             await self._write_suspension(status, facts)
 

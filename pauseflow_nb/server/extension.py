@@ -28,7 +28,7 @@ __all__ = ["TRAITS", "PauseflowExtension"]
 TRAITS = {
     "data_dir": "pauseflow_dir",
     **{name: name for name in ("db", "storage", "public_url", "links", "trusted_proxies", "templates", "redirect")},
-    **{name: name for name in ("workers", "kernels", "kept_kernels", "max_body", "quota")},
+    **{name: name for name in ("workers", "kernels", "kept_kernels", "snapshot_check", "max_body", "quota")},
     **{f"smtp_{name}": f"smtp_{name}" for name in ("host", "port", "security", "user", "password", "from", "to")},
     "notify": "notify",
 }
@@ -69,6 +69,9 @@ class PauseflowExtension(ExtensionApp):
     kernels = Unicode(None, allow_none=True, help="Where kernels come from: auto, cold, prestarted, forked.").tag(
         config=True
     )
+    snapshot_check = Enum(
+        ("fast", "full"), None, allow_none=True, help="What of a local snapshot is read through before it is used."
+    ).tag(config=True)
     max_body = Unicode(None, allow_none=True, help='Largest body of a callback, such as "1 GiB".').tag(config=True)
     smtp_host = Unicode(None, allow_none=True, help="Mail server for flow.send.email.").tag(config=True)
     smtp_port = Int(None, allow_none=True, help="Its port.").tag(config=True)

@@ -6,7 +6,9 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from jinja2 import ChoiceLoader, DictLoader, PrefixLoader
 from jupyter_server.serverapp import ServerApp
 from tornado.routing import Rule, RuleRouter
 from traitlets import Enum, Unicode
@@ -46,7 +48,7 @@ _LARGEST_BODY = 32 * 1024**2
 
 
 def say_ready(url: str, token: str) -> None:
-    """Print the address for a person, in one line."""
+    """Print the address for a person, in one line; the token is one that Jupyter made, or empty."""
     hint = f"(token {token})" if token else "(sign in as Jupyter is configured)"
     sys.stdout.write(f"pauseflow is ready at {url} {hint}\n")
     sys.stdout.flush()
@@ -71,7 +73,7 @@ def serve(
         port: Port; 0 takes a free one, None the one of the settings.
         start_worker: Whether to keep a worker; no if others run.
         say: Told the address and the token once the server is registered and its worker is alive. The token is empty
-            where there is another way to sign in.
+            unless Jupyter made it for this process: who chose one knows it.
 
     Raises:
         PortInUse: If another program has the port; it says so if that is one of this store.
@@ -86,19 +88,21 @@ def serve(
         port = hub.port if port is None and settings.origin("port") == "default" else port
     ip = ip or "127.0.0.1"
     port = _free(settings, ip, settings.port if port is None else port)
-    server = ServerApp.instance(config=config, ip=ip, port=port, log_level="WARN")
+    server = PauseflowServer.instance(config=config, ip=ip, port=port, log_level="WARN")
     server.default_services = _SERVICES  # type: ignore[assignment]  # typed as the tuple that it is by default
     server.no_browser_open_file = True
     server.initialize(argv=[], find_extensions=False)
     serve_only_ours(server)
+    _keep_token_out_of_pages(server)
+    # The hub's token is this service's own secret, and opens more than this server.
+    is_generated = server.identity_provider.token_generated and hub is None
     # Otherwise Jupyter prints the token with an address of its own, and a page to open that is not there.
     server.identity_provider.token_generated = False
     # Without a terminal Jupyter leaves Ctrl-C to Python, which ends it without a goodbye.
     signal.signal(signal.SIGINT, lambda *_: server.stop(from_signal=True))
     extension = server.extension_manager.extension_points["pauseflow_nb"].app
     assert isinstance(extension, PauseflowExtension)
-    # The hub's token is this service's own secret, and opens more than this server.
-    token = "" if hub else server.identity_provider.token
+    token = server.identity_provider.token if is_generated else ""
     extension.on_ready = lambda: say(str(server.connection_url), token)
     server.start()
 
@@ -121,6 +125,21 @@ def _stays(rule: Rule) -> bool:
     target = rule.target
     is_jupyters = getattr(target, "__module__", "").startswith("jupyter_server.")
     return not (isinstance(target, type) and is_jupyters) or target.__name__ in _KEPT_HANDLERS
+
+
+class PauseflowServer(ServerApp):
+    """Jupyter's server, which tells nobody the token."""
+
+    def server_info(self) -> dict[str, Any]:
+        """Describe this server for `jupyter server list`, which prints it: without the token."""
+        return {**super().server_info(), "token": ""}
+
+
+def _keep_token_out_of_pages(server: ServerApp) -> None:
+    """Leave out of Jupyter's pages the token that it hands to its front ends, which are not served here."""
+    pages = server.web_app.settings["jinja2_env"]
+    without = {"page.html": '{% extends "jupyter/page.html" %}{% block params %}{% endblock %}'}
+    pages.loader = ChoiceLoader([DictLoader(without), PrefixLoader({"jupyter": pages.loader}), pages.loader])
 
 
 def _config(settings: Settings, start_worker: bool) -> Config:

@@ -10,6 +10,7 @@ RETRY_AFTER_SECONDS = 5
 _STATUSES: dict[type[Exception], int] = {
     errors.UnknownExecution: 404,
     errors.UnknownLink: 404,
+    errors.LinkWithdrawn: 410,
     errors.NotebookNotFound: 404,
     errors.NotebookGone: 404,
     errors.NotSuspended: 409,

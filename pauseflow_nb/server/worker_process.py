@@ -4,6 +4,7 @@ It is told to stop by SIGTERM, and it ends by itself when its standard input doe
 notices a server that was killed.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -13,9 +14,13 @@ import threading
 import time
 from collections.abc import Mapping
 
+from pauseflow_nb.operator_secrets import without_secrets
 from pauseflow_nb.settings import Settings
 
 __all__ = ["WorkerProcess", "environment_of"]
+
+#: Secret variables that a worker needs: our settings, and what opens a gateway with kernels.
+_NEEDED = ("PAUSEFLOW_", "JUPYTER_GATEWAY_")
 
 #: Seconds until a worker that ended is started again: doubled each time, back to the first once it lived a while.
 FIRST_PAUSE = 0.5
@@ -28,15 +33,24 @@ log = logging.getLogger(__name__)
 class WorkerProcess:
     """Keeps one worker process alive."""
 
-    def __init__(self, command: list[str], environment: Mapping[str, str], *, patience: float = 30.0) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        environment: Mapping[str, str],
+        *,
+        secrets: Mapping[str, str] | None = None,
+        patience: float = 30.0,
+    ) -> None:
         """Take what to start.
 
         Args:
             command: The command line.
-            environment: Its environment.
+            environment: Its environment, which other processes of this user can read.
+            secrets: More variables, written to its standard input as one line of JSON; None: it reads none.
             patience: Seconds that `stop` lets it finish its segments before it is killed.
         """
         self._command, self._environment, self._patience = command, dict(environment), patience
+        self._secrets = secrets
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -45,8 +59,11 @@ class WorkerProcess:
     @classmethod
     def of(cls, settings: Settings) -> "WorkerProcess":
         """Take a worker of the store that these settings name."""
-        command = [sys.executable, "-m", "pauseflow_nb", "worker", "--with-parent"]
-        return cls(command, environment_of(settings))
+        command = [sys.executable, "-m", "pauseflow_nb", "worker", "--with-parent", "--secrets-from-parent"]
+        full = environment_of(settings)
+        public = without_secrets(full)
+        secrets = {name: full[name] for name in full.keys() - public.keys() if name.startswith(_NEEDED)}
+        return cls(command, public, secrets=secrets)
 
     @property
     def pid(self) -> int | None:
@@ -97,10 +114,18 @@ class WorkerProcess:
                 )
             except OSError as problem:
                 return str(problem)
+        self._hand_over_secrets(self._process)
         status = self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()
         return status
+
+    def _hand_over_secrets(self, process: "subprocess.Popen[bytes]") -> None:
+        if self._secrets is not None and process.stdin is not None:
+            # One that ends before it reads them is started again.
+            with contextlib.suppress(OSError):
+                process.stdin.write(json.dumps(dict(self._secrets)).encode() + b"\n")
+                process.stdin.flush()
 
 
 def environment_of(settings: Settings, base: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -4,6 +4,7 @@ SQLite in WAL mode or PostgreSQL, the same tables and the same statements on bot
 store is the database's own clock: machines that share a store need not agree on theirs.
 """
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from pauseflow_nb.errors import StorageFull, StoreDamaged, StoreUnavailable
+from pauseflow_nb.operator_secrets import mask_passwords
+from pauseflow_nb.private_files import create, make_folder
 from pauseflow_nb.store.mounts import filesystem_of, is_network
 
 __all__ = ["SCHEMA", "iso", "lock_row", "named", "now", "open_engine", "reading", "transaction", "url_with_password"]
@@ -40,13 +43,14 @@ def open_engine(url: str, *, patience: timedelta = _PATIENCE) -> sa.Engine:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:
         raise StoreUnavailable(
-            url.rsplit("@", maxsplit=1)[-1], "this is not a SQLAlchemy URL, such as sqlite:////path/file.db"
+            mask_passwords(url.rsplit("@", maxsplit=1)[-1]),
+            "this is not a SQLAlchemy URL, such as sqlite:////path/file.db",
         ) from None
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed, patience)
     if parsed.get_backend_name() == "postgresql":
         return _open_postgresql(parsed, patience)
-    raise StoreUnavailable(parsed.render_as_string(), "only SQLite and PostgreSQL are supported")
+    raise StoreUnavailable(_shown(parsed), "only SQLite and PostgreSQL are supported")
 
 
 @contextmanager
@@ -102,7 +106,11 @@ def lock_row(statement: sa.Select[Any]) -> sa.Select[Any]:
 def named(engine: sa.Engine) -> str:
     """Name the database for people, without its password."""
     url = engine.url
-    return url.database or str(url) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+    return url.database or str(url) if url.get_backend_name() == "sqlite" else _shown(url)
+
+
+def _shown(url: sa.URL) -> str:
+    return mask_passwords(url.render_as_string(hide_password=True))
 
 
 def url_with_password(engine: sa.Engine) -> str:
@@ -134,9 +142,10 @@ def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
-    engine = sa.create_engine(
-        url.set(database=str(path)), creator=connect, pool_size=10, max_overflow=30, json_deserializer=_read_json
-    )
+    # Parameters are what people wrote, and keys: no error may hold them.
+    options: dict[str, Any] = {"pool_size": 10, "max_overflow": 30, "hide_parameters": True}
+    options["json_deserializer"] = _read_json
+    engine = sa.create_engine(url.set(database=str(path)), creator=connect, **options)
 
     @sa.event.listens_for(engine, "connect")
     def _(_connection: object, record: Any) -> None:
@@ -159,9 +168,10 @@ def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
 def _make_file(path: Path, patience: timedelta) -> None:
     try:
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # It holds the key that signs the links.
-            path.touch(mode=0o600)
+            make_folder(path.parent)
+            # It holds the key that signs the links. Another process may make it at this moment.
+            with contextlib.suppress(FileExistsError):
+                create(path).close()
         connection = sqlite3.connect(path, timeout=patience.total_seconds())
         try:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -184,11 +194,10 @@ def _open_postgresql(url: sa.URL, patience: timedelta) -> sa.Engine:
             pool_pre_ping=True,
             connect_args={"connect_timeout": 10},
             json_deserializer=_read_json,
+            hide_parameters=True,
         )
     except ImportError:
-        raise StoreUnavailable(
-            url.render_as_string(), "its driver is missing: pip install 'pauseflow-nb[postgresql]'"
-        ) from None
+        raise StoreUnavailable(_shown(url), "its driver is missing: pip install 'pauseflow-nb[postgresql]'") from None
 
     @sa.event.listens_for(engine, "connect")
     def _(connection: Any, _record: object) -> None:

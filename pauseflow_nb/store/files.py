@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.private_files import create, make_folder
+from pauseflow_nb.store.mounts import filesystem_of, is_network
 from pauseflow_nb.store.streams import FileStream
 
 __all__ = ["Files"]
@@ -33,6 +35,11 @@ class Files:
         self.url = url.rstrip("/") if "://" in url else str(Path(url).expanduser().absolute())
         #: The folder, if it is on a local disk: fsspec is then not needed at all.
         self.local = _local(self.url)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines may write here: an object store, or a folder on a network file system."""
+        return self.local is None or is_network(filesystem_of(self.local))
 
     def folder(self, execution: str) -> str:
         """Give the path or URL where a kernel keeps the snapshots of an execution."""
@@ -66,9 +73,9 @@ class Files:
         try:
             if self.local is not None:
                 path = self.local / name
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_folder(path.parent)
                 address = str(path)
-                file: BinaryIO = path.open("xb")
+                file: BinaryIO = create(path)
             else:
                 file = self._remote().open(address, "wb")
         except OSError as problem:
@@ -188,10 +195,10 @@ def _local(url: str) -> Path | None:
 
 
 def _write_durably(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
-        with temporary.open("xb") as file:
+        with create(temporary) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -1,21 +1,51 @@
-"""The keys that sign links and manifests. They lie beside the executions, so that links outlive every upgrade."""
+"""The keys that sign links, manifests and decisions. They lie beside the executions, so that links outlive every upgrade.
 
+Each key has two parts: a secret for what only this store verifies, and an Ed25519 pair for what anybody verifies.
+The newest key signs, the older ones verify, and withdrawn ones are only recognised.
+"""
+
+import base64
+import hashlib
 import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from pauseflow_nb.errors import LinkWithdrawn, UnknownKey
+from pauseflow_nb.links import Claim, Signer
+from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now, reading, transaction
-from pauseflow_nb.store.tables import keys
+from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.tables import callbacks, executions, keys, segments, steps
 
-__all__ = ["rotate", "secrets_of"]
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+__all__ = ["Key", "add_first", "listed", "public_pem", "require_valid", "revoke", "rotate", "signer"]
 
 
-def secrets_of(engine: sa.Engine) -> list[str]:
-    """Read all keys, oldest first; make the first one if there is none."""
+@dataclass(frozen=True)
+class Key:
+    """What may be known about a key: nothing secret."""
+
+    number: int
+    #: SHA-256 of the public half, in hexadecimal.
+    fingerprint: str
+    created_at: float
+    #: `"user:NAME"`; None for the key that came with the store.
+    created_by: str | None
+    withdrawn_at: float | None
+    withdrawn_by: str | None
+    #: `"signs"`, `"verifies"` or `"withdrawn"`.
+    state: str
+
+
+def add_first(engine: sa.Engine) -> None:
+    """Make the first key if there is none."""
     with reading(engine) as connection:
-        found = _all(connection)
-    if found:
-        return found
+        if _all(connection):
+            return
     with transaction(engine) as connection:
         if not _all(connection):
             # A fixed id: of two processes that begin at once, the second waits for the first and then finds it.
@@ -24,19 +54,147 @@ def secrets_of(engine: sa.Engine) -> list[str]:
                     _add(connection, 1)
             except sa.exc.IntegrityError:
                 pass
-        return _all(connection)
 
 
-def rotate(connection: sa.Connection) -> None:
-    """Sign with a new key from now on; what older ones signed stays valid."""
-    newest = connection.execute(sa.select(sa.func.max(keys.c.id))).scalar() or 0
-    _add(connection, newest + 1)
+def signer(connection: sa.Connection) -> Signer:
+    """Read the keys as they are at this moment.
+
+    A transaction that stores what it signs locks its segment's row first: see `rotate`.
+    """
+    found = _all(connection)
+    return Signer([key.secret for key in found], withdrawn={key.id for key in found if key.withdrawn_at is not None})
 
 
-def _add(connection: sa.Connection, number: int) -> None:
-    secret = secrets.token_urlsafe(32)
-    connection.execute(keys.insert().values(id=number, secret=secret, created_at=now(connection)))
+def listed(connection: sa.Connection) -> list[Key]:
+    """Describe all keys, oldest first."""
+    found = _all(connection)
+    return [
+        Key(
+            number=key.id,
+            fingerprint=_fingerprint(_public(key)),
+            created_at=key.created_at,
+            created_by=key.created_by,
+            withdrawn_at=key.withdrawn_at,
+            withdrawn_by=key.withdrawn_by,
+            state=_state(key, found[-1]),
+        )
+        for key in found
+    ]
 
 
-def _all(connection: sa.Connection) -> list[str]:
-    return list(connection.execute(sa.select(keys.c.secret).order_by(keys.c.id)).scalars())
+def public_pem(connection: sa.Connection, number: int) -> str:
+    """Give the public half of a key as PEM.
+
+    Raises:
+        UnknownKey: If there is none of this number.
+    """
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # lazily: few commands need it
+
+    found = connection.execute(sa.select(keys).where(keys.c.id == number)).first()
+    if found is None:
+        raise UnknownKey(number)
+    return _public(found).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def rotate(connection: sa.Connection, *, by: str, withdraw: bool = False) -> list[int]:
+    """Sign with a new key from now on.
+
+    Args:
+        connection: The transaction.
+        by: Who asked for it.
+        withdraw: Whether what older keys signed loses its validity: their links are refused, answers that came early
+            through them are dropped, and the snapshots of this moment are signed anew.
+
+    Returns:
+        The numbers of the keys that were withdrawn.
+    """
+    if connection.dialect.name == "postgresql":
+        # Who signs holds a row of this table: all that the old keys signed is in the database when this is granted.
+        connection.execute(sa.text("LOCK TABLE segments IN EXCLUSIVE MODE"))
+    before = signer(connection)
+    found = _all(connection)
+    _add(connection, found[-1].id + 1, by)
+    if not withdraw:
+        return []
+    withdrawn = [key.id for key in found if key.withdrawn_at is None]
+    connection.execute(
+        keys.update().where(keys.c.id.in_(withdrawn)).values(withdrawn_at=now(connection), withdrawn_by=by)
+    )
+    after = signer(connection)
+    for table in (segments, steps):
+        _sign_again(connection, table, before, after)
+    _withdraw_links(connection, executions.c.state.not_in(FINAL), by, "links withdrawn")
+    return withdrawn
+
+
+def revoke(connection: sa.Connection, execution: str, *, by: str) -> None:
+    """Make all links of an execution invalid; those that are made from now on are valid."""
+    where = executions.c.id == execution
+    connection.execute(executions.update().where(where).values(revocations=executions.c.revocations + 1))
+    _withdraw_links(connection, where, by, "links revoked")
+
+
+def require_valid(connection: sa.Connection, claim: Claim) -> None:
+    """Check that the link behind a verified claim was not withdrawn since; one that is no link's passes.
+
+    Raises:
+        LinkWithdrawn: If it was.
+    """
+    if claim.key is None:
+        return
+    is_withdrawn = sa.select(keys.c.withdrawn_at).where(keys.c.id == claim.key)
+    revocations = sa.select(executions.c.revocations).where(executions.c.id == claim.execution)
+    if connection.execute(is_withdrawn).scalar() is not None:
+        raise LinkWithdrawn
+    if connection.execute(revocations).scalar() not in (None, claim.revocations):
+        raise LinkWithdrawn
+
+
+def _sign_again(connection: sa.Connection, table: sa.Table, before: Signer, after: Signer) -> None:
+    """Sign the snapshots that one table names; a signature that was not valid stays invalid."""
+    identity = list(table.primary_key)
+    where = table.c.signature.is_not(None)
+    for row in connection.execute(sa.select(*identity, table.c.digest, table.c.signature).where(where)).all():
+        if before.is_manifest_signed(row.execution, row.digest, row.signature):
+            is_it = [column == getattr(row, column.name) for column in identity]
+            signature = after.sign_manifest(row.execution, row.digest)
+            connection.execute(table.update().where(*is_it).values(signature=signature))
+
+
+def _withdraw_links(connection: sa.Connection, which: sa.ColumnElement[bool], by: str, what: str) -> None:
+    ids = list(connection.execute(sa.select(executions.c.id).where(which)).scalars())
+    for execution in ids:
+        early = (callbacks.c.execution == execution, callbacks.c.verdict.is_(None), callbacks.c.by == "link")
+        dropped = connection.execute(callbacks.update().where(*early).values(verdict="void")).rowcount
+        details: dict[str, Any] = {"dropped": dropped} if dropped else {}
+        note(connection, execution, what, by, **details)
+
+
+def _add(connection: sa.Connection, number: int, by: str | None = None) -> None:
+    values = {"secret": secrets.token_urlsafe(32), "private": _new_private(), "created_at": now(connection)}
+    connection.execute(keys.insert().values(id=number, created_by=by, **values))
+
+
+def _new_private() -> str:
+    """Make the private half of an Ed25519 key; any 32 random bytes are one (RFC 8032)."""
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def _all(connection: sa.Connection) -> list[Row]:
+    return list(connection.execute(sa.select(keys).order_by(keys.c.id)))
+
+
+def _state(key: Row, newest: Row) -> str:
+    if key.withdrawn_at is not None:
+        return "withdrawn"
+    return "signs" if key.id == newest.id else "verifies"
+
+
+def _public(key: Row) -> "Ed25519PublicKey":
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # lazily: few commands need it
+
+    return Ed25519PrivateKey.from_private_bytes(base64.b64decode(key.private)).public_key()
+
+
+def _fingerprint(public: "Ed25519PublicKey") -> str:
+    return hashlib.sha256(public.public_bytes_raw()).hexdigest()

@@ -7,7 +7,7 @@
     steps         one row for each run of each step: the history, and the exports
     workers       processes that are alive: workers, servers, attached runs
     audit         who changed what, and when; written by the change's own transaction
-    keys          what signs links and manifests, oldest first
+    keys          what signs links and manifests, oldest first; the newest signs
 
 A segment's row is locked before its execution's row, everywhere, or PostgreSQL deadlocks.
 """
@@ -71,6 +71,8 @@ executions = sa.Table(
     sa.Column("nested", Json),
     # Who asked from outside that it be suspended at the next cell.
     sa.Column("suspend_by", Words),
+    # How often its links were revoked; a link holds the number of its time.
+    sa.Column("revocations", sa.Integer, nullable=False, server_default="0"),
     sa.Index(
         "executions_of_a_parent",
         "parent",
@@ -263,7 +265,15 @@ audit = sa.Table(
 keys = sa.Table(
     "keys",
     metadata,
+    # From 1 on, without a gap: no key is ever removed, because withdrawn ones are recognised.
     sa.Column("id", sa.Integer, primary_key=True),
+    # Of HMAC: signs links and manifests.
     sa.Column("secret", Words, nullable=False),
+    # Of Ed25519, 32 bytes in base64: signs what others verify with the public half.
+    sa.Column("private", Words, nullable=False),
     sa.Column("created_at", Time, nullable=False),
+    # `user:NAME`; None: it came with the store.
+    sa.Column("created_by", Words),
+    sa.Column("withdrawn_at", Time),
+    sa.Column("withdrawn_by", Words),
 )

@@ -149,7 +149,7 @@ def _view(
             shown
             for found in its_suspensions
             if found.state == "open"
-            for shown in (_suspension(found, links), *_nested(connection, found, links))
+            for shown in (_suspension(found, links, row.revocations), *_nested(connection, found, links))
         ],
         "usage": _usage(its_segments, its_suspensions, moment),
         "error": row.error,
@@ -157,7 +157,7 @@ def _view(
     if history:
         view["history"] = {
             "runs": [_run(found) for found in its_runs],
-            "suspensions": [{**_suspension(found, None), **_settled(found)} for found in its_suspensions],
+            "suspensions": [{**_suspension(found, None, 0), **_settled(found)} for found in its_suspensions],
         }
     return view
 
@@ -201,10 +201,10 @@ def _became(suspension: Row) -> str:
     return {"resume": "finished", "fail": "failed"}.get(suspension.on_timeout, "cancelled")
 
 
-def _suspension(row: Row, links: LinksOf | None) -> dict[str, Any]:
+def _suspension(row: Row, links: LinksOf | None, revocations: int) -> dict[str, Any]:
     made: Mapping[str, str | None] = dict.fromkeys(("resume_url", "cancel_url", "approval_url"))
     if links is not None and row.kind != "notebook":
-        made = links(Claim(row.execution, row.segment, row.step, row.ordinal, ""))
+        made = links(Claim(row.execution, row.segment, row.step, row.ordinal, "", revocations))
     return {
         "execution": row.execution,
         "path": [row.step] if row.step else [],

@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 from kernel_snapshot.conftest import SESSION, Kernels, Nurseries, cell
 
+from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel.snapshot import describe_saved, sweep
-from pauseflow_nb.kernel.snapshot.manifest import digest_of
+from pauseflow_nb.kernel.snapshot.folder import Folder, open_folder
+from pauseflow_nb.kernel.snapshot.manifest import digest_of, read_manifest
+from pauseflow_nb.kernel.snapshot.packs import Content, Location, PackReader
 from pauseflow_nb.protocol import SnapshotRef
 
 BIG = "import numpy as np\na = np.arange(600_000.)\nb = {'small': [1, 2, 3]}\ndef f(): return b"
@@ -343,3 +346,70 @@ def test_files_that_cannot_be_read_are_named_and_nothing_is_lost(
     path.rmdir()
     kept.rename(path)
     assert "names" in restore(kernels, saved)
+
+
+def digests(kernels: Kernels) -> set[str]:
+    """The kinds of the digests of raw memory: first letters."""
+    (manifest,) = Path(kernels.folder).glob("*.json")
+    return {chunk[0] for _, chunks in json.loads(manifest.read_text())["regions"] for chunk in chunks}
+
+
+def test_an_array_that_was_changed_in_the_storage_is_found_although_the_time_was_put_back(
+    kernels: Kernels,
+) -> None:
+    """Size and change time of the file are what they were; only the operating system's own time is not."""
+    pytest.importorskip("numpy")
+    saved = kernels.save(BIG)
+    before = restore(kernels, saved)
+    was_trusted = is_trusted(kernels, saved)
+    found = pack(kernels)
+    stat = found.stat()
+    with found.open("r+b") as file:
+        file.seek(2_000_000)
+        byte = file.read(1)
+        file.seek(2_000_000)
+        file.write(bytes([byte[0] ^ 1]))
+    os.utime(found, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    after = restore(kernels, saved)
+
+    assert (before["bound"], after["bound"], was_trusted, is_trusted(kernels, saved)) == (True, False, True, False)
+    assert "are not what was written" in after["message"]
+    assert (found.stat().st_size, found.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+
+
+def is_trusted(kernels: Kernels, saved: dict[str, Any]) -> bool:
+    """Whether memory in the pack would be mapped without reading it."""
+    folder = open_folder(kernels.folder)
+    manifest = read_manifest(folder, SnapshotRef(**saved["ref"]))
+    with PackReader(folder, manifest.content, "snapshot") as reader:
+        return reader._is_trusted(pack(kernels).name)
+
+
+def test_a_setting_has_all_memory_known_by_cryptographic_digests(kernels: Kernels) -> None:
+    pytest.importorskip("numpy")
+    saved = kernels.save(BIG, is_checked=True)
+
+    assert digests(kernels) == {"k"}
+    kernels.restore(saved, "assert a[599_999] == 599_999 and f()['small'] == [1, 2, 3]", is_checked=True)
+    kernels.restore(saved, "assert a[599_999] == 599_999")
+
+
+def test_what_a_fast_digest_names_is_named_anew_once_all_is_to_be_checked(kernels: Kernels) -> None:
+    pytest.importorskip("numpy")
+    action = {"do": "save", "folder": kernels.folder}
+    *_, first, second = kernels.run(cell(BIG), action, {**action, "is_checked": True})
+
+    names = [Path(kernels.folder, answer["ref"]["name"]) for answer in (first, second)]
+    kinds = [{chunk[0] for _, chunks in json.loads(name.read_text())["regions"] for chunk in chunks} for name in names]
+    assert kinds == [{"x"}, {"k"}]
+
+
+def test_a_digest_of_a_kind_that_nobody_knows_is_said(tmp_path: Path) -> None:
+    (tmp_path / "p").write_bytes(b"x")
+    content = Content({"zfuture": Location("p", 0, 1)}, {"p": (1, 0)})
+    with (
+        PackReader(Folder(str(tmp_path), tmp_path), content, "snapshot") as reader,
+        pytest.raises(SnapshotDamaged, match="a newer version made the digest zfuture"),
+    ):
+        reader.read("zfuture")

@@ -1,5 +1,7 @@
 """Stores: any that fsspec knows, with what was fetched kept locally; several kernels at once."""
 
+import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,3 +106,48 @@ def test_kernels_that_save_at_once_into_one_folder_do_not_disturb_each_other(ker
 
     for n, ref in enumerate(refs):
         kernels.restore(ref, f"assert me == {n} and (a[:400_000:100_000] == {n}).all() and a[499_999] == 499_999")
+
+
+def memory_digests(manifest: bytes) -> set[str]:
+    return {chunk[0] for _, chunks in json.loads(manifest)["regions"] for chunk in chunks}
+
+
+def test_what_is_fetched_is_checked_with_cryptographic_digests(shell: Any) -> None:
+    pytest.importorskip("numpy")
+    shell.run_cell("import numpy as np\na = np.arange(300_000.)")
+    saved = snapshot.save(shell, URL)
+    system = fsspec.filesystem("memory")
+    (manifest,) = [name for name in system.store if name.endswith(".json")]
+    (pack,) = [name for name in system.store if name.endswith(".pack")]
+    kinds = memory_digests(system.cat_file(manifest))
+    data = bytearray(system.cat_file(pack))
+    data[1_500_000] ^= 1
+    system.pipe_file(pack, bytes(data))
+    forget_cache(URL)
+
+    assert kinds == {"k"}
+    with pytest.raises(SnapshotDamaged, match="are not what was written"):
+        snapshot.restore(shell, URL, saved.ref)
+
+
+@pytest.mark.parametrize("umask", [0, 0o022])
+def test_the_cache_of_a_remote_store_is_for_its_user_alone(shell: Any, tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        shell.run_cell("x = bytearray(3_000_000)")
+        saved = snapshot.save(shell, URL)
+        written = modes_below(tmp_path / "cache")
+        forget_cache(URL)
+        snapshot.restore(shell, URL, saved.ref)
+        fetched = modes_below(tmp_path / "cache")
+    finally:
+        os.umask(before)
+
+    assert written == fetched == {"folder": {0o700}, "file": {0o600}}
+
+
+def modes_below(folder: Path) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {"folder": set(), "file": set()}
+    for path in (folder, *folder.rglob("*")):
+        found["folder" if path.is_dir() else "file"].add(path.stat().st_mode & 0o777)
+    return found

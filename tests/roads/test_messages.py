@@ -196,6 +196,30 @@ def test_a_reminder_sends_again_until_it_is_answered(sender: Rider, mailbox: Mai
     assert len(mailbox.mails) - count <= 1
 
 
+@pytest.mark.parametrize("how", ["revoke", "withdraw"])
+def test_a_reminder_carries_the_new_link_once_the_old_one_was_withdrawn(
+    sender: Rider, mailbox: Mailbox, wait_until: Any, how: str
+) -> None:
+    view = sender.run(
+        "%%step ask\nflow.suspend('1h', remind='0.1s')\nflow.send.email('Ship it?', 'Please', to='ann@example.org')"
+    )
+    if how == "revoke":
+        sender.queue.revoke(view["id"], by="user:ann")
+    else:
+        sender.queue.rotate_keys(by="user:ann", withdraw=True)
+    sent = len(mailbox.mails)
+
+    def reminded() -> bool:
+        sender.queue.sweep()
+        return len(mailbox.mails) > sent
+
+    wait_until(reminded, description="a reminder came")
+    (waits,) = sender.queue.view(view["id"])["suspended"]
+    assert waits["approval_url"] != view["suspended"][0]["approval_url"]
+    assert waits["approval_url"] in mailbox.texts()
+    sender.queue.cancel(view["id"], by="user:ann")
+
+
 @pytest.mark.parametrize(
     ("rest", "sentence"),
     [

@@ -1,9 +1,11 @@
 """Kernels that do not start, lack our package, or speak another language."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +186,73 @@ def test_the_kernelspecs_environment_reaches_the_kernel(install: Any, rehearse: 
     rehearsal.run(env={"GIVEN": "1", "HOME": "/home/x"})
 
     assert rehearsal.text(0) == "/home/x/x 1\n"
+
+
+OPERATORS = {
+    "PAUSEFLOW_SMTP_PASSWORD": "a",
+    "PAUSEFLOW_NOTIFY": '{"team": "slack://b"}',
+    "PAUSEFLOW_DB": "postgresql://flows:c@db.example.org/flows",
+    "PAUSEFLOW_SECRET_API": "d",
+    "JUPYTER_TOKEN": "e",
+    "JUPYTERHUB_API_TOKEN": "f",
+    "JPY_API_TOKEN": "g",
+    "CONFIGPROXY_AUTH_TOKEN": "h",
+    "JUPYTER_GATEWAY_AUTH_TOKEN": "i",
+    "JUPYTER_GATEWAY_HEADERS": '{"Authorization": "Bearer j"}',
+    "EG_AUTH_TOKEN": "k",
+}
+USERS = {
+    "AWS_SECRET_ACCESS_KEY": "l",
+    "MY_PASSWORD": "m",
+    "PGPASSWORD": "n",
+    "PAUSEFLOW_DATA_DIR": "/srv/flows",
+    "PAUSEFLOW_STORAGE": "s3://bucket/flows",
+    "JUPYTER_PATH_OF_MINE": "o",
+    "KERNEL_USERNAME": "ann",
+}
+
+
+@pytest.fixture
+def operated(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (OPERATORS | USERS).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("operated")
+@pytest.mark.parametrize("kernel", ["python3", "far", "templated"])
+def test_no_kernel_gets_a_secret_of_the_operator_and_each_gets_the_users(
+    install: Any, far: Path, rehearse: Any, kernel: str
+) -> None:
+    install("templated", IPYKERNEL, env={"TAKEN": "${JUPYTER_TOKEN}", "OWN": "${MY_PASSWORD}"})
+    rehearsal = rehearse("import json, os; print(json.dumps(dict(os.environ)))", kernel=kernel)
+
+    assert rehearsal.run().kind == "completed"
+    seen = json.loads(rehearsal.text(0))
+
+    assert OPERATORS.keys() & seen.keys() == set()
+    assert {name: seen.get(name) for name in USERS} == USERS
+    if kernel == "templated":
+        assert (seen["TAKEN"], seen["OWN"]) == ("${JUPYTER_TOKEN}", "m")
+    assert far.exists() == (kernel == "far")
+
+
+@pytest.mark.usefixtures("operated")
+def test_no_process_beside_a_kernel_gets_a_secret_of_the_operator(rehearse: Any) -> None:
+    """The guard, the fork server and the kernel itself, as the operating system shows them."""
+    rehearsal = rehearse("print(1)")
+    shown: list[bytes] = []
+
+    def look(_cell: int, _output: Any) -> None:
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if f"PPid:\t{os.getpid()}\n" in (process / "status").read_text():
+                    shown.append((process / "environ").read_bytes())
+
+    if not Path("/proc/self/environ").exists():
+        pytest.skip("this operating system shows no environments")
+    rehearsal.log.when_output = look
+    rehearsal.run()
+
+    assert shown
+    for name in OPERATORS:
+        assert not any(f"\0{name}=".encode() in b"\0" + environment for environment in shown), name

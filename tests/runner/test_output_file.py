@@ -8,10 +8,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from pauseflow_nb.errors import StorageFull
+from pauseflow_nb.errors import InvalidParameter, StorageFull
 from pauseflow_nb.runner import statuses
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.output import OutputFile
+from pauseflow_nb.runner.output import OutputFile, require_writable
 
 
 @pytest.fixture
@@ -144,3 +144,68 @@ def test_a_full_disk_is_told_and_leaves_the_old_file_whole(small_disk: Path, doc
         assert output.save_when_due(document) is not None
     finally:
         subprocess.run(["umount", small_disk], check=True)
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> tuple[Path, Path]:
+    """A link that another user has made at the place of the output, in a folder like /tmp; and its target."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    folder, victim = tmp_path / "shared", tmp_path / "victim"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    victim.write_text("precious")
+    (folder / "out.ipynb").symlink_to(victim)
+    os.lchown(folder / "out.ipynb", 12345, 12345)
+    return folder / "out.ipynb", victim
+
+
+def test_a_link_of_another_user_is_refused_before_anything_runs(planted: tuple[Path, Path]) -> None:
+    with pytest.raises(InvalidParameter, match="is a link that another user has made: name the file itself"):
+        require_writable(str(planted[0]))
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_link_that_another_user_makes_later_is_not_followed(
+    planted: tuple[Path, Path], document: Document, is_first: bool
+) -> None:
+    path, victim = planted
+    output = OutputFile(str(path), execution="e1", is_first=is_first)
+
+    output.save(document)
+
+    assert victim.read_text() == "precious"
+    assert source_in(output.path) == "1"
+    assert not output.path.is_symlink()
+
+
+def test_a_file_that_is_replaced_is_at_no_moment_more_readable(
+    tmp_path: Path, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.ipynb"
+    path.touch(mode=0o600)
+    modes: list[int] = []
+    sync = os.fsync
+
+    def look(descriptor: int) -> None:
+        modes.append(os.fstat(descriptor).st_mode & 0o777)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", look)
+    OutputFile(str(path), execution="e1", is_first=True).save(document)
+
+    assert modes[0] == 0o600
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_a_new_file_follows_the_umask_because_it_is_the_users(
+    tmp_path: Path, document: Document, umask: int, mode: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        OutputFile(str(tmp_path / "out.ipynb"), execution="e1", is_first=True).save(document)
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "out.ipynb").stat().st_mode & 0o777 == mode

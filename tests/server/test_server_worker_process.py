@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ STUBBORN = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); p
 def keep() -> Iterator[Callable[..., WorkerProcess]]:
     kept: list[WorkerProcess] = []
 
-    def start(program: str, **options: float) -> WorkerProcess:
+    def start(program: str, **options: Any) -> WorkerProcess:
         kept.append(WorkerProcess([sys.executable, "-c", program], os.environ, **options))
         kept[-1].start()
         return kept[-1]

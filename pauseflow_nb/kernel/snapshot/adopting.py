@@ -9,9 +9,13 @@ from pathlib import Path
 from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel.snapshot.folder import PART, Folder, open_folder
 from pauseflow_nb.kernel.snapshot.manifest import digest_of, read_manifest
+from pauseflow_nb.private_files import create, make_folder
 from pauseflow_nb.protocol import SnapshotRef
 
 __all__ = ["adopt"]
+
+#: Copied at once, in bytes.
+_PIECE = 1 << 20
 
 
 def adopt(source: str, target: str, ref: SnapshotRef, *, execution: str) -> SnapshotRef:
@@ -48,7 +52,7 @@ def _copy(there: Folder, here: Folder, name: str) -> None:
         system.makedirs(root, exist_ok=True)
         system.copy(f"{there.remote[1]}/{name}", f"{root}/{name}")
         return
-    here.local.mkdir(parents=True, exist_ok=True)
+    make_folder(here.local)
     place = here.local / name
     if place.exists():
         return
@@ -65,7 +69,9 @@ def _copy_file(source: Path, place: Path) -> None:
     part = place.with_name(place.name + PART)
     try:
         # With its time: the manifest notes it, and a file of another time is read through before it is trusted.
-        shutil.copy2(source, part)
+        with source.open("rb") as there, create(part) as here:
+            shutil.copyfileobj(there, here, _PIECE)
+        shutil.copystat(source, part)
         part.rename(place)
     finally:
         with contextlib.suppress(FileNotFoundError):

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pauseflow_nb.private_files import create, make_folder
+
 __all__ = ["Folder", "forget_cache", "open_folder"]
 
 #: Ends the names of files that are still being written.
@@ -29,6 +31,13 @@ class Folder:
     local: Path
     #: The fsspec file system and the path in it; None for a local directory.
     remote: tuple[Any, str] | None = None
+    #: Whether everything is read through before it is used, however sure it looks.
+    is_checked: bool = False
+
+    @property
+    def needs_strong_digests(self) -> bool:
+        """Whether raw memory is known by cryptographic digests, too."""
+        return self.is_checked or self.remote is not None
 
     @contextlib.contextmanager
     def writing(self, name: str, *, is_last: bool = True) -> Iterator[BinaryIO]:
@@ -36,10 +45,10 @@ class Folder:
 
         Its name is durable only with the `is_last` file, which names the others: nobody looks for them before.
         """
-        self.local.mkdir(parents=True, exist_ok=True)
+        make_folder(self.local)
         part = self.local / f"{name}{PART}"
         try:
-            with part.open("xb", buffering=0) as file:
+            with create(part, buffering=0) as file:
                 yield file
                 os.fsync(file.fileno())
             if self.remote is not None:
@@ -99,7 +108,7 @@ class Folder:
     def _download(self, name: str, path: Path) -> None:
         assert self.remote is not None
         system, root = self.remote
-        self.local.mkdir(parents=True, exist_ok=True)
+        make_folder(self.local)
         descriptor, part = tempfile.mkstemp(prefix=name, suffix=PART, dir=self.local)
         os.close(descriptor)
         try:
@@ -112,16 +121,16 @@ class Folder:
             raise
 
 
-def open_folder(url: str) -> Folder:
+def open_folder(url: str, *, is_checked: bool = False) -> Folder:
     """Open the folder at a local path or fsspec URL; nothing is created before something is written."""
     if "://" not in url:
-        return Folder(url, Path(url))
+        return Folder(url, Path(url), is_checked=is_checked)
     import fsspec  # type: ignore[import-untyped]
 
     system, root = fsspec.core.url_to_fs(url)
     if "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)):
-        return Folder(url, Path(root))
-    return Folder(url, _cache_directory(url), (system, root.rstrip("/")))
+        return Folder(url, Path(root), is_checked=is_checked)
+    return Folder(url, _cache_directory(url), (system, root.rstrip("/")), is_checked)
 
 
 def _cache_directory(url: str) -> Path:

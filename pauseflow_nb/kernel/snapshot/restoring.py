@@ -42,7 +42,13 @@ class Restored:
 
 
 def restore(
-    shell: "InteractiveShell", folder: str, ref: SnapshotRef, *, force: bool = False, execution: str = ""
+    shell: "InteractiveShell",
+    folder: str,
+    ref: SnapshotRef,
+    *,
+    force: bool = False,
+    execution: str = "",
+    is_checked: bool = False,
 ) -> Restored:
     """Bind the variables of a snapshot in `shell.user_ns`.
 
@@ -55,13 +61,14 @@ def restore(
         ref: What `save` returned.
         force: Restore although this kernel differs from the one that saved.
         execution: Id of the execution that the snapshot must belong to; empty: any.
+        is_checked: Read everything through before it is used, also large arrays whose files look untouched.
 
     Raises:
         SnapshotDamaged: If something is missing or not what was written; nothing was bound then.
         SnapshotMismatch: If Python or packages differ in a way that matters, naming both sides.
     """
     surroundings.note_start()
-    source = open_folder(folder)
+    source = open_folder(folder, is_checked=is_checked)
     with _readable(source, ref):
         manifest = read_manifest(source, ref, execution=execution)
     surroundings.put_back_path(manifest.import_path)

@@ -18,7 +18,7 @@ from pauseflow_nb.kernel.snapshot.known import Known, known_in, remember
 from pauseflow_nb.kernel.snapshot.manifest import Frame, Manifest, StoredRegion, Variable, digest_of
 from pauseflow_nb.kernel.snapshot.memory import bytes_at
 from pauseflow_nb.kernel.snapshot.namespace import user_names
-from pauseflow_nb.kernel.snapshot.packs import CHUNK, PackWriter, fast_digest, new_name, strong_digest
+from pauseflow_nb.kernel.snapshot.packs import CHUNK, PackWriter, new_name, strong_digest
 from pauseflow_nb.kernel.snapshot.pieces import Bytes, StoredPiece
 from pauseflow_nb.kernel.snapshot.regions import Region, lay_out
 from pauseflow_nb.protocol import SnapshotRef, Unsaved
@@ -53,6 +53,7 @@ def save(
     passed: Mapping[str, str] = _NOTHING,
     strict: bool = False,
     execution: str = "",
+    is_checked: bool = False,
 ) -> Saved:
     """Write the user's variables as a new snapshot; the ones before it stay as they are.
 
@@ -65,6 +66,7 @@ def save(
         passed: Source of the plain cells that ran: what cannot be saved may be made again by their statements.
         strict: Refuse to save when a variable would be lost.
         execution: Id of the execution, which `restore` can ask for.
+        is_checked: Name raw memory by cryptographic digests, as a storage that is not local has them anyhow.
 
     Raises:
         Unsaveable: With `strict`, for a variable that is needed and cannot be saved or made again.
@@ -76,7 +78,7 @@ def save(
     bound = references.find(shell, [name for name in user_names(shell) if name not in remade])
     names = [name for name in user_names(shell) if name not in remade and name not in bound]
     with _storage_errors(folder):
-        target = open_folder(folder)
+        target = open_folder(folder, is_checked=is_checked)
         known = known_in(folder)
         # Until this save has succeeded nothing is known about what memory holds.
         remember(folder, Known(known.content))
@@ -169,7 +171,7 @@ def _write_region(region: Region, pack: PackWriter, known: Known, room: memoryvi
             # It costs nothing, as digest and write then find it in the processor's cache.
             chunk = room[: min(CHUNK, size - start)]
             chunk[:] = memory[start : start + CHUNK]
-            digest = fast_digest(chunk)
+            digest = pack.memory_digest(chunk)
             pack.put(chunk, digest, is_aligned=size >= CHUNK)
         chunks.append(digest)
     return StoredRegion(size, chunks)

@@ -1,0 +1,76 @@
+"""Folders and files for this user alone, whatever the umask is, and links that only their owner is led by."""
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["create", "follow", "make_folder"]
+
+_MOST_LINKS = 40
+_NOT_HERE = 0
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing; those that are there stay as they are."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+        # A strict umask may have taken what the owner needs.
+        each.chmod(0o700)
+
+
+def create(path: Path, *, buffering: int = -1, mode: int = 0o600) -> BinaryIO:
+    """Open a new file for writing; never one that is there, and never through a link.
+
+    Args:
+        path: Its name.
+        buffering: As for `open`.
+        mode: What the umask is applied to; with the default the file is for its owner, whatever the umask is.
+
+    Raises:
+        FileExistsError: If there is something of this name.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, _NOT_HERE)
+    descriptor = os.open(path, flags, mode)
+    if mode == 0o600 and hasattr(os, "fchmod"):
+        os.fchmod(descriptor, mode)
+    return os.fdopen(descriptor, "wb", buffering)
+
+
+def follow(path: Path) -> Path:
+    """Follow the links in a path as `Path.resolve` does, but none that another user has planted.
+
+    That is: one at the end of the path that belongs neither to this user nor to root, or one further up, in a folder
+    that anybody may write to. The result then is, or begins with, that link.
+    """
+    if not hasattr(os, "geteuid"):
+        return path.resolve()
+    parts = list(reversed(path.absolute().parts))
+    found = Path(parts.pop())
+    links = 0
+    while parts:
+        part = parts.pop()
+        if part == "..":
+            found = found.parent
+            continue
+        found /= part
+        if not found.is_symlink():
+            continue
+        links += 1
+        if links > _MOST_LINKS or _is_planted(found, is_last=not parts):
+            return found.joinpath(*reversed(parts))
+        target = found.readlink()
+        found = Path(target.anchor) if target.is_absolute() else found.parent
+        parts += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+    return found
+
+
+def _is_planted(link: Path, *, is_last: bool) -> bool:
+    if link.lstat().st_uid in {os.geteuid(), 0}:
+        return False
+    return is_last or bool(link.parent.stat().st_mode & 0o002)
