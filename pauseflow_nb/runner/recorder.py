@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 from pauseflow_nb.protocol import ASKED
 from pauseflow_nb.runner.collected import Outputs
 from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.records import is_record
 from pauseflow_nb.runner.widgets import Widgets
 
 __all__ = ["Recorder"]
@@ -38,9 +39,9 @@ class Recorder:
         document.before_writing = self.join
 
     def expect(self, request: str, cell: int) -> None:
-        """Say that a request's outputs belong to a cell, whose old ones are dropped."""
+        """Say that a request's outputs belong to a cell, whose old ones are dropped but for our own."""
         self._cell_of[request] = cell
-        self._document.cells[cell].outputs = []
+        self._document.cells[cell].outputs = [each for each in self._document.cells[cell].outputs if is_record(each)]
         self._document.cells[cell].metadata["execution"] = NotebookNode()
         self._outputs[cell] = Outputs(self._document.cells[cell].outputs)
         self._document.changed(cell)

@@ -13,12 +13,13 @@ from typing import Literal, Protocol
 from nbformat import NotebookNode
 
 from pauseflow_nb.cells import Header, steps_of
-from pauseflow_nb.errors import KernelDied, KernelUnavailable
+from pauseflow_nb.errors import KernelDied, KernelUnavailable, NotRestored
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import (
     SOURCE,
     Briefing,
     Failure,
+    Loss,
     MessageRequest,
     Outcome,
     PauseAnswer,
@@ -26,9 +27,9 @@ from pauseflow_nb.protocol import (
     Ready,
     StepBriefing,
     SuspensionRequest,
-    Unsaved,
+    Wake,
 )
-from pauseflow_nb.runner import cards, kernels, statuses
+from pauseflow_nb.runner import cards, kernels, notices, statuses
 from pauseflow_nb.runner.client import CellTimeout, KernelClient, Reply
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
@@ -78,8 +79,8 @@ class SegmentEnd:
     failure: Failure | None = None
     #: Whether the segment failed before its first cell: nothing of the notebook ran, its answer is not used up.
     environment: bool = False
-    #: Variables of the snapshot that did not come back.
-    unrestored: list[Unsaved] = field(default_factory=list)
+    #: What the kernel could not bring back.
+    losses: list[Loss] = field(default_factory=list)
     #: With `refused`: what the notebook's own validators have against the answer. Nothing ran, and the card is back.
     errors: list[dict[str, JSON]] = field(default_factory=list)
 
@@ -96,6 +97,9 @@ class Observer(Protocol):
 
     def on_cell(self, index: int, done: int) -> None:
         """A cell of any type was passed; `done` cells of the notebook are behind us."""
+
+    def on_losses(self, losses: list[Loss]) -> None:
+        """The kernel could not bring these back; if a cell needs one of them, the segment ends with that."""
 
     def on_step_start(self, step: str, run: int, attempt: int, cell: int) -> None:
         """A step is about to run."""
@@ -193,7 +197,7 @@ def run_segment(
     if is_kept and keep is not None:
         keep(client)
     segment.save()
-    return replace(end, unrestored=segment.unrestored)
+    return replace(end, losses=segment.losses)
 
 
 def _needs_kernel(end: SegmentEnd, *, was_kept: bool) -> bool:
@@ -219,8 +223,8 @@ class _Segment:
         self.recorder = Recorder(document, observer.on_output)
         #: The cell to go on from if this attempt is lost.
         self.checkpoint = briefing.first_cell
-        #: Variables of the snapshot that did not come back.
-        self.unrestored: list[Unsaved] = []
+        #: What the kernel could not bring back.
+        self.losses: list[Loss] = []
         self._briefing = briefing
         self._observer = observer
         self._control = control
@@ -235,15 +239,22 @@ class _Segment:
     def prepare(self) -> None:
         """Make the document ready: the decision in the card's place, nothing of an earlier attempt below it."""
         document, briefing = self.document, self._briefing
-        if briefing.wake is not None:
-            self._card = cards.copy_of_card(document, briefing.wake.step)
+        wake = briefing.wake
+        if wake is not None:
+            self._card = cards.copy_of_card(document, wake.step)
         document.hide(link for step in briefing.steps.values() for links in step.links for link in links.values())
-        if briefing.wake is not None and briefing.wake.then != "rerun":
-            cards.put_decision(document, briefing.wake.step, cards.decision_of(briefing.wake))
-        statuses.reset(document, briefing.first_cell)
+        if wake is not None:
+            cards.put_decision(document, wake.step, self._decision(wake))
+        cards.reset(document, briefing.first_cell)
         statuses.notebook_started(document, briefing.execution)
         if self._output is not None:
             self._output.save(document)
+
+    def _decision(self, wake: Wake) -> cards.Decision:
+        # What the clock gives in nobody's stead stands with the exports only.
+        kept = self._briefing.steps.get(wake.step, StepBriefing()).exports.get("$resume_data")
+        envelope = kept if wake.callback is None and wake.kind == "suspend" else wake.callback
+        return cards.decision_of(wake, envelope if isinstance(envelope, dict) else None)
 
     def describe(self, language_info: Mapping[str, object]) -> None:
         """Note in the document which language its kernel speaks, as front ends do."""
@@ -262,7 +273,8 @@ class _Segment:
         ready, failure = _ready_of(client.run(_BEGIN.format(self._briefing.to_json())))
         if failure is not None:
             return self._unstarted(failure)
-        self.unrestored = ready.unrestored
+        if (end := self._without(ready.losses)) is not None:
+            return end
         for index in range(self._briefing.first_cell):
             if index in self._headers and self._headers[index].kind == "setup":
                 # It belongs to no cell now: what it showed when it ran in its place stays there.
@@ -277,7 +289,19 @@ class _Segment:
             return self._unstarted(failure)
         if ready.refused:
             return self._refused(ready.refused)
-        return None
+        return self._without(ready.losses)
+
+    def _without(self, losses: list[Loss]) -> SegmentEnd | None:
+        """Note what did not come back; an end if a cell needs it, which then must not run without it."""
+        if not losses:
+            return None
+        self.losses += losses
+        self._observer.on_losses(losses)
+        notices.put_losses(self.document, self._briefing.first_cell, self.losses)
+        needed = [str(loss) for loss in self.losses if loss.needed_by]
+        if not needed or self._briefing.goes_without:
+            return None
+        return self._unstarted(Failure("NotRestored", str(NotRestored(needed))))
 
     def run_cells(self, client: KernelClient) -> SegmentEnd:
         """Run what remains of the notebook."""
@@ -405,7 +429,8 @@ class _Segment:
             return None
         if outcome.kind == "suspended" and outcome.suspension is not None:
             statuses.ended(self.document, index, "suspended")
-            cards.put_card(self.document, index, outcome.step, outcome.suspension, outcome.unsaved)
+            which = {"run": outcome.run, "segment": self._briefing.segment, "ordinal": outcome.ordinal}
+            cards.put_card(self.document, index, outcome.step, outcome.suspension, outcome.unsaved, **which)
             return SegmentEnd("suspended", index if outcome.suspension.then == "rerun" else index + 1, outcome)
         statuses.ended(self.document, index, "completed")
         if outcome.kind == "exited":
@@ -431,15 +456,16 @@ class _Segment:
         ran = [at for at in range(index) if statuses.status_of(self.document.cells[at]) != "not run"]
         shows = [at for at in ran if self.document.cells[at].cell_type == "code"]
         if shows:
-            cards.put_card(self.document, shows[-1], "", asked, outcome.unsaved)
+            segment = self._briefing.segment
+            cards.put_card(self.document, shows[-1], "", asked, outcome.unsaved, segment=segment)
         return SegmentEnd("suspended", index, replace(outcome, suspension=asked))
 
     def _stopped(self) -> SegmentEnd:
         return SegmentEnd("stopped" if self._control.request == "stop" else "interrupted", self.checkpoint)
 
     def _refused(self, errors: list[dict[str, JSON]]) -> SegmentEnd:
-        if self._card is not None:
-            cards.put_back(self.document, *self._card, errors)
+        if self._card is not None and self._briefing.wake is not None:
+            cards.put_back(self.document, *self._card, self._decision(self._briefing.wake), errors)
         return SegmentEnd("refused", self.checkpoint, errors=errors)
 
     def _unstarted(self, failure: Failure) -> SegmentEnd:
@@ -475,12 +501,16 @@ class _Segment:
         if self._question != question:
             self._question = question
             self.recorder.join()
-            cards.put_card(self.document, cell, question.step, question.request)
+            if question.refusals:
+                cards.refuse(self.document, question.step, question.errors)
+            else:
+                which = {"run": question.run, "segment": self._briefing.segment, "ordinal": question.ordinal}
+                cards.put_card(self.document, cell, question.step, question.request, **which)
         answer = self._observer.answer_to(question, cell)
         if answer is None:
             return
         self._question = None
-        cards.put_decision(self.document, question.step, cards.sentence_of_pause(answer))
+        cards.put_decision(self.document, question.step, cards.decision_of_pause(answer))
         statuses.goes_on(self.document, cell)
         client.answer(answer.to_json())
 

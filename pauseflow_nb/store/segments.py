@@ -26,6 +26,7 @@ __all__ = [
     "jobs_of",
     "latest",
     "lock",
+    "lost",
     "next_number",
     "release",
     "seen",
@@ -202,6 +203,11 @@ def is_lost(connection: sa.Connection, segment: Row) -> bool:
     columns = (segments.c.attempt, segments.c.state, segments.c.how)
     row = connection.execute(sa.select(*columns).where(*_is(segment.execution, segment.n))).first()
     return row is None or row.attempt != segment.attempt or row.state == "queued" or row.how == "cancelled"
+
+
+def lost(connection: sa.Connection, execution: str, n: int, losses: list[dict[str, JSON]]) -> None:
+    """Note what the kernels of a segment could not bring back, instead of what was noted before."""
+    connection.execute(segments.update().where(*_is(execution, n)).values(losses=losses or None))
 
 
 def end(connection: sa.Connection, segment: Row, how: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import Links, published
+from pauseflow_nb.protocol import Links, Loss, published
 from pauseflow_nb.store import steps as runs
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row, children_of
@@ -112,6 +112,7 @@ def _view(
         "parent": row.parent,
         "segment": row.segment,
         "kernel_bound": _bound(row, its_segments),
+        "losses": _losses(its_segments),
         "cells": {"done": row.cells_done, "total": row.cells_total},
         "steps": _steps(its_runs, its_suspensions),
         "suspended": [
@@ -135,6 +136,22 @@ def _bound(row: Row, its_segments: list[Row]) -> list[str]:
     """Name the variables for which an execution that has not ended keeps its kernel."""
     last = its_segments[-1] if its_segments and row.ended_at is None else None
     return [] if last is None else [each["name"] for each in last.bound or []]
+
+
+def _losses(its_segments: list[Row]) -> list[dict[str, Any]]:
+    """Show what kernels could not bring back; `text` says it in a sentence."""
+    found = [(row.n, Loss.from_dict(each)) for row in its_segments for each in row.losses or []]
+    return [
+        {
+            "segment": n,
+            "name": loss.name or None,
+            "type": loss.type_name or None,
+            "reason": loss.reason,
+            "needed_by": loss.needed_by,
+            "text": str(loss),
+        }
+        for n, loss in found
+    ]
 
 
 def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:

@@ -86,11 +86,11 @@ def test_the_card_names_what_was_not_saved(document: Document) -> None:
         (Wake("ask", "delay", by="clock", at=""), "Continued by the clock."),
     ],
 )
-def test_the_decision_takes_the_cards_place(document: Document, wake: Wake, sentence: str) -> None:
+def test_the_decision_stands_below_the_question(document: Document, wake: Wake, sentence: str) -> None:
     cards.put_card(document, 0, "ask", SuspensionRequest("suspend"))
 
     assert cards.put_decision(document, "ask", cards.decision_of(wake))
 
-    assert [output.data["text/plain"] for output in shown(document)] == [sentence]
-    assert not cards.put_decision(document, "ask", "twice")
-    assert not cards.put_decision(document, "other", "nothing")
+    assert [output.data["text/plain"] for output in shown(document)] == [f"Step ask asked for an answer\n{sentence}"]
+    assert not cards.put_decision(document, "ask", cards.Decision("twice"))
+    assert not cards.put_decision(document, "other", cards.Decision("nothing"))
