@@ -201,6 +201,13 @@ export function boundOf(execution: IExecution): string {
   );
 }
 
+/** What did not come back, each once; what a cell needs comes first. */
+export function lossesOf(execution: IExecution): string[] {
+  const needed = execution.losses.filter(loss => loss.needed_by.length > 0);
+  const others = execution.losses.filter(loss => loss.needed_by.length === 0);
+  return [...new Set([...needed, ...others].map(loss => loss.text))];
+}
+
 /** Values on one line. */
 export function summary(values: Record<string, unknown>): string {
   return Object.entries(values)

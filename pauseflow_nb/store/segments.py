@@ -17,6 +17,7 @@ from pauseflow_nb.store.tables import segments, steps
 __all__ = [
     "HasSnapshot",
     "add",
+    "all_of",
     "checkpoint",
     "claim",
     "close",
@@ -108,6 +109,11 @@ def lock(connection: sa.Connection, execution: str, n: int) -> Row | None:
     committed yet, and a callback that comes at the end of the step is lost.
     """
     return connection.execute(lock_row(sa.select(segments).where(*_is(execution, n)))).first()
+
+
+def all_of(connection: sa.Connection, execution: str) -> list[Row]:
+    """Read all segments of an execution, in order."""
+    return list(connection.execute(sa.select(segments).where(segments.c.execution == execution).order_by(segments.c.n)))
 
 
 def latest(connection: sa.Connection, execution: str) -> Row | None:

@@ -15,7 +15,7 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row, children_of
 from pauseflow_nb.store.tables import executions, segments, suspensions
 
-__all__ = ["LinksOf", "address_of", "approvals_of", "execution_views", "find_ids", "iso"]
+__all__ = ["LinksOf", "address_of", "approvals_of", "execution_views", "find_ids", "iso", "losses_of"]
 
 #: Makes the links of one suspension; its action is left empty.
 LinksOf = Callable[[Claim], Links]
@@ -112,7 +112,7 @@ def _view(
         "parent": row.parent,
         "segment": row.segment,
         "kernel_bound": _bound(row, its_segments),
-        "losses": _losses(its_segments),
+        "losses": losses_of(its_segments),
         "cells": {"done": row.cells_done, "total": row.cells_total},
         "steps": _steps(its_runs, its_suspensions),
         "suspended": [
@@ -138,7 +138,7 @@ def _bound(row: Row, its_segments: list[Row]) -> list[str]:
     return [] if last is None else [each["name"] for each in last.bound or []]
 
 
-def _losses(its_segments: list[Row]) -> list[dict[str, Any]]:
+def losses_of(its_segments: Iterable[Row]) -> list[dict[str, Any]]:
     """Show what kernels could not bring back; `text` says it in a sentence."""
     found = [(row.n, Loss.from_dict(each)) for row in its_segments for each in row.losses or []]
     return [
