@@ -173,6 +173,10 @@ class Recording:
         """Tell the watcher."""
         self._tell("output", cell=cell, output=output)
 
+    def on_update(self, cell: int, output: NotebookNode) -> None:
+        """Tell the watcher."""
+        self._tell("updated", cell=cell, output=output)
+
     # How the attempt ended
 
     def end(self, end: SegmentEnd, document: Document) -> str:

@@ -17,6 +17,7 @@ from pauseflow_nb.runner.widgets import Widgets
 
 __all__ = ["Recorder"]
 
+_OURS = "pauseflow"
 _DATA_KINDS = {"display_data", "execute_result", "update_display_data"}
 
 
@@ -26,9 +27,14 @@ class Recorder:
     So the output of a thread that outlives its cell still reaches that cell.
     """
 
-    def __init__(self, document: Document, on_output: Callable[[int, NotebookNode], None]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        on_output: Callable[[int, NotebookNode], None],
+        on_update: Callable[[int, NotebookNode], None] = lambda _cell, _output: None,
+    ) -> None:
         self._document = document
-        self._on_output = on_output
+        self._on_output, self._on_update = on_output, on_update
         self._outputs: dict[int, Outputs] = {}
         self._growing: set[int] = set()
         self._cell_of: dict[str, int] = {}
@@ -37,6 +43,11 @@ class Recorder:
         #: The last question of a cell whose earlier outputs were all received.
         self.asked: str | None = None
         document.before_writing = self.join
+
+    def go_on(self) -> None:
+        """Take up what earlier segments have left in the document: displays and widgets that may still change."""
+        self._displayed = _displayed_in(self._document)
+        self.widgets.go_on()
 
     def expect(self, request: str, cell: int) -> None:
         """Say that a request's outputs belong to a cell, whose old ones are dropped but for our own."""
@@ -88,6 +99,9 @@ class Recorder:
 
     def _add(self, request: str, cell: int, output: NotebookNode, display_id: str | None) -> None:
         captured = self.widgets.capturing(request)
+        if display_id is not None:
+            # A later segment finds it by this: the protocol's own place for it is not stored.
+            output.metadata[_OURS] = NotebookNode(display_id=display_id)
         # A copy, because ours goes on growing.
         self._on_output(cell, NotebookNode(output))
         (captured or self._outputs[cell]).add(output)
@@ -110,7 +124,20 @@ class Recorder:
             return
         for cell, output in self._displayed.get(display_id, ()):
             output["data"], output["metadata"] = _bundle(content), _metadata(content)
+            output.metadata[_OURS] = NotebookNode(display_id=display_id)
             self._document.changed(cell)
+            self._on_update(cell, NotebookNode(output))
+
+
+def _displayed_in(document: Document) -> dict[str, list[tuple[int, NotebookNode]]]:
+    """Find what earlier segments have displayed under an id: a handle may outlive its kernel."""
+    found: dict[str, list[tuple[int, NotebookNode]]] = {}
+    for index, cell in enumerate(document.cells):
+        for output in cell.get("outputs", []):
+            display_id = output.get("metadata", {}).get(_OURS, {}).get("display_id")
+            if display_id is not None:
+                found.setdefault(str(display_id), []).append((index, output))
+    return found
 
 
 def _display_id(content: Mapping[str, Any]) -> str | None:

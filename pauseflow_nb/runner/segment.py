@@ -119,6 +119,9 @@ class Observer(Protocol):
     def on_output(self, cell: int, output: NotebookNode) -> None:
         """A cell showed something, as it came: links in it are not masked."""
 
+    def on_update(self, cell: int, output: NotebookNode) -> None:
+        """What a cell had shown became something else, by its display id."""
+
 
 def run_segment(
     document: Document,
@@ -220,7 +223,7 @@ class _Segment:
         output: OutputFile | None,
     ) -> None:
         self.document = document
-        self.recorder = Recorder(document, observer.on_output)
+        self.recorder = Recorder(document, observer.on_output, observer.on_update)
         #: The cell to go on from if this attempt is lost.
         self.checkpoint = briefing.first_cell
         #: What the kernel could not bring back.
@@ -246,6 +249,7 @@ class _Segment:
         if wake is not None:
             cards.put_decision(document, wake.step, self._decision(wake))
         cards.reset(document, briefing.first_cell)
+        self.recorder.go_on()
         statuses.notebook_started(document, briefing.execution)
         if self._output is not None:
             self._output.save(document)

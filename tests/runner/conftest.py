@@ -35,6 +35,7 @@ class Log:
     messages: list[MessageRequest] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    updates: list[tuple[int, NotebookNode]] = field(default_factory=list)
     when_output: Callable[[int, NotebookNode], None] = lambda _cell, _output: None
     when_checkpoint: Callable[[Document], None] = lambda _document: None
 
@@ -63,6 +64,9 @@ class Log:
 
     def on_not_suspended(self, problem: str) -> None:
         self.told.append(problem)
+
+    def on_update(self, cell: int, output: NotebookNode) -> None:
+        self.updates.append((cell, output))
 
     def on_output(self, cell: int, output: NotebookNode) -> None:
         self.outputs.append((cell, output))
