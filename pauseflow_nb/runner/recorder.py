@@ -57,6 +57,15 @@ class Recorder:
         self._outputs[cell] = Outputs(self._document.cells[cell].outputs)
         self._document.changed(cell)
 
+    def demote_errors(self, cell: int) -> None:
+        """Keep a cell's errors as text: the step makes another attempt, and only its last one counts."""
+        for output in self._document.cells[cell].outputs:
+            if output.output_type == "error":
+                text = "\n".join(output.traceback) + "\n"
+                output.clear()
+                output.update(output_type="stream", name="stderr", text=text)
+        self._document.changed(cell)
+
     def time(self, cell: int, what: str, message: Mapping[str, Any]) -> None:
         """Note in a cell's metadata when the kernel said something, as Jupyter's front ends and nbclient do."""
         date = message["header"].get("date")

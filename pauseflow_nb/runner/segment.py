@@ -32,7 +32,7 @@ from pauseflow_nb.protocol import (
 from pauseflow_nb.runner import cards, kernels, notices, statuses
 from pauseflow_nb.runner.client import CellTimeout, KernelClient, Reply
 from pauseflow_nb.runner.control import Control
-from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.document import Document, is_exit_with_0
 from pauseflow_nb.runner.output import OutputFile
 from pauseflow_nb.runner.recorder import Recorder
 from pauseflow_nb.runner.supply import Supply, libraries_of
@@ -322,8 +322,24 @@ class _Segment:
                 self._observer.on_cell(index, index + 1)
             if end is not None:
                 return end
+        return self._late_error() or self._completed()
+
+    def _completed(self) -> SegmentEnd:
         statuses.close(self.document)
         return SegmentEnd("completed", len(self.document.cells))
+
+    def _late_error(self) -> SegmentEnd | None:
+        """Find an error that a thread has shown after its cell had ended."""
+        self.recorder.join()
+        for index in range(self._briefing.first_cell, len(self.document.cells)):
+            cell = self.document.cells[index]
+            may_fail = cell.cell_type != "code" or RAISES_EXCEPTION in cell.metadata.get("tags", [])
+            failure = None if may_fail else self._shown_error(index)
+            if failure is not None:
+                statuses.ended(self.document, index, "failed", has_error=True)
+                statuses.close(self.document)
+                return SegmentEnd("failed", self.checkpoint, None, failure)
+        return None
 
     def lost(self) -> None:
         """Note that the kernel is gone; what it said until then is in the document."""
@@ -403,6 +419,10 @@ class _Segment:
             told = outcome.failure or Failure(reply.ename, reply.evalue)
             failure = replace(told, message=self.document.masked(told.message), cell=index, step=step)
             outcome = replace(outcome, failure=failure)
+        elif (shown := self._shown_error(index)) is not None:
+            # As papermill has it: who shows an error and raises none has failed, too.
+            failure = replace(shown, step=step)
+            outcome = None if outcome is None else Outcome("failed", outcome.step, outcome.run, failure=failure)
         elif any(payload.get("source") == "ask_exit" for payload in reply.payload):
             failure = Failure(
                 "SystemExit", "the cell ended its kernel; `flow.exit()` in a step ends a notebook", index, step
@@ -426,6 +446,13 @@ class _Segment:
             # As papermill has it: a program that exits with 0 has done what it wanted.
             return SegmentEnd("completed", index + 1)
         return SegmentEnd("failed", self.checkpoint, outcome, failure)
+
+    def _shown_error(self, index: int) -> Failure | None:
+        """Find an error among a cell's outputs; a program that exits with 0 has done what it wanted."""
+        for output in self.document.cells[index].outputs:
+            if output.output_type == "error" and not is_exit_with_0(output):
+                return Failure(output.ename, str(self.document.masked(output.evalue)), index)
+        return None
 
     def _passed(self, index: int, outcome: Outcome | None) -> SegmentEnd | None:
         if outcome is None:
@@ -493,6 +520,13 @@ class _Segment:
         kind, asked = _asked_of(text)
         if kind == "message":
             client.answer(json.dumps(self._observer.deliver(MessageRequest.from_json(asked))))
+        elif kind == "errors":
+            if self.recorder.asked == text:
+                self.recorder.join()
+                is_failed = self._shown_error(cell) is not None
+                if json.loads(asked)["is_retried"]:
+                    self.recorder.demote_errors(cell)
+                client.answer(json.dumps(is_failed))
         elif kind == "pause":
             # Until then the card would stand above what was shown before it.
             if self.recorder.asked == text:
