@@ -9,7 +9,15 @@ from pauseflow_nb.forms import Field, fields_of
 from pauseflow_nb.protocol import Unsaved
 from pauseflow_nb.schemas import in_words
 
-__all__ = ["describe", "describe_bound", "describe_ending", "describe_losses", "describe_unsaved", "describe_waiting", "table"]
+__all__ = [
+    "describe",
+    "describe_bound",
+    "describe_ending",
+    "describe_losses",
+    "describe_unsaved",
+    "describe_waiting",
+    "table",
+]
 
 #: What the clock does when nobody answers, as the end of a sentence.
 _BY_THE_CLOCK = {

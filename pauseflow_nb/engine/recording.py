@@ -77,9 +77,21 @@ class Recording:
             row = segments.find(connection, self._segment.execution, self._segment.n)
             known = [] if row is None else list(row.losses or [])
             found = [asdict(loss) for loss in losses]
-            segments.lost(connection, self._segment.execution, self._segment.n, known + [each for each in found if each not in known])
+            segments.lost(
+                connection,
+                self._segment.execution,
+                self._segment.n,
+                known + [each for each in found if each not in known],
+            )
             told = {"losses": [str(loss) for loss in losses]}
-            note(connection, self._segment.execution, "missed", str(self._segment.worker), segment=self._segment.n, **told)
+            note(
+                connection,
+                self._segment.execution,
+                "missed",
+                str(self._segment.worker),
+                segment=self._segment.n,
+                **told,
+            )
 
         self._change(change)
         for loss in losses:
@@ -309,7 +321,9 @@ class Recording:
         except PauseflowError as problem:
             step = end.outcome.step
             failure = Failure(type(problem).__name__, str(problem), end.next_cell - 1, step)
-            close_document(document, step, Decision(f"Failed: {failure.type}: {failure.message}", "fail", f"step:{step}"))
+            close_document(
+                document, step, Decision(f"Failed: {failure.type}: {failure.message}", "fail", f"step:{step}")
+            )
             return SegmentEnd("failed", end.next_cell - 1, None, failure)
         request = nested.with_ids(asked, self._children)
         return replace(end, outcome=replace(end.outcome, suspension=request))

@@ -58,7 +58,7 @@ class Headless:
         self.answers: Answers = Answers(shell.user_ns) if before is None else before.answers
         self._restored: Restored | None = None
         #: What this kernel has to do without.
-        self._losses: list[Loss] = [] if before is None else before._losses
+        self.losses: list[Loss] = [] if before is None else before.losses
         self._told: set[str] = set()
 
     def restore(self) -> None:
@@ -132,7 +132,7 @@ class Headless:
             exit_reason=run.exit_reason,
             snapshot=saved.ref if saved is not None else None,
             unsaved=saved.unsaved if saved is not None else [],
-            losses=self._losses,
+            losses=self.losses,
         )
         self.send(outcome)
         self.exports[run.step] = outcome.exports
@@ -154,7 +154,7 @@ class Headless:
         number, ordinal = (run.number, run.failed_attempts) if run is not None else (1, 0)
         notes = run.notes if run is not None else []
         failure = failure_of(error, step)
-        self.send(Outcome("failed", step, number, ordinal, notes=notes, losses=self._losses, failure=failure))
+        self.send(Outcome("failed", step, number, ordinal, notes=notes, losses=self.losses, failure=failure))
 
     def send(self, message: Message) -> None:
         """Put a message into the reply of the running cell, instead of one sent before."""
@@ -240,7 +240,7 @@ class Headless:
     def _report(self, losses: list[Loss]) -> None:
         """Answer that the kernel is ready but for these; the runner decides whether cells may run without them."""
         named = [self.answers.as_named(loss, self.briefing) for loss in losses]
-        self._losses = [*self._losses, *named]
+        self.losses = [*self.losses, *named]
         self.send(Ready(losses=named))
 
     def _put_back(self, restored: "Restored") -> list[Loss]:

@@ -50,9 +50,9 @@ def as_html(facts: Mapping[str, Any]) -> str:
     parts += _value_as_html("", question.get("data")) if question.get("data") is not None else []
     parts += [f"<div>{_html(line)}</div>" for line in _lines(facts)]
     for refused in facts.get("refused") or []:
-        parts.append(f'<div style="{_GAP};color:{WRONG}">{_html(_refusal(refused))}</div>')
+        parts.append(f'<div style="{_GAP}">{_html(_refusal(refused))}</div>')
     if decision is not None:
-        parts.append(f'<div style="{_GAP}">{_decision_as_html(decision)}</div>')
+        parts.append(f'<div style="{_GAP}">{_decision_as_html(decision, question["kind"])}</div>')
     return boxed("".join(parts), DECIDED if decision is not None else WAITING)
 
 
@@ -71,7 +71,9 @@ def as_text(facts: Mapping[str, Any]) -> str:
 def earlier_as_html(all_facts: Iterable[Mapping[str, Any]]) -> str:
     """Fold records of earlier runs into one line that opens."""
     records = list(all_facts)
-    cards = "".join(f'<div style="{_GAP}"><small>{_html(_run(facts))}</small>{as_html(facts)}</div>' for facts in records)
+    cards = "".join(
+        f'<div style="{_GAP}"><small>{_html(_run(facts))}</small>{as_html(facts)}</div>' for facts in records
+    )
     return f"<details><summary>{_html(_count(len(records)))}</summary>{cards}</details>"
 
 
@@ -112,8 +114,12 @@ def at_moment(moment: str) -> str:
         return ""
 
 
-def _decision_as_html(decision: Mapping[str, Any]) -> str:
-    html = f"<strong>{_html(decision['sentence'])}</strong>"
+def _decision_as_html(decision: Mapping[str, Any], kind: str) -> str:
+    html, approvals = f"<strong>{_html(decision['sentence'])}</strong>", decision.get("approvals") or []
+    if len(approvals) > 1 and decision["action"] == "resume":
+        people = "".join(f"<li>{_html(_part(each))}</li>" for each in approvals)
+        done = _DONE.get(kind, "Resumed")
+        html = f'<strong>{done} by {len(approvals)} people</strong><ul style="margin:.2em 0">{people}</ul>'
     answer = decision.get("answer")
     return html if answer is None else html + "".join(_value_as_html("Answer", answer))
 

@@ -32,7 +32,8 @@ __all__ = [
     "reset",
 ]
 
-_SECRET = "***"
+#: Stands for what a form asks for as a password.
+_HIDDEN = "***"
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def _without_secrets(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
 
 def _hidden(value: JSON, asked: Field) -> JSON:
     if asked.schema.get("format") == "password" or asked.schema.get("writeOnly"):
-        return _SECRET
+        return _HIDDEN
     if isinstance(value, dict):
         return {key: _hidden(each, asked.fields[key]) if key in asked.fields else each for key, each in value.items()}
     if isinstance(value, list) and asked.item is not None:

@@ -164,6 +164,7 @@ def _seal(data: bytes) -> bytes:
 
 
 def is_exit_with_0(output: NotebookNode) -> bool:
+    """Whether an output is the error of a program that exits and has done what it wanted."""
     return output.output_type == "error" and output.ename == "SystemExit" and output.evalue in {"", "0", "None"}
 
 

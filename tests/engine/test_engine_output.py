@@ -93,7 +93,7 @@ def with_card(stage: Stage, execution: str, output: Path) -> None:
     ("end", "sentence"),
     [("link", "Cancelled by link"), ("user", "Cancelled by ann"), ("clock", "Timed out by the clock")],
 )
-def test_the_decision_takes_the_place_of_the_card(stage: Stage, tmp_path: Path, end: str, sentence: str) -> None:
+def test_the_decision_stands_below_the_question(stage: Stage, tmp_path: Path, end: str, sentence: str) -> None:
     output = tmp_path / "out.ipynb"
     execution = stage.suspended(seconds=60.0)
     with_card(stage, execution, output)

@@ -7,6 +7,8 @@ import pytest
 from roads.rider import Rider, returned, shown
 
 from pauseflow_nb.cli.terminal import describe
+from pauseflow_nb.links import Claim
+from pauseflow_nb.server.page import render_suspension
 from pauseflow_nb.store.tables import segments
 
 pytestmark = pytest.mark.acceptance
@@ -38,12 +40,18 @@ def stored(rider: Rider, execution: str) -> list[Any]:
 def test_a_class_that_is_gone_fails_the_execution_before_a_cell_runs_and_retry_uses_the_answer(
     rider: Rider, helper: Path
 ) -> None:
-    execution = waits(rider, "from helper import Budget\nbudget = Budget(100)", ASK, SPEND, "%%step said\nsteps.ask.data")
+    execution = waits(
+        rider, "from helper import Budget\nbudget = Budget(100)", ASK, SPEND, "%%step said\nsteps.ask.data"
+    )
     helper.write_text(BUDGET.replace("Budget", "Allowance"))
 
     failed = rider.answer(execution, {"sure": True})
 
-    assert (failed["state"], failed["reason"]["kind"], failed["error"]["type"]) == ("failed", "environment", "NotRestored")
+    assert (failed["state"], failed["reason"]["kind"], failed["error"]["type"]) == (
+        "failed",
+        "environment",
+        "NotRestored",
+    )
     message = failed["error"]["message"]
     assert "budget (helper.Budget) did not come back: AttributeError: " in message
     assert "Cell 4 needs it." in message
@@ -81,7 +89,9 @@ def test_force_goes_on_without_it_and_says_so_everywhere(rider: Rider, helper: P
 def test_force_counts_for_one_pause(rider: Rider, helper: Path) -> None:
     (rider.folder / "other.py").write_text(BUDGET)
     made = "from helper import Budget\nimport other\nbudget, rest = Budget(1), other.Budget(2)"
-    execution = waits(rider, made, ASK, "%%step spend\nglobals().get('budget')", ASK.replace("ask", "again"), "print(rest)")
+    execution = waits(
+        rider, made, ASK, "%%step spend\nglobals().get('budget')", ASK.replace("ask", "again"), "print(rest)"
+    )
     helper.write_text("")
     rider.answer(execution)
     rider.retry(execution, force=True)
@@ -138,7 +148,9 @@ def test_a_cell_that_may_need_it_does_not_run(rider: Rider, helper: Path, needs:
 
 
 def test_a_name_that_is_bound_first_is_not_needed(rider: Rider, helper: Path) -> None:
-    execution = waits(rider, "from helper import Budget\nbudget = Budget(100)", ASK, "budget = 5", "%%step last\nbudget")
+    execution = waits(
+        rider, "from helper import Budget\nbudget = Budget(100)", ASK, "budget = 5", "%%step last\nbudget"
+    )
     helper.write_text("")
 
     assert returned(rider.answer(execution), "last") == 5
@@ -247,3 +259,68 @@ def test_a_fork_finds_out_for_itself(rider: Rider, helper: Path) -> None:
     sibling = rider.fork(execution, from_step="spend")
     view = rider.ride(sibling)
     assert (view["state"], view["reason"]["kind"]) == ("failed", "environment")
+
+
+KINDS = """
+import logging
+import ipywidgets
+import matplotlib.figure
+from IPython.display import DisplayHandle
+
+class Plain: pass
+class Slider(ipywidgets.IntSlider): pass
+class Handler(logging.Handler): pass
+class Handle(DisplayHandle): pass
+class Figure(matplotlib.figure.Figure): pass
+CACHE = []
+"""
+
+MADE = """
+import kinds, versioned
+import matplotlib; matplotlib.use('agg')
+a_class, a_slider, a_handler, a_handle = kinds.Plain(), kinds.Slider(), kinds.Handler(), kinds.Handle()
+a_figure = kinds.Figure()
+a_cache = kinds.CACHE; a_cache.append(1)
+from alone import Thing
+a_thing, a_versioned = Thing(), versioned.Thing()
+a_file = open('rows.txt')
+"""
+
+#: Words that name each loss: a class, widget, log handler, display handle and figure whose class is gone, a module that is
+#: gone, the file of a replay, a value that a module shared, another version.
+NAMES = ["a_class", "a_slider", "a_handler", "a_handle", "a_figure", "a_thing", "a_file", "kinds.CACHE", "versioned 1.0"]
+
+
+def test_a_loss_of_every_kind_is_named_at_every_place(rider: Rider) -> None:
+    (rider.folder / "kinds.py").write_text(KINDS)
+    (rider.folder / "alone.py").write_text("class Thing: pass\n")
+    (rider.folder / "versioned.py").write_text("__version__ = '1.0'\nclass Thing: pass\n")
+    (rider.folder / "rows.txt").write_text("a")
+    execution = waits(rider, MADE, ASK, "globals()", ASK.replace("ask", "again"))
+    (rider.folder / "kinds.py").write_text("raise ImportError('moved')")
+    for name in ("alone.py", "rows.txt"):
+        (rider.folder / name).unlink()
+    (rider.folder / "versioned.py").write_text("__version__ = '2.0'\nclass Thing: pass\n")
+
+    refused = rider.answer(execution, {"sure": True})
+    assert (refused["state"], refused["reason"]["kind"]) == ("failed", "environment")
+    assert "versioned 1.0 there, 2.0 here" in refused["error"]["message"]
+    said: list[str] = []
+    rider.retry(execution, force=True)
+    view = rider.ride(execution, on_event=lambda event: said.append(str(event.data.get("text"))))
+
+    assert view["state"] == "suspended", view["error"]
+    facts = rider.queue.claim_page(Claim(execution, view["segment"], "again", 0, "approve"))
+    assert facts is not None
+    places = {
+        "the JSON": str([loss["text"] for loss in view["losses"]]),
+        "the store": str(stored(rider, execution)),
+        "show": describe(view),
+        "the notebook": str(rider.output().cells[3].outputs[0].data["text/plain"]),
+        "the HTML of the notebook": rider.output().cells[3].outputs[0].data["text/html"],
+        "the page": render_suspension({**facts, "evidence": []}, actions=("resume", "cancel")),
+        "the progress": str(said),
+        "the audit trail": str(rider.queue.audit(execution)),
+    }
+    missing = {(name, place) for name in NAMES for place, text in places.items() if name not in text}
+    assert missing == set()

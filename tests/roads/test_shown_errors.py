@@ -12,7 +12,6 @@ from pauseflow_nb.runner.statuses import status_of
 pytestmark = pytest.mark.acceptance
 
 
-
 def is_mark(cell: nbformat.NotebookNode) -> bool:
     return "papermill-error-cell-tag" in cell.metadata.get("tags", [])
 

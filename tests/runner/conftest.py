@@ -12,7 +12,16 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 import pauseflow_nb
 from pauseflow_nb.links import Signer
-from pauseflow_nb.protocol import Briefing, Loss, MessageRequest, Outcome, PauseAnswer, PauseQuestion, StepBriefing, Wake
+from pauseflow_nb.protocol import (
+    Briefing,
+    Loss,
+    MessageRequest,
+    Outcome,
+    PauseAnswer,
+    PauseQuestion,
+    StepBriefing,
+    Wake,
+)
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.notebook import freeze
 from pauseflow_nb.runner.segment import Control, SegmentEnd, run_segment

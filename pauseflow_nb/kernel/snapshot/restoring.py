@@ -2,11 +2,11 @@
 
 import contextlib
 import gc
-import os
 import pickle
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
@@ -81,7 +81,9 @@ def restore(
         with _readable(source, ref), packs_of as packs, Loading(shell.user_ns, shell) as loading:
             restored = _Restore(shell, manifest, packs, loading).run(folder)
             if differences:
-                restored.losses.append(Loss("", "", f"--force restored a snapshot of other versions: {'; '.join(differences)}"))
+                restored.losses.append(
+                    Loss("", "", f"--force restored a snapshot of other versions: {'; '.join(differences)}")
+                )
             return restored
     finally:
         if was_collecting:
@@ -251,7 +253,7 @@ class _Restore:
 def _directory_lost(captured: dict[str, Any]) -> list[Loss]:
     wanted = captured.get("directory")
     # Compared as files: the path may lead through links.
-    is_there = wanted is None or (os.path.isdir(wanted) and os.path.samefile(wanted, "."))
+    is_there = wanted is None or (Path(wanted).is_dir() and Path(wanted).samefile("."))
     return [] if is_there else [Loss(DIRECTORY, "", f"{wanted} is not there")]
 
 

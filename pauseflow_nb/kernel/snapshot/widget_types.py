@@ -30,6 +30,7 @@ def has_traits(kind: type) -> bool:
 
 
 def reduce_traits(_pickler: "SnapshotPickler", value: Any) -> Any:
+    """Take an object with traits apart, together with who observes it."""
     handler: Any = sys.modules["traitlets"].EventHandler  # type: ignore[attr-defined]
     observers = [
         (name, kind, observer)
@@ -55,7 +56,7 @@ def reduce_comm(_pickler: "SnapshotPickler", comm: Any) -> Any:
     return make_comm, facts, callbacks, None, None, set_comm
 
 
-def make_comm(target_name: str, target_module: "str | None", comm_id: str, is_closed: bool) -> Any:  # noqa: FBT001 - pickles hand it over so
+def make_comm(target_name: str, target_module: "str | None", comm_id: str, is_closed: bool) -> Any:
     """Make a comm that is open already: the other side has not noticed that the kernel changed."""
     if is_trial():
         # Thrown away in a moment, it would close the one that lives.
