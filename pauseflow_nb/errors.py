@@ -537,15 +537,15 @@ class Unsaveable(SnapshotError):
 class NotRestored(SnapshotError):
     """Variables that later cells need did not come back in a new kernel; no cell has run without them."""
 
-    def __init__(self, losses: Sequence[str]) -> None:
-        super().__init__(tuple(losses))
-        self.losses = tuple(losses)
+    def __init__(self, execution: str, losses: Sequence[str]) -> None:
+        super().__init__(execution, tuple(losses))
+        self.execution, self.losses = execution, tuple(losses)
 
     def __str__(self) -> str:
         return (
             f"{' '.join(self.losses)} Nothing ran, and the answer is kept. Repair the cause, then run "
-            "`pauseflow retry ID`; a variable that was never saved is made again with `--from` the step that makes it; "
-            "`--force` goes on without what is missing"
+            f"`pauseflow retry {self.execution}`. A variable that was never saved is made again with `--from` the step "
+            "that makes it; `--force` goes on without what is missing"
         )
 
 

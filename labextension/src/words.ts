@@ -203,8 +203,10 @@ export function boundOf(execution: IExecution): string {
 
 /** What did not come back, each once; what a cell needs comes first. */
 export function lossesOf(execution: IExecution): string[] {
-  const needed = execution.losses.filter(loss => loss.needed_by.length > 0);
-  const others = execution.losses.filter(loss => loss.needed_by.length === 0);
+  // Where it failed for them, the error names them.
+  const losses = execution.losses.filter(loss => !execution.error?.message.includes(loss.text));
+  const needed = losses.filter(loss => loss.needed_by.length > 0);
+  const others = losses.filter(loss => loss.needed_by.length === 0);
   return [...new Set([...needed, ...others].map(loss => loss.text))];
 }
 

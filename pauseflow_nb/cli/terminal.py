@@ -116,7 +116,9 @@ def describe_unsaved(step: Mapping[str, Any]) -> list[str]:
 def describe_losses(execution: Mapping[str, Any]) -> list[str]:
     """Name what kernels could not bring back, and why; those that cells need first."""
     losses = sorted(execution.get("losses") or (), key=lambda loss: not loss["needed_by"])
-    return [f"⚠ {loss['text']}" for loss in losses]
+    error = (execution.get("error") or {}).get("message", "")
+    # Where it failed for them, the error names them.
+    return [f"⚠ {loss['text']}" for loss in losses if loss["text"] not in error]
 
 
 def describe_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> list[str]:

@@ -76,22 +76,11 @@ class Recording:
             self._still_mine(connection)
             row = segments.find(connection, self._segment.execution, self._segment.n)
             known = [] if row is None else list(row.losses or [])
-            found = [asdict(loss) for loss in losses]
-            segments.lost(
-                connection,
-                self._segment.execution,
-                self._segment.n,
-                known + [each for each in found if each not in known],
-            )
-            told = {"losses": [str(loss) for loss in losses]}
-            note(
-                connection,
-                self._segment.execution,
-                "missed",
-                str(self._segment.worker),
-                segment=self._segment.n,
-                **told,
-            )
+            added = [each for each in map(asdict, losses) if each not in known]
+            segments.lost(connection, self._segment.execution, self._segment.n, known + added)
+            texts: list[JSON] = [str(loss) for loss in losses]
+            by = str(self._segment.worker)
+            note(connection, self._segment.execution, "missed", by, segment=self._segment.n, losses=texts)
 
         self._change(change)
         for loss in losses:

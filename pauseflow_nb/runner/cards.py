@@ -21,6 +21,7 @@ from pauseflow_nb.runner.records import facts_of, kind_of, record, records_in
 
 __all__ = [
     "Decision",
+    "Place",
     "close_document",
     "copy_of_card",
     "decision_of",
@@ -34,6 +35,17 @@ __all__ = [
 
 #: Stands for what a form asks for as a password.
 _HIDDEN = "***"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which suspension of an execution it is."""
+
+    #: Empty if it was suspended from outside.
+    step: str
+    run: int = 1
+    segment: int = 0
+    ordinal: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,15 +69,7 @@ class Decision:
 
 
 def put_card(
-    document: Document,
-    cell: int,
-    step: str,
-    request: SuspensionRequest,
-    unsaved: Iterable[Unsaved] = (),
-    *,
-    run: int = 1,
-    segment: int = 0,
-    ordinal: int = 0,
+    document: Document, cell: int, place: Place, request: SuspensionRequest, unsaved: Iterable[Unsaved] = ()
 ) -> None:
     """Append the card that says what a suspended step waits for, and which variables will not come back."""
     unsaved = list(unsaved)
@@ -73,10 +77,7 @@ def put_card(
     if any(each.fate == "lost" for each in unsaved):
         said.append("Its kernel is kept alive meanwhile; if that ends, the execution fails (kernel-lost).")
     facts: dict[str, Any] = {
-        "step": step,
-        "run": run,
-        "segment": segment,
-        "ordinal": ordinal,
+        **asdict(place),
         "question": {
             "kind": request.kind,
             "title": request.title,
@@ -234,14 +235,18 @@ def _earlier(all_facts: list[dict[str, Any]]) -> NotebookNode:
 
 
 def _decided(cell: NotebookNode) -> list[dict[str, Any]]:
-    """What was decided in a cell, the oldest first."""
+    """What was decided in a cell, the oldest first; that the clock ran a step again was nobody's decision."""
     found: list[dict[str, Any]] = []
     for output in cell.get("outputs", []):
         if kind_of(output) == "earlier":
             found += facts_of(output)["suspensions"]
-        elif kind_of(output) == "suspension" and not _is_waiting(output):
+        elif kind_of(output) == "suspension" and not _is_waiting(output) and not _is_clocks(facts_of(output)):
             found.append({key: value for key, value in facts_of(output).items() if key != "kind"})
     return found
+
+
+def _is_clocks(facts: Mapping[str, Any]) -> bool:
+    return facts["question"]["kind"] == "rerun" and facts["decision"]["by"] == "clock"
 
 
 def _forget_earlier(document: Document, cell: int, facts: Mapping[str, Any]) -> None:

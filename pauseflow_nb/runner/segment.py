@@ -7,8 +7,7 @@ an `Observer`, and what remains is the document.
 import contextlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from dataclasses import replace
 
 from nbformat import NotebookNode
 
@@ -16,15 +15,12 @@ from pauseflow_nb.cells import Header, steps_of
 from pauseflow_nb.errors import KernelDied, KernelUnavailable, NotRestored
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import (
-    SOURCE,
     Briefing,
     Failure,
     Loss,
     MessageRequest,
     Outcome,
-    PauseAnswer,
     PauseQuestion,
-    Ready,
     StepBriefing,
     SuspensionRequest,
     Wake,
@@ -33,8 +29,10 @@ from pauseflow_nb.runner import cards, kernels, notices, statuses
 from pauseflow_nb.runner.client import CellTimeout, KernelClient, Reply
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document, is_exit_with_0
+from pauseflow_nb.runner.observer import Observer, SegmentEnd
 from pauseflow_nb.runner.output import OutputFile
 from pauseflow_nb.runner.recorder import Recorder
+from pauseflow_nb.runner.replies import asked_of, outcome_of, ready_of
 from pauseflow_nb.runner.supply import Supply, libraries_of
 
 __all__ = ["Control", "Observer", "SegmentEnd", "run_segment"]
@@ -61,66 +59,6 @@ _BEGIN = "get_ipython().pauseflow.begin({!r})"
 _GO_ON = "get_ipython().pauseflow.go_on({!r})"
 _SUSPEND = "get_ipython().pauseflow.suspend({!r})"
 _SETTLE = "get_ipython().pauseflow.settle_names()"
-
-
-@dataclass(frozen=True)
-class SegmentEnd:
-    """How a segment ended.
-
-    `stopped` and `interrupted` are no pauses: nothing was saved at that point. The segment is to be
-    run again from its last checkpoint, which is `next_cell`; cells that ran since run again.
-    """
-
-    kind: Literal["completed", "suspended", "exited", "failed", "stopped", "interrupted", "refused"]
-    #: Index of the cell from which another segment, or another attempt at this one, goes on.
-    next_cell: int
-    #: What the kernel told of the step that ended the segment, if one did.
-    outcome: Outcome | None = None
-    failure: Failure | None = None
-    #: Whether the segment failed before its first cell: nothing of the notebook ran, its answer is not used up.
-    environment: bool = False
-    #: What the kernel could not bring back.
-    losses: list[Loss] = field(default_factory=list)
-    #: With `refused`: what the notebook's own validators have against the answer. Nothing ran, and the card is back.
-    errors: list[dict[str, JSON]] = field(default_factory=list)
-
-
-class Observer(Protocol):
-    """Is told what happens, in the thread that runs the segment.
-
-    An exception from any of these aborts the segment and kills its kernel: what was fenced off must
-    do no more.
-    """
-
-    def on_kernel(self, pid: int) -> None:
-        """A kernel is ready."""
-
-    def on_cell(self, index: int, done: int) -> None:
-        """A cell of any type was passed; `done` cells of the notebook are behind us."""
-
-    def on_losses(self, losses: list[Loss]) -> None:
-        """The kernel could not bring these back; if a cell needs one of them, the segment ends with that."""
-
-    def on_step_start(self, step: str, run: int, attempt: int, cell: int) -> None:
-        """A step is about to run."""
-
-    def on_checkpoint(self, next_cell: int, outcome: Outcome, document: Document) -> None:
-        """A step finished and was saved; `document` is up to date."""
-
-    def answer_to(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
-        """A step waits within its cell; asked again and again until there is an answer."""
-
-    def deliver(self, message: MessageRequest) -> tuple[str, str] | None:
-        """A step sends a message to people: returns whom it did not reach, and why; None if all is well."""
-
-    def on_not_suspended(self, problem: str) -> None:
-        """Somebody asked that the segment be suspended, and its variables cannot be saved; it goes on."""
-
-    def on_output(self, cell: int, output: NotebookNode) -> None:
-        """A cell showed something, as it came: links in it are not masked."""
-
-    def on_update(self, cell: int, output: NotebookNode) -> None:
-        """What a cell had shown became something else, by its display id."""
 
 
 def run_segment(
@@ -274,7 +212,7 @@ class _Segment:
 
     def _begin(self, client: KernelClient) -> SegmentEnd | None:
         self._load(client)
-        ready, failure = _ready_of(client.run(_BEGIN.format(self._briefing.to_json())))
+        ready, failure = ready_of(client.run(_BEGIN.format(self._briefing.to_json())))
         if failure is not None:
             return self._unstarted(failure)
         if (end := self._without(ready.losses)) is not None:
@@ -288,7 +226,7 @@ class _Segment:
         return self._settle(client, _SETTLE)
 
     def _settle(self, client: KernelClient, code: str) -> SegmentEnd | None:
-        ready, failure = _ready_of(client.run(code))
+        ready, failure = ready_of(client.run(code))
         if failure is not None:
             return self._unstarted(failure)
         if ready.refused:
@@ -305,7 +243,7 @@ class _Segment:
         needed = [str(loss) for loss in self.losses if loss.needed_by]
         if not needed or self._briefing.goes_without:
             return None
-        return self._unstarted(Failure("NotRestored", str(NotRestored(needed))))
+        return self._unstarted(Failure("NotRestored", str(NotRestored(self._briefing.execution, needed))))
 
     def run_cells(self, client: KernelClient) -> SegmentEnd:
         """Run what remains of the notebook."""
@@ -412,7 +350,7 @@ class _Segment:
         return Reply("timeout", "TimeoutError", f"the cell ran longer than {self._cell_timeout:g} s")
 
     def _judge(self, index: int, step: str | None, reply: Reply, *, may_fail: bool) -> SegmentEnd | None:
-        outcome = _outcome_of(reply)
+        outcome = outcome_of(reply)
         if reply.status == "timeout" or (outcome is None and reply.status != "ok"):
             failure = self._failure(reply, index, step)
         elif outcome is not None and outcome.kind == "failed":
@@ -460,8 +398,8 @@ class _Segment:
             return None
         if outcome.kind == "suspended" and outcome.suspension is not None:
             statuses.ended(self.document, index, "suspended")
-            which = {"run": outcome.run, "segment": self._briefing.segment, "ordinal": outcome.ordinal}
-            cards.put_card(self.document, index, outcome.step, outcome.suspension, outcome.unsaved, **which)
+            place = cards.Place(outcome.step, outcome.run, self._briefing.segment, outcome.ordinal)
+            cards.put_card(self.document, index, place, outcome.suspension, outcome.unsaved)
             return SegmentEnd("suspended", index if outcome.suspension.then == "rerun" else index + 1, outcome)
         statuses.ended(self.document, index, "completed")
         if outcome.kind == "exited":
@@ -477,7 +415,7 @@ class _Segment:
             self._observer.on_not_suspended(f"the variables of a {client.kernel.spec.language} kernel cannot be saved")
             return None
         reply = client.run(_SUSPEND.format(index))
-        outcome = _outcome_of(reply)
+        outcome = outcome_of(reply)
         if outcome is None or outcome.snapshot is None:
             failure = outcome.failure if outcome is not None else None
             problem = reply.evalue if failure is None else f"{failure.type}: {failure.message}"
@@ -487,8 +425,8 @@ class _Segment:
         ran = [at for at in range(index) if statuses.status_of(self.document.cells[at]) != "not run"]
         shows = [at for at in ran if self.document.cells[at].cell_type == "code"]
         if shows:
-            segment = self._briefing.segment
-            cards.put_card(self.document, shows[-1], "", asked, outcome.unsaved, segment=segment)
+            place = cards.Place("", segment=self._briefing.segment)
+            cards.put_card(self.document, shows[-1], place, asked, outcome.unsaved)
         return SegmentEnd("suspended", index, replace(outcome, suspension=asked))
 
     def _stopped(self) -> SegmentEnd:
@@ -517,7 +455,7 @@ class _Segment:
 
     def _attend(self, client: KernelClient, text: str, cell: int) -> None:
         """Answer what the running cell asks, as soon as there is an answer."""
-        kind, asked = _asked_of(text)
+        kind, asked = asked_of(text)
         if kind == "message":
             client.answer(json.dumps(self._observer.deliver(MessageRequest.from_json(asked))))
         elif kind == "errors":
@@ -542,8 +480,8 @@ class _Segment:
             if question.refusals:
                 cards.refuse(self.document, question.step, question.errors)
             else:
-                which = {"run": question.run, "segment": self._briefing.segment, "ordinal": question.ordinal}
-                cards.put_card(self.document, cell, question.step, question.request, **which)
+                place = cards.Place(question.step, question.run, self._briefing.segment, question.ordinal)
+                cards.put_card(self.document, cell, place, question.request)
         answer = self._observer.answer_to(question, cell)
         if answer is None:
             return
@@ -551,29 +489,3 @@ class _Segment:
         cards.put_decision(self.document, question.step, cards.decision_of_pause(answer))
         statuses.goes_on(self.document, cell)
         client.answer(answer.to_json())
-
-
-def _asked_of(text: str) -> tuple[str, str]:
-    """Read a question of ours: its kind and its JSON; both empty if it is none."""
-    try:
-        asked = json.loads(text)
-        return (asked["kind"], asked["json"]) if asked["source"] == SOURCE else ("", "")
-    except (ValueError, KeyError, TypeError):
-        return "", ""
-
-
-def _payload(reply: Reply) -> str | None:
-    return next((str(payload["json"]) for payload in reply.payload if payload.get("source") == SOURCE), None)
-
-
-def _outcome_of(reply: Reply) -> Outcome | None:
-    text = _payload(reply)
-    return None if text is None else Outcome.from_json(text)
-
-
-def _ready_of(reply: Reply) -> tuple[Ready, Failure | None]:
-    text = _payload(reply)
-    if text is None:
-        return Ready(), Failure(reply.ename or "RuntimeError", reply.evalue or "the kernel did not answer its briefing")
-    ready = Ready.from_json(text)
-    return ready, ready.failure

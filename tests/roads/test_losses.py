@@ -55,7 +55,7 @@ def test_a_class_that_is_gone_fails_the_execution_before_a_cell_runs_and_retry_u
     message = failed["error"]["message"]
     assert "budget (helper.Budget) did not come back: AttributeError: " in message
     assert "Cell 4 needs it." in message
-    assert "`pauseflow retry ID`" in message
+    assert f"`pauseflow retry {execution}`" in message
     assert "spend" not in failed["steps"]
     assert {loss["name"] for loss in failed["losses"]} == {"budget", "Budget"}
     assert "budget (helper.Budget) did not come back" in shown(rider.output())
@@ -288,7 +288,17 @@ a_file = open('rows.txt')
 
 #: Words that name each loss: a class, widget, log handler, display handle and figure whose class is gone, a module that is
 #: gone, the file of a replay, a value that a module shared, another version.
-NAMES = ["a_class", "a_slider", "a_handler", "a_handle", "a_figure", "a_thing", "a_file", "kinds.CACHE", "versioned 1.0"]
+NAMES = [
+    "a_class",
+    "a_slider",
+    "a_handler",
+    "a_handle",
+    "a_figure",
+    "a_thing",
+    "a_file",
+    "kinds.CACHE",
+    "versioned 1.0",
+]
 
 
 def test_a_loss_of_every_kind_is_named_at_every_place(rider: Rider) -> None:

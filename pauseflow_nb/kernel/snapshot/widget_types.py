@@ -31,7 +31,7 @@ def has_traits(kind: type) -> bool:
 
 def reduce_traits(_pickler: "SnapshotPickler", value: Any) -> Any:
     """Take an object with traits apart, together with who observes it."""
-    handler: Any = sys.modules["traitlets"].EventHandler  # type: ignore[attr-defined]
+    handler: Any = sys.modules["traitlets"].EventHandler
     observers = [
         (name, kind, observer)
         for name, kinds in value._trait_notifiers.items()  # noqa: SLF001 - there is no public list of them
