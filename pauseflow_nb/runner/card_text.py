@@ -49,8 +49,7 @@ def as_html(facts: Mapping[str, Any]) -> str:
         parts.append(f'<div style="white-space:pre-wrap">{_html(question["message"])}</div>')
     parts += _value_as_html("", question.get("data")) if question.get("data") is not None else []
     parts += [f"<div>{_html(line)}</div>" for line in _lines(facts)]
-    for refused in facts.get("refused") or []:
-        parts.append(f'<div style="{_GAP}">{_html(_refusal(refused))}</div>')
+    parts += [f'<div style="{_GAP}">{_html(line)}</div>' for line in _refusals(facts)]
     if decision is not None:
         parts.append(f'<div style="{_GAP}">{_decision_as_html(decision, question["kind"])}</div>')
     return boxed("".join(parts), DECIDED if decision is not None else WAITING)
@@ -61,7 +60,7 @@ def as_text(facts: Mapping[str, Any]) -> str:
     question, decision = facts["question"], facts.get("decision")
     lines = [_heading(facts), question.get("message"), *_lines(facts)]
     lines += [_shortened(question["data"])] if question.get("data") is not None else []
-    lines += [_refusal(refused) for refused in facts.get("refused") or []]
+    lines += _refusals(facts)
     if decision is not None:
         lines.append(decision["sentence"])
         lines += [f"Answer: {_shortened(decision['answer'])}"] if decision.get("answer") is not None else []
@@ -153,10 +152,12 @@ def _waits(facts: Mapping[str, Any]) -> str:
     return "asked for an answer" if is_over else "waits for an answer"
 
 
-def _refusal(refused: Mapping[str, Any]) -> str:
-    who = f" of {_part(refused)}" if refused.get("by") else ""
-    answer = f" It was: {_shortened(refused['answer'])}" if refused.get("answer") is not None else ""
-    return f"The answer{who} was refused: {in_words(refused['errors'])}.{answer}"
+def _refusals(facts: Mapping[str, Any]) -> list[str]:
+    which = "An earlier answer" if facts.get("decision") else "The answer"
+    return [
+        f"{which} was refused: {in_words(refused['errors'])}. It came from {_part(refused)}: {_shortened(refused['answer'])}"
+        for refused in facts.get("refused") or []
+    ]
 
 
 def _run(facts: Mapping[str, Any]) -> str:
