@@ -47,6 +47,7 @@
     │   └── QuotaReached                           the storage holds what it may: nothing new is started
     └── SnapshotError         (RuntimeError)
         ├── Unsaveable                             a variable that cannot be saved and is needed
+        ├── NotRestored                            a variable that later cells need did not come back
         ├── SnapshotDamaged                        bytes are not what the manifest says
         └── SnapshotMismatch                       made by other versions than these
 
@@ -91,6 +92,7 @@ __all__ = [
     "NotDelivered",
     "NotInStep",
     "NotJSON",
+    "NotRestored",
     "NotSuspended",
     "NotebookGone",
     "NotebookNotFound",
@@ -652,6 +654,21 @@ class Unsaveable(SnapshotError):
         return (
             f"variable {self.name!r} ({self.type_name}){made} cannot be saved: {self.reason}. "
             "Make it in a `%%setup` cell, which runs again in every new kernel, or delete it before the pause"
+        )
+
+
+class NotRestored(SnapshotError):
+    """Variables that later cells need did not come back in a new kernel; no cell has run without them."""
+
+    def __init__(self, execution: str, losses: Sequence[str]) -> None:
+        super().__init__(execution, tuple(losses))
+        self.execution, self.losses = execution, tuple(losses)
+
+    def __str__(self) -> str:
+        return (
+            f"{' '.join(self.losses)} Nothing ran, and the answer is kept. Repair the cause, then run "
+            f"`pauseflow retry {self.execution}`. A variable that was never saved is made again with `--from` the step "
+            "that makes it; `--force` goes on without what is missing"
         )
 
 

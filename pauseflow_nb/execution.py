@@ -161,7 +161,7 @@ class Execution:
                 last checkpoint.
             notebook: An edited notebook that takes the place of the one that ran. If a cell before the checkpoint
                 was changed, it goes further back, and the result says so.
-            force: Restore variables although they were saved by other versions.
+            force: Go on although the variables were saved by other versions, or some that are needed did not come back.
 
         Raises:
             CannotRetry: If it has not ended, or has not failed and neither argument is given.

@@ -23,6 +23,7 @@ __all__ = [
     "ChildRequest",
     "Failure",
     "Links",
+    "Loss",
     "Message",
     "MessageRequest",
     "Outcome",
@@ -180,6 +181,8 @@ class Briefing(Message):
     checkpoint: str = "step"
     #: Whether a snapshot of other versions may be restored.
     force: bool = False
+    #: Whether cells may run without a variable that they need and that did not come back.
+    goes_without: bool = False
 
 
 #: Stands for the link to the approval page in a message's text.
@@ -297,6 +300,26 @@ class Unsaved(Message):
 
 
 @dataclass(frozen=True)
+class Loss(Message):
+    """Something that a new kernel could not bring back: a variable, or with an empty name whatever the reason says."""
+
+    name: str
+    type_name: str
+    reason: str
+    #: Indices of the cells that may need it, in order; empty: none does.
+    needed_by: list[int] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        if not self.name:
+            return f"{self.reason}."
+        kind = f" ({self.type_name})" if self.type_name else ""
+        cells = ", ".join(str(index + 1) for index in self.needed_by)
+        verb = "needs" if len(self.needed_by) == 1 else "need"
+        needed = f" Cell{'s' * (len(self.needed_by) > 1)} {cells} {verb} it." if cells else " No later cell needs it."
+        return f"{self.name}{kind} did not come back: {self.reason}.{needed}"
+
+
+@dataclass(frozen=True)
 class Failure(Message):
     """An error, as others see it (SPEC 9)."""
 
@@ -308,9 +331,10 @@ class Failure(Message):
 
 @dataclass(frozen=True)
 class Ready(Message):
-    """The kernel's answer to the briefing, once the namespace is back."""
+    """The kernel's answer to the briefing: first when the snapshot is restored, then when the setups have run."""
 
-    unrestored: list[Unsaved] = field(default_factory=list)
+    #: What did not come back and was not reported before.
+    losses: list[Loss] = field(default_factory=list)
     failure: Failure | None = None
     #: What the model's own validators have against the answer, `{"path", "message"}` each: the step asks again.
     refused: list[dict[str, JSON]] = field(default_factory=list)
@@ -335,6 +359,8 @@ class Outcome(Message):
     exit_reason: str | None = None
     snapshot: SnapshotRef | None = None
     unsaved: list[Unsaved] = field(default_factory=list)
+    #: What the kernel that ran the step had to do without.
+    losses: list[Loss] = field(default_factory=list)
     failure: Failure | None = None
 
     @property

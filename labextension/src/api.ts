@@ -36,6 +36,8 @@ export interface IStep {
   started_at: string | null;
   ended_at: string | null;
   exports: JSONObject;
+  /** What a person should know of it. */
+  notes: string[];
 }
 
 export interface ISegment {
@@ -45,6 +47,18 @@ export interface ISegment {
   ended_at: string | null;
   attempts: number;
   compute_seconds: number;
+}
+
+export interface ILoss {
+  segment: number;
+  /** Null: something else than a variable, which the reason names. */
+  name: string | null;
+  type: string | null;
+  reason: string;
+  /** Indices of the cells that may need it. */
+  needed_by: number[];
+  /** All of it as a sentence. */
+  text: string;
 }
 
 export interface IExecution {
@@ -63,6 +77,8 @@ export interface IExecution {
   segment: number;
   /** Variables that cannot be saved, for which it keeps its kernel while it waits. */
   kernel_bound: string[];
+  /** What new kernels could not bring back. */
+  losses: ILoss[];
   cells: { done: number; total: number };
   steps: Record<string, IStep>;
   suspended: ISuspension[];

@@ -210,6 +210,15 @@ export function boundOf(execution: IExecution): string {
   );
 }
 
+/** What did not come back, each once; what a cell needs comes first. */
+export function lossesOf(execution: IExecution): string[] {
+  // Where it failed for them, the error names them.
+  const losses = execution.losses.filter(loss => !execution.error?.message.includes(loss.text));
+  const needed = losses.filter(loss => loss.needed_by.length > 0);
+  const others = losses.filter(loss => loss.needed_by.length === 0);
+  return [...new Set([...needed, ...others].map(loss => loss.text))];
+}
+
 /** Values on one line. */
 export function summary(values: Record<string, unknown>): string {
   return Object.entries(values)

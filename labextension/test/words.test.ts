@@ -7,6 +7,7 @@ import {
   boundOf,
   countdown,
   happened,
+  lossesOf,
   nameOf,
   question,
   reasonOf,
@@ -131,6 +132,17 @@ describe('sentences', () => {
       'It keeps its kernel: later cells need lock, file, which cannot be saved. If the worker restarts, it fails.'
     );
     expect(boundOf({ ...execution, kernel_bound: [] })).toBe('');
+  });
+
+  it('name what did not come back, first what a cell needs', () => {
+    const losses = [
+      { needed_by: [], text: 'figure did not come back: gone. No later cell needs it.' },
+      { needed_by: [3], text: 'budget did not come back: gone. Cell 4 needs it.' },
+      { needed_by: [3], text: 'budget did not come back: gone. Cell 4 needs it.' }
+    ];
+
+    expect(lossesOf({ losses } as unknown as IExecution)).toEqual([losses[1]?.text, losses[0]?.text]);
+    expect(lossesOf({ losses: [] } as unknown as IExecution)).toEqual([]);
   });
 
   it('shorten paths and values', () => {

@@ -139,7 +139,11 @@ def suspend(settings: Settings, *, execution: str, wait: bool, as_json: bool) ->
 @click.option(
     "--with", "edited", metavar="EDITED.ipynb", help="Go on with an edited notebook; changed cells run again."
 )
-@click.option("--force", is_flag=True, help="Restore variables although other versions saved them.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Go on although other versions saved the variables, or some that are needed did not come back.",
+)
 @click.option("--wait", is_flag=True, help="Return when it has ended or waits again.")
 @json_option
 @settings_options

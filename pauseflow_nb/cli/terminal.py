@@ -11,7 +11,15 @@ from pauseflow_nb.printable import printable, printable_lines
 from pauseflow_nb.protocol import Unsaved
 from pauseflow_nb.schemas import in_words
 
-__all__ = ["describe", "describe_bound", "describe_ending", "describe_unsaved", "describe_waiting", "table"]
+__all__ = [
+    "describe",
+    "describe_bound",
+    "describe_ending",
+    "describe_losses",
+    "describe_unsaved",
+    "describe_waiting",
+    "table",
+]
 
 #: What the clock does when nobody answers, as the end of a sentence.
 _BY_THE_CLOCK = {
@@ -107,6 +115,14 @@ def describe_unsaved(step: Mapping[str, Any]) -> list[str]:
     return [printable(each) for each in unsaved if each.fate != "replayed"]
 
 
+def describe_losses(execution: Mapping[str, Any]) -> list[str]:
+    """Name what kernels could not bring back, and why; those that cells need first."""
+    losses = sorted(execution.get("losses") or (), key=lambda loss: not loss["needed_by"])
+    error = (execution.get("error") or {}).get("message", "")
+    # Where it failed for them, the error names them.
+    return [f"⚠ {loss['text']}" for loss in losses if loss["text"] not in error]
+
+
 def describe_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> list[str]:
     """Say loudly that an execution keeps its kernel, and why; nothing if it does not.
 
@@ -150,6 +166,7 @@ def describe(execution: Mapping[str, Any]) -> str:
         f"{usage['wakeups']} wake-ups"
     )
     lines += [describe_waiting(suspension) for suspension in execution["suspended"]]
+    lines += [f"  {line}" for line in dict.fromkeys(describe_losses(execution))]
     lines += describe_bound(execution)
     if execution["error"]:
         lines.append(f"  error     {_error_in(execution['error'], indent=' ' * 12)}")

@@ -56,14 +56,20 @@ def briefing_for(
         steps=_steps(execution, segment.n, told, headers, links),
         # Once a step has finished since, what woke the segment has been used.
         wake=Wake.from_dict(segment.wake) if segment.wake is not None and is_untouched else None,
-        coming={str(index): source for index, source in sources.items() if index >= first},
+        # A setup that has been passed runs again first, so what it needs is needed.
+        coming={str(i): source for i, source in sources.items() if i >= first or _is_setup(headers.get(i))},
         passed={str(index): source for index, source in sources.items() if index < first and index not in headers},
         strict=bool(execution.options.get("strict", False)),
         may_keep=unkept is None,
         unkept=unkept or "",
         checkpoint=str(execution.options.get("checkpoint", "step")),
         force=bool(execution.options.get("force", False)),
+        goes_without=is_untouched and execution.options.get("goes_without") == segment.n,
     )
+
+
+def _is_setup(header: Header | None) -> bool:
+    return header is not None and header.kind == "setup"
 
 
 def _steps(

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.errors import PauseflowError
 from pauseflow_nb.identity import in_words
+from pauseflow_nb.protocol import Wake
 from pauseflow_nb.store import executions, segments, suspensions
 from pauseflow_nb.store.database import reading, transaction
 from pauseflow_nb.store.executions import FINAL, Row
@@ -35,12 +36,17 @@ def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Docu
         row = executions.find(connection, execution)
         asked = suspensions.last_of(connection, execution)
         first = segments.find(connection, execution, 0)
+        last = None if row is None else segments.find(connection, execution, row.segment)
     if row is None or row.record_due is None or row.state not in FINAL:
         return
+    from pauseflow_nb.runner.document import Document  # lazily: only this needs the notebook's side of the house
+
     name = f"{execution}/end-{secrets.token_hex(4)}.ipynb"
     try:
         is_begun = asked is not None or first is None or first.attempt > 0
-        _write(files, row, asked.step if asked else "", name, live, is_begun=is_begun)
+        document = Document.from_bytes(files.read(row.document)) if live is None else live
+        _close(document, row, asked, last)
+        _write(files, row, document, name, is_begun=is_begun)
     except (PauseflowError, OSError) as problem:
         # The decision stands in the store; that the notebook cannot show it is no reason to try for ever.
         log.warning("did not finish the notebook of %s: %s", execution, problem, extra={"execution": execution})
@@ -53,23 +59,45 @@ def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Docu
 
 def sentence_of(row: Row) -> str:
     """Say how an execution ended, and who or what ended it."""
+    from pauseflow_nb.runner.card_text import at_moment  # lazily: see finish_notebook
+
     reason = row.reason or {}
     by = reason.get("by")
     who = {"clock": "the clock", None: "nobody known"}.get(by) or in_words(str(by), reason)
     said = {"cancelled": "Cancelled", "failed": "Failed", "completed": "Completed"}[row.state]
     said = "Timed out" if reason.get("kind") == "timeout" else said
     text = f": {reason['text']}" if reason.get("text") else ""
-    return f"{said} by {who} at {iso(row.ended_at)}{text}."
+    return f"{said} by {who}{at_moment(iso(row.ended_at) or '')}{text}."
 
 
-def _write(files: Files, row: Row, step: str, name: str, live: "Document | None", *, is_begun: bool) -> None:
-    # Lazily: only this needs the notebook's side of the house.
-    from pauseflow_nb.engine.output import finish_output, first_output
-    from pauseflow_nb.runner.cards import close_document
-    from pauseflow_nb.runner.document import Document
+def _close(document: "Document", row: Row, asked: Row | None, last: Row | None) -> None:
+    """Write what was decided below the question, and why nothing came of it if that is so."""
+    from pauseflow_nb.runner.cards import Decision, close_document, decision_of, put_decision  # lazily: see above
+    from pauseflow_nb.runner.notices import put_ending
 
-    document = Document.from_bytes(files.read(row.document)) if live is None else live
-    close_document(document, step, sentence_of(row))
+    reason = row.reason or {}
+    if last is not None and last.wake is not None:
+        # It was answered, but no kernel has begun with the answer, which would have written it.
+        wake = Wake.from_dict(last.wake)
+        put_decision(document, wake.step, decision_of(wake, wake.callback))
+    if reason.get("kind") == "environment" and last is not None:
+        put_ending(document, last.first_cell, sentence_of(row))
+    action = "timeout" if reason.get("kind") == "timeout" else {"cancelled": "cancel"}.get(row.state, row.state)
+    decision = Decision(
+        sentence_of(row),
+        action,
+        by=str(reason.get("by") or ""),
+        known_by=str(reason.get("known_by") or ""),
+        at=iso(row.ended_at) or "",
+        comment=str(reason.get("text") or "") if action == "cancel" else "",
+        approvals=None if asked is None else asked.given,
+    )
+    close_document(document, asked.step if asked else "", decision)
+
+
+def _write(files: Files, row: Row, document: "Document", name: str, *, is_begun: bool) -> None:
+    from pauseflow_nb.engine.output import finish_output, first_output  # lazily: see above
+
     files.write(name, document.to_bytes())
     if row.output is not None:
         # What is there before its first segment is not ours, and nobody's edit of ours.

@@ -17,13 +17,14 @@ class Event:
         step        `step`, `run`, `attempt`       a step begins
         cell        `cell`, `done`, `total`        a cell was passed
         output      `cell`, `output`               a cell showed something; links in it are not masked
+        updated     `cell`, `output`               what a cell had shown became something else, by its display id
         said        `text`                         something the user should know
         suspended   `view`                         it waits
         queued      `view`                         it was woken, or another attempt is about to begin
         ended       `view`                         it is completed, failed or cancelled
     """
 
-    kind: Literal["kernel", "step", "cell", "output", "said", "suspended", "queued", "ended"]
+    kind: Literal["kernel", "step", "cell", "output", "updated", "said", "suspended", "queued", "ended"]
     execution: str
     data: Mapping[str, Any] = field(default_factory=dict)
 

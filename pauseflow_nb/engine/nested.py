@@ -184,7 +184,7 @@ def _planned(parent: Row, request: ChildRequest) -> "Plan":
         interpreter=frozen.interpreter,
         cwd=parent.cwd,
         created_by=parent.created_by,
-        options={name: value for name, value in parent.options.items() if name != "force"},
+        options={name: value for name, value in parent.options.items() if name not in ("force", "goes_without")},
     )
 
 

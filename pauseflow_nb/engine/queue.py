@@ -331,7 +331,8 @@ class Queue(Reader):
             from_step: The step to run again, with all that follows; otherwise it goes on from its last checkpoint.
             notebook: Path of an edited notebook that takes the place of the one that ran. If a cell before the
                 checkpoint was changed, it goes back to the last checkpoint before that cell.
-            force: Whether a snapshot of other versions may be restored from now on.
+            force: Whether a snapshot of other versions may be restored from now on, and the next segment may go on
+                without variables that did not come back.
             attached_to: The process that will run it itself.
 
         Returns:

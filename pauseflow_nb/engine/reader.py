@@ -19,7 +19,7 @@ from pauseflow_nb.store import audit, executions, keys, segments, steps, suspens
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.files import Files
-from pauseflow_nb.store.views import approvals_of, execution_views, find_ids, iso
+from pauseflow_nb.store.views import approvals_of, execution_views, find_ids, iso, losses_of
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot import VariableReport
@@ -179,6 +179,7 @@ class Reader:
             segment = segments.find(connection, claim.execution, claim.segment)
             if row is None or segment is None:
                 return None
+            losses = losses_of(segments.all_of(connection, claim.execution))
             found = suspensions.find(connection, claim)
             ended = steps.ended_in(connection, claim.execution, claim.segment, claim.step)
             waiting = suspensions.kept(connection, claim.execution, claim.segment) if found is None else []
@@ -207,6 +208,7 @@ class Reader:
             "kernel_bound": [each["name"] for each in segment.bound or []]
             if found is not None and found.state == "open"
             else [],
+            "losses": [loss["text"] for loss in losses],
             "on_timeout": None if found is None else found.on_timeout,
             "action": None if found is None else found.action,
             "settled_by": None if found is None else found.settled_by,

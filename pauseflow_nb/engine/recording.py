@@ -19,8 +19,8 @@ from pauseflow_nb.engine.settling import reason_for
 from pauseflow_nb.errors import NotDelivered, PauseflowError, StorageFull, StoreUnavailable
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import Failure, MessageRequest, Outcome, PauseAnswer, PauseQuestion
-from pauseflow_nb.runner.cards import close_document
+from pauseflow_nb.protocol import Failure, Loss, MessageRequest, Outcome, PauseAnswer, PauseQuestion
+from pauseflow_nb.runner.cards import Decision, close_document
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.runner.segment import SegmentEnd
@@ -73,6 +73,23 @@ class Recording:
         if moment - self._progress_at > _PROGRESS_SECONDS:
             self._progress_at = moment
             self._change(lambda connection: self._progress(connection, done))
+
+    def on_losses(self, losses: list[Loss]) -> None:
+        """Note what the kernel could not bring back, and say so: an attempt before this one may have missed other things."""
+
+        def change(connection: sa.Connection) -> None:
+            self._still_mine(connection)
+            row = segments.find(connection, self._segment.execution, self._segment.n)
+            known = [] if row is None else list(row.losses or [])
+            added = [each for each in map(asdict, losses) if each not in known]
+            segments.lost(connection, self._segment.execution, self._segment.n, known + added)
+            texts: list[JSON] = [str(loss) for loss in losses]
+            by = str(self._segment.worker)
+            note(connection, self._segment.execution, "missed", by, segment=self._segment.n, losses=texts)
+
+        self._change(change)
+        for loss in losses:
+            self._tell("said", text=f"⚠ {loss}")
 
     def on_step_start(self, step: str, run: int, attempt: int, cell: int) -> None:
         """Note it before the step does anything: after a crash its next attempt knows of this one."""
@@ -161,6 +178,10 @@ class Recording:
     def on_output(self, cell: int, output: NotebookNode) -> None:
         """Tell the watcher."""
         self._tell("output", cell=cell, output=output)
+
+    def on_update(self, cell: int, output: NotebookNode) -> None:
+        """Tell the watcher."""
+        self._tell("updated", cell=cell, output=output)
 
     # How the attempt ended
 
@@ -294,7 +315,9 @@ class Recording:
         except PauseflowError as problem:
             step = end.outcome.step
             failure = Failure(type(problem).__name__, str(problem), end.next_cell - 1, step)
-            close_document(document, step, f"Failed: {failure.type}: {failure.message}")
+            close_document(
+                document, step, Decision(f"Failed: {failure.type}: {failure.message}", "fail", f"step:{step}")
+            )
             return SegmentEnd("failed", end.next_cell - 1, None, failure)
         request = nested.with_ids(asked, self._children)
         return replace(end, outcome=replace(end.outcome, suspension=request))

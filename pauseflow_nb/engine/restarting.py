@@ -61,7 +61,12 @@ class _Retry:
         if self.edited is not None:
             document, first_cell = self._replace(connection, row, first_cell)
         if self.force:
-            executions.set_state(connection, self.execution, "queued", options={**row.options, "force": True})
+            # Other versions may be met again at each pause; what is missing now is missing in this segment.
+            forced = {"force": True, "goes_without": segment.n + 1}
+            executions.set_state(connection, self.execution, "queued", options={**row.options, **forced})
+        if (row.reason or {}).get("kind") == "environment":
+            # Nothing ran without what was missing: the next segment finds out anew.
+            segments.lost(connection, self.execution, segment.n, [])
         details: dict[str, Any] = {"cell": first_cell, "after": point.step}
         audit.note(connection, self.execution, "retried", self.by, segment=segment.n + 1, **details)
         executions.set_state(connection, self.execution, "queued", cells_done=first_cell)
@@ -244,6 +249,7 @@ class _Fork:
     def _add(self, connection: sa.Connection, document: str, point: Checkpoint) -> None:
         kept = ("notebook", "parameters", "steps", "kernel", "interpreter", "cwd", "options", "cells_total")
         values = {key: getattr(self.source, key) for key in kept}
+        values["options"] = {name: value for name, value in self.source.options.items() if name != "goes_without"}
         executions.add(
             connection,
             self.id,

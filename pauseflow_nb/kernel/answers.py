@@ -13,7 +13,7 @@ from typing import Any
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.exports import data_of
 from pauseflow_nb.kernel.schema import Form, form_of
-from pauseflow_nb.protocol import Unsaved
+from pauseflow_nb.protocol import Briefing, Loss, Unsaved
 
 __all__ = ["Answers"]
 
@@ -90,6 +90,19 @@ class Answers(dict[str, Any]):
             if unsaved.name.startswith(prefix):
                 return replace(unsaved, name=pattern.format(unsaved.name.removeprefix(prefix)))
         return unsaved
+
+    def as_named(self, loss: Loss, briefing: Briefing) -> Loss:
+        """Name what did not come back as users know it, and who needs it: what is kept here has no name in cells."""
+        if loss.name.startswith(_ASKED):
+            step = loss.name.removeprefix(_ASKED)
+            # Only the answer that came just now is still to be checked.
+            is_awaited = briefing.wake is not None and briefing.wake.step == step
+            needed_by = [briefing.first_cell] if is_awaited else []
+            return replace(loss, name=f"the schema of step {step!r}", needed_by=needed_by)
+        if loss.name.startswith(_GIVEN):
+            readers = [int(index) for index, source in briefing.coming.items() if "steps" in source]
+            return replace(loss, name=f"steps.{loss.name.removeprefix(_GIVEN)}.data", needed_by=readers)
+        return loss
 
     def lost_schema(self, unsaved: list[Unsaved]) -> Unsaved | None:
         """Find a schema among what could not be saved."""

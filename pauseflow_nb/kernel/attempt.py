@@ -1,13 +1,15 @@
 """One attempt at a step: `--timeout` limits it, and after an error `--retries` makes another."""
 
 import asyncio
+import json
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.errors import PauseflowError
+from pauseflow_nb.kernel.pausing import ask
 from pauseflow_nb.kernel.run import StepRun
 from pauseflow_nb.kernel.say import say
 from pauseflow_nb.kernel.timelimit import StepTimeout, TimeLimit
@@ -24,8 +26,8 @@ class Attempt:
 
     def __init__(self, shell: "InteractiveShell", run: StepRun, cell: str, *, is_magic: bool) -> None:
         """Take the run, the file name of the cell's code, and whether it is one cell magic."""
-        self._shell, self._run, self._cell, self._is_magic = shell, run, cell, is_magic
-        self._shown_before = _last_shown()
+        self._shell, self._run, self._cell = shell, run, cell
+        self._shows_errors = _ShownErrors(shell, run, is_magic=is_magic)
         limit = run.header.options.timeout
         #: The `--timeout`, if the step has one.
         self.limit = TimeLimit(run.step, limit, cell) if limit is not None else None
@@ -39,9 +41,10 @@ class Attempt:
     ) -> bool:
         __tracebackhide__ = True
         late = self._late(error)
-        swallowed = self._swallowed() if error is None else None
+        may_retry = self._run.failed_attempts < self._run.header.options.retries
+        swallowed = self._shows_errors.find(is_retried=may_retry) if error is None else None
         problem = late or error or swallowed
-        if self._is_retried(problem):
+        if may_retry and isinstance(problem, (Exception, StepTimeout)):
             self._wait_for_next(problem)
             return True
         if problem is not None and problem is swallowed:
@@ -70,15 +73,6 @@ class Attempt:
                 task.uncancel()
         return late
 
-    def _swallowed(self) -> BaseException | None:
-        # `%%capture`, and `%%time` before IPython 9, show an error and raise none: the step would count as finished.
-        shown = _last_shown() if self._is_magic else None
-        return shown if shown is not self._shown_before else None
-
-    def _is_retried(self, error: BaseException | None) -> bool:
-        is_failure = isinstance(error, (Exception, StepTimeout))
-        return is_failure and self._run.failed_attempts < self._run.header.options.retries
-
     def _wait_for_next(self, error: BaseException | None) -> None:
         run, options = self._run, self._run.header.options
         run.failed_attempts += 1
@@ -91,6 +85,30 @@ class Attempt:
         run.notes.append(note)
         say(self._shell, note, is_small=True)
         time.sleep(delay.total_seconds())
+
+
+class _ShownErrors:
+    """Errors that were shown and not raised, as `%run`, `%%capture` and `run_cell` do: the step has failed all the same."""
+
+    def __init__(self, shell: "InteractiveShell", run: StepRun, *, is_magic: bool) -> None:
+        self._shell, self._run, self._is_magic = shell, run, is_magic
+        self._before = _last_shown()
+
+    def find(self, *, is_retried: bool) -> BaseException | None:
+        """Find the last error that stands among the cell's outputs; the runner knows what else became of them.
+
+        Args:
+            is_retried: Whether another attempt follows: then they are kept as text, or the cell would count as failed.
+        """
+        shown = _last_shown()
+        if shown is None or shown is self._before:
+            return None
+        session: Any = getattr(self._shell, "pauseflow", None)
+        if session is None or session.headless is None or getattr(self._shell, "kernel", None) is None:
+            # By hand everybody sees it. A cell magic is all that its step is.
+            return shown if self._is_magic else None
+        question = {"attempt": self._run.failed_attempts, "is_retried": is_retried}
+        return shown if json.loads(ask(self._shell, "errors", json.dumps(question))) else None
 
 
 def _last_shown() -> BaseException | None:

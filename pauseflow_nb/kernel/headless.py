@@ -13,7 +13,7 @@ from pauseflow_nb.kernel.run import StepRun
 from pauseflow_nb.kernel.say import say
 from pauseflow_nb.kernel.sending import reminding
 from pauseflow_nb.kernel.stops import Exited, Paused, Stop
-from pauseflow_nb.protocol import SOURCE, Briefing, Failure, Message, Outcome, Ready, StepBriefing, Unsaved, Wake
+from pauseflow_nb.protocol import SOURCE, Briefing, Failure, Loss, Message, Outcome, Ready, StepBriefing, Unsaved, Wake
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -57,6 +57,8 @@ class Headless:
         }
         self.answers: Answers = Answers(shell.user_ns) if before is None else before.answers
         self._restored: Restored | None = None
+        #: What this kernel has to do without.
+        self.losses: list[Loss] = [] if before is None else before.losses
         self._told: set[str] = set()
 
     def restore(self) -> None:
@@ -81,7 +83,9 @@ class Headless:
                 is_checked=self.briefing.is_checked,
             )
             self.answers.take_over()
-            self.send(Ready(unrestored=self._restored.unrestored))
+            namespace, coming = self._shell.user_ns, self.briefing.coming
+            losses = snapshot.weighed(self._restored.losses, coming, namespace)
+            self._report(losses + snapshot.never_saved(self._restored, coming, namespace))
         except Exception as error:  # noqa: BLE001 (the runner must learn of whatever it was)
             self.send(Ready(failure=failure_of(error)))
 
@@ -89,12 +93,14 @@ class Headless:
         """Put saved values back over what the setups bound on the way; answers `Ready`."""
         try:
             self._bindings.close_setup()
+            losses = []
             if self._restored is not None:
-                self._put_back(self._restored)
+                losses = self._put_back(self._restored)
                 # It holds all values, also of names that cells will rebind or delete.
                 self._restored = None
-            self._receive_answer()
-            self.send(Ready())
+            if self.briefing.goes_without or not any(loss.needed_by for loss in losses):
+                self._receive_answer()
+            self._report(losses)
         except InvalidAnswer as problem:
             self.send(Ready(refused=problem.errors))
         except Exception as error:  # noqa: BLE001 (see restore)
@@ -131,6 +137,7 @@ class Headless:
             exit_reason=run.exit_reason,
             snapshot=saved.ref if saved is not None else None,
             unsaved=saved.unsaved if saved is not None else [],
+            losses=self.losses,
         )
         self.send(outcome)
         self.exports[run.step] = outcome.exports
@@ -151,7 +158,8 @@ class Headless:
         """Answer that a step failed; what it published and asked for is void."""
         number, ordinal = (run.number, run.failed_attempts) if run is not None else (1, 0)
         notes = run.notes if run is not None else []
-        self.send(Outcome("failed", step, number, ordinal, notes=notes, failure=failure_of(error, step)))
+        failure = failure_of(error, step)
+        self.send(Outcome("failed", step, number, ordinal, notes=notes, losses=self.losses, failure=failure))
 
     def send(self, message: Message) -> None:
         """Put a message into the reply of the running cell, instead of one sent before."""
@@ -214,8 +222,7 @@ class Headless:
     def _tell_unsaved(self, run: StepRun, saved: "Saved", *, is_pause: bool) -> None:
         """Say which variables are not in the snapshot, and what becomes of them; once each."""
         sentences = [f"{_FATES[each.fate]}: {each.name} ({each.type_name}), {each.reason}" for each in saved.unsaved]
-        if saved.unsaved:
-            sentences += saved.notes
+        sentences += saved.notes
         for sentence in sentences:
             if sentence not in self._told:
                 self._told.add(sentence)
@@ -236,13 +243,20 @@ class Headless:
         envelope = wake.callback if wake.callback is not None else kept
         self.answers.receive(wake.step, envelope if isinstance(envelope, dict) else None)
 
-    def _put_back(self, restored: "Restored") -> None:
+    def _report(self, losses: list[Loss]) -> None:
+        """Answer that the kernel is ready but for these; the runner decides whether cells may run without them."""
+        named = [self.answers.as_named(loss, self.briefing) for loss in losses]
+        self.losses = [*self.losses, *named]
+        self.send(Ready(losses=named))
+
+    def _put_back(self, restored: "Restored") -> list[Loss]:
         from pauseflow_nb.kernel import snapshot  # lazy: see restore
 
         just_bound = set(self._bindings.remade)
-        snapshot.put_back(self._shell, restored, just_bound)
+        losses = snapshot.put_back(self._shell, restored, just_bound)
         # A name that is in the snapshot was bound by another cell after its setup.
         self._bindings.remade = restored.remade | (just_bound - restored.values.keys())
+        return snapshot.weighed(losses, self.briefing.coming, self._shell.user_ns)
 
     def _cells_around(self, run: StepRun) -> tuple[dict[str, str], dict[str, str]]:
         headers = {index: _header(source) for index, source in self.briefing.coming.items()}

@@ -1,69 +1,127 @@
-"""The card in a notebook that waits, and the sentence that takes its place once it was decided.
+"""The record of each suspension in the notebook: a card that waits, then the question with what was decided.
 
-Neither holds a link: whoever can read the file could act with it.
+It stays: a step that runs again has the questions of its earlier runs above its outputs, folded.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from html import escape
+from typing import Any
 
 from nbformat import NotebookNode
 
-from pauseflow_nb import schemas
 from pauseflow_nb.durations import spoken
-from pauseflow_nb.identity import in_words
+from pauseflow_nb.forms import Field, fields_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake
-from pauseflow_nb.runner import statuses
+from pauseflow_nb.runner import card_text, statuses
 from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.records import facts_of, kind_of, record, records_in
 
-__all__ = ["close_document", "copy_of_card", "decision_of", "put_back", "put_card", "put_decision", "sentence_of_pause"]
+__all__ = [
+    "Decision",
+    "Place",
+    "close_document",
+    "copy_of_card",
+    "decision_of",
+    "decision_of_pause",
+    "put_back",
+    "put_card",
+    "put_decision",
+    "refuse",
+    "reset",
+]
 
-# Enough to see what is asked; the approval page shows the whole.
-_LONGEST_DATA = 2000
+#: Stands for what a form asks for as a password.
+_HIDDEN = "***"
 
-_WAITING = "border-left:4px solid #c77700;padding:.4em .8em"
-_DECIDED = "border-left:4px solid #777;padding:.4em .8em"
+
+@dataclass(frozen=True)
+class Place:
+    """Which suspension of an execution it is."""
+
+    #: Empty if it was suspended from outside.
+    step: str
+    run: int = 1
+    segment: int = 0
+    ordinal: int = 0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of a suspension."""
+
+    #: Who or what decided, and when, for people.
+    sentence: str
+    #: `"resume"`, `"cancel"`, `"timeout"`, or how the execution ended.
+    action: str = ""
+    #: `"clock"`, `"link"`, `"user:NAME"`, …
+    by: str = ""
+    #: How that is known: `"link"`, `"login"`, `"account"`; empty: nobody has noted it.
+    known_by: str = ""
+    #: When, ISO 8601 in UTC.
+    at: str = ""
+    comment: str = ""
+    answer: JSON = None
+    #: Everybody who approved, in order.
+    approvals: list[dict[str, JSON]] | None = None
 
 
 def put_card(
-    document: Document, cell: int, step: str, request: SuspensionRequest, unsaved: Iterable[Unsaved] = ()
+    document: Document, cell: int, place: Place, request: SuspensionRequest, unsaved: Iterable[Unsaved] = ()
 ) -> None:
     """Append the card that says what a suspended step waits for, and which variables will not come back."""
-    title = request.title or f"Step {step} {_waits_for(request)}"
-    lines = [request.message, f"{_waits_for(request).capitalize()}." if request.title else None, _deadline(request)]
     unsaved = list(unsaved)
-    said = [*filter(None, lines), *(str(each) for each in unsaved if each.fate != "replayed")]
+    said = [str(each) for each in unsaved if each.fate != "replayed"]
     if any(each.fate == "lost" for each in unsaved):
         said.append("Its kernel is kept alive meanwhile; if that ends, the execution fails (kernel-lost).")
-    data = "" if request.data is None else _shortened(request.data)
-    html = f"<strong>{escape(title)}</strong>" + "".join(f"<br>{escape(line)}" for line in said)
-    html += f"<pre>{escape(data)}</pre>" if data else ""
-    plain = "\n".join([title, *said, *([data] if data else [])])
-    card = NotebookNode(
-        output_type="display_data",
-        data=NotebookNode({"text/html": f'<div style="{_WAITING}">{html}</div>', "text/plain": plain}),
-        metadata=NotebookNode(pauseflow=NotebookNode(card=True, step=step)),
-    )
-    document.cells[cell].outputs.append(card)
+    facts: dict[str, Any] = {
+        **asdict(place),
+        "question": {
+            "kind": request.kind,
+            "title": request.title,
+            "message": request.message,
+            "data": request.data,
+            "schema": request.schema,
+            "deadline": _moment_of(request),
+            "until": _deadline(request),
+            "notebooks": [child.name for child in request.children],
+        },
+        "unsaved": said,
+        "refused": [],
+        "decision": None,
+    }
+    outputs = document.cells[cell].outputs
+    _forget_earlier(document, cell, facts)
+    outputs.append(_output(facts))
     document.changed(cell)
 
 
-def put_decision(document: Document, step: str, sentence: str) -> bool:
-    """Replace the waiting card of a step with the sentence; False if no card of it is there."""
+def put_decision(document: Document, step: str, decision: Decision) -> bool:
+    """Write below the question of a step's waiting card what was decided; False if no card of it waits."""
     for cell, output in _cards(document, step):
-        html = f'<div style="{_DECIDED}">{escape(sentence)}</div>'
-        output["data"] = NotebookNode({"text/html": html, "text/plain": sentence})
-        output["metadata"] = NotebookNode(pauseflow=NotebookNode(decision=True, step=step))
-        outputs = document.cells[cell].outputs
+        facts = facts_of(output)
+        answer = _without_secrets(decision.answer, facts["question"].get("schema"))
+        said = asdict(decision)
+        # A text that somebody sends is the answer and its comment alike.
+        said["answer"] = None if answer == decision.comment else answer
+        said["approvals"] = decision.approvals or []
         # In place: the list of a cell that paused in its middle goes on growing.
-        outputs[:] = [each for each in outputs if not _is_refusal(each)]
+        output.update(_output({**facts, "decision": said}))
         document.cells[cell].metadata["papermill"]["status"] = "completed"
         document.changed(cell)
         return True
     return False
+
+
+def reset(document: Document, first: int) -> None:
+    """Forget what an earlier attempt left in the cells from this one on, but for what people decided there."""
+    decided = {index: _decided(cell) for index, cell in enumerate(document.cells[first:], first)}
+    statuses.reset(document, first)
+    for index, all_facts in decided.items():
+        if all_facts:
+            document.cells[index].outputs = [_earlier(all_facts)]
 
 
 def copy_of_card(document: Document, step: str) -> tuple[int, NotebookNode] | None:
@@ -72,91 +130,155 @@ def copy_of_card(document: Document, step: str) -> tuple[int, NotebookNode] | No
     return (found[-1][0], deepcopy(document.cells[found[-1][0]])) if found else None
 
 
-def put_back(document: Document, index: int, cell: NotebookNode, errors: Iterable[Mapping[str, JSON]]) -> None:
-    """Let a cell wait again, and say what was wrong with the answer."""
-    said = f"The answer was refused: {schemas.in_words(errors)}."
-    cell.outputs = [output for output in cell.outputs if not _is_refusal(output)]
-    note = NotebookNode(
-        output_type="display_data",
-        data=NotebookNode(
-            {"text/html": f'<div style="{_WAITING}">{escape(said)}</div>', "text/plain": said},
-        ),
-        metadata=NotebookNode(pauseflow=NotebookNode(refusal=True)),
-    )
-    cell.outputs.append(note)
+def put_back(
+    document: Document, index: int, cell: NotebookNode, decision: Decision, errors: Iterable[Mapping[str, JSON]]
+) -> None:
+    """Let a cell wait again as it did, and say what was wrong with the answer."""
+    status, waiting = statuses.status_of(cell), [each for each in cell.outputs if _is_waiting(each)]
     document.cells[index] = cell
+    for card in waiting:
+        step = facts_of(card)["step"]
+        put_decision(document, step, decision)
+        refuse(document, step, errors)
+    cell.metadata["papermill"]["status"] = status
     document.changed(index)
 
 
-def close_document(document: Document, step: str, sentence: str) -> None:
+def refuse(document: Document, step: str, errors: Iterable[Mapping[str, JSON]]) -> None:
+    """Let the question that a step was answered last wait again, and say what was wrong with the answer."""
+    found = [each for each in records_in(document, "suspension") if facts_of(each[1])["step"] == step]
+    if not found or facts_of(found[-1][1])["decision"] is None:
+        return
+    cell, output = found[-1]
+    facts = facts_of(output)
+    refused = {key: facts["decision"][key] for key in ("by", "known_by", "at", "answer")}
+    refused["errors"] = [dict(error) for error in errors]
+    output.update(_output({**facts, "decision": None, "refused": [*facts["refused"], refused]}))
+    document.changed(cell)
+
+
+def close_document(document: Document, step: str, decision: Decision) -> None:
     """Finish the document of an execution that ended while it waited: cancelled, or timed out.
 
     Args:
         document: Its stored document.
         step: The step that waited.
-        sentence: What takes the card's place: `"Cancelled by user:ann at 2026-11-20 10:00 UTC."`
+        decision: What ended it.
     """
-    put_decision(document, step, sentence)
+    put_decision(document, step, decision)
     statuses.close(document)
 
 
-def sentence_of_pause(answer: PauseAnswer) -> str:
+def decision_of_pause(answer: PauseAnswer) -> Decision:
     """Say who or what ended a pause, and when."""
-    what = {"resume": "Resumed", "cancel": "Cancelled"}.get(answer.action, "Timed out, as told")
-    facts = answer.envelope or {}
-    return f"{what} by {_said({**facts, 'by': answer.by, 'at': answer.at, 'comment': None})}."
+    envelope = answer.envelope or {}
+    one = {"by": answer.by, "at": answer.at, "comment": envelope.get("comment")}
+    one |= {key: envelope[key] for key in ("known_by", "via") if envelope.get(key)}
+    given = envelope.get("approvals")
+    approvals = given if isinstance(given, list) and given else [one]
+    return _decision("pause", answer.action, approvals, _reply_of(envelope))
 
 
-def decision_of(wake: Wake) -> str:
-    """Say who or what ended a suspension, and when."""
-    what = {"suspend": "Resumed", "delay": "Continued", "rerun": "Run again", "notebook": "Continued"}.get(
-        wake.kind, "Resumed"
+def decision_of(wake: Wake, envelope: Mapping[str, JSON] | None = None) -> Decision:
+    """Say who or what ended a suspension, and when.
+
+    Args:
+        wake: What woke the segment.
+        envelope: The answer, also where the clock gave it.
+    """
+    facts = envelope or wake.callback or {}
+    one: dict[str, JSON] = {"by": wake.by, "at": wake.at, "known_by": facts.get("known_by"), "via": facts.get("via")}
+    return _decision(wake.kind, "resume", wake.approvals or [one], _reply_of(envelope or wake.callback or {}))
+
+
+def _decision(kind: str, action: str, approvals: list[dict[str, JSON]], answer: JSON) -> Decision:
+    last = approvals[-1]
+    return Decision(
+        sentence=card_text.sentence_of(kind, action, approvals),
+        action=action,
+        by=str(last["by"]),
+        known_by=str(last.get("known_by") or ""),
+        at=str(last.get("at") or ""),
+        comment=str(last.get("comment") or ""),
+        answer=answer,
+        approvals=approvals,
     )
-    known = {key: value for key, value in (wake.callback or {}).items() if key in ("known_by", "via")}
-    approvals = wake.approvals or [{**known, "by": wake.by, "at": wake.at}]
-    return f"{what} by {', '.join(map(_said, approvals))}."
 
 
-def _said(approval: Mapping[str, JSON]) -> str:
-    by = str(approval["by"])
-    who = {"clock": "the clock", "notebooks": "the end of its notebooks", "": "unknown"}.get(by, in_words(by, approval))
-    comment = approval.get("comment")
-    return who + _at(str(approval["at"])) + (f" (“{comment}”)" if comment else "")
+def _reply_of(envelope: Mapping[str, JSON]) -> JSON:
+    """The answer as the notebook takes it: the body, or the query where there is no body."""
+    body = envelope.get("body")
+    return (envelope.get("query") or None) if body is None else body
 
 
-def _at(moment: str) -> str:
-    try:
-        return f" at {datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except ValueError:
-        return ""
+def _without_secrets(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
+    """Hide what a form asks for as a password."""
+    return answer if schema is None or answer is None else _hidden(answer, fields_of(schema))
+
+
+def _hidden(value: JSON, asked: Field) -> JSON:
+    if asked.schema.get("format") == "password" or asked.schema.get("writeOnly"):
+        return _HIDDEN
+    if isinstance(value, dict):
+        return {key: _hidden(each, asked.fields[key]) if key in asked.fields else each for key, each in value.items()}
+    if isinstance(value, list) and asked.item is not None:
+        return [_hidden(each, asked.item) for each in value]
+    return value
+
+
+def _output(facts: Mapping[str, Any]) -> NotebookNode:
+    facts = {key: value for key, value in facts.items() if key != "kind"}
+    return record("suspension", card_text.as_html(facts), card_text.as_text(facts), **deepcopy(facts))
+
+
+def _earlier(all_facts: list[dict[str, Any]]) -> NotebookNode:
+    html, text = card_text.earlier_as_html(all_facts), card_text.earlier_as_text(all_facts)
+    return record("earlier", html, text, suspensions=all_facts)
+
+
+def _decided(cell: NotebookNode) -> list[dict[str, Any]]:
+    """What was decided in a cell, the oldest first; that the clock ran a step again was nobody's decision."""
+    found: list[dict[str, Any]] = []
+    for output in cell.get("outputs", []):
+        if kind_of(output) == "earlier":
+            found += facts_of(output)["suspensions"]
+        elif kind_of(output) == "suspension" and not _is_waiting(output) and not _is_clocks(facts_of(output)):
+            found.append({key: value for key, value in facts_of(output).items() if key != "kind"})
+    return found
+
+
+def _is_clocks(facts: Mapping[str, Any]) -> bool:
+    return bool(facts["question"]["kind"] == "rerun" and facts["decision"]["by"] == "clock")
+
+
+def _forget_earlier(document: Document, cell: int, facts: Mapping[str, Any]) -> None:
+    """Drop from the earlier ones what an attempt after a crash asks again: it is one suspension."""
+    outputs = document.cells[cell].outputs
+    for output in [each for each in outputs if kind_of(each) == "earlier"]:
+        left = [each for each in facts_of(output)["suspensions"] if _identity(each) != _identity(facts)]
+        if left:
+            output.update(_earlier(left))
+        else:
+            outputs.remove(output)
+
+
+def _identity(facts: Mapping[str, Any]) -> tuple[Any, ...]:
+    return facts["segment"], facts["step"], facts["run"], facts["ordinal"]
 
 
 def _cards(document: Document, step: str) -> list[tuple[int, NotebookNode]]:
-    return [
-        (index, output)
-        for index, cell in enumerate(document.cells)
-        for output in cell.get("outputs", [])
-        if _is_card(output, step)
-    ]
+    found = records_in(document, "suspension")
+    return [each for each in found if _is_waiting(each[1]) and facts_of(each[1])["step"] == step]
 
 
-def _is_refusal(output: NotebookNode) -> bool:
-    return bool(output.get("metadata", {}).get("pauseflow", {}).get("refusal"))
+def _is_waiting(output: NotebookNode) -> bool:
+    return kind_of(output) == "suspension" and facts_of(output)["decision"] is None
 
 
-def _is_card(output: NotebookNode, step: str) -> bool:
-    noted = output.get("metadata", {}).get("pauseflow", {})
-    return bool(noted.get("card") and noted.get("step") == step)
-
-
-def _waits_for(request: SuspensionRequest) -> str:
-    if request.kind == "rerun":
-        return "will run again"
-    if request.kind == "delay":
-        return "waits for the clock"
-    if request.kind == "notebook":
-        return f"waits for {', '.join(child.name for child in request.children)}"
-    return "waits for an answer"
+def _moment_of(request: SuspensionRequest) -> str | None:
+    if request.seconds is None:
+        return None
+    return (datetime.now(UTC) + timedelta(seconds=request.seconds)).isoformat(timespec="seconds")
 
 
 def _deadline(request: SuspensionRequest) -> str | None:
@@ -170,8 +292,3 @@ def _deadline(request: SuspensionRequest) -> str | None:
         return f"Until {until}."
     then = {"cancel": "it is cancelled", "fail": "it fails", "resume": "it goes on"}.get(request.on_timeout, "")
     return f"Until {until}; then {then}." if then else f"Until {until}."
-
-
-def _shortened(data: JSON) -> str:
-    text = json.dumps(data, indent=2, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_DATA else text[:_LONGEST_DATA] + " …"

@@ -2,11 +2,16 @@
 
 from nbformat import NotebookNode
 
+from pauseflow_nb.runner.records import is_record
+
 __all__ = ["Outputs"]
 
 
 class Outputs:
-    """One list of outputs that grows; text of a stream is gathered in pieces and joined when it is read."""
+    """One list of outputs that grows; text of a stream is gathered in pieces and joined when it is read.
+
+    Clearing it leaves what people decided.
+    """
 
     def __init__(self, nodes: list[NotebookNode]) -> None:
         self.nodes = nodes
@@ -40,4 +45,5 @@ class Outputs:
     def _empty(self) -> None:
         self._clear_before_next = False
         self._pieces = []
-        self.nodes.clear()
+        # In place: whoever reads the list holds it.
+        self.nodes[:] = [node for node in self.nodes if is_record(node)]

@@ -17,7 +17,7 @@ from pauseflow_nb.errors import InvalidNotebook
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.masking import Mask
 
-__all__ = ["ERROR_MARKER", "Document", "is_sealed_by"]
+__all__ = ["ERROR_MARKER", "Document", "is_exit_with_0", "is_sealed_by"]
 
 #: Papermill's tag of the two cells that it adds to the output of a notebook that failed.
 ERROR_MARKER = "papermill-error-cell-tag"
@@ -120,7 +120,7 @@ class Document:
             return None
         for index, cell in enumerate(self.cells):
             if cell.metadata.get("papermill", {}).get("status") == "failed":
-                return None if any(map(_is_exit_with_0, cell.get("outputs", []))) else index
+                return None if any(map(is_exit_with_0, cell.get("outputs", []))) else index
         return None
 
     def _joined(self, written: list[bytes]) -> bytes:
@@ -163,7 +163,8 @@ def _seal(data: bytes) -> bytes:
     return data[:start] + digest.encode() + data[end:]
 
 
-def _is_exit_with_0(output: NotebookNode) -> bool:
+def is_exit_with_0(output: NotebookNode) -> bool:
+    """Whether an output is the error of a program that exits and has done what it wanted."""
     return output.output_type == "error" and output.ename == "SystemExit" and output.evalue in {"", "0", "None"}
 
 

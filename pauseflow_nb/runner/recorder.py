@@ -12,10 +12,12 @@ from nbformat import NotebookNode
 from pauseflow_nb.protocol import ASKED
 from pauseflow_nb.runner.collected import Outputs
 from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.records import is_record
 from pauseflow_nb.runner.widgets import Widgets
 
 __all__ = ["Recorder"]
 
+_OURS = "pauseflow"
 _DATA_KINDS = {"display_data", "execute_result", "update_display_data"}
 
 
@@ -25,9 +27,14 @@ class Recorder:
     So the output of a thread that outlives its cell still reaches that cell.
     """
 
-    def __init__(self, document: Document, on_output: Callable[[int, NotebookNode], None]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        on_output: Callable[[int, NotebookNode], None],
+        on_update: Callable[[int, NotebookNode], None] = lambda _cell, _output: None,
+    ) -> None:
         self._document = document
-        self._on_output = on_output
+        self._on_output, self._on_update = on_output, on_update
         self._outputs: dict[int, Outputs] = {}
         self._growing: set[int] = set()
         self._cell_of: dict[str, int] = {}
@@ -37,12 +44,26 @@ class Recorder:
         self.asked: str | None = None
         document.before_writing = self.join
 
+    def go_on(self) -> None:
+        """Take up what earlier segments have left in the document: displays and widgets that may still change."""
+        self._displayed = _displayed_in(self._document)
+        self.widgets.go_on()
+
     def expect(self, request: str, cell: int) -> None:
-        """Say that a request's outputs belong to a cell, whose old ones are dropped."""
+        """Say that a request's outputs belong to a cell, whose old ones are dropped but for our own."""
         self._cell_of[request] = cell
-        self._document.cells[cell].outputs = []
+        self._document.cells[cell].outputs = [each for each in self._document.cells[cell].outputs if is_record(each)]
         self._document.cells[cell].metadata["execution"] = NotebookNode()
         self._outputs[cell] = Outputs(self._document.cells[cell].outputs)
+        self._document.changed(cell)
+
+    def demote_errors(self, cell: int) -> None:
+        """Keep a cell's errors as text: the step makes another attempt, and only its last one counts."""
+        for output in self._document.cells[cell].outputs:
+            if output.output_type == "error":
+                text = "\n".join(output.traceback) + "\n"
+                output.clear()
+                output.update(output_type="stream", name="stderr", text=text)
         self._document.changed(cell)
 
     def time(self, cell: int, what: str, message: Mapping[str, Any]) -> None:
@@ -87,6 +108,9 @@ class Recorder:
 
     def _add(self, request: str, cell: int, output: NotebookNode, display_id: str | None) -> None:
         captured = self.widgets.capturing(request)
+        if display_id is not None:
+            # A later segment finds it by this: the protocol's own place for it is not stored.
+            output.metadata[_OURS] = NotebookNode(display_id=display_id)
         # A copy, because ours goes on growing.
         self._on_output(cell, NotebookNode(output))
         (captured or self._outputs[cell]).add(output)
@@ -109,7 +133,20 @@ class Recorder:
             return
         for cell, output in self._displayed.get(display_id, ()):
             output["data"], output["metadata"] = _bundle(content), _metadata(content)
+            output.metadata[_OURS] = NotebookNode(display_id=display_id)
             self._document.changed(cell)
+            self._on_update(cell, NotebookNode(output))
+
+
+def _displayed_in(document: Document) -> dict[str, list[tuple[int, NotebookNode]]]:
+    """Find what earlier segments have displayed under an id: a handle may outlive its kernel."""
+    found: dict[str, list[tuple[int, NotebookNode]]] = {}
+    for index, cell in enumerate(document.cells):
+        for output in cell.get("outputs", []):
+            display_id = output.get("metadata", {}).get(_OURS, {}).get("display_id")
+            if display_id is not None:
+                found.setdefault(str(display_id), []).append((index, output))
+    return found
 
 
 def _display_id(content: Mapping[str, Any]) -> str | None:

@@ -7,33 +7,32 @@ an `Observer`, and what remains is the document.
 import contextlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from dataclasses import replace
 
 from nbformat import NotebookNode
 
 from pauseflow_nb.cells import Header, steps_of
-from pauseflow_nb.errors import KernelDied, KernelUnavailable
+from pauseflow_nb.errors import KernelDied, KernelUnavailable, NotRestored
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import (
-    SOURCE,
     Briefing,
     Failure,
+    Loss,
     MessageRequest,
     Outcome,
-    PauseAnswer,
     PauseQuestion,
-    Ready,
     StepBriefing,
     SuspensionRequest,
-    Unsaved,
+    Wake,
 )
-from pauseflow_nb.runner import cards, kernels, statuses
+from pauseflow_nb.runner import cards, kernels, notices, statuses
 from pauseflow_nb.runner.client import CellTimeout, KernelClient, Reply
 from pauseflow_nb.runner.control import Control
-from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.document import Document, is_exit_with_0
+from pauseflow_nb.runner.observer import Observer, SegmentEnd
 from pauseflow_nb.runner.output import OutputFile
 from pauseflow_nb.runner.recorder import Recorder
+from pauseflow_nb.runner.replies import asked_of, outcome_of, ready_of
 from pauseflow_nb.runner.supply import Supply, libraries_of
 
 __all__ = ["Control", "Observer", "SegmentEnd", "run_segment"]
@@ -60,60 +59,6 @@ _BEGIN = "get_ipython().pauseflow.begin({!r})"
 _GO_ON = "get_ipython().pauseflow.go_on({!r})"
 _SUSPEND = "get_ipython().pauseflow.suspend({!r})"
 _SETTLE = "get_ipython().pauseflow.settle_names()"
-
-
-@dataclass(frozen=True)
-class SegmentEnd:
-    """How a segment ended.
-
-    `stopped` and `interrupted` are no pauses: nothing was saved at that point. The segment is to be
-    run again from its last checkpoint, which is `next_cell`; cells that ran since run again.
-    """
-
-    kind: Literal["completed", "suspended", "exited", "failed", "stopped", "interrupted", "refused"]
-    #: Index of the cell from which another segment, or another attempt at this one, goes on.
-    next_cell: int
-    #: What the kernel told of the step that ended the segment, if one did.
-    outcome: Outcome | None = None
-    failure: Failure | None = None
-    #: Whether the segment failed before its first cell: nothing of the notebook ran, its answer is not used up.
-    environment: bool = False
-    #: Variables of the snapshot that did not come back.
-    unrestored: list[Unsaved] = field(default_factory=list)
-    #: With `refused`: what the notebook's own validators have against the answer. Nothing ran, and the card is back.
-    errors: list[dict[str, JSON]] = field(default_factory=list)
-
-
-class Observer(Protocol):
-    """Is told what happens, in the thread that runs the segment.
-
-    An exception from any of these aborts the segment and kills its kernel: what was fenced off must
-    do no more.
-    """
-
-    def on_kernel(self, pid: int) -> None:
-        """A kernel is ready."""
-
-    def on_cell(self, index: int, done: int) -> None:
-        """A cell of any type was passed; `done` cells of the notebook are behind us."""
-
-    def on_step_start(self, step: str, run: int, attempt: int, cell: int) -> None:
-        """A step is about to run."""
-
-    def on_checkpoint(self, next_cell: int, outcome: Outcome, document: Document) -> None:
-        """A step finished and was saved; `document` is up to date."""
-
-    def answer_to(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
-        """A step waits within its cell; asked again and again until there is an answer."""
-
-    def deliver(self, message: MessageRequest) -> tuple[str, str] | None:
-        """A step sends a message to people: returns whom it did not reach, and why; None if all is well."""
-
-    def on_not_suspended(self, problem: str) -> None:
-        """Somebody asked that the segment be suspended, and its variables cannot be saved; it goes on."""
-
-    def on_output(self, cell: int, output: NotebookNode) -> None:
-        """A cell showed something, as it came: links in it are not masked."""
 
 
 def run_segment(
@@ -193,7 +138,7 @@ def run_segment(
     if is_kept and keep is not None:
         keep(client)
     segment.save()
-    return replace(end, unrestored=segment.unrestored)
+    return replace(end, losses=segment.losses)
 
 
 def _needs_kernel(end: SegmentEnd, *, was_kept: bool) -> bool:
@@ -216,11 +161,11 @@ class _Segment:
         output: OutputFile | None,
     ) -> None:
         self.document = document
-        self.recorder = Recorder(document, observer.on_output)
+        self.recorder = Recorder(document, observer.on_output, observer.on_update)
         #: The cell to go on from if this attempt is lost.
         self.checkpoint = briefing.first_cell
-        #: Variables of the snapshot that did not come back.
-        self.unrestored: list[Unsaved] = []
+        #: What the kernel could not bring back.
+        self.losses: list[Loss] = []
         self._briefing = briefing
         self._observer = observer
         self._control = control
@@ -235,15 +180,23 @@ class _Segment:
     def prepare(self) -> None:
         """Make the document ready: the decision in the card's place, nothing of an earlier attempt below it."""
         document, briefing = self.document, self._briefing
-        if briefing.wake is not None:
-            self._card = cards.copy_of_card(document, briefing.wake.step)
+        wake = briefing.wake
+        if wake is not None:
+            self._card = cards.copy_of_card(document, wake.step)
         document.hide(link for step in briefing.steps.values() for links in step.links for link in links.values())
-        if briefing.wake is not None and briefing.wake.then != "rerun":
-            cards.put_decision(document, briefing.wake.step, cards.decision_of(briefing.wake))
-        statuses.reset(document, briefing.first_cell)
+        if wake is not None:
+            cards.put_decision(document, wake.step, self._decision(wake))
+        cards.reset(document, briefing.first_cell)
+        self.recorder.go_on()
         statuses.notebook_started(document, briefing.execution)
         if self._output is not None:
             self._output.save(document)
+
+    def _decision(self, wake: Wake) -> cards.Decision:
+        # What the clock gives in nobody's stead stands with the exports only.
+        kept = self._briefing.steps.get(wake.step, StepBriefing()).exports.get("$resume_data")
+        envelope = kept if wake.callback is None and wake.kind == "suspend" else wake.callback
+        return cards.decision_of(wake, envelope if isinstance(envelope, dict) else None)
 
     def describe(self, language_info: Mapping[str, object]) -> None:
         """Note in the document which language its kernel speaks, as front ends do."""
@@ -259,10 +212,11 @@ class _Segment:
 
     def _begin(self, client: KernelClient) -> SegmentEnd | None:
         self._load(client)
-        ready, failure = _ready_of(client.run(_BEGIN.format(self._briefing.to_json())))
+        ready, failure = ready_of(client.run(_BEGIN.format(self._briefing.to_json())))
         if failure is not None:
             return self._unstarted(failure)
-        self.unrestored = ready.unrestored
+        if (end := self._without(ready.losses)) is not None:
+            return end
         for index in range(self._briefing.first_cell):
             if index in self._headers and self._headers[index].kind == "setup":
                 # It belongs to no cell now: what it showed when it ran in its place stays there.
@@ -272,12 +226,24 @@ class _Segment:
         return self._settle(client, _SETTLE)
 
     def _settle(self, client: KernelClient, code: str) -> SegmentEnd | None:
-        ready, failure = _ready_of(client.run(code))
+        ready, failure = ready_of(client.run(code))
         if failure is not None:
             return self._unstarted(failure)
         if ready.refused:
             return self._refused(ready.refused)
-        return None
+        return self._without(ready.losses)
+
+    def _without(self, losses: list[Loss]) -> SegmentEnd | None:
+        """Note what did not come back; an end if a cell needs it, which then must not run without it."""
+        if not losses:
+            return None
+        self.losses += losses
+        self._observer.on_losses(losses)
+        notices.put_losses(self.document, self._briefing.first_cell, self.losses)
+        needed = [str(loss) for loss in self.losses if loss.needed_by]
+        if not needed or self._briefing.goes_without:
+            return None
+        return self._unstarted(Failure("NotRestored", str(NotRestored(self._briefing.execution, needed))))
 
     def run_cells(self, client: KernelClient) -> SegmentEnd:
         """Run what remains of the notebook."""
@@ -294,8 +260,24 @@ class _Segment:
                 self._observer.on_cell(index, index + 1)
             if end is not None:
                 return end
+        return self._late_error() or self._completed()
+
+    def _completed(self) -> SegmentEnd:
         statuses.close(self.document)
         return SegmentEnd("completed", len(self.document.cells))
+
+    def _late_error(self) -> SegmentEnd | None:
+        """Find an error that a thread has shown after its cell had ended."""
+        self.recorder.join()
+        for index in range(self._briefing.first_cell, len(self.document.cells)):
+            cell = self.document.cells[index]
+            may_fail = cell.cell_type != "code" or RAISES_EXCEPTION in cell.metadata.get("tags", [])
+            failure = None if may_fail else self._shown_error(index)
+            if failure is not None:
+                statuses.ended(self.document, index, "failed", has_error=True)
+                statuses.close(self.document)
+                return SegmentEnd("failed", self.checkpoint, None, failure)
+        return None
 
     def lost(self) -> None:
         """Note that the kernel is gone; what it said until then is in the document."""
@@ -368,13 +350,17 @@ class _Segment:
         return Reply("timeout", "TimeoutError", f"the cell ran longer than {self._cell_timeout:g} s")
 
     def _judge(self, index: int, step: str | None, reply: Reply, *, may_fail: bool) -> SegmentEnd | None:
-        outcome = _outcome_of(reply)
+        outcome = outcome_of(reply)
         if reply.status == "timeout" or (outcome is None and reply.status != "ok"):
             failure = self._failure(reply, index, step)
         elif outcome is not None and outcome.kind == "failed":
             told = outcome.failure or Failure(reply.ename, reply.evalue)
             failure = replace(told, message=self.document.masked(told.message), cell=index, step=step)
             outcome = replace(outcome, failure=failure)
+        elif (shown := self._shown_error(index)) is not None:
+            # As papermill has it: who shows an error and raises none has failed, too.
+            failure = replace(shown, step=step)
+            outcome = None if outcome is None else Outcome("failed", outcome.step, outcome.run, failure=failure)
         elif any(payload.get("source") == "ask_exit" for payload in reply.payload):
             failure = Failure(
                 "SystemExit", "the cell ended its kernel; `flow.exit()` in a step ends a notebook", index, step
@@ -399,13 +385,21 @@ class _Segment:
             return SegmentEnd("completed", index + 1)
         return SegmentEnd("failed", self.checkpoint, outcome, failure)
 
+    def _shown_error(self, index: int) -> Failure | None:
+        """Find an error among a cell's outputs; a program that exits with 0 has done what it wanted."""
+        for output in self.document.cells[index].outputs:
+            if output.output_type == "error" and not is_exit_with_0(output):
+                return Failure(output.ename, str(self.document.masked(output.evalue)), index)
+        return None
+
     def _passed(self, index: int, outcome: Outcome | None) -> SegmentEnd | None:
         if outcome is None:
             statuses.ended(self.document, index, "completed")
             return None
         if outcome.kind == "suspended" and outcome.suspension is not None:
             statuses.ended(self.document, index, "suspended")
-            cards.put_card(self.document, index, outcome.step, outcome.suspension, outcome.unsaved)
+            place = cards.Place(outcome.step, outcome.run, self._briefing.segment, outcome.ordinal)
+            cards.put_card(self.document, index, place, outcome.suspension, outcome.unsaved)
             return SegmentEnd("suspended", index if outcome.suspension.then == "rerun" else index + 1, outcome)
         statuses.ended(self.document, index, "completed")
         if outcome.kind == "exited":
@@ -421,7 +415,7 @@ class _Segment:
             self._observer.on_not_suspended(f"the variables of a {client.kernel.spec.language} kernel cannot be saved")
             return None
         reply = client.run(_SUSPEND.format(index))
-        outcome = _outcome_of(reply)
+        outcome = outcome_of(reply)
         if outcome is None or outcome.snapshot is None:
             failure = outcome.failure if outcome is not None else None
             problem = reply.evalue if failure is None else f"{failure.type}: {failure.message}"
@@ -431,15 +425,16 @@ class _Segment:
         ran = [at for at in range(index) if statuses.status_of(self.document.cells[at]) != "not run"]
         shows = [at for at in ran if self.document.cells[at].cell_type == "code"]
         if shows:
-            cards.put_card(self.document, shows[-1], "", asked, outcome.unsaved)
+            place = cards.Place("", segment=self._briefing.segment)
+            cards.put_card(self.document, shows[-1], place, asked, outcome.unsaved)
         return SegmentEnd("suspended", index, replace(outcome, suspension=asked))
 
     def _stopped(self) -> SegmentEnd:
         return SegmentEnd("stopped" if self._control.request == "stop" else "interrupted", self.checkpoint)
 
     def _refused(self, errors: list[dict[str, JSON]]) -> SegmentEnd:
-        if self._card is not None:
-            cards.put_back(self.document, *self._card, errors)
+        if self._card is not None and self._briefing.wake is not None:
+            cards.put_back(self.document, *self._card, self._decision(self._briefing.wake), errors)
         return SegmentEnd("refused", self.checkpoint, errors=errors)
 
     def _unstarted(self, failure: Failure) -> SegmentEnd:
@@ -460,9 +455,16 @@ class _Segment:
 
     def _attend(self, client: KernelClient, text: str, cell: int) -> None:
         """Answer what the running cell asks, as soon as there is an answer."""
-        kind, asked = _asked_of(text)
+        kind, asked = asked_of(text)
         if kind == "message":
             client.answer(json.dumps(self._observer.deliver(MessageRequest.from_json(asked))))
+        elif kind == "errors":
+            if self.recorder.asked == text:
+                self.recorder.join()
+                is_failed = self._shown_error(cell) is not None
+                if json.loads(asked)["is_retried"]:
+                    self.recorder.demote_errors(cell)
+                client.answer(json.dumps(is_failed))
         elif kind == "pause":
             # Until then the card would stand above what was shown before it.
             if self.recorder.asked == text:
@@ -475,37 +477,15 @@ class _Segment:
         if self._question != question:
             self._question = question
             self.recorder.join()
-            cards.put_card(self.document, cell, question.step, question.request)
+            if question.refusals:
+                cards.refuse(self.document, question.step, question.errors)
+            else:
+                place = cards.Place(question.step, question.run, self._briefing.segment, question.ordinal)
+                cards.put_card(self.document, cell, place, question.request)
         answer = self._observer.answer_to(question, cell)
         if answer is None:
             return
         self._question = None
-        cards.put_decision(self.document, question.step, cards.sentence_of_pause(answer))
+        cards.put_decision(self.document, question.step, cards.decision_of_pause(answer))
         statuses.goes_on(self.document, cell)
         client.answer(answer.to_json())
-
-
-def _asked_of(text: str) -> tuple[str, str]:
-    """Read a question of ours: its kind and its JSON; both empty if it is none."""
-    try:
-        asked = json.loads(text)
-        return (asked["kind"], asked["json"]) if asked["source"] == SOURCE else ("", "")
-    except (ValueError, KeyError, TypeError):
-        return "", ""
-
-
-def _payload(reply: Reply) -> str | None:
-    return next((str(payload["json"]) for payload in reply.payload if payload.get("source") == SOURCE), None)
-
-
-def _outcome_of(reply: Reply) -> Outcome | None:
-    text = _payload(reply)
-    return None if text is None else Outcome.from_json(text)
-
-
-def _ready_of(reply: Reply) -> tuple[Ready, Failure | None]:
-    text = _payload(reply)
-    if text is None:
-        return Ready(), Failure(reply.ename or "RuntimeError", reply.evalue or "the kernel did not answer its briefing")
-    ready = Ready.from_json(text)
-    return ready, ready.failure

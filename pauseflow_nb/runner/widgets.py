@@ -30,6 +30,14 @@ class Widgets:
         self._capturing: dict[str, list[str]] = {}
         self._untold: set[str] = set()
 
+    def go_on(self) -> None:
+        """Take up the widgets that earlier segments have left in the document: those that a kernel restored go on."""
+        stored = self._document.metadata.get("widgets", {}).get(_MIME, {}).get("state", {})
+        self._states = dict(stored)
+        for comm, entry in stored.items():
+            if entry.get("model_name") == "OutputModel":
+                self._captured[comm] = Outputs(entry["state"].setdefault("outputs", []))
+
     def receive(self, kind: str, message: Mapping[str, Any]) -> None:
         """Take a comm message; those that are no widget's are ignored."""
         content = message["content"]

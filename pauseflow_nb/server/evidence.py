@@ -168,8 +168,9 @@ def _safe(html: str) -> Markup:
 
 
 def _is_ours(output: dict[str, Any]) -> bool:
-    """Whether it is the card that says what is waited for: the page says that itself."""
-    return bool(output.get("metadata", {}).get("pauseflow"))
+    """Whether it says what the page says itself: what is waited for, or what did not come back."""
+    noted = output.get("metadata", {}).get("pauseflow") or {}
+    return noted.get("kind") in ("losses", "ending") or (noted.get("kind") == "suspension" and not noted["decision"])
 
 
 def _step_of(source: str) -> str:

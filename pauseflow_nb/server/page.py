@@ -146,6 +146,8 @@ class Page:
     deadline: Deadline | None = None
     #: What it means that it waits with its kernel; None if it does not.
     bound: str | None = None
+    #: What could not be brought back after earlier pauses.
+    losses: list[str] = field(default_factory=list)
     buttons: list[Button] = field(default_factory=list)
     verdict: Verdict | None = None
     note: str | None = None
@@ -204,6 +206,7 @@ def render_suspension(
         evidence=facts["evidence"],
         deadline=_deadline(facts),
         bound=_bound(facts),
+        losses=facts["losses"],
         buttons=[] if verdict else [Button(action, labels[action], _TONES[action]) for action in may],
         verdict=verdict,
         note=note,

@@ -17,6 +17,7 @@ from pauseflow_nb.store.tables import segments, steps
 __all__ = [
     "HasSnapshot",
     "add",
+    "all_of",
     "checkpoint",
     "claim",
     "close",
@@ -27,6 +28,7 @@ __all__ = [
     "keep_latest",
     "latest",
     "lock",
+    "lost",
     "next_number",
     "release",
     "seen",
@@ -108,6 +110,11 @@ def lock(connection: sa.Connection, execution: str, n: int) -> Row | None:
     committed yet, and a callback that comes at the end of the step is lost.
     """
     return connection.execute(lock_row(sa.select(segments).where(*_is(execution, n)))).first()
+
+
+def all_of(connection: sa.Connection, execution: str) -> list[Row]:
+    """Read all segments of an execution, in order."""
+    return list(connection.execute(sa.select(segments).where(segments.c.execution == execution).order_by(segments.c.n)))
 
 
 def latest(connection: sa.Connection, execution: str) -> Row | None:
@@ -211,6 +218,11 @@ def is_lost(connection: sa.Connection, segment: Row) -> bool:
     columns = (segments.c.attempt, segments.c.state, segments.c.how)
     row = connection.execute(sa.select(*columns).where(*_is(segment.execution, segment.n))).first()
     return row is None or row.attempt != segment.attempt or row.state == "queued" or row.how == "cancelled"
+
+
+def lost(connection: sa.Connection, execution: str, n: int, losses: list[dict[str, JSON]]) -> None:
+    """Note what the kernels of a segment could not bring back, instead of what was noted before."""
+    connection.execute(segments.update().where(*_is(execution, n)).values(losses=losses or None))
 
 
 def end(connection: sa.Connection, segment: Row, how: str) -> bool:

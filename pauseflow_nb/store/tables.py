@@ -129,6 +129,8 @@ segments = sa.Table(
     sa.Column("wake", Json),
     # The `protocol.Unsaved` of variables without which it cannot go on: only the kernel kept for it has them.
     sa.Column("bound", Json),
+    # The `protocol.Loss` of what its kernels could not bring back.
+    sa.Column("losses", Json),
     sa.Column("queued_at", Time, nullable=False),
     sa.Column("started_at", Time),
     sa.Column("ended_at", Time),

@@ -9,14 +9,14 @@ import sqlalchemy as sa
 
 from pauseflow_nb.json_values import compact
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import Links, published
+from pauseflow_nb.protocol import Links, Loss, published
 from pauseflow_nb.store import steps as runs
 from pauseflow_nb.store.damaged import damaged_view, require_shape
 from pauseflow_nb.store.database import iso, now
 from pauseflow_nb.store.executions import Row, names_of_children
 from pauseflow_nb.store.tables import executions, segments, suspensions
 
-__all__ = ["HasRules", "LinksOf", "address_of", "approvals_of", "execution_views", "find_ids", "iso"]
+__all__ = ["HasRules", "LinksOf", "address_of", "approvals_of", "execution_views", "find_ids", "iso", "losses_of"]
 
 #: Makes the links of one suspension; its action is left empty.
 LinksOf = Callable[[Claim], Links]
@@ -143,6 +143,7 @@ def _view(
         "parent": row.parent,
         "segment": row.segment,
         "kernel_bound": _bound(row, its_segments),
+        "losses": losses_of(its_segments),
         "cells": {"done": row.cells_done, "total": row.cells_total},
         "steps": _steps(its_runs, its_suspensions),
         "suspended": [
@@ -166,6 +167,22 @@ def _bound(row: Row, its_segments: list[Row]) -> list[str]:
     """Name the variables for which an execution that has not ended keeps its kernel."""
     last = its_segments[-1] if its_segments and row.ended_at is None else None
     return [] if last is None else [each["name"] for each in last.bound or []]
+
+
+def losses_of(its_segments: Iterable[Row]) -> list[dict[str, Any]]:
+    """Show what kernels could not bring back; `text` says it in a sentence."""
+    found = [(row.n, Loss.from_dict(each)) for row in its_segments for each in row.losses or []]
+    return [
+        {
+            "segment": n,
+            "name": loss.name or None,
+            "type": loss.type_name or None,
+            "reason": loss.reason,
+            "needed_by": loss.needed_by,
+            "text": str(loss),
+        }
+        for n, loss in found
+    ]
 
 
 def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:

@@ -120,7 +120,9 @@ class TestResumeSchema:
 
         assert road.send(view, body={"n": 4})[0] == 200
         assert returned(road.ride(view["id"]), "last") == 4
-        assert "refused" not in json.dumps([cell.get("outputs") for cell in road.output().cells])
+        shown = json.dumps([cell.get("outputs") for cell in road.output().cells])
+        assert "An earlier answer was refused: n must be even." in shown
+        assert shown.index("An earlier answer was refused") < shown.index("Resumed by link at ")
 
 
 class TestResume:

@@ -7,7 +7,7 @@ import pytest
 from engine.stage import ME, Stage
 
 from pauseflow_nb.errors import StorageFull
-from pauseflow_nb.runner.cards import put_card
+from pauseflow_nb.runner.cards import Place, put_card
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.output import OutputFile
 from pauseflow_nb.store.database import transaction
@@ -81,7 +81,7 @@ def with_card(stage: Stage, execution: str, output: Path) -> None:
     asked = stage.script.steps["ask"](stage.script.briefings[-1])
     assert asked is not None
     assert asked.suspension is not None
-    put_card(document, 1, "ask", asked.suspension)
+    put_card(document, 1, Place("ask"), asked.suspension)
     name = f"{execution}/card.ipynb"
     stage.queue.files.write(name, document.to_bytes())
     output.write_bytes(document.to_bytes())
@@ -93,7 +93,7 @@ def with_card(stage: Stage, execution: str, output: Path) -> None:
     ("end", "sentence"),
     [("link", "Cancelled by link"), ("user", "Cancelled by ann"), ("clock", "Timed out by the clock")],
 )
-def test_the_decision_takes_the_place_of_the_card(stage: Stage, tmp_path: Path, end: str, sentence: str) -> None:
+def test_the_decision_stands_below_the_question(stage: Stage, tmp_path: Path, end: str, sentence: str) -> None:
     output = tmp_path / "out.ipynb"
     execution = stage.suspended(seconds=60.0)
     with_card(stage, execution, output)

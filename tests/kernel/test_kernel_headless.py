@@ -20,7 +20,7 @@ def test_the_briefing_is_answered_and_leaves_no_name(kernel: Kernel, briefing: B
 
     ran = kernel.begin(briefing())
 
-    assert (ran.ready.failure, ran.ready.unrestored, ran.shown) == (None, [], "")
+    assert (ran.ready.failure, ran.ready.losses, ran.shown) == (None, [], "")
     assert set(kernel.names) == before
 
 

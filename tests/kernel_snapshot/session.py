@@ -84,8 +84,9 @@ def _save(shell: Any, folder: str, **options: Any) -> dict[str, Any]:
 def _restore(shell: Any, folder: str, ref: dict[str, str], **options: Any) -> dict[str, Any]:
     restored = snapshot.restore(shell, folder, SnapshotRef(**ref), **options)
     shell._restored = restored
-    unrestored = {item.name: vars(item) for item in restored.unrestored}
-    return {"names": sorted(restored.values), "unrestored": unrestored, "notes": restored.notes}
+    unrestored = {loss.name: vars(loss) for loss in restored.losses if loss.name}
+    notes = [loss.reason for loss in restored.losses if not loss.name]
+    return {"names": sorted(restored.values), "unrestored": unrestored, "notes": notes}
 
 
 def _put_back(shell: Any, bound_by_setup: list[str]) -> dict[str, Any]:

@@ -23,8 +23,13 @@ FACTS: dict[str, Any] = {
 }
 
 
-def suspend(queue: Queue, name: str, *, notebook: str = "/work/report.ipynb", bound: Any = None, **ask: Any) -> str:
-    """Add an execution that waits in its step `approve`; `bound`: variables that only its kernel has."""
+def suspend(
+    queue: Queue, name: str, *, notebook: str = "/work/report.ipynb", bound: Any = None, losses: Any = None, **ask: Any
+) -> str:
+    """Add an execution that waits in its step `approve`.
+
+    `bound`: variables that only its kernel has; `losses`: what its kernel could not bring back.
+    """
 
     def change(connection: sa.Connection) -> None:
         _add(connection, name, notebook)
@@ -38,7 +43,7 @@ def suspend(queue: Queue, name: str, *, notebook: str = "/work/report.ipynb", bo
         suspensions.add(connection, name, 0, outcome, cell=1)
         segments.end(connection, segment, "suspended")
         its = tables.segments.c.execution == name
-        connection.execute(tables.segments.update().where(its).values(bound=bound))
+        connection.execute(tables.segments.update().where(its).values(bound=bound, losses=losses))
         executions.set_state(connection, name, "suspended", cells_done=2)
         note(connection, name, "suspended", "step:approve", segment=0, step="approve", kind="suspend")
 

@@ -10,7 +10,7 @@ from lab.conftest import APPROVE, Lab, Shoot
 from lab.store import suspend
 from lab.workflows import Workflows
 
-from pauseflow_nb.protocol import Unsaved
+from pauseflow_nb.protocol import Loss, Unsaved
 
 expect: Any = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
@@ -151,6 +151,19 @@ def test_that_its_kernel_is_kept_is_said_in_list_and_details(still_lab: Lab, pag
     shoot(page, "panel-kernel-bound")
     card.get_by_role("button", name="Details").click()
     expect(workflows.panel.locator(".pf-details .pf-bound")).to_have_text(said)
+
+
+def test_what_did_not_come_back_is_said_in_list_and_details(still_lab: Lab, page: Any, shoot: Shoot) -> None:
+    loss = Loss("budget", "helper.Budget", "AttributeError: no Budget in helper")
+    suspend(still_lab.queue(), "losses", notebook="/work/losses.ipynb", title="Go on?", losses=[asdict(loss)])
+    workflows = Workflows(page).open(still_lab)
+    workflows.search("losses.ipynb")
+    card = workflows.card("losses.ipynb")
+
+    expect(card.get_by_label("Not brought back")).to_contain_text("budget (helper.Budget) did not come back")
+    card.get_by_role("button", name="Details").click()
+    expect(workflows.panel.locator(".pf-details .pf-losses")).to_contain_text("No later cell needs it.")
+    shoot(page, "panel-losses")
 
 
 def test_the_link_for_others_is_copied(still_lab: Lab, page: Any) -> None:

@@ -12,7 +12,16 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 import pauseflow_nb
 from pauseflow_nb.links import Signer
-from pauseflow_nb.protocol import Briefing, MessageRequest, Outcome, PauseAnswer, PauseQuestion, StepBriefing, Wake
+from pauseflow_nb.protocol import (
+    Briefing,
+    Loss,
+    MessageRequest,
+    Outcome,
+    PauseAnswer,
+    PauseQuestion,
+    StepBriefing,
+    Wake,
+)
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.notebook import freeze
 from pauseflow_nb.runner.segment import Control, SegmentEnd, run_segment
@@ -34,6 +43,8 @@ class Log:
     answers: list[PauseAnswer | None] = field(default_factory=list)
     messages: list[MessageRequest] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    updates: list[tuple[int, NotebookNode]] = field(default_factory=list)
     when_output: Callable[[int, NotebookNode], None] = lambda _cell, _output: None
     when_checkpoint: Callable[[Document], None] = lambda _document: None
 
@@ -42,6 +53,9 @@ class Log:
 
     def on_cell(self, index: int, done: int) -> None:
         self.cells.append((index, done))
+
+    def on_losses(self, losses: list[Loss]) -> None:
+        self.losses += losses
 
     def on_step_start(self, step: str, run: int, attempt: int, cell: int) -> None:
         self.steps.append((step, run, attempt, cell))
@@ -59,6 +73,9 @@ class Log:
 
     def on_not_suspended(self, problem: str) -> None:
         self.told.append(problem)
+
+    def on_update(self, cell: int, output: NotebookNode) -> None:
+        self.updates.append((cell, output))
 
     def on_output(self, cell: int, output: NotebookNode) -> None:
         self.outputs.append((cell, output))

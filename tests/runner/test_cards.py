@@ -29,7 +29,7 @@ def test_a_card_says_what_is_asked_until_when_and_what_happens_then(document: Do
         "suspend", 7200, on_timeout="cancel", title="Ship <it>?", message="a & b", data={"auc": 0.9}
     )
 
-    cards.put_card(document, 0, "ask", request)
+    cards.put_card(document, 0, cards.Place("ask"), request)
 
     html, plain = (shown(document)[0].data[mime] for mime in ("text/html", "text/plain"))
     assert "Ship &lt;it&gt;?" in html
@@ -48,13 +48,13 @@ def test_a_card_says_what_is_asked_until_when_and_what_happens_then(document: Do
     ],
 )
 def test_each_kind_of_suspension_has_its_words(document: Document, request_: SuspensionRequest, said: str) -> None:
-    cards.put_card(document, 0, "ask", request_)
+    cards.put_card(document, 0, cards.Place("ask"), request_)
 
     assert said in shown(document)[0].data["text/plain"]
 
 
 def test_long_data_is_shortened(document: Document) -> None:
-    cards.put_card(document, 0, "ask", SuspensionRequest("suspend", data=["x" * 10_000]))
+    cards.put_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend", data=["x" * 10_000]))
 
     assert len(shown(document)[0].data["text/plain"]) < 3000
 
@@ -63,7 +63,7 @@ def test_the_card_names_what_was_not_saved(document: Document) -> None:
     lost = Unsaved("db", "sqlite3.Connection", "a database connection", cell=2)
     idle = Unsaved("lock", "_thread.lock", "a lock belongs to this process", "left out")
     again = Unsaved("client", "Client", "is made again", "replayed")
-    cards.put_card(document, 0, "ask", SuspensionRequest("suspend"), [lost, idle, again])
+    cards.put_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend"), [lost, idle, again])
 
     assert shown(document)[-1].data["text/plain"].splitlines()[-3:] == [
         "db (sqlite3.Connection, made by cell 3) was not saved: a database connection. Later cells need it.",
@@ -86,11 +86,11 @@ def test_the_card_names_what_was_not_saved(document: Document) -> None:
         (Wake("ask", "delay", by="clock", at=""), "Continued by the clock."),
     ],
 )
-def test_the_decision_takes_the_cards_place(document: Document, wake: Wake, sentence: str) -> None:
-    cards.put_card(document, 0, "ask", SuspensionRequest("suspend"))
+def test_the_decision_stands_below_the_question(document: Document, wake: Wake, sentence: str) -> None:
+    cards.put_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend"))
 
     assert cards.put_decision(document, "ask", cards.decision_of(wake))
 
-    assert [output.data["text/plain"] for output in shown(document)] == [sentence]
-    assert not cards.put_decision(document, "ask", "twice")
-    assert not cards.put_decision(document, "other", "nothing")
+    assert [output.data["text/plain"] for output in shown(document)] == [f"Step ask asked for an answer\n{sentence}"]
+    assert not cards.put_decision(document, "ask", cards.Decision("twice"))
+    assert not cards.put_decision(document, "other", cards.Decision("nothing"))

@@ -5,7 +5,7 @@ from typing import Any
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from pauseflow_nb.protocol import Wake
-from pauseflow_nb.runner.cards import close_document
+from pauseflow_nb.runner.cards import Decision, close_document
 from pauseflow_nb.runner.statuses import status_of
 
 ANSWERED = Wake(
@@ -35,7 +35,8 @@ def test_variables_outputs_and_numbers_go_on_in_a_new_kernel(rehearse: Any) -> N
         "pending",
     ]
     card = rehearsal.document.cells[4].outputs[-1]
-    assert card.metadata.pauseflow == {"card": True, "step": "approve"}
+    noted = card.metadata.pauseflow
+    assert (noted.kind, noted.step, noted.run, noted.segment, noted.decision) == ("suspension", "approve", 1, 0, None)
     assert "Deploy?" in card.data["text/html"]
     assert "Look first" in card.data["text/plain"]
     assert "/pauseflow/resume/***" in rehearsal.text(4)
@@ -121,7 +122,7 @@ def test_a_document_is_closed_without_a_kernel(rehearse: Any) -> None:
     rehearsal = rehearse("from pauseflow_nb import flow", "%%step ask\nflow.suspend(timeout=60_000)", "print('never')")
     rehearsal.run()
 
-    close_document(rehearsal.document, "ask", "Timed out at 2026-11-20 11:00 UTC.")
+    close_document(rehearsal.document, "ask", Decision("Timed out at 2026-11-20 11:00 UTC.", "timeout"))
 
     assert "Timed out at 2026-11-20 11:00 UTC." in rehearsal.text(1)
     assert "waits for an answer" not in rehearsal.text(1)

@@ -109,7 +109,9 @@ def test_text_is_escaped_and_loses_its_colours() -> None:
 
 
 def test_our_own_card_is_not_evidence() -> None:
-    card = v4.new_output("display_data", {"text/plain": "waits"}, metadata={"pauseflow": {"card": True}})
+    card = v4.new_output(
+        "display_data", {"text/plain": "waits"}, metadata={"pauseflow": {"kind": "suspension", "decision": None}}
+    )
 
     assert shown(card) == ""
 

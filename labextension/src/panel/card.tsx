@@ -6,7 +6,7 @@ import { IExecution } from '../api';
 import { ago, ASKING, at, ENDED, keyOf, nameOf, progressOf, reasonOf, summary, usageOf } from '../words';
 import { Buttons } from './buttons';
 import { usePanel } from './context';
-import { Bound, StateMark } from './state';
+import { Bound, Losses, StateMark } from './state';
 import { Waiting } from './waiting';
 
 interface IProps {
@@ -48,6 +48,7 @@ export function Card({ execution, now, choice }: IProps): React.JSX.Element {
         <p className={`pf-reason ${state === 'failed' || execution.problem ? 'pf-mod-failed' : ''}`}>{reason}</p>
       )}
       <Bound execution={execution} />
+      <Losses execution={execution} />
       {suspended.map(suspension => (
         <Waiting key={keyOf(suspension)} suspension={suspension} now={now} />
       ))}

@@ -10,7 +10,7 @@ import { ago, at, ENDED, happened, keyOf, nameOf, progressOf, reasonOf, runsOf, 
 import { Buttons } from './buttons';
 import { usePanel } from './context';
 import { useLive, useNow } from './live';
-import { Bound, StateMark } from './state';
+import { Bound, Losses, StateMark } from './state';
 import { Timeline } from './timeline';
 import { Waiting } from './waiting';
 
@@ -68,6 +68,7 @@ function Body({ execution, audit, now }: IDetails & { now: number }): React.JSX.
         <p className={`pf-reason ${state === 'failed' || execution.problem ? 'pf-mod-failed' : ''}`}>{reason}</p>
       )}
       <Bound execution={execution} />
+      <Losses execution={execution} />
       {suspended.map(each => (
         <Waiting key={keyOf(each)} suspension={each} now={now} />
       ))}
@@ -102,6 +103,11 @@ function Body({ execution, audit, now }: IDetails & { now: number }): React.JSX.
               <span className="pf-code">{name}</span> <span className="pf-quiet">{step.state}</span>
               {runsOf(step) && <span className="pf-quiet"> · {runsOf(step)}</span>}
               {ENDED.includes(state) && <RetryFrom execution={execution} step={name} />}
+              {step.notes.map(note => (
+                <p key={note} className="pf-quiet">
+                  {note}
+                </p>
+              ))}
               <Exports values={step.exports} />
             </li>
           ))}

@@ -3,7 +3,7 @@
 import React from 'react';
 
 import { IExecution, State } from '../api';
-import { boundOf } from '../words';
+import { boundOf, lossesOf } from '../words';
 
 const WORDS: Record<State, string> = {
   queued: 'Queued',
@@ -35,4 +35,16 @@ export function StateMark({ state }: { state: State }): React.JSX.Element {
 export function Bound({ execution }: { execution: IExecution }): React.JSX.Element | null {
   const words = boundOf(execution);
   return words ? <p className="pf-bound">{words}</p> : null;
+}
+
+/** What a kernel could not bring back after a pause. */
+export function Losses({ execution }: { execution: IExecution }): React.JSX.Element | null {
+  const losses = lossesOf(execution);
+  return losses.length === 0 ? null : (
+    <ul className="pf-losses" aria-label="Not brought back">
+      {losses.map(text => (
+        <li key={text}>{text}</li>
+      ))}
+    </ul>
+  );
 }

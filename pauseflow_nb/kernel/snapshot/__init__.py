@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pauseflow_nb.kernel.snapshot.losses import never_saved, weighed
     from pauseflow_nb.kernel.snapshot.reports import VariableReport, describe, describe_saved, rows_of
     from pauseflow_nb.kernel.snapshot.restoring import Restored, put_back, restore
     from pauseflow_nb.kernel.snapshot.saving import Saved, save
@@ -26,12 +27,14 @@ __all__ = [
     "VariableReport",
     "describe",
     "describe_saved",
+    "never_saved",
     "note_start",
     "put_back",
     "restore",
     "rows_of",
     "save",
     "sweep",
+    "weighed",
 ]
 
 _HOMES = {
@@ -40,12 +43,14 @@ _HOMES = {
     "VariableReport": "reports",
     "describe": "reports",
     "describe_saved": "reports",
+    "never_saved": "losses",
     "note_start": "surroundings",
     "put_back": "restoring",
     "restore": "restoring",
     "rows_of": "reports",
     "save": "saving",
     "sweep": "sweeping",
+    "weighed": "losses",
 }
 
 

@@ -5,6 +5,7 @@ these are is tried; those that were found not to be are not tried again.
 """
 
 import time
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -108,7 +109,9 @@ def _is_known_to_load(kind: type) -> bool:
 
 
 def _may_value(value: Any) -> bool:
-    return _may(type(value)) and not (type(value) in {str, bytes} and len(value) > _ALONE)
+    # A class or function is loaded from its module, which may lie beside the notebook, and be gone later.
+    is_from_module = issubclass(type(value), (type, types.FunctionType))
+    return not is_from_module and _may(type(value)) and not (type(value) in {str, bytes} and len(value) > _ALONE)
 
 
 def _may(kind: type) -> bool:

@@ -8,7 +8,7 @@ import ast
 import builtins
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from pauseflow_nb.cells import header_of
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.kernel.snapshot.reach import DYNAMIC, names_of, reads_of
 
-__all__ = ["Needed", "Statement", "names_needed", "statements_of"]
+__all__ = ["Needed", "Statement", "cells_needing", "names_needed", "statements_of"]
 
 _QUIET_MAGICS = frozenset(
     {"matplotlib", "pip", "conda", "config", "load_ext", "reload_ext", "autoreload", "cd", "env", "precision"}
@@ -79,15 +79,55 @@ def names_needed(coming: Mapping[str, str], namespace: Mapping[str, Any]) -> Nee
             if statement.dynamic:
                 return Needed(frozenset(), f"cell {int(index) + 1} uses {statement.dynamic}, so it may need anything")
             first_read |= (statement.reads | statement.mentions) - bound
-            bound |= statement.surely_binds
+            # A setup that has been passed runs before the saved values are put back: what it binds may be replaced.
+            bound |= statement.surely_binds if not _is_setup(coming[index]) else frozenset()
+    found = _followed(first_read, namespace)
+    return found if found.because else Needed(found.names & namespace.keys())
+
+
+def cells_needing(
+    missing: Collection[str], coming: Mapping[str, str], namespace: Mapping[str, Any], *, quoted: bool = True
+) -> dict[str, list[int]]:
+    """Find which cells may need names that are not in the namespace any more.
+
+    Args:
+        missing: The names.
+        coming: Source by cell index.
+        namespace: The live namespace, whose functions are followed.
+        quoted: Whether a name counts as needed where a text contains it: `"budget" in names` then needs `budget`.
+
+    Returns:
+        Indices of cells by name, in order; empty for a name that no cell needs.
+    """
+    needed: dict[str, list[int]] = {name: [] for name in missing}
+    bound: set[str] = set()
+    for index in sorted(coming, key=int):
+        reads: set[str] = set()
+        is_dynamic = False
+        for statement in statements_of(coming[index]):
+            is_dynamic |= bool(statement.dynamic)
+            words = _words_in(statement.tree) if quoted else set()
+            reads |= (statement.reads | statement.mentions | words) - bound
+            bound |= statement.surely_binds if not _is_setup(coming[index]) else frozenset()
+        found = _followed(reads, namespace)
+        for name, cells in needed.items():
+            if found.needs(name) or (is_dynamic and name not in bound):
+                cells.append(int(index))
+    return needed
+
+
+def _followed(names: Iterable[str], namespace: Mapping[str, Any]) -> Needed:
+    """Add to names what the user's code in their values reads; the result may hold names that are bound to nothing."""
     needed: set[str] = set()
-    todo = list(first_read)
+    todo = list(names)
     seen: set[int] = set()
     while todo:
         name = todo.pop()
-        if name in needed or name not in namespace:
+        if name in needed:
             continue
         needed.add(name)
+        if name not in namespace:
+            continue
         reads = reads_of(namespace[name], namespace, seen)
         if reads is None:
             return Needed(frozenset(), f"{name} holds too much to look through, so it may need anything")
@@ -95,6 +135,19 @@ def names_needed(coming: Mapping[str, str], namespace: Mapping[str, Any]) -> Nee
             return Needed(frozenset(), f"{name} uses {min(dynamic)}(), so it may need anything")
         todo += reads
     return Needed(frozenset(needed))
+
+
+def _is_setup(source: str) -> bool:
+    try:
+        header = header_of(source)
+    except InvalidStep:
+        return False
+    return header is not None and header.kind == "setup"
+
+
+def _words_in(node: ast.AST) -> set[str]:
+    texts = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
+    return {word for text in texts if isinstance(text, str) for word in _WORD.findall(text)}
 
 
 @functools.lru_cache(maxsize=4096)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cloudpickle import cloudpickle  # type: ignore[import-untyped]
 
-from pauseflow_nb.kernel.snapshot import functions, own_types, python_types
+from pauseflow_nb.kernel.snapshot import functions, own_types, python_types, widget_types
 from pauseflow_nb.kernel.snapshot.enums import reduce_member
 from pauseflow_nb.kernel.snapshot.exceptions import reduce_exception, reduce_traceback
 from pauseflow_nb.kernel.snapshot.loading import definition, live_attribute, live_session, live_shell
@@ -263,7 +263,7 @@ def _find_reducer(kind: type, shell: Any) -> Reducer | None:  # noqa: PLR0911 - 
     if kind is type(getattr(shell, "pauseflow", None)) and kind is not type(None):
         return _reduce_session
     full = full_name(kind)
-    found: Reducer | None = python_types.REDUCERS.get(full)
+    found: Reducer | None = python_types.REDUCERS.get(full) or widget_types.REDUCERS.get(full)
     if found is not None:
         return found
     if kind is types.CellType:
@@ -280,6 +280,8 @@ def _find_reducer(kind: type, shell: Any) -> Reducer | None:  # noqa: PLR0911 - 
         return python_types.reduce_file
     if (reason := reason_for(kind)) is not None:
         return _refuse(reason)
+    if widget_types.has_traits(kind):
+        return widget_types.reduce_traits
     return _library_reducer(kind, full) or _users_own(kind)
 
 

@@ -6,6 +6,7 @@ import pickle
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
@@ -18,12 +19,16 @@ from pauseflow_nb.kernel.snapshot.loading import Loading, live_attribute
 from pauseflow_nb.kernel.snapshot.manifest import Frame, Manifest, StoredRegion, read_manifest
 from pauseflow_nb.kernel.snapshot.memory import Extent, address_of, map_extents
 from pauseflow_nb.kernel.snapshot.packs import CHUNK, PackReader
-from pauseflow_nb.protocol import SnapshotRef, Unsaved
+from pauseflow_nb.protocol import Loss, SnapshotRef, Unsaved
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["Restored", "put_back", "restore"]
+__all__ = ["DEFINITIONS", "DIRECTORY", "Restored", "put_back", "restore"]
+
+#: Stands for functions and classes that variables need and that have no name of their own.
+DEFINITIONS = "<definitions>"
+DIRECTORY = "the working directory"
 
 
 @dataclass(frozen=True)
@@ -31,14 +36,15 @@ class Restored:
     """What a restore bound, and what it could not."""
 
     values: dict[str, Any]
-    unrestored: list[Unsaved]
+    #: Which cells need them is not known here.
+    losses: list[Loss]
     #: Names that a `%%setup` cell bound last: not in the snapshot.
     remade: set[str]
     random_state: Any = field(repr=False, default=None)
-    #: Sentences for the user: an option that could not be set again, …
-    notes: list[str] = field(default_factory=list)
     #: What can be made again only when the setups have run.
     waiting: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    #: What the snapshot never held.
+    unsaved: list[Unsaved] = field(default_factory=list)
 
 
 def restore(
@@ -80,7 +86,12 @@ def restore(
     try:
         packs_of = PackReader(source, manifest.content, ref.name)
         with _readable(source, ref), packs_of as packs, Loading(shell.user_ns, shell) as loading:
-            return _Restore(shell, manifest, packs, loading).run(folder)
+            restored = _Restore(shell, manifest, packs, loading).run(folder)
+            if differences:
+                restored.losses.append(
+                    Loss("", "", f"--force restored a snapshot of other versions: {'; '.join(differences)}")
+                )
+            return restored
     finally:
         if was_collecting:
             gc.enable()
@@ -95,7 +106,7 @@ def _readable(source: Folder, ref: SnapshotRef) -> Iterator[None]:
         raise SnapshotDamaged(ref.name, f"its files in {source.url} cannot be read: {problem}") from problem
 
 
-def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[str]) -> None:
+def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[str]) -> list[Loss]:
     """Bind saved values again over what setups bound by the way, and put back the random generators.
 
     Args:
@@ -103,21 +114,25 @@ def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[
         restored: What `restore` returned.
         bound_by_setup: Names that the setups just bound. Of these, a name that is in the snapshot was bound by
             another cell after the setup had first run, so the saved value is the later one.
+
+    Returns:
+        What could not be made again.
     """
     for name in bound_by_setup - restored.remade:
         if name in restored.values:
             shell.user_ns[name] = restored.values[name]
-    for problem in _replay(shell, restored.waiting, set())[1]:
-        restored.unrestored.append(problem)
+    _, losses = _replay(shell, restored.waiting, set(), restored.unsaved)
     surroundings.put_back_random(shell, restored.random_state or {})
+    return losses
 
 
 def _replay(
-    shell: Any, replays: dict[str, list[tuple[int, str]]], missing: set[str]
-) -> tuple[dict[str, list[tuple[int, str]]], list[Unsaved]]:
+    shell: Any, replays: dict[str, list[tuple[int, str]]], missing: set[str], unsaved: list[Unsaved]
+) -> tuple[dict[str, list[tuple[int, str]]], list[Loss]]:
     """Make variables again; returns what has to wait for `missing` names, and what failed."""
     # Names that came from the same statements are made by running these once, so that they belong together.
     together: dict[tuple[tuple[int, str], ...], list[str]] = {}
+    types = {each.name: each.type_name for each in unsaved}
     waiting, failed = {}, []
     for name, statements in replays.items():
         reads = {read for _, source in statements for s in statements_of(source) for read in s.reads}
@@ -129,8 +144,8 @@ def _replay(
         try:
             shell.user_ns.update(replay.run(list(key), names, shell.user_ns))
         except Exception as problem:  # noqa: BLE001 - the user's code
-            reason = f"could not be made again: {type(problem).__name__}: {problem}"
-            failed += [Unsaved(name, "", reason, cell=key[-1][0]) for name in names]
+            reason = f"cell {key[-1][0] + 1} could not make it again: {_said(problem)}"
+            failed += [Loss(name, types.get(name, ""), reason) for name in names]
     return waiting, failed
 
 
@@ -153,21 +168,23 @@ class _Restore:
         self._memory = {number: self._load_region(region) for number, region in enumerate(manifest.regions)}
         captured = pickle.loads(around)  # noqa: S301 - its digest was checked
         notes = surroundings.put_back(self._shell, captured)
+        unsaved = [Unsaved.from_dict(each) for each in manifest.unsaved]
         surroundings.put_back_sources(manifest.sources)
-        values, unrestored = self._bind_references()
+        values, losses = self._bind_references()
         self._shell.user_ns.update(values)
         loaded, failed_frames = self._load_all(list(zip(manifest.frames, pieces, strict=True)))
         values.update(loaded)
         for frame, problem in failed_frames:
-            unrestored += [self._unrestored(name, problem) for name in frame.names or ["<definitions>"]]
+            losses += [self._loss(name, problem) for name in frame.names or [DEFINITIONS]]
         notes += surroundings.put_back_filters(self._shell, captured)
         notes += surroundings.put_back_module_values(self._shell, captured)
         surroundings.put_back_figure(captured)
         remember(folder, Known(manifest.content, mapped=self._mapped))
-        waiting, failed = _replay(self._shell, manifest.replay, set(manifest.remade))
+        waiting, failed = _replay(self._shell, manifest.replay, set(manifest.remade), unsaved)
         surroundings.put_back_random(self._shell, captured)
         remade = set(manifest.remade)
-        return Restored(values, unrestored + failed, remade, captured, notes, waiting)
+        losses += failed + _directory_lost(captured) + [Loss("", "", note) for note in notes]
+        return Restored(values, losses, remade, captured, waiting, unsaved)
 
     def _load_all(
         self, frames: list[tuple[Frame, list[bytes]]]
@@ -188,15 +205,15 @@ class _Restore:
                 return values, [(frame, problem) for frame, _, problem in failed]
             frames = [(frame, data) for frame, data, _ in failed]
 
-    def _bind_references(self) -> tuple[dict[str, Any], list[Unsaved]]:
-        values, unrestored = {}, []
+    def _bind_references(self) -> tuple[dict[str, Any], list[Loss]]:
+        values, losses = {}, []
         for name, (module, attribute) in self._manifest.references.items():
             try:
                 values[name] = live_attribute(module, attribute)
             except (ImportError, AttributeError) as problem:
-                unrestored.append(self._unrestored(name, problem))
+                losses.append(self._loss(name, problem))
         references.remember(self._shell, {n: (m, a) for n, (m, a) in self._manifest.references.items()})
-        return values, unrestored
+        return values, losses
 
     def _load(self, frame: Frame, data: list[bytes]) -> dict[str, Any]:
         buffers = []
@@ -235,6 +252,17 @@ class _Restore:
                 extents.append(Extent(descriptor, where.offset, where.size))
         return extents
 
-    def _unrestored(self, name: str, problem: Exception) -> Unsaved:
+    def _loss(self, name: str, problem: Exception) -> Loss:
         described = self._manifest.variables.get(name)
-        return Unsaved(name, described.type_name if described else "", f"{type(problem).__name__}: {problem}")
+        return Loss(name, described.type_name if described else "", _said(problem))
+
+
+def _directory_lost(captured: dict[str, Any]) -> list[Loss]:
+    wanted = captured.get("directory")
+    # Compared as files: the path may lead through links.
+    is_there = wanted is None or (Path(wanted).is_dir() and Path(wanted).samefile("."))
+    return [] if is_there else [Loss(DIRECTORY, "", f"{wanted} is not there")]
+
+
+def _said(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {problem}"

@@ -1,0 +1,44 @@
+"""What people must know of a segment before its first cell: what its kernel lost, or why no cell ran."""
+
+from dataclasses import asdict
+from html import escape
+
+from nbformat import NotebookNode
+
+from pauseflow_nb.protocol import Loss
+from pauseflow_nb.runner.card_text import WRONG, boxed
+from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.records import kind_of, printable, record
+
+__all__ = ["put_ending", "put_losses"]
+
+
+def put_losses(document: Document, first: int, losses: list[Loss]) -> None:
+    """Say in the first cell of a segment what did not come back."""
+    title = "Not everything came back after the pause:"
+    html, plain = _as_list(title, [str(loss) for loss in losses])
+    _put(document, first, record("losses", html, plain, losses=[asdict(loss) for loss in losses]))
+
+
+def put_ending(document: Document, first: int, sentence: str) -> None:
+    """Say in the first cell of a segment why none of its cells ran."""
+    text = printable(sentence)
+    _put(document, first, record("ending", boxed(escape(text), WRONG), text, text=text))
+
+
+def _put(document: Document, first: int, notice: NotebookNode) -> None:
+    code = [index for index, cell in enumerate(document.cells) if cell.cell_type == "code"]
+    # A segment may begin below the last code cell; then nothing of it can show anything.
+    index = next((index for index in code if index >= first), code[-1] if code else None)
+    if index is None:
+        return
+    outputs = document.cells[index].outputs
+    outputs[:] = [notice, *(output for output in outputs if kind_of(output) != kind_of(notice))]
+    document.changed(index)
+
+
+def _as_list(title: str, sentences: list[str]) -> tuple[str, str]:
+    said = [printable(sentence) for sentence in sentences]
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
+    html = f'<strong>{escape(title)}</strong><ul style="margin:.2em 0">{items}</ul>'
+    return boxed(html, WRONG), "\n".join([title, *(f"- {sentence}" for sentence in said)])
