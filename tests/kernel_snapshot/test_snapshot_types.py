@@ -24,7 +24,7 @@ class Results:
         return self._groups[row.group][row.what]
 
     def _run(self, rows: list[Row]) -> dict[str, Any]:
-        rows = [row for row in rows if _is_installed(row)]
+        rows = [row for row in rows if is_installed(row)]
         kernels = Kernels(self._directory, str(self._directory / rows[0].group.replace(" ", "")), self._nurseries)
         save: dict[str, Any] = {"do": "save", "folder": kernels.folder}
         if rows[0].outcome in {REPLAYED, LEFT_OUT}:
@@ -43,7 +43,7 @@ class Results:
         }
 
 
-def _is_installed(row: Row) -> bool:
+def is_installed(row: Row) -> bool:
     return all(importlib.util.find_spec(library) for library in row.needs)
 
 

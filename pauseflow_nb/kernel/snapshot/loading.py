@@ -74,7 +74,10 @@ def live_session() -> Any:
 
 def definition(key: str) -> Any:
     """Return one of the notebook's own functions and classes."""
-    return _loading().definitions[key]
+    found = _loading().definitions
+    if key not in found:
+        raise LookupError(f"it needs {key.rpartition('#')[0]}, which could not be restored")
+    return found[key]
 
 
 def live_attribute(module: str, path: str) -> Any:

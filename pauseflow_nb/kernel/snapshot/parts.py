@@ -19,6 +19,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pauseflow_nb.kernel.snapshot import reconstruct
 from pauseflow_nb.kernel.snapshot.groups import is_noticed
 from pauseflow_nb.kernel.snapshot.held import MOST_IN_COMMON, Containers
 from pauseflow_nb.kernel.snapshot.memos import Met, forget, memo_size
@@ -133,7 +134,7 @@ def load(pieces: Sequence[Bytes], buffers: Iterable[Any]) -> dict[str, Any]:
     """
     file: Any = io.BytesIO(pieces[0]) if len(pieces) == 1 else PiecesReader(pieces)
     memory = iter(buffers)
-    before = pickle.Unpickler(file, buffers=memory)  # noqa: S301
+    before: pickle.Unpickler = reconstruct.Unpickler(file, buffers=memory)
     payload: dict[str, Any] = before.load()
     if "begun" not in payload:
         return payload
@@ -152,7 +153,7 @@ def load(pieces: Sequence[Bytes], buffers: Iterable[Any]) -> dict[str, Any]:
     return {"values": values}
 
 
-class _PartUnpickler(pickle.Unpickler):
+class _PartUnpickler(reconstruct.Unpickler):
     """Loads a part, which may fetch objects of the pickle before it."""
 
     def __init__(self, file: Any, buffers: Iterator[Any], before: pickle.Unpickler) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cloudpickle import cloudpickle  # type: ignore[import-untyped]
 
-from pauseflow_nb.kernel.snapshot import functions, own_types, python_types
+from pauseflow_nb.kernel.snapshot import borrowed, functions, own_types, python_types, reconstruct  # noqa: F401 - it names what pickles hold
 from pauseflow_nb.kernel.snapshot.enums import reduce_member
 from pauseflow_nb.kernel.snapshot.exceptions import reduce_exception, reduce_traceback
 from pauseflow_nb.kernel.snapshot.loading import definition, live_attribute, live_session, live_shell
@@ -63,7 +63,7 @@ class Environment:
         self.namespace = namespace
         self.shell = shell
         self.definitions = Definitions()
-        self.dispatch_table: dict[type, Any] = dict(cloudpickle.Pickler.dispatch_table)
+        self.dispatch_table: dict[type, Any] = borrowed.dispatch_table()
         self._reducers: dict[type, Reducer | None] = {}
         #: Functions and classes that an import finds, by identity; kept here so that no other gets theirs.
         self.importable: dict[int, Any] = {}
@@ -203,7 +203,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def is_importable(self, value: Any, name: str | None = None) -> bool:
         """Whether an import would find the very same object."""
-        return cloudpickle._lookup_module_and_qualname(value, name) is not None  # noqa: SLF001
+        return borrowed.is_importable(value, name)
 
     def is_shared_memory(self, array: Any) -> bool:
         """Whether a small array's memory is known to be used by others too."""
@@ -227,12 +227,14 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         reduced: Any
         if not isinstance(value, types.FunctionType):
             reduced = super().reducer_override(value)
-            if isinstance(reduced, tuple) and reduced[0] in {type, cloudpickle._builtin_type}:  # noqa: SLF001
+            if borrowed.is_made_by(reduced, "_builtin_type"):
+                return borrowed.make_builtin_type, *reduced[1:]
+            if isinstance(reduced, tuple) and reduced[0] is type:
                 return reduced
             if reduced is not NotImplemented and self.inlines_definitions:
                 return functions.reduce_class(value, reduced)
         else:
-            reduced = NotImplemented if cloudpickle._should_pickle_by_reference(value) else None  # noqa: SLF001
+            reduced = NotImplemented if borrowed.is_by_reference(value) else None
             if reduced is None and self.inlines_definitions:
                 return functions.reduce_function(self, value)
         if reduced is NotImplemented:

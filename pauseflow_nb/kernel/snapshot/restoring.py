@@ -2,14 +2,14 @@
 
 import contextlib
 import gc
-import pickle
+import io
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
-from pauseflow_nb.kernel.snapshot import parts, references, replay, surroundings, versions
+from pauseflow_nb.kernel.snapshot import parts, reconstruct, references, replay, surroundings, versions
 from pauseflow_nb.kernel.snapshot.deep import run_deep
 from pauseflow_nb.kernel.snapshot.folder import Folder, open_folder
 from pauseflow_nb.kernel.snapshot.known import Known, Mapped, remember
@@ -144,7 +144,7 @@ class _Restore:
         pieces = [[packs.read(digest) for digest in frame.pieces] for frame in manifest.frames]
         around = b"".join(packs.read(digest) for digest in manifest.surroundings)
         self._memory = {number: self._load_region(region) for number, region in enumerate(manifest.regions)}
-        captured = pickle.loads(around)  # noqa: S301 - its digest was checked
+        captured = reconstruct.Unpickler(io.BytesIO(around)).load()
         notes = surroundings.put_back(self._shell, captured)
         surroundings.put_back_sources(manifest.sources)
         values, unrestored = self._bind_references()

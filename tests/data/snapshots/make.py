@@ -43,7 +43,7 @@ PYTHON = [
 #: The same with numpy and pandas, which may be of another version where it is restored.
 LIBRARIES = [
     ("import numpy as np, pandas as pd", "assert np.ones(1).sum() == 1"),
-    ("b1 = np.arange(9000.); b2 = b1[5:]; b3 = np.arange(6); b4 = b3[::2]; b5 = np.zeros(3); b5.flags.writeable = False", "b1[5] = 99; b3[2] = 77\nassert b2[0] == 99 and b4[1] == 77 and not b5.flags.writeable"),
+    ("b1 = np.zeros(9000); b2 = b1[5:]; b3 = np.arange(6); b4 = b3[::2]; b5 = np.zeros(3); b5.flags.writeable = False", "b1[5] = 99; b3[2] = 77\nassert b2[0] == 99 and b4[1] == 77 and not b5.flags.writeable"),
     ("b6 = np.array([[1], 'x'], dtype=object); b7 = b6[1:]; b8 = np.ma.array([1, 2], mask=[0, 1]); b9 = np.array([(1, 2.)], dtype=[('i', int), ('f', float)]); b10 = b9['i']; b11 = b9.view(np.recarray)", "b6[1] = 'y'; b9['i'][0] = 5\nassert b7[0] == 'y' and b8.sum() == 1 and b10[0] == 5 and b11.i[0] == 5"),
     ("class B12(np.ndarray): pass\nb12 = np.arange(3).view(B12); b12.note = 1\nclass B13(np.float64): pass\nb13 = B13(2.5); b13.note = 1; b14 = np.random.default_rng(3)", "assert type(b12) is B12 and b12.note == 1 and b13 == 2.5 and b13.note == 1 and 0 <= b14.random() < 1"),
     ("b15 = pd.DataFrame({'a': [1, 2], 's': ['x', None]}); b16 = b15[:]; b17 = b15['a']; b18 = pd.Index(b17); b15.note = 'n'", "b15.loc[0, 'a'] = 9\nassert b15.a[0] == 9 and b16.a[0] == 1 and b17[0] == 1 and b18[0] == 1 and b15.note == 'n'"),
