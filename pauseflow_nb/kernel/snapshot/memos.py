@@ -1,7 +1,7 @@
 """What a pickler remembers, looked up where it lies: a public copy takes more time and memory than the pickling.
 
 CPython's layout of the memo, and of an object's head, is compared with what its public functions say before it is
-relied upon. Where they differ, those functions are asked each time.
+relied upon, and only on versions that are tested (`plain`). Elsewhere those functions are asked each time.
 """
 
 import contextlib
@@ -10,17 +10,21 @@ import functools
 import io
 import operator
 import pickle
-import platform
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pauseflow_nb.kernel.snapshot.memory import peek
+from pauseflow_nb.kernel.snapshot.plain import may_look_into_memory
+
 __all__ = ["MemoTable", "Met", "forget", "has_met", "memo_size"]
 
 Memo = dict[int, tuple[int, Any]]
 
+#: Entries of a memo that are compared one by one.
+_MOST_PEEKED = 256
 #: Newer versions of Python keep flags beside the count.
 _COUNT = 0xFFFF_FFFF
 
@@ -165,20 +169,41 @@ class MemoTable:
         return ctypes.addressof(self._entries.contents)
 
     @staticmethod
-    @functools.cache
     def is_usable() -> bool:
         """Whether this Python's picklers look as expected."""
-        if platform.python_implementation() != "CPython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
-            return False
-        inside: list[list[int]] = [[number] for number in range(40)]
-        outside: list[list[int]] = [[number] for number in range(40)]
-        pickler = pickle.Pickler(io.BytesIO(), 5)
-        pickler.dump(inside)
-        copy = pickler.memo.copy()
-        table = MemoTable(pickler)
-        if table.used != len(copy) or table._mask + 1 != table._table.allocated:
-            return False
-        return all(table.holds(id(item)) for item in inside) and not any(table.holds(id(item)) for item in outside)
+        return may_look_into_memory() and _looks_as_expected()
+
+
+@functools.cache
+def _looks_as_expected() -> bool:
+    inside: list[list[int]] = [[number] for number in range(40)]
+    outside: list[list[int]] = [[number] for number in range(40)]
+    pickler = pickle.Pickler(io.BytesIO(), 5)
+    pickler.dump(inside)
+    if not _has_memo_where_expected(pickler):
+        return False
+    table = MemoTable(pickler)
+    return all(table.holds(id(item)) for item in inside) and not any(table.holds(id(item)) for item in outside)
+
+
+def _has_memo_where_expected(pickler: pickle.Pickler) -> bool:
+    """Compare the memo with its public copy. No pointer is followed before the operating system has said what is there."""
+    memo: Memo = pickler.memo.copy()
+    word = ctypes.sizeof(ctypes.c_size_t)
+    if type(pickler).__basicsize__ < object.__basicsize__ + word:
+        return False
+    (place,) = _peek_words(id(pickler) + object.__basicsize__, 1) or (0,)
+    mask, used, allocated, entries = _peek_words(place, 4) or (0, 0, 0, 0)
+    if used != len(memo) or allocated != mask + 1 or not used < allocated <= _MOST_PEEKED:
+        return False
+    words = _peek_words(entries, 2 * allocated) or ()
+    found = {key: number for key, number in zip(words[::2], words[1::2], strict=True) if key}
+    return found == {identity: number for identity, (number, _) in memo.items()}
+
+
+def _peek_words(address: int, count: int) -> tuple[int, ...] | None:
+    memory = peek(address, count * ctypes.sizeof(ctypes.c_size_t))
+    return None if memory is None else tuple(memoryview(memory).cast("N"))
 
 
 class _Words:

@@ -100,14 +100,20 @@ def reduce_memoryview(_pickler: "SnapshotPickler", view: memoryview) -> Any:
     if not view.c_contiguous:
         raise Refusal("a memoryview with gaps; copy it with bytes()")
     whole = memoryview(owner)
-    start = _address(view) - _address(whole) if view.nbytes else 0
+    start = _start_in(whole, view) if view.nbytes else 0
     return make_memoryview, (owner, start, view.nbytes, view.format, view.shape, view.readonly)
 
 
-def _address(view: memoryview) -> int:
+def _start_in(whole: memoryview, view: memoryview) -> int:
     from pauseflow_nb.kernel.snapshot.memory import address_of
 
-    return address_of(view)
+    addresses = address_of(view), address_of(whole)
+    if addresses[0] is not None and addresses[1] is not None:
+        return addresses[0] - addresses[1]
+    if isinstance(whole.obj, bytes):
+        # Bytes do not change, so any place with the same ones will do.
+        return whole.obj.find(bytes(view))
+    raise Refusal("a read-only memoryview; make one of the bytes() of it")
 
 
 def make_memoryview(  # noqa: PLR0917 - a pickle passes arguments by position

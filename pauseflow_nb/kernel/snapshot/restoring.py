@@ -214,7 +214,8 @@ class _Restore:
         self._packs.check(region.chunks)
         memory = map_extents(self._extents(region))
         low = address_of(memory)
-        self._mapped[low, low + region.size] = Mapped(region.chunks, weakref.ref(memory.obj))
+        if low is not None:
+            self._mapped[low, low + region.size] = Mapped(region.chunks, weakref.ref(memory.obj))
         return memory
 
     def _extents(self, region: StoredRegion) -> list[Extent]:
