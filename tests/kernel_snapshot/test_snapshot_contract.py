@@ -185,7 +185,10 @@ def test_a_name_that_this_version_does_not_have_is_said(kernels: Kernels) -> Non
     ("made_by", "sentence"),
     [
         ({"reconstruct": 99, "pauseflow_nb": "7.0"}, "protocol 99 there (pauseflow_nb 7.0), at most 1 here"),
-        ({"cloudpickle": {"version": "4.0.1"}}, f"cloudpickle 4.0.1 there, {cloudpickle_version} here, and only >=3.1,<4"),
+        (
+            {"cloudpickle": {"version": "4.0.1"}},
+            f"cloudpickle 4.0.1 there, {cloudpickle_version} here, and only >=3.1,<4",
+        ),
         ({"cloudpickle": {"version": "3.0.0"}}, "cloudpickle 3.0.0 there"),
     ],
 )

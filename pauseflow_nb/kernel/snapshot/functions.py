@@ -19,10 +19,10 @@ from pauseflow_nb.kernel.snapshot.loading import is_trial, live_module_namespace
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.pickler import SnapshotPickler
 
-__all__ = ["reduce_cell", "reduce_class", "reduce_code", "reduce_function"]
+__all__ = ["Globals", "reduce_cell", "reduce_class", "reduce_code", "reduce_function"]
 
 
-class _Globals:
+class Globals:
     """Stands for a dict of globals that exists already where the function is restored."""
 
     def __init__(self, module: str | None) -> None:
@@ -49,12 +49,12 @@ def reduce_function(pickler: "SnapshotPickler", function: types.FunctionType) ->
     return make_function, (code, namespace, cells), (state, slots), None, None, set_function_state
 
 
-def _live_globals(pickler: "SnapshotPickler", function: types.FunctionType) -> _Globals | None:
+def _live_globals(pickler: "SnapshotPickler", function: types.FunctionType) -> Globals | None:
     if function.__globals__ is pickler.namespace:
-        return _Globals(None)
+        return Globals(None)
     name = function.__globals__.get("__name__")
     module = sys.modules.get(name) if isinstance(name, str) and name != "__main__" else None
-    return _Globals(name) if module is not None and vars(module) is function.__globals__ else None
+    return Globals(name) if module is not None and vars(module) is function.__globals__ else None
 
 
 def _contents(cell: types.CellType) -> tuple[bool, Any]:

@@ -3,6 +3,7 @@
 Pickles name these functions by module and name, so neither may ever change: a snapshot can be months old.
 """
 
+import getpass
 import sys
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -11,11 +12,15 @@ from typing import Any, Self
 __all__ = [
     "Loading",
     "definition",
+    "kernel_method",
     "live_attribute",
     "live_module_namespace",
     "live_namespace",
+    "live_part",
     "live_session",
     "live_shell",
+    "nameless_type",
+    "type_of",
 ]
 
 
@@ -70,6 +75,36 @@ def live_shell() -> Any:
 def live_session() -> Any:
     """Return pauseflow_nb's own session of the shell."""
     return _loading().shell.pauseflow
+
+
+def live_part(*path: str) -> Any:
+    """Return a part of the shell that variables are restored into, or of its kernel."""
+    found = _loading().shell
+    for name in path:
+        found = getattr(found, name, None)
+        if found is None:
+            raise LookupError(f"this kernel's shell has no {'.'.join(path)}")
+    return found
+
+
+def kernel_method(name: str) -> Any:
+    """Return a method of the kernel, such as what cells get for `input`."""
+    kernel = getattr(_loading().shell, "kernel", None)
+    if kernel is not None:
+        return getattr(kernel, name)
+    return {"raw_input": input, "getpass": getpass.getpass}[name]
+
+
+def type_of(module: str, path: str) -> type:
+    """Return the type of what an import finds."""
+    return type(live_attribute(module, path))
+
+
+def nameless_type(name: str) -> type:
+    """Return a type that no module offers."""
+    from pauseflow_nb.kernel.snapshot.outside import NAMELESS  # lazy: that module takes apart what this one makes
+
+    return type(NAMELESS[name]())
 
 
 def definition(key: str) -> Any:

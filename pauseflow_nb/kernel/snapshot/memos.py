@@ -12,17 +12,19 @@ import operator
 import pickle
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.memory import peek
 from pauseflow_nb.kernel.snapshot.plain import may_look_into_memory
 
-__all__ = ["MemoTable", "Met", "forget", "has_met", "memo_size"]
+__all__ = ["MemoTable", "Met", "forget", "has_met", "memo_size", "remembered"]
 
 Memo = dict[int, tuple[int, Any]]
 
+#: A larger memo is not copied only to look for something in it.
+_MOST_COPIED = 50_000
 #: Entries of a memo that are compared one by one.
 _MOST_PEEKED = 256
 #: Newer versions of Python keep flags beside the count.
@@ -50,6 +52,19 @@ def has_met(pickler: pickle.Pickler, value: Any) -> bool:
         return MemoTable(pickler).holds(id(value))
     memo: Memo = pickler.memo.copy()
     return id(value) in memo
+
+
+def remembered(pickler: pickle.Pickler, kinds: Sequence[type]) -> list[Any]:
+    """Find the objects of some types that a pickler remembers, in the order in which it met them."""
+    numpy = _numpy()
+    if numpy is not None:
+        found = MemoTable(pickler).of_types(kinds, numpy)
+    elif memo_size(pickler) <= _MOST_COPIED:
+        memo: Memo = pickler.memo.copy()
+        found = [(number, value) for number, value in memo.values() if type(value) in kinds]
+    else:
+        return []
+    return [value for _, value in sorted(found, key=operator.itemgetter(0))]
 
 
 def forget(
@@ -149,6 +164,14 @@ class MemoTable:
                 return bool(key)
             slot = (slot * 5 + perturb + 1) & mask
             perturb >>= 5
+
+    def of_types(self, kinds: Sequence[type], numpy: Any) -> list[tuple[int, Any]]:
+        """Find the objects of some types, each with its number."""
+        entries = _words(self._address(), 2 * self._table.allocated, numpy).reshape(-1, 2)
+        entries = entries[entries[:, 0] != 0]
+        _, types_ = _heads(entries[:, 0], numpy)
+        entries = entries[numpy.isin(types_, [id(kind) for kind in kinds])]
+        return [(number, ctypes.cast(key, ctypes.py_object).value) for key, number in entries.tolist()]
 
     def told(self, forgettable: Iterable[type], numpy: Any) -> list[Met]:
         """Find the objects that more than one other thing refers to, or that are not of these types."""

@@ -258,7 +258,7 @@ FORGETFUL = (
 def reduce_with_attributes(pickler: "SnapshotPickler", value: Any) -> Any:
     """Add the attributes that the library's own way leaves out."""
     pickler.runs_user_code = True
-    attributes = getattr(value, "__dict__", None)
+    attributes = pickler.savable(getattr(value, "__dict__", None) or {}, value)
     if not attributes:
         return NotImplemented
     reduced: tuple[Any, ...] = value.__reduce_ex__(5)

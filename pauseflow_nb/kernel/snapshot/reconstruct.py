@@ -29,11 +29,15 @@ from pauseflow_nb.kernel.snapshot.functions import (
 )
 from pauseflow_nb.kernel.snapshot.loading import (
     definition,
+    kernel_method,
     live_attribute,
     live_module_namespace,
     live_namespace,
+    live_part,
     live_session,
     live_shell,
+    nameless_type,
+    type_of,
 )
 from pauseflow_nb.kernel.snapshot.numpy_types import (
     make_array,
@@ -49,6 +53,7 @@ from pauseflow_nb.kernel.snapshot.numpy_types import (
     make_view,
     set_attributes,
 )
+from pauseflow_nb.kernel.snapshot.ordering import make_set
 from pauseflow_nb.kernel.snapshot.own_types import make_own, set_own
 from pauseflow_nb.kernel.snapshot.pandas_types import (
     make_references,
@@ -84,9 +89,11 @@ from pauseflow_nb.kernel.snapshot.tensor_types import (
 __all__ = [
     "definition",
     "import_module",
+    "kernel_method",
     "live_attribute",
     "live_module_namespace",
     "live_namespace",
+    "live_part",
     "live_session",
     "live_shell",
     "make_array",
@@ -123,6 +130,7 @@ __all__ = [
     "make_scalar",
     "make_scalar_view",
     "make_series_manager",
+    "make_set",
     "make_storage",
     "make_subclass",
     "make_traceback",
@@ -130,6 +138,7 @@ __all__ = [
     "make_typed_storage",
     "make_view",
     "make_weak_mapping",
+    "nameless_type",
     "set_attributes",
     "set_block_references",
     "set_cell",
@@ -144,6 +153,7 @@ __all__ = [
     "set_parametrised_state",
     "set_tensor",
     "set_with_attributes",
+    "type_of",
 ]
 
 #: Goes up with each name that is added, so that an older version says that it is too old. Before there was a number: 0.

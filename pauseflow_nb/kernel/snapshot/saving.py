@@ -105,7 +105,8 @@ def save(
         ref, size = _write_manifest(target, manifest)
     saved_regions = {(region.low, region.high): stored.chunks for stored, region in regions}
     remember(folder, Known(pack.content, saved_regions, known.mapped))
-    return Saved(ref, decided.unsaved, pack.written + size, decided.notes)
+    notes = [*decided.notes, *dumped.environment.left_out]
+    return Saved(ref, decided.unsaved, pack.written + size, notes)
 
 
 def _refuse_losses(decided: fates.Decided) -> None:

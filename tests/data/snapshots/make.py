@@ -56,7 +56,10 @@ def main() -> None:
     shell: Any = InteractiveShell.instance(config=config)
     snapshot.note_start()
     python = "{}.{}".format(*sys.version_info)
-    with tempfile.TemporaryDirectory() as place, tarfile.open(HERE / f"schema-{SCHEMA}-python-{python}.tar.xz", "w:xz") as tar:
+    with (
+        tempfile.TemporaryDirectory() as place,
+        tarfile.open(HERE / f"schema-{SCHEMA}-python-{python}.tar.xz", "w:xz") as tar,
+    ):
         for kind, cells in (("python", PYTHON), ("libraries", LIBRARIES)):
             shell.reset()
             for make, _ in cells:
