@@ -69,9 +69,11 @@ def test_a_golden_snapshot_of_another_python_is_refused_by_name(schema: str, pyt
 FROZEN = {
     "definition": "key",
     "import_module": "name",
+    "kernel_method": "name",
     "live_attribute": "module, path",
     "live_module_namespace": "module",
     "live_namespace": "",
+    "live_part": "path",
     "live_session": "",
     "live_shell": "",
     "make_array": "memory, dtype, shape, strides, offset, is_writeable",
@@ -88,6 +90,7 @@ FROZEN = {
     "make_exception": "kind, library, arguments",
     "make_field": "root, name, is_writeable",
     "make_field_type": "name",
+    "make_filled_cache": "wrapped, maxsize, typed, attributes",
     "make_frame": "table, is_series, order",
     "make_frozen_array": "array",
     "make_function": "code, namespace, cells",
@@ -108,6 +111,7 @@ FROZEN = {
     "make_scalar": "library, kind, value",
     "make_scalar_view": "row",
     "make_series_manager": "block, axis",
+    "make_set": "kind, items, size, blocked",
     "make_storage": "memory",
     "make_subclass": "kind, maker, arguments",
     "make_traceback": "steps",
@@ -115,8 +119,10 @@ FROZEN = {
     "make_typed_storage": "untyped, dtype",
     "make_view": "kind, array",
     "make_weak_mapping": "kind, items",
+    "nameless_type": "name",
     "set_attributes": "array, attributes",
     "set_block_references": "block, state",
+    "set_cache": "cached, entries",
     "set_cell": "cell, contents",
     "set_class": "defined, state",
     "set_context_variable": "variable, value",
@@ -129,6 +135,7 @@ FROZEN = {
     "set_parametrised_state": "defined, state",
     "set_tensor": "tensor, state",
     "set_with_attributes": "value, state",
+    "type_of": "module, path",
 }
 PROTOCOL = 1
 

@@ -88,7 +88,9 @@ def test_a_set_keeps_its_order_over_many_pauses(kernels: Kernels) -> None:
 
 
 def test_items_of_the_notebooks_classes_are_not_hashed_once_more(kernels: Kernels) -> None:
-    make = "hashed = []\nclass K:\n    def __hash__(self): hashed.append(1); return 5\ns = {K(), 'a', 'b'}; hashed.clear()"
+    make = (
+        "hashed = []\nclass K:\n    def __hash__(self): hashed.append(1); return 5\ns = {K(), 'a', 'b'}; hashed.clear()"
+    )
     *_, saved, counted = kernels.run(
         {"do": "run", "cell": make}, {"do": "save", "folder": kernels.folder}, {"do": "run", "cell": "len(hashed)"}
     )

@@ -165,13 +165,15 @@ def _dump_definitions(
         try:
             dump = _dump(environment, {}, [], definitions=True)
         except _Failed:
-            _drop_failing_definitions(environment, single, refused, namespace)
+            if not environment.empty_caches():
+                _drop_failing_definitions(environment, single, refused, namespace)
             continue
         if len(environment.definitions.by_key) != count:
             continue
         if trial.failure(dump.pieces, dump.buffers, environment.shell, {}) is None:
             return dump
-        _drop_failing_definitions(environment, single, refused, namespace)
+        if not environment.empty_caches():
+            _drop_failing_definitions(environment, single, refused, namespace)
 
 
 def _drop_failing_definitions(

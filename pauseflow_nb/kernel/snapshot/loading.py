@@ -5,11 +5,13 @@ Pickles name these functions by module and name, so neither may ever change: a s
 
 import getpass
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 __all__ = [
+    "Filling",
     "Loading",
     "definition",
     "kernel_method",
@@ -20,8 +22,19 @@ __all__ = [
     "live_session",
     "live_shell",
     "nameless_type",
+    "note_filling",
     "type_of",
 ]
+
+
+@dataclass
+class Filling:
+    """What a cached function is filled with, or how: its results come to it through `source`."""
+
+    cached: Any
+    source: Any
+    wrapped: Any
+    entries: Sequence[tuple[tuple[Any, ...], dict[str, Any], Any]] = ()
 
 
 @dataclass
@@ -34,7 +47,29 @@ class Loading:
     definitions: dict[str, Any] = field(default_factory=dict)
     #: Whether the result is thrown away, so that nothing that lives may be touched.
     is_trial: bool = False
+    #: Cached functions that are to be filled when all is loaded.
+    fillings: list[Filling] = field(default_factory=list)
     outer: "Loading | None" = None
+
+    def fill_caches(self) -> list[str]:
+        """Let cached functions remember what they did.
+
+        Returns:
+            A sentence for each that does not, as far as it does not.
+        """
+        ways = {id(each.cached): each for each in self.fillings if each.source is not None}
+        problems = []
+        for filling in self.fillings:
+            way = ways[id(filling.cached)]
+            try:
+                for arguments, keywords, result in filling.entries:
+                    way.source.__setstate__((_Return(result), (), {}, None))
+                    filling.cached(*arguments, **keywords)
+            except Exception as problem:  # noqa: BLE001 - arguments are hashed by code of the notebook's
+                problems.append(f"the cache of {way.wrapped} starts with a part of its results: {problem}")
+            finally:
+                way.source.__setstate__((way.wrapped, (), {}, None))
+        return problems
 
     def __enter__(self) -> Self:
         global _current
@@ -48,6 +83,16 @@ class Loading:
         _current = self.outer
 
 
+class _Return:
+    """Called with anything, returns one thing."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def __call__(self, *_arguments: Any, **_keywords: Any) -> Any:
+        return self._result
+
+
 _current: Loading | None = None
 
 
@@ -55,6 +100,11 @@ def _loading() -> Loading:
     if _current is None:
         raise RuntimeError("a part of a snapshot can only be loaded by restore()")
     return _current
+
+
+def note_filling(filling: Filling) -> None:
+    """Note what a cached function is to be filled with, or how."""
+    _loading().fillings.append(filling)
 
 
 def is_trial() -> bool:

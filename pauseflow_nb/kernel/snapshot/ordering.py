@@ -26,7 +26,9 @@ __all__ = ["Ordered", "begin", "fill", "long_way", "make_set", "out_of_order"]
 #: Larger sets take too long: this many items take a tenth of a second or two.
 _LARGEST = 20_000
 #: Hashed without code of the notebook's, and not by their identity.
-_PLAIN = frozenset({str, bytes, int, float, complex, bool, decimal.Decimal, fractions.Fraction, uuid.UUID, dt.date, dt.time})
+_PLAIN = frozenset(
+    {str, bytes, int, float, complex, bool, decimal.Decimal, fractions.Fraction, uuid.UUID, dt.date, dt.time}
+)
 _ALSO_PLAIN = frozenset({dt.datetime, dt.timedelta, pathlib.PurePosixPath, pathlib.PosixPath})
 #: Of so few items, tables of larger sizes are tried, so many.
 _FEW, _LARGER = 64, 5
@@ -67,7 +69,11 @@ def make_set(kind: type, items: Sequence[Any], size: int, blocked: Sequence[int]
     """
     if kind is frozenset:
         # Nothing can be taken out of one again, so that its table is as large as either of these makes it.
-        return frozenset(dict.fromkeys(items)) if 2 * len(items) < size <= max(4 * len(items), _SMALLEST) else frozenset(items)
+        return (
+            frozenset(dict.fromkeys(items))
+            if 2 * len(items) < size <= max(4 * len(items), _SMALLEST)
+            else frozenset(items)
+        )
     made: set[Any] = set()
     fill(made, items, size, blocked)
     return made

@@ -86,7 +86,12 @@ def dump(
     for name, value in values.items():
         with _Cost(costs, name, pickler, file):
             is_last = len(costs) == len(values) - 1
-            pickler.dump({"begun": {name: value}, **({"parts": long, "ways": {n: way[1:] for n, way in ways.items()}} if is_last else {"more": True})})
+            pickler.dump(
+                {
+                    "begun": {name: value},
+                    **({"parts": long, "ways": {n: way[1:] for n, way in ways.items()}} if is_last else {"more": True}),
+                }
+            )
             file.end_part()
     if not ordered:
         pickler.out_of_order = ordering.out_of_order(pickler)

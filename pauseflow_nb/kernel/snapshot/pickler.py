@@ -13,6 +13,7 @@ from cloudpickle import cloudpickle  # type: ignore[import-untyped]
 
 from pauseflow_nb.kernel.snapshot import borrowed, functions, outside
 from pauseflow_nb.kernel.snapshot import reconstruct as _reconstruct  # noqa: F401 - gives their names to what pickles hold
+from pauseflow_nb.kernel.snapshot.caches import contents_of
 from pauseflow_nb.kernel.snapshot.loading import definition, live_attribute, live_part
 from pauseflow_nb.kernel.snapshot.naming import is_users, is_users_module, module_of, name_of
 from pauseflow_nb.kernel.snapshot.ordering import Ordered
@@ -83,6 +84,8 @@ class Environment:
         self._marks: dict[int, tuple[str, str]] | None = None
         #: What pickle would leave out, by identity, and whether it can be saved.
         self._extras: dict[int, tuple[Any, bool]] = {}
+        #: What cached functions remember, by identity.
+        self.caches: dict[int, list[Any]] = {}
         #: Sentences about what of it cannot be, in order.
         self.left_out: dict[str, None] = {}
 
@@ -149,6 +152,28 @@ class Environment:
             self.left_out[f"left out, as pickle does: {what}, {reason}"] = None
             return False
         return True
+
+    def cached_results(self, cached: Any) -> list[Any]:
+        """Find what a cached function remembers, as far as it can be saved; what cannot is noted."""
+        if id(cached) not in self.caches:
+            name = getattr(cached, "__qualname__", "a function")
+            # It may lead to itself.
+            self.caches[id(cached)] = []
+            found = contents_of(cached)
+            if found is None:
+                self.left_out[f"the cache of {name} starts empty: Python does not tell what is in it"] = None
+            self.caches[id(cached)] = [
+                each for each in found or () if self.can_save(each, f"a result in the cache of {name}")
+            ]
+        return self.caches[id(cached)]
+
+    def empty_caches(self) -> bool:
+        """Let all caches start empty; False if they do."""
+        is_any = any(self.caches.values())
+        if is_any:
+            self.left_out["caches of functions start empty: what is in them cannot be loaded again"] = None
+        self.caches = dict.fromkeys(self.caches, [])
+        return is_any
 
     def meeting_memory(self) -> list[tuple[int, int]]:
         """Find small memory that another library's memory overlaps."""
@@ -238,6 +263,10 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
             if type(value) in _ATOMS
             or self._environment.can_save(value, f"attribute {name} of a {name_of(type(owner))}")
         }
+
+    def cached_results(self, cached: Any) -> list[Any]:
+        """Find what a cached function remembers, as far as it can be saved."""
+        return self._environment.cached_results(cached)
 
     def refer_to_definition(self, defined: Any) -> Any:
         """Take a definition apart into a reference to it."""

@@ -23,6 +23,7 @@ import typing
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from pauseflow_nb.kernel.snapshot import caches
 from pauseflow_nb.kernel.snapshot.loading import live_attribute
 from pauseflow_nb.kernel.snapshot.refused import Refusal, file_reason
 
@@ -74,6 +75,8 @@ def reduce_lru_cache(pickler: "SnapshotPickler", cached: Any) -> Any:
         return pickler.refer_to_definition(cached)
     parameters = cached.cache_parameters()
     attributes = {key: value for key, value in vars(cached).items() if key != "__wrapped__"}
+    if (filled := caches.reduce_contents(pickler, cached, wrapped, attributes)) is not None:
+        return filled
     return make_lru_cache, (wrapped, parameters["maxsize"], parameters["typed"], attributes)
 
 

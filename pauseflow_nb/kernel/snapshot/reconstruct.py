@@ -16,6 +16,7 @@ from pauseflow_nb.kernel.snapshot.borrowed import (
     make_module,
     set_class,
 )
+from pauseflow_nb.kernel.snapshot.caches import make_filled_cache, set_cache
 from pauseflow_nb.kernel.snapshot.enums import make_member, make_members, set_enum
 from pauseflow_nb.kernel.snapshot.exceptions import make_exception, make_traceback, set_exception
 from pauseflow_nb.kernel.snapshot.functions import (
@@ -110,6 +111,7 @@ __all__ = [
     "make_exception",
     "make_field",
     "make_field_type",
+    "make_filled_cache",
     "make_frame",
     "make_frozen_array",
     "make_function",
@@ -141,6 +143,7 @@ __all__ = [
     "nameless_type",
     "set_attributes",
     "set_block_references",
+    "set_cache",
     "set_cell",
     "set_class",
     "set_context_variable",

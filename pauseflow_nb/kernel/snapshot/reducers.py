@@ -77,6 +77,8 @@ def _library_reducer(kind: type, full: str) -> "Reducer | None":
 
 def _users_own(kind: type) -> "Reducer | None":
     if not is_users(kind):
+        if isinstance(kind.__reduce__, types.FunctionType):
+            return _reduce_named
         return _reduce_with_trial if _is_made_by_python(kind) else None
     if own_types.needs_care(kind):
         return own_types.reduce_own
@@ -140,6 +142,13 @@ def _reduce_users_own(pickler: "SnapshotPickler", value: Any) -> Any:
     reduced = value.__reduce_ex__(5)
     # An object that reduces to a name is looked up in its module; in the notebook it will not be there yet.
     return python_types.reduce_named_global(value, reduced) if isinstance(reduced, str) else reduced
+
+
+def _reduce_named(pickler: "SnapshotPickler", value: Any) -> Any:
+    """Take an object of a library apart as it wants, by value if that is a name which only the notebook knows."""
+    reduced = value.__reduce_ex__(5)
+    is_unknown = isinstance(reduced, str) and not pickler.is_importable(value, reduced)
+    return python_types.reduce_named_global(value, reduced) if is_unknown else reduced
 
 
 def _refuse(reason: str) -> "Reducer":

@@ -156,6 +156,7 @@ class _Restore:
         notes += surroundings.put_back_filters(self._shell, captured)
         notes += surroundings.put_back_module_values(self._shell, captured)
         surroundings.put_back_figure(captured)
+        notes += self._loading.fill_caches()
         remember(folder, Known(manifest.content, mapped=self._mapped))
         waiting, failed = _replay(self._shell, manifest.replay, set(manifest.remade))
         surroundings.put_back_random(self._shell, captured)
