@@ -226,7 +226,7 @@ def _has_memo_where_expected(pickler: pickle.Pickler) -> bool:
 
 def _peek_words(address: int, count: int) -> tuple[int, ...] | None:
     memory = peek(address, count * ctypes.sizeof(ctypes.c_size_t))
-    return None if memory is None else tuple(memoryview(memory).cast("N"))
+    return None if memory is None else tuple(memoryview(memory).cast("P"))
 
 
 class _Words:

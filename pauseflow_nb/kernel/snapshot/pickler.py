@@ -172,7 +172,7 @@ class Environment:
         is_any = any(self.caches.values())
         if is_any:
             self.left_out["caches of functions start empty: what is in them cannot be loaded again"] = None
-        self.caches = dict.fromkeys(self.caches, [])
+        self.caches = {identity: [] for identity in self.caches}
         return is_any
 
     def meeting_memory(self) -> list[tuple[int, int]]:

@@ -38,6 +38,7 @@ PYTHON = [
     ("a36 = contextvars.ContextVar('a36', default=1); a36.set(2); a37 = open('/dev/null'); a37.close(); a38 = io.StringIO('abc'); a38.read(1); a39 = struct.Struct('<i'); a40 = random.Random(3); a41 = a40.getstate(); a42 = logging.getLogger('golden')", "assert a36.get() == 2 and a37.closed and a37.name == '/dev/null' and a38.read() == 'bc' and a39.size == 4 and a40.getstate() == a41 and a42 is logging.getLogger('golden')"),
     ("a43 = [[i] for i in range(1500)]; a44 = a43[7]; a45 = type(a15), type(None), types.SimpleNamespace(x=a43[8]); a46 = get_ipython(); a47 = [a46]", "assert len(a43) == 1500 and a43[7] is a44 and a45[0] is type(lambda: 0) and a45[2].x is a43[8] and a47[0] is get_ipython()"),
     ("import sys; a48 = types.ModuleType('made_here'); a48.x = 1; a49 = dataclasses.fields(A27)[0]; a50 = 'x'.join", "assert a48.x == 1 and a49.name == 'x' and a50('ab') == 'axb'"),
+    ("import threading; a51 = {'alpha', 'beta', 'gamma', 'delta', 'eps'}; a52 = frozenset(a51); a53 = type(threading.Lock()), type(iter(int, 1)), type(sys.flags); a54 = a20(7); a55 = input", "assert a51 == a52 == {'alpha', 'beta', 'gamma', 'delta', 'eps'} and a53 == (type(threading.Lock()), type(iter(int, 1)), type(sys.flags)) and a20(7) is a54 and callable(a55)"),
 ]  # fmt: skip
 
 #: The same with numpy and pandas, which may be of another version where it is restored.
