@@ -240,8 +240,8 @@ def _in_turn(items: list[Any], places: list[int], size: int) -> tuple[list[Any],
         todo = [start]
         while todo:
             number = todo[-1]
-            tries = itertools.chain.from_iterable(_tries(items[number], size))
-            before = list(itertools.takewhile(lambda place, own=places[number]: place != own, tries))
+            tries = list(itertools.chain.from_iterable(_tries(items[number], size)))
+            before = tries[: tries.index(places[number])]
             waiting = [at[place] for place in before if place in at and at[place] not in begun]
             if number in begun or not waiting:
                 order[todo.pop()] = None
