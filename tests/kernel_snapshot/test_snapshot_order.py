@@ -120,3 +120,10 @@ def test_the_size_of_a_table_is_what_python_says_it_takes() -> None:
         for number in range(count):
             made.add(number)
         assert ordering.table_size(made) == size, sys.version
+
+
+def test_so_many_sets_that_ordering_them_would_take_long_come_back_all_the_same(kernels: Kernels) -> None:
+    make = "import random\nlists = [[{str(random.random()) for _ in range(8)} for _ in range(50)] for _ in range(100)]\ncopy = repr(sorted(sorted(s) for l in lists for s in l))"
+    saved = kernels.save(make)
+
+    kernels.restore(saved, "assert repr(sorted(sorted(s) for l in lists for s in l)) == copy")
