@@ -114,12 +114,12 @@ class SpentLinks(IssuedLinks):
 
 
 def spent_links(*names: str) -> SpentLinks:
-    """Make what stands in a snapshot for links of these names. Pickles name this function: do not move it."""
+    """Make what stands in a snapshot for links of these names. Pickles name it by way of `reconstruct`."""
     return SpentLinks(dict.fromkeys(names, spent_link()))
 
 
 def spent_link() -> str:
-    """Make what stands in a snapshot for one link. Pickles name this function: do not move it."""
+    """Make what stands in a snapshot for one link. Pickles name it by way of `reconstruct`."""
     return f"({LinkSpent()})"
 
 

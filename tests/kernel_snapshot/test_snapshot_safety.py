@@ -123,9 +123,9 @@ def test_another_schema_says_which(kernels: Kernels, saved: dict[str, Any]) -> N
     answer = restore(kernels, other)
 
     assert answer["raised"] == "SnapshotMismatch"
-    assert "snapshot schema 0 there, 2 here" in answer["message"]
+    assert "snapshot schema 0 there, 3 here" in answer["message"]
     # In the place of one that the store did sign, it is not relied upon.
-    assert "in its place lies one of schema 0, and this is 2" in restore(kernels, saved)["message"]
+    assert "in its place lies one of schema 0, and this is 3" in restore(kernels, saved)["message"]
 
 
 def test_the_manifest_of_another_execution_in_the_place_of_ours_says_whose_it_is(

@@ -2,6 +2,9 @@
 
 import importlib.util
 import itertools
+import re
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +12,29 @@ import pytest
 from kernel_snapshot.conftest import Kernels, Nurseries, cell
 from kernel_snapshot.type_rows import LEFT_OUT, REFUSED, REPLAYED, ROWS, Row
 
+from pauseflow_nb.kernel.snapshot import memory, memos, plain
+from pauseflow_nb.kernel.snapshot.plain import VARIABLE
+
 
 class Results:
     """Runs all rows of a group in one kernel, and what must hold then in another; only when first asked."""
 
-    def __init__(self, directory: Path, nurseries: Nurseries) -> None:
+    def __init__(self, directory: Path, nurseries: Nurseries, environment: Mapping[str, str] | None = None) -> None:
         self._directory = directory
+        self._environment = environment or {}
         self._nurseries = nurseries
         self._groups: dict[str, dict[str, Any]] = {}
 
     def of(self, row: Row) -> Any:
         if row.group not in self._groups:
-            self._groups[row.group] = self._run([other for other in ROWS if other.group == row.group])
+            with pytest.MonkeyPatch.context() as patch:
+                for name, value in self._environment.items():
+                    patch.setenv(name, value)
+                self._groups[row.group] = self._run([other for other in ROWS if other.group == row.group])
         return self._groups[row.group][row.what]
 
     def _run(self, rows: list[Row]) -> dict[str, Any]:
-        rows = [row for row in rows if _is_installed(row)]
+        rows = [row for row in rows if is_installed(row)]
         kernels = Kernels(self._directory, str(self._directory / rows[0].group.replace(" ", "")), self._nurseries)
         save: dict[str, Any] = {"do": "save", "folder": kernels.folder}
         if rows[0].outcome in {REPLAYED, LEFT_OUT}:
@@ -43,7 +53,7 @@ class Results:
         }
 
 
-def _is_installed(row: Row) -> bool:
+def is_installed(row: Row) -> bool:
     return all(importlib.util.find_spec(library) for library in row.needs)
 
 
@@ -85,3 +95,89 @@ def _names(row: Row) -> list[str]:
         for word, _ in itertools.groupby(words)
         if word[0] in "abcdefghijklmnopqrstuvwxyzCSXLY" and word[1:].isdigit()
     ]
+
+
+@pytest.fixture(scope="module")
+def plain_results(tmp_path_factory: pytest.TempPathFactory, nurseries: Nurseries) -> Results:
+    """The same, where nothing may look into memory."""
+    return Results(tmp_path_factory.mktemp("plain"), nurseries, {VARIABLE: "plain"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.what) for row in ROWS])
+def test_type_without_looking_into_memory(row: Row, plain_results: Results) -> None:
+    test_type(row, plain_results)
+
+
+def test_the_switch_leaves_only_public_functions(kernels: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads by address would end the kernel on a Python whose objects look different: none of it is called."""
+    monkeypatch.setenv(VARIABLE, "plain")
+    forbid = """
+import ctypes
+from pauseflow_nb.kernel.snapshot import memory, memos, touched
+def forbidden(*_, **__): raise AssertionError("looked into memory")
+memos.MemoTable.__init__ = memory._address_of = memory._lay_over = forbidden
+touched.Touched.watch = touched.Touched.written = touched.Touched.written_since_mapped = forbidden
+"""
+    make = "import numpy as np\na = np.arange(300_000.); b = a[5:]; c = [[i] for i in range(5000)]; d = c[7]"
+    save = {"do": "save", "folder": kernels.folder}
+
+    *made, _, saved = kernels.run(cell(forbid), cell(make), save, save)
+    restore = {"do": "restore", "folder": kernels.folder, "ref": saved["ref"]}
+    _, restored, checked = kernels.run(
+        cell(forbid), restore, cell("a[5] = 1.5; assert b[0] == 1.5 and c[7] is d and a[299_999] == 299_999")
+    )
+
+    assert [answer["error"] for answer in made] == [None, None]
+    assert restored["unrestored"] == {}
+    assert checked["error"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("version_info", (3, 99, 0, "final", 0)), ("gettotalrefcount", None), ("_is_gil_enabled", lambda: False)],
+)
+def test_another_python_is_not_looked_into(name: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert plain.may_look_into_memory()
+    plain._is_tested.cache_clear()
+    if name == "version_info":
+        value = type("VersionInfo", (tuple,), {"releaselevel": "final"})(value)
+    monkeypatch.setattr(sys, name, value, raising=False)
+    try:
+        assert not plain.may_look_into_memory()
+        assert not memos.MemoTable.is_usable()
+    finally:
+        monkeypatch.undo()
+        plain._is_tested.cache_clear()
+
+
+def test_an_unexpected_layout_is_found_without_following_a_pointer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object with nothing where the memo is expected, and one with an address where there is no memory."""
+
+    class Memo:
+        def copy(self) -> dict[int, Any]:
+            return {}
+
+    class Other:
+        __slots__ = ("first", "memo", "second")
+
+        def __init__(self, first: object) -> None:
+            self.first, self.second, self.memo = first, first, Memo()
+
+    class Nothing:
+        __slots__ = ("first", "memo")
+
+        def __init__(self) -> None:
+            self.memo = Memo()
+
+    assert memory.peek(8, 8) is None
+    assert memory.peek(id(object()), 8) is not None
+    assert not memos._has_memo_where_expected(Other(1 << 200))  # type: ignore[arg-type]
+    assert not memos._has_memo_where_expected(Nothing())  # type: ignore[arg-type]
+
+
+def test_only_versions_that_are_tested_are_looked_into() -> None:
+    classifiers = Path(__file__).parents[2].joinpath("pyproject.toml").read_text()
+
+    promised = {(int(a), int(b)) for a, b in re.findall(r"Python :: (\d)\.(\d+)", classifiers)}
+    assert promised == plain._TESTED

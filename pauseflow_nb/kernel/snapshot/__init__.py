@@ -8,6 +8,8 @@ namespace into frames with `pickler`; `groups`, `held` and `memos` find what sha
 long containers, `deep` long chains; `regions` and `memory` deal with raw memory; `packs`, `folder` and
 `manifest` with files; `known` and `touched` with what need not be written again; `fates`, `lineage` and
 `replay` with what cannot be saved.
+
+What a pickle may name stands in `reconstruct`, and nowhere else; what of cloudpickle is private, in `borrowed`.
 """
 
 import importlib

@@ -9,7 +9,7 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot import trial
+from pauseflow_nb.kernel.snapshot import ordering, trial
 from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
 from pauseflow_nb.kernel.snapshot.memos import has_met
 from pauseflow_nb.kernel.snapshot.naming import full_name, library_of, name_of
@@ -61,8 +61,14 @@ def together(environment: Environment, names: list[str]) -> Dump | None:
     began = time.perf_counter()
     file = Pieces(_LARGEST)
     pickler = SnapshotPickler(file, environment, inlines_definitions=False)
+    values = {name: environment.namespace[name] for name in chosen}
     try:
-        pickler.dump({"values": {name: environment.namespace[name] for name in chosen}})
+        pickler.dump({"values": values})
+        if ordered := ordering.out_of_order(pickler):
+            file = Pieces(_LARGEST)
+            pickler = SnapshotPickler(file, environment, inlines_definitions=False)
+            ordering.begin(pickler, ordered)
+            pickler.dump({"values": values})
     except Exception:  # noqa: BLE001 - whatever it is, it will be found again and explained for its variable alone
         return None
     pieces = file.done()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pauseflow_nb.errors import SnapshotError
-from pauseflow_nb.kernel.snapshot import batches, held, parts, trial
+from pauseflow_nb.kernel.snapshot import batches, held, ordering, parts, trial
 from pauseflow_nb.kernel.snapshot.deep import at_any_depth
 from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
 from pauseflow_nb.kernel.snapshot.groups import sharing_groups
@@ -165,13 +165,15 @@ def _dump_definitions(
         try:
             dump = _dump(environment, {}, [], definitions=True)
         except _Failed:
-            _drop_failing_definitions(environment, single, refused, namespace)
+            if not environment.empty_caches():
+                _drop_failing_definitions(environment, single, refused, namespace)
             continue
         if len(environment.definitions.by_key) != count:
             continue
         if trial.failure(dump.pieces, dump.buffers, environment.shell, {}) is None:
             return dump
-        _drop_failing_definitions(environment, single, refused, namespace)
+        if not environment.empty_caches():
+            _drop_failing_definitions(environment, single, refused, namespace)
 
 
 def _drop_failing_definitions(
@@ -234,6 +236,11 @@ def _dump(
     file = Pieces()
 
     def attempt(kind: type[SnapshotPickler]) -> Dump:
+        first = once(kind, [])
+        # They have to come first, and only now is it known which they are.
+        return once(kind, first.pickler.out_of_order) if first.pickler.out_of_order else first
+
+    def once(kind: type[SnapshotPickler], ordered: list[ordering.Ordered]) -> Dump:
         # A failed attempt leaves a half-filled memo behind, so each one has a pickler of its own.
         nonlocal pickler, file
         began = time.perf_counter()
@@ -241,9 +248,12 @@ def _dump(
         pickler = kind(file, environment, inlines_definitions=definitions or inlines)
         costs = None
         if definitions:
+            if ordered:
+                ordering.begin(pickler, ordered)
             pickler.dump({"values": values, "definitions": environment.definitions.by_key})
+            pickler.out_of_order = [] if ordered else ordering.out_of_order(pickler)
         else:
-            each = parts.dump(pickler, file, values, long_ones)
+            each = parts.dump(pickler, file, values, long_ones, ordered)
             costs = each if len(each) > 1 else None
         if has_met(pickler, environment.namespace):
             # The pickler asks nobody about a dict, and would make a second notebook of it.

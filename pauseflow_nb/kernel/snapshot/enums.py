@@ -6,8 +6,7 @@ Pickles name the `make_…` and `set_…` functions, so their names and argument
 import enum
 from typing import TYPE_CHECKING, Any
 
-from cloudpickle import cloudpickle  # type: ignore[import-untyped]
-
+from pauseflow_nb.kernel.snapshot import borrowed
 from pauseflow_nb.kernel.snapshot.loading import is_trial
 from pauseflow_nb.kernel.snapshot.own_types import FILLED, PLAIN, base_of
 
@@ -80,8 +79,7 @@ def make_members(  # noqa: PLR0917 - a pickle passes arguments by position
     for ours in ("__init__", "__new_member__"):
         if ours in vars(made):
             type.__delattr__(made, ours)
-    known = cloudpickle._lookup_class_or_track(None if is_trial() else tracker, made)  # noqa: SLF001
-    return known if isinstance(known, type) else made
+    return borrowed.known_class(None if is_trial() else tracker, made)
 
 
 def _do_nothing(_member: Any, *_: Any) -> None:
@@ -91,7 +89,7 @@ def _do_nothing(_member: Any, *_: Any) -> None:
 def set_enum(defined: Any, state: tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]) -> None:
     """Give an enum its methods, and its members their attributes."""
     own, slots, attributes = state
-    cloudpickle._class_setstate(defined, (own, slots))  # noqa: SLF001
+    borrowed.set_class(defined, (own, slots))
     for name, values in attributes.items():
         vars(defined.__members__[name]).update(values)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["reduce_exception", "reduce_traceback"]
 
 
-def reduce_exception(_pickler: "SnapshotPickler", error: BaseException) -> Any:
+def reduce_exception(pickler: "SnapshotPickler", error: BaseException) -> Any:
     """Take an exception apart, its traceback and its chain included."""
     kind = type(error)
     library = next(base for base in kind.__mro__ if base.__module__ == "builtins")
@@ -33,7 +33,9 @@ def reduce_exception(_pickler: "SnapshotPickler", error: BaseException) -> Any:
     if isinstance(error, (NameError, AttributeError)) and error.name is not None:
         # Until Python 3.12 it is forgotten. What it is an attribute of may be anything, and is left out.
         state = {**(state or {}), "name": error.name}
-    chain = (error.__traceback__, error.__cause__, error.__context__, error.__suppress_context__)
+    others = {"__cause__": error.__cause__, "__context__": error.__context__}
+    saved = pickler.savable(others, error)
+    chain = (error.__traceback__, saved.get("__cause__"), saved.get("__context__"), error.__suppress_context__)
     return maker, arguments, (state, chain), None, None, set_exception
 
 

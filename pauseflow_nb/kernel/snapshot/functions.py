@@ -12,18 +12,17 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from cloudpickle import cloudpickle  # type: ignore[import-untyped]
-
+from pauseflow_nb.kernel.snapshot import borrowed
 from pauseflow_nb.kernel.snapshot.enums import reduce_enum
 from pauseflow_nb.kernel.snapshot.loading import is_trial, live_module_namespace, live_namespace
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.pickler import SnapshotPickler
 
-__all__ = ["reduce_cell", "reduce_class", "reduce_code", "reduce_function"]
+__all__ = ["Globals", "reduce_cell", "reduce_class", "reduce_code", "reduce_function"]
 
 
-class _Globals:
+class Globals:
     """Stands for a dict of globals that exists already where the function is restored."""
 
     def __init__(self, module: str | None) -> None:
@@ -35,8 +34,8 @@ class _Globals:
 
 def reduce_function(pickler: "SnapshotPickler", function: types.FunctionType) -> Any:
     """Take a function apart that cannot be imported."""
-    code, copied_globals, *_ = cloudpickle.Pickler._function_getnewargs(pickler, function)  # noqa: SLF001
-    state, slots = cloudpickle._function_getstate(function)  # noqa: SLF001
+    code, copied_globals, *_ = borrowed.function_arguments(pickler, function)
+    state, slots = borrowed.function_state(function)
     namespace: Any = copied_globals
     live = _live_globals(pickler, function)
     if live is not None:
@@ -50,12 +49,12 @@ def reduce_function(pickler: "SnapshotPickler", function: types.FunctionType) ->
     return make_function, (code, namespace, cells), (state, slots), None, None, set_function_state
 
 
-def _live_globals(pickler: "SnapshotPickler", function: types.FunctionType) -> _Globals | None:
+def _live_globals(pickler: "SnapshotPickler", function: types.FunctionType) -> Globals | None:
     if function.__globals__ is pickler.namespace:
-        return _Globals(None)
+        return Globals(None)
     name = function.__globals__.get("__name__")
     module = sys.modules.get(name) if isinstance(name, str) and name != "__main__" else None
-    return _Globals(name) if module is not None and vars(module) is function.__globals__ else None
+    return Globals(name) if module is not None and vars(module) is function.__globals__ else None
 
 
 def _contents(cell: types.CellType) -> tuple[bool, Any]:
@@ -76,7 +75,7 @@ def set_function_state(function: types.FunctionType, state: tuple[dict[str, Any]
     contents = slots.pop("_cells")
     cells = function.__closure__ or ()
     builtins = function.__globals__.get("__builtins__")
-    cloudpickle._function_setstate(function, (attributes, slots))  # noqa: SLF001
+    borrowed.set_function(function, (attributes, slots))
     if builtins is not None:
         function.__globals__["__builtins__"] = builtins
     for cell, (is_filled, value) in zip(cells, contents, strict=False):
@@ -86,7 +85,7 @@ def set_function_state(function: types.FunctionType, state: tuple[dict[str, Any]
 
 def reduce_code(_pickler: "SnapshotPickler", code: types.CodeType) -> Any:
     """Take code apart with the file that it came from, which cloudpickle forgets since 3.1.3."""
-    maker, arguments = cloudpickle._code_reduce(code)  # noqa: SLF001
+    maker, arguments = borrowed.code_arguments(code)
     return make_code, (maker, arguments, code.co_filename)
 
 
@@ -116,9 +115,9 @@ def set_cell(cell: types.CellType, contents: tuple[bool, Any]) -> None:
 
 def reduce_class(defined: type, reduced: tuple[Any, ...]) -> Any:
     """Improve on how cloudpickle takes a class apart."""
-    if reduced[0] is cloudpickle._make_skeleton_enum:  # noqa: SLF001
+    if borrowed.is_made_by(reduced, "_make_skeleton_enum"):
         return reduce_enum(defined, reduced)
-    if reduced[0] is not cloudpickle._make_skeleton_class:  # noqa: SLF001
+    if not borrowed.is_made_by(reduced, "_make_skeleton_class"):
         return reduced
     metaclass, name, bases, keywords, tracker, extra = reduced[1]
     # cloudpickle knows the name only, so that an inner class would lose where it stands.
@@ -131,13 +130,13 @@ def reduce_class(defined: type, reduced: tuple[Any, ...]) -> Any:
         made = _slot_names(defined.__name__, slots)
         state = {key: value for key, value in state.items() if key not in made}
     is_parametrised = bool((defined.__dict__.get("__pydantic_generic_metadata__") or {}).get("origin"))
-    setter = set_parametrised_state if is_parametrised else cloudpickle._class_setstate  # noqa: SLF001
+    setter = set_parametrised_state if is_parametrised else borrowed.set_class
     return make_class, (metaclass, name, bases, keywords, tracker, extra), (state, slot_state), None, None, setter
 
 
 def set_parametrised_state(defined: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """Fill a pydantic model such as `Box[int]`, and let `Box[int]` find it instead of making another one."""
-    cloudpickle._class_setstate(defined, state)  # noqa: SLF001
+    borrowed.set_class(defined, state)
     if is_trial():
         return
     generics: Any = importlib.import_module("pydantic._internal._generics")
@@ -171,8 +170,7 @@ def make_class(  # noqa: PLR0917 - a pickle passes arguments by position
     finally:
         for base, hook in silenced:
             type.__setattr__(base, "__init_subclass__", hook)
-    known = cloudpickle._lookup_class_or_track(None if is_trial() else tracker, made)  # noqa: SLF001
-    return known if isinstance(known, type) else made
+    return borrowed.known_class(None if is_trial() else tracker, made)
 
 
 def _make_skeleton(metaclass: type, name: str, bases: tuple[Any, ...], namespace: dict[str, Any]) -> type:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.packs import CHUNK, Content
+from pauseflow_nb.kernel.snapshot.plain import may_look_into_memory
 from pauseflow_nb.kernel.snapshot.regions import Region
 from pauseflow_nb.kernel.snapshot.touched import Touched
 
@@ -43,7 +44,7 @@ class Known:
         To be asked before the memory is read: what is written later is found by the next save.
         """
         span = (region.low, region.high)
-        if region.high - region.low < CHUNK or _is_written_behind_our_back():
+        if region.high - region.low < CHUNK or not may_look_into_memory() or _is_written_behind_our_back():
             return {}
         mapped = self.mapped.get(span)
         if mapped is not None and mapped.owner() is not None:

@@ -3,20 +3,38 @@
 Pickles name these functions by module and name, so neither may ever change: a snapshot can be months old.
 """
 
+import getpass
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 __all__ = [
+    "Filling",
     "Loading",
     "definition",
+    "kernel_method",
     "live_attribute",
     "live_module_namespace",
     "live_namespace",
+    "live_part",
     "live_session",
     "live_shell",
+    "nameless_type",
+    "note_filling",
+    "type_of",
 ]
+
+
+@dataclass
+class Filling:
+    """What a cached function is filled with, or how: its results come to it through `source`."""
+
+    cached: Any
+    source: Any
+    wrapped: Any
+    entries: Sequence[tuple[tuple[Any, ...], dict[str, Any], Any]] = ()
 
 
 @dataclass
@@ -29,7 +47,29 @@ class Loading:
     definitions: dict[str, Any] = field(default_factory=dict)
     #: Whether the result is thrown away, so that nothing that lives may be touched.
     is_trial: bool = False
+    #: Cached functions that are to be filled when all is loaded.
+    fillings: list[Filling] = field(default_factory=list)
     outer: "Loading | None" = None
+
+    def fill_caches(self) -> list[str]:
+        """Let cached functions remember what they did.
+
+        Returns:
+            A sentence for each that does not, as far as it does not.
+        """
+        ways = {id(each.cached): each for each in self.fillings if each.source is not None}
+        problems = []
+        for filling in self.fillings:
+            way = ways[id(filling.cached)]
+            try:
+                for arguments, keywords, result in filling.entries:
+                    way.source.__setstate__((_Return(result), (), {}, None))
+                    filling.cached(*arguments, **keywords)
+            except Exception as problem:  # noqa: BLE001 - arguments are hashed by code of the notebook's
+                problems.append(f"the cache of {way.wrapped} starts with a part of its results: {problem}")
+            finally:
+                way.source.__setstate__((way.wrapped, (), {}, None))
+        return problems
 
     def __enter__(self) -> Self:
         global _current
@@ -43,6 +83,16 @@ class Loading:
         _current = self.outer
 
 
+class _Return:
+    """Called with anything, returns one thing."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def __call__(self, *_arguments: Any, **_keywords: Any) -> Any:
+        return self._result
+
+
 _current: Loading | None = None
 
 
@@ -50,6 +100,11 @@ def _loading() -> Loading:
     if _current is None:
         raise RuntimeError("a part of a snapshot can only be loaded by restore()")
     return _current
+
+
+def note_filling(filling: Filling) -> None:
+    """Note what a cached function is to be filled with, or how."""
+    _loading().fillings.append(filling)
 
 
 def is_trial() -> bool:
@@ -72,9 +127,42 @@ def live_session() -> Any:
     return _loading().shell.pauseflow
 
 
+def live_part(*path: str) -> Any:
+    """Return a part of the shell that variables are restored into, or of its kernel."""
+    found = _loading().shell
+    for name in path:
+        found = getattr(found, name, None)
+        if found is None:
+            raise LookupError(f"this kernel's shell has no {'.'.join(path)}")
+    return found
+
+
+def kernel_method(name: str) -> Any:
+    """Return a method of the kernel, such as what cells get for `input`."""
+    kernel = getattr(_loading().shell, "kernel", None)
+    if kernel is not None:
+        return getattr(kernel, name)
+    return {"raw_input": input, "getpass": getpass.getpass}[name]
+
+
+def type_of(module: str, path: str) -> type:
+    """Return the type of what an import finds."""
+    return type(live_attribute(module, path))
+
+
+def nameless_type(name: str) -> type:
+    """Return a type that no module offers."""
+    from pauseflow_nb.kernel.snapshot.outside import NAMELESS  # lazy: that module takes apart what this one makes
+
+    return type(NAMELESS[name]())
+
+
 def definition(key: str) -> Any:
     """Return one of the notebook's own functions and classes."""
-    return _loading().definitions[key]
+    found = _loading().definitions
+    if key not in found:
+        raise LookupError(f"it needs {key.rpartition('#')[0]}, which could not be restored")
+    return found[key]
 
 
 def live_attribute(module: str, path: str) -> Any:

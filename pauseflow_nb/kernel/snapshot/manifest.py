@@ -19,7 +19,9 @@ from pauseflow_nb.protocol import SnapshotRef
 __all__ = ["SCHEMA", "Frame", "Manifest", "StoredRegion", "Variable", "digest_of", "read_manifest"]
 
 #: Goes up when an older reader could misunderstand a newer manifest.
-SCHEMA = 2
+SCHEMA = 3
+#: What this reader understands: in 2, pickles name other modules and nothing says which names they may hold.
+_READABLE = frozenset({2, SCHEMA})
 
 
 #: Not `json.dumps`, into whose place cells may have put something of their own.
@@ -91,7 +93,7 @@ class Manifest:
                 **plain,
                 "regions": [[region.size, region.chunks] for region in self.regions],
                 "frames": [_frame_to_json(frame) for frame in self.frames],
-                "variables": {n: [v.type_name, v.size, round(v.seconds, 4)] for n, v in self.variables.items()},
+                "variables": {n: [v.type_name, v.size, round(v.seconds, 9)] for n, v in self.variables.items()},
                 "packs": [[name, *self.content.packs[name]] for name in packs],
                 "content": {d: [number[w.pack], w.offset, w.size] for d, w in self.content.locations.items()},
             }
@@ -139,7 +141,7 @@ def _another(data: bytes, execution: str) -> str:
         schema, owner = told["schema"], told["execution"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return ""
-    if schema != SCHEMA:
+    if schema not in _READABLE:
         return f": in its place lies one of schema {schema}, and this is {SCHEMA}"
     is_foreign = bool(execution) and owner != execution
     return f": in its place lies one of execution {owner}, not of {execution}" if is_foreign else ""
@@ -160,7 +162,7 @@ def read_manifest(folder: Folder, ref: SnapshotRef, *, execution: str = "") -> M
         raise SnapshotDamaged(ref.name, "its manifest is not what was written" + _another(data, execution))
     try:
         schema = _read(data)["schema"]
-        if schema != SCHEMA:
+        if schema not in _READABLE:
             differs = f"snapshot schema {schema!r} there, {SCHEMA} here"
             raise SnapshotMismatch(ref.name, [differs], "Use the pauseflow_nb that made it")
         manifest = Manifest.from_bytes(data)

@@ -1,7 +1,7 @@
 """What a pickler remembers, looked up where it lies: a public copy takes more time and memory than the pickling.
 
 CPython's layout of the memo, and of an object's head, is compared with what its public functions say before it is
-relied upon. Where they differ, those functions are asked each time.
+relied upon, and only on versions that are tested (`plain`). Elsewhere those functions are asked each time.
 """
 
 import contextlib
@@ -10,17 +10,23 @@ import functools
 import io
 import operator
 import pickle
-import platform
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["MemoTable", "Met", "forget", "has_met", "memo_size"]
+from pauseflow_nb.kernel.snapshot.memory import peek
+from pauseflow_nb.kernel.snapshot.plain import may_look_into_memory
+
+__all__ = ["MemoTable", "Met", "forget", "has_met", "memo_size", "remembered"]
 
 Memo = dict[int, tuple[int, Any]]
 
+#: A larger memo is not copied only to look for something in it.
+_MOST_COPIED = 50_000
+#: Entries of a memo that are compared one by one.
+_MOST_PEEKED = 256
 #: Newer versions of Python keep flags beside the count.
 _COUNT = 0xFFFF_FFFF
 
@@ -46,6 +52,19 @@ def has_met(pickler: pickle.Pickler, value: Any) -> bool:
         return MemoTable(pickler).holds(id(value))
     memo: Memo = pickler.memo.copy()
     return id(value) in memo
+
+
+def remembered(pickler: pickle.Pickler, kinds: Sequence[type]) -> list[Any]:
+    """Find the objects of some types that a pickler remembers, in the order in which it met them."""
+    numpy = _numpy()
+    if numpy is not None:
+        found = MemoTable(pickler).of_types(kinds, numpy)
+    elif memo_size(pickler) <= _MOST_COPIED:
+        memo: Memo = pickler.memo.copy()
+        found = [(number, value) for number, value in memo.values() if type(value) in kinds]
+    else:
+        return []
+    return [value for _, value in sorted(found, key=operator.itemgetter(0))]
 
 
 def forget(
@@ -146,6 +165,14 @@ class MemoTable:
             slot = (slot * 5 + perturb + 1) & mask
             perturb >>= 5
 
+    def of_types(self, kinds: Sequence[type], numpy: Any) -> list[tuple[int, Any]]:
+        """Find the objects of some types, each with its number."""
+        entries = _words(self._address(), 2 * self._table.allocated, numpy).reshape(-1, 2)
+        entries = entries[entries[:, 0] != 0]
+        _, types_ = _heads(entries[:, 0], numpy)
+        entries = entries[numpy.isin(types_, [id(kind) for kind in kinds])]
+        return [(number, ctypes.cast(key, ctypes.py_object).value) for key, number in entries.tolist()]
+
     def told(self, forgettable: Iterable[type], numpy: Any) -> list[Met]:
         """Find the objects that more than one other thing refers to, or that are not of these types."""
         entries = _words(self._address(), 2 * self._table.allocated, numpy).reshape(-1, 2)
@@ -165,20 +192,41 @@ class MemoTable:
         return ctypes.addressof(self._entries.contents)
 
     @staticmethod
-    @functools.cache
     def is_usable() -> bool:
         """Whether this Python's picklers look as expected."""
-        if platform.python_implementation() != "CPython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
-            return False
-        inside: list[list[int]] = [[number] for number in range(40)]
-        outside: list[list[int]] = [[number] for number in range(40)]
-        pickler = pickle.Pickler(io.BytesIO(), 5)
-        pickler.dump(inside)
-        copy = pickler.memo.copy()
-        table = MemoTable(pickler)
-        if table.used != len(copy) or table._mask + 1 != table._table.allocated:
-            return False
-        return all(table.holds(id(item)) for item in inside) and not any(table.holds(id(item)) for item in outside)
+        return may_look_into_memory() and _looks_as_expected()
+
+
+@functools.cache
+def _looks_as_expected() -> bool:
+    inside: list[list[int]] = [[number] for number in range(40)]
+    outside: list[list[int]] = [[number] for number in range(40)]
+    pickler = pickle.Pickler(io.BytesIO(), 5)
+    pickler.dump(inside)
+    if not _has_memo_where_expected(pickler):
+        return False
+    table = MemoTable(pickler)
+    return all(table.holds(id(item)) for item in inside) and not any(table.holds(id(item)) for item in outside)
+
+
+def _has_memo_where_expected(pickler: pickle.Pickler) -> bool:
+    """Compare the memo with its public copy. No pointer is followed before the operating system has said what is there."""
+    memo: Memo = pickler.memo.copy()
+    word = ctypes.sizeof(ctypes.c_size_t)
+    if type(pickler).__basicsize__ < object.__basicsize__ + word:
+        return False
+    (place,) = _peek_words(id(pickler) + object.__basicsize__, 1) or (0,)
+    mask, used, allocated, entries = _peek_words(place, 4) or (0, 0, 0, 0)
+    if used != len(memo) or allocated != mask + 1 or not used < allocated <= _MOST_PEEKED:
+        return False
+    words = _peek_words(entries, 2 * allocated) or ()
+    found = {key: number for key, number in zip(words[::2], words[1::2], strict=True) if key}
+    return found == {identity: number for identity, (number, _) in memo.items()}
+
+
+def _peek_words(address: int, count: int) -> tuple[int, ...] | None:
+    memory = peek(address, count * ctypes.sizeof(ctypes.c_size_t))
+    return None if memory is None else tuple(memoryview(memory).cast("P"))
 
 
 class _Words:

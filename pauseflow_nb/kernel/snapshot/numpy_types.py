@@ -185,12 +185,19 @@ def make_object_view(
     return as_strided(root.reshape(-1, order="A")[offset:], shape, strides, writeable=is_writeable)
 
 
-def reduce_memmap(_pickler: "SnapshotPickler", array: Any) -> Any:
+def reduce_memmap(pickler: "SnapshotPickler", array: Any) -> Any:
     root = _root(array)
     if not _is_memmap(root):
         # A copy of its own of what it shows: as written to, or a result that only looks like a mapped file.
         noted = {name: value for name, value in vars(array).items() if name != "_mmap"}
-        return make_view, (type(array), array.view(_plain_type())), noted, None, None, set_attributes
+        return (
+            make_view,
+            (type(array), array.view(_plain_type())),
+            pickler.savable(noted, array),
+            None,
+            None,
+            set_attributes,
+        )
     if root is array:
         mode = "r" if array.mode == "r" else "r+"
         array.flush()
@@ -250,7 +257,7 @@ def reduce_own_subclass(pickler: "SnapshotPickler", array: Any) -> Any:
     reduced = reduce_subclass(pickler, array)
     if reduced is NotImplemented:
         reduced = make_view, (type(array), array.view(np.ndarray).copy())
-    return *reduced, vars(array) or None, None, None, set_attributes
+    return *reduced, pickler.savable(vars(array), array) or None, None, None, set_attributes
 
 
 def make_view(kind: type, array: Any) -> Any:
@@ -268,7 +275,14 @@ def reduce_own_scalar(pickler: "SnapshotPickler", scalar: Any) -> Any:
     pickler.runs_user_code = True
     kind = type(scalar)
     library = next(base for base in kind.__mro__ if base.__module__ == "numpy")
-    return make_scalar, (library, kind, library(scalar)), vars(scalar) or None, None, None, set_attributes
+    return (
+        make_scalar,
+        (library, kind, library(scalar)),
+        pickler.savable(vars(scalar), scalar) or None,
+        None,
+        None,
+        set_attributes,
+    )
 
 
 def make_scalar(library: type, kind: type, value: Any) -> Any:
@@ -294,7 +308,7 @@ def make_scalar_view(row: Any) -> Any:
     return row[0]
 
 
-def reduce_masked(_pickler: "SnapshotPickler", array: Any) -> Any:
+def reduce_masked(pickler: "SnapshotPickler", array: Any) -> Any:
     """Save a masked array by its data and its mask, either of which others may share."""
     import numpy as np
 
@@ -302,7 +316,7 @@ def reduce_masked(_pickler: "SnapshotPickler", array: Any) -> Any:
     # As it is noted: asked for it, numpy would make one up, and cut a text to the array's width.
     arguments = (array.data, mask, array._fill_value, bool(array.hardmask))  # noqa: SLF001
     attributes = {name: value for name, value in vars(array).items() if name not in _OF_MASKED}
-    return make_masked, arguments, attributes, None, None, set_attributes
+    return make_masked, arguments, pickler.savable(attributes, array), None, None, set_attributes
 
 
 #: What `make_masked` gives to the array anew.

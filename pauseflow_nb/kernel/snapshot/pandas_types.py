@@ -72,7 +72,7 @@ def make_references() -> Any:
 def reduce_frame(pickler: "SnapshotPickler", frame: Any) -> Any:
     """Add the attributes that a user gave to a frame or series; pandas pickles only what its class names."""
     known = {*type(frame)._internal_names, *type(frame)._metadata, "_attrs", "attrs"}  # noqa: SLF001
-    attributes = {name: value for name, value in vars(frame).items() if name not in known}
+    attributes = pickler.savable({name: value for name, value in vars(frame).items() if name not in known}, frame)
     if not attributes:
         return NotImplemented
     pickler.runs_user_code |= type(frame).__module__ == "__main__"

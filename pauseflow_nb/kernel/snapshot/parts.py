@@ -19,6 +19,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pauseflow_nb.kernel.snapshot import ordering, reconstruct
 from pauseflow_nb.kernel.snapshot.groups import is_noticed
 from pauseflow_nb.kernel.snapshot.held import MOST_IN_COMMON, Containers
 from pauseflow_nb.kernel.snapshot.memos import Met, forget, memo_size
@@ -51,7 +52,13 @@ class TooMuchShared(Exception):
     """So many objects may be met again that parts are of no use."""
 
 
-def dump(pickler: "SnapshotPickler", file: Pieces, values: Mapping[str, Any], containers: Containers) -> Costs:
+def dump(
+    pickler: "SnapshotPickler",
+    file: Pieces,
+    values: Mapping[str, Any],
+    containers: Containers,
+    ordered: Sequence[ordering.Ordered] = (),
+) -> Costs:
     """Pickle variables, one behind the other, and long containers in parts.
 
     Args:
@@ -59,6 +66,7 @@ def dump(pickler: "SnapshotPickler", file: Pieces, values: Mapping[str, Any], co
         file: What it writes to.
         values: The variables by name.
         containers: What `long_ones` found in them; perhaps nothing.
+        ordered: Sets in them that pickle alone would bring back in another order.
 
     Returns:
         What each variable took. What several share is counted for the first of them.
@@ -67,19 +75,31 @@ def dump(pickler: "SnapshotPickler", file: Pieces, values: Mapping[str, Any], co
         TooMuchShared: If many objects are referred to from elsewhere; what was written is of no use then.
     """
     costs: Costs = {}
+    if ordered:
+        ordering.begin(pickler, ordered)
+    ways = {number: way for number, (_, each) in enumerate(containers) if (way := ordering.long_way(each)) is not None}
     long = [container for _, container in containers]
     if long:
         file.write(_framed(b"".join(_EMPTY[type(each)] + pickle.MEMOIZE + pickle.POP for each in long)))
-        pickler.memo = {id(each): (number, each) for number, each in enumerate(long)}
+        memo = pickler.memo.copy()
+        pickler.memo = memo | {id(each): (number, each) for number, each in enumerate(long, len(memo))}
     for name, value in values.items():
         with _Cost(costs, name, pickler, file):
             is_last = len(costs) == len(values) - 1
-            pickler.dump({"begun": {name: value}, **({"parts": long} if is_last else {"more": True})})
+            pickler.dump(
+                {
+                    "begun": {name: value},
+                    **({"parts": long, "ways": {n: way[1:] for n, way in ways.items()}} if is_last else {"more": True}),
+                }
+            )
             file.end_part()
+    if not ordered:
+        pickler.out_of_order = ordering.out_of_order(pickler)
     numbers = _forget(pickler) if long else []
-    for name, container in containers:
+    for number, (name, container) in enumerate(containers):
         with _Cost(costs, name, pickler, file):
-            numbers = _dump_parts(pickler, file, container, numbers)
+            items = ways[number][0] if number in ways else container
+            numbers = _dump_parts(pickler, file, items, numbers)
     return costs
 
 
@@ -133,26 +153,34 @@ def load(pieces: Sequence[Bytes], buffers: Iterable[Any]) -> dict[str, Any]:
     """
     file: Any = io.BytesIO(pieces[0]) if len(pieces) == 1 else PiecesReader(pieces)
     memory = iter(buffers)
-    before = pickle.Unpickler(file, buffers=memory)  # noqa: S301
+    before: pickle.Unpickler = reconstruct.Unpickler(file, buffers=memory)
     payload: dict[str, Any] = before.load()
+    if "ordered" in payload:
+        # Sets that what follows refers to.
+        payload = before.load()
     if "begun" not in payload:
         return payload
     values = payload["begun"]
     while "more" in payload:
         payload = before.load()
         values |= payload["begun"]
-    for container in payload["parts"]:
+    for number, container in enumerate(payload["parts"]):
+        way, waiting = payload.get("ways", {}).get(number), []
         while (items := (part := _PartUnpickler(file, memory, before)).load()) is not None:
             if isinstance(container, dict):
                 keys_and_values = iter(items)
                 container.update(zip(keys_and_values, keys_and_values, strict=True))
+            elif way is not None:
+                waiting += items
             else:
                 (container.extend if isinstance(container, list) else container.update)(items)
             before = part
+        if way is not None:
+            ordering.fill(container, waiting, *way)
     return {"values": values}
 
 
-class _PartUnpickler(pickle.Unpickler):
+class _PartUnpickler(reconstruct.Unpickler):
     """Loads a part, which may fetch objects of the pickle before it."""
 
     def __init__(self, file: Any, buffers: Iterator[Any], before: pickle.Unpickler) -> None:

@@ -3,23 +3,22 @@
 One pickler pickles one frame: the definitions, one variable, or a few variables that share objects.
 """
 
-import enum
-import io
 import pickle
-import random  # noqa: F401 - its generator is looked up below
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cloudpickle import cloudpickle  # type: ignore[import-untyped]
 
-from pauseflow_nb.kernel.snapshot import functions, own_types, python_types, widget_types
-from pauseflow_nb.kernel.snapshot.enums import reduce_member
-from pauseflow_nb.kernel.snapshot.exceptions import reduce_exception, reduce_traceback
-from pauseflow_nb.kernel.snapshot.loading import definition, live_attribute, live_session, live_shell
-from pauseflow_nb.kernel.snapshot.naming import full_name, is_users, is_users_module, library_of, module_of, name_of
-from pauseflow_nb.kernel.snapshot.refused import Refusal, reason_for
+from pauseflow_nb.kernel.snapshot import borrowed, functions, outside
+from pauseflow_nb.kernel.snapshot import reconstruct as _reconstruct  # noqa: F401 - gives their names to what pickles hold
+from pauseflow_nb.kernel.snapshot.caches import contents_of
+from pauseflow_nb.kernel.snapshot.loading import definition, live_attribute, live_part
+from pauseflow_nb.kernel.snapshot.naming import is_users, is_users_module, module_of, name_of
+from pauseflow_nb.kernel.snapshot.ordering import Ordered
+from pauseflow_nb.kernel.snapshot.reducers import find_reducer
+from pauseflow_nb.kernel.snapshot.refused import Refusal, told
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.pieces import Pieces
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Definitions", "Environment", "Reducer", "SnapshotPickler"]
 
 _SMALL_BUFFER = 32 << 10
+#: What is certain to be saved.
+_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 #: Takes an object apart as `__reduce__` does, or returns NotImplemented to leave it to pickle.
 Reducer: TypeAlias = Callable[["SnapshotPickler", Any], Any]
@@ -63,12 +64,14 @@ class Environment:
         self.namespace = namespace
         self.shell = shell
         self.definitions = Definitions()
-        self.dispatch_table: dict[type, Any] = dict(cloudpickle.Pickler.dispatch_table)
+        self.dispatch_table: dict[type, Any] = borrowed.dispatch_table()
         self._reducers: dict[type, Reducer | None] = {}
         #: Functions and classes that an import finds, by identity; kept here so that no other gets theirs.
         self.importable: dict[int, Any] = {}
         #: Objects that come back as what an import finds, by identity.
-        self.live: dict[int, tuple[str, str]] = _live_objects()
+        self.live: dict[int, tuple[str, str]] = outside.live_objects()
+        #: What the shell and its kernel are made of, by identity.
+        self.parts = outside.parts_of(shell)
         #: Their types.
         self.live_kinds = {type(live_attribute(*place)) for place in self.live.values()}
         #: Memory too small to leave the pickle, and memory of other libraries: where they meet, both leave it.
@@ -79,11 +82,17 @@ class Environment:
         self.modules: set[str] = set()
         self._unfindable: set[str] = set()
         self._marks: dict[int, tuple[str, str]] | None = None
+        #: What pickle would leave out, by identity, and whether it can be saved.
+        self._extras: dict[int, tuple[Any, bool]] = {}
+        #: What cached functions remember, by identity.
+        self.caches: dict[int, list[Any]] = {}
+        #: Sentences about what of it cannot be, in order.
+        self.left_out: dict[str, None] = {}
 
     def reducer(self, kind: type) -> Reducer | None:
         """Find how to take apart objects of a type; None: as pickle does."""
         if kind not in self._reducers:
-            self._reducers[kind] = _find_reducer(kind, self.shell)
+            self._reducers[kind] = find_reducer(kind, self.shell)
         return self._reducers[kind]
 
     def meet(self, kind: type) -> None:
@@ -120,6 +129,52 @@ class Environment:
                 f"it is of module {top}, which no import finds: it was made in this process, or its file is gone"
             )
 
+    def can_save(self, value: Any, what: str) -> bool:
+        """Whether a value can be saved that pickle would leave out. If not, that is noted, and no reason to refuse anything."""
+        if id(value) not in self._extras:
+            # What leads back here is being tried already.
+            self._extras[id(value)] = (value, True)
+            self._extras[id(value)] = (value, self._try(value, what))
+        return self._extras[id(value)][1]
+
+    def _try(self, value: Any, what: str) -> bool:
+        modules = set(self.modules)
+        # Functions and classes are tried with it, as nobody would miss them.
+        pickler = SnapshotPickler(_Nowhere(), self, inlines_definitions=True)
+        try:
+            pickler.dump(value)
+        except RecursionError:
+            del self._extras[id(value)]
+            raise
+        except Exception as error:  # noqa: BLE001 - pickling runs the code of any class
+            self.modules = modules
+            reason = str(error) if isinstance(error, Refusal) else told(error)
+            self.left_out[f"left out, as pickle does: {what}, {reason}"] = None
+            return False
+        return True
+
+    def cached_results(self, cached: Any) -> list[Any]:
+        """Find what a cached function remembers, as far as it can be saved; what cannot is noted."""
+        if id(cached) not in self.caches:
+            name = getattr(cached, "__qualname__", "a function")
+            # It may lead to itself.
+            self.caches[id(cached)] = []
+            found = contents_of(cached)
+            if found is None:
+                self.left_out[f"the cache of {name} starts empty: Python does not tell what is in it"] = None
+            self.caches[id(cached)] = [
+                each for each in found or () if self.can_save(each, f"a result in the cache of {name}")
+            ]
+        return self.caches[id(cached)]
+
+    def empty_caches(self) -> bool:
+        """Let all caches start empty; False if they do."""
+        is_any = any(self.caches.values())
+        if is_any:
+            self.left_out["caches of functions start empty: what is in them cannot be loaded again"] = None
+        self.caches = {identity: [] for identity in self.caches}
+        return is_any
+
     def meeting_memory(self) -> list[tuple[int, int]]:
         """Find small memory that another library's memory overlaps."""
         if not self.foreign_memory or not self.small_memory:
@@ -131,7 +186,7 @@ class Environment:
 class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Pickles one frame; see the module."""
 
-    def __init__(self, file: "Pieces", environment: Environment, *, inlines_definitions: bool) -> None:
+    def __init__(self, file: "Pieces | _Nowhere", environment: Environment, *, inlines_definitions: bool) -> None:
         #: Memory that left the pickle, in order.
         self.buffers: list[memoryview] = []
         # The C pickler takes it from here, and asks it about every object: cloudpickle's own is a chain of
@@ -142,6 +197,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._environment = environment
         self._plain: set[type] = set()
         self.namespace = environment.namespace
+        self.shell = environment.shell
         #: Whether functions and classes are pickled here, rather than referred to.
         self.inlines_definitions = inlines_definitions
         #: Closure cells whose contents are saved with their function.
@@ -152,6 +208,8 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.needs: set[str] = set()
         #: Whether loading this frame will run code of the notebook's own classes.
         self.runs_user_code = False
+        #: Sets that were met, and that pickle alone brings back in another order.
+        self.out_of_order: list[Ordered] = []
         #: What was being pickled last, which is the culprit if pickling fails.
         self.last: Any = None
 
@@ -176,6 +234,8 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
             self._environment.meet(kind)
         if id(value) in self._environment.live:
             return live_attribute, self._environment.live[id(value)]
+        if id(value) in self._environment.parts:
+            return live_part, self._environment.parts[id(value)]
         reducer = self._environment.reducer(kind)
         if reducer is None:
             self.leave_to_pickle(kind)
@@ -195,6 +255,19 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind not in self._environment.live_kinds:
             self._plain.add(kind)
 
+    def savable(self, attributes: Mapping[str, Any], owner: Any) -> dict[str, Any]:
+        """Leave out attributes that cannot be saved, where pickle leaves out all of them, and note it."""
+        return {
+            name: value
+            for name, value in attributes.items()
+            if type(value) in _ATOMS
+            or self._environment.can_save(value, f"attribute {name} of a {name_of(type(owner))}")
+        }
+
+    def cached_results(self, cached: Any) -> list[Any]:
+        """Find what a cached function remembers, as far as it can be saved."""
+        return self._environment.cached_results(cached)
+
     def refer_to_definition(self, defined: Any) -> Any:
         """Take a definition apart into a reference to it."""
         key = self._environment.definitions.key(defined)
@@ -203,7 +276,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def is_importable(self, value: Any, name: str | None = None) -> bool:
         """Whether an import would find the very same object."""
-        return cloudpickle._lookup_module_and_qualname(value, name) is not None  # noqa: SLF001
+        return borrowed.is_importable(value, name)
 
     def is_shared_memory(self, array: Any) -> bool:
         """Whether a small array's memory is known to be used by others too."""
@@ -224,21 +297,38 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _definition(self, value: Any) -> Any:
         self._environment.use(module_of(value))
-        reduced: Any
-        if not isinstance(value, types.FunctionType):
-            reduced = super().reducer_override(value)
-            if isinstance(reduced, tuple) and reduced[0] in {type, cloudpickle._builtin_type}:  # noqa: SLF001
-                return reduced
-            if reduced is not NotImplemented and self.inlines_definitions:
-                return functions.reduce_class(value, reduced)
-        else:
-            reduced = NotImplemented if cloudpickle._should_pickle_by_reference(value) else None  # noqa: SLF001
-            if reduced is None and self.inlines_definitions:
-                return functions.reduce_function(self, value)
+        reduced = self._function(value) if isinstance(value, types.FunctionType) else self._class(value)
+        if reduced is None:
+            return self.refer_to_definition(value)
         if reduced is NotImplemented:
             self._environment.importable[id(value)] = value
+        return reduced
+
+    def _function(self, function: types.FunctionType) -> Any:
+        if borrowed.is_by_reference(function):
+            return NotImplemented
+        if (tee := outside.reduce_tee(function)) is not None:
+            return tee
+        return functions.reduce_function(self, function) if self.inlines_definitions else None
+
+    def _class(self, defined: type) -> Any:
+        reduced: Any = super().reducer_override(defined)
+        if reduced is NotImplemented:
             return reduced
-        return self.refer_to_definition(value)
+        if borrowed.is_made_by(reduced, "_builtin_type"):
+            return borrowed.make_builtin_type, *reduced[1:]
+        if isinstance(reduced, tuple) and reduced[0] is type:
+            return reduced
+        if (found := outside.find_type(defined)) is not None:
+            return found
+        return functions.reduce_class(defined, reduced) if self.inlines_definitions else None
+
+
+class _Nowhere:
+    """A file of which nothing is kept."""
+
+    def write(self, data: Any) -> int:
+        return len(data)
 
 
 class _Taker:
@@ -257,34 +347,6 @@ class _Taker:
         return False
 
 
-def _find_reducer(kind: type, shell: Any) -> Reducer | None:  # noqa: PLR0911 - one case per line
-    if kind is type(shell):
-        return _reduce_shell
-    if kind is type(getattr(shell, "pauseflow", None)) and kind is not type(None):
-        return _reduce_session
-    full = full_name(kind)
-    found: Reducer | None = python_types.REDUCERS.get(full) or widget_types.REDUCERS.get(full)
-    if found is not None:
-        return found
-    if kind is types.CellType:
-        return functions.reduce_cell
-    if kind is types.CodeType:
-        return functions.reduce_code
-    if kind is types.TracebackType:
-        return reduce_traceback
-    if issubclass(kind, BaseException):
-        return reduce_exception
-    if issubclass(kind, enum.Enum) and is_users(kind):
-        return reduce_member
-    if issubclass(kind, io.IOBase) and not issubclass(kind, (io.BytesIO, io.StringIO)):
-        return python_types.reduce_file
-    if (reason := reason_for(kind)) is not None:
-        return _refuse(reason)
-    if widget_types.has_traits(kind):
-        return widget_types.reduce_traits
-    return _library_reducer(kind, full) or _users_own(kind)
-
-
 def _is_findable(module: str) -> bool:
     """Whether an import would find a module that is loaded, were it not."""
     found = sys.modules.get(module)
@@ -295,122 +357,3 @@ def _is_findable(module: str) -> bool:
         return True
     finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
     return any(find is not None and find(module, None) is not None for find in finders)
-
-
-def _library_base(kind: type) -> type:
-    return next(base for base in kind.__mro__ if not is_users(base))
-
-
-def _library_reducer(kind: type, full: str) -> Reducer | None:
-    # Each module knows one library and is loaded only when an object of it is there.
-    library = library_of(kind)
-    if library == "numpy":
-        from pauseflow_nb.kernel.snapshot.numpy_types import REDUCERS
-    elif library == "torch":
-        from pauseflow_nb.kernel.snapshot.tensor_types import REDUCERS
-    elif library == "polars":
-        from pauseflow_nb.kernel.snapshot.polars_types import REDUCERS
-    elif library == "pandas":
-        from pauseflow_nb.kernel.snapshot.pandas_types import REDUCERS, reduce_block, reduce_index
-
-        if "Block" in name_of(kind) and module_of(kind).endswith("internals.blocks"):
-            return reduce_block
-        if any(base.__name__ == "Index" and library_of(base) == "pandas" for base in kind.__mro__):
-            return reduce_index
-    else:
-        return None
-    return REDUCERS.get(full)
-
-
-def _users_own(kind: type) -> Reducer | None:
-    if not is_users(kind):
-        return _reduce_with_trial if _is_made_by_python(kind) else None
-    if own_types.needs_care(kind):
-        return own_types.reduce_own
-    library = _library_base(kind)
-    if library is not object and _reduces_like(kind, library):
-        special = _subclass_reducer(library)
-        if special is not None:
-            return special
-    has_hooks = any(hasattr(kind, hook) for hook in _HOOKS) or kind.__hash__ not in {None, library.__hash__}
-    return _reduce_users_own if has_hooks or not _reduces_like(kind, object) else None
-
-
-#: What pickle calls when it loads an object again. Of `__hash__` only the notebook's own count.
-_HOOKS = ("__setstate__", "__getnewargs__", "__getnewargs_ex__")
-
-
-def _is_made_by_python(kind: type) -> bool:
-    """Whether pickle will call a `__new__` that may want arguments, with none."""
-    has_arguments = any(hasattr(kind, hook) for hook in ("__getnewargs__", "__getnewargs_ex__"))
-    return isinstance(kind.__new__, types.FunctionType) and _reduces_like(kind, object) and not has_arguments
-
-
-def _reduce_with_trial(pickler: SnapshotPickler, value: Any) -> Any:
-    pickler.runs_user_code = True
-    pickler.leave_to_pickle(type(value))
-    return NotImplemented
-
-
-def _reduces_like(kind: type, other: type) -> bool:
-    methods = ("__reduce__", "__reduce_ex__")
-    return all(getattr(kind, method) is getattr(other, method) for method in methods)
-
-
-def _subclass_reducer(library: type) -> Reducer | None:
-    """Find how to take apart a subclass of the notebook's own, where the library's way forgets its attributes."""
-    if module_of(library) == "numpy" and library.__name__ == "ndarray":
-        from pauseflow_nb.kernel.snapshot.numpy_types import reduce_own_subclass
-
-        return reduce_own_subclass
-    if module_of(library) == "numpy" and any(base.__qualname__ == "generic" for base in library.__mro__):
-        from pauseflow_nb.kernel.snapshot.numpy_types import reduce_own_scalar
-
-        return reduce_own_scalar
-    if library_of(library) == "pandas" and library.__name__ in {"DataFrame", "Series"}:
-        from pauseflow_nb.kernel.snapshot.pandas_types import reduce_frame
-
-        return reduce_frame
-    if library_of(library) == "torch" and library.__name__ in {"Tensor", "Parameter"}:
-        from pauseflow_nb.kernel.snapshot.tensor_types import reduce_tensor
-
-        return reduce_tensor
-    return python_types.reduce_with_attributes if issubclass(library, python_types.FORGETFUL) else None
-
-
-def _reduce_users_own(pickler: SnapshotPickler, value: Any) -> Any:
-    pickler.runs_user_code = True
-    kind = type(value)
-    if _reduces_like(kind, object):
-        pickler.leave_to_pickle(kind)
-        return NotImplemented
-    reduced = value.__reduce_ex__(5)
-    # An object that reduces to a name is looked up in its module; in the notebook it will not be there yet.
-    return python_types.reduce_named_global(value, reduced) if isinstance(reduced, str) else reduced
-
-
-def _refuse(reason: str) -> Reducer:
-    def refuse(_pickler: SnapshotPickler, _value: Any) -> Any:
-        raise Refusal(reason)
-
-    return refuse
-
-
-def _reduce_shell(pickler: SnapshotPickler, shell: Any) -> Any:
-    del pickler, shell
-    return live_shell, ()
-
-
-def _reduce_session(pickler: SnapshotPickler, session: Any) -> Any:
-    del pickler, session
-    return live_session, ()
-
-
-def _live_objects() -> dict[int, tuple[str, str]]:
-    places = [("os", "environ"), ("random", "_inst"), ("sys", "stdout"), ("sys", "stderr"), ("sys", "stdin")]
-    places += [("sys", "__stdout__"), ("sys", "__stderr__"), ("sys", "__stdin__")]
-    optional = [("matplotlib", "rcParams"), ("pauseflow_nb.kernel.flow", "flow"), ("pauseflow_nb.kernel.flow", "steps")]
-    places += [(module, name) for module, name in optional if module in sys.modules]
-    live = {id(getattr(sys.modules[module], name, None)): (module, name) for module, name in places}
-    live.pop(id(None), None)
-    return live

@@ -23,6 +23,7 @@ import typing
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from pauseflow_nb.kernel.snapshot import caches
 from pauseflow_nb.kernel.snapshot.loading import live_attribute
 from pauseflow_nb.kernel.snapshot.refused import Refusal, file_reason
 
@@ -74,6 +75,8 @@ def reduce_lru_cache(pickler: "SnapshotPickler", cached: Any) -> Any:
         return pickler.refer_to_definition(cached)
     parameters = cached.cache_parameters()
     attributes = {key: value for key, value in vars(cached).items() if key != "__wrapped__"}
+    if (filled := caches.reduce_contents(pickler, cached, wrapped, attributes)) is not None:
+        return filled
     return make_lru_cache, (wrapped, parameters["maxsize"], parameters["typed"], attributes)
 
 
@@ -100,14 +103,20 @@ def reduce_memoryview(_pickler: "SnapshotPickler", view: memoryview) -> Any:
     if not view.c_contiguous:
         raise Refusal("a memoryview with gaps; copy it with bytes()")
     whole = memoryview(owner)
-    start = _address(view) - _address(whole) if view.nbytes else 0
+    start = _start_in(whole, view) if view.nbytes else 0
     return make_memoryview, (owner, start, view.nbytes, view.format, view.shape, view.readonly)
 
 
-def _address(view: memoryview) -> int:
+def _start_in(whole: memoryview, view: memoryview) -> int:
     from pauseflow_nb.kernel.snapshot.memory import address_of
 
-    return address_of(view)
+    addresses = address_of(view), address_of(whole)
+    if addresses[0] is not None and addresses[1] is not None:
+        return addresses[0] - addresses[1]
+    if isinstance(whole.obj, bytes):
+        # Bytes do not change, so any place with the same ones will do.
+        return whole.obj.find(bytes(view))
+    raise Refusal("a read-only memoryview; make one of the bytes() of it")
 
 
 def make_memoryview(  # noqa: PLR0917 - a pickle passes arguments by position
@@ -252,7 +261,7 @@ FORGETFUL = (
 def reduce_with_attributes(pickler: "SnapshotPickler", value: Any) -> Any:
     """Add the attributes that the library's own way leaves out."""
     pickler.runs_user_code = True
-    attributes = getattr(value, "__dict__", None)
+    attributes = pickler.savable(getattr(value, "__dict__", None) or {}, value)
     if not attributes:
         return NotImplemented
     reduced: tuple[Any, ...] = value.__reduce_ex__(5)

@@ -2,7 +2,7 @@
 
 import contextlib
 import gc
-import pickle
+import io
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
-from pauseflow_nb.kernel.snapshot import parts, references, replay, surroundings, versions
+from pauseflow_nb.kernel.snapshot import parts, reconstruct, references, replay, surroundings, versions
 from pauseflow_nb.kernel.snapshot.deep import run_deep
 from pauseflow_nb.kernel.snapshot.folder import Folder, open_folder
 from pauseflow_nb.kernel.snapshot.known import Known, Mapped, remember
@@ -166,7 +166,7 @@ class _Restore:
         pieces = [[packs.read(digest) for digest in frame.pieces] for frame in manifest.frames]
         around = b"".join(packs.read(digest) for digest in manifest.surroundings)
         self._memory = {number: self._load_region(region) for number, region in enumerate(manifest.regions)}
-        captured = pickle.loads(around)  # noqa: S301 - its digest was checked
+        captured = reconstruct.Unpickler(io.BytesIO(around)).load()
         notes = surroundings.put_back(self._shell, captured)
         unsaved = [Unsaved.from_dict(each) for each in manifest.unsaved]
         surroundings.put_back_sources(manifest.sources)
@@ -179,6 +179,7 @@ class _Restore:
         notes += surroundings.put_back_filters(self._shell, captured)
         notes += surroundings.put_back_module_values(self._shell, captured)
         surroundings.put_back_figure(captured)
+        notes += self._loading.fill_caches()
         remember(folder, Known(manifest.content, mapped=self._mapped))
         waiting, failed = _replay(self._shell, manifest.replay, set(manifest.remade), unsaved)
         surroundings.put_back_random(self._shell, captured)
@@ -238,7 +239,8 @@ class _Restore:
         self._packs.check(region.chunks)
         memory = map_extents(self._extents(region))
         low = address_of(memory)
-        self._mapped[low, low + region.size] = Mapped(region.chunks, weakref.ref(memory.obj))
+        if low is not None:
+            self._mapped[low, low + region.size] = Mapped(region.chunks, weakref.ref(memory.obj))
         return memory
 
     def _extents(self, region: StoredRegion) -> list[Extent]:

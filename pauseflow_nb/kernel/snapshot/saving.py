@@ -16,7 +16,6 @@ from pauseflow_nb.kernel.snapshot.dumps import Dump
 from pauseflow_nb.kernel.snapshot.folder import Folder, open_folder
 from pauseflow_nb.kernel.snapshot.known import Known, known_in, remember
 from pauseflow_nb.kernel.snapshot.manifest import Frame, Manifest, StoredRegion, Variable, digest_of
-from pauseflow_nb.kernel.snapshot.memory import bytes_at
 from pauseflow_nb.kernel.snapshot.namespace import user_names
 from pauseflow_nb.kernel.snapshot.packs import CHUNK, PackWriter, new_name, strong_digest
 from pauseflow_nb.kernel.snapshot.pieces import Bytes, StoredPiece
@@ -108,7 +107,8 @@ def save(
         ref, size = _write_manifest(target, manifest)
     saved_regions = {(region.low, region.high): stored.chunks for stored, region in regions}
     remember(folder, Known(pack.content, saved_regions, known.mapped))
-    return Saved(ref, decided.unsaved, pack.written + size, decided.notes)
+    notes = [*decided.notes, *dumped.environment.left_out]
+    return Saved(ref, decided.unsaved, pack.written + size, notes)
 
 
 def _refuse_losses(decided: fates.Decided) -> None:
@@ -162,7 +162,6 @@ def _put_early(pack: PackWriter, piece: Bytes) -> str:
 def _write_region(region: Region, pack: PackWriter, known: Known, room: memoryview) -> StoredRegion:
     size = region.high - region.low
     untouched = known.untouched_chunks(region)
-    memory = bytes_at(region.low, size)
     chunks = []
     for number, start in enumerate(range(0, size, CHUNK)):
         digest = untouched.get(number)
@@ -170,7 +169,7 @@ def _write_region(region: Region, pack: PackWriter, known: Known, room: memoryvi
             # A copy: what is stored must be what the digest says, even if a thread of the user's writes to it meanwhile.
             # It costs nothing, as digest and write then find it in the processor's cache.
             chunk = room[: min(CHUNK, size - start)]
-            chunk[:] = memory[start : start + CHUNK]
+            region.copy(start, chunk)
             digest = pack.memory_digest(chunk)
             pack.put(chunk, digest, is_aligned=size >= CHUNK)
         chunks.append(digest)

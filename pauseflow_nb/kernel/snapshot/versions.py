@@ -4,10 +4,13 @@ import contextlib
 import functools
 import importlib
 import platform
+import re
 import sys
 from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
+
+from pauseflow_nb.kernel.snapshot import borrowed, reconstruct
 
 __all__ = ["differences", "made_by"]
 
@@ -15,7 +18,14 @@ __all__ = ["differences", "made_by"]
 def made_by(modules: Iterable[str]) -> dict[str, Any]:
     """Describe this kernel: Python, machine, and the packages that the named modules come from."""
     packages = _versions_of(sorted(modules))
-    return {"python": list(sys.version_info[:3]), **_machine(), "packages": packages}
+    return {
+        "python": list(sys.version_info[:3]),
+        **_machine(),
+        "pauseflow_nb": _version("pauseflow_nb"),
+        "reconstruct": reconstruct.PROTOCOL,
+        "cloudpickle": {"version": _version("cloudpickle"), "supported": list(borrowed.SUPPORTED)},
+        "packages": packages,
+    }
 
 
 def differences(there: dict[str, Any]) -> list[str]:
@@ -30,6 +40,7 @@ def differences(there: dict[str, Any]) -> list[str]:
             found.append(f"{what} {there.get(what)} there, {is_here} here")
     if there["python"][:2] != list(sys.version_info[:2]):
         found.append(f"Python {_dotted(there['python'])} there, {_dotted(sys.version_info[:3])} here")
+    found += _format_differences(there)
     for package, version in sorted(there.get("packages", {}).items()):
         here = _installed(package)
         if here is None:
@@ -37,6 +48,29 @@ def differences(there: dict[str, Any]) -> list[str]:
         elif _minor(here) != _minor(version):
             found.append(f"{package} {version} there, {here} here")
     return found
+
+
+def _format_differences(there: dict[str, Any]) -> list[str]:
+    """Say what this version of ours, or of cloudpickle, cannot read."""
+    found = []
+    # Schema 2 says neither; every later version reads it.
+    if there.get("reconstruct", 0) > reconstruct.PROTOCOL:
+        maker = there.get("pauseflow_nb") or "a later version"
+        found.append(
+            f"pickles of protocol {there['reconstruct']} there (pauseflow_nb {maker}), "
+            f"at most {reconstruct.PROTOCOL} here (pauseflow_nb {_version('pauseflow_nb')})"
+        )
+    low, high = borrowed.SUPPORTED
+    sides = {"there": there.get("cloudpickle", {}).get("version") or low, "here": _version("cloudpickle") or ""}
+    if not all(_release(low) <= _release(version) < _release(high) for version in sides.values()):
+        found.append(
+            f"cloudpickle {sides['there']} there, {sides['here']} here, and only >={low},<{high} is known to work"
+        )
+    return found
+
+
+def _release(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)[:2]]
 
 
 def _machine() -> dict[str, str]:
