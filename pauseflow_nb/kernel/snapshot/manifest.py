@@ -91,7 +91,7 @@ class Manifest:
                 **plain,
                 "regions": [[region.size, region.chunks] for region in self.regions],
                 "frames": [_frame_to_json(frame) for frame in self.frames],
-                "variables": {n: [v.type_name, v.size, round(v.seconds, 4)] for n, v in self.variables.items()},
+                "variables": {n: [v.type_name, v.size, round(v.seconds, 9)] for n, v in self.variables.items()},
                 "packs": [[name, *self.content.packs[name]] for name in packs],
                 "content": {d: [number[w.pack], w.offset, w.size] for d, w in self.content.locations.items()},
             }
