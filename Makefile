@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 LAB_SOURCES := labextension/package-lock.json $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null)
 
-.PHONY: help demo test test-slow lint bench lab lab-build test-lab test-hub docs clean
+.PHONY: help demo test test-slow coverage mutants lint bench lab lab-build test-lab test-hub docs clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -20,14 +20,22 @@ help: ## list these words
 demo: $(VENV)/.demo ## run a notebook that trains a model, waits for your approval, and goes on
 	@$(BIN)/python notebooks/demo.py
 
-test: $(VENV)/.test ## run the tests, those of the panel in Chromium with them, coverage shown
+test: $(VENV)/.test ## run the tests, those of the panel in Chromium with them, and on each Python that is here
 	@sh tests/machine.sh
+	@sh tests/pythons.sh prepare & # it says nothing: the script is run again below, and waits for this
 	@if $(MAKE) --no-print-directory $(VENV)/.npm >/dev/null 2>&1; then $(MAKE) --no-print-directory $(VENV)/.lab; \
 	elif [ -f pauseflow_nb/labextension/package.json ]; then \
 		echo "the panel is tested as it was built last (what it is built with cannot be had: make $(VENV)/.npm says why)"; \
 	else echo "left out: browser tests of the panel (what it is built with cannot be had: make $(VENV)/.npm says why)"; fi
 	@rm -rf tests/screenshots/failed
-	TMPDIR=$$(sh tests/folder.sh) $(BIN)/pytest -n $(TESTERS) --dist worksteal -m "not slow and not hub" --reruns 2 --reruns-delay 2 --cov --cov-report=term-missing:skip-covered
+	TMPDIR=$$(sh tests/folder.sh) $(BIN)/pytest -n $(TESTERS) --dist worksteal -m "not slow and not hub"
+	@TESTERS=$(TESTERS) sh tests/pythons.sh test
+
+coverage: $(VENV)/.test ## run the tests without those of the whole road, and show which lines and branches they miss
+	TMPDIR=$$(sh tests/folder.sh) $(BIN)/pytest -n $(TESTERS) --dist worksteal -m "not slow and not hub and not no_cover" --cov --cov-report=term-missing:skip-covered
+
+mutants: $(VENV)/.test ## change single lines of the most important modules, and report the changes that no test notices
+	$(BIN)/python tests/mutants.py
 
 test-slow: $(VENV)/.others ## run the tests that take their time
 	@sh tests/machine.sh
@@ -64,7 +72,7 @@ docs: $(VENV)/.test ## check that the docs name all that is public and that thei
 	$(BIN)/pytest -q tests/test_docs.py
 
 clean: ## remove what was made here: environment, caches, demo
-	rm -rf $(VENV) demo build dist pauseflow_nb/labextension labextension/lib labextension/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-3.* demo build dist pauseflow_nb/labextension labextension/lib labextension/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/pip:

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -13,11 +14,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from _pytest.terminal import TerminalReporter
 from evidence import keep
+from reruns import allow_reruns, summarize_reruns
 from supplies import SharedSupply
 
 import pauseflow_nb.light_jsonschema  # noqa: F401 - before the tests import nbformat
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.runner.control import Control
 from pauseflow_nb.settings import Settings
 
 WaitUntil = Callable[..., None]
@@ -43,13 +47,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         # walks the whole road not at all: what it runs through in this process, the other tests look at closely.
         if item.path.parent.name in {"lab", "acceptance"} or "postgresql" in item.name:
             item.add_marker("no_cover")
+    allow_reruns(items)
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Say which tests were run again, and why that is allowed."""
+    summarize_reruns(terminalreporter)
 
 
 @pytest.fixture(scope="session")
 def wait_until() -> WaitUntil:
     """Wait for something to become true: `wait_until(lambda: …, description="the worker is ready")`."""
 
-    def wait(predicate: Callable[[], object], *, description: str, seconds: float = 20.0) -> None:
+    def wait(predicate: Callable[[], object], *, description: str, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not predicate():
             if time.monotonic() > deadline:
@@ -57,6 +67,19 @@ def wait_until() -> WaitUntil:
             time.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture
+def noticed_suspension(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set as soon as a segment that runs in this process has noticed that somebody asked to suspend it."""
+    noticed, suspend = threading.Event(), Control.suspend_at_boundary
+
+    def note(control: Control, by: str) -> None:
+        suspend(control, by)
+        noticed.set()
+
+    monkeypatch.setattr(Control, "suspend_at_boundary", note)
+    return noticed
 
 
 @pytest.fixture(scope="session")

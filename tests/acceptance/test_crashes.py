@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from acceptance.processes import Lab, lab
 
 from pauseflow_nb.settings import Settings
+from pauseflow_nb.store.database import transaction
+from pauseflow_nb.store.tables import suspensions
 
 pytestmark = pytest.mark.acceptance
 
@@ -167,9 +170,13 @@ def test_a_cancelled_step_is_interrupted(on_sqlite: Lab, wait_until: Any) -> Non
 def test_a_timer_overdue_when_the_worker_starts_acts_once(on_both: Lab, wait_until: Any) -> None:
     lab = on_both
     first = lab.worker()
-    execution = lab.queue.start(lab.plan("%%step again\nfrom pauseflow_nb import flow\nflow.delay(1000)", STEPS[0]))
+    execution = lab.queue.start(lab.plan("%%step again\nfrom pauseflow_nb import flow\nflow.sleep('1h')", STEPS[0]))
     wait_until(lambda: lab.queue.state(execution) == "waiting", description="it waits for the clock")
     first.kill()
+    with transaction(lab.queue.engine) as connection:
+        connection.execute(suspensions.update().values(deadline=suspensions.c.deadline - sa.literal(7200.0)))
+    assert lab.queue.state(execution) == "waiting"
+
     lab.worker()
     lab.worker()
     wait_until(lambda: lab.queue.state(execution) == "completed", description="it is completed")

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.request import Request, urlopen
@@ -167,7 +166,7 @@ class TestSuspend:
 
         assert returned(road.answer(view["id"], {"value": "two"}), "a") == [1, "two"]
 
-    def test_from_outside_by_client_code(self, road: Road) -> None:
+    def test_from_outside_by_client_code(self, road: Road, noticed_suspension: threading.Event) -> None:
         wait = "import time\nlog('runs')\nwhile not pathlib.Path('go').exists(): time.sleep(0.02)"
         execution = road.start("import pathlib", LOG, f"%%step a\n{wait}", "%%step b\nlog('b')")
 
@@ -175,7 +174,7 @@ class TestSuspend:
             wait_until(lambda: road.log() == ["runs"], "the step runs")
             program = f"from pauseflow_nb import suspend_flow_run; suspend_flow_run(flow_run_id={execution!r})"
             subprocess.run([sys.executable, "-c", program], env=environment_of(road), check=True, timeout=60)
-            time.sleep(0.7)
+            assert noticed_suspension.wait(60)
             (road.folder / "go").touch()
 
         thread = threading.Thread(target=suspend)
@@ -253,7 +252,9 @@ class TestSubflows:
     CHILD = "%%step a\nimport pathlib, time\nlog('a')\nwhile not pathlib.Path('go').exists(): time.sleep(0.02)"
 
     @pytest.mark.parametrize("linked", [True, False])
-    def test_a_linked_one_cannot_be_suspended_without_its_parent(self, road: Road, linked: bool) -> None:
+    def test_a_linked_one_cannot_be_suspended_without_its_parent(
+        self, road: Road, noticed_suspension: threading.Event, linked: bool
+    ) -> None:
         from pauseflow_nb.errors import CannotSuspend
 
         road.notebook(LOG, self.CHILD, "%%step b\n1", name="child.ipynb")
@@ -268,7 +269,8 @@ class TestSubflows:
                 refused.append(False)
             except CannotSuspend:
                 refused.append(True)
-            time.sleep(0.7)
+            if not linked:
+                assert noticed_suspension.wait(60)
             (road.folder / "go").touch()
 
         thread = threading.Thread(target=suspend)

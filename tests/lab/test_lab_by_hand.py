@@ -9,7 +9,7 @@ from lab.conftest import Lab, Shoot
 
 playwright: Any = pytest.importorskip("playwright.sync_api")
 expect, PlaywrightTimeout = playwright.expect, playwright.TimeoutError
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.may_rerun("JupyterLab draws, loads and moves the focus in its own time")]
 
 LOAD = """\
 from datetime import date

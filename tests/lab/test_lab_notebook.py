@@ -7,7 +7,7 @@ from lab.conftest import APPROVE, Lab, Shoot
 from lab.workflows import Workflows
 
 expect: Any = pytest.importorskip("playwright.sync_api").expect
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.may_rerun("JupyterLab draws, loads and moves the focus in its own time")]
 
 LONG = 40_000
 

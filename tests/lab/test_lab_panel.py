@@ -13,7 +13,7 @@ from lab.workflows import Workflows
 from pauseflow_nb.protocol import Loss, Unsaved
 
 expect: Any = pytest.importorskip("playwright.sync_api").expect
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.may_rerun("JupyterLab draws, loads and moves the focus in its own time")]
 
 #: Starting kernels on a busy machine.
 LONG = 40_000

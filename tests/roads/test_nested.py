@@ -154,7 +154,7 @@ def test_a_cancelled_notebook_fails_the_step(rider: Rider) -> None:
     assert "is cancelled" in view["error"]["message"]
 
 
-def test_linked_notebooks_are_suspended_with_their_parent(rider: Rider) -> None:
+def test_linked_notebooks_are_suspended_with_their_parent(rider: Rider, noticed_suspension: threading.Event) -> None:
     wait = "%%step long\nlog('long')\nimport pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.02)"
     rider.notebook(LOG, wait, "%%step rest\nlog('rest')", name="child.ipynb")
     execution = rider.start("%%step run\nflow.run_notebook('child.ipynb')", "%%step after\nlog = 'x'")
@@ -166,7 +166,7 @@ def test_linked_notebooks_are_suspended_with_their_parent(rider: Rider) -> None:
         with pytest.raises(CannotSuspend, match="follows its parent"):
             rider.queue.suspend(child, by="user:bob")
         rider.queue.suspend(execution, by="user:bob")
-        time.sleep(0.7)
+        assert noticed_suspension.wait(60)
         (rider.folder / "go").touch()
 
     asking = threading.Thread(target=ask)

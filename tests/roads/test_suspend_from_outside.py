@@ -18,14 +18,14 @@ while not pathlib.Path('go').exists():
 """
 
 
-def suspend_when_running(rider: Rider, execution: str, word: str) -> dict[str, Any]:
-    """Ride, and ask for it while the cell that logs this word is running."""
+def suspend_when_running(rider: Rider, execution: str, word: str, noticed: threading.Event) -> dict[str, Any]:
+    """Ride, and ask for it while the cell that logs this word is running; `noticed` is set once the segment knows."""
 
     def ask() -> None:
         while word not in rider.log():
             time.sleep(0.02)
         rider.queue.suspend(execution, by="user:bob")
-        time.sleep(0.7)
+        assert noticed.wait(60)
         (rider.folder / "go").touch()
 
     asking = threading.Thread(target=ask)
@@ -35,11 +35,13 @@ def suspend_when_running(rider: Rider, execution: str, word: str) -> dict[str, A
     return view
 
 
-def test_it_stops_before_the_next_cell_and_goes_on_with_its_variables(rider: Rider) -> None:
+def test_it_stops_before_the_next_cell_and_goes_on_with_its_variables(
+    rider: Rider, noticed_suspension: threading.Event
+) -> None:
     execution = rider.start(
         LOG, f"%%step one\nlog('one')\nx = [1]{WAIT}", "y = x\nlog('plain')", "%%step two\nlog('two')\nx is y"
     )
-    view = suspend_when_running(rider, execution, "one")
+    view = suspend_when_running(rider, execution, "one", noticed_suspension)
 
     assert view["state"] == "suspended"
     (waits,) = view["suspended"]
@@ -56,9 +58,11 @@ def test_it_stops_before_the_next_cell_and_goes_on_with_its_variables(rider: Rid
     assert "Resumed by ann" in shown(rider.output())
 
 
-def test_variables_of_plain_cells_before_the_boundary_survive(rider: Rider) -> None:
+def test_variables_of_plain_cells_before_the_boundary_survive(
+    rider: Rider, noticed_suspension: threading.Event
+) -> None:
     execution = rider.start(LOG, f"log('plain')\nx = [1]\ny = x{WAIT}", "%%step two\nlog('two')\nx is y")
-    suspend_when_running(rider, execution, "plain")
+    suspend_when_running(rider, execution, "plain", noticed_suspension)
     view = rider.answer(execution)
 
     assert returned(view, "two") is True

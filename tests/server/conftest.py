@@ -16,7 +16,7 @@ from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Outcome, SuspensionRequest
 from pauseflow_nb.server.listener import Listener
 from pauseflow_nb.settings import Settings
-from pauseflow_nb.store import executions, segments, steps, suspensions
+from pauseflow_nb.store import executions, segments, steps, suspensions, tables
 from pauseflow_nb.store.audit import note
 
 #: See the fixture `send`.
@@ -82,6 +82,15 @@ class Stage:
         execution = self.begun(step)
         self.suspend(execution, step, **ask)
         return execution
+
+    def make_overdue(self, execution: str) -> None:
+        """Move the deadline of an execution that waits a day into the past."""
+
+        def change(connection: sa.Connection) -> None:
+            statement = tables.suspensions.update().where(tables.suspensions.c.execution == execution)
+            connection.execute(statement.values(deadline=tables.suspensions.c.deadline - sa.literal(86_400.0)))
+
+        self.queue.change(change)
 
     def link(self, action: str, execution: str, step: str = "approve", *, segment: int = 0) -> str:
         """Make the path of a link, below the server's base."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
     from server.conftest import Stage
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.may_rerun("Chromium draws and loads in its own time")]
 
 SCREENSHOTS = Path(__file__).parent.parent / "screenshots"
 LOOKS: dict[str, dict[str, Any]] = {

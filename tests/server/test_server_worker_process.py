@@ -1,11 +1,13 @@
 """The worker is watched; a small program stands for it, because what is tested is the watching."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +49,25 @@ def test_a_worker_that_was_killed_is_started_again(keep: Callable[..., WorkerPro
 
 
 def test_a_worker_that_ends_at_once_is_started_ever_more_rarely(
-    keep: Callable[..., WorkerProcess], wait_until: WaitUntil, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    keep: Callable[..., WorkerProcess],
+    wait_until: WaitUntil,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(worker_process, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(worker_process, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(worker_process, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(worker_process, "LONGEST_PAUSE", 0.4)
     starts = tmp_path / "starts"
-    program = f"import time; open({str(starts)!r}, 'a').write(f'{{time.time()}}\\n'); raise SystemExit(3)"
+    program = f"import time; open({str(starts)!r}, 'a').write(f'{{time.monotonic()}}\\n'); raise SystemExit(3)"
 
     keep(program)
-
     wait_until(lambda: starts.exists() and len(starts.read_text().split()) >= 5, description="it is tried again")
+
+    moments = [float(line) for line in starts.read_text().split()[:5]]
+    waited = [after - before for before, after in pairwise(moments)]
+    announced = [float(re.findall(r"again in ([0-9.]+) s", record.getMessage())[0]) for record in caplog.records]
+    assert announced[:4] == [0.1, 0.2, 0.4, 0.4]
+    assert all(pause <= seconds for pause, seconds in zip(announced, waited, strict=False))
 
 
 def test_stop_ends_it_and_it_stays_ended(keep: Callable[..., WorkerProcess], wait_until: WaitUntil) -> None:

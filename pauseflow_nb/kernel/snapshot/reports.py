@@ -86,6 +86,8 @@ def _spoken_size(size: int) -> str:
 
 
 def _spoken_time(seconds: float) -> str:
+    if 0 < seconds < 0.000_05:
+        return "< 0.1 ms"
     return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
 
 
