@@ -43,6 +43,8 @@ _DRAINED_BYTES = 16 * 1024 * 1024
 #: We count a body's bytes ourselves; tornado would answer 400 to one that is too large.
 _UNLIMITED = 1 << 62
 _UNLIMITED_SECONDS = 10.0**9
+#: Of a Content-Length. With more it is no size of anything, and Python may refuse to read it as a number.
+_MOST_DIGITS = 18
 
 #: Why a GET did not act: by choice of the server, or because of the client.
 _NO_GET = {
@@ -259,6 +261,8 @@ class CallbackHandler(RequestHandler):
 
     def _check_length(self, limit: int) -> None:
         length = self.request.headers.get("Content-Length", "")
+        if len(length) > _MOST_DIGITS:
+            raise HTTPError(400)
         if length.isdecimal() and int(length) > limit:
             raise BodyTooLarge(limit)
 
@@ -291,8 +295,10 @@ class CallbackHandler(RequestHandler):
             self.finish()
 
     def on_finish(self) -> None:
-        """Stop watching, however the answer came."""
+        """Stop watching, however the answer came, and keep the promise of `Connection: close`."""
         self._unwatch()
+        if self._is_refused and self._has_body():
+            self._connection().close()
 
     async def _refuse_for(self, seconds: int, sentence: str) -> None:
         self.set_header("Retry-After", str(seconds))
@@ -331,6 +337,10 @@ class CallbackHandler(RequestHandler):
         return connection
 
     # What tornado would do otherwise
+
+    def compute_etag(self) -> str | None:
+        """Give none: a GET that acts must not be answered with 304, as if nothing had happened."""
+        return None
 
     def check_xsrf_cookie(self) -> None:
         """Let every request pass: the token in the path is the credential, and no cookie means anything here."""
