@@ -14,11 +14,12 @@ __all__ = ["envelope", "query_of"]
 
 #: Headers that carry the sender's own secrets, and words in the names of others that do: `X-Api-Key`, `X-Amz-Security-Token`.
 #: Signatures such as `X-Hub-Signature-256` stay: a notebook checks them.
-_SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "authentication", "x-authorization"})
 _SECRET_WORDS = frozenset(
-    {"apikey", "auth", "cookie", "credential", "credentials", "csrftoken", "jwt", "key", "password", "passwd", "pat"}
-    | {"secret", "session", "sessionid", "token", "xsrftoken"}
+    {"auth", "authentication", "authorization", "bearer", "cookie", "credential", "credentials", "jwt", "key", "otp"}
+    | {"passphrase", "passwd", "password", "pat", "pwd", "secret", "session", "sessionid", "token"}
 )
+#: The same, where a name is written as one word.
+_SECRET_ENDINGS = ("apikey", "accesskey", "authkey", "secretkey", "password", "secret", "token")
 
 
 def envelope(request: HTTPServerRequest, token: str, body: Body, *, by: str) -> dict[str, JSON]:
@@ -64,6 +65,6 @@ def _headers(headers: Mapping[str, str], mask: Mask) -> dict[str, JSON]:
 def _is_secret(name: str) -> bool:
     words = name.replace("_", "-").split("-")
     # Only the client made this key, and it opens nothing.
-    if name in ("idempotency-key", "sec-websocket-key"):
+    if name in ("idempotency-key", "x-idempotency-key", "sec-websocket-key"):
         return False
-    return name in _SECRET_HEADERS or bool(_SECRET_WORDS & set(words)) or "".join(words).endswith(("apikey", "token"))
+    return bool(_SECRET_WORDS & set(words)) or name.endswith(_SECRET_ENDINGS)
