@@ -209,7 +209,7 @@ class CallbackHandler(RequestHandler):
         return parse_body(self._upload.kept, self.request.headers.get("Content-Type"))
 
     def _callback(self, wanted: Sent) -> Callback:
-        described = envelope(self.request, self.path_args[1], wanted.body, by="link")
+        described = envelope(self.request, wanted.body, by="link")
         if wanted.comment is not None:
             described["comment"] = wanted.comment
         return Callback(action=wanted.action, envelope=described, by="link")

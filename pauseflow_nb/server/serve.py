@@ -28,7 +28,6 @@ _SERVICES = ("auth", "security", "events")
 #: others go, among them those that serve files and metrics. Handlers of a login of the user's own stay as well.
 _KEPT_HANDLERS = frozenset(
     {
-        "APIVersionHandler",
         "CSPReportHandler",
         "FileFindHandler",
         "LegacyLoginHandler",
