@@ -28,7 +28,7 @@ from pauseflow_nb.server.entries import Entries
 from pauseflow_nb.server.envelope import envelope, query_of
 from pauseflow_nb.server.evidence import Exhibit, evidence_in
 from pauseflow_nb.server.lazy_queue import LazyQueue
-from pauseflow_nb.server.limits import LinkLimits
+from pauseflow_nb.server.limits import LinkLimits, check_length
 from pauseflow_nb.server.negotiation import is_from_program, may_act, prefers_json, wants_html
 from pauseflow_nb.server.page import OURS, Facts, Landing, is_over, note_on, render_suspension
 from pauseflow_nb.server.sent import DECISIONS, Sent, draft_of, entries_of, sent
@@ -43,8 +43,6 @@ _DRAINED_BYTES = 16 * 1024 * 1024
 #: We count a body's bytes ourselves; tornado would answer 400 to one that is too large.
 _UNLIMITED = 1 << 62
 _UNLIMITED_SECONDS = 10.0**9
-#: Of a Content-Length. With more it is no size of anything, and Python may refuse to read it as a number.
-_MOST_DIGITS = 18
 
 #: Why a GET did not act: by choice of the server, or because of the client.
 _NO_GET = {
@@ -107,7 +105,7 @@ class CallbackHandler(RequestHandler):
             queue = await self._lazy.call(lambda queue: queue)
             self._landing = Landing(queue.settings.templates, queue.settings.redirect)
             self._claim = queue.signer.read(self.path_args[1], self.path_args[0])
-            self._check_length(queue.settings.max_body)
+            check_length(self.request.headers, queue.settings.max_body)
         except UnknownLink as problem:
             seconds = self._limits.unknown.wait("")
             if seconds:
@@ -258,13 +256,6 @@ class CallbackHandler(RequestHandler):
         return self._claim
 
     # Refusing
-
-    def _check_length(self, limit: int) -> None:
-        length = self.request.headers.get("Content-Length", "")
-        if len(length) > _MOST_DIGITS:
-            raise HTTPError(400)
-        if length.isdecimal() and int(length) > limit:
-            raise BodyTooLarge(limit)
 
     def _watch(self) -> bool:
         """Begin to watch that the body comes; False if this address sends too many at once."""

@@ -40,8 +40,8 @@ _KEPT_HANDLERS = frozenset(
         "TrailingSlashHandler",
     }
 )
-#: In bytes; the largest request of the REST API starts a notebook with its parameters. Links count for themselves.
-_LARGEST_BODY = 4 * 1024**2
+#: In bytes, of what is sent to the login. Links and REST API count for themselves.
+_LARGEST_BODY = 64 * 1024
 
 
 def say_ready(url: str, token: str) -> None:
