@@ -38,7 +38,8 @@ def deliver(settings: Settings, request: MessageRequest) -> None:
 
 def is_one_address(text: str) -> bool:
     """Whether a text is one mail address, alone or as `Ada <ada@example.org>`: not several, and nothing that ends a header."""
-    if any(ord(char) < 32 or ord(char) == 127 for char in text):
+    # The mail library decodes an encoded word, which begins with `=?`, and writes it into the header with its commas.
+    if not text.isprintable() or "=?" in text:
         return False
     found = getaddresses([text])
     if len(found) != 1:
@@ -50,8 +51,14 @@ def is_one_address(text: str) -> bool:
     return address == text.strip() or (bool(name) and text.rstrip().endswith(f"<{address}>"))
 
 
+def _addresses_in(setting: str) -> list[str]:
+    """Read one address, whose name may have a comma in quotes, or several with commas between them."""
+    parts = [setting] if is_one_address(setting) else setting.split(",")
+    return [part.strip() for part in parts if part.strip()]
+
+
 def _send_mail(settings: Settings, request: MessageRequest) -> None:
-    receivers = request.to or [each.strip() for each in (settings.smtp_to or "").split(",") if each.strip()]
+    receivers = request.to or _addresses_in(settings.smtp_to or "")
     wrong = next((each for each in receivers if not is_one_address(each)), None)
     if wrong is not None:
         raise NotDelivered(repr(wrong), "this is not one mail address: write each of several as one text of a list")

@@ -69,16 +69,16 @@ def mutants_in(module: str, source: str) -> Iterator[Mutant]:
     """Make every mutant of a module."""
     tree = ast.parse(source)
     documented = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and _is_text(node.value)}
-    for node in ast.walk(tree):
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.expr | ast.stmt) and id(node) not in documented)
+    for node in nodes:
+        before = ast.get_source_segment(source, node)
+        assert before is not None
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
+        start = _offset(source, node.lineno, node.col_offset)
+        end = _offset(source, node.end_lineno, node.end_col_offset)
         for after in _changes(node, source):
-            before = ast.get_source_segment(source, node)
-            if before is None or id(node) in documented:
-                continue
-            start, end = (
-                _offset(source, node.lineno, node.col_offset),
-                _offset(source, node.end_lineno, node.end_col_offset),
-            )  # type: ignore[attr-defined]
-            yield Mutant(module, node.lineno, before, after, source[:start] + after + source[end:])  # type: ignore[attr-defined]
+            yield Mutant(module, node.lineno, before, after, source[:start] + after + source[end:])
 
 
 def _changes(node: ast.AST, source: str) -> Iterator[str]:
@@ -191,7 +191,7 @@ def main() -> int:
                     return 1
                 found = list(mutants_in(module, (ROOT / "pauseflow_nb" / module).read_text(encoding="utf-8")))
                 chosen = random.Random(options.seed).sample(found, min(options.most, len(found)))
-                results = list(pool.map(lambda mutant, tests=tests: try_one(mutant, tests), chosen))  # type: ignore[misc]
+                results = list(pool.map(lambda mutant, tests=tests: try_one(mutant, tests), chosen))
                 noticed, tried = noticed + sum(results), tried + len(results)
                 print(
                     f"{module}: {sum(results)} of {len(results)} noticed (of {len(found)} that can be made)", flush=True

@@ -43,6 +43,12 @@ def test_one_address_is_one_receiver(text: str) -> None:
         "a@b\nBcc: evil@x",
         "a@b\r\n",
         "a@b\0",
+        "a@b\u2028Bcc: evil@x",
+        "Ada\x85 <a@b>",
+        "a@b\u202e",
+        "a@\u200bb",
+        "=?utf-8?q?evil=40x=2C?= <a@b>",
+        "=?utf-8?q?a=0ABcc:_evil=40x?= <a@b>",
     ],
 )
 def test_a_text_that_is_not_one_address_gets_no_mail(text: str, tmp_path: object) -> None:

@@ -21,8 +21,10 @@ _ANY_LINK = re.compile(rf"(pauseflow{_SLASH}(?:resume|cancel|approve){_SLASH})[A
 
 # What a URL may be made of, as long as the shortest token.
 _RUN = re.compile(r"[A-Za-z0-9_.~%-]{60,}")
-# Base64 of a JSON list whose first item is text, in older tokens also compressed, and the signature of an HMAC with SHA-256.
-_TOKEN = re.compile(r"(?:Wy[IJ]|\.eJ)[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
+# Base64 of a JSON list whose first item is text, in older tokens also compressed, and the signature of an HMAC with SHA-256,
+# also with letters after it. What begins like a token and has no signature matches too, with an empty group, and nothing is
+# tried again: otherwise the time would grow with the square of a length that whoever sends the text chooses.
+_TOKEN = re.compile(r"(?:Wy[IJ]|\.eJ)[A-Za-z0-9_-]++((?:\.[A-Za-z0-9_-]{43,}+)*+)")
 #: How often a proxy or a log may have quoted a link again.
 _QUOTED_AT_MOST = 4
 
@@ -65,9 +67,9 @@ class Mask:
 def _without_token(run: re.Match[str]) -> str:
     text = read = run[0]
     for _ in range(_QUOTED_AT_MOST):
-        if _TOKEN.search(read) is not None:
+        if any(found[1] for found in _TOKEN.finditer(read)):
             # Of a quoted one nobody needs to know where it begins.
-            return _TOKEN.sub(MASK, text) if read == text else MASK
+            return _TOKEN.sub(lambda found: MASK if found[1] else found[0], text) if read == text else MASK
         read, before = unquote(read), read
         if read == before:
             break

@@ -13,7 +13,8 @@ from typing import Any, TypeVar, cast
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import ensure_async
-from tornado.web import HTTPError, RequestHandler, authenticated
+from tornado.http1connection import HTTP1Connection
+from tornado.web import HTTPError, RequestHandler, authenticated, stream_request_body
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import BodyTooLarge, InvalidParameter
@@ -26,21 +27,23 @@ from pauseflow_nb.server.health import HealthHandler
 from pauseflow_nb.server.identity import who_is
 from pauseflow_nb.server.keeping import Standing
 from pauseflow_nb.server.lazy_queue import LazyQueue
+from pauseflow_nb.server.limits import IDLE_SECONDS, check_length
 from pauseflow_nb.server.starting import StartRequest, inside, start
 from pauseflow_nb.server.statuses import RETRY_AFTER_SECONDS, status_of
 from pauseflow_nb.server.upload import INLINE_BYTES
 from pauseflow_nb.store.executions import STATES
 
-__all__ = ["ROUTES", "api_routes"]
+__all__ = ["LARGEST_BODY", "ROUTES", "api_routes"]
 
 RESOURCE = "pauseflow"
 
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
+#: In bytes, and all of it in memory; the largest request starts a notebook with its parameters.
+LARGEST_BODY = 4 * 1024**2
+
 #: The most executions on one page of the list.
 _MOST = 500
-#: In bytes. The largest ones start notebooks with many parameters.
-_LARGEST_BODY = 16 * 1024 * 1024
 
 
 def _may(action: str) -> Callable[[Method], Method]:
@@ -52,6 +55,7 @@ def _may(action: str) -> Callable[[Method], Method]:
     return guard
 
 
+@stream_request_body
 class _Api(APIHandler):
     """What all of them share: who asks, what they sent, what our errors mean."""
 
@@ -64,6 +68,20 @@ class _Api(APIHandler):
         super().set_default_headers()
         # There may be links in it.
         self.set_header("Cache-Control", "no-store")
+
+    async def prepare(self) -> None:  # type: ignore[override]  # typed as if it could return something else
+        """Refuse before the body is read: what is too large, and what comes from elsewhere."""
+        self._received = bytearray()
+        connection = self.request.connection
+        assert isinstance(connection, HTTP1Connection)
+        connection.set_max_body_size(LARGEST_BODY)
+        connection.set_body_timeout(IDLE_SECONDS)
+        check_length(self.request.headers, LARGEST_BODY)
+        await super().prepare()
+
+    def data_received(self, chunk: bytes) -> None:
+        """Take a piece of the body."""
+        self._received += chunk
 
     async def may_execute(self) -> bool:
         """Whether whoever asks may act, and so may see links."""
@@ -87,9 +105,7 @@ class _Api(APIHandler):
         Args:
             known: The fields it may have; none: any.
         """
-        if len(self.request.body) > _LARGEST_BODY:
-            raise BodyTooLarge(_LARGEST_BODY)
-        value = await self._lazy.compute(_parsed, self.request.body)
+        value = await self._lazy.compute(_parsed, bytes(self._received))
         if not isinstance(value, dict):
             raise InvalidParameter("body", "must be a JSON object")
         unknown = set(value) - set(known)

@@ -36,7 +36,7 @@ from pauseflow_nb.server.entries import Entries
 from pauseflow_nb.server.envelope import envelope, query_of
 from pauseflow_nb.server.evidence import Exhibit, evidence_in
 from pauseflow_nb.server.lazy_queue import LazyQueue
-from pauseflow_nb.server.limits import LinkLimits
+from pauseflow_nb.server.limits import LinkLimits, check_length
 from pauseflow_nb.server.negotiation import is_from_program, may_act, prefers_json, wants_html
 from pauseflow_nb.server.page import OURS, Facts, Landing, is_over, note_on, render_suspension
 from pauseflow_nb.server.sent import DECISIONS, Sent, draft_of, entries_of, sent
@@ -114,7 +114,7 @@ class CallbackHandler(RequestHandler):
             queue = await self._lazy.call(lambda queue: queue)
             self._landing = Landing(queue.settings.templates, queue.settings.redirect)
             self._claim = await self._lazy.call(Queue.read_link, self.path_args[1], self.path_args[0])
-            self._check_length(queue.settings.max_body)
+            check_length(self.request.headers, queue.settings.max_body)
         except UnknownLink as problem:
             seconds = self._limits.unknown.wait("")
             if seconds:
@@ -230,7 +230,7 @@ class CallbackHandler(RequestHandler):
         return await self._lazy.answer(claim.execution, Queue.settle, claim, callback)
 
     def _callback(self, wanted: Sent) -> Callback:
-        described = envelope(self.request, self.path_args[1], wanted.body, by="link")
+        described = envelope(self.request, wanted.body, by="link")
         if wanted.comment is not None:
             described["comment"] = wanted.comment
         return Callback(action=wanted.action, envelope=described, by="link")
@@ -281,11 +281,6 @@ class CallbackHandler(RequestHandler):
 
     # Refusing
 
-    def _check_length(self, limit: int) -> None:
-        length = self.request.headers.get("Content-Length", "")
-        if length.isdecimal() and int(length) > limit:
-            raise BodyTooLarge(limit)
-
     def _watch(self) -> bool:
         """Begin to watch that the body comes; False if this address sends too many at once."""
         self._is_counted = self._limits.open.begin(self._key)
@@ -315,8 +310,10 @@ class CallbackHandler(RequestHandler):
             self.finish()
 
     def on_finish(self) -> None:
-        """Stop watching, however the answer came."""
+        """Stop watching, however the answer came, and keep the promise of `Connection: close`."""
         self._unwatch()
+        if self._is_refused and self._has_body():
+            self._connection().close()
 
     async def _refuse_for(self, seconds: int, sentence: str) -> None:
         self.set_header("Retry-After", str(seconds))
@@ -355,6 +352,10 @@ class CallbackHandler(RequestHandler):
         return connection
 
     # What tornado would do otherwise
+
+    def compute_etag(self) -> str | None:
+        """Give none: a GET that acts must not be answered with 304, as if nothing had happened."""
+        return None
 
     def check_xsrf_cookie(self) -> None:
         """Let every request pass: the token in the path is the credential, and no cookie means anything here."""

@@ -3,13 +3,33 @@
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["IDLE_SECONDS", "LinkLimits", "OpenRequests", "RateLimit"]
+from tornado.web import HTTPError
+
+from pauseflow_nb.errors import BodyTooLarge
+
+__all__ = ["IDLE_SECONDS", "LinkLimits", "OpenRequests", "RateLimit", "check_length"]
 
 #: Seconds that a connection may take to send the headers of a request, also of its next one.
 IDLE_SECONDS = 60
+#: Of a Content-Length. With more it is no size of anything, and Python may refuse to read it as a number.
+_MOST_DIGITS = 18
+
+
+def check_length(headers: Mapping[str, str], limit: int) -> None:
+    """Refuse a body by what its header says of it.
+
+    Raises:
+        BodyTooLarge: If it says that it has more bytes than `limit`.
+        HTTPError: 400 if it names no size that a body can have.
+    """
+    length = headers.get("Content-Length", "")
+    if len(length) > _MOST_DIGITS:
+        raise HTTPError(400)
+    if length.isdecimal() and int(length) > limit:
+        raise BodyTooLarge(limit)
 
 
 class RateLimit:

@@ -11,6 +11,7 @@ from pauseflow_nb.runner.masking import Mask
 __all__ = ["mask_links_in"]
 
 _MASK = Mask()
+_FORMATTER = logging.Formatter()
 
 
 def mask_links_in(*loggers: logging.Logger) -> None:
@@ -27,4 +28,7 @@ def _mask(record: logging.LogRecord) -> bool:
     masked = _MASK.text(message)
     if masked != message:
         record.msg, record.args = masked, None
+    if record.exc_info and not record.exc_text:
+        # An exception may name the path of the request; formatters take the text that is there.
+        record.exc_text = _MASK.text(_FORMATTER.formatException(record.exc_info))
     return True

@@ -30,7 +30,6 @@ _SERVICES = ("auth", "security", "events")
 #: others go, among them those that serve files and metrics. Handlers of a login of the user's own stay as well.
 _KEPT_HANDLERS = frozenset(
     {
-        "APIVersionHandler",
         "CSPReportHandler",
         "FileFindHandler",
         "LegacyLoginHandler",
@@ -43,8 +42,8 @@ _KEPT_HANDLERS = frozenset(
         "TrailingSlashHandler",
     }
 )
-#: In bytes; beyond what the REST API takes, so that it can say so itself. Links count for themselves.
-_LARGEST_BODY = 32 * 1024**2
+#: In bytes, of what is sent to the login. Links and REST API count for themselves.
+_LARGEST_BODY = 64 * 1024
 
 
 def say_ready(url: str, token: str) -> None:

@@ -13,6 +13,8 @@ from roads.mail import Mailbox, mail_server
 from roads.rider import Rider, returned
 
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.messages import deliver
+from pauseflow_nb.protocol import MessageRequest
 from pauseflow_nb.runner.supply import Supply
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store.database import reading
@@ -69,6 +71,23 @@ def sender(tmp_path: Path, mailbox: Mailbox, receiver: tuple[str, Any], shared_s
     queue = Queue.open(Settings.load(flags=flags, environment={}))
     yield Rider(queue, tmp_path, shared_supply)
     queue.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "receivers"),
+    [
+        ("a@example.org, b@example.org", ["a@example.org", "b@example.org"]),
+        ('"Lovelace, Ada" <ada@example.org>', ["ada@example.org"]),
+    ],
+)
+def test_the_setting_for_mails_that_name_nobody_is_one_address_or_several(
+    setting: str, receivers: list[str], mailbox: Mailbox, tmp_path: Path
+) -> None:
+    flags = {"data_dir": tmp_path, **mailbox.settings, "smtp_to": setting}
+
+    deliver(Settings.load(flags=flags, environment={}), MessageRequest("email", [], "subject", "text"))
+
+    assert [address.addr_spec for address in mailbox.mails[0]["To"].addresses] == receivers
 
 
 def test_a_mail_carries_title_text_and_only_the_approval_link(sender: Rider, mailbox: Mailbox) -> None:

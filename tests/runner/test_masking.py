@@ -61,6 +61,8 @@ def test_a_link_that_nobody_told_of_is_masked_by_its_shape() -> None:
         TOKEN.replace(".", "%25252e"),
         "".join(f"%{ord(char):02X}" for char in TOKEN),
         f"/x%2Fresume%2F{TOKEN.replace('.', '%2E')}",
+        f"/resume/{TOKEN}-and-more",
+        f"/resume/of.{TOKEN}",
     ],
 )
 def test_a_token_that_nobody_told_of_is_masked_by_its_shape_wherever_it_stands(quoted: str) -> None:
@@ -88,6 +90,12 @@ def test_tokens_of_earlier_versions_are_masked_too() -> None:
     ],
 )
 def test_what_only_looks_like_a_token_stays(text: str) -> None:
+    assert Mask().text(text) == text
+
+
+@pytest.mark.parametrize("text", ["WyI" * 1_000_000, ".eJ" * 1_000_000, "%57yI" * 500_000, "WyI." * 500_000])
+def test_a_long_text_that_begins_like_many_tokens_is_read_once(text: str) -> None:
+    # Trying each beginning up to the end of the text would take hours.
     assert Mask().text(text) == text
 
 

@@ -291,6 +291,14 @@ def test_the_envelope_has_the_request_and_none_of_its_secrets(send: "Send", stag
         "X-Vault-Token",
         "Ocp-Apim-Subscription-Key",
         "Set-Cookie",
+        "X-Forwarded-Authorization",
+        "X-Serverless-Authorization",
+        "X-ApiToken",
+        "X-AccessKey",
+        "X-SecretKey",
+        "X-ClientSecret",
+        "CB-Access-Passphrase",
+        "X-Bearer",
     ],
 )
 def test_headers_that_carry_secrets_are_left_out_by_their_kind(
@@ -310,6 +318,9 @@ def test_signatures_that_a_notebook_checks_stay(send: "Send", stage: "Stage", ba
         "stripe-signature": "t=1,v1=2",
         "x-slack-signature": "v0=3",
         "idempotency-key": "4",
+        "x-idempotency-key": "4",
+        "x-keycloak-realm": "main",
+        "x-author": "ada",
         "x-github-event": "push",
         "x-request-id": "5",
     }

@@ -20,6 +20,7 @@ from pauseflow_nb.engine.presence import Presence
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import NoWorker
 from pauseflow_nb.execution import require_worker
+from pauseflow_nb.server.api import ROUTES
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import workers
 from pauseflow_nb.store.database import reading
@@ -51,6 +52,44 @@ JUPYTERS = (
     "custom/custom.css",
     "shutdown",
 )
+
+#: All that may be served of Jupyter: signing in, what the page for it needs, live events, and answers to other paths.
+JUPYTERS_RULES = {
+    (r"/login$", "LoginFormHandler"),
+    (r"/logout$", "LogoutHandler"),
+    (r"/static/(.*)$", "FileFindHandler"),
+    (r"/(robots\.txt)$", "FileFindHandler"),
+    (r"/(favicon\.ico)$", "FileFindHandler"),
+    (r"/(robots\.txt|favicon\.ico)$", "PublicStaticFileHandler"),
+    (r"/api/security/csp-report$", "CSPReportHandler"),
+    (r"/api/events/subscribe$", "SubscribeWebsocket"),
+    (r"/.*/$", "TrailingSlashHandler"),
+    (r"/?$", "RedirectWithParams"),
+    (r"(.*)$", "Template404"),
+}
+
+#: Prints pattern, handler and module of each rule, and ends.
+RULES = """
+import os, signal, sys
+from jupyter_server.serverapp import ServerApp
+from tornado.routing import RuleRouter
+from pauseflow_nb.server.serve import serve
+from pauseflow_nb.settings import Settings
+
+def show(router):
+    for rule in router.rules:
+        if isinstance(rule.target, RuleRouter):
+            show(rule.target)
+        else:
+            print(rule.matcher.regex.pattern, rule.target.__name__, rule.target.__module__)
+
+def say(url, token):
+    show(ServerApp.instance().web_app.default_router)
+    sys.stdout.flush()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+serve(Settings.load(), port=0, start_worker=False, say=say)
+"""
 
 PROGRAM = """
 import sys
@@ -137,6 +176,19 @@ def test_what_the_login_page_and_the_panel_need_is_served(send: "Send", served: 
     assert send("GET", f"{base}static/style/style.min.css").code in {200, 404}
     # A websocket: without an upgrade it is refused, and not unknown.
     assert send("GET", f"{base}api/events/subscribe", headers={"Authorization": f"token {token}"}).code == 400
+
+
+def test_no_rule_of_the_served_application_is_unexpected(settings: Settings, tmp_path: Path) -> None:
+    environment = {**os.environ, "PAUSEFLOW_DATA_DIR": str(settings.data_dir), "JUPYTER_RUNTIME_DIR": str(tmp_path)}
+
+    printed = subprocess.run(
+        [sys.executable, "-c", RULES], env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout
+
+    rules = {tuple(line.split()) for line in printed.splitlines()}
+    others = {(pattern, handler) for pattern, handler, module in rules if not module.startswith("pauseflow_nb.server.")}
+    assert {pattern for pattern, _, _ in rules} >= {rf"{path.replace('{execution}', '([^/]+)')}$" for path in ROUTES}
+    assert others <= JUPYTERS_RULES
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from jupyter_server.auth.authorizer import Authorizer
 from tornado.httpclient import HTTPResponse
 
-from pauseflow_nb.server.api import ROUTES
+from pauseflow_nb.server.api import LARGEST_BODY, ROUTES
 from pauseflow_nb.store.database import transaction
 
 if TYPE_CHECKING:
@@ -41,6 +41,36 @@ def test_no_endpoint_is_unguarded(stranger: "Fetch", stage: "Stage", path: str, 
 
     assert answer.code == 403
     assert stage.queue.state(execution) == "suspended"
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+def test_no_other_method_reads_or_changes_anything(stranger: "Fetch", stage: "Stage", method: str) -> None:
+    execution = stage.suspended()
+
+    for path in ROUTES:
+        answer = stranger(path.replace("{execution}", execution).lstrip("/"), method=method)
+        assert answer.code in {200, 204} if path.endswith("/health") and method == "HEAD" else answer.code == 405
+    assert stage.queue.state(execution) == "suspended"
+
+
+def test_a_body_that_is_too_large_is_refused_with_the_limit_and_settles_nothing(fetch: "Fetch", stage: "Stage") -> None:
+    execution = stage.suspended()
+
+    answer = fetch(f"{API}/{execution}/resume", method="POST", body="x" * (LARGEST_BODY + 1))
+
+    assert answer.code == 413
+    assert str(LARGEST_BODY) in body(answer)["error"]
+    assert stage.queue.state(execution) == "suspended"
+
+
+def test_a_body_of_the_largest_size_is_taken(fetch: "Fetch", stage: "Stage") -> None:
+    execution = stage.suspended()
+    text = "x" * (LARGEST_BODY - len('{"else": ""}'))
+
+    answer = fetch(f"{API}/{execution}/resume", json={"else": text})
+
+    assert answer.code == 400
+    assert "else" in body(answer)["error"]
 
 
 def test_health_needs_no_login(stranger: "Fetch") -> None:
