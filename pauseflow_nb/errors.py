@@ -32,6 +32,7 @@
     ├── KernelDied            (RuntimeError)
     ├── KernelLost            (RuntimeError)       the kernel that an execution kept while it waited is gone
     ├── StoreUnavailable      (ConnectionError)    the database is locked, gone or unfit
+    ├── NotStorable           (ValueError)         a value that the database cannot hold
     ├── StorageFull           (OSError)
     │   ├── DiskNearlyFull                         too little room for another execution: nothing new is started
     │   └── QuotaReached                           the storage holds what it may: nothing new is started
@@ -75,6 +76,7 @@ __all__ = [
     "NotDelivered",
     "NotInStep",
     "NotJSON",
+    "NotStorable",
     "NotSuspended",
     "NotebookGone",
     "NotebookNotFound",
@@ -472,6 +474,17 @@ class StoreUnavailable(PauseflowError, ConnectionError):
 
     def __str__(self) -> str:
         return f"the store {self.database} cannot be used: {self.problem}"
+
+
+class NotStorable(PauseflowError, ValueError):
+    """A value that the database cannot hold; trying again would not help, and nothing was changed."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"a value cannot be stored: {self.problem}"
 
 
 class StorageFull(PauseflowError, OSError):

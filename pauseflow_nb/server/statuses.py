@@ -29,6 +29,7 @@ _STATUSES: dict[type[Exception], int] = {
     errors.InvalidValue: 400,
     errors.KernelUnavailable: 400,
     errors.NotJSON: 400,
+    errors.NotStorable: 400,
     errors.NoServer: 503,
     errors.NoWorker: 503,
     errors.StoreUnavailable: 503,
