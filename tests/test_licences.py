@@ -50,7 +50,7 @@ def licence_of(package: Distribution) -> set[str]:
     classifiers = [
         each.rpartition(" :: ")[2] for each in told.get_all("Classifier") or [] if each.startswith("License ::")
     ]
-    field = (told.get("License") or "").strip().splitlines()
+    field = next(iter(told.get_all("License") or [""])).strip().splitlines()
     said = [told["License-Expression"]] if "License-Expression" in told else [*field[:1], *classifiers]
     for text in said:
         found = identifiers(_WORDS.get(text.lower(), text))

@@ -30,7 +30,7 @@ def finding_of(target: str, given: Any, problem: BaseException) -> Finding:
     """Describe what a check raised."""
     frames = traceback.extract_tb(problem.__traceback__)
     ours = [frame for frame in frames if "pauseflow_nb" in frame.filename or Path(frame.filename).parent.name == "fuzz"]
-    at = (ours or frames or [None])[-1]
+    at = next(reversed(ours or list(frames)), None)
     where = "?" if at is None else f"{Path(at.filename).parent.name}/{Path(at.filename).name}:{at.lineno}"
     # Where it says which status or state there was, that is another fault.
     numbers = re.findall(r"^\w* ?[45]\d\d\b|left \w+", str(problem)) if isinstance(problem, AssertionError) else []

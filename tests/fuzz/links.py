@@ -110,6 +110,11 @@ _NAMES = (
 )  # fmt: skip
 _VALUES = ("1", "resume", "cancel", "1e999", "[1e999]", "", "true", "[[" * 600, "9" * 5000)
 _pairs = st.lists(st.tuples(st.sampled_from(_NAMES), st.one_of(st.sampled_from(_VALUES), texts)), max_size=6)
+_BODIES = (
+    b"", b"true", b'"yes"', b'{"decision": "resume"}', b'{"value": [1]}', b'{"x": 1e999}', b'{"value": [1e400]}', b'{"data": -1e999}',
+    b"[" * 600 + b"]" * 600, b'{"amount": 1e999}', b'{"a": "' + b"a" * 32 + b'!"}', b'{"a": "\\u0000"}', b'{"x": "\\ud800"}', b"9" * 5000,
+    b"\xef\xbb\xbf{}", b"a" * (1024 * 1024 + 1),
+)  # fmt: skip
 #: Content-Type and body; mostly such that they belong together.
 _answers = st.one_of(
     st.tuples(st.just(_JSON), _fields.map(lambda value: json.dumps(value).encode())),
@@ -122,7 +127,7 @@ _answers = st.one_of(
         _pairs.map(lambda pairs: "&".join(["pauseflow_page=1", *(f"{n}={_quoted(v)}" for n, v in pairs)]).encode()),
     ),
     st.tuples(content_types, bodies),
-    st.tuples(st.just(_JSON), st.sampled_from([b"", b"true", b'{"decision": "resume"}', b'{"value": [1]}', b'"yes"'])),
+    st.tuples(st.just(_JSON), st.sampled_from(_BODIES)),
 )
 
 
@@ -161,6 +166,8 @@ _link_inputs = st.fixed_dictionaries(
 
 def request_bytes(target: bytes, request: dict[str, Any], host: str) -> bytes:
     """Write a request as a client sends it; odd bytes and lengths included."""
+    kind: str | None
+    body: bytes
     kind, body = request["answer"]
     lines = [request["method"].encode() + b" " + target + b" HTTP/1.1", b"Connection: close"]
     given = {name.lower() for name, _ in request["headers"]}
@@ -325,6 +332,11 @@ def _check_link(links: _Links, given: dict[str, Any]) -> None:
     target = _target(given, token)
     data = request_bytes(target, request, f"{links.host}:{links.port}")
     answered = send(links.host, links.port, data, request["method"], hang_up=request["framing"] in _UNFINISHED)
+    if request["framing"] in _UNFINISHED:
+        # What the server makes of a sender who is gone comes before its answer to this.
+        send(
+            links.host, links.port, b"GET /pauseflow/api/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "GET"
+        )
     logged = links.log.take()
     after = links.rows() if links.has_changed() else links.rows_before
     changed = {each for each in {*after, *links.rows_before} if after.get(each) != links.rows_before.get(each)}

@@ -64,7 +64,7 @@ def _shell(_folder: Path) -> Iterator[Check]:
     config = Config()
     config.HistoryManager.enabled = False
     shell = InteractiveShell(config=config)  # type: ignore[no-untyped-call]
-    shell.input_transformers_cleanup.append(header_to_literal)  # type: ignore[attr-defined]
+    shell.input_transformers_cleanup.append(header_to_literal)
     cells = StepCells(shell)
 
     def check(source: str) -> None:

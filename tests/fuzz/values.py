@@ -194,7 +194,7 @@ _FORMATS = (
     "idn-email",
     "x",
 )
-_TYPES = (
+_TYPES: tuple[Any, ...] = (
     "string",
     "integer",
     "number",
