@@ -12,10 +12,10 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 LAB_SOURCES := labextension/package-lock.json $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null)
 
-.PHONY: help demo test test-slow coverage mutants lint bench lab lab-build test-lab test-hub docs clean
+.PHONY: help demo test test-slow fuzz coverage mutants lint bench lab lab-build test-lab test-hub docs audit audit-python audit-npm clean
 
 help: ## list these words
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.demo ## run a notebook that trains a model, waits for your approval, and goes on
 	@$(BIN)/python notebooks/demo.py
@@ -40,6 +40,11 @@ mutants: $(VENV)/.test ## change single lines of the most important modules, and
 test-slow: $(VENV)/.others ## run the tests that take their time
 	@sh tests/machine.sh
 	$(BIN)/pytest -n 2 -m "slow and not hub"
+
+# `make fuzz INPUTS=1000 SEED=7` tries fewer, the same ones again; `make fuzz REPLAY=FILE` tries one finding again.
+fuzz: $(VENV)/.fuzz ## give all that reads foreign input 200,000 odd ones; findings go to fuzz-findings/
+	@PYTHONPATH=tests RUST_BACKTRACE=0 $(BIN)/python -m fuzz.campaign \
+		$(if $(REPLAY),--replay $(REPLAY),--inputs $(or $(INPUTS),200000) $(if $(SEED),--seed $(SEED)))
 
 lint: $(VENV)/.test ## ruff, mypy, the import rules, and notebooks without outputs
 	$(BIN)/ruff check .
@@ -71,8 +76,16 @@ test-hub: $(VENV)/.test $(VENV)/.hub ## run links, API and the managed service u
 docs: $(VENV)/.test ## check that the docs name all that is public and that their links lead somewhere
 	$(BIN)/pytest -q tests/test_docs.py
 
+audit: audit-python audit-npm ## look up known vulnerabilities of all dependencies; says so where there is no network
+
+audit-python: $(VENV)/.audit ## those of the Python packages in the environment
+	@$(BIN)/python tests/audit.py python
+
+audit-npm: | $(BIN)/pip ## those of what is built into the panel
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/audit.py npm
+
 clean: ## remove what was made here: environment, caches, demo
-	rm -rf $(VENV) $(VENV)-3.* demo build dist pauseflow_nb/labextension labextension/lib labextension/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-3.* demo build dist fuzz-findings pauseflow_nb/labextension labextension/lib labextension/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/pip:
@@ -96,6 +109,16 @@ $(VENV)/.test: pyproject.toml | $(BIN)/pip
 $(VENV)/.others: $(VENV)/.test
 	@$(BIN)/pip install --quiet --group others
 	@$(BIN)/pip install --quiet --no-deps jupyter-scheduler 'pytz<2024.3'
+	@touch $@
+
+# atheris has no wheel for every Python and machine; the run says what it leaves out.
+$(VENV)/.fuzz: pyproject.toml | $(VENV)/.test
+	@$(BIN)/pip install --quiet --group fuzz >/dev/null 2>&1 || true
+	@touch $@
+
+# Without a network the audit says that it looked nothing up.
+$(VENV)/.audit: pyproject.toml | $(VENV)/.test
+	@$(BIN)/pip install --quiet --group audit >/dev/null 2>&1 || true
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/.test

@@ -41,6 +41,7 @@
     ├── KernelLost            (RuntimeError)       the kernel that an execution kept while it waited is gone
     ├── StoreUnavailable      (ConnectionError)    the database is locked, gone or unfit
     ├── StoreDamaged          (ValueError)         a row of the database that cannot be read
+    ├── NotStorable           (ValueError)         a value that the database cannot hold
     ├── StorageFull           (OSError)
     │   ├── NoRoomForBody                          too little room for a large body of an answer
     │   ├── DiskNearlyFull                         too little room for another execution: nothing new is started
@@ -93,6 +94,7 @@ __all__ = [
     "NotInStep",
     "NotJSON",
     "NotRestored",
+    "NotStorable",
     "NotSuspended",
     "NotebookGone",
     "NotebookNotFound",
@@ -583,6 +585,17 @@ class StoreUnavailable(PauseflowError, ConnectionError):
 
     def __str__(self) -> str:
         return f"the store {self.database} cannot be used: {self.problem}"
+
+
+class NotStorable(PauseflowError, ValueError):
+    """A value that the database cannot hold; trying again would not help, and nothing was changed."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"a value cannot be stored: {self.problem}"
 
 
 class StorageFull(PauseflowError, OSError):

@@ -118,6 +118,45 @@ def test_every_edge_names_tests_that_are_there() -> None:
     assert [row for row in re.findall(r"^\| \d+ .*$", text_of("docs/edges.md"), re.MULTILINE) if ".py" not in row] == []
 
 
+THREATS = [
+    "forgery",
+    "replay and race",
+    "unasked act",
+    "injection",
+    "leak",
+    "denial of service",
+    "identity",
+    "tampering",
+]
+WAYS_IN = [
+    "A link, by POST", "A link, by GET", "The page behind a link", "The REST API", "The command line", "The kernel",
+    "Storage on a local disk", "Storage elsewhere", "Keys", "Mail and notifications", "Logs", "A proxy before it", "JupyterHub",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way_in", WAYS_IN)
+def test_each_threat_at_each_way_in_has_a_test_or_a_sentence_for_the_operator(way_in: str) -> None:
+    page = text_of("docs/security.md")
+    (section,) = re.findall(rf"^## {re.escape(way_in)}$(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    rows = [
+        [cell.strip() for cell in row.strip("|").split(" | ")]
+        for row in re.findall(r"^\|.+\|$", section, re.MULTILINE)[2:]
+    ]
+
+    assert [threat for threat, _what, _where in rows] == THREATS
+    for threat, what, where in rows:
+        named = re.findall(r"`(\S+\.py)`: ((?:`\w+`(?:, )?)+)", where)
+        missing = [
+            f"{file}: {name}"
+            for file, names in named
+            for name in re.findall(r"\w+", names)
+            if name not in names_of_tests(file)
+        ]
+        assert missing == [], threat
+        assert bool(named) != (what == "left to the operator"), threat
+        assert named or where.endswith("."), threat
+
+
 @pytest.mark.parametrize("peer", ["Pipedream", "Mastra", "Prefect"])
 def test_what_a_peer_does_is_listed_with_its_test(peer: str) -> None:
     """Each row has a test, and each test a row."""

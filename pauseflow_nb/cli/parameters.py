@@ -1,7 +1,6 @@
 """Parameters as papermill's flags give them: `-p -r -f -y -b`, later ones over earlier ones."""
 
 import base64
-import binascii
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,7 @@ def _typed(value: str) -> Any:
 def _decoded(text: str) -> str:
     try:
         return base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as problem:
+    except ValueError as problem:  # binascii.Error, UnicodeDecodeError, and what it says of letters beyond ASCII
         raise InvalidParameter("-b", f"is not base64 of UTF-8 text: {problem}") from None
 
 
@@ -82,6 +81,10 @@ def _mapping(flag: str, text: str) -> dict[str, Any]:
         found = yaml.load(text, Loader=NoDatesSafeLoader)  # noqa: S506 - it is a safe loader
     except yaml.YAMLError as problem:
         raise InvalidParameter(flag, f"is not YAML: {' '.join(str(problem).split())}") from None
+    except RecursionError:
+        raise InvalidParameter(flag, "is nested too deeply") from None
+    except Exception as problem:  # noqa: BLE001 - for `!!bool x` and the like PyYAML raises what its code happens to raise
+        raise InvalidParameter(flag, f"holds a value that cannot be read: {problem}") from None
     if found is None:
         return {}
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):

@@ -332,7 +332,7 @@ def _steps_of(notebook: NotebookNode, path: str, spec: kernels.Spec) -> list[str
 
 
 def _with_papermill_metadata(notebook: NotebookNode, path: str, output: str | None) -> NotebookNode:
-    if "papermill" not in notebook.metadata:
+    if not isinstance(notebook.metadata.get("papermill"), dict):
         from importlib.metadata import version
 
         noted: dict[str, Any] = {"default_parameters": {}, "environment_variables": {}, "parameters": {}}

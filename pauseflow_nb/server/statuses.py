@@ -34,6 +34,7 @@ _STATUSES: dict[type[Exception], int] = {
     errors.KernelUnavailable: 400,
     errors.NotJSON: 400,
     errors.NoChecker: 503,
+    errors.NotStorable: 400,
     errors.NoServer: 503,
     errors.NoWorker: 503,
     errors.StoreDamaged: 503,

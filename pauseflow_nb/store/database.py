@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from pauseflow_nb.errors import StorageFull, StoreDamaged, StoreUnavailable
+from pauseflow_nb.errors import NotStorable, StorageFull, StoreDamaged, StoreUnavailable
 from pauseflow_nb.operator_secrets import mask_passwords
 from pauseflow_nb.private_files import create, make_folder
 from pauseflow_nb.store.mounts import filesystem_of, is_network
@@ -224,17 +224,33 @@ def _plain_errors(engine: sa.Engine) -> Iterator[None]:
         yield
     except sa.exc.IntegrityError:
         raise
+    except sa.exc.DataError as problem:
+        raise _not_storable(problem) from problem
     except sa.exc.DBAPIError as problem:
+        if isinstance(problem.orig, sqlite3.ProgrammingError | sqlite3.InterfaceError | sqlite3.DataError):
+            raise _not_storable(problem) from problem
         if isinstance(problem.orig, sqlite3.Error):
             raise _sqlite_error(named(engine), problem.orig) from problem
+        if isinstance(problem, sa.exc.ProgrammingError) and getattr(problem.orig, "sqlstate", None) is None:
+            # The driver itself refuses it: PostgreSQL was not asked.
+            raise _not_storable(problem) from problem
         is_lost = (
             isinstance(problem, (sa.exc.OperationalError, sa.exc.InterfaceError)) or problem.connection_invalidated
         )
         raise _postgresql_error(named(engine), problem.orig, is_lost=is_lost) from problem
+    except sa.exc.StatementError as problem:
+        # Before the database has seen it: a value that is no JSON, or of another type than its column.
+        raise _not_storable(problem) from problem
     except sa.exc.TimeoutError as problem:
         raise StoreUnavailable(named(engine), "too many threads of this process use it at once: try again") from problem
     except sa.exc.SQLAlchemyError as problem:
         raise StoreUnavailable(named(engine), f"{type(problem).__name__}: {problem}") from problem
+
+
+def _not_storable(problem: sa.exc.StatementError) -> NotStorable:
+    # Waiting, as for a database that is locked, would never help.
+    said = str(problem.orig or problem).strip().splitlines()
+    return NotStorable(said[0] if said else type(problem).__name__)
 
 
 def _gone(path: str) -> StoreUnavailable:

@@ -142,6 +142,13 @@ def test_bad_steps_and_unknown_kernels_are_refused_before_anything_starts(tmp_pa
         freeze(written(tmp_path, "1"), kernel="nope")
 
 
+@pytest.mark.parametrize("noted", [None, [], "text", 1])
+def test_what_another_program_left_in_papermills_place_is_replaced(noted: object, tmp_path: Path) -> None:
+    frozen = freeze(written(tmp_path, "1", papermill=noted), {"x": 1})
+
+    assert Document.from_bytes(frozen.document).metadata.papermill.parameters == {"x": 1}
+
+
 def test_a_notebook_is_read_from_standard_input(tmp_path: Path) -> None:
     path = written(tmp_path, "1")
     code = "from pauseflow_nb.runner.notebook import read_notebook; print(read_notebook('-').cells[0].source)"

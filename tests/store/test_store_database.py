@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.errors import NotStorable, StorageFull, StoreUnavailable
 from pauseflow_nb.store.database import named, now, open_engine, reading, transaction
 from pauseflow_nb.store.migrate import migrate
-from pauseflow_nb.store.tables import workers
+from pauseflow_nb.store.tables import audit, workers
 
 
 def test_its_clock_is_the_time(store: sa.Engine) -> None:
@@ -181,6 +181,35 @@ def test_a_full_disk(tmp_path: Path) -> None:
     with reading(engine) as connection:
         assert connection.execute(sa.select(workers)).all() == []
     engine.dispose()
+
+
+_WORKER = {"id": "w", "kind": "worker", "started_at": 0.0, "beat": 0.0}
+_NOTE = {"execution": "x", "at": 0.0, "what": "w", "by": "b", "details": {}}
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        (workers, {**_WORKER, "kind": object()}),
+        (audit, {**_NOTE, "details": {"not": object()}}),
+        (audit, {**_NOTE, "details": {1j: "a key"}}),
+    ],
+    ids=["an object as text", "an object as JSON", "a key that is no text"],
+)
+def test_a_value_that_cannot_be_stored_is_no_outage(store: sa.Engine, table: sa.Table, row: dict[str, object]) -> None:
+    """An outage is waited for; waiting for this would never end."""
+
+    def insert() -> None:
+        with transaction(store) as connection:
+            connection.execute(workers.insert(), {**_WORKER, "id": "before it"})
+            connection.execute(table.insert(), row)
+
+    # SQLAlchemy leaves some of what Python says as it is.
+    with pytest.raises((NotStorable, TypeError)):
+        insert()
+
+    with reading(store) as connection:
+        assert connection.execute(sa.select(workers.c.id)).all() == []
 
 
 def test_a_server_that_is_not_there() -> None:
