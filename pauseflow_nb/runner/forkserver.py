@@ -213,6 +213,7 @@ def _import_kernel() -> None:
     with contextlib.suppress(ImportError):
         importlib.import_module("pauseflow_nb.kernel.step")
         importlib.import_module("pauseflow_nb.kernel.flow")
+        importlib.import_module("pauseflow_nb.kernel.snapshot.surroundings")
 
 
 def _main() -> None:

@@ -5,6 +5,7 @@ One pickler pickles one frame: the definitions, one variable, or a few variables
 
 import enum
 import io
+import logging
 import pickle
 import random  # noqa: F401 - its generator is looked up below
 import sys
@@ -18,6 +19,7 @@ from pauseflow_nb.kernel.snapshot import functions, own_types, python_types
 from pauseflow_nb.kernel.snapshot.enums import reduce_member
 from pauseflow_nb.kernel.snapshot.exceptions import reduce_exception, reduce_traceback
 from pauseflow_nb.kernel.snapshot.loading import definition, live_attribute, live_session, live_shell
+from pauseflow_nb.kernel.snapshot.log_handlers import reduce_handler
 from pauseflow_nb.kernel.snapshot.naming import full_name, is_users, is_users_module, library_of, module_of, name_of
 from pauseflow_nb.kernel.snapshot.refused import Refusal, reason_for
 
@@ -274,6 +276,8 @@ def _find_reducer(kind: type, shell: Any) -> Reducer | None:  # noqa: PLR0911 - 
         return reduce_traceback
     if issubclass(kind, BaseException):
         return reduce_exception
+    if issubclass(kind, logging.Handler):
+        return reduce_handler
     if issubclass(kind, enum.Enum) and is_users(kind):
         return reduce_member
     if issubclass(kind, io.IOBase) and not issubclass(kind, (io.BytesIO, io.StringIO)):

@@ -20,7 +20,7 @@ from pauseflow_nb.kernel.snapshot.refused import told
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["find", "give_to_modules", "remember", "shared_with_modules", "submodules"]
+__all__ = ["find", "give_to_modules", "import_submodules", "remember", "shared_with_modules", "submodules"]
 
 _CONTAINERS = (list, dict, set, bytearray, collections.deque, types.SimpleNamespace)
 #: These are saved by reference anyway.
@@ -100,6 +100,12 @@ def submodules(shell: "InteractiveShell") -> list[str]:
     return sorted(
         name for name in names if issubclass(type(shell.user_ns.get(name.partition(".")[0])), types.ModuleType)
     )
+
+
+def import_submodules(names: Iterable[str]) -> None:
+    """Import what `submodules` listed."""
+    for name in names:
+        importlib.import_module(name)
 
 
 def _is_the_same(value: Any, module: str, attribute: str) -> bool:

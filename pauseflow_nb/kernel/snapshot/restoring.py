@@ -34,7 +34,9 @@ class Restored:
     unrestored: list[Unsaved]
     #: Names that a `%%setup` cell bound last: not in the snapshot.
     remade: set[str]
-    random_state: Any = field(repr=False, default=None)
+    #: What surrounds the variables; what leads to functions and objects of the notebook came among these.
+    captured: dict[str, Any] = field(repr=False, default_factory=dict)
+    settings: dict[str, Any] = field(repr=False, default_factory=dict)
     #: Sentences for the user: an option that could not be set again, …
     notes: list[str] = field(default_factory=list)
     #: What can be made again only when the setups have run.
@@ -60,7 +62,7 @@ def restore(
         SnapshotDamaged: If something is missing or not what was written; nothing was bound then.
         SnapshotMismatch: If Python or packages differ in a way that matters, naming both sides.
     """
-    surroundings.note_start()
+    surroundings.note_start(shell)
     source = open_folder(folder)
     with _readable(source, ref):
         manifest = read_manifest(source, ref, execution=execution)
@@ -89,7 +91,7 @@ def _readable(source: Folder, ref: SnapshotRef) -> Iterator[None]:
 
 
 def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[str]) -> None:
-    """Bind saved values again over what setups bound by the way, and put back the random generators.
+    """Bind saved values again over what setups bound by the way, and set again what they changed.
 
     Args:
         shell: The notebook's shell.
@@ -102,7 +104,8 @@ def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[
             shell.user_ns[name] = restored.values[name]
     for problem in _replay(shell, restored.waiting, set())[1]:
         restored.unrestored.append(problem)
-    surroundings.put_back_random(shell, restored.random_state or {})
+    notes = surroundings.put_back_after_setups(shell, restored.captured, restored.settings)
+    restored.notes.extend(note for note in notes if note not in restored.notes)
 
 
 def _replay(
@@ -151,16 +154,20 @@ class _Restore:
         self._shell.user_ns.update(values)
         loaded, failed_frames = self._load_all(list(zip(manifest.frames, pieces, strict=True)))
         values.update(loaded)
+        settings = surroundings.taken_out(values, self._shell.user_ns)
         for frame, problem in failed_frames:
-            unrestored += [self._unrestored(name, problem) for name in frame.names or ["<definitions>"]]
-        notes += surroundings.put_back_filters(self._shell, captured)
+            names = frame.names or ["<definitions>"]
+            unrestored += [self._unrestored(name, problem) for name in names if not surroundings.is_setting(name)]
+            lost = [surroundings.name_of_setting(name) for name in names if surroundings.is_setting(name)]
+            notes += [f"{name}: {type(problem).__name__}: {problem}" for name in lost]
+        notes += surroundings.put_back(self._shell, captured, settings)
         notes += surroundings.put_back_module_values(self._shell, captured)
         surroundings.put_back_figure(captured)
         remember(folder, Known(manifest.content, mapped=self._mapped))
         waiting, failed = _replay(self._shell, manifest.replay, set(manifest.remade))
         surroundings.put_back_random(self._shell, captured)
         remade = set(manifest.remade)
-        return Restored(values, unrestored + failed, remade, captured, notes, waiting)
+        return Restored(values, unrestored + failed, remade, captured, settings, notes, waiting)
 
     def _load_all(
         self, frames: list[tuple[Frame, list[bytes]]]
