@@ -220,8 +220,7 @@ class Headless:
     def _tell_unsaved(self, run: StepRun, saved: "Saved", *, is_pause: bool) -> None:
         """Say which variables are not in the snapshot, and what becomes of them; once each."""
         sentences = [f"{_FATES[each.fate]}: {each.name} ({each.type_name}), {each.reason}" for each in saved.unsaved]
-        if saved.unsaved:
-            sentences += saved.notes
+        sentences += saved.notes
         for sentence in sentences:
             if sentence not in self._told:
                 self._told.add(sentence)

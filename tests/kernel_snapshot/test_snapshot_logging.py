@@ -38,7 +38,9 @@ def test_ordinary_handlers_come_back_with_level_format_and_filters(kernels: Kern
     saved = kernels.save(ORDINARY, "del handler")
 
     restored, put_back, checked, shared = kernels.run(
-        *_restoring(kernels, saved), cell(CHECK), cell("assert logging.getLogger('shop.cart').handlers == [log.handlers[0]]")
+        *_restoring(kernels, saved),
+        cell(CHECK),
+        cell("assert logging.getLogger('shop.cart').handlers == [log.handlers[0]]"),
     )
 
     assert (saved["notes"], restored["notes"], put_back["notes"]) == ([], [], [])
@@ -54,7 +56,9 @@ def test_a_handler_that_is_a_variable_too_is_one_object(kernels: Kernels) -> Non
 
     *_, checked = kernels.run(
         *_restoring(kernels, saved),
-        cell("logging.getLogger('a').warning('x')\nassert lines == ['x'] and logging.getLogger('a').handlers == [mine]"),
+        cell(
+            "logging.getLogger('a').warning('x')\nassert lines == ['x'] and logging.getLogger('a').handlers == [mine]"
+        ),
     )
 
     assert saved["unsaved"] == {}
@@ -62,10 +66,13 @@ def test_a_handler_that_is_a_variable_too_is_one_object(kernels: Kernels) -> Non
 
 
 def test_basic_config_of_a_step_comes_back(kernels: Kernels) -> None:
-    saved = kernels.save("import logging\nlogging.basicConfig(filename='basic.log', level='INFO', format='%(message)s')\nlogging.info('one')")
+    saved = kernels.save(
+        "import logging\nlogging.basicConfig(filename='basic.log', level='INFO', format='%(message)s')\nlogging.info('one')"
+    )
 
     *_, checked = kernels.run(
-        *_restoring(kernels, saved), cell("import logging\nlogging.info('two')\nassert open('basic.log').read() == 'one\\ntwo\\n'")
+        *_restoring(kernels, saved),
+        cell("import logging\nlogging.info('two')\nassert open('basic.log').read() == 'one\\ntwo\\n'"),
     )
 
     assert checked["error"] is None, checked["error"]
@@ -76,7 +83,9 @@ def test_no_handler_is_doubled_by_a_setup_or_a_module_that_adds_it_again(kernels
         "import logging\nlog = logging.getLogger('module')\nlog.addHandler(logging.FileHandler('module.log'))\ndef f(): log.error('m')"
     )
     begin, end = {"do": "begin_setup"}, {"do": "end_setup"}
-    setup = cell("import logging\nlogging.basicConfig(filename='setup.log', format='%(message)s')\nlogging.getLogger('s').addHandler(logging.NullHandler())")
+    setup = cell(
+        "import logging\nlogging.basicConfig(filename='setup.log', format='%(message)s')\nlogging.getLogger('s').addHandler(logging.NullHandler())"
+    )
     step = cell(
         "import sys; sys.path.insert(0, '.')\nimport pf_logs\n"
         "logging.getLogger().addHandler(logging.FileHandler('step.log')); logging.getLogger('s').addHandler(logging.NullHandler())"
@@ -89,11 +98,13 @@ def test_no_handler_is_doubled_by_a_setup_or_a_module_that_adds_it_again(kernels
         "assert len(logging.getLogger('s').handlers) == 2 and len(logging.getLogger().handlers) == 2"
     )
     save = {"do": "save", "folder": kernels.folder}
-    *ran, checked, again = kernels.run(restore, begin, setup, end, put_back, check, save)
+    *_ran, checked, again = kernels.run(restore, begin, setup, end, put_back, check, save)
 
     assert checked["error"] is None, checked["error"]
     restore, put_back = _restoring(kernels, again)
-    *_, checked = kernels.run(restore, begin, setup, end, put_back, cell("assert len(logging.getLogger('s').handlers) == 2"))
+    *_, checked = kernels.run(
+        restore, begin, setup, end, put_back, cell("assert len(logging.getLogger('s').handlers) == 2")
+    )
     assert checked["error"] is None, checked["error"]
 
 

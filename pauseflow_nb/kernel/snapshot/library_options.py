@@ -181,7 +181,9 @@ def _of(library: str, take: Callable[[Any], Any], put: Callable[[Any, str, Any],
 
 PARTS: dict[str, Part] = {
     "numpy_errors": _of("numpy", lambda _: dict(_numpy().geterr()), _put_numpy_error, "numpy.seterr({})"),
-    "numpy_error_call": _of("numpy", lambda _: {"": _numpy().geterrcall()}, _put_numpy_error_call, "numpy.seterrcall()"),
+    "numpy_error_call": _of(
+        "numpy", lambda _: {"": _numpy().geterrcall()}, _put_numpy_error_call, "numpy.seterrcall()"
+    ),
     "numpy_print": _of("numpy", _take_numpy_print, _put_numpy_print, "numpy.set_printoptions({})"),
     "pandas_options": _of("pandas", _take_pandas_options, _put_pandas_option, "pandas option {}"),
     "matplotlib_backend": _of("matplotlib", _take_backend, _put_backend, "backend of matplotlib"),

@@ -1,4 +1,4 @@
-"""The state of the process that cells change by Python's own means: environment, directory, signals, limits, …
+"""The state of the process that cells change by Python's own means: environment, directory, signals, limits, ….
 
 Of the environment variables only those are saved that cells changed since the kernel started; the rest belong to
 the machine that runs the kernel, and many are secrets.
@@ -223,12 +223,8 @@ PARTS: dict[str, Part] = {
     # Earlier, a filter that makes errors of warnings could fail what is being loaded.
     "warning_filters": Part(_take_filters, _put_filters, "warnings filters", when="after"),
     "flags": Part(_take_flags, _put_flags, "`from __future__`", is_repeated=False),
-    "recursion_limit": _single(
-        "recursion limit", sys.getrecursionlimit, sys.setrecursionlimit, is_compared=False
-    ),
-    "decimal": _single(
-        "decimal context", lambda: decimal.getcontext().copy(), decimal.setcontext, is_compared=False
-    ),
+    "recursion_limit": _single("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit, is_compared=False),
+    "decimal": _single("decimal context", lambda: decimal.getcontext().copy(), decimal.setcontext, is_compared=False),
     "switch_interval": _single("switch interval", sys.getswitchinterval, sys.setswitchinterval),
     "gc_threshold": _single("gc.get_threshold()", gc.get_threshold, lambda value: gc.set_threshold(*value)),
     "int_digits": _single("sys.set_int_max_str_digits()", sys.get_int_max_str_digits, sys.set_int_max_str_digits),

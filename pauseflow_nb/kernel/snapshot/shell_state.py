@@ -10,19 +10,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from IPython.core.magic import Magics
+from traitlets.config import Config
 
-from pauseflow_nb.kernel.snapshot.naming import full_name, is_users, is_users_module
+from pauseflow_nb.kernel.snapshot.naming import full_name, is_users_module
 from pauseflow_nb.kernel.snapshot.state_parts import Part, is_same
 
 __all__ = ["PARTS"]
 
-#: Made again by matplotlib when its backend begins.
-_REMADE = ("IPython.core.pylabtools", "matplotlib_inline.", "matplotlib.")
+#: Whose own a new kernel has, at the latest when they are used first.
+_REMADE = ("IPython.", "ipykernel.", "pauseflow_nb.", "matplotlib_inline.", "matplotlib.")
 _LISTS = ("input_transformers_cleanup", "input_transformers_post", "ast_transformers")
 _MANAGED_LISTS = ("line_transforms", "token_transformers")
-_INLINE = "InlineBackend"
 #: Of a formatter: where it keeps printers, by type and by the name of a type that is not loaded yet.
 _PRINTERS = ("type_printers", "deferred_printers")
+_LOOKED_AT_EACH = frozenset({*_PRINTERS, "singleton_printers"})
 _RELOADER = ("enabled", "check_all", "autoload_obj")
 
 
@@ -43,27 +44,48 @@ def _take_config(shell: Any) -> dict[str, Any]:
         for trait, description in each.traits(config=True).items():
             value = getattr(each, trait)
             # What appears late, such as the inline backend's, cannot be compared with the start.
-            if each is shell or not is_same(value, description.default(each)):
+            if trait not in _LOOKED_AT_EACH and (each is shell or not is_same(value, description.default(each))):
                 found[f"{name}.{trait}"] = value
-    return found
+    # For what is not there yet, such as the inline backend before the first figure.
+    sections = {name: section for name, section in shell.config.items() if isinstance(section, Config)}
+    return {f"{name}.{trait}": value for name in sections for trait, value in sections[name].items()} | found
 
 
 def _put_config(shell: Any, name: str, value: Any) -> None:
     owner, _, trait = name.rpartition(".")
-    setattr(_configurable(shell, owner), trait, value)
+    shell.config[owner][trait] = value
+    found = _configurable(shell, owner)
+    if found is not None:
+        setattr(found, trait, value)
 
 
 def _configurable(shell: Any, name: str) -> Any:
-    found = next((each for known, each in _configurables(shell) if known == name), None)
-    if found is None and name == _INLINE:
-        from matplotlib_inline.config import InlineBackend
+    return next((each for known, each in _configurables(shell) if known == name), None)
 
-        found = InlineBackend.instance(parent=shell)
-        found.shell = shell
-        shell.configurables.append(found)
-    if found is None:
-        raise LookupError(f"this kernel has no {name}")
-    return found
+
+def _take_figure_formats(shell: Any) -> dict[str, Any]:
+    # They are chosen in several ways, of which one leaves no other trace.
+    figure = getattr(sys.modules.get("matplotlib.figure"), "Figure", None)
+    formatters = shell.display_formatter.formatters.values() if figure is not None else ()
+    printers = [each.type_printers[figure] for each in formatters if figure in each.type_printers]
+    chosen = [each for each in printers if isinstance(each, functools.partial)]
+    formats = sorted("retina" if each.func.__name__ == "retina_figure" else each.keywords["fmt"] for each in chosen)
+    kept = {"fmt", "base64"}
+    return {
+        "": (formats, {name: value for each in chosen for name, value in each.keywords.items() if name not in kept})
+        for _ in formats[:1]
+    }
+
+
+def _put_figure_formats(shell: Any, _name: str, value: tuple[list[str], dict[str, Any]]) -> None:
+    from matplotlib_inline.config import InlineBackend
+
+    backend = InlineBackend.instance(parent=shell)
+    backend.shell = shell
+    if backend not in shell.configurables:
+        shell.configurables.append(backend)
+    formats, options = value
+    backend.print_figure_kwargs, backend.figure_formats = options, set(formats)
 
 
 def _take_error_mode(shell: Any) -> dict[str, Any]:
@@ -140,6 +162,8 @@ def _take_magics(shell: Any) -> dict[str, Any]:
 
 def _put_magic(shell: Any, name: str, function: Any) -> None:
     kind = "cell" if name.startswith("%%") else "line"
+    # IPython registers its own when one is looked for first; they would replace it.
+    shell.find_magic(name.lstrip("%"), kind)
     shell.magics_manager.magics[kind][name.lstrip("%")] = function
 
 
@@ -218,13 +242,8 @@ def _is_remade(shell: Any, function: Any) -> bool:
     module = _module_of(function)
     if module == "__main__" or is_users_module(module):
         return False
-    extensions = {name.partition(".")[0] if name.partition(".")[0] != "IPython" else name for name in _loaded(shell)}
-    return module.startswith(_REMADE) or any(module == name or module.startswith(f"{name}.") for name in extensions)
-
-
-def _loaded(shell: Any) -> set[str]:
-    loaded: set[str] = shell.extension_manager.loaded
-    return loaded
+    packages = {name.partition(".")[0] for name in shell.extension_manager.loaded}
+    return module.startswith(_REMADE) or module.partition(".")[0] in packages
 
 
 def _module_of(function: Any) -> str:
@@ -248,6 +267,7 @@ PARTS: dict[str, Part] = {
     "extensions": Part(_take_extensions, _put_extension, "%load_ext {}", is_compared=True, when="after"),
     "autoreload": Part(_take_autoreload, _put_autoreload, "%autoreload ({})", is_compared=True, when="after"),
     "shell_config": Part(_take_config, _put_config, "%config {}", is_compared=True, when="after"),
+    "figure_formats": Part(_take_figure_formats, _put_figure_formats, "formats of figures", when="after"),
     "error_mode": Part(_take_error_mode, _put_error_mode, "%xmode", is_compared=True),
     "printers": Part(_take_printers, _put_printer, "formatter of {}", is_compared=True, when="after"),
     "aliases": Part(_take_aliases, _put_alias, "%alias {}", is_compared=True),
