@@ -42,7 +42,8 @@ _Key: TypeAlias = tuple[object, ...]
 def libraries_of(sources: Iterable[str]) -> list[str]:
     """List which of the libraries that are worth it some code imports."""
     found = {name for source in sources for name in _IMPORTED.findall(source)}
-    return [name for name in _LIBRARIES if name in found]
+    # In this order, each is imported before those that need it, and so can be had without them.
+    return [name for name in _LIBRARIES if name in found or (name == "numpy" and "pandas" in found)]
 
 
 @dataclass
