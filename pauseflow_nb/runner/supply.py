@@ -199,7 +199,16 @@ class Supply:
 
 
 def _key(spec: Spec, cwd: str, env: Mapping[str, str] | None) -> _Key:
-    return spec.name, spec.argv, cwd, tuple(sorted(kernels.environment(spec, env).items()))
+    return spec.name, spec.argv, cwd, _file_of(cwd), tuple(sorted(kernels.environment(spec, env).items()))
+
+
+def _file_of(directory: str) -> tuple[int, int] | None:
+    """Tell which directory it is: one that was removed and made again is another."""
+    try:
+        found = Path(directory).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _is_local(name: str, cwd: str) -> bool:

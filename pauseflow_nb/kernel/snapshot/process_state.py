@@ -38,14 +38,19 @@ _environment_at_start: dict[str, str] = {}
 _arguments_at_start: list[str] = []
 _locale_at_start = ""
 _path_at_start: list[str] = []
+_hash_seed = ""
 #: Environment variables that cells changed in an earlier kernel, even if this one started with the same value.
 _changed_before: set[str] = set()
 
 
 def note_start() -> None:
     """Remember what the process started with; only the first call counts."""
-    global _locale_at_start  # noqa: PLW0603
+    global _locale_at_start, _hash_seed  # noqa: PLW0603
     if not _path_at_start:
+        _hash_seed = os.environ.get("PYTHONHASHSEED", "")
+        if os.environ.pop("PAUSEFLOW_HASH_SEED", None) == _hash_seed:
+            # Chosen by the runner: Python has read it, and programs that cells start are to have none.
+            os.environ.pop("PYTHONHASHSEED", None)
         _environment_at_start.update(os.environ)
         _arguments_at_start.extend(sys.argv)
         _locale_at_start = locale.setlocale(locale.LC_ALL)
@@ -194,6 +199,16 @@ def _put_bytecode(_shell: Any, _name: str, writes_none: bool) -> None:
     sys.dont_write_bytecode = writes_none
 
 
+def _take_hash_seed(_shell: Any) -> dict[str, Any]:
+    return {"": _hash_seed} if _hash_seed.isdigit() else {}
+
+
+def _put_hash_seed(_shell: Any, _name: str, seed: str) -> None:
+    if seed != _hash_seed:
+        here = f"is {_hash_seed}" if _hash_seed else "is not set"
+        raise LookupError(f"it was {seed} and {here} here, so sets may have another order")
+
+
 def _take_flags(shell: Any) -> dict[str, Any]:
     return {"": int(shell.compile.flags)}
 
@@ -216,6 +231,7 @@ def _single(
 
 PARTS: dict[str, Part] = {
     "environment": Part(_take_environment, _put_environment, "environment variable {}"),
+    "hash_seed": Part(_take_hash_seed, _put_hash_seed, "PYTHONHASHSEED", is_repeated=False),
     "arguments": Part(_take_arguments, _put_arguments, "sys.argv"),
     "locale": Part(_take_locale, _put_locale, "locale"),
     "path": _single("sys.path", added_path, put_back_path, is_compared=False, is_repeated=False),
