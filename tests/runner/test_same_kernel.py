@@ -82,8 +82,7 @@ NOTEBOOKS = {
     "arrays": ["import numpy as np\nnp.arange(2000).reshape(20, 100)", "np.seterr(all='raise')\nnp.float64(1) / 0"],
     "errors": ["def f(n): return f(n - 1) if n else {}['key']\nf(3)"],
     "threads": [
-        "import threading\nthread = threading.Thread(target=lambda: print('in', threading.current_thread().name.split('-')[0])); thread.start(); thread.join()\nthreading.current_thread()"
-        ".name",
+        "import threading\nthread = threading.Thread(target=lambda: print('in', threading.current_thread().name.split('-')[0])); thread.start(); thread.join()\nthreading.current_thread().name",
         "import multiprocessing as mp\nwith mp.Pool(2) as pool: print(pool.map(len, ['a', 'bc']))",
     ],
     "sets": ["names = {'alpha', 'beta', 'gamma', 'delta', 'eps'}\nprint(names, list({n: 1 for n in names}))", "import sys, subprocess\nprint(subprocess.run([sys.executable, '-c', \"import os; print(os.environ.get('PYTHONHASHSEED'), os.environ.get('PAUSEFLOW_HASH_SEED'))\"], capture_output=True, text=True).stdout)"],

@@ -29,7 +29,8 @@ _PER_KERNEL = re.compile(r"JPY_.*|PYDEVD_.*|_|PWD|OLDPWD|SHLVL|KERNEL_.*|COLUMNS
 _PER_CELL = frozenset({"SIGINT"})
 #: Functions that a cell may replace, by their module.
 _HOOKS = (
-    *(("sys", name) for name in ("excepthook", "unraisablehook", "breakpointhook")),
+    # IPython has its own `excepthook` and `displayhook`, which it puts back after each cell.
+    *(("sys", name) for name in ("unraisablehook", "breakpointhook")),
     ("threading", "excepthook"),
     *(("warnings", name) for name in ("showwarning", "formatwarning")),
 )

@@ -14,6 +14,7 @@ import types
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from pauseflow_nb.kernel.quiet_code import parsed
 from pauseflow_nb.kernel.snapshot.naming import is_users, is_users_module
 from pauseflow_nb.kernel.snapshot.refused import told
 
@@ -126,7 +127,7 @@ def _sources(shell: "InteractiveShell") -> Iterator[str]:
 @functools.lru_cache(maxsize=4096)
 def _nodes_of(source: str) -> tuple[ast.AST, ...]:
     try:
-        return tuple(node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.Import, ast.ImportFrom)))
+        return tuple(node for node in ast.walk(parsed(source)) if isinstance(node, (ast.Import, ast.ImportFrom)))
     except (SyntaxError, ValueError):
         return ()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
 from pauseflow_nb.kernel.snapshot import parts, references, replay, surroundings, versions
 from pauseflow_nb.kernel.snapshot.deep import run_deep
+from pauseflow_nb.kernel.snapshot.finalizers import quiet_finalizers
 from pauseflow_nb.kernel.snapshot.folder import Folder, open_folder
 from pauseflow_nb.kernel.snapshot.known import Known, Mapped, remember
 from pauseflow_nb.kernel.snapshot.lineage import statements_of
@@ -152,7 +153,11 @@ class _Restore:
         surroundings.put_back_sources(manifest.sources)
         values, unrestored = self._bind_references()
         self._shell.user_ns.update(values)
-        loaded, failed_frames = self._load_all(list(zip(manifest.frames, pieces, strict=True)))
+        with quiet_finalizers():
+            loaded, failed_frames = self._load_all(list(zip(manifest.frames, pieces, strict=True)))
+            if failed_frames:
+                # What hangs together in a circle is dropped here, and not in one of the notebook's cells.
+                gc.collect(0)
         values.update(loaded)
         settings = surroundings.taken_out(values, self._shell.user_ns)
         for frame, problem in failed_frames:
@@ -180,7 +185,8 @@ class _Restore:
                 try:
                     loaded = self._load(frame, data)
                 except Exception as problem:  # noqa: BLE001 - loading runs the code of any class
-                    failed.append((frame, data, problem))
+                    # Without its frames, which hold what was not finished.
+                    failed.append((frame, data, problem.with_traceback(None)))
                 else:
                     values.update(loaded)
                     self._shell.user_ns.update(loaded)

@@ -114,12 +114,13 @@ def save(
 
 def _take_out_settings(dumped: Dumped) -> list[str]:
     """Say which settings cannot be saved: no cell needs them by a name, so nothing waits for them."""
-    refused = [name for name in dumped.refused if surroundings.is_setting(name)]
-    return [
-        f"not saved: {surroundings.name_of_setting(name)}, {dumped.refused.pop(name).reason}; "
-        "set it in a `%%setup` cell, which runs again in every new kernel"
-        for name in refused
-    ]
+    notes = []
+    for name in [name for name in dumped.refused if surroundings.is_setting(name)]:
+        known = surroundings.name_of_setting(name)
+        # Places inside begin with the name that it has among the variables.
+        reason = dumped.refused.pop(name).reason.replace(name, "it")
+        notes.append(f"not saved: {known}, {reason}; set it in a `%%setup` cell, which runs again in every new kernel")
+    return notes
 
 
 def _refuse_losses(decided: fates.Decided) -> None:

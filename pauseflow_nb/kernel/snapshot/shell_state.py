@@ -71,10 +71,8 @@ def _take_figure_formats(shell: Any) -> dict[str, Any]:
     chosen = [each for each in printers if isinstance(each, functools.partial)]
     formats = sorted("retina" if each.func.__name__ == "retina_figure" else each.keywords["fmt"] for each in chosen)
     kept = {"fmt", "base64"}
-    return {
-        "": (formats, {name: value for each in chosen for name, value in each.keywords.items() if name not in kept})
-        for _ in formats[:1]
-    }
+    options = {name: value for each in chosen for name, value in each.keywords.items() if name not in kept}
+    return {"": (formats, options)} if formats else {}
 
 
 def _put_figure_formats(shell: Any, _name: str, value: tuple[list[str], dict[str, Any]]) -> None:
