@@ -20,7 +20,7 @@ import dis
 import re
 from collections.abc import Iterator
 from types import CodeType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import classic_prompt, ipython_prompt, leading_indent
 
@@ -65,8 +65,10 @@ class OneLineBodies:
         at = next((number for number, line in enumerate(lines) if number and line.strip()), 0)
         if not at or at + 1 != len(lines):
             return lines
+        prefilter = self._shell.prefilter_manager
+        assert prefilter is not None
         with self._shell.builtin_trap:
-            expanded: str = self._shell.prefilter_manager.prefilter_lines(lines[at])
+            expanded: str = prefilter.prefilter_lines(lines[at])
         return [*lines[:at], expanded.rstrip("\n") + "\n"]
 
 
@@ -151,7 +153,8 @@ def _cleaned_up(body: list[str]) -> list[str]:
     """Take off what IPython takes off at the beginning of a cell: indentation and prompts. Lines stay where they are."""
     at = next((number for number, line in enumerate(body) if line.strip()), len(body))
     rest = body[at:]
-    for clean in (leading_indent, classic_prompt, ipython_prompt):
+    cleaners: tuple[Any, ...] = (leading_indent, classic_prompt, ipython_prompt)
+    for clean in cleaners:
         rest = clean(rest)
     return [*body[:at], *rest]
 

@@ -229,7 +229,7 @@ class _Libraries:
         for name in self._hidden:
             sys.modules.pop(name, None)
         if self._hidden:
-            sys.meta_path.insert(0, self)  # type: ignore[arg-type] # it has what importlib uses
+            sys.meta_path.insert(0, self)
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
         """Find a module that is hidden, and let what its import brings be seen again."""
@@ -238,10 +238,11 @@ class _Libraries:
         found = self._hidden.pop(name)
         self._show(name.partition(".")[0])
         if not self._hidden:
-            sys.meta_path.remove(self)  # type: ignore[arg-type] # see above
+            sys.meta_path.remove(self)
         spec = found.__spec__
         is_package = spec is not None and spec.submodule_search_locations is not None
-        return ModuleSpec(name, _Again(found), origin=spec.origin if spec else None, is_package=is_package)
+        loader: Any = _Again(found)
+        return ModuleSpec(name, loader, origin=spec.origin if spec else None, is_package=is_package)
 
     def _show(self, top: str) -> None:
         if top not in self._brought:
@@ -313,10 +314,8 @@ def _as_in_a_kernel() -> Iterator[io.StringIO]:
 
 
 class _Printed(io.StringIO):
-    @property
-    def encoding(self) -> str:
-        """Name what ipykernel's streams have."""
-        return "UTF-8"
+    #: As ipykernel's streams name it.
+    encoding: Any = "UTF-8"
 
 
 def _settle() -> None:

@@ -116,7 +116,7 @@ def _described(handler: logging.Handler) -> str:
 
 
 def _take_names(_shell: Any) -> dict[str, Any]:
-    return {str(level): name for level, name in logging._levelToName.items()}  # type: ignore[attr-defined]  # noqa: SLF001
+    return {str(level): name for level, name in logging._levelToName.items()}  # noqa: SLF001
 
 
 def _put_name(_shell: Any, level: str, name: str) -> None:
