@@ -175,7 +175,7 @@ def _pauseflow(shell: Any, folder: str) -> Callable[[], tuple[str, int]]:
     from pauseflow_nb.kernel import snapshot
     from pauseflow_nb.kernel.snapshot import saving  # noqa: F401 - loaded before the clock starts, as cloudpickle is
 
-    snapshot.note_start()
+    snapshot.note_start(shell)
 
     def save() -> tuple[str, int]:
         saved = snapshot.save(shell, folder)
@@ -315,7 +315,7 @@ def _steps(_: argparse.Namespace) -> Names:
     from pauseflow_nb.kernel import snapshot
 
     shell = _shell()
-    snapshot.note_start()
+    snapshot.note_start(shell)
     shell.run_cell(
         "import numpy as np\nr = np.random.default_rng(0)\na = r.random(1 << 27); b = r.random(1 << 27)\n"
         "log = [(i, f'n{i}') for i in range(66_667)]"

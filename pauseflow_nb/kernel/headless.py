@@ -66,7 +66,7 @@ class Headless:
         from pauseflow_nb.kernel import snapshot  # lazy: needed only where something is saved
 
         # Before the first cell: what cells change of the environment from now on is saved with the variables.
-        snapshot.note_start()
+        snapshot.note_start(self._shell)
         self._shell.execution_count = self.briefing.execution_count + 1
         if self.briefing.snapshot is None:
             self.send(Ready())
@@ -88,6 +88,18 @@ class Headless:
             self._report(losses + snapshot.never_saved(self._restored, coming, namespace))
         except Exception as error:  # noqa: BLE001 (the runner must learn of whatever it was)
             self.send(Ready(failure=failure_of(error)))
+
+    def begin_setup(self) -> None:
+        """Note what is set before a `%%setup` cell: what it sets itself is not saved."""
+        from pauseflow_nb.kernel.snapshot import surroundings  # lazy: see restore
+
+        surroundings.begin_setup(self._shell)
+
+    def end_setup(self) -> None:
+        """Find what a `%%setup` cell has set, if one has just run."""
+        from pauseflow_nb.kernel.snapshot import surroundings  # lazy: see restore
+
+        surroundings.end_setup(self._shell)
 
     def settle_names(self) -> None:
         """Put saved values back over what the setups bound on the way; answers `Ready`."""

@@ -119,6 +119,8 @@ class Session:
         __tracebackhide__ = True
         _parsed(header)
         self.bindings.open_setup(stored)
+        if self.headless is not None:
+            self.headless.begin_setup()
 
     # What `flow`, `steps` and `%pauseflow` ask.
 
@@ -196,6 +198,8 @@ class Session:
     def after_any(self) -> None:
         """`post_execute`, which comes after silent cells too."""
         self.bindings.tally_setup()
+        if self.headless is not None:
+            self.headless.end_setup()
 
     def after_cell(self, result: "ExecutionResult | None") -> None:
         """`post_run_cell`: after the cell's output and before its reply."""

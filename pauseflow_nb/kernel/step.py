@@ -11,7 +11,7 @@ from pauseflow_nb.kernel.flow import flow, speak_for, steps
 from pauseflow_nb.kernel.magics import pauseflow_magic, setup_magic, step_magic
 from pauseflow_nb.kernel.session import Session
 from pauseflow_nb.kernel.stops import Exited, Paused
-from pauseflow_nb.kernel.transform import StepCells, header_to_literal
+from pauseflow_nb.kernel.transform import OneLineBodies, StepCells, header_to_literal
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -40,6 +40,7 @@ def _attached(shell: "InteractiveShell") -> Session:
     shell.pauseflow = session  # type: ignore[attr-defined]
     speak_for(session)
     shell.input_transformers_cleanup.append(header_to_literal)
+    shell.input_transformers_post.append(OneLineBodies(shell))
     shell.ast_transformers.append(StepCells(shell))
     shell.events.register("pre_run_cell", session.before_cell)
     shell.events.register("post_execute", session.after_any)

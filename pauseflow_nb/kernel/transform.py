@@ -20,17 +20,22 @@ import dis
 import re
 from collections.abc import Iterator
 from types import CodeType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.inputtransformer2 import classic_prompt, ipython_prompt, leading_indent
 
 from pauseflow_nb.cells import header_of
 from pauseflow_nb.errors import InvalidStep
+from pauseflow_nb.kernel.quiet_code import compiled, parsed
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["StepCells", "header_to_literal", "stored_names", "stored_names_of"]
+__all__ = ["OneLineBodies", "StepCells", "header_to_literal", "stored_names", "stored_names_of"]
 
 _ASYNC_HANDLER = re.compile(r"^async\s+def\s+handler\s*\(", re.MULTILINE)
+#: `%%time?` asks for help, and is no call.
+_MAGIC_HELP = re.compile(r"%%\w+\?")
 _SESSION = "get_ipython().pauseflow"
 
 
@@ -38,17 +43,39 @@ def header_to_literal(lines: list[str]) -> list[str]:
     """Replace a header in the first line by a literal; other cells are returned as they are."""
     if not lines or not _is_header(lines[0]):
         return lines
-    body = _with_inner_magic(lines[1:])
+    body = _with_inner_magic(_cleaned_up(lines[1:]))
     # IPython decides from the text whether a cell needs an event loop, before it looks at the tree.
     needs_loop = _ASYNC_HANDLER.search("".join(body)) is not None
     return [f"{'await ' if needs_loop else ''}{lines[0].strip()!r}\n", *body]
 
 
+class OneLineBodies:
+    """The last part of the first stage, for `input_transformers_post`: a body of one line may be `ls -la` or `cd ..`.
+
+    IPython reads these only in cells of one line, and ours have the header, too.
+    """
+
+    def __init__(self, shell: "InteractiveShell") -> None:
+        self._shell = shell
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        """Expand a body that is one line; cells that are not ours are returned as they are."""
+        if len(lines) < 2 or not _is_literal(lines[0]):
+            return lines
+        at = next((number for number, line in enumerate(lines) if number and line.strip()), 0)
+        if not at or at + 1 != len(lines):
+            return lines
+        prefilter = self._shell.prefilter_manager
+        assert prefilter is not None
+        with self._shell.builtin_trap:
+            expanded: str = prefilter.prefilter_lines(lines[at])
+        return [*lines[:at], expanded.rstrip("\n") + "\n"]
+
+
 def stored_names(tree: ast.Module) -> set[str]:
     """Find the global names that code may bind, functions that say `global` included."""
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
-        code = compile(tree, "<names>", "exec", flags=flags, dont_inherit=True)
+        code = compiled(tree, "<names>")
     except (SyntaxError, ValueError):
         return set()
     # STORE_NAME is a global in the module's own code only: in a class body it is an attribute.
@@ -60,7 +87,7 @@ def stored_names(tree: ast.Module) -> set[str]:
 def stored_names_of(source: str) -> set[str]:
     """Find the global names that transformed source may bind; none if it cannot be parsed."""
     try:
-        return stored_names(ast.parse(source))
+        return stored_names(parsed(source))
     except (SyntaxError, ValueError):
         return set()
 
@@ -122,10 +149,25 @@ def _is_header(line: str) -> bool:
         return True  # said when the cell runs: this stage must not raise
 
 
+def _cleaned_up(body: list[str]) -> list[str]:
+    """Take off what IPython takes off at the beginning of a cell: indentation and prompts. Lines stay where they are."""
+    at = next((number for number, line in enumerate(body) if line.strip()), len(body))
+    rest = body[at:]
+    cleaners: tuple[Any, ...] = (leading_indent, classic_prompt, ipython_prompt)
+    for clean in cleaners:
+        rest = clean(rest)
+    return [*body[:at], *rest]
+
+
+def _is_literal(line: str) -> bool:
+    quoted = line.strip().removeprefix("await ")
+    return quoted.startswith(("'%%", '"%%')) and _is_header(ast.literal_eval(quoted))
+
+
 def _with_inner_magic(body: list[str]) -> list[str]:
     # IPython looks for a cell magic in the first line only, and that one is ours.
     at = next((i for i, line in enumerate(body) if line.strip()), None)
-    if at is None or not body[at].startswith("%%"):
+    if at is None or not body[at].startswith("%%") or _MAGIC_HELP.match(body[at]):
         return body
     name, _, arguments = body[at][2:].strip().partition(" ")
     cell = "".join(body[at + 1 :])
@@ -174,9 +216,8 @@ def _parsed(source: str, at: tuple[int, int]) -> list[ast.stmt]:
 
 
 def _compiles(body: list[ast.stmt]) -> bool:
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
-        compile(ast.Module(body, []), "<step>", "exec", flags=flags, dont_inherit=True)
+        compiled(ast.Module(body, []), "<step>")
     except (SyntaxError, ValueError):
         return False
     return True

@@ -6,10 +6,12 @@ one kernel and brings that kernel's own socket, over which its process id goes b
 ended, its status. When the other end of standard input is gone, every kernel is killed.
 """
 
+import builtins
 import contextlib
 import ctypes
 import gc
 import importlib
+import io
 import json
 import os
 import selectors
@@ -19,7 +21,10 @@ import socket
 import sys
 import time
 import warnings
+from collections.abc import Iterable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
@@ -61,7 +66,7 @@ class _Server:
             self._end_if_done()
             return
         link, said = socket.socket(fileno=descriptors[0]), descriptors[1]
-        problem = _preload(request["libraries"])
+        problem = _LIBRARIES.preload(request["libraries"])
         if problem is not None:
             link.send(json.dumps({"problem": problem}).encode())
             link.close()
@@ -138,30 +143,47 @@ def _run_kernel(request: dict[str, Any], said: int) -> None:
         return
     for number, handler in ((signal.SIGCHLD, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
         signal.signal(number, handler)
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.close(null)
+    _empty_input()
     os.dup2(said, 1)
     os.dup2(said, 2)
     os.close(said)
     os.chdir(request["cwd"])
     time.tzset()
     sys.argv = request["argv"]
-    _forget_randomness()
+    sys.orig_argv[1:] = [str(Path(__file__).with_name("launcher.py")), *request["argv"][1:]]
+    os.environ["JPY_PARENT_PID"] = str(os.getppid())
+    _begin_anew()
+    _LIBRARIES.hide()
     from ipykernel.kernelapp import IPKernelApp
 
-    # Its parent is the server, which looks after it; the poller would take another process for its parent.
-    app: Any = IPKernelApp.instance(parent_handle=0)
+    app: Any = IPKernelApp.instance(parent_handle=os.getppid())
     app.initialize(request["argv"][1:])
     app.start()
 
 
-def _forget_randomness() -> None:
+def _empty_input() -> None:
+    """Have a pipe without a writer as the standard input, as a kernel that is started has."""
+    ours, theirs = os.pipe()
+    os.close(theirs)
+    if ours != 0:
+        # Nothing was there any more: the pipe may have got the number itself.
+        os.dup2(ours, 0)
+        os.close(ours)
+
+
+def _begin_anew() -> None:
+    """Make again what Python and libraries made when they were imported, and each process has for itself."""
+    import logging
+    import multiprocessing.process as processes
     import random
 
     random.seed()
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
+    own: Any = processes.current_process()
+    own.authkey = os.urandom(32)
+    started: Any = logging
+    started._startTime = time.time_ns() if isinstance(started._startTime, int) else time.time()  # noqa: SLF001
 
 
 def _end_python() -> None:
@@ -173,21 +195,129 @@ def _end_python() -> None:
         sys.stderr.flush()
 
 
-def _preload(libraries: list[str]) -> str | None:
-    """Import what is not there yet; says why that must not be, if it must not."""
-    missing = [name for name in libraries if name not in sys.modules]
-    for name in missing:
-        with warnings.catch_warnings(record=True) as warned:
-            try:
-                importlib.import_module(name)
-            except BaseException as problem:  # noqa: BLE001
-                return f"{name}: {problem}"
-        if warned:
-            # A cold kernel shows it in the cell that imports the library.
-            return f"{name}: {warned[0].message}"
-    if missing:
-        _settle()
-    return None
+class _Libraries:
+    """Libraries that were imported ahead. A kernel does not see them before it imports them itself."""
+
+    def __init__(self) -> None:
+        #: Library → modules that its import brought, and the warnings filters that it added; in the order of imports.
+        self._brought: dict[str, tuple[dict[str, ModuleType], list[Any]]] = {}
+        self._hidden: dict[str, ModuleType] = {}
+
+    def preload(self, names: list[str]) -> str | None:
+        """Import what is not there yet; says why that must not be, if it must not."""
+        missing = [name for name in names if name not in sys.modules]
+        for name in missing:
+            before = set(sys.modules)
+            with _as_in_a_kernel() as printed, warnings.catch_warnings(record=True) as warned:
+                known = list(warnings.filters)
+                try:
+                    importlib.import_module(name)
+                except BaseException as problem:  # noqa: BLE001
+                    return f"{name}: {problem}"
+                added = [entry for entry in warnings.filters if entry not in known]
+            if warned or printed.getvalue():
+                # A cold kernel shows it in the cell that imports the library.
+                return f"{name}: {warned[0].message if warned else printed.getvalue()}"
+            brought = {module: sys.modules[module] for module in list(sys.modules) if module not in before}
+            self._brought[name] = brought, added
+        if missing:
+            _settle()
+        return None
+
+    def hide(self) -> None:
+        """Let this process look as if none of them had been imported."""
+        for brought, _ in self._brought.values():
+            self._hidden |= brought
+        for name in self._hidden:
+            sys.modules.pop(name, None)
+        if self._hidden:
+            sys.meta_path.insert(0, self)
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
+        """Find a module that is hidden, and let what its import brings be seen again."""
+        if name not in self._hidden:
+            return None
+        found = self._hidden.pop(name)
+        self._show(name.partition(".")[0])
+        if not self._hidden:
+            sys.meta_path.remove(self)
+        spec = found.__spec__
+        is_package = spec is not None and spec.submodule_search_locations is not None
+        loader: Any = _Again(found)
+        return ModuleSpec(name, loader, origin=spec.origin if spec else None, is_package=is_package)
+
+    def _show(self, top: str) -> None:
+        if top not in self._brought:
+            self._show_modules(name for name in list(self._hidden) if name.partition(".")[0] == top)
+            return
+        for library, (brought, filters) in self._brought.items():
+            self._show_modules(name for name in brought if name in self._hidden)
+            warnings.filters[:0] = [entry for entry in filters if entry not in warnings.filters]  # type: ignore[index]
+            warnings._filters_mutated()  # type: ignore[attr-defined]  # noqa: SLF001 - what `filterwarnings` calls
+            if library == top:
+                # Later ones may have been imported for other notebooks.
+                return
+
+    def _show_modules(self, names: Iterable[str]) -> None:
+        for name in names:
+            sys.modules[name] = self._hidden.pop(name)
+
+
+class _Again:
+    """Loads a module that was loaded before: there is nothing to do."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+        self._spec = module.__spec__
+
+    def create_module(self, _spec: ModuleSpec) -> ModuleType:
+        """Return the module as it is."""
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give it its own specification again, which importlib has just replaced."""
+        module.__spec__ = self._spec
+
+
+_LIBRARIES = _Libraries()
+
+
+@contextlib.contextmanager
+def _as_in_a_kernel() -> Iterator[io.StringIO]:
+    """Show what a library may ask about when it is imported as a kernel shows it; yields what is printed meanwhile.
+
+    Pandas, for one, chooses the width of its frames by whether there is a kernel or a terminal.
+    """
+    from ipykernel.zmqshell import ZMQInteractiveShell
+
+    shell: Any = ZMQInteractiveShell.__new__(ZMQInteractiveShell)
+    shell.config = {"IPKernelApp": {}}
+    classes: list[Any] = list(ZMQInteractiveShell._walk_mro())  # noqa: SLF001 - what `instance()` goes over
+    printed = _Printed()
+    streams = sys.stdout, sys.stderr
+    main = sys.modules["__main__"]
+    inside: dict[str, Any] = {"get_ipython": lambda: shell, "__IPYTHON__": True}
+    vars(builtins).update(inside)
+    sys.stdout = sys.stderr = printed
+    sys.ps1 = "In : "
+    sys.modules["__main__"] = ModuleType("__main__")
+    for each in classes:
+        each._instance = shell  # noqa: SLF001 - see above
+    try:
+        yield printed
+    finally:
+        for each in classes:
+            each._instance = None  # noqa: SLF001 - see above
+        sys.modules["__main__"] = main
+        del sys.ps1
+        sys.stdout, sys.stderr = streams
+        for name in inside:
+            vars(builtins).pop(name, None)
+
+
+class _Printed(io.StringIO):
+    #: As ipykernel's streams name it.
+    encoding: Any = "UTF-8"
 
 
 def _settle() -> None:
@@ -219,6 +349,7 @@ def _import_kernel() -> None:
     with contextlib.suppress(ImportError):
         importlib.import_module("pauseflow_nb.kernel.step")
         importlib.import_module("pauseflow_nb.kernel.flow")
+        importlib.import_module("pauseflow_nb.kernel.snapshot.surroundings")
 
 
 def _main() -> None:

@@ -45,6 +45,10 @@ LEAN = [
     "--IPKernelApp.log_level=ERROR",
 ]
 
+#: Of all kernels, wherever they come from and run, unless the environment has one: a set has the same order after a pause.
+#: The second variable tells the kernel to take both away, so that programs which cells start have none.
+_HASH_SEED = "7287"
+
 # A script for another interpreter, which is not imported here.
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 
@@ -356,7 +360,10 @@ def environment(spec: Spec, given: Mapping[str, str] | None) -> dict[str, str]:
     env = {**without_secrets(os.environ), **(given or {})}
     # It would make another interpreter take this one's library.
     env.pop("PYTHONEXECUTABLE", None)
-    return {**env, **{name: string.Template(value).safe_substitute(env) for name, value in spec.env.items()}}
+    env |= {name: string.Template(value).safe_substitute(env) for name, value in spec.env.items()}
+    if spec.is_python and not env.get("PYTHONHASHSEED"):
+        env |= {"PYTHONHASHSEED": _HASH_SEED, "PAUSEFLOW_HASH_SEED": _HASH_SEED}
+    return env
 
 
 def _is_own_python(program: str) -> bool:

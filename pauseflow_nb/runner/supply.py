@@ -42,7 +42,8 @@ _Key: TypeAlias = tuple[object, ...]
 def libraries_of(sources: Iterable[str]) -> list[str]:
     """List which of the libraries that are worth it some code imports."""
     found = {name for source in sources for name in _IMPORTED.findall(source)}
-    return [name for name in _LIBRARIES if name in found]
+    # In this order, each is imported before those that need it, and so can be had without them.
+    return [name for name in _LIBRARIES if name in found or (name == "numpy" and "pandas" in found)]
 
 
 @dataclass
@@ -198,7 +199,16 @@ class Supply:
 
 
 def _key(spec: Spec, cwd: str, env: Mapping[str, str] | None) -> _Key:
-    return spec.name, spec.argv, cwd, tuple(sorted(kernels.environment(spec, env).items()))
+    return spec.name, spec.argv, cwd, _file_of(cwd), tuple(sorted(kernels.environment(spec, env).items()))
+
+
+def _file_of(directory: str) -> tuple[int, int] | None:
+    """Tell which directory it is: one that was removed and made again is another."""
+    try:
+        found = Path(directory).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _is_local(name: str, cwd: str) -> bool:

@@ -79,7 +79,7 @@ def _shell() -> Any:
 @contextmanager
 def _stored(folder: Path) -> Iterator[Check]:
     shell = _shell()
-    snapshot.note_start()
+    snapshot.note_start(shell)
     shell.run_cell(_CELL)
     saved = snapshot.save(shell, str(folder / "good"))
     good = {path.name: path.read_bytes() for path in (folder / "good").iterdir()}
@@ -121,7 +121,7 @@ def _stored(folder: Path) -> Iterator[Check]:
 def _manifests(folder: Path) -> Iterator[Check]:
     """Read manifests whose digest is right: what else could be wrong with them is refused as well."""
     shell = _shell()
-    snapshot.note_start()
+    snapshot.note_start(shell)
     shell.run_cell("rows = [1, 2]")
     saved = snapshot.save(shell, str(folder))
     good = json.loads((folder / saved.ref.name).read_text())

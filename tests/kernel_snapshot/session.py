@@ -16,6 +16,7 @@ from traitlets.config import Config
 
 from pauseflow_nb.errors import SnapshotError, StorageFull
 from pauseflow_nb.kernel import snapshot
+from pauseflow_nb.kernel.snapshot import surroundings
 from pauseflow_nb.protocol import SnapshotRef
 
 
@@ -55,7 +56,7 @@ def _live(actions: list[dict[str, Any]], out: str) -> None:
     config = Config()
     config.HistoryManager.enabled = False
     shell = InteractiveShell.instance(config=config)
-    snapshot.note_start()
+    snapshot.note_start(shell)
     answers = [_act(shell, **action) for action in actions]
     with open(out, "w", encoding="utf-8") as file:  # noqa: PTH123
         json.dump(answers, file)
@@ -90,7 +91,18 @@ def _restore(shell: Any, folder: str, ref: dict[str, str], **options: Any) -> di
 
 
 def _put_back(shell: Any, bound_by_setup: list[str]) -> dict[str, Any]:
+    before = len(shell._restored.notes)
     snapshot.put_back(shell, shell._restored, set(bound_by_setup))
+    return {"notes": shell._restored.notes[before:]}
+
+
+def _begin_setup(shell: Any) -> dict[str, Any]:
+    surroundings.begin_setup(shell)
+    return {}
+
+
+def _end_setup(shell: Any) -> dict[str, Any]:
+    surroundings.end_setup(shell)
     return {}
 
 

@@ -170,7 +170,7 @@ def _dump_definitions(
             continue
         if len(environment.definitions.by_key) != count:
             continue
-        if trial.failure(dump.pieces, dump.buffers, environment.shell, {}) is None:
+        if trial.failure(dump.pieces, dump.buffers, environment.shell, {}, dump.pickler.kinds) is None:
             return dump
         if not environment.empty_caches():
             _drop_failing_definitions(environment, single, refused, namespace)
@@ -217,7 +217,7 @@ def _split(environment: Environment, single: dict[str, Dump], refused: dict[str,
 
 
 def _try(environment: Environment, dump: Dump, definitions: Mapping[str, Any]) -> None:
-    problem = trial.failure(dump.pieces, dump.buffers, environment.shell, definitions)
+    problem = trial.failure(dump.pieces, dump.buffers, environment.shell, definitions, dump.pickler.kinds)
     if problem is not None:
         raise _Failed(problem)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pauseflow_nb.cells import header_of
 from pauseflow_nb.errors import InvalidStep
+from pauseflow_nb.kernel.quiet_code import compiled, parsed
 from pauseflow_nb.kernel.snapshot.reach import DYNAMIC, names_of, reads_of
 
 __all__ = ["Needed", "Statement", "cells_needing", "names_needed", "statements_of"]
@@ -158,7 +159,7 @@ def statements_of(source: str) -> tuple[Statement, ...]:
     try:
         transformer: Any = TransformerManager()  # type: ignore[no-untyped-call]
         text = transformer.transform_cell(_without_header(source))
-        tree = ast.parse(text)
+        tree = parsed(text)
         return tuple(_statement(node, text) for node in tree.body)
     except (SyntaxError, ValueError):
         return (Statement(source, ast.Pass(), frozenset(), frozenset(), "code that cannot be read"),)
@@ -173,7 +174,7 @@ def _without_header(source: str) -> str:
 
 
 def _statement(node: ast.stmt, text: str) -> Statement:
-    code = compile(ast.Module([node], []), "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    code = compiled(ast.Module([node], []), "<cell>")
     reads, binds = names_of(code)
     magic_reads, dynamic = _of_magics(node)
     reads = (reads - {"get_ipython"} if not dynamic else reads) | magic_reads

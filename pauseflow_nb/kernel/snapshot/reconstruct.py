@@ -41,6 +41,7 @@ from pauseflow_nb.kernel.snapshot.loading import (
     nameless_type,
     type_of,
 )
+from pauseflow_nb.kernel.snapshot.log_handlers import make_handler, set_handler
 from pauseflow_nb.kernel.snapshot.numpy_types import (
     make_array,
     make_field,
@@ -119,6 +120,7 @@ __all__ = [
     "make_frozen_array",
     "make_function",
     "make_generator",
+    "make_handler",
     "make_lru_cache",
     "make_masked",
     "make_match",
@@ -155,6 +157,7 @@ __all__ = [
     "set_exception",
     "set_frame",
     "set_function_state",
+    "set_handler",
     "set_index_references",
     "set_own",
     "set_parametrised_state",

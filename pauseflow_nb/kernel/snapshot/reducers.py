@@ -2,6 +2,7 @@
 
 import enum
 import io
+import logging
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from pauseflow_nb.kernel.snapshot import functions, outside, own_types, python_t
 from pauseflow_nb.kernel.snapshot.enums import reduce_member
 from pauseflow_nb.kernel.snapshot.exceptions import reduce_exception, reduce_traceback
 from pauseflow_nb.kernel.snapshot.loading import live_session, live_shell
+from pauseflow_nb.kernel.snapshot.log_handlers import reduce_handler
 from pauseflow_nb.kernel.snapshot.naming import full_name, is_users, library_of, module_of, name_of
 from pauseflow_nb.kernel.snapshot.refused import Refusal, reason_for
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["find_reducer"]
 
 
-def find_reducer(kind: type, shell: Any) -> "Reducer | None":  # noqa: PLR0911 - one case per line
+def find_reducer(kind: type, shell: Any) -> "Reducer | None":  # noqa: PLR0911, PLR0912 - one case per line
     """Find how to take apart objects of a type; None: as pickle does."""
     if kind is type(shell):
         return _reduce_shell
@@ -38,6 +40,8 @@ def find_reducer(kind: type, shell: Any) -> "Reducer | None":  # noqa: PLR0911 -
         return reduce_traceback
     if issubclass(kind, BaseException):
         return reduce_exception
+    if issubclass(kind, logging.Handler):
+        return reduce_handler
     if issubclass(kind, enum.Enum) and is_users(kind):
         return reduce_member
     if issubclass(kind, io.IOBase) and not issubclass(kind, (io.BytesIO, io.StringIO)):

@@ -14,13 +14,14 @@ import types
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from pauseflow_nb.kernel.quiet_code import parsed
 from pauseflow_nb.kernel.snapshot.naming import is_users, is_users_module
 from pauseflow_nb.kernel.snapshot.refused import told
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["find", "give_to_modules", "remember", "shared_with_modules", "submodules"]
+__all__ = ["find", "give_to_modules", "import_submodules", "remember", "shared_with_modules", "submodules"]
 
 _CONTAINERS = (list, dict, set, bytearray, collections.deque, types.SimpleNamespace)
 #: These are saved by reference anyway.
@@ -102,6 +103,12 @@ def submodules(shell: "InteractiveShell") -> list[str]:
     )
 
 
+def import_submodules(names: Iterable[str]) -> None:
+    """Import what `submodules` listed."""
+    for name in names:
+        importlib.import_module(name)
+
+
 def _is_the_same(value: Any, module: str, attribute: str) -> bool:
     found = sys.modules.get(module)
     absent = object()
@@ -120,7 +127,7 @@ def _sources(shell: "InteractiveShell") -> Iterator[str]:
 @functools.lru_cache(maxsize=4096)
 def _nodes_of(source: str) -> tuple[ast.AST, ...]:
     try:
-        return tuple(node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.Import, ast.ImportFrom)))
+        return tuple(node for node in ast.walk(parsed(source)) if isinstance(node, (ast.Import, ast.ImportFrom)))
     except (SyntaxError, ValueError):
         return ()
 

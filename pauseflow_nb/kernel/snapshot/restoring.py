@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
 from pauseflow_nb.kernel.snapshot import parts, reconstruct, references, replay, surroundings, versions
 from pauseflow_nb.kernel.snapshot.deep import run_deep
+from pauseflow_nb.kernel.snapshot.finalizers import quiet_finalizers
 from pauseflow_nb.kernel.snapshot.folder import Folder, open_folder
 from pauseflow_nb.kernel.snapshot.known import Known, Mapped, remember
 from pauseflow_nb.kernel.snapshot.lineage import statements_of
@@ -40,7 +41,9 @@ class Restored:
     losses: list[Loss]
     #: Names that a `%%setup` cell bound last: not in the snapshot.
     remade: set[str]
-    random_state: Any = field(repr=False, default=None)
+    #: What surrounds the variables; what leads to functions and objects of the notebook came among these.
+    captured: dict[str, Any] = field(repr=False, default_factory=dict)
+    settings: dict[str, Any] = field(repr=False, default_factory=dict)
     #: What can be made again only when the setups have run.
     waiting: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     #: What the snapshot never held.
@@ -73,7 +76,7 @@ def restore(
         SnapshotDamaged: If something is missing or not what was written; nothing was bound then.
         SnapshotMismatch: If Python or packages differ in a way that matters, naming both sides.
     """
-    surroundings.note_start()
+    surroundings.note_start(shell)
     source = open_folder(folder, is_checked=is_checked)
     with _readable(source, ref):
         manifest = read_manifest(source, ref, execution=execution)
@@ -107,7 +110,7 @@ def _readable(source: Folder, ref: SnapshotRef) -> Iterator[None]:
 
 
 def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[str]) -> list[Loss]:
-    """Bind saved values again over what setups bound by the way, and put back the random generators.
+    """Bind saved values again over what setups bound by the way, and set again what they changed.
 
     Args:
         shell: The notebook's shell.
@@ -122,8 +125,9 @@ def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[
         if name in restored.values:
             shell.user_ns[name] = restored.values[name]
     _, losses = _replay(shell, restored.waiting, set(), restored.unsaved)
-    surroundings.put_back_random(shell, restored.random_state or {})
-    return losses
+    notes = surroundings.put_back_after_setups(shell, restored.captured, restored.settings)
+    known = {loss.reason for loss in restored.losses}
+    return losses + [Loss("", "", note) for note in notes if note not in known]
 
 
 def _replay(
@@ -172,11 +176,19 @@ class _Restore:
         surroundings.put_back_sources(manifest.sources)
         values, losses = self._bind_references()
         self._shell.user_ns.update(values)
-        loaded, failed_frames = self._load_all(list(zip(manifest.frames, pieces, strict=True)))
+        with quiet_finalizers():
+            loaded, failed_frames = self._load_all(list(zip(manifest.frames, pieces, strict=True)))
+            if failed_frames:
+                # What hangs together in a circle is dropped here, and not in one of the notebook's cells.
+                gc.collect(0)
         values.update(loaded)
+        settings = surroundings.taken_out(values, self._shell.user_ns)
         for frame, problem in failed_frames:
-            losses += [self._loss(name, problem) for name in frame.names or [DEFINITIONS]]
-        notes += surroundings.put_back_filters(self._shell, captured)
+            names = frame.names or [DEFINITIONS]
+            losses += [self._loss(name, problem) for name in names if not surroundings.is_setting(name)]
+            lost = [surroundings.name_of_setting(name) for name in names if surroundings.is_setting(name)]
+            notes += [f"{name}: {type(problem).__name__}: {problem}" for name in lost]
+        notes += surroundings.put_back(self._shell, captured, settings)
         notes += surroundings.put_back_module_values(self._shell, captured)
         surroundings.put_back_figure(captured)
         notes += self._loading.fill_caches()
@@ -185,7 +197,7 @@ class _Restore:
         surroundings.put_back_random(self._shell, captured)
         remade = set(manifest.remade)
         losses += failed + _directory_lost(captured) + [Loss("", "", note) for note in notes]
-        return Restored(values, losses, remade, captured, waiting, unsaved)
+        return Restored(values, losses, remade, captured, settings, waiting, unsaved)
 
     def _load_all(
         self, frames: list[tuple[Frame, list[bytes]]]
@@ -198,7 +210,8 @@ class _Restore:
                 try:
                     loaded = self._load(frame, data)
                 except Exception as problem:  # noqa: BLE001 - loading runs the code of any class
-                    failed.append((frame, data, problem))
+                    # Without its frames, which hold what was not finished.
+                    failed.append((frame, data, problem.with_traceback(None)))
                 else:
                     values.update(loaded)
                     self._shell.user_ns.update(loaded)

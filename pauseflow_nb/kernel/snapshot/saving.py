@@ -73,7 +73,7 @@ def save(
         SnapshotError: If the folder cannot be written for another reason.
     """
     remade = set(remade)
-    surroundings.note_start()
+    surroundings.note_start(shell)
     bound = references.find(shell, [name for name in user_names(shell) if name not in remade])
     names = [name for name in user_names(shell) if name not in remade and name not in bound]
     with _storage_errors(folder):
@@ -82,13 +82,16 @@ def save(
         # Until this save has succeeded nothing is known about what memory holds.
         remember(folder, Known(known.content))
         with PackWriter(target, known.content) as pack:
-            dumped = dump_namespace(shell.user_ns, names, shell, partial(_put_early, pack))
+            around = surroundings.capture(shell)
+            with surroundings.among_variables(shell.user_ns, around) as settings:
+                dumped = dump_namespace(shell.user_ns, [*names, *settings], shell, partial(_put_early, pack))
+                notes = around.notes + _take_out_settings(dumped)
             saved = {name for name in (*names, *bound) if name not in dumped.refused}
             decided = fates.decide(shell, dumped.refused, coming=coming, passed=passed, saved=saved, remade=remade)
             if strict:
                 _refuse_losses(decided)
             regions, frames, seconds = _write_frames(dumped, pack, known)
-            around = [_put(pack, pickle.dumps(surroundings.capture(shell), 5))]
+            around_pieces = [_put(pack, pickle.dumps(around.plain, 5))]
         manifest = Manifest(
             execution=execution,
             made_by=versions.made_by(dumped.environment.modules),
@@ -96,7 +99,7 @@ def save(
             remade=sorted(remade),
             regions=[stored for stored, _ in regions],
             frames=frames,
-            surroundings=around,
+            surroundings=around_pieces,
             references={name: list(place) for name, place in bound.items()},
             replay=decided.replay,
             unsaved=[vars(unsaved) for unsaved in decided.unsaved],
@@ -107,8 +110,19 @@ def save(
         ref, size = _write_manifest(target, manifest)
     saved_regions = {(region.low, region.high): stored.chunks for stored, region in regions}
     remember(folder, Known(pack.content, saved_regions, known.mapped))
-    notes = [*decided.notes, *dumped.environment.left_out]
+    notes = [*decided.notes, *dumped.environment.left_out, *notes]
     return Saved(ref, decided.unsaved, pack.written + size, notes)
+
+
+def _take_out_settings(dumped: Dumped) -> list[str]:
+    """Say which settings cannot be saved: no cell needs them by a name, so nothing waits for them."""
+    notes = []
+    for name in [name for name in dumped.refused if surroundings.is_setting(name)]:
+        known = surroundings.name_of_setting(name)
+        # Places inside begin with the name that it has among the variables.
+        reason = dumped.refused.pop(name).reason.replace(name, "it")
+        notes.append(f"not saved: {known}, {reason}; set it in a `%%setup` cell, which runs again in every new kernel")
+    return notes
 
 
 def _refuse_losses(decided: fates.Decided) -> None:
@@ -182,6 +196,8 @@ def _describe(
     described = {}
     for frame, writing in zip(frames, seconds, strict=True):
         for name in frame.names:
+            if surroundings.is_setting(name):
+                continue
             size, pickling = dumped.costs[name]
             described[name] = Variable(type_name(shell.user_ns[name]), size, pickling + writing / len(frame.names))
     return described

@@ -1,101 +1,219 @@
-"""What a notebook changes besides its variables: random generators, working directory, import path, options.
+"""What a notebook changes besides its variables: options, generators, handlers, the state of its process.
 
-Each part is captured on its own and put back on its own: one that fails leaves the others alone. Of the
-environment variables only those are kept that cells changed since the kernel started; the rest belong to
-the machine that runs the kernel, and many are secrets.
+The parts stand in `process_state`, `log_handlers`, `library_options` and `shell_state`. Every setting is saved on its
+own and set again on its own: one that fails is said by its name, and leaves the others alone. A setting that leads to
+functions or objects of the notebook is saved like a variable, and so comes back with what it shares with these.
+What a `%%setup` cell set last is not saved: the cell runs again in every new kernel.
 """
 
-import decimal
-import importlib
+import contextlib
 import linecache
-import locale
 import logging
-import os
-import random
-import re
 import sys
-import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot import references
+from pauseflow_nb.kernel.snapshot import library_options, log_handlers, process_state, references, shell_state
 from pauseflow_nb.kernel.snapshot.namespace import user_names
-from pauseflow_nb.kernel.snapshot.naming import module_of
+from pauseflow_nb.kernel.snapshot.process_state import added_path, put_back_path
+from pauseflow_nb.kernel.snapshot.refused import told
+from pauseflow_nb.kernel.snapshot.state_parts import Part, is_plain, is_same
 
 __all__ = [
+    "Captured",
     "added_path",
+    "among_variables",
+    "begin_setup",
     "capture",
+    "end_setup",
+    "is_setting",
+    "name_of_setting",
     "note_start",
     "put_back",
+    "put_back_after_setups",
     "put_back_figure",
-    "put_back_filters",
     "put_back_module_values",
     "put_back_path",
     "put_back_random",
     "put_back_sources",
     "sources_of",
+    "taken_out",
 ]
 
 _log = logging.getLogger(__name__)
 
-#: Set by Jupyter for each kernel anew, or by libraries for themselves.
-_PER_KERNEL = re.compile(r"JPY_.*|PYDEVD_.*|_|PWD|OLDPWD|SHLVL|KERNEL_.*|COLUMNS|LINES|PAUSEFLOW_.*")
+#: Begins the name under which a setting is saved among the variables; bound only meanwhile.
+_AMONG_VARIABLES = "_pauseflow_setting_"
 
-_environment_at_start: dict[str, str] = {}
-_arguments_at_start: list[str] = []
-_locale_at_start = ""
-_path_at_start: list[str] = []
-#: Environment variables that cells changed in an earlier kernel, even if this one started with the same value.
-_changed_before: set[str] = set()
+#: In the order in which they are set again.
+_PARTS: dict[str, Part] = {
+    **process_state.PARTS,
+    "module_values": Part(
+        lambda shell: {"": references.shared_with_modules(shell, user_names(shell))},
+        lambda _shell, _name, _value: None,  # see `put_back_module_values`
+        "values that modules share with variables",
+        is_repeated=False,
+    ),
+    "submodules": Part(
+        lambda shell: {"": references.submodules(shell)},
+        lambda _shell, _name, names: references.import_submodules(names),
+        "imported modules",
+        is_repeated=False,
+    ),
+    **library_options.PARTS,
+    **shell_state.PARTS,
+    **log_handlers.PARTS,
+    **library_options.RANDOM,
+}
+
+#: Part and name of a setting → its value.
+_Values = dict[tuple[str, str], Any]
 
 
-def note_start() -> None:
+@dataclass
+class _Start:
+    """What a shell and its process had before the first cell, and what `%%setup` cells set last."""
+
+    settings: _Values
+    before_setup: _Values | None = None
+    by_setup: _Values = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Everything that surrounds the variables."""
+
+    #: Part → setting → value; where a part is a single setting, the value itself.
+    plain: dict[str, Any]
+    #: Name among the variables → value.
+    like_variables: dict[str, Any]
+    #: Sentences about what could not be looked at.
+    notes: list[str]
+
+
+def note_start(shell: Any) -> None:
     """Remember what the kernel started with; only the first call counts.
 
     To be called before the user's first cell, or changes that it makes will look like the machine's.
     """
-    global _locale_at_start  # noqa: PLW0603
-    if not _path_at_start:
-        _environment_at_start.update(os.environ)
-        _arguments_at_start.extend(sys.argv)
-        _locale_at_start = locale.setlocale(locale.LC_ALL)
-        _path_at_start.extend(sys.path)
+    if _start_of(shell) is None:
+        process_state.note_start()
+        compared, _ = _look(shell, compared_only=True)
+        shell._pauseflow_start = _Start(compared)  # noqa: SLF001 - it lives as long as its shell
 
 
-def capture(shell: Any) -> dict[str, Any]:
+def begin_setup(shell: Any) -> None:
+    """Note what is set before a `%%setup` cell runs."""
+    start = _start_of(shell)
+    if start is not None:
+        start.before_setup = _look(shell)[0]
+
+
+def end_setup(shell: Any) -> None:
+    """Find what the `%%setup` cell has set; nothing happens if none has begun."""
+    start = _start_of(shell)
+    if start is None or start.before_setup is None:
+        return
+    before, start.before_setup = start.before_setup, None
+    absent = object()
+    for key, value in _look(shell)[0].items():
+        if key[0] not in library_options.RANDOM and not is_same(before.get(key, absent), value):
+            start.by_setup[key] = value
+
+
+def capture(shell: Any) -> Captured:
     """Collect everything that surrounds the variables."""
-    taken = {}
-    for name, (take, _) in _available():
-        try:
-            taken[name] = take(shell)
-        except Exception:  # noqa: BLE001 - a working directory that was deleted, a library half torn down
-            _log.warning("could not note %s", name, exc_info=True)
-    return taken
+    note_start(shell)
+    start = _start_of(shell)
+    assert start is not None
+    found, notes = _look(shell)
+    captured = Captured({}, {}, notes)
+    absent = object()
+    for key, value in found.items():
+        part, setting = key
+        if _PARTS[part].is_compared and is_same(start.settings.get(key, absent), value):
+            continue
+        if is_same(start.by_setup.get(key, absent), value):
+            continue
+        if not is_plain(value):
+            captured.like_variables[_among_variables(part, setting)] = value
+        elif setting:
+            captured.plain.setdefault(part, {})[setting] = value
+        else:
+            captured.plain[part] = value
+    return captured
 
 
-def put_back(shell: Any, surroundings: Mapping[str, Any]) -> list[str]:
-    """Make everything as it was.
+@contextlib.contextmanager
+def among_variables(namespace: dict[str, Any], captured: Captured) -> Iterator[list[str]]:
+    """Have settings in the namespace, and so in a snapshot, for the time of a block; yields their names there."""
+    namespace.update(captured.like_variables)
+    try:
+        yield list(captured.like_variables)
+    finally:
+        for name in captured.like_variables:
+            namespace.pop(name, None)
+
+
+def is_setting(name: str) -> bool:
+    """Whether a name among the variables stands for a setting."""
+    return name.startswith(_AMONG_VARIABLES)
+
+
+def name_of_setting(name: str) -> str:
+    """Name a setting that stands among the variables as users know it."""
+    part, setting = _apart(name)
+    return _PARTS[part].name(setting) if part in _PARTS else f"{part} {setting}"
+
+
+def taken_out(values: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
+    """Take settings out of the variables that were loaded; returns them by the name that they had there."""
+    names = [name for name in values if is_setting(name)]
+    for name in names:
+        namespace.pop(name, None)
+    return {name: values.pop(name) for name in names}
+
+
+def put_back(shell: Any, plain: Mapping[str, Any], like_variables: Mapping[str, Any] | None = None) -> list[str]:
+    """Set again what a new kernel lacks: first what needs no variables, then, with these, the rest.
+
+    Args:
+        shell: The new kernel's shell.
+        plain: What was captured.
+        like_variables: What came back among the variables; None: they have not come yet.
 
     Returns:
-        A sentence for each part that could not be put back.
+        A sentence for each setting that could not be set again.
     """
-    problems = []
-    for name, (_, put) in _PARTS.items():
-        if name not in surroundings:
-            continue
-        try:
-            put(shell, surroundings[name])
-        except Exception as problem:  # noqa: BLE001 - a library may refuse an option it had; the rest goes on
-            problems.append(f"{name.replace('_', ' ')}: {problem}")
+    when = "before" if like_variables is None else "after"
+    chosen = {key: value for key, value in _flat(plain) if _PARTS[key[0]].when == when}
+    return _set(shell, chosen | dict(_like_variables(like_variables or {}, {"before", "after"})))
+
+
+def put_back_after_setups(shell: Any, plain: Mapping[str, Any], like_variables: Mapping[str, Any]) -> list[str]:
+    """Set again what `%%setup` cells changed on the way to where cells had set it later; random generators too."""
+    chosen = {key: value for key, value in _flat(plain) if _PARTS[key[0]].is_repeated}
+    chosen |= dict(_like_variables(like_variables, {"before", "after", "last"}))
+    problems = _set(shell, chosen)
+    put_back_figure(plain)
     return problems
 
 
-def put_back_random(shell: Any, surroundings: Mapping[str, Any]) -> None:
+def put_back_random(shell: Any, plain: Mapping[str, Any]) -> None:
     """Make the random generators as they were, and nothing else."""
-    put_back(
-        shell, {name: surroundings[name] for name in ("random", "numpy_random", "torch_random") if name in surroundings}
-    )
+    _set(shell, {(name, ""): plain[name] for name in library_options.RANDOM if name in plain})
+
+
+def put_back_figure(plain: Mapping[str, Any]) -> None:
+    """Make pyplot's current figure current again, when the figures are back: each of them was, when it came."""
+    library_options.put_back_figure(plain.get("matplotlib_figure"))
+
+
+def put_back_module_values(shell: Any, plain: Mapping[str, Any]) -> list[str]:
+    """Let modules beside the notebook share values with variables again, when these are back."""
+    places = plain.get("module_values", {})
+    return references.give_to_modules(shell, {name: at for name, at in places.items() if name in shell.user_ns})
 
 
 def sources_of(definitions: Mapping[str, Any]) -> dict[str, str]:
@@ -107,26 +225,6 @@ def sources_of(definitions: Mapping[str, Any]) -> dict[str, str]:
             if cached is not None and len(cached) == 4 and cached[1] is None:
                 sources[code.co_filename] = "".join(cached[2])
     return sources
-
-
-def put_back_filters(shell: Any, surroundings: Mapping[str, Any]) -> list[str]:
-    """Make the warnings filters as they were, when the variables are back: they may name classes among these.
-
-    Earlier, a filter that makes errors of warnings could fail what is being loaded.
-    """
-    filters = surroundings.get("warning_filters")
-    if filters is None:
-        return []
-    found = [_with_category(shell, entry) for entry in filters]
-    warnings.resetwarnings()
-    warnings.filters.extend(entry for entry in found if entry is not None)  # type: ignore[attr-defined]
-    return [] if all(found) else ["warnings: a filter's category is not there any more"]
-
-
-def _with_category(shell: Any, entry: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    action, message, category, *rest = entry
-    found = shell.user_ns.get(category) if isinstance(category, str) else category
-    return (action, message, found, *rest) if isinstance(found, type) else None
 
 
 def put_back_sources(sources: Mapping[str, str]) -> None:
@@ -143,257 +241,65 @@ def _codes(defined: Any) -> Iterator[Any]:
             yield code
 
 
-def _take_environment(_shell: Any) -> dict[str, str | None]:
-    note_start()
-    names = set(os.environ) | set(_environment_at_start) | _changed_before
-    return {
-        name: os.environ.get(name)
-        for name in sorted(names)
-        if (name in _changed_before or os.environ.get(name) != _environment_at_start.get(name))
-        and not _PER_KERNEL.fullmatch(name)
-    }
+def _start_of(shell: Any) -> _Start | None:
+    return getattr(shell, "_pauseflow_start", None)
 
 
-def _put_environment(_shell: Any, changes: dict[str, str | None]) -> None:
-    note_start()
-    _changed_before.update(changes)
-    for name, value in changes.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-    if "TZ" in changes and hasattr(time, "tzset"):
-        time.tzset()
-
-
-def _take_arguments(_shell: Any) -> list[str] | None:
-    # Those that a kernel starts with name its own connection.
-    return None if sys.argv == _arguments_at_start else list(sys.argv)
-
-
-def _put_arguments(_shell: Any, arguments: list[str] | None) -> None:
-    if arguments is not None:
-        sys.argv[:] = arguments
-
-
-def _take_locale(_shell: Any) -> str | None:
-    current = locale.setlocale(locale.LC_ALL)
-    return None if current == _locale_at_start else current
-
-
-def _put_locale(_shell: Any, name: str | None) -> None:
-    if name is not None:
-        locale.setlocale(locale.LC_ALL, name)
-
-
-def _take_log_levels(_shell: Any) -> dict[str, tuple[int, bool, bool]]:
-    """Collect how loud each logger is; which handlers it has belongs to the process."""
-    loggers = [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
-    told = {each.name: (each.level, each.propagate, each.disabled) for each in (logging.root, *loggers)}
-    return {name: how for name, how in told.items() if how != (logging.NOTSET, True, False)}
-
-
-def _put_log_levels(_shell: Any, levels: dict[str, tuple[int, bool, bool]]) -> None:
-    for name, (level, propagates, is_disabled) in levels.items():
-        logger = logging.root if name == logging.root.name else logging.getLogger(name)
-        logger.setLevel(level)
-        logger.propagate, logger.disabled = propagates, is_disabled
-
-
-def _take_figure(_shell: Any) -> int | None:
-    helpers: Any = sys.modules.get("matplotlib._pylab_helpers")
-    manager = helpers and helpers.Gcf.get_active()
-    return manager and int(manager.num)
-
-
-def put_back_figure(surroundings: Mapping[str, Any]) -> None:
-    """Make pyplot's current figure current again, when the figures are back: each of them was, when it came."""
-    number = surroundings.get("matplotlib_figure")
-    helpers: Any = sys.modules.get("matplotlib._pylab_helpers")
-    manager = number and helpers and helpers.Gcf.figs.get(number)
-    if manager:
-        helpers.Gcf.set_active(manager)
-
-
-def added_path() -> list[str]:
-    """List what cells added to `sys.path`."""
-    note_start()
-    return [entry for entry in sys.path if entry not in _path_at_start]
-
-
-def put_back_path(added: list[str]) -> None:
-    """Let Python look for modules where cells let it."""
-    # An entry that this kernel started with too is to be found first all the same.
-    _path_at_start[:] = [entry for entry in _path_at_start if entry not in added]
-    sys.path[:] = [*added, *(entry for entry in sys.path if entry not in added)]
-
-
-def _put_submodules(_shell: Any, names: list[str]) -> None:
-    for name in names:
-        importlib.import_module(name)
-
-
-def _take_module_values(shell: Any) -> dict[str, tuple[str, str]]:
-    return references.shared_with_modules(shell, user_names(shell))
-
-
-def put_back_module_values(shell: Any, surroundings: Mapping[str, Any]) -> list[str]:
-    """Let modules beside the notebook share values with variables again, when these are back."""
-    places = surroundings.get("module_values", {})
-    return references.give_to_modules(shell, {name: at for name, at in places.items() if name in shell.user_ns})
-
-
-def _put_directory(_shell: Any, directory: str) -> None:
-    os.chdir(directory)
-
-
-def _take_filters(shell: Any) -> list[Any]:
-    # A class of the notebook goes by its name: what surrounds the variables is pickled without them.
-    taken: list[Any] = []
-    for action, message, category, module, line in warnings.filters:
-        kind: Any = category
-        if module_of(kind) != "__main__":
-            taken.append((action, message, kind, module, line))
-        elif shell.user_ns.get(kind.__name__) is kind:
-            taken.append((action, message, kind.__name__, module, line))
-    return taken
-
-
-def _put_filters(_shell: Any, _filters: list[Any]) -> None:
-    """See `put_back_filters`."""
-
-
-def _take_flags(shell: Any) -> int:
-    return int(shell.compile.flags)
-
-
-def _put_flags(shell: Any, flags: int) -> None:
-    shell.compile.flags |= flags
-
-
-def _take_inputs(shell: Any) -> list[str]:
-    return list(shell.user_ns.get("In", ()))
-
-
-def _put_inputs(shell: Any, inputs: list[str]) -> None:
-    history = shell.history_manager
-    if history is not None and len(history.input_hist_parsed) < len(inputs):
-        history.input_hist_parsed[:] = inputs
-        history.input_hist_raw[:] = inputs
-
-
-def _put_decimal(_shell: Any, context: decimal.Context) -> None:
-    decimal.setcontext(context)
-
-
-def _numpy() -> Any:
-    return sys.modules["numpy"]
-
-
-def _take_pandas_options(_shell: Any) -> dict[str, Any]:
-    config: Any = importlib.import_module("pandas._config.config")
-    registered = config._registered_options  # noqa: SLF001 - there is no public list of options
-    changed = {}
-    # Merely reading an option that is on its way out warns, and nobody here asked for it.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for key, option in registered.items():
-            value = config.get_option(key)
-            if value != option.defval and isinstance(value, (str, int, float, bool, type(None))):
-                changed[key] = value
-    return changed
-
-
-def _put_pandas_options(_shell: Any, options: dict[str, Any]) -> None:
-    import pandas as pd
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for key, value in options.items():
-            pd.set_option(key, value)
-
-
-def _take_rc(_shell: Any) -> dict[str, Any]:
-    matplotlib = sys.modules["matplotlib"]
-    default = matplotlib.rcParamsDefault
-    return {k: v for k, v in matplotlib.rcParams.copy().items() if k != "backend" and default.get(k) != v}
-
-
-def _put_rc(_shell: Any, parameters: dict[str, Any]) -> None:
-    import matplotlib as mpl
-
-    current: Any = mpl.rcParams
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        current.update(parameters)
-
-
-def _take_torch(_shell: Any) -> bytes:
-    return bytes(sys.modules["torch"].get_rng_state().numpy().tobytes())
-
-
-def _put_torch(_shell: Any, state: bytes) -> None:
-    import torch
-
-    torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
-
-
-def _put_numpy_random(_shell: Any, state: Any) -> None:
-    import numpy as np
-
-    np.random.set_state(state)  # noqa: NPY002 - this one is shared by all code that names no generator
-
-
-def _put_numpy_errors(_shell: Any, errors: Any) -> None:
-    import numpy as np
-
-    np.seterr(**errors)
-
-
-def _put_numpy_print(_shell: Any, options: Any) -> None:
-    import numpy as np
-
-    np.set_printoptions(**{key: value for key, value in options.items() if key != "override_repr"})
-
-
-_Part = tuple[Callable[[Any], Any], Callable[[Any, Any], None]]
-#: Name → how to take it and how to put it back. A prefix that is a library's name: only where it is loaded.
-_PARTS: dict[str, _Part] = {
-    "environment": (_take_environment, _put_environment),
-    "arguments": (_take_arguments, _put_arguments),
-    "locale": (_take_locale, _put_locale),
-    "log_levels": (_take_log_levels, _put_log_levels),
-    "path": (lambda _: added_path(), lambda _, added: put_back_path(added)),
-    "submodules": (references.submodules, _put_submodules),
-    # Put back by `put_back_module_values`.
-    "module_values": (_take_module_values, lambda _, __: None),
-    "directory": (lambda _: os.getcwd(), _put_directory),  # noqa: PTH109 - text, as it is stored
-    "warning_filters": (_take_filters, _put_filters),
-    "flags": (_take_flags, _put_flags),
-    "inputs": (_take_inputs, _put_inputs),
-    "recursion_limit": (lambda _: sys.getrecursionlimit(), lambda _, limit: sys.setrecursionlimit(limit)),
-    "decimal": (lambda _: decimal.getcontext().copy(), _put_decimal),
-    "numpy_errors": (lambda _: _numpy().geterr(), _put_numpy_errors),
-    "numpy_print": (lambda _: _numpy().get_printoptions(), _put_numpy_print),
-    "pandas_options": (_take_pandas_options, _put_pandas_options),
-    "matplotlib_rc": (_take_rc, _put_rc),
-    # Put back by `put_back_figure`.
-    "matplotlib_figure": (_take_figure, lambda _, __: None),
-    "numpy_random": (lambda _: _numpy().random.get_state(), _put_numpy_random),
-    "torch_random": (_take_torch, _put_torch),
-    "random": (lambda _: random.getstate(), lambda _, state: random.setstate(state)),
-}
-_LIBRARIES = ("numpy", "pandas", "matplotlib", "torch")
-
-
-def _available() -> Iterator[tuple[str, _Part]]:
+def _look(shell: Any, *, compared_only: bool = False) -> tuple[_Values, list[str]]:
+    found: _Values = {}
+    notes = []
     for name, part in _PARTS.items():
-        library = name.partition("_")[0]
-        if library not in _LIBRARIES or _is_imported(library):
-            yield name, part
+        if (compared_only and not part.is_compared) or not _is_imported(part.library):
+            continue
+        try:
+            found.update({(name, setting): value for setting, value in part.take(shell).items()})
+        except Exception as problem:  # noqa: BLE001 - a working directory that was deleted, a library half torn down
+            _log.warning("could not look at %s", name, exc_info=True)
+            notes.append(f"not saved: {part.name('')}, {told(problem)}")
+    return found, notes
+
+
+def _set(shell: Any, values: _Values) -> list[str]:
+    problems = []
+    order = {name: number for number, name in enumerate(_PARTS)}
+    for (name, setting), value in sorted(values.items(), key=lambda item: order[item[0][0]]):
+        part = _PARTS[name]
+        try:
+            part.put(shell, setting, value)
+        except Exception as problem:  # noqa: BLE001 - a library may refuse an option it had; the rest goes on
+            problems.append(f"{part.name(setting)}: {told(problem)}")
+    return problems
+
+
+def _flat(plain: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Any]]:
+    for name, value in plain.items():
+        if name not in _PARTS:
+            continue
+        if _PARTS[name].label.count("{}"):
+            yield from (((name, setting), each) for setting, each in value.items())
+        else:
+            yield (name, ""), value
+
+
+def _like_variables(values: Mapping[str, Any], when: set[str]) -> Iterator[tuple[tuple[str, str], Any]]:
+    for name, value in values.items():
+        part, setting = _apart(name)
+        if part in _PARTS and _PARTS[part].when in when:
+            yield (part, setting), value
+
+
+def _among_variables(part: str, setting: str) -> str:
+    return f"{_AMONG_VARIABLES}{part}:{setting}"
+
+
+def _apart(name: str) -> tuple[str, str]:
+    part, _, setting = name.removeprefix(_AMONG_VARIABLES).partition(":")
+    return part, setting
 
 
 def _is_imported(library: str) -> bool:
+    if not library:
+        return True
     # A module in the middle of its own import is there, but has nothing yet.
     module = sys.modules.get(library)
     return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)

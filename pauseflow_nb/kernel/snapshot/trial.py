@@ -4,10 +4,11 @@ Definitions are always tried, because everything hangs on them; variables when l
 the notebook's own classes. What was proven to load is not tried again until its bytes change.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot import parts
+from pauseflow_nb.kernel.snapshot.finalizers import without_finalizers
 from pauseflow_nb.kernel.snapshot.loading import Loading
 from pauseflow_nb.kernel.snapshot.packs import strong_digest
 from pauseflow_nb.kernel.snapshot.pieces import Bytes, StoredPiece
@@ -22,7 +23,11 @@ _proven: set[str] = set()
 
 
 def failure(
-    pieces: Sequence[Bytes | StoredPiece], buffers: Sequence[memoryview], shell: Any, definitions: Mapping[str, Any]
+    pieces: Sequence[Bytes | StoredPiece],
+    buffers: Sequence[memoryview],
+    shell: Any,
+    definitions: Mapping[str, Any],
+    kinds: Iterable[type] = (),
 ) -> str | None:
     """Load a pickle and forget the result.
 
@@ -31,6 +36,7 @@ def failure(
         buffers: Its memory.
         shell: The running shell.
         definitions: What the pickle may refer to.
+        kinds: Types of the objects in it: no `__del__` of theirs runs on what is loaded here.
 
     Returns:
         Why it cannot be loaded; None if it can.
@@ -41,10 +47,19 @@ def failure(
     digest = "".join(map(strong_digest, at_hand))
     if digest in _proven:
         return None
+    with without_finalizers(kinds):
+        problem = _load(at_hand, buffers, shell, definitions)
+    if problem is None:
+        _proven.add(digest)
+    return problem
+
+
+def _load(
+    pieces: Sequence[Bytes], buffers: Sequence[memoryview], shell: Any, definitions: Mapping[str, Any]
+) -> str | None:
     with Loading({"__name__": "__main__"}, shell, definitions=dict(definitions), is_trial=True):
         try:
-            parts.load(at_hand, buffers)
+            parts.load(pieces, buffers)
         except Exception as problem:  # noqa: BLE001 - loading runs the code of any class
             return f"it could not be loaded again: {told(problem)}"
-    _proven.add(digest)
     return None

@@ -55,7 +55,7 @@ def main() -> None:
     config = Config()
     config.HistoryManager.enabled = False
     shell: Any = InteractiveShell.instance(config=config)
-    snapshot.note_start()
+    snapshot.note_start(shell)
     python = "{}.{}".format(*sys.version_info)
     with (
         tempfile.TemporaryDirectory() as place,

@@ -1,0 +1,32 @@
+"""Reads and compiles the user's code without the warnings that Python has of it: they are shown when the cell runs."""
+
+import ast
+import warnings
+from types import CodeType
+
+__all__ = ["compiled", "parsed"]
+
+
+def parsed(source: str) -> ast.Module:
+    """Parse a cell's source.
+
+    Raises:
+        SyntaxError: If it is no Python.
+        ValueError: If it holds a NUL.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
+
+
+def compiled(tree: ast.Module | str, name: str) -> CodeType:
+    """Compile a cell, which may hold `await` outside of a function.
+
+    Raises:
+        SyntaxError: If it is no Python.
+        ValueError: If it holds a NUL.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        code: CodeType = compile(tree, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        return code

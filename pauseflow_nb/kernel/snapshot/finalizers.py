@@ -1,0 +1,67 @@
+"""Keeps `__del__` quiet of objects that are made only to see whether they can be, or that could not be finished."""
+
+import contextlib
+import gc
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from types import FunctionType
+from typing import Any
+
+__all__ = ["quiet_finalizers", "without_finalizers"]
+
+
+@contextlib.contextmanager
+def without_finalizers(kinds: Iterable[type]) -> Iterator[None]:
+    """Let no `__del__` run of objects of these types that this thread makes and drops in a block.
+
+    It would close or remove what the original still uses: a copy has the same files, and the same names.
+    """
+    owners = {base for kind in kinds for base in kind.__mro__ if isinstance(vars(base).get("__del__"), FunctionType)}
+    if not owners:
+        yield
+        return
+    # What the notebook has dropped before is finished as usual; what is young afterwards was made in the block.
+    gc.collect(0)
+    originals = {owner: vars(owner)["__del__"] for owner in owners}
+    for owner, original in originals.items():
+        _set(owner, _elsewhere_only(original))
+    try:
+        yield
+    finally:
+        gc.collect(0)
+        for owner, original in originals.items():
+            _set(owner, original)
+
+
+@contextlib.contextmanager
+def quiet_finalizers() -> Iterator[None]:
+    """Show no error that a `__del__` raises in a block: half an object has not what its class expects."""
+    before = sys.unraisablehook
+
+    def show(unraisable: Any) -> None:
+        if getattr(unraisable.object, "__name__", "") != "__del__":
+            before(unraisable)
+
+    sys.unraisablehook = show
+    try:
+        yield
+    finally:
+        if sys.unraisablehook is show:
+            sys.unraisablehook = before
+
+
+def _elsewhere_only(original: Callable[[Any], None]) -> Callable[[Any], None]:
+    here = threading.get_ident()
+
+    def __del__(self: Any) -> None:  # noqa: N807 - it stands for one
+        if threading.get_ident() != here:
+            original(self)
+
+    return __del__
+
+
+def _set(owner: type, finalizer: Callable[[Any], None]) -> None:
+    with contextlib.suppress(TypeError):
+        # Not `setattr`, into whose place a metaclass may put something of its own.
+        type.__setattr__(owner, "__del__", finalizer)

@@ -1,0 +1,241 @@
+"""Settings come back one by one, functions of the notebook in them too; what cannot is said by its name."""
+
+from typing import Any
+
+import pytest
+from kernel_snapshot.conftest import Kernels, cell
+
+#: What is set, how, and what must hold in the next kernel.
+SETTINGS = {
+    "numpy formatter": (
+        "import numpy as np\nunit = 'm'\ndef fmt(v): return f'{v:.1f} {unit}'\nnp.set_printoptions(formatter={'float': fmt}, precision=3)",
+        (
+            "assert str(np.array([1.25, 2])) == '[1.2 m 2.0 m]' and np.get_printoptions()['precision'] == 3\n"
+            "unit = 'km'; assert str(np.array([1.0])) == '[1.0 km]' and np.get_printoptions()['formatter']['float'] is fmt"
+        ),
+    ),
+    "numpy error call": (
+        "import numpy as np\nseen = []\ndef on_error(kind, flag): seen.append(kind)\nnp.seterrcall(on_error); np.seterr(all='call')",
+        "np.float64(1) / 0\nassert seen == ['divide by zero'] and np.geterrcall() is on_error",
+    ),
+    "pandas float_format": (
+        "import pandas as pd\npd.options.display.float_format = lambda v: f'<{v:.0f}>'\npd.set_option('styler.format.precision', 2); pd.set_option('display.max_rows', 7)",
+        "assert '<3>' in repr(pd.Series([2.9])) and pd.get_option('styler.format.precision') == 2 and pd.get_option('display.max_rows') == 7",
+    ),
+    "pandas bound method": (
+        "import pandas as pd\npd.options.display.float_format = '{:,.1f}!'.format",
+        "assert '2.9!' in repr(pd.Series([2.9]))",
+    ),
+    "polars and scikit-learn": (
+        "import polars as pl, sklearn\npl.Config.set_tbl_rows(3); pl.Config.set_fmt_float('full'); sklearn.set_config(transform_output='pandas')",
+        (
+            "assert pl.Config.state()['set_fmt_float'] == 'full' and pl.Config.state()['POLARS_FMT_MAX_ROWS'] == '3'\n"
+            "assert sklearn.get_config()['transform_output'] == 'pandas'"
+        ),
+    ),
+    "matplotlib": (
+        "import matplotlib as mpl\nmpl.use('svg'); mpl.rcParams['lines.linewidth'] = 7; mpl.rcParams['axes.prop_cycle'] = mpl.cycler(color=['r'])",
+        "assert mpl.get_backend() == 'svg' and mpl.rcParams['lines.linewidth'] == 7 and list(mpl.rcParams['axes.prop_cycle']) == [{'color': 'r'}]",
+    ),
+    "limits of the process": (
+        (
+            "import sys, os, gc, csv, socket, resource, decimal, tempfile\nsys.setrecursionlimit(2345); os.umask(0o027); sys.setswitchinterval(0.01)\n"
+            "gc.set_threshold(900, 11, 12); csv.field_size_limit(12345); socket.setdefaulttimeout(9); decimal.getcontext().prec = 7\n"
+            "resource.setrlimit(resource.RLIMIT_NOFILE, (200, resource.getrlimit(resource.RLIMIT_NOFILE)[1])); tempfile.tempdir = os.getcwd()"
+        ),
+        (
+            "import sys, os, gc, csv, socket, resource, decimal, tempfile\n"
+            "assert (sys.getrecursionlimit(), os.umask(0o027), sys.getswitchinterval(), gc.get_threshold()) == (2345, 0o027, 0.01, (900, 11, 12))\n"
+            "assert csv.field_size_limit() == 12345 and socket.getdefaulttimeout() == 9 and decimal.getcontext().prec == 7\n"
+            "assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 200 and tempfile.gettempdir() == os.getcwd()"
+        ),
+    ),
+    "signals and hooks": (
+        (
+            "import os, signal, sys\ngot = []\ndef on_signal(number, frame): got.append(number)\n"
+            "signal.signal(signal.SIGUSR1, on_signal); signal.signal(signal.SIGUSR2, signal.SIG_IGN)\ndef hook(*args): got.append(args)\nsys.unraisablehook = hook"
+        ),
+        (
+            "os.kill(os.getpid(), signal.SIGUSR1); os.kill(os.getpid(), signal.SIGUSR2)\n"
+            "assert got == [signal.SIGUSR1] and signal.getsignal(signal.SIGUSR1) is on_signal and sys.unraisablehook is hook"
+        ),
+    ),
+    "a warnings filter with a class that has a lock nowhere": (
+        "import warnings\nclass Mine(UserWarning): pass\nwarnings.simplefilter('error', Mine)",
+        "try: warnings.warn('x', Mine)\nexcept Mine: pass\nelse: assert False",
+    ),
+    "IPython's settings": (
+        "%precision 2\n%config InteractiveShell.ast_node_interactivity = 'all'\n%xmode Plain\n%alias hello echo hello",
+        (
+            "ip = get_ipython()\nassert ip.ast_node_interactivity == 'all' and ip.InteractiveTB.mode == 'Plain' and ip.display_formatter.format(3.14159)[0]['text/plain'] == '3.14'\n"
+            "assert ('hello', 'echo hello') in ip.alias_manager.aliases"
+        ),
+    ),
+    "formatters": (
+        (
+            "class P:\n    n = 3\np = P(); mark = '*'\nget_ipython().display_formatter.formatters['text/html'].for_type(P, lambda each: f'<b>{each.n}{mark}</b>')\n"
+            "get_ipython().display_formatter.formatters['text/plain'].for_type_by_name('fractions', 'Fraction', lambda f, pp, cycle: pp.text('half'))"
+        ),
+        (
+            "mark = '!'; ip = get_ipython()\nassert ip.display_formatter.format(p)[0]['text/html'] == '<b>3!</b>'\n"
+            "import fractions; assert ip.display_formatter.format(fractions.Fraction(1, 2))[0]['text/plain'] == 'half'"
+        ),
+    ),
+    "magics, extensions, callbacks": (
+        (
+            "from IPython.core.magic import register_line_magic, register_cell_magic, Magics, magics_class, line_magic\nbase = 2\n"
+            "@register_line_magic\ndef double(line): return base * int(line)\n@register_cell_magic\ndef shout(line, cell): return cell.upper()\n"
+            "@magics_class\nclass Mine(Magics):\n    count = 0\n    @line_magic\n    def counted(self, line): self.count += 1; return self.count\n"
+            "get_ipython().register_magics(Mine); get_ipython().run_line_magic('counted', '')\n%load_ext autoreload\n%autoreload 2\n"
+            "log = []\ndef before(info): log.append(info.raw_cell)\nget_ipython().events.register('pre_run_cell', before)"
+        ),
+        (
+            "base = 3; ip = get_ipython()\nassert ip.run_line_magic('double', '4') == 12 and ip.run_cell_magic('shout', '', 'a') == 'A' and ip.run_line_magic('counted', '') == 2\n"
+            "reloader = ip.magics_manager.registry['AutoreloadMagics']._reloader\nassert reloader.enabled and reloader.check_all\n"
+            "assert ip.events.callbacks['pre_run_cell'].count(before) == 1 and len(log) >= 1"
+        ),
+    ),
+    "transformers and error handlers": (
+        (
+            "import ast\ndef euro(lines): return [line.replace('€', 'euro') for line in lines]\n"
+            "class Negate(ast.NodeTransformer):\n    def visit_Constant(self, node): return ast.copy_location(ast.Constant(-7), node) if node.value == 7007 else node\n"
+            "ip = get_ipython(); ip.input_transformers_cleanup.append(euro); ip.ast_transformers.append(Negate())\n"
+            "def handle(shell, kind, value, trace, tb_offset=None): handled.append(value); return []\nhandled = []; ip.set_custom_exc((ZeroDivisionError,), handle)"
+        ),
+        "euro = 5; assert € == 5 and 7007 == -7",
+        "1 / 0",
+        "assert len(handled) == 1",
+    ),
+    "a macro": (
+        "a = 4\n%macro again 1",
+        "assert type(again).__name__ == 'Macro'",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SETTINGS)
+def test_a_setting_comes_back(what: str, kernels: Kernels) -> None:
+    for library in ("numpy", "pandas", "polars", "sklearn", "matplotlib"):
+        if library in SETTINGS[what][0]:
+            pytest.importorskip(library)
+    make, *checks = SETTINGS[what]
+    saved = kernels.save(make)
+
+    restored = kernels.run(*_restoring(kernels, saved), *map(cell, checks))
+
+    assert saved["notes"] == []
+    assert restored[0]["notes"] == []
+    assert [
+        answer["error"] for answer in restored[2:] if answer["error"] and "ZeroDivision" not in answer["error"]
+    ] == []
+
+
+def test_a_setting_is_still_there_after_a_second_pause(kernels: Kernels) -> None:
+    pytest.importorskip("pandas")
+    make = "import pandas as pd\ndef fmt(v): return f'<{v:.0f}>'\npd.options.display.float_format = fmt\n%alias hello echo hello"
+    first = kernels.save(make)
+    save = {"do": "save", "folder": kernels.folder}
+    *_, second = kernels.run(*_restoring(kernels, first), save)
+
+    *_, checked = kernels.run(
+        *_restoring(kernels, second),
+        cell(
+            "assert '<3>' in repr(pd.Series([2.9])) and ('hello', 'echo hello') in get_ipython().alias_manager.aliases"
+        ),
+    )
+
+    assert checked["error"] is None
+
+
+UNSAVEABLE = {
+    "numpy.set_printoptions(formatter)": "import numpy as np\nnp.set_printoptions(formatter={'float': lambda v, lock=lock: str(v)})",
+    "pandas option display.float_format": "import pandas as pd\npd.options.display.float_format = lambda v, lock=lock: str(v)",
+    "handler of SIGUSR1": "import signal\nsignal.signal(signal.SIGUSR1, lambda *_, lock=lock: None)",
+    "magic %mine": "get_ipython().register_magic_function(lambda line, lock=lock: None, 'line', 'mine')",
+    "callback of pre_run_cell": "get_ipython().events.register('pre_run_cell', lambda info, lock=lock: None)",
+    "formatter of builtins.complex": "get_ipython().display_formatter.formatters['text/html'].for_type(complex, lambda v, lock=lock: '')",
+    "log handler of root: QueueHandler": "import logging.handlers, queue\nlogging.getLogger().addHandler(logging.handlers.QueueHandler(queue.Queue()))",
+}
+
+
+@pytest.mark.parametrize("name", UNSAVEABLE)
+def test_a_setting_that_cannot_be_saved_is_said_by_name_and_leaves_the_others_alone(
+    name: str, kernels: Kernels
+) -> None:
+    for library in ("numpy", "pandas"):
+        if f"import {library}" in UNSAVEABLE[name]:
+            pytest.importorskip(library)
+    saved = kernels.save(
+        "import threading, sys\nlock = threading.Lock()\nkept = [1]",
+        UNSAVEABLE[name],
+        "del lock\nsys.setrecursionlimit(2345)",
+    )
+
+    assert len(saved["notes"]) == 1, saved["notes"]
+    note = saved["notes"][0]
+    assert note.startswith(f"not saved: {name}")
+    assert "%%setup" in note
+    assert saved["unsaved"] == {}
+    restored = kernels.restore(saved, "import sys\nassert kept == [1] and sys.getrecursionlimit() == 2345")
+    assert restored["notes"] == []
+
+
+def test_a_setting_that_cannot_be_set_again_is_said_by_name_and_leaves_the_others_alone(kernels: Kernels) -> None:
+    make = (
+        "import pf_away, sys, signal\nsignal.signal(signal.SIGUSR1, pf_away.on_signal)\nsys.setrecursionlimit(2345)\ndel pf_away\n"
+        "signal.signal(signal.SIGUSR2, signal.SIG_IGN)"
+    )
+    (kernels.directory / "pf_away.py").write_text("def on_signal(*_): pass")
+    saved = kernels.save("import sys; sys.path.insert(0, '.')", make)
+    (kernels.directory / "pf_away.py").unlink()
+
+    restored = kernels.restore(
+        saved,
+        "import sys, signal\nassert sys.getrecursionlimit() == 2345 and signal.getsignal(signal.SIGUSR2) == signal.SIG_IGN",
+    )
+
+    (note,) = restored["notes"]
+    assert note.startswith("handler of SIGUSR1: ModuleNotFoundError")
+    assert restored["unrestored"] == {}
+
+
+def test_settings_do_not_stand_among_the_variables(kernels: Kernels) -> None:
+    saved = kernels.save("import signal\nsignal.signal(signal.SIGUSR1, lambda *_: None)\nx = 1")
+
+    restored = kernels.restore(saved, "assert [n for n in globals() if 'pauseflow' in n] == []")
+
+    assert "x" in restored["names"]
+    assert [name for name in restored["names"] if "setting" in name] == []
+
+
+def test_what_a_setup_set_last_is_not_saved(kernels: Kernels) -> None:
+    actions = [
+        {"do": "begin_setup"},
+        cell(
+            "import os, sys\nos.environ['PF_TOKEN'] = 'secret'; os.environ['PF_MODE'] = 'setup'; sys.setrecursionlimit(1111)"
+        ),
+        {"do": "end_setup"},
+        cell("os.environ['PF_MODE'] = 'cell'"),
+        {"do": "save", "folder": kernels.folder},
+    ]
+    saved = kernels.run(*actions)[-1]
+
+    kernels.restore(saved, "import os, sys\nassert 'PF_TOKEN' not in os.environ and os.environ['PF_MODE'] == 'cell'")
+
+
+def test_what_a_setup_changes_on_the_way_is_set_again(kernels: Kernels) -> None:
+    setup = cell("import sys\nsys.setrecursionlimit(1111)")
+    begin, end = {"do": "begin_setup"}, {"do": "end_setup"}
+    saved = kernels.run(
+        begin, setup, end, cell("sys.setrecursionlimit(2222)"), {"do": "save", "folder": kernels.folder}
+    )[-1]
+    restore, put_back = _restoring(kernels, saved)
+
+    *_, checked = kernels.run(restore, begin, setup, end, put_back, cell("assert sys.getrecursionlimit() == 2222"))
+
+    assert checked["error"] is None
+
+
+def _restoring(kernels: Kernels, saved: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    restore = {"do": "restore", "folder": kernels.folder, "ref": saved["ref"]}
+    return restore, {"do": "put_back", "bound_by_setup": []}
