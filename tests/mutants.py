@@ -33,6 +33,38 @@ MODULES = {
     "engine/recording.py": ["tests/engine", "tests/roads"],
 }
 
+#: Changes that once lived, by their names: the module, the text in it, what takes its place, and the tests that notice it.
+CHOSEN = {
+    "the worker beside the server is started again without a longer and longer pause": (
+        "server/worker_process.py",
+        "pause = min(2 * pause, LONGEST_PAUSE)",
+        "pause = FIRST_PAUSE",
+        ["tests/server/test_server_worker_process.py"],
+    ),
+    "what a kernel could not restore is dropped": (
+        "kernel/headless.py",
+        "self.send(Ready(losses=named))",
+        "self.send(Ready(losses=[]))",
+        ["tests/roads/test_losses.py"],
+    ),
+    "a name that pickles hold is renamed": (
+        "kernel/snapshot/reconstruct.py",
+        "for _name in __all__:",
+        "make_jar = globals().pop('make_cell')\n__all__[__all__.index('make_cell')] = 'make_jar'\nfor _name in __all__:",
+        ["tests/kernel_snapshot/test_snapshot_contract.py"],
+    ),
+    "what could not be set again is dropped": (
+        "kernel/snapshot/restoring.py",
+        ' + [Loss("", "", note) for note in notes]\n        return Restored',
+        "\n        return Restored",
+        [
+            "tests/kernel_snapshot/test_snapshot_settings.py",
+            "tests/runner/test_settings.py",
+            "tests/roads/test_losses.py",
+        ],
+    ),
+}
+
 #: Seconds for the tests of one mutant; one that takes longer hangs, which is noticed too.
 TIMEOUT_SECONDS = 600
 
@@ -79,6 +111,15 @@ def mutants_in(module: str, source: str) -> Iterator[Mutant]:
         end = _offset(source, node.end_lineno, node.end_col_offset)
         for after in _changes(node, source):
             yield Mutant(module, node.lineno, before, after, source[:start] + after + source[end:])
+
+
+def chosen_mutants() -> Iterator[tuple[str, Mutant, list[str]]]:
+    """Make the mutants that have a name."""
+    for name, (module, before, after, tests) in CHOSEN.items():
+        source = (ROOT / "pauseflow_nb" / module).read_text(encoding="utf-8")
+        assert source.count(before) == 1, f"{name}: `{before}` is not in {module}, or more than once"
+        line = source[: source.index(before)].count("\n") + 1
+        yield name, Mutant(module, line, before, after, source.replace(before, after)), tests
 
 
 def _changes(node: ast.AST, source: str) -> Iterator[str]:
@@ -182,6 +223,9 @@ def main() -> int:
             finally:
                 copies.put(copy)
 
+        if not options.module:
+            for name, mutant, tests in chosen_mutants():
+                print(f"{'noticed' if try_one(mutant, tests) else 'LIVES'}: {name}", flush=True)
         modules = {name: tests for name, tests in MODULES.items() if options.module in name}
         noticed = tried = 0
         with ThreadPoolExecutor(options.jobs) as pool:

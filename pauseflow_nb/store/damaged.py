@@ -80,6 +80,7 @@ def damaged_view(connection: sa.Connection, execution: str, problem: Exception) 
             "parent": _kept(found["parent"], str, None),
             "segment": _kept(found["segment"], int, 0),
             "kernel_bound": [],
+            "losses": [],
             "cells": {name: _kept(found[f"cells_{name}"], int, 0) for name in ("done", "total")},
             "steps": {},
             "suspended": [],

@@ -220,7 +220,6 @@ def test_a_name_that_links_do_not_have_is_an_attribute_error(kernel: Any) -> Non
 
     with pytest.raises(AttributeError, match="there is no link 'url'"):
         _ = kernel.names["links"].url
-    assert kernel.names["links"] == pickle.loads(pickle.dumps(kernel.names["links"]))
 
 
 def test_the_last_call_wins_with_a_warning_and_both_got_the_same_links(headless: HeadlessT) -> None:

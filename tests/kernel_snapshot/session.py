@@ -91,9 +91,8 @@ def _restore(shell: Any, folder: str, ref: dict[str, str], **options: Any) -> di
 
 
 def _put_back(shell: Any, bound_by_setup: list[str]) -> dict[str, Any]:
-    before = len(shell._restored.notes)
-    snapshot.put_back(shell, shell._restored, set(bound_by_setup))
-    return {"notes": shell._restored.notes[before:]}
+    losses = snapshot.put_back(shell, shell._restored, set(bound_by_setup))
+    return {"notes": [loss.reason for loss in losses if not loss.name]}
 
 
 def _begin_setup(shell: Any) -> dict[str, Any]:

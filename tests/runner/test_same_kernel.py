@@ -22,7 +22,16 @@ ENV = {"PYTHONPATH": str(Path(pauseflow_nb.__file__).parents[1])}
 WAKE = Wake("ask", "suspend", "continue", by="user:ann", at="2026-11-20T10:00:00+00:00", callback={"body": 7})
 
 #: Modules that a kernel has which has saved once, as one that was kept has.
-BY_SAVING = {"cloudpickle", "cloudpickle.cloudpickle", "concurrent.futures.thread", "fractions", "mmap", "secrets"}
+BY_SAVING = {
+    "blake3",
+    "blake3.blake3",
+    "cloudpickle",
+    "cloudpickle.cloudpickle",
+    "concurrent.futures.thread",
+    "fractions",
+    "mmap",
+    "secrets",
+}
 
 #: What code can see of its process. Not looked at: process ids, addresses, times, and the command line that `ps` shows.
 LOOK = """

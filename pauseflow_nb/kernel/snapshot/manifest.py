@@ -141,7 +141,7 @@ def _another(data: bytes, execution: str) -> str:
         schema, owner = told["schema"], told["execution"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return ""
-    if schema not in _READABLE:
+    if not isinstance(schema, int) or schema not in _READABLE:
         return f": in its place lies one of schema {schema}, and this is {SCHEMA}"
     is_foreign = bool(execution) and owner != execution
     return f": in its place lies one of execution {owner}, not of {execution}" if is_foreign else ""
