@@ -72,10 +72,9 @@ def read_pairs(schema: Mapping[str, JSON], pairs: Mapping[str, JSON]) -> JSON:
         if is_flat_list(one):
             assert one.item is not None
             known = _choices_by_text(one.item)
-            value: Any = [_parsed(one.item, text, known) for text in texts]
+            read[name] = [_parsed_or_text(one.item, text, known) for text in texts]
         else:
-            value = _parsed(one, texts[-1])
-        read[name] = given if value is _NOTHING else value
+            read[name] = _parsed_or_text(one, texts[-1])
     return read
 
 
@@ -221,6 +220,11 @@ def _parsed(asked: Field | None, text: str, known: Mapping[str, JSON] | None = N
     if kind == "choice" and asked is not None:
         return (_choices_by_text(asked) if known is None else known).get(text, text)
     return _READERS.get(kind, str)(text)
+
+
+def _parsed_or_text(asked: Field, text: str, known: Mapping[str, JSON] | None = None) -> JSON:
+    value = _parsed(asked, text, known)
+    return text if value is _NOTHING else value
 
 
 def _moment_in(text: str) -> str:

@@ -375,3 +375,32 @@ class TestAfterwards:
 
         assert "the run has ended." in (told := self.page(send, stage, base, execution))
         assert "Look again" not in told
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "read"),
+    [
+        ("tags=", 200, {"tags": [""]}),
+        ("tags=red&tags=", 200, {"tags": ["red", ""]}),
+        ("tags=red&tags=+", 200, {"tags": ["red", " "]}),
+        ("counts=1&counts=", 422, None),
+        ("any=1e999", 200, {"any": "1e999"}),
+        ("any=%5BNaN%5D", 200, {"any": "[NaN]"}),
+        ("rows=%5B1e999%5D", 422, None),
+    ],
+)
+def test_a_form_of_a_program_with_entries_that_are_no_values_is_taken_as_text(
+    stage: "Stage", send: "Send", base: str, body: str, status: int, read: Any
+) -> None:
+    texts, numbers = ({"type": "array", "items": {"type": kind}} for kind in ("string", "integer"))
+    properties = {"tags": texts, "counts": numbers, "any": {}, "rows": {"type": "array"}}
+    execution = stage.suspended(schema={"type": "object", "properties": properties})
+
+    answer = send("POST", f"{base}/{stage.link('resume', execution)}", body=body, headers=FORM)
+
+    assert answer.code == status
+    if status == 200:
+        assert stage.resume_data(execution)["body"] == read
+    else:
+        assert stage.queue.state(execution) == "suspended"
+        assert "must be" in str(loads(answer.body)["errors"])
