@@ -16,14 +16,14 @@ from pauseflow_nb.json_values import JSON
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
 
-__all__ = ["MULTIPLE", "PATTERN", "InvalidPattern", "compile_schema", "translate"]
+__all__ = ["MULTIPLE", "NAMED", "PATTERN", "InvalidPattern", "compile_schema", "translate"]
 
 #: What `pattern` becomes: jsonschema-rs reads patterns as JavaScript does, where `\\w` has no letters beyond ASCII.
 PATTERN = "pauseflow:pattern"
 MULTIPLE = "multipleOf"
 
 #: Below these stand names of the schema's author, not keywords.
-_NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 #: Below these stand values, not schemas.
 _VALUES = frozenset({"const", "enum", "default", "examples"})
 #: Formats that jsonschema-rs would check. We check those that people type, and no others.
@@ -76,7 +76,7 @@ def translate(schema: JSON) -> JSON:
             translated[PATTERN] = value
         elif key == "patternProperties" and isinstance(value, dict):
             translated[key] = {_in_javascript(name): translate(each) for name, each in value.items()}
-        elif key in _NAMED and isinstance(value, dict):
+        elif key in NAMED and isinstance(value, dict):
             translated[key] = {name: translate(each) for name, each in value.items()}
         elif key in _VALUES:
             translated[key] = value

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.dialect import PATTERN
+from pauseflow_nb.dialect import NAMED, PATTERN
 from pauseflow_nb.json_values import JSON
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ _MOST_NAMES = 10
 _TAGS = ("const", "enum")
 #: And those by which a value is of another kind altogether.
 _KINDS = ("type", "falseSchema", *_TAGS)
+#: Keywords of which a schema after `not` says in a few words what is excluded.
+_EXCLUDING = ("type", *_TAGS)
 
 _TYPES = {
     "string": "text",
@@ -117,7 +119,9 @@ class _Error:
         self.problem = problem
         self.kind: dict[str, Any] = problem.kind.as_dict()
         place = list(problem.schema_path)
-        if problem.kind.name == "falseSchema" and place[-1:] != ["items"]:
+        #: Whether it is with an entry of a list that has too many.
+        self.is_surplus_entry = problem.kind.name == "falseSchema" and _is_items(place, list(problem.instance_path))
+        if problem.kind.name == "falseSchema" and not self.is_surplus_entry:
             self.keyword, place = "falseSchema", [*place, ""]
         else:
             self.keyword = str(place[-1]) if place else problem.kind.name
@@ -135,10 +139,14 @@ class _Error:
         """What the problem is with."""
         return self.problem.instance
 
-    @property
-    def is_surplus_entry(self) -> bool:
-        """Whether it is with an entry of a list that has too many."""
-        return self.problem.kind.name == "falseSchema" and self.keyword == "items"
+
+def _is_items(place: list[Any], path: list[Any]) -> bool:
+    # A field or a definition may be called `items` as well.
+    return (
+        place[-1:] == ["items"]
+        and not NAMED.intersection(map(str, place[-2:-1]))
+        and isinstance((path or [""])[-1], int)
+    )
 
 
 def _closest_branch(problem: "ValidationError") -> "list[ValidationError] | None":
@@ -189,13 +197,14 @@ def _said(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing b
         return f"must have {how} {limit} {one if limit == 1 else many}"
     if kind in _LIMITS:
         return _LIMITS[kind].format(_number(limit))
+    if kind == "enum" and not limit:
+        return _PLAIN["falseSchema"]
     if kind in ("type", "enum", "const", "format"):
         return f"must be {_wanted({**error.schema, kind: limit}, kind)}"
     if kind in ("anyOf", "oneOf"):
         return _none_or_several(error)
     if kind == "not":
-        excluded = [_wanted(limit, each) for each in ("const", "enum", "type") if each in limit]
-        return f"must not be {excluded[0]}" if len(limit) == 1 and excluded else "is of a kind that is not allowed"
+        return _excluded(limit)
     if kind == "items":
         count = len(error.schema.get("prefixItems", ()))
         return f"must have at most {count} {'entry' if count == 1 else 'entries'}"
@@ -206,6 +215,13 @@ def _said(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing b
     if kind == "additionalProperties" and "unexpected" in error.kind:
         return f"has fields that are not asked for: {_listed_shortly(error.kind['unexpected'])}"
     return _PLAIN.get(kind, f"does not fit {kind!r} in the schema")
+
+
+def _excluded(schema: Any) -> str:
+    if not schema or schema is True:
+        return _PLAIN["falseSchema"]
+    kind = next(iter(schema)) if isinstance(schema, dict) and len(schema) == 1 else None
+    return f"must not be {_wanted(schema, kind)}" if kind in _EXCLUDING else "is of a kind that is not allowed"
 
 
 def _wanted(schema: Any, kind: str) -> str:

@@ -55,6 +55,17 @@ def _said(schema: Any, value: Any) -> str:
         ({"prefixItems": [{}], "items": False}, [1, 2], "x must have at most 1 entry"),
         ({"prefixItems": [{}], "unevaluatedItems": False}, [1, 2], "x has more entries than are asked for"),
         (False, 1, "x is not asked for"),
+        ({"not": True}, 1, "x is not asked for"),
+        ({"not": {}}, 1, "x is not asked for"),
+        ({"not": {"const": 0}}, 0, "x must not be 0"),
+        ({"not": {"not": False}}, 1, "x is of a kind that is not allowed"),
+        ({"propertyNames": {"not": True}}, {"a": 1}, "x has a field 'a', whose name is not asked for"),
+        ({"enum": []}, 1, "x is not asked for"),
+        ({"properties": {"items": False}}, {"items": 1}, "x.items is not asked for"),
+        ({"dependentSchemas": {"items": False}}, {"items": 1}, "x is not asked for"),
+        ({"$defs": {"items": False}, "allOf": [{"$ref": "#/properties/x/$defs/items"}]}, 1, "x is not asked for"),
+        ({"$defs": {"items": False}, "items": {"$ref": "#/properties/x/$defs/items"}}, [1], "x.0 is not asked for"),
+        ({"items": False}, [1], "x must have at most 0 entries"),
     ],
 )
 def test_what_does_not_fit(schema: Any, value: Any, said: str) -> None:
