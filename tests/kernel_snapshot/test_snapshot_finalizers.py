@@ -52,7 +52,7 @@ def test_half_an_object_is_quiet_when_it_cannot_be_restored(kernels: Kernels) ->
     saved = kernels.save("import sys; sys.path.insert(0, '.')\nfrom pf_half import Half\nhalf = Half()\nkept = 5")
     source = (kernels.directory / "pf_half.py").read_text()
     (kernels.directory / "pf_half.py").write_text(
-        source.replace("self.__dict__.update(state)", "raise ValueError('changed')")
+        source.replace("self.__dict__.update(state)", "raise ValueError('changed since it was saved')")
     )
 
     restored = kernels.restore(saved, "import gc; gc.collect()\nassert kept == 5")

@@ -310,11 +310,11 @@ def test_a_loss_of_every_kind_is_named_at_every_place(rider: Rider) -> None:
     (rider.folder / "kinds.py").write_text("raise ImportError('moved')")
     for name in ("alone.py", "rows.txt"):
         (rider.folder / name).unlink()
-    (rider.folder / "versioned.py").write_text("__version__ = '2.0'\nclass Thing: pass\n")
+    (rider.folder / "versioned.py").write_text("__version__ = '2.0.1'\nclass Thing: pass\n")
 
     refused = rider.answer(execution, {"sure": True})
     assert (refused["state"], refused["reason"]["kind"]) == ("failed", "environment")
-    assert "versioned 1.0 there, 2.0 here" in refused["error"]["message"]
+    assert "versioned 1.0 there, 2.0.1 here" in refused["error"]["message"]
     said: list[str] = []
     rider.retry(execution, force=True)
     view = rider.ride(execution, on_event=lambda event: said.append(str(event.data.get("text"))))
