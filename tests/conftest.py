@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 from _pytest.terminal import TerminalReporter
@@ -25,6 +26,12 @@ from pauseflow_nb.runner.control import Control
 from pauseflow_nb.settings import Settings
 
 WaitUntil = Callable[..., None]
+
+# How long an example takes, or is made, says how busy the machine is, and nothing about the code.
+hypothesis.settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any-machine")
 
 
 @pytest.hookimpl(wrapper=True)
