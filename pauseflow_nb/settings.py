@@ -8,6 +8,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -27,6 +28,7 @@ FILE_NAME = "pauseflow.toml"
 _PREFIX = "PAUSEFLOW_"
 #: What fsspec knows as a store, and what no other process can see.
 _OF_ONE_PROCESS = frozenset({"memory", "data"})
+_NO_FOLDER = "must be the path of a folder"
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
@@ -151,9 +153,10 @@ class Settings(BaseModel):
     def _is_folder(cls, folder: Path | None) -> Path | None:
         if folder is None:
             return None
-        if not folder.expanduser().is_dir():
-            raise ValueError("must be the path of a folder")
-        return folder.expanduser().absolute()
+        whole = _whole_path(folder)
+        if not whole.is_dir():
+            raise ValueError(_NO_FOLDER)
+        return whole
 
     @field_validator("redirect")
     @classmethod
@@ -255,10 +258,31 @@ def _data_dir(sources: list[tuple[str, dict[str, Any]]], beside: Path | None) ->
     else:
         origin, found, start = "default", {"data_dir": _default_data_dir()}, Path()
         sources.append((origin, found))
-    if not isinstance(found["data_dir"], (str, Path)):
-        raise InvalidSetting("data_dir", found["data_dir"], origin, "must be the path of a folder")
-    found["data_dir"] = (start / Path(found["data_dir"]).expanduser()).absolute()
-    return Path(found["data_dir"])
+    written = found["data_dir"]
+    if not isinstance(written, (str, Path)):
+        raise InvalidSetting("data_dir", written, origin, _NO_FOLDER)
+    try:
+        found["data_dir"] = whole = _whole_path(written, start)
+    except ValueError as problem:
+        raise InvalidSetting("data_dir", written, origin, str(problem)) from None
+    return whole
+
+
+def _whole_path(written: str | Path, start: Path = Path()) -> Path:
+    """Make a path absolute.
+
+    Raises:
+        ValueError: If nothing can be there, because of a name that is too long, an unknown user, or an odd character.
+    """
+    try:
+        whole = (start / Path(written).expanduser()).absolute()
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            whole.stat()
+    except OSError as problem:
+        raise ValueError(f"{_NO_FOLDER} ({problem.strerror})") from None
+    except (RuntimeError, ValueError) as problem:
+        raise ValueError(f"{_NO_FOLDER} ({problem})") from None
+    return whole
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -266,7 +290,7 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise InvalidSetting(FILE_NAME, str(file), str(file), f"cannot be read: {problem}") from None
 
 

@@ -194,3 +194,17 @@ def test_a_public_url_may_have_a_path_and_needs_no_slash(data_dir: Path) -> None
         assert Settings.load(flags={"data_dir": data_dir, "public_url": url}, environment={}).public_url == url.rstrip(
             "/"
         )
+
+
+@pytest.mark.parametrize("name", ["data_dir", "templates"])
+@pytest.mark.parametrize("path", ["/" + "a" * 5000, "a" * 300, "~nobody-has-this-name/x", "a\0b", "~\0", "/\ud800"])
+def test_a_path_where_nothing_can_be_is_refused(tmp_path: Path, name: str, path: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"{name}=.*must be the path of a folder"):
+        Settings.load(flags={"data_dir": tmp_path, name: path}, environment={})
+
+
+def test_a_file_of_settings_that_is_nested_too_deeply_is_refused(data_dir: Path) -> None:
+    (data_dir / FILE_NAME).write_text("x = " + "[" * 100_000)
+
+    with pytest.raises(InvalidSetting, match="cannot be read"):
+        Settings.load(flags={"data_dir": data_dir}, environment={})
