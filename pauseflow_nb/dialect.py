@@ -6,7 +6,8 @@ Nothing is fetched, whatever a schema refers to, and no code of the user runs.
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from pauseflow_nb.json_values import JSON
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
 
-__all__ = ["MULTIPLE", "NAMED", "PATTERN", "InvalidPattern", "compile_schema", "translate"]
+__all__ = ["MULTIPLE", "NAMED", "PATTERN", "InvalidPattern", "compile_schema", "no_panics", "translate"]
 
 #: What `pattern` becomes: jsonschema-rs reads patterns as JavaScript does, where `\\w` has no letters beyond ASCII.
 PATTERN = "pauseflow:pattern"
@@ -49,16 +50,30 @@ def compile_schema(text: str) -> "Draft202012Validator":
     Raises:
         InvalidPattern: If it has a pattern that cannot be run.
         jsonschema_rs.ValidationError: If it is no JSON Schema, or refers to what is not in it.
+        ValueError: If jsonschema-rs fails at it.
     """
     from jsonschema_rs import Draft202012Validator
 
-    return Draft202012Validator(
-        translate(json.loads(text)),
-        formats=_FORMATS,
-        validate_formats=True,
-        offline=True,
-        keywords={PATTERN: _Pattern, MULTIPLE: _MultipleOf},
-    )
+    with no_panics():
+        return Draft202012Validator(
+            translate(json.loads(text)),
+            formats=_FORMATS,
+            validate_formats=True,
+            offline=True,
+            keywords={PATTERN: _Pattern, MULTIPLE: _MultipleOf},
+        )
+
+
+@contextmanager
+def no_panics() -> Iterator[None]:
+    """Make a ValueError of a panic in jsonschema-rs, which is no Exception and would end the process."""
+    try:
+        yield
+    except BaseException as problem:
+        # Its class cannot be imported.
+        if type(problem).__name__ != "PanicException":
+            raise
+        raise ValueError("it cannot be compiled, most likely because of its $id, $anchor or $ref") from None
 
 
 def translate(schema: JSON) -> JSON:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
-from pauseflow_nb.dialect import InvalidPattern, compile_schema, translate
+from pauseflow_nb.dialect import InvalidPattern, compile_schema, no_panics, translate
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.misfits import misfits
 
@@ -30,7 +30,15 @@ def check(schema: Mapping[str, JSON], value: JSON) -> Iterator[list[dict[str, JS
     Yields:
         What does not fit, `{"path": […], "message": …}` each. Each list says more than the one before, and the last
         one has all errors, in the order of the paths. The only one is empty if all fits.
+
+    Raises:
+        ValueError: If the schema cannot be used.
     """
+    with no_panics():
+        yield from _check(schema, value)
+
+
+def _check(schema: Mapping[str, JSON], value: JSON) -> Iterator[list[dict[str, JSON]]]:
     from jsonschema_rs import ValidationError
 
     validator = compile_schema(json.dumps(schema))
@@ -83,6 +91,8 @@ def problem_of(schema: Mapping[str, JSON]) -> str | None:
         return f"is no JSON Schema: {in_words(list(misfits(problem, None))[:1])}"
     except ValueError as problem:
         return f"is no JSON Schema: {problem}"
+    except RecursionError:
+        return "is nested too deeply"
     return None
 
 

@@ -44,6 +44,18 @@ def test_what_fits_and_what_does_not(checker: Checker) -> None:
     assert checker.errors_of({"type": "integer"}, "3") == [{"path": [], "message": "must be a whole number"}]
 
 
+def test_a_schema_at_which_the_compiler_panics_is_named_and_the_process_goes_on(checker: Checker) -> None:
+    """Two parts with one `$id`, and a reference into one of them."""
+    schema = {"allOf": [{"$id": "http://x/y", "$anchor": "z", "$ref": "#z"}, {"$id": "http://x/y"}]}
+    checker.errors_of({}, 1)
+    before = process_of(checker)
+
+    with pytest.raises(CannotCheck, match="because its schema is no JSON Schema: it cannot be compiled"):
+        checker.errors_of(schema, 1)
+    assert checker.errors_of({}, 1) == []
+    assert process_of(checker) == before
+
+
 def test_a_check_without_end_is_ended_and_the_next_one_goes_on(checker: Checker) -> None:
     with pytest.raises(CannotCheck, match="takes too long, or needs too much memory, to be checked: nothing was"):
         checker.errors_of(ENDLESS, ENDLESS_ANSWER)

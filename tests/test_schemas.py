@@ -102,3 +102,45 @@ def test_of_a_union_the_branch_that_was_meant_says_what_is_wrong() -> None:
 def test_a_pattern_that_cannot_be_run_is_no_schema(pattern: str) -> None:
     assert "no regular expression" in (problem_of({"properties": {"a": {"pattern": pattern}}}) or "")
     assert "no regular expression" in (problem_of({"patternProperties": {pattern: {}}}) or "")
+
+
+#: Two parts with one `$id`, and a reference into one of them: jsonschema-rs panics.
+TWO_OF_ONE_ID = {"allOf": [{"$id": "http://x/y", "$anchor": "z", "$ref": "#z"}, {"$id": "http://x/y"}]}
+
+
+def nested(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(levels):
+        schema = {"not": schema}
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        (TWO_OF_ONE_ID, "is no JSON Schema: it cannot be compiled"),
+        (nested(300), "is no JSON Schema: Recursion limit reached"),
+        (nested(5000), "is nested too deeply"),
+    ],
+)
+def test_a_schema_at_which_the_compiler_fails_is_none(schema: dict[str, Any], said: str) -> None:
+    assert (problem_of(schema) or "").startswith(said)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"$dynamicRef": "#"},
+        {"not": {"$ref": "#"}},
+        {"not": {"$dynamicRef": "#a"}, "$dynamicAnchor": "a"},
+        {"anyOf": [{"type": "integer"}, {"$ref": "#"}]},
+        {"if": {"$ref": "#"}, "then": False},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"not": {"$ref": "#/$defs/a"}}}},
+        {"contains": {"$ref": "#"}, "unevaluatedProperties": {"$ref": "#"}},
+    ],
+)
+def test_a_schema_that_refers_to_itself_without_end_is_checked_in_the_end(schema: dict[str, Any]) -> None:
+    assert problem_of(schema) is None
+    for value in ("a", {"a": [1]}, [[]]):
+        assert isinstance(errors_of(schema, value), list)
