@@ -58,7 +58,9 @@ def clean_logs(*loggers: logging.Logger) -> None:
 def _clean(record: logging.LogRecord) -> bool:
     is_ours = record.name.startswith("pauseflow_nb")
     message = record.getMessage()
-    record.msg, record.args = printable_lines(message, indent="    " if is_ours else "", colours="kept"), None
+    cleaned = printable_lines(message, indent="    " if is_ours else "", colours="kept")
+    if cleaned != message:
+        record.msg, record.args = cleaned, None
     if record.exc_info and not record.exc_text:
         record.exc_text = printable_lines(logging.Formatter().formatException(record.exc_info))
     return True

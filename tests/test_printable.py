@@ -1,5 +1,6 @@
 """Nothing of a text from outside reaches a terminal as more than text."""
 
+import io
 import json
 import logging
 import re
@@ -88,3 +89,23 @@ def test_logs_are_cleaned_with_their_arguments_and_tracebacks(capsys: pytest.Cap
     assert not ACTS.search(shown)
     assert "step a\\x1b]0;t\\x07\n    worker x ended" in shown
     assert r"ValueError: bad\x1b[2J" in shown
+
+
+def test_a_log_record_with_nothing_to_clean_keeps_its_message_and_arguments() -> None:
+    log, handler = logging.getLogger("pauseflow_nb.test"), logging.StreamHandler(io.StringIO())
+    records: list[logging.LogRecord] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        records.append(record)
+        return True
+
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        clean_logs(log)
+        handler.addFilter(keep)
+        log.warning("%s is ready", "the server")
+    finally:
+        log.removeHandler(handler)
+
+    assert [(record.msg, record.args) for record in records] == [("%s is ready", ("the server",))]

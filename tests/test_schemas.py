@@ -142,5 +142,6 @@ def test_a_schema_at_which_the_compiler_fails_is_none(schema: dict[str, Any], sa
 )
 def test_a_schema_that_refers_to_itself_without_end_is_checked_in_the_end(schema: dict[str, Any]) -> None:
     assert problem_of(schema) is None
-    for value in ("a", {"a": [1]}, [[]]):
+    values: list[Any] = ["a", {"a": [1]}, [[]]]
+    for value in values:
         assert isinstance(errors_of(schema, value), list)

@@ -47,4 +47,4 @@ def test_a_token_in_the_words_of_an_exception_is_masked_and_its_traceback_stays(
 def test_a_record_that_holds_no_token_stays_as_it_is(logger: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
     logger.warning("%s is ready", "the server")
 
-    assert caplog.records[0].getMessage() == "the server is ready"
+    assert (caplog.records[0].msg, caplog.records[0].args) == ("%s is ready", ("the server",))
