@@ -11,7 +11,7 @@ from typing import Any
 
 from pauseflow_nb import identity
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.runner.records import printable
+from pauseflow_nb.printable import printable_lines
 from pauseflow_nb.schemas import in_words
 
 __all__ = ["as_html", "as_text", "at_moment", "boxed", "earlier_as_html", "earlier_as_text", "sentence_of"]
@@ -65,7 +65,7 @@ def as_text(facts: Mapping[str, Any]) -> str:
     if decision is not None:
         lines.append(decision["sentence"])
         lines += [f"Answer: {_shortened(decision['answer'])}"] if decision.get("answer") is not None else []
-    return printable("\n".join(filter(None, lines)))
+    return printable_lines("\n".join(filter(None, lines)))
 
 
 def earlier_as_html(all_facts: Iterable[Mapping[str, Any]]) -> str:
@@ -196,4 +196,4 @@ def _shortened(value: JSON) -> str:
 
 
 def _html(text: str) -> str:
-    return escape(printable(text))
+    return escape(printable_lines(text))

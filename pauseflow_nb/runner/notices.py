@@ -5,10 +5,11 @@ from html import escape
 
 from nbformat import NotebookNode
 
+from pauseflow_nb.printable import printable_lines
 from pauseflow_nb.protocol import Loss
 from pauseflow_nb.runner.card_text import WRONG, boxed
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.records import kind_of, printable, record
+from pauseflow_nb.runner.records import kind_of, record
 
 __all__ = ["put_ending", "put_losses"]
 
@@ -22,7 +23,7 @@ def put_losses(document: Document, first: int, losses: list[Loss]) -> None:
 
 def put_ending(document: Document, first: int, sentence: str) -> None:
     """Say in the first cell of a segment why none of its cells ran."""
-    text = printable(sentence)
+    text = printable_lines(sentence)
     _put(document, first, record("ending", boxed(escape(text), WRONG), text, text=text))
 
 
@@ -38,7 +39,7 @@ def _put(document: Document, first: int, notice: NotebookNode) -> None:
 
 
 def _as_list(title: str, sentences: list[str]) -> tuple[str, str]:
-    said = [printable(sentence) for sentence in sentences]
+    said = [printable_lines(sentence) for sentence in sentences]
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
     html = f'<strong>{escape(title)}</strong><ul style="margin:.2em 0">{items}</ul>'
     return boxed(html, WRONG), "\n".join([title, *(f"- {sentence}" for sentence in said)])

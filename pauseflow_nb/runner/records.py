@@ -4,17 +4,13 @@ They are part of the record: a cell that clears its outputs leaves them. What th
 too, for programs. None of them holds a link: whoever can read the file could act with it.
 """
 
-import re
 from typing import Any
 
 from nbformat import NotebookNode
 
 from pauseflow_nb.runner.document import Document
 
-__all__ = ["facts_of", "is_record", "kind_of", "printable", "record", "records_in"]
-
-#: What a terminal or a browser would obey instead of showing it: control characters, and turns of direction.
-_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+__all__ = ["facts_of", "is_record", "kind_of", "record", "records_in"]
 
 
 def record(kind: str, html: str, plain: str, **facts: Any) -> NotebookNode:
@@ -53,8 +49,3 @@ def records_in(document: Document, kind: str) -> list[tuple[int, NotebookNode]]:
     """Find all records of a kind, with the index of their cell."""
     cells = enumerate(document.cells)
     return [(index, output) for index, cell in cells for output in cell.get("outputs", []) if kind_of(output) == kind]
-
-
-def printable(text: str) -> str:
-    """Leave out what would be obeyed and not shown: titles come from notebooks, comments from strangers."""
-    return _OBEYED.sub("", text)

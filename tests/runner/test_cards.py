@@ -59,6 +59,17 @@ def test_long_data_is_shortened(document: Document) -> None:
     assert len(shown(document)[0].data["text/plain"]) < 3000
 
 
+def test_what_a_terminal_would_obey_is_written_out_in_a_card(document: Document) -> None:
+    request = SuspensionRequest("suspend", title="Ship\x1b[2J it\u202e?", message="a\x07b\nc")
+
+    cards.put_card(document, 0, cards.Place("ask"), request)
+
+    for mime in ("text/html", "text/plain"):
+        text = shown(document)[0].data[mime]
+        assert r"Ship\x1b[2J it\u202e?" in text
+        assert "a\\x07b\nc" in text
+
+
 def test_the_card_names_what_was_not_saved(document: Document) -> None:
     lost = Unsaved("db", "sqlite3.Connection", "a database connection", cell=2)
     idle = Unsaved("lock", "_thread.lock", "a lock belongs to this process", "left out")
