@@ -7,6 +7,7 @@ store is the database's own clock: machines that share a store need not agree on
 import contextlib
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -174,13 +175,29 @@ def _make_file(path: Path, patience: timedelta) -> None:
                 create(path).close()
         connection = sqlite3.connect(path, timeout=patience.total_seconds())
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            _use_wal(connection, patience)
         finally:
             connection.close()
     except OSError as problem:
         raise StoreUnavailable(str(path), f"{problem.strerror}: check PAUSEFLOW_DATA_DIR and its permissions") from None
     except sqlite3.Error as problem:
         raise _sqlite_error(str(path), problem) from None
+
+
+def _use_wal(connection: sqlite3.Connection, patience: timedelta) -> None:
+    """Switch a database to write-ahead logging, if it is not in that mode yet."""
+    deadline = time.monotonic() + patience.total_seconds()
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as problem:
+            # SQLite's own timeout does not hold here: of several processes that switch a new file, all but one are refused
+            # at once.
+            if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _open_postgresql(url: sa.URL, patience: timedelta) -> sa.Engine:

@@ -229,3 +229,46 @@ def test_a_database_that_is_not_there(postgresql: str) -> None:
 
 def test_a_message_never_shows_the_password() -> None:
     assert "secret" not in named(open_engine("postgresql://me:secret@127.0.0.1:9/none"))
+
+
+def test_a_new_file_that_another_process_switches_to_wal_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pauseflow.db"
+    other = sqlite3.connect(path, check_same_thread=False)
+    # What a switch holds for a moment, and for which SQLite does not wait by itself.
+    other.execute("PRAGMA locking_mode=EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    opened: list[sa.Engine] = []
+    opening = threading.Thread(target=lambda: opened.append(open_engine(f"sqlite:///{path}")))
+    opening.start()
+    opening.join(0.3)
+    assert opening.is_alive()
+
+    other.close()
+    opening.join(60)
+
+    (engine,) = opened
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+    engine.dispose()
+
+
+def test_of_many_that_open_a_new_file_at_once_none_is_refused(tmp_path: Path) -> None:
+    problems: list[Exception] = []
+
+    def open_one(url: str, together: threading.Barrier) -> None:
+        together.wait()
+        try:
+            open_engine(url).dispose()
+        except StoreUnavailable as problem:
+            problems.append(problem)
+
+    for number in range(20):
+        together = threading.Barrier(8)
+        url = f"sqlite:///{tmp_path / str(number) / 'pauseflow.db'}"
+        threads = [threading.Thread(target=open_one, args=(url, together)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert problems == []
