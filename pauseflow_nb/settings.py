@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from pauseflow_nb.errors import InvalidSetting
-from pauseflow_nb.misfits import in_our_words
+from pauseflow_nb.forms.messages import in_our_words
 from pauseflow_nb.operator_secrets import MASKED, has_password, is_secret_name, mask_passwords
 
 __all__ = ["FILE_NAME", "Network", "Settings", "parse_networks"]

@@ -6,10 +6,10 @@ from typing import Any
 
 from pauseflow_nb import identity
 from pauseflow_nb.durations import spoken
-from pauseflow_nb.forms import Field, fields_of
+from pauseflow_nb.forms.fields import Field, fields_of
+from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.printable import printable, printable_lines
 from pauseflow_nb.protocol import Unsaved
-from pauseflow_nb.schemas import in_words
 
 __all__ = [
     "describe",

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pauseflow_nb import schemas
-from pauseflow_nb.checking import Checker
 from pauseflow_nb.errors import CannotCheck
+from pauseflow_nb.forms.check_process import Checker
+from pauseflow_nb.forms.schema import in_form, in_words
 from pauseflow_nb.identity import LINK, name_of, people
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SuspensionRequest
@@ -128,7 +128,7 @@ def _what(question: Question, callback: Callback, checker: Checker, seconds: flo
         return None
     if seconds is not None and seconds <= 0:
         return Refusal(422, "there was no time left to check the answer: send it again")
-    answer = schemas.in_form(question.schema, reply_of(callback.envelope or {}))
+    answer = in_form(question.schema, reply_of(callback.envelope or {}))
     limit = {} if seconds is None else {"wall_seconds": seconds}
     try:
         errors = checker.errors_of(question.schema, answer, **limit)
@@ -136,7 +136,7 @@ def _what(question: Question, callback: Callback, checker: Checker, seconds: flo
         return Refusal(422, str(problem))
     if not errors:
         return None
-    said = schemas.in_words(errors[:_MOST_ERRORS_SAID])
+    said = in_words(errors[:_MOST_ERRORS_SAID])
     return Refusal(422, f"the answer does not fit what is asked for: {said}", errors)
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import sqlalchemy as sa
 
-from pauseflow_nb.checking import default_checker
 from pauseflow_nb.engine import ending, nested
 from pauseflow_nb.engine.bodies import BodyRoom
 from pauseflow_nb.engine.bound import lose
@@ -32,6 +31,7 @@ from pauseflow_nb.errors import (
     StoreUnavailable,
     UnknownExecution,
 )
+from pauseflow_nb.forms.check_process import default_checker
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.links import Claim
 from pauseflow_nb.private_files import follow

@@ -17,6 +17,7 @@ from pauseflow_nb.engine.judging import NotJudged, Verdict
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.settling import reason_for
 from pauseflow_nb.errors import NotDelivered, PauseflowError, StorageFull, StoreUnavailable
+from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Failure, Loss, MessageRequest, Outcome, PauseAnswer, PauseQuestion
@@ -24,7 +25,6 @@ from pauseflow_nb.runner.cards import Decision, close_document
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.runner.segment import SegmentEnd
-from pauseflow_nb.schemas import in_words
 from pauseflow_nb.store import executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.executions import FINAL, Row

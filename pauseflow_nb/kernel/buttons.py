@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from pauseflow_nb.errors import InvalidAnswer, PauseflowError
-from pauseflow_nb.forms import Field, fields_of
+from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.kernel.inputs import NOTHING, Input, Place, input_for, note
 from pauseflow_nb.kernel.say import markup_of
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import ipywidgets as widgets
 
-from pauseflow_nb.forms import Field, number_in, says_nothing, with_nulls
+from pauseflow_nb.forms.fields import Field, number_in, says_nothing, with_nulls
 from pauseflow_nb.json_values import JSON, read_json
 
 __all__ = ["Input", "input_for", "note"]

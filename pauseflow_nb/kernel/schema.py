@@ -11,10 +11,10 @@ from types import FunctionType
 from typing import Any, get_origin, is_typeddict
 
 from pauseflow_nb.errors import InvalidAnswer, InvalidValue
+from pauseflow_nb.forms.messages import in_our_words
+from pauseflow_nb.forms.schema import VALUE, in_form
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.kernel.record import as_records
-from pauseflow_nb.misfits import in_our_words
-from pauseflow_nb.schemas import VALUE, in_form
 
 __all__ = ["Form", "form_of"]
 
@@ -37,9 +37,9 @@ class Form:
             InvalidAnswer: With every error, as `{"path", "message"}`.
         """
         if isinstance(self.kind, dict):
-            from pauseflow_nb import schemas  # lazily: many notebooks have no schema
+            from pauseflow_nb.forms.schema import errors_of  # lazily: many notebooks have no schema
 
-            errors = schemas.errors_of(self.json_schema, body)
+            errors = errors_of(self.json_schema, body)
             if errors:
                 raise InvalidAnswer(errors)
             return as_records(body)
@@ -58,9 +58,9 @@ class Form:
         Raises:
             InvalidAnswer: With every error, as `{"path", "message"}`.
         """
-        from pauseflow_nb import schemas  # lazily, as above
+        from pauseflow_nb.forms.schema import errors_of  # lazily, as above
 
-        errors = schemas.errors_of(self.json_schema, body)
+        errors = errors_of(self.json_schema, body)
         if errors:
             raise InvalidAnswer(errors)
         return self.build(body)
@@ -95,10 +95,10 @@ def form_of(schema: Any) -> Form:
 
 def _require_usable(schema: Any, made: dict[str, JSON]) -> None:
     """Refuse what no server could check an answer with, while its author is there."""
-    from pauseflow_nb import schemas  # lazily: many notebooks have no schema
+    from pauseflow_nb.forms.schema import problem_of  # lazily: many notebooks have no schema
 
     require_json("schema", made)
-    problem = schemas.problem_of(made)
+    problem = problem_of(made)
     if problem is not None:
         raise InvalidValue("schema", schema, problem)
 

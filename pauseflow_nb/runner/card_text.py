@@ -10,9 +10,9 @@ from html import escape
 from typing import Any
 
 from pauseflow_nb import identity
+from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.printable import printable_lines
-from pauseflow_nb.schemas import in_words
 
 __all__ = ["as_html", "as_text", "at_moment", "boxed", "earlier_as_html", "earlier_as_text", "sentence_of"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from pauseflow_nb.durations import spoken
-from pauseflow_nb.forms import Field, fields_of
+from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake
 from pauseflow_nb.runner import card_text, statuses

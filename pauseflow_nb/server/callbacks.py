@@ -27,12 +27,12 @@ from pauseflow_nb.errors import (
     StorageFull,
     UnknownLink,
 )
+from pauseflow_nb.forms.codec import Entries
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.answers import error_answer, set_private_headers, write_error_answer, write_json, write_page
 from pauseflow_nb.server.bodies import Body, parse_body
 from pauseflow_nb.server.client_address import NO_PROXIES, TrustedProxies, rate_limit_key
-from pauseflow_nb.server.entries import Entries
 from pauseflow_nb.server.envelope import envelope, query_of
 from pauseflow_nb.server.evidence import Exhibit, evidence_in
 from pauseflow_nb.server.lazy_queue import LazyQueue

@@ -4,9 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pauseflow_nb.forms import Field, fields_of, number_in
-from pauseflow_nb.json_values import JSON
-from pauseflow_nb.server.entries import (
+from pauseflow_nb.forms.codec import (
     ROOT,
     Entries,
     entries_by_row,
@@ -17,6 +15,8 @@ from pauseflow_nb.server.entries import (
     rows_in,
     text_of,
 )
+from pauseflow_nb.forms.fields import Field, fields_of, number_in
+from pauseflow_nb.json_values import JSON
 
 __all__ = ["Control", "controls_of"]
 

@@ -29,8 +29,8 @@ from jinja2 import (
 from markupsafe import Markup
 
 from pauseflow_nb.durations import spoken
+from pauseflow_nb.forms.codec import Entries, initial_entries
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.server.entries import Entries, initial_entries
 from pauseflow_nb.server.evidence import Exhibit
 from pauseflow_nb.server.form import Control, controls_of
 from pauseflow_nb.server.prose import as_html

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from engine.stage import Stage, suspend
 
-from pauseflow_nb.checking import Checker
 from pauseflow_nb.engine import recording
+from pauseflow_nb.forms.check_process import Checker
 from pauseflow_nb.protocol import Briefing, Outcome
 
 WaitUntil = Callable[..., None]

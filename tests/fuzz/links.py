@@ -19,8 +19,8 @@ from fuzz.values import header_names, header_values, json_texts, json_values, na
 from hypothesis import strategies as st
 from server.conftest import BROWSER, Stage
 
-from pauseflow_nb import schemas as our_schemas
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.forms import schema as our_schemas
 from pauseflow_nb.links import ACTIONS, Claim
 from pauseflow_nb.protocol import Wake
 from pauseflow_nb.server.callbacks import METHODS

@@ -23,16 +23,16 @@ from fuzz.values import (
 )
 from hypothesis import strategies as st
 
-from pauseflow_nb import schemas as our_schemas
 from pauseflow_nb.cli.parameters import resolve_parameters
 from pauseflow_nb.durations import LONGEST, SHORTEST, duration, milliseconds, seconds
 from pauseflow_nb.errors import InvalidBody, InvalidDuration, InvalidParameter, InvalidSetting, UnknownLink
-from pauseflow_nb.forms import fields_of
+from pauseflow_nb.forms import schema as our_schemas
+from pauseflow_nb.forms.codec import initial_entries, read_form, read_pairs
+from pauseflow_nb.forms.fields import fields_of
 from pauseflow_nb.json_values import compact, require_json
 from pauseflow_nb.links import ACTIONS, Claim, Signer
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.bodies import parse_body, parse_json, parse_pairs
-from pauseflow_nb.server.entries import initial_entries, read_form, read_pairs
 from pauseflow_nb.server.negotiation import may_act, prefers_json, wants_html
 from pauseflow_nb.server.sent import entries_of, sent
 from pauseflow_nb.settings import Settings

@@ -9,10 +9,10 @@ import nbformat
 import pytest
 from IPython.core.displaypub import CapturingDisplayPublisher
 
-from pauseflow_nb.forms import fields_of
+from pauseflow_nb.forms.codec import initial_entries, read_form
+from pauseflow_nb.forms.fields import fields_of
 from pauseflow_nb.kernel.buttons import Buttons, show_buttons
 from pauseflow_nb.kernel.inputs import NOTHING, input_for
-from pauseflow_nb.server.entries import initial_entries, read_form
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 MODEL = """

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pauseflow_nb.errors import InvalidAnswer, InvalidBody, UnknownCharset
+from pauseflow_nb.forms.codec import read_form, read_pairs
 from pauseflow_nb.server.bodies import Body, parse_body, parse_pairs
-from pauseflow_nb.server.entries import read_form, read_pairs
 from pauseflow_nb.server.envelope import query_of
 from pauseflow_nb.server.sent import sent
 

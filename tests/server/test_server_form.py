@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pauseflow_nb.schemas import errors_of
-from pauseflow_nb.server.entries import initial_entries, read_form
+from pauseflow_nb.forms.codec import initial_entries, read_form
+from pauseflow_nb.forms.schema import errors_of
 from pauseflow_nb.server.form import Control, controls_of
 
 ODD_NAMES = ["a.b", "a/b", "a~b", "__proto__", "constructor", "two words", "größe", "items[0]", "", '"><script>']

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from pauseflow_nb.checking import Checker
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.forms.check_process import Checker
 
 if TYPE_CHECKING:
     from .conftest import Send, Stage

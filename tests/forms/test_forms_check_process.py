@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pauseflow_nb.checking import Checker
 from pauseflow_nb.errors import CannotCheck, NoChecker
-from pauseflow_nb.schemas import TOO_MANY
+from pauseflow_nb.forms.check_process import Checker
+from pauseflow_nb.forms.schema import TOO_MANY
 
 WaitUntil = Callable[..., None]
 

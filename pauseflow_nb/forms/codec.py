@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from pauseflow_nb.errors import InvalidAnswer
-from pauseflow_nb.forms import Field, fields_of, number_in, says_nothing, with_nulls
+from pauseflow_nb.forms.fields import Field, fields_of, number_in, says_nothing, with_nulls
 from pauseflow_nb.json_values import JSON, read_json
 
 __all__ = [

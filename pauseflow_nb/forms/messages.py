@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.dialect import NAMED, PATTERN
+from pauseflow_nb.forms.dialect import NAMED, PATTERN
 from pauseflow_nb.json_values import JSON
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from pauseflow_nb.schemas import errors_of, problem_of
+from pauseflow_nb.forms.schema import errors_of, problem_of
 
 
 class Looking(BaseModel):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pauseflow_nb.schemas import errors_of, in_words, problem_of
+from pauseflow_nb.forms.schema import errors_of, in_words, problem_of
 
 JSONSCHEMAS_OWN = ("is not of type", "is not valid under", "required property", "schema", "'x'", "Additional", "[1, 1]")
 

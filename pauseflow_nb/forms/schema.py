@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
-from pauseflow_nb.dialect import InvalidPattern, compile_schema, no_panics, translate
+from pauseflow_nb.forms.dialect import InvalidPattern, compile_schema, no_panics, translate
+from pauseflow_nb.forms.messages import misfits
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.misfits import misfits
 
 __all__ = ["TOO_MANY", "VALUE", "check", "errors_of", "in_form", "in_words", "problem_of"]
 

@@ -238,7 +238,7 @@ def _checker_of(_process: int) -> Checker:
 
 def serve_checks(cpu_seconds: float, memory_bytes: int) -> None:
     """Check what comes by standard input, until that ends; the main function of the processes."""
-    from pauseflow_nb.schemas import check, problem_of
+    from pauseflow_nb.forms.schema import check, problem_of
 
     _limit_memory(memory_bytes)
     while True:
