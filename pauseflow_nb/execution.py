@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.door import Door
+from pauseflow_nb.callback_listener import CallbackListener
 from pauseflow_nb.errors import InvalidAnswer, InvalidParameter, NotAllowed, NotSuspended, NoWorker
 from pauseflow_nb.identity import account
 from pauseflow_nb.settings import Settings
@@ -459,7 +459,7 @@ def attach(
     from pauseflow_nb.engine.attached import run_attached
     from pauseflow_nb.engine.events import ignore
 
-    with Door(queue) if has_links else nullcontext():
+    with CallbackListener(queue) if has_links else nullcontext():
         return run_attached(
             queue, execution, until_pause=until_pause, control=control, on_event=on_event or ignore, supply=supply
         )

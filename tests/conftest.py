@@ -20,7 +20,7 @@ from evidence import keep
 from reruns import allow_reruns, summarize_reruns
 from supplies import SharedSupply
 
-import pauseflow_nb.light_jsonschema  # noqa: F401 - before the tests import nbformat
+import pauseflow_nb.runner  # noqa: F401 - before the tests import nbformat
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.settings import Settings

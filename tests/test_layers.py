@@ -94,7 +94,9 @@ def test_jsonschema_builds_no_parsers_that_nobody_asks_for(code: str) -> None:
 
 def test_checking_an_answer_loads_little() -> None:
     """The processes that check answers should start quickly."""
-    ours = loaded_by("from pauseflow_nb import schemas; schemas.errors_of({'pattern': 'a', 'minLength': 3}, 'b')")
+    ours = loaded_by(
+        "from pauseflow_nb.forms.schema import errors_of; errors_of({'pattern': 'a', 'minLength': 3}, 'b')"
+    )
 
     unwanted = {"jsonschema", "nbformat", "pydantic", "sqlalchemy", "tornado", "IPython"}
     assert ours & {"jsonschema_rs", "pydantic_core", *unwanted} == {"jsonschema_rs", "pydantic_core"}

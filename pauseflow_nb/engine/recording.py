@@ -155,7 +155,7 @@ class Recording:
 
     def deliver(self, message: MessageRequest) -> tuple[str, str] | None:
         """Send it with our settings."""
-        from pauseflow_nb.messages import deliver  # lazily: few steps send any
+        from pauseflow_nb.notifications import deliver  # lazily: few steps send any
 
         try:
             deliver(self._queue.settings, message)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.errors import NotDelivered
 from pauseflow_nb.links import Claim
-from pauseflow_nb.messages import deliver
+from pauseflow_nb.notifications import deliver
 from pauseflow_nb.protocol import MessageRequest
 from pauseflow_nb.store import executions, suspensions
 from pauseflow_nb.store.audit import note

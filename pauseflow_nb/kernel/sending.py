@@ -72,7 +72,7 @@ def send(session: "Session", run: StepRun, request: MessageRequest) -> None:
             raise InvalidValue(name, getattr(request, name), "must be text")
     request = _harmless(run, request)
     if session.testmode is not None:
-        from pauseflow_nb.messages import deliver
+        from pauseflow_nb.notifications import deliver
         from pauseflow_nb.settings import Settings
 
         deliver(Settings.load(), request)

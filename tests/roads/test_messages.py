@@ -13,7 +13,7 @@ from roads.mail import Mailbox, mail_server
 from roads.rider import Rider, returned
 
 from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.messages import deliver
+from pauseflow_nb.notifications import deliver
 from pauseflow_nb.protocol import MessageRequest
 from pauseflow_nb.runner.supply import Supply
 from pauseflow_nb.settings import Settings

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from pauseflow_nb.engine.queue import Queue
     from pauseflow_nb.server.listener import Listener
 
-__all__ = ["Door"]
+__all__ = ["CallbackListener"]
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
 
 
-class Door:
+class CallbackListener:
     """Keeps links answered for as long as the block lasts.
 
     While the store has a server, that one answers. When it has none, or the one it had goes away, this
@@ -27,12 +27,12 @@ class Door:
     """
 
     def __init__(self, queue: "Queue") -> None:
-        """Keep the door for the executions of this store."""
+        """Answer the links of this store."""
         self._queue = queue
         self._stop = threading.Event()
         self._listener: Listener | None = None
         self._presence: Presence | None = None
-        self._thread = threading.Thread(target=self._watch, name="pauseflow-door", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="pauseflow-callback-listener", daemon=True)
 
     def __enter__(self) -> Self:
         # The links of the first segment need their address before it starts.

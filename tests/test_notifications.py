@@ -1,7 +1,7 @@
 import pytest
 
 from pauseflow_nb.errors import NotDelivered
-from pauseflow_nb.messages import deliver, is_one_address
+from pauseflow_nb.notifications import deliver, is_one_address
 from pauseflow_nb.protocol import MessageRequest
 from pauseflow_nb.settings import Settings
 
