@@ -24,9 +24,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from pauseflow_nb.compat.prefect import RunInput, pause_flow_run, resume_flow_run, suspend_flow_run
     from pauseflow_nb.execution import Execution, get_execution, run_notebook
     from pauseflow_nb.kernel.flow import flow, steps
-    from pauseflow_nb.prefect import RunInput, pause_flow_run, resume_flow_run, suspend_flow_run
 
 
 def __getattr__(name: str) -> Any:
@@ -41,7 +41,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(execution, name)
     if name in {"RunInput", "pause_flow_run", "resume_flow_run", "suspend_flow_run"}:
-        from pauseflow_nb import prefect
+        from pauseflow_nb.compat import prefect
 
         _load_into_running_shell()
         return getattr(prefect, name)

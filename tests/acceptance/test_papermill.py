@@ -230,7 +230,11 @@ def test_papermill_loads_the_engine_without_paying_for_it() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
     ).stdout
 
-    assert set(json.loads(loaded.replace("'", '"'))) <= {"pauseflow_nb", "pauseflow_nb.papermill"}
+    assert set(json.loads(loaded.replace("'", '"'))) <= {
+        "pauseflow_nb",
+        "pauseflow_nb.compat",
+        "pauseflow_nb.compat.papermill",
+    }
 
 
 def _plain(text: str) -> str:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 def _job(tmp_path: Path, *cells: str, **parameters: Any) -> Any:
     from jupyter_scheduler.orm import Job, create_session, create_tables
 
-    from pauseflow_nb.scheduler import PauseflowExecutionManager
+    from pauseflow_nb.compat.scheduler import PauseflowExecutionManager
 
     staging = tmp_path / "staging"
     staging.mkdir()
@@ -95,7 +95,7 @@ def test_its_scheduler_starts_it_in_a_process(tmp_path: Path, monkeypatch: pytes
     from jupyter_scheduler.orm import create_tables
     from jupyter_scheduler.scheduler import Scheduler
 
-    from pauseflow_nb.scheduler import PauseflowExecutionManager
+    from pauseflow_nb.compat.scheduler import PauseflowExecutionManager
 
     monkeypatch.setenv("PAUSEFLOW_DATA_DIR", str(tmp_path / "store"))
     url = f"sqlite:///{tmp_path}/scheduler.sqlite"

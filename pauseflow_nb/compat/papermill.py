@@ -1,0 +1,209 @@
+"""`papermill IN OUT --engine pauseflow`: papermill reads and writes, and the notebook runs as an execution.
+
+Papermill loads every engine when it is imported, whoever uses it: nothing is imported here before an
+execution begins.
+"""
+
+import logging
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    from pauseflow_nb.cli.progress import Progress
+    from pauseflow_nb.engine.queue import Plan, Queue
+    from pauseflow_nb.execution import RunOptions
+    from pauseflow_nb.runner.supply import Supply
+
+__all__ = ["PauseflowEngine", "Unfinished"]
+
+
+class Unfinished(SystemExit, Exception):
+    """The notebook was neither completed nor did it fail: it was cancelled, or left to the workers.
+
+    A program that calls papermill can catch it; on the command line it ends papermill with our exit code.
+    """
+
+
+class PauseflowEngine:
+    """What papermill asks of an engine. It may wait for days: steps pause, and the clock runs."""
+
+    @classmethod
+    def nb_kernel_name(cls, nb: "NotebookNode", name: str | None = None) -> str:
+        """Name the kernel; a notebook that names none is taken for Python."""
+        from pauseflow_nb.runner.notebook import kernel_of
+
+        return name or kernel_of(nb)
+
+    @classmethod
+    def nb_language(cls, nb: "NotebookNode", language: str | None = None) -> str:
+        """Name the language in which parameters are written."""
+        metadata = nb.metadata
+        found = metadata.get("language_info", {}).get("name") or metadata.get("kernelspec", {}).get("language")
+        return str(language or found or "python")
+
+    @classmethod
+    def execute_notebook(
+        cls,
+        nb: "NotebookNode",
+        kernel_name: str,
+        output_path: str | None = None,
+        *,
+        progress_bar: bool | dict[str, Any] = True,
+        log_output: bool = False,
+        autosave_cell_every: float = 30,
+        input_path: str = "",
+        start_timeout: float = 60,
+        execution_timeout: float | None = None,
+        stdout_file: IO[str] | None = None,
+        stderr_file: IO[str] | None = None,
+        **options: Any,
+    ) -> "NotebookNode":
+        """Run a notebook that papermill has read and given its parameters.
+
+        Args:
+            nb: The notebook; it is left as it is.
+            kernel_name: Its kernel.
+            output_path: Where it is written as it goes.
+            progress_bar: Whether there is one.
+            log_output: Print what cells print.
+            autosave_cell_every: 0: do not write while a cell runs.
+            input_path: Where it was read.
+            start_timeout: Seconds that the kernel may take to start.
+            execution_timeout: Seconds that a cell may take.
+            stdout_file: Where cells' standard output goes, too.
+            stderr_file: Where cells' standard error goes, too.
+            options: `strict` and `checkpoint`, as for `pauseflow run`; others are ignored, as papermill's own
+                engine ignores what it does not know.
+
+        Returns:
+            The executed notebook. If a cell raised, papermill finds its error there and says so.
+
+        Raises:
+            nbclient.exceptions.DeadKernelError: If its kernel died too often.
+            papermill.exceptions.PapermillExecutionError: If it failed without an error that a cell shows.
+            Unfinished: If it was cancelled or left.
+        """
+        from pauseflow_nb.execution import RunOptions, kernel_ahead
+
+        chosen = RunOptions(
+            kernel=kernel_name,
+            start_timeout=start_timeout,
+            execution_timeout=execution_timeout,
+            autosave_cell_every=0.0 if autosave_cell_every == 0 else None,
+            strict=bool(options.get("strict", False)),
+            checkpoint=str(options.get("checkpoint", "step")),
+        )
+        with kernel_ahead(input_path, chosen) as supply:
+            from pauseflow_nb.cli.progress import Progress
+
+            progress = Progress(
+                len(nb.cells),
+                bar=bool(progress_bar),
+                log_output=log_output,
+                stdout_file=stdout_file,
+                stderr_file=stderr_file,
+            )
+            with progress:
+                view, executed = _execution(nb, input_path, output_path, chosen, progress=progress, supply=supply)
+        _raise_for(view, executed)
+        return executed
+
+
+def _execution(
+    nb: "NotebookNode",
+    source: str,
+    output: str | None,
+    options: "RunOptions",
+    *,
+    progress: "Progress",
+    supply: "Supply",
+) -> tuple[dict[str, Any], "NotebookNode"]:
+    """Run it; returns how it ended, and the executed notebook."""
+    from pauseflow_nb.engine.queue import Queue
+    from pauseflow_nb.execution import plan_of
+    from pauseflow_nb.runner.notebook import adopt
+    from pauseflow_nb.settings import Settings
+
+    # Papermill logs at INFO, and what our tables are made of is not its users' concern.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    frozen = adopt(nb, source, kernel=str(options.kernel))
+    beside = None if "://" in source or source == "-" else _absolute(source).parent
+    queue = Queue.open(Settings.load(beside=beside))
+    view = _run(queue, plan_of(frozen, source, _target(output), options), progress, supply)
+    return view, _document(queue, view["id"])
+
+
+def _run(queue: "Queue", work: "Plan", progress: "Progress", supply: "Supply") -> dict[str, Any]:
+    from pauseflow_nb.cli.interrupts import interrupts
+    from pauseflow_nb.cli.options import LEFT, STRANDED
+    from pauseflow_nb.execution import attach, start_attached
+    from pauseflow_nb.runner.control import Control
+
+    control = Control()
+    with interrupts(control, progress.say):
+        execution = start_attached(queue, work)
+        progress.say(f"execution {execution}")
+        view = attach(
+            queue,
+            execution,
+            has_links=bool(work.steps),
+            control=control,
+            # How it ended papermill tells.
+            on_event=lambda event: None if event.kind == "ended" else progress.on_event(event),
+            supply=supply,
+        )
+    if view["ended_at"] is None:
+        if not queue.has_runner(execution):
+            progress.say(STRANDED)
+        raise Unfinished(LEFT)
+    return view
+
+
+def _raise_for(view: dict[str, Any], executed: "NotebookNode") -> None:
+    if view["state"] == "cancelled":
+        from pauseflow_nb.cli.options import CANCELLED
+
+        raise Unfinished(CANCELLED)
+    error = view["error"]
+    if view["state"] == "completed" or error is None:
+        return
+    if error["type"] == "KernelDied":
+        from nbclient.exceptions import DeadKernelError
+
+        raise DeadKernelError(error["message"])
+    if any(output.output_type == "error" for cell in executed.cells for output in cell.get("outputs", [])):
+        return
+    from papermill.exceptions import PapermillExecutionError
+
+    index = error["cell"] or 0
+    cell = executed.cells[index] if executed.cells else {}
+    raise PapermillExecutionError(
+        cell_index=index,
+        exec_count=cell.get("execution_count"),
+        source=cell.get("source", ""),
+        ename=error["type"],
+        evalue=error["message"],
+        traceback=[],
+    )
+
+
+def _document(queue: "Queue", execution: str) -> "NotebookNode":
+    from pauseflow_nb.runner.document import Document
+
+    return Document.from_bytes(queue.document(execution)).notebook
+
+
+def _target(output: str | None) -> str | None:
+    return output if output is None or "://" in output else str(_absolute(output))
+
+
+def _absolute(path: str) -> Path:
+    """Find a path where papermill looks for it: it may have gone to another directory for the kernel."""
+    from papermill.iorw import papermill_io
+
+    local = papermill_io.get_handler("local")
+    folder = local.cwd(None)
+    local.cwd(folder)
+    return Path(folder or ".", path).absolute()
