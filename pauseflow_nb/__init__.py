@@ -50,7 +50,7 @@ def __getattr__(name: str) -> Any:
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:
     """Make `%load_ext pauseflow_nb` work: `%%step`, `%%setup`, `%pauseflow`, and `flow` and `steps` if they are free."""
-    from pauseflow_nb.kernel.step import load
+    from pauseflow_nb.kernel.ipython_extension import load
 
     load(shell, bind_names=True)
 
@@ -61,7 +61,7 @@ def _load_into_running_shell() -> None:
 
     shell = get_ipython()
     if shell is not None:
-        from pauseflow_nb.kernel.step import load
+        from pauseflow_nb.kernel.ipython_extension import load
 
         load(shell, bind_names=False)
 

@@ -42,7 +42,7 @@ CHOSEN = {
         ["tests/server/test_server_worker_process.py"],
     ),
     "what a kernel could not restore is dropped": (
-        "kernel/headless.py",
+        "kernel/execution_mode.py",
         "self.send(Ready(losses=named))",
         "self.send(Ready(losses=[]))",
         ["tests/roads/test_losses.py"],

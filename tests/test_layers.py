@@ -39,7 +39,8 @@ def test_the_bottom_row_needs_the_standard_library_only(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["import pauseflow_nb", "from pauseflow_nb import flow, steps", "import pauseflow_nb.kernel.step"]
+    "code",
+    ["import pauseflow_nb", "from pauseflow_nb import flow, steps", "import pauseflow_nb.kernel.ipython_extension"],
 )
 def test_a_kernel_loads_nothing_of_server_store_and_engine(code: str) -> None:
     """Every new kernel pays for what it imports, after every pause."""
@@ -56,7 +57,7 @@ def test_a_kernel_pays_little_for_us() -> None:
     """Under 50 ms on a quiet machine. Told as a part of what the kernel itself loads, because this one may be busy."""
     code = """
         from time import process_time as t
-        a = t(); import ipykernel.ipkernel; b = t(); import pauseflow_nb.kernel.step; c = t()
+        a = t(); import ipykernel.ipkernel; b = t(); import pauseflow_nb.kernel.ipython_extension; c = t()
         print((c - b) / (b - a))
     """
 

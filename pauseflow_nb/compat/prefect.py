@@ -12,8 +12,8 @@ from pydantic import BaseModel, create_model
 from pauseflow_nb.durations import seconds
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.kernel import flow as kernel_flow
+from pauseflow_nb.kernel.answer_types import Form, form_of
 from pauseflow_nb.kernel.pausing import suspend_at_once
-from pauseflow_nb.kernel.schema import Form, form_of
 from pauseflow_nb.protocol import SuspensionRequest
 
 __all__ = ["RunInput", "pause_flow_run", "resume_flow_run", "suspend_flow_run"]

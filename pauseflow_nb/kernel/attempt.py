@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.errors import PauseflowError
+from pauseflow_nb.kernel.display import say
 from pauseflow_nb.kernel.pausing import ask
-from pauseflow_nb.kernel.run import StepRun
-from pauseflow_nb.kernel.say import say
-from pauseflow_nb.kernel.timelimit import StepTimeout, TimeLimit
+from pauseflow_nb.kernel.step_run import StepRun
+from pauseflow_nb.kernel.timeout import StepTimeout, TimeLimit
 from pauseflow_nb.kernel.tracebacks import without_our_frames
 
 if TYPE_CHECKING:

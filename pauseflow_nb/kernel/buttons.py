@@ -13,13 +13,13 @@ import ipywidgets as widgets
 
 from pauseflow_nb.errors import InvalidAnswer, PauseflowError
 from pauseflow_nb.forms.fields import Field, fields_of
-from pauseflow_nb.kernel.inputs import NOTHING, Input, Place, input_for, note
-from pauseflow_nb.kernel.say import markup_of
+from pauseflow_nb.kernel.display import markup_of
+from pauseflow_nb.kernel.form_widgets import NOTHING, Input, Place, input_for, note
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from pauseflow_nb.kernel.testmode import TestMode, Waiting
+    from pauseflow_nb.kernel.test_mode import TestMode, Waiting
 
 __all__ = ["Buttons", "show_buttons"]
 

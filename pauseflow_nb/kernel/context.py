@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel.attribute_dict import Record, as_records
 from pauseflow_nb.kernel.exports import data_of
-from pauseflow_nb.kernel.record import Record, as_records
-from pauseflow_nb.kernel.run import StepRun
+from pauseflow_nb.kernel.step_run import StepRun
 
 __all__ = ["InputsByHand", "context_of", "data_for"]
 

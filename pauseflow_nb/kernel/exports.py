@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pauseflow_nb.json_values import JSON, require_json
-from pauseflow_nb.kernel.issued import HIDDEN, IssuedLink, IssuedLinks, SpentLinks
-from pauseflow_nb.kernel.record import as_records
+from pauseflow_nb.kernel.attribute_dict import as_records
+from pauseflow_nb.kernel.issued_links import HIDDEN, IssuedLink, IssuedLinks, SpentLinks
 from pauseflow_nb.protocol import RETURN_VALUE, published
 
 __all__ = ["RESUME_DATA", "RETURN_VALUE", "SUSPEND_DATA", "StepExports", "as_json", "data_of"]

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from pauseflow_nb.durations import LONGEST, duration, milliseconds
 from pauseflow_nb.errors import InvalidDuration, InvalidValue, NotInStep
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel.answer_types import form_of
+from pauseflow_nb.kernel.attribute_dict import Record
 from pauseflow_nb.kernel.context import data_for
 from pauseflow_nb.kernel.exports import SUSPEND_DATA, StepExports, as_json
-from pauseflow_nb.kernel.issued import IssuedLinks
-from pauseflow_nb.kernel.nested import with_child
-from pauseflow_nb.kernel.record import Record
-from pauseflow_nb.kernel.run import Asked, StepRun
-from pauseflow_nb.kernel.schema import form_of
+from pauseflow_nb.kernel.issued_links import IssuedLinks
+from pauseflow_nb.kernel.run_notebook import with_child
 from pauseflow_nb.kernel.sending import Sender, notification, send
+from pauseflow_nb.kernel.step_run import Asked, StepRun
 from pauseflow_nb.kernel.tracebacks import calmly
 from pauseflow_nb.protocol import SuspensionRequest
 

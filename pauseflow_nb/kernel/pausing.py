@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import Cancelled, InvalidAnswer, InvalidValue, PauseTimeout
+from pauseflow_nb.kernel.answer_types import Form
+from pauseflow_nb.kernel.control_flow import Paused
 from pauseflow_nb.kernel.exports import RESUME_DATA, data_of
-from pauseflow_nb.kernel.run import Asked, StepRun
-from pauseflow_nb.kernel.schema import Form
-from pauseflow_nb.kernel.stops import Paused
-from pauseflow_nb.kernel.testmode import TestMode
+from pauseflow_nb.kernel.step_run import Asked, StepRun
+from pauseflow_nb.kernel.test_mode import TestMode
 from pauseflow_nb.protocol import ASKED, SOURCE, PauseAnswer, PauseQuestion, SuspensionRequest
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import InvalidValue, NotDelivered
 from pauseflow_nb.kernel.pausing import ask
-from pauseflow_nb.kernel.run import StepRun
+from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.protocol import APPROVAL_URL, MessageRequest, SuspensionRequest
 
 if TYPE_CHECKING:

@@ -14,22 +14,22 @@ from pauseflow_nb.cells import Header, header_of
 from pauseflow_nb.errors import InvalidStep, NotJSON, PauseflowError
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel import flow as flow_module
+from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.attempt import Attempt
-from pauseflow_nb.kernel.bindings import Bindings
+from pauseflow_nb.kernel.attribute_dict import Record, as_records
+from pauseflow_nb.kernel.cell_transform import stored_names_of
 from pauseflow_nb.kernel.context import InputsByHand, context_of
+from pauseflow_nb.kernel.control_flow import Paused, Stop
+from pauseflow_nb.kernel.display import say
+from pauseflow_nb.kernel.execution_mode import Headless
 from pauseflow_nb.kernel.exports import RETURN_VALUE, as_json
-from pauseflow_nb.kernel.handler import StepArgument
-from pauseflow_nb.kernel.headless import Headless
-from pauseflow_nb.kernel.issued import IssuedLinks, spend
-from pauseflow_nb.kernel.record import Record, as_records
-from pauseflow_nb.kernel.run import StepRun
-from pauseflow_nb.kernel.say import say
-from pauseflow_nb.kernel.schema import Form
-from pauseflow_nb.kernel.stops import Paused, Stop
-from pauseflow_nb.kernel.testmode import TestMode
-from pauseflow_nb.kernel.timelimit import TimeLimit
+from pauseflow_nb.kernel.issued_links import IssuedLinks, spend
+from pauseflow_nb.kernel.pipedream_step import StepArgument
+from pauseflow_nb.kernel.setup_names import Bindings
+from pauseflow_nb.kernel.step_run import StepRun
+from pauseflow_nb.kernel.test_mode import TestMode
+from pauseflow_nb.kernel.timeout import TimeLimit
 from pauseflow_nb.kernel.tracebacks import calmly
-from pauseflow_nb.kernel.transform import stored_names_of
 from pauseflow_nb.protocol import Briefing, SuspensionRequest
 
 if TYPE_CHECKING:

@@ -347,7 +347,7 @@ def _import_kernel() -> None:
 
     # An environment without our package has kernels, too: they say so themselves.
     with contextlib.suppress(ImportError):
-        importlib.import_module("pauseflow_nb.kernel.step")
+        importlib.import_module("pauseflow_nb.kernel.ipython_extension")
         importlib.import_module("pauseflow_nb.kernel.flow")
         importlib.import_module("pauseflow_nb.kernel.snapshot.surroundings")
 

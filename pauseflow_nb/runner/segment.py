@@ -52,7 +52,7 @@ _NOBODY_TO_ASK = (
 # The second line: a kernel that says more than we can take in at once drops what is beyond its 1000th
 # message; from here on it keeps it. On its own thread, because sockets belong to one.
 _LOAD = """\
-__import__('pauseflow_nb.kernel.step', fromlist=['load']).load(get_ipython(), bind_names=False)
+__import__('pauseflow_nb.kernel.ipython_extension', fromlist=['load']).load(get_ipython(), bind_names=False)
 (lambda told: told.schedule(lambda: told.socket.set_hwm(0)))(get_ipython().kernel.iopub_thread)
 """
 _BEGIN = "get_ipython().pauseflow.begin({!r})"

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from pauseflow_nb.kernel.ipython_extension import load
 from pauseflow_nb.kernel.session import Session
-from pauseflow_nb.kernel.step import load
 
 
 @dataclass

@@ -16,7 +16,7 @@ from traitlets.config import Config
 
 from pauseflow_nb.cells import header_of, steps_of
 from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, InvalidStep, KernelUnavailable
-from pauseflow_nb.kernel.transform import StepCells, header_to_literal, stored_names_of
+from pauseflow_nb.kernel.cell_transform import StepCells, header_to_literal, stored_names_of
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.notebook import freeze, inspected
 

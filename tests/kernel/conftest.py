@@ -15,8 +15,8 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from pauseflow_nb.kernel.ipython_extension import load
 from pauseflow_nb.kernel.session import Session
-from pauseflow_nb.kernel.step import load
 from pauseflow_nb.protocol import SOURCE, Briefing, Links, Outcome, Ready, StepBriefing
 
 

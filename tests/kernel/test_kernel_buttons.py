@@ -12,7 +12,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from pauseflow_nb.forms.codec import initial_entries, read_form
 from pauseflow_nb.forms.fields import fields_of
 from pauseflow_nb.kernel.buttons import Buttons, show_buttons
-from pauseflow_nb.kernel.inputs import NOTHING, input_for
+from pauseflow_nb.kernel.form_widgets import NOTHING, input_for
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 MODEL = """

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from pauseflow_nb.kernel.transform import header_to_literal, stored_names
+from pauseflow_nb.kernel.cell_transform import header_to_literal, stored_names
 
 KernelT = Any
 

@@ -30,7 +30,8 @@ def test_a_runner_may_load_without_binding_names(new_kernel: Callable[[], Kernel
     before = set(kernel.names)
 
     kernel.run(
-        "import pauseflow_nb.kernel.step as _pf; _pf.load(get_ipython(), bind_names=False); del _pf", silent=True
+        "import pauseflow_nb.kernel.ipython_extension as _pf; _pf.load(get_ipython(), bind_names=False); del _pf",
+        silent=True,
     )
 
     assert set(kernel.names) == before

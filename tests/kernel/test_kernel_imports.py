@@ -57,5 +57,5 @@ def loaded(*cells: str) -> list[str]:
 def test_a_notebook_that_uses_us_loads_nothing_heavy(cells: list[str]) -> None:
     names = loaded(*cells)
 
-    assert "pauseflow_nb.kernel.step" in names
+    assert "pauseflow_nb.kernel.ipython_extension" in names
     assert [name for name in names if any(name == a or name.startswith(f"{a}.") for a in ABSENT)] == []

@@ -14,8 +14,8 @@ from typing import Any
 
 from pauseflow_nb.cells import header_of
 from pauseflow_nb.errors import InvalidStep
-from pauseflow_nb.kernel.quiet_code import compiled, parsed
 from pauseflow_nb.kernel.snapshot.reach import DYNAMIC, names_of, reads_of
+from pauseflow_nb.kernel.user_code import compiled, parsed
 
 __all__ = ["Needed", "Statement", "cells_needing", "names_needed", "statements_of"]
 

@@ -8,7 +8,7 @@ import pickle
 from typing import Any
 
 from pauseflow_nb.errors import SnapshotMismatch
-from pauseflow_nb.kernel.issued import spent_link, spent_links
+from pauseflow_nb.kernel.issued_links import spent_link, spent_links
 from pauseflow_nb.kernel.snapshot.borrowed import (
     FORMER_NAMES,
     import_module,

@@ -14,9 +14,9 @@ import types
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.kernel.quiet_code import parsed
 from pauseflow_nb.kernel.snapshot.naming import is_users, is_users_module
 from pauseflow_nb.kernel.snapshot.refused import told
+from pauseflow_nb.kernel.user_code import parsed
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

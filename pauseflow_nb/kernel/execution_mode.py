@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 from pauseflow_nb.cells import Header, header_of
 from pauseflow_nb.errors import InvalidAnswer, InvalidStep, Unsaveable
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.kernel.answers import Answers
-from pauseflow_nb.kernel.bindings import Bindings
+from pauseflow_nb.kernel.control_flow import Exited, Paused, Stop
+from pauseflow_nb.kernel.display import say
 from pauseflow_nb.kernel.exports import RESUME_DATA
-from pauseflow_nb.kernel.run import StepRun
-from pauseflow_nb.kernel.say import say
+from pauseflow_nb.kernel.resume_data import Answers
 from pauseflow_nb.kernel.sending import reminding
-from pauseflow_nb.kernel.stops import Exited, Paused, Stop
+from pauseflow_nb.kernel.setup_names import Bindings
+from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.protocol import SOURCE, Briefing, Failure, Loss, Message, Outcome, Ready, StepBriefing, Unsaved, Wake
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from IPython.core.inputtransformer2 import classic_prompt, ipython_prompt, leadi
 
 from pauseflow_nb.cells import header_of
 from pauseflow_nb.errors import InvalidStep
-from pauseflow_nb.kernel.quiet_code import compiled, parsed
+from pauseflow_nb.kernel.user_code import compiled, parsed
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -8,9 +8,9 @@ from pauseflow_nb.cells import Header
 from pauseflow_nb.durations import SHORTEST
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.exports import RESUME_DATA, SUSPEND_DATA
-from pauseflow_nb.kernel.issued import IssuedLinks
-from pauseflow_nb.kernel.schema import Form
+from pauseflow_nb.kernel.issued_links import IssuedLinks
 from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionRequest, Wake
 
 __all__ = ["Asked", "StepRun"]

@@ -7,11 +7,11 @@ step is told what to do and its end is taken note of; `stops` holds `Paused` and
 
 from typing import TYPE_CHECKING
 
+from pauseflow_nb.kernel.cell_transform import OneLineBodies, StepCells, header_to_literal
+from pauseflow_nb.kernel.control_flow import Exited, Paused
 from pauseflow_nb.kernel.flow import flow, speak_for, steps
 from pauseflow_nb.kernel.magics import pauseflow_magic, setup_magic, step_magic
 from pauseflow_nb.kernel.session import Session
-from pauseflow_nb.kernel.stops import Exited, Paused
-from pauseflow_nb.kernel.transform import OneLineBodies, StepCells, header_to_literal
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -8,7 +8,7 @@ from typing import Any
 
 from pauseflow_nb.errors import InvalidValue, NotebookNotFound
 from pauseflow_nb.kernel.exports import as_json
-from pauseflow_nb.kernel.run import Asked, StepRun
+from pauseflow_nb.kernel.step_run import Asked, StepRun
 from pauseflow_nb.protocol import ChildRequest, SuspensionRequest
 
 __all__ = ["with_child"]

@@ -14,7 +14,7 @@ from pauseflow_nb.errors import InvalidAnswer, InvalidValue
 from pauseflow_nb.forms.messages import in_our_words
 from pauseflow_nb.forms.schema import VALUE, in_form
 from pauseflow_nb.json_values import JSON, require_json
-from pauseflow_nb.kernel.record import as_records
+from pauseflow_nb.kernel.attribute_dict import as_records
 
 __all__ = ["Form", "form_of"]
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel.control_flow import Exited, Paused, Stop
 from pauseflow_nb.kernel.exports import RESUME_DATA
-from pauseflow_nb.kernel.issued import links_for_test
-from pauseflow_nb.kernel.run import Asked, StepRun
-from pauseflow_nb.kernel.stops import Exited, Paused, Stop
+from pauseflow_nb.kernel.issued_links import links_for_test
+from pauseflow_nb.kernel.step_run import Asked, StepRun
 from pauseflow_nb.protocol import StepBriefing, SuspensionRequest, Wake
 
 __all__ = ["TestMode"]

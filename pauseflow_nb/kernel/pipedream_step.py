@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from pauseflow_nb.kernel.attribute_dict import Record
 from pauseflow_nb.kernel.flow import Flow, Steps, flow, steps
-from pauseflow_nb.kernel.record import Record
 from pauseflow_nb.kernel.sending import Sender
 
 __all__ = ["StepArgument"]

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel.answer_types import Form, form_of
 from pauseflow_nb.kernel.exports import data_of
-from pauseflow_nb.kernel.schema import Form, form_of
 from pauseflow_nb.protocol import Briefing, Loss, Unsaved
 
 __all__ = ["Answers"]
