@@ -172,8 +172,8 @@ def _warm(folder: str) -> None:
 
 
 def _pauseflow(shell: Any, folder: str) -> Callable[[], tuple[str, int]]:
+    import pauseflow_nb.kernel.snapshot.saving  # noqa: F401 - loaded before the clock starts, as cloudpickle is
     from pauseflow_nb.kernel import snapshot
-    from pauseflow_nb.kernel.snapshot import saving  # noqa: F401 - loaded before the clock starts, as cloudpickle is
 
     snapshot.note_start(shell)
 
@@ -188,7 +188,7 @@ def _pauseflow(shell: Any, folder: str) -> Callable[[], tuple[str, int]]:
 def _cloudpickle(shell: Any, folder: str) -> Callable[[], tuple[str, int]]:
     import cloudpickle
 
-    from pauseflow_nb.kernel.snapshot.namespace import user_names
+    from pauseflow_nb.kernel.snapshot.user_names import user_names
 
     return _file_saver(
         folder, lambda file: cloudpickle.dump({name: shell.user_ns[name] for name in user_names(shell)}, file)
@@ -200,7 +200,7 @@ def _dill(shell: Any, folder: str) -> Callable[[], tuple[str, int]]:
 
     import dill
 
-    from pauseflow_nb.kernel.snapshot.namespace import user_names
+    from pauseflow_nb.kernel.snapshot.user_names import user_names
 
     module = types.ModuleType("notebook")
     sys.modules["notebook"] = module
@@ -275,7 +275,7 @@ def _restorer(shell: Any, arguments: argparse.Namespace) -> tuple[Callable[[], o
         return restorer(shell, arguments.folder, arguments.token), shell.user_ns
     if arguments.contender == "pauseflow":
         from pauseflow_nb.kernel import snapshot
-        from pauseflow_nb.kernel.snapshot import restoring  # noqa: F401 - see above
+        from pauseflow_nb.kernel.snapshot import restore
         from pauseflow_nb.protocol import SnapshotRef
 
         ref = SnapshotRef(*json.loads(arguments.token))

@@ -94,7 +94,7 @@ def _remove(queue: Queue, execution: str, older_than: timedelta) -> bool:
     queue.jobs.forget(execution, jobs)
     queue.files.remove(execution)
     if queue.files.local is None:
-        from pauseflow_nb.kernel.snapshot.folder import forget_cache  # lazily: see _sweep
+        from pauseflow_nb.kernel.snapshot.storage.folder import forget_cache  # lazily: see _sweep
 
         forget_cache(queue.files.folder(execution))
     log.info("removed %s, which ended long ago", execution, extra={"execution": execution})

@@ -163,7 +163,7 @@ def adopt(files: Files, source: str, target: str, points: Mapping[str, str]) -> 
         SnapshotDamaged: If something of one is missing.
     """
     # Lazily: it loads what a kernel needs, and few executions are forked.
-    from pauseflow_nb.kernel.snapshot.adopting import adopt as copy
+    from pauseflow_nb.kernel.snapshot.storage.copy_snapshot import adopt as copy
 
     there, here_ = files.folder(source), files.folder(target)
     return {name: copy(there, here_, SnapshotRef(name, digest), execution=target) for name, digest in points.items()}

@@ -91,15 +91,15 @@ class Headless:
 
     def begin_setup(self) -> None:
         """Note what is set before a `%%setup` cell: what it sets itself is not saved."""
-        from pauseflow_nb.kernel.snapshot import surroundings  # lazy: see restore
+        from pauseflow_nb.kernel.snapshot.process_state import capture  # lazy: see restore
 
-        surroundings.begin_setup(self._shell)
+        capture.begin_setup(self._shell)
 
     def end_setup(self) -> None:
         """Find what a `%%setup` cell has set, if one has just run."""
-        from pauseflow_nb.kernel.snapshot import surroundings  # lazy: see restore
+        from pauseflow_nb.kernel.snapshot.process_state import capture  # lazy: see restore
 
-        surroundings.end_setup(self._shell)
+        capture.end_setup(self._shell)
 
     def settle_names(self) -> None:
         """Put saved values back over what the setups bound on the way; answers `Ready`."""
@@ -225,7 +225,7 @@ class Headless:
 
     def _maker(self, name: str, coming: set[str]) -> int | None:
         """Find the cell that bound a name last, be it a step."""
-        from pauseflow_nb.kernel.snapshot.lineage import statements_of  # lazy: see restore
+        from pauseflow_nb.kernel.snapshot.recovery.dependencies import statements_of  # lazy: see restore
 
         cells = {**self.briefing.passed, **self.briefing.coming}
         ran = sorted((int(index) for index in cells if index not in coming), reverse=True)

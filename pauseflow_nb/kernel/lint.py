@@ -102,7 +102,7 @@ def _headers(sources: Mapping[int, str]) -> tuple[dict[int, Header], list[str]]:
 
 def _calls(source: str) -> Iterator[tuple[str, ast.Call]]:
     """Find calls of `flow.NAME` and of plain names, by name."""
-    from pauseflow_nb.kernel.snapshot.lineage import statements_of
+    from pauseflow_nb.kernel.snapshot.recovery.dependencies import statements_of
 
     for statement in statements_of(source):
         for node in ast.walk(statement.tree):
@@ -136,9 +136,9 @@ def _lost(
     if not pausing:
         return []
     # Lazy: cloudpickle is needed only where something is, or would be, saved.
-    from pauseflow_nb.kernel.snapshot import fates
-    from pauseflow_nb.kernel.snapshot.dumping import dump_namespace
-    from pauseflow_nb.kernel.snapshot.namespace import user_names
+    from pauseflow_nb.kernel.snapshot.pickling.serialize import dump_namespace
+    from pauseflow_nb.kernel.snapshot.recovery.decide import decide
+    from pauseflow_nb.kernel.snapshot.user_names import user_names
 
     names = [name for name in user_names(shell) if name not in remade]
     refused = dump_namespace(shell.user_ns, names, shell).refused
@@ -147,7 +147,7 @@ def _lost(
         coming = {str(cell): source for cell, source in sources.items() if cell > here}
         passed = {str(cell): source for cell, source in sources.items() if cell <= here}
         saved = set(names) - refused.keys()
-        decided = fates.decide(shell, refused, coming=coming, passed=passed, saved=saved, remade=set(remade))
+        decided = decide(shell, refused, coming=coming, passed=passed, saved=saved, remade=set(remade))
         for lost in (each for each in decided.unsaved if each.fate == "lost"):
             by = _needed_by(lost.name, coming, shell)
             found.setdefault(
@@ -159,7 +159,7 @@ def _lost(
 
 
 def _needed_by(name: str, coming: Mapping[str, str], shell: "InteractiveShell") -> str:
-    from pauseflow_nb.kernel.snapshot.lineage import names_needed
+    from pauseflow_nb.kernel.snapshot.recovery.dependencies import names_needed
 
     for cell, source in coming.items():
         if names_needed({cell: source}, shell.user_ns).needs(name):

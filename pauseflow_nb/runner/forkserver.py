@@ -349,7 +349,7 @@ def _import_kernel() -> None:
     with contextlib.suppress(ImportError):
         importlib.import_module("pauseflow_nb.kernel.ipython_extension")
         importlib.import_module("pauseflow_nb.kernel.flow")
-        importlib.import_module("pauseflow_nb.kernel.snapshot.surroundings")
+        importlib.import_module("pauseflow_nb.kernel.snapshot.process_state.capture")
 
 
 def _main() -> None:

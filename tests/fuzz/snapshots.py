@@ -19,7 +19,7 @@ from traitlets.config import Config
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
 from pauseflow_nb.kernel import snapshot
-from pauseflow_nb.kernel.snapshot.manifest import digest_of
+from pauseflow_nb.kernel.snapshot.storage.manifest import digest_of
 from pauseflow_nb.protocol import Briefing, Outcome, SnapshotRef
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store.executions import FINAL
@@ -136,8 +136,8 @@ def _manifests(folder: Path) -> Iterator[Check]:
                 changed[key] = value
             data = json.dumps(changed).encode()
         (folder / "fuzzed").write_bytes(data)
-        from pauseflow_nb.kernel.snapshot.folder import open_folder
-        from pauseflow_nb.kernel.snapshot.manifest import read_manifest
+        from pauseflow_nb.kernel.snapshot.storage.folder import open_folder
+        from pauseflow_nb.kernel.snapshot.storage.manifest import read_manifest
 
         try:
             read_manifest(open_folder(str(folder)), SnapshotRef("fuzzed", digest_of(data)))

@@ -183,7 +183,7 @@ def test_a_surprise_while_a_step_ends_is_shown_and_answered(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("surprise")
 
-    monkeypatch.setattr("pauseflow_nb.kernel.snapshot.save", broken)
+    monkeypatch.setattr("pauseflow_nb.kernel.snapshot.saving", broken)
     ran = kernel.run("%%step a\n1")
 
     assert type(ran.error) is RuntimeError

@@ -16,7 +16,7 @@ from traitlets.config import Config
 
 from pauseflow_nb.errors import SnapshotError, StorageFull
 from pauseflow_nb.kernel import snapshot
-from pauseflow_nb.kernel.snapshot import surroundings
+from pauseflow_nb.kernel.snapshot.process_state import capture
 from pauseflow_nb.protocol import SnapshotRef
 
 
@@ -96,12 +96,12 @@ def _put_back(shell: Any, bound_by_setup: list[str]) -> dict[str, Any]:
 
 
 def _begin_setup(shell: Any) -> dict[str, Any]:
-    surroundings.begin_setup(shell)
+    capture.begin_setup(shell)
     return {}
 
 
 def _end_setup(shell: Any) -> dict[str, Any]:
-    surroundings.end_setup(shell)
+    capture.end_setup(shell)
     return {}
 
 

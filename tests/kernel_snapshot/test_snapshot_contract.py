@@ -17,7 +17,8 @@ from kernel_snapshot.test_snapshot_safety import changed
 from kernel_snapshot.test_snapshot_types import is_installed
 from kernel_snapshot.type_rows import ROWS
 
-from pauseflow_nb.kernel.snapshot import borrowed, reconstruct
+from pauseflow_nb.kernel.snapshot import reconstruct
+from pauseflow_nb.kernel.snapshot.pickling import cloudpickle_private
 
 GOLDEN = Path(__file__).parent.parent / "data" / "snapshots"
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -228,7 +229,7 @@ def test_the_manifest_says_what_wrote_the_pickles(kernels: Kernels) -> None:
 
 
 def test_the_supported_versions_of_cloudpickle_are_those_that_are_installed() -> None:
-    low, high = borrowed.SUPPORTED
+    low, high = cloudpickle_private.SUPPORTED
     text = Path(__file__).parents[2].joinpath("pyproject.toml").read_text()
 
     assert f'"cloudpickle>={low},<{high}"' in text
@@ -238,6 +239,6 @@ def test_private_names_of_cloudpickle_are_used_in_one_module_and_are_there() -> 
     package = Path(reconstruct.__file__).parent
     using = {path.name for path in package.glob("*.py") if re.search(r"cloudpickle\._|_private\(", path.read_text())}
 
-    assert using == {"borrowed.py"}
-    assert all(hasattr(cloudpickle, name) for name in borrowed.PRIVATE_NAMES)
+    assert using == {"cloudpickle_private.py"}
+    assert all(hasattr(cloudpickle, name) for name in cloudpickle_private.PRIVATE_NAMES)
     assert hasattr(cloudpickle.Pickler, "_function_getnewargs")

@@ -30,7 +30,9 @@ assert ends[2] is True and ends[9]() is ends
 def test_what_is_linked_deeply_is_the_same_whichever_pickler_wrote_it(kernels: Kernels, pickler: str) -> None:
     if pickler == "SnapshotPickler" and sys.version_info >= (3, 12):
         pytest.skip("the C pickler gives up after some thousand links since Python 3.12")
-    choose = f"import pauseflow_nb.kernel.snapshot.deep as deep; deep._any_depth = deep.{pickler}; del deep"
+    choose = (
+        f"import pauseflow_nb.kernel.snapshot.pickling.recursion as deep; deep._any_depth = deep.{pickler}; del deep"
+    )
 
     saved = kernels.save(choose, MAKE)
 
@@ -40,7 +42,9 @@ def test_what_is_linked_deeply_is_the_same_whichever_pickler_wrote_it(kernels: K
 
 def test_arrays_at_the_end_of_a_long_chain_are_stored_as_they_lie(kernels: Kernels) -> None:
     pytest.importorskip("numpy")
-    choose = "import pauseflow_nb.kernel.snapshot.deep as deep; deep._any_depth = deep.DeepPickler; del deep"
+    choose = (
+        "import pauseflow_nb.kernel.snapshot.pickling.recursion as deep; deep._any_depth = deep.DeepPickler; del deep"
+    )
 
     saved = kernels.save(
         choose,

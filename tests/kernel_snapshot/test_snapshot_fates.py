@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from kernel_snapshot.conftest import Kernels, cell
 
-from pauseflow_nb.kernel.snapshot.lineage import names_needed
+from pauseflow_nb.kernel.snapshot.recovery.dependencies import names_needed
 
 LOCK = "import threading\nlock = threading.Lock()"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from kernel_snapshot.conftest import Kernels, Nurseries, nursery
 
-from pauseflow_nb.kernel.snapshot import ordering
+from pauseflow_nb.kernel.snapshot.pickling import set_order
 
 WORDS = "import random\nwords = ['w%d' % random.randrange(10**9) for _ in range({count})]\n"
 
@@ -108,8 +108,8 @@ def test_nearly_every_small_set_can_be_built_again(count: int) -> None:
     for _ in range(100):
         numbers = [source.randrange(10**9) for _ in range(count)]
         made = set(numbers[: count // 2]) | set(numbers[count // 2 :])
-        way = ordering._find_way(made, list(made))
-        agreeing += way is not None and list(ordering.make_set(set, *way)) == list(made)
+        way = set_order._find_way(made, list(made))
+        agreeing += way is not None and list(set_order.make_set(set, *way)) == list(made)
 
     assert agreeing >= 95
 
@@ -119,7 +119,7 @@ def test_the_size_of_a_table_is_what_python_says_it_takes() -> None:
         made = set()
         for number in range(count):
             made.add(number)
-        assert ordering.table_size(made) == size, sys.version
+        assert set_order.table_size(made) == size, sys.version
 
 
 def test_so_many_sets_that_ordering_them_would_take_long_come_back_all_the_same(kernels: Kernels) -> None:

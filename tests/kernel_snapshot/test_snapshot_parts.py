@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from kernel_snapshot.conftest import Kernels, cell
 
-from pauseflow_nb.kernel.snapshot import describe_saved, memos
+from pauseflow_nb.kernel.snapshot import describe_saved
+from pauseflow_nb.kernel.snapshot.pickling import memo_table
 from pauseflow_nb.protocol import SnapshotRef
 
 SHAPE = """
@@ -91,9 +92,9 @@ def test_what_a_pickler_remembers_is_read_in_place_as_its_copy_tells_it(seed: in
     for forgettable in (frozenset[type](), frozenset({list, str}), frozenset({list, str, dict, set, object})):
         pickler = pickle.Pickler(io.BytesIO(), 5)
         pickler.dump(values)
-        assert memos._numpy() is numpy
-        told[forgettable] = _identities(memos.MemoTable(pickler).told(forgettable, numpy))
-        assert told[forgettable] == _identities(memos._told_by_copy(pickler, forgettable, None))
+        assert memo_table._numpy() is numpy
+        told[forgettable] = _identities(memo_table.MemoTable(pickler).told(forgettable, numpy))
+        assert told[forgettable] == _identities(memo_table._told_by_copy(pickler, forgettable, None))
         assert len(told[forgettable]) == len(set(told[forgettable]))
 
     everything, _, held = ({identity for _, identity, _ in each} for each in told.values())
@@ -101,7 +102,7 @@ def test_what_a_pickler_remembers_is_read_in_place_as_its_copy_tells_it(seed: in
     assert held & set(map(id, values)) == set(map(id, holding))
 
 
-def _identities(found: list[memos.Met]) -> list[tuple[int, int, bool]]:
+def _identities(found: list[memo_table.Met]) -> list[tuple[int, int, bool]]:
     return sorted((met.number, id(met.value), met.is_held) for met in found)
 
 

@@ -9,9 +9,9 @@ from kernel_snapshot.conftest import Kernels
 
 from pauseflow_nb.kernel import snapshot
 from pauseflow_nb.kernel.snapshot import describe_saved, rows_of
-from pauseflow_nb.kernel.snapshot.groups import sharing_groups
-from pauseflow_nb.kernel.snapshot.reports import VariableReport
-from pauseflow_nb.kernel.snapshot.where import place_of
+from pauseflow_nb.kernel.snapshot.pickling.locate import place_of
+from pauseflow_nb.kernel.snapshot.pickling.sharing import sharing_groups
+from pauseflow_nb.kernel.snapshot.report import VariableReport
 from pauseflow_nb.protocol import SnapshotRef
 
 

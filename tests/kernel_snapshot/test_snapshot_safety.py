@@ -16,9 +16,9 @@ from kernel_snapshot.conftest import SESSION, Kernels, Nurseries, cell
 
 from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel.snapshot import describe_saved, sweep
-from pauseflow_nb.kernel.snapshot.folder import Folder, open_folder
-from pauseflow_nb.kernel.snapshot.manifest import digest_of, read_manifest
-from pauseflow_nb.kernel.snapshot.packs import Content, Location, PackReader
+from pauseflow_nb.kernel.snapshot.storage.folder import Folder, open_folder
+from pauseflow_nb.kernel.snapshot.storage.manifest import digest_of, read_manifest
+from pauseflow_nb.kernel.snapshot.storage.packfile import Content, Location, PackReader
 from pauseflow_nb.protocol import SnapshotRef
 
 BIG = "import numpy as np\na = np.arange(600_000.)\nb = {'small': [1, 2, 3]}\ndef f(): return b"

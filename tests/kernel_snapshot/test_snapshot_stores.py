@@ -14,7 +14,7 @@ from kernel_snapshot.conftest import Kernels, cell, nursery
 
 from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel import snapshot
-from pauseflow_nb.kernel.snapshot.folder import forget_cache, open_folder
+from pauseflow_nb.kernel.snapshot.storage.folder import forget_cache, open_folder
 
 URL = "memory://pf-test/execution/snapshots"
 

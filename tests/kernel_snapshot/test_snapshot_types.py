@@ -12,8 +12,9 @@ import pytest
 from kernel_snapshot.conftest import Kernels, Nurseries, cell
 from kernel_snapshot.type_rows import LEFT_OUT, REFUSED, REPLAYED, ROWS, Row
 
-from pauseflow_nb.kernel.snapshot import memory, memos, plain
-from pauseflow_nb.kernel.snapshot.plain import VARIABLE
+from pauseflow_nb.kernel.snapshot.pickling import memo_table, memory_access
+from pauseflow_nb.kernel.snapshot.pickling.memory_access import VARIABLE
+from pauseflow_nb.kernel.snapshot.storage import mapping
 
 
 class Results:
@@ -114,10 +115,12 @@ def test_the_switch_leaves_only_public_functions(kernels: Kernels, monkeypatch: 
     monkeypatch.setenv(VARIABLE, "plain")
     forbid = """
 import ctypes
-from pauseflow_nb.kernel.snapshot import memory, memos, touched
+from pauseflow_nb.kernel.snapshot.storage import mapping
+from pauseflow_nb.kernel.snapshot.pickling import memo_table
+from pauseflow_nb.kernel.snapshot.storage import dirty_pages
 def forbidden(*_, **__): raise AssertionError("looked into memory")
-memos.MemoTable.__init__ = memory._address_of = memory._lay_over = forbidden
-touched.Touched.watch = touched.Touched.written = touched.Touched.written_since_mapped = forbidden
+memo_table.MemoTable.__init__ = mapping._address_of = mapping._lay_over = forbidden
+dirty_pages.Touched.watch = dirty_pages.Touched.written = dirty_pages.Touched.written_since_mapped = forbidden
 """
     make = "import numpy as np\na = np.arange(300_000.); b = a[5:]; c = [[i] for i in range(5000)]; d = c[7]"
     save = {"do": "save", "folder": kernels.folder}
@@ -138,17 +141,17 @@ touched.Touched.watch = touched.Touched.written = touched.Touched.written_since_
     [("version_info", (3, 99, 0, "final", 0)), ("gettotalrefcount", None), ("_is_gil_enabled", lambda: False)],
 )
 def test_another_python_is_not_looked_into(name: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert plain.may_look_into_memory()
-    plain._is_tested.cache_clear()
+    assert memory_access.may_look_into_memory()
+    memory_access._is_tested.cache_clear()
     if name == "version_info":
         value = type("VersionInfo", (tuple,), {"releaselevel": "final"})(value)
     monkeypatch.setattr(sys, name, value, raising=False)
     try:
-        assert not plain.may_look_into_memory()
-        assert not memos.MemoTable.is_usable()
+        assert not memory_access.may_look_into_memory()
+        assert not memo_table.MemoTable.is_usable()
     finally:
         monkeypatch.undo()
-        plain._is_tested.cache_clear()
+        memory_access._is_tested.cache_clear()
 
 
 def test_an_unexpected_layout_is_found_without_following_a_pointer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,14 +173,14 @@ def test_an_unexpected_layout_is_found_without_following_a_pointer(monkeypatch: 
         def __init__(self) -> None:
             self.memo = Memo()
 
-    assert memory.peek(8, 8) is None
-    assert memory.peek(id(object()), 8) is not None
-    assert not memos._has_memo_where_expected(Other(1 << 200))  # type: ignore[arg-type]
-    assert not memos._has_memo_where_expected(Nothing())  # type: ignore[arg-type]
+    assert mapping.peek(8, 8) is None
+    assert mapping.peek(id(object()), 8) is not None
+    assert not memo_table._has_memo_where_expected(Other(1 << 200))  # type: ignore[arg-type]
+    assert not memo_table._has_memo_where_expected(Nothing())  # type: ignore[arg-type]
 
 
 def test_only_versions_that_are_tested_are_looked_into() -> None:
     classifiers = Path(__file__).parents[2].joinpath("pyproject.toml").read_text()
 
     promised = {(int(a), int(b)) for a, b in re.findall(r"Python :: (\d)\.(\d+)", classifiers)}
-    assert promised == plain._TESTED
+    assert promised == memory_access._TESTED

@@ -3,25 +3,28 @@
 `save` writes what the user's cells bound; `restore` binds it again; `put_back` runs after the `%%setup`
 cells. A variable that cannot be saved never takes the others down: it is reported with its type and reason.
 
-How it works, from the outside in: `saving` and `restoring` walk the whole way; `dumping` turns the
-namespace into frames with `pickler`; `groups`, `held` and `memos` find what shares objects; `parts` saves
-long containers, `deep` long chains; `regions` and `memory` deal with raw memory; `packs`, `folder` and
-`manifest` with files; `known` and `touched` with what need not be written again; `fates`, `lineage` and
-`replay` with what cannot be saved.
+Start with these six files:
 
-What a pickle may name stands in `reconstruct`, and nowhere else; what of cloudpickle is private, in `borrowed`.
+* `saving` and `restoring` walk the whole way, there and back;
+* `report` says what a snapshot would do with each variable, without writing it;
+* `user_names` finds the names that are the user's; `compatibility` compares the kernel that saved with this one;
+* `reconstruct` has every name that a pickle of ours may hold, and nothing else has one.
+
+The folders: `pickling` turns a namespace into frames (`serialize` first, then `pickler`; `types` has the rules for each
+library); `storage` writes these as files and maps them back (`folder`, `packfile`, `manifest`); `recovery` decides what
+becomes of a variable that cannot be pickled; `process_state` saves what cells change besides their variables.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.losses import never_saved, weighed
-    from pauseflow_nb.kernel.snapshot.reports import VariableReport, describe, describe_saved, rows_of
+    from pauseflow_nb.kernel.snapshot.process_state.capture import note_start
+    from pauseflow_nb.kernel.snapshot.recovery.losses import never_saved, weighed
+    from pauseflow_nb.kernel.snapshot.report import VariableReport, describe, describe_saved, rows_of
     from pauseflow_nb.kernel.snapshot.restoring import Restored, put_back, restore
     from pauseflow_nb.kernel.snapshot.saving import Saved, save
-    from pauseflow_nb.kernel.snapshot.surroundings import note_start
-    from pauseflow_nb.kernel.snapshot.sweeping import sweep
+    from pauseflow_nb.kernel.snapshot.storage.collect import sweep
 
 __all__ = [
     "Restored",
@@ -42,17 +45,17 @@ __all__ = [
 _HOMES = {
     "Restored": "restoring",
     "Saved": "saving",
-    "VariableReport": "reports",
-    "describe": "reports",
-    "describe_saved": "reports",
-    "never_saved": "losses",
-    "note_start": "surroundings",
+    "VariableReport": "report",
+    "describe": "report",
+    "describe_saved": "report",
+    "never_saved": "recovery.losses",
+    "note_start": "process_state.capture",
     "put_back": "restoring",
     "restore": "restoring",
-    "rows_of": "reports",
+    "rows_of": "report",
     "save": "saving",
-    "sweep": "sweeping",
-    "weighed": "losses",
+    "sweep": "storage.collect",
+    "weighed": "recovery.losses",
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pauseflow_nb.errors import SnapshotMismatch
 from pauseflow_nb.kernel.issued_links import spent_link, spent_links
-from pauseflow_nb.kernel.snapshot.borrowed import (
+from pauseflow_nb.kernel.snapshot.pickling.cloudpickle_private import (
     FORMER_NAMES,
     import_module,
     make_builtin_type,
@@ -17,19 +17,7 @@ from pauseflow_nb.kernel.snapshot.borrowed import (
     make_module,
     set_class,
 )
-from pauseflow_nb.kernel.snapshot.caches import make_filled_cache, set_cache
-from pauseflow_nb.kernel.snapshot.enums import make_member, make_members, set_enum
-from pauseflow_nb.kernel.snapshot.exceptions import make_exception, make_traceback, set_exception
-from pauseflow_nb.kernel.snapshot.functions import (
-    make_cell,
-    make_class,
-    make_code,
-    make_function,
-    set_cell,
-    set_function_state,
-    set_parametrised_state,
-)
-from pauseflow_nb.kernel.snapshot.loading import (
+from pauseflow_nb.kernel.snapshot.pickling.load_context import (
     definition,
     kernel_method,
     live_attribute,
@@ -41,32 +29,8 @@ from pauseflow_nb.kernel.snapshot.loading import (
     nameless_type,
     type_of,
 )
-from pauseflow_nb.kernel.snapshot.log_handlers import make_handler, set_handler
-from pauseflow_nb.kernel.snapshot.numpy_types import (
-    make_array,
-    make_field,
-    make_frozen_array,
-    make_masked,
-    make_memmap,
-    make_memmap_view,
-    make_object_view,
-    make_scalar,
-    make_scalar_view,
-    make_subclass,
-    make_view,
-    set_attributes,
-)
-from pauseflow_nb.kernel.snapshot.ordering import make_set
-from pauseflow_nb.kernel.snapshot.own_types import make_own, set_own
-from pauseflow_nb.kernel.snapshot.pandas_types import (
-    make_references,
-    make_series_manager,
-    set_block_references,
-    set_frame,
-    set_index_references,
-)
-from pauseflow_nb.kernel.snapshot.polars_types import make_frame
-from pauseflow_nb.kernel.snapshot.python_types import (
+from pauseflow_nb.kernel.snapshot.pickling.set_order import make_set
+from pauseflow_nb.kernel.snapshot.pickling.types.builtin import (
     make_cached_property,
     make_closed_file,
     make_context_variable,
@@ -81,14 +45,50 @@ from pauseflow_nb.kernel.snapshot.python_types import (
     set_context_variable,
     set_with_attributes,
 )
-from pauseflow_nb.kernel.snapshot.tensor_types import (
+from pauseflow_nb.kernel.snapshot.pickling.types.enums import make_member, make_members, set_enum
+from pauseflow_nb.kernel.snapshot.pickling.types.exceptions import make_exception, make_traceback, set_exception
+from pauseflow_nb.kernel.snapshot.pickling.types.functions import (
+    make_cell,
+    make_class,
+    make_code,
+    make_function,
+    set_cell,
+    set_function_state,
+    set_parametrised_state,
+)
+from pauseflow_nb.kernel.snapshot.pickling.types.log_handlers import make_handler, set_handler
+from pauseflow_nb.kernel.snapshot.pickling.types.lru_caches import make_filled_cache, set_cache
+from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import (
+    make_array,
+    make_field,
+    make_frozen_array,
+    make_masked,
+    make_memmap,
+    make_memmap_view,
+    make_object_view,
+    make_scalar,
+    make_scalar_view,
+    make_subclass,
+    make_view,
+    set_attributes,
+)
+from pauseflow_nb.kernel.snapshot.pickling.types.pandas_frames import (
+    make_references,
+    make_series_manager,
+    set_block_references,
+    set_frame,
+    set_index_references,
+)
+from pauseflow_nb.kernel.snapshot.pickling.types.polars_frames import make_frame
+from pauseflow_nb.kernel.snapshot.pickling.types.torch_tensors import (
     make_empty_storage,
     make_generator,
     make_storage,
     make_typed_storage,
     set_tensor,
 )
-from pauseflow_nb.kernel.snapshot.widget_types import make_comm, set_comm, set_traits
+from pauseflow_nb.kernel.snapshot.pickling.types.user_classes import make_own, set_own
+from pauseflow_nb.kernel.snapshot.pickling.types.widget_models import make_comm, set_comm, set_traits
 
 __all__ = [
     "definition",

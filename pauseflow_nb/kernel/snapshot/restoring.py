@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
-from pauseflow_nb.kernel.snapshot import parts, reconstruct, references, replay, surroundings, versions
-from pauseflow_nb.kernel.snapshot.deep import run_deep
-from pauseflow_nb.kernel.snapshot.finalizers import quiet_finalizers
-from pauseflow_nb.kernel.snapshot.folder import Folder, open_folder
-from pauseflow_nb.kernel.snapshot.known import Known, Mapped, remember
-from pauseflow_nb.kernel.snapshot.lineage import statements_of
-from pauseflow_nb.kernel.snapshot.loading import Loading, live_attribute
-from pauseflow_nb.kernel.snapshot.manifest import Frame, Manifest, StoredRegion, read_manifest
-from pauseflow_nb.kernel.snapshot.memory import Extent, address_of, map_extents
-from pauseflow_nb.kernel.snapshot.packs import CHUNK, PackReader
+from pauseflow_nb.kernel.snapshot import compatibility, reconstruct
+from pauseflow_nb.kernel.snapshot.pickling import chunked
+from pauseflow_nb.kernel.snapshot.pickling.finalizers import quiet_finalizers
+from pauseflow_nb.kernel.snapshot.pickling.load_context import Loading, live_attribute
+from pauseflow_nb.kernel.snapshot.pickling.recursion import run_deep
+from pauseflow_nb.kernel.snapshot.process_state import capture
+from pauseflow_nb.kernel.snapshot.recovery import imports, replay
+from pauseflow_nb.kernel.snapshot.recovery.dependencies import statements_of
+from pauseflow_nb.kernel.snapshot.storage.folder import Folder, open_folder
+from pauseflow_nb.kernel.snapshot.storage.last_snapshot import Known, Mapped, remember
+from pauseflow_nb.kernel.snapshot.storage.manifest import Frame, Manifest, StoredRegion, read_manifest
+from pauseflow_nb.kernel.snapshot.storage.mapping import Extent, address_of, map_extents
+from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK, PackReader
 from pauseflow_nb.protocol import Loss, SnapshotRef, Unsaved
 
 if TYPE_CHECKING:
@@ -76,12 +79,12 @@ def restore(
         SnapshotDamaged: If something is missing or not what was written; nothing was bound then.
         SnapshotMismatch: If Python or packages differ in a way that matters, naming both sides.
     """
-    surroundings.note_start(shell)
+    capture.note_start(shell)
     source = open_folder(folder, is_checked=is_checked)
     with _readable(source, ref):
         manifest = read_manifest(source, ref, execution=execution)
-    surroundings.put_back_path(manifest.import_path)
-    differences = versions.differences(manifest.made_by)
+    capture.put_back_path(manifest.import_path)
+    differences = compatibility.differences(manifest.made_by)
     if differences and not force:
         raise SnapshotMismatch(ref.name, differences)
     was_collecting = gc.isenabled()
@@ -125,7 +128,7 @@ def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[
         if name in restored.values:
             shell.user_ns[name] = restored.values[name]
     _, losses = _replay(shell, restored.waiting, set(), restored.unsaved)
-    notes = surroundings.put_back_after_setups(shell, restored.captured, restored.settings)
+    notes = capture.put_back_after_setups(shell, restored.captured, restored.settings)
     known = {loss.reason for loss in restored.losses}
     return losses + [Loss("", "", note) for note in notes if note not in known]
 
@@ -171,9 +174,9 @@ class _Restore:
         around = b"".join(packs.read(digest) for digest in manifest.surroundings)
         self._memory = {number: self._load_region(region) for number, region in enumerate(manifest.regions)}
         captured = reconstruct.Unpickler(io.BytesIO(around)).load()
-        notes = surroundings.put_back(self._shell, captured)
+        notes = capture.put_back(self._shell, captured)
         unsaved = [Unsaved.from_dict(each) for each in manifest.unsaved]
-        surroundings.put_back_sources(manifest.sources)
+        capture.put_back_sources(manifest.sources)
         values, losses = self._bind_references()
         self._shell.user_ns.update(values)
         with quiet_finalizers():
@@ -182,19 +185,19 @@ class _Restore:
                 # What hangs together in a circle is dropped here, and not in one of the notebook's cells.
                 gc.collect(0)
         values.update(loaded)
-        settings = surroundings.taken_out(values, self._shell.user_ns)
+        settings = capture.taken_out(values, self._shell.user_ns)
         for frame, problem in failed_frames:
             names = frame.names or [DEFINITIONS]
-            losses += [self._loss(name, problem) for name in names if not surroundings.is_setting(name)]
-            lost = [surroundings.name_of_setting(name) for name in names if surroundings.is_setting(name)]
+            losses += [self._loss(name, problem) for name in names if not capture.is_setting(name)]
+            lost = [capture.name_of_setting(name) for name in names if capture.is_setting(name)]
             notes += [f"{name}: {type(problem).__name__}: {problem}" for name in lost]
-        notes += surroundings.put_back(self._shell, captured, settings)
-        notes += surroundings.put_back_module_values(self._shell, captured)
-        surroundings.put_back_figure(captured)
+        notes += capture.put_back(self._shell, captured, settings)
+        notes += capture.put_back_module_values(self._shell, captured)
+        capture.put_back_figure(captured)
         notes += self._loading.fill_caches()
         remember(folder, Known(manifest.content, mapped=self._mapped))
         waiting, failed = _replay(self._shell, manifest.replay, set(manifest.remade), unsaved)
-        surroundings.put_back_random(self._shell, captured)
+        capture.put_back_random(self._shell, captured)
         remade = set(manifest.remade)
         losses += failed + _directory_lost(captured) + [Loss("", "", note) for note in notes]
         return Restored(values, losses, remade, captured, settings, waiting, unsaved)
@@ -226,7 +229,7 @@ class _Restore:
                 values[name] = live_attribute(module, attribute)
             except (ImportError, AttributeError) as problem:
                 losses.append(self._loss(name, problem))
-        references.remember(self._shell, {n: (m, a) for n, (m, a) in self._manifest.references.items()})
+        imports.remember(self._shell, {n: (m, a) for n, (m, a) in self._manifest.references.items()})
         return values, losses
 
     def _load(self, frame: Frame, data: list[bytes]) -> dict[str, Any]:
@@ -236,7 +239,7 @@ class _Restore:
             buffers.append(part.toreadonly() if place.is_readonly else part)
 
         def load() -> dict[str, Any]:
-            return parts.load(data, buffers)
+            return chunked.load(data, buffers)
 
         try:
             payload = load()

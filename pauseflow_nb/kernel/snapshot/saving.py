@@ -10,16 +10,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pauseflow_nb.errors import SnapshotError, StorageFull, Unsaveable
-from pauseflow_nb.kernel.snapshot import fates, references, surroundings, versions
-from pauseflow_nb.kernel.snapshot.dumping import Dumped, dump_namespace, no_collection, type_name
-from pauseflow_nb.kernel.snapshot.dumps import Dump
-from pauseflow_nb.kernel.snapshot.folder import Folder, open_folder
-from pauseflow_nb.kernel.snapshot.known import Known, known_in, remember
-from pauseflow_nb.kernel.snapshot.manifest import Frame, Manifest, StoredRegion, Variable, digest_of
-from pauseflow_nb.kernel.snapshot.namespace import user_names
-from pauseflow_nb.kernel.snapshot.packs import CHUNK, PackWriter, new_name, strong_digest
-from pauseflow_nb.kernel.snapshot.pieces import Bytes, StoredPiece
-from pauseflow_nb.kernel.snapshot.regions import Region, lay_out
+from pauseflow_nb.kernel.snapshot import compatibility
+from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump
+from pauseflow_nb.kernel.snapshot.pickling.serialize import Dumped, dump_namespace, no_collection, type_name
+from pauseflow_nb.kernel.snapshot.process_state import capture
+from pauseflow_nb.kernel.snapshot.recovery.decide import decide, imports
+from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
+from pauseflow_nb.kernel.snapshot.storage.folder import Folder, open_folder
+from pauseflow_nb.kernel.snapshot.storage.last_snapshot import Known, known_in, remember
+from pauseflow_nb.kernel.snapshot.storage.manifest import Frame, Manifest, StoredRegion, Variable, digest_of
+from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK, PackWriter, new_name, strong_digest
+from pauseflow_nb.kernel.snapshot.storage.regions import Region, lay_out
+from pauseflow_nb.kernel.snapshot.user_names import user_names
 from pauseflow_nb.protocol import SnapshotRef, Unsaved
 
 if TYPE_CHECKING:
@@ -73,8 +75,8 @@ def save(
         SnapshotError: If the folder cannot be written for another reason.
     """
     remade = set(remade)
-    surroundings.note_start(shell)
-    bound = references.find(shell, [name for name in user_names(shell) if name not in remade])
+    capture.note_start(shell)
+    bound = imports.find(shell, [name for name in user_names(shell) if name not in remade])
     names = [name for name in user_names(shell) if name not in remade and name not in bound]
     with _storage_errors(folder):
         target = open_folder(folder, is_checked=is_checked)
@@ -82,20 +84,20 @@ def save(
         # Until this save has succeeded nothing is known about what memory holds.
         remember(folder, Known(known.content))
         with PackWriter(target, known.content) as pack:
-            around = surroundings.capture(shell)
-            with surroundings.among_variables(shell.user_ns, around) as settings:
+            around = capture.capture(shell)
+            with capture.among_variables(shell.user_ns, around) as settings:
                 dumped = dump_namespace(shell.user_ns, [*names, *settings], shell, partial(_put_early, pack))
                 notes = around.notes + _take_out_settings(dumped)
             saved = {name for name in (*names, *bound) if name not in dumped.refused}
-            decided = fates.decide(shell, dumped.refused, coming=coming, passed=passed, saved=saved, remade=remade)
+            decided = decide(shell, dumped.refused, coming=coming, passed=passed, saved=saved, remade=remade)
             if strict:
                 _refuse_losses(decided)
             regions, frames, seconds = _write_frames(dumped, pack, known)
             around_pieces = [_put(pack, pickle.dumps(around.plain, 5))]
         manifest = Manifest(
             execution=execution,
-            made_by=versions.made_by(dumped.environment.modules),
-            import_path=surroundings.added_path(),
+            made_by=compatibility.made_by(dumped.environment.modules),
+            import_path=capture.added_path(),
             remade=sorted(remade),
             regions=[stored for stored, _ in regions],
             frames=frames,
@@ -103,7 +105,7 @@ def save(
             references={name: list(place) for name, place in bound.items()},
             replay=decided.replay,
             unsaved=[vars(unsaved) for unsaved in decided.unsaved],
-            sources=surroundings.sources_of(dumped.environment.definitions.by_key),
+            sources=capture.sources_of(dumped.environment.definitions.by_key),
             variables=_describe(shell, dumped, frames, seconds),
             content=pack.content,
         )
@@ -117,15 +119,15 @@ def save(
 def _take_out_settings(dumped: Dumped) -> list[str]:
     """Say which settings cannot be saved: no cell needs them by a name, so nothing waits for them."""
     notes = []
-    for name in [name for name in dumped.refused if surroundings.is_setting(name)]:
-        known = surroundings.name_of_setting(name)
+    for name in [name for name in dumped.refused if capture.is_setting(name)]:
+        known = capture.name_of_setting(name)
         # Places inside begin with the name that it has among the variables.
         reason = dumped.refused.pop(name).reason.replace(name, "it")
         notes.append(f"not saved: {known}, {reason}; set it in a `%%setup` cell, which runs again in every new kernel")
     return notes
 
 
-def _refuse_losses(decided: fates.Decided) -> None:
+def _refuse_losses(decided: decide.Decided) -> None:
     for unsaved in decided.unsaved:
         if unsaved.fate == "lost":
             reason = "; ".join([unsaved.reason, *decided.notes])
@@ -196,7 +198,7 @@ def _describe(
     described = {}
     for frame, writing in zip(frames, seconds, strict=True):
         for name in frame.names:
-            if surroundings.is_setting(name):
+            if capture.is_setting(name):
                 continue
             size, pickling = dumped.costs[name]
             described[name] = Variable(type_name(shell.user_ns[name]), size, pickling + writing / len(frame.names))

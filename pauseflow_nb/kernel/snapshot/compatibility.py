@@ -1,0 +1,124 @@
+"""What a snapshot was made by, and whether this kernel is near enough to load it."""
+
+import contextlib
+import functools
+import importlib
+import platform
+import re
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from typing import Any
+
+from pauseflow_nb.kernel.snapshot import reconstruct
+from pauseflow_nb.kernel.snapshot.pickling import cloudpickle_private
+
+__all__ = ["differences", "made_by"]
+
+
+def made_by(modules: Iterable[str]) -> dict[str, Any]:
+    """Describe this kernel: Python, machine, and the packages that the named modules come from."""
+    packages = _versions_of(sorted(modules))
+    return {
+        "python": list(sys.version_info[:3]),
+        **_machine(),
+        "pauseflow_nb": _version("pauseflow_nb"),
+        "reconstruct": reconstruct.PROTOCOL,
+        "cloudpickle": {"version": _version("cloudpickle"), "supported": list(cloudpickle_private.SUPPORTED)},
+        "packages": packages,
+    }
+
+
+def differences(there: dict[str, Any]) -> list[str]:
+    """Say in what way this kernel differs from the one that made a snapshot, if it matters for loading.
+
+    Python counts to the minor version, because functions are saved as bytecode. Of packages those count
+    whose objects are in the snapshot, to the minor version too; what differs below that is taken to be a repair.
+    """
+    found = []
+    for what, is_here in _machine().items():
+        if there.get(what) != is_here:
+            found.append(f"{what} {there.get(what)} there, {is_here} here")
+    if there["python"][:2] != list(sys.version_info[:2]):
+        found.append(f"Python {_dotted(there['python'])} there, {_dotted(sys.version_info[:3])} here")
+    found += _format_differences(there)
+    for package, version in sorted(there.get("packages", {}).items()):
+        here = _installed(package)
+        if here is None:
+            found.append(f"{package} {version} there, not installed here")
+        elif _minor(here) != _minor(version):
+            found.append(f"{package} {version} there, {here} here")
+    return found
+
+
+def _format_differences(there: dict[str, Any]) -> list[str]:
+    """Say what this version of ours, or of cloudpickle, cannot read."""
+    found = []
+    # Schema 2 says neither; every later version reads it.
+    if there.get("reconstruct", 0) > reconstruct.PROTOCOL:
+        maker = there.get("pauseflow_nb") or "a later version"
+        found.append(
+            f"pickles of protocol {there['reconstruct']} there (pauseflow_nb {maker}), "
+            f"at most {reconstruct.PROTOCOL} here (pauseflow_nb {_version('pauseflow_nb')})"
+        )
+    low, high = cloudpickle_private.SUPPORTED
+    sides = {"there": there.get("cloudpickle", {}).get("version") or low, "here": _version("cloudpickle") or ""}
+    if not all(_release(low) <= _release(version) < _release(high) for version in sides.values()):
+        found.append(
+            f"cloudpickle {sides['there']} there, {sides['here']} here, and only >={low},<{high} is known to work"
+        )
+    return found
+
+
+def _release(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)[:2]]
+
+
+def _machine() -> dict[str, str]:
+    return {
+        "implementation": platform.python_implementation(),
+        "platform": sys.platform,
+        "machine": platform.machine(),
+        "byteorder": sys.byteorder,
+    }
+
+
+def _dotted(version: Any) -> str:
+    return ".".join(str(part) for part in version)
+
+
+def _minor(version: str) -> list[str]:
+    return version.split("+", maxsplit=1)[0].split(".")[:2]
+
+
+def _installed(module: str) -> str | None:
+    # Needed in a moment anyway, or the snapshot cannot be loaded.
+    with contextlib.suppress(ImportError):
+        importlib.import_module(module)
+        return _version(module)
+    return None
+
+
+def _versions_of(modules: Iterable[str]) -> dict[str, str]:
+    versions = {}
+    for module in modules:
+        if not module.startswith("_") and module not in sys.stdlib_module_names and module not in _OURS:
+            version = _version(module)
+            if version is not None:
+                versions[module] = version
+    return versions
+
+
+#: `__main__` is the notebook; our own pickles are versioned by the manifest's schema.
+_OURS = {"__main__", "pauseflow_nb", "IPython", "ipykernel", "cloudpickle"}
+
+
+@functools.lru_cache(maxsize=1024)
+def _version(module: str) -> str | None:
+    version = getattr(sys.modules.get(module), "__version__", None)
+    if isinstance(version, str):
+        return version
+    try:
+        return metadata.version(module)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,129 @@
+"""Small variables of harmless types, pickled together: three hundred of them cost what one costs.
+
+Only types whose loading cannot fail go together, because a frame is loaded as a whole. Which variables
+these are is tried; those that were found not to be are not tried again.
+"""
+
+import time
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from pauseflow_nb.kernel.snapshot.pickling import set_order, verify
+from pauseflow_nb.kernel.snapshot.pickling.memo_table import has_met
+from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump, Refused
+from pauseflow_nb.kernel.snapshot.pickling.pickler import Environment, SnapshotPickler
+from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, library_of, name_of
+from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
+
+__all__ = ["learn", "together"]
+
+#: A larger batch would be written again for every small change in it.
+_LARGEST = 512 << 10
+#: What may be the value of a variable in a batch.
+_CONTAINERS = frozenset({list, dict, tuple, set, frozenset, str, bytes, int, float, bool, complex, type(None)})
+#: Libraries whose objects load without running anything that depends on this machine.
+_HARMLESS = frozenset(
+    {"builtins", "numpy", "pandas", "pyarrow", "datetime", "decimal", "fractions", "collections", "uuid", "zoneinfo"}
+)
+#: A module may be one that lies beside the notebook, and gone later.
+_HARMFUL = frozenset({"memmap", "memoryview", "module"})
+#: Cython's functions name their own version as their module.
+_BY_REFERENCE = frozenset({"cython_function_or_method"})
+
+#: A batch of this size is worth asking which of its variables are large.
+_WORTH_ASKING = 256 << 10
+#: A variable of this size goes alone.
+_ALONE = 64 << 10
+
+#: What plain frames, series and arrays are made of: the commonest types, which need no trial.
+_KNOWN_TO_LOAD = frozenset(
+    {"builtins.slice", "numpy.ndarray", "pandas.DataFrame", "pandas.Series", "pandas.Index", "pandas.RangeIndex"}
+    | {f"numpy.dtypes.{name}DType" for name in ("Int64", "Float64", "Bool", "Int32", "Float32", "Object", "DateTime64")}
+    | {"numpy.float64", "numpy.int64", "numpy.bool", "pandas.StringDtype", "pandas.arrays.ArrowStringArray"}
+    | {f"pyarrow.lib.{name}" for name in ("Buffer", "DataType", "LargeStringArray", "ChunkedArray")}
+    | {f"pandas.core.internals.blocks.{name}Block" for name in ("Extension", "Numpy", "DatetimeLike")}
+    | {f"pandas.core.internals.managers.{name}Manager" for name in ("Block", "SingleBlock")}
+    | {"pandas._libs.internals.BlockValuesRefs", "datetime.datetime", "datetime.date", "decimal.Decimal", "uuid.UUID"}
+)
+
+_apart: set[str] = set()
+#: Variables that were small when last asked.
+_small: set[str] = set()
+_proven: set[frozenset[type]] = set()
+
+
+def together(environment: Environment, names: list[str]) -> Dump | None:
+    """Pickle the variables that may go together; None if they turn out not to."""
+    chosen = [name for name in names if name not in _apart and _may_value(environment.namespace[name])]
+    if len(chosen) < 2:
+        return None
+    began = time.perf_counter()
+    file = Pieces(_LARGEST)
+    pickler = SnapshotPickler(file, environment, inlines_definitions=False)
+    values = {name: environment.namespace[name] for name in chosen}
+    try:
+        pickler.dump({"values": values})
+        if ordered := set_order.out_of_order(pickler):
+            file = Pieces(_LARGEST)
+            pickler = SnapshotPickler(file, environment, inlines_definitions=False)
+            set_order.begin(pickler, ordered)
+            pickler.dump({"values": values})
+    except Exception:  # noqa: BLE001 - whatever it is, it will be found again and explained for its variable alone
+        return None
+    pieces = file.done()
+    if pickler.buffers or sum(map(len, pieces)) > _WORTH_ASKING:
+        # What is large goes alone, so that its size and time can be told.
+        large = [name for name in chosen if _is_large(environment, name, again=bool(pickler.buffers))]
+        _apart.update(large)
+        if large:
+            return together(environment, names)
+    if has_met(pickler, environment.namespace) or pickler.needs or not all(_may(kind) for kind in pickler.kinds):
+        return None
+    seconds = time.perf_counter() - began
+    dump = Dump(chosen, pieces, pickler.buffers, has_definitions=False, pickler=pickler, seconds=seconds)
+    kinds = frozenset(pickler.kinds)
+    if kinds not in _proven and not all(map(_is_known_to_load, kinds)):
+        # A batch that fails to load is lost as a whole, so types that meet for the first time are tried.
+        if verify.failure(dump.pieces, dump.buffers, environment.shell, {}) is not None:
+            return None
+        _proven.add(kinds)
+    return dump
+
+
+def _is_large(environment: Environment, name: str, *, again: bool) -> bool:
+    if name in _small and not again:
+        return False
+    _small.add(name)
+    file = Pieces(_LARGEST)
+    pickler = SnapshotPickler(file, environment, inlines_definitions=False)
+    pickler.dump(environment.namespace[name])
+    return bool(pickler.buffers) or sum(map(len, file.done())) > _ALONE
+
+
+def learn(single: Mapping[str, Dump], refused: Mapping[str, Refused]) -> None:
+    """Remember which variables, pickled alone, were not fit to go together."""
+    for dump in single.values():
+        is_large = sum(map(len, dump.pieces)) > _ALONE
+        if is_large or dump.pickler.needs or not all(_may(kind) for kind in dump.pickler.kinds):
+            _apart.update(dump.names)
+    _apart.update(refused)
+
+
+def _is_known_to_load(kind: type) -> bool:
+    return name_of(kind) in _BY_REFERENCE or full_name(kind) in _KNOWN_TO_LOAD
+
+
+def _may_value(value: Any) -> bool:
+    # A class or function is loaded from its module, which may lie beside the notebook, and be gone later.
+    is_from_module = issubclass(type(value), (type, types.FunctionType))
+    return not is_from_module and _may(type(value)) and not (type(value) in {str, bytes} and len(value) > _ALONE)
+
+
+def _may(kind: type) -> bool:
+    if name_of(kind) in _BY_REFERENCE:
+        return True
+    is_harmless = (
+        library_of(kind) in _HARMLESS and name_of(kind) not in _HARMFUL and not issubclass(kind, BaseException)
+    )
+    return kind in _CONTAINERS or is_harmless

@@ -1,0 +1,115 @@
+"""What is not the notebook's own: the shell and its kernel, streams, built-in types that have no name in a module.
+
+All of it comes back as what stands in its place in the new kernel.
+"""
+
+import array
+import collections
+import random  # noqa: F401 - its generator is looked up below
+import re
+import sys
+import types
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pauseflow_nb.kernel.snapshot.pickling.load_context import kernel_method, live_attribute, nameless_type, type_of
+from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, library_of, module_of
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal
+
+__all__ = ["NAMELESS", "find_type", "live_objects", "parts_of", "reduce_kernel_method", "reduce_tee"]
+
+#: Libraries whose objects in the shell and in the kernel are the machinery that runs the notebook.
+_MACHINERY = frozenset({"IPython", "ipykernel", "jupyter_client", "comm"})
+#: Types that no module offers, each with an object of it.
+NAMELESS: dict[str, Callable[[], object]] = {
+    "arrayiterator": lambda: iter(array.array("b")),
+    "callable_iterator": lambda: iter(int, 1),
+    "dict_reverseitemiterator": lambda: reversed({}.items()),
+    "dict_reversekeyiterator": lambda: reversed({}),
+    "dict_reversevalueiterator": lambda: reversed({}.values()),
+    "memory_iterator": lambda: iter(memoryview(b"")),
+    "odict_items": lambda: collections.OrderedDict().items(),
+    "odict_keys": lambda: collections.OrderedDict().keys(),
+    "odict_iterator": lambda: iter(collections.OrderedDict()),
+    "odict_values": lambda: collections.OrderedDict().values(),
+    "sre_scanner": lambda: vars(re.Pattern)["scanner"](re.compile(""), ""),
+    "str_ascii_iterator": lambda: iter(""),
+    "str_iterator": lambda: iter("ä"),
+}
+
+
+def live_objects() -> dict[int, tuple[str, str]]:
+    """Find objects that come back as what an import finds, by identity."""
+    places = [("os", "environ"), ("random", "_inst"), ("sys", "stdout"), ("sys", "stderr"), ("sys", "stdin")]
+    places += [("sys", "__stdout__"), ("sys", "__stderr__"), ("sys", "__stdin__")]
+    optional = [("matplotlib", "rcParams"), ("pauseflow_nb.kernel.flow", "flow"), ("pauseflow_nb.kernel.flow", "steps")]
+    places += [(module, name) for module, name in optional if module in sys.modules]
+    live = {id(getattr(sys.modules[module], name, None)): (module, name) for module, name in places}
+    live.pop(id(None), None)
+    return live
+
+
+def parts_of(shell: Any) -> dict[int, tuple[str, ...]]:
+    """Find what the shell and its kernel are made of, by identity: the attributes that lead there."""
+    parts: dict[int, tuple[str, ...]] = {}
+    kernel = getattr(shell, "kernel", None)
+    owners: list[tuple[tuple[str, ...], Any]] = [((), shell)]
+    if kernel is not None:
+        parts[id(kernel)] = ("kernel",)
+        owners.append((("kernel",), kernel))
+    for path, owner in owners:
+        held: Mapping[str, Any] = {**vars(owner), **getattr(owner, "_trait_values", {})}
+        for name, value in held.items():
+            if library_of(type(value)) in _MACHINERY and not isinstance(value, types.FunctionType | type):
+                parts.setdefault(id(value), (*path, name))
+    parts.pop(id(shell), None)
+    return parts
+
+
+def reduce_kernel_method(pickler: Any, method: types.MethodType) -> Any:
+    """Take a method apart; `input` and `getpass` are the kernel's own while a cell runs."""
+    if method.__self__ is getattr(pickler.shell, "kernel", None) and method.__self__ is not None:
+        return kernel_method, (method.__func__.__name__,)
+    return NotImplemented
+
+
+def reduce_tee(function: types.FunctionType) -> Any:
+    """Take apart what IPython puts in the place of a stream's `write` while a cell runs: the stream's own comes back."""
+    if function.__module__ != "IPython.core.interactiveshell" or "._tee.<locals>" not in function.__qualname__:
+        return None
+    names = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=False))
+    return (live_attribute, ("sys", f"{names['channel'].cell_contents}.write")) if "channel" in names else None
+
+
+def find_type(kind: type) -> Any:
+    """Take a type apart that is not found under its own name, if Python or its standard library offers it elsewhere.
+
+    Returns:
+        What makes it again, and its arguments; None if it is a class like those that cells define.
+
+    Raises:
+        Refusal: If it is a built-in type that nothing leads to.
+    """
+    if is_users(kind):
+        return None
+    modules = sorted(sys.stdlib_module_names & sys.modules.keys(), key=lambda name: (name != "types", name))
+    offered = [(module, name, value) for module in modules for name, value in list(vars(sys.modules[module]).items())]
+    for module, name, value in offered:
+        if value is kind:
+            return live_attribute, (module, name)
+    for name, make in NAMELESS.items():
+        if type(make()) is kind:
+            return nameless_type, (name,)
+    for module, name, value in offered:
+        if type(value) is kind:
+            return type_of, (module, name)
+    if _is_built_in(kind):
+        raise Refusal(
+            f"the type {module_of(kind)}.{kind.__qualname__} has no name in a module; ask type(…) where it is used"
+        )
+    return None
+
+
+def _is_built_in(kind: type) -> bool:
+    of_c = types.WrapperDescriptorType | types.MethodDescriptorType
+    return any(isinstance(value, of_c) and value.__objclass__ is kind for value in vars(kind).values())

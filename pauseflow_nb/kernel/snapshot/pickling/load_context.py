@@ -1,0 +1,182 @@
+"""What a pickle of ours refers to while it is loaded: the live namespace, the notebook's definitions, the shell.
+
+Pickles name these functions by module and name, so neither may ever change: a snapshot can be months old.
+"""
+
+import getpass
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+__all__ = [
+    "Filling",
+    "Loading",
+    "definition",
+    "kernel_method",
+    "live_attribute",
+    "live_module_namespace",
+    "live_namespace",
+    "live_part",
+    "live_session",
+    "live_shell",
+    "nameless_type",
+    "note_filling",
+    "type_of",
+]
+
+
+@dataclass
+class Filling:
+    """What a cached function is filled with, or how: its results come to it through `source`."""
+
+    cached: Any
+    source: Any
+    wrapped: Any
+    entries: Sequence[tuple[tuple[Any, ...], dict[str, Any], Any]] = ()
+
+
+@dataclass
+class Loading:
+    """The kernel that a snapshot is loaded into. A context: only one load at a time."""
+
+    namespace: dict[str, Any]
+    shell: Any
+    #: Functions and classes of the notebook that are loaded already, by their key.
+    definitions: dict[str, Any] = field(default_factory=dict)
+    #: Whether the result is thrown away, so that nothing that lives may be touched.
+    is_trial: bool = False
+    #: Cached functions that are to be filled when all is loaded.
+    fillings: list[Filling] = field(default_factory=list)
+    outer: "Loading | None" = None
+
+    def fill_caches(self) -> list[str]:
+        """Let cached functions remember what they did.
+
+        Returns:
+            A sentence for each that does not, as far as it does not.
+        """
+        ways = {id(each.cached): each for each in self.fillings if each.source is not None}
+        problems = []
+        for filling in self.fillings:
+            way = ways[id(filling.cached)]
+            try:
+                for arguments, keywords, result in filling.entries:
+                    way.source.__setstate__((_Return(result), (), {}, None))
+                    filling.cached(*arguments, **keywords)
+            except Exception as problem:  # noqa: BLE001 - arguments are hashed by code of the notebook's
+                problems.append(f"the cache of {way.wrapped} starts with a part of its results: {problem}")
+            finally:
+                way.source.__setstate__((way.wrapped, (), {}, None))
+        return problems
+
+    def __enter__(self) -> Self:
+        global _current
+        self.outer, _current = _current, self
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        global _current  # noqa: PLW0603
+        _current = self.outer
+
+
+class _Return:
+    """Called with anything, returns one thing."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def __call__(self, *_arguments: Any, **_keywords: Any) -> Any:
+        return self._result
+
+
+_current: Loading | None = None
+
+
+def _loading() -> Loading:
+    if _current is None:
+        raise RuntimeError("a part of a snapshot can only be loaded by restore()")
+    return _current
+
+
+def note_filling(filling: Filling) -> None:
+    """Note what a cached function is to be filled with, or how."""
+    _loading().fillings.append(filling)
+
+
+def is_trial() -> bool:
+    """Whether what is being loaded will be thrown away."""
+    return _current is not None and _current.is_trial
+
+
+def live_namespace() -> dict[str, Any]:
+    """Return the namespace that variables are restored into."""
+    return _loading().namespace
+
+
+def live_shell() -> Any:
+    """Return the shell that variables are restored into."""
+    return _loading().shell
+
+
+def live_session() -> Any:
+    """Return pauseflow_nb's own session of the shell."""
+    return _loading().shell.pauseflow
+
+
+def live_part(*path: str) -> Any:
+    """Return a part of the shell that variables are restored into, or of its kernel."""
+    found = _loading().shell
+    for name in path:
+        found = getattr(found, name, None)
+        if found is None:
+            raise LookupError(f"this kernel's shell has no {'.'.join(path)}")
+    return found
+
+
+def kernel_method(name: str) -> Any:
+    """Return a method of the kernel, such as what cells get for `input`."""
+    kernel = getattr(_loading().shell, "kernel", None)
+    if kernel is not None:
+        return getattr(kernel, name)
+    return {"raw_input": input, "getpass": getpass.getpass}[name]
+
+
+def type_of(module: str, path: str) -> type:
+    """Return the type of what an import finds."""
+    return type(live_attribute(module, path))
+
+
+def nameless_type(name: str) -> type:
+    """Return a type that no module offers."""
+    from pauseflow_nb.kernel.snapshot.pickling.external_objects import (
+        NAMELESS,  # lazy: that module takes apart what this one makes
+    )
+
+    return type(NAMELESS[name]())
+
+
+def definition(key: str) -> Any:
+    """Return one of the notebook's own functions and classes."""
+    found = _loading().definitions
+    if key not in found:
+        raise LookupError(f"it needs {key.rpartition('#')[0]}, which could not be restored")
+    return found[key]
+
+
+def live_attribute(module: str, path: str) -> Any:
+    """Return what an import of `module` offers under `path`: the object itself, never a copy."""
+    __import__(module)
+    found: Any = sys.modules[module]
+    for name in path.split("."):
+        found = getattr(found, name)
+    return found
+
+
+def live_module_namespace(module: str) -> dict[str, Any]:
+    """Return the globals of an imported module."""
+    __import__(module)
+    return vars(sys.modules[module])

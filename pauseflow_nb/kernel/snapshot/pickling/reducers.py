@@ -1,0 +1,175 @@
+"""Which way an object is taken apart, by its type. Each library's ways are loaded only when an object of it is there."""
+
+import enum
+import io
+import logging
+import types
+from typing import TYPE_CHECKING, Any
+
+from pauseflow_nb.kernel.snapshot.pickling import external_objects
+from pauseflow_nb.kernel.snapshot.pickling.load_context import live_session, live_shell
+from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, is_users, library_of, module_of, name_of
+from pauseflow_nb.kernel.snapshot.pickling.types import builtin, functions, user_classes, widget_models
+from pauseflow_nb.kernel.snapshot.pickling.types.enums import reduce_member
+from pauseflow_nb.kernel.snapshot.pickling.types.exceptions import reduce_exception, reduce_traceback
+from pauseflow_nb.kernel.snapshot.pickling.types.log_handlers import reduce_handler
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal, reason_for
+
+if TYPE_CHECKING:
+    from pauseflow_nb.kernel.snapshot.pickling.pickler import Reducer, SnapshotPickler
+
+__all__ = ["find_reducer"]
+
+
+def find_reducer(kind: type, shell: Any) -> "Reducer | None":  # noqa: PLR0911, PLR0912 - one case per line
+    """Find how to take apart objects of a type; None: as pickle does."""
+    if kind is type(shell):
+        return _reduce_shell
+    if kind is type(getattr(shell, "pauseflow", None)) and kind is not type(None):
+        return _reduce_session
+    full = full_name(kind)
+    found: Reducer | None = builtin.REDUCERS.get(full) or widget_models.REDUCERS.get(full)
+    if found is not None:
+        return found
+    if kind is types.MethodType:
+        return external_objects.reduce_kernel_method
+    if kind is types.CellType:
+        return functions.reduce_cell
+    if kind is types.CodeType:
+        return functions.reduce_code
+    if kind is types.TracebackType:
+        return reduce_traceback
+    if issubclass(kind, BaseException):
+        return reduce_exception
+    if issubclass(kind, logging.Handler):
+        return reduce_handler
+    if issubclass(kind, enum.Enum) and is_users(kind):
+        return reduce_member
+    if issubclass(kind, io.IOBase) and not issubclass(kind, (io.BytesIO, io.StringIO)):
+        return builtin.reduce_file
+    if (reason := reason_for(kind)) is not None:
+        return _refuse(reason)
+    if widget_models.has_traits(kind):
+        return widget_models.reduce_traits
+    return _library_reducer(kind, full) or _users_own(kind)
+
+
+def _library_base(kind: type) -> type:
+    return next(base for base in kind.__mro__ if not is_users(base))
+
+
+def _library_reducer(kind: type, full: str) -> "Reducer | None":
+    library = library_of(kind)
+    if library == "numpy":
+        from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import REDUCERS
+    elif library == "torch":
+        from pauseflow_nb.kernel.snapshot.pickling.types.torch_tensors import REDUCERS
+    elif library in {"patsy", "statsmodels"}:
+        from pauseflow_nb.kernel.snapshot.pickling.types.formulas import find_reducer
+
+        return find_reducer(kind)
+    elif library == "polars":
+        from pauseflow_nb.kernel.snapshot.pickling.types.polars_frames import REDUCERS
+    elif library == "pandas":
+        from pauseflow_nb.kernel.snapshot.pickling.types.pandas_frames import REDUCERS, reduce_block, reduce_index
+
+        if "Block" in name_of(kind) and module_of(kind).endswith("internals.blocks"):
+            return reduce_block
+        if any(base.__name__ == "Index" and library_of(base) == "pandas" for base in kind.__mro__):
+            return reduce_index
+    else:
+        return None
+    return REDUCERS.get(full)
+
+
+def _users_own(kind: type) -> "Reducer | None":
+    if not is_users(kind):
+        if isinstance(kind.__reduce__, types.FunctionType):
+            return _reduce_named
+        return _reduce_with_trial if _is_made_by_python(kind) else None
+    if user_classes.needs_care(kind):
+        return user_classes.reduce_own
+    library = _library_base(kind)
+    if library is not object and _reduces_like(kind, library):
+        special = _subclass_reducer(library)
+        if special is not None:
+            return special
+    has_hooks = any(hasattr(kind, hook) for hook in _HOOKS) or kind.__hash__ not in {None, library.__hash__}
+    return _reduce_users_own if has_hooks or not _reduces_like(kind, object) else None
+
+
+#: What pickle calls when it loads an object again. Of `__hash__` only the notebook's own count.
+_HOOKS = ("__setstate__", "__getnewargs__", "__getnewargs_ex__")
+
+
+def _is_made_by_python(kind: type) -> bool:
+    """Whether pickle will call a `__new__` that may want arguments, with none."""
+    has_arguments = any(hasattr(kind, hook) for hook in ("__getnewargs__", "__getnewargs_ex__"))
+    return isinstance(kind.__new__, types.FunctionType) and _reduces_like(kind, object) and not has_arguments
+
+
+def _reduce_with_trial(pickler: "SnapshotPickler", value: Any) -> Any:
+    pickler.runs_user_code = True
+    pickler.leave_to_pickle(type(value))
+    return NotImplemented
+
+
+def _reduces_like(kind: type, other: type) -> bool:
+    methods = ("__reduce__", "__reduce_ex__")
+    return all(getattr(kind, method) is getattr(other, method) for method in methods)
+
+
+def _subclass_reducer(library: type) -> "Reducer | None":
+    """Find how to take apart a subclass of the notebook's own, where the library's way forgets its attributes."""
+    if module_of(library) == "numpy" and library.__name__ == "ndarray":
+        from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import reduce_own_subclass
+
+        return reduce_own_subclass
+    if module_of(library) == "numpy" and any(base.__qualname__ == "generic" for base in library.__mro__):
+        from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import reduce_own_scalar
+
+        return reduce_own_scalar
+    if library_of(library) == "pandas" and library.__name__ in {"DataFrame", "Series"}:
+        from pauseflow_nb.kernel.snapshot.pickling.types.pandas_frames import reduce_frame
+
+        return reduce_frame
+    if library_of(library) == "torch" and library.__name__ in {"Tensor", "Parameter"}:
+        from pauseflow_nb.kernel.snapshot.pickling.types.torch_tensors import reduce_tensor
+
+        return reduce_tensor
+    return builtin.reduce_with_attributes if issubclass(library, builtin.FORGETFUL) else None
+
+
+def _reduce_users_own(pickler: "SnapshotPickler", value: Any) -> Any:
+    pickler.runs_user_code = True
+    kind = type(value)
+    if _reduces_like(kind, object):
+        pickler.leave_to_pickle(kind)
+        return NotImplemented
+    reduced = value.__reduce_ex__(5)
+    # An object that reduces to a name is looked up in its module; in the notebook it will not be there yet.
+    return builtin.reduce_named_global(value, reduced) if isinstance(reduced, str) else reduced
+
+
+def _reduce_named(pickler: "SnapshotPickler", value: Any) -> Any:
+    """Take an object of a library apart as it wants, by value if that is a name which only the notebook knows."""
+    reduced = value.__reduce_ex__(5)
+    is_unknown = isinstance(reduced, str) and not pickler.is_importable(value, reduced)
+    return builtin.reduce_named_global(value, reduced) if is_unknown else reduced
+
+
+def _refuse(reason: str) -> "Reducer":
+    def refuse(_pickler: "SnapshotPickler", _value: Any) -> Any:
+        raise Refusal(reason)
+
+    return refuse
+
+
+def _reduce_shell(pickler: "SnapshotPickler", shell: Any) -> Any:
+    del pickler, shell
+    return live_shell, ()
+
+
+def _reduce_session(pickler: "SnapshotPickler", session: Any) -> Any:
+    del pickler, session
+    return live_session, ()

@@ -1,0 +1,149 @@
+"""Log levels, filters and handlers. A handler writes on where it wrote: files are opened again to append.
+
+Handlers are added only after the `%%setup` cells: `logging.basicConfig` does nothing where there are any. One that a
+module or a setup has added again by then is not added twice.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
+from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name
+from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
+
+if TYPE_CHECKING:
+    from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
+
+__all__ = ["PARTS", "make_handler", "reduce_handler", "set_handler"]
+
+#: Of this process, and made anew: a lock, and what a handler sends over.
+_OF_THE_PROCESS = ("lock", "sock", "socket")
+
+
+def reduce_handler(_pickler: "SnapshotPickler", handler: logging.Handler) -> tuple[Any, ...]:
+    """Take a handler apart: without its lock, and a file's without the open file."""
+    state = {name: value for name, value in vars(handler).items() if name not in _OF_THE_PROCESS}
+    if isinstance(handler, logging.FileHandler):
+        state |= {"stream": None, "mode": "a"}
+        state["_pauseflow_was_open"] = handler.stream is not None
+    return make_handler, (type(handler),), state, None, None, set_handler
+
+
+def make_handler(kind: type[logging.Handler]) -> logging.Handler:
+    """Make a handler that has nothing yet."""
+    return kind.__new__(kind)
+
+
+def set_handler(handler: logging.Handler, state: dict[str, Any]) -> None:
+    """Give a handler what it had, and a lock."""
+    vars(handler).update(state)
+    handler.createLock()
+    if not is_trial():
+        # As its constructor does, so that it is flushed at the end and found by its name.
+        logging._addHandlerRef(handler)  # type: ignore[attr-defined]  # noqa: SLF001
+        handler.name = state.get("_name")
+
+
+def _loggers() -> Iterator[tuple[str, logging.Logger]]:
+    yield logging.root.name, logging.root
+    known = logging.root.manager.loggerDict.copy()
+    yield from ((name, each) for name, each in known.items() if isinstance(each, logging.Logger))
+
+
+def _logger(name: str) -> logging.Logger:
+    return logging.root if name == logging.root.name else logging.getLogger(name)
+
+
+def _take_levels(_shell: Any) -> dict[str, Any]:
+    told = {name: (each.level, each.propagate, each.disabled) for name, each in _loggers()}
+    return {name: how for name, how in told.items() if how != (logging.NOTSET, True, False)}
+
+
+def _put_level(_shell: Any, name: str, how: tuple[int, bool, bool]) -> None:
+    logger = _logger(name)
+    level, logger.propagate, logger.disabled = how
+    logger.setLevel(level)
+
+
+def _take_handlers(_shell: Any) -> dict[str, Any]:
+    return {
+        f"{logger}: {_described(handler)}{f' ({number})' if number else ''}": handler
+        for logger, number, handler in _numbered("handlers")
+    }
+
+
+def _put_handler(_shell: Any, name: str, handler: logging.Handler) -> None:
+    logger, number, _ = _parsed(name)
+    if handler in logger.handlers or sum(_described(each) == _described(handler) for each in logger.handlers) > number:
+        return
+    if vars(handler).pop("_pauseflow_was_open", False):
+        # Now, and not when the first line is written: whoever logs does not expect that it fails.
+        handler.stream = handler._open()  # type: ignore[attr-defined]  # noqa: SLF001
+    logger.addHandler(handler)
+
+
+def _take_filters(_shell: Any) -> dict[str, Any]:
+    return {f"{logger}: {number}": each for logger, number, each in _numbered("filters")}
+
+
+def _put_filter(_shell: Any, name: str, each: Any) -> None:
+    logger, _, _ = _parsed(name)
+    logger.addFilter(each)
+
+
+def _numbered(attribute: str) -> Iterator[tuple[str, int, Any]]:
+    """List what loggers have, and how many that look the same are before each."""
+    for name, logger in _loggers():
+        seen: list[str] = []
+        for each in getattr(logger, attribute):
+            described = _described(each) if attribute == "handlers" else ""
+            yield name, seen.count(described), each
+            seen.append(described)
+
+
+def _parsed(name: str) -> tuple[logging.Logger, int, str]:
+    logger, _, rest = name.partition(": ")
+    described, _, number = rest.rpartition(" (")
+    is_numbered = bool(described) and number.endswith(")") and number[:-1].isdigit()
+    return _logger(logger), int(number[:-1]) if is_numbered else 0, rest
+
+
+def _described(handler: logging.Handler) -> str:
+    """Say what kind of handler it is and where it writes: two of which this is the same do the same."""
+    place = getattr(handler, "baseFilename", None) or getattr(getattr(handler, "stream", None), "name", "")
+    return f"{full_name(type(handler)).removeprefix('logging.').removeprefix('handlers.')}{f' to {place}' if place else ''}"
+
+
+def _take_names(_shell: Any) -> dict[str, Any]:
+    return {str(level): name for level, name in logging._levelToName.items()}  # noqa: SLF001
+
+
+def _put_name(_shell: Any, level: str, name: str) -> None:
+    logging.addLevelName(int(level), name)
+
+
+def _take_disabled(_shell: Any) -> dict[str, Any]:
+    return {"": logging.root.manager.disable}
+
+
+def _put_disabled(_shell: Any, _name: str, level: int) -> None:
+    logging.disable(level)
+
+
+def _take_warnings(_shell: Any) -> dict[str, Any]:
+    return {"": logging._warnings_showwarning is not None}  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _put_warnings(_shell: Any, _name: str, is_captured: bool) -> None:
+    logging.captureWarnings(is_captured)
+
+
+PARTS: dict[str, Part] = {
+    "log_level_names": Part(_take_names, _put_name, "name of log level {}", is_compared=True),
+    "log_levels": Part(_take_levels, _put_level, "level of logger {}"),
+    "log_disabled": Part(_take_disabled, _put_disabled, "logging.disable()", is_compared=True),
+    "log_warnings": Part(_take_warnings, _put_warnings, "logging.captureWarnings()", is_compared=True),
+    "log_filters": Part(_take_filters, _put_filter, "filter of logger {}", is_compared=True, when="after"),
+    "log_handlers": Part(_take_handlers, _put_handler, "log handler of {}", is_compared=True, when="last"),
+}

@@ -1,0 +1,72 @@
+"""Kinds of objects that cannot be saved, each with a reason that tells a user what to do instead.
+
+Most refuse by themselves, in words about pickle. Some do not refuse and come back as something else:
+an open file as a StringIO, for example. Those are the reason why this list exists.
+"""
+
+import io
+from typing import Any
+
+from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name
+
+__all__ = ["Refusal", "file_reason", "reason_for", "told"]
+
+
+class Refusal(Exception):
+    """An object that must not be saved; carries the reason."""
+
+
+_SETUP = "open it in a `%%setup` cell"
+#: Reason by the type's module and name; a star stands for every type of that module.
+_REASONS = {
+    "builtins.generator": "a generator is in the middle of its work; make a list of it, or make it anew where it is used",
+    "builtins.async_generator": "a generator is in the middle of its work; make it anew where it is used",
+    "builtins.coroutine": "a coroutine that has not been awaited; await it before the pause",
+    "builtins.frame": "a frame of running code",
+    "_thread.lock": "a lock belongs to this process",
+    "_thread.RLock": "a lock belongs to this process",
+    "_thread._local": "thread-local data belong to this process",
+    "threading.Thread": "a thread ends with the kernel",
+    "threading.Condition": "a lock belongs to this process",
+    "threading.Event": "it wakes threads, which end with the kernel",
+    "threading.Semaphore": "a lock belongs to this process",
+    "concurrent.futures.thread.ThreadPoolExecutor": "its threads end with the kernel; make it in a `%%setup` cell",
+    "concurrent.futures.process.ProcessPoolExecutor": "its processes end with the kernel; make it in a `%%setup` cell",
+    "_asyncio.Task": "a task ends with the kernel; await it before the pause",
+    "_asyncio.Future": "a future ends with the kernel; await it before the pause",
+    "subprocess.Popen": "a running program ends with the kernel, or is out of reach for the next one",
+    "socket.socket": f"a network connection; {_SETUP}",
+    "ssl.SSLContext": "keys and certificates stay in this process; make it in a `%%setup` cell",
+    "sqlite3.Connection": f"a database connection; {_SETUP}",
+    "sqlite3.Cursor": f"a cursor of a database connection; {_SETUP}",
+    "_hashlib.HASH": "a digest in the middle of its work; call `.hexdigest()` before the pause",
+    "weakref.finalize": "it is bound to the end of an object in this process",
+    "mmap.mmap": "a memory-mapped file; map it in a `%%setup` cell, or use numpy.memmap",
+    "_contextvars.Token": "it can undo a change only in the context that made it",
+    "_csv.reader": "it is in the middle of a file; read all rows before the pause",
+}
+
+
+def reason_for(kind: type) -> str | None:
+    """Say why objects of this type cannot be saved; None if nothing is known against them."""
+    for base in kind.__mro__:
+        reason = _REASONS.get(full_name(base))
+        if reason is not None:
+            return reason
+    return None
+
+
+def told(error: Exception) -> str:
+    """Say what an error is; one of the user's own may not be able to."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - the user's code
+        return type(error).__name__
+
+
+def file_reason(file: io.IOBase) -> str:
+    """Say which open file it is."""
+    name: Any = getattr(file, "name", None)
+    mode: Any = getattr(file, "mode", None)
+    which = f" ({name!r}, mode {mode!r})" if isinstance(name, (str, bytes, int)) else ""
+    return f"an open file{which}; close it before the pause, or open it where it is used"

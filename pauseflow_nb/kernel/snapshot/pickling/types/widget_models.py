@@ -1,0 +1,91 @@
+"""Widgets, and the comms over which they speak: in a new kernel they go on under the same id.
+
+What a front end has of a widget, or the runner's record of it, knows it by this id. Pickle drops who observes an object
+with traits; here they come back with it.
+
+Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
+"""
+
+import copyreg
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
+
+if TYPE_CHECKING:
+    from pauseflow_nb.kernel.snapshot.pickling.pickler import Reducer, SnapshotPickler
+
+__all__ = ["REDUCERS", "has_traits", "make_comm", "reduce_traits", "set_comm", "set_traits"]
+
+
+def has_traits(kind: type) -> bool:
+    """Whether objects of a type are taken apart as traitlets does it."""
+    traitlets: Any = sys.modules.get("traitlets")
+    if traitlets is None or not issubclass(kind, traitlets.HasTraits):
+        return False
+    return all(
+        getattr(kind, name, None) is getattr(traitlets.HasTraits, name, None)
+        for name in ("__getstate__", "__setstate__", "__reduce__", "__reduce_ex__")
+    )
+
+
+def reduce_traits(_pickler: "SnapshotPickler", value: Any) -> Any:
+    """Take an object with traits apart, together with who observes it."""
+    handler: Any = sys.modules["traitlets"].EventHandler
+    observers = [
+        (name, kind, observer)
+        for name, kinds in value._trait_notifiers.items()  # noqa: SLF001 - there is no public list of them
+        for kind, found in kinds.items()
+        for observer in found
+        # Those of the class itself come back with it.
+        if not isinstance(observer, handler)
+    ]
+    return copyreg.__newobj__, (type(value),), (value.__getstate__(), observers), None, None, set_traits  # type: ignore[attr-defined]
+
+
+def set_traits(value: Any, state: tuple[dict[str, Any], list[tuple[Any, Any, Any]]]) -> None:
+    """Give an object its values, and those who observe it."""
+    value.__setstate__(state[0])
+    for name, kind, observer in state[1]:
+        value._add_notifiers(observer, name, kind)  # noqa: SLF001 - `observe` would wrap some of them anew
+
+
+def reduce_comm(_pickler: "SnapshotPickler", comm: Any) -> Any:
+    callbacks = (comm._msg_callback, comm._close_callback)  # noqa: SLF001 - they have no public name
+    facts = (comm.target_name, comm.target_module, comm.comm_id, comm._closed)  # noqa: SLF001 - see above
+    return make_comm, facts, callbacks, None, None, set_comm
+
+
+def make_comm(target_name: str, target_module: "str | None", comm_id: str, is_closed: bool) -> Any:
+    """Make a comm that is open already: the other side has not noticed that the kernel changed."""
+    if is_trial():
+        # Thrown away in a moment, it would close the one that lives.
+        return None
+    from comm import create_comm, get_comm_manager
+
+    made: Any = create_comm(target_name=target_name, target_module=target_module, comm_id=comm_id, primary=False)
+    made._closed = is_closed  # noqa: SLF001 - it has no public name
+    if not is_closed:
+        get_comm_manager().register_comm(made)
+    kernels: Any = sys.modules.get("ipykernel.kernelbase")
+    if kernels is not None and kernels.Kernel.initialized():
+        # A widget without it takes itself for closed.
+        made.kernel = kernels.Kernel.instance()
+    return made
+
+
+def set_comm(comm: Any, callbacks: tuple[Any, Any]) -> None:
+    """Let messages reach what they reached before, and widgets find each other by their ids."""
+    if comm is None:
+        return
+    comm.on_msg(callbacks[0])
+    comm.on_close(callbacks[1])
+    widget = getattr(callbacks[0], "__self__", None)
+    module: Any = sys.modules.get("ipywidgets.widgets.widget")
+    if module is not None and isinstance(widget, module.Widget):
+        module._instances[comm.comm_id] = widget  # noqa: SLF001 - there is no public way
+
+
+REDUCERS: "dict[str, Reducer]" = dict.fromkeys(
+    ("ipykernel.comm.comm.BaseComm", "ipykernel.comm.comm.Comm", "comm.DummyComm"), reduce_comm
+)

@@ -1,0 +1,65 @@
+"""Loading at once what was just pickled, where it may fail: better now than in a month.
+
+Definitions are always tried, because everything hangs on them; variables when loading them runs code of
+the notebook's own classes. What was proven to load is not tried again until its bytes change.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pauseflow_nb.kernel.snapshot.pickling import chunked
+from pauseflow_nb.kernel.snapshot.pickling.finalizers import without_finalizers
+from pauseflow_nb.kernel.snapshot.pickling.load_context import Loading
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import told
+from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
+from pauseflow_nb.kernel.snapshot.storage.packfile import strong_digest
+
+__all__ = ["failure"]
+
+#: Larger pickles take too long to try.
+_LARGEST = 1 << 20
+
+_proven: set[str] = set()
+
+
+def failure(
+    pieces: Sequence[Bytes | StoredPiece],
+    buffers: Sequence[memoryview],
+    shell: Any,
+    definitions: Mapping[str, Any],
+    kinds: Iterable[type] = (),
+) -> str | None:
+    """Load a pickle and forget the result.
+
+    Args:
+        pieces: The pickle.
+        buffers: Its memory.
+        shell: The running shell.
+        definitions: What the pickle may refer to.
+        kinds: Types of the objects in it: no `__del__` of theirs runs on what is loaded here.
+
+    Returns:
+        Why it cannot be loaded; None if it can.
+    """
+    at_hand = [piece for piece in pieces if not isinstance(piece, StoredPiece)]
+    if len(at_hand) < len(pieces) or sum(map(len, at_hand)) > _LARGEST:
+        return None
+    digest = "".join(map(strong_digest, at_hand))
+    if digest in _proven:
+        return None
+    with without_finalizers(kinds):
+        problem = _load(at_hand, buffers, shell, definitions)
+    if problem is None:
+        _proven.add(digest)
+    return problem
+
+
+def _load(
+    pieces: Sequence[Bytes], buffers: Sequence[memoryview], shell: Any, definitions: Mapping[str, Any]
+) -> str | None:
+    with Loading({"__name__": "__main__"}, shell, definitions=dict(definitions), is_trial=True):
+        try:
+            chunked.load(pieces, buffers)
+        except Exception as problem:  # noqa: BLE001 - loading runs the code of any class
+            return f"it could not be loaded again: {told(problem)}"
+    return None

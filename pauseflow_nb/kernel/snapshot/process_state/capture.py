@@ -1,0 +1,307 @@
+"""What a notebook changes besides its variables: options, generators, handlers, the state of its process.
+
+The parts stand in `process_state`, `log_handlers`, `library_options` and `shell_state`. Every setting is saved on its
+own and set again on its own: one that fails is said by its name, and leaves the others alone. A setting that leads to
+functions or objects of the notebook is saved like a variable, and so comes back with what it shares with these.
+What a `%%setup` cell set last is not saved: the cell runs again in every new kernel.
+"""
+
+import contextlib
+import linecache
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pauseflow_nb.kernel.snapshot.pickling.types import log_handlers
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import told
+from pauseflow_nb.kernel.snapshot.process_state import ipython, libraries, process
+from pauseflow_nb.kernel.snapshot.process_state.process import added_path, put_back_path
+from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_plain, is_same
+from pauseflow_nb.kernel.snapshot.recovery import imports
+from pauseflow_nb.kernel.snapshot.user_names import user_names
+
+__all__ = [
+    "Captured",
+    "added_path",
+    "among_variables",
+    "begin_setup",
+    "capture",
+    "end_setup",
+    "is_setting",
+    "name_of_setting",
+    "note_start",
+    "put_back",
+    "put_back_after_setups",
+    "put_back_figure",
+    "put_back_module_values",
+    "put_back_path",
+    "put_back_random",
+    "put_back_sources",
+    "sources_of",
+    "taken_out",
+]
+
+_log = logging.getLogger(__name__)
+
+#: Begins the name under which a setting is saved among the variables; bound only meanwhile.
+_AMONG_VARIABLES = "_pauseflow_setting_"
+
+#: In the order in which they are set again.
+_PARTS: dict[str, Part] = {
+    **process.PARTS,
+    "module_values": Part(
+        lambda shell: {"": imports.shared_with_modules(shell, user_names(shell))},
+        lambda _shell, _name, _value: None,  # see `put_back_module_values`
+        "values that modules share with variables",
+        is_repeated=False,
+    ),
+    "submodules": Part(
+        lambda shell: {"": imports.submodules(shell)},
+        lambda _shell, _name, names: imports.import_submodules(names),
+        "imported modules",
+        is_repeated=False,
+    ),
+    **libraries.PARTS,
+    **ipython.PARTS,
+    **log_handlers.PARTS,
+    **libraries.RANDOM,
+}
+
+#: Part and name of a setting → its value.
+_Values = dict[tuple[str, str], Any]
+
+
+@dataclass
+class _Start:
+    """What a shell and its process had before the first cell, and what `%%setup` cells set last."""
+
+    settings: _Values
+    before_setup: _Values | None = None
+    by_setup: _Values = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Everything that surrounds the variables."""
+
+    #: Part → setting → value; where a part is a single setting, the value itself.
+    plain: dict[str, Any]
+    #: Name among the variables → value.
+    like_variables: dict[str, Any]
+    #: Sentences about what could not be looked at.
+    notes: list[str]
+
+
+def note_start(shell: Any) -> None:
+    """Remember what the kernel started with; only the first call counts.
+
+    To be called before the user's first cell, or changes that it makes will look like the machine's.
+    """
+    if _start_of(shell) is None:
+        process.note_start()
+        compared, _ = _look(shell, compared_only=True)
+        shell._pauseflow_start = _Start(compared)  # noqa: SLF001 - it lives as long as its shell
+
+
+def begin_setup(shell: Any) -> None:
+    """Note what is set before a `%%setup` cell runs."""
+    start = _start_of(shell)
+    if start is not None:
+        start.before_setup = _look(shell)[0]
+
+
+def end_setup(shell: Any) -> None:
+    """Find what the `%%setup` cell has set; nothing happens if none has begun."""
+    start = _start_of(shell)
+    if start is None or start.before_setup is None:
+        return
+    before, start.before_setup = start.before_setup, None
+    absent = object()
+    for key, value in _look(shell)[0].items():
+        if key[0] not in libraries.RANDOM and not is_same(before.get(key, absent), value):
+            start.by_setup[key] = value
+
+
+def capture(shell: Any) -> Captured:
+    """Collect everything that surrounds the variables."""
+    note_start(shell)
+    start = _start_of(shell)
+    assert start is not None
+    found, notes = _look(shell)
+    captured = Captured({}, {}, notes)
+    absent = object()
+    for key, value in found.items():
+        part, setting = key
+        if _PARTS[part].is_compared and is_same(start.settings.get(key, absent), value):
+            continue
+        if is_same(start.by_setup.get(key, absent), value):
+            continue
+        if not is_plain(value):
+            captured.like_variables[_among_variables(part, setting)] = value
+        elif setting:
+            captured.plain.setdefault(part, {})[setting] = value
+        else:
+            captured.plain[part] = value
+    return captured
+
+
+@contextlib.contextmanager
+def among_variables(namespace: dict[str, Any], captured: Captured) -> Iterator[list[str]]:
+    """Have settings in the namespace, and so in a snapshot, for the time of a block; yields their names there."""
+    namespace.update(captured.like_variables)
+    try:
+        yield list(captured.like_variables)
+    finally:
+        for name in captured.like_variables:
+            namespace.pop(name, None)
+
+
+def is_setting(name: str) -> bool:
+    """Whether a name among the variables stands for a setting."""
+    return name.startswith(_AMONG_VARIABLES)
+
+
+def name_of_setting(name: str) -> str:
+    """Name a setting that stands among the variables as users know it."""
+    part, setting = _apart(name)
+    return _PARTS[part].name(setting) if part in _PARTS else f"{part} {setting}"
+
+
+def taken_out(values: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
+    """Take settings out of the variables that were loaded; returns them by the name that they had there."""
+    names = [name for name in values if is_setting(name)]
+    for name in names:
+        namespace.pop(name, None)
+    return {name: values.pop(name) for name in names}
+
+
+def put_back(shell: Any, plain: Mapping[str, Any], like_variables: Mapping[str, Any] | None = None) -> list[str]:
+    """Set again what a new kernel lacks: first what needs no variables, then, with these, the rest.
+
+    Args:
+        shell: The new kernel's shell.
+        plain: What was captured.
+        like_variables: What came back among the variables; None: they have not come yet.
+
+    Returns:
+        A sentence for each setting that could not be set again.
+    """
+    when = "before" if like_variables is None else "after"
+    chosen = {key: value for key, value in _flat(plain) if _PARTS[key[0]].when == when}
+    return _set(shell, chosen | dict(_like_variables(like_variables or {}, {"before", "after"})))
+
+
+def put_back_after_setups(shell: Any, plain: Mapping[str, Any], like_variables: Mapping[str, Any]) -> list[str]:
+    """Set again what `%%setup` cells changed on the way to where cells had set it later; random generators too."""
+    chosen = {key: value for key, value in _flat(plain) if _PARTS[key[0]].is_repeated}
+    chosen |= dict(_like_variables(like_variables, {"before", "after", "last"}))
+    problems = _set(shell, chosen)
+    put_back_figure(plain)
+    return problems
+
+
+def put_back_random(shell: Any, plain: Mapping[str, Any]) -> None:
+    """Make the random generators as they were, and nothing else."""
+    _set(shell, {(name, ""): plain[name] for name in libraries.RANDOM if name in plain})
+
+
+def put_back_figure(plain: Mapping[str, Any]) -> None:
+    """Make pyplot's current figure current again, when the figures are back: each of them was, when it came."""
+    libraries.put_back_figure(plain.get("matplotlib_figure"))
+
+
+def put_back_module_values(shell: Any, plain: Mapping[str, Any]) -> list[str]:
+    """Let modules beside the notebook share values with variables again, when these are back."""
+    places = plain.get("module_values", {})
+    return imports.give_to_modules(shell, {name: at for name, at in places.items() if name in shell.user_ns})
+
+
+def sources_of(definitions: Mapping[str, Any]) -> dict[str, str]:
+    """Find the text of the cells that functions and classes come from."""
+    sources = {}
+    for defined in definitions.values():
+        for code in _codes(defined):
+            cached = linecache.cache.get(code.co_filename)
+            if cached is not None and len(cached) == 4 and cached[1] is None:
+                sources[code.co_filename] = "".join(cached[2])
+    return sources
+
+
+def put_back_sources(sources: Mapping[str, str]) -> None:
+    """Let tracebacks and `inspect.getsource` find the text of cells again."""
+    for filename, text in sources.items():
+        linecache.cache.setdefault(filename, (len(text), None, text.splitlines(keepends=True), filename))
+
+
+def _codes(defined: Any) -> Iterator[Any]:
+    members = list(vars(defined).values()) if isinstance(defined, type) else [defined]
+    for member in members:
+        code = getattr(getattr(member, "__func__", member), "__code__", None)
+        if code is not None:
+            yield code
+
+
+def _start_of(shell: Any) -> _Start | None:
+    return getattr(shell, "_pauseflow_start", None)
+
+
+def _look(shell: Any, *, compared_only: bool = False) -> tuple[_Values, list[str]]:
+    found: _Values = {}
+    notes = []
+    for name, part in _PARTS.items():
+        if (compared_only and not part.is_compared) or not _is_imported(part.library):
+            continue
+        try:
+            found.update({(name, setting): value for setting, value in part.take(shell).items()})
+        except Exception as problem:  # noqa: BLE001 - a working directory that was deleted, a library half torn down
+            _log.warning("could not look at %s", name, exc_info=True)
+            notes.append(f"not saved: {part.name('')}, {told(problem)}")
+    return found, notes
+
+
+def _set(shell: Any, values: _Values) -> list[str]:
+    problems = []
+    order = {name: number for number, name in enumerate(_PARTS)}
+    for (name, setting), value in sorted(values.items(), key=lambda item: order[item[0][0]]):
+        part = _PARTS[name]
+        try:
+            part.put(shell, setting, value)
+        except Exception as problem:  # noqa: BLE001 - a library may refuse an option it had; the rest goes on
+            problems.append(f"{part.name(setting)}: {told(problem)}")
+    return problems
+
+
+def _flat(plain: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Any]]:
+    for name, value in plain.items():
+        if name not in _PARTS:
+            continue
+        if _PARTS[name].label.count("{}"):
+            yield from (((name, setting), each) for setting, each in value.items())
+        else:
+            yield (name, ""), value
+
+
+def _like_variables(values: Mapping[str, Any], when: set[str]) -> Iterator[tuple[tuple[str, str], Any]]:
+    for name, value in values.items():
+        part, setting = _apart(name)
+        if part in _PARTS and _PARTS[part].when in when:
+            yield (part, setting), value
+
+
+def _among_variables(part: str, setting: str) -> str:
+    return f"{_AMONG_VARIABLES}{part}:{setting}"
+
+
+def _apart(name: str) -> tuple[str, str]:
+    part, _, setting = name.removeprefix(_AMONG_VARIABLES).partition(":")
+    return part, setting
+
+
+def _is_imported(library: str) -> bool:
+    if not library:
+        return True
+    # A module in the middle of its own import is there, but has nothing yet.
+    module = sys.modules.get(library)
+    return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)

@@ -1,0 +1,276 @@
+"""What cells change of IPython: its settings, formatters, extensions, aliases, magics, callbacks and transformers.
+
+Whatever a new kernel has by itself, and what a library or an extension registers again, is not saved.
+"""
+
+import functools
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from IPython.core.magic import Magics
+from traitlets.config import Config
+
+from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, is_users_module
+from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_same
+
+__all__ = ["PARTS"]
+
+#: Whose own a new kernel has, at the latest when they are used first.
+_REMADE = ("IPython.", "ipykernel.", "pauseflow_nb.", "matplotlib_inline.", "matplotlib.")
+_LISTS = ("input_transformers_cleanup", "input_transformers_post", "ast_transformers")
+_MANAGED_LISTS = ("line_transforms", "token_transformers")
+#: Of a formatter: where it keeps printers, by type and by the name of a type that is not loaded yet.
+_PRINTERS = ("type_printers", "deferred_printers")
+_LOOKED_AT_EACH = frozenset({*_PRINTERS, "singleton_printers"})
+_RELOADER = ("enabled", "check_all", "autoload_obj")
+
+
+def _configurables(shell: Any) -> Iterator[tuple[str, Any]]:
+    for each in shell.configurables:
+        yield type(each).__name__, each
+    formatter = shell.display_formatter
+    for mime, each in formatter.formatters.items() if formatter is not None else ():
+        yield f"{type(each).__name__}({mime})", each
+
+
+def _take_config(shell: Any) -> dict[str, Any]:
+    found = {}
+    for name, each in _configurables(shell):
+        if isinstance(each, Magics):
+            # They come at their first use, and change their own settings then.
+            continue
+        for trait, description in each.traits(config=True).items():
+            value = getattr(each, trait)
+            # What appears late, such as the inline backend's, cannot be compared with the start.
+            if trait not in _LOOKED_AT_EACH and (each is shell or not is_same(value, description.default(each))):
+                found[f"{name}.{trait}"] = value
+    # For what is not there yet, such as the inline backend before the first figure.
+    sections = {name: section for name, section in shell.config.items() if isinstance(section, Config)}
+    return {f"{name}.{trait}": value for name in sections for trait, value in sections[name].items()} | found
+
+
+def _put_config(shell: Any, name: str, value: Any) -> None:
+    owner, _, trait = name.rpartition(".")
+    shell.config[owner][trait] = value
+    found = _configurable(shell, owner)
+    if found is not None:
+        setattr(found, trait, value)
+
+
+def _configurable(shell: Any, name: str) -> Any:
+    return next((each for known, each in _configurables(shell) if known == name), None)
+
+
+def _take_figure_formats(shell: Any) -> dict[str, Any]:
+    # They are chosen in several ways, of which one leaves no other trace.
+    figure = getattr(sys.modules.get("matplotlib.figure"), "Figure", None)
+    formatters = shell.display_formatter.formatters.values() if figure is not None else ()
+    printers = [each.type_printers[figure] for each in formatters if figure in each.type_printers]
+    chosen = [each for each in printers if isinstance(each, functools.partial)]
+    formats = sorted("retina" if each.func.__name__ == "retina_figure" else each.keywords["fmt"] for each in chosen)
+    kept = {"fmt", "base64"}
+    options = {name: value for each in chosen for name, value in each.keywords.items() if name not in kept}
+    return {"": (formats, options)} if formats else {}
+
+
+def _put_figure_formats(shell: Any, _name: str, value: tuple[list[str], dict[str, Any]]) -> None:
+    from matplotlib_inline.config import InlineBackend
+
+    backend = InlineBackend.instance(parent=shell)
+    backend.shell = shell
+    if backend not in shell.configurables:
+        shell.configurables.append(backend)
+    formats, options = value
+    backend.print_figure_kwargs, backend.figure_formats = options, set(formats)
+
+
+def _take_error_mode(shell: Any) -> dict[str, Any]:
+    return {"": shell.InteractiveTB.mode}
+
+
+def _put_error_mode(shell: Any, _name: str, mode: str) -> None:
+    shell.InteractiveTB.set_mode(mode=mode)
+
+
+def _take_printers(shell: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    formatter = shell.display_formatter
+    for mime, each in formatter.formatters.items() if formatter is not None else ():
+        for kept_in in _PRINTERS:
+            for key, printer in getattr(each, kept_in).items():
+                kind = full_name(key) if isinstance(key, type) else ".".join(key)
+                if not _is_remade(shell, printer):
+                    found[f"{kind} as {mime}"] = (mime, key, printer)
+    return found
+
+
+def _put_printer(shell: Any, _name: str, value: tuple[str, Any, Any]) -> None:
+    mime, key, printer = value
+    formatter = shell.display_formatter.formatters[mime]
+    if isinstance(key, type):
+        formatter.for_type(key, printer)
+    else:
+        formatter.for_type_by_name(*key, printer)
+
+
+def _take_extensions(shell: Any) -> dict[str, Any]:
+    return dict.fromkeys(shell.extension_manager.loaded, True)
+
+
+def _put_extension(shell: Any, name: str, _value: bool) -> None:
+    # It returns a text where it did nothing.
+    if name not in shell.extension_manager.loaded and shell.extension_manager.load_extension(name) is not None:
+        raise LookupError("it could not be loaded")
+
+
+def _reloader(shell: Any) -> Any:
+    magics = shell.magics_manager.registry.get("AutoreloadMagics")
+    return getattr(magics, "_reloader", None)
+
+
+def _take_autoreload(shell: Any) -> dict[str, Any]:
+    reloader = _reloader(shell)
+    return {} if reloader is None else {name: getattr(reloader, name, None) for name in _RELOADER}
+
+
+def _put_autoreload(shell: Any, name: str, value: Any) -> None:
+    setattr(_reloader(shell), name, value)
+
+
+def _take_aliases(shell: Any) -> dict[str, Any]:
+    return dict(shell.alias_manager.aliases)
+
+
+def _put_alias(shell: Any, name: str, command: str) -> None:
+    shell.alias_manager.define_alias(name, command)
+
+
+def _take_magics(shell: Any) -> dict[str, Any]:
+    # An alias is a magic, too.
+    aliases = dict(shell.alias_manager.aliases)
+    return {
+        f"{'%' if kind == 'line' else '%%'}{name}": function
+        for kind, magics in shell.magics_manager.magics.items()
+        for name, function in magics.items()
+        if name not in aliases and not _is_remade(shell, function)
+    }
+
+
+def _put_magic(shell: Any, name: str, function: Any) -> None:
+    kind = "cell" if name.startswith("%%") else "line"
+    # IPython registers its own when one is looked for first; they would replace it.
+    shell.find_magic(name.lstrip("%"), kind)
+    shell.magics_manager.magics[kind][name.lstrip("%")] = function
+
+
+def _take_callbacks(shell: Any) -> dict[str, Any]:
+    return {
+        f"{event}: {_named(function)}": function
+        for event, functions in shell.events.callbacks.items()
+        for function in functions
+        if not _is_remade(shell, function)
+    }
+
+
+def _put_callback(shell: Any, name: str, function: Any) -> None:
+    event = name.partition(":")[0]
+    if all(_named(other) != _named(function) for other in shell.events.callbacks[event]):
+        shell.events.register(event, function)
+
+
+def _lists(shell: Any) -> Iterator[tuple[str, list[Any]]]:
+    yield from ((name, getattr(shell, name)) for name in _LISTS)
+    yield from ((name, getattr(shell.input_transformer_manager, name)) for name in _MANAGED_LISTS)
+
+
+def _take_transformers(shell: Any) -> dict[str, Any]:
+    return {
+        f"{name}: {_named(each)}": each
+        for name, functions in _lists(shell)
+        for each in functions
+        if not _is_remade(shell, each)
+    }
+
+
+def _put_transformer(shell: Any, name: str, function: Any) -> None:
+    functions = dict(_lists(shell))[name.partition(":")[0]]
+    if all(_named(each) != _named(function) for each in functions):
+        # In front of our own, which turns what it leaves into a call.
+        functions.append(function)
+
+
+def _take_error_handler(shell: Any) -> dict[str, Any]:
+    return {"": (shell.custom_exceptions, _given_handler(shell))} if shell.custom_exceptions else {}
+
+
+def _put_error_handler(shell: Any, _name: str, value: tuple[Any, Any]) -> None:
+    shell.set_custom_exc(*value)
+
+
+def _given_handler(shell: Any) -> Any:
+    # IPython wraps it in a function of its own.
+    wrapped = getattr(shell.CustomTB, "__func__", shell.CustomTB)
+    cells = dict(zip(wrapped.__code__.co_freevars, wrapped.__closure__ or (), strict=False))
+    return cells["handler"].cell_contents if "handler" in cells else None
+
+
+def _take_directories(shell: Any) -> dict[str, Any]:
+    return {"": [str(each) for each in shell.user_ns.get("_dh", ())]}
+
+
+def _put_directories(shell: Any, _name: str, directories: list[str]) -> None:
+    shell.user_ns["_dh"][:] = directories
+
+
+def _take_inputs(shell: Any) -> dict[str, Any]:
+    return {"": list(shell.user_ns.get("In", ()))}
+
+
+def _put_inputs(shell: Any, _name: str, inputs: list[str]) -> None:
+    history = shell.history_manager
+    if history is not None and len(history.input_hist_parsed) < len(inputs):
+        history.input_hist_parsed[:] = inputs
+        history.input_hist_raw[:] = inputs
+
+
+def _is_remade(shell: Any, function: Any) -> bool:
+    """Whether a library or an extension that is loaded again registers it by itself."""
+    module = _module_of(function)
+    if module == "__main__" or is_users_module(module):
+        return False
+    packages = {name.partition(".")[0] for name in shell.extension_manager.loaded}
+    return module.startswith(_REMADE) or module.partition(".")[0] in packages
+
+
+def _module_of(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    if isinstance(function, types.MethodType):
+        return type(function.__self__).__module__
+    if not isinstance(function, (types.FunctionType, types.BuiltinFunctionType, type)):
+        return type(function).__module__
+    return str(getattr(function, "__module__", ""))
+
+
+def _named(function: Any) -> str:
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{_module_of(function)}.{name}"
+
+
+PARTS: dict[str, Part] = {
+    "inputs": Part(_take_inputs, _put_inputs, "history of inputs", is_repeated=False),
+    "directory_history": Part(_take_directories, _put_directories, "%dhist", is_compared=True, is_repeated=False),
+    "extensions": Part(_take_extensions, _put_extension, "%load_ext {}", is_compared=True, when="after"),
+    "autoreload": Part(_take_autoreload, _put_autoreload, "%autoreload ({})", is_compared=True, when="after"),
+    "shell_config": Part(_take_config, _put_config, "%config {}", is_compared=True, when="after"),
+    "figure_formats": Part(_take_figure_formats, _put_figure_formats, "formats of figures", when="after"),
+    "error_mode": Part(_take_error_mode, _put_error_mode, "%xmode", is_compared=True),
+    "printers": Part(_take_printers, _put_printer, "formatter of {}", is_compared=True, when="after"),
+    "aliases": Part(_take_aliases, _put_alias, "%alias {}", is_compared=True),
+    "magics": Part(_take_magics, _put_magic, "magic {}", is_compared=True, when="after"),
+    "callbacks": Part(_take_callbacks, _put_callback, "callback of {}", is_compared=True, when="after"),
+    "transformers": Part(_take_transformers, _put_transformer, "{}", is_compared=True, when="after"),
+    "error_handler": Part(_take_error_handler, _put_error_handler, "set_custom_exc()", is_compared=True, when="after"),
+}

@@ -1,0 +1,204 @@
+"""Options and generators of libraries: numpy, pandas, matplotlib, polars, scikit-learn, plotly, xarray, torch.
+
+Each is looked at only where the library is loaded.
+"""
+
+import importlib
+import json
+import random
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
+
+__all__ = ["PARTS", "RANDOM", "put_back_figure"]
+
+#: What polars has where nothing was set.
+_POLARS_DEFAULTS = ("mixed", None, "", ".", False)
+
+
+def _numpy() -> Any:
+    return importlib.import_module("numpy")
+
+
+def _take_numpy_print(_shell: Any) -> dict[str, Any]:
+    return dict(_numpy().get_printoptions())
+
+
+def _put_numpy_print(_shell: Any, name: str, value: Any) -> None:
+    numpy = _numpy()
+    # What it is not given, it leaves alone, except for these two.
+    others = {key: numpy.get_printoptions().get(key) for key in ("formatter", "override_repr")}
+    given = {key: other for key, other in others.items() if other is not None} | {name: value}
+    numpy.set_printoptions(**{key: each for key, each in given.items() if each is not None or key != "override_repr"})
+
+
+def _put_numpy_error(_shell: Any, name: str, value: Any) -> None:
+    _numpy().seterr(**{name: value})
+
+
+def _put_numpy_error_call(_shell: Any, _name: str, value: Any) -> None:
+    _numpy().seterrcall(value)
+
+
+def _take_pandas_options(_shell: Any) -> dict[str, Any]:
+    config: Any = importlib.import_module("pandas._config.config")
+    registered = config._registered_options  # noqa: SLF001 - there is no public list of options
+    changed = {}
+    # Merely reading an option that is on its way out warns, and nobody here asked for it.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for key, option in registered.items():
+            value = config.get_option(key)
+            if value is not option.defval and value != option.defval:
+                changed[key] = value
+    return changed
+
+
+def _put_pandas_option(_shell: Any, name: str, value: Any) -> None:
+    import pandas as pd
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pd.set_option(name, value)
+
+
+def _take_rc(_shell: Any) -> dict[str, Any]:
+    matplotlib = sys.modules["matplotlib"]
+    default = matplotlib.rcParamsDefault
+    return {k: v for k, v in matplotlib.rcParams.copy().items() if k != "backend" and default.get(k) != v}
+
+
+def _put_rc(_shell: Any, name: str, value: Any) -> None:
+    import matplotlib as mpl
+
+    current: Any = mpl.rcParams
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        current[name] = value
+
+
+def _take_backend(_shell: Any) -> dict[str, Any]:
+    rc: Any = sys.modules["matplotlib"].rcParams
+    chosen = rc._get("backend")  # noqa: SLF001 - to ask in public chooses one
+    return {"": chosen} if isinstance(chosen, str) else {}
+
+
+def _put_backend(shell: Any, _name: str, backend: str) -> None:
+    import matplotlib as mpl
+
+    if _take_backend(shell).get("") != backend:
+        mpl.use(backend)
+
+
+def _take_figure(_shell: Any) -> dict[str, Any]:
+    helpers: Any = sys.modules.get("matplotlib._pylab_helpers")
+    manager = helpers and helpers.Gcf.get_active()
+    return {"": int(manager.num)} if manager else {}
+
+
+def put_back_figure(number: int | None) -> None:
+    """Make a figure of pyplot the current one, if it is there."""
+    helpers: Any = sys.modules.get("matplotlib._pylab_helpers")
+    manager = number and helpers and helpers.Gcf.figs.get(number)
+    if manager:
+        helpers.Gcf.set_active(manager)
+
+
+def _take_polars(_shell: Any) -> dict[str, Any]:
+    # The others are environment variables.
+    set_by_call = json.loads(sys.modules["polars"].Config.save())["direct"]
+    return {name: value for name, value in set_by_call.items() if value not in _POLARS_DEFAULTS}
+
+
+def _put_polars(_shell: Any, name: str, value: Any) -> None:
+    getattr(importlib.import_module("polars").Config, name)(value)
+
+
+def _take_sklearn(_shell: Any) -> dict[str, Any]:
+    default = importlib.import_module("sklearn._config")._global_config  # noqa: SLF001 - what `set_config` leaves alone
+    current = sys.modules["sklearn"].get_config()
+    return {name: value for name, value in current.items() if default.get(name) != value}
+
+
+def _put_sklearn(_shell: Any, name: str, value: Any) -> None:
+    importlib.import_module("sklearn").set_config(**{name: value})
+
+
+def _take_plotly(_shell: Any) -> dict[str, Any]:
+    io = sys.modules["plotly.io"]
+    return {"renderers.default": io.renderers.default, "templates.default": io.templates.default}
+
+
+def _put_plotly(_shell: Any, name: str, value: Any) -> None:
+    group, _, attribute = name.partition(".")
+    setattr(getattr(importlib.import_module("plotly.io"), group), attribute, value)
+
+
+def _take_xarray(_shell: Any) -> dict[str, Any]:
+    return dict(sys.modules["xarray"].get_options())
+
+
+def _put_xarray(_shell: Any, name: str, value: Any) -> None:
+    xarray = importlib.import_module("xarray")
+    if xarray.get_options().get(name) != value:
+        xarray.set_options(**{name: value})
+
+
+def _take_torch_dtype(_shell: Any) -> dict[str, Any]:
+    kind = str(sys.modules["torch"].get_default_dtype()).removeprefix("torch.")
+    return {} if kind == "float32" else {"": kind}
+
+
+def _put_torch_dtype(_shell: Any, _name: str, kind: str) -> None:
+    torch = importlib.import_module("torch")
+    torch.set_default_dtype(getattr(torch, kind))
+
+
+def _take_torch(_shell: Any) -> dict[str, Any]:
+    return {"": bytes(sys.modules["torch"].get_rng_state().numpy().tobytes())}
+
+
+def _put_torch(_shell: Any, _name: str, state: bytes) -> None:
+    import torch
+
+    torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+
+
+def _put_numpy_random(_shell: Any, _name: str, state: Any) -> None:
+    _numpy().random.set_state(state)
+
+
+def _ignore(_shell: Any, _name: str, _value: Any) -> None:
+    """See `put_back_figure`."""
+
+
+def _of(library: str, take: Callable[[Any], Any], put: Callable[[Any, str, Any], None], label: str) -> Part:
+    return Part(take, put, label, library=library)
+
+
+PARTS: dict[str, Part] = {
+    "numpy_errors": _of("numpy", lambda _: dict(_numpy().geterr()), _put_numpy_error, "numpy.seterr({})"),
+    "numpy_error_call": _of(
+        "numpy", lambda _: {"": _numpy().geterrcall()}, _put_numpy_error_call, "numpy.seterrcall()"
+    ),
+    "numpy_print": _of("numpy", _take_numpy_print, _put_numpy_print, "numpy.set_printoptions({})"),
+    "pandas_options": _of("pandas", _take_pandas_options, _put_pandas_option, "pandas option {}"),
+    "matplotlib_backend": _of("matplotlib", _take_backend, _put_backend, "backend of matplotlib"),
+    "matplotlib_rc": _of("matplotlib", _take_rc, _put_rc, "matplotlib.rcParams[{}]"),
+    "matplotlib_figure": Part(_take_figure, _ignore, "pyplot's current figure", library="matplotlib"),
+    "polars_config": _of("polars", _take_polars, _put_polars, "polars.Config.{}"),
+    "sklearn_config": _of("sklearn", _take_sklearn, _put_sklearn, "sklearn.set_config({})"),
+    "plotly_io": _of("plotly.io", _take_plotly, _put_plotly, "plotly.io.{}"),
+    "xarray_options": _of("xarray", _take_xarray, _put_xarray, "xarray.set_options({})"),
+    "torch_dtype": _of("torch", _take_torch_dtype, _put_torch_dtype, "torch.set_default_dtype()"),
+}
+
+#: Random generators: set last, as setting anything else may draw from them.
+RANDOM: dict[str, Part] = {
+    "numpy_random": _of("numpy", lambda _: {"": _numpy().random.get_state()}, _put_numpy_random, "numpy.random"),
+    "torch_random": _of("torch", _take_torch, _put_torch, "torch.random"),
+    "random": Part(lambda _: {"": random.getstate()}, lambda _shell, _name, state: random.setstate(state), "random"),
+}

@@ -1,0 +1,261 @@
+"""The state of the process that cells change by Python's own means: environment, directory, signals, limits, ….
+
+Of the environment variables only those are saved that cells changed since the kernel started; the rest belong to
+the machine that runs the kernel, and many are secrets.
+"""
+
+import csv
+import decimal
+import gc
+import importlib
+import locale
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
+
+__all__ = ["PARTS", "added_path", "note_start", "put_back_path"]
+
+#: Set by Jupyter for each kernel anew, or by libraries for themselves.
+_PER_KERNEL = re.compile(r"JPY_.*|PYDEVD_.*|_|PWD|OLDPWD|SHLVL|KERNEL_.*|COLUMNS|LINES|PAUSEFLOW_.*")
+#: ipykernel sets this one for each cell.
+_PER_CELL = frozenset({"SIGINT"})
+#: Functions that a cell may replace, by their module.
+_HOOKS = (
+    # IPython has its own `excepthook` and `displayhook`, which it puts back after each cell.
+    *(("sys", name) for name in ("unraisablehook", "breakpointhook")),
+    ("threading", "excepthook"),
+    *(("warnings", name) for name in ("showwarning", "formatwarning")),
+)
+
+_environment_at_start: dict[str, str] = {}
+_arguments_at_start: list[str] = []
+_locale_at_start = ""
+_path_at_start: list[str] = []
+_hash_seed = ""
+#: Environment variables that cells changed in an earlier kernel, even if this one started with the same value.
+_changed_before: set[str] = set()
+
+
+def note_start() -> None:
+    """Remember what the process started with; only the first call counts."""
+    global _locale_at_start, _hash_seed  # noqa: PLW0603
+    if not _path_at_start:
+        _hash_seed = os.environ.get("PYTHONHASHSEED", "")
+        if os.environ.pop("PAUSEFLOW_HASH_SEED", None) == _hash_seed:
+            # Chosen by the runner: Python has read it, and programs that cells start are to have none.
+            os.environ.pop("PYTHONHASHSEED", None)
+        _environment_at_start.update(os.environ)
+        _arguments_at_start.extend(sys.argv)
+        _locale_at_start = locale.setlocale(locale.LC_ALL)
+        _path_at_start.extend(sys.path)
+
+
+def added_path() -> list[str]:
+    """List what cells added to `sys.path`."""
+    note_start()
+    return [entry for entry in sys.path if entry not in _path_at_start]
+
+
+def put_back_path(added: list[str]) -> None:
+    """Let Python look for modules where cells let it."""
+    # An entry that this kernel started with too is to be found first all the same.
+    _path_at_start[:] = [entry for entry in _path_at_start if entry not in added]
+    sys.path[:] = [*added, *(entry for entry in sys.path if entry not in added)]
+
+
+def _take_environment(_shell: Any) -> dict[str, str | None]:
+    names = set(os.environ) | set(_environment_at_start) | _changed_before
+    return {
+        name: os.environ.get(name)
+        for name in sorted(names)
+        if (name in _changed_before or os.environ.get(name) != _environment_at_start.get(name))
+        and not _PER_KERNEL.fullmatch(name)
+    }
+
+
+def _put_environment(_shell: Any, name: str, value: str | None) -> None:
+    note_start()
+    _changed_before.add(name)
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+    if name == "TZ" and hasattr(time, "tzset"):
+        time.tzset()
+
+
+def _take_arguments(_shell: Any) -> dict[str, Any]:
+    # Those that a kernel starts with name its own connection.
+    return {} if sys.argv == _arguments_at_start else {"": list(sys.argv)}
+
+
+def _put_arguments(_shell: Any, _name: str, arguments: list[str] | None) -> None:
+    if arguments is not None:
+        sys.argv[:] = arguments
+
+
+def _take_locale(_shell: Any) -> dict[str, Any]:
+    current = locale.setlocale(locale.LC_ALL)
+    return {} if current == _locale_at_start else {"": current}
+
+
+def _put_locale(_shell: Any, _name: str, value: str | None) -> None:
+    if value is not None:
+        locale.setlocale(locale.LC_ALL, value)
+
+
+def _take_filters(_shell: Any) -> dict[str, Any]:
+    return {"": list(warnings.filters)}
+
+
+def _put_filters(shell: Any, _name: str, filters: list[Any]) -> None:
+    found = [_with_category(shell, entry) for entry in filters]
+    warnings.resetwarnings()
+    warnings.filters.extend(entry for entry in found if entry is not None)  # type: ignore[attr-defined]
+    if not all(found):
+        raise LookupError("a filter's category is not there any more")
+
+
+def _with_category(shell: Any, entry: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    # Older snapshots name a class of the notebook.
+    action, message, category, *rest = entry
+    found = shell.user_ns.get(category) if isinstance(category, str) else category
+    return (action, message, found, *rest) if isinstance(found, type) else None
+
+
+def _take_signals(_shell: Any) -> dict[str, Any]:
+    numbers = [number for number in signal.Signals if number.name not in _PER_CELL]
+    return {number.name: handler for number in numbers if (handler := signal.getsignal(number)) is not None}
+
+
+def _put_signal(_shell: Any, name: str, handler: Any) -> None:
+    signal.signal(signal.Signals[name], handler)
+
+
+def _take_hooks(_shell: Any) -> dict[str, Any]:
+    return {f"{module}.{name}": getattr(sys.modules[module], name) for module, name in _HOOKS if module in sys.modules}
+
+
+def _put_hook(_shell: Any, name: str, hook: Any) -> None:
+    module, _, attribute = name.partition(".")
+    setattr(importlib.import_module(module), attribute, hook)
+
+
+def _take_limits(_shell: Any) -> dict[str, Any]:
+    if sys.platform == "win32":
+        return {}
+    import resource
+
+    names = [name for name in dir(resource) if name.startswith("RLIMIT_")]
+    return {name: resource.getrlimit(getattr(resource, name))[0] for name in names}
+
+
+def _put_limit(_shell: Any, name: str, soft: int) -> None:
+    import resource
+
+    number = getattr(resource, name)
+    _, hard = resource.getrlimit(number)
+    resource.setrlimit(number, (soft, hard))
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _take_socket_timeout(_shell: Any) -> dict[str, Any]:
+    return {"": sys.modules["socket"].getdefaulttimeout()}
+
+
+def _put_socket_timeout(_shell: Any, _name: str, timeout: float | None) -> None:
+    import socket
+
+    socket.setdefaulttimeout(timeout)
+
+
+def _take_start_method(_shell: Any) -> dict[str, Any]:
+    return {"": sys.modules["multiprocessing"].get_start_method(allow_none=True)}
+
+
+def _put_start_method(_shell: Any, _name: str, method: str | None) -> None:
+    import multiprocessing
+
+    multiprocessing.set_start_method(method, force=True)
+
+
+def _put_tempdir(_shell: Any, _name: str, folder: str | None) -> None:
+    tempfile.tempdir = folder
+
+
+def _put_bytecode(_shell: Any, _name: str, writes_none: bool) -> None:
+    sys.dont_write_bytecode = writes_none
+
+
+def _take_hash_seed(_shell: Any) -> dict[str, Any]:
+    return {"": _hash_seed} if _hash_seed.isdigit() else {}
+
+
+def _put_hash_seed(_shell: Any, _name: str, seed: str) -> None:
+    if seed != _hash_seed:
+        here = f"is {_hash_seed}" if _hash_seed else "is not set"
+        raise LookupError(f"it was {seed} and {here} here, so sets may have another order")
+
+
+def _take_flags(shell: Any) -> dict[str, Any]:
+    return {"": int(shell.compile.flags)}
+
+
+def _put_flags(shell: Any, _name: str, flags: int) -> None:
+    shell.compile.flags |= flags
+
+
+def _single(
+    label: str, get: Callable[[], Any], put: Callable[[Any], Any], *, is_compared: bool = True, is_repeated: bool = True
+) -> Part:
+    return Part(
+        lambda _: {"": get()},
+        lambda _shell, _name, value: put(value),
+        label,
+        is_compared=is_compared,
+        is_repeated=is_repeated,
+    )
+
+
+PARTS: dict[str, Part] = {
+    "environment": Part(_take_environment, _put_environment, "environment variable {}"),
+    "hash_seed": Part(_take_hash_seed, _put_hash_seed, "PYTHONHASHSEED", is_repeated=False),
+    "arguments": Part(_take_arguments, _put_arguments, "sys.argv"),
+    "locale": Part(_take_locale, _put_locale, "locale"),
+    "path": _single("sys.path", added_path, put_back_path, is_compared=False, is_repeated=False),
+    "directory": _single("working directory", os.getcwd, os.chdir, is_compared=False),
+    # Earlier, a filter that makes errors of warnings could fail what is being loaded.
+    "warning_filters": Part(_take_filters, _put_filters, "warnings filters", when="after"),
+    "flags": Part(_take_flags, _put_flags, "`from __future__`", is_repeated=False),
+    "recursion_limit": _single("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit, is_compared=False),
+    "decimal": _single("decimal context", lambda: decimal.getcontext().copy(), decimal.setcontext, is_compared=False),
+    "switch_interval": _single("switch interval", sys.getswitchinterval, sys.setswitchinterval),
+    "gc_threshold": _single("gc.get_threshold()", gc.get_threshold, lambda value: gc.set_threshold(*value)),
+    "int_digits": _single("sys.set_int_max_str_digits()", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
+    "bytecode": Part(lambda _: {"": sys.dont_write_bytecode}, _put_bytecode, "sys.dont_write_bytecode", True),
+    "csv_field_size": _single("csv.field_size_limit()", csv.field_size_limit, csv.field_size_limit),
+    "tempdir": Part(lambda _: {"": tempfile.tempdir}, _put_tempdir, "tempfile.tempdir", True),
+    "umask": _single("umask", _umask, os.umask),
+    "limits": Part(_take_limits, _put_limit, "limit {}", True),
+    "signals": Part(_take_signals, _put_signal, "handler of {}", True),
+    "hooks": Part(_take_hooks, _put_hook, "{}", True),
+    "socket_timeout": Part(
+        _take_socket_timeout, _put_socket_timeout, "socket.setdefaulttimeout()", True, library="socket"
+    ),
+    "start_method": Part(
+        _take_start_method, _put_start_method, "multiprocessing.set_start_method()", True, library="multiprocessing"
+    ),
+}

@@ -1,0 +1,80 @@
+"""What becomes of a variable that cannot be saved.
+
+In this order: no coming cell needs it, then it is left out; statements of plain cells can make it again,
+then they are replayed; otherwise it is lost, and whoever runs the notebook decides what that means.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pauseflow_nb.cells import header_of
+from pauseflow_nb.errors import InvalidStep
+from pauseflow_nb.kernel.snapshot.pickling.pickled import Refused
+from pauseflow_nb.kernel.snapshot.recovery.dependencies import Needed, names_needed
+from pauseflow_nb.kernel.snapshot.recovery.replay import Cells
+from pauseflow_nb.protocol import Unsaved
+
+__all__ = ["Decided", "decide"]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The fate of each variable that could not be saved."""
+
+    unsaved: list[Unsaved] = field(default_factory=list)
+    #: What to run again on restore, by name: cell index and source of each statement.
+    replay: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def decide(
+    shell: Any,
+    refused: Mapping[str, Refused],
+    *,
+    coming: Mapping[str, str] | None,
+    passed: Mapping[str, str],
+    saved: set[str],
+    remade: set[str],
+) -> Decided:
+    """Decide what becomes of the variables that could not be pickled.
+
+    Args:
+        shell: The shell, for its namespace and history.
+        refused: The variables.
+        coming: Source of the cells to come; None: unknown, so everything may be needed.
+        passed: Source of the cells that ran.
+        saved: Names that are in the snapshot.
+        remade: Names that a `%%setup` makes again.
+    """
+    if not refused:
+        return Decided()
+    needed = names_needed(coming, shell.user_ns) if coming is not None else Needed(frozenset(), "")
+    plain = {index: source for index, source in passed.items() if not _is_headed(source)}
+    cells = Cells(plain, _steps(shell, passed))
+    decided = Decided(notes=[needed.because] if needed.because else [])
+    for name, what in refused.items():
+        fate = "lost"
+        if coming is not None and not needed.needs(name):
+            fate = "left out"
+        else:
+            statements = cells.statements_for(name, what.type_name, what.culprit, saved=saved, remade=remade)
+            if statements is not None:
+                fate = "replayed"
+                decided.replay[name] = statements
+        decided.unsaved.append(Unsaved(name, what.type_name, what.reason, fate, cells.maker(name)))
+    return decided
+
+
+def _steps(shell: Any, passed: Mapping[str, str]) -> list[str]:
+    # The history has the steps of this kernel and, restored with it, of those before.
+    history = [source.lstrip() for source in shell.user_ns.get("In", ()) if isinstance(source, str)]
+    headed = [source for source in history if source.startswith(("%%step", "'%%step", '"%%step', "await '%%step"))]
+    return [*headed, *(source for source in passed.values() if _is_headed(source))]
+
+
+def _is_headed(source: str) -> bool:
+    try:
+        return header_of(source) is not None
+    except InvalidStep:
+        return True

@@ -1,0 +1,243 @@
+"""Which names later cells need: read from their text, and followed through the notebook's own functions.
+
+The answer is on the safe side. Code that finds names at run time (`eval`, `globals()`, `%run`) may need
+anything, and is reported as such. Library code is not followed: it cannot see the notebook's names.
+"""
+
+import ast
+import builtins
+import functools
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pauseflow_nb.cells import header_of
+from pauseflow_nb.errors import InvalidStep
+from pauseflow_nb.kernel.snapshot.recovery.code_reads import DYNAMIC, names_of, reads_of
+from pauseflow_nb.kernel.user_code import compiled, parsed
+
+__all__ = ["Needed", "Statement", "cells_needing", "names_needed", "statements_of"]
+
+_QUIET_MAGICS = frozenset(
+    {"matplotlib", "pip", "conda", "config", "load_ext", "reload_ext", "autoreload", "cd", "env", "precision"}
+    | {"html", "HTML", "javascript", "js", "latex", "markdown", "svg", "bash", "sh", "script", "writefile", "pauseflow"}
+)
+_CODE_MAGICS = frozenset({"time", "timeit", "capture", "prun"})
+#: Options of `%timeit` and its like, before the code.
+_OPTIONS = re.compile(r"(?:\s*-[a-zA-Z]+(?:\s*\d+)?\b)*")
+#: Methods whose text argument may name variables: `df.query("x > @limit")`, `duckdb.sql("select * from df")`.
+_TEXT_METHODS = frozenset(
+    {"query", "eval", "evaluate", "sql", "raw_sql", "execute", "read_sql", "from_formula", "ols", "glm", "logit"}
+)
+_WORD = re.compile(r"[^\W\d]\w*")
+_BINDING = (ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One top-level statement of a cell."""
+
+    source: str
+    tree: ast.stmt
+    reads: frozenset[str]
+    binds: frozenset[str]
+    #: What in it finds names at run time; empty: nothing.
+    dynamic: str = ""
+    #: Words of texts that may name variables, such as those of a query.
+    mentions: frozenset[str] = frozenset()
+
+    @property
+    def surely_binds(self) -> frozenset[str]:
+        """Names that are bound whenever the statement has run."""
+        return self.binds if isinstance(self.tree, _BINDING) else frozenset()
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What the coming cells need."""
+
+    names: frozenset[str]
+    #: A sentence, if they may need anything; empty: they need these names and no others.
+    because: str = ""
+
+    def needs(self, name: str) -> bool:
+        """Whether a name may be needed."""
+        return bool(self.because) or name in self.names
+
+
+def names_needed(coming: Mapping[str, str], namespace: Mapping[str, Any]) -> Needed:
+    """Find which names of the namespace the cells may read before they bind them.
+
+    Args:
+        coming: Source by cell index.
+        namespace: The live namespace, whose functions are followed.
+    """
+    first_read: set[str] = set()
+    bound: set[str] = set()
+    for index in sorted(coming, key=int):
+        for statement in statements_of(coming[index]):
+            if statement.dynamic:
+                return Needed(frozenset(), f"cell {int(index) + 1} uses {statement.dynamic}, so it may need anything")
+            first_read |= (statement.reads | statement.mentions) - bound
+            # A setup that has been passed runs before the saved values are put back: what it binds may be replaced.
+            bound |= statement.surely_binds if not _is_setup(coming[index]) else frozenset()
+    found = _followed(first_read, namespace)
+    return found if found.because else Needed(found.names & namespace.keys())
+
+
+def cells_needing(
+    missing: Collection[str], coming: Mapping[str, str], namespace: Mapping[str, Any], *, quoted: bool = True
+) -> dict[str, list[int]]:
+    """Find which cells may need names that are not in the namespace any more.
+
+    Args:
+        missing: The names.
+        coming: Source by cell index.
+        namespace: The live namespace, whose functions are followed.
+        quoted: Whether a name counts as needed where a text contains it: `"budget" in names` then needs `budget`.
+
+    Returns:
+        Indices of cells by name, in order; empty for a name that no cell needs.
+    """
+    needed: dict[str, list[int]] = {name: [] for name in missing}
+    bound: set[str] = set()
+    for index in sorted(coming, key=int):
+        reads: set[str] = set()
+        is_dynamic = False
+        for statement in statements_of(coming[index]):
+            is_dynamic |= bool(statement.dynamic)
+            words = _words_in(statement.tree) if quoted else set()
+            reads |= (statement.reads | statement.mentions | words) - bound
+            bound |= statement.surely_binds if not _is_setup(coming[index]) else frozenset()
+        found = _followed(reads, namespace)
+        for name, cells in needed.items():
+            if found.needs(name) or (is_dynamic and name not in bound):
+                cells.append(int(index))
+    return needed
+
+
+def _followed(names: Iterable[str], namespace: Mapping[str, Any]) -> Needed:
+    """Add to names what the user's code in their values reads; the result may hold names that are bound to nothing."""
+    needed: set[str] = set()
+    todo = list(names)
+    seen: set[int] = set()
+    while todo:
+        name = todo.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        if name not in namespace:
+            continue
+        reads = reads_of(namespace[name], namespace, seen)
+        if reads is None:
+            return Needed(frozenset(), f"{name} holds too much to look through, so it may need anything")
+        if dynamic := reads & DYNAMIC:
+            return Needed(frozenset(), f"{name} uses {min(dynamic)}(), so it may need anything")
+        todo += reads
+    return Needed(frozenset(needed))
+
+
+def _is_setup(source: str) -> bool:
+    try:
+        header = header_of(source)
+    except InvalidStep:
+        return False
+    return header is not None and header.kind == "setup"
+
+
+def _words_in(node: ast.AST) -> set[str]:
+    texts = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
+    return {word for text in texts if isinstance(text, str) for word in _WORD.findall(text)}
+
+
+@functools.lru_cache(maxsize=4096)
+def statements_of(source: str) -> tuple[Statement, ...]:
+    """Take a cell apart; one that does not parse is one dynamic statement."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    try:
+        transformer: Any = TransformerManager()  # type: ignore[no-untyped-call]
+        text = transformer.transform_cell(_without_header(source))
+        tree = parsed(text)
+        return tuple(_statement(node, text) for node in tree.body)
+    except (SyntaxError, ValueError):
+        return (Statement(source, ast.Pass(), frozenset(), frozenset(), "code that cannot be read"),)
+
+
+def _without_header(source: str) -> str:
+    try:
+        is_headed = header_of(source) is not None
+    except InvalidStep:
+        is_headed = True
+    return source.lstrip().partition("\n")[2] if is_headed else source
+
+
+def _statement(node: ast.stmt, text: str) -> Statement:
+    code = compiled(ast.Module([node], []), "<cell>")
+    reads, binds = names_of(code)
+    magic_reads, dynamic = _of_magics(node)
+    reads = (reads - {"get_ipython"} if not dynamic else reads) | magic_reads
+    found = sorted(reads & DYNAMIC - ({"vars", "dir"} if _have_arguments(node) else set()))
+    if isinstance(node, (ast.Import, ast.ImportFrom)) and "__main__" in ast.unparse(node):
+        found = ["__main__"]
+    return Statement(
+        ast.get_source_segment(text, node) or ast.unparse(node),
+        node,
+        frozenset(name for name in reads if not hasattr(builtins, name)),
+        frozenset(binds),
+        dynamic or (f"{found[0]}()" if found else ""),
+        frozenset(_of_texts(node)),
+    )
+
+
+def _have_arguments(node: ast.AST) -> bool:
+    calls = [n for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    return all(call.args for call in calls if isinstance(call.func, ast.Name) and call.func.id in {"vars", "dir"})
+
+
+def _of_texts(node: ast.AST) -> set[str]:
+    names: set[str] = set()
+    for call in ast.walk(node):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _TEXT_METHODS:
+            for part in ast.walk(call):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    names |= set(_WORD.findall(part.value))
+    return names
+
+
+def _of_magics(node: ast.AST) -> tuple[set[str], str]:
+    """Find what magics and shell lines in a statement read; and what of them finds names at run time."""
+    reads: set[str] = set()
+    known = 0
+    for call in ast.walk(node):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and _is_shell(call.func.value)):
+            continue
+        constants = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+        texts = [text for text in constants if isinstance(text, str)]
+        if len(texts) != len(call.args):
+            return reads, "get_ipython()"
+        method, (first, *rest) = call.func.attr, (*texts, "")
+        if method in {"system", "getoutput"}:
+            reads |= set(_WORD.findall(first))
+        elif method in {"run_line_magic", "run_cell_magic"} and first in _QUIET_MAGICS:
+            reads |= {word for text in rest for word in _WORD.findall(text)}
+        elif method in {"run_line_magic", "run_cell_magic"} and first in _CODE_MAGICS:
+            for statement in _statements_in(rest):
+                reads |= statement.reads
+                if statement.dynamic:
+                    return reads, statement.dynamic
+        else:
+            return reads, f"%{first}" if method.endswith("magic") else "get_ipython()"
+        known += 1
+    uses = sum(1 for part in ast.walk(node) if isinstance(part, ast.Name) and part.id == "get_ipython")
+    return reads, "get_ipython()" if uses > known else ""
+
+
+def _statements_in(texts: Iterable[str]) -> Iterator[Statement]:
+    for text in texts:
+        yield from statements_of(text[_OPTIONS.match(text).end() :])  # type: ignore[union-attr]  # it matches nothing, too
+
+
+def _is_shell(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "get_ipython"

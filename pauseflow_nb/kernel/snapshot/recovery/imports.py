@@ -1,0 +1,148 @@
+"""Names that are bound to what an import found: `from random import choice`, `from sys import path`.
+
+Such an object must come back as the very object that its module has, not as a copy of it. Which these
+are, is read from the cells' import statements and checked by identity.
+"""
+
+import ast
+import collections
+import enum
+import functools
+import importlib
+import sys
+import types
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, is_users_module
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import told
+from pauseflow_nb.kernel.user_code import parsed
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["find", "give_to_modules", "import_submodules", "remember", "shared_with_modules", "submodules"]
+
+_CONTAINERS = (list, dict, set, bytearray, collections.deque, types.SimpleNamespace)
+#: These are saved by reference anyway.
+_BY_REFERENCE = (types.ModuleType, types.FunctionType, type, str, int, float, bool, type(None))
+
+
+def find(shell: "InteractiveShell", names: list[str]) -> dict[str, tuple[str, str]]:
+    """Find variables that are still what an import bound them to.
+
+    Returns:
+        Name → module and attribute.
+    """
+    themselves = {name: ("__main__", "__dict__") for name in names if shell.user_ns[name] is shell.user_ns}
+    imports = {**getattr(shell, "_pauseflow_references", {}), **dict(_imports(shell))}
+    # By their type, here and elsewhere: an object, asked what it is, may answer for another one, or raise.
+    wanted = {name for name in names if name in imports and not issubclass(type(shell.user_ns[name]), _BY_REFERENCE)}
+    wanted -= shared_with_modules(shell, wanted).keys()
+    return themselves | {
+        name: (module, attribute)
+        for name, (module, attribute) in imports.items()
+        if name in wanted and _is_the_same(shell.user_ns[name], module, attribute)
+    }
+
+
+def shared_with_modules(shell: "InteractiveShell", names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Find variables whose value a module beside the notebook has too, and which cells can change in place.
+
+    Such a value is saved with the variables, and given to the module again: what the module makes anew when it is
+    imported has none of the changes.
+    """
+    possible = [name for name in names if _holds_state(type(shell.user_ns[name]))]
+    if not possible:
+        # A notebook's modules are many, and not all of their memory is at hand.
+        return {}
+    places = {
+        id(value): (module, name)
+        for module in _users_modules(tuple(sys.modules))
+        for name, value in list(vars(sys.modules[module]).items())
+        if not name.startswith("__") and _holds_state(type(value))
+    }
+    return {name: places[id(shell.user_ns[name])] for name in possible if id(shell.user_ns[name]) in places}
+
+
+@functools.lru_cache(maxsize=1)
+def _users_modules(loaded: tuple[str, ...]) -> list[str]:
+    # Of a package that was installed, nobody asks about its many modules.
+    files = {
+        top: getattr(sys.modules.get(top), "__file__", None) for top in {name.partition(".")[0] for name in loaded}
+    }
+    installed = {top for top, file in files.items() if file is not None and not is_users_module(top)}
+    return [name for name in loaded if name.partition(".")[0] not in installed and is_users_module(name)]
+
+
+def _holds_state(kind: type) -> bool:
+    return issubclass(kind, _CONTAINERS) or (is_users(kind) and not issubclass(kind, (*_BY_REFERENCE, enum.Enum)))
+
+
+def give_to_modules(shell: "InteractiveShell", places: dict[str, tuple[str, str]]) -> list[str]:
+    """Let modules have the restored values again; returns a sentence for each that cannot."""
+    problems = []
+    for name, (module, attribute) in places.items():
+        try:
+            setattr(importlib.import_module(module), attribute, shell.user_ns[name])
+        except Exception as problem:  # noqa: BLE001 - importing runs the user's code
+            problems.append(f"{module}.{attribute} is no longer {name}: {told(problem)}")
+    return problems
+
+
+def remember(shell: Any, references: dict[str, tuple[str, str]]) -> None:
+    """Keep what an earlier kernel of this execution found: its cells are not in this kernel's history."""
+    shell._pauseflow_references = references  # noqa: SLF001
+
+
+def submodules(shell: "InteractiveShell") -> list[str]:
+    """List what cells imported as `import a.b`: only `a` is a variable, but `a.b` must be there too."""
+    names = {name for source in _sources(shell) for name in _dotted_imports_of(source) if name in sys.modules}
+    return sorted(
+        name for name in names if issubclass(type(shell.user_ns.get(name.partition(".")[0])), types.ModuleType)
+    )
+
+
+def import_submodules(names: Iterable[str]) -> None:
+    """Import what `submodules` listed."""
+    for name in names:
+        importlib.import_module(name)
+
+
+def _is_the_same(value: Any, module: str, attribute: str) -> bool:
+    found = sys.modules.get(module)
+    absent = object()
+    return found is not None and getattr(found, attribute, absent) is value
+
+
+def _imports(shell: "InteractiveShell") -> Iterator[tuple[str, tuple[str, str]]]:
+    for source in _sources(shell):
+        yield from _imports_of(source)
+
+
+def _sources(shell: "InteractiveShell") -> Iterator[str]:
+    return (source for source in shell.user_ns.get("In", ()) if isinstance(source, str) and "import" in source)
+
+
+@functools.lru_cache(maxsize=4096)
+def _nodes_of(source: str) -> tuple[ast.AST, ...]:
+    try:
+        return tuple(node for node in ast.walk(parsed(source)) if isinstance(node, (ast.Import, ast.ImportFrom)))
+    except (SyntaxError, ValueError):
+        return ()
+
+
+def _dotted_imports_of(source: str) -> Iterator[str]:
+    for node in _nodes_of(source):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if "." in alias.name and alias.asname is None)
+
+
+def _imports_of(source: str) -> tuple[tuple[str, tuple[str, str]], ...]:
+    return tuple(
+        (alias.asname or alias.name, (node.module, alias.name))
+        for node in _nodes_of(source)
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+        for alias in node.names
+        if alias.name != "*"
+    )

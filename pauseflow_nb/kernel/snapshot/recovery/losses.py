@@ -1,0 +1,45 @@
+"""Which cells need what did not come back: a loss that no cell needs is a note, any other one ends the segment."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pauseflow_nb.kernel.snapshot.recovery.dependencies import cells_needing
+from pauseflow_nb.kernel.snapshot.restoring import DEFINITIONS, DIRECTORY, Restored
+from pauseflow_nb.protocol import Loss, Unsaved
+
+__all__ = ["never_saved", "weighed"]
+
+
+def weighed(losses: list[Loss], coming: Mapping[str, str], namespace: Mapping[str, Any]) -> list[Loss]:
+    """Say of each loss which of the coming cells may need it.
+
+    Args:
+        losses: What did not come back.
+        coming: Source of the cells that may still run, by index.
+        namespace: The notebook's, as far as it came back.
+    """
+    if not losses:
+        return []
+    missing = {loss.name for loss in losses if loss.name} - {DEFINITIONS, DIRECTORY}
+    needed = cells_needing(missing, coming, namespace)
+    # Nobody can say who calls functions that have no name, or which files a cell finds in another directory.
+    needed[DEFINITIONS] = needed[DIRECTORY] = sorted(map(int, coming))
+    return [replace(loss, needed_by=loss.needed_by or needed.get(loss.name, [])) for loss in losses]
+
+
+def never_saved(restored: Restored, coming: Mapping[str, str], namespace: Mapping[str, Any]) -> list[Loss]:
+    """Find what coming cells need and the snapshot never held.
+
+    Usually nothing: a pause does not save such a snapshot, but a step that only finished does, and a notebook may be
+    edited after it.
+    """
+    absent = {each.name: each for each in restored.unsaved if each.fate != "replayed"}
+    # By the rule that decided when it was saved, or words in a text would stop what was allowed to wait.
+    needed = cells_needing(absent, coming, namespace, quoted=False)
+    return [_loss_of(absent[name], cells) for name, cells in needed.items() if cells]
+
+
+def _loss_of(unsaved: Unsaved, cells: list[int]) -> Loss:
+    made = "" if unsaved.cell is None else f" when cell {unsaved.cell + 1} had made it"
+    return Loss(unsaved.name, unsaved.type_name, f"it could not be saved{made}: {unsaved.reason}", cells)

@@ -1,0 +1,151 @@
+"""Making again what cannot be saved, with the statements of plain cells that made it.
+
+A statement is replayed only if everything it reads is as it was then: saved and bound once, or made by a
+statement that is replayed too. Nothing that a step made or may have moved on is replayed, because a step
+never runs again. Replayed statements run in a namespace of their own; only the names wanted are taken over.
+"""
+
+import ast
+import contextlib
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pauseflow_nb.kernel.snapshot.recovery.dependencies import Statement, statements_of
+
+__all__ = ["Cells", "run"]
+
+#: Objects that are somewhere in the middle, so that making them anew is not bringing them back.
+_IN_PROGRESS = frozenset(
+    {"generator", "async_generator", "coroutine", "TextIOWrapper", "BufferedReader", "BufferedWriter", "BufferedRandom"}
+    | {"FileIO", "reader", "Cursor", "HASH", "nditer", "flatiter", "DictReader", "_csv.reader"}
+)
+_SHOWING = frozenset({"print", "display"})
+
+
+@dataclass(frozen=True)
+class _Placed:
+    position: int
+    cell: int
+    statement: Statement
+
+
+class Cells:
+    """The cells that have run: the plain ones, and the steps."""
+
+    def __init__(self, passed: Mapping[str, str], steps: Iterable[str]) -> None:
+        placed = [(int(index), s) for index in sorted(passed, key=int) for s in statements_of(passed[index])]
+        of_steps = [statement for source in steps for statement in statements_of(source)]
+        # A word of a query counts where it is a variable's name.
+        names = frozenset().union(*(s.binds for s in (*of_steps, *(s for _, s in placed))))
+        of_steps = [_with_mentions(s, names) for s in of_steps]
+        self._plain = [_Placed(position, cell, _with_mentions(s, names)) for position, (cell, s) in enumerate(placed)]
+        self._by_steps = frozenset().union(*(s.binds for s in of_steps)) if of_steps else frozenset()
+        self._in_steps = frozenset().union(*(s.reads for s in of_steps)) if of_steps else frozenset()
+
+    def maker(self, name: str) -> int | None:
+        """Find the plain cell that bound a name last."""
+        return next((p.cell for p in reversed(self._plain) if name in p.statement.binds), None)
+
+    def statements_for(
+        self, name: str, type_name: str, culprit: str, *, saved: set[str], remade: set[str]
+    ) -> list[tuple[int, str]] | None:
+        """Find the statements that make a variable again.
+
+        Args:
+            name: The variable.
+            type_name: Its type.
+            culprit: Type of what inside it cannot be saved.
+            saved: Names that are restored before.
+            remade: Names that setups make before.
+
+        Returns:
+            Cell index and source, in order; None if it cannot be made again.
+        """
+        is_moving = bool({type_name.rpartition(".")[2], culprit.rpartition(".")[2]} & _IN_PROGRESS)
+        if is_moving and (name in self._in_steps or self._is_read_later(name)):
+            return None
+        kept: dict[int, _Placed] = {}
+        if not self._collect(name, len(self._plain), kept, saved, remade):
+            return None
+        return [(kept[p].cell, kept[p].statement.source) for p in sorted(kept)]
+
+    def _is_read_later(self, name: str) -> bool:
+        last = max((p.position for p in self._plain if name in p.statement.binds), default=-1)
+        return any(name in p.statement.reads for p in self._plain[last + 1 :])
+
+    def _collect(self, name: str, before: int, kept: dict[int, _Placed], saved: set[str], remade: set[str]) -> bool:
+        """Add what makes `name` as it was before a position; False if that cannot be made."""
+        if name in self._by_steps:
+            return False
+        binding = next((p for p in reversed(self._plain[:before]) if name in p.statement.binds), None)
+        if binding is None:
+            return False
+        makers = [binding]
+        for placed in self._plain[binding.position + 1 : before]:
+            if name in placed.statement.reads:
+                effect = _effect_on(name, placed.statement)
+                if effect is None:
+                    return False
+                makers += [placed] if effect else []
+        for placed in makers:
+            if placed.position in kept:
+                continue
+            if placed.statement.dynamic:
+                return False
+            kept[placed.position] = placed
+            for read in placed.statement.reads - {name}:
+                if not self._is_as_it_was(read, saved, remade) and not self._collect(
+                    read, placed.position, kept, saved, remade
+                ):
+                    return False
+        return True
+
+    def _is_as_it_was(self, name: str, saved: set[str], remade: set[str]) -> bool:
+        if name in remade:
+            return True
+        if name not in saved or name in self._by_steps:
+            return False
+        return sum(name in p.statement.binds for p in self._plain) == 1
+
+
+def _with_mentions(statement: Statement, names: frozenset[str]) -> Statement:
+    return replace(statement, reads=statement.reads | (statement.mentions & names))
+
+
+def run(statements: list[tuple[int, str]], wanted: Iterable[str], namespace: dict[str, Any]) -> dict[str, Any]:
+    """Run statements again, quietly, and return the names wanted.
+
+    Functions that are defined again see a copy of the namespace; those that were saved see the live one.
+    """
+    scratch = dict(namespace)
+    with contextlib.redirect_stdout(io.StringIO()):
+        for cell, source in statements:
+            exec(compile(source, f"<replayed from cell {cell + 1}>", "exec"), scratch)  # noqa: S102 - the user's own
+    return {name: scratch[name] for name in wanted if name in scratch}
+
+
+def _effect_on(name: str, statement: Statement) -> bool | None:
+    """Whether a statement that reads a name may change what it is bound to; None: it cannot be told."""
+    node = statement.tree
+    if isinstance(node, ast.Expr):
+        return not _only_shows(node.value)
+    if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return any(_root_name(target) == name for target in targets)
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assert)):
+        return False
+    return None
+
+
+def _only_shows(value: ast.expr) -> bool:
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in _SHOWING:
+        return not any(isinstance(part, ast.Call) for argument in value.args for part in ast.walk(argument))
+    return not any(isinstance(part, (ast.Call, ast.Await, ast.NamedExpr)) for part in ast.walk(value))
+
+
+def _root_name(target: ast.expr) -> str | None:
+    while isinstance(target, (ast.Attribute, ast.Subscript, ast.Starred)):
+        target = target.value
+    return target.id if isinstance(target, ast.Name) else None

@@ -1,0 +1,91 @@
+"""What this kernel knows of the last snapshot in each folder: what is stored, and which memory it came from.
+
+With it the next save writes only what changed, and does not even read the memory that the operating
+system says was not written to.
+"""
+
+import weakref
+from dataclasses import dataclass, field
+from typing import Any
+
+from pauseflow_nb.kernel.snapshot.pickling.memory_access import may_look_into_memory
+from pauseflow_nb.kernel.snapshot.storage.dirty_pages import Touched
+from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK, Content
+from pauseflow_nb.kernel.snapshot.storage.regions import Region
+
+__all__ = ["Known", "known_in", "remember"]
+
+_touched = Touched()
+#: Changed bytes in a mapped region from which on it is watched instead.
+_MUCH = 64 << 20
+
+
+@dataclass
+class Mapped:
+    """A region that was mapped from a snapshot: its memory shows the file until it is written to."""
+
+    chunks: list[str]
+    #: The memory's owner: once it is gone, the addresses may belong to something else.
+    owner: "weakref.ref[Any]"
+
+
+@dataclass
+class Known:
+    """What one folder's last snapshot holds, and where in memory it came from or went to."""
+
+    content: Content = field(default_factory=Content)
+    #: Digests of the chunks of regions, as they were saved.
+    saved: dict[tuple[int, int], list[str]] = field(default_factory=dict)
+    mapped: dict[tuple[int, int], Mapped] = field(default_factory=dict)
+
+    def untouched_chunks(self, region: Region) -> dict[int, str]:
+        """Find the chunks of a region that are certainly as they were saved, and watch the region from now on.
+
+        To be asked before the memory is read: what is written later is found by the next save.
+        """
+        span = (region.low, region.high)
+        if region.high - region.low < CHUNK or not may_look_into_memory() or _is_written_behind_our_back():
+            return {}
+        mapped = self.mapped.get(span)
+        if mapped is not None and mapped.owner() is not None:
+            # This never forgets a write, so a region that is being changed much is better watched.
+            chunks, written = mapped.chunks, _touched.written_since_mapped(*span)
+            if written is None or sum(high - low for low, high in written) > _MUCH:
+                del self.mapped[span]
+                _touched.watch(*span)
+                return {}
+        else:
+            chunks = self.saved.get(span, [])
+            written = _touched.written(*span) if chunks else None
+            if written is None:
+                _touched.watch(*span)
+                return {}
+        dirty = {
+            number
+            for low, high in written
+            for number in range(max(low - region.low, 0) // CHUNK, (high - 1 - region.low) // CHUNK + 1)
+        }
+        return {number: digest for number, digest in enumerate(chunks) if number not in dirty}
+
+
+_known: dict[str, Known] = {}
+
+
+def known_in(folder: str) -> Known:
+    """Return what is known of a folder; nothing, at first."""
+    return _known.get(folder, Known())
+
+
+def remember(folder: str, known: Known) -> None:
+    """Replace what is known of a folder. Only one at a time: asking about memory starts its watch anew."""
+    _known.clear()
+    _known[folder] = known
+    _touched.look_again()
+
+
+def _is_written_behind_our_back() -> bool:
+    # Devices write to pinned memory without the processor, so no page is ever marked.
+    import sys
+
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_initialized())
