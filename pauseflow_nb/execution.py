@@ -26,9 +26,9 @@ from pauseflow_nb.settings import Settings
 if TYPE_CHECKING:
     from pauseflow_nb.engine.attached import Events
     from pauseflow_nb.engine.queue import Plan, Queue, Restart
+    from pauseflow_nb.runner.kernels.source import Supply
     from pauseflow_nb.runner.notebook import Frozen
     from pauseflow_nb.runner.segment import Control
-    from pauseflow_nb.runner.supply import Supply
 
 __all__ = [
     "FINAL_STATES",
@@ -319,12 +319,12 @@ def kernel_ahead(notebook: str, options: RunOptions) -> "Iterator[Supply]":
 
     Nothing is raised: whatever is wrong, `plan` says it better.
     """
-    from pauseflow_nb.runner import kernels
-    from pauseflow_nb.runner.supply import Supply
+    from pauseflow_nb.runner.kernels.source import Supply
+    from pauseflow_nb.runner.kernels.spec import find_spec
 
     supply = Supply("cold")
     with suppress(Exception):
-        supply.expect(kernels.find(options.kernel or _kernel_in(notebook)), cwd=_cwd_of(options))
+        supply.expect(find_spec(options.kernel or _kernel_in(notebook)), cwd=_cwd_of(options))
     try:
         yield supply
     finally:
@@ -362,7 +362,7 @@ def plan_of(frozen: "Frozen", notebook: str, output: str | None, options: RunOpt
         InvalidParameter: If the output cannot be written.
     """
     from pauseflow_nb.engine.queue import Plan
-    from pauseflow_nb.runner.output import require_writable
+    from pauseflow_nb.runner.output_file import require_writable
 
     require_writable(output)
     return Plan(
@@ -479,11 +479,11 @@ def get_execution(execution: str, *, settings: Settings | None = None) -> Execut
 
 
 def _kernel_in(notebook: str) -> str:
-    from pauseflow_nb.runner import kernels
+    from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL
 
     # Not with nbformat: what it takes to import is what this saves.
     metadata = json.loads(Path(notebook).read_bytes())["metadata"]
-    return str(metadata.get("kernelspec", {}).get("name") or kernels.DEFAULT)
+    return str(metadata.get("kernelspec", {}).get("name") or DEFAULT_KERNEL)
 
 
 def _cwd_of(options: RunOptions) -> str:

@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pauseflow_nb.runner.kernels import Kernel, Spec
-from pauseflow_nb.runner.supply import Supply
+from pauseflow_nb.runner.kernels.kernel import Kernel
+from pauseflow_nb.runner.kernels.source import Supply
+from pauseflow_nb.runner.kernels.spec import Spec
 
 __all__ = ["SharedSupply"]
 

@@ -65,10 +65,10 @@ def _decoded(text: str) -> str:
 
 
 def _read(file: str) -> str:
-    from pauseflow_nb.runner import addresses
+    from pauseflow_nb.runner import file_addresses
 
     try:
-        return addresses.read(file) if "://" in file or file == "-" else Path(file).read_text(encoding="utf-8")
+        return file_addresses.read(file) if "://" in file or file == "-" else Path(file).read_text(encoding="utf-8")
     except Exception as problem:  # noqa: BLE001 - each kind of address has errors of its own
         raise InvalidParameter(f"-f {file}", f"cannot be read: {problem}") from None
 

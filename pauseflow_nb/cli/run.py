@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pauseflow_nb.cli.progress import Progress
     from pauseflow_nb.engine.queue import Plan, Queue
     from pauseflow_nb.execution import RunOptions
-    from pauseflow_nb.runner.supply import Supply
+    from pauseflow_nb.runner.kernels.source import Supply
 
 __all__ = ["run"]
 
@@ -160,7 +160,7 @@ def _prepare(notebook: str, output: str, parameters: dict[str, Any], options: "R
 
     from pauseflow_nb.execution import filled
     from pauseflow_nb.runner.notebook import prepare, write_text
-    from pauseflow_nb.runner.output import require_writable
+    from pauseflow_nb.runner.output_file import require_writable
 
     notebook, output = filled(notebook, parameters), filled(output, parameters)
     require_writable(None if output == _STREAM else output)

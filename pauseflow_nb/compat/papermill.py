@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pauseflow_nb.cli.progress import Progress
     from pauseflow_nb.engine.queue import Plan, Queue
     from pauseflow_nb.execution import RunOptions
-    from pauseflow_nb.runner.supply import Supply
+    from pauseflow_nb.runner.kernels.source import Supply
 
 __all__ = ["PauseflowEngine", "Unfinished"]
 

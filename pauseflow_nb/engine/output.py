@@ -5,9 +5,9 @@ from typing import Any
 
 from pauseflow_nb.engine.events import Event, Events, ignore
 from pauseflow_nb.errors import PauseflowError, StoreUnavailable
-from pauseflow_nb.runner import addresses
+from pauseflow_nb.runner import file_addresses
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.output import OutputFile
+from pauseflow_nb.runner.output_file import OutputFile
 from pauseflow_nb.store.executions import Row
 
 __all__ = ["PatientOutput", "finish_output", "first_output", "is_first", "output_of"]
@@ -111,7 +111,7 @@ class RemoteOutput(PatientOutput):
             return
         revision, text = document.revision, document.for_people().decode()
         try:
-            addresses.write(text, self._url)
+            file_addresses.write(text, self._url)
         except Exception as problem:
             # Each of its handlers raises what its own client does.
             raise StoreUnavailable(self._url, f"{problem}: check the address and your credentials") from problem

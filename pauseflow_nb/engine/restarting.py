@@ -148,7 +148,7 @@ def fork(
     attached_to: str | None = None,
 ) -> str:
     """See `Queue.fork`."""
-    from pauseflow_nb.runner.output import require_writable  # lazily: see _read
+    from pauseflow_nb.runner.output_file import require_writable  # lazily: see _read
 
     require_writable(output)
     id_ = secrets.token_hex(6)
@@ -237,11 +237,11 @@ class _Fork:
         return (run.cell < point.cell or is_earlier_run or waits is not None) and run.state in steps.ENDED
 
     def _write(self, document: "Document", point: Checkpoint, *, is_waiting: bool) -> str:
-        from pauseflow_nb.runner import statuses
+        from pauseflow_nb.runner import cell_statuses
 
         if not is_waiting:
-            statuses.reset(document, point.cell)
-        statuses.notebook_started(document, self.id)
+            cell_statuses.reset(document, point.cell)
+        cell_statuses.notebook_started(document, self.id)
         name = f"{self.id}/start-{secrets.token_hex(4)}.ipynb"
         self.queue.files.write(name, document.to_bytes())
         return name

@@ -127,7 +127,7 @@ def merged(old: "Document", new: "Document", first_cell: int) -> tuple["Document
     """
     from nbformat import NotebookNode
 
-    from pauseflow_nb.runner import statuses
+    from pauseflow_nb.runner import cell_statuses
 
     kept = [index for index, _ in _code(old) if index < first_cell]
     taken = [index for index, _ in _code(new)][: len(kept)]
@@ -140,7 +140,7 @@ def merged(old: "Document", new: "Document", first_cell: int) -> tuple["Document
         new.changed(after)
     first = taken[-1] + 1 if taken else 0
     for index in set(range(first)) - set(taken):
-        statuses.ended(new, index, "completed")
+        cell_statuses.ended(new, index, "completed")
     for key in ("pauseflow", "widgets"):
         if key in old.metadata:
             new.metadata[key] = old.metadata[key]

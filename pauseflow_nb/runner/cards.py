@@ -15,9 +15,9 @@ from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake
-from pauseflow_nb.runner import card_text, statuses
+from pauseflow_nb.runner import card_text, cell_statuses
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.records import facts_of, kind_of, record, records_in
+from pauseflow_nb.runner.record_outputs import facts_of, kind_of, record, records_in
 
 __all__ = [
     "Decision",
@@ -118,7 +118,7 @@ def put_decision(document: Document, step: str, decision: Decision) -> bool:
 def reset(document: Document, first: int) -> None:
     """Forget what an earlier attempt left in the cells from this one on, but for what people decided there."""
     decided = {index: _decided(cell) for index, cell in enumerate(document.cells[first:], first)}
-    statuses.reset(document, first)
+    cell_statuses.reset(document, first)
     for index, all_facts in decided.items():
         if all_facts:
             document.cells[index].outputs = [_earlier(all_facts)]
@@ -134,7 +134,7 @@ def put_back(
     document: Document, index: int, cell: NotebookNode, decision: Decision, errors: Iterable[Mapping[str, JSON]]
 ) -> None:
     """Let a cell wait again as it did, and say what was wrong with the answer."""
-    status, waiting = statuses.status_of(cell), [each for each in cell.outputs if _is_waiting(each)]
+    status, waiting = cell_statuses.status_of(cell), [each for each in cell.outputs if _is_waiting(each)]
     document.cells[index] = cell
     for card in waiting:
         step = facts_of(card)["step"]
@@ -166,7 +166,7 @@ def close_document(document: Document, step: str, decision: Decision) -> None:
         decision: What ended it.
     """
     put_decision(document, step, decision)
-    statuses.close(document)
+    cell_statuses.close(document)
 
 
 def decision_of_pause(answer: PauseAnswer) -> Decision:

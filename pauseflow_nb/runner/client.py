@@ -9,7 +9,7 @@ from typing import Any
 import zmq
 
 from pauseflow_nb.errors import KernelDied, KernelNotReady
-from pauseflow_nb.runner.kernels import Kernel
+from pauseflow_nb.runner.kernels.kernel import Kernel
 
 __all__ = ["CellTimeout", "KernelClient", "Reply", "Tick"]
 

@@ -3,7 +3,7 @@
 import threading
 from typing import Literal
 
-from pauseflow_nb.runner.kernels import Kernel
+from pauseflow_nb.runner.kernels.kernel import Kernel
 
 __all__ = ["Control", "Request"]
 

@@ -22,8 +22,9 @@ from nbformat import NotebookNode
 from pauseflow_nb.cells import steps_of
 from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, NotebookNotFound, NotJSON, StoreUnavailable
 from pauseflow_nb.json_values import JSON, require_json
-from pauseflow_nb.runner import addresses, kernels, statuses
+from pauseflow_nb.runner import cell_statuses, file_addresses
 from pauseflow_nb.runner.document import ERROR_MARKER, Document
+from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL, Spec, find_spec
 
 __all__ = [
     "Frozen",
@@ -108,7 +109,7 @@ class Prepared:
 
     notebook: NotebookNode
     #: Its kernel.
-    spec: kernels.Spec
+    spec: Spec
     #: The parameters: those given, over the literal defaults of the cell tagged `parameters`.
     inputs: dict[str, JSON]
 
@@ -139,7 +140,7 @@ def prepare(
         KernelUnavailable: If the kernel is not installed.
     """
     notebook = read_notebook(path)
-    spec = kernels.find(kernel or kernel_of(notebook))
+    spec = find_spec(kernel or kernel_of(notebook))
     given = {name: _plain(value) for name, value in (parameters or {}).items()}
     inputs = {**_defaults(notebook, spec.is_python), **given}
     notebook = _with_papermill_metadata(notebook, path, output)
@@ -180,7 +181,7 @@ def adopt(notebook: NotebookNode, path: str, *, kernel: str) -> Frozen:
         InvalidStep: For a step line that cannot be read, or a name used twice.
         KernelUnavailable: If the kernel is not installed.
     """
-    spec = kernels.find(kernel)
+    spec = find_spec(kernel)
     noted = notebook.metadata.get("papermill", {})
     given = {name: _plain(value) for name, value in noted.get("parameters", {}).items()}
     copy = _repaired(NotebookNode(nbformat.v4.upgrade(nbformat.from_dict(deepcopy(notebook)))))
@@ -194,7 +195,7 @@ def frozen_of(prepared: Prepared, path: str) -> Frozen:
     notebook.metadata.pop("widgets", None)
     steps = _steps_of(notebook, path, spec)
     document = Document(notebook)
-    statuses.reset(document, 0)
+    cell_statuses.reset(document, 0)
     return Frozen(
         document=document.to_bytes(),
         steps=steps,
@@ -256,7 +257,7 @@ def write_text(path: str, text: str) -> None:
         Path(path).expanduser().write_text(text, encoding="utf-8")
         return
     try:
-        addresses.write(text, path)
+        file_addresses.write(text, path)
     except Exception as problem:
         # Each of its handlers raises what its own client does.
         raise StoreUnavailable(path, f"{problem}: check the address and your credentials") from problem
@@ -264,13 +265,13 @@ def write_text(path: str, text: str) -> None:
 
 def kernel_of(notebook: NotebookNode) -> str:
     """Name the kernelspec that a notebook asks for."""
-    return str(notebook.metadata.get("kernelspec", {}).get("name") or kernels.DEFAULT)
+    return str(notebook.metadata.get("kernelspec", {}).get("name") or DEFAULT_KERNEL)
 
 
 def _text_of(path: str) -> str:
     if "://" in path or path == "-":
         try:
-            return addresses.read(path)
+            return file_addresses.read(path)
         except Exception as problem:  # noqa: BLE001 - each kind of address has errors of its own
             raise InvalidNotebook(path, f"it cannot be read ({problem})") from None
     file = Path(path).expanduser()
@@ -302,7 +303,7 @@ def _repaired(notebook: NotebookNode) -> NotebookNode:
     # What programs that write notebooks forget most, and what has one right answer.
     kernelspec = notebook.metadata.get("kernelspec")
     if kernelspec is not None:
-        kernelspec.setdefault("display_name", kernelspec.setdefault("name", kernels.DEFAULT))
+        kernelspec.setdefault("display_name", kernelspec.setdefault("name", DEFAULT_KERNEL))
     for cell in notebook.cells:
         cell.setdefault("metadata", NotebookNode())
         if cell.cell_type == "code":
@@ -320,7 +321,7 @@ def _give_ids(notebook: NotebookNode) -> None:
         seen.add(cell.id)
 
 
-def _steps_of(notebook: NotebookNode, path: str, spec: kernels.Spec) -> list[str]:
+def _steps_of(notebook: NotebookNode, path: str, spec: Spec) -> list[str]:
     headers = steps_of((index, cell.source) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code")
     if headers and not spec.is_python:
         first = next(iter(headers))

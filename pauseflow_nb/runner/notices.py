@@ -9,7 +9,7 @@ from pauseflow_nb.printable import printable_lines
 from pauseflow_nb.protocol import Loss
 from pauseflow_nb.runner.card_text import WRONG, boxed
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.records import kind_of, record
+from pauseflow_nb.runner.record_outputs import kind_of, record
 
 __all__ = ["put_ending", "put_losses"]
 

@@ -10,10 +10,10 @@ from typing import Any
 from nbformat import NotebookNode
 
 from pauseflow_nb.protocol import ASKED
-from pauseflow_nb.runner.collected import Outputs
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.records import is_record
-from pauseflow_nb.runner.widgets import Widgets
+from pauseflow_nb.runner.record_outputs import is_record
+from pauseflow_nb.runner.stream_outputs import Outputs
+from pauseflow_nb.runner.widget_state import Widgets
 
 __all__ = ["Recorder"]
 

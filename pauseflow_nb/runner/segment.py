@@ -25,15 +25,16 @@ from pauseflow_nb.protocol import (
     SuspensionRequest,
     Wake,
 )
-from pauseflow_nb.runner import cards, kernels, notices, statuses
+from pauseflow_nb.runner import cards, cell_statuses, notices
 from pauseflow_nb.runner.client import CellTimeout, KernelClient, Reply
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document, is_exit_with_0
+from pauseflow_nb.runner.kernel_messages import asked_of, outcome_of, ready_of
+from pauseflow_nb.runner.kernels.source import Supply, libraries_of
+from pauseflow_nb.runner.kernels.spec import find_spec
 from pauseflow_nb.runner.observer import Observer, SegmentEnd
-from pauseflow_nb.runner.output import OutputFile
+from pauseflow_nb.runner.output_file import OutputFile
 from pauseflow_nb.runner.recorder import Recorder
-from pauseflow_nb.runner.replies import asked_of, outcome_of, ready_of
-from pauseflow_nb.runner.supply import Supply, libraries_of
 
 __all__ = ["Control", "Observer", "SegmentEnd", "run_segment"]
 
@@ -103,7 +104,7 @@ def run_segment(
     segment = _Segment(document, briefing, observer, control, cell_timeout=cell_timeout, output=output)
     segment.prepare()
     if kept is None:
-        spec = kernels.find(kernel)
+        spec = find_spec(kernel)
         sources = (cell.source for cell in document.cells if cell.cell_type == "code")
         process = (supply or Supply("cold")).take(spec, cwd=cwd, env=env, libraries=libraries_of(sources))
         client = KernelClient(process, segment.recorder.receive)
@@ -188,7 +189,7 @@ class _Segment:
             cards.put_decision(document, wake.step, self._decision(wake))
         cards.reset(document, briefing.first_cell)
         self.recorder.go_on()
-        statuses.notebook_started(document, briefing.execution)
+        cell_statuses.notebook_started(document, briefing.execution)
         if self._output is not None:
             self._output.save(document)
 
@@ -263,7 +264,7 @@ class _Segment:
         return self._late_error() or self._completed()
 
     def _completed(self) -> SegmentEnd:
-        statuses.close(self.document)
+        cell_statuses.close(self.document)
         return SegmentEnd("completed", len(self.document.cells))
 
     def _late_error(self) -> SegmentEnd | None:
@@ -274,8 +275,8 @@ class _Segment:
             may_fail = cell.cell_type != "code" or RAISES_EXCEPTION in cell.metadata.get("tags", [])
             failure = None if may_fail else self._shown_error(index)
             if failure is not None:
-                statuses.ended(self.document, index, "failed", has_error=True)
-                statuses.close(self.document)
+                cell_statuses.ended(self.document, index, "failed", has_error=True)
+                cell_statuses.close(self.document)
                 return SegmentEnd("failed", self.checkpoint, None, failure)
         return None
 
@@ -283,7 +284,7 @@ class _Segment:
         """Note that the kernel is gone; what it said until then is in the document."""
         self.recorder.join()
         if self._running is not None:
-            statuses.ended(self.document, self._running, "interrupted", has_error=True)
+            cell_statuses.ended(self.document, self._running, "interrupted", has_error=True)
         self.save()
 
     def save(self) -> None:
@@ -305,18 +306,18 @@ class _Segment:
         cell = self.document.cells[index]
         tags = cell.metadata.get("tags", [])
         if cell.cell_type != "code" or not cell.source.strip():
-            statuses.started(self.document, index)
-            statuses.ended(self.document, index, "completed")
+            cell_statuses.started(self.document, index)
+            cell_statuses.ended(self.document, index, "completed")
             return None
         if NOT_RUN & set(tags):
-            statuses.ended(self.document, index, "not run")
+            cell_statuses.ended(self.document, index, "not run")
             return None
         header = self._headers.get(index)
         step = header.name if header is not None and header.kind == "step" else None
         if step is not None:
             briefed = self._briefing.steps.get(step, StepBriefing())
             self._observer.on_step_start(step, briefed.runs + 1, briefed.interrupted + 1, index)
-        statuses.started(self.document, index)
+        cell_statuses.started(self.document, index)
         self._running = index
         reply = self._executed(client, index)
         self._running = None
@@ -372,14 +373,14 @@ class _Segment:
             failure = replace(failure, message=_NOBODY_TO_ASK)
             outcome = None if outcome is None else replace(outcome, failure=failure)
         if self._control.request in {"interrupt", "kill"}:
-            statuses.ended(self.document, index, "interrupted", has_error=True)
+            cell_statuses.ended(self.document, index, "interrupted", has_error=True)
             return SegmentEnd("interrupted", self.checkpoint, outcome, failure)
         if may_fail and reply.status != "timeout":
             # As papermill has it: an error that was expected is no failure.
-            statuses.ended(self.document, index, "completed")
+            cell_statuses.ended(self.document, index, "completed")
             return None
-        statuses.ended(self.document, index, "failed", has_error=True)
-        statuses.close(self.document)
+        cell_statuses.ended(self.document, index, "failed", has_error=True)
+        cell_statuses.close(self.document)
         if step is None and failure.type == "SystemExit" and failure.message in {"", "0", "None"}:
             # As papermill has it: a program that exits with 0 has done what it wanted.
             return SegmentEnd("completed", index + 1)
@@ -394,16 +395,16 @@ class _Segment:
 
     def _passed(self, index: int, outcome: Outcome | None) -> SegmentEnd | None:
         if outcome is None:
-            statuses.ended(self.document, index, "completed")
+            cell_statuses.ended(self.document, index, "completed")
             return None
         if outcome.kind == "suspended" and outcome.suspension is not None:
-            statuses.ended(self.document, index, "suspended")
+            cell_statuses.ended(self.document, index, "suspended")
             place = cards.Place(outcome.step, outcome.run, self._briefing.segment, outcome.ordinal)
             cards.put_card(self.document, index, place, outcome.suspension, outcome.unsaved)
             return SegmentEnd("suspended", index if outcome.suspension.then == "rerun" else index + 1, outcome)
-        statuses.ended(self.document, index, "completed")
+        cell_statuses.ended(self.document, index, "completed")
         if outcome.kind == "exited":
-            statuses.close(self.document)
+            cell_statuses.close(self.document)
             return SegmentEnd("exited", index + 1, outcome)
         self.checkpoint = index + 1
         self._observer.on_checkpoint(self.checkpoint, outcome, self.document)
@@ -422,7 +423,7 @@ class _Segment:
             self._observer.on_not_suspended(problem)
             return None
         asked = SuspensionRequest("operator", on_timeout="cancel", title=f"Suspended by {by.removeprefix('user:')}")
-        ran = [at for at in range(index) if statuses.status_of(self.document.cells[at]) != "not run"]
+        ran = [at for at in range(index) if cell_statuses.status_of(self.document.cells[at]) != "not run"]
         shows = [at for at in ran if self.document.cells[at].cell_type == "code"]
         if shows:
             place = cards.Place("", segment=self._briefing.segment)
@@ -440,7 +441,7 @@ class _Segment:
     def _unstarted(self, failure: Failure) -> SegmentEnd:
         if self._control.request in {"interrupt", "kill"}:
             return SegmentEnd("interrupted", self.checkpoint, failure=failure)
-        statuses.close(self.document)
+        cell_statuses.close(self.document)
         return SegmentEnd("failed", self.checkpoint, None, failure, environment=True)
 
     def _failure(self, reply: Reply, cell: int, step: str | None) -> Failure:
@@ -487,5 +488,5 @@ class _Segment:
             return
         self._question = None
         cards.put_decision(self.document, question.step, cards.decision_of_pause(answer))
-        statuses.goes_on(self.document, cell)
+        cell_statuses.goes_on(self.document, cell)
         client.answer(answer.to_json())

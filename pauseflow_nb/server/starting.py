@@ -9,7 +9,7 @@ from pauseflow_nb.engine.queue import Plan, Queue
 from pauseflow_nb.errors import InvalidParameter
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.notebook import freeze
-from pauseflow_nb.runner.output import require_writable
+from pauseflow_nb.runner.output_file import require_writable
 
 __all__ = ["StartRequest", "inside", "start"]
 

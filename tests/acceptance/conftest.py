@@ -15,7 +15,7 @@ from acceptance.shell import Shell
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from pauseflow_nb.runner.supply import Supply
+from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.settings import Settings
 
 

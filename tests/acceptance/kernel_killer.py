@@ -61,7 +61,7 @@ class Killer:
         steps = self.lab.queue.view(execution)["steps"]
         done = frozenset(name for name, step in steps.items() if step["state"] in {"finished", "suspended"})
         parent = _parent(pid)
-        if parent is not None and "forkserver" in _command(parent) and self.chance.random() < 0.2:
+        if parent is not None and "fork_server" in _command(parent) and self.chance.random() < 0.2:
             pid = parent
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -72,8 +72,8 @@ def kernels_of(worker: int) -> Iterator[int]:
     """List the kernels that live below a worker, forked ones too."""
     parents = {pid: parent for pid in _processes() if (parent := _parent(pid)) is not None}
     for pid, parent in parents.items():
-        is_started = parent == worker and "launcher.py" in (said := _command(pid)) and "/bin/sh" not in said
-        is_forked = parents.get(parent) == worker and "forkserver" in _command(parent)
+        is_started = parent == worker and "launch_ipykernel.py" in (said := _command(pid)) and "/bin/sh" not in said
+        is_forked = parents.get(parent) == worker and "fork_server" in _command(parent)
         if is_started or is_forked:
             yield pid
 

@@ -11,7 +11,7 @@ from roads.rider import Rider
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.execution import Execution
-from pauseflow_nb.runner.supply import Supply
+from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.server.listener import Listener
 from pauseflow_nb.settings import Settings
 

@@ -17,7 +17,7 @@ from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, Failure, Outcome, SnapshotRef, StepBriefing, SuspensionRequest
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.output import OutputFile
+from pauseflow_nb.runner.output_file import OutputFile
 from pauseflow_nb.runner.segment import Observer, SegmentEnd
 from pauseflow_nb.store.database import transaction
 from pauseflow_nb.store.tables import suspensions

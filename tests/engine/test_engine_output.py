@@ -9,7 +9,7 @@ from engine.stage import ME, Stage
 from pauseflow_nb.errors import StorageFull
 from pauseflow_nb.runner.cards import Place, put_card
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.output import OutputFile
+from pauseflow_nb.runner.output_file import OutputFile
 from pauseflow_nb.store.database import transaction
 from pauseflow_nb.store.tables import executions
 

@@ -7,7 +7,7 @@ import pytest
 from roads.rider import Rider
 
 from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.runner.supply import Supply
+from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.settings import Settings
 
 

@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from pauseflow_nb.engine.attached import run_attached
 from pauseflow_nb.engine.queue import Queue, Restart
 from pauseflow_nb.execution import RunOptions, plan, start_attached
-from pauseflow_nb.runner.supply import Supply
+from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.store.database import transaction
 from pauseflow_nb.store.tables import suspensions
 from pauseflow_nb.store.workers import process_name

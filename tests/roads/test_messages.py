@@ -15,7 +15,7 @@ from roads.rider import Rider, returned
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.notifications import deliver
 from pauseflow_nb.protocol import MessageRequest
-from pauseflow_nb.runner.supply import Supply
+from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.tables import suspensions

@@ -7,7 +7,7 @@ import pytest
 from papermill_doors.shown_errors import CASES, Case, write_files
 from roads.rider import Rider
 
-from pauseflow_nb.runner.statuses import status_of
+from pauseflow_nb.runner.cell_statuses import status_of
 
 pytestmark = pytest.mark.acceptance
 

@@ -23,9 +23,9 @@ from pauseflow_nb.protocol import (
     Wake,
 )
 from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.runner.notebook import freeze
 from pauseflow_nb.runner.segment import Control, SegmentEnd, run_segment
-from pauseflow_nb.runner.supply import Supply
 
 SIGNER = Signer(["a key for tests"])
 BASE = "http://127.0.0.1:7287"

@@ -7,14 +7,14 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from pauseflow_nb.protocol import SuspensionRequest, Unsaved, Wake
-from pauseflow_nb.runner import cards, statuses
+from pauseflow_nb.runner import cards, cell_statuses
 from pauseflow_nb.runner.document import Document
 
 
 @pytest.fixture
 def document() -> Document:
     document = Document(new_notebook(cells=[new_code_cell("%%step ask"), new_code_cell("2")]))
-    statuses.reset(document, 0)
+    cell_statuses.reset(document, 0)
     return document
 
 

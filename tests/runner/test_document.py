@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from pauseflow_nb.errors import InvalidNotebook
 from pauseflow_nb.links import Signer
-from pauseflow_nb.runner import statuses
+from pauseflow_nb.runner import cell_statuses
 from pauseflow_nb.runner.document import Document, is_sealed_by
 
 LINKS = Signer(["key"]).links("http://h", "e1", 0, "approve")
@@ -20,7 +20,7 @@ LINKS = Signer(["key"]).links("http://h", "e1", 0, "approve")
 
 def document_of(*sources: str) -> Document:
     document = Document(new_notebook(cells=[new_code_cell(source) for source in sources]))
-    statuses.notebook_started(document, "e1")
+    cell_statuses.notebook_started(document, "e1")
     return document
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pauseflow_nb.errors import KernelDied
-from pauseflow_nb.runner.output import OutputFile
-from pauseflow_nb.runner.statuses import status_of
+from pauseflow_nb.runner.cell_statuses import status_of
+from pauseflow_nb.runner.output_file import OutputFile
 
 
 def test_input_is_refused_with_an_error_that_says_so(rehearse: Any) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from pauseflow_nb.errors import KernelDied, KernelUnavailable
 from pauseflow_nb.protocol import Wake
-from pauseflow_nb.runner.gateway import _packed, _unpacked
+from pauseflow_nb.runner.kernels.gateway import _packed, _unpacked
 
 
 def test_what_is_packed_comes_out_again() -> None:

@@ -9,15 +9,15 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from pauseflow_nb.errors import InvalidParameter, StorageFull
-from pauseflow_nb.runner import statuses
+from pauseflow_nb.runner import cell_statuses
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.output import OutputFile, require_writable
+from pauseflow_nb.runner.output_file import OutputFile, require_writable
 
 
 @pytest.fixture
 def document() -> Document:
     document = Document(new_notebook(cells=[new_code_cell("1")]))
-    statuses.notebook_started(document, "e1")
+    cell_statuses.notebook_started(document, "e1")
     return document
 
 

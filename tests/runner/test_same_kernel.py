@@ -12,9 +12,9 @@ import pytest
 
 import pauseflow_nb
 from pauseflow_nb.protocol import Wake
-from pauseflow_nb.runner import kernels
 from pauseflow_nb.runner.client import KernelClient
-from pauseflow_nb.runner.supply import Supply
+from pauseflow_nb.runner.kernels.source import Supply
+from pauseflow_nb.runner.kernels.spec import Spec, find_spec, kernel_environment
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only, and /proc is read")
 
@@ -105,12 +105,13 @@ NOTEBOOKS = {
 @pytest.fixture(autouse=True)
 def _outside_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide from kernels that this is a test: ipykernel would not look at what C code prints."""
-    everything = kernels.environment
+    everything = kernel_environment
 
-    def environment(spec: kernels.Spec, given: Mapping[str, str] | None) -> dict[str, str]:
+    def environment(spec: Spec, given: Mapping[str, str] | None) -> dict[str, str]:
         return {name: value for name, value in everything(spec, given).items() if name != "PYTEST_CURRENT_TEST"}
 
-    monkeypatch.setattr(kernels, "environment", environment)
+    for module in ("start", "source", "provisioned"):
+        monkeypatch.setattr(f"pauseflow_nb.runner.kernels.{module}.kernel_environment", environment)
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def run_otherwise(request: pytest.FixtureRequest, rehearse: Any, tmp_path: Path)
 
     def run(*cells: str) -> Any:
         if request.param == "prestarted":
-            supply.expect(kernels.find("python3"), cwd=str(tmp_path), env=ENV)
+            supply.expect(find_spec("python3"), cwd=str(tmp_path), env=ENV)
         if request.param == "forked":
             # What another notebook has needed is there when this one begins.
             rehearse("import numpy, pandas").run(supply=supply)

@@ -15,10 +15,10 @@ import pytest
 from nbformat import NotebookNode
 
 from pauseflow_nb.errors import KernelDied
-from pauseflow_nb.runner import kernels
+from pauseflow_nb.runner.cell_statuses import status_of
 from pauseflow_nb.runner.control import Control
-from pauseflow_nb.runner.output import OutputFile
-from pauseflow_nb.runner.statuses import status_of
+from pauseflow_nb.runner.kernels.kernel import Kernel
+from pauseflow_nb.runner.output_file import OutputFile
 
 
 def is_alive(pid: int) -> bool:
@@ -127,7 +127,7 @@ def test_elsewhere_than_on_linux_a_dead_kernel_is_noticed_too(
     deep = tmp_path / ("too long for the name of a socket" * 4)
     deep.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
-    monkeypatch.setattr(kernels.Kernel, "open_end", lambda _kernel: None)
+    monkeypatch.setattr(Kernel, "open_end", lambda _kernel: None)
     rehearsal = rehearse("import os\nprint('over tcp', flush=True)", "os._exit(3)")
 
     with pytest.raises(KernelDied) as caught:

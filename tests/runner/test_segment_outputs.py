@@ -11,9 +11,9 @@ import zmq
 from nbformat import NotebookNode
 
 from pauseflow_nb.protocol import PauseAnswer
+from pauseflow_nb.runner.cell_statuses import status_of
 from pauseflow_nb.runner.client import KernelClient
-from pauseflow_nb.runner.output import OutputFile
-from pauseflow_nb.runner.statuses import status_of
+from pauseflow_nb.runner.output_file import OutputFile
 
 WIDGET_MIME = "application/vnd.jupyter.widget-state+json"
 

@@ -6,7 +6,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from pauseflow_nb.protocol import Wake
 from pauseflow_nb.runner.cards import Decision, close_document
-from pauseflow_nb.runner.statuses import status_of
+from pauseflow_nb.runner.cell_statuses import status_of
 
 ANSWERED = Wake(
     step="approve", kind="suspend", by="user:ann", at="2026-11-20T10:30:00+00:00", callback={"body": {"ok": 1}}

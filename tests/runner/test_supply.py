@@ -15,10 +15,10 @@ import pytest
 
 from pauseflow_nb.errors import KernelDied
 from pauseflow_nb.protocol import Wake
-from pauseflow_nb.runner import kernels
 from pauseflow_nb.runner.control import Control
-from pauseflow_nb.runner.forking import CannotFork, ForkServer, can_fork
-from pauseflow_nb.runner.supply import Source, Supply, libraries_of
+from pauseflow_nb.runner.kernels.fork_client import CannotFork, ForkServer, can_fork
+from pauseflow_nb.runner.kernels.source import Source, Supply, libraries_of
+from pauseflow_nb.runner.kernels.spec import Spec, find_spec, kernel_environment
 
 SOURCES: list[Source] = ["cold", "prestarted", "forked"]
 if sys.platform != "linux":
@@ -45,14 +45,15 @@ print(json.dumps({
 @pytest.fixture(autouse=True)
 def _outside_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide from kernels that this is a test: ipykernel would not look at what C code prints."""
-    everything = kernels.environment
+    everything = kernel_environment
 
-    def environment(spec: kernels.Spec, given: Mapping[str, str] | None) -> dict[str, str]:
+    def environment(spec: Spec, given: Mapping[str, str] | None) -> dict[str, str]:
         found = everything(spec, given)
         found.pop("PYTEST_CURRENT_TEST", None)
         return found
 
-    monkeypatch.setattr(kernels, "environment", environment)
+    for module in ("start", "source", "provisioned"):
+        monkeypatch.setattr(f"pauseflow_nb.runner.kernels.{module}.kernel_environment", environment)
 
 
 @pytest.fixture(params=SOURCES)
@@ -60,7 +61,7 @@ def supply(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Supply]:
     """One of each, warm: what is handed out has been waiting, or is forked from what has."""
     with_one_waiting = Supply(request.param)
     if request.param == "prestarted":
-        with_one_waiting.expect(kernels.find("python3"), cwd=str(tmp_path), env=_env())
+        with_one_waiting.expect(find_spec("python3"), cwd=str(tmp_path), env=_env())
     yield with_one_waiting
     with_one_waiting.close()
 
@@ -190,7 +191,7 @@ def test_nothing_is_left_when_the_supply_closes(rehearse: Any, tmp_path: Path) -
 
 def test_a_prestarted_kernel_that_died_or_fits_nothing_is_not_handed_out(rehearse: Any, tmp_path: Path) -> None:
     supply = Supply()
-    spec = kernels.find("python3")
+    spec = find_spec("python3")
     supply.expect(spec, cwd=str(tmp_path), env=_env())
     supply._spares[0].kernel.process.kill()
     supply.expect(spec, cwd="/", env=_env())
@@ -236,9 +237,9 @@ def test_a_package_installed_meanwhile_is_seen(rehearse: Any) -> None:
 def test_kernels_die_with_the_process_that_asked_for_them(tmp_path: Path) -> None:
     program = tmp_path / "asks.py"
     program.write_text(
-        "import time\nfrom pauseflow_nb.runner import kernels\nfrom pauseflow_nb.runner.client import KernelClient\n"
-        "from pauseflow_nb.runner.supply import Supply\nsupply = Supply('forked')\n"
-        f"kernel = supply.take(kernels.find('python3'), cwd={str(tmp_path)!r})\n"
+        "import time\nfrom pauseflow_nb.runner.kernels import start\nfrom pauseflow_nb.runner.client import KernelClient\n"
+        "from pauseflow_nb.runner.kernels.source import Supply\nsupply = Supply('forked')\n"
+        f"kernel = supply.take(find_spec('python3'), cwd={str(tmp_path)!r})\n"
         "client = KernelClient(kernel, print)\nclient.wait_until_ready(60)\n"
         'client.send(\'import subprocess, time; subprocess.Popen(["sleep", "100"]); time.sleep(100)\')\ntime.sleep(0.5)\n'
         "server, = supply._servers.values()\nprint('PIDS', kernel.pid, server.pid, flush=True)\ntime.sleep(100)"

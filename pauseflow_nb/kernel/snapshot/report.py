@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pauseflow_nb.kernel.snapshot.pickling.serialize import dump_namespace, type_name
-from pauseflow_nb.kernel.snapshot.recovery.decide import decide, imports
+from pauseflow_nb.kernel.snapshot.recovery import imports
+from pauseflow_nb.kernel.snapshot.recovery.decide import decide
 from pauseflow_nb.kernel.snapshot.storage.folder import open_folder
 from pauseflow_nb.kernel.snapshot.storage.manifest import read_manifest
 from pauseflow_nb.kernel.snapshot.user_names import user_names

@@ -14,7 +14,8 @@ from pauseflow_nb.kernel.snapshot import compatibility
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump
 from pauseflow_nb.kernel.snapshot.pickling.serialize import Dumped, dump_namespace, no_collection, type_name
 from pauseflow_nb.kernel.snapshot.process_state import capture
-from pauseflow_nb.kernel.snapshot.recovery.decide import decide, imports
+from pauseflow_nb.kernel.snapshot.recovery import imports
+from pauseflow_nb.kernel.snapshot.recovery.decide import Decided, decide
 from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
 from pauseflow_nb.kernel.snapshot.storage.folder import Folder, open_folder
 from pauseflow_nb.kernel.snapshot.storage.last_snapshot import Known, known_in, remember
@@ -127,7 +128,7 @@ def _take_out_settings(dumped: Dumped) -> list[str]:
     return notes
 
 
-def _refuse_losses(decided: decide.Decided) -> None:
+def _refuse_losses(decided: Decided) -> None:
     for unsaved in decided.unsaved:
         if unsaved.fate == "lost":
             reason = "; ".join([unsaved.reason, *decided.notes])

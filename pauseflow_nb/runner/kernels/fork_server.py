@@ -150,7 +150,7 @@ def _run_kernel(request: dict[str, Any], said: int) -> None:
     os.chdir(request["cwd"])
     time.tzset()
     sys.argv = request["argv"]
-    sys.orig_argv[1:] = [str(Path(__file__).with_name("launcher.py")), *request["argv"][1:]]
+    sys.orig_argv[1:] = [str(Path(__file__).with_name("launch_ipykernel.py")), *request["argv"][1:]]
     os.environ["JPY_PARENT_PID"] = str(os.getppid())
     _begin_anew()
     _LIBRARIES.hide()

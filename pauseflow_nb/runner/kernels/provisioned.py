@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import KernelUnavailable
-from pauseflow_nb.runner.kernels import Kernel, Spec
+from pauseflow_nb.runner.kernels.kernel import Kernel
+from pauseflow_nb.runner.kernels.spec import Spec
 
 if TYPE_CHECKING:
     from jupyter_client.manager import KernelManager
@@ -80,12 +81,13 @@ def start(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) -> Kern
     """
     from jupyter_client.manager import KernelManager
 
-    from pauseflow_nb.runner import kernels
+    from pauseflow_nb.runner.kernels.spec import kernel_environment
+    from pauseflow_nb.runner.kernels.start import LEAN
 
     manager = KernelManager(kernel_name=spec.name)
-    options: dict[str, Any] = {"cwd": cwd, "env": kernels.environment(spec, env)}
+    options: dict[str, Any] = {"cwd": cwd, "env": kernel_environment(spec, env)}
     try:
-        manager.start_kernel(extra_arguments=kernels.LEAN if spec.is_ipykernel else [], **options)
+        manager.start_kernel(extra_arguments=LEAN if spec.is_ipykernel else [], **options)
     except Exception as problem:
         # Each provisioner raises what its own client does.
         raise KernelUnavailable(spec.name, f"its provisioner {spec.provisioner!r} says: {problem}") from problem

@@ -2,7 +2,7 @@
 
 from nbformat import NotebookNode
 
-from pauseflow_nb.runner.records import is_record
+from pauseflow_nb.runner.record_outputs import is_record
 
 __all__ = ["Outputs"]
 

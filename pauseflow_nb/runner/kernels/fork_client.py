@@ -19,7 +19,7 @@ from typing import Any
 __all__ = ["CannotFork", "ForkServer", "ForkedProcess", "can_fork"]
 
 # A script for another interpreter, which is not imported here.
-_SERVER = Path(__file__).with_name("forkserver.py")
+_SERVER = Path(__file__).with_name("fork_server.py")
 _START_SECONDS = 30.0
 _FORK_SECONDS = 30.0
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from pauseflow_nb.errors import KernelUnavailable
-from pauseflow_nb.runner import kernels
-from pauseflow_nb.runner.forking import CannotFork, ForkServer, can_fork
-from pauseflow_nb.runner.kernels import Kernel, Spec
+from pauseflow_nb.runner.kernels.fork_client import CannotFork, ForkServer, can_fork
+from pauseflow_nb.runner.kernels.kernel import Kernel
+from pauseflow_nb.runner.kernels.spec import Spec, kernel_environment
+from pauseflow_nb.runner.kernels.start import order_kernel, start_kernel
 
 __all__ = ["Source", "Supply", "libraries_of"]
 
@@ -78,7 +79,7 @@ class Supply:
         """
         if not spec.is_local:
             return
-        kernel = kernels.start(spec, cwd=cwd, env=env)
+        kernel = start_kernel(spec, cwd=cwd, env=env)
         with self._lock:
             if not self._is_closed:
                 self._spares.append(_Spare(_key(spec, cwd, env), kernel))
@@ -100,14 +101,14 @@ class Supply:
             KernelUnavailable: If there is no such program or directory.
         """
         if not spec.is_local:
-            from pauseflow_nb.runner import provisioned
+            from pauseflow_nb.runner.kernels import provisioned
 
             return provisioned.start(spec, cwd=cwd, env=env)
         kernel = self._spare(_key(spec, cwd, env))
         if kernel is None and self._source in {"auto", "forked"}:
             kernel = self._forked(spec, cwd, env, libraries)
         if kernel is None:
-            kernel = kernels.start(spec, cwd=cwd, env=env)
+            kernel = start_kernel(spec, cwd=cwd, env=env)
         if self._source == "prestarted":
             threading.Thread(target=self._refill, args=[spec, cwd, env], name="pauseflow-spare", daemon=True).start()
         return kernel
@@ -151,7 +152,7 @@ class Supply:
             log.debug("no spare kernel: %s", problem)
 
     def _forked(self, spec: Spec, cwd: str, env: Mapping[str, str] | None, libraries: Iterable[str]) -> Kernel | None:
-        ordered = kernels.order(spec, cwd=cwd, env=env)
+        ordered = order_kernel(spec, cwd=cwd, env=env)
         command = ordered.command[: ordered.command.index("-f")] if "-f" in ordered.command else []
         # A server may have imported a library for another notebook; beside this one lies a module of that name.
         if not can_fork(command) or any(_is_local(name, cwd) for name in _LIBRARIES):
@@ -199,7 +200,7 @@ class Supply:
 
 
 def _key(spec: Spec, cwd: str, env: Mapping[str, str] | None) -> _Key:
-    return spec.name, spec.argv, cwd, _file_of(cwd), tuple(sorted(kernels.environment(spec, env).items()))
+    return spec.name, spec.argv, cwd, _file_of(cwd), tuple(sorted(kernel_environment(spec, env).items()))
 
 
 def _file_of(directory: str) -> tuple[int, int] | None:

@@ -12,8 +12,8 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from pauseflow_nb.runner.collected import Outputs
 from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.stream_outputs import Outputs
 
 __all__ = ["Widgets"]
 

@@ -1,0 +1,110 @@
+"""Which kernels there are: installed kernelspecs, and the environment that a kernel of each gets."""
+
+import os
+import shutil
+import string
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pauseflow_nb.errors import KernelUnavailable
+from pauseflow_nb.operator_secrets import without_secrets
+
+__all__ = ["DEFAULT_KERNEL", "LOCAL", "Spec", "find_spec", "kernel_environment"]
+
+#: The provisioner of kernelspecs that name none.
+LOCAL = "local-provisioner"
+#: Used by notebooks that name no kernel.
+DEFAULT_KERNEL = "python3"
+
+#: Of all kernels, wherever they come from and run, unless the environment has one: a set has the same order after a pause.
+#: The second variable tells the kernel to take both away, so that programs which cells start have none.
+_HASH_SEED = "7287"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An installed kernelspec, as far as a runner needs it."""
+
+    name: str
+    argv: tuple[str, ...]
+    #: In lower case, as in `"python"`.
+    language: str
+    env: Mapping[str, str]
+    resource_dir: str
+    #: `"signal"` or `"message"`.
+    interrupt_mode: str
+    #: Name of the provisioner of jupyter_client that starts it; `LOCAL`: we do.
+    provisioner: str = "local-provisioner"
+
+    @property
+    def is_python(self) -> bool:
+        """Whether steps can run in it."""
+        return self.language == "python"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a process of this machine, which we start ourselves."""
+        return self.provisioner == LOCAL
+
+    @property
+    def interpreter(self) -> str:
+        """The absolute path of the program that it starts, if there is one."""
+        program = self.argv[0] if self.argv else ""
+        return sys.executable if _is_own_python(program) else shutil.which(program) or program
+
+    @property
+    def is_ipykernel(self) -> bool:
+        """Whether it is IPython's own kernel, whose options we know."""
+        return any(word in {"ipykernel_launcher", "ipykernel"} for word in self.argv)
+
+
+def find_spec(name: str) -> Spec:
+    """Look up a kernelspec by its name.
+
+    Raises:
+        KernelUnavailable: Naming those that are installed.
+    """
+    from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager, NoSuchKernel
+
+    specs = KernelSpecManager()
+    if name == "python":
+        # As every KernelManager has it: old notebooks name their language.
+        name = NATIVE_KERNEL_NAME
+    try:
+        spec = specs.get_kernel_spec(name)
+    except NoSuchKernel:
+        installed = sorted(specs.find_kernel_specs())
+        if name.lower() in installed:
+            raise KernelUnavailable(name, "its kernelspec names a provisioner that is not installed here") from None
+        raise KernelUnavailable(name, f"it is not installed here; installed are: {', '.join(installed)}") from None
+    except (OSError, ValueError) as problem:
+        raise KernelUnavailable(name, f"its kernel.json cannot be read: {problem}") from None
+    provisioner = spec.metadata.get("kernel_provisioner", {}).get("provisioner_name", LOCAL)
+    if not spec.argv and provisioner == LOCAL:
+        raise KernelUnavailable(name, "its kernel.json has an empty `argv`")
+    return Spec(
+        name=name,
+        argv=tuple(spec.argv),
+        language=spec.language.lower(),
+        env=dict(spec.env),
+        resource_dir=spec.resource_dir,
+        interrupt_mode=spec.interrupt_mode,
+        provisioner=provisioner,
+    )
+
+
+def kernel_environment(spec: Spec, given: Mapping[str, str] | None) -> dict[str, str]:
+    """Give every environment variable that a kernel of this process sees: none of the operator's secrets."""
+    env = {**without_secrets(os.environ), **(given or {})}
+    # It would make another interpreter take this one's library.
+    env.pop("PYTHONEXECUTABLE", None)
+    env |= {name: string.Template(value).safe_substitute(env) for name, value in spec.env.items()}
+    if spec.is_python and not env.get("PYTHONHASHSEED"):
+        env |= {"PYTHONHASHSEED": _HASH_SEED, "PAUSEFLOW_HASH_SEED": _HASH_SEED}
+    return env
+
+
+def _is_own_python(program: str) -> bool:
+    major, minor = sys.version_info[:2]
+    return program in {"python", f"python{major}", f"python{major}.{minor}"}
