@@ -5,7 +5,7 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from pauseflow_nb.engine.presence import Presence
+from pauseflow_nb.engine.heartbeat import Presence
 from pauseflow_nb.errors import PauseflowError, PortInUse
 
 if TYPE_CHECKING:

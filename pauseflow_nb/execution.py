@@ -457,7 +457,7 @@ def attach(
         StoreUnavailable: If the store could not be used for a minute.
     """
     from pauseflow_nb.engine.attached import run_attached
-    from pauseflow_nb.engine.events import ignore
+    from pauseflow_nb.engine.progress_events import ignore
 
     with CallbackListener(queue) if has_links else nullcontext():
         return run_attached(

@@ -27,7 +27,11 @@ ROOT = Path(__file__).parent.parent
 #: What must hold, and the tests that say so: settling, authorization, links, restoring, recording.
 MODULES = {
     "engine/settling.py": ["tests/engine", "tests/server/test_server_links.py"],
-    "engine/judging.py": ["tests/engine", "tests/server/test_server_links.py", "tests/acceptance/test_approvals.py"],
+    "engine/authorization.py": [
+        "tests/engine",
+        "tests/server/test_server_links.py",
+        "tests/acceptance/test_approvals.py",
+    ],
     "links.py": ["tests/test_links.py", "tests/server/test_server_links.py"],
     "kernel/snapshot/restoring.py": ["tests/kernel_snapshot"],
     "engine/recording.py": ["tests/engine", "tests/roads"],

@@ -25,7 +25,7 @@ def gc(settings: Settings, *, older_than: str, dry_run: bool, as_json: bool) -> 
     Output notebooks are yours and stay. What an execution that has not ended needs stays, too.
     """
     from pauseflow_nb.durations import duration
-    from pauseflow_nb.engine.cleaning import clean
+    from pauseflow_nb.engine.gc import clean
 
     span = duration(older_than, what="--older-than")
     found = clean(open_queue(settings), older_than=span, dry_run=dry_run)

@@ -11,7 +11,7 @@ from pauseflow_nb.cli.terminal import describe_bound, describe_ending, describe_
 from pauseflow_nb.printable import printable, printable_lines
 
 if TYPE_CHECKING:
-    from pauseflow_nb.engine.events import Event
+    from pauseflow_nb.engine.progress_events import Event
 
 __all__ = ["Progress"]
 

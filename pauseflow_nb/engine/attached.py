@@ -10,12 +10,12 @@ import threading
 import time
 from typing import Any
 
-from pauseflow_nb.engine.events import Event, Events, ignore
-from pauseflow_nb.engine.nested import open_below, unended_below
+from pauseflow_nb.engine.children import open_below, unended_below
+from pauseflow_nb.engine.heartbeat import Presence
 from pauseflow_nb.engine.outage import Outage
-from pauseflow_nb.engine.presence import Presence
+from pauseflow_nb.engine.progress_events import Event, Events, ignore
 from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.engine.segments import Segments
+from pauseflow_nb.engine.run_segment import Segments
 from pauseflow_nb.errors import PauseflowError, StoreUnavailable, UnknownExecution
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.kernels.kept_alive import Keeper

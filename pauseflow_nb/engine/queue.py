@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine import ending, nested
-from pauseflow_nb.engine.bodies import BodyRoom
-from pauseflow_nb.engine.bound import lose
+from pauseflow_nb.engine import children, finish_notebook
+from pauseflow_nb.engine.authorization import Callback, NotJudged, Question, Verdict, judge
+from pauseflow_nb.engine.checkpoints import Restart
 from pauseflow_nb.engine.jobs import Jobs
-from pauseflow_nb.engine.judging import Callback, NotJudged, Question, Verdict, judge
+from pauseflow_nb.engine.kernel_bound import lose
+from pauseflow_nb.engine.quota import require_room
 from pauseflow_nb.engine.reader import SILENCE, Reader
-from pauseflow_nb.engine.room import require_room
 from pauseflow_nb.engine.settling import RECORD_AFTER, Answer, Settling, envelope_of, reason_for
-from pauseflow_nb.engine.travel import Restart
+from pauseflow_nb.engine.stored_bodies import BodyRoom
 from pauseflow_nb.errors import (
     AmbiguousSuspension,
     CannotSuspend,
@@ -264,7 +264,7 @@ class Queue(Reader):
 
         with reading(self.engine) as connection:
             self._row(connection, execution)
-            below = [row.id for row in nested.unended_below(connection, execution)]
+            below = [row.id for row in children.unended_below(connection, execution)]
         for id_ in (execution, *below):
             self._change(lambda connection, id_=id_: change(connection, id_))  # type: ignore[misc]
 
@@ -346,7 +346,7 @@ class Queue(Reader):
             OutputInUse: If another execution has taken its output since.
             PauseflowError: If the edited notebook cannot be run.
         """
-        from pauseflow_nb.engine.restarting import retry  # lazily: few executions need it
+        from pauseflow_nb.engine.retry_fork import retry  # lazily: few executions need it
 
         return retry(
             self, execution, by=by, from_step=from_step, notebook=notebook, force=force, attached_to=attached_to
@@ -383,7 +383,7 @@ class Queue(Reader):
             QuotaReached: If the storage holds as much as it may.
             DiskNearlyFull: If its disk has too little room.
         """
-        from pauseflow_nb.engine.restarting import fork  # lazily: few executions need it
+        from pauseflow_nb.engine.retry_fork import fork  # lazily: few executions need it
 
         return fork(self, execution, by=by, from_step=from_step, output=_whole(output), attached_to=attached_to)
 
@@ -412,11 +412,11 @@ class Queue(Reader):
         ]
         for id_ in unfinished:
             if execution in (None, id_):
-                self._attempt(id_, lambda: ending.finish_notebook(self.engine, self.files, id_))  # noqa: B023
+                self._attempt(id_, lambda: finish_notebook.finish_notebook(self.engine, self.files, id_))  # noqa: B023
         for id_ in abandoned:
             self._attempt(id_, lambda: self.detach(id_))  # noqa: B023
         if reminders:
-            from pauseflow_nb.engine.reminding import remind  # lazily: few suspensions have any
+            from pauseflow_nb.engine.reminders import remind  # lazily: few suspensions have any
 
             for claim in reminders:
                 self._attempt(claim, lambda: remind(self, claim))  # noqa: B023
@@ -523,9 +523,9 @@ class Queue(Reader):
         """
         with reading(self.engine) as connection:
             states = {self._row(connection, execution).state}
-            states |= {row.state for row in nested.unended_below(connection, execution)}
+            states |= {row.state for row in children.unended_below(connection, execution)}
             # Without one that is open, all the notebooks that it waits for have ended.
-            return states <= _WAITING and bool(nested.open_below(connection, execution))
+            return states <= _WAITING and bool(children.open_below(connection, execution))
 
     def suspension(self, claim: Claim) -> Row | None:
         """Read a suspension; if its time is over, the clock settles it first."""
@@ -655,7 +655,7 @@ class Queue(Reader):
 
     def _choose(self, connection: sa.Connection, execution: str, step: str | None) -> Row:
         state = self._row(connection, execution).state
-        found = nested.open_below(connection, execution)
+        found = children.open_below(connection, execution)
         if step is not None:
             found = [one for one in found if one.is_at(step)] or [one for one in found if one.is_below(step)]
         if not found:

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.addresses import base_url_of
-from pauseflow_nb.engine.judging import refusals_of_link
+from pauseflow_nb.engine.authorization import refusals_of_link
+from pauseflow_nb.engine.link_base import base_url_of
 from pauseflow_nb.errors import NotebookGone, UnknownExecution
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim, Signer

@@ -10,10 +10,10 @@ from typing import TypeVar
 import sqlalchemy as sa
 from nbformat import NotebookNode
 
-from pauseflow_nb.engine import nested
-from pauseflow_nb.engine.bound import KERNEL_LOST, bound_by, failure_of
-from pauseflow_nb.engine.events import Event, Events
-from pauseflow_nb.engine.judging import NotJudged, Verdict
+from pauseflow_nb.engine import children
+from pauseflow_nb.engine.authorization import NotJudged, Verdict
+from pauseflow_nb.engine.kernel_bound import KERNEL_LOST, bound_by, failure_of
+from pauseflow_nb.engine.progress_events import Event, Events
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.settling import reason_for
 from pauseflow_nb.errors import NotDelivered, PauseflowError, StorageFull, StoreUnavailable
@@ -56,7 +56,7 @@ class Recording:
         self._on_event = on_event
         self._stored = execution.document
         self._question: PauseQuestion | None = None
-        self._children: list[nested.Child] = []
+        self._children: list[children.Child] = []
         self._verdicts: dict[int, Verdict] = {}
         self._progress_at = 0.0
 
@@ -302,7 +302,7 @@ class Recording:
         note(connection, execution, state, by, segment=n, step=asked.step, kind=asked.kind)
         self._attach(connection, is_bound=bound is not None)
         if self._children and row is not None:
-            nested.start_children(self._queue, connection, row, asked, self._children)
+            children.start_children(self._queue, connection, row, asked, self._children)
         self._queue.settling(connection).kept(execution, n, asked, self._verdicts)
 
     def _with_children(self, end: SegmentEnd, document: Document) -> SegmentEnd:
@@ -311,7 +311,7 @@ class Recording:
         if end.kind != "suspended" or end.outcome is None or asked is None or not asked.children:
             return end
         try:
-            self._children = nested.prepare(self._queue, self._execution, asked.children)
+            self._children = children.prepare(self._queue, self._execution, asked.children)
         except PauseflowError as problem:
             step = end.outcome.step
             failure = Failure(type(problem).__name__, str(problem), end.next_cell - 1, step)
@@ -319,7 +319,7 @@ class Recording:
                 document, step, Decision(f"Failed: {failure.type}: {failure.message}", "fail", f"step:{step}")
             )
             return SegmentEnd("failed", end.next_cell - 1, None, failure)
-        request = nested.with_ids(asked, self._children)
+        request = children.with_ids(asked, self._children)
         return replace(end, outcome=replace(end.outcome, suspension=request))
 
     def _failed(self, connection: sa.Connection, end: SegmentEnd) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.judging import Callback, NotJudged, Verdict, comment_of
-from pauseflow_nb.engine.nested import gathered
+from pauseflow_nb.engine.authorization import Callback, NotJudged, Verdict, comment_of
+from pauseflow_nb.engine.children import gathered
 from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim

@@ -14,11 +14,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from dbos import DBOS
 
+from pauseflow_nb.engine.heartbeat import Presence
 from pauseflow_nb.engine.jobs import APPLICATION, DBOS_SCHEMA, JOB, VERSION
 from pauseflow_nb.engine.outage import Outage
-from pauseflow_nb.engine.presence import Presence
 from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.engine.segments import MOST_CRASHES, Segments
+from pauseflow_nb.engine.run_segment import MOST_CRASHES, Segments
 from pauseflow_nb.errors import PauseflowError, StorageFull, StoreUnavailable
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.kernels.kept_alive import Keeper

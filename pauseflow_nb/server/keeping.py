@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from pauseflow_nb.engine.presence import Presence
+from pauseflow_nb.engine.heartbeat import Presence
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import PauseflowError
 from pauseflow_nb.server.lazy_queue import LazyQueue

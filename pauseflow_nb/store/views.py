@@ -11,7 +11,7 @@ from pauseflow_nb.json_values import compact
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Links, Loss, published
 from pauseflow_nb.store import steps as runs
-from pauseflow_nb.store.damaged import damaged_view, require_shape
+from pauseflow_nb.store.damaged_rows import damaged_view, require_shape
 from pauseflow_nb.store.database import iso, now
 from pauseflow_nb.store.executions import Row, names_of_children
 from pauseflow_nb.store.tables import executions, segments, suspensions

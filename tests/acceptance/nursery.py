@@ -33,7 +33,7 @@ MODULES = (
     "pauseflow_nb.cli.parameters",
     "pauseflow_nb.cli.progress",
     "pauseflow_nb.engine.attached",
-    "pauseflow_nb.engine.travel",
+    "pauseflow_nb.engine.checkpoints",
     "pauseflow_nb.engine.worker",
     "pauseflow_nb.execution",
     "pauseflow_nb.runner.notebook",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pauseflow_nb.cli.progress import Progress
-from pauseflow_nb.engine.events import Event
+from pauseflow_nb.engine.progress_events import Event
 
 WAITS = {
     "state": "suspended",

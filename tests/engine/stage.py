@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from pauseflow_nb.cells import header_of
 from pauseflow_nb.engine.queue import Callback, Plan, Queue
-from pauseflow_nb.engine.segments import Segments
+from pauseflow_nb.engine.run_segment import Segments
 from pauseflow_nb.errors import KernelDied
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, Failure, Outcome, SnapshotRef, StepBriefing, SuspensionRequest

@@ -6,7 +6,7 @@ import pytest
 from engine.stage import ME, Stage, at_once, in_turn, suspend
 
 from pauseflow_nb.engine.queue import Callback
-from pauseflow_nb.engine.segments import Segments
+from pauseflow_nb.engine.run_segment import Segments
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, Outcome
 from pauseflow_nb.runner.control import Control

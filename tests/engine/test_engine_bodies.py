@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pauseflow_nb.engine.bodies import BodyRoom
+from pauseflow_nb.engine.stored_bodies import BodyRoom
 from pauseflow_nb.errors import BodyTooLarge, NoRoomForBody
 from pauseflow_nb.links import Claim
 from pauseflow_nb.store.files import Files

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from engine.stage import ME, Stage, die, plan, suspend
 
-from pauseflow_nb.engine.segments import Segments
+from pauseflow_nb.engine.run_segment import Segments
 from pauseflow_nb.errors import CannotRetry
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, Outcome, Unsaved

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from engine.stage import Stage, fail, plan
 
-from pauseflow_nb.engine.cleaning import clean
+from pauseflow_nb.engine.gc import clean
 from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.store.database import reading, transaction
 from pauseflow_nb.store.tables import executions, segments, steps

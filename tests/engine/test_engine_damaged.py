@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from engine.stage import ME, Stage, suspend
 
-from pauseflow_nb.engine.cleaning import clean
+from pauseflow_nb.engine.gc import clean
 from pauseflow_nb.json_values import compact
 from pauseflow_nb.server.events.watcher import Watcher
 from pauseflow_nb.store.database import reading, transaction
@@ -187,7 +187,7 @@ def test_cleaning_goes_on_with_the_others(stage: Stage, damage: str) -> None:
 
 
 def test_a_segment_that_cannot_be_read_is_given_up(stage: Stage) -> None:
-    from pauseflow_nb.engine.segments import Segments
+    from pauseflow_nb.engine.run_segment import Segments
 
     execution = stage.start("%%step ask")
     spoil(stage, execution, "segments", "wake", f'{{"n": {"9" * 5000}}}')

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from engine.stage import Stage, at_once
 
-from pauseflow_nb.engine import presence as module
-from pauseflow_nb.engine.presence import BEATS_OF_SILENCE, Presence
+from pauseflow_nb.engine import heartbeat as module
+from pauseflow_nb.engine.heartbeat import BEATS_OF_SILENCE, Presence
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import StoreUnavailable
 from pauseflow_nb.settings import Settings

@@ -13,7 +13,7 @@ from engine.stage import ME, Stage, die, fail, finish, in_turn, saved, suspend
 from pauseflow_nb.engine import queue as queue_module
 from pauseflow_nb.engine import recording
 from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.engine.segments import MOST_CRASHES, Segments
+from pauseflow_nb.engine.run_segment import MOST_CRASHES, Segments
 from pauseflow_nb.errors import (
     CannotRetry,
     KernelDied,

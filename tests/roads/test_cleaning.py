@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from roads.rider import Rider, returned
 
-from pauseflow_nb.engine.cleaning import clean
+from pauseflow_nb.engine.gc import clean
 
 pytestmark = pytest.mark.acceptance
 

@@ -210,7 +210,7 @@ def test_the_wait_for_notebooks_cannot_be_answered_itself(rider: Rider) -> None:
 
 
 def test_a_notebook_that_runs_itself_stops_somewhere(rider: Rider, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pauseflow_nb.engine.nested._DEEPEST", 2)
+    monkeypatch.setattr("pauseflow_nb.engine.children._DEEPEST", 2)
     rider.notebook("%%step again\nflow.run_notebook('self.ipynb')", name="self.ipynb")
     view = rider.run("%%step again\nflow.run_notebook('self.ipynb')")
 

@@ -110,7 +110,7 @@ def _outside_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     def environment(spec: Spec, given: Mapping[str, str] | None) -> dict[str, str]:
         return {name: value for name, value in everything(spec, given).items() if name != "PYTEST_CURRENT_TEST"}
 
-    for module in ("start", "source", "provisioned"):
+    for module in ("spec", "start", "source"):
         monkeypatch.setattr(f"pauseflow_nb.runner.kernels.{module}.kernel_environment", environment)
 
 

@@ -52,7 +52,7 @@ def _outside_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
         found.pop("PYTEST_CURRENT_TEST", None)
         return found
 
-    for module in ("start", "source", "provisioned"):
+    for module in ("spec", "start", "source"):
         monkeypatch.setattr(f"pauseflow_nb.runner.kernels.{module}.kernel_environment", environment)
 
 

@@ -16,7 +16,7 @@ import nbformat
 import pytest
 from tornado.simple_httpclient import HTTPTimeoutError
 
-from pauseflow_nb.engine.presence import Presence
+from pauseflow_nb.engine.heartbeat import Presence
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import NoWorker
 from pauseflow_nb.execution import require_worker

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from pauseflow_nb.engine.events import Event, Events, ignore
+from pauseflow_nb.engine.progress_events import Event, Events, ignore
 from pauseflow_nb.errors import PauseflowError, StoreUnavailable
 from pauseflow_nb.runner import file_addresses
 from pauseflow_nb.runner.document import Document

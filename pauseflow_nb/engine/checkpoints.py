@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from pauseflow_nb.cells import steps_of
-from pauseflow_nb.engine.bound import first_made
+from pauseflow_nb.engine.kernel_bound import first_made
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.protocol import SnapshotRef, Wake
 from pauseflow_nb.store import segments, steps, suspensions

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine import ending
+from pauseflow_nb.engine import finish_notebook
 from pauseflow_nb.engine.briefing import briefing_for
-from pauseflow_nb.engine.events import Events, ignore
-from pauseflow_nb.engine.output import PatientOutput, first_output, is_first, output_of
+from pauseflow_nb.engine.ownership import Watch
+from pauseflow_nb.engine.progress_events import Events, ignore
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.recording import Fenced, Recording
-from pauseflow_nb.engine.watch import Watch
+from pauseflow_nb.engine.write_output import PatientOutput, first_output, is_first, output_of
 from pauseflow_nb.errors import (
     InvalidNotebook,
     KernelDied,
@@ -195,7 +195,7 @@ class Segments:
         with reading(self._queue.engine) as connection:
             last = last_of(connection, claimed.execution.id, "crashed")
         how = recording.fail("crashed", _too_often(claimed, None if last is None else last["details"].get("text")))
-        ending.finish_notebook(self._queue.engine, self._queue.files, claimed.execution.id, lost)
+        finish_notebook.finish_notebook(self._queue.engine, self._queue.files, claimed.execution.id, lost)
         return how
 
     def _attempt(self, claimed: _Claimed, control: Control) -> tuple[str, Document | None]:
@@ -222,7 +222,7 @@ class Segments:
             how = self._in_kernel(claimed, recording, briefing, document, output=output, control=control)
         if how == "fenced":
             log.info("attempt %s at %s/%s was fenced off", *_names(claimed), extra={"execution": claimed.execution.id})
-            ending.finish_notebook(self._queue.engine, self._queue.files, claimed.execution.id, document)
+            finish_notebook.finish_notebook(self._queue.engine, self._queue.files, claimed.execution.id, document)
         elif output is not None:
             output.last_word(document)
         return how, document

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine import travel
-from pauseflow_nb.engine.room import require_room
-from pauseflow_nb.engine.travel import Checkpoint, Restart
+from pauseflow_nb.engine import checkpoints
+from pauseflow_nb.engine.checkpoints import Checkpoint, Restart
+from pauseflow_nb.engine.quota import require_room
 from pauseflow_nb.errors import CannotRetry, OutputInUse, PauseflowError, StoreUnavailable, UnknownExecution
 from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.database import named, now, reading
@@ -56,7 +56,7 @@ class _Retry:
         executions.reopen(connection, self.execution)
         executions.attach(connection, self.execution, self.attached_to)
         asks_again = segment.how == "suspended" or segment.bound is not None
-        if self.from_step is not None or asks_again or point != travel.here(connection, row, segment):
+        if self.from_step is not None or asks_again or point != checkpoints.here(connection, row, segment):
             steps.forget(connection, self.execution, first_cell)
         if self.edited is not None:
             document, first_cell = self._replace(connection, row, first_cell)
@@ -82,7 +82,7 @@ class _Retry:
     def _choose(
         self, connection: sa.Connection, row: Row, segment: Row
     ) -> tuple[Checkpoint, tuple[str, ...], str | None]:
-        wanted = travel.here(connection, row, segment)
+        wanted = checkpoints.here(connection, row, segment)
         because: str | None = None
         if segment.bound is not None and self.from_step is None:
             names = ", ".join(each["name"] for each in segment.bound)
@@ -90,24 +90,24 @@ class _Retry:
         if self.from_step is not None or self.edited is not None:
             old = self.queue.stored(row)
             if self.from_step is not None:
-                wanted = travel.choose(connection, self.execution, old, self.from_step)
+                wanted = checkpoints.choose(connection, self.execution, old, self.from_step)
             if self.edited is not None:
                 new = self.edited.document
-                wanted, changed = travel.edited(connection, self.execution, old, new, wanted)
+                wanted, changed = checkpoints.edited(connection, self.execution, old, new, wanted)
                 because = changed or because
         ran = {run.step: run for run in steps.history(connection, [self.execution]) if run.cell >= wanted.cell}
-        left = ran if self.edited is None else travel.cells_of(self.edited.document)
+        left = ran if self.edited is None else checkpoints.cells_of(self.edited.document)
         return wanted, tuple(step for step in ran if step in left), because
 
     def _replace(self, connection: sa.Connection, row: Row, first_cell: int) -> tuple[str, int]:
         assert self.edited is not None
-        document, first = travel.merged(self.queue.stored(row), self.edited.document, first_cell)
+        document, first = checkpoints.merged(self.queue.stored(row), self.edited.document, first_cell)
         name = f"{self.execution}/edited-{secrets.token_hex(4)}.ipynb"
         self.queue.files.write(name, document.to_bytes())
         frozen = self.edited.frozen
         values = {"steps": frozen.steps, "cells_total": frozen.cells, "parameters": frozen.inputs}
         executions.set_state(connection, self.execution, "queued", document=name, **values)
-        steps.move(connection, self.execution, travel.cells_of(document))
+        steps.move(connection, self.execution, checkpoints.cells_of(document))
         return row.document, first
 
 
@@ -189,7 +189,7 @@ class _Fork:
         points = {run.snapshot: run.digest for run in past if run.snapshot is not None}
         if point.snapshot is not None and point.digest is not None:
             points[point.snapshot] = point.digest
-        adopted = travel.adopt(self.queue.files, self.source.id, self.id, points)
+        adopted = checkpoints.adopt(self.queue.files, self.source.id, self.id, points)
         name = self._write(document, point, is_waiting=waits is not None)
 
         def insert(connection: sa.Connection) -> None:
@@ -218,10 +218,10 @@ class _Fork:
 
     def _choose(self, connection: sa.Connection, segment: Row, document: "Document") -> tuple[Checkpoint, Row | None]:
         if self.from_step is not None:
-            return travel.choose(connection, self.source.id, document, self.from_step), None
+            return checkpoints.choose(connection, self.source.id, document, self.from_step), None
         if self.source.state in {"completed", "cancelled"}:
             raise CannotRetry(self.source.id, self.source.state, needs_step=True)
-        point = travel.here(connection, self.source, segment)
+        point = checkpoints.here(connection, self.source, segment)
         asked = suspensions.last_of(connection, self.source.id, segment.n)
         if segment.bound is not None:
             # It has what no sibling gets: that one makes it anew.
@@ -272,7 +272,7 @@ class _Fork:
         executions.set_state(connection, self.id, self.source.state, started_at=now(connection))
 
     def _show(self, document: "Document") -> None:
-        from pauseflow_nb.engine.output import first_output
+        from pauseflow_nb.engine.write_output import first_output
 
         with reading(self.queue.engine) as connection:
             row = executions.find(connection, self.id)

@@ -96,7 +96,7 @@ def _close(document: "Document", row: Row, asked: Row | None, last: Row | None) 
 
 
 def _write(files: Files, row: Row, document: "Document", name: str, *, is_begun: bool) -> None:
-    from pauseflow_nb.engine.output import finish_output, first_output  # lazily: see above
+    from pauseflow_nb.engine.write_output import finish_output, first_output  # lazily: see above
 
     files.write(name, document.to_bytes())
     if row.output is not None:

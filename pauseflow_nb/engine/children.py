@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.room import require_room
+from pauseflow_nb.engine.quota import require_room
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import ChildRequest, SuspensionRequest, published
