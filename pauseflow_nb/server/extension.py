@@ -12,13 +12,13 @@ from traitlets import Bool, Dict, Enum, Int, Unicode
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.printable import clean_logs
-from pauseflow_nb.server.api import api_routes
-from pauseflow_nb.server.callbacks import handlers
-from pauseflow_nb.server.client_address import TrustedProxies
-from pauseflow_nb.server.events import SCHEMA, SCHEMA_ID, Live
-from pauseflow_nb.server.keeping import Keeper, Standing
+from pauseflow_nb.server.api.events import SCHEMA, SCHEMA_ID, Live
+from pauseflow_nb.server.api.handlers import api_routes
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.log_masking import mask_links_in
+from pauseflow_nb.server.public.callbacks import handlers
+from pauseflow_nb.server.public.client_address import TrustedProxies
+from pauseflow_nb.server.registration import Keeper, Standing
 from pauseflow_nb.server.worker_process import WorkerProcess
 from pauseflow_nb.settings import Settings
 

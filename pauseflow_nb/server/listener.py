@@ -12,12 +12,12 @@ from tornado.web import Application
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import PortInUse
-from pauseflow_nb.server.callbacks import handlers
-from pauseflow_nb.server.client_address import TrustedProxies
-from pauseflow_nb.server.health import health_route
+from pauseflow_nb.server.api.health import health_route
 from pauseflow_nb.server.lazy_queue import LazyQueue
-from pauseflow_nb.server.limits import IDLE_SECONDS, LinkLimits
 from pauseflow_nb.server.log_masking import mask_links_in
+from pauseflow_nb.server.public.callbacks import handlers
+from pauseflow_nb.server.public.client_address import TrustedProxies
+from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, LinkLimits
 
 __all__ = ["Listener"]
 

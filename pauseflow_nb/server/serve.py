@@ -18,7 +18,7 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import InvalidValue, PortInUse
 from pauseflow_nb.server.extension import TRAITS, PauseflowExtension
 from pauseflow_nb.server.hub import HubService
-from pauseflow_nb.server.limits import IDLE_SECONDS
+from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS
 from pauseflow_nb.settings import Settings
 
 __all__ = ["say_ready", "serve"]

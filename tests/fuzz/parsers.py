@@ -32,9 +32,9 @@ from pauseflow_nb.forms.fields import fields_of
 from pauseflow_nb.json_values import compact, require_json
 from pauseflow_nb.links import ACTIONS, Claim, Signer
 from pauseflow_nb.runner.masking import Mask
-from pauseflow_nb.server.bodies import parse_body, parse_json, parse_pairs
-from pauseflow_nb.server.negotiation import may_act, prefers_json, wants_html
-from pauseflow_nb.server.sent import entries_of, sent
+from pauseflow_nb.server.public.bodies import parse_body, parse_json, parse_pairs
+from pauseflow_nb.server.public.decision import entries_of, sent
+from pauseflow_nb.server.public.negotiation import may_act, prefers_json, wants_html
 from pauseflow_nb.settings import Settings
 
 __all__ = ["TARGETS", "bodies", "content_types", "require_storable"]

@@ -8,7 +8,7 @@ from roads.rider import Rider, returned, shown
 
 from pauseflow_nb.cli.terminal import describe
 from pauseflow_nb.links import Claim
-from pauseflow_nb.server.page import render_suspension
+from pauseflow_nb.server.public.page import render_suspension
 from pauseflow_nb.store.tables import segments
 
 pytestmark = pytest.mark.acceptance

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from pauseflow_nb.errors import InvalidAnswer, InvalidBody, UnknownCharset
 from pauseflow_nb.forms.codec import read_form, read_pairs
-from pauseflow_nb.server.bodies import Body, parse_body, parse_pairs
-from pauseflow_nb.server.envelope import query_of
-from pauseflow_nb.server.sent import sent
+from pauseflow_nb.server.public.bodies import Body, parse_body, parse_pairs
+from pauseflow_nb.server.public.decision import sent
+from pauseflow_nb.server.public.envelope import query_of
 
 
 @pytest.mark.parametrize(

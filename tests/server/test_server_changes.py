@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine.queue import Callback, Queue
 from pauseflow_nb.links import Claim
-from pauseflow_nb.server.events import Watcher
+from pauseflow_nb.server.api.events import Watcher
 from pauseflow_nb.store import executions
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.tables import audit

@@ -5,7 +5,7 @@ import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from pauseflow_nb.errors import InvalidSetting
-from pauseflow_nb.server.client_address import TrustedProxies, rate_limit_key
+from pauseflow_nb.server.public.client_address import TrustedProxies, rate_limit_key
 from pauseflow_nb.settings import Settings
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from nbformat import v4
 
-from pauseflow_nb.server.evidence import MOST_IMAGE, MOST_TEXT, evidence_in
+from pauseflow_nb.server.public.outputs import MOST_IMAGE, MOST_TEXT, evidence_in
 
 
 def shown(*outputs: dict[str, Any], source: str = "x") -> str:

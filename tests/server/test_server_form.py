@@ -6,7 +6,7 @@ import pytest
 
 from pauseflow_nb.forms.codec import initial_entries, read_form
 from pauseflow_nb.forms.schema import errors_of
-from pauseflow_nb.server.form import Control, controls_of
+from pauseflow_nb.server.public.form_controls import Control, controls_of
 
 ODD_NAMES = ["a.b", "a/b", "a~b", "__proto__", "constructor", "two words", "größe", "items[0]", "", '"><script>']
 

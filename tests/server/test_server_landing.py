@@ -11,7 +11,7 @@ from server.conftest import BROWSER
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import InvalidSetting
-from pauseflow_nb.server.page import PAGE_FIELD
+from pauseflow_nb.server.public.page import PAGE_FIELD
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:

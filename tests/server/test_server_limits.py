@@ -1,4 +1,4 @@
-from pauseflow_nb.server.limits import RateLimit
+from pauseflow_nb.server.public.rate_limit import RateLimit
 
 
 class Clock:

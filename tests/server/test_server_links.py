@@ -16,9 +16,9 @@ import pytest
 from tornado.httpclient import HTTPResponse
 
 from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.server.callbacks import METHODS
-from pauseflow_nb.server.limits import LinkLimits, RateLimit
 from pauseflow_nb.server.listener import Listener
+from pauseflow_nb.server.public.callbacks import METHODS
+from pauseflow_nb.server.public.rate_limit import LinkLimits, RateLimit
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -486,7 +486,7 @@ def test_too_many_requests_of_one_address_are_told_to_wait(
     send: "Send", queue: Queue, listen: Callable[[Queue], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # However slow this machine is, the bucket does not fill up meanwhile.
-    monkeypatch.setattr("pauseflow_nb.server.callbacks.LinkLimits", partial(LinkLimits, RateLimit(0.01, 5)))
+    monkeypatch.setattr("pauseflow_nb.server.public.callbacks.LinkLimits", partial(LinkLimits, RateLimit(0.01, 5)))
     base = listen(queue)
 
     answers = [send("HEAD", f"{base}/pauseflow/resume/x") for _ in range(6)]

@@ -1,6 +1,6 @@
 import pytest
 
-from pauseflow_nb.server.negotiation import PROGRAMS, is_from_program, may_act, prefers_json, wants_html
+from pauseflow_nb.server.public.negotiation import PROGRAMS, is_from_program, may_act, prefers_json, wants_html
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 CURL = {"Accept": "*/*", "User-Agent": "curl/8.5.0"}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from server.conftest import Stage
 
 API = schemathesis.openapi.from_dict(
-    yaml.safe_load(files("pauseflow_nb.server").joinpath("openapi.yaml").read_text("utf-8"))
+    yaml.safe_load(files("pauseflow_nb.server.api").joinpath("openapi.yaml").read_text("utf-8"))
 )
 TOKEN = "letmein"
 

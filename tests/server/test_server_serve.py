@@ -20,7 +20,7 @@ from pauseflow_nb.engine.heartbeat import Presence
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import NoWorker
 from pauseflow_nb.execution import require_worker
-from pauseflow_nb.server.api import ROUTES
+from pauseflow_nb.server.api.handlers import ROUTES
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import workers
 from pauseflow_nb.store.database import reading

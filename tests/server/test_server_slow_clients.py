@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.server.limits import LinkLimits, OpenRequests, RateLimit
 from pauseflow_nb.server.listener import Listener
+from pauseflow_nb.server.public.rate_limit import LinkLimits, OpenRequests, RateLimit
 
 if TYPE_CHECKING:
     from server.conftest import Send, Stage

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from jupyter_server.auth.authorizer import Authorizer
 from tornado.httpclient import HTTPResponse
 
-from pauseflow_nb.server.api import LARGEST_BODY, ROUTES
+from pauseflow_nb.server.api.handlers import LARGEST_BODY, ROUTES
 from pauseflow_nb.store.database import transaction
 
 if TYPE_CHECKING:

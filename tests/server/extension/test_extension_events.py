@@ -10,7 +10,7 @@ import pytest
 
 from pauseflow_nb.engine.queue import Callback, Queue
 from pauseflow_nb.links import Claim
-from pauseflow_nb.server.events import SCHEMA_ID
+from pauseflow_nb.server.api.events import SCHEMA_ID
 
 Connect = Callable[..., Awaitable[Any]]
 

@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 import yaml
 
-from pauseflow_nb.server.api import ROUTES
-from pauseflow_nb.server.starting import StartRequest
+from pauseflow_nb.server.api.handlers import ROUTES
+from pauseflow_nb.server.api.start_request import StartRequest
 
 if TYPE_CHECKING:
     from server.conftest import Stage
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def described() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(files("pauseflow_nb.server").joinpath("openapi.yaml").read_text("utf-8"))
+    found: dict[str, Any] = yaml.safe_load(files("pauseflow_nb.server.api").joinpath("openapi.yaml").read_text("utf-8"))
     return found
 
 

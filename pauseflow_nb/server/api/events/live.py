@@ -15,7 +15,7 @@ from typing import Any
 
 from pauseflow_nb.engine.outage import Outage
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.server.events.watcher import Watcher
+from pauseflow_nb.server.api.events.watcher import Watcher
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.store.database import reading
 

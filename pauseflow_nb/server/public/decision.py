@@ -6,8 +6,8 @@ from typing import Literal, TypeAlias
 from pauseflow_nb.errors import InvalidBody
 from pauseflow_nb.forms.codec import ROOT, Entries, read_form, read_pairs
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.server.bodies import Body, parse_json
-from pauseflow_nb.server.page import PAGE_FIELD
+from pauseflow_nb.server.public.bodies import Body, parse_json
+from pauseflow_nb.server.public.page import PAGE_FIELD
 
 __all__ = ["DECISIONS", "Sent", "draft_of", "entries_of", "sent"]
 

@@ -30,18 +30,24 @@ from pauseflow_nb.errors import (
 from pauseflow_nb.forms.codec import Entries
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
-from pauseflow_nb.server.answers import error_answer, set_private_headers, write_error_answer, write_json, write_page
-from pauseflow_nb.server.bodies import Body, parse_body
-from pauseflow_nb.server.client_address import NO_PROXIES, TrustedProxies, rate_limit_key
-from pauseflow_nb.server.envelope import envelope, query_of
-from pauseflow_nb.server.evidence import Exhibit, evidence_in
+from pauseflow_nb.server.http_errors import RETRY_AFTER_SECONDS, status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
-from pauseflow_nb.server.limits import LinkLimits, check_length
-from pauseflow_nb.server.negotiation import is_from_program, may_act, prefers_json, wants_html
-from pauseflow_nb.server.page import OURS, Facts, Landing, is_over, note_on, render_suspension
-from pauseflow_nb.server.sent import DECISIONS, Sent, draft_of, entries_of, sent
-from pauseflow_nb.server.statuses import RETRY_AFTER_SECONDS, status_of
-from pauseflow_nb.server.upload import INLINE_BYTES, Upload
+from pauseflow_nb.server.public.bodies import Body, parse_body
+from pauseflow_nb.server.public.client_address import NO_PROXIES, TrustedProxies, rate_limit_key
+from pauseflow_nb.server.public.decision import DECISIONS, Sent, draft_of, entries_of, sent
+from pauseflow_nb.server.public.envelope import envelope, query_of
+from pauseflow_nb.server.public.negotiation import is_from_program, may_act, prefers_json, wants_html
+from pauseflow_nb.server.public.outputs import Exhibit, evidence_in
+from pauseflow_nb.server.public.page import OURS, Facts, Landing, is_over, note_on, render_suspension
+from pauseflow_nb.server.public.rate_limit import LinkLimits, check_length
+from pauseflow_nb.server.public.responses import (
+    error_answer,
+    set_private_headers,
+    write_error_answer,
+    write_json,
+    write_page,
+)
+from pauseflow_nb.server.public.upload import INLINE_BYTES, Upload
 
 __all__ = ["METHODS", "CallbackHandler", "handlers"]
 

@@ -14,7 +14,7 @@ from tornado.httputil import HTTPFile, parse_multipart_form_data
 
 from pauseflow_nb.errors import InvalidBody, UnknownCharset
 from pauseflow_nb.json_values import JSON, read_json
-from pauseflow_nb.server.charsets import codec_of
+from pauseflow_nb.server.public.charsets import codec_of
 
 __all__ = ["Body", "parse_body", "parse_json", "parse_pairs"]
 

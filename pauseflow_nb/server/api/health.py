@@ -8,9 +8,9 @@ from tornado.web import RequestHandler
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
-from pauseflow_nb.server.answers import error_answer, set_private_headers, write_error_answer, write_json
-from pauseflow_nb.server.keeping import Standing
 from pauseflow_nb.server.lazy_queue import LazyQueue
+from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer, write_json
+from pauseflow_nb.server.registration import Standing
 
 __all__ = ["HealthHandler", "health_route"]
 

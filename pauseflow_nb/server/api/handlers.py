@@ -21,16 +21,16 @@ from pauseflow_nb.errors import BodyTooLarge, InvalidParameter
 from pauseflow_nb.identity import Who
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.masking import Mask
-from pauseflow_nb.server.answers import error_answer, write_json
-from pauseflow_nb.server.bodies import parse_json
-from pauseflow_nb.server.health import HealthHandler
-from pauseflow_nb.server.identity import who_is
-from pauseflow_nb.server.keeping import Standing
+from pauseflow_nb.server.api.health import HealthHandler
+from pauseflow_nb.server.api.login import who_is
+from pauseflow_nb.server.api.start_request import StartRequest, inside, start
+from pauseflow_nb.server.http_errors import RETRY_AFTER_SECONDS, status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
-from pauseflow_nb.server.limits import IDLE_SECONDS, check_length
-from pauseflow_nb.server.starting import StartRequest, inside, start
-from pauseflow_nb.server.statuses import RETRY_AFTER_SECONDS, status_of
-from pauseflow_nb.server.upload import INLINE_BYTES
+from pauseflow_nb.server.public.bodies import parse_json
+from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, check_length
+from pauseflow_nb.server.public.responses import error_answer, write_json
+from pauseflow_nb.server.public.upload import INLINE_BYTES
+from pauseflow_nb.server.registration import Standing
 from pauseflow_nb.store.executions import STATES
 
 __all__ = ["LARGEST_BODY", "ROUTES", "api_routes"]

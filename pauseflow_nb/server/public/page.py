@@ -31,9 +31,9 @@ from markupsafe import Markup
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms.codec import Entries, initial_entries
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.server.evidence import Exhibit
-from pauseflow_nb.server.form import Control, controls_of
-from pauseflow_nb.server.prose import as_html
+from pauseflow_nb.server.public.form_controls import Control, controls_of
+from pauseflow_nb.server.public.markdown import as_html
+from pauseflow_nb.server.public.outputs import Exhibit
 
 __all__ = [
     "OURS",
@@ -280,7 +280,7 @@ def _render(name: str, landing: Landing, **facts: Any) -> str:
 
 @cache
 def _environment(templates: Path | None) -> Environment:
-    ours = PackageLoader("pauseflow_nb.server")
+    ours = PackageLoader("pauseflow_nb.server.public")
     # Templates of a folder may extend ours: `{% extends "pauseflow/suspension.html" %}`.
     named = PrefixLoader({"pauseflow": ours})
     loaders = [ours, named] if templates is None else [FileSystemLoader(templates), ours, named]
@@ -293,7 +293,7 @@ def _environment(templates: Path | None) -> Environment:
 
 @cache
 def _style(templates: Path | None) -> Markup:
-    style = files("pauseflow_nb.server").joinpath("templates/page.css").read_text(encoding="utf-8")
+    style = files("pauseflow_nb.server.public").joinpath("templates/page.css").read_text(encoding="utf-8")
     if templates is not None and (own := templates / "page.css").is_file():
         style = own.read_text(encoding="utf-8")
     # Not escaped: it comes from whoever runs the server, and its digest stands in the policy.

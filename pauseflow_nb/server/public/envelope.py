@@ -7,7 +7,7 @@ from tornado.httputil import HTTPServerRequest
 
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.masking import Mask
-from pauseflow_nb.server.bodies import Body, parse_pairs
+from pauseflow_nb.server.public.bodies import Body, parse_pairs
 from pauseflow_nb.store.views import iso
 
 __all__ = ["envelope", "query_of"]
