@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from pauseflow_nb.cli.executions import cancel, fork, list_, outputs, resume, retry, show, suspend
-from pauseflow_nb.cli.gc import gc
-from pauseflow_nb.cli.inspect import inspect
-from pauseflow_nb.cli.keys import keys, revoke
-from pauseflow_nb.cli.open import open_
+from pauseflow_nb.cli.execution_commands import cancel, fork, list_, outputs, resume, retry, show, suspend
+from pauseflow_nb.cli.gc_command import gc
+from pauseflow_nb.cli.inspect_command import inspect
+from pauseflow_nb.cli.key_commands import keys, revoke
+from pauseflow_nb.cli.open_command import open_
 from pauseflow_nb.cli.options import sentences
-from pauseflow_nb.cli.processes import doctor, serve, worker
-from pauseflow_nb.cli.run import run
+from pauseflow_nb.cli.process_commands import doctor, serve, worker
+from pauseflow_nb.cli.run_command import run
 from pauseflow_nb.printable import clean_logs
 
 __all__ = ["main"]

@@ -9,7 +9,7 @@ import pytest
 from acceptance.processes import Lab, is_alive, lab
 from click.testing import CliRunner
 
-from pauseflow_nb.cli.executions import retry
+from pauseflow_nb.cli.execution_commands import retry
 from pauseflow_nb.engine.attached import Event, run_attached
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.settings import Settings
