@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
-from pauseflow_nb.kernel.snapshot.manifest import SCHEMA
+from pauseflow_nb.kernel.snapshot.storage.manifest import SCHEMA
 from traitlets.config import Config
 
 from pauseflow_nb.kernel import snapshot
