@@ -151,6 +151,11 @@ def test_the_tree_in_the_docstring_names_every_class() -> None:
     assert [cls.__name__ for cls in public_classes() if f" {cls.__name__} " not in drawn] == []
 
 
+def test_the_place_of_every_class_is_the_package() -> None:
+    """Pickles name it, those in snapshots too: they must not break when a class moves to another file."""
+    assert {cls.__module__ for cls in {*public_classes(), PauseflowError}} == {"pauseflow_nb.errors"}
+
+
 @each_error
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 def test_survives_pickling(error: PauseflowError, protocol: int) -> None:
@@ -207,9 +212,9 @@ def test_a_dead_kernel_is_explained_by_its_signal() -> None:
 
 
 def test_no_module_raises_a_bare_exception() -> None:
-    """Errors that users see are made from facts in errors.py, not from text in passing."""
+    """Errors that users see are made from facts in `errors`, not from text in passing."""
     found = []
-    for file in Path(errors.__file__).parent.rglob("*.py"):
+    for file in Path(errors.__file__).parent.parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call):
                 continue

@@ -1,0 +1,181 @@
+"""Every exception of pauseflow_nb, each made from facts and saying what to do next.
+
+    PauseflowError
+    ├── NotInStep             (RuntimeError)       flow.suspend() and the like outside a %%step cell
+    ├── InvalidStep           (ValueError)         a bad or repeated step name, an option that does not parse
+    ├── InvalidDuration       (ValueError)         a span of time that cannot be read
+    ├── InvalidValue          (ValueError)         an argument outside what it may be
+    ├── NotJSON               (TypeError)          a value that must be JSON and is not
+    ├── InvalidAnswer         (ValueError)         data that does not fit the schema
+    ├── CannotCheck           (ValueError)         data that takes too long to be checked against the schema
+    ├── NotAllowed            (PermissionError)    an answer by somebody who may not give it
+    ├── InvalidNotebook       (ValueError)         a file that is not a notebook
+    ├── NotebookNotFound      (FileNotFoundError)
+    ├── NotebookGone          (FileNotFoundError)  the store's copy of an executed notebook was removed
+    ├── InvalidParameter      (ValueError)         a parameter that does not parse
+    ├── InvalidSetting        (ValueError)
+    ├── OutputInUse           (RuntimeError)       another execution, not ended yet, owns the output
+    ├── UnknownExecution      (LookupError)
+    ├── UnknownLink           (LookupError)        a token that we did not sign
+    ├── LinkWithdrawn         (LookupError)        a link that was revoked, or whose key was withdrawn
+    ├── LinkSpent             (AttributeError)     a link of an earlier pause, asked for after it
+    ├── UnknownKey            (LookupError)
+    ├── InvalidBody           (ValueError)         a request's body or decision that cannot be read
+    │   └── UnknownCharset                         a body in a charset that is not one of the web's
+    ├── BodyTooLarge          (ValueError)
+    ├── TooManyAnswers        (RuntimeError)       too many answers to one execution wait to be checked
+    ├── PortInUse             (OSError)
+    ├── AmbiguousSuspension   (LookupError)        several are open and none was named
+    ├── NotSuspended          (RuntimeError)       a resume of what does not wait
+    ├── CannotRetry           (RuntimeError)       a retry or fork of what is in another state
+    ├── CannotSuspend         (RuntimeError)       a suspend of what cannot be suspended from outside
+    ├── NoChecker             (RuntimeError)       no process can be started that checks answers
+    ├── NoServer              (RuntimeError)       nobody is there to answer links
+    ├── NoWorker              (RuntimeError)       nobody is there to run it
+    ├── NotDelivered          (ConnectionError)    a message that nobody took
+    ├── PauseTimeout          (TimeoutError)       flow.pause() was not answered in time
+    ├── Cancelled             (RuntimeError)       flow.pause() was answered with a cancel
+    ├── KernelUnavailable     (RuntimeError)       no such kernel, or it does not start
+    │   └── KernelNotReady                         it was started, and ended or took too long: worth another try
+    ├── KernelDied            (RuntimeError)
+    ├── KernelLost            (RuntimeError)       the kernel that an execution kept while it waited is gone
+    ├── StoreUnavailable      (ConnectionError)    the database is locked, gone or unfit
+    ├── StoreDamaged          (ValueError)         a row of the database that cannot be read
+    ├── NotStorable           (ValueError)         a value that the database cannot hold
+    ├── StorageFull           (OSError)
+    │   ├── NoRoomForBody                          too little room for a large body of an answer
+    │   ├── DiskNearlyFull                         too little room for another execution: nothing new is started
+    │   └── QuotaReached                           the storage holds what it may: nothing new is started
+    └── SnapshotError         (RuntimeError)
+        ├── Unsaveable                             a variable that cannot be saved and is needed
+        ├── NotRestored                            a variable that later cells need did not come back
+        ├── SnapshotDamaged                        bytes are not what the manifest says
+        └── SnapshotMismatch                       made by other versions than these
+
+What stops a notebook on purpose is no error: see `kernel/control_flow.py`.
+
+Each class builds its sentence from its arguments and keeps them in `args`, so each one survives
+pickling; `tests/test_errors.py` pickles all of them.
+"""
+
+from pauseflow_nb.errors.answers import (
+    BodyTooLarge,
+    Cancelled,
+    CannotCheck,
+    InvalidAnswer,
+    InvalidBody,
+    LinkSpent,
+    LinkWithdrawn,
+    NoChecker,
+    NotAllowed,
+    PauseTimeout,
+    TooManyAnswers,
+    UnknownCharset,
+    UnknownKey,
+    UnknownLink,
+)
+from pauseflow_nb.errors.execution_state import (
+    AmbiguousSuspension,
+    CannotRetry,
+    CannotSuspend,
+    NotebookGone,
+    NotSuspended,
+    OutputInUse,
+    UnknownExecution,
+)
+from pauseflow_nb.errors.processes import (
+    KernelDied,
+    KernelLost,
+    KernelNotReady,
+    KernelUnavailable,
+    NoServer,
+    NotDelivered,
+    NoWorker,
+    PortInUse,
+)
+from pauseflow_nb.errors.root import (
+    PauseflowError,
+)
+from pauseflow_nb.errors.saving import (
+    DiskNearlyFull,
+    NoRoomForBody,
+    NotRestored,
+    NotStorable,
+    QuotaReached,
+    SnapshotDamaged,
+    SnapshotError,
+    SnapshotMismatch,
+    StorageFull,
+    StoreDamaged,
+    StoreUnavailable,
+    Unsaveable,
+)
+from pauseflow_nb.errors.user_input import (
+    InvalidDuration,
+    InvalidNotebook,
+    InvalidParameter,
+    InvalidSetting,
+    InvalidStep,
+    InvalidValue,
+    NotebookNotFound,
+    NotInStep,
+    NotJSON,
+)
+
+__all__ = [
+    "AmbiguousSuspension",
+    "BodyTooLarge",
+    "Cancelled",
+    "CannotCheck",
+    "CannotRetry",
+    "CannotSuspend",
+    "DiskNearlyFull",
+    "InvalidAnswer",
+    "InvalidBody",
+    "InvalidDuration",
+    "InvalidNotebook",
+    "InvalidParameter",
+    "InvalidSetting",
+    "InvalidStep",
+    "InvalidValue",
+    "KernelDied",
+    "KernelLost",
+    "KernelNotReady",
+    "KernelUnavailable",
+    "LinkSpent",
+    "LinkWithdrawn",
+    "NoChecker",
+    "NoRoomForBody",
+    "NoServer",
+    "NoWorker",
+    "NotAllowed",
+    "NotDelivered",
+    "NotInStep",
+    "NotJSON",
+    "NotRestored",
+    "NotStorable",
+    "NotSuspended",
+    "NotebookGone",
+    "NotebookNotFound",
+    "OutputInUse",
+    "PauseTimeout",
+    "PauseflowError",
+    "PortInUse",
+    "QuotaReached",
+    "SnapshotDamaged",
+    "SnapshotError",
+    "SnapshotMismatch",
+    "StorageFull",
+    "StoreDamaged",
+    "StoreUnavailable",
+    "TooManyAnswers",
+    "UnknownCharset",
+    "UnknownExecution",
+    "UnknownKey",
+    "UnknownLink",
+    "Unsaveable",
+]
+
+# The public place of each class. Pickles name it, those in snapshots too, so it must outlive a move between the files.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

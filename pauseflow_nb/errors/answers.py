@@ -1,0 +1,157 @@
+"""Errors in answers to a suspension, and in the links and requests that bring them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pauseflow_nb.errors.root import PauseflowError
+
+
+class InvalidAnswer(PauseflowError, ValueError):
+    """Data that does not fit the schema of what is asked; the suspension stays open."""
+
+    def __init__(self, errors: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(errors)
+        #: What is wrong, as `{"path", "message"}` each; the path is a list of names and numbers.
+        self.errors = [dict(error) for error in errors]
+
+    def __str__(self) -> str:
+        return "the answer does not fit what is asked for: " + "; ".join(
+            f"{'.'.join(map(str, error['path']))} {error['message']}".strip() for error in self.errors
+        )
+
+
+class CannotCheck(PauseflowError, ValueError):
+    """Data that cannot be checked against the schema of what is asked; the suspension stays open."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"the answer {self.problem}: nothing was settled"
+
+
+class NoChecker(PauseflowError, RuntimeError):
+    """The processes that check answers cannot be started."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"answers cannot be checked now ({self.problem}): nothing was settled, send it again later"
+
+
+class NotAllowed(PauseflowError, PermissionError):
+    """An answer by somebody who may not give it: `approvers`, `self_approval`."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        #: The sentence that the rule gave.
+        self.why = why
+
+    def __str__(self) -> str:
+        return self.why
+
+
+class TooManyAnswers(PauseflowError, RuntimeError):
+    """Too many answers to one execution wait to be checked."""
+
+    def __init__(self, execution: str) -> None:
+        super().__init__(execution)
+        self.execution = execution
+
+    def __str__(self) -> str:
+        return f"too many answers to {self.execution} are being checked: nothing was settled, send it again later"
+
+
+class InvalidBody(PauseflowError, ValueError):
+    """A request whose body or decision cannot be read."""
+
+    def __init__(self, what: str, problem: str) -> None:
+        super().__init__(what, problem)
+        self.what, self.problem = what, problem
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.problem}: nothing was settled, send it again"
+
+
+class UnknownCharset(InvalidBody):
+    """A body in a charset that is not one of the web's."""
+
+    def __init__(self, what: str, charset: str) -> None:
+        PauseflowError.__init__(self, what, charset)
+        self.what, self.charset = what, charset
+
+    def __str__(self) -> str:
+        return f"{self.what} has a charset that is not known here, {self.charset!r}: nothing was settled, send it again as UTF-8"
+
+
+class BodyTooLarge(PauseflowError, ValueError):
+    """A request's body beyond the setting `max_body`."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"the body is larger than {self.limit} bytes, the most that this server takes: nothing was settled"
+
+
+class UnknownLink(PauseflowError, LookupError):
+    """A token that this store did not sign."""
+
+    def __str__(self) -> str:
+        return "this link is unknown here: it may be cut off, or of another server; ask for a new one"
+
+
+class LinkWithdrawn(PauseflowError, LookupError):
+    """A link that was valid, until its execution's links were revoked or the key that signed it was withdrawn."""
+
+    def __str__(self) -> str:
+        return "this link was withdrawn; ask for a new one"
+
+
+class LinkSpent(PauseflowError, AttributeError, LookupError):
+    """A link of an earlier pause, asked for after the pause was over."""
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        what = f"the link {self.name!r} is spent" if self.name else "this link is spent"
+        return f"{what}: the pause that it belonged to is over; each `flow.suspend()` returns new links"
+
+
+class UnknownKey(PauseflowError, LookupError):
+    """No key of the store has this number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    def __str__(self) -> str:
+        return f"no key {self.number} in this store: `pauseflow keys list` shows those it has"
+
+
+class PauseTimeout(PauseflowError, TimeoutError):
+    """Nobody answered `flow.pause()` in time."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__(step)
+        self.step = step
+
+    def __str__(self) -> str:
+        return f"step {self.step!r} paused and never resumed"
+
+
+class Cancelled(PauseflowError, RuntimeError):
+    """Somebody cancelled at `flow.pause()`; not caught, it cancels the execution."""
+
+    def __init__(self, step: str, by: str) -> None:
+        super().__init__(step, by)
+        self.step, self.by = step, by
+
+    def __str__(self) -> str:
+        return f"step {self.step!r} was cancelled by {self.by.removeprefix('user:')} while it paused"

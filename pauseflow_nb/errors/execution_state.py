@@ -1,0 +1,97 @@
+"""Errors of requests that an execution does not allow in its present state."""
+
+import errno
+from collections.abc import Sequence
+
+from pauseflow_nb.errors.root import PauseflowError
+
+
+class UnknownExecution(PauseflowError, LookupError):
+    """No execution has this id."""
+
+    def __init__(self, execution: str) -> None:
+        super().__init__(execution)
+        self.execution = execution
+
+    def __str__(self) -> str:
+        return f"no execution {self.execution!r} in this store: `pauseflow list` shows those it has"
+
+
+class NotebookGone(PauseflowError, FileNotFoundError):
+    """The store's copy of an executed notebook is not there any more: somebody removed it."""
+
+    def __init__(self, execution: str, notebook: str, where: str) -> None:
+        super().__init__(execution, notebook, where)
+        self.execution, self.notebook, self.where = execution, notebook, where
+        self.errno = errno.ENOENT
+
+    def __str__(self) -> str:
+        return (
+            f"the stored notebook of execution {self.execution} is gone from {self.where}: bring the file back from a "
+            f"backup and retry, or start anew with `pauseflow run {self.notebook}`"
+        )
+
+
+class OutputInUse(PauseflowError, RuntimeError):
+    """Another execution that has not ended writes this output."""
+
+    def __init__(self, path: str, execution: str, state: str) -> None:
+        super().__init__(path, execution, state)
+        self.path, self.execution, self.state = path, execution, state
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} belongs to execution {self.execution}, which is {self.state}: "
+            f"choose another output, or end that one with `pauseflow cancel {self.execution}`"
+        )
+
+
+class AmbiguousSuspension(PauseflowError, LookupError):
+    """Several suspensions are open and none was named."""
+
+    def __init__(self, execution: str, steps: Sequence[str]) -> None:
+        super().__init__(execution, tuple(steps))
+        self.execution, self.steps = execution, tuple(steps)
+
+    def __str__(self) -> str:
+        return f"execution {self.execution} waits in several steps, name one with --step: {', '.join(self.steps)}"
+
+
+class NotSuspended(PauseflowError, RuntimeError):
+    """There is nothing to answer: says which state it is in."""
+
+    def __init__(self, execution: str, state: str, step: str | None = None) -> None:
+        super().__init__(execution, state, step)
+        self.execution, self.state, self.step = execution, state, step
+
+    def __str__(self) -> str:
+        step = f" in step {self.step!r}" if self.step else ""
+        return f"execution {self.execution} does not wait for an answer{step}: it is {self.state}"
+
+
+class CannotRetry(PauseflowError, RuntimeError):
+    """A retry or a fork that makes no sense in this state."""
+
+    def __init__(self, execution: str, state: str, needs_step: bool = False) -> None:
+        super().__init__(execution, state, needs_step)
+        self.execution, self.state, self.needs_step = execution, state, needs_step
+
+    def __str__(self) -> str:
+        if self.needs_step:
+            return f"execution {self.execution} is {self.state}: name the step to go back to with --from STEP"
+        if self.state in {"completed", "cancelled"}:
+            return f"execution {self.execution} has not failed, it is {self.state}: go back with --from STEP"
+        return f"execution {self.execution} has not ended, it is {self.state}: wait for its end, cancel it, or fork it"
+
+
+class CannotSuspend(PauseflowError, RuntimeError):
+    """A suspend from outside that is not possible."""
+
+    def __init__(self, execution: str, state: str, parent: str | None = None) -> None:
+        super().__init__(execution, state, parent)
+        self.execution, self.state, self.parent = execution, state, parent
+
+    def __str__(self) -> str:
+        if self.parent is not None:
+            return f"execution {self.execution} follows its parent: suspend that with `pauseflow suspend {self.parent}`"
+        return f"execution {self.execution} cannot be suspended: it is {self.state}"

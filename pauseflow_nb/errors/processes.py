@@ -1,0 +1,110 @@
+"""Errors of the processes around an execution: kernels, workers, servers, mail servers."""
+
+import errno
+import signal
+from collections.abc import Sequence
+
+from pauseflow_nb.errors.root import PauseflowError
+
+
+class KernelUnavailable(PauseflowError, RuntimeError):
+    """A kernel that is not installed or does not start."""
+
+    def __init__(self, kernel: str, problem: str) -> None:
+        super().__init__(kernel, problem)
+        self.kernel, self.problem = kernel, problem
+
+    def __str__(self) -> str:
+        return f"kernel {self.kernel!r} is not available: {self.problem}"
+
+
+class KernelNotReady(KernelUnavailable):
+    """A kernel that was started and did not become ready: it ended, or took too long. Another try may work."""
+
+
+class KernelDied(PauseflowError, RuntimeError):
+    """The kernel's process ended while it was needed."""
+
+    def __init__(self, status: int | None) -> None:
+        super().__init__(status)
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"the kernel ended{_how(self.status)} while a cell was running"
+
+
+class KernelLost(PauseflowError, RuntimeError):
+    """The kernel that an execution had to keep while it waited is gone."""
+
+    def __init__(self, execution: str, variables: Sequence[str], step: str | None) -> None:
+        super().__init__(execution, tuple(variables), step)
+        self.execution, self.variables, self.step = execution, tuple(variables), step
+
+    def __str__(self) -> str:
+        step = f" --from {self.step}" if self.step else ""
+        return (
+            f"the kernel that was kept has ended, and with it what later cells need and nothing else has: "
+            f"{'; '.join(self.variables)}. Make it again with `pauseflow retry {self.execution}{step}`; what a "
+            "`%%setup` cell makes needs no kernel to wait for it"
+        )
+
+
+class PortInUse(PauseflowError, OSError):
+    """Another program listens on this port."""
+
+    def __init__(self, ip: str, port: int, holder: str | None = None, process: str | None = None) -> None:
+        super().__init__(ip, port, holder, process)
+        self.ip, self.port = ip, port
+        #: `"run"`: a run of the same store; `"server"`: a server of it; None: somebody else.
+        self.holder, self.process = holder, process
+        self.errno = errno.EADDRINUSE
+
+    def __str__(self) -> str:
+        taken = f"port {self.port} on {self.ip} is taken by"
+        if self.holder == "run":
+            return (
+                f"{taken} a `pauseflow run` of this store (process {self.process}), which answers its links there: wait for its "
+                "end, or press Ctrl-C there once and start this again, which then goes on with it. --port takes another "
+                "port, but links that were sent out keep the old one"
+            )
+        if self.holder == "server":
+            return f"{taken} a server of this store (process {self.process}): use that one, or choose another port with --port"
+        return f"{taken} another program: choose another with --port"
+
+
+class NoServer(PauseflowError, RuntimeError):
+    """No server of this store is alive, and no `public_url` is set."""
+
+    def __str__(self) -> str:
+        return "nobody serves the links of this store: start `pauseflow serve`, or answer with `pauseflow resume`"
+
+
+class NoWorker(PauseflowError, RuntimeError):
+    """No worker is alive in this store."""
+
+    def __str__(self) -> str:
+        return "no worker is alive in this store: start one with `pauseflow serve` or `pauseflow worker`"
+
+
+class NotDelivered(PauseflowError, ConnectionError):
+    """A message to people that was not taken by whoever should pass it on."""
+
+    def __init__(self, to: str, problem: str) -> None:
+        super().__init__(to, problem)
+        self.to, self.problem = to, problem
+
+    def __str__(self) -> str:
+        return f"the message to {self.to} was not delivered: {self.problem}"
+
+
+def _how(status: int | None) -> str:
+    if status is None:
+        return ""
+    if status >= 0:
+        return f" with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    hint = " (often: out of memory)" if name == "SIGKILL" else ""
+    return f", killed by {name}{hint},"

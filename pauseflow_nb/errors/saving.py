@@ -1,0 +1,150 @@
+"""Errors of the database, the storage and the snapshots."""
+
+import errno
+from collections.abc import Sequence
+
+from pauseflow_nb.errors.root import PauseflowError
+
+
+class StoreUnavailable(PauseflowError, ConnectionError):
+    """The database is locked, gone or unfit."""
+
+    def __init__(self, database: str, problem: str) -> None:
+        super().__init__(database, problem)
+        self.database, self.problem = database, problem
+
+    def __str__(self) -> str:
+        return f"the store {self.database} cannot be used: {self.problem}"
+
+
+class StoreDamaged(PauseflowError, ValueError):
+    """A value in the database that cannot be read. Other rows can."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"what the store holds of this cannot be read: {self.problem}"
+
+
+class NotStorable(PauseflowError, ValueError):
+    """A value that the database cannot hold; trying again would not help, and nothing was changed."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"a value cannot be stored: {self.problem}"
+
+
+class StorageFull(PauseflowError, OSError):
+    """Nothing more can be written; what was there is still there."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where)
+        self.where = where
+        self.errno = errno.ENOSPC
+
+    def __str__(self) -> str:
+        return f"no space left at {self.where}: free some, then go on with `pauseflow retry`; nothing saved was lost"
+
+
+class DiskNearlyFull(StorageFull):
+    """The disk has too little room for another execution: nothing new is started."""
+
+    def __init__(self, where: str, free: int) -> None:
+        super().__init__(where)
+        self.args = (where, free)
+        self.free = free
+
+    def __str__(self) -> str:
+        return f"only {self.free / 1e6:.1f} MB are free at {self.where}: make room first, for example with `pauseflow gc`; nothing was started"
+
+
+class QuotaReached(StorageFull):
+    """The storage holds as much as the setting `quota` allows: nothing new is started."""
+
+    def __init__(self, where: str, used: int, limit: int) -> None:
+        super().__init__(where)
+        self.args = (where, used, limit)
+        self.used, self.limit = used, limit
+
+    def __str__(self) -> str:
+        return (
+            f"{self.where} holds {self.used / 1e6:.1f} MB, and no more than {self.limit / 1e6:.1f} MB are allowed: "
+            "remove what is not needed any more with `pauseflow gc`, or raise the setting `quota`; nothing was started"
+        )
+
+
+class NoRoomForBody(StorageFull):
+    """The storage has no room for a large body; nothing of it was kept, and nothing was settled."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.args = ()
+
+    def __str__(self) -> str:
+        return (
+            "the server has no room for a body of this size: nothing was settled; send the data in another way and a link "
+            "to it, or again when there is room"
+        )
+
+
+class SnapshotError(PauseflowError, RuntimeError):
+    """The variables could not be saved or brought back."""
+
+
+class Unsaveable(SnapshotError):
+    """A variable that later cells need cannot be saved."""
+
+    def __init__(self, name: str, type_name: str, reason: str, cell: int | None = None) -> None:
+        super().__init__(name, type_name, reason, cell)
+        self.name, self.type_name, self.reason, self.cell = name, type_name, reason, cell
+
+    def __str__(self) -> str:
+        made = "" if self.cell is None else f", made in cell {self.cell + 1},"
+        return (
+            f"variable {self.name!r} ({self.type_name}){made} cannot be saved: {self.reason}. "
+            "Make it in a `%%setup` cell, which runs again in every new kernel, or delete it before the pause"
+        )
+
+
+class NotRestored(SnapshotError):
+    """Variables that later cells need did not come back in a new kernel; no cell has run without them."""
+
+    def __init__(self, execution: str, losses: Sequence[str]) -> None:
+        super().__init__(execution, tuple(losses))
+        self.execution, self.losses = execution, tuple(losses)
+
+    def __str__(self) -> str:
+        return (
+            f"{' '.join(self.losses)} Nothing ran, and the answer is kept. Repair the cause, then run "
+            f"`pauseflow retry {self.execution}`. A variable that was never saved is made again with `--from` the step "
+            "that makes it; `--force` goes on without what is missing"
+        )
+
+
+class SnapshotDamaged(SnapshotError):
+    """Stored bytes are missing or are not what was written."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(name, problem)
+        self.name, self.problem = name, problem
+
+    def __str__(self) -> str:
+        return f"snapshot {self.name} cannot be restored: {self.problem}"
+
+
+class SnapshotMismatch(SnapshotError):
+    """The snapshot was made by other versions than this kernel has."""
+
+    def __init__(
+        self, name: str, differences: Sequence[str], way_out: str = "`--force` restores it all the same"
+    ) -> None:
+        super().__init__(name, tuple(differences), way_out)
+        self.name, self.differences, self.way_out = name, tuple(differences), way_out
+
+    def __str__(self) -> str:
+        return f"snapshot {self.name} was made elsewhere: {'; '.join(self.differences)}. {self.way_out}"

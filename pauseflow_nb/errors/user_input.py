@@ -1,0 +1,118 @@
+"""Errors in what a user wrote: a notebook, a step, a value, a parameter, a setting."""
+
+import errno
+
+from pauseflow_nb.errors.root import PauseflowError
+
+
+class NotInStep(PauseflowError, RuntimeError):
+    """A call that only a running step can make."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__(call)
+        self.call = call
+
+    def __str__(self) -> str:
+        return f"{self.call} works only inside a step: put `%%step NAME` on the first line of the cell"
+
+
+class InvalidStep(PauseflowError, ValueError):
+    """A `%%step` or `%%setup` line that cannot be used."""
+
+    def __init__(self, step: str, problem: str, cell: int | None = None) -> None:
+        super().__init__(step, problem, cell)
+        self.step, self.problem, self.cell = step, problem, cell
+
+    def __str__(self) -> str:
+        cell = "" if self.cell is None else f"cell {self.cell + 1}"
+        if not self.step:
+            return f"{cell}: {self.problem}" if cell else self.problem
+        return f"step {self.step!r}{f' ({cell})' if cell else ''}: {self.problem}"
+
+
+class InvalidDuration(PauseflowError, ValueError):
+    """A span of time that cannot be read."""
+
+    def __init__(self, what: str, value: object, problem: str) -> None:
+        super().__init__(what, value, problem)
+        self.what, self.value, self.problem = what, value, problem
+
+    def __str__(self) -> str:
+        return f"{self.what}={self.value!r} {self.problem}"
+
+
+class InvalidValue(PauseflowError, ValueError):
+    """An argument outside what it may be."""
+
+    def __init__(self, what: str, value: object, problem: str) -> None:
+        super().__init__(what, value, problem)
+        self.what, self.value, self.problem = what, value, problem
+
+    def __str__(self) -> str:
+        return f"{self.what}={self.value!r} {self.problem}"
+
+
+class NotJSON(PauseflowError, TypeError):
+    """A value that must be JSON and is not; says where inside it and which type."""
+
+    def __init__(self, what: str, key: str, type_name: str) -> None:
+        super().__init__(what, key, type_name)
+        self.what, self.key, self.type_name = what, key, type_name
+
+    def __str__(self) -> str:
+        at = f" at {self.key}" if self.key else ""
+        return (
+            f"{self.what} must be JSON, but holds {_with_article(self.type_name)}{at}: "
+            "use text, numbers, booleans, None, lists and dicts with text keys, or keep it as a variable"
+        )
+
+
+class InvalidNotebook(PauseflowError, ValueError):
+    """A file that is not a notebook, or one that cannot run."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path, self.problem = path, problem
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be run as a notebook: {self.problem}"
+
+
+class NotebookNotFound(PauseflowError, FileNotFoundError):
+    """There is no notebook at this path."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = self.filename = path
+        self.errno = errno.ENOENT
+
+    def __str__(self) -> str:
+        return f"no notebook at {self.path}: check the path and the working directory"
+
+
+class InvalidParameter(PauseflowError, ValueError):
+    """A parameter that does not parse."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(name, problem)
+        self.name, self.problem = name, problem
+
+    def __str__(self) -> str:
+        return f"parameter {self.name}: {self.problem}"
+
+
+class InvalidSetting(PauseflowError, ValueError):
+    """A setting that cannot be used, and where it came from."""
+
+    def __init__(self, name: str, value: object, origin: str, problem: str) -> None:
+        super().__init__(name, value, origin, problem)
+        self.name, self.value, self.origin, self.problem = name, value, origin, problem
+
+    def __str__(self) -> str:
+        return f"setting {self.name}={self.value!r} (from {self.origin}): {self.problem}"
+
+
+def _with_article(name: str) -> str:
+    if name in ("nan", "inf", "-inf"):
+        return name
+    return f"an {name}" if name[:1].lower() in "aeio" else f"a {name}"
