@@ -1,11 +1,11 @@
-"""Which file system holds a path: SQLite's write-ahead log needs memory that all processes share.
+"""Find the kind of file system that holds a path: on a network file system SQLite damages its database without a word.
 
-On a network file system it has none, and two machines would damage the database without a word.
+Its write-ahead log needs memory that all processes share, and two machines have none.
 """
 
 from pathlib import Path
 
-__all__ = ["filesystem_of", "is_network"]
+__all__ = ["find_filesystem", "is_network"]
 
 _NETWORK = frozenset(
     {
@@ -37,41 +37,24 @@ _NETWORK = frozenset(
 )
 
 
-def filesystem_of(path: Path, mounts: str | None = None) -> str | None:
-    """Name the type of the file system that holds a path.
+def find_filesystem(path: Path) -> str | None:
+    """Find the type of the file system that holds a path, such as `"ext4"` or `"nfs4"`; None if it is not known.
 
     Args:
         path: A path; it need not exist yet.
-        mounts: A table as in `/proc/self/mounts`, instead of this machine's.
-
-    Returns:
-        The type, such as `"ext4"` or `"nfs4"`; None where the system does not tell.
     """
-    if mounts is None:
-        try:
-            mounts = Path("/proc/self/mounts").read_text(errors="replace")
-        except OSError:
-            return None
+    import psutil  # lazily: only opening a store needs it
+
     path = path.resolve()
-    longest, found = -1, None
-    for line in mounts.splitlines():
-        words = line.split(" ")
-        if len(words) < 3:
-            continue
-        point = Path(_unescaped(words[1]))
-        # A later line covers an earlier one of the same place.
-        if path.is_relative_to(point) and len(point.parts) >= longest:
-            longest, found = len(point.parts), words[2]
-    return found
+    try:
+        found = [each for each in psutil.disk_partitions(all=True) if path.is_relative_to(each.mountpoint)]
+    except (OSError, psutil.Error):
+        return None
+    # The innermost one; of two at the same place the later one covers the earlier one.
+    mount = max(reversed(found), key=lambda each: len(Path(each.mountpoint).parts), default=None)
+    return None if mount is None else str(mount.fstype)
 
 
 def is_network(filesystem: str | None) -> bool:
     """Whether SQLite must not be used there."""
     return filesystem in _NETWORK
-
-
-def _unescaped(text: str) -> str:
-    # The table writes spaces, tabs and backslashes in octal.
-    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, character)
-    return text
