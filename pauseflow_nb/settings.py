@@ -1,6 +1,6 @@
-"""Settings: one frozen object, and where each value came from.
+"""Read the settings, and where each value came from.
 
-In order, the first that says something: a flag, an environment variable `PAUSEFLOW_…`,
+The first of these that has a value counts: a flag, an environment variable `PAUSEFLOW_…`,
 `pauseflow.toml` beside the notebook, `pauseflow.toml` in the data directory, the default.
 """
 
@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from pauseflow_nb.errors import InvalidSetting
-from pauseflow_nb.forms.messages import in_our_words
 from pauseflow_nb.operator_secrets import MASKED, has_password, is_secret_name, mask_passwords
+from pauseflow_nb.validation_words import reword_error
 
 __all__ = ["FILE_NAME", "Network", "Settings", "parse_networks"]
 
@@ -120,7 +120,7 @@ class Settings(BaseModel):
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("must look like https://example.org or https://example.org/path")
         if parts.username or parts.password:
-            raise ValueError("must hold no user and no password: whoever gets a link would get them")
+            raise ValueError("must hold no user and no password: each link would show them")
         return url.rstrip("/")
 
     @field_validator("trusted_proxies", mode="before")
@@ -181,7 +181,7 @@ class Settings(BaseModel):
         """Read all sources.
 
         Args:
-            flags: Values given on the command line or by traitlets; None values are ignored.
+            flags: Values from the command line or from traitlets; None values are ignored.
             environment: Instead of `os.environ`.
             beside: The notebook's folder, where a `pauseflow.toml` may lie.
 
@@ -190,13 +190,13 @@ class Settings(BaseModel):
         """
         environment = os.environ if environment is None else environment
         known = set(cls.model_fields)
-        given = {k: v for k, v in (flags or {}).items() if v is not None}
+        passed = {k: v for k, v in (flags or {}).items() if v is not None}
         variables = {
             k.removeprefix(_PREFIX).lower(): v
             for k, v in environment.items()
             if k.startswith(_PREFIX) and k.removeprefix(_PREFIX).lower() in known and v != ""
         }
-        sources = [("flag", given), ("environment", variables)]
+        sources = [("flag", passed), ("environment", variables)]
         if beside is not None:
             sources.append((str(beside / FILE_NAME), _read(beside / FILE_NAME)))
         data_dir = _data_dir(sources, beside)
@@ -236,7 +236,7 @@ class Settings(BaseModel):
             # What nobody knows may be a password under a misspelt name.
             is_text = name not in cls.model_fields and isinstance(error["input"], str)
             value = MASKED if is_text else _shown(name, error["input"])
-            raise InvalidSetting(name, value, origins.get(name, "default"), in_our_words(error)) from None
+            raise InvalidSetting(name, value, origins.get(name, "default"), reword_error(error)) from None
         settings._origins.update(origins)
         return settings
 

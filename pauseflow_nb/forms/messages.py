@@ -1,8 +1,7 @@
 """Say in plain words what does not fit; the words of jsonschema-rs and of pydantic are for their programmers."""
 
 import json
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.forms.dialect import NAMED, PATTERN
@@ -11,7 +10,7 @@ from pauseflow_nb.json_values import JSON
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
 
-__all__ = ["in_our_words", "misfits"]
+__all__ = ["misfits"]
 
 #: In characters.
 _LONGEST_MESSAGE = 200
@@ -97,19 +96,6 @@ def misfits(problem: "ValidationError", schema: JSON) -> Iterator[dict[str, JSON
     if error.is_surplus_entry:
         path.pop()
     yield {"path": [_shortened(key, _LONGEST_KEY) for key in path], "message": _shortened(said, _LONGEST_MESSAGE)}
-
-
-def in_our_words(error: Mapping[str, Any]) -> str:
-    """Say what pydantic says of a value, so that it continues the name of the field.
-
-    Args:
-        error: One of `ValidationError.errors()`.
-    """
-    message: str = error["msg"]
-    if error["type"] in ("value_error", "assertion_error"):
-        return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    plain = {"missing": "is required", "extra_forbidden": "is not asked for"}
-    return plain.get(error["type"]) or re.sub(r"^\w+ should ", "must ", message)
 
 
 class _Error:

@@ -11,10 +11,10 @@ from types import FunctionType
 from typing import Any, get_origin, is_typeddict
 
 from pauseflow_nb.errors import InvalidAnswer, InvalidValue
-from pauseflow_nb.forms.messages import in_our_words
 from pauseflow_nb.forms.schema import VALUE, in_form
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.kernel.attribute_dict import as_records
+from pauseflow_nb.validation_words import reword_error
 
 __all__ = ["Form", "form_of"]
 
@@ -120,6 +120,6 @@ def _adapter(schema: Any, is_wrapped: bool) -> Any:
 def _errors(problem: Any) -> list[dict[str, JSON]]:
     told = problem.errors(include_url=False, include_context=False, include_input=False)
     return [
-        {"path": [key if isinstance(key, int) else str(key) for key in error["loc"]], "message": in_our_words(error)}
+        {"path": [key if isinstance(key, int) else str(key) for key in error["loc"]], "message": reword_error(error)}
         for error in told
     ]
