@@ -1,4 +1,4 @@
-"""Where callbacks reach an attached run: the store's running server, or a small listener of its own."""
+"""Answer links while an attached run lives and the store has no other server."""
 
 import logging
 import threading
@@ -20,10 +20,10 @@ _LOOK_SECONDS = 1.0
 
 
 class CallbackListener:
-    """Keeps links answered for as long as the block lasts.
+    """Answers links for as long as the block lasts.
 
     While the store has a server, that one answers. When it has none, or the one it had goes away, this
-    process listens on the configured port itself, so that links stay good whoever serves them.
+    process listens on the configured port itself, so that links stay valid.
     """
 
     def __init__(self, queue: "Queue") -> None:
@@ -55,7 +55,7 @@ class CallbackListener:
             try:
                 self._open_if_needed(any_port=False)
             except PauseflowError as problem:
-                log.debug("looked for a server in vain: %s", problem)
+                log.debug("could not look for a server: %s", problem)
 
     def _open_if_needed(self, *, any_port: bool) -> None:
         if self._listener is not None or self._queue.live_server_url() is not None:

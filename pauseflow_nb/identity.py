@@ -1,7 +1,7 @@
-"""Who acts, and how that is known: by a link, by a login, or by the account that the system knows.
+"""Name who acts, and how that is known: by a link, by a login, or by an account of the operating system.
 
-Every way in makes a `Who` here. It is the text `by` of the audit trail, so that it goes wherever that
-goes; what is known beside it goes with it, and `facts_of` gives that to whoever writes a record.
+A `Who` is the text `by` of the audit trail, so it goes wherever that text goes; what else is known goes with it, and
+`facts_of` reads that for a record.
 """
 
 import os
@@ -15,7 +15,7 @@ from pauseflow_nb.printable import printable
 
 __all__ = ["LINK", "KnownBy", "Who", "account", "facts_of", "in_words", "name_of", "people", "signed_in"]
 
-#: Who sends a callback over a public link: somebody, and nobody knows who.
+#: The sender of a callback over a public link, who is not known.
 LINK = "link"
 
 KnownBy = Literal["link", "login", "account"]
@@ -78,16 +78,16 @@ def name_of(by: str) -> str | None:
 
 
 def facts_of(by: str) -> dict[str, str]:
-    """Say how somebody is known, for a record: `known_by`, and `via`; empty where that was not said."""
+    """Read how a person is known, for a record: `known_by`, and `via`; empty where that was not said."""
     who = by if isinstance(by, Who) else Who(by)
     return {key: value for key, value in (("known_by", who.known_by), ("via", who.via)) if value is not None}
 
 
 def people(by: str, via: str | None = None) -> frozenset[str]:
-    """Name the people that somebody may be. Two who have one in common count as one person.
+    """List the people that a name may stand for. Two names that have one in common count as one person.
 
-    Names that only look different, in case, width, invisible characters or lookalike letters, are one; whoever calls
-    sudo is one with the account that he takes.
+    Names that only look different, in case, width, invisible characters or lookalike letters, are one; a caller of
+    sudo is one with the account that sudo takes.
     """
     name = name_of(by)
     if name is None:
@@ -98,7 +98,7 @@ def people(by: str, via: str | None = None) -> frozenset[str]:
 
 
 def in_words(by: str, facts: Mapping[str, Any]) -> str:
-    """Name somebody for a person: `ann (login)`, `root (account, via sudo by bob)`; a link stays `link`."""
+    """Write a name for people: `ann (login)`, `root (account, via sudo by bob)`; a link stays `link`."""
     name = name_of(by)
     if name is None:
         return by

@@ -1,4 +1,4 @@
-"""What may enter and leave the notebook as data: JSON, checked where it is handed over."""
+"""Read, check and write JSON: the only kind of data that enters and leaves a notebook."""
 
 import json
 import math

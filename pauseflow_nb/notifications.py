@@ -1,8 +1,7 @@
-"""Messages to people: mail over SMTP, and everything else through apprise.
+"""Send messages to people: mail over SMTP, everything else through apprise.
 
-A message carries at most one link, the one to the approval page: whoever opens it by accident, or
-scans it for viruses, decides nothing. The one who delivers has the settings; a notebook does not
-need to know a password.
+A message carries at most one link, the one to the approval page: a person who opens it by accident, or a
+virus scanner, decides nothing. The worker has the settings; a notebook does not need to know a password.
 """
 
 import smtplib
@@ -28,7 +27,7 @@ def deliver(settings: Settings, request: MessageRequest) -> None:
     """Send a message, or say why not.
 
     Raises:
-        NotDelivered: If it was not taken by whoever should pass it on.
+        NotDelivered: If the mail server or the service did not accept it.
     """
     if request.channel == "email":
         _send_mail(settings, request)

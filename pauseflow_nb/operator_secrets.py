@@ -1,4 +1,4 @@
-"""The operator's secrets: which variables hold them, so that no kernel gets these, and how they are masked in texts.
+"""Keep the operator's secrets from kernels, and mask them in texts.
 
 The user's own variables, `AWS_SECRET_ACCESS_KEY` or `PGPASSWORD`, are not the operator's: kernels get them.
 """

@@ -1,4 +1,4 @@
-r"""Texts from outside, made fit for a terminal or a log: nothing in them moves the cursor, colours, hides or turns around.
+r"""Make texts from outside safe for a terminal or a log: nothing in them moves the cursor, colours, hides or turns around.
 
 What a terminal would act on is written out, as `\x1b`, so that nothing is lost and an attempt can be seen.
 """

@@ -1,4 +1,4 @@
-"""Folders and files for this user alone, whatever the umask is, and links that only their owner is led by."""
+"""Make folders and files that only this user can read, and follow only links that this user or root has made."""
 
 import os
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""What crosses the kernel boundary, as JSON text: a `Briefing` in, an `Outcome` out for every step.
+"""Define the messages between runner and kernel, as JSON text: a `Briefing` in, an `Outcome` out for each step.
 
 The runner sends the briefing before the first cell. The kernel answers at the end of each step with
-an outcome, which travels in the payload of the cell's reply: it survives errors, reaches every
+an outcome, in the payload of the cell's reply: it survives errors, reaches every
 client, and needs no file that both can see. Both sides know these shapes and nothing of each other.
 """
 
@@ -106,7 +106,7 @@ class SnapshotRef(Message):
 
 @dataclass(frozen=True)
 class StepBriefing(Message):
-    """What a step is told when it starts: what its earlier runs left, and its links."""
+    """The part of a briefing for one step: what its earlier runs left, and its links."""
 
     #: Runs that ended, so this one is number `runs + 1`.
     runs: int = 0
@@ -130,7 +130,7 @@ class Wake(Message):
     callback: dict[str, JSON] | None = None
     #: What `flow.rerun(context=…)` left for this run.
     context: JSON = None
-    #: What `flow.suspend(data=…)` was given.
+    #: The argument of `flow.suspend(data=…)`.
     suspend_data: JSON = None
     max_retries: int | None = None
     #: Who settled it: `"clock"`, `"link"`, `"user:NAME"`, …
@@ -221,7 +221,7 @@ class ChildRequest(Message):
 
 @dataclass(frozen=True)
 class SuspensionRequest(Message):
-    """What a step asked for: `suspend`, `rerun`, `delay` and `sleep` are this with different values."""
+    """A step's request to wait: `suspend`, `rerun`, `delay` and `sleep` are this with different values."""
 
     #: `"suspend"`, `"rerun"`, `"delay"`, `"pause"`, `"notebook"` or `"operator"`.
     kind: str
@@ -248,7 +248,7 @@ class SuspensionRequest(Message):
     children: list[ChildRequest] = field(default_factory=list)
     #: Resumes by different people until it goes on.
     approvals: int = 1
-    #: The only ones who may answer, signed in; None: whoever has a link.
+    #: The only ones who may answer, signed in; None: anybody with a link.
     approvers: list[str] | None = None
     #: Whether the one who started the execution may approve.
     self_approval: bool = True
@@ -355,7 +355,7 @@ class Outcome(Message):
     #: Sentences for the user: a return value that is no JSON, a rerun beyond its budget, …
     notes: list[str] = field(default_factory=list)
     suspension: SuspensionRequest | None = None
-    #: Reason given to `flow.exit`.
+    #: The argument of `flow.exit`.
     exit_reason: str | None = None
     snapshot: SnapshotRef | None = None
     unsaved: list[Unsaved] = field(default_factory=list)

@@ -211,7 +211,7 @@ def served(folder: Path, kernels: str, *, workers: int) -> Iterator[Any]:
 
 
 def start_detached(queue: Any, source: Path, out: Path) -> str:
-    from pauseflow_nb.execution import RunOptions, plan
+    from pauseflow_nb.launching import RunOptions, plan
 
     execution: str = queue.start(plan(str(source), str(out), {}, RunOptions(cwd=str(out.parent))))
     return execution

@@ -24,7 +24,7 @@ from pauseflow_nb.settings import Settings
 if TYPE_CHECKING:
     from pauseflow_nb.cli.progress import Progress
     from pauseflow_nb.engine.queue import Plan, Queue
-    from pauseflow_nb.execution import RunOptions
+    from pauseflow_nb.launching import RunOptions
     from pauseflow_nb.runner.kernels.source import Supply
 
 __all__ = ["run"]
@@ -85,9 +85,9 @@ def run(
     if detach:
         _submit(settings, notebook, output, parameters, options, as_json=as_json)
         return
-    from pauseflow_nb.execution import kernel_ahead, plan
+    from pauseflow_nb.launching import plan, start_kernel_early
 
-    with kernel_ahead(notebook, options) as supply:
+    with start_kernel_early(notebook, options) as supply:
         work = plan(notebook, None if output == _STREAM else output, parameters, options)
         queue = open_queue(settings)
         from pauseflow_nb.cli.progress import Progress
@@ -118,7 +118,7 @@ def _submit(
     *,
     as_json: bool,
 ) -> None:
-    from pauseflow_nb.execution import plan, require_worker
+    from pauseflow_nb.launching import plan, require_worker
 
     work = plan(notebook, output, parameters, options)
     queue = open_queue(settings)
@@ -140,7 +140,7 @@ def _refuse_contradictions(
 def _given(notebook: str, output: str | None, given: dict[str, Any]) -> tuple[dict[str, Any], "RunOptions"]:
     """Take parameters and options apart."""
     from pauseflow_nb.cli.parameters import resolve_parameters
-    from pauseflow_nb.execution import RunOptions
+    from pauseflow_nb.launching import RunOptions
 
     forms = ("typed", "raw", "files", "yaml", "base64_yaml")
     both = given.pop("inject_paths")
@@ -158,11 +158,11 @@ def _given(notebook: str, output: str | None, given: dict[str, Any]) -> tuple[di
 def _prepare(notebook: str, output: str, parameters: dict[str, Any], options: "RunOptions") -> None:
     import nbformat
 
-    from pauseflow_nb.execution import filled
+    from pauseflow_nb.launching import fill_path
     from pauseflow_nb.runner.notebook import prepare, write_text
     from pauseflow_nb.runner.output_file import require_writable
 
-    notebook, output = filled(notebook, parameters), filled(output, parameters)
+    notebook, output = fill_path(notebook, parameters), fill_path(output, parameters)
     require_writable(None if output == _STREAM else output)
     prepared = prepare(
         notebook,
@@ -178,7 +178,7 @@ def _prepare(notebook: str, output: str, parameters: dict[str, Any], options: "R
 def _run_attached(
     queue: "Queue", work: "Plan", progress: "Progress", *, until_pause: bool, as_json: bool, supply: "Supply"
 ) -> tuple[int, str]:
-    from pauseflow_nb.execution import attach, start_attached
+    from pauseflow_nb.launching import attach, start_attached
     from pauseflow_nb.runner.control import Control
 
     control = Control()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pauseflow_nb.cli.progress import Progress
     from pauseflow_nb.engine.queue import Plan, Queue
-    from pauseflow_nb.execution import RunOptions
+    from pauseflow_nb.launching import RunOptions
     from pauseflow_nb.runner.kernels.source import Supply
 
 __all__ = ["PauseflowEngine", "Unfinished"]
@@ -85,7 +85,7 @@ class PauseflowEngine:
             papermill.exceptions.PapermillExecutionError: If it failed without an error that a cell shows.
             Unfinished: If it was cancelled or left.
         """
-        from pauseflow_nb.execution import RunOptions, kernel_ahead
+        from pauseflow_nb.launching import RunOptions, start_kernel_early
 
         chosen = RunOptions(
             kernel=kernel_name,
@@ -95,7 +95,7 @@ class PauseflowEngine:
             strict=bool(options.get("strict", False)),
             checkpoint=str(options.get("checkpoint", "step")),
         )
-        with kernel_ahead(input_path, chosen) as supply:
+        with start_kernel_early(input_path, chosen) as supply:
             from pauseflow_nb.cli.progress import Progress
 
             progress = Progress(
@@ -122,7 +122,7 @@ def _execution(
 ) -> tuple[dict[str, Any], "NotebookNode"]:
     """Run it; returns how it ended, and the executed notebook."""
     from pauseflow_nb.engine.queue import Queue
-    from pauseflow_nb.execution import plan_of
+    from pauseflow_nb.launching import make_plan
     from pauseflow_nb.runner.notebook import adopt
     from pauseflow_nb.settings import Settings
 
@@ -131,14 +131,14 @@ def _execution(
     frozen = adopt(nb, source, kernel=str(options.kernel))
     beside = None if "://" in source or source == "-" else _absolute(source).parent
     queue = Queue.open(Settings.load(beside=beside))
-    view = _run(queue, plan_of(frozen, source, _target(output), options), progress, supply)
+    view = _run(queue, make_plan(frozen, source, _target(output), options), progress, supply)
     return view, _document(queue, view["id"])
 
 
 def _run(queue: "Queue", work: "Plan", progress: "Progress", supply: "Supply") -> dict[str, Any]:
     from pauseflow_nb.cli.interrupts import interrupts
     from pauseflow_nb.cli.options import LEFT, STRANDED
-    from pauseflow_nb.execution import attach, start_attached
+    from pauseflow_nb.launching import attach, start_attached
     from pauseflow_nb.runner.control import Control
 
     control = Control()

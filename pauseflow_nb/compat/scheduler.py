@@ -14,7 +14,8 @@ import nbformat
 from jupyter_scheduler.executors import DefaultExecutionManager
 from jupyter_scheduler.orm import Job
 
-from pauseflow_nb.execution import FINAL_STATES, Execution, RunOptions, run_notebook
+from pauseflow_nb.execution import FINAL_STATES, Execution, run_notebook
+from pauseflow_nb.launching import RunOptions
 
 __all__ = ["PauseflowExecutionManager"]
 

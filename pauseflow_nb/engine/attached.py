@@ -1,4 +1,4 @@
-"""Be the process that runs an execution: `pauseflow run`, `run_notebook`, `papermill --engine pauseflow`.
+"""Run one execution in this process until it ends: for `pauseflow run`, `run_notebook`, `papermill --engine pauseflow`.
 
 While it lives, its segments are no jobs: it claims them itself, so that the bare command needs no
 DBOS. What it leaves behind, by Ctrl-C or by dying, any worker goes on with.
@@ -11,8 +11,10 @@ import time
 from typing import Any
 
 from pauseflow_nb.engine.children import open_below, unended_below
+from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.heartbeat import Presence
 from pauseflow_nb.engine.outage import Outage
+from pauseflow_nb.engine.ownership import attach
 from pauseflow_nb.engine.progress_events import Event, Events, ignore
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.run_segment import Segments
@@ -50,7 +52,7 @@ def run_attached(
         execution: Its id. One that is attached to nobody alive is taken over.
         until_pause: Return as well when it waits for an answer or the clock.
         control: How others stop it; after a stop or an interrupt the rest is left to the workers.
-        on_event: Is told what happens, in this thread.
+        on_event: Called with what happens, in this thread.
         supply: Where kernels come from; None: new processes.
 
     Returns:
@@ -63,11 +65,11 @@ def run_attached(
     control = control or Control()
     name = _name_for(queue, execution)
     with Presence(queue, "attached", name=name):
-        if _attached_to(queue, execution) == name or queue.attach(execution, name):
+        if _attached_to(queue, execution) == name or attach(queue, execution, name):
             with reading(queue.engine) as connection:
                 below = [row.id for row in unended_below(connection, execution)]
             for id_ in below:
-                queue.attach(id_, name)
+                attach(queue, id_, name)
             # Who returns at a pause ends with its kernels.
             keeper = None if until_pause else Keeper(queue.settings.kept_kernels)
             attached = _Attached(queue, execution, name, control, on_event=on_event, supply=supply, keeper=keeper)
@@ -95,9 +97,10 @@ class _Attached:
     ) -> None:
         self._queue, self._execution, self._name = queue, execution, name
         self._control, self._on_event = control, on_event
+        self._clock = Clock(queue)
         run = functools.partial(run_segment, supply=supply)
         self._segments = Segments(queue, name, on_event=on_event, run=run, keeper=keeper)
-        self._told: object = None
+        self._reported: object = None
         self._reached_at = time.monotonic()
         self._outage = Outage(log, "waiting for the store")
         #: Nested executions whose segments run now, each in a thread of its own.
@@ -131,8 +134,8 @@ class _Attached:
                     self._tell("queued")
                 self._segments.run(self._execution, segment.n, self._control)
                 continue
-            if waits and waits != self._told:
-                self._told = waits
+            if waits and waits != self._reported:
+                self._reported = waits
                 self._tell("suspended")
             if until_pause and waits and not self._nested:
                 return
@@ -143,7 +146,7 @@ class _Attached:
         try:
             self._segments.look_after_kernels()
             for execution in (self._execution, *self._run_nested()):
-                self._queue.sweep(execution)
+                self._clock.sweep(execution)
             with reading(self._queue.engine) as connection:
                 row = executions.find(connection, self._execution)
                 segment = None if row is None else segments.find(connection, self._execution, row.segment)

@@ -16,7 +16,7 @@ from pauseflow_nb.identity import LINK, name_of, people
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SuspensionRequest
 from pauseflow_nb.store.executions import Row
-from pauseflow_nb.store.suspensions import rules_of
+from pauseflow_nb.store.suspensions import collect_rules
 from pauseflow_nb.store.views import approvals_of
 
 __all__ = [
@@ -69,7 +69,7 @@ class Question:
     @classmethod
     def asked_by(cls, step: str, request: SuspensionRequest, created_by: str) -> "Question":
         """Take that of a suspension which is about to be."""
-        return cls(step, request.kind, request.schema, rules_of(request), created_by)
+        return cls(step, request.kind, request.schema, collect_rules(request), created_by)
 
 
 @dataclass(frozen=True)

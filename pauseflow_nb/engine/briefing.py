@@ -1,4 +1,4 @@
-"""What a kernel is told before its first cell, from what the store knows."""
+"""Build the briefing of a kernel from the rows of its execution and segment."""
 
 from dataclasses import replace
 
@@ -9,16 +9,16 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.views import LinksOf, iso
 
-__all__ = ["briefing_for"]
+__all__ = ["make_briefing"]
 
 #: Suspensions that one step may ask for within a segment, beyond which there are no links.
 _MOST_ORDINALS = 20
 
 
-def briefing_for(
+def make_briefing(
     execution: Row,
     segment: Row,
-    told: dict[str, StepBriefing],
+    begun: dict[str, StepBriefing],
     document: Document,
     *,
     snapshots: str,
@@ -31,7 +31,7 @@ def briefing_for(
     Args:
         execution: The execution's row.
         segment: The segment's row as this attempt claimed it.
-        told: What each step that has begun must know, without links.
+        begun: The briefing of each step that has begun, without links.
         document: The notebook so far.
         snapshots: Where the kernel saves.
         links: Makes the links of one suspension.
@@ -53,7 +53,7 @@ def briefing_for(
         execution_count=document.execution_count(before=first),
         first_cell=first,
         snapshot=None if segment.snapshot is None else SnapshotRef(segment.snapshot, segment.digest),
-        steps=_steps(execution, segment.n, told, headers, links),
+        steps=_steps(execution, segment.n, begun, headers, links),
         # Once a step has finished since, what woke the segment has been used.
         wake=Wake.from_dict(segment.wake) if segment.wake is not None and is_untouched else None,
         # A setup that has been passed runs again first, so what it needs is needed.
@@ -73,14 +73,14 @@ def _is_setup(header: Header | None) -> bool:
 
 
 def _steps(
-    execution: Row, segment: int, told: dict[str, StepBriefing], headers: dict[int, Header], links: LinksOf
+    execution: Row, segment: int, begun: dict[str, StepBriefing], headers: dict[int, Header], links: LinksOf
 ) -> dict[str, StepBriefing]:
-    briefings = dict(told)
+    briefings = dict(begun)
     for header in headers.values():
         if header.kind == "step":
             # A retry within the step asks anew, with links of its own.
             ordinals = range(min(1 + header.options.retries, _MOST_ORDINALS))
             claims = [Claim(execution.id, segment, header.name, o, "", execution.revocations) for o in ordinals]
             made = [links(claim) for claim in claims]
-            briefings[header.name] = replace(told.get(header.name, StepBriefing()), links=made)
+            briefings[header.name] = replace(begun.get(header.name, StepBriefing()), links=made)
     return briefings

@@ -1,4 +1,4 @@
-"""Time travel: go back to an earlier checkpoint of an execution, or begin a sibling from one.
+"""Find the checkpoint from which an execution goes on, or a sibling of it begins.
 
 Every step that finished has left a checkpoint: a snapshot, and the cell after it. What ran before it
 must be what the notebook says, so an edited cell is found before anything runs.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from pauseflow_nb.cells import steps_of
-from pauseflow_nb.engine.kernel_bound import first_made
+from pauseflow_nb.engine.kernel_bound import find_first_cell
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.protocol import SnapshotRef, Wake
 from pauseflow_nb.store import segments, steps, suspensions
@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
     from pauseflow_nb.runner.document import Document
 
-__all__ = ["Checkpoint", "Restart", "adopt", "cells_of", "choose", "edited", "here", "merged"]
+__all__ = [
+    "Checkpoint",
+    "Restart",
+    "copy_snapshots",
+    "find_before_edit",
+    "find_before_step",
+    "find_current",
+    "find_step_cells",
+    "merge_outputs",
+]
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class Restart:
     after: str | None
     #: Steps that have run and will run again, in the order of the notebook.
     again: tuple[str, ...] = ()
-    #: Why it goes further back than was asked; None if it does not.
+    #: Why it goes further back than requested; None if it does not.
     because: str | None = None
 
     def __str__(self) -> str:
@@ -64,7 +73,7 @@ class Restart:
         return f"{because}goes on {where}, at cell {self.first_cell + 1}{again}"
 
 
-def here(connection: sa.Connection, execution: Row, segment: Row) -> Checkpoint:
+def find_current(connection: sa.Connection, execution: Row, segment: Row) -> Checkpoint:
     """Find where an execution would go on by itself: its last checkpoint, and an answer not used yet.
 
     One that waited, and was not answered, asks again: from the checkpoint before the step, because the variables
@@ -72,28 +81,28 @@ def here(connection: sa.Connection, execution: Row, segment: Row) -> Checkpoint:
     the cell that made what only that kernel had.
     """
     if segment.bound is not None:
-        return _before(connection, execution.id, first_made(segment.bound))
+        return _before(connection, execution.id, find_first_cell(segment.bound))
     if segment.how == "suspended":
-        asked = suspensions.last_of(connection, execution.id, segment.n)
-        if asked is not None and asked.kind != "operator":
-            return _before(connection, execution.id, asked.cell)
-    left = [row for row in steps.history(connection, [execution.id]) if row.snapshot == segment.snapshot]
+        last = suspensions.find_last(connection, execution.id, segment.n)
+        if last is not None and last.kind != "operator":
+            return _before(connection, execution.id, last.cell)
+    left = [row for row in steps.list_runs(connection, [execution.id]) if row.snapshot == segment.snapshot]
     step = left[-1].step if segment.snapshot is not None and left else None
     is_woken = segment.wake is not None and segment.first_cell == segment.start_cell and segment.how != "suspended"
     wake = Wake.from_dict(segment.wake) if is_woken else None
     return Checkpoint(segment.first_cell, segment.snapshot, segment.digest, segment.signature, step, wake)
 
 
-def choose(connection: sa.Connection, execution: str, document: "Document", step: str) -> Checkpoint:
+def find_before_step(connection: sa.Connection, execution: str, document: "Document", step: str) -> Checkpoint:
     """Find the checkpoint from which a named step runs again.
 
     Raises:
         InvalidStep: If the notebook has no such step, or the execution has not come to it.
     """
-    cells = cells_of(document)
+    cells = find_step_cells(document)
     if step not in cells:
         raise InvalidStep(step, f"the notebook has no such step, only: {', '.join(cells) or 'none'}")
-    runs = {row.step: row for row in steps.history(connection, [execution])}
+    runs = {row.step: row for row in steps.list_runs(connection, [execution])}
     points = {name: _left_by(connection, row) for name, row in runs.items()}
     earlier = [name for name, cell in cells.items() if cell < cells[step]]
     waiting = [name for name in earlier if name not in points or points[name] is None]
@@ -102,7 +111,7 @@ def choose(connection: sa.Connection, execution: str, document: "Document", step
     return _before(connection, execution, cells[step])
 
 
-def edited(
+def find_before_edit(
     connection: sa.Connection, execution: str, old: "Document", new: "Document", wanted: Checkpoint
 ) -> tuple[Checkpoint, str | None]:
     """Find the last checkpoint up to the wanted one before which no cell was changed.
@@ -119,7 +128,7 @@ def edited(
     return (allowed[-1] if allowed else Checkpoint()), f"cell {changed + 1} is not what ran"
 
 
-def merged(old: "Document", new: "Document", first_cell: int) -> tuple["Document", int]:
+def merge_outputs(old: "Document", new: "Document", first_cell: int) -> tuple["Document", int]:
     """Take over into an edited notebook what the cells before a checkpoint have shown.
 
     Returns:
@@ -129,9 +138,9 @@ def merged(old: "Document", new: "Document", first_cell: int) -> tuple["Document
 
     from pauseflow_nb.runner import cell_statuses
 
-    kept = [index for index, _ in _code(old) if index < first_cell]
-    taken = [index for index, _ in _code(new)][: len(kept)]
-    for before, after in zip(kept, taken, strict=True):
+    passed = [index for index, _ in _code(old) if index < first_cell]
+    taken = [index for index, _ in _code(new)][: len(passed)]
+    for before, after in zip(passed, taken, strict=True):
         source, target = old.cells[before], new.cells[after]
         target.outputs, target.execution_count = source.outputs, source.execution_count
         for key in ("papermill", "pauseflow"):
@@ -150,7 +159,7 @@ def merged(old: "Document", new: "Document", first_cell: int) -> tuple["Document
     return new, first
 
 
-def adopt(files: Files, source: str, target: str, points: Mapping[str, str]) -> dict[str, SnapshotRef]:
+def copy_snapshots(files: Files, source: str, target: str, points: Mapping[str, str]) -> dict[str, SnapshotRef]:
     """Copy snapshots from one execution's folder into another's.
 
     Args:
@@ -165,13 +174,13 @@ def adopt(files: Files, source: str, target: str, points: Mapping[str, str]) -> 
     # Lazily: it loads what a kernel needs, and few executions are forked.
     from pauseflow_nb.kernel.snapshot.storage.copy_snapshot import adopt as copy
 
-    there, here_ = files.folder(source), files.folder(target)
-    return {name: copy(there, here_, SnapshotRef(name, digest), execution=target) for name, digest in points.items()}
+    old, new = files.folder(source), files.folder(target)
+    return {name: copy(old, new, SnapshotRef(name, digest), execution=target) for name, digest in points.items()}
 
 
 def _last_runs(connection: sa.Connection, execution: str) -> list[Row]:
     """List the last run of each step, in the order of the notebook."""
-    return list({row.step: row for row in steps.history(connection, [execution])}.values())
+    return list({row.step: row for row in steps.list_runs(connection, [execution])}.values())
 
 
 def _before(connection: sa.Connection, execution: str, cell: int) -> Checkpoint:
@@ -185,14 +194,14 @@ def _left_by(connection: sa.Connection, run: Row) -> Checkpoint | None:
     """Give what a run left; None if the notebook did not go on after it. Without a snapshot it is no place to go to."""
     if run.state == "finished":
         return Checkpoint(run.cell + 1, run.snapshot, run.digest, run.signature, run.step)
-    woken = segments.woken_after(connection, run.execution, run.segment) if run.state == "suspended" else None
+    woken = segments.find_woken_after(connection, run.execution, run.segment) if run.state == "suspended" else None
     wake = None if woken is None else Wake.from_dict(woken.wake)
     if wake is None or wake.step != run.step or wake.then == "rerun":
         return None
     return Checkpoint(run.cell + 1, run.snapshot, run.digest, run.signature, run.step, wake)
 
 
-def cells_of(document: "Document") -> dict[str, int]:
+def find_step_cells(document: "Document") -> dict[str, int]:
     """Tell at which cell each step stands."""
     headers = steps_of((index, cell.source) for index, cell in enumerate(document.cells) if cell.cell_type == "code")
     return {header.name: index for index, header in headers.items() if header.kind == "step"}

@@ -1,4 +1,4 @@
-"""Nested executions: a step starts notebooks, and its execution waits until all of them have ended.
+"""Start the notebooks that a step runs, and collect their results when all of them have ended.
 
 The parent waits in a suspension of the kind `notebook`. A child that ends makes it due, and the clock,
 which settles whatever is due, looks whether there are others. So no transaction ever holds the rows of
@@ -8,31 +8,31 @@ two executions, whichever of them ends first.
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.quota import require_room
+from pauseflow_nb.engine.open_store import OpenStore
+from pauseflow_nb.engine.plan import Plan, add_execution
+from pauseflow_nb.engine.start_checks import require_room
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import ChildRequest, SuspensionRequest, published
 from pauseflow_nb.store import executions, steps, suspensions
+from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.views import address_of
-
-if TYPE_CHECKING:
-    from pauseflow_nb.engine.queue import Plan, Queue
 
 __all__ = [
     "Child",
     "Gathered",
     "Open",
-    "gathered",
+    "gather",
+    "name_ids",
     "open_below",
     "prepare",
     "start_children",
     "unended_below",
-    "with_ids",
 ]
 
 #: Executions within each other; a notebook that runs itself stops here.
@@ -44,14 +44,14 @@ class Child:
     """A nested execution that can be started."""
 
     id: str
-    plan: "Plan"
+    plan: Plan
     document: str
     request: ChildRequest
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """What the nested executions of a suspension came to."""
+    """The results of the nested executions of a suspension."""
 
     #: Whether one of them has not ended yet.
     is_incomplete: bool
@@ -72,51 +72,54 @@ class Open:
     path: tuple[str, ...]
 
     def is_at(self, step: str) -> bool:
-        """Whether this is what somebody means who says so: the step's name, the address, or the path with dots."""
+        """Whether a name given by a user means this one: the step's name, the address, or the path with dots."""
         return step in (self.row.step, self.address, ".".join(self.path))
 
     def is_below(self, step: str) -> bool:
-        """Whether a step that somebody names is on the way there."""
+        """Whether a step that a user names leads to this one."""
         return any(step in (self.path[n], ".".join(self.path[: n + 1])) for n in range(len(self.path)))
 
 
-def prepare(queue: "Queue", parent: Row, requests: list[ChildRequest]) -> list[Child]:
+def prepare(store: OpenStore, parent: Row, requests: list[ChildRequest]) -> list[Child]:
     """Freeze the notebooks and store them; nothing is started yet.
 
     Raises:
         PauseflowError: If one of them cannot be run; nothing is left of the others.
     """
-    if _depth_of(queue, parent) >= _DEEPEST:
+    if _count_above(store, parent) >= _DEEPEST:
         raise InvalidValue("run_notebook", requests[0].notebook, f"would be nested more than {_DEEPEST} deep")
     made: list[Child] = []
     try:
         for request in requests:
-            plan = _planned(parent, request)
-            require_room(queue.files, queue.settings.quota, len(plan.document))
+            plan = _plan(parent, request)
+            require_room(store, len(plan.document))
             id_ = secrets.token_hex(6)
             document = f"{id_}/start-{secrets.token_hex(4)}.ipynb"
-            queue.files.write(document, plan.document)
+            store.files.write(document, plan.document)
             made.append(Child(id_, plan, document, request))
     except BaseException:
         for child in made:
-            queue.files.remove(child.id)
+            store.files.remove(child.id)
         raise
     return made
 
 
-def start_children(queue: "Queue", connection: sa.Connection, parent: Row, asked: Row, children: list[Child]) -> None:
+def start_children(
+    store: OpenStore, connection: sa.Connection, parent: Row, suspension: Row, children: list[Child]
+) -> None:
     """Add the nested executions, in the transaction that suspends their parent."""
     for child in children:
         nested: dict[str, JSON] = {
-            "step": asked.step,
-            "segment": asked.segment,
-            "run": asked.run,
+            "step": suspension.step,
+            "segment": suspension.segment,
+            "run": suspension.run,
             "name": child.request.name,
             "linked": child.request.linked,
             "check": child.request.check,
         }
-        queue.add(
+        add_execution(
             connection,
+            store.jobs,
             child.id,
             child.plan,
             child.document,
@@ -126,22 +129,24 @@ def start_children(queue: "Queue", connection: sa.Connection, parent: Row, asked
         )
 
 
-def gathered(connection: sa.Connection, asked: Row) -> Gathered:
-    """Collect what the nested executions of a suspension came to."""
-    children = executions.children_of(connection, asked.execution, step=asked.step, segment=asked.segment)
+def gather(connection: sa.Connection, suspension: Row) -> Gathered:
+    """Collect the results of the nested executions of a suspension."""
+    children = executions.list_children(
+        connection, suspension.execution, step=suspension.step, segment=suspension.segment
+    )
     exports: dict[str, JSON] = {}
     problems: list[str] = []
     for row in children:
-        told = steps.told(connection, row.id)
-        shown = {name: published(run.exports) for name, run in told.items() if run.runs or run.exports}
+        briefings = steps.brief_steps(connection, row.id)
+        shown = {name: published(run.exports) for name, run in briefings.items() if run.runs or run.exports}
         exports[row.nested["name"]] = shown
         if row.nested["check"] and row.state != "completed":
             problems.append(_problem(row))
-    told_of: dict[str, Any] = {
+    notebooks: dict[str, Any] = {
         row.nested["name"]: {"id": row.id, "state": row.state, "error": row.error} for row in children
     }
     incomplete = any(row.ended_at is None for row in children)
-    return Gathered(incomplete, {**exports, "$notebooks": told_of}, "; ".join(problems) or None)
+    return Gathered(incomplete, {**exports, "$notebooks": notebooks}, "; ".join(problems) or None)
 
 
 def open_below(connection: sa.Connection, execution: str) -> list[Open]:
@@ -151,25 +156,24 @@ def open_below(connection: sa.Connection, execution: str) -> list[Open]:
 
 def unended_below(connection: sa.Connection, execution: str) -> list[Row]:
     """List the nested executions that have not ended, at every depth."""
-    found = [row for row in executions.children_of(connection, execution) if row.ended_at is None]
+    found = [row for row in executions.list_children(connection, execution) if row.ended_at is None]
     return found + [below for row in found for below in unended_below(connection, row.id)]
 
 
 def _open_below(
     connection: sa.Connection, execution: str, names: tuple[str, ...], path: tuple[str, ...]
 ) -> Iterator[Open]:
-    for row in suspensions.open_ones(connection, execution):
-        here = (*path, row.step) if row.step else path
+    for row in suspensions.list_open(connection, execution):
+        there = (*path, row.step) if row.step else path
         if row.kind != "notebook":
-            yield Open(row, address_of(names, row.step), here)
+            yield Open(row, address_of(names, row.step), there)
             continue
-        for child in executions.children_of(connection, execution, step=row.step, segment=row.segment):
-            yield from _open_below(connection, child.id, (*names, child.nested["name"]), here)
+        for child in executions.list_children(connection, execution, step=row.step, segment=row.segment):
+            yield from _open_below(connection, child.id, (*names, child.nested["name"]), there)
 
 
-def _planned(parent: Row, request: ChildRequest) -> "Plan":
+def _plan(parent: Row, request: ChildRequest) -> Plan:
     # Lazily: only this needs the notebook's side of the house.
-    from pauseflow_nb.engine.queue import Plan
     from pauseflow_nb.runner.notebook import freeze
 
     frozen = freeze(request.notebook, request.parameters)
@@ -188,11 +192,9 @@ def _planned(parent: Row, request: ChildRequest) -> "Plan":
     )
 
 
-def _depth_of(queue: "Queue", row: Row) -> int:
-    from pauseflow_nb.store.database import reading
-
+def _count_above(store: OpenStore, row: Row) -> int:
     depth, above = 0, row.parent
-    with reading(queue.engine) as connection:
+    with reading(store.engine) as connection:
         while above is not None and depth < _DEEPEST:
             found = executions.find(connection, above)
             depth, above = depth + 1, None if found is None else found.parent
@@ -206,6 +208,6 @@ def _problem(row: Row) -> str:
     return f"notebook '{row.nested['name']}' ({row.id}) is {row.state}{why}"
 
 
-def with_ids(request: SuspensionRequest, children: list[Child]) -> SuspensionRequest:
-    """Say in what the suspension shows which executions it waits for."""
+def name_ids(request: SuspensionRequest, children: list[Child]) -> SuspensionRequest:
+    """Put the ids of the executions that a suspension waits for into its data."""
     return replace(request, data={child.request.name: child.id for child in children})

@@ -1,4 +1,4 @@
-"""Finish the notebook of an execution that ended while no kernel ran: the decision takes the card's place."""
+"""Write into the notebook how its execution ended while no kernel ran: the decision takes the place of the card."""
 
 import logging
 import secrets
@@ -18,7 +18,7 @@ from pauseflow_nb.store.views import iso
 if TYPE_CHECKING:
     from pauseflow_nb.runner.document import Document
 
-__all__ = ["finish_notebook", "sentence_of"]
+__all__ = ["describe_end", "finish_notebook"]
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Docu
     """
     with reading(engine) as connection:
         row = executions.find(connection, execution)
-        asked = suspensions.last_of(connection, execution)
+        suspension = suspensions.find_last(connection, execution)
         first = segments.find(connection, execution, 0)
         last = None if row is None else segments.find(connection, execution, row.segment)
     if row is None or row.record_due is None or row.state not in FINAL:
@@ -43,21 +43,21 @@ def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Docu
 
     name = f"{execution}/end-{secrets.token_hex(4)}.ipynb"
     try:
-        is_begun = asked is not None or first is None or first.attempt > 0
+        is_begun = suspension is not None or first is None or first.attempt > 0
         document = Document.from_bytes(files.read(row.document)) if live is None else live
-        _close(document, row, asked, last)
+        _close(document, row, suspension, last)
         _write(files, row, document, name, is_begun=is_begun)
     except (PauseflowError, OSError) as problem:
         # The decision stands in the store; that the notebook cannot show it is no reason to try for ever.
         log.warning("did not finish the notebook of %s: %s", execution, problem, extra={"execution": execution})
         name = row.document
     with transaction(engine) as connection:
-        executions.recorded(connection, execution, document=name)
+        executions.set_recorded(connection, execution, document=name)
     if name != row.document:
         files.remove(row.document)
 
 
-def sentence_of(row: Row) -> str:
+def describe_end(row: Row) -> str:
     """Say how an execution ended, and who or what ended it."""
     from pauseflow_nb.runner.card_text import at_moment  # lazily: see finish_notebook
 
@@ -70,7 +70,7 @@ def sentence_of(row: Row) -> str:
     return f"{said} by {who}{at_moment(iso(row.ended_at) or '')}{text}."
 
 
-def _close(document: "Document", row: Row, asked: Row | None, last: Row | None) -> None:
+def _close(document: "Document", row: Row, suspension: Row | None, last: Row | None) -> None:
     """Write what was decided below the question, and why nothing came of it if that is so."""
     from pauseflow_nb.runner.cards import Decision, close_document, decision_of, put_decision  # lazily: see above
     from pauseflow_nb.runner.notices import put_ending
@@ -81,18 +81,18 @@ def _close(document: "Document", row: Row, asked: Row | None, last: Row | None) 
         wake = Wake.from_dict(last.wake)
         put_decision(document, wake.step, decision_of(wake, wake.callback))
     if reason.get("kind") == "environment" and last is not None:
-        put_ending(document, last.first_cell, sentence_of(row))
+        put_ending(document, last.first_cell, describe_end(row))
     action = "timeout" if reason.get("kind") == "timeout" else {"cancelled": "cancel"}.get(row.state, row.state)
     decision = Decision(
-        sentence_of(row),
+        describe_end(row),
         action,
         by=str(reason.get("by") or ""),
         known_by=str(reason.get("known_by") or ""),
         at=iso(row.ended_at) or "",
         comment=str(reason.get("text") or "") if action == "cancel" else "",
-        approvals=None if asked is None else asked.given,
+        approvals=None if suspension is None else suspension.given,
     )
-    close_document(document, asked.step if asked else "", decision)
+    close_document(document, suspension.step if suspension else "", decision)
 
 
 def _write(files: Files, row: Row, document: "Document", name: str, *, is_begun: bool) -> None:

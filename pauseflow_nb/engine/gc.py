@@ -1,7 +1,7 @@
-"""`pauseflow gc`: remove what nobody needs any more, and nothing that an execution still needs.
+"""Remove executions that ended long ago, and data and files that no execution needs (`pauseflow gc`).
 
-Three kinds: executions that ended long ago, with all that is theirs; data that no snapshot which one could go
-back to uses; files that nothing names, as a process leaves them that was killed while it wrote.
+Data: what no snapshot uses that an execution could go back to. Files: what no row names, as a process leaves
+them that was killed while it wrote.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.store import executions, segments
 from pauseflow_nb.store.database import now, reading
@@ -41,33 +41,33 @@ class Cleaned:
     bytes: int
 
 
-def clean(queue: Queue, *, older_than: timedelta, dry_run: bool = False, grace: timedelta = GRACE) -> Cleaned:
-    """Remove what nobody needs. May run beside workers and servers, and twice at once.
+def clean(store: OpenStore, *, older_than: timedelta, dry_run: bool = False, grace: timedelta = GRACE) -> Cleaned:
+    """Remove what is not needed any more. May run beside workers and servers, and twice at once.
 
     An execution goes with the ones nested in it: all of them must have ended long enough ago.
 
     Args:
-        queue: The store.
+        store: The store.
         older_than: How long ago an execution must have ended.
-        dry_run: Only tell which executions would be removed.
+        dry_run: Only list the executions that would be removed.
         grace: How long ago a file that nothing names must have been written.
     """
-    with reading(queue.engine) as connection:
-        old = executions.ended_before(connection, now(connection) - older_than.total_seconds())
+    with reading(store.engine) as connection:
+        old = executions.list_ended_before(connection, now(connection) - older_than.total_seconds())
     if dry_run:
         return Cleaned(tuple(old), 0, 0)
-    before = queue.files.used()
-    gone = tuple(execution for execution in old if _without_harm(_remove, queue, execution, older_than))
-    # Listed before their rows are read: what an execution is given meanwhile is not in the list.
-    listed = {folder: dict(queue.files.ages(folder)) for folder in queue.files.folders()}
-    removed = sum(_without_harm(_tidy, queue, folder, ages, grace) or 0 for folder, ages in listed.items())
-    return Cleaned(gone, removed, max(before - queue.files.used(), 0))
+    before = store.files.used()
+    gone = tuple(execution for execution in old if _without_harm(_remove, store, execution, older_than))
+    # Listed before their rows are read: what an execution gets meanwhile is not in the list.
+    listed = {folder: dict(store.files.ages(folder)) for folder in store.files.folders()}
+    removed = sum(_without_harm(_tidy, store, folder, ages, grace) or 0 for folder, ages in listed.items())
+    return Cleaned(gone, removed, max(before - store.files.used(), 0))
 
 
-def _without_harm(clean: Callable[..., T], queue: Queue, execution: str, *more: Any) -> T | None:
+def _without_harm(clean: Callable[..., T], store: OpenStore, execution: str, *more: Any) -> T | None:
     """Clean one execution; one that cannot be read is left alone, and does not keep the others from being cleaned."""
     try:
-        return clean(queue, execution, *more)
+        return clean(store, execution, *more)
     except (StoreUnavailable, StorageFull):
         raise
     except Exception as problem:  # noqa: BLE001  (whatever is wrong with it is wrong with it alone)
@@ -75,53 +75,55 @@ def _without_harm(clean: Callable[..., T], queue: Queue, execution: str, *more: 
         return None
 
 
-def _remove(queue: Queue, execution: str, older_than: timedelta) -> bool:
+def _remove(store: OpenStore, execution: str, older_than: timedelta) -> bool:
     """Remove an execution; whatever this is interrupted after, the next one finishes."""
-    with reading(queue.engine) as connection:
-        jobs = segments.jobs_of(connection, execution)
+    with reading(store.engine) as connection:
+        jobs = segments.list_jobs(connection, execution)
 
     def change(connection: sa.Connection) -> bool:
-        segments.keep_latest(connection, execution)
+        segments.lock_latest_number(connection, execution)
         row = executions.lock_plain(connection, execution)
-        # Somebody may have let it go on since.
+        # It may have been retried since.
         if row is None or row.state not in FINAL or row.ended_at > now(connection) - older_than.total_seconds():
             return False
         executions.remove(connection, execution)
         return True
 
-    if not queue.change(change):
+    if not store.change(change):
         return False
-    queue.jobs.forget(execution, jobs)
-    queue.files.remove(execution)
-    if queue.files.local is None:
+    store.jobs.forget(execution, jobs)
+    store.files.remove(execution)
+    if store.files.local is None:
         from pauseflow_nb.kernel.snapshot.storage.folder import forget_cache  # lazily: see _sweep
 
-        forget_cache(queue.files.folder(execution))
+        forget_cache(store.files.folder(execution))
     log.info("removed %s, which ended long ago", execution, extra={"execution": execution})
     return True
 
 
-def _tidy(queue: Queue, execution: str, ages: dict[str, float], grace: timedelta) -> int:
+def _tidy(store: OpenStore, execution: str, ages: dict[str, float], grace: timedelta) -> int:
     """Remove what nothing names in the folder of one execution; returns how many files."""
     old = [name for name, age in ages.items() if age > grace.total_seconds()]
-    with reading(queue.engine) as connection:
+    with reading(store.engine) as connection:
         row = executions.find(connection, execution)
         segment = None if row is None else segments.find(connection, execution, row.segment)
-        snapshots = segments.snapshots_of(connection, execution)
+        snapshots = segments.list_snapshots(connection, execution)
         bodies = [
-            name for name in old if _is_body(name) and not executions.answers_name(connection, execution, _key(name))
+            name
+            for name in old
+            if _is_body(name) and not executions.is_named_in_answers(connection, execution, _key(name))
         ]
     if row is None or segment is None:
         # An empty folder may be about to get its first file.
         if not ages or len(old) < len(ages):
             return 0
-        queue.files.remove(execution)
+        store.files.remove(execution)
         return len(ages)
     doomed = [*bodies, *_notebooks(row, old)]
     for name in doomed:
-        queue.files.remove(f"{execution}/{name}")
+        store.files.remove(f"{execution}/{name}")
     # A kernel that runs may be about to name what it has just saved.
-    swept = 0 if segment.state == "running" else _sweep(queue.files, execution, snapshots, grace)
+    swept = 0 if segment.state == "running" else _sweep(store.files, execution, snapshots, grace)
     return len(doomed) + swept
 
 

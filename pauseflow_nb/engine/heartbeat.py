@@ -1,4 +1,4 @@
-"""Be seen to be alive, and notice who is not.
+"""Register this process in the store as alive, and notice processes that have died.
 
 A process beats twice a second, from a daemon thread, until it ends: one that drains still runs
 segments, and without beats another would run them a second time. It takes others for dead by what
@@ -12,8 +12,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.outage import Outage
-from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import PauseflowError
 from pauseflow_nb.store import workers
 from pauseflow_nb.store.database import reading, transaction
@@ -33,7 +33,7 @@ class Presence:
     """A row of this process among the workers, for as long as the block lasts.
 
     Args:
-        queue: The store.
+        store: The store.
         kind: `"starting"`, `"worker"`, `"server"` or `"attached"`.
         url: Where a server answers.
         name: The process's id, if it has one already.
@@ -43,7 +43,7 @@ class Presence:
 
     def __init__(
         self,
-        queue: Queue,
+        store: OpenStore,
         kind: str,
         *,
         url: str | None = None,
@@ -51,14 +51,14 @@ class Presence:
         on_dead: Callable[[Row], None] | None = None,
     ) -> None:
         self.name = name or workers.process_name()
-        self._queue, self._kind, self._url = queue, kind, url
+        self._store, self._kind, self._url = store, kind, url
         self._on_dead = on_dead
         self._stop = threading.Event()
         self._unchanged: dict[str, tuple[float, int]] = {}
         self._thread = threading.Thread(target=self._loop, name="pauseflow-beat", daemon=True)
 
     def __enter__(self) -> Self:
-        self._queue.beat(self.name, self._kind, self._url)
+        self._beat()
         self._thread.start()
         return self
 
@@ -68,20 +68,23 @@ class Presence:
         self._stop.set()
         self._thread.join(BEAT_SECONDS * 4)
         try:
-            self._queue.leave(self.name)
+            self._store.change(lambda connection: workers.remove(connection, self.name))
         except PauseflowError as problem:
             log.warning("did not say goodbye: %s", problem)
 
     def become(self, kind: str) -> None:
         """Say that it is of another kind from now on."""
         self._kind = kind
-        self._queue.beat(self.name, kind, self._url)
+        self._beat()
+
+    def _beat(self) -> None:
+        self._store.change(lambda connection: workers.beat(connection, self.name, self._kind, self._url))
 
     def _loop(self) -> None:
         outage = Outage(log, f"{self._kind} {self.name} cannot say that it is alive")
         while not self._stop.wait(BEAT_SECONDS):
             try:
-                self._queue.beat(self.name, self._kind, self._url)
+                self._beat()
                 if self._on_dead is not None:
                     self._look(self._on_dead)
             except Exception as problem:  # noqa: BLE001  (whatever it is: to stop beating is worse)
@@ -90,8 +93,8 @@ class Presence:
                 outage.ended()
 
     def _look(self, on_dead: Callable[[Row], None]) -> None:
-        with reading(self._queue.engine) as connection:
-            rows = workers.all_of(connection)
+        with reading(self._store.engine) as connection:
+            rows = workers.list_all(connection)
         before, self._unchanged = self._unchanged, {}
         for row in rows:
             if row.id == self.name:
@@ -105,5 +108,5 @@ class Presence:
         log.warning("took %s %s for dead", row.kind, row.id)
         # First what it left, then its row: if we die in between, the next one finds it again.
         on_dead(row)
-        with transaction(self._queue.engine) as connection:
+        with transaction(self._store.engine) as connection:
             workers.remove(connection, row.id, row.beat)

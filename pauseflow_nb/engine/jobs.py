@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class Jobs:
-    """Queues jobs inside transactions that are not its own."""
+    """Queues jobs inside transactions of its callers."""
 
     def __init__(self, engine: sa.Engine) -> None:
         """Take the engine of the store; nothing is loaded yet."""
@@ -63,7 +63,7 @@ class Jobs:
         )
 
     def forget(self, execution: str, jobs: Iterable[tuple[int, int]]) -> None:
-        """Remove jobs that nobody needs any more.
+        """Remove jobs that are not needed any more.
 
         Args:
             execution: Id of the execution, which is gone.
@@ -89,7 +89,7 @@ class Jobs:
             return change()
 
     def register_queue(self, at_once: int) -> None:
-        """Make the queue, or change how many jobs each worker runs at once; the last one to say so counts."""
+        """Make the queue, or change how many jobs each worker runs at once; the last call counts."""
         self._open()
         assert self._client is not None
         self._client.register_queue(
@@ -97,7 +97,7 @@ class Jobs:
         )
 
     def close(self) -> None:
-        """Let go of the client, if there is one."""
+        """Close the client, if there is one."""
         with self._lock:
             if self._client is not None:
                 self._client.destroy()

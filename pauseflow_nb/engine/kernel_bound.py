@@ -1,4 +1,4 @@
-"""Executions that are kernel-bound: they wait with their kernel, because it alone has a variable that they need.
+"""Handle kernel-bound executions: they keep their kernel while they wait, because it alone has a variable that they need.
 
 Such an execution is attached to the process that keeps the kernel, as one of `pauseflow run` is, so
 that nobody else begins its next segment. When that process leaves it or dies, the execution fails:
@@ -17,13 +17,13 @@ from pauseflow_nb.protocol import Failure, Unsaved
 from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["KERNEL_LOST", "bound_by", "failure_of", "first_made", "lose"]
+__all__ = ["KERNEL_LOST", "explain_loss", "find_first_cell", "lose", "merge_bound"]
 
 #: The kind of a reason.
 KERNEL_LOST = "kernel-lost"
 
 
-def bound_by(lost: Iterable[Unsaved], before: list[dict[str, JSON]] | None) -> list[dict[str, JSON]] | None:
+def merge_bound(lost: Iterable[Unsaved], before: list[dict[str, JSON]] | None) -> list[dict[str, JSON]] | None:
     """Say what binds an execution to its kernel, as the row of a segment has it; None if nothing does.
 
     Args:
@@ -39,18 +39,18 @@ def bound_by(lost: Iterable[Unsaved], before: list[dict[str, JSON]] | None) -> l
     return bound or None
 
 
-def first_made(bound: Iterable[dict[str, Any]]) -> int:
+def find_first_cell(bound: Iterable[dict[str, Any]]) -> int:
     """Tell the first cell that made one of the variables; 0 if that is not known of one of them."""
     return min((each["cell"] or 0 for each in bound), default=0)
 
 
-def failure_of(connection: sa.Connection, execution: str, bound: list[dict[str, Any]]) -> Failure:
+def explain_loss(connection: sa.Connection, execution: str, bound: list[dict[str, Any]]) -> Failure:
     """Say what a lost kernel means, and what to do."""
-    first = first_made(bound)
-    runs = sorted(steps.history(connection, [execution]), key=lambda run: int(run.cell))
+    first = find_first_cell(bound)
+    runs = sorted(steps.list_runs(connection, [execution]), key=lambda run: int(run.cell))
     step = next((run.step for run in runs if run.cell >= first), None)
-    told = [Unsaved.from_dict(each) for each in bound]
-    variables = [f"{each.name} ({each.type_name}{_made_in(each)}; {each.reason})" for each in told]
+    unsaved = [Unsaved.from_dict(each) for each in bound]
+    variables = [f"{each.name} ({each.type_name}{_made_in(each)}; {each.reason})" for each in unsaved]
     return Failure("KernelLost", str(KernelLost(execution, variables, step)))
 
 
@@ -63,7 +63,7 @@ def lose(connection: sa.Connection, segment: Row, row: Row, by: str) -> None:
         row: The execution.
         by: Who notices, or whose end it was.
     """
-    failure = failure_of(connection, row.id, segment.bound)
+    failure = explain_loss(connection, row.id, segment.bound)
     if segment.state != "ended":
         segments.end(connection, segment, "failed")
     steps.fail(connection, row.id, segment.n, failure)

@@ -1,4 +1,4 @@
-"""Log the first of many failures in a row, and that they are over: a database can be away for hours."""
+"""Log the first of many failures in a row, and their end: a database can be away for hours."""
 
 import logging
 
@@ -6,7 +6,7 @@ __all__ = ["Outage"]
 
 
 class Outage:
-    """What one loop knows of its own failures."""
+    """Counts the failures of one loop."""
 
     def __init__(self, log: logging.Logger, what: str) -> None:
         """Take where to log, and what is failing, as the beginning of a sentence."""

@@ -1,4 +1,4 @@
-"""Notice that a segment which this process runs is no longer its own: cancelled, or taken over by another."""
+"""Decide which process runs an execution, and interrupt segments that this process has lost."""
 
 import contextlib
 import logging
@@ -6,26 +6,99 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.errors import PauseflowError
-from pauseflow_nb.runner.control import Control
-from pauseflow_nb.store import executions, segments
-from pauseflow_nb.store.database import reading, transaction
-from pauseflow_nb.store.executions import Row
+import sqlalchemy as sa
 
-__all__ = ["Watch"]
+from pauseflow_nb.engine.kernel_bound import lose
+from pauseflow_nb.engine.open_store import OpenStore
+from pauseflow_nb.errors import PauseflowError, UnknownExecution
+from pauseflow_nb.runner.control import Control
+from pauseflow_nb.store import audit, executions, segments, steps, workers
+from pauseflow_nb.store.database import reading, transaction
+from pauseflow_nb.store.executions import FINAL, Row
+
+__all__ = ["Watch", "attach", "detach"]
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
 _SEEN_SECONDS = 5.0
 
+#: Kinds of processes that may run a segment. One that starts takes its first jobs a moment before it says so.
+_RUNNERS = ("worker", "starting", "attached")
+
+
+def attach(store: OpenStore, execution: str, process: str) -> bool:
+    """Attach an execution to a process, which takes it over from the workers or from a process that has ended.
+
+    Returns:
+        False if it has ended, or a process that is alive runs it.
+
+    Raises:
+        UnknownExecution: If there is none.
+    """
+
+    def change(connection: sa.Connection) -> bool:
+        segment = segments.lock_latest(connection, execution)
+        row = executions.lock(connection, execution)
+        if segment is None or row is None:
+            raise UnknownExecution(execution)
+        alive = {found.id for found in workers.list_alive(connection, *_RUNNERS)}
+        runs_elsewhere = segment.state == "running" and segment.worker in alive
+        if row.state in FINAL or row.attached_to in alive - {process} or runs_elsewhere:
+            return False
+        if segment.bound is not None and row.attached_to != process:
+            lose(connection, segment, row, process)
+            return False
+        workers.beat(connection, process, "attached", None)
+        executions.attach(connection, execution, process)
+        audit.note(connection, execution, "attached", process, segment=segment.n)
+        if segment.state != "ended":
+            # Its job, if there is one, has nothing to do any more.
+            segments.release(connection, segment, crashed=segment.state == "running", new_job=True)
+            executions.set_state(connection, execution, "queued")
+        return True
+
+    return store.change(change)
+
+
+def detach(store: OpenStore, execution: str, *, process: str | None = None) -> None:
+    """Leave an execution to the workers, from its last checkpoint.
+
+    Args:
+        store: The store.
+        execution: Its id.
+        process: Only if it is still attached to this one.
+    """
+
+    def change(connection: sa.Connection) -> None:
+        segment = segments.lock_latest(connection, execution)
+        row = executions.lock(connection, execution)
+        if segment is None or row is None or row.attached_to is None or process not in (None, row.attached_to):
+            return
+        executions.attach(connection, execution, None)
+        if row.state in FINAL:
+            return
+        audit.note(connection, execution, "detached", row.attached_to, segment=segment.n)
+        if segment.bound is not None:
+            # The kernel that it needs ends with the process, or has ended.
+            lose(connection, segment, row, row.attached_to)
+            return
+        if segment.state == "running":
+            # The process that ran it is dead, or gives it up.
+            segments.release(connection, segment, crashed=True)
+            steps.interrupt(connection, execution, segment.n, segment.first_cell)
+            executions.set_state(connection, execution, "queued")
+        if segment.state != "ended":
+            store.jobs.enqueue(connection, execution, segment.n, segment.job)
+
+    store.change(change)
+
 
 class Watch:
     """One thread that looks after all segments of this process, while there are any."""
 
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
+    def __init__(self, store: OpenStore) -> None:
+        self._store = store
         self._lock = threading.Lock()
         self._running: dict[tuple[str, int], tuple[Row, Control]] = {}
         self._looker: _Looker | None = None
@@ -37,7 +110,7 @@ class Watch:
         with self._lock:
             self._running[key] = (segment, control)
             if self._looker is None:
-                self._looker = _Looker(self._queue, self.running)
+                self._looker = _Looker(self._store, self.running)
                 self._looker.start()
         try:
             yield
@@ -57,9 +130,9 @@ class Watch:
 
 
 class _Looker(threading.Thread):
-    def __init__(self, queue: Queue, running: Callable[[], list[tuple[Row, Control]]]) -> None:
+    def __init__(self, store: OpenStore, running: Callable[[], list[tuple[Row, Control]]]) -> None:
         super().__init__(name="pauseflow-watch", daemon=True)
-        self._queue, self._running = queue, running
+        self._store, self._running = store, running
         self._stop_looking = threading.Event()
 
     def run(self) -> None:
@@ -77,9 +150,9 @@ class _Looker(threading.Thread):
         self.join(_LOOK_SECONDS)
 
     def _look(self, running: list[tuple[Row, Control]], *, note: bool) -> None:
-        with reading(self._queue.engine) as connection:
+        with reading(self._store.engine) as connection:
             lost = [pair for pair in running if segments.is_lost(connection, pair[0])]
-            wanted = executions.to_suspend(connection, [segment.execution for segment, _ in running])
+            wanted = executions.list_to_suspend(connection, [segment.execution for segment, _ in running])
         for segment, control in running:
             if segment.execution in wanted:
                 control.suspend_at_boundary(wanted[segment.execution])
@@ -89,6 +162,6 @@ class _Looker(threading.Thread):
                 log.info("interrupted %s/%s: it is not ours any more", segment.execution, segment.n, extra=where)
                 control.interrupt()
         if note:
-            with transaction(self._queue.engine) as connection:
+            with transaction(self._store.engine) as connection:
                 for segment, _ in running:
-                    segments.seen(connection, segment)
+                    segments.mark_seen(connection, segment)

@@ -1,4 +1,4 @@
-"""What a process that runs segments tells whoever watches it: a progress bar, a log."""
+"""Events from a process that runs segments, for a progress bar or a log."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,4 +34,4 @@ Events: TypeAlias = Callable[[Event], None]
 
 
 def ignore(_event: Event) -> None:
-    """Watch nothing."""
+    """Ignore an event."""

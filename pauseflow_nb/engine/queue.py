@@ -1,26 +1,19 @@
-"""Everything that a door needs: start, settle, cancel, retry; looking is in `reader`. Used by server, commands and workers.
+"""Change a store on behalf of a user: start, answer, suspend and cancel executions, rotate keys, revoke links.
 
-Each method is one transaction, and what it says has happened when it returns.
+What a method says has happened when it returns.
 """
 
-import logging
 import secrets
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine import children, finish_notebook
-from pauseflow_nb.engine.authorization import Callback, NotJudged, Question, Verdict, judge
-from pauseflow_nb.engine.checkpoints import Restart
-from pauseflow_nb.engine.jobs import Jobs
-from pauseflow_nb.engine.kernel_bound import lose
-from pauseflow_nb.engine.quota import require_room
-from pauseflow_nb.engine.reader import SILENCE, Reader
-from pauseflow_nb.engine.settling import RECORD_AFTER, Answer, Settling, envelope_of, reason_for
+from pauseflow_nb.engine.authorization import Callback, NotJudged
+from pauseflow_nb.engine.children import open_below, unended_below
+from pauseflow_nb.engine.judging import judge_callback
+from pauseflow_nb.engine.plan import Plan, add_execution
+from pauseflow_nb.engine.reader import Reader
+from pauseflow_nb.engine.settling import RECORD_AFTER, Response, Settling, make_cancel_reason, make_envelope
+from pauseflow_nb.engine.start_checks import explain_conflict, require_free_output, require_room, resolve_output
 from pauseflow_nb.engine.stored_bodies import BodyRoom
 from pauseflow_nb.errors import (
     AmbiguousSuspension,
@@ -31,88 +24,24 @@ from pauseflow_nb.errors import (
     StoreUnavailable,
     UnknownExecution,
 )
-from pauseflow_nb.forms.check_process import default_checker
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.links import Claim
-from pauseflow_nb.private_files import follow
-from pauseflow_nb.protocol import SuspensionRequest
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
-from pauseflow_nb.store.database import named, now, open_engine, reading, transaction
+from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
-from pauseflow_nb.store.migrate import migrate
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["Answer", "Callback", "Plan", "Queue", "Restart"]
-
-log = logging.getLogger(__name__)
-
-#: States of an execution that needs an answer, or the clock.
-_WAITING = frozenset({"suspended", "waiting", "paused"})
-
-#: Kinds of processes that may run a segment. One that starts takes its first jobs a moment before it says so.
-_RUNNERS = ("worker", "starting", "attached")
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be run: a notebook as it was frozen, and how."""
-
-    #: The notebook's path as the user gave it.
-    notebook: str
-    #: The frozen notebook, parameters injected.
-    document: bytes
-    output: str | None
-    inputs: dict[str, JSON]
-    #: Number of cells.
-    cells: int
-    steps: list[str]
-    kernel: str
-    #: The Python that the kernel needs, if it is one.
-    interpreter: str | None
-    cwd: str
-    #: `"user:NAME"`.
-    created_by: str
-    #: strict, checkpoint, start_timeout, execution_timeout
-    options: dict[str, JSON] = field(default_factory=dict)
+__all__ = ["Callback", "Plan", "Queue", "Response"]
 
 
 class Queue(Reader):
-    """The store as its users see it: everything of `Reader`, and what changes it. May be used by many threads at once."""
+    """The store as server, commands and Python programs use it. May be used by many threads at once."""
 
     def __init__(self, settings: Settings, engine: sa.Engine, *, base_url: str | None = None) -> None:
         """Use `open`."""
         super().__init__(settings, engine, base_url=base_url)
-        self.jobs = Jobs(engine)
-        #: Checks answers; the processes that it needs are started with the first one.
-        self.checker = default_checker()
-        #: What the clock could not do the last time, because of what its row holds.
-        self._unfit: set[Claim | str] = set()
+        #: Where large bodies of answers are written.
         self.bodies = BodyRoom(self.files, settings.quota, settings.max_body)
-
-    @classmethod
-    def open(cls, settings: Settings, *, base_url: str | None = None) -> Self:
-        """Open the store that the settings name; its tables are made or brought up to date.
-
-        Args:
-            settings: Which store.
-            base_url: Base of the links while no server of this store is alive and no `public_url` is set.
-
-        Raises:
-            StoreUnavailable: If the database is locked, gone or unfit.
-        """
-        engine = open_engine(settings.db)
-        migrate(engine)
-        return cls(settings, engine, base_url=base_url)
-
-    def close(self) -> None:
-        """Let go of all connections."""
-        self.jobs.close()
-        self.engine.dispose()
 
     # Starting
 
@@ -131,35 +60,32 @@ class Queue(Reader):
             QuotaReached: If the storage holds as much as it may.
             DiskNearlyFull: If its disk has too little room.
         """
-        require_room(self.files, self.settings.quota, len(plan.document))
+        require_room(self, len(plan.document))
         execution = secrets.token_hex(6)
-        output = _whole(plan.output)
+        output = resolve_output(plan.output)
         document = f"{execution}/start-{secrets.token_hex(4)}.ipynb"
         self.files.write(document, plan.document)
 
         def insert(connection: sa.Connection) -> str:
-            self._refuse_if_owned(connection, output)
-            self.add(connection, execution, plan, document, output=output, attached_to=attached_to)
+            require_free_output(connection, output)
+            add_execution(connection, self.jobs, execution, plan, document, output=output, attached_to=attached_to)
             if attached_to is not None:
                 # In one transaction: a process that dies at once must be known, or nobody takes over from it.
                 workers.beat(connection, attached_to, "attached", None)
             return execution
 
         try:
-            return self._change(insert)
+            return self.change(insert)
         except sa.exc.IntegrityError:
-            # Two at once: on PostgreSQL neither sees the other's row before one is refused.
             self.files.remove(execution)
-            with reading(self.engine) as connection:
-                self._refuse_if_owned(connection, output)
-            raise StoreUnavailable(named(self.engine), "another execution took the output a moment ago") from None
+            raise explain_conflict(self, output) from None
         except (OutputInUse, StoreUnavailable, StorageFull):
             self.files.remove(execution)
             raise
 
     # Settling
 
-    def settle(self, claim: Claim, callback: Callback) -> Answer:
+    def settle(self, claim: Claim, callback: Callback) -> Response:
         """Apply what came over a public link; a token must have been verified before.
 
         The answer is checked first, which may take seconds, and holds no transaction meanwhile.
@@ -169,10 +95,10 @@ class Queue(Reader):
             NoChecker: If it cannot be checked now.
         """
         while True:
-            verdict = self._judge(claim, callback)
+            verdict = judge_callback(self, claim, callback)
             try:
-                answer = self._change(
-                    lambda connection, found=verdict: self.settling(connection).callback(claim, callback, found)  # type: ignore[misc]
+                answer = self.change(
+                    lambda connection, found=verdict: Settling(connection, self.jobs).apply(claim, callback, found)  # type: ignore[misc]
                 )
             except NotJudged:
                 # The suspension was opened in between.
@@ -182,8 +108,8 @@ class Queue(Reader):
             self._cancel_children(claim.execution)
         return answer
 
-    def resume(self, execution: str, *, step: str | None = None, data: JSON = None, by: str) -> Answer:
-        """Answer an open suspension for somebody who is known by name.
+    def resume(self, execution: str, *, step: str | None = None, data: JSON = None, by: str) -> Response:
+        """Answer an open suspension as a user whose name is known.
 
         Args:
             execution: Its id.
@@ -201,7 +127,7 @@ class Queue(Reader):
         require_json("data", data)
         with reading(self.engine) as connection:
             claim = _claim_of(self._choose(connection, execution, step), "resume")
-        return self.settle(claim, Callback("resume", envelope_of(data, by), by))
+        return self.settle(claim, Callback("resume", make_envelope(data, by), by))
 
     def cancel(self, execution: str, *, by: str, text: str | None = None) -> None:
         """Cancel an execution in whatever state it is; one that has ended stays as it is.
@@ -213,7 +139,7 @@ class Queue(Reader):
         """
 
         def change(connection: sa.Connection) -> None:
-            segment = segments.latest(connection, execution)
+            segment = segments.lock_latest(connection, execution)
             row = executions.lock_plain(connection, execution)
             if segment is None or row is None:
                 raise UnknownExecution(execution)
@@ -223,17 +149,17 @@ class Queue(Reader):
             segments.end(connection, segment, "cancelled")
             steps.fail(connection, execution, segment.n, None)
             suspensions.void(connection, execution, by)
-            self.settling(connection).kept(execution, segment.n, None)
+            Settling(connection, self.jobs).apply_early(execution, segment.n, None)
             executions.end(
                 connection,
                 execution,
                 "cancelled",
                 by=by,
-                reason=reason_for(by, text),
+                reason=make_cancel_reason(by, text),
                 record_after=RECORD_AFTER if running else 0.0,
             )
 
-        self._change(change)
+        self.change(change)
         self._cancel_children(execution)
 
     # Keys and links
@@ -248,7 +174,7 @@ class Queue(Reader):
         Returns:
             The numbers of the keys that were withdrawn.
         """
-        return self._change(lambda connection: keys.rotate(connection, by=by, withdraw=withdraw))
+        return self.change(lambda connection: keys.rotate(connection, by=by, withdraw=withdraw))
 
     def revoke(self, execution: str, *, by: str) -> None:
         """Refuse all links of an execution that were made before, and those of the notebooks that wait below it.
@@ -258,20 +184,20 @@ class Queue(Reader):
         """
 
         def change(connection: sa.Connection, id_: str) -> None:
-            if segments.latest(connection, id_) is None or executions.lock(connection, id_) is None:
+            if segments.lock_latest(connection, id_) is None or executions.lock(connection, id_) is None:
                 raise UnknownExecution(id_)
             keys.revoke(connection, id_, by=by)
 
         with reading(self.engine) as connection:
             self._row(connection, execution)
-            below = [row.id for row in children.unended_below(connection, execution)]
+            below = [row.id for row in unended_below(connection, execution)]
         for id_ in (execution, *below):
-            self._change(lambda connection, id_=id_: change(connection, id_))  # type: ignore[misc]
+            self.change(lambda connection, id_=id_: change(connection, id_))  # type: ignore[misc]
 
     # Stopping
 
     def suspend(self, execution: str, *, by: str, with_parent: bool = False) -> None:
-        """Suspend an execution from outside, before its next cell; it goes on when somebody resumes it.
+        """Suspend an execution from outside, before its next cell; it goes on when it is resumed.
 
         Of one that waits for notebooks, those that run and are linked to it are suspended.
 
@@ -286,7 +212,7 @@ class Queue(Reader):
         """
 
         def change(connection: sa.Connection) -> bool:
-            segments.latest(connection, execution)
+            segments.lock_latest(connection, execution)
             row = executions.lock(connection, execution)
             if row is None:
                 raise UnknownExecution(execution)
@@ -299,8 +225,8 @@ class Queue(Reader):
             return False
 
         with reading(self.engine) as connection:
-            following = [row.id for row in executions.children_of(connection, execution) if row.nested["linked"]]
-        found = self._change(change)
+            following = [row.id for row in executions.list_children(connection, execution) if row.nested["linked"]]
+        found = self.change(change)
         for child in following:
             try:
                 self.suspend(child, by=by, with_parent=True)
@@ -310,352 +236,19 @@ class Queue(Reader):
         if not found:
             raise CannotSuspend(execution, self.state(execution))
 
-    def retry(
-        self,
-        execution: str,
-        *,
-        by: str,
-        from_step: str | None = None,
-        notebook: str | None = None,
-        force: bool = False,
-        attached_to: str | None = None,
-    ) -> Restart:
-        """Let an execution that has ended go on from a checkpoint; what finished before it is not run again.
-
-        An answer that could not be used because the next segment did not start is used now. A step that
-        failed because nobody answered it in time runs again, and asks again.
-
-        Args:
-            execution: Its id. Without `from_step` and `notebook` it must have failed.
-            by: Who asks for it.
-            from_step: The step to run again, with all that follows; otherwise it goes on from its last checkpoint.
-            notebook: Path of an edited notebook that takes the place of the one that ran. If a cell before the
-                checkpoint was changed, it goes back to the last checkpoint before that cell.
-            force: Whether a snapshot of other versions may be restored from now on, and the next segment may go on
-                without variables that did not come back.
-            attached_to: The process that will run it itself.
-
-        Returns:
-            Where it goes on; nothing has run yet.
-
-        Raises:
-            UnknownExecution: If there is none.
-            CannotRetry: If it is in another state.
-            NotebookGone: If somebody removed its stored notebook; nothing has changed then.
-            InvalidStep: If there is no such step, or it was not reached.
-            OutputInUse: If another execution has taken its output since.
-            PauseflowError: If the edited notebook cannot be run.
-        """
-        from pauseflow_nb.engine.retry_fork import retry  # lazily: few executions need it
-
-        return retry(
-            self, execution, by=by, from_step=from_step, notebook=notebook, force=force, attached_to=attached_to
-        )
-
-    def fork(
-        self,
-        execution: str,
-        *,
-        by: str,
-        from_step: str | None = None,
-        output: str | None = None,
-        attached_to: str | None = None,
-    ) -> str:
-        """Start a sibling from a checkpoint: the same notebook and variables, and an output and links of its own.
-
-        Args:
-            execution: Id of the source, in whatever state; nothing of it changes.
-            by: Who asks for it.
-            from_step: The step that the sibling begins with. None: the last checkpoint; of an execution that waits,
-                the sibling waits for the same answer.
-            output: Its output; the default is named after that of the source.
-            attached_to: The process that will run it itself.
-
-        Returns:
-            The sibling's id.
-
-        Raises:
-            UnknownExecution: If there is none.
-            CannotRetry: If it has ended, has not failed, and no step was named.
-            InvalidStep: If there is no such step, or it was not reached.
-            InvalidParameter: If the output cannot be written.
-            OutputInUse: If another execution that has not ended owns the output.
-            QuotaReached: If the storage holds as much as it may.
-            DiskNearlyFull: If its disk has too little room.
-        """
-        from pauseflow_nb.engine.retry_fork import fork  # lazily: few executions need it
-
-        return fork(self, execution, by=by, from_step=from_step, output=_whole(output), attached_to=attached_to)
-
-    def sweep(self, execution: str | None = None) -> int:
-        """Let the clock settle what is due, and tidy up what processes that died have left.
-
-        That is: notebooks of executions that ended without a kernel are finished, and executions attached
-        to a process that nobody knows any more are left to the workers.
-
-        Args:
-            execution: Only this one.
-
-        Returns:
-            How many suspensions were settled. While nothing is due this is four plain reads.
-        """
-        # As many more as there are that cannot be settled: they stay due, and must not hide those behind them.
-        more = len(self._unfit)
-        with reading(self.engine) as connection:
-            due = suspensions.due(connection, execution, 100 + more)
-            unfinished = executions.to_record(connection, 20 + more)
-            reminders = suspensions.to_remind(connection, execution, 20 + more)
-            abandoned = [] if execution is not None else executions.abandoned(connection, 20 + more)
-        settled = [
-            self._attempt(claim, lambda: self._change(lambda connection: self._clock(connection, claim)))  # noqa: B023
-            for claim in due
-        ]
-        for id_ in unfinished:
-            if execution in (None, id_):
-                self._attempt(id_, lambda: finish_notebook.finish_notebook(self.engine, self.files, id_))  # noqa: B023
-        for id_ in abandoned:
-            self._attempt(id_, lambda: self.detach(id_))  # noqa: B023
-        if reminders:
-            from pauseflow_nb.engine.reminders import remind  # lazily: few suspensions have any
-
-            for claim in reminders:
-                self._attempt(claim, lambda: remind(self, claim))  # noqa: B023
-        return sum(map(bool, settled))
-
-    def _attempt(self, what: Claim | str, act: Callable[[], T]) -> T | None:
-        """Do one of many things; one that cannot be done is logged the first time, and does not keep the others back."""
-        try:
-            done = act()
-        except (StoreUnavailable, StorageFull):
-            raise
-        except Exception as problem:  # noqa: BLE001  (whatever is wrong with a row is wrong with that row alone)
-            if what not in self._unfit:
-                execution = what if isinstance(what, str) else what.execution
-                log.warning("left %s alone: %s", execution, problem, extra={"execution": execution})
-            self._unfit.add(what)
-            return None
-        self._unfit.discard(what)
-        return done
-
-    def attach(self, execution: str, process: str) -> bool:
-        """Take an execution over from the workers, or from a process that is gone.
-
-        Returns:
-            False if it has ended, or somebody who is alive runs it.
-
-        Raises:
-            UnknownExecution: If there is none.
-        """
-
-        def change(connection: sa.Connection) -> bool:
-            segment = segments.latest(connection, execution)
-            row = executions.lock(connection, execution)
-            if segment is None or row is None:
-                raise UnknownExecution(execution)
-            alive = {found.id for kind in _RUNNERS for found in workers.alive(connection, kind, SILENCE)}
-            runs_elsewhere = segment.state == "running" and segment.worker in alive
-            if row.state in FINAL or row.attached_to in alive - {process} or runs_elsewhere:
-                return False
-            if segment.bound is not None and row.attached_to != process:
-                lose(connection, segment, row, process)
-                return False
-            workers.beat(connection, process, "attached", None)
-            executions.attach(connection, execution, process)
-            audit.note(connection, execution, "attached", process, segment=segment.n)
-            if segment.state != "ended":
-                # Its job, if there is one, has nothing to do any more.
-                segments.release(connection, segment, crashed=segment.state == "running", new_job=True)
-                executions.set_state(connection, execution, "queued")
-            return True
-
-        return self._change(change)
-
-    def detach(self, execution: str, *, process: str | None = None) -> None:
-        """Leave an execution to the workers, from its last checkpoint.
-
-        Args:
-            execution: Its id.
-            process: Only if it is still attached to this one.
-        """
-
-        def change(connection: sa.Connection) -> None:
-            segment = segments.latest(connection, execution)
-            row = executions.lock(connection, execution)
-            if segment is None or row is None or row.attached_to is None or process not in (None, row.attached_to):
-                return
-            executions.attach(connection, execution, None)
-            if row.state in FINAL:
-                return
-            audit.note(connection, execution, "detached", row.attached_to, segment=segment.n)
-            if segment.bound is not None:
-                # The kernel that it needs ends with the process, or has ended.
-                lose(connection, segment, row, row.attached_to)
-                return
-            if segment.state == "running":
-                # The process that ran it is dead, or gives it up.
-                segments.release(connection, segment, crashed=True)
-                steps.interrupt(connection, execution, segment.n, segment.first_cell)
-                executions.set_state(connection, execution, "queued")
-            if segment.state != "ended":
-                self.jobs.enqueue(connection, execution, segment.n, segment.job)
-
-        self._change(change)
-
-    # Processes
-
-    def register(self, process: str, kind: str, url: str | None = None) -> None:
-        """Say that a process is there; it must `beat` from now on. See `engine.presence.Presence`."""
-        self._change(lambda connection: workers.add(connection, process, kind, url))
-
-    def beat(self, process: str, kind: str, url: str | None = None) -> None:
-        """Say that a process is alive."""
-        self._change(lambda connection: workers.beat(connection, process, kind, url))
-
-    def leave(self, process: str) -> None:
-        """Say that a process ends."""
-        self._change(lambda connection: workers.remove(connection, process))
-
-    def only_waits(self, execution: str) -> bool:
-        """Whether it waits, with all that it has started: nothing goes on before an answer or the clock.
-
-        Raises:
-            UnknownExecution: If there is none.
-        """
-        with reading(self.engine) as connection:
-            states = {self._row(connection, execution).state}
-            states |= {row.state for row in children.unended_below(connection, execution)}
-            # Without one that is open, all the notebooks that it waits for have ended.
-            return states <= _WAITING and bool(children.open_below(connection, execution))
-
-    def suspension(self, claim: Claim) -> Row | None:
-        """Read a suspension; if its time is over, the clock settles it first."""
-        for _ in range(2):
-            with reading(self.engine) as connection:
-                row = suspensions.find(connection, claim)
-                if row is None or row.state != "open" or row.deadline is None or row.deadline > now(connection):
-                    return row
-            self.sweep(claim.execution)
-        return row
-
-    # Within the engine
-
-    def judge_early(
-        self, claim: Claim, request: SuspensionRequest, known: Mapping[int, Verdict], *, seconds: float
-    ) -> dict[int, Verdict]:
-        """Judge the callbacks that came before their step had ended, ahead of the transaction that ends it.
-
-        Args:
-            claim: The suspension that there will be; its action does not matter.
-            request: What it will ask.
-            known: What was found before.
-            seconds: Time by the clock for all of them; what is not checked by then is refused.
-
-        Returns:
-            What was found about each, by its id, `known` included.
-        """
-        deadline = time.monotonic() + seconds
-        with reading(self.engine) as connection:
-            execution = executions.find(connection, claim.execution)
-            if execution is None:
-                raise UnknownExecution(claim.execution)
-            question = Question.asked_by(claim.step, request, executions.starter(execution))
-            early = suspensions.kept(connection, claim.execution, claim.segment)
-        found = dict(known)
-        for one in early:
-            if (one.step, one.ordinal) != (claim.step, claim.ordinal) or one.id in found:
-                continue
-            with reading(self.engine) as connection:
-                callback = Callback(one.action, suspensions.envelope_of(connection, one), one.by)
-            found[one.id] = judge(question, callback, self.checker, seconds=deadline - time.monotonic())
-            if found[one.id].refusal is None and request.approvals == 1:
-                # It settles the suspension, and those after it are late.
-                break
-        return found
-
-    def _judge(self, claim: Claim, callback: Callback) -> Verdict | None:
-        with reading(self.engine) as connection:
-            suspension = suspensions.find(connection, claim)
-            execution = executions.find(connection, claim.execution)
-        if suspension is None or execution is None or suspension.state != "open":
-            return None
-        return judge(Question.of(suspension, executions.starter(execution)), callback, self.checker)
-
-    def settling(self, connection: sa.Connection) -> Settling:
-        """Give the rules of settling for one transaction."""
-        return Settling(connection, self.jobs.enqueue)
-
-    def change(self, change: Callable[[sa.Connection], T]) -> T:
-        """Make a change in one transaction that may queue jobs. It may be called twice, and is committed once."""
-        return self._change(change)
-
-    def _change(self, change: Callable[[sa.Connection], T]) -> T:
-        def attempt() -> T:
-            with transaction(self.engine) as connection:
-                return change(connection)
-
-        return self.jobs.ready(attempt)
-
-    def add(
-        self,
-        connection: sa.Connection,
-        execution: str,
-        plan: Plan,
-        document: str,
-        *,
-        attached_to: str | None,
-        **more: Any,
-    ) -> None:
-        """Add a queued execution in the caller's transaction; see `start`.
-
-        Args:
-            connection: The transaction, which must run under `change`.
-            execution: Its id.
-            plan: What to run.
-            document: The stored notebook's name.
-            attached_to: The process that will run it itself.
-            more: Other columns of its row.
-        """
-        executions.add(
-            connection,
-            execution,
-            by=plan.created_by,
-            notebook=plan.notebook,
-            document=document,
-            parameters=plan.inputs,
-            steps=plan.steps,
-            kernel=plan.kernel,
-            interpreter=plan.interpreter,
-            cwd=plan.cwd,
-            options=plan.options,
-            cells_total=plan.cells,
-            attached_to=attached_to,
-            **more,
-        )
-        segments.add(connection, execution, 0, first_cell=0)
-        if attached_to is None:
-            self.jobs.enqueue(connection, execution, 0, 0)
-
     def _cancel_children(self, execution: str) -> None:
-        """Cancel what a cancelled execution has started, each in a transaction of its own: see `nested`."""
+        """Cancel what a cancelled execution has started, each in a transaction of its own: see `children`."""
         with reading(self.engine) as connection:
             if self._row(connection, execution).state != "cancelled":
                 return
-            following = [row for row in executions.children_of(connection, execution) if row.nested["linked"]]
+            following = [row for row in executions.list_children(connection, execution) if row.nested["linked"]]
         for child in following:
             if child.state not in FINAL:
                 self.cancel(child.id, by=f"parent:{execution}")
 
-    def _clock(self, connection: sa.Connection, due: Claim) -> bool:
-        segments.lock(connection, due.execution, due.segment)
-        executions.lock(connection, due.execution)
-        suspension = suspensions.lock(connection, due)
-        if suspension is None or suspension.state != "open":
-            return False
-        return self.settling(connection).clock(suspension)
-
     def _choose(self, connection: sa.Connection, execution: str, step: str | None) -> Row:
         state = self._row(connection, execution).state
-        found = children.open_below(connection, execution)
+        found = open_below(connection, execution)
         if step is not None:
             found = [one for one in found if one.is_at(step)] or [one for one in found if one.is_below(step)]
         if not found:
@@ -663,16 +256,6 @@ class Queue(Reader):
         if len(found) > 1:
             raise AmbiguousSuspension(execution, [one.address for one in found])
         return found[0].row
-
-    def _refuse_if_owned(self, connection: sa.Connection, output: str | None) -> None:
-        owner = None if output is None else executions.owner_of(connection, output)
-        if owner is not None:
-            raise OutputInUse(str(output), owner.id, owner.state)
-
-
-def _whole(output: str | None) -> str | None:
-    """Name an output so that two ways to write one path are one owner."""
-    return output if output is None or "://" in output else str(follow(Path(output)))
 
 
 def _claim_of(suspension: Row, action: str) -> Claim:

@@ -1,7 +1,7 @@
-"""What can be read of a store: the half of `Queue` that changes nothing."""
+"""Read executions, links, keys and processes from an open store."""
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
@@ -9,46 +9,36 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.authorization import refusals_of_link
-from pauseflow_nb.engine.link_base import base_url_of
-from pauseflow_nb.errors import NotebookGone, UnknownExecution
+from pauseflow_nb.engine.children import open_below, unended_below
+from pauseflow_nb.engine.open_store import OpenStore
+from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.links import Claim, Signer
-from pauseflow_nb.protocol import Links, SnapshotRef
-from pauseflow_nb.settings import Settings
+from pauseflow_nb.links import Claim
+from pauseflow_nb.protocol import SnapshotRef
 from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
-from pauseflow_nb.store.files import Files
 from pauseflow_nb.store.views import approvals_of, execution_views, find_ids, iso, losses_of
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot import VariableReport
-    from pauseflow_nb.runner.document import Document
 
-__all__ = ["SILENCE", "Reader"]
+__all__ = ["Reader"]
 
-#: Seconds without a beat after which a process is not counted as alive.
-SILENCE = 5.0
+#: States of an execution that needs an answer, or the clock.
+_WAITING = frozenset({"suspended", "waiting", "paused"})
 
 # Below, `list` is a method.
 Views: TypeAlias = list[dict[str, Any]]
 
 
-class Reader:
-    """An open store, to look at. `Queue` is one that changes it, too."""
-
-    def __init__(self, settings: Settings, engine: sa.Engine, *, base_url: str | None = None) -> None:
-        """See `Queue.open`."""
-        self.settings = settings
-        self.engine = engine
-        self.files = Files(settings.storage)
-        keys.add_first(engine)
-        self._base_url = base_url
+class Reader(OpenStore):
+    """An open store that can be looked at. A `Queue` can change it, too."""
 
     # Executions
 
     def state(self, execution: str) -> str:
-        """Tell the state.
+        """Read the state of an execution.
 
         Raises:
             UnknownExecution: If there is none.
@@ -67,12 +57,24 @@ class Reader:
         Raises:
             UnknownExecution: If there is none.
         """
-        links = self.links_of() if with_links else None
+        links = self.link_maker() if with_links else None
         with reading(self.engine) as connection:
             found = execution_views(connection, [execution], links=links, history=history)
         if not found:
             raise UnknownExecution(execution)
         return found[0]
+
+    def only_waits(self, execution: str) -> bool:
+        """Whether it waits, with all that it has started: nothing goes on before an answer or the clock.
+
+        Raises:
+            UnknownExecution: If there is none.
+        """
+        with reading(self.engine) as connection:
+            states = {self._row(connection, execution).state}
+            states |= {row.state for row in unended_below(connection, execution)}
+            # Without one that is open, all the notebooks that it waits for have ended.
+            return states <= _WAITING and bool(open_below(connection, execution))
 
     def variables(self, execution: str) -> "tuple[VariableReport, ...]":
         """List the variables in the last checkpoint, the largest first, without loading any of them.
@@ -89,8 +91,8 @@ class Reader:
         if last is None or last.snapshot is None:
             return ()
         reports = describe_saved(self.files.folder(execution), SnapshotRef(last.snapshot, last.digest))
-        kept = {each["name"] for each in last.bound or ()} if row.state not in FINAL else set()
-        return tuple(replace(each, fate="kept with its kernel") if each.name in kept else each for each in reports)
+        bound = {each["name"] for each in last.bound or ()} if row.state not in FINAL else set()
+        return tuple(replace(each, fate="kept with its kernel") if each.name in bound else each for each in reports)
 
     def list(
         self,
@@ -110,27 +112,27 @@ class Reader:
             offset: How many to skip.
             with_links: Whether the viewer may resume them.
         """
-        links = self.links_of() if with_links else None
+        links = self.link_maker() if with_links else None
         with reading(self.engine) as connection:
             found = find_ids(connection, states=states, text=text, limit=limit, offset=offset)
             return execution_views(connection, found, links=links)
 
     def audit(self, execution: str) -> Views:
-        """Tell who changed what, and when, oldest first.
+        """Read the audit trail of an execution, oldest first.
 
         Raises:
             UnknownExecution: If there is none.
         """
         with reading(self.engine) as connection:
             self._row(connection, execution)
-            return [{**line, "at": iso(line["at"])} for line in audit.trail(connection, execution)]
+            return [{**line, "at": iso(line["at"])} for line in audit.read_trail(connection, execution)]
 
     def document(self, execution: str) -> bytes:
         """Read the executed notebook as the store has it.
 
         Raises:
             UnknownExecution: If there is none.
-            NotebookGone: If somebody removed the file.
+            NotebookGone: If the file was removed.
         """
         for is_last in (False, True):
             with reading(self.engine) as connection:
@@ -140,50 +142,25 @@ class Reader:
             except FileNotFoundError:
                 # A newer one may have taken its place since its name was read.
                 if is_last:
-                    raise self._gone(row) from None
+                    raise self.gone(row) from None
         raise AssertionError
 
-    def stored(self, execution: Row) -> "Document":
-        """Read an execution's notebook as the runner knows it.
-
-        Raises:
-            NotebookGone: If somebody removed it.
-        """
-        from pauseflow_nb.runner.document import Document  # lazily: most doors only show it
-
-        try:
-            return Document.from_bytes(self.files.read(execution.document))
-        except FileNotFoundError:
-            raise self._gone(execution) from None
-
-    def require_stored(self, execution: Row) -> None:
-        """Check that an execution's notebook is there, without reading it.
-
-        Raises:
-            NotebookGone: If somebody removed it.
-        """
-        if not self.files.exists(execution.document):
-            raise self._gone(execution)
-
-    def _gone(self, execution: Row) -> NotebookGone:
-        return NotebookGone(execution.id, execution.notebook, f"{self.files.url}/{execution.document}")
-
     def claim_page(self, claim: Claim) -> dict[str, Any] | None:
-        """Tell what the approval page shows; None if there is no such execution.
+        """Read what the approval page shows; None if there is no such execution.
 
         Its `suspension` is `open`, `settled`, `void`, or `running` while the step has not ended; `kept` lists the
-        answers that wait for that. `refusals` says what a link may not do here, by action, and why.
+        answers that wait for that. `refusals` says which actions a link may not do, and why.
         """
         with reading(self.engine) as connection:
             row = executions.find(connection, claim.execution)
             segment = segments.find(connection, claim.execution, claim.segment)
             if row is None or segment is None:
                 return None
-            losses = losses_of(segments.all_of(connection, claim.execution))
+            losses = losses_of(segments.list_all(connection, claim.execution))
             found = suspensions.find(connection, claim)
-            ended = steps.ended_in(connection, claim.execution, claim.segment, claim.step)
-            waiting = suspensions.kept(connection, claim.execution, claim.segment) if found is None else []
-        early_ones = [kept for kept in waiting if (kept.step, kept.ordinal) == (claim.step, claim.ordinal)]
+            ended = steps.has_ended(connection, claim.execution, claim.segment, claim.step)
+            waiting = suspensions.list_early(connection, claim.execution, claim.segment) if found is None else []
+        early_ones = [each for each in waiting if (each.step, each.ordinal) == (claim.step, claim.ordinal)]
         early = segment.state != "ended" and not ended
         return {
             "execution": row.id,
@@ -202,7 +179,7 @@ class Reader:
             "errors": None if found is None else found.errors,
             "approvals": None if found is None else approvals_of(found),
             "refusals": {} if found is None else refusals_of_link(found, row.created_by),
-            "kept": [{"action": kept.action, "by": kept.by, "at": iso(kept.at)} for kept in early_ones],
+            "kept": [{"action": each.action, "by": each.by, "at": iso(each.at)} for each in early_ones],
             "since": None if found is None else iso(found.since),
             "deadline": None if found is None else iso(found.deadline),
             "kernel_bound": [each["name"] for each in segment.bound or []]
@@ -218,12 +195,6 @@ class Reader:
 
     # Links and keys
 
-    @property
-    def signer(self) -> Signer:
-        """The keys of this moment: other processes may have rotated them."""
-        with reading(self.engine) as connection:
-            return keys.signer(connection)
-
     def read_link(self, token: str, action: str) -> Claim:
         """Verify the token of a link.
 
@@ -232,14 +203,14 @@ class Reader:
             LinkWithdrawn: If it was revoked, or its key withdrawn.
         """
         with reading(self.engine) as connection:
-            claim = keys.signer(connection).read(token, action)
+            claim = keys.read_signer(connection).read(token, action)
             keys.require_valid(connection, claim)
         return claim
 
     def list_keys(self) -> Views:
         """Describe the keys, oldest first, without anything secret."""
         with reading(self.engine) as connection:
-            found = keys.listed(connection)
+            found = keys.list_keys(connection)
         return [
             {
                 "id": key.number,
@@ -254,32 +225,21 @@ class Reader:
         ]
 
     def public_key(self, number: int) -> str:
-        """Give the public half of a key as PEM.
+        """Export the public half of a key as PEM.
 
         Raises:
             UnknownKey: If there is none of this number.
         """
         with reading(self.engine) as connection:
-            return keys.public_pem(connection, number)
+            return keys.export_public_pem(connection, number)
 
     def schema_of(self, claim: Claim) -> dict[str, JSON] | None:
-        """Tell what an answer over a link must be; None: anything, or nobody knows yet."""
+        """Read the schema that an answer over a link must fit; None: any answer fits, or it is not known yet."""
         with reading(self.engine) as connection:
             found = suspensions.find(connection, claim)
         return None if found is None else found.schema
 
     # Addresses and processes
-
-    def base_url(self) -> str:
-        """Tell where links point: the setting, JupyterHub's address, a live server, or this process's own listener."""
-        return base_url_of(self.settings, self.live_server_url, self._base_url)
-
-    def links_of(self) -> Callable[[Claim], Links]:
-        """Give a function that makes links on the base of this moment."""
-        base, signer = self.base_url(), self.signer
-        return lambda claim: signer.links(
-            base, claim.execution, claim.segment, claim.step, claim.ordinal, revocations=claim.revocations
-        )
 
     def has_live_worker(self, pid: int | None = None) -> bool:
         """Whether some worker would run what is queued.
@@ -288,43 +248,37 @@ class Reader:
             pid: Only one that is this process of this machine.
         """
         with reading(self.engine) as connection:
-            found = workers.alive(connection, "worker", SILENCE)
+            found = workers.list_alive(connection, "worker")
         return any(pid is None or workers.is_of(row.id, pid) for row in found)
 
     def has_starting_worker(self) -> bool:
         """Whether a worker is on its way that takes no jobs yet."""
         with reading(self.engine) as connection:
-            return bool(workers.alive(connection, "starting", SILENCE))
+            return bool(workers.list_alive(connection, "starting"))
 
     def has_runner(self, execution: str) -> bool:
         """Whether a worker, or the process that it is attached to, would run this execution."""
         with reading(self.engine) as connection:
             attached = self._row(connection, execution).attached_to
             if attached is not None:
-                kinds = ("attached", "worker", "starting")
-                return any(row.id == attached for kind in kinds for row in workers.alive(connection, kind, SILENCE))
-            return bool(workers.alive(connection, "worker", SILENCE))
-
-    def live_server_url(self) -> str | None:
-        """Tell where a server of this store answers."""
-        with reading(self.engine) as connection:
-            found = [row.url for row in workers.alive(connection, "server", SILENCE) if row.url]
-        return found[0] if found else None
+                runners = workers.list_alive(connection, "attached", "worker", "starting")
+                return any(row.id == attached for row in runners)
+            return bool(workers.list_alive(connection, "worker"))
 
     def who_listens(self, port: int) -> tuple[str, str] | tuple[()]:
-        """Tell which process of this store listens on a port of this machine.
+        """Find the process of this store that listens on a port of this machine.
 
         Returns:
             `"run"` or `"server"`, and the number of the process; empty if none of this store does.
         """
-        here = f"{socket.gethostname()}:"
+        machine = f"{socket.gethostname()}:"
         with reading(self.engine) as connection:
             found = [
                 row.id.split(":")[1]
-                for row in workers.alive(connection, "server", SILENCE)
-                if row.url and row.id.startswith(here) and urlsplit(row.url).port == port
+                for row in workers.list_alive(connection, "server")
+                if row.url and row.id.startswith(machine) and urlsplit(row.url).port == port
             ]
-            attached = {row.id.split(":")[1] for row in workers.alive(connection, "attached", SILENCE)}
+            attached = {row.id.split(":")[1] for row in workers.list_alive(connection, "attached")}
         return ("run" if found[0] in attached else "server", found[0]) if found else ()
 
     def _row(self, connection: sa.Connection, execution: str) -> Row:
@@ -336,7 +290,7 @@ class Reader:
 
 
 def _comment_on(suspension: Row, execution: Row) -> str | None:
-    """What was said with the answer that settled a suspension."""
+    """Find the comment in the answer that settled a suspension."""
     if suspension.action == "resume" and suspension.given:
         return suspension.given[-1]["comment"]  # type: ignore[no-any-return]
     is_reason = suspension.action == "cancel" and execution.state == "cancelled" and execution.reason

@@ -1,12 +1,12 @@
-"""Send messages again while somebody is waited for."""
+"""Send the messages of a suspension again while nobody has answered it."""
 
 import logging
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.errors import NotDelivered
 from pauseflow_nb.links import Claim
 from pauseflow_nb.notifications import deliver
@@ -16,48 +16,45 @@ from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
 
-if TYPE_CHECKING:
-    from pauseflow_nb.engine.queue import Queue
-
 __all__ = ["remind"]
 
 log = logging.getLogger(__name__)
 
 
-def remind(queue: "Queue", due: Claim) -> None:
+def remind(store: OpenStore, due: Claim) -> None:
     """Take a reminder, unless another process takes it, and send it in a thread: a mail server may be slow."""
 
     def take(connection: sa.Connection) -> Row | None:
         row = suspensions.find(connection, due)
         return row if row is not None and suspensions.take_reminder(connection, row) else None
 
-    mine = queue.change(take)
+    mine = store.change(take)
     if mine is not None:
-        threading.Thread(target=_send, args=[queue, mine], name="pauseflow-reminder", daemon=True).start()
+        threading.Thread(target=_send, args=[store, mine], name="pauseflow-reminder", daemon=True).start()
 
 
-def _send(queue: "Queue", row: Row) -> None:
+def _send(store: OpenStore, row: Row) -> None:
     try:
-        _send_one(queue, row)
+        _send_one(store, row)
     except Exception as problem:  # noqa: BLE001  (nobody else would say it)
         log.warning("did not remind of %s: %s", row.execution, problem, extra={"execution": row.execution})
 
 
-def _send_one(queue: "Queue", row: Row) -> None:
-    with reading(queue.engine) as connection:
+def _send_one(store: OpenStore, row: Row) -> None:
+    with reading(store.engine) as connection:
         execution = executions.find(connection, row.execution)
     if execution is None:
         return
     claim = Claim(row.execution, row.segment, row.step, row.ordinal, "", execution.revocations)
-    link = queue.links_of()(claim)["approval_url"]
+    link = store.link_maker()(claim)["approval_url"]
     problem: str | None = None
     for stored in row.notice["messages"]:
         message = MessageRequest.from_dict(stored)
         try:
-            deliver(queue.settings, replace(message, subject=f"Reminder: {message.subject}", link=link))
+            deliver(store.settings, replace(message, subject=f"Reminder: {message.subject}", link=link))
         except NotDelivered as failure:
             problem = str(failure)
             log.warning("%s", problem, extra={"execution": row.execution})
     what = "reminded" if problem is None else "not reminded"
     where = {"segment": row.segment, "step": row.step}
-    queue.change(lambda connection: note(connection, row.execution, what, "clock", **where, text=problem))
+    store.change(lambda connection: note(connection, row.execution, what, "clock", **where, text=problem))

@@ -1,4 +1,4 @@
-"""`retry` and `fork`: the transactions behind them. What they choose from is in `travel`."""
+"""Let an execution go on from an earlier checkpoint (retry), or start a sibling from one (fork)."""
 
 import secrets
 from dataclasses import dataclass
@@ -8,14 +8,15 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine import checkpoints
 from pauseflow_nb.engine.checkpoints import Checkpoint, Restart
-from pauseflow_nb.engine.quota import require_room
-from pauseflow_nb.errors import CannotRetry, OutputInUse, PauseflowError, StoreUnavailable, UnknownExecution
+from pauseflow_nb.engine.open_store import OpenStore
+from pauseflow_nb.engine.settling import Settling
+from pauseflow_nb.engine.start_checks import explain_conflict, require_free_output, require_room, resolve_output
+from pauseflow_nb.errors import CannotRetry, PauseflowError, UnknownExecution
 from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
-from pauseflow_nb.store.database import named, now, reading
+from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import FINAL, Row
 
 if TYPE_CHECKING:
-    from pauseflow_nb.engine.queue import Queue
     from pauseflow_nb.runner.document import Document
     from pauseflow_nb.runner.notebook import Frozen
 
@@ -35,7 +36,7 @@ class _Edited:
 
 @dataclass(frozen=True)
 class _Retry:
-    queue: "Queue"
+    store: OpenStore
     execution: str
     by: str
     from_step: str | None
@@ -44,19 +45,19 @@ class _Retry:
     attached_to: str | None
 
     def change(self, connection: sa.Connection) -> tuple[Restart, str | None]:
-        segment = segments.latest(connection, self.execution)
+        segment = segments.lock_latest(connection, self.execution)
         row = executions.lock(connection, self.execution)
         if segment is None or row is None:
             raise UnknownExecution(self.execution)
         self._require_end(row)
-        self.queue.require_stored(row)
+        self.store.require_document(row)
         point, again, because = self._choose(connection, row, segment)
         document = None
         first_cell = point.cell
         executions.reopen(connection, self.execution)
         executions.attach(connection, self.execution, self.attached_to)
         asks_again = segment.how == "suspended" or segment.bound is not None
-        if self.from_step is not None or asks_again or point != checkpoints.here(connection, row, segment):
+        if self.from_step is not None or asks_again or point != checkpoints.find_current(connection, row, segment):
             steps.forget(connection, self.execution, first_cell)
         if self.edited is not None:
             document, first_cell = self._replace(connection, row, first_cell)
@@ -66,11 +67,11 @@ class _Retry:
             executions.set_state(connection, self.execution, "queued", options={**row.options, **forced})
         if (row.reason or {}).get("kind") == "environment":
             # Nothing ran without what was missing: the next segment finds out anew.
-            segments.lost(connection, self.execution, segment.n, [])
+            segments.set_losses(connection, self.execution, segment.n, [])
         details: dict[str, Any] = {"cell": first_cell, "after": point.step}
         audit.note(connection, self.execution, "retried", self.by, segment=segment.n + 1, **details)
         executions.set_state(connection, self.execution, "queued", cells_done=first_cell)
-        settling = self.queue.settling(connection)
+        settling = Settling(connection, self.store.jobs)
         settling.next_segment(self.execution, segment.n + 1, first_cell, wake=point.wake, saved_by=point)
         return Restart(first_cell, point.step, again, because), document
 
@@ -82,37 +83,37 @@ class _Retry:
     def _choose(
         self, connection: sa.Connection, row: Row, segment: Row
     ) -> tuple[Checkpoint, tuple[str, ...], str | None]:
-        wanted = checkpoints.here(connection, row, segment)
+        wanted = checkpoints.find_current(connection, row, segment)
         because: str | None = None
         if segment.bound is not None and self.from_step is None:
             names = ", ".join(each["name"] for each in segment.bound)
             because = f"the kernel that had {names} is gone"
         if self.from_step is not None or self.edited is not None:
-            old = self.queue.stored(row)
+            old = self.store.read_document(row)
             if self.from_step is not None:
-                wanted = checkpoints.choose(connection, self.execution, old, self.from_step)
+                wanted = checkpoints.find_before_step(connection, self.execution, old, self.from_step)
             if self.edited is not None:
                 new = self.edited.document
-                wanted, changed = checkpoints.edited(connection, self.execution, old, new, wanted)
+                wanted, changed = checkpoints.find_before_edit(connection, self.execution, old, new, wanted)
                 because = changed or because
-        ran = {run.step: run for run in steps.history(connection, [self.execution]) if run.cell >= wanted.cell}
-        left = ran if self.edited is None else checkpoints.cells_of(self.edited.document)
+        ran = {run.step: run for run in steps.list_runs(connection, [self.execution]) if run.cell >= wanted.cell}
+        left = ran if self.edited is None else checkpoints.find_step_cells(self.edited.document)
         return wanted, tuple(step for step in ran if step in left), because
 
     def _replace(self, connection: sa.Connection, row: Row, first_cell: int) -> tuple[str, int]:
         assert self.edited is not None
-        document, first = checkpoints.merged(self.queue.stored(row), self.edited.document, first_cell)
+        document, first = checkpoints.merge_outputs(self.store.read_document(row), self.edited.document, first_cell)
         name = f"{self.execution}/edited-{secrets.token_hex(4)}.ipynb"
-        self.queue.files.write(name, document.to_bytes())
+        self.store.files.write(name, document.to_bytes())
         frozen = self.edited.frozen
         values = {"steps": frozen.steps, "cells_total": frozen.cells, "parameters": frozen.inputs}
         executions.set_state(connection, self.execution, "queued", document=name, **values)
-        steps.move(connection, self.execution, checkpoints.cells_of(document))
+        steps.move(connection, self.execution, checkpoints.find_step_cells(document))
         return row.document, first
 
 
 def retry(
-    queue: "Queue",
+    store: OpenStore,
     execution: str,
     *,
     by: str,
@@ -121,25 +122,48 @@ def retry(
     force: bool = False,
     attached_to: str | None = None,
 ) -> Restart:
-    """See `Queue.retry`."""
-    edited = None if notebook is None else _read(queue, execution, notebook)
-    work = _Retry(queue, execution, by, from_step, edited, force, attached_to)
+    """Let an execution that has ended go on from a checkpoint; what finished before it is not run again.
+
+    An answer that could not be used because the next segment did not start is used now. A step that
+    failed because nobody answered it in time runs again, and asks again.
+
+    Args:
+        store: The store.
+        execution: Its id. Without `from_step` and `notebook` it must have failed.
+        by: Who asks for it.
+        from_step: The step to run again, with all that follows; otherwise it goes on from its last checkpoint.
+        notebook: Path of an edited notebook that takes the place of the one that ran. If a cell before the
+            checkpoint was changed, it goes back to the last checkpoint before that cell.
+        force: Whether a snapshot of other versions may be restored from now on, and the next segment may go on
+            without variables that did not come back.
+        attached_to: The process that will run it itself.
+
+    Returns:
+        Where it goes on; nothing has run yet.
+
+    Raises:
+        UnknownExecution: If there is none.
+        CannotRetry: If it is in another state.
+        NotebookGone: If its stored notebook was removed; nothing has changed then.
+        InvalidStep: If there is no such step, or it was not reached.
+        OutputInUse: If another execution has taken its output since.
+        PauseflowError: If the edited notebook cannot be run.
+    """
+    edited = None if notebook is None else _read(store, execution, notebook)
+    work = _Retry(store, execution, by, from_step, edited, force, attached_to)
     try:
-        restart, replaced = queue.change(work.change)
+        restart, replaced = store.change(work.change)
     except sa.exc.IntegrityError:
-        with reading(queue.engine) as connection:
+        with reading(store.engine) as connection:
             row = executions.find(connection, execution)
-            owner = None if row is None or row.output is None else executions.owner_of(connection, row.output)
-        if owner is not None:
-            raise OutputInUse(owner.output, owner.id, owner.state) from None
-        raise StoreUnavailable(named(queue.engine), "another execution took the output a moment ago") from None
+        raise explain_conflict(store, None if row is None else row.output) from None
     if replaced is not None:
-        queue.files.remove(replaced)
+        store.files.remove(replaced)
     return restart
 
 
 def fork(
-    queue: "Queue",
+    store: OpenStore,
     execution: str,
     *,
     by: str,
@@ -147,31 +171,54 @@ def fork(
     output: str | None = None,
     attached_to: str | None = None,
 ) -> str:
-    """See `Queue.fork`."""
+    """Start a sibling from a checkpoint: the same notebook and variables, and an output and links of its own.
+
+    Args:
+        store: The store.
+        execution: Id of the source, in whatever state; nothing of it changes.
+        by: Who asks for it.
+        from_step: The step that the sibling begins with. None: the last checkpoint; of an execution that waits,
+            the sibling waits for the same answer.
+        output: Its output; the default is named after that of the source.
+        attached_to: The process that will run it itself.
+
+    Returns:
+        The sibling's id.
+
+    Raises:
+        UnknownExecution: If there is none.
+        CannotRetry: If it has ended, has not failed, and no step was named.
+        InvalidStep: If there is no such step, or it was not reached.
+        InvalidParameter: If the output cannot be written.
+        OutputInUse: If another execution that has not ended owns the output.
+        QuotaReached: If the storage holds as much as it may.
+        DiskNearlyFull: If its disk has too little room.
+    """
     from pauseflow_nb.runner.output_file import require_writable  # lazily: see _read
 
+    output = resolve_output(output)
     require_writable(output)
     id_ = secrets.token_hex(6)
-    with reading(queue.engine) as connection:
+    with reading(store.engine) as connection:
         row = executions.find(connection, execution)
         if row is None:
             raise UnknownExecution(execution)
-    document = queue.stored(row)
-    require_room(queue.files, queue.settings.quota, len(document.to_bytes()))
-    work = _Fork(queue, row, id_, by, from_step, output or _beside(row.output, id_), attached_to)
+    document = store.read_document(row)
+    require_room(store, len(document.to_bytes()))
+    work = _Fork(store, row, id_, by, from_step, output or _beside(row.output, id_), attached_to)
     try:
         return work.run(document)
     except sa.exc.IntegrityError:
-        queue.files.remove(id_)
-        raise StoreUnavailable(named(queue.engine), "another execution took the output a moment ago") from None
+        store.files.remove(id_)
+        raise explain_conflict(store, work.output) from None
     except PauseflowError:
-        queue.files.remove(id_)
+        store.files.remove(id_)
         raise
 
 
 @dataclass(frozen=True)
 class _Fork:
-    queue: "Queue"
+    store: OpenStore
     source: Row
     id: str
     by: str
@@ -181,53 +228,51 @@ class _Fork:
 
     def run(self, document: "Document") -> str:
         """Copy what is needed, then add the sibling in one transaction."""
-        with reading(self.queue.engine) as connection:
+        with reading(self.store.engine) as connection:
             segment = segments.find(connection, self.source.id, self.source.segment)
             assert segment is not None
             point, waits = self._choose(connection, segment, document)
-            past = [run for run in steps.history(connection, [self.source.id]) if self._is_past(run, point, waits)]
+            past = [run for run in steps.list_runs(connection, [self.source.id]) if self._is_past(run, point, waits)]
         points = {run.snapshot: run.digest for run in past if run.snapshot is not None}
         if point.snapshot is not None and point.digest is not None:
             points[point.snapshot] = point.digest
-        adopted = checkpoints.adopt(self.queue.files, self.source.id, self.id, points)
+        adopted = checkpoints.copy_snapshots(self.store.files, self.source.id, self.id, points)
         name = self._write(document, point, is_waiting=waits is not None)
 
         def insert(connection: sa.Connection) -> None:
             # Who signs holds a segment's row, so that keys are not withdrawn meanwhile.
             segments.lock(connection, self.source.id, self.source.segment)
-            sign = keys.signer(connection).sign_manifest
+            sign = keys.read_signer(connection).sign_manifest
             signed = {name: (ref.digest, sign(self.id, ref.digest)) for name, ref in adopted.items()}
             start = Checkpoint(point.cell)
             if point.snapshot is not None:
                 start = Checkpoint(point.cell, point.snapshot, *signed[point.snapshot])
-            owner = None if self.output is None else executions.owner_of(connection, self.output)
-            if owner is not None:
-                raise OutputInUse(owner.output, owner.id, owner.state)
+            require_free_output(connection, self.output)
             self._add(connection, name, point)
             steps.copy(connection, past, self.id, signed)
             segments.add(connection, self.id, 0, first_cell=point.cell, wake=point.wake, saved_by=start)
             if waits is not None:
                 self._wait(connection, waits)
             elif self.attached_to is None:
-                self.queue.jobs.enqueue(connection, self.id, 0, 0)
+                self.store.jobs.enqueue(connection, self.id, 0, 0)
 
-        self.queue.change(insert)
+        self.store.change(insert)
         if waits is not None:
             self._show(document)
         return self.id
 
     def _choose(self, connection: sa.Connection, segment: Row, document: "Document") -> tuple[Checkpoint, Row | None]:
         if self.from_step is not None:
-            return checkpoints.choose(connection, self.source.id, document, self.from_step), None
+            return checkpoints.find_before_step(connection, self.source.id, document, self.from_step), None
         if self.source.state in {"completed", "cancelled"}:
             raise CannotRetry(self.source.id, self.source.state, needs_step=True)
-        point = checkpoints.here(connection, self.source, segment)
-        asked = suspensions.last_of(connection, self.source.id, segment.n)
+        point = checkpoints.find_current(connection, self.source, segment)
+        last = suspensions.find_last(connection, self.source.id, segment.n)
         if segment.bound is not None:
             # It has what no sibling gets: that one makes it anew.
             return point, None
-        if self.source.state in {"suspended", "waiting"} and asked is not None and asked.kind in _COPIED:
-            return Checkpoint(segment.first_cell, segment.snapshot, segment.digest, segment.signature), asked
+        if self.source.state in {"suspended", "waiting"} and last is not None and last.kind in _COPIED:
+            return Checkpoint(segment.first_cell, segment.snapshot, segment.digest, segment.signature), last
         return point, None
 
     def _is_past(self, run: Row, point: Checkpoint, waits: Row | None) -> bool:
@@ -243,12 +288,12 @@ class _Fork:
             cell_statuses.reset(document, point.cell)
         cell_statuses.notebook_started(document, self.id)
         name = f"{self.id}/start-{secrets.token_hex(4)}.ipynb"
-        self.queue.files.write(name, document.to_bytes())
+        self.store.files.write(name, document.to_bytes())
         return name
 
     def _add(self, connection: sa.Connection, document: str, point: Checkpoint) -> None:
-        kept = ("notebook", "parameters", "steps", "kernel", "interpreter", "cwd", "options", "cells_total")
-        values = {key: getattr(self.source, key) for key in kept}
+        columns = ("notebook", "parameters", "steps", "kernel", "interpreter", "cwd", "options", "cells_total")
+        values = {key: getattr(self.source, key) for key in columns}
         values["options"] = {name: value for name, value in self.source.options.items() if name != "goes_without"}
         executions.add(
             connection,
@@ -260,38 +305,38 @@ class _Fork:
             **values,
         )
         executions.set_state(connection, self.id, "queued", cells_done=point.cell)
-        told = {"source": self.source.id, "cell": point.cell}
-        audit.note(connection, self.id, "forked", self.by, segment=0, **told)
+        origin = {"source": self.source.id, "cell": point.cell}
+        audit.note(connection, self.id, "forked", self.by, segment=0, **origin)
         audit.note(connection, self.source.id, "forked", self.by, segment=self.source.segment, sibling=self.id)
         if self.attached_to is not None:
             workers.beat(connection, self.attached_to, "attached", None)
 
-    def _wait(self, connection: sa.Connection, asked: Row) -> None:
+    def _wait(self, connection: sa.Connection, suspension: Row) -> None:
         segments.close(connection, self.id, 0, "suspended")
-        suspensions.copy(connection, asked, self.id)
+        suspensions.copy(connection, suspension, self.id)
         executions.set_state(connection, self.id, self.source.state, started_at=now(connection))
 
     def _show(self, document: "Document") -> None:
         from pauseflow_nb.engine.write_output import first_output
 
-        with reading(self.queue.engine) as connection:
+        with reading(self.store.engine) as connection:
             row = executions.find(connection, self.id)
         if row is not None and row.output is not None:
             first_output(row, document)
 
 
-def _read(queue: "Queue", execution: str, notebook: str) -> _Edited:
-    """Freeze an edited notebook with the parameters that the execution was given."""
+def _read(store: OpenStore, execution: str, notebook: str) -> _Edited:
+    """Freeze an edited notebook with the parameters of the execution."""
     # Lazily: only this needs the notebook's side of the house.
     from pauseflow_nb.runner.document import Document
     from pauseflow_nb.runner.notebook import freeze
 
-    with reading(queue.engine) as connection:
+    with reading(store.engine) as connection:
         row = executions.find(connection, execution)
     if row is None:
         raise UnknownExecution(execution)
-    given = queue.stored(row).metadata.get("papermill", {}).get("parameters", {})
-    frozen = freeze(notebook, dict(given), kernel=row.kernel)
+    parameters = store.read_document(row).metadata.get("papermill", {}).get("parameters", {})
+    frozen = freeze(notebook, dict(parameters), kernel=row.kernel)
     return _Edited(frozen, Document.from_bytes(frozen.document))
 
 

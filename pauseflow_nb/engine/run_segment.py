@@ -1,4 +1,4 @@
-"""Take a segment, run it in a kernel, record how it ended. The same for workers and for attached runs."""
+"""Claim a segment, run it in a kernel, record how it ended; for workers and for attached runs."""
 
 import logging
 from collections.abc import Callable
@@ -8,13 +8,15 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine import finish_notebook
-from pauseflow_nb.engine.briefing import briefing_for
-from pauseflow_nb.engine.ownership import Watch
+from pauseflow_nb.engine.attempt import Attempt, Fenced
+from pauseflow_nb.engine.attempt_end import Ending
+from pauseflow_nb.engine.briefing import make_briefing
+from pauseflow_nb.engine.finish_notebook import finish_notebook
+from pauseflow_nb.engine.ownership import Watch, detach
 from pauseflow_nb.engine.progress_events import Events, ignore
 from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.engine.recording import Fenced, Recording
-from pauseflow_nb.engine.write_output import PatientOutput, first_output, is_first, output_of
+from pauseflow_nb.engine.recording import Recording
+from pauseflow_nb.engine.write_output import PatientOutput, first_output, is_first, open_output
 from pauseflow_nb.errors import (
     InvalidNotebook,
     KernelDied,
@@ -32,7 +34,7 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernels.kept_alive import Keeper
 from pauseflow_nb.runner.segment import SegmentEnd, run_segment
 from pauseflow_nb.store import executions, keys, segments, steps
-from pauseflow_nb.store.audit import last_of, note
+from pauseflow_nb.store.audit import find_last, note
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 
@@ -48,7 +50,7 @@ MOST_CRASHES = 3
 class _Claimed:
     execution: Row
     segment: Row
-    told: dict[str, StepBriefing]
+    steps: dict[str, StepBriefing]
     #: Whether its snapshot, if it has one, is one that this store signed.
     is_signed: bool
 
@@ -59,7 +61,7 @@ class Segments:
     Args:
         queue: The store.
         process: Id of this process among the workers.
-        on_event: Is told what happens.
+        on_event: Called with what happens.
         run: Runs one segment; the kernel's side of the house.
         keeper: Takes the kernels of executions that can go on in no other; None: a step that would need that fails.
     """
@@ -79,7 +81,7 @@ class Segments:
         self.watch = Watch(queue)
 
     def run(self, execution: str, n: int, control: Control, *, job: int | None = None) -> str:
-        """Run a segment until it has ended, was released, or turned out to be somebody else's.
+        """Run a segment until it has ended, was released, or turned out to belong to another process.
 
         A kernel that dies is replaced, from the last checkpoint, until that has happened too often.
 
@@ -107,7 +109,7 @@ class Segments:
                 return how
 
     def look_after_kernels(self) -> list[Row]:
-        """End kept kernels that nobody needs any more, and executions whose kept kernel has ended.
+        """End kept kernels that no execution needs any more, and executions whose kept kernel has ended.
 
         Returns:
             What is attached to this process and has not ended: `id`, `state`, `segment`.
@@ -121,20 +123,20 @@ class Segments:
         # Of those that run now it is not recorded yet that they wait.
         running = {segment.execution for segment, _ in self.watch.running()}
         with reading(self._queue.engine) as connection:
-            mine = executions.unended_of(connection, self._process)
+            mine = executions.list_unended(connection, self._process)
         self._keeper.let_go(set(kept) - running - {row.id for row in mine})
         for execution in dead:
-            self._queue.detach(execution, process=self._process)
+            detach(self._queue, execution, process=self._process)
         return [row for row in mine if row.id not in dead]
 
     def leave(self) -> None:
-        """Let go of everything that is attached to this process: its kept kernels end, the rest is left to others."""
+        """Let go of everything that is attached to this process: its kept kernels end, the rest is left to the workers."""
         if self._keeper is not None:
             self._keeper.close()
         with reading(self._queue.engine) as connection:
-            left = executions.attached_to(connection, self._process)
+            left = executions.list_attached(connection, self._process)
         for execution in left:
-            self._queue.detach(execution, process=self._process)
+            detach(self._queue, execution, process=self._process)
 
     def pass_on(self, execution: str, n: int, job: int) -> None:
         """Leave a segment that was not begun to another process."""
@@ -151,7 +153,7 @@ class Segments:
         """Fail an execution whose segment cannot be run because of what the store holds of it, without reading that."""
 
         def change(connection: sa.Connection) -> None:
-            segments.keep_latest(connection, execution)
+            segments.lock_latest_number(connection, execution)
             row = executions.lock_plain(connection, execution)
             if row is None or row.state in FINAL:
                 return
@@ -184,53 +186,53 @@ class Segments:
         row = executions.find(connection, execution)
         assert row is not None
         # Here, where it holds the row: a withdrawal of keys signs the snapshots anew.
-        is_signed = claimed.snapshot is None or keys.signer(connection).is_manifest_signed(
+        is_signed = claimed.snapshot is None or keys.read_signer(connection).is_manifest_signed(
             execution, claimed.digest, claimed.signature or ""
         )
-        return _Claimed(row, claimed, steps.told(connection, execution), is_signed)
+        return _Claimed(row, claimed, steps.brief_steps(connection, execution), is_signed)
 
     def _give_up(self, claimed: _Claimed, lost: Document | None) -> str:
-        """Fail what crashed too often; `lost` is the notebook as the last crash left it, if it happened here."""
-        recording = Recording(self._queue, claimed.execution, claimed.segment, self._on_event)
+        """Fail what crashed too often; `lost` is the notebook as the last crash left it, if it happened in this process."""
+        ending = Ending(Attempt(self._queue, claimed.execution, claimed.segment, self._on_event))
         with reading(self._queue.engine) as connection:
-            last = last_of(connection, claimed.execution.id, "crashed")
-        how = recording.fail("crashed", _too_often(claimed, None if last is None else last["details"].get("text")))
-        finish_notebook.finish_notebook(self._queue.engine, self._queue.files, claimed.execution.id, lost)
+            last = find_last(connection, claimed.execution.id, "crashed")
+        how = ending.fail("crashed", _too_often(claimed, None if last is None else last["details"].get("text")))
+        finish_notebook(self._queue.engine, self._queue.files, claimed.execution.id, lost)
         return how
 
     def _attempt(self, claimed: _Claimed, control: Control) -> tuple[str, Document | None]:
-        recording = Recording(self._queue, claimed.execution, claimed.segment, self._on_event)
+        attempt = Attempt(self._queue, claimed.execution, claimed.segment, self._on_event)
         document = None
         try:
-            document = self._queue.stored(claimed.execution)
+            document = self._queue.read_document(claimed.execution)
             briefing = self._briefing(claimed, document)
             self._require_place(claimed)
         except PauseflowError as problem:
             if document is not None and claimed.execution.output is not None and is_first(claimed.segment):
-                # Or what an earlier execution left there would look like somebody's edit of ours.
+                # Or what an earlier execution left there would look like a user's edit of ours.
                 first_output(claimed.execution, document)
-            return recording.fail("environment", Failure(type(problem).__name__, str(problem))), None
-        output = output_of(claimed.execution, claimed.segment, self._on_event)
+            return Ending(attempt).fail("environment", Failure(type(problem).__name__, str(problem))), None
+        output = open_output(claimed.execution, claimed.segment, self._on_event)
         every = claimed.execution.options.get("autosave_cell_every")
         if output is not None and every is not None:
             output.every_seconds = every
-        # An attached run has one control for all its segments, and this may have been asked of the one before.
+        # An attached run has one control for all its segments, and this request may be for the one before.
         control.take_suspend()
         if claimed.execution.suspend_by is not None:
             control.suspend_at_boundary(claimed.execution.suspend_by)
         with self.watch.over(claimed.segment, control):
-            how = self._in_kernel(claimed, recording, briefing, document, output=output, control=control)
+            how = self._in_kernel(claimed, attempt, briefing, document, output=output, control=control)
         if how == "fenced":
             log.info("attempt %s at %s/%s was fenced off", *_names(claimed), extra={"execution": claimed.execution.id})
-            finish_notebook.finish_notebook(self._queue.engine, self._queue.files, claimed.execution.id, document)
+            finish_notebook(self._queue.engine, self._queue.files, claimed.execution.id, document)
         elif output is not None:
-            output.last_word(document)
+            output.retry_save(document)
         return how, document
 
     def _in_kernel(
         self,
         claimed: _Claimed,
-        recording: Recording,
+        attempt: Attempt,
         briefing: Briefing,
         document: Document,
         *,
@@ -238,19 +240,20 @@ class Segments:
         control: Control,
     ) -> str:
         options = claimed.execution.options
+        ending = Ending(attempt)
         kept = None
         # Otherwise a retry that comes at once would go on in the kernel of what failed.
         if claimed.segment.bound is not None:
             kept = None if self._keeper is None else self._keeper.take(claimed.execution.id)
             if kept is None:
-                return recording.lost()
+                return ending.lost()
         try:
             end = self._run_segment(
                 document,
                 briefing,
                 kernel=claimed.execution.kernel,
                 cwd=claimed.execution.cwd,
-                observer=recording,
+                observer=Recording(attempt),
                 control=control,
                 start_timeout=options.get("start_timeout") or 60,
                 cell_timeout=options.get("execution_timeout"),
@@ -258,33 +261,33 @@ class Segments:
                 kept=kept,
                 keep=None if self._keeper is None else partial(self._keeper.keep, claimed.execution.id),
             )
-            return recording.end(_with_output(end, output), document)
+            return ending.end(_with_output(end, output), document)
         except Fenced:
             return "fenced"
         except (KernelDied, KernelNotReady) as problem:
             log.warning("%s", problem, extra={"execution": claimed.execution.id})
-            released = recording.crashed(str(problem))
+            released = ending.crashed(str(problem))
             return "crashed" if released == "released" else released
         except (KernelUnavailable, InvalidNotebook) as problem:
-            return recording.fail("environment", Failure(type(problem).__name__, str(problem)))
+            return ending.fail("environment", Failure(type(problem).__name__, str(problem)))
         except (StoreUnavailable, StorageFull):
             raise
         except Exception as problem:
             # A fault of ours. The job must not end with it, or the row would say `running` for ever.
             log.exception("could not run %s", claimed.execution.id, extra={"execution": claimed.execution.id})
-            return recording.fail("error", Failure(type(problem).__name__, str(problem)))
+            return ending.fail("error", Failure(type(problem).__name__, str(problem)))
 
     def _briefing(self, claimed: _Claimed, document: Document) -> Briefing:
         segment = claimed.segment
         if not claimed.is_signed:
             raise SnapshotDamaged(segment.snapshot, "this store did not sign it, so it is not loaded")
-        return briefing_for(
+        return make_briefing(
             claimed.execution,
             segment,
-            claimed.told,
+            claimed.steps,
             document,
             snapshots=self._queue.files.folder(segment.execution),
-            links=self._queue.links_of(),
+            links=self._queue.link_maker(),
             is_checked=self._queue.settings.snapshot_check == "full" or self._queue.files.is_shared,
             unkept=self._why_unkept(segment),
         )
@@ -314,7 +317,7 @@ def _with_output(end: SegmentEnd, output: PatientOutput | None) -> SegmentEnd:
 
 
 def _too_often(claimed: _Claimed, last: str | None) -> Failure:
-    running = [step for step, told in claimed.told.items() if told.interrupted]
+    running = [step for step, briefing in claimed.steps.items() if briefing.interrupted]
     text = f"the kernel or its worker ended {claimed.segment.crashes} times in a row before a step was finished"
     text += f"; the last time: {last}" if last else ""
     return Failure("KernelDied", text, step=running[-1] if running else None)

@@ -1,17 +1,18 @@
-"""The rules by which a suspension is settled: exactly one callback, or the clock, wins.
+"""Settle suspensions: exactly one callback, or the clock, wins.
 
-Every function runs in a transaction of its caller and begins by locking the segment's row, then the
-execution's. A deadline decides, not whoever notices it first.
+Each method runs in a transaction of its caller, which locks the segment's row first, then the execution's.
+The deadline itself decides whether an answer is late, not the moment at which a process notices it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.authorization import Callback, NotJudged, Verdict, comment_of
-from pauseflow_nb.engine.children import gathered
+from pauseflow_nb.engine.children import gather
+from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
@@ -22,18 +23,18 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.views import approvals_of, iso
 
-__all__ = ["Answer", "Callback", "Settling", "envelope_of", "reason_for"]
+__all__ = ["Callback", "Response", "Settling", "make_cancel_reason", "make_envelope"]
 
 #: Seconds that a worker has to finish the notebook of an execution which was cancelled under it.
 RECORD_AFTER = 15.0
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the sender is told: an HTTP status and a JSON body.
+class Response:
+    """The reply to the sender of a callback: an HTTP status and a JSON body.
 
     The body always holds `execution`, `step` and `state` (the execution's); `action` where something was
-    settled or kept, `already` with a repeated decision, `error` where it is refused.
+    settled or stored for later, `already` with a repeated decision, `error` where it is refused.
     """
 
     status: int
@@ -42,14 +43,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Settling:
-    """Settles within one transaction."""
+    """Applies callbacks and deadlines within one transaction."""
 
     connection: sa.Connection
-    #: Queues a segment that no attached process runs: `(connection, execution, n, job)`.
-    enqueue: Callable[[sa.Connection, str, int, int], None]
+    #: Where a segment is queued that no attached process runs.
+    jobs: Jobs
 
-    def callback(self, claim: Claim, callback: Callback, verdict: Verdict | None) -> Answer:
-        """Apply one callback and say what became of it.
+    def apply(self, claim: Claim, callback: Callback, verdict: Verdict | None) -> Response:
+        """Apply one callback and return the reply to its sender.
 
         Args:
             claim: What its link means.
@@ -63,7 +64,7 @@ class Settling:
         segment = segments.lock(self.connection, claim.execution, claim.segment)
         execution = executions.lock(self.connection, claim.execution)
         if segment is None or execution is None:
-            return Answer(404, {"error": "this link is unknown here"})
+            return Response(404, {"error": "this link is unknown here"})
         keys.require_valid(self.connection, claim)
         suspension = suspensions.lock(self.connection, claim)
         if suspension is None:
@@ -71,13 +72,13 @@ class Settling:
         if suspension.state == "open":
             # What waits for notebooks has no deadline: it is due when one of them has ended.
             if suspension.kind != "notebook" and self._is_overdue(suspension):
-                self.clock(suspension)
+                self.time_out(suspension)
                 return self._over(claim, "the time for an answer is over")
             return self._decide(claim, suspension, callback, verdict)
         return self._repeated(claim, callback, suspension)
 
-    def clock(self, suspension: Row) -> bool:
-        """Let the clock settle what is overdue; the caller holds the rows. False if somebody was first."""
+    def time_out(self, suspension: Row) -> bool:
+        """Settle an overdue suspension; the caller holds the rows. False if it was settled before."""
         if suspension.kind == "notebook":
             return self._gather(suspension)
         if not suspensions.settle(self.connection, suspension, "timeout", "clock"):
@@ -87,7 +88,7 @@ class Settling:
             self._return(suspension, None)
             return True
         if suspension.on_timeout == "resume" or suspension.kind != "suspend":
-            envelope = envelope_of(suspension.default, "clock") if suspension.kind == "suspend" else None
+            envelope = make_envelope(suspension.default, "clock") if suspension.kind == "suspend" else None
             self._wake(suspension, None, "clock", envelope)
             return True
         state = "failed" if suspension.on_timeout == "fail" else "cancelled"
@@ -107,7 +108,7 @@ class Settling:
         )
         return True
 
-    def kept(
+    def apply_early(
         self, execution: str, segment: int, suspension: Row | None, verdicts: Mapping[int, Verdict] | None = None
     ) -> None:
         """Apply the callbacks that came before the step had ended, in the order of arrival.
@@ -121,75 +122,75 @@ class Settling:
         Raises:
             NotJudged: If one of them may settle the suspension, and nothing was found about it yet.
         """
-        for early in suspensions.kept(self.connection, execution, segment):
+        for early in suspensions.list_early(self.connection, execution, segment):
             verdict = "void"
             if suspension is not None and (early.step, early.ordinal) == (suspension.step, suspension.ordinal):
                 claim = Claim(execution, segment, early.step, early.ordinal, early.action)
-                verdict = self._apply(claim, early, (verdicts or {}).get(early.id))
-            suspensions.judge(self.connection, early, verdict)
+                verdict = self._apply_one(claim, early, (verdicts or {}).get(early.id))
+            suspensions.set_verdict(self.connection, early, verdict)
             if verdict not in ("settled", "approved"):
                 details = {"action": early.action, "verdict": verdict}
                 note(self.connection, execution, "ignored", early.by, segment=segment, step=early.step, **details)
 
-    def refused(self, suspension: Row, errors: list[dict[str, JSON]]) -> None:
-        """Ask again, because the notebook's own validators refused the answer; the caller holds the rows."""
+    def ask_again(self, suspension: Row, errors: list[dict[str, JSON]]) -> None:
+        """Reopen a suspension because the notebook's own validators refused the answer; the caller holds the rows."""
         suspensions.reopen(self.connection, suspension, errors)
         steps.withdraw(self.connection, suspension.execution, suspension.step, suspension.run, "$resume_data")
         executions.set_state(self.connection, suspension.execution, "suspended")
         self._note(suspension, "refused", f"step:{suspension.step}", status=422, errors=errors)
 
-    def _apply(self, claim: Claim, early: Row, verdict: Verdict | None) -> str:
+    def _apply_one(self, claim: Claim, early: Row, verdict: Verdict | None) -> str:
         # Read anew each time: the one before it may have changed the row.
         suspension = suspensions.lock(self.connection, claim)
         if suspension is None or suspension.state != "open":
             return "late"
         is_read = verdict is not None and verdict.refusal is None
-        envelope = suspensions.envelope_of(self.connection, early) if is_read else None
+        envelope = suspensions.read_envelope(self.connection, early) if is_read else None
         answer = self._decide(claim, suspension, Callback(early.action, envelope, early.by), verdict)
         if answer.status == 200:
             return "late" if answer.body.get("already") else "settled"
         return "approved" if answer.status == 202 else "refused"
 
-    def _decide(self, claim: Claim, suspension: Row, callback: Callback, verdict: Verdict | None) -> Answer:
+    def _decide(self, claim: Claim, suspension: Row, callback: Callback, verdict: Verdict | None) -> Response:
         """Apply a callback to an open suspension whose row is locked, if it may act."""
         if verdict is None:
             raise NotJudged
-        envelope = callback.envelope or envelope_of(None, callback.by)
+        envelope = callback.envelope or make_envelope(None, callback.by)
         refusal = verdict.refusal
         if refusal is not None:
-            told = {"errors": refusal.errors} if refusal.errors else {}
-            details = {"action": callback.action, "status": refusal.status, "error": refusal.error, **told}
+            found = {"errors": refusal.errors} if refusal.errors else {}
+            details = {"action": callback.action, "status": refusal.status, "error": refusal.error, **found}
             self._note(suspension, "refused", callback.by, **details)
-            return self._answer(refusal.status, claim, error=refusal.error, **told)
+            return self._respond(refusal.status, claim, error=refusal.error, **found)
         if callback.action == "cancel":
             self._cancel(suspension, callback.by, comment_of(envelope))
-            return self._answer(200, claim, action="cancel")
+            return self._respond(200, claim, action="cancel")
         return self._approve(claim, suspension, callback.by, envelope)
 
-    def _approve(self, claim: Claim, suspension: Row, by: str, envelope: dict[str, JSON]) -> Answer:
+    def _approve(self, claim: Claim, suspension: Row, by: str, envelope: dict[str, JSON]) -> Response:
         """Count a resume; the one that makes it enough wakes the execution, with its data."""
-        given = approvals_of(suspension)
-        needed = given["needed"]
-        if any(people(one["by"], one.get("via")) & people(by) for one in given["given"]):
-            return self._answer(200, claim, action="resume", already=True, approvals=given)
+        approvals = approvals_of(suspension)
+        needed = approvals["needed"]
+        if any(people(one["by"], one.get("via")) & people(by) for one in approvals["given"]):
+            return self._respond(200, claim, action="resume", already=True, approvals=approvals)
         comment = comment_of(envelope)
         said = {} if comment is None else {"comment": comment}
-        given["given"] = suspensions.approve(self.connection, suspension, by, comment)
-        count = len(given["given"])
+        approvals["given"] = suspensions.approve(self.connection, suspension, by, comment)
+        count = len(approvals["given"])
         if count < needed:
             self._note(suspension, "approved", by, given=count, needed=needed, **said)
-            return self._answer(202, claim, action="resume", approvals=given)
+            return self._respond(202, claim, action="resume", approvals=approvals)
         suspensions.settle(self.connection, suspension, "resume", by)
         self._note(suspension, "settled", by, action="resume", **said)
-        self._wake(suspension, envelope, by, envelope, approvals=given["given"])
-        return self._answer(200, claim, action="resume")
+        self._wake(suspension, envelope, by, envelope, approvals=approvals["given"])
+        return self._respond(200, claim, action="resume")
 
     def _cancel(self, suspension: Row, by: str, comment: str | None) -> None:
         if suspensions.settle(self.connection, suspension, "cancel", by):
             said = {} if comment is None else {"comment": comment}
             self._note(suspension, "settled", by, action="cancel", **said)
             if suspension.kind == "pause":
-                # The notebook is told, and may do something else than end.
+                # The notebook sees the cancel, and may do something else than end.
                 self._return(suspension, None)
                 return
             executions.end(
@@ -197,7 +198,7 @@ class Settling:
                 suspension.execution,
                 "cancelled",
                 by=by,
-                reason=reason_for(by, comment),
+                reason=make_cancel_reason(by, comment),
                 record_after=0.0,
             )
 
@@ -247,9 +248,9 @@ class Settling:
         locked = suspensions.lock(self.connection, claim)
         if locked is None or locked.state != "open":
             return False
-        found = gathered(self.connection, suspension)
+        found = gather(self.connection, suspension)
         if found.is_incomplete:
-            suspensions.not_due(self.connection, suspension)
+            suspensions.clear_deadline(self.connection, suspension)
             return False
         suspensions.settle(self.connection, suspension, "resume", "notebooks")
         self._note(suspension, "settled", "notebooks", action="resume")
@@ -273,7 +274,7 @@ class Settling:
 
     def _return(self, suspension: Row, envelope: dict[str, JSON] | None) -> None:
         """Leave the answer for the kernel that waits; if it has died, the next attempt finds it."""
-        suspensions.leave(self.connection, suspension, envelope)
+        suspensions.leave_answer(self.connection, suspension, envelope)
         row = executions.find(self.connection, suspension.execution)
         if row is not None and row.state == "paused":
             executions.set_state(self.connection, suspension.execution, "running")
@@ -293,43 +294,43 @@ class Settling:
         executions.set_state(self.connection, execution, "queued", segment=n)
         row = executions.find(self.connection, execution)
         if row is not None and row.attached_to is None:
-            self.enqueue(self.connection, execution, n, 0)
+            self.jobs.enqueue(self.connection, execution, n, 0)
 
-    def _early(self, claim: Claim, callback: Callback, segment: Row, execution: Row) -> Answer:
+    def _early(self, claim: Claim, callback: Callback, segment: Row, execution: Row) -> Response:
         over = (
             segment.state == "ended"
             or execution.state in FINAL
-            or steps.ended_in(self.connection, claim.execution, claim.segment, claim.step)
+            or steps.has_ended(self.connection, claim.execution, claim.segment, claim.step)
         )
         if over:
             return self._over(claim, "this pause is over")
-        if not suspensions.keep(self.connection, claim, callback.action, callback.envelope, callback.by):
-            return self._answer(429, claim, error="too many callbacks are kept for this step: wait until it has ended")
+        if not suspensions.add_early(self.connection, claim, callback.action, callback.envelope, callback.by):
+            return self._respond(429, claim, error="too many callbacks are kept for this step: wait until it has ended")
         action = {"action": callback.action}
         note(self.connection, claim.execution, "kept", callback.by, segment=claim.segment, step=claim.step, **action)
-        return self._answer(202, claim, action=callback.action)
+        return self._respond(202, claim, action=callback.action)
 
-    def _repeated(self, claim: Claim, callback: Callback, suspension: Row) -> Answer:
+    def _repeated(self, claim: Claim, callback: Callback, suspension: Row) -> Response:
         if suspension.state == "void" or suspension.action == "timeout":
             return self._over(claim, "this pause is over")
         execution = executions.find(self.connection, claim.execution)
-        # A cancel is the end itself: whoever was second is told of the decision, not of the end. But a notebook may
+        # A cancel is the end itself: a second sender gets the decision, not the end, as the reply. But a notebook may
         # go on after one, that of a `flow.pause` which it catches, or by `retry`.
         decided = None if execution is None else (suspension.action, execution.state)
         if execution is not None and execution.state in FINAL and decided != ("cancel", "cancelled"):
-            return self._answer(410, claim, action=suspension.action, error=f"the notebook has {execution.state}")
+            return self._respond(410, claim, action=suspension.action, error=f"the notebook has {execution.state}")
         if suspension.action == callback.action:
-            return self._answer(200, claim, action=suspension.action, already=True)
+            return self._respond(200, claim, action=suspension.action, already=True)
         error = f"the other decision came first: {suspension.action}"
-        return self._answer(409, claim, action=suspension.action, error=error)
+        return self._respond(409, claim, action=suspension.action, error=error)
 
-    def _over(self, claim: Claim, error: str) -> Answer:
-        return self._answer(410, claim, error=error)
+    def _over(self, claim: Claim, error: str) -> Response:
+        return self._respond(410, claim, error=error)
 
-    def _answer(self, status: int, claim: Claim, **body: JSON) -> Answer:
+    def _respond(self, status: int, claim: Claim, **body: JSON) -> Response:
         row = executions.find(self.connection, claim.execution)
         state = None if row is None else row.state
-        return Answer(status, {"execution": claim.execution, "step": claim.step, "state": state, **body})
+        return Response(status, {"execution": claim.execution, "step": claim.step, "state": state, **body})
 
     def _is_overdue(self, suspension: Row) -> bool:
         return suspension.deadline is not None and suspension.deadline <= now(self.connection)
@@ -339,13 +340,13 @@ class Settling:
         note(self.connection, suspension.execution, what, by, **where, **details)
 
 
-def envelope_of(body: JSON, by: str) -> dict[str, JSON]:
+def make_envelope(body: JSON, by: str) -> dict[str, JSON]:
     """Make the envelope of an answer that came by no request: a command, a program, the clock."""
     empty: dict[str, JSON] = {"method": None, "path": None, "query": {}, "headers": {}}
     return {**empty, "body": body, "body_raw": None, "client_ip": None, "url": None, "received_at": None, "by": by}
 
 
-def reason_for(by: str, text: str | None) -> dict[str, JSON]:
+def make_cancel_reason(by: str, text: str | None) -> dict[str, JSON]:
     """Say why an execution was cancelled."""
     kind = "link" if by == LINK else "parent" if by.startswith("parent") else "user"
     known = {} if by == LINK else facts_of(by)

@@ -1,7 +1,7 @@
 """Take large bodies of answers into the storage, as far as there is room for them.
 
-Whoever has a link may send one. So the quota and the free space of the disk are asked for again and again while a body
-comes, for what it brings next; bodies that come at the same time do not count on the same room; and all bodies that are
+Anybody with a link may send one. So the quota and the free space of the disk are checked again and again while a body
+comes, for its next part; bodies that come at the same time do not count on the same room; and all bodies that are
 sent to one pause may together be as large as one.
 """
 
@@ -19,7 +19,7 @@ from pauseflow_nb.store.streams import FileStream
 
 __all__ = ["BodyFile", "BodyRoom"]
 
-#: Bytes that are asked for at once.
+#: Bytes that are reserved at once.
 _STEP = 4 * 1024**2
 #: Bytes of the disk that bodies leave to everything else.
 _RESERVE = 256 * 1024**2

@@ -1,4 +1,4 @@
-"""The worker: takes segments as jobs of DBOS, lets the clock act, takes over from the dead, drains on a signal.
+"""Run a worker process: take segments from the queue, let the clock act, take over from dead workers, drain on a signal.
 
 DBOS is one per process, so a process is one worker.
 """
@@ -14,9 +14,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from dbos import DBOS
 
+from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.heartbeat import Presence
 from pauseflow_nb.engine.jobs import APPLICATION, DBOS_SCHEMA, JOB, VERSION
 from pauseflow_nb.engine.outage import Outage
+from pauseflow_nb.engine.ownership import detach
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.run_segment import MOST_CRASHES, Segments
 from pauseflow_nb.errors import PauseflowError, StorageFull, StoreUnavailable
@@ -33,10 +35,10 @@ __all__ = ["run_worker", "stop_with_parent"]
 
 log = logging.getLogger(__name__)
 
-#: How long a worker that is told to end waits for cells that run; then their kernels are killed.
+#: How long a worker that is to end waits for cells that run; then their kernels are killed.
 DRAIN_SECONDS = 20
 _SWEEP_SECONDS = 0.25
-# The kernels are killed this long before DBOS stops waiting, so that the segments are given back in time.
+# The kernels are killed this long before DBOS stops waiting, so that the segments are released in time.
 _MARGIN_SECONDS = 4
 
 
@@ -47,12 +49,12 @@ def run_worker(
     on_ready: Callable[[str], None] = lambda _name: None,
     drain_seconds: int = DRAIN_SECONDS,
 ) -> None:
-    """Run segments until told to stop; then let the cells that run come to their end.
+    """Run segments until `stop` is set; then let the cells that run come to their end.
 
     Args:
         settings: Which store, and how many segments at once.
         stop: Set it to end the worker. Handlers of signals do that, and `stop_with_parent`.
-        on_ready: Told the worker's id once it takes jobs.
+        on_ready: Called with the worker's id once it takes jobs.
         drain_seconds: How long running cells are waited for at the end.
 
     Raises:
@@ -81,11 +83,12 @@ def stop_with_parent(stop: threading.Event) -> None:
 class _Worker:
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
+        self._clock = Clock(queue)
         self._presence = Presence(queue, "starting", on_dead=self._take_over)
         self._supply = Supply(queue.settings.kernels)
         run = functools.partial(run_segment, supply=self._supply)
         self._segments = Segments(queue, self._presence.name, run=run, keeper=Keeper(queue.settings.kept_kernels))
-        #: Segments of executions whose kernels are kept here: they are no jobs, or another worker might take them.
+        #: Runs segments of kernel-bound executions: they are no jobs, because another worker might take a job.
         self._bound = ThreadPoolExecutor(queue.settings.workers, "pauseflow-bound")
         self._begun: dict[tuple[str, int], Future[None]] = {}
         self._outage = Outage(log, "the clock waits for the store")
@@ -93,7 +96,7 @@ class _Worker:
         self._is_launched = threading.Event()
 
     def run(self, stop: threading.Event, on_ready: Callable[[str], None], drain_seconds: int) -> None:
-        """Launch, sweep until told to stop, drain."""
+        """Launch, sweep until `stop` is set, drain."""
         global _worker  # noqa: PLW0603  (the body of a job is a plain function, and DBOS is one per process)
         _worker = self
         queue = self._queue
@@ -125,7 +128,7 @@ class _Worker:
     def take(self, execution: str, n: int, job: int | None) -> None:
         """Run one job, or with None a segment of ours that is none.
 
-        Nothing may leave here as an exception: DBOS would take the job for done.
+        No exception may leave this: DBOS would take the job for done.
         """
         outage = Outage(log, f"{execution}/{n} waits for the store")
         faults = 0
@@ -150,12 +153,12 @@ class _Worker:
         try:
             self._segments.pass_on(execution, n, job)
         except PauseflowError as problem:
-            # The job stays ours, and whoever takes us for dead runs it.
+            # The job stays ours, and the worker that takes over from us runs it.
             log.warning("could not pass %s/%s on: %s", execution, n, problem)
 
     def _sweep(self) -> None:
         try:
-            self._queue.sweep()
+            self._clock.sweep()
             self._run_bound()
         except PauseflowError as problem:
             self._outage.failed(problem)
@@ -163,7 +166,7 @@ class _Worker:
             self._outage.ended()
 
     def _run_bound(self) -> None:
-        """Look after the kernels that are kept here, and begin what was answered of their executions."""
+        """Look after the kernels that this process keeps, and run the executions of theirs that were answered."""
         self._begun = {key: begun for key, begun in self._begun.items() if not begun.done()}
         for row in self._segments.look_after_kernels():
             key = (row.id, row.segment)
@@ -172,9 +175,9 @@ class _Worker:
 
     def _take_over(self, dead: Row) -> None:
         with reading(self._queue.engine) as connection:
-            left = executions.attached_to(connection, dead.id)
+            left = executions.list_attached(connection, dead.id)
         for execution in left:
-            self._queue.detach(execution, process=dead.id)
+            detach(self._queue, execution, process=dead.id)
         if dead.kind in ("worker", "starting"):
             self._is_launched.wait()
             # A private name: the version of DBOS is pinned, and tests kill workers.
@@ -190,7 +193,7 @@ class _Worker:
         try:
             self._segments.leave()
         except PauseflowError as problem:
-            # Whoever takes us for dead does it.
+            # The worker that takes over from us does it.
             log.warning("could not leave what waits with its kernel: %s", problem)
 
     def _stop_segments(self, seconds: int) -> None:

@@ -1,4 +1,4 @@
-"""The user's output, as the engine writes it: a disk that is full must not cost a finished step."""
+"""Write the user's output; a failure, such as a full disk, must not cost a finished step."""
 
 import logging
 from typing import Any
@@ -10,12 +10,12 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.output_file import OutputFile
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["PatientOutput", "finish_output", "first_output", "is_first", "output_of"]
+__all__ = ["PatientOutput", "finish_output", "first_output", "is_first", "open_output"]
 
 log = logging.getLogger(__name__)
 
 
-def output_of(execution: Row, segment: Row, on_event: Events) -> "PatientOutput | None":
+def open_output(execution: Row, segment: Row, on_event: Events) -> "PatientOutput | None":
     """Make the output of one attempt; None if the user wanted none."""
     if execution.output is None:
         return None
@@ -51,7 +51,7 @@ class PatientOutput(OutputFile):
 
     def __init__(self, path: str, *, on_event: Events, execution: str, is_first: bool) -> None:
         """Take the path; other arguments as `OutputFile`."""
-        self._told, self._execution_id = on_event, execution
+        self._on_event, self._execution_id = on_event, execution
         super().__init__(path, execution=execution, is_first=is_first, on_moved=self._moved)
 
     def save(self, document: Document) -> None:
@@ -66,7 +66,7 @@ class PatientOutput(OutputFile):
         else:
             self.problem = None
 
-    def last_word(self, document: Document) -> None:
+    def retry_save(self, document: Document) -> None:
         """Try once more what failed before."""
         if self.problem is not None:
             self.save(document)
@@ -86,11 +86,11 @@ class PatientOutput(OutputFile):
         self._say(f"somebody else changed the output; what runs is written to {path} instead")
 
     def _say(self, text: str) -> None:
-        # Who watches the run is told by the event, and would read it twice.
-        level = logging.WARNING if self._told is ignore else logging.INFO
+        # A watcher of the run gets the event, and would read it twice.
+        level = logging.WARNING if self._on_event is ignore else logging.INFO
         log.log(level, "%s", text, extra={"execution": self._execution_id})
         data: dict[str, Any] = {"text": text}
-        self._told(Event("said", self._execution_id, data))
+        self._on_event(Event("said", self._execution_id, data))
 
 
 class RemoteOutput(PatientOutput):

@@ -8,7 +8,7 @@
     ├── NotJSON               (TypeError)          a value that must be JSON and is not
     ├── InvalidAnswer         (ValueError)         data that does not fit the schema
     ├── CannotCheck           (ValueError)         data that takes too long to be checked against the schema
-    ├── NotAllowed            (PermissionError)    an answer by somebody who may not give it
+    ├── NotAllowed            (PermissionError)    an answer by a person who may not give it
     ├── InvalidNotebook       (ValueError)         a file that is not a notebook
     ├── NotebookNotFound      (FileNotFoundError)
     ├── NotebookGone          (FileNotFoundError)  the store's copy of an executed notebook was removed
@@ -18,7 +18,7 @@
     ├── UnknownExecution      (LookupError)
     ├── UnknownLink           (LookupError)        a token that we did not sign
     ├── LinkWithdrawn         (LookupError)        a link that was revoked, or whose key was withdrawn
-    ├── LinkSpent             (AttributeError)     a link of an earlier pause, asked for after it
+    ├── LinkSpent             (AttributeError)     a link of an earlier pause, used after it
     ├── UnknownKey            (LookupError)
     ├── InvalidBody           (ValueError)         a request's body or decision that cannot be read
     │   └── UnknownCharset                         a body in a charset that is not one of the web's
@@ -30,15 +30,15 @@
     ├── CannotRetry           (RuntimeError)       a retry or fork of what is in another state
     ├── CannotSuspend         (RuntimeError)       a suspend of what cannot be suspended from outside
     ├── NoChecker             (RuntimeError)       no process can be started that checks answers
-    ├── NoServer              (RuntimeError)       nobody is there to answer links
-    ├── NoWorker              (RuntimeError)       nobody is there to run it
-    ├── NotDelivered          (ConnectionError)    a message that nobody took
+    ├── NoServer              (RuntimeError)       no server answers links
+    ├── NoWorker              (RuntimeError)       no worker runs it
+    ├── NotDelivered          (ConnectionError)    a message that was not accepted
     ├── PauseTimeout          (TimeoutError)       flow.pause() was not answered in time
     ├── Cancelled             (RuntimeError)       flow.pause() was answered with a cancel
     ├── KernelUnavailable     (RuntimeError)       no such kernel, or it does not start
     │   └── KernelNotReady                         it was started, and ended or took too long: worth another try
     ├── KernelDied            (RuntimeError)
-    ├── KernelLost            (RuntimeError)       the kernel that an execution kept while it waited is gone
+    ├── KernelLost            (RuntimeError)       the kernel of a kernel-bound execution is gone
     ├── StoreUnavailable      (ConnectionError)    the database is locked, gone or unfit
     ├── StoreDamaged          (ValueError)         a row of the database that cannot be read
     ├── NotStorable           (ValueError)         a value that the database cannot hold

@@ -7,7 +7,7 @@ from pauseflow_nb.errors.root import PauseflowError
 
 
 class InvalidAnswer(PauseflowError, ValueError):
-    """Data that does not fit the schema of what is asked; the suspension stays open."""
+    """Data that does not fit the schema of the suspension, which stays open."""
 
     def __init__(self, errors: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(errors)
@@ -21,7 +21,7 @@ class InvalidAnswer(PauseflowError, ValueError):
 
 
 class CannotCheck(PauseflowError, ValueError):
-    """Data that cannot be checked against the schema of what is asked; the suspension stays open."""
+    """Data that cannot be checked against the schema of the suspension, which stays open."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
@@ -43,7 +43,7 @@ class NoChecker(PauseflowError, RuntimeError):
 
 
 class NotAllowed(PauseflowError, PermissionError):
-    """An answer by somebody who may not give it: `approvers`, `self_approval`."""
+    """An answer by a person who may not give it: `approvers`, `self_approval`."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -113,7 +113,7 @@ class LinkWithdrawn(PauseflowError, LookupError):
 
 
 class LinkSpent(PauseflowError, AttributeError, LookupError):
-    """A link of an earlier pause, asked for after the pause was over."""
+    """A link of an earlier pause, used after the pause was over."""
 
     def __init__(self, name: str = "") -> None:
         super().__init__(name)
@@ -147,7 +147,7 @@ class PauseTimeout(PauseflowError, TimeoutError):
 
 
 class Cancelled(PauseflowError, RuntimeError):
-    """Somebody cancelled at `flow.pause()`; not caught, it cancels the execution."""
+    """A person or program cancelled at `flow.pause()`; not caught, it cancels the execution."""
 
     def __init__(self, step: str, by: str) -> None:
         super().__init__(step, by)

@@ -18,7 +18,7 @@ class UnknownExecution(PauseflowError, LookupError):
 
 
 class NotebookGone(PauseflowError, FileNotFoundError):
-    """The store's copy of an executed notebook is not there any more: somebody removed it."""
+    """The store's copy of an executed notebook was removed."""
 
     def __init__(self, execution: str, notebook: str, where: str) -> None:
         super().__init__(execution, notebook, where)

@@ -55,7 +55,7 @@ class PortInUse(PauseflowError, OSError):
     def __init__(self, ip: str, port: int, holder: str | None = None, process: str | None = None) -> None:
         super().__init__(ip, port, holder, process)
         self.ip, self.port = ip, port
-        #: `"run"`: a run of the same store; `"server"`: a server of it; None: somebody else.
+        #: `"run"`: a run of the same store; `"server"`: a server of it; None: another program.
         self.holder, self.process = holder, process
         self.errno = errno.EADDRINUSE
 
@@ -87,7 +87,7 @@ class NoWorker(PauseflowError, RuntimeError):
 
 
 class NotDelivered(PauseflowError, ConnectionError):
-    """A message to people that was not taken by whoever should pass it on."""
+    """A message to people that the mail server or the service did not accept."""
 
     def __init__(self, to: str, problem: str) -> None:
         super().__init__(to, problem)

@@ -79,7 +79,7 @@ class QuotaReached(StorageFull):
 
 
 class NoRoomForBody(StorageFull):
-    """The storage has no room for a large body; nothing of it was kept, and nothing was settled."""
+    """The storage has no room for a large body; nothing of it was stored, and nothing was settled."""
 
     def __init__(self) -> None:
         super().__init__("")

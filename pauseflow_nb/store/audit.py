@@ -1,4 +1,4 @@
-"""The audit trail: who changed what, and when. Written by the transaction that makes the change."""
+"""Read and write the audit trail: who changed what, and when. The transaction of a change writes its line."""
 
 from typing import Any, TypeAlias
 
@@ -10,7 +10,7 @@ from pauseflow_nb.json_values import JSON, compact
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.tables import audit
 
-__all__ = ["last_of", "note", "trail"]
+__all__ = ["find_last", "note", "read_trail"]
 
 Row: TypeAlias = sa.Row[Any]
 
@@ -43,14 +43,14 @@ def note(
     connection.execute(audit.insert().values(execution=execution, at=now(connection), **values))
 
 
-def last_of(connection: sa.Connection, execution: str, what: str) -> dict[str, Any] | None:
+def find_last(connection: sa.Connection, execution: str, what: str) -> dict[str, Any] | None:
     """Read the newest line of one execution that says this; None if none does."""
     where = (audit.c.execution == execution, audit.c.what == what)
     row = connection.execute(sa.select(audit).where(*where).order_by(audit.c.id.desc()).limit(1)).first()
     return None if row is None else dict(row._mapping)  # noqa: SLF001  (SQLAlchemy's public name for a row as a mapping)
 
 
-def trail(connection: sa.Connection, execution: str) -> list[dict[str, Any]]:
+def read_trail(connection: sa.Connection, execution: str) -> list[dict[str, Any]]:
     """Read the lines of one execution, oldest first; `at` is in seconds since 1970, `known_by` says how `by` is known."""
     where = audit.c.execution == execution
     try:

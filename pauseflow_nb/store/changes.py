@@ -1,4 +1,4 @@
-"""What changed a moment ago, for whoever watches: one cheap look, however many executions there are."""
+"""Read the latest changes of all executions with one cheap query, for those who watch them."""
 
 from dataclasses import dataclass
 
@@ -42,12 +42,12 @@ def last_lines(connection: sa.Connection, limit: int) -> list[Line]:
 
 
 def running(connection: sa.Connection) -> list[Standing]:
-    """Tell where those stand that run now: their progress is in no audit trail."""
+    """Read the progress of the executions that run now: it is in no audit trail."""
     return _standing(connection, executions.c.state == "running")
 
 
 def standing(connection: sa.Connection, ids: list[str]) -> list[Standing]:
-    """Tell where executions stand; those that are gone are left out."""
+    """Read the progress of some executions; those that are gone are left out."""
     return _standing(connection, executions.c.id.in_(ids))
 
 

@@ -1,4 +1,4 @@
-"""What is shown of an execution whose rows cannot be read or are not what they should be: all that can be, and why not the rest."""
+"""Show an execution whose rows are damaged: all of it that can be read, and why the rest cannot."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from pauseflow_nb.store.tables import executions
 
 __all__ = ["damaged_view", "require_shape"]
 
-#: What keys of a view hold, where another type would break whoever reads it.
+#: What keys of a view hold, where another type would break a reader.
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "notebook": str,
     "output": (str, type(None)),
@@ -68,20 +68,20 @@ def damaged_view(connection: sa.Connection, execution: str, problem: Exception) 
     return [
         {
             "id": execution,
-            "notebook": _kept(found["notebook"], str, "unknown"),
-            "output": _kept(found["output"], str, None),
-            "parameters": _kept(found["parameters"], dict, {}),
-            "state": _kept(found["state"], str, "unknown"),
+            "notebook": _value_or(found["notebook"], str, "unknown"),
+            "output": _value_or(found["output"], str, None),
+            "parameters": _value_or(found["parameters"], dict, {}),
+            "state": _value_or(found["state"], str, "unknown"),
             "reason": None,
             "created_at": _time(found["created_at"]) or iso(0.0),
             "started_at": _time(found["started_at"]),
             "ended_at": _time(found["ended_at"]),
-            "created_by": _kept(found["created_by"], str, "unknown"),
-            "parent": _kept(found["parent"], str, None),
-            "segment": _kept(found["segment"], int, 0),
+            "created_by": _value_or(found["created_by"], str, "unknown"),
+            "parent": _value_or(found["parent"], str, None),
+            "segment": _value_or(found["segment"], int, 0),
             "kernel_bound": [],
             "losses": [],
-            "cells": {name: _kept(found[f"cells_{name}"], int, 0) for name in ("done", "total")},
+            "cells": {name: _value_or(found[f"cells_{name}"], int, 0) for name in ("done", "total")},
             "steps": {},
             "suspended": [],
             "usage": {"compute_seconds": 0.0, "suspended_seconds": 0.0, "wakeups": 0, "segments": []},
@@ -107,7 +107,7 @@ def _column(connection: sa.Connection, execution: str, name: str) -> Any:
     return value
 
 
-def _kept(value: Any, kind: type, otherwise: Any) -> Any:
+def _value_or(value: Any, kind: type, otherwise: Any) -> Any:
     return value if isinstance(value, kind) else otherwise
 
 

@@ -1,4 +1,4 @@
-"""The one database: how it is opened, how a transaction begins, what its errors mean, what time it is.
+"""Open the database, begin its transactions, explain its errors, read its clock.
 
 SQLite in WAL mode or PostgreSQL, the same tables and the same statements on both. Every time in the
 store is the database's own clock: machines that share a store need not agree on theirs.
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from pauseflow_nb.errors import NotStorable, StorageFull, StoreDamaged, StoreUnavailable
 from pauseflow_nb.operator_secrets import mask_passwords
 from pauseflow_nb.private_files import create, make_folder
-from pauseflow_nb.store.mounts import filesystem_of, is_network
+from pauseflow_nb.store.mounts import find_filesystem, is_network
 
 __all__ = ["SCHEMA", "iso", "lock_row", "named", "now", "open_engine", "reading", "transaction", "url_with_password"]
 
@@ -123,7 +123,7 @@ def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
     if url.database in (None, "", ":memory:"):
         raise StoreUnavailable(str(url), "a database in memory cannot be shared between processes: name a file")
     path = Path(str(url.database)).absolute()
-    if is_network(kind := filesystem_of(path)):
+    if is_network(kind := find_filesystem(path)):
         raise StoreUnavailable(
             str(path),
             f"it lies on a network file system ({kind}), where SQLite loses data: "
@@ -135,7 +135,7 @@ def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(address, uri=True, timeout=patience.total_seconds(), check_same_thread=False)
-        # What DBOS sets on an engine of its own; it sets nothing on one that it is given.
+        # What DBOS sets on an engine of its own; it sets nothing on an engine of ours.
         connection.isolation_level = "IMMEDIATE"
         # A text that another program has damaged is shown as well as can be; it must not hide the rows beside it.
         connection.text_factory = lambda data: data.decode(errors="replace")
@@ -191,7 +191,7 @@ def _use_wal(connection: sqlite3.Connection, patience: timedelta) -> None:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as problem:
-            # SQLite's own timeout does not hold here: of several processes that switch a new file, all but one are refused
+            # SQLite's own timeout does not apply: of several processes that switch a new file, all but one are refused
             # at once.
             if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
@@ -249,7 +249,7 @@ def _plain_errors(engine: sa.Engine) -> Iterator[None]:
         if isinstance(problem.orig, sqlite3.Error):
             raise _sqlite_error(named(engine), problem.orig) from problem
         if isinstance(problem, sa.exc.ProgrammingError) and getattr(problem.orig, "sqlstate", None) is None:
-            # The driver itself refuses it: PostgreSQL was not asked.
+            # The driver itself refuses it: PostgreSQL has not seen it.
             raise _not_storable(problem) from problem
         is_lost = (
             isinstance(problem, (sa.exc.OperationalError, sa.exc.InterfaceError)) or problem.connection_invalidated

@@ -14,30 +14,30 @@ __all__ = [
     "FINAL",
     "STATES",
     "Row",
-    "abandoned",
     "add",
-    "answers_name",
     "ask_to_suspend",
     "attach",
-    "attached_to",
-    "children_of",
     "end",
-    "ended_before",
     "find",
+    "find_owner",
     "find_plain",
+    "find_starter",
+    "is_named_in_answers",
+    "list_abandoned",
+    "list_attached",
+    "list_children",
+    "list_ended_before",
+    "list_to_record",
+    "list_to_suspend",
+    "list_unended",
     "lock",
     "lock_plain",
-    "names_of_children",
-    "owner_of",
-    "progress",
-    "recorded",
+    "name_children",
     "remove",
     "reopen",
+    "set_progress",
+    "set_recorded",
     "set_state",
-    "starter",
-    "to_record",
-    "to_suspend",
-    "unended_of",
 ]
 
 #: A row of any table; its columns are attributes.
@@ -79,8 +79,8 @@ def add(connection: sa.Connection, execution: str, *, by: str, **values: Any) ->
     note(connection, execution, "started", by, segment=0)
 
 
-def starter(row: Row) -> Who:
-    """Tell who started an execution, and by whose leave."""
+def find_starter(row: Row) -> Who:
+    """Read who started an execution, and who called sudo for that."""
     return Who(row.created_by, via=row.options.get(_VIA))
 
 
@@ -104,7 +104,7 @@ def lock_plain(connection: sa.Connection, execution: str) -> Row | None:
     return connection.execute(lock_row(sa.select(*_PLAIN).where(executions.c.id == execution))).first()
 
 
-def owner_of(connection: sa.Connection, output: str) -> Row | None:
+def find_owner(connection: sa.Connection, output: str) -> Row | None:
     """Find the execution that has not ended and writes this output."""
     where = (executions.c.output == output, executions.c.ended_at.is_(None))
     return connection.execute(sa.select(executions).where(*where)).first()
@@ -140,20 +140,20 @@ def end(
     due = None if record_after is None else moment + record_after
     _update(connection, execution, state=state, reason=reason, error=error, ended_at=moment, record_due=due)
     note(connection, execution, state, by, kind=(reason or {}).get("kind"))
-    _tell_parent(connection, execution, moment)
+    _wake_parent(connection, execution, moment)
 
 
-def children_of(
+def list_children(
     connection: sa.Connection, execution: str, *, step: str | None = None, segment: int | None = None
 ) -> list[Row]:
-    """List the executions that a step of this one has started, in the order in which it asked for them."""
+    """List the executions that a step of this one has started, in the order in which it requested them."""
     statement = sa.select(executions).where(executions.c.parent == execution)
     found = connection.execute(statement.order_by(executions.c.created_at, executions.c.id))
     return [row for row in found if step is None or (row.nested["step"], row.nested["segment"]) == (step, segment)]
 
 
-def names_of_children(connection: sa.Connection, execution: str, *, step: str, segment: int) -> dict[str, str]:
-    """Tell the names under which a step of this execution has started others, by their ids."""
+def name_children(connection: sa.Connection, execution: str, *, step: str, segment: int) -> dict[str, str]:
+    """Read the names that a step gave to the executions that it started, by their ids."""
     columns = (executions.c.id, executions.c.nested)
     found = connection.execute(
         sa.select(*columns).where(executions.c.parent == execution).order_by(executions.c.created_at, executions.c.id)
@@ -174,19 +174,19 @@ def reopen(connection: sa.Connection, execution: str) -> None:
 
 
 def ask_to_suspend(connection: sa.Connection, execution: str, by: str | None) -> None:
-    """Note who wants it to be suspended at the next cell; None: nobody any more."""
+    """Note who requests that it be suspended at the next cell; None: nobody any more."""
     _update(connection, execution, suspend_by=by)
 
 
-def to_suspend(connection: sa.Connection, ids: list[str]) -> dict[str, str]:
-    """Tell which of these shall be suspended, and who asked for it."""
+def list_to_suspend(connection: sa.Connection, ids: list[str]) -> dict[str, str]:
+    """List those of some executions that are to be suspended, and who requested it."""
     where = (executions.c.id.in_(ids), executions.c.suspend_by.is_not(None))
     found = connection.execute(sa.select(executions.c.id, executions.c.suspend_by).where(*where))
     return {row.id: row.suspend_by for row in found}
 
 
-def progress(connection: sa.Connection, execution: str, done: int) -> None:
-    """Say how many cells are done."""
+def set_progress(connection: sa.Connection, execution: str, done: int) -> None:
+    """Note how many cells are done."""
     _update(connection, execution, cells_done=done)
 
 
@@ -195,37 +195,37 @@ def attach(connection: sa.Connection, execution: str, process: str | None) -> No
     _update(connection, execution, attached_to=process)
 
 
-def attached_to(connection: sa.Connection, process: str) -> list[str]:
+def list_attached(connection: sa.Connection, process: str) -> list[str]:
     """List the executions that a process keeps for itself."""
     return list(connection.execute(sa.select(executions.c.id).where(executions.c.attached_to == process)).scalars())
 
 
-def unended_of(connection: sa.Connection, process: str) -> list[Row]:
+def list_unended(connection: sa.Connection, process: str) -> list[Row]:
     """List the executions that a process keeps for itself and that have not ended: `id`, `state`, `segment`."""
     columns = (executions.c.id, executions.c.state, executions.c.segment)
     where = (executions.c.attached_to == process, executions.c.ended_at.is_(None))
     return list(connection.execute(sa.select(*columns).where(*where).order_by(executions.c.created_at)))
 
 
-def abandoned(connection: sa.Connection, limit: int = 20) -> list[str]:
+def list_abandoned(connection: sa.Connection, limit: int = 20) -> list[str]:
     """List executions that are attached to a process which is not registered any more."""
     is_known = sa.exists().where(workers.c.id == executions.c.attached_to)
     where = (executions.c.attached_to.is_not(None), executions.c.ended_at.is_(None), ~is_known)
     return list(connection.execute(sa.select(executions.c.id).where(*where).limit(limit)).scalars())
 
 
-def to_record(connection: sa.Connection, limit: int = 20) -> list[str]:
+def list_to_record(connection: sa.Connection, limit: int = 20) -> list[str]:
     """List executions whose notebooks do not show yet how they ended."""
     statement = sa.select(executions.c.id).where(executions.c.record_due <= now(connection)).limit(limit)
     return list(connection.execute(statement).scalars())
 
 
-def recorded(connection: sa.Connection, execution: str, **values: Any) -> None:
+def set_recorded(connection: sa.Connection, execution: str, **values: Any) -> None:
     """Note that the notebook shows how it ended."""
     _update(connection, execution, record_due=None, **values)
 
 
-def ended_before(connection: sa.Connection, moment: float) -> list[str]:
+def list_ended_before(connection: sa.Connection, moment: float) -> list[str]:
     """List executions that ended before a moment, oldest first, if all that are nested in each other did."""
     is_old = (executions.c.ended_at < moment, executions.c.record_due.is_(None))
     found = connection.execute(sa.select(executions.c.id).where(*is_old).order_by(executions.c.ended_at)).scalars()
@@ -246,7 +246,7 @@ def remove(connection: sa.Connection, execution: str) -> None:
     connection.execute(executions.delete().where(executions.c.id == execution))
 
 
-def answers_name(connection: sa.Connection, execution: str, word: str) -> bool:
+def is_named_in_answers(connection: sa.Connection, execution: str, word: str) -> bool:
     """Whether an answer to this execution has an ASCII word in it, such as a part of a file's name."""
     columns = (callbacks.c.envelope, segments.c.wake, steps.c.exports, suspensions.c.envelope)
     for column in columns:
@@ -257,7 +257,7 @@ def answers_name(connection: sa.Connection, execution: str, word: str) -> bool:
     return False
 
 
-def _tell_parent(connection: sa.Connection, execution: str, moment: float) -> None:
+def _wake_parent(connection: sa.Connection, execution: str, moment: float) -> None:
     """Make due what a parent waits for its children with: the clock looks whether all of them have ended."""
     columns = (executions.c.parent, executions.c.nested)
     row = connection.execute(

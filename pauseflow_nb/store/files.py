@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.private_files import create, make_folder
-from pauseflow_nb.store.mounts import filesystem_of, is_network
+from pauseflow_nb.store.mounts import find_filesystem, is_network
 from pauseflow_nb.store.streams import FileStream
 
 __all__ = ["Files"]
@@ -39,10 +39,10 @@ class Files:
     @property
     def is_shared(self) -> bool:
         """Whether other machines may write here: an object store, or a folder on a network file system."""
-        return self.local is None or is_network(filesystem_of(self.local))
+        return self.local is None or is_network(find_filesystem(self.local))
 
     def folder(self, execution: str) -> str:
-        """Give the path or URL where a kernel keeps the snapshots of an execution."""
+        """Return the path or URL where kernels write the snapshots of an execution."""
         if self.local is not None:
             return str(self.local / execution / "snapshots")
         return f"{self.url}/{execution}/snapshots"
@@ -119,7 +119,7 @@ class Files:
             raise self._plain(problem) from problem
 
     def folders(self) -> list[str]:
-        """List the executions that have files here."""
+        """List the executions that have files."""
         if self.local is not None:
             found = [entry.name for entry in os.scandir(self.local) if entry.is_dir()] if self.local.is_dir() else []
         else:
@@ -137,13 +137,13 @@ class Files:
                 for name in names:
                     path = Path(folder, name)
                     with contextlib.suppress(FileNotFoundError):
-                        # A link to another's data is as old as that: what counts is when it came here.
-                        told = path.stat()
-                        yield path.relative_to(top).as_posix(), moment - max(told.st_mtime, told.st_ctime)
+                        # A link to another's data is as old as that: what counts is when the link was made.
+                        facts = path.stat()
+                        yield path.relative_to(top).as_posix(), moment - max(facts.st_mtime, facts.st_ctime)
             return
         remote, root = self._remote_at(execution)
-        for path, told in remote.find(root, detail=True).items():
-            yield path.removeprefix(f"{root}/"), moment - _changed_at(told, moment)
+        for path, facts in remote.find(root, detail=True).items():
+            yield path.removeprefix(f"{root}/"), moment - _changed_at(facts, moment)
 
     def used(self) -> int:
         """Count the bytes that all files hold together; takes time in proportion to their number."""
@@ -161,7 +161,7 @@ class Files:
         return sum(each["size"] or 0 for each in system.ls(root, detail=True) if _last(each["name"]).startswith(prefix))
 
     def free(self) -> int | None:
-        """Count the bytes that the disk still has; None where nobody knows."""
+        """Count the bytes that the disk still has; None where that is not known."""
         if self.local is None:
             return None
         place = next(folder for folder in (self.local, *self.local.parents) if folder.exists())
@@ -224,10 +224,10 @@ def _last(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
 
-def _changed_at(told: dict[str, Any], unknown: float) -> float:
+def _changed_at(facts: dict[str, Any], unknown: float) -> float:
     """When an object store says that a file was written; each has another word for it."""
     for key in ("mtime", "created", "LastModified", "last_modified"):
-        value = told.get(key)
+        value = facts.get(key)
         if value is not None:
             return float(value.timestamp() if hasattr(value, "timestamp") else value)
     return unknown

@@ -1,4 +1,4 @@
-"""The keys that sign links, manifests and decisions. They lie beside the executions, so that links outlive every upgrade.
+"""Keep the keys that sign links, manifests and decisions. They are in the database, so that links outlive every upgrade.
 
 Each key has two parts: a secret for what only this store verifies, and an Ed25519 pair for what anybody verifies.
 The newest key signs, the older ones verify, and withdrawn ones are only recognised.
@@ -22,7 +22,7 @@ from pauseflow_nb.store.tables import callbacks, executions, keys, segments, ste
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-__all__ = ["Key", "add_first", "listed", "public_pem", "require_valid", "revoke", "rotate", "signer"]
+__all__ = ["Key", "add_first", "export_public_pem", "list_keys", "read_signer", "require_valid", "revoke", "rotate"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def add_first(engine: sa.Engine) -> None:
                 pass
 
 
-def signer(connection: sa.Connection) -> Signer:
+def read_signer(connection: sa.Connection) -> Signer:
     """Read the keys as they are at this moment.
 
     A transaction that stores what it signs locks its segment's row first: see `rotate`.
@@ -65,7 +65,7 @@ def signer(connection: sa.Connection) -> Signer:
     return Signer([key.secret for key in found], withdrawn={key.id for key in found if key.withdrawn_at is not None})
 
 
-def listed(connection: sa.Connection) -> list[Key]:
+def list_keys(connection: sa.Connection) -> list[Key]:
     """Describe all keys, oldest first."""
     found = _all(connection)
     return [
@@ -82,8 +82,8 @@ def listed(connection: sa.Connection) -> list[Key]:
     ]
 
 
-def public_pem(connection: sa.Connection, number: int) -> str:
-    """Give the public half of a key as PEM.
+def export_public_pem(connection: sa.Connection, number: int) -> str:
+    """Export the public half of a key as PEM.
 
     Raises:
         UnknownKey: If there is none of this number.
@@ -101,7 +101,7 @@ def rotate(connection: sa.Connection, *, by: str, withdraw: bool = False) -> lis
 
     Args:
         connection: The transaction.
-        by: Who asked for it.
+        by: Who requests it.
         withdraw: Whether what older keys signed loses its validity: their links are refused, answers that came early
             through them are dropped, and the snapshots of this moment are signed anew.
 
@@ -111,7 +111,7 @@ def rotate(connection: sa.Connection, *, by: str, withdraw: bool = False) -> lis
     if connection.dialect.name == "postgresql":
         # Who signs holds a row of this table: all that the old keys signed is in the database when this is granted.
         connection.execute(sa.text("LOCK TABLE segments IN EXCLUSIVE MODE"))
-    before = signer(connection)
+    before = read_signer(connection)
     found = _all(connection)
     _add(connection, found[-1].id + 1, by)
     if not withdraw:
@@ -120,7 +120,7 @@ def rotate(connection: sa.Connection, *, by: str, withdraw: bool = False) -> lis
     connection.execute(
         keys.update().where(keys.c.id.in_(withdrawn)).values(withdrawn_at=now(connection), withdrawn_by=by)
     )
-    after = signer(connection)
+    after = read_signer(connection)
     for table in (segments, steps):
         _sign_again(connection, table, before, after)
     _withdraw_links(connection, executions.c.state.not_in(FINAL), by, "links withdrawn")

@@ -1,7 +1,7 @@
-"""Changes of a segment's row: the fence that keeps all but one attempt out.
+"""Read and change the rows of segments: the fence that keeps all but one attempt out.
 
-Whoever claims a segment raises `attempt`. Whatever an earlier attempt sends afterwards finds no row
-to change, and the function says so with False.
+A claim raises `attempt`. What an earlier attempt writes afterwards finds no row to change, and the function
+returns False.
 """
 
 from typing import Any, Protocol
@@ -17,23 +17,23 @@ from pauseflow_nb.store.tables import segments, steps
 __all__ = [
     "HasSnapshot",
     "add",
-    "all_of",
     "checkpoint",
     "claim",
     "close",
     "end",
     "find",
+    "find_woken_after",
     "is_lost",
-    "jobs_of",
-    "keep_latest",
-    "latest",
+    "list_all",
+    "list_jobs",
+    "list_snapshots",
     "lock",
-    "lost",
+    "lock_latest",
+    "lock_latest_number",
+    "mark_seen",
     "next_number",
     "release",
-    "seen",
-    "snapshots_of",
-    "woken_after",
+    "set_losses",
 ]
 
 
@@ -112,12 +112,12 @@ def lock(connection: sa.Connection, execution: str, n: int) -> Row | None:
     return connection.execute(lock_row(sa.select(segments).where(*_is(execution, n)))).first()
 
 
-def all_of(connection: sa.Connection, execution: str) -> list[Row]:
+def list_all(connection: sa.Connection, execution: str) -> list[Row]:
     """Read all segments of an execution, in order."""
     return list(connection.execute(sa.select(segments).where(segments.c.execution == execution).order_by(segments.c.n)))
 
 
-def latest(connection: sa.Connection, execution: str) -> Row | None:
+def lock_latest(connection: sa.Connection, execution: str) -> Row | None:
     """Lock the newest segment of an execution."""
     newest = sa.select(sa.func.max(segments.c.n)).where(segments.c.execution == execution).scalar_subquery()
     return connection.execute(
@@ -125,7 +125,7 @@ def latest(connection: sa.Connection, execution: str) -> Row | None:
     ).first()
 
 
-def keep_latest(connection: sa.Connection, execution: str) -> None:
+def lock_latest_number(connection: sa.Connection, execution: str) -> None:
     """Lock the newest segment of an execution, whatever its row holds."""
     newest = sa.select(sa.func.max(segments.c.n)).where(segments.c.execution == execution).scalar_subquery()
     connection.execute(
@@ -139,20 +139,20 @@ def next_number(connection: sa.Connection, execution: str) -> int:
     return int(connection.execute(newest).scalar_one()) + 1
 
 
-def woken_after(connection: sa.Connection, execution: str, n: int) -> Row | None:
+def find_woken_after(connection: sa.Connection, execution: str, n: int) -> Row | None:
     """Read the next segment that an answer woke and did not refuse."""
     where = (segments.c.execution == execution, segments.c.n > n, segments.c.wake.is_not(None))
     found = connection.execute(sa.select(segments).where(*where).order_by(segments.c.n))
     return next((row for row in found if row.how != "refused"), None)
 
 
-def jobs_of(connection: sa.Connection, execution: str) -> list[tuple[int, int]]:
+def list_jobs(connection: sa.Connection, execution: str) -> list[tuple[int, int]]:
     """List the jobs that its segments may have had: their numbers, and how often each was queued before."""
     found = connection.execute(sa.select(segments.c.n, segments.c.job).where(segments.c.execution == execution))
     return [(n, job) for n, last in found for job in range(last + 1)]
 
 
-def snapshots_of(connection: sa.Connection, execution: str) -> set[str]:
+def list_snapshots(connection: sa.Connection, execution: str) -> set[str]:
     """List the snapshots that an execution may go back to."""
     statements = [sa.select(table.c.snapshot).where(table.c.execution == execution) for table in (segments, steps)]
     return {name for name in connection.execute(sa.union(*statements)).scalars() if name is not None}
@@ -205,7 +205,7 @@ def checkpoint(
     )
 
 
-def seen(connection: sa.Connection, segment: Row) -> bool:
+def mark_seen(connection: sa.Connection, segment: Row) -> bool:
     """Note that the attempt is alive; False if another one has taken over."""
     return _change(connection, segment, seen_at=now(connection))
 
@@ -213,14 +213,14 @@ def seen(connection: sa.Connection, segment: Row) -> bool:
 def is_lost(connection: sa.Connection, segment: Row) -> bool:
     """Whether this attempt was cancelled, or taken over by another.
 
-    One that has ended by itself is not lost: whoever runs it may not have noticed yet.
+    One that has ended by itself is not lost: the process that runs it may not have noticed yet.
     """
     columns = (segments.c.attempt, segments.c.state, segments.c.how)
     row = connection.execute(sa.select(*columns).where(*_is(segment.execution, segment.n))).first()
     return row is None or row.attempt != segment.attempt or row.state == "queued" or row.how == "cancelled"
 
 
-def lost(connection: sa.Connection, execution: str, n: int, losses: list[dict[str, JSON]]) -> None:
+def set_losses(connection: sa.Connection, execution: str, n: int, losses: list[dict[str, JSON]]) -> None:
     """Note what the kernels of a segment could not bring back, instead of what was noted before."""
     connection.execute(segments.update().where(*_is(execution, n)).values(losses=losses or None))
 
@@ -230,7 +230,7 @@ def end(connection: sa.Connection, segment: Row, how: str) -> bool:
     if segment.state == "ended":
         return _change(connection, segment, how=how)
     moment = now(connection)
-    # What was given back to the queue has counted its time.
+    # The time of a released one is counted already.
     attempt = moment - (segment.attempt_at or moment) if segment.state == "running" else 0.0
     return _change(
         connection,
@@ -251,7 +251,7 @@ def close(connection: sa.Connection, execution: str, n: int, how: str) -> None:
 
 
 def release(connection: sa.Connection, segment: Row, *, crashed: bool = False, new_job: bool = False) -> bool:
-    """Give the segment back to the queue, to begin at its last checkpoint; False if it is not ours any more.
+    """Put the segment back into the queue, to begin at its last checkpoint; False if it is not ours any more.
 
     Args:
         connection: The caller's transaction.

@@ -12,18 +12,18 @@ from pauseflow_nb.store.tables import steps
 
 __all__ = [
     "begin",
+    "brief_steps",
     "checkpoint",
     "copy",
     "end",
-    "ended_in",
     "export",
     "fail",
     "fail_ended",
     "forget",
-    "history",
+    "has_ended",
     "interrupt",
+    "list_runs",
     "move",
-    "told",
     "withdraw",
 ]
 
@@ -94,7 +94,7 @@ def move(connection: sa.Connection, execution: str, cells: Mapping[str, int]) ->
 
 
 def copy(connection: sa.Connection, rows: Iterable[Row], execution: str, signed: Mapping[str, tuple[str, str]]) -> None:
-    """Give runs of one execution to another, as what happened in its first segment.
+    """Copy runs of one execution to another, as what happened in its first segment.
 
     Args:
         connection: The caller's transaction.
@@ -138,7 +138,7 @@ def interrupt(connection: sa.Connection, execution: str, segment: int, first_cel
     connection.execute(steps.update().where(*where).values(state="interrupted", ended_at=now(connection)))
 
 
-def ended_in(connection: sa.Connection, execution: str, segment: int, step: str) -> bool:
+def has_ended(connection: sa.Connection, execution: str, segment: int, step: str) -> bool:
     """Whether the step's run in this segment has ended."""
     where = (steps.c.execution == execution, steps.c.segment == segment, steps.c.step == step)
     found = connection.execute(sa.select(steps.c.state).where(*where)).scalars()
@@ -161,10 +161,10 @@ def withdraw(connection: sa.Connection, execution: str, step: str, run: int, nam
         connection.execute(steps.update().where(*_is(execution, step, run)).values(exports=exports))
 
 
-def told(connection: sa.Connection, execution: str) -> dict[str, StepBriefing]:
-    """Say for each step that has begun what its next run must know; links are not filled in."""
+def brief_steps(connection: sa.Connection, execution: str) -> dict[str, StepBriefing]:
+    """Build the briefing of each step that has begun, without links."""
     briefings: dict[str, StepBriefing] = {}
-    for row in history(connection, [execution]):
+    for row in list_runs(connection, [execution]):
         before = briefings.get(row.step, StepBriefing())
         if row.state in ENDED:
             briefings[row.step] = StepBriefing(runs=row.run, exports=row.exports)
@@ -173,7 +173,7 @@ def told(connection: sa.Connection, execution: str) -> dict[str, StepBriefing]:
     return briefings
 
 
-def history(connection: sa.Connection, executions: Iterable[str]) -> list[Row]:
+def list_runs(connection: sa.Connection, executions: Iterable[str]) -> list[Row]:
     """Read all runs of all steps, in the order of the notebook and then of the runs."""
     where = steps.c.execution.in_(list(executions))
     return list(connection.execute(sa.select(steps).where(where).order_by(steps.c.cell, steps.c.step, steps.c.run)))

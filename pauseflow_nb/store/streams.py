@@ -1,6 +1,6 @@
-"""A file of the store that is written piece by piece: a request's body that is too large for memory.
+"""Write a file of the store piece by piece: a request's body that is too large for memory.
 
-Its name is made up for it, and nobody hears of it before `close`: so it needs no other name while it grows.
+Its name is new, and nothing refers to it before `close`: so it needs no other name while it grows.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Changes of a suspension's row, and the callbacks that came before there was one."""
+"""Read and change the rows of suspensions, and of callbacks that came before their step had ended."""
 
 from dataclasses import asdict
 from typing import Any
@@ -15,31 +15,31 @@ from pauseflow_nb.store.tables import callbacks, suspensions
 from pauseflow_nb.store.views import iso
 
 __all__ = [
-    "KEPT_AT_MOST",
+    "MOST_EARLY",
     "add",
+    "add_early",
+    "clear_deadline",
+    "collect_rules",
     "copy",
-    "due",
-    "envelope_of",
     "find",
-    "judge",
-    "keep",
-    "kept",
-    "last_of",
-    "leave",
+    "find_last",
+    "leave_answer",
+    "list_due",
+    "list_early",
+    "list_open",
+    "list_to_remind",
     "lock",
-    "not_due",
-    "open_ones",
+    "read_envelope",
     "reopen",
-    "rules_of",
+    "set_verdict",
     "settle",
     "take_reminder",
-    "to_remind",
     "void",
     "void_pauses",
 ]
 
-#: Callbacks that are kept for one suspension before its step has ended.
-KEPT_AT_MOST = 100
+#: Callbacks that are stored for one suspension before its step has ended.
+MOST_EARLY = 100
 
 _KEY = (suspensions.c.execution, suspensions.c.segment, suspensions.c.step, suspensions.c.ordinal)
 
@@ -70,7 +70,7 @@ def add(connection: sa.Connection, execution: str, segment: int, outcome: Outcom
         schema=ask.schema,
         notice=None if ask.remind is None else {"every": ask.remind, "messages": [asdict(m) for m in ask.messages]},
         remind_at=None if ask.remind is None else moment + ask.remind,
-        rules=rules_of(ask),
+        rules=collect_rules(ask),
         state="open",
     )
     return connection.execute(statement.returning(*suspensions.c)).one()
@@ -93,13 +93,13 @@ def lock(connection: sa.Connection, claim: Claim) -> Row | None:
     return connection.execute(lock_row(sa.select(suspensions).where(*_of(suspensions, claim)))).first()
 
 
-def open_ones(connection: sa.Connection, execution: str) -> list[Row]:
+def list_open(connection: sa.Connection, execution: str) -> list[Row]:
     """List what an execution waits for."""
     where = (suspensions.c.execution == execution, suspensions.c.state == "open")
     return list(connection.execute(sa.select(suspensions).where(*where).order_by(suspensions.c.segment)))
 
 
-def due(connection: sa.Connection, execution: str | None = None, limit: int = 100) -> list[Claim]:
+def list_due(connection: sa.Connection, execution: str | None = None, limit: int = 100) -> list[Claim]:
     """Name open suspensions whose deadline has passed, the longest overdue first."""
     # A literal, not a parameter: the index holds open ones only, and a plan made without values could not use it.
     where = [suspensions.c.state == sa.literal_column("'open'"), suspensions.c.deadline <= now(connection)]
@@ -109,7 +109,7 @@ def due(connection: sa.Connection, execution: str | None = None, limit: int = 10
     return [Claim(*row, "") for row in found]
 
 
-def to_remind(connection: sa.Connection, execution: str | None = None, limit: int = 20) -> list[Claim]:
+def list_to_remind(connection: sa.Connection, execution: str | None = None, limit: int = 20) -> list[Claim]:
     """Name open suspensions whose reminder is due."""
     is_open = suspensions.c.state == sa.literal_column("'open'")
     where = [is_open, suspensions.c.remind_at.is_not(None), suspensions.c.remind_at <= now(connection)]
@@ -125,7 +125,7 @@ def take_reminder(connection: sa.Connection, suspension: Row) -> bool:
     return connection.execute(statement.values(remind_at=now(connection) + suspension.notice["every"])).rowcount == 1
 
 
-def last_of(connection: sa.Connection, execution: str, segment: int | None = None) -> Row | None:
+def find_last(connection: sa.Connection, execution: str, segment: int | None = None) -> Row | None:
     """Read the newest suspension of an execution, or of one of its segments, whatever became of it."""
     statement = sa.select(suspensions).where(suspensions.c.execution == execution)
     if segment is not None:
@@ -136,7 +136,7 @@ def last_of(connection: sa.Connection, execution: str, segment: int | None = Non
 
 
 def settle(connection: sa.Connection, suspension: Row, action: str, by: str) -> bool:
-    """Settle an open suspension; False if somebody else was first."""
+    """Settle an open suspension; False if it was settled before."""
     return _close(connection, suspension, "settled", action, by)
 
 
@@ -144,7 +144,7 @@ def approve(connection: sa.Connection, suspension: Row, by: str, comment: str | 
     """Note one more approval of a suspension that the caller has locked.
 
     Returns:
-        All that were given, this one last.
+        All approvals, this one last.
     """
     given = [*(suspension.given or []), {"by": by, "at": iso(now(connection)), "comment": comment, **facts_of(by)}]
     connection.execute(suspensions.update().where(*_of(suspensions, _claim(suspension))).values(given=given))
@@ -154,17 +154,17 @@ def approve(connection: sa.Connection, suspension: Row, by: str, comment: str | 
 def reopen(connection: sa.Connection, suspension: Row, errors: list[dict[str, JSON]]) -> None:
     """Ask again, with the same links and the same deadline, because the notebook refused the answer."""
     settled: dict[str, Any] = dict.fromkeys(("action", "settled_by", "settled_at", "envelope"))
-    # What others approved stands; whoever gave this answer may give another.
+    # The approvals of others stand; the sender of this answer may send another.
     values = {"state": "open", "errors": errors, "given": (suspension.given or [])[:-1] or None, **settled}
     connection.execute(suspensions.update().where(*_of(suspensions, _claim(suspension))).values(**values))
 
 
-def not_due(connection: sa.Connection, suspension: Row) -> None:
+def clear_deadline(connection: sa.Connection, suspension: Row) -> None:
     """Take the deadline off: what made it due was not the last thing that it waits for."""
     connection.execute(suspensions.update().where(*_of(suspensions, _claim(suspension))).values(deadline=None))
 
 
-def leave(connection: sa.Connection, suspension: Row, envelope: dict[str, JSON] | None) -> None:
+def leave_answer(connection: sa.Connection, suspension: Row, envelope: dict[str, JSON] | None) -> None:
     """Leave the answer for a kernel that waits for it."""
     connection.execute(suspensions.update().where(*_of(suspensions, _claim(suspension))).values(envelope=envelope))
 
@@ -179,10 +179,10 @@ def void(connection: sa.Connection, execution: str, by: str) -> None:
     _void(connection, execution, by)
 
 
-def keep(connection: sa.Connection, claim: Claim, action: str, envelope: dict[str, JSON] | None, by: str) -> bool:
-    """Keep a callback that came before its step had ended; False if too many are kept already."""
+def add_early(connection: sa.Connection, claim: Claim, action: str, envelope: dict[str, JSON] | None, by: str) -> bool:
+    """Store a callback that came before its step had ended; False if too many are stored already."""
     many = sa.select(sa.func.count()).select_from(callbacks).where(*_of(callbacks, claim))
-    if connection.execute(many).scalar_one() >= KEPT_AT_MOST:
+    if connection.execute(many).scalar_one() >= MOST_EARLY:
         return False
     connection.execute(
         callbacks.insert().values(
@@ -199,7 +199,7 @@ def keep(connection: sa.Connection, claim: Claim, action: str, envelope: dict[st
     return True
 
 
-def kept(connection: sa.Connection, execution: str, segment: int) -> list[Row]:
+def list_early(connection: sa.Connection, execution: str, segment: int) -> list[Row]:
     """List the callbacks of a segment that are not judged yet, in the order of arrival, without their envelopes."""
     where = (
         callbacks.c.execution == execution,
@@ -210,15 +210,15 @@ def kept(connection: sa.Connection, execution: str, segment: int) -> list[Row]:
     return list(connection.execute(sa.select(*columns).where(*where).order_by(callbacks.c.id)))
 
 
-def envelope_of(connection: sa.Connection, callback: Row) -> dict[str, JSON] | None:
-    """Read what a kept callback brought; a hundred of them may be large."""
+def read_envelope(connection: sa.Connection, callback: Row) -> dict[str, JSON] | None:
+    """Read the envelope of an early callback; those of a hundred may be large together."""
     statement = sa.select(callbacks.c.envelope).where(callbacks.c.id == callback.id)
     found: dict[str, JSON] | None = connection.execute(statement).scalar_one()
     return found
 
 
-def judge(connection: sa.Connection, callback: Row, verdict: str) -> None:
-    """Note what became of a kept callback: `"settled"`, `"approved"`, `"refused"`, `"late"` or `"void"`."""
+def set_verdict(connection: sa.Connection, callback: Row, verdict: str) -> None:
+    """Note the verdict on an early callback: `"settled"`, `"approved"`, `"refused"`, `"late"` or `"void"`."""
     connection.execute(callbacks.update().where(callbacks.c.id == callback.id).values(verdict=verdict))
 
 
@@ -242,7 +242,7 @@ def _claim(suspension: Row) -> Claim:
     return Claim(suspension.execution, suspension.segment, suspension.step, suspension.ordinal, "")
 
 
-def rules_of(ask: SuspensionRequest) -> dict[str, JSON] | None:
+def collect_rules(ask: SuspensionRequest) -> dict[str, JSON] | None:
     """The rules of who may answer; None if anybody with a link may."""
     if ask.approvals == 1 and ask.approvers is None and ask.self_approval:
         return None

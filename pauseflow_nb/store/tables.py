@@ -1,6 +1,6 @@
 """The tables. Times are seconds since 1970 by the database's clock; what is JSON is JSON.
 
-    executions    one run of one notebook: what was asked, where it stands, why it ended
+    executions    one run of one notebook: its request, its state, why it ended
     segments      what runs between two pauses; the row is the fence: (attempt, state)
     suspensions   how a segment ended that did not end the execution, and who settled it
     callbacks     those that came before their step had ended, in the order of arrival
@@ -69,7 +69,7 @@ executions = sa.Table(
     sa.Column("record_due", Time),
     # Of one that a step of another started: {step, segment, run, name, linked, check}.
     sa.Column("nested", Json),
-    # Who asked from outside that it be suspended at the next cell.
+    # Who requested from outside that it be suspended at the next cell.
     sa.Column("suspend_by", Words),
     # How often its links were revoked; a link holds the number of its time.
     sa.Column("revocations", sa.Integer, nullable=False, server_default="0"),
@@ -112,7 +112,7 @@ segments = sa.Table(
     sa.Column("state", State, nullable=False),
     # How it ended: completed, suspended, exited, failed, cancelled.
     sa.Column("how", State),
-    # Goes up whenever somebody claims it: what an earlier claim still sends no longer counts.
+    # Goes up with each claim: what an earlier claim still sends no longer counts.
     sa.Column("attempt", sa.Integer, nullable=False),
     # Goes up whenever it is queued again: a job with another number does nothing.
     sa.Column("job", sa.Integer, nullable=False),

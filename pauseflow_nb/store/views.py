@@ -1,4 +1,4 @@
-"""An execution as others see it (SPEC 9): the same in `--json`, over HTTP and in Python."""
+"""Show executions as `--json`, the REST API and Python all show them (SPEC 9)."""
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
@@ -13,7 +13,7 @@ from pauseflow_nb.protocol import Links, Loss, published
 from pauseflow_nb.store import steps as runs
 from pauseflow_nb.store.damaged_rows import damaged_view, require_shape
 from pauseflow_nb.store.database import iso, now
-from pauseflow_nb.store.executions import Row, names_of_children
+from pauseflow_nb.store.executions import Row, name_children
 from pauseflow_nb.store.tables import executions, segments, suspensions
 
 __all__ = ["HasRules", "LinksOf", "address_of", "approvals_of", "execution_views", "find_ids", "iso", "losses_of"]
@@ -96,7 +96,7 @@ def _all_views(
     rows = {row.id: row for row in connection.execute(sa.select(executions).where(executions.c.id.in_(ids)))}
     of_segments = _grouped(connection, segments, ids, segments.c.n)
     of_suspensions = _grouped(connection, suspensions, ids, suspensions.c.segment)
-    of_steps = {key: list(group) for key, group in _by_execution(runs.history(connection, ids))}
+    of_steps = {key: list(group) for key, group in _by_execution(runs.list_runs(connection, ids))}
     views = [
         _view(
             connection,
@@ -113,7 +113,7 @@ def _all_views(
     ]
     for view in views:
         require_shape(view)
-    # A number that no JSON holds shows here, and not when somebody writes the answer.
+    # A number that no JSON holds is found now, and not when the reply is written.
     compact(views)
     return views
 
@@ -195,7 +195,7 @@ def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:
         shown[row.step] = {
             "state": became.get((row.step, row.run), row.state) if row.state == "suspended" else row.state,
             "runs": row.run,
-            # With those that `max_retries` still allows; None: it never asked to run again.
+            # With those that `max_retries` still allows; None: it never requested a rerun.
             "most_runs": max(budgets[row.step] + 1, row.run) if row.step in budgets else None,
             "started_at": iso(row.started_at),
             "ended_at": iso(row.ended_at),
@@ -208,7 +208,7 @@ def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:
 
 
 def _became(suspension: Row) -> str:
-    """Tell the state of a step from its suspension: one that was answered is finished."""
+    """Derive the state of a step from its suspension: one that was answered is finished."""
     if suspension.state == "open":
         return "suspended"
     if suspension.state == "void" or suspension.action == "cancel":
@@ -245,7 +245,7 @@ def _nested(connection: sa.Connection, row: Row, links: LinksOf | None) -> list[
     """Show what the notebooks wait for that a suspension waits for; the path begins with the step that started them."""
     if row.kind != "notebook":
         return []
-    names = names_of_children(connection, row.execution, step=row.step, segment=row.segment)
+    names = name_children(connection, row.execution, step=row.step, segment=row.segment)
     views = execution_views(connection, list(names), links=links)
     return [
         {**shown, "path": [row.step, *shown["path"]], "address": address_of([names[view["id"]]], shown["address"])}
@@ -255,7 +255,7 @@ def _nested(connection: sa.Connection, row: Row, links: LinksOf | None) -> list[
 
 
 def address_of(names: Iterable[str], step: str | None) -> str:
-    """Say where something waits as `--step` takes it: the names of the notebooks that lead there, and the step."""
+    """Write where something waits, as `--step` takes it: the names of the notebooks that lead there, and the step."""
     return ".".join([*names, *([step] if step else [])])
 
 

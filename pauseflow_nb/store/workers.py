@@ -1,4 +1,4 @@
-"""The processes that are alive: each beats, and one that stops beating is taken for dead by others."""
+"""Read and change the rows of processes: each beats, and one that stops beating counts as dead."""
 
 import itertools
 import os
@@ -11,7 +11,10 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import workers
 
-__all__ = ["add", "alive", "all_of", "beat", "is_of", "is_own", "is_worker", "process_name", "remove"]
+__all__ = ["add", "beat", "is_of", "is_own", "is_worker", "list_alive", "list_all", "process_name", "remove"]
+
+#: Seconds without a beat after which a process does not count as alive.
+_SILENCE_SECONDS = 5.0
 
 _TOKEN = secrets.token_hex(4)
 _NUMBERS = itertools.count()
@@ -50,8 +53,8 @@ def add(connection: sa.Connection, process: str, kind: str, url: str | None) -> 
     connection.execute(workers.insert().values(id=process, kind=kind, url=url, started_at=moment, beat=moment))
 
 
-def beat(connection: sa.Connection, process: str, kind: str, url: str | None) -> None:
-    """Say that a process is alive; one that was taken for dead is registered again."""
+def beat(connection: sa.Connection, process: str, kind: str, url: str | None = None) -> None:
+    """Note that a process is alive; one that was taken for dead is registered again."""
     changed = connection.execute(
         workers.update().where(workers.c.id == process).values(beat=now(connection), kind=kind, url=url)
     )
@@ -59,7 +62,7 @@ def beat(connection: sa.Connection, process: str, kind: str, url: str | None) ->
         add(connection, process, kind, url)
 
 
-def all_of(connection: sa.Connection) -> list[Row]:
+def list_all(connection: sa.Connection) -> list[Row]:
     """List every process, alive or not."""
     return list(connection.execute(sa.select(workers).order_by(workers.c.started_at)))
 
@@ -69,9 +72,9 @@ def is_worker(connection: sa.Connection, process: str | None) -> bool:
     return connection.execute(sa.select(workers.c.kind).where(workers.c.id == process)).scalar() == "worker"
 
 
-def alive(connection: sa.Connection, kind: str, silence: float) -> list[Row]:
-    """List processes of a kind that beat within the last `silence` seconds, the newest first."""
-    where = (workers.c.kind == kind, workers.c.beat > now(connection) - silence)
+def list_alive(connection: sa.Connection, *kinds: str) -> list[Row]:
+    """List the processes of some kinds that have beaten within the last seconds, the newest first."""
+    where = (workers.c.kind.in_(kinds), workers.c.beat > now(connection) - _SILENCE_SECONDS)
     return list(connection.execute(sa.select(workers).where(*where).order_by(workers.c.started_at.desc())))
 
 

@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from pauseflow_nb.engine.attached import Event, run_attached
 from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.execution import RunOptions, plan, start_attached
+from pauseflow_nb.launching import RunOptions, plan, start_attached
 from pauseflow_nb.protocol import published
 from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.settings import Settings

@@ -10,7 +10,9 @@ import pytest
 import sqlalchemy as sa
 from acceptance.processes import Lab, lab
 
+from pauseflow_nb.engine.ownership import attach
 from pauseflow_nb.settings import Settings
+from pauseflow_nb.store import workers
 from pauseflow_nb.store.database import transaction
 from pauseflow_nb.store.tables import suspensions
 
@@ -189,8 +191,8 @@ def test_an_attached_run_to_the_end_never_loads_dbos(on_sqlite: Lab) -> None:
     lab = on_sqlite
     lab.let("go")
     execution = lab.queue.start(lab.plan(*STEPS), attached_to="x")
-    lab.queue.attach(execution, "x")
-    lab.queue.leave("x")
+    attach(lab.queue, execution, "x")
+    lab.queue.change(lambda connection: workers.remove(connection, "x"))
 
     assert lab.attached(execution).rest() == "completed False"
     assert lab.log() == ["first", "slow", "last", "3"]

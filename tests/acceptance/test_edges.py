@@ -12,7 +12,7 @@ from acceptance.web import send
 from jupyter_client.kernelspec import get_kernel_spec
 from roads.rider import LOG, returned, shown
 
-from pauseflow_nb.execution import RunOptions, plan, start_attached
+from pauseflow_nb.launching import RunOptions, plan, start_attached
 
 pytestmark = pytest.mark.acceptance
 

@@ -10,6 +10,7 @@ from acceptance.processes import Lab, is_alive, lab
 from click.testing import CliRunner
 
 from pauseflow_nb.cli.execution_commands import retry
+from pauseflow_nb.engine import retry_fork
 from pauseflow_nb.engine.attached import Event, run_attached
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.settings import Settings
@@ -83,7 +84,7 @@ def test_a_kernel_that_dies_with_its_worker_is_said_to_be_lost_and_retry_from_is
     assert "lock (_thread.lock, made in cell 3; " in lost["error"]["message"]
     assert f"`pauseflow retry {execution} --from make`" in lost["error"]["message"]
 
-    lab.queue.retry(execution, by="user:ann", from_step="make")
+    retry_fork.retry(lab.queue, execution, by="user:ann", from_step="make")
     wait_until(lambda: waits(lab, execution), description="it asks again")
     lab.queue.resume(execution, data="no", by="user:ann")
     wait_until(lambda: lab.queue.state(execution) == "completed", description="it is completed")

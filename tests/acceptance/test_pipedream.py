@@ -18,6 +18,7 @@ from acceptance.web import send
 from roads.mail import mail_server
 from roads.rider import returned, shown
 
+from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.settings import Settings
 
 pytestmark = pytest.mark.acceptance
@@ -135,7 +136,7 @@ class TestTimeout:
         assert seconds_to_answer(view) == 24 * 3600
 
         road.let_time_pass(view, hours=23.9)
-        assert road.queue.sweep() == 0
+        assert Clock(road.queue).sweep() == 0
         road.let_time_pass(view, hours=0.2)
         ended = road.ride(view["id"])
 

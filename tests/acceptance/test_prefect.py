@@ -19,6 +19,8 @@ from acceptance.web import send, wait_until
 from roads.acts import answer, ride
 from roads.rider import LOG, returned
 
+from pauseflow_nb.engine.clock import Clock
+
 pytestmark = pytest.mark.acceptance
 
 NAMES = "from pauseflow_nb import RunInput, pause_flow_run, resume_flow_run, suspend_flow_run"
@@ -148,7 +150,7 @@ class TestSuspend:
         assert view["suspended"][0]["on_timeout"] == "fail"
 
         road.let_time_pass(view, hours=2)
-        road.queue.sweep()
+        Clock(road.queue).sweep()
         ended = road.view(view)
         assert (ended["state"], ended["reason"]["kind"]) == ("failed", "timeout")
         assert "suspended and never resumed" in ended["error"]["message"]

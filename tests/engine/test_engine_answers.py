@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from engine.stage import ME, Stage, at_once, in_turn, suspend
 
+from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.queue import Callback
 from pauseflow_nb.engine.run_segment import Segments
 from pauseflow_nb.links import Claim
@@ -252,7 +253,7 @@ class TestRefusedByTheNotebook:
         stage.make_overdue(execution)
         self.refuse(stage, execution)
 
-        assert stage.queue.sweep() == 1
+        assert Clock(stage.queue).sweep() == 1
         assert stage.queue.state(execution) == "cancelled"
 
     def test_what_others_approved_stands(self, stage: Stage) -> None:

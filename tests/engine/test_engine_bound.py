@@ -5,13 +5,16 @@ from dataclasses import replace
 import pytest
 from engine.stage import ME, Stage, die, plan, suspend
 
+from pauseflow_nb.engine.clock import Clock
+from pauseflow_nb.engine.ownership import attach, detach
+from pauseflow_nb.engine.retry_fork import fork, retry
 from pauseflow_nb.engine.run_segment import Segments
 from pauseflow_nb.errors import CannotRetry
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, Outcome, Unsaved
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.kernels.kept_alive import Keeper
-from pauseflow_nb.store import segments
+from pauseflow_nb.store import segments, workers
 from pauseflow_nb.store.database import reading
 
 CELLS = ("%%step first", "%%step make", "%%step ask", "%%step last")
@@ -66,7 +69,7 @@ def test_it_fails_when_the_process_that_keeps_its_kernel_leaves_it(stage: Stage,
         stage.send(execution, segment=0)
     computed = stage.queue.view(execution)["usage"]["compute_seconds"]
     page = stage.queue.claim_page(Claim(execution, 0, "ask", 0, "approve"))
-    stage.queue.detach(execution, process=ME)
+    detach(stage.queue, execution, process=ME)
 
     assert page is not None
     assert page["kernel_bound"] == ([] if is_answered else ["lock"])
@@ -79,16 +82,16 @@ def test_it_fails_when_the_process_that_keeps_its_kernel_leaves_it(stage: Stage,
 
 def test_who_takes_it_over_from_a_process_that_is_gone_gets_nothing(stage: Stage) -> None:
     execution = start(stage)
-    stage.queue.leave(ME)
+    stage.queue.change(lambda connection: workers.remove(connection, ME))
 
-    assert not stage.queue.attach(execution, "another")
+    assert not attach(stage.queue, execution, "another")
     assert reason(stage, execution) == ("failed", "kernel-lost")
 
 
 def test_a_process_that_is_not_registered_any_more_is_noticed_by_every_sweep(stage: Stage) -> None:
     execution = start(stage)
-    stage.queue.leave(ME)
-    stage.queue.sweep()
+    stage.queue.change(lambda connection: workers.remove(connection, ME))
+    Clock(stage.queue).sweep()
 
     assert reason(stage, execution) == ("failed", "kernel-lost")
 
@@ -96,7 +99,7 @@ def test_a_process_that_is_not_registered_any_more_is_noticed_by_every_sweep(sta
 def test_a_worker_keeps_it_from_the_others_while_it_waits_with_its_kernel(stage: Stage) -> None:
     stage.script.steps["ask"] = bound
     execution = stage.queue.start(plan(*CELLS))
-    stage.queue.register("a:worker", "worker")
+    stage.queue.change(lambda connection: workers.beat(connection, "a:worker", "worker"))
     worker = Segments(stage.queue, "a:worker", run=stage.script, keeper=Keeper())
     assert worker.run(execution, 0, Control(), job=0) == "ended"
     stage.send(execution, segment=0)
@@ -118,7 +121,7 @@ def test_one_that_needs_its_kernel_no_more_is_everybodys_again(stage: Stage) -> 
     stage.script.steps["last"] = suspend()
     assert Segments(stage.queue, ME, run=stage.script, keeper=Kept()).run(execution, 1, Control()) == "ended"
     assert stage.queue.view(execution)["kernel_bound"] == []
-    stage.queue.detach(execution, process=ME)
+    detach(stage.queue, execution, process=ME)
 
     assert reason(stage, execution) == ("suspended", "")
 
@@ -136,7 +139,7 @@ def test_a_kernel_that_dies_when_it_goes_on_is_lost_and_the_step_is_not_run_in_a
 def test_a_retry_does_not_go_on_in_the_kernel_of_what_it_repeats(stage: Stage) -> None:
     execution, keeper = start(stage), Kept()
     stage.queue.cancel(execution, by="user:ann")
-    stage.queue.retry(execution, by="user:ann", from_step="make", attached_to=ME)
+    retry(stage.queue, execution, by="user:ann", from_step="make", attached_to=ME)
     assert Segments(stage.queue, ME, run=stage.script, keeper=keeper).run(execution, 1, Control()) == "ended"
 
     assert len(keeper.left) == 1
@@ -145,8 +148,8 @@ def test_a_retry_does_not_go_on_in_the_kernel_of_what_it_repeats(stage: Stage) -
 
 def test_a_retry_begins_before_what_the_kernel_alone_had(stage: Stage) -> None:
     execution = start(stage)
-    stage.queue.detach(execution, process=ME)
-    restart = stage.queue.retry(execution, by="user:ann", attached_to=ME)
+    detach(stage.queue, execution, process=ME)
+    restart = retry(stage.queue, execution, by="user:ann", attached_to=ME)
 
     assert (restart.after, restart.again) == ("first", ("make", "ask"))
     assert str(restart).startswith("the kernel that had lock is gone, so it goes on after step 'first'")
@@ -161,7 +164,7 @@ def test_a_sibling_makes_it_anew(stage: Stage) -> None:
     stage.script.steps["ask"] = lambda briefing: replace(bound(briefing), unsaved=[replace(LOCK, cell=0)])
     execution = stage.start(*CELLS)
     stage.play(execution)
-    sibling = stage.queue.fork(execution, by="user:ann", attached_to=ME)
+    sibling = fork(stage.queue, execution, by="user:ann", attached_to=ME)
 
     assert stage.queue.state(execution) == "suspended"
     assert stage.play(sibling) == "ended"
@@ -175,7 +178,7 @@ def test_it_can_be_cancelled(stage: Stage) -> None:
     assert reason(stage, execution) == ("cancelled", "user")
     assert stage.queue.view(execution)["kernel_bound"] == []
     with pytest.raises(CannotRetry):
-        stage.queue.retry(execution, by="user:ann")
+        retry(stage.queue, execution, by="user:ann")
 
 
 def test_beyond_the_setting_no_kernel_may_be_kept_and_the_kernel_is_told_why(stage: Stage) -> None:

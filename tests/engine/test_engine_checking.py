@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from engine.stage import Stage, suspend
 
-from pauseflow_nb.engine import recording
+from pauseflow_nb.engine import attempt_end
+from pauseflow_nb.engine.judging import judge_early
 from pauseflow_nb.forms.check_process import Checker
 from pauseflow_nb.protocol import Briefing, Outcome
 
@@ -107,7 +108,7 @@ class TestOneThatTakesTooLong:
     def test_early_ones_that_there_is_no_time_for_are_refused_and_said_so(
         self, stage: Stage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(recording, "_EARLY_SECONDS", 0.0)
+        monkeypatch.setattr(attempt_end, "_EARLY_SECONDS", 0.0)
         known: list[str] = []
         stage.script.steps["ask"] = early(GOOD, known=known, stage=stage, schema=ENDLESS)
         known.append(stage.start("%%step ask", "%%step last"))
@@ -128,7 +129,7 @@ class TestOneThatComesBetweenCheckAndTransaction:
     ) -> None:
         known: list[str] = []
         stage.script.steps["ask"] = early({}, known=known, stage=stage, schema=ENDLESS)
-        judge, late = stage.queue.judge_early, [body]
+        judge, late = judge_early, [body]
 
         def judge_and_send(*args: Any, **options: Any) -> Any:
             found = judge(*args, **options)
@@ -136,7 +137,7 @@ class TestOneThatComesBetweenCheckAndTransaction:
                 assert stage.send(known[0], body=late.pop())[0] == 202
             return found
 
-        monkeypatch.setattr(stage.queue, "judge_early", judge_and_send)
+        monkeypatch.setattr(attempt_end, "judge_early", judge_and_send)
         known.append(stage.start("%%step ask", "%%step last"))
 
         assert stage.play(known[0]) == "ended"
@@ -149,14 +150,14 @@ class TestOneThatComesBetweenCheckAndTransaction:
         """The step ends while the answer is on its way from the first look to the transaction."""
         stage.script.steps["ask"] = suspend(schema=ENDLESS)
         execution = stage.start("%%step ask", "%%step last")
-        change, ends = stage.queue._change, [lambda: stage.play(execution)]
+        change, ends = stage.queue.change, [lambda: stage.play(execution)]
 
         def end_then_change(*args: Any) -> Any:
             if ends:
                 ends.pop()()
             return change(*args)
 
-        monkeypatch.setattr(stage.queue, "_change", end_then_change)
+        monkeypatch.setattr(stage.queue, "change", end_then_change)
 
         status, body = stage.send(execution, body={})
 

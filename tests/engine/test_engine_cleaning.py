@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from engine.stage import Stage, fail, plan
 
 from pauseflow_nb.engine.gc import clean
+from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.store.database import reading, transaction
 from pauseflow_nb.store.tables import executions, segments, steps
@@ -91,7 +92,7 @@ def test_one_that_goes_on_again_is_no_longer_old(stage: Stage) -> None:
     execution = stage.start("%%step a")
     stage.play(execution)
     make_old(stage, execution)
-    stage.queue.retry(execution, by="user:ann")
+    retry(stage.queue, execution, by="user:ann")
 
     assert run(stage) == ([], 0)
 

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from engine.stage import Stage, suspend
 
+from pauseflow_nb.engine.clock import Clock
+
 
 def overdue(stage: Stage, **ask: Any) -> str:
     execution = stage.suspended(seconds=60.0, **ask)
@@ -16,20 +18,20 @@ def overdue(stage: Stage, **ask: Any) -> str:
 def test_nothing_is_due_before_the_deadline(stage: Stage) -> None:
     execution = stage.suspended(seconds=60.0)
 
-    assert stage.queue.sweep() == 0
+    assert Clock(stage.queue).sweep() == 0
     assert stage.queue.view(execution)["state"] == "suspended"
 
 
 def test_without_a_deadline_it_waits_for_ever(stage: Stage) -> None:
     stage.suspended(seconds=None)
 
-    assert stage.queue.sweep() == 0
+    assert Clock(stage.queue).sweep() == 0
 
 
 def test_a_timeout_cancels(stage: Stage) -> None:
     execution = overdue(stage, on_timeout="cancel")
 
-    assert stage.queue.sweep() == 1
+    assert Clock(stage.queue).sweep() == 1
     view = stage.queue.view(execution)
     assert (view["state"], view["reason"]["kind"], view["reason"]["by"]) == ("cancelled", "timeout", "clock")
     assert view["error"] is None
@@ -37,7 +39,7 @@ def test_a_timeout_cancels(stage: Stage) -> None:
 
 def test_a_timeout_fails(stage: Stage) -> None:
     execution = overdue(stage, on_timeout="fail")
-    stage.queue.sweep()
+    Clock(stage.queue).sweep()
 
     view = stage.queue.view(execution)
     assert (view["state"], view["error"]["type"], view["error"]["step"]) == ("failed", "TimeoutError", "ask")
@@ -45,7 +47,7 @@ def test_a_timeout_fails(stage: Stage) -> None:
 
 def test_a_timeout_resumes_with_the_default_as_body(stage: Stage) -> None:
     execution = overdue(stage, on_timeout="resume", default={"approved": False})
-    stage.queue.sweep()
+    Clock(stage.queue).sweep()
     stage.play(execution)
 
     resumed = stage.queue.view(execution)["steps"]["ask"]["exports"]["$resume_data"]
@@ -59,7 +61,7 @@ def test_a_timeout_resumes_with_the_default_as_body(stage: Stage) -> None:
 def test_the_clock_wakes_what_waits_for_it(stage: Stage, kind: str, then: str, first_cell: int) -> None:
     execution = overdue(stage, kind=kind, then=then, on_timeout="resume", context={"k": 1}, max_retries=3)
     assert stage.queue.view(execution)["state"] == "waiting"
-    stage.queue.sweep()
+    Clock(stage.queue).sweep()
     stage.play(execution)
 
     briefing = stage.script.briefings[-1]
@@ -84,7 +86,7 @@ def test_a_callback_wakes_what_waits_for_the_clock(stage: Stage) -> None:
 def test_an_overdue_timer_acts_once(stage: Stage) -> None:
     execution = overdue(stage, on_timeout="resume")
 
-    assert [stage.queue.sweep(), stage.queue.sweep()] == [1, 0]
+    assert [Clock(stage.queue).sweep(), Clock(stage.queue).sweep()] == [1, 0]
     assert stage.queue.view(execution)["segment"] == 1
 
 
@@ -93,14 +95,14 @@ def test_a_stale_timer_never_acts(stage: Stage) -> None:
     stage.send(execution)
     stage.make_overdue(execution)
 
-    assert stage.queue.sweep() == 0
+    assert Clock(stage.queue).sweep() == 0
     assert stage.queue.view(execution)["state"] == "queued"
 
 
 def test_only_one_execution_can_be_swept(stage: Stage) -> None:
     first, second = overdue(stage), overdue(stage)
 
-    assert stage.queue.sweep(second) == 1
+    assert Clock(stage.queue).sweep(second) == 1
     assert [stage.queue.state(first), stage.queue.state(second)] == ["suspended", "cancelled"]
 
 
@@ -109,7 +111,7 @@ def test_many_sweeps_at_once_settle_once(stage: Stage) -> None:
 
     executions = [overdue(stage, on_timeout="resume") for _ in range(5)]
 
-    assert sum(at_once(*[stage.queue.sweep] * 4)) == 5
+    assert sum(at_once(*[Clock(stage.queue).sweep] * 4)) == 5
     for execution in executions:
         assert stage.whats(execution).count("settled") == 1
         assert stage.queue.view(execution)["segment"] == 1
@@ -133,14 +135,14 @@ def test_daylight_saving_and_other_zones_move_no_deadline(stage: Stage, monkeypa
         monkeypatch.setenv("TZ", zone)
         time.tzset()
         try:
-            assert stage.queue.sweep() == 0
+            assert Clock(stage.queue).sweep() == 0
             assert stage.queue.view(execution)["suspended"][0]["deadline"] == before
         finally:
             monkeypatch.undo()
             time.tzset()
     stage.make_overdue(execution)
 
-    assert stage.queue.sweep() == 1
+    assert Clock(stage.queue).sweep() == 1
 
 
 def test_a_clock_of_this_machine_that_is_wrong_does_not_matter(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,13 +150,13 @@ def test_a_clock_of_this_machine_that_is_wrong_does_not_matter(stage: Stage, mon
     right = time.time
     monkeypatch.setattr(time, "time", lambda: right() + 7200)
 
-    assert stage.queue.sweep() == 0
+    assert Clock(stage.queue).sweep() == 0
     assert stage.send(execution)[0] == 200
 
 
 def test_a_timeout_that_resumes_brings_no_data_unless_there_is_a_default(stage: Stage) -> None:
     execution = overdue(stage, on_timeout="resume", schema={"type": "object", "required": ["n"]})
-    stage.queue.sweep()
+    Clock(stage.queue).sweep()
 
     resumed = stage.queue.view(execution)["steps"]["ask"]["exports"]["$resume_data"]
     assert (resumed["body"], resumed["by"]) == (None, "clock")

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from engine.stage import ME, Stage, suspend
 
+from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.gc import clean
 from pauseflow_nb.json_values import compact
 from pauseflow_nb.server.api.events.watcher import Watcher
@@ -88,9 +89,10 @@ def test_the_clock_goes_on_with_the_others(stage: Stage, damage: str, caplog: py
     for each in (execution, *others):
         stage.make_overdue(each)
 
+    clock = Clock(stage.queue)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            stage.queue.sweep()
+            clock.sweep()
 
     assert [stage.queue.state(each) for each in others] == ["cancelled", "cancelled"]
     assert len([record for record in caplog.records if execution in record.getMessage()]) <= 1
@@ -105,9 +107,10 @@ def test_many_that_are_damaged_do_not_hide_one_that_is_due(stage: Stage) -> None
     good = stage.suspended(seconds=60.0)
     stage.make_overdue(good)
 
-    stage.queue.sweep()
+    clock = Clock(stage.queue)
+    clock.sweep()
     assert stage.queue.state(good) == "cancelled"
-    assert len(stage.queue._unfit) == 3
+    assert len(clock._failed) == 3
 
 
 @each_damage
@@ -153,7 +156,7 @@ def test_a_missing_segment_or_notebook_hides_nothing(stage: Stage) -> None:
         connection.execute(sa.text(f"DELETE FROM segments WHERE execution = '{execution}'"))
 
     assert {each["id"] for each in stage.queue.list()} == {execution, other}
-    assert stage.queue.sweep() == 0
+    assert Clock(stage.queue).sweep() == 0
 
 
 def test_a_child_that_is_damaged_does_not_hide_its_parent(stage: Stage) -> None:
@@ -177,7 +180,7 @@ def test_cleaning_goes_on_with_the_others(stage: Stage, damage: str) -> None:
     execution = damaged(stage, damage)
     other = stage.suspended()
     stage.queue.cancel(other, by="user:ann")
-    stage.queue.sweep()
+    Clock(stage.queue).sweep()
     with transaction(stage.queue.engine) as connection:
         connection.execute(sa.text(f"UPDATE executions SET ended_at = 1.0, record_due = NULL WHERE id = '{execution}'"))
 

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from engine.stage import Stage, at_once, fail, suspend
 
 from pauseflow_nb.engine.queue import Callback, Queue
+from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.errors import LinkWithdrawn, UnknownExecution, UnknownKey, UnknownLink
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import keys
@@ -87,7 +88,7 @@ def test_what_has_failed_can_be_retried_after_a_withdrawal(stage: Stage) -> None
     stage.queue.rotate_keys(by="user:ann", withdraw=True)
 
     stage.script.steps["ask"] = suspend()
-    stage.queue.retry(execution, by="user:ann", from_step="ask", attached_to="test:1:me")
+    retry(stage.queue, execution, by="user:ann", from_step="ask", attached_to="test:1:me")
 
     assert stage.play(execution) == "ended"
     assert stage.queue.state(execution) == "suspended"
@@ -294,7 +295,7 @@ def test_a_store_of_an_earlier_version_gets_a_public_key_and_keeps_its_links(
     queue = Queue.open(settings)
     token = "WyJrM3Y5IiwyLCJhcHByb3ZlIiwwLCJyZXN1bWUiXQ.mc7ny20S7Rk8Z-FRQ6xEmwlzCVr7pXxlxLeMTgEh7Os"
     with reading(queue.engine) as connection:
-        claim = keys.signer(connection).read(token, "resume")
+        claim = keys.read_signer(connection).read(token, "resume")
 
     assert (claim.execution, claim.step, claim.key) == ("k3v9", "approve", 1)
     assert "BEGIN PUBLIC KEY" in queue.public_key(1)

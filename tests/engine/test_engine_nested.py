@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from engine.stage import Stage, at_once, fail, notebook, suspend
 
+from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.queue import Callback
 from pauseflow_nb.errors import AmbiguousSuspension
 from pauseflow_nb.execution import Execution
@@ -40,8 +41,8 @@ def test_two_that_end_at_the_same_moment_wake_their_parent_once(stage: Stage, ch
         parent, children = start(stage, asks_for("a", "b", path=child))
         ended = at_once(*(lambda id_=id_: stage.play(id_) for id_ in children.values()))
         assert ended == ["ended", "ended"]
-        at_once(stage.queue.sweep, stage.queue.sweep)
-        stage.queue.sweep()
+        at_once(Clock(stage.queue).sweep, Clock(stage.queue).sweep)
+        Clock(stage.queue).sweep()
 
         view = stage.queue.view(parent)
         assert (view["state"], view["segment"]) == ("queued", 1)
@@ -72,12 +73,12 @@ def test_it_only_waits_while_nothing_below_it_goes_on(stage: Stage, child: Path)
 def test_one_that_has_ended_is_not_enough(stage: Stage, child: Path) -> None:
     parent, children = start(stage, asks_for("a", "b", path=child))
     stage.play(children["a"])
-    stage.queue.sweep()
+    Clock(stage.queue).sweep()
     assert stage.queue.state(parent) == "suspended"
 
     stage.script.steps["work"] = fail("broken")
     stage.play(children["b"])
-    stage.queue.sweep()
+    Clock(stage.queue).sweep()
     view = stage.queue.view(parent)
     assert (view["state"], view["error"]["type"]) == ("failed", "NotebookFailed")
     assert "notebook 'b'" in view["error"]["message"]
@@ -92,7 +93,7 @@ def test_a_cancel_reaches_linked_ones_at_every_depth(stage: Stage, child: Path) 
 
     assert [stage.queue.state(id_) for id_ in (parent, children["a"], deep)] == ["cancelled"] * 3
     assert stage.queue.view(deep)["reason"] == {"kind": "parent", "by": f"parent:{children['a']}", "text": None}
-    stage.queue.sweep()
+    Clock(stage.queue).sweep()
     assert stage.queue.state(parent) == "cancelled"
 
 

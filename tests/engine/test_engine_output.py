@@ -6,6 +6,8 @@ import nbformat
 import pytest
 from engine.stage import ME, Stage
 
+from pauseflow_nb.engine.clock import Clock
+from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.errors import StorageFull
 from pauseflow_nb.runner.cards import Place, put_card
 from pauseflow_nb.runner.document import Document
@@ -38,7 +40,7 @@ def test_an_output_that_cannot_be_written_fails_the_execution_and_retry_writes_i
     view = stage.queue.view(execution)
     assert (view["state"], view["reason"]["kind"], view["error"]["type"]) == ("failed", "environment", "StorageFull")
     assert not output.exists()
-    stage.queue.retry(execution, by="user:ann", attached_to=ME)
+    retry(stage.queue, execution, by="user:ann", attached_to=ME)
     stage.play(execution)
 
     assert stage.queue.view(execution)["state"] == "completed"
@@ -104,8 +106,8 @@ def test_the_decision_stands_below_the_question(stage: Stage, tmp_path: Path, en
         stage.queue.cancel(execution, by="user:ann")
     else:
         stage.make_overdue(execution)
-    stage.queue.sweep()
-    stage.queue.sweep()
+    Clock(stage.queue).sweep()
+    Clock(stage.queue).sweep()
 
     assert sentence in texts(output)
     assert "waits for an answer" not in texts(output)
@@ -119,7 +121,7 @@ def test_a_notebook_that_cannot_be_closed_is_not_tried_for_ever(stage: Stage) ->
     execution = stage.suspended()
     stage.queue.files.remove(execution)
     stage.queue.cancel(execution, by="user:ann")
-    stage.queue.sweep()
+    Clock(stage.queue).sweep()
 
     with stage.queue.engine.connect() as connection:
         assert connection.execute(executions.select()).one().record_due is None
@@ -139,7 +141,7 @@ def test_one_cancelled_under_its_worker_is_left_to_it_for_a_while(stage: Stage) 
     stage.queue.cancel(execution, by="user:ann")
 
     with transaction(stage.queue.engine) as connection:
-        assert rows.to_record(connection) == []
+        assert rows.list_to_record(connection) == []
 
 
 @pytest.mark.parametrize("how", ["environment", "cancelled"])
@@ -154,7 +156,7 @@ def test_what_an_earlier_execution_left_is_replaced_when_ours_ends_before_its_fi
         stage.play(execution)
     else:
         stage.queue.cancel(execution, by="user:ann")
-    stage.queue.sweep()
+    Clock(stage.queue).sweep()
 
     assert nbformat.read(output, 4).cells[0].source == "'ours'"
     assert [path.name for path in tmp_path.glob("*.ipynb")] == ["out.ipynb"]

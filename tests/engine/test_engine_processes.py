@@ -14,9 +14,10 @@ from pauseflow_nb.engine.heartbeat import BEATS_OF_SILENCE, Presence
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import StoreUnavailable
 from pauseflow_nb.settings import Settings
+from pauseflow_nb.store import workers
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
-from pauseflow_nb.store.workers import all_of
+from pauseflow_nb.store.workers import list_all
 
 _SENDER = """
 import json, sys, threading
@@ -68,7 +69,7 @@ def _quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_quick_beats")
 def test_who_stops_beating_is_taken_for_dead_once(queue: Queue, wait_until: Any) -> None:
     dead: list[Row] = []
-    queue.register("other", "worker")
+    queue.change(lambda connection: workers.beat(connection, "other", "worker"))
     with Presence(queue, "worker", on_dead=dead.append) as me:
         wait_until(lambda: dead, description="the other is taken for dead")
         wait_until(lambda: names(queue) == [me.name], description="its row is removed")
@@ -103,7 +104,7 @@ def test_a_burial_that_fails_is_tried_again(queue: Queue, wait_until: Any) -> No
         if len(tries) == 1:
             raise StoreUnavailable("x", "not now")
 
-    queue.register("other", "worker")
+    queue.change(lambda connection: workers.beat(connection, "other", "worker"))
     with Presence(queue, "worker", on_dead=on_dead) as me:
         wait_until(lambda: names(queue) == [me.name], description="its row is removed")
 
@@ -114,14 +115,14 @@ def test_a_burial_that_fails_is_tried_again(queue: Queue, wait_until: Any) -> No
 def test_an_outage_is_told_once_and_so_is_its_end(
     queue: Queue, wait_until: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    beats, beat = itertools.count(), queue.beat
+    beats, beat = itertools.count(), workers.beat
 
     def sometimes(*arguments: Any) -> None:
         if 1 <= next(beats) <= 5:
             raise StoreUnavailable("x", "not now")
         beat(*arguments)
 
-    monkeypatch.setattr(queue, "beat", sometimes)
+    monkeypatch.setattr(workers, "beat", sometimes)
     with Presence(queue, "worker", name="me"):
         wait_until(lambda: next(beats) > 20, description="it beats again")
 
@@ -134,7 +135,7 @@ def test_an_outage_is_told_once_and_so_is_its_end(
 @pytest.mark.usefixtures("_quick_beats")
 def test_who_was_taken_for_dead_by_mistake_comes_back(queue: Queue, wait_until: Any) -> None:
     with Presence(queue, "worker") as me:
-        queue.leave(me.name)
+        queue.change(lambda connection: workers.remove(connection, me.name))
         wait_until(lambda: names(queue) == [me.name], description="it registers again")
 
 
@@ -167,4 +168,4 @@ def names(queue: Queue) -> list[str]:
 
 def beats_of(queue: Queue) -> dict[str, float]:
     with reading(queue.engine) as connection:
-        return {row.id: row.beat for row in all_of(connection)}
+        return {row.id: row.beat for row in list_all(connection)}

@@ -10,9 +10,11 @@ import pytest
 import sqlalchemy as sa
 from engine.stage import ME, Stage, die, fail, finish, in_turn, saved, suspend
 
-from pauseflow_nb.engine import queue as queue_module
-from pauseflow_nb.engine import recording
+from pauseflow_nb.engine import attempt, open_store
+from pauseflow_nb.engine.clock import Clock
+from pauseflow_nb.engine.ownership import attach, detach
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.engine.run_segment import MOST_CRASHES, Segments
 from pauseflow_nb.errors import (
     CannotRetry,
@@ -28,7 +30,7 @@ from pauseflow_nb.protocol import Briefing, Outcome
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.segment import SegmentEnd
 from pauseflow_nb.settings import Settings
-from pauseflow_nb.store import executions
+from pauseflow_nb.store import executions, workers
 from pauseflow_nb.store import segments as store_segments
 from pauseflow_nb.store.database import open_engine, reading, transaction
 from pauseflow_nb.store.files import Files
@@ -114,9 +116,9 @@ def test_retry_goes_on_from_the_last_checkpoint(stage: Stage) -> None:
     execution = stage.start("%%step first", "%%step ask", "%%step last")
     stage.play(execution)
 
-    stage.queue.retry(execution, by="user:ann")
+    retry(stage.queue, execution, by="user:ann")
     assert stage.queue.view(execution)["error"] is None
-    stage.queue.attach(execution, ME)
+    attach(stage.queue, execution, ME)
     stage.play(execution)
 
     assert stage.script.ran == [("first", 1, 1), ("ask", 1, 1), ("ask", 1, 2), ("last", 1, 1)]
@@ -125,16 +127,16 @@ def test_retry_goes_on_from_the_last_checkpoint(stage: Stage) -> None:
 
 def test_retry_of_what_has_not_failed(stage: Stage) -> None:
     with pytest.raises(CannotRetry, match="suspended"):
-        stage.queue.retry(stage.suspended(), by="user:ann")
+        retry(stage.queue, stage.suspended(), by="user:ann")
     with pytest.raises(UnknownExecution):
-        stage.queue.retry("nowhere", by="user:ann")
+        retry(stage.queue, "nowhere", by="user:ann")
 
 
 def test_retry_after_a_timeout_asks_again(stage: Stage) -> None:
     execution = stage.suspended(seconds=60.0, on_timeout="fail")
     stage.make_overdue(execution)
-    stage.queue.sweep()
-    stage.queue.retry(execution, by="user:ann", attached_to=ME)
+    Clock(stage.queue).sweep()
+    retry(stage.queue, execution, by="user:ann", attached_to=ME)
     stage.play(execution)
 
     assert stage.queue.view(execution)["state"] == "suspended"
@@ -152,7 +154,7 @@ def test_an_answer_is_kept_when_the_next_segment_cannot_start(stage: Stage) -> N
     Segments(stage.queue, ME, run=broken).run(execution, 1, Control())
     view = stage.queue.view(execution)
     assert (view["state"], view["reason"]["kind"]) == ("failed", "environment")
-    stage.queue.retry(execution, by="user:ann", attached_to=ME)
+    retry(stage.queue, execution, by="user:ann", attached_to=ME)
     stage.play(execution)
 
     wake = stage.script.briefings[-1].wake
@@ -219,7 +221,7 @@ def test_a_kernel_that_never_starts_is_given_up_as_crashed_and_its_words_are_tol
     view = stage.queue.view(execution)
     assert (view["state"], view["reason"]["kind"], len(tries)) == ("failed", "crashed", MOST_CRASHES)
     assert "no licence" in view["error"]["message"]
-    stage.queue.retry(execution, by="user:ann", attached_to=ME)
+    retry(stage.queue, execution, by="user:ann", attached_to=ME)
     stage.play(execution)
     wake = stage.script.briefings[-1].wake
     assert wake is not None
@@ -257,8 +259,8 @@ def test_a_segment_is_claimed_by_whom_it_is_attached_to(stage: Stage) -> None:
 
 def test_a_job_with_an_old_number_does_nothing(stage: Stage) -> None:
     execution = stage.start("%%step ask")
-    stage.queue.attach(execution, ME)
-    stage.queue.detach(execution)
+    attach(stage.queue, execution, ME)
+    detach(stage.queue, execution)
 
     assert Segments(stage.queue, "a:worker", run=stage.script).run(execution, 0, Control(), job=0) == "nothing"
     assert Segments(stage.queue, "a:worker", run=stage.script).run(execution, 0, Control(), job=1) == "ended"
@@ -506,7 +508,7 @@ def test_a_cancel_does_not_count_the_time_that_it_waited_as_computing(stage: Sta
 def test_a_store_that_is_locked_for_a_while_costs_nothing(
     sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_module, "open_engine", lambda url: open_engine(url, patience=timedelta(milliseconds=50)))
+    monkeypatch.setattr(open_store, "open_engine", lambda url: open_engine(url, patience=timedelta(milliseconds=50)))
     queue = Queue.open(sqlite_settings)
     stage = Stage(queue)
     holder = sqlite3.connect(sqlite_settings.data_dir / "pauseflow.db", isolation_level=None, check_same_thread=False)
@@ -528,8 +530,8 @@ def test_a_store_that_is_locked_for_a_while_costs_nothing(
 def test_a_store_that_stays_locked_ends_the_attempt_and_loses_no_checkpoint(
     sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_module, "open_engine", lambda url: open_engine(url, patience=timedelta(milliseconds=50)))
-    monkeypatch.setattr(recording, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(open_store, "open_engine", lambda url: open_engine(url, patience=timedelta(milliseconds=50)))
+    monkeypatch.setattr(attempt, "_PATIENCE_SECONDS", 0.0)
     queue = Queue.open(sqlite_settings)
     stage = Stage(queue)
     holder = sqlite3.connect(sqlite_settings.data_dir / "pauseflow.db", isolation_level=None)
@@ -544,8 +546,8 @@ def test_a_store_that_stays_locked_ends_the_attempt_and_loses_no_checkpoint(
     with pytest.raises(StoreUnavailable, match="keeps it locked"):
         stage.play(execution)
     holder.close()
-    queue.detach(execution)
-    queue.attach(execution, ME)
+    detach(queue, execution)
+    attach(queue, execution, ME)
 
     assert stage.play(execution) == "ended"
     assert stage.script.ran == [("first", 1, 1), ("last", 1, 1), ("last", 1, 2)]
@@ -554,10 +556,10 @@ def test_a_store_that_stays_locked_ends_the_attempt_and_loses_no_checkpoint(
 
 def test_executions_of_a_process_that_nobody_knows_are_left_to_the_workers(stage: Stage) -> None:
     execution = stage.start("%%step first")
-    stage.queue.sweep()
+    Clock(stage.queue).sweep()
     assert stage.queue.has_runner(execution)
-    stage.queue.leave(ME)
-    stage.queue.sweep()
+    stage.queue.change(lambda connection: workers.remove(connection, ME))
+    Clock(stage.queue).sweep()
 
     assert Segments(stage.queue, "a:worker", run=stage.script).run(execution, 0, Control(), job=0) == "ended"
 
@@ -575,7 +577,7 @@ def test_a_stored_notebook_that_was_removed_is_said_before_a_retry_and_by_a_wake
         stage.queue.files.remove(row.document)
 
     with pytest.raises(NotebookGone, match="start anew with `pauseflow run in"):
-        stage.queue.retry(failed, by="user:ann")
+        retry(stage.queue, failed, by="user:ann")
     with pytest.raises(NotebookGone):
         stage.queue.document(failed)
     assert stage.play(waits) == "ended"

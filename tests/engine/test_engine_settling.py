@@ -6,11 +6,13 @@ import pytest
 import sqlalchemy as sa
 from engine.stage import ME, Stage, at_once, fail, finish, in_turn, suspend
 
+from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.queue import Callback
+from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.errors import AmbiguousSuspension, NotJSON, NotSuspended, UnknownExecution
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, Outcome
-from pauseflow_nb.store.suspensions import KEPT_AT_MOST
+from pauseflow_nb.store.suspensions import MOST_EARLY
 from pauseflow_nb.store.tables import callbacks
 
 
@@ -104,7 +106,7 @@ def test_after_a_cancel_from_which_it_went_on_its_end_is_what_counts(stage: Stag
     execution = stage.suspended()
     stage.send(execution, "cancel")
     stage.script.steps.clear()
-    stage.queue.retry(execution, by="user:ann", from_step="ask", attached_to=ME)
+    retry(stage.queue, execution, by="user:ann", from_step="ask", attached_to=ME)
     stage.play(execution)
 
     status, body = stage.send(execution, action)
@@ -121,7 +123,7 @@ def test_after_the_deadline_the_clock_has_settled_it(stage: Stage, action: str) 
 
     assert (status, body["state"]) == (410, "cancelled")
     assert stage.queue.view(execution)["reason"]["kind"] == "timeout"
-    assert stage.queue.sweep() == 0
+    assert Clock(stage.queue).sweep() == 0
 
 
 def test_an_unknown_execution(stage: Stage) -> None:
@@ -187,16 +189,16 @@ def test_no_more_than_so_many_are_kept(stage: Stage) -> None:
     known: list[str] = []
 
     def flooded(briefing: Briefing) -> Outcome:
-        statuses.extend(stage.send(known[0])[0] for _ in range(KEPT_AT_MOST + 5))
+        statuses.extend(stage.send(known[0])[0] for _ in range(MOST_EARLY + 5))
         return suspend()(briefing)
 
     stage.script.steps["ask"] = flooded
     known.append(stage.start("%%step ask", "%%step last"))
     stage.play(known[0])
 
-    assert statuses == [202] * KEPT_AT_MOST + [429] * 5
+    assert statuses == [202] * MOST_EARLY + [429] * 5
     with stage.queue.engine.connect() as connection:
-        assert connection.execute(sa.select(sa.func.count()).select_from(callbacks)).scalar() == KEPT_AT_MOST
+        assert connection.execute(sa.select(sa.func.count()).select_from(callbacks)).scalar() == MOST_EARLY
     assert stage.queue.view(known[0])["state"] == "queued"
 
 
@@ -253,7 +255,7 @@ def test_a_rerun_beyond_its_budget_left_no_suspension(stage: Stage) -> None:
     execution = stage.start("%%step ask", "%%step last")
     stage.play(execution)
     stage.make_overdue(execution)
-    stage.queue.sweep()
+    Clock(stage.queue).sweep()
     stage.play(execution)
 
     assert stage.script.briefings[1].wake is not None
@@ -333,7 +335,7 @@ def test_callbacks_against_the_clock(stage: Stage) -> None:
 
         def overtaken(execution: str = execution) -> int:
             stage.make_overdue(execution)
-            return stage.queue.sweep(execution)
+            return Clock(stage.queue).sweep(execution)
 
         answers = at_once(overtaken, *(lambda: stage.send(execution) for _ in range(4)))  # noqa: B023
 

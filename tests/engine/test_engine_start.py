@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from engine.stage import ME, Stage, at_once, plan
 
-from pauseflow_nb.engine import queue as module
+from pauseflow_nb.engine import open_store as module
+from pauseflow_nb.engine.clock import Clock
+from pauseflow_nb.engine.ownership import detach
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.errors import DiskNearlyFull, OutputInUse, QuotaReached, StoreUnavailable, UnknownExecution
 from pauseflow_nb.settings import Settings
+from pauseflow_nb.store import workers
 from pauseflow_nb.store.database import open_engine
 
 
@@ -53,7 +57,7 @@ def test_retry_of_one_whose_output_was_taken(stage: Stage, tmp_path: Path) -> No
     owner = stage.start("%%step ask", output=output)
 
     with pytest.raises(OutputInUse, match=owner):
-        stage.queue.retry(execution, by="user:ann")
+        retry(stage.queue, execution, by="user:ann")
     assert stage.queue.state(execution) == "failed"
 
 
@@ -96,18 +100,18 @@ def test_starting_for_the_workers_queues_a_job(stage: Stage) -> None:
 
 def test_leaving_one_to_the_workers_queues_a_job(stage: Stage) -> None:
     execution = stage.start("x = 1")
-    stage.queue.detach(execution, process="somebody:else")
+    detach(stage.queue, execution, process="somebody:else")
     assert stage.queue.jobs._client is None
 
-    stage.queue.detach(execution, process=ME)
-    stage.queue.detach(execution)
+    detach(stage.queue, execution, process=ME)
+    detach(stage.queue, execution)
 
     assert job_names(stage.queue) == [f"{execution}/0"]
 
 
 def test_a_settled_suspension_queues_a_job(stage: Stage) -> None:
     execution = stage.suspended()
-    stage.queue.detach(execution)
+    detach(stage.queue, execution)
     at_once(*[lambda: stage.send(execution)] * 5)
 
     assert job_names(stage.queue) == [f"{execution}/1"]
@@ -116,7 +120,7 @@ def test_a_settled_suspension_queues_a_job(stage: Stage) -> None:
 def test_links_point_where_the_setting_says(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     queue = Queue.open(settings, base_url="http://127.0.0.1:1234/")
     assert queue.base_url() == "http://127.0.0.1:1234"
-    queue.register("a:server", "server", "http://server:8888/")
+    queue.change(lambda connection: workers.beat(connection, "a:server", "server", "http://server:8888/"))
     assert queue.base_url() == "http://server:8888"
     monkeypatch.setenv("JUPYTERHUB_PUBLIC_URL", "https://hub.example/user/ann/")
     assert queue.base_url() == "https://hub.example/user/ann"
@@ -128,9 +132,9 @@ def test_links_point_where_the_setting_says(settings: Settings, monkeypatch: pyt
 
 def test_who_is_alive(stage: Stage) -> None:
     assert not stage.queue.has_live_worker()
-    stage.queue.register("a:worker", "worker")
+    stage.queue.change(lambda connection: workers.beat(connection, "a:worker", "worker"))
     assert stage.queue.has_live_worker()
-    stage.queue.leave("a:worker")
+    stage.queue.change(lambda connection: workers.remove(connection, "a:worker"))
     assert not stage.queue.has_live_worker()
 
 
@@ -169,7 +173,7 @@ def test_a_vanished_database_says_so(sqlite_settings: Settings) -> None:
     execution = queue.start(plan("x = 1"), attached_to=ME)
     (sqlite_settings.data_dir / "pauseflow.db").unlink()
 
-    for call in (queue.list, queue.sweep, lambda: queue.view(execution), lambda: queue.start(plan("x = 1"))):
+    for call in (queue.list, Clock(queue).sweep, lambda: queue.view(execution), lambda: queue.start(plan("x = 1"))):
         with pytest.raises(StoreUnavailable, match="the file is gone"):
             call()
     queue.close()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from server.conftest import Stage
 
 from pauseflow_nb.cli import main
+from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.settings import Settings
 
@@ -62,7 +63,7 @@ def _store(folder: Path) -> Iterator[Check]:
         finally:
             for each in (execution, second):
                 queue.cancel(each, by="user:fuzz")
-                queue.sweep(each)
+                Clock(queue).sweep(each)
 
     os.chdir(folder / "work")
     try:

@@ -16,6 +16,7 @@ from hypothesis.strategies import DrawFn
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
 from pauseflow_nb.kernel import snapshot
@@ -231,7 +232,7 @@ def _kernel(folder: Path) -> Iterator[Check]:
             queue.document(execution)
         finally:
             queue.cancel(execution, by="user:fuzz")
-            queue.sweep(execution)
+            Clock(queue).sweep(execution)
 
     try:
         yield check

@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from pauseflow_nb.engine.attached import run_attached
-from pauseflow_nb.engine.queue import Queue, Restart
-from pauseflow_nb.execution import RunOptions, plan, start_attached
+from pauseflow_nb.engine.checkpoints import Restart
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.engine.retry_fork import fork, retry
+from pauseflow_nb.launching import RunOptions, plan, start_attached
 from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.store.database import transaction
 from pauseflow_nb.store.tables import suspensions
@@ -56,10 +58,10 @@ class Rider:
         return self.ride(execution)
 
     def fork(self, execution: str, **choice: Any) -> str:
-        return self.queue.fork(execution, by="user:ann", attached_to=process_name(), **choice)
+        return fork(self.queue, execution, by="user:ann", attached_to=process_name(), **choice)
 
     def retry(self, execution: str, **choice: Any) -> Restart:
-        return self.queue.retry(execution, by="user:ann", attached_to=process_name(), **choice)
+        return retry(self.queue, execution, by="user:ann", attached_to=process_name(), **choice)
 
     def let_time_pass(self, view: dict[str, Any], hours: float) -> None:
         """Move what an execution waits for into the past."""

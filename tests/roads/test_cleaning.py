@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from roads.rider import Rider, returned
 
+from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.gc import clean
 
 pytestmark = pytest.mark.acceptance
@@ -35,7 +36,7 @@ def test_nothing_is_removed_that_a_waiting_execution_needs(rider: Rider) -> None
     assert rider.ride(view["id"])["state"] == "suspended"
 
     rider.queue.cancel(view["id"], by="user:ann")
-    rider.queue.sweep()
+    Clock(rider.queue).sweep()
     cleaned = clean(rider.queue, older_than=timedelta(milliseconds=1), grace=timedelta())
     assert cleaned.executions == (view["id"],)
     assert list(local.iterdir()) == []

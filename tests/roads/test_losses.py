@@ -7,6 +7,7 @@ import pytest
 from roads.rider import Rider, returned, shown
 
 from pauseflow_nb.cli.terminal import describe
+from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.public.page import render_suspension
 from pauseflow_nb.store.tables import segments
@@ -201,7 +202,7 @@ def test_reruns_and_delays_do_not_go_on_without_it_either(rider: Rider, helper: 
     view = rider.run("from helper import Budget\nbudget = Budget(100)", step, SPEND)
     helper.write_text("")
     rider.let_time_pass(view, 2)
-    rider.queue.sweep()
+    Clock(rider.queue).sweep()
 
     view = rider.ride(view["id"])
     assert (view["state"], view["reason"]["kind"]) == ("failed", "environment")

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from roads.mail import Mailbox, mail_server
 from roads.rider import Rider, returned
 
+from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.notifications import deliver
 from pauseflow_nb.protocol import MessageRequest
@@ -202,7 +203,7 @@ def test_a_reminder_sends_again_until_it_is_answered(sender: Rider, mailbox: Mai
     execution = view["id"]
 
     def swept(count: int) -> bool:
-        sender.queue.sweep()
+        Clock(sender.queue).sweep()
         return len(mailbox.mails) >= count
 
     wait_until(lambda: swept(3), description="two reminders came")
@@ -211,7 +212,7 @@ def test_a_reminder_sends_again_until_it_is_answered(sender: Rider, mailbox: Mai
     assert [line["what"] for line in sender.queue.audit(execution)].count("reminded") >= 1
     assert sender.answer(execution)["state"] == "completed"
     count = len(mailbox.mails)
-    sender.queue.sweep()
+    Clock(sender.queue).sweep()
     assert len(mailbox.mails) - count <= 1
 
 
@@ -229,7 +230,7 @@ def test_a_reminder_carries_the_new_link_once_the_old_one_was_withdrawn(
     sent = len(mailbox.mails)
 
     def reminded() -> bool:
-        sender.queue.sweep()
+        Clock(sender.queue).sweep()
         return len(mailbox.mails) > sent
 
     wait_until(reminded, description="a reminder came")

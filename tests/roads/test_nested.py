@@ -9,7 +9,8 @@ from acceptance.processes import lab
 from roads.rider import LOG, Rider, returned, shown
 
 from pauseflow_nb.errors import AmbiguousSuspension, CannotSuspend, NotSuspended
-from pauseflow_nb.execution import Execution, RunOptions, plan
+from pauseflow_nb.execution import Execution
+from pauseflow_nb.launching import RunOptions, plan
 
 pytestmark = pytest.mark.acceptance
 

@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from roads.rider import Rider, shown
 
+from pauseflow_nb.engine.clock import Clock
+
 pytestmark = pytest.mark.acceptance
 
 ASK = "%%step ask\nlinks = flow.suspend('1h', title='Ship <b>it</b>?', message='Look & see', data={'auc': 0.9})"
@@ -105,7 +107,7 @@ def test_silence_is_told_with_what_it_did(rider: Rider) -> None:
     ask = "%%step ask\nlinks = flow.suspend('1h', title='Ship it?', on_timeout='resume', default={'ship': False})"
     view = rider.run(ask)
     rider.let_time_pass(view, 2)
-    rider.queue.sweep()
+    Clock(rider.queue).sweep()
     rider.ride(view["id"])
 
     (record,) = suspensions(rider, 1)
@@ -116,7 +118,7 @@ def test_silence_is_told_with_what_it_did(rider: Rider) -> None:
 def test_a_cancel_keeps_the_question_and_says_why(rider: Rider) -> None:
     view = rider.run(ASK)
     rider.queue.cancel(view["id"], by="user:ann")
-    rider.queue.sweep()
+    Clock(rider.queue).sweep()
 
     (record,) = suspensions(rider, 1)
     assert record["question"]["title"] == "Ship <b>it</b>?"
@@ -157,7 +159,7 @@ def test_an_answer_that_no_kernel_could_use_is_recorded_all_the_same(rider: Ride
     snapshots = next((rider.queue.settings.data_dir / "files").glob("*/snapshots"))
     hidden = snapshots.rename(snapshots.with_name("hidden"))
     failed = rider.answer(view["id"], {"sure": True})
-    rider.queue.sweep()
+    Clock(rider.queue).sweep()
 
     assert (failed["state"], failed["reason"]["kind"]) == ("failed", "environment")
     (record,) = suspensions(rider, 1)

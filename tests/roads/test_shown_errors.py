@@ -72,7 +72,7 @@ def test_an_expected_error_is_none(rider: Rider) -> None:
     notebook = nbformat.read(path, 4)
     notebook.cells[1].metadata["tags"] = ["raises-exception"]
     nbformat.write(notebook, path)
-    from pauseflow_nb.execution import RunOptions, plan, start_attached
+    from pauseflow_nb.launching import RunOptions, plan, start_attached
 
     work = plan(str(path), str(rider.folder / "out.ipynb"), {}, RunOptions(cwd=str(rider.folder)))
     view = rider.ride(start_attached(rider.queue, work))

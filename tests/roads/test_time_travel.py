@@ -3,6 +3,7 @@
 import pytest
 from roads.rider import LOG, Rider, returned
 
+from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.errors import CannotRetry, InvalidStep
 
 pytestmark = pytest.mark.acceptance
@@ -85,7 +86,7 @@ def test_retry_after_a_timeout_asks_again_with_the_variables_that_the_step_found
     ask = "%%step ask\nlog('ask')\nx += 1\ny += 1\nflow.suspend('1h', on_timeout='fail')\nflow.context.run.attempt"
     execution = rider.start(LOG, "%%step before\nx = 1", "y = 1", ask, "%%step last\n[x, y]")
     rider.let_time_pass(rider.ride(execution), hours=2)
-    rider.queue.sweep()
+    Clock(rider.queue).sweep()
     view = rider.queue.view(execution)
     assert (view["state"], view["reason"]["kind"]) == ("failed", "timeout")
 

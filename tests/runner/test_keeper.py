@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from runner.conftest import Rehearsal
 
-from pauseflow_nb.engine.settling import envelope_of
+from pauseflow_nb.engine.settling import make_envelope
 from pauseflow_nb.protocol import Wake
 from pauseflow_nb.runner.kernels.kept_alive import Keeper
 from pauseflow_nb.runner.segment import SegmentEnd
@@ -51,7 +51,7 @@ def go_on(rehearsal: Rehearsal, keeper: Keeper, wake: Wake | None = None) -> Seg
 
 
 def answer(word: str) -> Wake:
-    return Wake("ask", "suspend", callback=envelope_of({"word": word}, "user:ann"), by="user:ann")
+    return Wake("ask", "suspend", callback=make_envelope({"word": word}, "user:ann"), by="user:ann")
 
 
 def test_segments_go_on_in_it_until_nothing_needs_it(rehearse: Any, keeper: Keeper) -> None:

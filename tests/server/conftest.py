@@ -11,7 +11,9 @@ import pytest
 import sqlalchemy as sa
 from tornado.httpclient import HTTPClient, HTTPRequest, HTTPResponse
 
+from pauseflow_nb.engine.judging import judge_early
 from pauseflow_nb.engine.queue import Plan, Queue
+from pauseflow_nb.engine.settling import Settling
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Outcome, SuspensionRequest
 from pauseflow_nb.server.listener import Listener
@@ -63,7 +65,7 @@ class Stage:
         asked = SuspensionRequest(**{"kind": "suspend", "on_timeout": "cancel", **ask})
         outcome = Outcome(kind="suspended", step=step, suspension=asked)
 
-        verdicts = self.queue.judge_early(Claim(execution, 0, step, 0, ""), asked, {}, seconds=10)
+        verdicts = judge_early(self.queue, Claim(execution, 0, step, 0, ""), asked, {}, seconds=10)
 
         def change(connection: sa.Connection) -> None:
             segment = segments.lock(connection, execution, 0)
@@ -73,7 +75,7 @@ class Stage:
             segments.end(connection, segment, "suspended")
             executions.set_state(connection, execution, "suspended")
             note(connection, execution, "suspended", f"step:{step}", segment=0, step=step)
-            self.queue.settling(connection).kept(execution, 0, suspension, verdicts)
+            Settling(connection, self.queue.jobs).apply_early(execution, 0, suspension, verdicts)
 
         self.queue.change(change)
 

@@ -268,7 +268,7 @@ def reopen(stage: "Stage", execution: str, errors: list[dict[str, Any]]) -> None
     from pauseflow_nb.store import suspensions
 
     def change(connection: Any) -> None:
-        suspensions.reopen(connection, suspensions.open_ones(connection, execution)[0], errors)
+        suspensions.reopen(connection, suspensions.list_open(connection, execution)[0], errors)
 
     stage.queue.change(change)
 

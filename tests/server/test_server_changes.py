@@ -61,7 +61,7 @@ def test_mere_progress_is_found(watcher: Look, queue: Queue, stage: Any) -> None
     execution = stage.begun()
     watcher()
 
-    queue.change(lambda connection: executions.progress(connection, execution, 1))
+    queue.change(lambda connection: executions.set_progress(connection, execution, 1))
     [change] = watcher()
 
     assert change["cells"] == {"done": 1, "total": 2}

@@ -8,6 +8,7 @@ import pytest
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import PortInUse
 from pauseflow_nb.server.listener import Listener
+from pauseflow_nb.store import workers
 from pauseflow_nb.store.workers import process_name
 
 if TYPE_CHECKING:
@@ -34,10 +35,10 @@ def test_a_port_that_is_taken_is_an_error_that_says_so(queue: Queue, base: str) 
 
 def test_a_port_that_this_store_has_taken_is_told_by_what(queue: Queue) -> None:
     process = process_name()
-    queue.register(process, "server", "http://127.0.0.1:7999")
+    queue.change(lambda connection: workers.beat(connection, process, "server", "http://127.0.0.1:7999"))
     assert (queue.who_listens(7999), queue.who_listens(7998)) == (("server", str(os.getpid())), ())
 
-    queue.register(process_name(), "attached")
+    queue.change(lambda connection: workers.beat(connection, process_name(), "attached"))
     assert queue.who_listens(7999) == ("run", str(os.getpid()))
 
 

@@ -19,7 +19,7 @@ from tornado.simple_httpclient import HTTPTimeoutError
 from pauseflow_nb.engine.heartbeat import Presence
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import NoWorker
-from pauseflow_nb.execution import require_worker
+from pauseflow_nb.launching import require_worker
 from pauseflow_nb.server.api.handlers import ROUTES
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import workers
@@ -267,7 +267,7 @@ def test_a_worker_that_crashed_makes_it_degraded_until_another_takes_jobs(
 
     assert standing() == (200, "ok")
     with reading(queue.engine) as connection:
-        (worker,) = workers.alive(connection, "worker", 5.0)
+        (worker,) = workers.list_alive(connection, "worker")
     os.kill(int(worker.id.split(":")[1]), signal.SIGKILL)
 
     wait_until(lambda: standing() == (503, "degraded"), description="it says that its worker has ended")

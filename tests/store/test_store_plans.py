@@ -34,12 +34,12 @@ def plans(engine: sa.Engine, call: Callable[[sa.Connection], Any]) -> list[str]:
 @pytest.mark.parametrize(
     ("call", "index"),
     [
-        (suspensions.due, "suspensions_due"),
-        (executions.to_record, "executions_to_record"),
-        (executions.abandoned, "executions_attached"),
-        (lambda connection: executions.owner_of(connection, "x"), "one_owner_of_an_output"),
-        (lambda connection: executions.attached_to(connection, "x"), "executions_attached"),
-        (lambda connection: executions.unended_of(connection, "x"), "executions_attached"),
+        (suspensions.list_due, "suspensions_due"),
+        (executions.list_to_record, "executions_to_record"),
+        (executions.list_abandoned, "executions_attached"),
+        (lambda connection: executions.find_owner(connection, "x"), "one_owner_of_an_output"),
+        (lambda connection: executions.list_attached(connection, "x"), "executions_attached"),
+        (lambda connection: executions.list_unended(connection, "x"), "executions_attached"),
     ],
 )
 def test_an_index_answers(sqlite_settings: Settings, call: Callable[[sa.Connection], Any], index: str) -> None:

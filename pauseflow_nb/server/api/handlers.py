@@ -17,6 +17,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.web import HTTPError, RequestHandler, authenticated, stream_request_body
 
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.engine.retry_fork import fork, retry
 from pauseflow_nb.errors import BodyTooLarge, InvalidParameter
 from pauseflow_nb.identity import Who
 from pauseflow_nb.json_values import JSON
@@ -256,7 +257,7 @@ class RetryHandler(_Api):
         force = body.get("force", False)
         if not isinstance(force, bool):
             raise InvalidParameter("force", "must be true or false")
-        await self._lazy.call(Queue.retry, execution, by=self.by(), from_step=from_step, notebook=path, force=force)
+        await self._lazy.call(retry, execution, by=self.by(), from_step=from_step, notebook=path, force=force)
         await self.write_view(execution)
 
 
@@ -271,9 +272,7 @@ class ForkHandler(_Api):
         body = await self.body("from", "output")
         output = _text_of(body, "output")
         path = None if output is None else str(inside(self._root(), "output", output))
-        sibling = await self._lazy.call(
-            Queue.fork, execution, by=self.by(), from_step=_text_of(body, "from"), output=path
-        )
+        sibling = await self._lazy.call(fork, execution, by=self.by(), from_step=_text_of(body, "from"), output=path)
         self.set_header("Location", f"{self.base_url}pauseflow/api/executions/{sibling}")
         await self.write_view(sibling, 201)
 

@@ -17,7 +17,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
-from pauseflow_nb.engine.queue import Answer, Callback, Queue
+from pauseflow_nb.engine.queue import Callback, Queue, Response
 from pauseflow_nb.errors import (
     BodyTooLarge,
     InvalidAnswer,
@@ -206,7 +206,7 @@ class CallbackHandler(RequestHandler):
             await self._write_suspension(status_of(problem) or 400, await self._facts(), **told)
             return
         except InvalidAnswer as problem:
-            answer = Answer(422, {"error": str(problem), "errors": problem.errors})
+            answer = Response(422, {"error": str(problem), "errors": problem.errors})
         finally:
             # Also when the store did not answer: whoever gets no 200 sends it again.
             if self._upload.is_large and not is_used:
@@ -228,7 +228,7 @@ class CallbackHandler(RequestHandler):
     def _wanted(self, action: str, body: Body, schema: dict[str, JSON] | None) -> Callback:
         return self._callback(sent(action, body, query_of(self.request.query), schema))
 
-    async def _apply(self, callback: Callback) -> Answer:
+    async def _apply(self, callback: Callback) -> Response:
         claim = self._known_claim()
         if callback.action == "cancel":
             # There is nothing to check: it need not wait for the answers that are being checked.
@@ -241,7 +241,7 @@ class CallbackHandler(RequestHandler):
             described["comment"] = wanted.comment
         return Callback(action=wanted.action, envelope=described, by="link")
 
-    async def _write_answer(self, answer: Answer, draft: str, entries: Entries | None) -> None:
+    async def _write_answer(self, answer: Response, draft: str, entries: Entries | None) -> None:
         if answer.status == 404:
             # In the same words as a forged one.
             raise UnknownLink
@@ -408,7 +408,7 @@ class CallbackHandler(RequestHandler):
         pass
 
 
-def _problem_in(answer: Answer) -> str:
+def _problem_in(answer: Response) -> str:
     """What the page says first about a refused answer; errors stand beside their fields."""
     return "Some of it does not fit yet" if answer.body.get("errors") else str(answer.body["error"])
 

@@ -1,0 +1,110 @@
+"""One attempt at a segment: the fence around its writes, which keeps out what an earlier attempt still sends."""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine.kernel_bound import merge_bound
+from pauseflow_nb.engine.progress_events import Event, Events
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.protocol import Outcome
+from pauseflow_nb.runner.document import Document
+from pauseflow_nb.store import executions, keys, segments, steps
+from pauseflow_nb.store.executions import FINAL, Row
+
+__all__ = ["Attempt", "Fenced"]
+
+log = logging.getLogger(__name__)
+
+#: How long to retry while the store cannot be written, before the attempt is given up.
+_PATIENCE_SECONDS = 60.0
+
+T = TypeVar("T")
+
+
+class Fenced(Exception):
+    """Another attempt has taken over, or the execution has ended: nothing from this attempt counts any more."""
+
+
+class Attempt:
+    """One attempt at a segment, as its row was claimed."""
+
+    def __init__(self, queue: Queue, execution: Row, segment: Row, on_event: Events) -> None:
+        """Take the rows of the attempt, and the function that is called with its events."""
+        self.queue = queue
+        self.execution, self.segment = execution, segment
+        self._on_event = on_event
+        self._document = execution.document
+
+    def require_mine(self, connection: sa.Connection) -> Row:
+        """Lock the segment, then the execution.
+
+        Raises:
+            Fenced: If the attempt does not count any more.
+        """
+        segment = segments.lock(connection, self.segment.execution, self.segment.n)
+        row = executions.lock(connection, self.segment.execution)
+        if segment is None or row is None or row.state in FINAL:
+            raise Fenced
+        if (segment.attempt, segment.state) != (self.segment.attempt, "running"):
+            raise Fenced
+        return row
+
+    def checkpoint(self, connection: sa.Connection, next_cell: int, outcome: Outcome) -> list[dict[str, JSON]] | None:
+        """Move on; returns what binds the execution to its kernel from there on."""
+        assert outcome.snapshot is not None, "what is to go on later was saved"
+        signature = keys.read_signer(connection).sign_manifest(self.segment.execution, outcome.snapshot.digest)
+        saved = outcome.snapshot
+        # Of a kernel that was not kept the step has said what its checkpoint lacks; after a crash it goes on without.
+        is_bound = outcome.is_kernel_bound or self.segment.bound is not None
+        bound = merge_bound(outcome.lost, self.segment.bound) if is_bound else None
+        segments.checkpoint(
+            connection, self.segment, first_cell=next_cell, snapshot=saved, signature=signature, bound=bound
+        )
+        name = (self.segment.execution, outcome.step, outcome.run)
+        steps.checkpoint(connection, *name, snapshot=saved, signature=signature)
+        return bound
+
+    def change(self, change: Callable[[sa.Connection], T]) -> T:
+        """Make a change in one transaction; while the store cannot be written, try again for a minute."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        has_said = False
+        while True:
+            try:
+                return self.queue.change(change)
+            except (StoreUnavailable, StorageFull) as problem:
+                if time.monotonic() > deadline:
+                    raise
+                if not has_said:
+                    log.info("could not record, trying again: %s", problem)
+                    self.tell("said", text=f"{problem}; trying again for {_PATIENCE_SECONDS:g} s")
+                has_said = True
+                time.sleep(1)
+
+    def store_document(self, document: Document) -> str:
+        """Write the document under a name of its own; on a full disk the one before goes on to count."""
+        name = f"{self.segment.execution}/{self.segment.n}-{self.segment.attempt}-{secrets.token_hex(4)}.ipynb"
+        try:
+            self.queue.files.write(name, document.to_bytes())
+        except (StorageFull, StoreUnavailable) as problem:
+            # Losing outputs of cells is better than running a finished step twice.
+            log.warning("the notebook was not stored: %s", problem, extra={"execution": self.segment.execution})
+            self.tell("said", text=f"the notebook was not stored: {problem}")
+            return str(self._document)
+        return name
+
+    def replace_document(self, name: str) -> None:
+        """Remove the notebook that a newer one has replaced."""
+        before, self._document = self._document, name
+        if before != name:
+            self.queue.files.remove(before)
+
+    def tell(self, kind: str, **data: object) -> None:
+        """Report an event of this execution."""
+        self._on_event(Event(kind, self.segment.execution, data))  # type: ignore[arg-type]

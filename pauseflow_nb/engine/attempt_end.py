@@ -1,0 +1,255 @@
+"""Write into the store how an attempt ended, in one transaction with what follows from it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine import children
+from pauseflow_nb.engine.attempt import Attempt, Fenced
+from pauseflow_nb.engine.authorization import NotJudged, Verdict
+from pauseflow_nb.engine.judging import judge_early
+from pauseflow_nb.engine.kernel_bound import KERNEL_LOST, explain_loss
+from pauseflow_nb.engine.settling import Settling, make_cancel_reason
+from pauseflow_nb.errors import PauseflowError
+from pauseflow_nb.forms.schema import in_words
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.links import Claim
+from pauseflow_nb.protocol import Failure
+from pauseflow_nb.runner.cards import Decision, close_document
+from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.masking import Mask
+from pauseflow_nb.runner.segment import SegmentEnd
+from pauseflow_nb.store import executions, segments, steps, suspensions, workers
+from pauseflow_nb.store.audit import note
+
+__all__ = ["Ending"]
+
+#: For checking all the answers that came before a step had ended.
+_EARLY_SECONDS = 10.0
+
+
+class Ending:
+    """Records the end of one attempt; each method returns `"ended"`, `"released"` or `"fenced"`."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        """Take the attempt."""
+        self._attempt, self._store, self._segment = attempt, attempt.queue, attempt.segment
+        self._children: list[children.Child] = []
+        self._verdicts: dict[int, Verdict] = {}
+
+    def end(self, end: SegmentEnd, document: Document) -> str:
+        """Record the end of the attempt.
+
+        Returns:
+            `"ended"`, `"released"` if the segment is queued again, or `"fenced"` if the attempt did not count.
+        """
+        if end.kind in ("stopped", "interrupted"):
+            return self.release(new_job=True)
+        end = self._with_children(end, document)
+        name = self._attempt.store_document(document)
+        done = end.next_cell if end.kind not in ("failed", "refused") else None
+        record = {
+            "completed": self._completed,
+            "exited": self._exited,
+            "suspended": self._suspended,
+            "failed": self._failed,
+            "refused": self._refused,
+        }[end.kind]
+
+        def change(connection: sa.Connection) -> None:
+            row = self._attempt.require_mine(connection)
+            values = {"document": name, "cells_done": row.cells_done if done is None else done}
+            executions.set_state(connection, row.id, row.state, **values)
+            record(connection, end)
+
+        try:
+            self._change_judged(change, end)
+        except Fenced:
+            self._store.files.remove(name)
+            return "fenced"
+        self._attempt.replace_document(name)
+        return "ended"
+
+    def crashed(self, problem: str) -> str:
+        """Record that the kernel died, or did not become ready: the segment is run again from its last checkpoint."""
+        return self.release(crashed=Mask().text(problem))
+
+    def release(self, *, crashed: str | None = None, new_job: bool = False) -> str:
+        """Give the segment back to the queue; `crashed` says how its kernel ended, if that is why."""
+
+        def change(connection: sa.Connection) -> None:
+            row = self._attempt.require_mine(connection)
+            is_job = new_job and row.attached_to is None
+            segments.release(connection, self._segment, crashed=crashed is not None, new_job=is_job)
+            steps.interrupt(connection, row.id, self._segment.n, self._first_cell(connection))
+            executions.set_state(connection, row.id, "queued")
+            what, said = ("released", {}) if crashed is None else ("crashed", {"text": crashed})
+            note(connection, row.id, what, str(self._segment.worker), segment=self._segment.n, **said)
+            if is_job:
+                self._store.jobs.enqueue(connection, row.id, self._segment.n, self._segment.job + 1)
+
+        try:
+            self._attempt.change(change)
+        except Fenced:
+            return "fenced"
+        return "released"
+
+    def lost(self) -> str:
+        """Record that the kernel in which it had to go on is gone."""
+
+        def change(connection: sa.Connection) -> None:
+            self._attempt.require_mine(connection)
+            failure = explain_loss(connection, self._segment.execution, self._segment.bound)
+            self._end_failed(connection, KERNEL_LOST, failure)
+
+        try:
+            self._attempt.change(change)
+        except Fenced:
+            return "fenced"
+        return "ended"
+
+    def fail(self, kind: str, failure: Failure) -> str:
+        """Record that the attempt could not run: `environment`, or `crashed` once too often."""
+
+        def change(connection: sa.Connection) -> None:
+            self._attempt.require_mine(connection)
+            self._end_failed(connection, kind, failure)
+
+        try:
+            self._attempt.change(change)
+        except Fenced:
+            return "fenced"
+        return "ended"
+
+    def _completed(self, connection: sa.Connection, _end: SegmentEnd) -> None:
+        segments.end(connection, self._segment, "completed")
+        self._close(connection)
+        executions.end(connection, self._segment.execution, "completed", by=str(self._segment.worker))
+
+    def _exited(self, connection: sa.Connection, end: SegmentEnd) -> None:
+        assert end.outcome is not None
+        steps.end(connection, self._segment.execution, self._segment.n, end.outcome, end.next_cell - 1)
+        segments.end(connection, self._segment, "exited")
+        self._close(connection)
+        by = f"step:{end.outcome.step}"
+        reason: dict[str, JSON] = {"kind": "exit", "by": by, "text": end.outcome.exit_reason}
+        executions.end(connection, self._segment.execution, "completed", by=by, reason=reason)
+
+    def _suspended(self, connection: sa.Connection, end: SegmentEnd) -> None:
+        outcome = end.outcome
+        assert outcome is not None
+        assert outcome.suspension is not None
+        execution, n = self._segment.execution, self._segment.n
+        cell = end.next_cell if outcome.suspension.then == "rerun" else end.next_cell - 1
+        suspensions.void_pauses(connection, execution, n, f"step:{outcome.step}")
+        if outcome.step:
+            steps.end(connection, execution, n, outcome, cell)
+        bound = self._attempt.checkpoint(connection, end.next_cell, outcome)
+        segments.end(connection, self._segment, "suspended")
+        suspension = suspensions.add(connection, execution, n, outcome, cell)
+        state = "waiting" if suspension.kind in ("rerun", "delay") else "suspended"
+        row = executions.find(connection, execution)
+        by = f"step:{suspension.step}" if suspension.step or row is None else row.suspend_by or "unknown"
+        executions.set_state(connection, execution, state, **({} if suspension.step else {"suspend_by": None}))
+        note(connection, execution, state, by, segment=n, step=suspension.step, kind=suspension.kind)
+        self._attach(connection, is_bound=bound is not None)
+        if self._children and row is not None:
+            children.start_children(self._store, connection, row, suspension, self._children)
+        Settling(connection, self._store.jobs).apply_early(execution, n, suspension, self._verdicts)
+
+    def _with_children(self, end: SegmentEnd, document: Document) -> SegmentEnd:
+        """Prepare the notebooks that a step wants to run; if one of them cannot be run, the step fails."""
+        suspension = end.outcome.suspension if end.outcome is not None else None
+        if end.kind != "suspended" or end.outcome is None or suspension is None or not suspension.children:
+            return end
+        try:
+            self._children = children.prepare(self._store, self._attempt.execution, suspension.children)
+        except PauseflowError as problem:
+            step = end.outcome.step
+            failure = Failure(type(problem).__name__, str(problem), end.next_cell - 1, step)
+            close_document(
+                document, step, Decision(f"Failed: {failure.type}: {failure.message}", "fail", f"step:{step}")
+            )
+            return SegmentEnd("failed", end.next_cell - 1, None, failure)
+        request = children.name_ids(suspension, self._children)
+        return replace(end, outcome=replace(end.outcome, suspension=request))
+
+    def _failed(self, connection: sa.Connection, end: SegmentEnd) -> None:
+        failure = end.failure or Failure("RuntimeError", "the segment failed without saying why")
+        if end.outcome is not None and end.outcome.kind == "failed":
+            cell = failure.cell if failure.cell is not None else end.next_cell
+            steps.end(connection, self._segment.execution, self._segment.n, end.outcome, cell)
+        self._end_failed(connection, "environment" if end.environment else "error", failure)
+
+    def _refused(self, connection: sa.Connection, end: SegmentEnd) -> None:
+        """Open the suspension again: the notebook does not take the answer."""
+        suspension = suspensions.find_last(connection, self._segment.execution)
+        if suspension is None or suspension.action != "resume":
+            # The clock's: it would say the same again.
+            failure = Failure(
+                "InvalidAnswer", in_words(end.errors), step=None if suspension is None else suspension.step
+            )
+            self._end_failed(connection, "error", failure)
+            return
+        segments.end(connection, self._segment, "refused")
+        Settling(connection, self._store.jobs).ask_again(suspension, end.errors)
+
+    def _end_failed(self, connection: sa.Connection, kind: str, failure: Failure) -> None:
+        execution = self._segment.execution
+        if failure.type == "Cancelled" and (by := self._who_cancelled(connection, failure.step)) is not None:
+            segments.end(connection, self._segment, "cancelled")
+            self._close(connection, failure)
+            executions.end(connection, execution, "cancelled", by=by, reason=make_cancel_reason(by, None))
+            return
+        segments.end(connection, self._segment, "failed")
+        self._close(connection, failure)
+        by = f"step:{failure.step}" if failure.step else str(self._segment.worker)
+        reason: dict[str, JSON] = {"kind": kind, "by": by, "text": failure.message}
+        due = 0.0 if kind in ("environment", "crashed", KERNEL_LOST) else None
+        executions.end(connection, execution, "failed", by=by, reason=reason, error=asdict(failure), record_after=due)
+
+    def _who_cancelled(self, connection: sa.Connection, step: str | None) -> str | None:
+        """Tell who cancelled at the last `flow.pause` of a step; None if nobody did."""
+        suspension = suspensions.find_last(connection, self._segment.execution, self._segment.n)
+        is_it = suspension is not None and (suspension.kind, suspension.step, suspension.action) == (
+            "pause",
+            step,
+            "cancel",
+        )
+        return suspension.settled_by if is_it and suspension is not None else None
+
+    def _close(self, connection: sa.Connection, failure: Failure | None = None) -> None:
+        """Settle what the end of a segment leaves open: runs without an outcome, callbacks without a suspension."""
+        steps.fail(connection, self._segment.execution, self._segment.n, failure)
+        suspensions.void_pauses(connection, self._segment.execution, self._segment.n, str(self._segment.worker))
+        Settling(connection, self._store.jobs).apply_early(self._segment.execution, self._segment.n, None)
+
+    def _attach(self, connection: sa.Connection, *, is_bound: bool) -> None:
+        """Give an execution that waits to the process which keeps its kernel, and back to all if it keeps none."""
+        execution, process = self._segment.execution, str(self._segment.worker)
+        if is_bound:
+            executions.attach(connection, execution, process)
+        elif self._segment.bound is not None and workers.is_worker(connection, process):
+            executions.attach(connection, execution, None)
+
+    def _first_cell(self, connection: sa.Connection) -> int:
+        row = segments.find(connection, self._segment.execution, self._segment.n)
+        return 0 if row is None else int(row.first_cell)
+
+    def _change_judged(self, change: Callable[[sa.Connection], None], end: SegmentEnd) -> None:
+        """Make the change that ends a segment; what came early is judged outside it, and so is what came since."""
+        deadline = time.monotonic() + _EARLY_SECONDS
+        while True:
+            try:
+                self._attempt.change(change)
+            except NotJudged:
+                assert end.outcome is not None
+                assert end.outcome.suspension is not None
+                claim = Claim(self._segment.execution, self._segment.n, end.outcome.step, end.outcome.ordinal, "")
+                self._verdicts = judge_early(
+                    self._store, claim, end.outcome.suspension, self._verdicts, seconds=deadline - time.monotonic()
+                )
+            else:
+                return

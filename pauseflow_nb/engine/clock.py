@@ -1,0 +1,100 @@
+"""Let the clock act: settle what is due, send reminders, and finish what processes that died have left."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine.finish_notebook import finish_notebook
+from pauseflow_nb.engine.open_store import OpenStore
+from pauseflow_nb.engine.ownership import detach
+from pauseflow_nb.engine.reminders import remind
+from pauseflow_nb.engine.settling import Settling
+from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.links import Claim
+from pauseflow_nb.store import executions, segments, suspensions
+from pauseflow_nb.store.database import now, reading
+from pauseflow_nb.store.executions import Row
+
+__all__ = ["Clock"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Clock:
+    """Acts for one process, each time it is asked to; it remembers what it could not do, to log that once."""
+
+    def __init__(self, store: OpenStore) -> None:
+        """Take the store."""
+        self._store = store
+        #: What could not be done the last time, because of what its row holds.
+        self._failed: set[Claim | str] = set()
+
+    def sweep(self, execution: str | None = None) -> int:
+        """Settle what is due.
+
+        Also: notebooks of executions that ended without a kernel are finished, and executions attached to a process
+        that is not registered any more are left to the workers.
+
+        Args:
+            execution: Only this one.
+
+        Returns:
+            How many suspensions were settled. While nothing is due this is four plain reads.
+        """
+        store = self._store
+        # As many more as there are that cannot be settled: they stay due, and must not hide those behind them.
+        more = len(self._failed)
+        with reading(store.engine) as connection:
+            due = suspensions.list_due(connection, execution, 100 + more)
+            unfinished = executions.list_to_record(connection, 20 + more)
+            reminders = suspensions.list_to_remind(connection, execution, 20 + more)
+            abandoned = [] if execution is not None else executions.list_abandoned(connection, 20 + more)
+        settled = [self._attempt(claim, lambda: self._settle(claim)) for claim in due]  # noqa: B023
+        for id_ in unfinished:
+            if execution in (None, id_):
+                self._attempt(id_, lambda: finish_notebook(store.engine, store.files, id_))  # noqa: B023
+        for id_ in abandoned:
+            self._attempt(id_, lambda: detach(store, id_))  # noqa: B023
+        for claim in reminders:
+            self._attempt(claim, lambda: remind(store, claim))  # noqa: B023
+        return sum(map(bool, settled))
+
+    def read_suspension(self, claim: Claim) -> Row | None:
+        """Read a suspension; one whose deadline has passed is settled first."""
+        for _ in range(2):
+            with reading(self._store.engine) as connection:
+                row = suspensions.find(connection, claim)
+                if row is None or row.state != "open" or row.deadline is None or row.deadline > now(connection):
+                    return row
+            self.sweep(claim.execution)
+        return row
+
+    def _settle(self, due: Claim) -> bool:
+        def change(connection: sa.Connection) -> bool:
+            segments.lock(connection, due.execution, due.segment)
+            executions.lock(connection, due.execution)
+            suspension = suspensions.lock(connection, due)
+            if suspension is None or suspension.state != "open":
+                return False
+            return Settling(connection, self._store.jobs).time_out(suspension)
+
+        return self._store.change(change)
+
+    def _attempt(self, what: Claim | str, act: Callable[[], T]) -> T | None:
+        """Do one of many things; a failure is logged the first time, and does not prevent the others."""
+        try:
+            done = act()
+        except (StoreUnavailable, StorageFull):
+            raise
+        except Exception as problem:  # noqa: BLE001  (whatever is wrong with a row is wrong with that row alone)
+            if what not in self._failed:
+                execution = what if isinstance(what, str) else what.execution
+                log.warning("left %s alone: %s", execution, problem, extra={"execution": execution})
+            self._failed.add(what)
+            return None
+        self._failed.discard(what)
+        return done

@@ -1,0 +1,134 @@
+"""An open store: its database, files and queue of jobs. Each function of the engine that changes a store takes one."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine.jobs import Jobs
+from pauseflow_nb.errors import NotebookGone
+from pauseflow_nb.forms.check_process import default_checker
+from pauseflow_nb.links import Claim, Signer
+from pauseflow_nb.protocol import Links
+from pauseflow_nb.settings import Settings
+from pauseflow_nb.store import keys, workers
+from pauseflow_nb.store.database import open_engine, reading, transaction
+from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store.files import Files
+from pauseflow_nb.store.migrate import migrate
+
+if TYPE_CHECKING:
+    from pauseflow_nb.runner.document import Document
+
+__all__ = ["OpenStore"]
+
+T = TypeVar("T")
+
+
+class OpenStore:
+    """The database and the files that the settings name. May be used by many threads at once."""
+
+    def __init__(self, settings: Settings, engine: sa.Engine, *, base_url: str | None = None) -> None:
+        """Use `open`."""
+        self.settings = settings
+        self.engine = engine
+        self.files = Files(settings.storage)
+        self.jobs = Jobs(engine)
+        #: Checks answers; the processes that it needs are started with the first one.
+        self.checker = default_checker()
+        self._base_url = base_url
+        keys.add_first(engine)
+
+    @classmethod
+    def open(cls, settings: Settings, *, base_url: str | None = None) -> Self:
+        """Open the store that the settings name; create its tables, or bring them up to date.
+
+        Args:
+            settings: Which store.
+            base_url: Base of the links while no server of this store is alive and no `public_url` is set.
+
+        Raises:
+            StoreUnavailable: If the database is locked, gone or unfit.
+        """
+        engine = open_engine(settings.db)
+        migrate(engine)
+        return cls(settings, engine, base_url=base_url)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.jobs.close()
+        self.engine.dispose()
+
+    def change(self, change: Callable[[sa.Connection], T]) -> T:
+        """Make a change in one transaction that may queue jobs. It may be called twice, and is committed once."""
+
+        def attempt() -> T:
+            with transaction(self.engine) as connection:
+                return change(connection)
+
+        return self.jobs.ready(attempt)
+
+    # Notebooks
+
+    def read_document(self, execution: Row) -> "Document":
+        """Read an execution's notebook as the runner knows it.
+
+        Raises:
+            NotebookGone: If its file was removed.
+        """
+        from pauseflow_nb.runner.document import Document  # lazily: most processes only show it
+
+        try:
+            return Document.from_bytes(self.files.read(execution.document))
+        except FileNotFoundError:
+            raise self.gone(execution) from None
+
+    def require_document(self, execution: Row) -> None:
+        """Check that an execution's notebook exists, without reading it.
+
+        Raises:
+            NotebookGone: If its file was removed.
+        """
+        if not self.files.exists(execution.document):
+            raise self.gone(execution)
+
+    def gone(self, execution: Row) -> NotebookGone:
+        """Make the error for a notebook whose file was removed."""
+        return NotebookGone(execution.id, execution.notebook, f"{self.files.url}/{execution.document}")
+
+    # Links
+
+    @property
+    def signer(self) -> Signer:
+        """The keys of this moment: other processes may have rotated them."""
+        with reading(self.engine) as connection:
+            return keys.read_signer(connection)
+
+    def base_url(self) -> str:
+        """Choose the base of all links, without a slash at its end.
+
+        In order: the setting `public_url`; the address that JupyterHub gives this process; a server that is
+        registered in the store and alive; this process's own listener; the configured port on this machine.
+        """
+        found = (
+            self.settings.public_url
+            or os.environ.get("JUPYTERHUB_PUBLIC_URL")
+            or self.live_server_url()
+            or self._base_url
+            or f"http://127.0.0.1:{self.settings.port}"
+        )
+        return found.rstrip("/")
+
+    def live_server_url(self) -> str | None:
+        """Find the address at which a server of this store answers."""
+        with reading(self.engine) as connection:
+            found = [row.url for row in workers.list_alive(connection, "server") if row.url]
+        return found[0] if found else None
+
+    def link_maker(self) -> Callable[[Claim], Links]:
+        """Return a function that makes links with the base and the key of this moment."""
+        base, signer = self.base_url(), self.signer
+        return lambda claim: signer.links(
+            base, claim.execution, claim.segment, claim.step, claim.ordinal, revocations=claim.revocations
+        )

@@ -1,0 +1,77 @@
+"""The plan of an execution: which notebook is to be run, and how. It becomes the first rows of the execution."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine.jobs import Jobs
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.store import executions, segments
+
+__all__ = ["Plan", "add_execution"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A notebook as it was frozen, and how it is to be run."""
+
+    #: The notebook's path as the user gave it.
+    notebook: str
+    #: The frozen notebook, parameters injected.
+    document: bytes
+    output: str | None
+    inputs: dict[str, JSON]
+    #: Number of cells.
+    cells: int
+    steps: list[str]
+    kernel: str
+    #: The Python that the kernel needs, if it is one.
+    interpreter: str | None
+    cwd: str
+    #: `"user:NAME"`.
+    created_by: str
+    #: strict, checkpoint, start_timeout, execution_timeout
+    options: dict[str, JSON] = field(default_factory=dict)
+
+
+def add_execution(
+    connection: sa.Connection,
+    jobs: Jobs,
+    execution: str,
+    plan: Plan,
+    document: str,
+    *,
+    attached_to: str | None,
+    **more: Any,
+) -> None:
+    """Add a queued execution in the caller's transaction.
+
+    Args:
+        connection: The transaction, which must run under `OpenStore.change`.
+        jobs: The queue of the store.
+        execution: Its id.
+        plan: What to run.
+        document: The stored notebook's name.
+        attached_to: The process that will run it itself; None: any worker.
+        more: Other columns of its row.
+    """
+    executions.add(
+        connection,
+        execution,
+        by=plan.created_by,
+        notebook=plan.notebook,
+        document=document,
+        parameters=plan.inputs,
+        steps=plan.steps,
+        kernel=plan.kernel,
+        interpreter=plan.interpreter,
+        cwd=plan.cwd,
+        options=plan.options,
+        cells_total=plan.cells,
+        attached_to=attached_to,
+        **more,
+    )
+    segments.add(connection, execution, 0, first_cell=0)
+    if attached_to is None:
+        jobs.enqueue(connection, execution, 0, 0)

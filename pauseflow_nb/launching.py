@@ -1,0 +1,227 @@
+"""Plan and run executions from this process: what the command line, papermill's engine and `run_notebook` share.
+
+An *attached* run executes the segments of its own execution while the process lives, and leaves the rest to any worker.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pauseflow_nb.callback_listener import CallbackListener
+from pauseflow_nb.errors import InvalidParameter, NoWorker
+from pauseflow_nb.identity import account
+
+if TYPE_CHECKING:
+    from pauseflow_nb.engine.plan import Plan
+    from pauseflow_nb.engine.progress_events import Events
+    from pauseflow_nb.engine.queue import Queue
+    from pauseflow_nb.runner.control import Control
+    from pauseflow_nb.runner.kernels.source import Supply
+    from pauseflow_nb.runner.notebook import Frozen
+
+__all__ = [
+    "RunOptions",
+    "attach",
+    "fill_path",
+    "make_plan",
+    "plan",
+    "require_worker",
+    "start_attached",
+    "start_kernel_early",
+]
+
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a notebook is run, whatever it holds."""
+
+    #: Kernel to use instead of the one that the notebook names.
+    kernel: str | None = None
+    #: Language to assume instead of the one that the notebook names.
+    language: str | None = None
+    #: Working directory of the kernel; the default is this process's.
+    cwd: str | None = None
+    #: `"step"`: a checkpoint after every finished step; `"pause"`: only when the notebook pauses.
+    checkpoint: str = "step"
+    #: Fail a step when a variable that later cells need cannot be saved.
+    strict: bool = False
+    #: Seconds that a kernel may take to start.
+    start_timeout: float = 60
+    #: Seconds that a cell may take; None: for ever.
+    execution_timeout: float | None = None
+    #: Hide the code of every cell, as papermill's `--report-mode` does.
+    report_mode: bool = False
+    #: Seconds between two saves of the output while a cell runs; 0: only when a step or the notebook ends.
+    autosave_cell_every: float | None = None
+
+
+@contextmanager
+def start_kernel_early(notebook: str, options: RunOptions) -> "Iterator[Supply]":
+    """Start the kernel that a notebook will need, while the notebook is still being read and the store opened.
+
+    Nothing is raised: whatever is wrong, `plan` says it better.
+    """
+    from pauseflow_nb.runner.kernels.source import Supply
+    from pauseflow_nb.runner.kernels.spec import find_spec
+
+    supply = Supply("cold")
+    with suppress(Exception):
+        supply.expect(find_spec(options.kernel or _kernel_in(notebook)), cwd=_cwd_of(options))
+    try:
+        yield supply
+    finally:
+        supply.close()
+
+
+def plan(notebook: str, output: str | None, parameters: Mapping[str, Any], options: RunOptions) -> "Plan":
+    """Read a notebook, check it, and say how it will be run; nothing is stored.
+
+    Raises:
+        NotebookNotFound: If there is none at this path.
+        InvalidNotebook: If it cannot be run.
+        InvalidStep: If a `%%step` line cannot be read, or two steps share a name.
+        KernelUnavailable: If its kernel is not installed.
+        InvalidParameter: If a parameter cannot be written in the notebook's language, or a path names an unknown one.
+    """
+    from pauseflow_nb.runner.notebook import freeze
+
+    notebook, output = fill_path(notebook, parameters), None if output is None else fill_path(output, parameters)
+    frozen = freeze(
+        notebook,
+        parameters,
+        output=output,
+        kernel=options.kernel,
+        language=options.language,
+        report_mode=options.report_mode,
+    )
+    return make_plan(frozen, notebook, output, options)
+
+
+def make_plan(frozen: "Frozen", notebook: str, output: str | None, options: RunOptions) -> "Plan":
+    """Say how a frozen notebook will be run.
+
+    Raises:
+        InvalidParameter: If the output cannot be written.
+    """
+    from pauseflow_nb.engine.plan import Plan
+    from pauseflow_nb.runner.output_file import require_writable
+
+    require_writable(output)
+    return Plan(
+        notebook=notebook,
+        document=frozen.document,
+        output=output,
+        inputs=frozen.inputs,
+        cells=frozen.cells,
+        steps=frozen.steps,
+        kernel=frozen.kernel,
+        interpreter=frozen.interpreter,
+        cwd=_cwd_of(options),
+        created_by=account(),
+        options={
+            "strict": options.strict,
+            "checkpoint": options.checkpoint,
+            "start_timeout": options.start_timeout,
+            "execution_timeout": options.execution_timeout,
+            "autosave_cell_every": options.autosave_cell_every,
+        },
+    )
+
+
+def fill_path(path: str, parameters: Mapping[str, Any]) -> str:
+    """Fill parameters into a path, as papermill does: `{region}.ipynb`, and `{pm[run_uuid]}` and its like.
+
+    Raises:
+        InvalidParameter: If the path names one that was not given.
+    """
+    if "{" not in path or Path(path).exists():
+        return path
+    now = datetime.now(UTC)
+    builtin = {
+        "run_uuid": str(uuid.uuid4()),
+        "current_datetime_local": now.astimezone().replace(tzinfo=None),
+        "current_datetime_utc": now,
+    }
+    try:
+        return path.format(**{"pm": builtin, **parameters})
+    except (KeyError, IndexError, ValueError) as problem:
+        raise InvalidParameter(path, f"the path names a parameter that was not given: {problem}") from None
+
+
+def require_worker(queue: "Queue", patience_seconds: float = 20.0) -> None:
+    """Check that a worker would run what is queued; one that is starting is waited for.
+
+    Raises:
+        NoWorker: If none is alive, and none starts or it takes too long.
+    """
+    deadline = time.monotonic() + patience_seconds
+    # The last look after it has started: its row says so at once.
+    while not queue.has_live_worker():
+        if not queue.has_starting_worker() or time.monotonic() > deadline:
+            if queue.has_live_worker():
+                return
+            raise NoWorker
+        time.sleep(_POLL_SECONDS)
+
+
+def start_attached(queue: "Queue", work: "Plan") -> str:
+    """Start an execution that this process will run: call `attach` next."""
+    from pauseflow_nb.store.workers import process_name
+
+    return queue.start(work, attached_to=process_name())
+
+
+def attach(
+    queue: "Queue",
+    execution: str,
+    *,
+    until_pause: bool = False,
+    has_links: bool = True,
+    control: "Control | None" = None,
+    on_event: "Events | None" = None,
+    supply: "Supply | None" = None,
+) -> dict[str, Any]:
+    """Run an execution in this thread until it ends, is left, or (`until_pause`) waits.
+
+    Args:
+        queue: The store.
+        execution: Its id.
+        until_pause: Return as well when it waits.
+        has_links: Whether callbacks must reach it meanwhile: the store's server answers them, or a listener of ours.
+        control: How others stop it.
+        on_event: Called with what happens, in this thread.
+        supply: Where kernels come from; see `start_kernel_early`.
+
+    Returns:
+        The execution as `Execution.to_dict` shows it.
+
+    Raises:
+        StoreUnavailable: If the store could not be used for a minute.
+    """
+    from pauseflow_nb.engine.attached import run_attached
+    from pauseflow_nb.engine.progress_events import ignore
+
+    with CallbackListener(queue) if has_links else nullcontext():
+        return run_attached(
+            queue, execution, until_pause=until_pause, control=control, on_event=on_event or ignore, supply=supply
+        )
+
+
+def _kernel_in(notebook: str) -> str:
+    from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL
+
+    # Not with nbformat: what it takes to import is what this saves.
+    metadata = json.loads(Path(notebook).read_bytes())["metadata"]
+    return str(metadata.get("kernelspec", {}).get("name") or DEFAULT_KERNEL)
+
+
+def _cwd_of(options: RunOptions) -> str:
+    return str(Path(options.cwd or Path.cwd()).absolute())
