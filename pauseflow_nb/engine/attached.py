@@ -209,8 +209,5 @@ def _name_for(queue: Queue, execution: str) -> str:
 
 def _attached_to(queue: Queue, execution: str) -> str | None:
     with reading(queue.engine) as connection:
-        row = executions.find(connection, execution)
-    if row is None:
-        raise UnknownExecution(execution)
-    name: str | None = row.attached_to
+        name: str | None = executions.require(connection, execution).attached_to
     return name

@@ -21,7 +21,7 @@ from pauseflow_nb.protocol import ChildRequest, SuspensionRequest, published
 from pauseflow_nb.store import executions, steps, suspensions
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
-from pauseflow_nb.store.views import address_of
+from pauseflow_nb.store.views import write_address
 
 __all__ = [
     "Child",
@@ -166,7 +166,7 @@ def _open_below(
     for row in suspensions.list_open(connection, execution):
         there = (*path, row.step) if row.step else path
         if row.kind != "notebook":
-            yield Open(row, address_of(names, row.step), there)
+            yield Open(row, write_address(names, row.step), there)
             continue
         for child in executions.list_children(connection, execution, step=row.step, segment=row.segment):
             yield from _open_below(connection, child.id, (*names, child.nested["name"]), there)

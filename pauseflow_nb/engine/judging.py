@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 from pauseflow_nb.engine.authorization import Callback, Question, Verdict, judge
 from pauseflow_nb.engine.open_store import OpenStore
-from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import SuspensionRequest
 from pauseflow_nb.store import executions, suspensions
@@ -41,9 +40,7 @@ def judge_early(
     """
     deadline = time.monotonic() + seconds
     with reading(store.engine) as connection:
-        execution = executions.find(connection, claim.execution)
-        if execution is None:
-            raise UnknownExecution(claim.execution)
+        execution = executions.require(connection, claim.execution)
         question = Question.asked_by(claim.step, request, executions.find_starter(execution))
         early = suspensions.list_early(connection, claim.execution, claim.segment)
     verdicts = dict(known)

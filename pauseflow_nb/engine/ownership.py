@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine.kernel_bound import lose
 from pauseflow_nb.engine.open_store import OpenStore
-from pauseflow_nb.errors import PauseflowError, UnknownExecution
+from pauseflow_nb.errors import PauseflowError
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.store import audit, executions, segments, steps, workers
 from pauseflow_nb.store.database import reading, transaction
@@ -38,10 +38,7 @@ def attach(store: OpenStore, execution: str, process: str) -> bool:
     """
 
     def change(connection: sa.Connection) -> bool:
-        segment = segments.lock_latest(connection, execution)
-        row = executions.lock(connection, execution)
-        if segment is None or row is None:
-            raise UnknownExecution(execution)
+        segment, row = segments.lock_with_execution(connection, execution)
         alive = {found.id for found in workers.list_alive(connection, *_RUNNERS)}
         runs_elsewhere = segment.state == "running" and segment.worker in alive
         if row.state in FINAL or row.attached_to in alive - {process} or runs_elsewhere:

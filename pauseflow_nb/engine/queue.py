@@ -126,7 +126,7 @@ class Queue(Reader):
         """
         require_json("data", data)
         with reading(self.engine) as connection:
-            claim = _claim_of(self._choose(connection, execution, step), "resume")
+            claim = suspensions.make_claim(self._choose(connection, execution, step), "resume")
         return self.settle(claim, Callback("resume", make_envelope(data, by), by))
 
     def cancel(self, execution: str, *, by: str, text: str | None = None) -> None:
@@ -184,8 +184,7 @@ class Queue(Reader):
         """
 
         def change(connection: sa.Connection, id_: str) -> None:
-            if segments.lock_latest(connection, id_) is None or executions.lock(connection, id_) is None:
-                raise UnknownExecution(id_)
+            segments.lock_with_execution(connection, id_)
             keys.revoke(connection, id_, by=by)
 
         with reading(self.engine) as connection:
@@ -212,10 +211,7 @@ class Queue(Reader):
         """
 
         def change(connection: sa.Connection) -> bool:
-            segments.lock_latest(connection, execution)
-            row = executions.lock(connection, execution)
-            if row is None:
-                raise UnknownExecution(execution)
+            _, row = segments.lock_with_execution(connection, execution)
             if row.parent is not None and row.nested["linked"] and not with_parent:
                 raise CannotSuspend(execution, row.state, row.parent)
             if row.state in ("queued", "running", "paused"):
@@ -256,7 +252,3 @@ class Queue(Reader):
         if len(found) > 1:
             raise AmbiguousSuspension(execution, [one.address for one in found])
         return found[0].row
-
-
-def _claim_of(suspension: Row, action: str) -> Claim:
-    return Claim(suspension.execution, suspension.segment, suspension.step, suspension.ordinal, action)

@@ -18,7 +18,7 @@ from pauseflow_nb.protocol import SnapshotRef
 from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
-from pauseflow_nb.store.views import approvals_of, execution_views, find_ids, iso, losses_of
+from pauseflow_nb.store.views import approvals_of, execution_views, find_ids, iso, list_losses
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot import VariableReport
@@ -156,7 +156,7 @@ class Reader(OpenStore):
             segment = segments.find(connection, claim.execution, claim.segment)
             if row is None or segment is None:
                 return None
-            losses = losses_of(segments.list_all(connection, claim.execution))
+            losses = list_losses(segments.list_all(connection, claim.execution))
             found = suspensions.find(connection, claim)
             ended = steps.has_ended(connection, claim.execution, claim.segment, claim.step)
             waiting = suspensions.list_early(connection, claim.execution, claim.segment) if found is None else []
@@ -233,7 +233,7 @@ class Reader(OpenStore):
         with reading(self.engine) as connection:
             return keys.export_public_pem(connection, number)
 
-    def schema_of(self, claim: Claim) -> dict[str, JSON] | None:
+    def read_schema(self, claim: Claim) -> dict[str, JSON] | None:
         """Read the schema that an answer over a link must fit; None: any answer fits, or it is not known yet."""
         with reading(self.engine) as connection:
             found = suspensions.find(connection, claim)
@@ -249,7 +249,7 @@ class Reader(OpenStore):
         """
         with reading(self.engine) as connection:
             found = workers.list_alive(connection, "worker")
-        return any(pid is None or workers.is_of(row.id, pid) for row in found)
+        return any(pid is None or workers.was_made_by(row.id, pid) for row in found)
 
     def has_starting_worker(self) -> bool:
         """Whether a worker is on its way that takes no jobs yet."""

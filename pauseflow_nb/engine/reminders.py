@@ -45,7 +45,7 @@ def _send_one(store: OpenStore, row: Row) -> None:
         execution = executions.find(connection, row.execution)
     if execution is None:
         return
-    claim = Claim(row.execution, row.segment, row.step, row.ordinal, "", execution.revocations)
+    claim = suspensions.make_claim(row, revocations=execution.revocations)
     link = store.link_maker()(claim)["approval_url"]
     problem: str | None = None
     for stored in row.notice["messages"]:

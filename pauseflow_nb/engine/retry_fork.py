@@ -11,7 +11,7 @@ from pauseflow_nb.engine.checkpoints import Checkpoint, Restart
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.settling import Settling
 from pauseflow_nb.engine.start_checks import explain_conflict, require_free_output, require_room, resolve_output
-from pauseflow_nb.errors import CannotRetry, PauseflowError, UnknownExecution
+from pauseflow_nb.errors import CannotRetry, PauseflowError
 from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import FINAL, Row
@@ -45,10 +45,7 @@ class _Retry:
     attached_to: str | None
 
     def change(self, connection: sa.Connection) -> tuple[Restart, str | None]:
-        segment = segments.lock_latest(connection, self.execution)
-        row = executions.lock(connection, self.execution)
-        if segment is None or row is None:
-            raise UnknownExecution(self.execution)
+        segment, row = segments.lock_with_execution(connection, self.execution)
         self._require_end(row)
         self.store.require_document(row)
         point, again, because = self._choose(connection, row, segment)
@@ -200,9 +197,7 @@ def fork(
     require_writable(output)
     id_ = secrets.token_hex(6)
     with reading(store.engine) as connection:
-        row = executions.find(connection, execution)
-        if row is None:
-            raise UnknownExecution(execution)
+        row = executions.require(connection, execution)
     document = store.read_document(row)
     require_room(store, len(document.to_bytes()))
     work = _Fork(store, row, id_, by, from_step, output or _beside(row.output, id_), attached_to)
@@ -332,9 +327,7 @@ def _read(store: OpenStore, execution: str, notebook: str) -> _Edited:
     from pauseflow_nb.runner.notebook import freeze
 
     with reading(store.engine) as connection:
-        row = executions.find(connection, execution)
-    if row is None:
-        raise UnknownExecution(execution)
+        row = executions.require(connection, execution)
     parameters = store.read_document(row).metadata.get("papermill", {}).get("parameters", {})
     frozen = freeze(notebook, dict(parameters), kernel=row.kernel)
     return _Edited(frozen, Document.from_bytes(frozen.document))

@@ -244,8 +244,7 @@ class Settling:
     def _gather(self, suspension: Row) -> bool:
         """Go on if all notebooks that it waits for have ended; fail if one of them must not have failed."""
         # The row is locked before the children are read: one that ends meanwhile makes it due again after us.
-        claim = Claim(suspension.execution, suspension.segment, suspension.step, suspension.ordinal, "")
-        locked = suspensions.lock(self.connection, claim)
+        locked = suspensions.lock(self.connection, suspensions.make_claim(suspension))
         if locked is None or locked.state != "open":
             return False
         found = gather(self.connection, suspension)

@@ -4,6 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.identity import Who, facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.audit import note
@@ -35,6 +36,7 @@ __all__ = [
     "name_children",
     "remove",
     "reopen",
+    "require",
     "set_progress",
     "set_recorded",
     "set_state",
@@ -87,6 +89,18 @@ def find_starter(row: Row) -> Who:
 def find(connection: sa.Connection, execution: str) -> Row | None:
     """Read a row without locking it."""
     return connection.execute(sa.select(executions).where(executions.c.id == execution)).first()
+
+
+def require(connection: sa.Connection, execution: str) -> Row:
+    """Read a row without locking it.
+
+    Raises:
+        UnknownExecution: If there is none.
+    """
+    row = find(connection, execution)
+    if row is None:
+        raise UnknownExecution(execution)
+    return row
 
 
 def find_plain(connection: sa.Connection, execution: str) -> Row | None:

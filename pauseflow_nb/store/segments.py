@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SnapshotRef, Wake
+from pauseflow_nb.store import executions
 from pauseflow_nb.store.database import lock_row, now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import segments, steps
@@ -30,6 +32,7 @@ __all__ = [
     "lock",
     "lock_latest",
     "lock_latest_number",
+    "lock_with_execution",
     "mark_seen",
     "next_number",
     "release",
@@ -123,6 +126,19 @@ def lock_latest(connection: sa.Connection, execution: str) -> Row | None:
     return connection.execute(
         lock_row(sa.select(segments).where(segments.c.execution == execution, segments.c.n == newest))
     ).first()
+
+
+def lock_with_execution(connection: sa.Connection, execution: str) -> tuple[Row, Row]:
+    """Lock the newest segment of an execution, and then the execution.
+
+    Raises:
+        UnknownExecution: If there is none.
+    """
+    segment = lock_latest(connection, execution)
+    row = executions.lock(connection, execution)
+    if segment is None or row is None:
+        raise UnknownExecution(execution)
+    return segment, row
 
 
 def lock_latest_number(connection: sa.Connection, execution: str) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "list_open",
     "list_to_remind",
     "lock",
+    "make_claim",
     "read_envelope",
     "reopen",
     "set_verdict",
@@ -85,12 +86,12 @@ def copy(connection: sa.Connection, suspension: Row, execution: str) -> None:
 
 def find(connection: sa.Connection, claim: Claim) -> Row | None:
     """Read the suspension that a claim means."""
-    return connection.execute(sa.select(suspensions).where(*_of(suspensions, claim))).first()
+    return connection.execute(sa.select(suspensions).where(*_is(suspensions, claim))).first()
 
 
 def lock(connection: sa.Connection, claim: Claim) -> Row | None:
     """Read the suspension that a claim means, and keep it; the segment's row is locked before."""
-    return connection.execute(lock_row(sa.select(suspensions).where(*_of(suspensions, claim)))).first()
+    return connection.execute(lock_row(sa.select(suspensions).where(*_is(suspensions, claim)))).first()
 
 
 def list_open(connection: sa.Connection, execution: str) -> list[Row]:
@@ -120,9 +121,8 @@ def list_to_remind(connection: sa.Connection, execution: str | None = None, limi
 
 def take_reminder(connection: sa.Connection, suspension: Row) -> bool:
     """Put the next reminder off to its time; False if another process has taken this one, or it is over."""
-    where = (*_of(suspensions, _claim(suspension)), suspensions.c.remind_at == suspension.remind_at)
-    statement = suspensions.update().where(*where, suspensions.c.state == "open")
-    return connection.execute(statement.values(remind_at=now(connection) + suspension.notice["every"])).rowcount == 1
+    where = (suspensions.c.remind_at == suspension.remind_at, suspensions.c.state == "open")
+    return _update(connection, suspension, *where, remind_at=now(connection) + suspension.notice["every"])
 
 
 def find_last(connection: sa.Connection, execution: str, segment: int | None = None) -> Row | None:
@@ -137,7 +137,8 @@ def find_last(connection: sa.Connection, execution: str, segment: int | None = N
 
 def settle(connection: sa.Connection, suspension: Row, action: str, by: str) -> bool:
     """Settle an open suspension; False if it was settled before."""
-    return _close(connection, suspension, "settled", action, by)
+    values = {"state": "settled", "action": action, "settled_by": by, "settled_at": now(connection)}
+    return _update(connection, suspension, suspensions.c.state == "open", **values)
 
 
 def approve(connection: sa.Connection, suspension: Row, by: str, comment: str | None) -> list[dict[str, JSON]]:
@@ -147,7 +148,7 @@ def approve(connection: sa.Connection, suspension: Row, by: str, comment: str | 
         All approvals, this one last.
     """
     given = [*(suspension.given or []), {"by": by, "at": iso(now(connection)), "comment": comment, **facts_of(by)}]
-    connection.execute(suspensions.update().where(*_of(suspensions, _claim(suspension))).values(given=given))
+    _update(connection, suspension, given=given)
     return given
 
 
@@ -156,17 +157,17 @@ def reopen(connection: sa.Connection, suspension: Row, errors: list[dict[str, JS
     settled: dict[str, Any] = dict.fromkeys(("action", "settled_by", "settled_at", "envelope"))
     # The approvals of others stand; the sender of this answer may send another.
     values = {"state": "open", "errors": errors, "given": (suspension.given or [])[:-1] or None, **settled}
-    connection.execute(suspensions.update().where(*_of(suspensions, _claim(suspension))).values(**values))
+    _update(connection, suspension, **values)
 
 
 def clear_deadline(connection: sa.Connection, suspension: Row) -> None:
     """Take the deadline off: what made it due was not the last thing that it waits for."""
-    connection.execute(suspensions.update().where(*_of(suspensions, _claim(suspension))).values(deadline=None))
+    _update(connection, suspension, deadline=None)
 
 
 def leave_answer(connection: sa.Connection, suspension: Row, envelope: dict[str, JSON] | None) -> None:
     """Leave the answer for a kernel that waits for it."""
-    connection.execute(suspensions.update().where(*_of(suspensions, _claim(suspension))).values(envelope=envelope))
+    _update(connection, suspension, envelope=envelope)
 
 
 def void_pauses(connection: sa.Connection, execution: str, segment: int, by: str) -> None:
@@ -181,7 +182,7 @@ def void(connection: sa.Connection, execution: str, by: str) -> None:
 
 def add_early(connection: sa.Connection, claim: Claim, action: str, envelope: dict[str, JSON] | None, by: str) -> bool:
     """Store a callback that came before its step had ended; False if too many are stored already."""
-    many = sa.select(sa.func.count()).select_from(callbacks).where(*_of(callbacks, claim))
+    many = sa.select(sa.func.count()).select_from(callbacks).where(*_is(callbacks, claim))
     if connection.execute(many).scalar_one() >= MOST_EARLY:
         return False
     connection.execute(
@@ -222,6 +223,22 @@ def set_verdict(connection: sa.Connection, callback: Row, verdict: str) -> None:
     connection.execute(callbacks.update().where(callbacks.c.id == callback.id).values(verdict=verdict))
 
 
+def make_claim(suspension: Row, action: str = "", revocations: int = 0) -> Claim:
+    """Name a suspension as a link does.
+
+    Args:
+        suspension: Its row.
+        action: What the link does; empty where that does not matter.
+        revocations: How often the links of its execution were revoked.
+    """
+    return Claim(suspension.execution, suspension.segment, suspension.step, suspension.ordinal, action, revocations)
+
+
+def _update(connection: sa.Connection, suspension: Row, *where: sa.ColumnElement[bool], **values: Any) -> bool:
+    statement = suspensions.update().where(*_is(suspensions, make_claim(suspension)), *where)
+    return connection.execute(statement.values(**values)).rowcount == 1
+
+
 def _void(connection: sa.Connection, execution: str, by: str, *where: sa.ColumnElement[bool]) -> None:
     # Without reading them: one that is damaged ends with its execution, too.
     of_execution = (suspensions.c.execution == execution, suspensions.c.state == "open", *where)
@@ -229,27 +246,14 @@ def _void(connection: sa.Connection, execution: str, by: str, *where: sa.ColumnE
     connection.execute(suspensions.update().where(*of_execution).values(**values))
 
 
-def _close(connection: sa.Connection, suspension: Row, state: str, action: str | None, by: str) -> bool:
-    statement = (
-        suspensions.update()
-        .where(*_of(suspensions, _claim(suspension)), suspensions.c.state == "open")
-        .values(state=state, action=action, settled_by=by, settled_at=now(connection))
-    )
-    return connection.execute(statement).rowcount == 1
-
-
-def _claim(suspension: Row) -> Claim:
-    return Claim(suspension.execution, suspension.segment, suspension.step, suspension.ordinal, "")
-
-
 def collect_rules(ask: SuspensionRequest) -> dict[str, JSON] | None:
-    """The rules of who may answer; None if anybody with a link may."""
+    """Collect the rules of who may answer; None if anybody with a link may."""
     if ask.approvals == 1 and ask.approvers is None and ask.self_approval:
         return None
     return {"approvals": ask.approvals, "approvers": ask.approvers, "self_approval": ask.self_approval}
 
 
-def _of(table: sa.Table, claim: Claim) -> tuple[Any, ...]:
+def _is(table: sa.Table, claim: Claim) -> tuple[Any, ...]:
     return (
         table.c.execution == claim.execution,
         table.c.segment == claim.segment,

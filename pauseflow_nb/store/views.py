@@ -16,7 +16,7 @@ from pauseflow_nb.store.database import iso, now
 from pauseflow_nb.store.executions import Row, name_children
 from pauseflow_nb.store.tables import executions, segments, suspensions
 
-__all__ = ["HasRules", "LinksOf", "address_of", "approvals_of", "execution_views", "find_ids", "iso", "losses_of"]
+__all__ = ["HasRules", "LinksOf", "approvals_of", "execution_views", "find_ids", "iso", "list_losses", "write_address"]
 
 #: Makes the links of one suspension; its action is left empty.
 LinksOf = Callable[[Claim], Links]
@@ -143,7 +143,7 @@ def _view(
         "parent": row.parent,
         "segment": row.segment,
         "kernel_bound": _bound(row, its_segments),
-        "losses": losses_of(its_segments),
+        "losses": list_losses(its_segments),
         "cells": {"done": row.cells_done, "total": row.cells_total},
         "steps": _steps(its_runs, its_suspensions),
         "suspended": [
@@ -169,7 +169,7 @@ def _bound(row: Row, its_segments: list[Row]) -> list[str]:
     return [] if last is None else [each["name"] for each in last.bound or []]
 
 
-def losses_of(its_segments: Iterable[Row]) -> list[dict[str, Any]]:
+def list_losses(its_segments: Iterable[Row]) -> list[dict[str, Any]]:
     """Show what kernels could not bring back; `text` says it in a sentence."""
     found = [(row.n, Loss.from_dict(each)) for row in its_segments for each in row.losses or []]
     return [
@@ -225,7 +225,7 @@ def _suspension(row: Row, links: LinksOf | None, revocations: int) -> dict[str, 
     return {
         "execution": row.execution,
         "path": [row.step] if row.step else [],
-        "address": address_of((), row.step) or None,
+        "address": write_address((), row.step) or None,
         "step": row.step or None,
         "kind": row.kind,
         "since": iso(row.since),
@@ -248,13 +248,13 @@ def _nested(connection: sa.Connection, row: Row, links: LinksOf | None) -> list[
     names = name_children(connection, row.execution, step=row.step, segment=row.segment)
     views = execution_views(connection, list(names), links=links)
     return [
-        {**shown, "path": [row.step, *shown["path"]], "address": address_of([names[view["id"]]], shown["address"])}
+        {**shown, "path": [row.step, *shown["path"]], "address": write_address([names[view["id"]]], shown["address"])}
         for view in views
         for shown in view["suspended"]
     ]
 
 
-def address_of(names: Iterable[str], step: str | None) -> str:
+def write_address(names: Iterable[str], step: str | None) -> str:
     """Write where something waits, as `--step` takes it: the names of the notebooks that lead there, and the step."""
     return ".".join([*names, *([step] if step else [])])
 

@@ -11,7 +11,7 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import workers
 
-__all__ = ["add", "beat", "is_of", "is_own", "is_worker", "list_alive", "list_all", "process_name", "remove"]
+__all__ = ["add", "beat", "is_own", "is_worker", "list_alive", "list_all", "process_name", "remove", "was_made_by"]
 
 #: Seconds without a beat after which a process does not count as alive.
 _SILENCE_SECONDS = 5.0
@@ -30,7 +30,7 @@ def is_own(name: str) -> bool:
     return name.startswith(_prefix())
 
 
-def is_of(name: str, pid: int) -> bool:
+def was_made_by(name: str, pid: int) -> bool:
     """Whether a process of this machine with this number made the id."""
     return name.startswith(f"{socket.gethostname()}:{pid}:")
 

@@ -193,7 +193,7 @@ class CallbackHandler(RequestHandler):
         assert self._upload is not None
         is_used, draft, entries = False, "", None
         try:
-            schema = await self._lazy.call(Queue.schema_of, self._known_claim())
+            schema = await self._lazy.call(Queue.read_schema, self._known_claim())
             body = await self._body(schema)
             draft, entries = draft_of(body), entries_of(body)
             wanted = await self._lazy.compute(self._wanted, action, body, schema)
