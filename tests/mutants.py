@@ -34,7 +34,7 @@ MODULES = {
     ],
     "links.py": ["tests/test_links.py", "tests/server/test_server_links.py"],
     "kernel/snapshot/restoring.py": ["tests/kernel_snapshot"],
-    "engine/attempt.py": ["tests/engine", "tests/roads"],
+    "engine/attempt_fence.py": ["tests/engine", "tests/roads"],
     "engine/attempt_end.py": ["tests/engine", "tests/roads"],
     "engine/recording.py": ["tests/engine", "tests/roads"],
 }

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import sqlalchemy as sa
 
 from pauseflow_nb.engine import children
-from pauseflow_nb.engine.attempt import Attempt, Fenced
+from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.authorization import NotJudged, Verdict
 from pauseflow_nb.engine.judging import judge_early
 from pauseflow_nb.engine.kernel_bound import KERNEL_LOST, explain_loss

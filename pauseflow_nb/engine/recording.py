@@ -7,7 +7,7 @@ from dataclasses import asdict
 import sqlalchemy as sa
 from nbformat import NotebookNode
 
-from pauseflow_nb.engine.attempt import Attempt, Fenced
+from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.errors import NotDelivered, StoreUnavailable
 from pauseflow_nb.json_values import JSON

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.attempt import Attempt, Fenced
 from pauseflow_nb.engine.attempt_end import Ending
+from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.briefing import make_briefing
 from pauseflow_nb.engine.finish_notebook import finish_notebook
 from pauseflow_nb.engine.ownership import Watch, detach

@@ -96,7 +96,7 @@ from pauseflow_nb.errors.processes import (
 from pauseflow_nb.errors.root import (
     PauseflowError,
 )
-from pauseflow_nb.errors.saving import (
+from pauseflow_nb.errors.stored_data import (
     DiskNearlyFull,
     NoRoomForBody,
     NotRestored,

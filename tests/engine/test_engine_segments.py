@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from engine.stage import ME, Stage, die, fail, finish, in_turn, saved, suspend
 
-from pauseflow_nb.engine import attempt, open_store
+from pauseflow_nb.engine import attempt_fence, open_store
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.ownership import attach, detach
 from pauseflow_nb.engine.queue import Queue
@@ -531,7 +531,7 @@ def test_a_store_that_stays_locked_ends_the_attempt_and_loses_no_checkpoint(
     sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(open_store, "open_engine", lambda url: open_engine(url, patience=timedelta(milliseconds=50)))
-    monkeypatch.setattr(attempt, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(attempt_fence, "_PATIENCE_SECONDS", 0.0)
     queue = Queue.open(sqlite_settings)
     stage = Stage(queue)
     holder = sqlite3.connect(sqlite_settings.data_dir / "pauseflow.db", isolation_level=None)
