@@ -154,12 +154,12 @@ class Execution:
             NotAllowed: If you may not answer this one.
         """
         where = _address(step)
-        answer = self._queue.resume(self.id, step=where, data=data, by=account())
-        if answer.status == 422:
-            raise InvalidAnswer(answer.body["errors"])
-        if answer.status == 403:
-            raise NotAllowed(str(answer.body["error"]))
-        if answer.status >= 400:
+        response = self._queue.resume(self.id, step=where, data=data, by=account())
+        if response.status == 422:
+            raise InvalidAnswer(response.body["errors"])
+        if response.status == 403:
+            raise NotAllowed(str(response.body["error"]))
+        if response.status >= 400:
             # Another answer, or the clock, came first.
             raise NotSuspended(self.id, self.state, where)
 

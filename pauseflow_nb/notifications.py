@@ -71,7 +71,7 @@ def _send_mail(settings: Settings, request: MessageRequest) -> None:
         with _connected(settings, settings.smtp_host) as server:
             refused = server.send_message(mail)
     except (OSError, smtplib.SMTPException, ValueError) as problem:
-        raise NotDelivered(", ".join(receivers), f"{_said(problem)}: check the settings `smtp_…`") from problem
+        raise NotDelivered(", ".join(receivers), f"{_explain(problem)}: check the settings `smtp_…`") from problem
     if refused:
         raise NotDelivered(", ".join(refused), "the mail server refused these; the others have it")
 
@@ -108,7 +108,7 @@ def _notify(settings: Settings, request: MessageRequest) -> None:
         # Lazily, and only for who asks: it is an extra.
         import apprise
     except ImportError:
-        raise NotDelivered(", ".join(_shown(request.to)), "install `pauseflow-nb[notify]`") from None
+        raise NotDelivered(", ".join(_mask_urls(request.to)), "install `pauseflow-nb[notify]`") from None
     targets = request.to or list(settings.notify)
     if not targets:
         raise NotDelivered("notification", "nobody to send it to: give `to`, or set `notify`")
@@ -118,7 +118,7 @@ def _notify(settings: Settings, request: MessageRequest) -> None:
             known = ", ".join(settings.notify) or "none"
             raise NotDelivered(target, f"the setting `notify` has no such name, only: {known}")
         sender = apprise.Apprise()
-        (name,) = _shown([target])
+        (name,) = _mask_urls([target])
         if not sender.add(url):
             raise NotDelivered(name, "apprise does not understand its URL")
         if not sender.notify(title=request.subject, body=_text(request)):
@@ -130,21 +130,21 @@ def _text(request: MessageRequest) -> str:
         return request.text
     if APPROVAL_URL in request.text:
         text = request.text.replace(APPROVAL_URL, request.link)
-        return f"{text}\n\n{_only_here(request.link)}".rstrip() + "\n"
-    return f"{request.text}\n\nSee it and decide: {request.link}\n{_only_here(request.link)}".rstrip() + "\n"
+        return f"{text}\n\n{_note_on_loopback(request.link)}".rstrip() + "\n"
+    return f"{request.text}\n\nSee it and decide: {request.link}\n{_note_on_loopback(request.link)}".rstrip() + "\n"
 
 
 def _html(request: MessageRequest) -> str:
     html, link = request.html or "", request.link
     if link is None:
         return html
-    note = f"<p>{escape(_only_here(link))}</p>" if _only_here(link) else ""
+    note = f"<p>{escape(_note_on_loopback(link))}</p>" if _note_on_loopback(link) else ""
     if APPROVAL_URL in html:
         return html.replace(APPROVAL_URL, escape(link)) + note
     return f'{html}<p><a href="{escape(link)}">See it and decide</a></p>{note}'
 
 
-def _only_here(link: str) -> str:
+def _note_on_loopback(link: str) -> str:
     host = urlsplit(link).hostname or ""
     try:
         is_loopback = ip_address(host).is_loopback
@@ -154,12 +154,12 @@ def _only_here(link: str) -> str:
     return said if is_loopback else ""
 
 
-def _shown(targets: Iterable[str]) -> list[str]:
+def _mask_urls(targets: Iterable[str]) -> list[str]:
     """Name targets without what is secret in their URLs."""
     return [f"{target.partition('://')[0]}://…" if "://" in target else target for target in targets]
 
 
-def _said(problem: Exception) -> str:
+def _explain(problem: Exception) -> str:
     if isinstance(problem, smtplib.SMTPRecipientsRefused):
         return "; ".join(f"{who}: {reason.decode(errors='replace')}" for who, (_, reason) in problem.recipients.items())
     if isinstance(problem, smtplib.SMTPResponseException):

@@ -96,9 +96,9 @@ def _close(document: "Document", row: Row, suspension: Row | None, last: Row | N
 
 
 def _write(files: Files, row: Row, document: "Document", name: str, *, is_begun: bool) -> None:
-    from pauseflow_nb.engine.write_output import finish_output, first_output  # lazily: see above
+    from pauseflow_nb.engine.write_output import finish_output, start_output  # lazily: see above
 
     files.write(name, document.to_bytes())
     if row.output is not None:
         # What is there before its first segment is not ours, and nobody's edit of ours.
-        (finish_output if is_begun else first_output)(row, document)
+        (finish_output if is_begun else start_output)(row, document)

@@ -107,7 +107,7 @@ class Watch:
         with self._lock:
             self._running[key] = (segment, control)
             if self._looker is None:
-                self._looker = _Looker(self._store, self.running)
+                self._looker = _Looker(self._store, self.list_running)
                 self._looker.start()
         try:
             yield
@@ -120,7 +120,7 @@ class Watch:
             if idle is not None:
                 idle.end()
 
-    def running(self) -> list[tuple[Row, Control]]:
+    def list_running(self) -> list[tuple[Row, Control]]:
         """List what runs now."""
         with self._lock:
             return list(self._running.values())

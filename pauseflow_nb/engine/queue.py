@@ -97,16 +97,16 @@ class Queue(Reader):
         while True:
             verdict = judge_callback(self, claim, callback)
             try:
-                answer = self.change(
+                response = self.change(
                     lambda connection, found=verdict: Settling(connection, self.jobs).apply(claim, callback, found)  # type: ignore[misc]
                 )
             except NotJudged:
                 # The suspension was opened in between.
                 continue
             break
-        if answer.status == 200 and answer.body.get("state") == "cancelled":
+        if response.status == 200 and response.body.get("state") == "cancelled":
             self._cancel_children(claim.execution)
-        return answer
+        return response
 
     def resume(self, execution: str, *, step: str | None = None, data: JSON = None, by: str) -> Response:
         """Answer an open suspension as a user whose name is known.

@@ -265,7 +265,7 @@ class Reader(OpenStore):
                 return any(row.id == attached for row in runners)
             return bool(workers.list_alive(connection, "worker"))
 
-    def who_listens(self, port: int) -> tuple[str, str] | tuple[()]:
+    def find_listener(self, port: int) -> tuple[str, str] | tuple[()]:
         """Find the process of this store that listens on a port of this machine.
 
         Returns:

@@ -200,7 +200,7 @@ def fork(
         row = executions.require(connection, execution)
     document = store.read_document(row)
     require_room(store, len(document.to_bytes()))
-    work = _Fork(store, row, id_, by, from_step, output or _beside(row.output, id_), attached_to)
+    work = _Fork(store, row, id_, by, from_step, output or _name_sibling_output(row.output, id_), attached_to)
     try:
         return work.run(document)
     except sa.exc.IntegrityError:
@@ -312,12 +312,12 @@ class _Fork:
         executions.set_state(connection, self.id, self.source.state, started_at=now(connection))
 
     def _show(self, document: "Document") -> None:
-        from pauseflow_nb.engine.write_output import first_output
+        from pauseflow_nb.engine.write_output import start_output
 
         with reading(self.store.engine) as connection:
             row = executions.find(connection, self.id)
         if row is not None and row.output is not None:
-            first_output(row, document)
+            start_output(row, document)
 
 
 def _read(store: OpenStore, execution: str, notebook: str) -> _Edited:
@@ -333,7 +333,7 @@ def _read(store: OpenStore, execution: str, notebook: str) -> _Edited:
     return _Edited(frozen, Document.from_bytes(frozen.document))
 
 
-def _beside(output: str | None, execution: str) -> str | None:
+def _name_sibling_output(output: str | None, execution: str) -> str | None:
     """Name a sibling's output after that of its source."""
     if output is None:
         return None

@@ -16,7 +16,7 @@ from pauseflow_nb.engine.ownership import Watch, detach
 from pauseflow_nb.engine.progress_events import Events, ignore
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.recording import Recording
-from pauseflow_nb.engine.write_output import PatientOutput, first_output, is_first, open_output
+from pauseflow_nb.engine.write_output import PatientOutput, is_first, open_output, start_output
 from pauseflow_nb.errors import (
     InvalidNotebook,
     KernelDied,
@@ -121,7 +121,7 @@ class Segments:
             return []
         kept, dead = self._keeper.look_after()
         # Of those that run now it is not recorded yet that they wait.
-        running = {segment.execution for segment, _ in self.watch.running()}
+        running = {segment.execution for segment, _ in self.watch.list_running()}
         with reading(self._queue.engine) as connection:
             mine = executions.list_unended(connection, self._process)
         self._keeper.let_go(set(kept) - running - {row.id for row in mine})
@@ -210,7 +210,7 @@ class Segments:
         except PauseflowError as problem:
             if document is not None and claimed.execution.output is not None and is_first(claimed.segment):
                 # Or what an earlier execution left there would look like a user's edit of ours.
-                first_output(claimed.execution, document)
+                start_output(claimed.execution, document)
             return Ending(attempt).fail("environment", Failure(type(problem).__name__, str(problem))), None
         output = open_output(claimed.execution, claimed.segment, self._on_event)
         every = claimed.execution.options.get("autosave_cell_every")

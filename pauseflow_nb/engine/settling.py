@@ -146,10 +146,10 @@ class Settling:
             return "late"
         is_read = verdict is not None and verdict.refusal is None
         envelope = suspensions.read_envelope(self.connection, early) if is_read else None
-        answer = self._decide(claim, suspension, Callback(early.action, envelope, early.by), verdict)
-        if answer.status == 200:
-            return "late" if answer.body.get("already") else "settled"
-        return "approved" if answer.status == 202 else "refused"
+        response = self._decide(claim, suspension, Callback(early.action, envelope, early.by), verdict)
+        if response.status == 200:
+            return "late" if response.body.get("already") else "settled"
+        return "approved" if response.status == 202 else "refused"
 
     def _decide(self, claim: Claim, suspension: Row, callback: Callback, verdict: Verdict | None) -> Response:
         """Apply a callback to an open suspension whose row is locked, if it may act."""
@@ -304,7 +304,9 @@ class Settling:
         if over:
             return self._over(claim, "this pause is over")
         if not suspensions.add_early(self.connection, claim, callback.action, callback.envelope, callback.by):
-            return self._respond(429, claim, error="too many callbacks are kept for this step: wait until it has ended")
+            return self._respond(
+                429, claim, error="too many callbacks came before this step has ended: wait until it has ended"
+            )
         action = {"action": callback.action}
         note(self.connection, claim.execution, "kept", callback.by, segment=claim.segment, step=claim.step, **action)
         return self._respond(202, claim, action=callback.action)

@@ -198,7 +198,9 @@ class _Worker:
 
     def _stop_segments(self, seconds: int) -> None:
         deadline = time.monotonic() + max(seconds - _MARGIN_SECONDS, 0)
-        while (running := self._segments.watch.running()) or not all(begun.done() for begun in self._begun.values()):
+        while (running := self._segments.watch.list_running()) or not all(
+            begun.done() for begun in self._begun.values()
+        ):
             for _, control in running:
                 if time.monotonic() > deadline:
                     control.kill()

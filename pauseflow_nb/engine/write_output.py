@@ -10,7 +10,7 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.output_file import OutputFile
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["PatientOutput", "finish_output", "first_output", "is_first", "open_output"]
+__all__ = ["PatientOutput", "finish_output", "is_first", "open_output", "start_output"]
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def finish_output(execution: Row, document: Document) -> None:
     kind(execution.output, on_event=ignore, execution=execution.id, is_first=False).save(document)
 
 
-def first_output(execution: Row, document: Document) -> None:
+def start_output(execution: Row, document: Document) -> None:
     """Write the document of an execution that has no kernel yet, over whatever is there."""
     # A kernel's segment notes the same when it begins: whose file it is.
     document.metadata["pauseflow"] = {**document.metadata.get("pauseflow", {}), "execution": execution.id}

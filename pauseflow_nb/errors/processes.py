@@ -43,9 +43,9 @@ class KernelLost(PauseflowError, RuntimeError):
     def __str__(self) -> str:
         step = f" --from {self.step}" if self.step else ""
         return (
-            f"the kernel that was kept has ended, and with it what later cells need and nothing else has: "
-            f"{'; '.join(self.variables)}. Make it again with `pauseflow retry {self.execution}{step}`; what a "
-            "`%%setup` cell makes needs no kernel to wait for it"
+            "the kernel of this execution has ended while it waited, and later cells need variables that were only there: "
+            f"{'; '.join(self.variables)}. Make them again with `pauseflow retry {self.execution}{step}`; variables that "
+            "a `%%setup` cell makes need no kernel that waits"
         )
 
 
@@ -76,7 +76,7 @@ class NoServer(PauseflowError, RuntimeError):
     """No server of this store is alive, and no `public_url` is set."""
 
     def __str__(self) -> str:
-        return "nobody serves the links of this store: start `pauseflow serve`, or answer with `pauseflow resume`"
+        return "no server of this store is alive to answer links: start `pauseflow serve`, or answer with `pauseflow resume`"
 
 
 class NoWorker(PauseflowError, RuntimeError):

@@ -175,7 +175,7 @@ def _free(settings: Settings, ip: str, port: int) -> int:
                 reason = "is no address of this machine: 127.0.0.1 is, and 0.0.0.0 stands for all that it has"
                 raise InvalidValue("ip", ip, reason) from None
             queue = Queue.open(settings)
-            holder = queue.who_listens(port)
+            holder = queue.find_listener(port)
             queue.close()
             raise PortInUse(ip, port, *holder) from problem
         return int(probe.getsockname()[1])

@@ -36,10 +36,10 @@ def test_a_port_that_is_taken_is_an_error_that_says_so(queue: Queue, base: str) 
 def test_a_port_that_this_store_has_taken_is_told_by_what(queue: Queue) -> None:
     process = process_name()
     queue.change(lambda connection: workers.beat(connection, process, "server", "http://127.0.0.1:7999"))
-    assert (queue.who_listens(7999), queue.who_listens(7998)) == (("server", str(os.getpid())), ())
+    assert (queue.find_listener(7999), queue.find_listener(7998)) == (("server", str(os.getpid())), ())
 
     queue.change(lambda connection: workers.beat(connection, process_name(), "attached"))
-    assert queue.who_listens(7999) == ("run", str(os.getpid()))
+    assert queue.find_listener(7999) == ("run", str(os.getpid()))
 
 
 def test_after_it_stopped_its_port_and_thread_are_free(queue: Queue) -> None:
