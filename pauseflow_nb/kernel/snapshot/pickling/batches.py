@@ -67,7 +67,7 @@ def together(environment: Environment, names: list[str]) -> Dump | None:
         if ordered := set_order.out_of_order(pickler):
             file = Pieces(_LARGEST)
             pickler = SnapshotPickler(file, environment, inlines_definitions=False)
-            set_order.begin(pickler, ordered)
+            pickler.dump_in_order(ordered)
             pickler.dump({"values": values})
     except Exception:  # noqa: BLE001 - whatever it is, it will be found again and explained for its variable alone
         return None

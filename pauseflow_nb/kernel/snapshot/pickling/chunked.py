@@ -77,7 +77,7 @@ def dump(
     """
     costs: Costs = {}
     if ordered:
-        set_order.begin(pickler, ordered)
+        pickler.dump_in_order(ordered)
     ways = {number: way for number, (_, each) in enumerate(containers) if (way := set_order.long_way(each)) is not None}
     long = [container for _, container in containers]
     if long:

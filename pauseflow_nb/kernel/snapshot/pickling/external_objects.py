@@ -3,39 +3,26 @@
 All of it comes back as what stands in its place in the new kernel.
 """
 
-import array
-import collections
 import random  # noqa: F401 - its generator is looked up below
-import re
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.load_context import kernel_method, live_attribute, nameless_type, type_of
+from pauseflow_nb.kernel.snapshot.pickling.load_context import (
+    NAMELESS,
+    kernel_method,
+    live_attribute,
+    nameless_type,
+    type_of,
+)
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, library_of, module_of
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal
 
-__all__ = ["NAMELESS", "find_type", "live_objects", "parts_of", "reduce_kernel_method", "reduce_tee"]
+__all__ = ["find_type", "live_objects", "parts_of", "reduce_kernel_method", "reduce_tee"]
 
 #: Libraries whose objects in the shell and in the kernel are the machinery that runs the notebook.
 _MACHINERY = frozenset({"IPython", "ipykernel", "jupyter_client", "comm"})
-#: Types that no module offers, each with an object of it.
-NAMELESS: dict[str, Callable[[], object]] = {
-    "arrayiterator": lambda: iter(array.array("b")),
-    "callable_iterator": lambda: iter(int, 1),
-    "dict_reverseitemiterator": lambda: reversed({}.items()),
-    "dict_reversekeyiterator": lambda: reversed({}),
-    "dict_reversevalueiterator": lambda: reversed({}.values()),
-    "memory_iterator": lambda: iter(memoryview(b"")),
-    "odict_items": lambda: collections.OrderedDict().items(),
-    "odict_keys": lambda: collections.OrderedDict().keys(),
-    "odict_iterator": lambda: iter(collections.OrderedDict()),
-    "odict_values": lambda: collections.OrderedDict().values(),
-    "sre_scanner": lambda: vars(re.Pattern)["scanner"](re.compile(""), ""),
-    "str_ascii_iterator": lambda: iter(""),
-    "str_iterator": lambda: iter("ä"),
-}
 
 
 def live_objects() -> dict[int, tuple[str, str]]:

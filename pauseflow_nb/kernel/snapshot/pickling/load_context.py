@@ -3,14 +3,18 @@
 Pickles name these functions by module and name, so neither may ever change: a snapshot can be months old.
 """
 
+import array
+import collections
 import getpass
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 __all__ = [
+    "NAMELESS",
     "Filling",
     "Loading",
     "definition",
@@ -25,6 +29,23 @@ __all__ = [
     "note_filling",
     "type_of",
 ]
+
+#: Types that no module offers, each with an object of it.
+NAMELESS: dict[str, Callable[[], object]] = {
+    "arrayiterator": lambda: iter(array.array("b")),
+    "callable_iterator": lambda: iter(int, 1),
+    "dict_reverseitemiterator": lambda: reversed({}.items()),
+    "dict_reversekeyiterator": lambda: reversed({}),
+    "dict_reversevalueiterator": lambda: reversed({}.values()),
+    "memory_iterator": lambda: iter(memoryview(b"")),
+    "odict_items": lambda: collections.OrderedDict().items(),
+    "odict_keys": lambda: collections.OrderedDict().keys(),
+    "odict_iterator": lambda: iter(collections.OrderedDict()),
+    "odict_values": lambda: collections.OrderedDict().values(),
+    "sre_scanner": lambda: vars(re.Pattern)["scanner"](re.compile(""), ""),
+    "str_ascii_iterator": lambda: iter(""),
+    "str_iterator": lambda: iter("ä"),
+}
 
 
 @dataclass
@@ -152,10 +173,6 @@ def type_of(module: str, path: str) -> type:
 
 def nameless_type(name: str) -> type:
     """Return a type that no module offers."""
-    from pauseflow_nb.kernel.snapshot.pickling.external_objects import (
-        NAMELESS,  # lazy: that module takes apart what this one makes
-    )
-
     return type(NAMELESS[name]())
 
 

@@ -6,14 +6,15 @@ One pickler pickles one frame: the definitions, one variable, or a few variables
 import pickle
 import sys
 import types
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from cloudpickle import cloudpickle  # type: ignore[import-untyped]
 
 from pauseflow_nb.kernel.snapshot import reconstruct as _reconstruct  # noqa: F401 - gives their names to what pickles hold
 from pauseflow_nb.kernel.snapshot.pickling import cloudpickle_private, external_objects
 from pauseflow_nb.kernel.snapshot.pickling.load_context import definition, live_attribute, live_part
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Reducer
 from pauseflow_nb.kernel.snapshot.pickling.reducers import find_reducer
 from pauseflow_nb.kernel.snapshot.pickling.set_order import Ordered
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, is_users_module, module_of, name_of
@@ -24,14 +25,11 @@ from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal, tol
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
 
-__all__ = ["Definitions", "Environment", "Reducer", "SnapshotPickler"]
+__all__ = ["Definitions", "Environment", "SnapshotPickler"]
 
 _SMALL_BUFFER = 32 << 10
 #: What is certain to be saved.
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
-
-#: Takes an object apart as `__reduce__` does, or returns NotImplemented to leave it to pickle.
-Reducer: TypeAlias = Callable[["SnapshotPickler", Any], Any]
 
 
 class Definitions:
@@ -187,6 +185,8 @@ class Environment:
 class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Pickles one frame; see the module."""
 
+    memo: Any
+
     def __init__(self, file: "Pieces | _Nowhere", environment: Environment, *, inlines_definitions: bool) -> None:
         #: Memory that left the pickle, in order.
         self.buffers: list[memoryview] = []
@@ -242,6 +242,16 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
             self.leave_to_pickle(kind)
             return NotImplemented
         return reducer(self, value)
+
+    def dump_in_order(self, found: Sequence[Ordered]) -> None:
+        """Pickle sets first, in their order, and remember them as the sets that will be met."""
+        self.dump({"ordered": found})
+        self.kinds.discard(Ordered)
+        memo: dict[int, tuple[int, Any]] = self.memo.copy()
+        for each in found:
+            number, _ = memo.pop(id(each))
+            memo[id(each.value)] = number, each.value
+        self.memo = memo
 
     def mark(self, value: object) -> tuple[str, str] | None:
         """Find which module offers a bare `object()`."""

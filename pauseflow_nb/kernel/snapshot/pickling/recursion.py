@@ -34,8 +34,6 @@ _NOT_ASKED_ABOUT = frozenset(
 class DeepPickler(SnapshotPickler):
     """Pickles a frame of deeply linked objects, of which there may be many thousand links in a row."""
 
-    memo: Any
-
     def __init__(self, file: "Pieces", environment: Environment, *, inlines_definitions: bool) -> None:
         super().__init__(file, environment, inlines_definitions=inlines_definitions)
         self._file = file

@@ -251,7 +251,7 @@ def _dump(
         costs = None
         if definitions:
             if ordered:
-                set_order.begin(pickler, ordered)
+                pickler.dump_in_order(ordered)
             pickler.dump({"values": values, "definitions": environment.definitions.by_key})
             pickler.out_of_order = [] if ordered else set_order.out_of_order(pickler)
         else:

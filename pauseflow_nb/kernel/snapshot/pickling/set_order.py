@@ -11,17 +11,15 @@ import fractions
 import itertools
 import operator
 import pathlib
+import pickle
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.memo_table import remembered
 
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
-
-__all__ = ["Ordered", "begin", "fill", "long_way", "make_set", "out_of_order"]
+__all__ = ["Ordered", "fill", "long_way", "make_set", "out_of_order"]
 
 #: So many items, of all sets in one frame, are put in order: in small sets this many take a third of a second.
 _LARGEST = 10_000
@@ -104,7 +102,7 @@ def long_way(value: Any) -> "Way | None":
     return None if _agrees(_by_pickle(set, items), items) else _find_way(value, items)
 
 
-def out_of_order(pickler: "SnapshotPickler") -> list[Ordered]:
+def out_of_order(pickler: pickle.Pickler) -> list[Ordered]:
     """Find sets that a pickler met, and that pickle alone would bring back in another order; if there is a way."""
     found, left = [], _LARGEST
     for value in remembered(pickler, (set, frozenset)):
@@ -120,17 +118,6 @@ def out_of_order(pickler: "SnapshotPickler") -> list[Ordered]:
 def table_size(value: set[Any] | frozenset[Any]) -> int:
     """Return for how many items the table of a set has room."""
     return (sys.getsizeof(value) - sys.getsizeof(type(value)())) // _ENTRY or _SMALLEST
-
-
-def begin(pickler: "SnapshotPickler", found: Sequence[Ordered]) -> None:
-    """Pickle the sets first, and let the pickler take them for those that it will meet."""
-    pickler.dump({"ordered": found})
-    pickler.kinds.discard(Ordered)
-    memo: dict[int, tuple[int, Any]] = pickler.memo.copy()
-    for each in found:
-        number, _ = memo.pop(id(each))
-        memo[id(each.value)] = number, each.value
-    pickler.memo = memo
 
 
 def _is_plain(item: Any) -> bool:

@@ -4,14 +4,12 @@ Pickles name the `make_…` and `set_…` functions, so their names and argument
 """
 
 import enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling import cloudpickle_private
 from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.types.user_classes import FILLED, PLAIN, base_of
-
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
 
 __all__ = ["reduce_enum", "reduce_member"]
 
@@ -94,7 +92,7 @@ def set_enum(defined: Any, state: tuple[dict[str, Any], dict[str, Any], dict[str
         vars(defined.__members__[name]).update(values)
 
 
-def reduce_member(_pickler: "SnapshotPickler", member: enum.Enum) -> Any:
+def reduce_member(_pickler: Pickler, member: enum.Enum) -> Any:
     """Save a member by its name: not every value finds its member again."""
     kind = type(member)
     if member._name_ is None or kind.__members__.get(member._name_) is not member:

@@ -6,14 +6,12 @@ module or a setup has added again by then is not added twice.
 
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
-
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
 
 __all__ = ["PARTS", "make_handler", "reduce_handler", "set_handler"]
 
@@ -21,7 +19,7 @@ __all__ = ["PARTS", "make_handler", "reduce_handler", "set_handler"]
 _OF_THE_PROCESS = ("lock", "sock", "socket")
 
 
-def reduce_handler(_pickler: "SnapshotPickler", handler: logging.Handler) -> tuple[Any, ...]:
+def reduce_handler(_pickler: Pickler, handler: logging.Handler) -> tuple[Any, ...]:
     """Take a handler apart: without its lock, and a file's without the open file."""
     state = {name: value for name, value in vars(handler).items() if name not in _OF_THE_PROCESS}
     if isinstance(handler, logging.FileHandler):

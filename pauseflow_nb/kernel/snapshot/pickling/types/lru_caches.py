@@ -8,12 +8,10 @@ import contextlib
 import functools
 import gc
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.load_context import Filling, note_filling
-
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
 
 __all__ = ["contents_of", "make_filled_cache", "reduce_contents", "set_cache"]
 
@@ -24,7 +22,7 @@ _MOST = 100_000
 Entry = tuple[tuple[Any, ...], dict[str, Any], Any]
 
 
-def reduce_contents(pickler: "SnapshotPickler", cached: Any, wrapped: Any, attributes: dict[str, Any]) -> Any:
+def reduce_contents(pickler: Pickler, cached: Any, wrapped: Any, attributes: dict[str, Any]) -> Any:
     """Take a cached function apart with what it remembers; None if that is nothing, or nothing of it can be saved."""
     entries = pickler.cached_results(cached)
     if not entries:

@@ -10,12 +10,10 @@ Pickles name the `make_…` functions, so their names and arguments may never ch
 import copyreg
 import pickle
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal
-
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import Reducer, SnapshotPickler
 
 __all__ = ["OUT_OF_BAND", "REDUCERS", "make_array", "raw_memory", "reduce_own_scalar", "reduce_own_subclass"]
 
@@ -41,7 +39,7 @@ def raw_memory(address: int, size: int, owner: Any) -> pickle.PickleBuffer:
     return pickle.PickleBuffer(array)
 
 
-def reduce_array(pickler: "SnapshotPickler", array: Any) -> Any:  # noqa: PLR0911 - one case per line
+def reduce_array(pickler: Pickler, array: Any) -> Any:  # noqa: PLR0911 - one case per line
     root = _root(array)
     if _is_memmap(root) and root is not array:
         return _as_view_of(root, array)
@@ -185,7 +183,7 @@ def make_object_view(
     return as_strided(root.reshape(-1, order="A")[offset:], shape, strides, writeable=is_writeable)
 
 
-def reduce_memmap(pickler: "SnapshotPickler", array: Any) -> Any:
+def reduce_memmap(pickler: Pickler, array: Any) -> Any:
     root = _root(array)
     if not _is_memmap(root):
         # A copy of its own of what it shows: as written to, or a result that only looks like a mapped file.
@@ -231,7 +229,7 @@ def make_memmap_view(  # noqa: PLR0917 - a pickle passes arguments by position
     return make_array(np.asarray(root), dtype, shape, strides, offset, is_writeable).view(np.memmap)
 
 
-def reduce_subclass(_pickler: "SnapshotPickler", array: Any) -> Any:
+def reduce_subclass(_pickler: Pickler, array: Any) -> Any:
     """Save a record array or matrix as what it is: another way to look at memory."""
     import numpy as np
 
@@ -249,7 +247,7 @@ def make_subclass(kind: type, maker: Any, arguments: tuple[Any, ...]) -> Any:
     return maker(*arguments).view(kind)
 
 
-def reduce_own_subclass(pickler: "SnapshotPickler", array: Any) -> Any:
+def reduce_own_subclass(pickler: Pickler, array: Any) -> Any:
     """Save an array of a class of the notebook: its memory, which others may look at too, and its attributes."""
     import numpy as np
 
@@ -270,7 +268,7 @@ def set_attributes(array: Any, attributes: dict[str, Any]) -> None:
     vars(array).update(attributes)
 
 
-def reduce_own_scalar(pickler: "SnapshotPickler", scalar: Any) -> Any:
+def reduce_own_scalar(pickler: Pickler, scalar: Any) -> Any:
     """Save a number of a class of the notebook, of which numpy remembers neither the class nor the attributes."""
     pickler.runs_user_code = True
     kind = type(scalar)
@@ -291,7 +289,7 @@ def make_scalar(library: type, kind: type, value: Any) -> Any:
     return new(kind, value)
 
 
-def reduce_scalar_view(_pickler: "SnapshotPickler", scalar: Any) -> Any:
+def reduce_scalar_view(_pickler: Pickler, scalar: Any) -> Any:
     """Save one row of a structured array, which is a view of it."""
     import numpy as np
 
@@ -308,7 +306,7 @@ def make_scalar_view(row: Any) -> Any:
     return row[0]
 
 
-def reduce_masked(pickler: "SnapshotPickler", array: Any) -> Any:
+def reduce_masked(pickler: Pickler, array: Any) -> Any:
     """Save a masked array by its data and its mask, either of which others may share."""
     import numpy as np
 
@@ -333,7 +331,7 @@ def make_masked(data: Any, mask: Any, fill_value: Any, is_hard: bool) -> Any:
     return made
 
 
-def reduce_random_state(_pickler: "SnapshotPickler", state: Any) -> Any:
+def reduce_random_state(_pickler: Pickler, state: Any) -> Any:
     from pauseflow_nb.kernel.snapshot.pickling.load_context import live_attribute
 
     if state is sys.modules["numpy"].random.mtrand._rand:  # noqa: SLF001 - what `from numpy.random import rand` is bound to
@@ -341,18 +339,18 @@ def reduce_random_state(_pickler: "SnapshotPickler", state: Any) -> Any:
     return NotImplemented
 
 
-def reduce_vectorised(_pickler: "SnapshotPickler", function: Any) -> Any:
+def reduce_vectorised(_pickler: Pickler, function: Any) -> Any:
     """Save what `numpy.vectorize` made without the ufunc that it keeps for the next call."""
     kept: Any = {} if isinstance(function._ufunc, dict) else None  # noqa: SLF001
     return copyreg.__newobj__, (type(function),), {**vars(function), "_ufunc": kept}  # type: ignore[attr-defined]
 
 
-def reduce_float_limits(_pickler: "SnapshotPickler", limits: Any) -> Any:
+def reduce_float_limits(_pickler: Pickler, limits: Any) -> Any:
     """Save what `numpy.finfo` tells by the type that it is about."""
     return type(limits), (limits.dtype,)
 
 
-def refuse_iterator(_pickler: "SnapshotPickler", _iterator: Any) -> Any:
+def refuse_iterator(_pickler: Pickler, _iterator: Any) -> Any:
     raise Refusal("an iterator in the middle of an array; make it anew where it is used")
 
 

@@ -12,12 +12,10 @@ import copyreg
 import dis
 import types
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users
-
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
 
 __all__ = ["FILLED", "PLAIN", "base_of", "needs_care", "reduce_own"]
 
@@ -83,7 +81,7 @@ def _sets_dict(kind: type) -> bool:
     )
 
 
-def reduce_own(pickler: "SnapshotPickler", value: Any) -> Any:
+def reduce_own(pickler: Pickler, value: Any) -> Any:
     """Take an object apart by its built-in type, its attributes and its slots."""
     kind = type(value)
     pickler.runs_user_code |= kind.__hash__ not in {None, object.__hash__, base_of(kind).__hash__}
