@@ -69,7 +69,7 @@ def _do(session: "Session", word: str, rest: str) -> str:
         return _lint(session)
     if word == "state" and not rest:
         return session.describe() + _variables(session)
-    testmode = session.testmode
+    testmode = session.test_mode
     if testmode is None:
         raise InvalidValue("%pauseflow", word, "is for cells run by hand, and this is a headless run")
     if word == "approve":

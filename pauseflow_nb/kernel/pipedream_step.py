@@ -1,10 +1,11 @@
-"""What `def handler(pd)` in a step cell is called with, as in a Pipedream Python step."""
+"""Call `def handler(pd)` of a step cell with what a Pipedream Python step gets."""
 
 from typing import Any
 
 from pauseflow_nb.kernel.attribute_dict import Record
-from pauseflow_nb.kernel.flow import Flow, Steps, flow, steps
+from pauseflow_nb.kernel.flow import Flow, flow
 from pauseflow_nb.kernel.sending import Sender
+from pauseflow_nb.kernel.steps import Steps, steps
 
 __all__ = ["StepArgument"]
 

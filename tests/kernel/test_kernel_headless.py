@@ -88,7 +88,7 @@ def test_an_error_after_suspend_fails_the_step(headless: HeadlessT) -> None:
     assert ran.outcome.failure is not None
     assert (ran.outcome.failure.type, ran.outcome.failure.message) == ("ZeroDivisionError", "division by zero")
     assert ran.outcome.failure.step == "a"
-    assert "a" not in kernel.session.exports
+    assert "a" not in kernel.session.mode.exports
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_surprise_while_a_step_ends_is_shown_and_answered(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("surprise")
 
-    monkeypatch.setattr("pauseflow_nb.kernel.snapshot.saving", broken)
+    monkeypatch.setattr("pauseflow_nb.kernel.snapshot.save", broken)
     ran = kernel.run("%%step a\n1")
 
     assert type(ran.error) is RuntimeError

@@ -77,11 +77,7 @@ def front_end(process: KernelManager) -> Iterator[FrontEnd]:
     client.wait_for_ready(timeout=60)
     front_end = FrontEnd(client)
     assert (
-        front_end.run(
-            "from pauseflow_nb import flow, steps\nget_ipython().pauseflow.headless = None\n"
-            "get_ipython().pauseflow.reset()"
-        ).content["status"]
-        == "ok"
+        front_end.run("from pauseflow_nb import flow, steps\nget_ipython().pauseflow.reset()").content["status"] == "ok"
     )
     yield front_end
     client.stop_channels()
