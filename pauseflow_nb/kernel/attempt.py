@@ -12,7 +12,7 @@ from pauseflow_nb.kernel.display import say
 from pauseflow_nb.kernel.mode import Mode
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.timeout import StepTimeout, TimeLimit
-from pauseflow_nb.kernel.tracebacks import without_our_frames
+from pauseflow_nb.kernel.tracebacks import hide_our_frames
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -51,7 +51,7 @@ class Attempt:
             self._run.swallowed = swallowed
             say(self._shell, f"{type(swallowed).__name__}: {swallowed}")
         if isinstance(problem, (PauseflowError, StepTimeout)):
-            without_our_frames(self._shell, problem, self._cell)
+            hide_our_frames(self._shell, problem, self._cell)
         if late is not None and late is not error:
             raise late from None
         return False

@@ -6,7 +6,7 @@ from pauseflow_nb.errors import NotInStep
 from pauseflow_nb.kernel.mode import Mode
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.timeout import TimeLimit
-from pauseflow_nb.kernel.tracebacks import calmly
+from pauseflow_nb.kernel.tracebacks import hide_traceback
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -47,5 +47,5 @@ def require_step(call: str) -> tuple[RunningSession, StepRun]:
         NotInStep: If none is; `call` says what needs one.
     """
     if _session is None or _session.run is None:
-        raise calmly(NotInStep(call))
+        raise hide_traceback(NotInStep(call))
     return _session, _session.run

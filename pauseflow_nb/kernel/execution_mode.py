@@ -108,8 +108,8 @@ class ExecutionMode:
             )
             self.answers.take_from_variables()
             namespace, coming = self._shell.user_ns, self.briefing.coming
-            losses = snapshot.weighed(self._restored.losses, coming, namespace)
-            self._send_ready(losses + snapshot.never_saved(self._restored, coming, namespace))
+            losses = snapshot.weigh_losses(self._restored.losses, coming, namespace)
+            self._send_ready(losses + snapshot.find_never_saved(self._restored, coming, namespace))
         except Exception as error:  # noqa: BLE001 (the runner must learn of any error)
             self.send(Ready(failure=_describe_failure(error)))
 
@@ -299,11 +299,11 @@ class ExecutionMode:
 
     def _find_maker(self, name: str, coming: set[str]) -> int | None:
         """Find the cell, a step or not, that bound a name last."""
-        from pauseflow_nb.kernel.snapshot.recovery.dependencies import statements_of  # lazy: see restore
+        from pauseflow_nb.kernel.snapshot.recovery.dependencies import parse_statements  # lazy: see restore
 
         cells = {**self.briefing.passed, **self.briefing.coming}
         ran = sorted((int(index) for index in cells if index not in coming), reverse=True)
-        return next((i for i in ran if any(name in s.binds for s in statements_of(cells[str(i)]))), None)
+        return next((i for i in ran if any(name in s.binds for s in parse_statements(cells[str(i)]))), None)
 
     def _report_unsaved(self, run: StepRun, saved: "Saved", *, is_pause: bool) -> None:
         """Say once which variables are not in the snapshot, and what becomes of them."""
@@ -341,7 +341,7 @@ class ExecutionMode:
         losses = snapshot.put_back(self._shell, restored, just_bound)
         # A name that is in the snapshot was bound by another cell after its setup.
         self._bindings.remade = restored.remade | (just_bound - restored.values.keys())
-        return snapshot.weighed(losses, self.briefing.coming, self._shell.user_ns)
+        return snapshot.weigh_losses(losses, self.briefing.coming, self._shell.user_ns)
 
     def _find_cells(self, run: StepRun) -> tuple[dict[str, str], dict[str, str]]:
         headers = {index: _header(source) for index, source in self.briefing.coming.items()}

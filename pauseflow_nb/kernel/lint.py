@@ -17,13 +17,15 @@ from pauseflow_nb.errors import InvalidStep
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["findings", "sources_of"]
+__all__ = ["find_problems", "find_sources"]
 
 #: Calls after which variables are saved.
 _PAUSING = frozenset({"suspend", "rerun", "delay", "sleep", "sleep_until", "run_notebook"})
 
 
-def findings(shell: "InteractiveShell", sources: Mapping[int, str], remade: frozenset[str] = frozenset()) -> list[str]:
+def find_problems(
+    shell: "InteractiveShell", sources: Mapping[int, str], remade: frozenset[str] = frozenset()
+) -> list[str]:
     """Say what is wrong, one sentence each.
 
     Args:
@@ -44,7 +46,7 @@ def findings(shell: "InteractiveShell", sources: Mapping[int, str], remade: froz
     return [*found, *_lost(shell, sources, pausing, remade)]
 
 
-def sources_of(shell: "InteractiveShell", ran: Mapping[str, str]) -> dict[int, str]:
+def find_sources(shell: "InteractiveShell", ran: Mapping[str, str]) -> dict[int, str]:
     """Find the code cells of the notebook that this kernel serves.
 
     Args:
@@ -58,7 +60,7 @@ def sources_of(shell: "InteractiveShell", ran: Mapping[str, str]) -> dict[int, s
         return dict(enumerate(ran.values()))
     history = shell.history_manager.input_hist_raw if shell.history_manager is not None else []
     # Without ids, a step that is run again is the same cell.
-    latest = {_name_of(source) or f"{n} ": source for n, source in enumerate(history) if source.strip()}
+    latest = {_find_name(source) or f"{n} ": source for n, source in enumerate(history) if source.strip()}
     return dict(enumerate(latest.values()))
 
 
@@ -74,7 +76,7 @@ def _saved_cells(path: str | None) -> dict[str, str]:
         return {}  # not a notebook's file, or one of another server
 
 
-def _name_of(source: str) -> str | None:
+def _find_name(source: str) -> str | None:
     try:
         header = header_of(source)
     except InvalidStep:
@@ -102,9 +104,9 @@ def _headers(sources: Mapping[int, str]) -> tuple[dict[int, Header], list[str]]:
 
 def _calls(source: str) -> Iterator[tuple[str, ast.Call]]:
     """Find calls of `flow.NAME` and of plain names, by name."""
-    from pauseflow_nb.kernel.snapshot.recovery.dependencies import statements_of
+    from pauseflow_nb.kernel.snapshot.recovery.dependencies import parse_statements
 
-    for statement in statements_of(source):
+    for statement in parse_statements(source):
         for node in ast.walk(statement.tree):
             if not isinstance(node, ast.Call):
                 continue
@@ -138,9 +140,9 @@ def _lost(
     # Lazy: cloudpickle is needed only where something is, or would be, saved.
     from pauseflow_nb.kernel.snapshot.pickling.serialize import dump_namespace
     from pauseflow_nb.kernel.snapshot.recovery.decide import decide
-    from pauseflow_nb.kernel.snapshot.user_names import user_names
+    from pauseflow_nb.kernel.snapshot.user_names import find_user_names
 
-    names = [name for name in user_names(shell) if name not in remade]
+    names = [name for name in find_user_names(shell) if name not in remade]
     refused = dump_namespace(shell.user_ns, names, shell).refused
     found: dict[str, str] = {}
     for here, step in pausing.items():
@@ -159,9 +161,9 @@ def _lost(
 
 
 def _needed_by(name: str, coming: Mapping[str, str], shell: "InteractiveShell") -> str:
-    from pauseflow_nb.kernel.snapshot.recovery.dependencies import names_needed
+    from pauseflow_nb.kernel.snapshot.recovery.dependencies import find_needed_names
 
     for cell, source in coming.items():
-        if names_needed({cell: source}, shell.user_ns).needs(name):
+        if find_needed_names({cell: source}, shell.user_ns).needs(name):
             return f"cell {int(cell) + 1}"
     return "a later cell"

@@ -24,7 +24,7 @@ from pauseflow_nb.kernel.setup_names import Bindings
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.test_mode import TestMode
 from pauseflow_nb.kernel.timeout import TimeLimit
-from pauseflow_nb.kernel.tracebacks import calmly
+from pauseflow_nb.kernel.tracebacks import hide_traceback
 from pauseflow_nb.protocol import Briefing
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Session:
         if self.run is None:
             return self._open(header)
         if self._step_cell is not self._cells[-1]:
-            raise calmly(InvalidStep(self.run.step, "no other step can run inside it"))
+            raise hide_traceback(InvalidStep(self.run.step, "no other step can run inside it"))
         if not self.run.is_retrying:
             return False
         self.run.start_attempt()
@@ -175,7 +175,7 @@ class Session:
         assert parsed is not None
         if not self._cells or _parsed(str(self._cells[-1].raw_cell)) != parsed:
             # Run silently, as `%run other.ipynb` runs cells, nobody would learn how it ended.
-            raise calmly(InvalidStep(parsed.name, "a step runs only as a cell of its own"))
+            raise hide_traceback(InvalidStep(parsed.name, "a step runs only as a cell of its own"))
         self._step_cell = self._cells[-1]
         self._refusal = self.mode.refusal(parsed.name)
         if self._refusal is not None:
@@ -252,7 +252,7 @@ class Session:
             result.error_in_exec = error
         self.shell.last_execution_succeeded = False
         if isinstance(error, PauseflowError):
-            calmly(error)
+            hide_traceback(error)
         self.shell.showtraceback((type(error), error, error.__traceback__))
         self._report(info, run, error)
 
@@ -265,7 +265,7 @@ def _parsed(source: str) -> Header | None:
     try:
         return header_of(source)
     except InvalidStep as error:
-        raise calmly(error) from None
+        raise hide_traceback(error) from None
 
 
 def _is_step(source: str) -> bool:

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["calmly", "without_our_frames"]
+__all__ = ["hide_our_frames", "hide_traceback"]
 
 _PACKAGE = str(Path(__file__).parent)
 
 
-def calmly(error: BaseException) -> Any:
+def hide_traceback(error: BaseException) -> Any:
     """Make IPython show an error as one line, as it does with wrong use of its own magics."""
     line = f"{type(error).__name__}: {error}"
     error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
     return error
 
 
-def without_our_frames(shell: "InteractiveShell", error: BaseException, cell: str) -> None:
+def hide_our_frames(shell: "InteractiveShell", error: BaseException, cell: str) -> None:
     """Make IPython show the traceback of an error from the cell's frame on, and nothing of this package."""
 
     def rendered() -> list[str]:

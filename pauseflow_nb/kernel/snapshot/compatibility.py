@@ -13,12 +13,12 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot import reconstruct
 from pauseflow_nb.kernel.snapshot.pickling import cloudpickle_private
 
-__all__ = ["differences", "made_by"]
+__all__ = ["describe_maker", "find_differences"]
 
 
-def made_by(modules: Iterable[str]) -> dict[str, Any]:
+def describe_maker(modules: Iterable[str]) -> dict[str, Any]:
     """Describe this kernel: Python, machine, and the packages that the named modules come from."""
-    packages = _versions_of(sorted(modules))
+    packages = _find_versions(sorted(modules))
     return {
         "python": list(sys.version_info[:3]),
         **_machine(),
@@ -29,7 +29,7 @@ def made_by(modules: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def differences(there: dict[str, Any]) -> list[str]:
+def find_differences(there: dict[str, Any]) -> list[str]:
     """Say in what way this kernel differs from the one that made a snapshot, if it matters for loading.
 
     Python counts to the minor version, because functions are saved as bytecode. Of packages those count
@@ -99,7 +99,7 @@ def _installed(module: str) -> str | None:
     return None
 
 
-def _versions_of(modules: Iterable[str]) -> dict[str, str]:
+def _find_versions(modules: Iterable[str]) -> dict[str, str]:
     versions = {}
     for module in modules:
         if not module.startswith("_") and module not in sys.stdlib_module_names and module not in _OURS:

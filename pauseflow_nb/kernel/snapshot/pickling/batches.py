@@ -16,7 +16,7 @@ from pauseflow_nb.kernel.snapshot.pickling.pickler import Environment, SnapshotP
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, library_of, name_of
 from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
 
-__all__ = ["learn", "together"]
+__all__ = ["dump_batch", "learn"]
 
 #: A larger batch would be written again for every small change in it.
 _LARGEST = 512 << 10
@@ -53,7 +53,7 @@ _small: set[str] = set()
 _proven: set[frozenset[type]] = set()
 
 
-def together(environment: Environment, names: list[str]) -> Dump | None:
+def dump_batch(environment: Environment, names: list[str]) -> Dump | None:
     """Pickle the variables that may go together; None if they turn out not to."""
     chosen = [name for name in names if name not in _apart and _may_value(environment.namespace[name])]
     if len(chosen) < 2:
@@ -64,7 +64,7 @@ def together(environment: Environment, names: list[str]) -> Dump | None:
     values = {name: environment.namespace[name] for name in chosen}
     try:
         pickler.dump({"values": values})
-        if ordered := set_order.out_of_order(pickler):
+        if ordered := set_order.find_out_of_order(pickler):
             file = Pieces(_LARGEST)
             pickler = SnapshotPickler(file, environment, inlines_definitions=False)
             pickler.dump_in_order(ordered)
@@ -77,7 +77,7 @@ def together(environment: Environment, names: list[str]) -> Dump | None:
         large = [name for name in chosen if _is_large(environment, name, again=bool(pickler.buffers))]
         _apart.update(large)
         if large:
-            return together(environment, names)
+            return dump_batch(environment, names)
     if has_met(pickler, environment.namespace) or pickler.needs or not all(_may(kind) for kind in pickler.kinds):
         return None
     seconds = time.perf_counter() - began
@@ -85,7 +85,7 @@ def together(environment: Environment, names: list[str]) -> Dump | None:
     kinds = frozenset(pickler.kinds)
     if kinds not in _proven and not all(map(_is_known_to_load, kinds)):
         # A batch that fails to load is lost as a whole, so types that meet for the first time are tried.
-        if verify.failure(dump.pieces, dump.buffers, environment.shell, {}) is not None:
+        if verify.find_failure(dump.pieces, dump.buffers, environment.shell, {}) is not None:
             return None
         _proven.add(kinds)
     return dump

@@ -17,9 +17,9 @@ from pauseflow_nb.kernel.snapshot.pickling.load_context import (
     type_of,
 )
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, library_of, module_of
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
-__all__ = ["find_type", "live_objects", "parts_of", "reduce_kernel_method", "reduce_tee"]
+__all__ = ["find_parts", "find_type", "live_objects", "reduce_kernel_method", "reduce_tee"]
 
 #: Libraries whose objects in the shell and in the kernel are the machinery that runs the notebook.
 _MACHINERY = frozenset({"IPython", "ipykernel", "jupyter_client", "comm"})
@@ -36,7 +36,7 @@ def live_objects() -> dict[int, tuple[str, str]]:
     return live
 
 
-def parts_of(shell: Any) -> dict[int, tuple[str, ...]]:
+def find_parts(shell: Any) -> dict[int, tuple[str, ...]]:
     """Find what the shell and its kernel are made of, by identity: the attributes that lead there."""
     parts: dict[int, tuple[str, ...]] = {}
     kernel = getattr(shell, "kernel", None)
@@ -75,7 +75,7 @@ def find_type(kind: type) -> Any:
         What makes it again, and its arguments; None if it is a class like those that cells define.
 
     Raises:
-        Refusal: If it is a built-in type that nothing leads to.
+        CannotSave: If it is a built-in type that nothing leads to.
     """
     if is_users(kind):
         return None
@@ -91,7 +91,7 @@ def find_type(kind: type) -> Any:
         if type(value) is kind:
             return type_of, (module, name)
     if _is_built_in(kind):
-        raise Refusal(
+        raise CannotSave(
             f"the type {module_of(kind)}.{kind.__qualname__} has no name in a module; ask type(…) where it is used"
         )
     return None

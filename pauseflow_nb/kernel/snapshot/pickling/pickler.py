@@ -19,8 +19,8 @@ from pauseflow_nb.kernel.snapshot.pickling.reducers import find_reducer
 from pauseflow_nb.kernel.snapshot.pickling.set_order import Ordered
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, is_users_module, module_of, name_of
 from pauseflow_nb.kernel.snapshot.pickling.types import functions
-from pauseflow_nb.kernel.snapshot.pickling.types.lru_caches import contents_of
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal, told
+from pauseflow_nb.kernel.snapshot.pickling.types.lru_caches import read_contents
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, describe_error
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
@@ -70,7 +70,7 @@ class Environment:
         #: Objects that come back as what an import finds, by identity.
         self.live: dict[int, tuple[str, str]] = external_objects.live_objects()
         #: What the shell and its kernel are made of, by identity.
-        self.parts = external_objects.parts_of(shell)
+        self.parts = external_objects.find_parts(shell)
         #: Their types.
         self.live_kinds = {type(live_attribute(*place)) for place in self.live.values()}
         #: Memory too small to leave the pickle, and memory of other libraries: where they meet, both leave it.
@@ -124,7 +124,7 @@ class Environment:
             if not _is_findable(top):
                 self._unfindable.add(top)
         if top in self._unfindable:
-            raise Refusal(
+            raise CannotSave(
                 f"it is of module {top}, which no import finds: it was made in this process, or its file is gone"
             )
 
@@ -147,7 +147,7 @@ class Environment:
             raise
         except Exception as error:  # noqa: BLE001 - pickling runs the code of any class
             self.modules = modules
-            reason = str(error) if isinstance(error, Refusal) else told(error)
+            reason = str(error) if isinstance(error, CannotSave) else describe_error(error)
             self.left_out[f"left out, as pickle does: {what}, {reason}"] = None
             return False
         return True
@@ -158,7 +158,7 @@ class Environment:
             name = getattr(cached, "__qualname__", "a function")
             # It may lead to itself.
             self.caches[id(cached)] = []
-            found = contents_of(cached)
+            found = read_contents(cached)
             if found is None:
                 self.left_out[f"the cache of {name} starts empty: Python does not tell what is in it"] = None
             self.caches[id(cached)] = [

@@ -14,7 +14,7 @@ from pauseflow_nb.kernel.snapshot.pickling.types import builtin, functions, user
 from pauseflow_nb.kernel.snapshot.pickling.types.enums import reduce_member
 from pauseflow_nb.kernel.snapshot.pickling.types.exceptions import reduce_exception, reduce_traceback
 from pauseflow_nb.kernel.snapshot.pickling.types.log_handlers import reduce_handler
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal, reason_for
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, find_reason
 
 __all__ = ["find_reducer"]
 
@@ -45,7 +45,7 @@ def find_reducer(kind: type, shell: Any) -> Reducer | None:  # noqa: PLR0911, PL
         return reduce_member
     if issubclass(kind, io.IOBase) and not issubclass(kind, (io.BytesIO, io.StringIO)):
         return builtin.reduce_file
-    if (reason := reason_for(kind)) is not None:
+    if (reason := find_reason(kind)) is not None:
         return _refuse(reason)
     if widget_models.has_traits(kind):
         return widget_models.reduce_traits
@@ -158,7 +158,7 @@ def _reduce_named(pickler: Pickler, value: Any) -> Any:
 
 def _refuse(reason: str) -> Reducer:
     def refuse(_pickler: Pickler, _value: Any) -> Any:
-        raise Refusal(reason)
+        raise CannotSave(reason)
 
     return refuse
 

@@ -17,9 +17,9 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.memo_table import remembered
+from pauseflow_nb.kernel.snapshot.pickling.memo_table import find_remembered
 
-__all__ = ["Ordered", "fill", "long_way", "make_set", "out_of_order"]
+__all__ = ["Ordered", "fill", "find_long_way", "find_out_of_order", "make_set"]
 
 #: So many items, of all sets in one frame, are put in order: in small sets this many take a third of a second.
 _LARGEST = 10_000
@@ -94,7 +94,7 @@ def fill(target: set[Any], items: Sequence[Any], size: int, blocked: Sequence[in
         target.discard(block)
 
 
-def long_way(value: Any) -> "Way | None":
+def find_long_way(value: Any) -> "Way | None":
     """Find how the items of a long set come, so that they lie as they do; None if it is none, or pickle does as well."""
     if type(value) is not set or len(value) > _LARGEST or not all(map(_is_plain, value)):
         return None
@@ -102,10 +102,10 @@ def long_way(value: Any) -> "Way | None":
     return None if _agrees(_by_pickle(set, items), items) else _find_way(value, items)
 
 
-def out_of_order(pickler: pickle.Pickler) -> list[Ordered]:
+def find_out_of_order(pickler: pickle.Pickler) -> list[Ordered]:
     """Find sets that a pickler met, and that pickle alone would bring back in another order; if there is a way."""
     found, left = [], _LARGEST
-    for value in remembered(pickler, (set, frozenset)):
+    for value in find_remembered(pickler, (set, frozenset)):
         if 1 < len(value) <= left and all(map(_is_plain, value)):
             items = list(value)
             if not _agrees(_by_pickle(type(value), items), items):

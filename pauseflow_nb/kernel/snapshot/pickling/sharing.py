@@ -21,7 +21,7 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.memo_table import MemoTable
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, name_of
 
-__all__ = ["is_noticed", "sharing_groups"]
+__all__ = ["group_by_sharing", "is_noticed"]
 
 _UNNOTICED = (
     int, float, complex, type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType,
@@ -38,7 +38,7 @@ _MOST_OF_ALL = 0.8
 Memo = dict[int, tuple[int, Any]]
 
 
-def sharing_groups(picklers: Mapping[str, pickle.Pickler]) -> list[list[str]]:
+def group_by_sharing(picklers: Mapping[str, pickle.Pickler]) -> list[list[str]]:
     """Put the names together whose picklers met the same objects.
 
     Args:

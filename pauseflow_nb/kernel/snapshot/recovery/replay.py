@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.recovery.dependencies import Statement, statements_of
+from pauseflow_nb.kernel.snapshot.recovery.dependencies import Statement, parse_statements
 
 __all__ = ["Cells", "run"]
 
@@ -35,8 +35,8 @@ class Cells:
     """The cells that have run: the plain ones, and the steps."""
 
     def __init__(self, passed: Mapping[str, str], steps: Iterable[str]) -> None:
-        placed = [(int(index), s) for index in sorted(passed, key=int) for s in statements_of(passed[index])]
-        of_steps = [statement for source in steps for statement in statements_of(source)]
+        placed = [(int(index), s) for index in sorted(passed, key=int) for s in parse_statements(passed[index])]
+        of_steps = [statement for source in steps for statement in parse_statements(source)]
         # A word of a query counts where it is a variable's name.
         names = frozenset().union(*(s.binds for s in (*of_steps, *(s for _, s in placed))))
         of_steps = [_with_mentions(s, names) for s in of_steps]
@@ -48,7 +48,7 @@ class Cells:
         """Find the plain cell that bound a name last."""
         return next((p.cell for p in reversed(self._plain) if name in p.statement.binds), None)
 
-    def statements_for(
+    def find_statements(
         self, name: str, type_name: str, culprit: str, *, saved: set[str], remade: set[str]
     ) -> list[tuple[int, str]] | None:
         """Find the statements that make a variable again.

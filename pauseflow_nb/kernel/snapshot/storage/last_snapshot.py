@@ -13,7 +13,7 @@ from pauseflow_nb.kernel.snapshot.storage.dirty_pages import Touched
 from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK, Content
 from pauseflow_nb.kernel.snapshot.storage.regions import Region
 
-__all__ = ["Known", "known_in", "remember"]
+__all__ = ["Known", "find_known", "remember"]
 
 _touched = Touched()
 #: Changed bytes in a mapped region from which on it is watched instead.
@@ -38,7 +38,7 @@ class Known:
     saved: dict[tuple[int, int], list[str]] = field(default_factory=dict)
     mapped: dict[tuple[int, int], Mapped] = field(default_factory=dict)
 
-    def untouched_chunks(self, region: Region) -> dict[int, str]:
+    def find_untouched_chunks(self, region: Region) -> dict[int, str]:
         """Find the chunks of a region that are certainly as they were saved, and watch the region from now on.
 
         To be asked before the memory is read: what is written later is found by the next save.
@@ -71,7 +71,7 @@ class Known:
 _known: dict[str, Known] = {}
 
 
-def known_in(folder: str) -> Known:
+def find_known(folder: str) -> Known:
     """Return what is known of a folder; nothing, at first."""
     return _known.get(folder, Known())
 

@@ -21,7 +21,7 @@ from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel.snapshot.storage.folder import Folder
 from pauseflow_nb.kernel.snapshot.storage.mapping import PAGE
 
-__all__ = ["CHUNK", "Content", "Location", "PackReader", "PackWriter", "fast_digest", "new_name", "strong_digest"]
+__all__ = ["CHUNK", "Content", "Location", "PackReader", "PackWriter", "fast_digest", "make_name", "strong_digest"]
 
 #: Raw memory is cut into chunks of this size, the unit in which changes are written.
 CHUNK = 1 << 20
@@ -68,7 +68,7 @@ def _older_digest(data: Bytes) -> str:
 _DIGESTS = {"k": strong_digest, "x": fast_digest, "b": _older_digest}
 
 
-def new_name(suffix: str) -> str:
+def make_name(suffix: str) -> str:
     """Make a file name that no other process makes; names sort by time."""
     return f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}{suffix}"
 
@@ -89,7 +89,7 @@ class Content:
     locations: dict[str, Location] = field(default_factory=dict)
     packs: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def reusable(self, folder: Folder) -> "Content":
+    def find_reusable(self, folder: Folder) -> "Content":
         """Leave out packs that are gone, or of which little is still needed."""
         used: dict[str, int] = {}
         for location in self.locations.values():
@@ -125,8 +125,8 @@ class PackWriter:
 
     def __init__(self, folder: Folder, known: Content) -> None:
         self._folder = folder
-        self._known = known.reusable(folder)
-        self._name = new_name(".pack")
+        self._known = known.find_reusable(folder)
+        self._name = make_name(".pack")
         self._stack = contextlib.ExitStack()
         self._file: BinaryIO | None = None
         self._writeback: ThreadPoolExecutor | None = None

@@ -8,7 +8,7 @@ import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pauseflow_nb.kernel.snapshot.storage.mapping import address_of
+from pauseflow_nb.kernel.snapshot.storage.mapping import find_address
 
 __all__ = ["BufferPlace", "Region", "lay_out"]
 
@@ -73,7 +73,7 @@ def _spans(buffers: Sequence[memoryview]) -> list[tuple[int, int]]:
     """Find address and size of each buffer; one whose address is not known gets a place where no memory is."""
     spans, nowhere = [], 0
     for buffer in buffers:
-        address = address_of(buffer)
+        address = find_address(buffer)
         if address is None:
             nowhere -= buffer.nbytes + 1
         spans.append((nowhere if address is None else address, buffer.nbytes))

@@ -26,7 +26,7 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.load_context import live_attribute
 from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.types import lru_caches
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal, file_reason
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, explain_file
 
 __all__ = ["FORGETFUL", "REDUCERS", "reduce_file", "reduce_named_global", "reduce_with_attributes"]
 
@@ -53,7 +53,7 @@ def reduce_proxy(_pickler: Pickler, proxy: Any) -> Any:
         # A proxy passes every attribute on, so this bound method belongs to what stands behind it.
         target = proxy.__init__.__self__
     except ReferenceError:
-        raise Refusal("a weak proxy of an object that is gone") from None
+        raise CannotSave("a weak proxy of an object that is gone") from None
     return weakref.proxy, (target,)
 
 
@@ -97,24 +97,24 @@ def make_cached_property(function: Any) -> Any:
 def reduce_memoryview(_pickler: Pickler, view: memoryview) -> Any:
     owner: Any = view.obj
     if not isinstance(owner, (bytes, bytearray)) and type(owner).__name__ not in {"array", "ndarray"}:
-        raise Refusal(f"a memoryview of a {type(owner).__name__}")
+        raise CannotSave(f"a memoryview of a {type(owner).__name__}")
     if not view.c_contiguous:
-        raise Refusal("a memoryview with gaps; copy it with bytes()")
+        raise CannotSave("a memoryview with gaps; copy it with bytes()")
     whole = memoryview(owner)
-    start = _start_in(whole, view) if view.nbytes else 0
+    start = _find_start(whole, view) if view.nbytes else 0
     return make_memoryview, (owner, start, view.nbytes, view.format, view.shape, view.readonly)
 
 
-def _start_in(whole: memoryview, view: memoryview) -> int:
-    from pauseflow_nb.kernel.snapshot.storage.mapping import address_of
+def _find_start(whole: memoryview, view: memoryview) -> int:
+    from pauseflow_nb.kernel.snapshot.storage.mapping import find_address
 
-    addresses = address_of(view), address_of(whole)
+    addresses = find_address(view), find_address(whole)
     if addresses[0] is not None and addresses[1] is not None:
         return addresses[0] - addresses[1]
     if isinstance(whole.obj, bytes):
         # Bytes do not change, so any place with the same ones will do.
         return whole.obj.find(bytes(view))
-    raise Refusal("a read-only memoryview; make one of the bytes() of it")
+    raise CannotSave("a read-only memoryview; make one of the bytes() of it")
 
 
 def make_memoryview(  # noqa: PLR0917 - a pickle passes arguments by position
@@ -146,7 +146,7 @@ def reduce_mappingproxy(_pickler: Pickler, proxy: Any) -> Any:
 def _behind(view: Any) -> Any:
     found = gc.get_referents(view)
     if len(found) != 1:
-        raise Refusal(f"a {type(view).__name__} whose dict cannot be found")
+        raise CannotSave(f"a {type(view).__name__} whose dict cannot be found")
     return found[0]
 
 
@@ -174,7 +174,7 @@ def reduce_match(_pickler: Pickler, match: "re.Match[Any]") -> Any:
         again = getattr(match.re, how)(match.string, start, match.endpos)
         if again is not None and again.regs == match.regs:
             return make_match, (match.re, how, match.string, start, match.endpos)
-    raise Refusal("a match that its pattern does not find again")
+    raise CannotSave("a match that its pattern does not find again")
 
 
 def make_match(pattern: "re.Pattern[Any]", how: str, text: Any, start: int, end: int) -> Any:
@@ -222,10 +222,10 @@ def make_type_variable(
 def reduce_file(_pickler: Pickler, file: Any) -> Any:
     """Keep a closed file, which `with open(…) as f` leaves behind; refuse an open one."""
     if not getattr(file, "closed", False):
-        raise Refusal(file_reason(file))
+        raise CannotSave(explain_file(file))
     name, mode = getattr(file, "name", None), getattr(file, "mode", "r")
     if not isinstance(name, (str, bytes, int, os.PathLike)) or not isinstance(mode, str):
-        raise Refusal("a closed file without a name")
+        raise CannotSave("a closed file without a name")
     encoding = file.encoding if isinstance(file, io.TextIOWrapper) else None
     return make_closed_file, (name, mode, encoding)
 
@@ -245,7 +245,7 @@ def make_closed_file(name: Any, mode: str, encoding: str | None) -> Any:
 def reduce_named_global(value: Any, name: str) -> Any:
     """Save by value what wants to be saved by its name in the notebook, where it does not exist yet on restore."""
     if not hasattr(value, "__dict__"):
-        raise Refusal(f"it is saved by its name {name!r} only")
+        raise CannotSave(f"it is saved by its name {name!r} only")
     return copyreg.__newobj__, (type(value),), vars(value) or None  # type: ignore[attr-defined]
 
 

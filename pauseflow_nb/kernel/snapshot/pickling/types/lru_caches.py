@@ -13,7 +13,7 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.load_context import Filling, note_filling
 from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
 
-__all__ = ["contents_of", "make_filled_cache", "reduce_contents", "set_cache"]
+__all__ = ["make_filled_cache", "read_contents", "reduce_contents", "set_cache"]
 
 #: More than these are computed again.
 _MOST = 100_000
@@ -48,7 +48,7 @@ def set_cache(cached: Any, entries: Sequence[Entry]) -> None:
     note_filling(Filling(cached, None, None, entries))
 
 
-def contents_of(cached: Any) -> list[Entry] | None:
+def read_contents(cached: Any) -> list[Entry] | None:
     """Read what a cached function remembers, the oldest first; None if it cannot be read."""
     count = cached.cache_info().currsize
     if not count:

@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
 __all__ = ["OUT_OF_BAND", "REDUCERS", "make_array", "raw_memory", "reduce_own_scalar", "reduce_own_subclass"]
 
@@ -42,18 +42,18 @@ def raw_memory(address: int, size: int, owner: Any) -> pickle.PickleBuffer:
 def reduce_array(pickler: Pickler, array: Any) -> Any:  # noqa: PLR0911 - one case per line
     root = _root(array)
     if _is_memmap(root) and root is not array:
-        return _as_view_of(root, array)
+        return _reduce_as_view(root, array)
     if root.dtype.hasobject:
         return _object_array(array, root)
     if array.size == 0:
         return _frozen(array) if not array.flags.writeable else NotImplemented
     owner = array.base.obj if isinstance(array.base, memoryview) else array.base
     if isinstance(owner, bytearray) or type(owner).__name__ == "array":
-        return _as_view_of(owner, array)
+        return _reduce_as_view(owner, array)
     if array.nbytes >= OUT_OF_BAND or pickler.is_shared_memory(array) or _size_behind(root) >= OUT_OF_BAND:
         return _out_of_band(array)
     if root is not array:
-        return _as_view_of(root, array) if _is_plain(root) else _out_of_band(array)
+        return _reduce_as_view(root, array) if _is_plain(root) else _out_of_band(array)
     pickler.note_small_memory(array)
     return _frozen(array) if not array.flags.writeable else NotImplemented
 
@@ -103,7 +103,7 @@ def _out_of_band(array: Any) -> Any:
     return make_array, (buffer, array.dtype, array.shape, array.strides, offset, bool(array.flags.writeable))
 
 
-def _as_view_of(base: Any, array: Any) -> Any:
+def _reduce_as_view(base: Any, array: Any) -> Any:
     import numpy as np
 
     start = np.frombuffer(base, np.uint8).ctypes.data if not isinstance(base, np.ndarray) else base.ctypes.data
@@ -147,7 +147,7 @@ def _object_array(array: Any, root: Any) -> Any:
         return make_field, (root, field, bool(array.flags.writeable))
     is_text = type(array.dtype).__name__ == "StringDType"
     if is_text or not _is_plain(root) or root.dtype != array.dtype:
-        raise Refusal("a part of an array that holds objects; make a copy of it")
+        raise CannotSave("a part of an array that holds objects; make a copy of it")
     offset = (array.ctypes.data - root.ctypes.data) // max(root.itemsize, 1)
     return make_object_view, (root, array.shape, array.strides, offset, bool(array.flags.writeable))
 
@@ -201,7 +201,7 @@ def reduce_memmap(pickler: Pickler, array: Any) -> Any:
         array.flush()
         order = "F" if array.flags.fnc else "C"
         return make_memmap, (str(array.filename), array.dtype, mode, array.offset, array.shape, order)
-    made = _as_view_of(root, array)
+    made = _reduce_as_view(root, array)
     return make_memmap_view, made[1]
 
 
@@ -351,7 +351,7 @@ def reduce_float_limits(_pickler: Pickler, limits: Any) -> Any:
 
 
 def refuse_iterator(_pickler: Pickler, _iterator: Any) -> Any:
-    raise Refusal("an iterator in the middle of an array; make it anew where it is used")
+    raise CannotSave("an iterator in the middle of an array; make it anew where it is used")
 
 
 REDUCERS: "dict[str, Reducer]" = {

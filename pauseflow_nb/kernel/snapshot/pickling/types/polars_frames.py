@@ -9,7 +9,7 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import OUT_OF_BAND
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
 __all__ = ["REDUCERS"]
 
@@ -43,7 +43,7 @@ def reduce_plan(_pickler: Pickler, plan: Any) -> Any:
     """Save an expression or a lazy frame, unless polars would save a function of the notebook within it."""
     state = plan.__getstate__()
     if b"__main__" in state:
-        raise Refusal(
+        raise CannotSave(
             "it holds a function of the notebook, which would not see later changes; make it where it is used"
         )
     return copyreg.__newobj__, (type(plan),), state  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import raw_memory
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
 __all__ = ["REDUCERS", "reduce_tensor"]
 
@@ -38,7 +38,7 @@ def set_tensor(tensor: Any, state: tuple[Any, Any]) -> None:
 
 def reduce_untyped(pickler: Pickler, storage: Any) -> Any:
     if storage.device.type != "cpu":
-        raise Refusal(f"a tensor on {storage.device}; move it to the CPU before the pause with `.cpu()`")
+        raise CannotSave(f"a tensor on {storage.device}; move it to the CPU before the pause with `.cpu()`")
     size = storage.nbytes()
     if size == 0:
         return make_empty_storage, ()
