@@ -173,6 +173,14 @@ __all__ = [
 PROTOCOL = 1
 
 _PACKAGE = "pauseflow_nb.kernel.snapshot."
+#: Where classes are now that variables may be instances of: pickles name these by their module.
+_MOVED = {
+    "pauseflow_nb.kernel.answers": "pauseflow_nb.kernel.resume_data",
+    "pauseflow_nb.kernel.record": "pauseflow_nb.kernel.attribute_dict",
+    "pauseflow_nb.kernel.schema": "pauseflow_nb.kernel.answer_types",
+    "pauseflow_nb.kernel.stops": "pauseflow_nb.kernel.control_flow",
+    "pauseflow_nb.kernel.timelimit": "pauseflow_nb.kernel.timeout",
+}
 _CLOUDPICKLE = "cloudpickle.cloudpickle"
 
 for _name in __all__:
@@ -191,7 +199,7 @@ class Unpickler(pickle.Unpickler):
         if module == _CLOUDPICKLE and name in FORMER_NAMES:
             return globals()[FORMER_NAMES[name]]
         if not module.startswith(_PACKAGE):
-            return super().find_class(module, name)
+            return super().find_class(_MOVED.get(module, module), name)
         if name not in __all__:
             difference = f"{name} of {module} there, nothing of this name here"
             raise SnapshotMismatch("of this variable", [difference], "Use the pauseflow_nb that made it")
