@@ -1,4 +1,4 @@
-"""What stops a notebook on purpose."""
+"""Define what stops a notebook on purpose: `Paused` and `Exited`."""
 
 from dataclasses import dataclass
 

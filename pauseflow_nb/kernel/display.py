@@ -1,4 +1,4 @@
-"""Calm lines in a cell's output: text with the same text as HTML, no traceback, no red."""
+"""Show plain sentences in a cell's output, as text and as HTML, with no traceback and no red."""
 
 import html
 import re

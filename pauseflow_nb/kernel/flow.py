@@ -1,4 +1,4 @@
-"""The `flow` object that users type: a call records what the step requests, which takes effect when the step ends.
+"""Provide the `flow` object that users type: a call records a request, which takes effect when the step ends.
 
 No database, no HTTP. `flow` is one per process and acts for the shell that runs a cell now.
 """

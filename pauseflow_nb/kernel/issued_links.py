@@ -1,4 +1,4 @@
-"""The links that a step gets, which must not end up in a saved notebook or a snapshot by accident.
+"""Keep the links of a step out of saved notebooks and snapshots.
 
 Who takes one by name (`links.resume_url`) wants it. Who prints or exports the whole mapping gets it
 with the links hidden; as the last line of a cell it shows nothing. When variables are saved, neither the

@@ -1,4 +1,4 @@
-"""`%pauseflow lint`: what a headless run of this notebook would trip over.
+"""Find what would fail in a headless run of this notebook: `%pauseflow lint`.
 
 It reads the notebook's file where the front end says which one it is, with cells as they were last
 run here in place of what was saved; otherwise the cells that were run. It runs nothing.

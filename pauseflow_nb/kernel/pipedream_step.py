@@ -1,4 +1,4 @@
-"""Call `def handler(pd)` of a step cell with what a Pipedream Python step gets."""
+"""Provide the `pd` argument of `def handler(pd)` in a step cell, as in a Pipedream Python step."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which names a `%%setup` cell bound last: these are made again in every new kernel and not saved.
+"""Find the names that a `%%setup` cell bound last: each new kernel makes these again, so they are not saved.
 
 A name counts as bound by a cell if the cell's text says so or if the name holds another object
 afterwards, which finds `import *` and functions that bind globals.

@@ -1,4 +1,4 @@
-"""The `steps` object that users type: the exports of the steps that have run."""
+"""Provide the `steps` object that users type: the exports of the steps that have run."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""`--timeout`: interrupt a step that runs too long.
+"""Interrupt a step that runs longer than its `--timeout`.
 
 A thread waits for the time to pass and sends the main thread the signal that Ctrl-C sends: it ends
 blocking system calls too, which an exception set from outside does not. Code in C that never looks

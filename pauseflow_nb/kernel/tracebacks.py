@@ -1,4 +1,4 @@
-"""Errors in a cell as its author should see them: one traceback, without frames of ours."""
+"""Show errors without the frames of this package, or in one line."""
 
 from pathlib import Path
 from types import TracebackType

@@ -1,4 +1,4 @@
-"""What a snapshot was made by, and whether this kernel is near enough to load it."""
+"""Compare the kernel that made a snapshot with this one, and say what differs."""
 
 import contextlib
 import functools

@@ -1,4 +1,4 @@
-"""Every name that a pickle of ours may hold. Pickles name this module, so that the others may change and move.
+"""Hold every name that pickles of snapshots contain. They name this module, so that all others may change and move.
 
 A snapshot can be months old: no name here goes away, and none takes other arguments than it did. A name may be added;
 `PROTOCOL` then goes up. A test holds the list of names and signatures.

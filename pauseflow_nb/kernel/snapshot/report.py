@@ -1,4 +1,4 @@
-"""What a snapshot would do with each variable, without writing it: for `%pauseflow state`."""
+"""Report what a snapshot would do with each variable, without writing it: `%pauseflow state`."""
 
 import time
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Restore: check, map, unpickle, bind."""
+"""Restore a snapshot: check it, map its memory, unpickle its frames and bind the variables."""
 
 import contextlib
 import gc

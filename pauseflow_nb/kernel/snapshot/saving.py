@@ -1,4 +1,4 @@
-"""Save: frames and regions into a pack, then the manifest that names them."""
+"""Save a snapshot: write frames and memory regions into a pack, then the manifest that names them."""
 
 import contextlib
 import errno

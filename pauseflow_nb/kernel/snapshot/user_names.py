@@ -1,4 +1,4 @@
-"""Which names of a notebook's namespace are the user's, and so belong into a snapshot."""
+"""Find the names in a notebook's namespace that the user's cells bound."""
 
 import re
 from typing import TYPE_CHECKING, Any

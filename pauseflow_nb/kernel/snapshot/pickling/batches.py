@@ -1,4 +1,4 @@
-"""Small variables of harmless types, pickled together: three hundred of them cost what one costs.
+"""Pickle small variables of simple types together: three hundred of them then cost what one costs.
 
 Only types whose loading cannot fail go together, because a frame is loaded as a whole. Which variables
 these are is tried; those that were found not to be are not tried again.

@@ -1,4 +1,4 @@
-"""Long lists, dicts and sets, pickled some items at a time.
+"""Pickle long lists, dicts and sets some items at a time.
 
 A pickler remembers every object until it is done, and for millions of small ones that takes a third of what they
 take themselves. Here it forgets after each part what nothing but the container leads to, for that is not met

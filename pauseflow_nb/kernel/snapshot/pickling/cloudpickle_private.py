@@ -1,4 +1,4 @@
-"""What is borrowed from cloudpickle: its private names, each used here alone, and the versions that have them.
+"""Use private names of cloudpickle, each in this module alone, and check the versions that have them.
 
 The functions that pickles name have names of ours, so that a pickle names nothing of cloudpickle.
 """

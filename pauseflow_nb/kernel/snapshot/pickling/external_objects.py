@@ -1,4 +1,4 @@
-"""What is not the notebook's own: the shell and its kernel, streams, built-in types that have no name in a module.
+"""Find objects that are not the notebook's own: the shell, its kernel, streams, and types without a name in a module.
 
 All of it comes back as what stands in its place in the new kernel.
 """

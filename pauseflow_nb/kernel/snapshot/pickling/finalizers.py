@@ -1,4 +1,4 @@
-"""Keeps `__del__` quiet of objects that are made only to see whether they can be, or that could not be finished."""
+"""Prevent `__del__` of objects that were made only as a trial, or that could not be finished."""
 
 import contextlib
 import gc

@@ -1,4 +1,4 @@
-"""What a pickle of ours refers to while it is loaded: the live namespace, the notebook's definitions, the shell.
+"""Find what a pickle refers to while it is loaded: the live namespace, the notebook's definitions, the shell.
 
 Pickles name these functions by module and name, so neither may ever change: a snapshot can be months old.
 """

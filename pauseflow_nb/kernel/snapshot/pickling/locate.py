@@ -1,4 +1,4 @@
-"""Where inside a variable an object sits, written as a user would: `clients["a"].session.lock`."""
+"""Describe where inside a variable an object is, as a user would write it: `clients["a"].session.lock`."""
 
 import functools
 import types

@@ -1,4 +1,4 @@
-"""What a pickler remembers, looked up where it lies: a public copy takes more time and memory than the pickling.
+"""Read a pickler's memo in place: its public copy takes more time and memory than the pickling.
 
 CPython's layout of the memo, and of an object's head, is compared with what its public functions say before it is
 relied upon, and only on versions that are tested (`plain`). Elsewhere those functions are asked each time.

@@ -1,4 +1,4 @@
-"""The pickler: cloudpickle's C pickler, taught what a live notebook needs.
+"""Pickle one frame with cloudpickle's C pickler and the rules for objects of a live notebook.
 
 One pickler pickles one frame: the definitions, one variable, or a few variables that share objects.
 """

@@ -1,4 +1,4 @@
-"""The contract between the pickler and the rules for single types: rules use these methods and import no pickler."""
+"""Define the contract between the pickler and the rules for single types, which import no pickler."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias

@@ -1,4 +1,4 @@
-"""What is linked deeply: a list that is the end of a hundred thousand lists, each in the next.
+"""Pickle deeply linked objects, such as a hundred thousand lists, each inside the next.
 
 The C pickler calls itself for each link. With a large stack that is well until Python 3.11; since 3.12 it gives up after
 some thousand links, whatever the stack and the limit are. Python's own pickler, which takes five times as long, does not.

@@ -1,4 +1,4 @@
-"""Which way an object is taken apart, by its type. Each library's ways are loaded only when an object of it is there."""
+"""Choose by its type how an object is taken apart; a library's rules are loaded with the first object of it."""
 
 import enum
 import io

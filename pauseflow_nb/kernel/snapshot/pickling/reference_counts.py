@@ -1,4 +1,4 @@
-"""Which values something else holds too, as Python's counts of references tell: few samples say what a save is up to."""
+"""Find values that something besides their variable refers to, by samples of Python's reference counts."""
 
 import itertools
 import sys

@@ -1,4 +1,4 @@
-"""From a namespace to frames: every variable pickled on its own, and together where they share objects."""
+"""Turn a namespace into frames: each variable pickled alone, or together with those that share objects with it."""
 
 import contextlib
 import gc

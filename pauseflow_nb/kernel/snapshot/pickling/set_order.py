@@ -1,4 +1,4 @@
-"""The order in which sets are walked through: where pickle would build a set another way, it is built so that it agrees.
+"""Preserve the iteration order of sets: build a set differently where pickle would change its order.
 
 That order follows from the hashes of the items, from the size of the set's table, and from how the items came into it.
 Texts have the same hashes only in kernels with the same hash seed, and objects hashed by their identity never do.

@@ -1,4 +1,4 @@
-"""Which variables share objects, and so must be pickled together to share them again.
+"""Find the variables that share objects, and so must be pickled together.
 
 Every pickler remembers what it pickled, in its memo. Two memos that hold the same object mean that two
 variables share it, unless it is of a kind whose identity nobody can notice.

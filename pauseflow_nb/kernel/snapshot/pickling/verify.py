@@ -1,4 +1,4 @@
-"""Loading at once what was just pickled, where it may fail: better now than in a month.
+"""Load what was just pickled, where that may fail, so that a problem shows now and not in a month.
 
 Definitions are always tried, because everything hangs on them; variables when loading them runs code of
 the notebook's own classes. What was proven to load is not tried again until its bytes change.

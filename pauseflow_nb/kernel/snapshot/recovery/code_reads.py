@@ -1,4 +1,4 @@
-"""Which globals code may read: its own, and that of the user's functions and classes anywhere inside a value.
+"""Find the globals that code reads: its own, and those of the user's functions and classes inside a value.
 
 Values are looked through as the garbage collector does, so that it does not matter what holds a function: a deque,
 an iterator, a fitted pipeline. Only what a library keeps to itself in compiled code is out of sight.

@@ -1,4 +1,4 @@
-"""What becomes of a variable that cannot be saved.
+"""Decide for each variable that cannot be saved: leave it out, make it again, or report it as lost.
 
 In this order: no coming cell needs it, then it is left out; statements of plain cells can make it again,
 then they are replayed; otherwise it is lost, and whoever runs the notebook decides what that means.

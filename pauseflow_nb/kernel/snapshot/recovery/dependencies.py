@@ -1,4 +1,4 @@
-"""Which names later cells need: read from their text, and followed through the notebook's own functions.
+"""Find the names that later cells need, from their text and through the notebook's own functions.
 
 The answer is on the safe side. Code that finds names at run time (`eval`, `globals()`, `%run`) may need
 anything, and is reported as such. Library code is not followed: it cannot see the notebook's names.

@@ -1,4 +1,4 @@
-"""Names that are bound to what an import found: `from random import choice`, `from sys import path`.
+"""Save names that an import bound as references: `from random import choice`, `from sys import path`.
 
 Such an object must come back as the very object that its module has, not as a copy of it. Which these
 are, is read from the cells' import statements and checked by identity.

@@ -1,4 +1,4 @@
-"""Which cells need what did not come back: a loss that no cell needs is a note, any other one ends the segment."""
+"""Find the cells that need what did not come back; a loss that no cell needs is a note."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Making again what cannot be saved, with the statements of plain cells that made it.
+"""Make variables again that cannot be saved, with the statements of plain cells that made them.
 
 A statement is replayed only if everything it reads is as it was then: saved and bound once, or made by a
 statement that is replayed too. Nothing that a step made or may have moved on is replayed, because a step

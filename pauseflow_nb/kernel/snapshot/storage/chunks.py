@@ -1,4 +1,4 @@
-"""The byte streams between pickler and storage, cut into pieces that can be stored and recognised one by one.
+"""Cut the byte streams between pickler and storage into pieces that are stored and recognised one by one.
 
 The C pickler hands large texts and byte strings to `write` on their own, so a piece of its own for each
 makes them known again at the next save without any hook.

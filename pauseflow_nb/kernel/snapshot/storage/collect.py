@@ -1,4 +1,4 @@
-"""Remove what no snapshot needs any more."""
+"""Remove the files that no snapshot needs any more."""
 
 import re
 import time

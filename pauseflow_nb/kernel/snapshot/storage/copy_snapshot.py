@@ -1,4 +1,4 @@
-"""Give another execution a snapshot, so that each of the two owns what it needs."""
+"""Copy a snapshot to another execution, so that each of the two owns what it needs."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Which memory was written to since we last looked, without looking at the memory itself.
+"""Find the memory that was written to since the last save, without reading the memory itself.
 
 On Linux 6.7 and newer the kernel tells: memory is registered with userfaultfd in its asynchronous
 write-protecting mode, and the PAGEMAP_SCAN ioctl returns the pages written since and protects them again

@@ -1,4 +1,4 @@
-"""The folder that holds an execution's snapshots: a local directory, or any store that fsspec knows.
+"""Read and write the folder of an execution's snapshots: a local directory, or any store that fsspec knows.
 
 Files are written under another name, forced to the disk and renamed: who sees a file sees all of it. No
 file is ever changed afterwards. For a remote store they go through a local directory, which then serves

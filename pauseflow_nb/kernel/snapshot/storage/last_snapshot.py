@@ -1,4 +1,4 @@
-"""What this kernel knows of the last snapshot in each folder: what is stored, and which memory it came from.
+"""Remember the last snapshot in each folder: which content is stored, and which memory it came from.
 
 With it the next save writes only what changed, and does not even read the memory that the operating
 system says was not written to.

@@ -1,4 +1,4 @@
-"""The manifest: a JSON file that says what a snapshot holds, where its bytes lie and what made it.
+"""Read and write the manifest: a JSON file that lists a snapshot's content, where its bytes are and what made it.
 
 Its own digest travels in the `SnapshotRef`, which the worker signs. Everything else is checked against
 the manifest.

@@ -1,4 +1,4 @@
-"""Raw memory: where a buffer lies, and stored data mapped instead of read.
+"""Find the address of a buffer, and map stored data into memory instead of reading it.
 
 Mapped memory costs nothing until it is touched and may be written without changing the file.
 """

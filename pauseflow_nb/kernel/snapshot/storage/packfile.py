@@ -1,4 +1,4 @@
-"""Pack files: stored bytes, each known by the digest of its content and so stored once.
+"""Write and read pack files: bytes stored once under the digest of their content.
 
 A save writes at most one pack, with what the snapshot before it did not have. Pickled bytes are known
 by a cryptographic digest, because loading them runs code. So is raw memory in a storage that others may write

@@ -1,4 +1,4 @@
-"""Memory that left the pickles, put together into regions.
+"""Combine the memory that left the pickles into regions.
 
 Buffers that overlap belong to one region, which is stored once and restored as one piece of memory. Two
 regions with the same content stay two: equal arrays are not the same array.

@@ -1,4 +1,4 @@
-"""Python's own types that pickle gets wrong or refuses although they can be brought back.
+"""Reduce types of Python itself that pickle refuses or restores wrongly.
 
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
 """

@@ -1,4 +1,4 @@
-"""Enums of the notebook: with their aliases, and with members that have attributes or a `__new__` of their own.
+"""Reduce the notebook's enums with their aliases, their members' attributes and a `__new__` of their own.
 
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
 """

@@ -1,4 +1,4 @@
-"""Exceptions, with what pickle leaves behind: their traceback, cause and context.
+"""Reduce exceptions with the traceback, cause and context that pickle leaves out.
 
 A restored traceback prints as the first one did: same files, lines and names. Its frames are empty.
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.

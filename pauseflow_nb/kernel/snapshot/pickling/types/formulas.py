@@ -1,4 +1,4 @@
-"""patsy and statsmodels: designs of formulas, which patsy refuses to pickle although all that they hold can be saved."""
+"""Reduce designs of patsy and statsmodels, which patsy refuses to pickle."""
 
 import copyreg
 from typing import Any

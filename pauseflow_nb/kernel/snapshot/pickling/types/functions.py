@@ -1,4 +1,4 @@
-"""Functions, closures and classes of the notebook: taken apart for the pickler and put together again.
+"""Reduce the notebook's functions, closures and classes, and make them again.
 
 cloudpickle does most of it. Different here: a function's globals are the live namespace instead of a
 copy; closure cells are shared between the functions that share them; `__slots__` survive; a class comes

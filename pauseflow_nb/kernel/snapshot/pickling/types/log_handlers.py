@@ -1,4 +1,4 @@
-"""Log levels, filters and handlers. A handler writes on where it wrote: files are opened again to append.
+"""Reduce log levels, filters and handlers; a handler opens its file again and appends.
 
 Handlers are added only after the `%%setup` cells: `logging.basicConfig` does nothing where there are any. One that a
 module or a setup has added again by then is not added twice.

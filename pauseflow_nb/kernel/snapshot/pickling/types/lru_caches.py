@@ -1,4 +1,4 @@
-"""What `functools.lru_cache` remembers: read from what the cached function refers to, and put back by calling it.
+"""Reduce the results in `functools.lru_cache`: read them by reference, and put them back by calls.
 
 Python offers no way to the contents. What the garbage collector is told of is compared with `cache_info()`; where that
 does not agree, the cache starts empty.

@@ -1,4 +1,4 @@
-"""numpy arrays: their memory is stored as it lies, so that views of the same memory stay views of it.
+"""Reduce numpy arrays by their memory, so that views of the same memory stay views of it.
 
 Three ways, by what stands behind an array. Large memory goes out of band and is mapped on restore; arrays
 over the same memory meet in the same region. Small arrays that are views are saved as views of their

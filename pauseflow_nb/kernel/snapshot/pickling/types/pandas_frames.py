@@ -1,4 +1,4 @@
-"""pandas: what shares memory before the pause shares it after, and copy-on-write still knows it.
+"""Reduce pandas objects so that shared memory stays shared, and copy-on-write still works.
 
 pandas notes in each block, and in each index made from a column, who else uses the same memory, so that a
 write copies first. Its pickles forget these notes; here they are kept. Where a version of pandas keeps

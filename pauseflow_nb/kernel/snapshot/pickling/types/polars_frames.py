@@ -1,4 +1,4 @@
-"""polars: frames travel as Arrow tables, whose memory leaves the pickle and is mapped on restore.
+"""Reduce polars frames as Arrow tables, whose memory leaves the pickle and is mapped on restore.
 
 Pickles name the `make_…` functions, so their names and arguments may never change.
 """

@@ -1,4 +1,4 @@
-"""torch tensors: only their storages are saved, so tied weights, views and `from_numpy` stay what they are.
+"""Reduce torch tensors by their storages, so that tied weights, views and `from_numpy` stay what they are.
 
 Pickles name the `make_…` functions, so their names and arguments may never change.
 """

@@ -1,4 +1,4 @@
-"""Kinds of objects that cannot be saved, each with a reason that tells a user what to do instead.
+"""List kinds of objects that cannot be saved, with a reason that says what to do instead.
 
 Most refuse by themselves, in words about pickle. Some do not refuse and come back as something else:
 an open file as a StringIO, for example. Those are the reason why this list exists.

@@ -1,4 +1,4 @@
-"""Objects of the user's own classes, taken apart and put together without running a method of these classes.
+"""Reduce objects of the user's own classes, and make them again without running a method of these classes.
 
 Pickle runs some while it loads an object: `__new__`, `__setitem__`, `append`, `__getattr__`. At that time the object
 has no attributes yet, so that such a method may fail, never end, or do a second time what it did when the object was

@@ -1,4 +1,4 @@
-"""Widgets, and the comms over which they speak: in a new kernel they go on under the same id.
+"""Reduce widgets and their comms, which continue under the same id in a new kernel.
 
 What a front end has of a widget, or the runner's record of it, knows it by this id. Pickle drops who observes an object
 with traits; here they come back with it.
