@@ -10,7 +10,7 @@ class Paused(BaseException):
 
     It stands in a cell's result and is not raised. It is a `BaseException` all the same, because
     where it is raised one day a user's `except Exception` must not swallow it: a notebook that
-    goes on after it asked to pause does what nobody has approved yet.
+    goes on after such a step does what nobody has approved yet.
     """
 
 
@@ -23,9 +23,9 @@ class Stop:
     """How a step ends that stops the notebook."""
 
     error: Paused | Exited
-    #: What the cell shows.
+    #: Sentences that the cell shows.
     sentences: tuple[str, ...] = ()
-    #: What is asked, in the words of the notebook's author: a few, and sentences about it.
+    #: The question in its author's words: a title, and sentences about it.
     title: str = ""
     text: str = ""
     #: Text below them that keeps its lines, such as JSON.

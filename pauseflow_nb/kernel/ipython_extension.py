@@ -52,7 +52,7 @@ def _attach(shell: "InteractiveShell") -> Session:
 
     magic.__doc__ = pauseflow_magic.__doc__
     shell.register_magic_function(magic, "line", "pauseflow")  # type: ignore[arg-type] # its types miss `self`
-    # Cells never get here: `header_to_literal` is first. They are for `%%step?`, `%step?` and completion.
+    # No cell calls them: `header_to_literal` is first. They are for `%%step?`, `%step?` and completion.
     for function, name in ((step_magic, "step"), (setup_magic, "setup")):
         shell.register_magic_function(function, "line_cell", name)  # type: ignore[arg-type] # see above
     return session

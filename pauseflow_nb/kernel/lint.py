@@ -1,7 +1,7 @@
 """Find what would fail in a headless run of this notebook: `%pauseflow lint`.
 
-It reads the notebook's file where the front end says which one it is, with cells as they were last
-run here in place of what was saved; otherwise the cells that were run. It runs nothing.
+It reads the notebook's file if the front end names it, with the cells as this kernel last ran them; otherwise
+only the cells that this kernel ran. It runs nothing.
 """
 
 import ast
@@ -26,7 +26,7 @@ _PAUSING = frozenset({"suspend", "rerun", "delay", "sleep", "sleep_until", "run_
 def find_problems(
     shell: "InteractiveShell", sources: Mapping[int, str], remade: frozenset[str] = frozenset()
 ) -> list[str]:
-    """Say what is wrong, one sentence each.
+    """Describe each problem in one sentence.
 
     Args:
         shell: The shell in which the cells were run, for its variables.
@@ -122,11 +122,11 @@ def _waits_without_end(step: str, calls: list[tuple[str, ast.Call]]) -> list[str
         if name not in {"suspend", "rerun", "pause"} or any(each.arg is None for each in call.keywords):
             continue
         parameter = "delay" if name == "rerun" else "timeout"
-        given = next((each.value for each in call.keywords if each.arg == parameter), None)
-        given = call.args[0] if call.args else given
-        if isinstance(given, ast.Constant) and given.value is None:
+        argument = next((each.value for each in call.keywords if each.arg == parameter), None)
+        argument = call.args[0] if call.args else argument
+        if isinstance(argument, ast.Constant) and argument.value is None:
             found.append(f"flow.{name}() in step {step!r} has no {parameter}: unanswered, it waits for ever")
-        elif given is None and name != "rerun":
+        elif argument is None and name != "rerun":
             span, then = ("24 h", "is cancelled") if name == "suspend" else ("1 h", "fails")
             found.append(f"flow.{name}() in step {step!r} names no timeout: unanswered for {span}, it {then}")
     return found
@@ -145,9 +145,9 @@ def _lost(
     names = [name for name in find_user_names(shell) if name not in remade]
     refused = dump_namespace(shell.user_ns, names, shell).refused
     found: dict[str, str] = {}
-    for here, step in pausing.items():
-        coming = {str(cell): source for cell, source in sources.items() if cell > here}
-        passed = {str(cell): source for cell, source in sources.items() if cell <= here}
+    for pausing_cell, step in pausing.items():
+        coming = {str(cell): source for cell, source in sources.items() if cell > pausing_cell}
+        passed = {str(cell): source for cell, source in sources.items() if cell <= pausing_cell}
         saved = set(names) - refused.keys()
         decided = decide(shell, refused, coming=coming, passed=passed, saved=saved, remade=set(remade))
         for lost in (each for each in decided.unsaved if each.fate == "lost"):

@@ -31,16 +31,16 @@ def hide_our_frames(shell: "InteractiveShell", error: BaseException, cell: str) 
 
 
 def _trimmed(trace: TracebackType | None, cell: str) -> TracebackType | None:
-    kept: list[TracebackType] = []
+    frames: list[TracebackType] = []
     while trace is not None:
         name = trace.tb_frame.f_code.co_filename
         is_ours = name.startswith(_PACKAGE)
         if is_ours and trace.tb_next is not None and trace.tb_next.tb_frame.f_code.co_filename == cell:
-            kept.clear()  # raised once more when the cell's `with` ended: what follows is the whole story
-        elif not is_ours and (kept or name == cell):
-            kept.append(trace)
+            frames.clear()  # raised once more when the cell's `with` ended: what follows is the whole story
+        elif not is_ours and (frames or name == cell):
+            frames.append(trace)
         trace = trace.tb_next
     copied: TracebackType | None = None
-    for part in reversed(kept):
+    for part in reversed(frames):
         copied = TracebackType(copied, part.tb_frame, part.tb_lasti, part.tb_lineno)
     return copied

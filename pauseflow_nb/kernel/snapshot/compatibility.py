@@ -36,18 +36,18 @@ def find_differences(there: dict[str, Any]) -> list[str]:
     whose objects are in the snapshot, to the minor version too; what differs below that is taken to be a repair.
     """
     found = []
-    for what, is_here in _machine().items():
-        if there.get(what) != is_here:
-            found.append(f"{what} {there.get(what)} there, {is_here} here")
+    for what, value in _machine().items():
+        if there.get(what) != value:
+            found.append(f"{what} {there.get(what)} there, {value} here")
     if there["python"][:2] != list(sys.version_info[:2]):
         found.append(f"Python {_dotted(there['python'])} there, {_dotted(sys.version_info[:3])} here")
     found += _format_differences(there)
     for package, version in sorted(there.get("packages", {}).items()):
-        here = _installed(package)
-        if here is None:
+        installed = _installed(package)
+        if installed is None:
             found.append(f"{package} {version} there, not installed here")
-        elif _minor(here) != _minor(version):
-            found.append(f"{package} {version} there, {here} here")
+        elif _minor(installed) != _minor(version):
+            found.append(f"{package} {version} there, {installed} here")
     return found
 
 

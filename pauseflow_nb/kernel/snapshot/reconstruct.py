@@ -1,6 +1,6 @@
 """Hold every name that pickles of snapshots contain. They name this module, so that all others may change and move.
 
-A snapshot can be months old: no name here goes away, and none takes other arguments than it did. A name may be added;
+A snapshot can be months old: no name is ever removed, and none changes its arguments. A name may be added;
 `PROTOCOL` then goes up. A test holds the list of names and signatures.
 """
 
@@ -188,7 +188,7 @@ for _name in __all__:
 
 
 class Unpickler(pickle.Unpickler):
-    """Loads a pickle of ours. Of this package it finds what stands here, wherever that was when the pickle was made."""
+    """Load a pickle of ours. Names of this package are found in this module, wherever they were when the pickle was made."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Find what a pickle names.

@@ -99,6 +99,6 @@ def describe_saved(folder: str, ref: SnapshotRef) -> list[VariableReport]:
     reports += [VariableReport(n, "", 0, 0.0, "restored") for n in manifest.references]
     reports += [VariableReport(n, "", 0, 0.0, "made again by %%setup") for n in manifest.remade]
     for unsaved in manifest.unsaved:
-        kept = {key: unsaved[key] for key in ("name", "type_name", "fate", "reason")}
-        reports.append(VariableReport(size=0, seconds=0.0, **kept))
+        facts = {key: unsaved[key] for key in ("name", "type_name", "fate", "reason")}
+        reports.append(VariableReport(size=0, seconds=0.0, **facts))
     return sorted(reports, key=lambda report: (-report.size, report.name))

@@ -40,7 +40,7 @@ class Restored:
     """What a restore bound, and what it could not."""
 
     values: dict[str, Any]
-    #: Which cells need them is not known here.
+    #: Which cells need them is found by `weigh_losses`.
     losses: list[Loss]
     #: Names that a `%%setup` cell bound last: not in the snapshot.
     remade: set[str]
@@ -49,7 +49,7 @@ class Restored:
     settings: dict[str, Any] = field(repr=False, default_factory=dict)
     #: What can be made again only when the setups have run.
     waiting: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
-    #: What the snapshot never held.
+    #: What was never in the snapshot.
     unsaved: list[Unsaved] = field(default_factory=list)
 
 
@@ -182,7 +182,7 @@ class _Restore:
         with quiet_finalizers():
             loaded, failed_frames = self._load_all(list(zip(manifest.frames, pieces, strict=True)))
             if failed_frames:
-                # What hangs together in a circle is dropped here, and not in one of the notebook's cells.
+                # What hangs together in a circle is dropped now, and not in one of the notebook's cells.
                 gc.collect(0)
         values.update(loaded)
         settings = capture.taken_out(values, self._shell.user_ns)

@@ -48,7 +48,7 @@ _KNOWN_TO_LOAD = frozenset(
 )
 
 _apart: set[str] = set()
-#: Variables that were small when last asked.
+#: Variables that were small at the last save.
 _small: set[str] = set()
 _proven: set[frozenset[type]] = set()
 
@@ -73,7 +73,7 @@ def dump_batch(environment: Environment, names: list[str]) -> Dump | None:
         return None
     pieces = file.done()
     if pickler.buffers or sum(map(len, pieces)) > _WORTH_ASKING:
-        # What is large goes alone, so that its size and time can be told.
+        # What is large goes alone, so that its size and time are known.
         large = [name for name in chosen if _is_large(environment, name, again=bool(pickler.buffers))]
         _apart.update(large)
         if large:

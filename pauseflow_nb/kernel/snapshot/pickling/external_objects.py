@@ -45,8 +45,8 @@ def find_parts(shell: Any) -> dict[int, tuple[str, ...]]:
         parts[id(kernel)] = ("kernel",)
         owners.append((("kernel",), kernel))
     for path, owner in owners:
-        held: Mapping[str, Any] = {**vars(owner), **getattr(owner, "_trait_values", {})}
-        for name, value in held.items():
+        attributes: Mapping[str, Any] = {**vars(owner), **getattr(owner, "_trait_values", {})}
+        for name, value in attributes.items():
             if library_of(type(value)) in _MACHINERY and not isinstance(value, types.FunctionType | type):
                 parts.setdefault(id(value), (*path, name))
     parts.pop(id(shell), None)

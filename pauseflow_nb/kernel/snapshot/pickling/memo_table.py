@@ -1,7 +1,7 @@
 """Read a pickler's memo in place: its public copy takes more time and memory than the pickling.
 
 CPython's layout of the memo, and of an object's head, is compared with what its public functions say before it is
-relied upon, and only on versions that are tested (`plain`). Elsewhere those functions are asked each time.
+relied upon, and only on versions that are tested (`plain`). On others those functions are called each time.
 """
 
 import contextlib
@@ -70,11 +70,11 @@ def find_remembered(pickler: pickle.Pickler, kinds: Sequence[type]) -> list[Any]
 def forget(
     pickler: pickle.Pickler, forgettable: frozenset[type], lets_go: Callable[[Any], bool] | None = None
 ) -> list[Met]:
-    """Make a pickler forget everything, and tell what of it something else may lead to again.
+    """Clear a pickler's memo, and return the objects that something else may lead to again.
 
     Args:
         pickler: The pickler.
-        forgettable: Types of which an object is not told of if only one other thing refers to it.
+        forgettable: Types of which an object is left out if only one other thing refers to it.
         lets_go: Which objects refer to others only while they are pickled, and so do not count.
 
     Returns:
@@ -260,11 +260,11 @@ def _numpy() -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _reads_heads(numpy: Any) -> bool:
-    held = [2]
+    shared = [2]
     pickler = pickle.Pickler(io.BytesIO(), 5)
-    pickler.dump([[1], held, {3}])
+    pickler.dump([[1], shared, {3}])
     expected = {(2, True, True), (3, False, False)}
     with contextlib.suppress(Exception):
         found = MemoTable(pickler).find_referenced({list}, numpy)
-        return {(met.number, met.value is held, met.is_shared) for met in found} == expected
+        return {(met.number, met.value is shared, met.is_shared) for met in found} == expected
     return False

@@ -65,7 +65,7 @@ class Environment:
         self.definitions = Definitions()
         self.dispatch_table: dict[type, Any] = cloudpickle_private.dispatch_table()
         self._reducers: dict[type, Reducer | None] = {}
-        #: Functions and classes that an import finds, by identity; kept here so that no other gets theirs.
+        #: Functions and classes that an import finds, by identity; referenced, so that no other object gets their identity.
         self.importable: dict[int, Any] = {}
         #: Objects that come back as what an import finds, by identity.
         self.live: dict[int, tuple[str, str]] = external_objects.live_objects()
@@ -95,7 +95,7 @@ class Environment:
         return self._reducers[kind]
 
     def meet(self, kind: type) -> None:
-        """Find the objects of a type that its own module offers: they are that module's, and asked for with `is`."""
+        """Find the objects of a type that its own module offers: they are that module's, and code compares them with `is`."""
         module = sys.modules.get(module_of(kind))
         if module is None or is_users(kind):
             return
@@ -190,7 +190,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def __init__(self, file: "Pieces | _Nowhere", environment: Environment, *, inlines_definitions: bool) -> None:
         #: Memory that left the pickle, in order.
         self.buffers: list[memoryview] = []
-        # The C pickler takes it from here, and asks it about every object: cloudpickle's own is a chain of
+        # The C pickler reads this attribute, and looks up every object in it: cloudpickle's own is a chain of
         # mappings in Python, which costs more than the object.
         self.dispatch_table = environment.dispatch_table
         self.take = _Taker(self.buffers)
@@ -199,7 +199,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._plain: set[type] = set()
         self.namespace = environment.namespace
         self.shell = environment.shell
-        #: Whether functions and classes are pickled here, rather than referred to.
+        #: Whether functions and classes are pickled with this frame, rather than referred to.
         self.inlines_definitions = inlines_definitions
         #: Closure cells whose contents are saved with their function.
         self.bare_cells: set[int] = set()
@@ -336,7 +336,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
 
 class _Nowhere:
-    """A file of which nothing is kept."""
+    """A file that discards what is written."""
 
     def write(self, data: Any) -> int:
         return len(data)

@@ -11,7 +11,7 @@ class Pickler(Protocol):
 
     namespace: dict[str, Any]
     shell: Any
-    #: Whether functions and classes are pickled here, rather than referred to.
+    #: Whether functions and classes are pickled with this frame, rather than referred to.
     inlines_definitions: bool
     #: Closure cells whose contents are saved with their function.
     bare_cells: set[int]

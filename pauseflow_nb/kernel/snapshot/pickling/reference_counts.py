@@ -41,7 +41,7 @@ def is_held_elsewhere(namespace: Mapping[str, Any], name: str) -> bool:
 def long_ones(namespace: Mapping[str, Any], names: Sequence[str]) -> Containers:
     """Find long lists, dicts and sets: variables, or inside of other containers and of nothing else.
 
-    There are none where much of one is held elsewhere, because parts would have too much in common.
+    There are none if much of one is referred to from elsewhere, because its parts would have too much in common.
 
     Returns:
         Each with the name of the variable that it is in.

@@ -59,7 +59,7 @@ def dump_namespace(namespace: dict[str, Any], names: list[str], shell: Any, stor
         names: Which of its variables.
         shell: The shell, which comes back as the live one.
         store: Takes what is large while it is being pickled, although it may turn out not to be needed. Without
-            it everything is held in memory.
+            it everything stays in memory.
 
     Raises:
         OSError: If `store` fails.

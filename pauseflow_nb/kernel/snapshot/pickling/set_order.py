@@ -33,7 +33,7 @@ _FEW, _LARGER = 64, 5
 #: Of the table of a set, in CPython: its first size, how many places behind the first are tried, and then how to go on.
 _SMALLEST, _LINEAR, _SHIFT = 8, 9, 5
 _WORD, _ENTRY = (1 << 64) - 1, 16
-#: How often an item may be sent on, and how often it is assumed to be where many are.
+#: How many places are tried for an item, and how many of them where all combinations are.
 _MOST_TRIES, _DEPTH = 16, 4
 #: An integer whose lowest bits are zero; a set that holds it, or one near it, is very likely not one of the user's.
 _BLOCK = 1 << 59
@@ -164,7 +164,7 @@ def _tries(item: Any, size: int) -> Iterator[range]:
 
 
 def _likely_places(items: list[Any], size: int) -> list[int] | None:
-    """Guess in which place of a table each item lies, given in which order they lie.
+    """Guess in which place of a table each item lies, from the order in which they lie.
 
     Most lie in the first place that is tried, or close behind it; from these follows between which the others are.
     """

@@ -81,7 +81,7 @@ def _root(parents: dict[str, str], name: str) -> str:
 
 
 def is_noticed(value: Any) -> bool:
-    """Whether it can be told if two places hold this very object, or two that are equal."""
+    """Whether code can notice that two places refer to two equal objects, and not to one."""
     kind = type(value)
     if kind in {str, bytes}:
         return len(value) >= _LARGE_TEXT

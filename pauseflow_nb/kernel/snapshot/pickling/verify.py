@@ -36,7 +36,7 @@ def find_failure(
         buffers: Its memory.
         shell: The running shell.
         definitions: What the pickle may refer to.
-        kinds: Types of the objects in it: no `__del__` of theirs runs on what is loaded here.
+        kinds: Types of the objects in it: no `__del__` of theirs runs on what this function loads.
 
     Returns:
         Why it cannot be loaded; None if it can.

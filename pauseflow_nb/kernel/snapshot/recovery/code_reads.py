@@ -67,7 +67,7 @@ def find_reads(value: Any, namespace: Mapping[str, Any], seen: set[int]) -> set[
     todo = [value]
     while todo:
         each = todo.pop()
-        # By its type: a proxy, asked what it is, may answer for another object, or raise.
+        # By its type: `isinstance` of a proxy may answer for another object, or raise.
         kind = type(each)
         if issubclass(kind, _LEAVES) or id(each) in seen:
             continue

@@ -1,7 +1,7 @@
 """Decide for each variable that cannot be saved: leave it out, make it again, or report it as lost.
 
 In this order: no coming cell needs it, then it is left out; statements of plain cells can make it again,
-then they are replayed; otherwise it is lost, and whoever runs the notebook decides what that means.
+then they are replayed; otherwise it is lost, and the caller decides what that means.
 """
 
 from collections.abc import Mapping

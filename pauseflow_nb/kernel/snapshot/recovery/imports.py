@@ -36,7 +36,7 @@ def find(shell: "InteractiveShell", names: list[str]) -> dict[str, tuple[str, st
     """
     themselves = {name: ("__main__", "__dict__") for name in names if shell.user_ns[name] is shell.user_ns}
     imports = {**getattr(shell, "_pauseflow_references", {}), **dict(_imports(shell))}
-    # By their type, here and elsewhere: an object, asked what it is, may answer for another one, or raise.
+    # By their type, everywhere: `isinstance` of an object may answer for another one, or raise.
     wanted = {name for name in names if name in imports and not issubclass(type(shell.user_ns[name]), _BY_REFERENCE)}
     wanted -= find_shared_with_modules(shell, wanted).keys()
     return themselves | {
@@ -49,7 +49,7 @@ def find(shell: "InteractiveShell", names: list[str]) -> dict[str, tuple[str, st
 def find_shared_with_modules(shell: "InteractiveShell", names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Find variables whose value a module beside the notebook has too, and which cells can change in place.
 
-    Such a value is saved with the variables, and given to the module again: what the module makes anew when it is
+    Such a value is saved with the variables, and put into the module again: what the module makes anew when it is
     imported has none of the changes.
     """
     possible = [name for name in names if _holds_state(type(shell.user_ns[name]))]

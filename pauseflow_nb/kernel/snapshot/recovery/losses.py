@@ -29,7 +29,7 @@ def weigh_losses(losses: list[Loss], coming: Mapping[str, str], namespace: Mappi
 
 
 def find_never_saved(restored: Restored, coming: Mapping[str, str], namespace: Mapping[str, Any]) -> list[Loss]:
-    """Find what coming cells need and the snapshot never held.
+    """Find what coming cells need and was never in the snapshot.
 
     Usually nothing: a pause does not save such a snapshot, but a step that only finished does, and a notebook may be
     edited after it.

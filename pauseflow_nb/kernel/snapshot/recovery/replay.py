@@ -66,16 +66,16 @@ class Cells:
         is_moving = bool({type_name.rpartition(".")[2], culprit.rpartition(".")[2]} & _IN_PROGRESS)
         if is_moving and (name in self._in_steps or self._is_read_later(name)):
             return None
-        kept: dict[int, _Placed] = {}
-        if not self._collect(name, len(self._plain), kept, saved, remade):
+        chosen: dict[int, _Placed] = {}
+        if not self._collect(name, len(self._plain), chosen, saved, remade):
             return None
-        return [(kept[p].cell, kept[p].statement.source) for p in sorted(kept)]
+        return [(chosen[p].cell, chosen[p].statement.source) for p in sorted(chosen)]
 
     def _is_read_later(self, name: str) -> bool:
         last = max((p.position for p in self._plain if name in p.statement.binds), default=-1)
         return any(name in p.statement.reads for p in self._plain[last + 1 :])
 
-    def _collect(self, name: str, before: int, kept: dict[int, _Placed], saved: set[str], remade: set[str]) -> bool:
+    def _collect(self, name: str, before: int, chosen: dict[int, _Placed], saved: set[str], remade: set[str]) -> bool:
         """Add what makes `name` as it was before a position; False if that cannot be made."""
         if name in self._by_steps:
             return False
@@ -90,14 +90,14 @@ class Cells:
                     return False
                 makers += [placed] if effect else []
         for placed in makers:
-            if placed.position in kept:
+            if placed.position in chosen:
                 continue
             if placed.statement.dynamic:
                 return False
-            kept[placed.position] = placed
+            chosen[placed.position] = placed
             for read in placed.statement.reads - {name}:
                 if not self._is_as_it_was(read, saved, remade) and not self._collect(
-                    read, placed.position, kept, saved, remade
+                    read, placed.position, chosen, saved, remade
                 ):
                     return False
         return True
@@ -127,7 +127,7 @@ def run(statements: list[tuple[int, str]], wanted: Iterable[str], namespace: dic
 
 
 def _effect_on(name: str, statement: Statement) -> bool | None:
-    """Whether a statement that reads a name may change what it is bound to; None: it cannot be told."""
+    """Whether a statement that reads a name may change what it is bound to; None: unknown."""
     node = statement.tree
     if isinstance(node, ast.Expr):
         return not _only_shows(node.value)

@@ -44,7 +44,7 @@ class Touched:
         self._fault = -1
         self._pagemap = -1
         self._process = 0
-        #: Ranges that can be asked about.
+        #: Ranges that are watched.
         self._watched: set[Range] = set()
         #: Private memory, as it was mapped when it was looked up.
         self._private: list[Range] | None = None

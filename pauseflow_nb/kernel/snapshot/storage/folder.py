@@ -25,7 +25,7 @@ PART = ".part"
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of files that are written once. `local` is where they lie, or where they are kept for reuse."""
+    """A folder of files that are written once. `local` is their directory, or the cache of a remote folder."""
 
     url: str
     local: Path
@@ -139,7 +139,7 @@ def _cache_directory(url: str) -> Path:
 
 
 def forget_cache(url: str) -> None:
-    """Remove what is kept locally of a remote folder."""
+    """Remove the local cache of a remote folder."""
     folder = open_folder(url)
     if folder.remote is not None:
         shutil.rmtree(folder.local, ignore_errors=True)

@@ -41,7 +41,7 @@ class Known:
     def find_untouched_chunks(self, region: Region) -> dict[int, str]:
         """Find the chunks of a region that are certainly as they were saved, and watch the region from now on.
 
-        To be asked before the memory is read: what is written later is found by the next save.
+        Call it before the memory is read: the next save finds what is written later.
         """
         span = (region.low, region.high)
         if region.high - region.low < CHUNK or not may_look_into_memory() or _is_written_behind_our_back():

@@ -43,7 +43,7 @@ def find_address(view: memoryview) -> int | None:
     """Return where the memory of a contiguous view starts. It stays valid as long as the view lives.
 
     Returns:
-        None if no public function tells, and others may not be asked.
+        None if no public function returns it, and others may not be used.
     """
     return _read_address(view) if may_look_into_memory() else _read_public_address(view)
 

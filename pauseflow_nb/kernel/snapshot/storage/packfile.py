@@ -159,7 +159,7 @@ class PackWriter:
             self.content.packs.setdefault(self._name, (0, 0))
 
     def put_early(self, data: Bytes, digest: str) -> None:
-        """Store bytes that the snapshot may turn out not to use; it does when they are kept."""
+        """Store bytes that the snapshot may turn out not to use; it uses them if `keep` is called for them."""
         if digest not in self._early and digest not in self._known.locations:
             self._early[digest] = self._write(data)
 

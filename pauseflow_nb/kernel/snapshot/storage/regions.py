@@ -47,7 +47,7 @@ def lay_out(buffers: Sequence[memoryview]) -> tuple[list[Region], list[BufferPla
     """Find the regions that cover the buffers.
 
     Returns:
-        The regions, and for each buffer, in the order given, its place.
+        The regions, and for each buffer, in their order, its place.
     """
     spans = _spans(buffers)
     regions: list[Region] = []

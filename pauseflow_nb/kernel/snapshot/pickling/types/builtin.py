@@ -161,7 +161,7 @@ def reduce_context_variable(_pickler: Pickler, variable: "contextvars.ContextVar
 
 
 def make_context_variable(name: str, default: tuple[Any, ...]) -> "contextvars.ContextVar[Any]":
-    # Made by cells, which are module code; here it cannot be.
+    # Cells that make one are module code; this function is not.
     return contextvars.ContextVar(name, default=default[0]) if default else contextvars.ContextVar(name)
 
 

@@ -1,6 +1,6 @@
 """Reduce the notebook's functions, closures and classes, and make them again.
 
-cloudpickle does most of it. Different here: a function's globals are the live namespace instead of a
+cloudpickle does most of it. The differences: a function's globals are the live namespace instead of a
 copy; closure cells are shared between the functions that share them; `__slots__` survive; a class comes
 back without its metaclass or `__init_subclass__` doing their work a second time.
 

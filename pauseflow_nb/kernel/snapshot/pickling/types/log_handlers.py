@@ -54,8 +54,8 @@ def _logger(name: str) -> logging.Logger:
 
 
 def _take_levels(_shell: Any) -> dict[str, Any]:
-    told = {name: (each.level, each.propagate, each.disabled) for name, each in _loggers()}
-    return {name: how for name, how in told.items() if how != (logging.NOTSET, True, False)}
+    levels = {name: (each.level, each.propagate, each.disabled) for name, each in _loggers()}
+    return {name: how for name, how in levels.items() if how != (logging.NOTSET, True, False)}
 
 
 def _put_level(_shell: Any, name: str, how: tuple[int, bool, bool]) -> None:
@@ -76,7 +76,7 @@ def _put_handler(_shell: Any, name: str, handler: logging.Handler) -> None:
     if handler in logger.handlers or sum(_described(each) == _described(handler) for each in logger.handlers) > number:
         return
     if vars(handler).pop("_pauseflow_was_open", False):
-        # Now, and not when the first line is written: whoever logs does not expect that it fails.
+        # Now, and not when the first line is written: code that logs does not expect a failure.
         handler.stream = handler._open()  # type: ignore[attr-defined]  # noqa: SLF001
     logger.addHandler(handler)
 

@@ -1,6 +1,6 @@
 """Reduce the results in `functools.lru_cache`: read them by reference, and put them back by calls.
 
-Python offers no way to the contents. What the garbage collector is told of is compared with `cache_info()`; where that
+Python offers no way to the contents. The cache's references are compared with `cache_info()`; where that
 does not agree, the cache starts empty.
 """
 
@@ -34,7 +34,7 @@ def reduce_contents(pickler: Pickler, cached: Any, wrapped: Any, attributes: dic
 
 def make_filled_cache(wrapped: Any, maxsize: int | None, typed: bool, attributes: dict[str, Any]) -> Any:
     """Make a cached function whose results come later."""
-    # In between, it is told what to return. A partial can be pointed at another function, and costs next to nothing.
+    # While the cache is filled, the partial returns the saved results; it can call another function at next to no cost.
     source = functools.partial(wrapped)
     cached: Any = functools.lru_cache(maxsize, typed)(source)
     functools.update_wrapper(cached, wrapped)

@@ -235,7 +235,7 @@ def reduce_subclass(_pickler: Pickler, array: Any) -> Any:
 
     plain = array.view(np.ndarray)
     if _root(array) is not array:
-        # The memory is another array's, which knows best how it is kept.
+        # The memory is another array's, whose own way of saving it is the right one.
         return make_view, (type(array), plain)
     if array.dtype.hasobject or array.size == 0:
         return NotImplemented
@@ -311,7 +311,7 @@ def reduce_masked(pickler: Pickler, array: Any) -> Any:
     import numpy as np
 
     mask = None if array.mask is np.ma.nomask else array.mask
-    # As it is noted: asked for it, numpy would make one up, and cut a text to the array's width.
+    # From the attribute: a property of numpy would make one up, and cut a text to the array's width.
     arguments = (array.data, mask, array._fill_value, bool(array.hardmask))  # noqa: SLF001
     attributes = {name: value for name, value in vars(array).items() if name not in _OF_MASKED}
     return make_masked, arguments, pickler.savable(attributes, array), None, None, set_attributes
@@ -325,8 +325,8 @@ def make_masked(data: Any, mask: Any, fill_value: Any, is_hard: bool) -> Any:
     """Make a masked array without copying its data."""
     import numpy as np
 
-    given = np.ma.nomask if mask is None else mask
-    made: Any = np.ma.MaskedArray(data, mask=given, hard_mask=is_hard, copy=False)
+    bits = np.ma.nomask if mask is None else mask
+    made: Any = np.ma.MaskedArray(data, mask=bits, hard_mask=is_hard, copy=False)
     made._fill_value = fill_value  # noqa: SLF001 - see reduce_masked
     return made
 
@@ -341,8 +341,8 @@ def reduce_random_state(_pickler: Pickler, state: Any) -> Any:
 
 def reduce_vectorised(_pickler: Pickler, function: Any) -> Any:
     """Save what `numpy.vectorize` made without the ufunc that it keeps for the next call."""
-    kept: Any = {} if isinstance(function._ufunc, dict) else None  # noqa: SLF001
-    return copyreg.__newobj__, (type(function),), {**vars(function), "_ufunc": kept}  # type: ignore[attr-defined]
+    ufuncs: Any = {} if isinstance(function._ufunc, dict) else None  # noqa: SLF001
+    return copyreg.__newobj__, (type(function),), {**vars(function), "_ufunc": ufuncs}  # type: ignore[attr-defined]
 
 
 def reduce_float_limits(_pickler: Pickler, limits: Any) -> Any:

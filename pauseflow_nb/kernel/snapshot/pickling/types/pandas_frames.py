@@ -1,7 +1,7 @@
 """Reduce pandas objects so that shared memory stays shared, and copy-on-write still works.
 
 pandas notes in each block, and in each index made from a column, who else uses the same memory, so that a
-write copies first. Its pickles forget these notes; here they are kept. Where a version of pandas keeps
+write copies first. Its pickles forget these notes; ours have them. Where a version of pandas keeps
 them differently, every block gets memory of its own instead, which is right too, only larger.
 
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.

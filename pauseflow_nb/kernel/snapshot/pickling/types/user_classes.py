@@ -47,7 +47,7 @@ FILLED: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], None]]] = {
     bytearray: (lambda value: bytearray.__getitem__(value, _WHOLE), bytearray.extend),
     collections.deque: (lambda value: [*collections.deque.__iter__(value)], collections.deque.extend),
 }
-#: Dicts that pickle takes apart in a way of their own, which is known here.
+#: Dicts with a reduction of their own, which `reduce_own` does as well.
 _DICTS = frozenset({collections.Counter, collections.defaultdict})
 _METHODS = ("__getattr__", "__getattribute__", "__setattr__", "__new__")
 _STATE = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
