@@ -20,7 +20,7 @@ class Exited(BaseException):
 
 @dataclass(frozen=True)
 class Stop:
-    """How a step ends that stops the notebook."""
+    """The end of a step that stops the notebook."""
 
     error: Paused | Exited
     #: Sentences that the cell shows.

@@ -144,7 +144,7 @@ class Flow:
         return _plan(*_make_delay("delay", milliseconds(ms, what="ms")))
 
     def sleep(self, span: timedelta | str) -> IssuedLinks:
-        """Go on with the next cell after a while, given with its unit: `"90s"` or a `timedelta`."""
+        """Go on with the next cell after a while with a unit: `"90s"` or a `timedelta`."""
         return _plan(*_make_delay("sleep", duration(span, what="span")))
 
     def sleep_until(self, when: datetime) -> IssuedLinks:
@@ -186,7 +186,7 @@ class Flow:
 
         Raises:
             PauseTimeout: If nobody answered in time.
-            Cancelled: If somebody cancelled. Not caught, it cancels the execution.
+            Cancelled: If a person or program cancelled. Not caught, it cancels the execution.
             NotInStep, InvalidDuration, InvalidValue, NotJSON: Naming the argument.
         """
         session, run = require_step("flow.pause()")

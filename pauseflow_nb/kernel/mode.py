@@ -60,7 +60,7 @@ class Mode(Protocol):
 
         Raises:
             PauseTimeout: If nobody answered in time.
-            Cancelled: If somebody cancelled.
+            Cancelled: If a person or program cancelled.
         """
 
     def deliver(self, message: MessageRequest) -> None:

@@ -42,7 +42,7 @@ def pause_execution(
 
     Raises:
         PauseTimeout: If nobody answered in time.
-        Cancelled: If somebody cancelled.
+        Cancelled: If a person or program cancelled.
     """
     run.pauses += 1
     # A retry after an error counts on elsewhere, so that an old answer never answers a new question.
@@ -96,7 +96,7 @@ def suspend_at_once(
 ) -> Any:
     """Stop the step now; in the run that its answer causes, return the answer instead.
 
-    Answers are told apart by their key, or by their order, and stored among the step's exports from run to run.
+    Answers are identified by their key, or by their order, and stored among the step's exports from run to run.
     """
     answers = _find_answers(run)
     if key is None:

@@ -23,7 +23,7 @@ _ANSWER = "_pauseflow_answer_of_"
 
 
 class _Named:
-    """Stands for the class that a name is bound to: a `%%setup` cell makes another one in each kernel. Pickles name it."""
+    """Stand for the class that a name is bound to: a `%%setup` cell makes another one in each kernel. Pickles name it."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -309,7 +309,7 @@ def _say_progress(shell: "InteractiveShell", run: StepRun) -> None:
 
 
 def _has_widgets(shell: "InteractiveShell") -> bool:
-    """Whether somebody may be there to click: a kernel whose front end could also answer `input()`."""
+    """Whether a person may be there to click: a kernel whose front end could also answer `input()`."""
     return getattr(shell, "kernel", None) is not None and _is_attended(shell)
 
 

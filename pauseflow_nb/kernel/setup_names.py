@@ -51,7 +51,7 @@ class Bindings:
         """End a cell that is no setup and binds these names by its text.
 
         A name that still holds the setup's object stays the setup's, unless its value is an atom:
-        equal numbers are one object, and nobody can tell who bound it.
+        equal numbers are one object, so it is unknown which cell bound it.
         """
         rebound = set(stored)
         for name, setup_value in self._setup_values.items():

@@ -78,7 +78,7 @@ class StepRun:
 
     @property
     def attempt(self) -> int:
-        """How often this run was started, crashes and `--retries` counted, from 1."""
+        """Number of starts of this run, with those after crashes and of `--retries`, from 1."""
         return self.briefing.interrupted + self.failed_attempts + 1
 
     @property

@@ -93,7 +93,7 @@ def test_what_a_pickler_remembers_is_read_in_place_as_its_copy_tells_it(seed: in
         pickler = pickle.Pickler(io.BytesIO(), 5)
         pickler.dump(values)
         assert memo_table._numpy() is numpy
-        told[forgettable] = _identities(memo_table.MemoTable(pickler).told(forgettable, numpy))
+        told[forgettable] = _identities(memo_table.MemoTable(pickler).find_referenced(forgettable, numpy))
         assert told[forgettable] == _identities(memo_table._find_in_copy(pickler, forgettable, None))
         assert len(told[forgettable]) == len(set(told[forgettable]))
 

@@ -37,7 +37,7 @@ DIRECTORY = "the working directory"
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore bound, and what it could not."""
+    """The result of a restore: the bound values, and the losses."""
 
     values: dict[str, Any]
     #: Which cells need them is found by `weigh_losses`.

@@ -35,7 +35,7 @@ _NOTHING: Mapping[str, str] = {}
 
 @dataclass(frozen=True)
 class Saved:
-    """What a save wrote, and what it could not."""
+    """The result of a save: the snapshot, and the variables that are not in it."""
 
     ref: SnapshotRef
     unsaved: list[Unsaved]

@@ -50,7 +50,7 @@ NAMELESS: dict[str, Callable[[], object]] = {
 
 @dataclass
 class Filling:
-    """What a cached function is filled with, or how: its results come to it through `source`."""
+    """Results for a cached function, or the `source` through which it gets them."""
 
     cached: Any
     source: Any

@@ -57,7 +57,7 @@ class Definitions:
 
 
 class Environment:
-    """What all picklers of one save have in common."""
+    """Facts that all picklers of one save share."""
 
     def __init__(self, namespace: dict[str, Any], shell: Any) -> None:
         self.namespace = namespace
@@ -285,10 +285,6 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.needs.add(key)
         return definition, (key,)
 
-    def is_importable(self, value: Any, name: str | None = None) -> bool:
-        """Whether an import would find the very same object."""
-        return cloudpickle_private.is_importable(value, name)
-
     def is_shared_memory(self, array: Any) -> bool:
         """Whether a small array's memory is known to be used by others too."""
         if not self._environment.shared_memory:
@@ -351,7 +347,7 @@ class _Taker:
     def __call__(self, buffer: pickle.PickleBuffer) -> bool:
         """Take a buffer; a true answer keeps it in the pickle."""
         memory = buffer.raw()
-        # Small memory that others offer is immutable (Arrow's), so nobody can tell whether it is shared.
+        # Small memory that others offer is immutable (Arrow's), so sharing it cannot be noticed.
         if memory.nbytes < _SMALL_BUFFER and not hasattr(getattr(memory.obj, "base", None), "is_ours"):
             return True
         self._buffers.append(memory)

@@ -21,9 +21,6 @@ class Pickler(Protocol):
     def cached_results(self, cached: Any) -> list[Any]:
         """Find what a cached function remembers, as far as it can be saved."""
 
-    def is_importable(self, value: Any, name: str | None = None) -> bool:
-        """Whether an import would find the very same object."""
-
     def is_shared_memory(self, array: Any) -> bool:
         """Whether a small array's memory is known to be used by others too."""
 

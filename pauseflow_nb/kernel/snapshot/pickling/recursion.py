@@ -66,7 +66,7 @@ class _InPython(pickle._Pickler):  # noqa: SLF001 - there is no public name
         return NotImplemented if type(value) in _NOT_ASKED_ABOUT else self.asks(value)
 
 
-#: What pickles at any depth, given a stack.
+#: The pickler for any depth, with a large stack.
 _any_depth: type[SnapshotPickler] = DeepPickler if sys.version_info >= (3, 12) else SnapshotPickler
 
 

@@ -7,6 +7,7 @@ import types
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling import external_objects
+from pauseflow_nb.kernel.snapshot.pickling.cloudpickle_private import is_importable
 from pauseflow_nb.kernel.snapshot.pickling.load_context import live_session, live_shell
 from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, is_users, library_of, module_of, name_of
@@ -149,10 +150,10 @@ def _reduce_users_own(pickler: Pickler, value: Any) -> Any:
     return builtin.reduce_named_global(value, reduced) if isinstance(reduced, str) else reduced
 
 
-def _reduce_named(pickler: Pickler, value: Any) -> Any:
+def _reduce_named(_pickler: Pickler, value: Any) -> Any:
     """Take an object of a library apart as it wants, by value if that is a name which only the notebook knows."""
     reduced = value.__reduce_ex__(5)
-    is_unknown = isinstance(reduced, str) and not pickler.is_importable(value, reduced)
+    is_unknown = isinstance(reduced, str) and not is_importable(value, reduced)
     return builtin.reduce_named_global(value, reduced) if is_unknown else reduced
 
 

@@ -15,7 +15,7 @@ __all__ = ["MOST_IN_COMMON", "Containers", "is_held_elsewhere", "is_long", "long
 _LONG = 1_000
 #: How many items are looked at to find them.
 _LOOKED_AT = 10_000
-#: How many items tell what the others are like.
+#: How many items are a sample of the others.
 _SAMPLE = 64
 #: More objects than this cannot be remembered from part to part.
 MOST_IN_COMMON = 2_000
@@ -106,5 +106,5 @@ def _references(values: list[Any]) -> list[int]:
 
 
 def _counts_references() -> bool:
-    """Whether this Python tells how many references there are to an object."""
+    """Whether this Python counts the references to an object."""
     return sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()

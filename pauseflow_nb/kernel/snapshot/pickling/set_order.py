@@ -47,7 +47,7 @@ _BATCH = 1_000
 
 
 class Ordered:
-    """Stands for a set that pickle alone would bring back in another order."""
+    """Stand for a set that pickle alone would bring back in another order."""
 
     def __init__(self, value: set[Any] | frozenset[Any], way: "Way") -> None:
         self.value, self._way = value, way

@@ -55,7 +55,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Needed:
-    """What the coming cells need."""
+    """Names that the coming cells need."""
 
     names: frozenset[str]
     #: A sentence, if they may need anything; empty: they need these names and no others.

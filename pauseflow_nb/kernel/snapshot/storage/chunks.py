@@ -32,7 +32,7 @@ class StoredPiece:
         return self.size
 
 
-#: Stores a piece, and tells its digest.
+#: Stores a piece, and returns its digest.
 Store = Callable[[Bytes], str]
 
 

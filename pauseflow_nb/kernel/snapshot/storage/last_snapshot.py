@@ -31,7 +31,7 @@ class Mapped:
 
 @dataclass
 class Known:
-    """What one folder's last snapshot holds, and where in memory it came from or went to."""
+    """Content of one folder's last snapshot, and the memory that it came from or went to."""
 
     content: Content = field(default_factory=Content)
     #: Digests of the chunks of regions, as they were saved.

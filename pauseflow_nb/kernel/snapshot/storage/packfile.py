@@ -75,7 +75,7 @@ def make_name(suffix: str) -> str:
 
 @dataclass(frozen=True)
 class Location:
-    """Where stored bytes lie."""
+    """Place of stored bytes."""
 
     pack: str
     offset: int
@@ -84,7 +84,7 @@ class Location:
 
 @dataclass
 class Content:
-    """What is stored and may be used again: locations by digest, and size and stamp of each pack (see `_stamp`)."""
+    """Stored bytes that may be used again: locations by digest, and size and stamp of each pack (see `_stamp`)."""
 
     locations: dict[str, Location] = field(default_factory=dict)
     packs: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class Content:
 
 
 def _sizes(folder: Folder, packs: Iterable[str]) -> dict[str, int]:
-    """Look up what is really there: somebody may have swept the folder meanwhile."""
+    """Find the packs that still exist: the folder may have been swept meanwhile."""
     if folder.remote is not None:
         return dict.fromkeys(folder.names(), -1)
     sizes = {}

@@ -35,7 +35,7 @@ class Region:
 
 @dataclass(frozen=True)
 class BufferPlace:
-    """Where a buffer lies: in which region, from where, how long, and whether it may be written."""
+    """Place of a buffer: its region, its offset and size there, and whether it may be written."""
 
     region: int
     offset: int

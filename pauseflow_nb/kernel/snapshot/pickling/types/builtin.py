@@ -23,6 +23,7 @@ import typing
 import weakref
 from typing import Any
 
+from pauseflow_nb.kernel.snapshot.pickling.cloudpickle_private import is_importable
 from pauseflow_nb.kernel.snapshot.pickling.load_context import live_attribute
 from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.types import lru_caches
@@ -67,7 +68,7 @@ def make_weak_mapping(kind: type, items: list[tuple[Any, Any]]) -> Any:
 
 def reduce_lru_cache(pickler: Pickler, cached: Any) -> Any:
     wrapped = getattr(cached, "__wrapped__", None)
-    if wrapped is None or pickler.is_importable(cached):
+    if wrapped is None or is_importable(cached):
         return NotImplemented
     if not pickler.inlines_definitions:
         return pickler.refer_to_definition(cached)
@@ -197,7 +198,7 @@ def make_new_type(name: str, supertype: Any, module: str, qualname: str) -> Any:
 
 
 def reduce_type_parameter(pickler: Pickler, parameter: Any) -> Any:
-    if pickler.is_importable(parameter, parameter.__name__):
+    if is_importable(parameter, parameter.__name__):
         return NotImplemented
     if not pickler.inlines_definitions:
         return pickler.refer_to_definition(parameter)

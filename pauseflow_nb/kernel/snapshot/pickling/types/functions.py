@@ -21,7 +21,7 @@ __all__ = ["Globals", "reduce_cell", "reduce_class", "reduce_code", "reduce_func
 
 
 class Globals:
-    """Stands for a dict of globals that exists already where the function is restored."""
+    """Stand for a dict of globals that exists already in the kernel that restores the function."""
 
     def __init__(self, module: str | None) -> None:
         self.module = module

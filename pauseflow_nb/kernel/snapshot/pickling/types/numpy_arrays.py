@@ -346,7 +346,7 @@ def reduce_vectorised(_pickler: Pickler, function: Any) -> Any:
 
 
 def reduce_float_limits(_pickler: Pickler, limits: Any) -> Any:
-    """Save what `numpy.finfo` tells by the type that it is about."""
+    """Save a `numpy.finfo` as the type that it describes."""
     return type(limits), (limits.dtype,)
 
 
