@@ -208,7 +208,7 @@ def _by_hand(shell: Shell, story: Story) -> Mapping[str, Any]:
     else:
         assert story.ends == "completed"
     assert not answers
-    return shell.session.exports
+    return shell.session.mode.exports
 
 
 def _headless(folder: Path, story: Story, supply: Supply) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What a step is told about itself."""
+"""`flow.context`, `flow.data` and `flow.inputs` within a step."""
 
 from collections.abc import Callable
 from typing import Any
