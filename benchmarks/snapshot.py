@@ -188,10 +188,10 @@ def _pauseflow(shell: Any, folder: str) -> Callable[[], tuple[str, int]]:
 def _cloudpickle(shell: Any, folder: str) -> Callable[[], tuple[str, int]]:
     import cloudpickle
 
-    from pauseflow_nb.kernel.snapshot.user_names import user_names
+    from pauseflow_nb.kernel.snapshot.user_names import find_user_names
 
     return _file_saver(
-        folder, lambda file: cloudpickle.dump({name: shell.user_ns[name] for name in user_names(shell)}, file)
+        folder, lambda file: cloudpickle.dump({name: shell.user_ns[name] for name in find_user_names(shell)}, file)
     )
 
 
@@ -200,13 +200,13 @@ def _dill(shell: Any, folder: str) -> Callable[[], tuple[str, int]]:
 
     import dill
 
-    from pauseflow_nb.kernel.snapshot.user_names import user_names
+    from pauseflow_nb.kernel.snapshot.user_names import find_user_names
 
     module = types.ModuleType("notebook")
     sys.modules["notebook"] = module
 
     def dump(file: Any) -> None:
-        vars(module).update({name: shell.user_ns[name] for name in user_names(shell)})
+        vars(module).update({name: shell.user_ns[name] for name in find_user_names(shell)})
         dill.dump_module(file, module=module)
 
     return _file_saver(folder, dump)

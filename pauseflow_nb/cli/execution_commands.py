@@ -86,10 +86,10 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
         print_json(found | {"variables": [vars(report) for report in reports]})
         return
     from pauseflow_nb.cli.terminal import table
-    from pauseflow_nb.kernel.snapshot import rows_of
+    from pauseflow_nb.kernel.snapshot import make_rows
 
     print_execution(found, as_json=False)
-    say(f"\n{table(rows_of(reports))}" if reports else "\nno checkpoint yet, so no variables are saved")
+    say(f"\n{table(make_rows(reports))}" if reports else "\nno checkpoint yet, so no variables are saved")
 
 
 @click.command()

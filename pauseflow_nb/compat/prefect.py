@@ -11,8 +11,8 @@ from pydantic import BaseModel, create_model
 
 from pauseflow_nb.durations import seconds
 from pauseflow_nb.errors import InvalidValue
-from pauseflow_nb.kernel import flow as kernel_flow
 from pauseflow_nb.kernel.answer_types import Form, form_of
+from pauseflow_nb.kernel.current import require_step
 from pauseflow_nb.kernel.pausing import suspend_at_once
 from pauseflow_nb.protocol import SuspensionRequest
 
@@ -63,11 +63,11 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, key
         Cancelled: If somebody cancelled.
         NotInStep: Outside a step.
     """
-    session, run = kernel_flow.session_and_run("pause_flow_run()")
+    session, run = require_step("pause_flow_run()")
     answered = run.keys.get(key) if key is not None else None
     if answered is None:
         request, form = _request("pause", wait_for_input, timeout)
-        answered = (session.pause(run, request, form),)
+        answered = (session.mode.pause(run, request, form, session.time_limit()),)
         if key is not None:
             run.keys[key] = answered
     return answered[0] if wait_for_input is not None else None
@@ -99,9 +99,9 @@ def suspend_flow_run(
 
         get_execution(flow_run_id).suspend()
         return None
-    session, run = kernel_flow.session_and_run("suspend_flow_run()")
+    session, run = require_step("suspend_flow_run()")
     request, form = _request("suspend", wait_for_input, timeout)
-    data = suspend_at_once(session, run, request, form, key=key)
+    data = suspend_at_once(session.shell, run, request, form, key=key)
     return data if wait_for_input is not None else None
 
 

@@ -1,19 +1,18 @@
-"""One attempt at a step: `--timeout` limits it, and after an error `--retries` makes another."""
+"""Make one attempt at a step: `--timeout` limits it, and after an error `--retries` makes another."""
 
 import asyncio
-import json
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.errors import PauseflowError
 from pauseflow_nb.kernel.display import say
-from pauseflow_nb.kernel.pausing import ask
+from pauseflow_nb.kernel.mode import Mode
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.timeout import StepTimeout, TimeLimit
-from pauseflow_nb.kernel.tracebacks import without_our_frames
+from pauseflow_nb.kernel.tracebacks import hide_our_frames
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -24,10 +23,11 @@ __all__ = ["Attempt"]
 class Attempt:
     """The `with` around a step's code. Each attempt has the whole `--timeout`; the waits between do not count."""
 
-    def __init__(self, shell: "InteractiveShell", run: StepRun, cell: str, *, is_magic: bool) -> None:
+    def __init__(self, shell: "InteractiveShell", mode: Mode, run: StepRun, cell: str, *, is_magic: bool) -> None:
         """Take the run, the file name of the cell's code, and whether it is one cell magic."""
-        self._shell, self._run, self._cell = shell, run, cell
-        self._shows_errors = _ShownErrors(shell, run, is_magic=is_magic)
+        self._shell, self._mode, self._run, self._cell = shell, mode, run, cell
+        self._is_magic = is_magic
+        self._last_shown = _last_shown_error()
         limit = run.header.options.timeout
         #: The `--timeout`, if the step has one.
         self.limit = TimeLimit(run.step, limit, cell) if limit is not None else None
@@ -42,7 +42,7 @@ class Attempt:
         __tracebackhide__ = True
         late = self._late(error)
         may_retry = self._run.failed_attempts < self._run.header.options.retries
-        swallowed = self._shows_errors.find(is_retried=may_retry) if error is None else None
+        swallowed = self._find_swallowed(is_retried=may_retry) if error is None else None
         problem = late or error or swallowed
         if may_retry and isinstance(problem, (Exception, StepTimeout)):
             self._wait_for_next(problem)
@@ -51,7 +51,7 @@ class Attempt:
             self._run.swallowed = swallowed
             say(self._shell, f"{type(swallowed).__name__}: {swallowed}")
         if isinstance(problem, (PauseflowError, StepTimeout)):
-            without_our_frames(self._shell, problem, self._cell)
+            hide_our_frames(self._shell, problem, self._cell)
         if late is not None and late is not error:
             raise late from None
         return False
@@ -86,31 +86,15 @@ class Attempt:
         say(self._shell, note, is_small=True)
         time.sleep(delay.total_seconds())
 
-
-class _ShownErrors:
-    """Errors that were shown and not raised, as `%run`, `%%capture` and `run_cell` do: the step has failed all the same."""
-
-    def __init__(self, shell: "InteractiveShell", run: StepRun, *, is_magic: bool) -> None:
-        self._shell, self._run, self._is_magic = shell, run, is_magic
-        self._before = _last_shown()
-
-    def find(self, *, is_retried: bool) -> BaseException | None:
-        """Find the last error that stands among the cell's outputs; the runner knows what else became of them.
-
-        Args:
-            is_retried: Whether another attempt follows: then they are kept as text, or the cell would count as failed.
-        """
-        shown = _last_shown()
-        if shown is None or shown is self._before:
+    def _find_swallowed(self, *, is_retried: bool) -> BaseException | None:
+        """Find an error that was shown and not raised, as `%run`, `%%capture` and `run_cell` do."""
+        shown = _last_shown_error()
+        if shown is None or shown is self._last_shown:
             return None
-        session: Any = getattr(self._shell, "pauseflow", None)
-        if session is None or session.headless is None or getattr(self._shell, "kernel", None) is None:
-            # By hand everybody sees it. A cell magic is all that its step is.
-            return shown if self._is_magic else None
-        question = {"attempt": self._run.failed_attempts, "is_retried": is_retried}
-        return shown if json.loads(ask(self._shell, "errors", json.dumps(question))) else None
+        fails = self._mode.fails_step(self._run, is_magic=self._is_magic, is_retried=is_retried)
+        return shown if fails else None
 
 
-def _last_shown() -> BaseException | None:
+def _last_shown_error() -> BaseException | None:
     shown: BaseException | None = getattr(sys, "last_value", None)
     return shown

@@ -1,4 +1,4 @@
-"""Data that takes items and attributes alike: `context["run"]["runs"]` and `context.run.runs`."""
+"""Let data be read by item and by attribute: `context["run"]["runs"]` and `context.run.runs`."""
 
 from typing import Any
 

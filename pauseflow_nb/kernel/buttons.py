@@ -13,7 +13,7 @@ import ipywidgets as widgets
 
 from pauseflow_nb.errors import InvalidAnswer, PauseflowError
 from pauseflow_nb.forms.fields import Field, fields_of
-from pauseflow_nb.kernel.display import markup_of
+from pauseflow_nb.kernel.display import make_markup
 from pauseflow_nb.kernel.form_widgets import NOTHING, Input, Place, input_for, note
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Buttons:
     def show(self) -> None:
         """Put the widgets into the cell that is running."""
         view = self.box._repr_mimebundle_()[_VIEW]
-        text = {"text/plain": _NO_WIDGETS, "text/html": markup_of(hint=_NO_WIDGETS)}
+        text = {"text/plain": _NO_WIDGETS, "text/html": make_markup(hint=_NO_WIDGETS)}
         self._publish({**text, _VIEW: view}, "open", update=False)
 
     def _made_form(self) -> Input | None:
@@ -128,7 +128,7 @@ class Buttons:
         self._problem.layout.display = None if text else "none"
 
     def _settled(self, how: str, sentence: str) -> None:
-        markup = markup_of(sentence)
+        markup = make_markup(sentence)
         # Both: whoever opens the page anew gets the widget from the kernel, and the file must hold no buttons.
         self.box.children = [widgets.HTML(markup)]
         self._publish({"text/plain": sentence, "text/html": markup}, how, update=True)

@@ -6,8 +6,8 @@
 2. Syntax tree, once and just before the cell runs: the literal becomes calls to the session. A step
    becomes
 
-        while session.again('%%step approve --retries 3'):
-            with session.attempt():
+        while session.runs_now('%%step approve --retries 3'):
+            with session.begin_attempt():
                 …the cell…
                 session.show(the last expression)
 
@@ -31,7 +31,7 @@ from pauseflow_nb.kernel.user_code import compiled, parsed
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["OneLineBodies", "StepCells", "header_to_literal", "stored_names", "stored_names_of"]
+__all__ = ["OneLineBodies", "StepCells", "collect_stored_names", "find_stored_names", "header_to_literal"]
 
 _ASYNC_HANDLER = re.compile(r"^async\s+def\s+handler\s*\(", re.MULTILINE)
 #: `%%time?` asks for help, and is no call.
@@ -72,7 +72,7 @@ class OneLineBodies:
         return [*lines[:at], expanded.rstrip("\n") + "\n"]
 
 
-def stored_names(tree: ast.Module) -> set[str]:
+def collect_stored_names(tree: ast.Module) -> set[str]:
     """Find the global names that code may bind, functions that say `global` included."""
     try:
         code = compiled(tree, "<names>")
@@ -84,10 +84,10 @@ def stored_names(tree: ast.Module) -> set[str]:
     return names - {"__doc__"}  # our literal looks like a docstring
 
 
-def stored_names_of(source: str) -> set[str]:
+def find_stored_names(source: str) -> set[str]:
     """Find the global names that transformed source may bind; none if it cannot be parsed."""
     try:
-        return stored_names(parsed(source))
+        return collect_stored_names(parsed(source))
     except (SyntaxError, ValueError):
         return set()
 
@@ -107,7 +107,7 @@ class StepCells(ast.NodeTransformer):
         first, *body = tree.body
         at = first.lineno, first.col_offset
         if header.startswith("%%setup"):
-            names = sorted(stored_names(tree))
+            names = sorted(collect_stored_names(tree))
             opening = _parsed(f"{_SESSION}.open_setup({header!r}, {names!r})", at)
             return ast.Module([*opening, *body], tree.type_ignores)
         return ast.Module(self._step(header, body, at), tree.type_ignores)
@@ -116,7 +116,7 @@ class StepCells(ast.NodeTransformer):
         futures = [s for s in body if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
         rest = [s for s in body if s not in futures]
         (loop,) = _parsed(
-            f"while {_SESSION}.again({header!r}):\n with {_SESSION}.attempt({_is_magic(rest)!r}):\n  pass", at
+            f"while {_SESSION}.runs_now({header!r}):\n with {_SESSION}.begin_attempt({_is_magic(rest)!r}):\n  pass", at
         )
         assert isinstance(loop, ast.While)
         (attempt,) = loop.body

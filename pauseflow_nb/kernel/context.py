@@ -1,23 +1,22 @@
-"""`flow.context`, `flow.data` and `flow.inputs`: what a step is told about itself."""
+"""Build `flow.context`, and `flow.inputs` of cells that are run by hand."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.attribute_dict import Record, as_records
-from pauseflow_nb.kernel.exports import data_of
 from pauseflow_nb.kernel.step_run import StepRun
 
-__all__ = ["InputsByHand", "context_of", "data_for"]
+__all__ = ["InputsByHand", "build_context"]
 
 
-def context_of(run: StepRun, *, execution: str, notebook: str | None, started_at: str, is_test: bool) -> Record:
+def build_context(run: StepRun, *, execution: str, notebook: str | None, started_at: str, is_test: bool) -> Record:
     """Build what `flow.context` shows during a run.
 
     `run.callback_request` is absent, not None, unless a request caused this run.
     """
     wake = run.wake
-    told: dict[str, JSON] = {
+    facts: dict[str, JSON] = {
         "runs": run.number,
         "context": wake.context if wake is not None else None,
         "suspend_data": wake.suspend_data if wake is not None else None,
@@ -25,22 +24,17 @@ def context_of(run: StepRun, *, execution: str, notebook: str | None, started_at
         "idempotency_key": f"{execution}/{run.step}/{run.number}",
     }
     if wake is not None and wake.callback is not None:
-        told["callback_request"] = wake.callback
+        facts["callback_request"] = wake.callback
     context = {
         "id": execution,
         "notebook": notebook,
         "started_at": started_at,
         "test": is_test,
         "step": run.step,
-        "run": told,
+        "run": facts,
     }
     record: Record = as_records(context)
     return record
-
-
-def data_for(run: StepRun) -> Any:
-    """What the request that caused this run brought; None if no request did."""
-    return None if run.envelope is None else data_of(run.envelope)
 
 
 class InputsByHand(Record):

@@ -1,4 +1,4 @@
-"""What stops a notebook on purpose."""
+"""Define what stops a notebook on purpose: `Paused` and `Exited`."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ class Paused(BaseException):
 
     It stands in a cell's result and is not raised. It is a `BaseException` all the same, because
     where it is raised one day a user's `except Exception` must not swallow it: a notebook that
-    goes on after it asked to pause does what nobody has approved yet.
+    goes on after such a step does what nobody has approved yet.
     """
 
 
@@ -20,12 +20,12 @@ class Exited(BaseException):
 
 @dataclass(frozen=True)
 class Stop:
-    """How a step ends that stops the notebook."""
+    """The end of a step that stops the notebook."""
 
     error: Paused | Exited
-    #: What the cell shows.
+    #: Sentences that the cell shows.
     sentences: tuple[str, ...] = ()
-    #: What is asked, in the words of the notebook's author: a few, and sentences about it.
+    #: The question in its author's words: a title, and sentences about it.
     title: str = ""
     text: str = ""
     #: Text below them that keeps its lines, such as JSON.

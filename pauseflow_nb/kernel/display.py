@@ -1,4 +1,4 @@
-"""Calm lines in a cell's output: text with the same text as HTML, no traceback, no red."""
+"""Show plain sentences in a cell's output, as text and as HTML, with no traceback and no red."""
 
 import html
 import re
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["markup_of", "say"]
+__all__ = ["make_markup", "say"]
 
 _STYLE = "border-left: 3px solid var(--jp-brand-color1, #888); padding: 4px 10px; margin: 4px 0"
 
@@ -32,14 +32,14 @@ def say(
         hint: A small last line, in which what stands between backticks is code.
         is_small: Whether it is a small line.
     """
-    markup = markup_of(*sentences, title=title, text=text, details=details, hint=hint)
+    markup = make_markup(*sentences, title=title, text=text, details=details, hint=hint)
     if is_small:
         markup = f"<small>{html.escape(' '.join(sentences))}</small>"
     plain = "\n".join([*sentences, *filter(None, (title, text, details, hint))])
     shell.display_pub.publish(data={"text/plain": plain, "text/html": markup})
 
 
-def markup_of(*sentences: str, title: str = "", text: str = "", details: str = "", hint: str = "") -> str:
+def make_markup(*sentences: str, title: str = "", text: str = "", details: str = "", hint: str = "") -> str:
     """Write sentences as the HTML of a card."""
     parts = [f'<p style="margin: 2px 0">{html.escape(sentence)}</p>' for sentence in sentences]
     if title:

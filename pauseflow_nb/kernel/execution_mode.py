@@ -1,68 +1,92 @@
-"""A run with a briefing: what the runner told this kernel, and what is answered at the end of a step."""
+"""Run the steps of an execution: begin with the runner's briefing, and end each step with an outcome."""
 
+import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.cells import Header, header_of
-from pauseflow_nb.errors import InvalidAnswer, InvalidStep, Unsaveable
+from pauseflow_nb.errors import InvalidAnswer, InvalidStep, NotDelivered, Unsaveable
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel.answer_types import Form
+from pauseflow_nb.kernel.attribute_dict import Record, as_records
+from pauseflow_nb.kernel.context import build_context
 from pauseflow_nb.kernel.control_flow import Exited, Paused, Stop
 from pauseflow_nb.kernel.display import say
 from pauseflow_nb.kernel.exports import RESUME_DATA
+from pauseflow_nb.kernel.pausing import ask_runner, pause_execution
 from pauseflow_nb.kernel.resume_data import Answers
-from pauseflow_nb.kernel.sending import reminding
+from pauseflow_nb.kernel.sending import add_reminder
 from pauseflow_nb.kernel.setup_names import Bindings
 from pauseflow_nb.kernel.step_run import StepRun
-from pauseflow_nb.protocol import SOURCE, Briefing, Failure, Loss, Message, Outcome, Ready, StepBriefing, Unsaved, Wake
+from pauseflow_nb.kernel.timeout import TimeLimit
+from pauseflow_nb.protocol import (
+    SOURCE,
+    Briefing,
+    Failure,
+    Loss,
+    Message,
+    MessageRequest,
+    Outcome,
+    Ready,
+    StepBriefing,
+    SuspensionRequest,
+    Unsaved,
+    Wake,
+)
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from pauseflow_nb.kernel.snapshot import Restored, Saved
 
-__all__ = ["Headless", "failure_of"]
+__all__ = ["ExecutionMode"]
 
 _FATES = {
     "left out": "not saved, and no later cell needs it",
     "replayed": "not saved, but made again by its statements",
     "lost": "not saved, and lost if this kernel ends",
 }
-_BOUND = (
+_KERNEL_BOUND = (
     "kernel-bound: this execution keeps its kernel while it waits, because later cells need {}. If the kernel or its "
     "worker ends, the execution fails (kernel-lost). What a `%%setup` cell makes needs no kernel to wait for it."
 )
 
 
-def failure_of(error: BaseException, step: str | None = None) -> Failure:
-    """Describe an error as others see it."""
+def _describe_failure(error: BaseException, step: str | None = None) -> Failure:
+    """Describe an error for the outcome."""
     message = str(error)
     if isinstance(error, SystemExit):
-        # Whoever writes it means the whole notebook, and its text is a bare number.
+        # Its author means to end the whole notebook, and its text is a bare number.
         message = f"sys.exit({message}) fails the step: `flow.exit()` ends the notebook as completed"
     return Failure(type(error).__name__, message, step=step)
 
 
-class Headless:
-    """One segment, seen from inside its kernel."""
+class ExecutionMode:
+    """One segment of an execution, seen from inside its kernel."""
 
     def __init__(
-        self, shell: "InteractiveShell", bindings: Bindings, briefing: Briefing, *, before: "Headless | None" = None
+        self,
+        shell: "InteractiveShell",
+        bindings: Bindings,
+        briefing: Briefing,
+        *,
+        previous: "ExecutionMode | None" = None,
     ) -> None:
-        """Begin a segment; `before` is the one before it, if this kernel was kept."""
+        """Begin a segment; `previous` is the segment before it, if the same kernel ran that."""
         self._shell, self._bindings = shell, bindings
         self.briefing = briefing
         #: Exports of the steps that have run, of earlier segments too.
         self.exports: dict[str, dict[str, JSON]] = {
-            name: told.exports for name, told in briefing.steps.items() if told.runs or told.exports
+            name: step.exports for name, step in briefing.steps.items() if step.runs or step.exports
         }
-        self.answers: Answers = Answers(shell.user_ns) if before is None else before.answers
+        self.answers: Answers = Answers(shell.user_ns) if previous is None else previous.answers
         self._restored: Restored | None = None
-        #: What this kernel has to do without.
-        self.losses: list[Loss] = [] if before is None else before.losses
-        self._told: set[str] = set()
+        #: What the restore could not bring back.
+        self.losses: list[Loss] = [] if previous is None else previous.losses
+        self._reported: set[str] = set()
 
     def restore(self) -> None:
-        """Bring the variables back and go on numbering; answers `Ready`."""
+        """Bring the variables and the execution count back; the reply is a `Ready`."""
         from pauseflow_nb.kernel import snapshot  # lazy: needed only where something is saved
 
         # Before the first cell: what cells change of the environment from now on is saved with the variables.
@@ -82,12 +106,12 @@ class Headless:
                 execution=execution,
                 is_checked=self.briefing.is_checked,
             )
-            self.answers.take_over()
+            self.answers.take_from_variables()
             namespace, coming = self._shell.user_ns, self.briefing.coming
-            losses = snapshot.weighed(self._restored.losses, coming, namespace)
-            self._report(losses + snapshot.never_saved(self._restored, coming, namespace))
-        except Exception as error:  # noqa: BLE001 (the runner must learn of whatever it was)
-            self.send(Ready(failure=failure_of(error)))
+            losses = snapshot.weigh_losses(self._restored.losses, coming, namespace)
+            self._send_ready(losses + snapshot.find_never_saved(self._restored, coming, namespace))
+        except Exception as error:  # noqa: BLE001 (the runner must learn of any error)
+            self.send(Ready(failure=_describe_failure(error)))
 
     def begin_setup(self) -> None:
         """Note what is set before a `%%setup` cell: what it sets itself is not saved."""
@@ -102,7 +126,7 @@ class Headless:
         capture.end_setup(self._shell)
 
     def settle_names(self) -> None:
-        """Put saved values back over what the setups bound on the way; answers `Ready`."""
+        """Put saved values back over what the setups bound meanwhile; the reply is a `Ready`."""
         try:
             self._bindings.close_setup()
             losses = []
@@ -112,40 +136,41 @@ class Headless:
                 self._restored = None
             if self.briefing.goes_without or not any(loss.needed_by for loss in losses):
                 self._receive_answer()
-            self._report(losses)
+            self._send_ready(losses)
         except InvalidAnswer as problem:
             self.send(Ready(refused=problem.errors))
         except Exception as error:  # noqa: BLE001 (see restore)
-            self.send(Ready(failure=failure_of(error)))
+            self.send(Ready(failure=_describe_failure(error)))
 
-    def told(self, step: str) -> tuple[StepBriefing, Wake | None]:
-        """What a step that starts is told, and what caused the run if it is a rerun."""
+    def brief(self, step: str) -> tuple[StepBriefing, Wake | None]:
+        """Return the briefing of a step that starts, and what woke it if it is a rerun."""
         wake = self.briefing.wake
         is_rerun = wake is not None and wake.step == step and wake.then == "rerun"
         return self.briefing.steps.get(step, StepBriefing()), wake if is_rerun else None
 
     def end(self, run: StepRun) -> Stop | None:
-        """Save a step that succeeded and answer how it ended.
+        """Save a step that succeeded and send its outcome.
 
         Raises:
             PauseflowError: If its variables cannot be saved.
         """
-        kind = "exited" if run.exited else "suspended" if run.asked is not None else "finished"
-        if kind == "suspended" and run.asked is not None:
-            self.answers.ask(run.step, run.asked.form, self._bindings.remade)
+        planned = None if run.exited else run.suspension
+        kind = "exited" if run.exited else "suspended" if planned is not None else "finished"
+        if planned is not None:
+            self.answers.expect(run.step, planned.form, self._bindings.remade)
         is_saved = kind == "suspended" or (kind == "finished" and self._checkpoints)
         is_strict = self.briefing.strict or (kind == "suspended" and self._ends_with_pause)
-        saved = self._save(*self._cells_around(run), strict=is_strict) if is_saved else None
+        saved = self._save(*self._find_cells(run), strict=is_strict) if is_saved else None
         if saved is not None:
-            self._tell_unsaved(run, saved, is_pause=kind == "suspended")
+            self._report_unsaved(run, saved, is_pause=kind == "suspended")
         outcome = Outcome(
             kind,
             run.step,
             run.number,
             run.failed_attempts,
-            exports=run.published(),
+            exports=run.all_exports(),
             notes=run.notes,
-            suspension=reminding(run, run.asked.at_end()) if run.asked is not None and kind == "suspended" else None,
+            suspension=None if planned is None else add_reminder(run, planned.request_at_end()),
             exit_reason=run.exit_reason,
             snapshot=saved.ref if saved is not None else None,
             unsaved=saved.unsaved if saved is not None else [],
@@ -158,28 +183,77 @@ class Headless:
         return Stop((Exited if run.exited else Paused)(f"step {run.step!r} {kind}"))
 
     def suspend(self, next_cell: int) -> None:
-        """Save between two cells, because somebody outside asked for it; answers an `Outcome` without a step."""
-        coming, passed = self._cells_at(next_cell)
+        """Save between two cells, as requested from outside; the reply is an `Outcome` without a step."""
+        coming, passed = self._split_cells(next_cell)
         try:
             saved = self._save(coming, passed, strict=self.briefing.strict or self._ends_with_pause)
             self.send(Outcome("suspended", "", 0, snapshot=saved.ref, unsaved=saved.unsaved))
-        except Exception as error:  # noqa: BLE001 (the runner must learn of whatever it was)
-            self.send(Outcome("failed", "", 0, failure=failure_of(error)))
+        except Exception as error:  # noqa: BLE001 (the runner must learn of any error)
+            self.send(Outcome("failed", "", 0, failure=_describe_failure(error)))
 
     def fail(self, step: str, error: BaseException, run: StepRun | None = None) -> None:
-        """Answer that a step failed; what it published and asked for is void."""
+        """Send the outcome of a step that failed; its exports and its suspension are void."""
         number, ordinal = (run.number, run.failed_attempts) if run is not None else (1, 0)
         notes = run.notes if run is not None else []
-        failure = failure_of(error, step)
+        failure = _describe_failure(error, step)
         self.send(Outcome("failed", step, number, ordinal, notes=notes, losses=self.losses, failure=failure))
 
     def send(self, message: Message) -> None:
-        """Put a message into the reply of the running cell, instead of one sent before."""
+        """Put a message into the reply of the running cell, in place of an earlier message."""
         # As text: inside a payload, IPython would turn NaN into the string "nan".
         payload = {"source": SOURCE, "json": message.to_json()}
         payloads = self._shell.payload_manager
         assert payloads is not None
         payloads.write_payload(payload, single=True)
+
+    @property
+    def inputs(self) -> Record:
+        """The notebook's parameters."""
+        inputs: Record = as_records(self.briefing.inputs)
+        return inputs
+
+    def context(self, run: StepRun) -> Record:
+        """Build what `flow.context` shows during a run."""
+        briefing = self.briefing
+        return build_context(
+            run,
+            execution=briefing.execution,
+            notebook=briefing.notebook,
+            started_at=briefing.started_at,
+            is_test=False,
+        )
+
+    def describe(self) -> str:
+        """Say which segment of which execution runs."""
+        return f"execution {self.briefing.execution}, segment {self.briefing.segment}"
+
+    def refusal(self, step: str) -> str | None:  # noqa: ARG002 - the runner decides which cells run
+        """Refuse no step."""
+        return None
+
+    def fails_step(self, run: StepRun, *, is_magic: bool, is_retried: bool) -> bool:
+        """Ask the runner whether an error still stands among the cell's outputs; it counts as raised then.
+
+        Args:
+            run: The step.
+            is_magic: Whether the step's code is one cell magic.
+            is_retried: Whether another attempt follows: the runner then makes text of the errors, or the cell would
+                count as failed.
+        """
+        if getattr(self._shell, "kernel", None) is None:
+            return is_magic
+        question = {"attempt": run.failed_attempts, "is_retried": is_retried}
+        return bool(json.loads(ask_runner(self._shell, "errors", json.dumps(question))))
+
+    def pause(self, run: StepRun, request: SuspensionRequest, form: Form | None, limit: TimeLimit | None) -> Any:
+        """Ask the runner, and block until it has the answer."""
+        return pause_execution(self._shell, run, request, form, limit)
+
+    def deliver(self, message: MessageRequest) -> None:
+        """Let the runner send a message."""
+        problem = json.loads(ask_runner(self._shell, "message", message.to_json()))
+        if problem is not None:
+            raise NotDelivered(*problem)
 
     @property
     def _ends_with_pause(self) -> bool:
@@ -206,58 +280,57 @@ class Headless:
                     is_checked=self.briefing.is_checked,
                 )
         except Unsaveable as problem:
-            maker = problem.cell if problem.cell is not None else self._maker(problem.name, set(coming))
-            raise Unsaveable(problem.name, problem.type_name, self._in_full(problem.reason), maker) from problem
-        lost = self.answers.lost_schema(saved.unsaved)
+            maker = problem.cell if problem.cell is not None else self._find_maker(problem.name, set(coming))
+            raise Unsaveable(problem.name, problem.type_name, self._complete(problem.reason), maker) from problem
+        lost = self.answers.find_lost_schema(saved.unsaved)
         if lost is not None:
-            told = self.answers.told(lost)
-            raise Unsaveable(told.name, told.type_name, self._in_full(told.reason), told.cell)
-        return replace(saved, unsaved=[self.answers.told(self._made(each, set(coming))) for each in saved.unsaved])
+            raise Unsaveable(lost.name, lost.type_name, self._complete(lost.reason), lost.cell)
+        unsaved = [self.answers.rename_unsaved(self._add_maker(each, set(coming))) for each in saved.unsaved]
+        return replace(saved, unsaved=unsaved)
 
-    def _in_full(self, reason: str) -> str:
+    def _complete(self, reason: str) -> str:
         unkept = self.briefing.unkept
         return f"{reason}, and {unkept}" if unkept and not self.briefing.strict else reason
 
-    def _made(self, unsaved: Unsaved, coming: set[str]) -> Unsaved:
+    def _add_maker(self, unsaved: Unsaved, coming: set[str]) -> Unsaved:
         if unsaved.fate != "lost" or unsaved.cell is not None:
             return unsaved
-        return replace(unsaved, cell=self._maker(unsaved.name, coming))
+        return replace(unsaved, cell=self._find_maker(unsaved.name, coming))
 
-    def _maker(self, name: str, coming: set[str]) -> int | None:
-        """Find the cell that bound a name last, be it a step."""
-        from pauseflow_nb.kernel.snapshot.recovery.dependencies import statements_of  # lazy: see restore
+    def _find_maker(self, name: str, coming: set[str]) -> int | None:
+        """Find the cell, a step or not, that bound a name last."""
+        from pauseflow_nb.kernel.snapshot.recovery.dependencies import parse_statements  # lazy: see restore
 
         cells = {**self.briefing.passed, **self.briefing.coming}
         ran = sorted((int(index) for index in cells if index not in coming), reverse=True)
-        return next((i for i in ran if any(name in s.binds for s in statements_of(cells[str(i)]))), None)
+        return next((i for i in ran if any(name in s.binds for s in parse_statements(cells[str(i)]))), None)
 
-    def _tell_unsaved(self, run: StepRun, saved: "Saved", *, is_pause: bool) -> None:
-        """Say which variables are not in the snapshot, and what becomes of them; once each."""
+    def _report_unsaved(self, run: StepRun, saved: "Saved", *, is_pause: bool) -> None:
+        """Say once which variables are not in the snapshot, and what becomes of them."""
         sentences = [f"{_FATES[each.fate]}: {each.name} ({each.type_name}), {each.reason}" for each in saved.unsaved]
         sentences += saved.notes
         for sentence in sentences:
-            if sentence not in self._told:
-                self._told.add(sentence)
+            if sentence not in self._reported:
+                self._reported.add(sentence)
                 run.notes.append(sentence)
                 say(self._shell, sentence, is_small=True)
         lost = [f"{each.name} ({each.type_name})" for each in saved.unsaved if each.fate == "lost"]
         if is_pause and lost:
-            run.notes.append(_BOUND.format(", ".join(lost)))
+            run.notes.append(_KERNEL_BOUND.format(", ".join(lost)))
             say(self._shell, run.notes[-1])
 
     def _receive_answer(self) -> None:
         wake = self.briefing.wake
         if wake is None or wake.kind != "suspend":
             return
-        told = self.briefing.steps.get(wake.step, StepBriefing())
-        # Of an answer by the clock the wake knows nothing but that it was the clock's.
-        kept = told.exports.get(RESUME_DATA)
-        envelope = wake.callback if wake.callback is not None else kept
+        # The wake has no data of an answer by the clock; the step's exports do.
+        exported = self.briefing.steps.get(wake.step, StepBriefing()).exports.get(RESUME_DATA)
+        envelope = wake.callback if wake.callback is not None else exported
         self.answers.receive(wake.step, envelope if isinstance(envelope, dict) else None)
 
-    def _report(self, losses: list[Loss]) -> None:
-        """Answer that the kernel is ready but for these; the runner decides whether cells may run without them."""
-        named = [self.answers.as_named(loss, self.briefing) for loss in losses]
+    def _send_ready(self, losses: list[Loss]) -> None:
+        """Report that the kernel is ready, with its losses; the runner decides whether cells may run without them."""
+        named = [self.answers.rename_loss(loss, self.briefing) for loss in losses]
         self.losses = [*self.losses, *named]
         self.send(Ready(losses=named))
 
@@ -268,18 +341,18 @@ class Headless:
         losses = snapshot.put_back(self._shell, restored, just_bound)
         # A name that is in the snapshot was bound by another cell after its setup.
         self._bindings.remade = restored.remade | (just_bound - restored.values.keys())
-        return snapshot.weighed(losses, self.briefing.coming, self._shell.user_ns)
+        return snapshot.weigh_losses(losses, self.briefing.coming, self._shell.user_ns)
 
-    def _cells_around(self, run: StepRun) -> tuple[dict[str, str], dict[str, str]]:
+    def _find_cells(self, run: StepRun) -> tuple[dict[str, str], dict[str, str]]:
         headers = {index: _header(source) for index, source in self.briefing.coming.items()}
-        here = next((int(i) for i, h in headers.items() if h is not None and h.name == run.step), None)
-        if here is None:
+        index = next((int(i) for i, h in headers.items() if h is not None and h.name == run.step), None)
+        if index is None:
             return self.briefing.coming, self.briefing.passed
-        is_rerun = run.asked is not None and run.asked.request.then == "rerun"
-        return self._cells_at(here if is_rerun else here + 1)
+        is_rerun = run.suspension is not None and run.suspension.request.then == "rerun"
+        return self._split_cells(index if is_rerun else index + 1)
 
-    def _cells_at(self, next_cell: int) -> tuple[dict[str, str], dict[str, str]]:
-        """Tell which cells may still run, and which plain ones have run, before this cell."""
+    def _split_cells(self, next_cell: int) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the cells that may still run, and the plain cells that have run, before the next cell."""
         coming, passed = {}, dict(self.briefing.passed)
         for index, source in self.briefing.coming.items():
             header = _header(source)

@@ -1,8 +1,8 @@
-"""What steps published, as `steps.NAME` shows it.
+"""Show the exports of a step as `steps.NAME`.
 
 `steps.NAME` takes items and attributes: named exports, then the keys of a returned dict, and
-`$return_value`, `$resume_data`, `$suspend_data` as items. `steps.NAME.data` is what the one who
-resumed the step sent.
+`$return_value`, `$resume_data`, `$suspend_data` as items. `steps.NAME.data` is the data of the answer that
+resumed the step.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from pauseflow_nb.kernel.attribute_dict import as_records
 from pauseflow_nb.kernel.issued_links import HIDDEN, IssuedLink, IssuedLinks, SpentLinks
 from pauseflow_nb.protocol import RETURN_VALUE, published
 
-__all__ = ["RESUME_DATA", "RETURN_VALUE", "SUSPEND_DATA", "StepExports", "as_json", "data_of"]
+__all__ = ["RESUME_DATA", "RETURN_VALUE", "SUSPEND_DATA", "StepExports", "as_json", "select_data"]
 
 RESUME_DATA = "$resume_data"
 SUSPEND_DATA = "$suspend_data"
@@ -33,8 +33,8 @@ def as_json(what: str, value: Any) -> JSON:
     return _copied(value)
 
 
-def data_of(envelope: Mapping[str, JSON]) -> JSON:
-    """Take what one wants from a `$resume_data` envelope: the parsed body, or the query where there is no body."""
+def select_data(envelope: Mapping[str, JSON]) -> JSON:
+    """Return the data in a `$resume_data` envelope: the parsed body, or the query if there is no body."""
     body = envelope.get("body")
     if body is None and envelope.get("by") != "clock":
         body = envelope.get("query", {})
@@ -44,8 +44,8 @@ def data_of(envelope: Mapping[str, JSON]) -> JSON:
 class StepExports(Mapping[str, Any]):
     """The exports of one step that has run.
 
-    The attribute `data` is what the step was resumed with; for a step that nobody answered it is an
-    export of this name like any other.
+    The attribute `data` is the data of the answer; in a step that was not answered it is an export of this name
+    like any other.
     """
 
     def __init__(self, step: str, exports: Mapping[str, JSON], answers: Mapping[str, Any] = _NO_ANSWERS) -> None:
@@ -64,7 +64,7 @@ class StepExports(Mapping[str, Any]):
         if name.startswith("_"):
             raise AttributeError(name)
         if name == "data" and RESUME_DATA in self._exports:
-            return self._answers[self._step] if self._step in self._answers else data_of(self._exports[RESUME_DATA])
+            return self._answers[self._step] if self._step in self._answers else select_data(self._exports[RESUME_DATA])
         try:
             return self._exports[name]
         except KeyError:

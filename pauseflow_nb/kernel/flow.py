@@ -1,54 +1,38 @@
-"""The `flow` and `steps` objects that users type.
+"""Provide the `flow` object that users type: a call records a request, which takes effect when the step ends.
 
-No database, no HTTP: a call notes what the step asked for, and it takes effect when the step ends.
-Both objects are one per process and speak for the shell that runs a cell now.
+No database, no HTTP. `flow` is one per process and acts for the shell that runs a cell now.
 """
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pauseflow_nb.durations import LONGEST, duration, milliseconds
-from pauseflow_nb.errors import InvalidDuration, InvalidValue, NotInStep
+from pauseflow_nb.errors import InvalidDuration, InvalidValue
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import form_of
 from pauseflow_nb.kernel.attribute_dict import Record
-from pauseflow_nb.kernel.context import data_for
-from pauseflow_nb.kernel.exports import SUSPEND_DATA, StepExports, as_json
+from pauseflow_nb.kernel.current import get_session, require_step
+from pauseflow_nb.kernel.exports import SUSPEND_DATA, as_json, select_data
 from pauseflow_nb.kernel.issued_links import IssuedLinks
-from pauseflow_nb.kernel.run_notebook import with_child
-from pauseflow_nb.kernel.sending import Sender, notification, send
-from pauseflow_nb.kernel.step_run import Asked, StepRun
-from pauseflow_nb.kernel.tracebacks import calmly
+from pauseflow_nb.kernel.run_notebook import add_child
+from pauseflow_nb.kernel.sending import Sender, make_notification, send
+from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
+from pauseflow_nb.kernel.steps import steps
 from pauseflow_nb.protocol import SuspensionRequest
 
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.session import Session
-
-__all__ = ["Flow", "IssuedLinks", "Steps", "flow", "running_session", "session_and_run", "speak_for", "steps"]
+#: `steps` is among them because stored snapshots name it `pauseflow_nb.kernel.flow.steps`.
+__all__ = ["Flow", "IssuedLinks", "flow", "steps"]
 
 DEFAULT_TIMEOUT = timedelta(hours=24)
 DEFAULT_PAUSE = timedelta(hours=1)
 DEFAULT_MAX_RETRIES = 10
 
-_session: "Session | None" = None
-
-
-def speak_for(session: "Session") -> None:
-    """Make `flow` and `steps` those of this session; the shell that runs a cell calls it."""
-    global _session  # noqa: PLW0603 (one kernel has one flow, and users import it by name)
-    _session = session
-
-
-def running_session() -> "Session | None":
-    """The session that `flow` and `steps` speak for."""
-    return _session
-
 
 class Flow:
-    """What a step can ask for. Import the one there is: `from pauseflow_nb import flow`."""
+    """The calls of a step. Import the one instance: `from pauseflow_nb import flow`."""
 
     def suspend(
         self,
@@ -66,33 +50,32 @@ class Flow:
         self_approval: bool = True,
         remind: timedelta | str | None = None,
     ) -> IssuedLinks:
-        """Wait, from the end of this step on, until somebody resumes or cancels.
+        """Suspend the notebook when this step ends, until a person or program resumes or cancels it.
 
         Args:
             timeout: How long; a plain number is milliseconds. None: no deadline.
-            data: JSON shown to whoever is asked, and exported as `$suspend_data`.
+            data: JSON that the approval page shows, exported as `$suspend_data`.
             schema: What an answer must be: a pydantic model, a type such as `int`, or a JSON Schema. It is checked
                 before the notebook wakes, and the approval page makes a form of it.
             on_timeout: What the clock does at the deadline: `"cancel"`, `"resume"` or `"fail"`.
-            default: With `on_timeout="resume"`, what the clock hands over as if somebody had sent it.
+            default: With `on_timeout="resume"`, the answer that the clock sends.
             then: `"continue"` with the next cell, or `"rerun"` this step.
             title: A few words for messages and the approval page.
             message: Sentences for the approval page, in Markdown.
             approvals: How many different people must resume before it goes on. One cancel cancels.
-            approvers: Names of the only ones who may answer, signed in; a link alone does not tell who calls.
-            self_approval: Whether whoever started the execution may approve.
-            remind: After which time, again and again, the messages of this step are sent once more while it waits:
-                `"4h"` or a `timedelta`.
+            approvers: Names of the only people who may answer. They must sign in: a link alone does not say who calls.
+            self_approval: Whether the person who started the execution may approve.
+            remind: How often the messages of this step are sent again while it waits: `"4h"` or a `timedelta`.
 
         Returns:
-            The links, valid at once. Shown or exported whole, they are hidden.
+            The links, valid at once. A display or an export of the whole mapping hides them.
 
         Raises:
             NotInStep: Outside a step.
             InvalidDuration, InvalidValue, NotJSON: Naming the argument.
             InvalidAnswer: If the default does not fit the schema.
         """
-        run = _running("flow.suspend()")
+        _, run = require_step("flow.suspend()")
         _check_choice("on_timeout", on_timeout, ("cancel", "resume", "fail"))
         _check_choice("then", then, ("continue", "rerun"))
         _check_text("title", title)
@@ -115,11 +98,11 @@ class Flow:
             title=title,
             message=message,
             schema=None if form is None else form.json_schema,
-            approvals=_checked_count("approvals", approvals),
-            approvers=_checked_names("approvers", approvers, approvals),
-            self_approval=_checked_flag("self_approval", self_approval),
+            approvals=_require_count("approvals", approvals),
+            approvers=_require_names("approvers", approvers, approvals),
+            self_approval=_require_flag("self_approval", self_approval),
         )
-        return _ask(run, Asked("suspend", request, form=form))
+        return _plan(run, PlannedSuspension("suspend", request, form=form))
 
     def rerun(
         self,
@@ -129,8 +112,8 @@ class Flow:
     ) -> IssuedLinks:
         """Run this step again after a delay, or earlier if its link is called.
 
-        With `max_retries=3` a step runs at most four times; asking again in the fourth is ignored
-        and noted, and the notebook goes on.
+        With `max_retries=3` a step runs at most four times; the fourth run's call is ignored and noted, and
+        the notebook goes on.
 
         Args:
             delay: How long; a plain number is milliseconds. None: until the link is called.
@@ -141,7 +124,7 @@ class Flow:
             NotInStep: Outside a step.
             InvalidDuration, InvalidValue, NotJSON: Naming the argument.
         """
-        run = _running("flow.rerun()")
+        _, run = require_step("flow.rerun()")
         if not isinstance(max_retries, int) or isinstance(max_retries, bool) or max_retries < 0:
             raise InvalidValue("max_retries", max_retries, "must be a whole number, 0 or more")
         request = SuspensionRequest(
@@ -154,15 +137,15 @@ class Flow:
         if run.number > max_retries:
             run.notes.append(f"run {run.number} was the last that max_retries={max_retries} allows: rerun ignored")
             return run.links()
-        return _ask(run, Asked("rerun", request))
+        return _plan(run, PlannedSuspension("rerun", request))
 
     def delay(self, ms: float | timedelta | str) -> IssuedLinks:
         """Go on with the next cell after a while; a plain number is milliseconds."""
-        return _ask(*_wait("delay", milliseconds(ms, what="ms")))
+        return _plan(*_make_delay("delay", milliseconds(ms, what="ms")))
 
     def sleep(self, span: timedelta | str) -> IssuedLinks:
-        """Go on with the next cell after a while, said with its unit: `"90s"` or a `timedelta`."""
-        return _ask(*_wait("sleep", duration(span, what="span")))
+        """Go on with the next cell after a while with a unit: `"90s"` or a `timedelta`."""
+        return _plan(*_make_delay("sleep", duration(span, what="span")))
 
     def sleep_until(self, when: datetime) -> IssuedLinks:
         """Go on with the next cell at a time, which must have a time zone; in the past means at once."""
@@ -172,7 +155,7 @@ class Flow:
             raise InvalidValue("when", when, "has no time zone: write when.astimezone() for this machine's")
         if when - datetime.now(UTC) > LONGEST:
             raise InvalidDuration("when", when, "must be within a year")
-        return _ask(*_wait("sleep_until", None, until=when))
+        return _plan(*_make_delay("sleep_until", None, until=when))
 
     def pause(
         self,
@@ -186,28 +169,27 @@ class Flow:
         approvers: Iterable[str] | None = None,
         self_approval: bool = True,
     ) -> Any:
-        """Wait here, with the kernel alive, until somebody resumes or cancels.
+        """Wait within this step, with the kernel alive, until a person or program resumes or cancels.
 
         Args:
             timeout: How long, with its unit: `"10m"` or a `timedelta`. None: no deadline.
-            data: JSON shown to whoever is asked.
+            data: JSON that the approval page shows.
             schema: What an answer must be; see `suspend`.
             title: A few words for messages and the approval page.
             message: Sentences for the approval page.
             approvals: How many different people must resume before it goes on.
             approvers: Names of the only ones who may answer, signed in.
-            self_approval: Whether whoever started the execution may approve.
+            self_approval: Whether the person who started the execution may approve.
 
         Returns:
-            What the answer brought: an instance with `schema`, otherwise the body, or the query where there is none.
+            The answer's data: an instance with `schema`, otherwise the body, or the query if there is no body.
 
         Raises:
             PauseTimeout: If nobody answered in time.
-            Cancelled: If somebody cancelled. Not caught, it cancels the execution.
+            Cancelled: If a person or program cancelled. Not caught, it cancels the execution.
             NotInStep, InvalidDuration, InvalidValue, NotJSON: Naming the argument.
         """
-        run = _running("flow.pause()")
-        assert _session is not None
+        session, run = require_step("flow.pause()")
         _check_text("title", title)
         _check_text("message", message)
         form = None if schema is None else form_of(schema)
@@ -219,11 +201,11 @@ class Flow:
             title=title,
             message=message,
             schema=None if form is None else form.json_schema,
-            approvals=_checked_count("approvals", approvals),
-            approvers=_checked_names("approvers", approvers, approvals),
-            self_approval=_checked_flag("self_approval", self_approval),
+            approvals=_require_count("approvals", approvals),
+            approvers=_require_names("approvers", approvers, approvals),
+            self_approval=_require_flag("self_approval", self_approval),
         )
-        return _session.pause(run, request, form)
+        return session.mode.pause(run, request, form, session.time_limit())
 
     def run_notebook(
         self,
@@ -236,12 +218,12 @@ class Flow:
     ) -> str:
         """Run another notebook when this step ends, and go on with the next cell when it has ended.
 
-        Several in one step run beside each other. Each is an execution of its own, which may pause.
+        Several in one step run at the same time. Each is an execution of its own, which may pause.
 
         Args:
             notebook: Its path, relative to the working directory, or a URL that papermill reads.
             parameters: JSON values for its `parameters` cell.
-            name: Under which `steps.NAME` shows what it published; the default is the notebook's own name.
+            name: `steps.NAME` shows its exports under this name. None: the notebook's own name.
             linked: Whether it is cancelled and suspended together with this one.
             check: Whether this step fails if that one fails or is cancelled.
 
@@ -253,24 +235,24 @@ class Flow:
             NotebookNotFound: If there is none at this path.
             InvalidValue, NotJSON: Naming the argument.
         """
-        run = _running("flow.run_notebook()")
-        given, asked = with_child(
+        _, run = require_step("flow.run_notebook()")
+        child_name, planned = add_child(
             run,
             notebook,
             parameters,
             name,
-            linked=_checked_flag("linked", linked),
-            check=_checked_flag("check", check),
+            linked=_require_flag("linked", linked),
+            check=_require_flag("check", check),
         )
-        if run.asked is not None and run.asked.request.kind == "notebook":
-            run.asked = asked
+        if run.suspension is not None and run.suspension.request.kind == "notebook":
+            run.suspension = planned
         else:
-            _ask(run, asked)
-        return given
+            _plan(run, planned)
+        return child_name
 
     def exit(self, reason: str | None = None) -> None:
         """End the workflow as completed when this step ends. The rest of the step still runs."""
-        run = _running("flow.exit()")
+        _, run = require_step("flow.exit()")
         _check_text("reason", reason)
         run.exited, run.exit_reason = True, reason
 
@@ -280,36 +262,35 @@ class Flow:
         Raises:
             NotJSON: Naming the key and the type of what is not JSON.
         """
-        run = _running("flow.export()")
+        _, run = require_step("flow.export()")
         if not isinstance(name, str) or not name or name.startswith("$"):
             raise InvalidValue("name", name, "must be a text that is not empty and does not begin with $")
         run.exports[name] = as_json(f"export {name!r}", value)
 
     @property
     def context(self) -> Record:
-        """What this step is told about itself and this run."""
-        run = _running("flow.context")
-        assert _session is not None
-        return _session.context(run)
+        """Facts about this execution, this step and this run."""
+        session, run = require_step("flow.context")
+        return session.mode.context(run)
 
     @property
     def data(self) -> Any:
-        """In a rerun that a request caused, what the request brought; otherwise None."""
-        run = _running("flow.data")
-        assert _session is not None
-        if run.wake is not None and run.step in _session.answers:
-            return _session.answers[run.step]
-        return data_for(run)
+        """The data of the callback that caused this rerun; None in a run that no callback caused."""
+        session, run = require_step("flow.data")
+        if run.wake is not None and run.step in session.mode.answers:
+            return session.mode.answers[run.step]
+        return None if run.envelope is None else select_data(run.envelope)
 
     @property
     def inputs(self) -> Record:
         """The notebook's parameters."""
-        return _session.inputs if _session is not None else Record()
+        session = get_session()
+        return session.mode.inputs if session is not None else Record()
 
     @property
     def send(self) -> Sender:
         """`flow.send.email(…)`."""
-        return Sender(session_and_run)
+        return Sender()
 
     def notify(
         self, message: str | None = None, to: str | Iterable[str] | None = None, *, title: str | None = None
@@ -317,17 +298,17 @@ class Flow:
         """Send a message through apprise; after `flow.suspend` or the like it carries the link to the approval page.
 
         Args:
-            message: The text. None: the `message` of what the step asked for.
-            to: Names in the setting `notify`, or URLs of apprise. None: everybody in that setting.
-            title: A few words. None: the `title` of what the step asked for.
+            message: The text. None: the `message` of the step's suspension.
+            to: Names in the setting `notify`, or URLs of apprise. None: all names in that setting.
+            title: A few words. None: the `title` of the step's suspension.
 
         Raises:
             NotInStep: Outside a step.
             NotDelivered: If it could not be sent.
             InvalidValue: If the title holds a link.
         """
-        session, run = session_and_run("flow.notify()")
-        send(session, run, notification(run, message, to, title))
+        session, run = require_step("flow.notify()")
+        send(session, run, make_notification(run, message, to, title))
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"flow has no {name!r}")
@@ -339,87 +320,28 @@ class Flow:
         return "flow"
 
 
-class Steps(Mapping[str, StepExports]):
-    """The exports of the steps that have run: `steps.NAME`, `steps["NAME"]`."""
-
-    def __getitem__(self, name: str) -> StepExports:
-        try:
-            return StepExports(name, _exports()[name], _answers())
-        except KeyError:
-            raise KeyError(f"step {name!r} has not run") from None
-
-    def __getattr__(self, name: str) -> StepExports:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        try:
-            return StepExports(name, _exports()[name], _answers())
-        except KeyError:
-            known = ", ".join(_exports()) or "none"
-            raise AttributeError(f"step {name!r} has not run; those that have: {known}") from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_exports())
-
-    def __len__(self) -> int:
-        return len(_exports())
-
-    def __repr__(self) -> str:
-        return f"<steps that have run: {', '.join(self) or 'none'}>"
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self]
-
-    def __reduce__(self) -> str:
-        return "steps"
-
-    def _ipython_key_completions_(self) -> list[str]:
-        return list(self)
-
-
 flow = Flow()
-steps = Steps()
 
 
-def _running(call: str) -> StepRun:
-    if _session is None or _session.run is None:
-        raise calmly(NotInStep(call))
-    return _session.run
-
-
-def session_and_run(call: str) -> "tuple[Session, StepRun]":
-    """The session and the step that is running.
-
-    Raises:
-        NotInStep: If none is; `call` says what needs one.
-    """
-    run = _running(call)
-    assert _session is not None
-    return _session, run
-
-
-def _exports() -> Mapping[str, Mapping[str, JSON]]:
-    return {} if _session is None else _session.exports
-
-
-def _answers() -> Mapping[str, Any]:
-    return {} if _session is None else _session.answers
-
-
-def _wait(call: str, span: timedelta | None, *, until: datetime | None = None) -> tuple[StepRun, Asked]:
-    run = _running(f"flow.{call}()")
+def _make_delay(
+    call: str, span: timedelta | None, *, until: datetime | None = None
+) -> tuple[StepRun, PlannedSuspension]:
+    _, run = require_step(f"flow.{call}()")
     seconds = None if span is None else span.total_seconds()
-    return run, Asked(call, SuspensionRequest("delay", seconds=seconds), until)
+    return run, PlannedSuspension(call, SuspensionRequest("delay", seconds=seconds), until)
 
 
-def _ask(run: StepRun, asked: Asked) -> IssuedLinks:
+def _plan(run: StepRun, planned: PlannedSuspension) -> IssuedLinks:
     links = run.links()
-    if run.asked is not None:
-        sentence = f"step {run.step!r} asked to pause twice: flow.{asked.call}() replaces flow.{run.asked.call}()"
+    if run.suspension is not None:
+        sentence = (
+            f"step {run.step!r} asked to pause twice: flow.{planned.call}() replaces flow.{run.suspension.call}()"
+        )
         warnings.warn(sentence, stacklevel=3)
         run.notes.append(sentence)
-    run.asked = asked
-    if asked.request.data is not None:
-        run.exports[SUSPEND_DATA] = asked.request.data
+    run.suspension = planned
+    if planned.request.data is not None:
+        run.exports[SUSPEND_DATA] = planned.request.data
     else:
         run.exports.pop(SUSPEND_DATA, None)
     return links
@@ -430,19 +352,19 @@ def _check_choice(what: str, value: object, choices: tuple[str, ...]) -> None:
         raise InvalidValue(what, value, f"must be one of {', '.join(map(repr, choices))}")
 
 
-def _checked_count(what: str, value: object) -> int:
+def _require_count(what: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InvalidValue(what, value, "must be a whole number, 1 or more")
     return value
 
 
-def _checked_flag(what: str, value: object) -> bool:
+def _require_flag(what: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise InvalidValue(what, value, "must be True or False")
     return value
 
 
-def _checked_names(what: str, value: object, needed: int) -> list[str] | None:
+def _require_names(what: str, value: object, needed: int) -> list[str] | None:
     if value is None:
         return None
     names = list(value) if isinstance(value, (list, tuple, set, frozenset)) else []

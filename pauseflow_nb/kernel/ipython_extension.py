@@ -1,15 +1,16 @@
-"""`%%step` and `%%setup` in a kernel: load this into a shell and its cells can be steps.
+"""Load `%%step` and `%%setup` into a shell: its cells can be steps from then on.
 
-Where things are: `transform` turns a cell into calls to the `session`; `flow` is what users type;
-`run` is one run of a step, `attempt` one try at it; `headless` and `testmode` are the two ways a
-step is told what to do and its end is taken note of; `stops` holds `Paused` and `Exited`.
+Where to look: `cell_transform` turns a cell into calls of the `session`; users type `flow` and `steps`;
+`step_run` is one run of a step, `attempt` one attempt at it. A session has one `mode`: `execution_mode` takes
+briefings and sends outcomes, `test_mode` is for cells that are run by hand.
 """
 
 from typing import TYPE_CHECKING
 
 from pauseflow_nb.kernel.cell_transform import OneLineBodies, StepCells, header_to_literal
 from pauseflow_nb.kernel.control_flow import Exited, Paused
-from pauseflow_nb.kernel.flow import flow, speak_for, steps
+from pauseflow_nb.kernel.current import set_session
+from pauseflow_nb.kernel.flow import flow, steps
 from pauseflow_nb.kernel.magics import pauseflow_magic, setup_magic, step_magic
 from pauseflow_nb.kernel.session import Session
 
@@ -20,7 +21,7 @@ __all__ = ["Exited", "Paused", "Session", "load"]
 
 
 def load(shell: "InteractiveShell", *, bind_names: bool) -> Session:
-    """Give a shell its session, `shell.pauseflow`; one that has it keeps it.
+    """Give a shell its session, `shell.pauseflow`, or return the one that it has.
 
     Args:
         shell: The shell whose cells can be steps from now on.
@@ -28,17 +29,17 @@ def load(shell: "InteractiveShell", *, bind_names: bool) -> Session:
     """
     session = getattr(shell, "pauseflow", None)
     if not isinstance(session, Session):
-        session = _attached(shell)
+        session = _attach(shell)
     if bind_names:
         for name, value in (("flow", flow), ("steps", steps)):
             shell.user_ns.setdefault(name, value)
     return session
 
 
-def _attached(shell: "InteractiveShell") -> Session:
+def _attach(shell: "InteractiveShell") -> Session:
     session = Session(shell)
     shell.pauseflow = session  # type: ignore[attr-defined]
-    speak_for(session)
+    set_session(session)
     shell.input_transformers_cleanup.append(header_to_literal)
     shell.input_transformers_post.append(OneLineBodies(shell))
     shell.ast_transformers.append(StepCells(shell))
@@ -51,7 +52,7 @@ def _attached(shell: "InteractiveShell") -> Session:
 
     magic.__doc__ = pauseflow_magic.__doc__
     shell.register_magic_function(magic, "line", "pauseflow")  # type: ignore[arg-type] # its types miss `self`
-    # Cells never get here: `header_to_literal` is first. They are for `%%step?`, `%step?` and completion.
+    # No cell calls them: `header_to_literal` is first. They are for `%%step?`, `%step?` and completion.
     for function, name in ((step_magic, "step"), (setup_magic, "setup")):
         shell.register_magic_function(function, "line_cell", name)  # type: ignore[arg-type] # see above
     return session

@@ -1,8 +1,8 @@
-"""The links that a step gets, which must not end up in a saved notebook or a snapshot by accident.
+"""Keep the links of a step out of saved notebooks and snapshots.
 
-Who takes one by name (`links.resume_url`) wants it. Who prints or exports the whole mapping gets it
-with the links hidden; as the last line of a cell it shows nothing. When variables are saved, neither the
-mapping nor a link taken from it keeps its address: what comes back says that it is spent.
+`links.resume_url` returns a link. A print or an export of the whole mapping hides the links; as the last line of a
+cell it shows nothing. When variables are saved, neither the
+mapping nor a link taken from it keeps its address: after a restore it says that it is spent.
 """
 
 import contextlib
@@ -79,7 +79,7 @@ class IssuedLinks(dict[str, str]):
 
 
 class SpentLinks(IssuedLinks):
-    """Links of an earlier pause: whoever asks for one is told so."""
+    """Links of an earlier pause: each one that is read raises `LinkSpent`."""
 
     def __getitem__(self, name: str) -> str:
         return self._refuse(name) if name in self else super().__getitem__(name)

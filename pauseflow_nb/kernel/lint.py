@@ -1,7 +1,7 @@
-"""`%pauseflow lint`: what a headless run of this notebook would trip over.
+"""Find what would fail in a headless run of this notebook: `%pauseflow lint`.
 
-It reads the notebook's file where the front end says which one it is, with cells as they were last
-run here in place of what was saved; otherwise the cells that were run. It runs nothing.
+It reads the notebook's file if the front end names it, with the cells as this kernel last ran them; otherwise
+only the cells that this kernel ran. It runs nothing.
 """
 
 import ast
@@ -17,14 +17,16 @@ from pauseflow_nb.errors import InvalidStep
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["findings", "sources_of"]
+__all__ = ["find_problems", "find_sources"]
 
 #: Calls after which variables are saved.
 _PAUSING = frozenset({"suspend", "rerun", "delay", "sleep", "sleep_until", "run_notebook"})
 
 
-def findings(shell: "InteractiveShell", sources: Mapping[int, str], remade: frozenset[str] = frozenset()) -> list[str]:
-    """Say what is wrong, one sentence each.
+def find_problems(
+    shell: "InteractiveShell", sources: Mapping[int, str], remade: frozenset[str] = frozenset()
+) -> list[str]:
+    """Describe each problem in one sentence.
 
     Args:
         shell: The shell in which the cells were run, for its variables.
@@ -44,7 +46,7 @@ def findings(shell: "InteractiveShell", sources: Mapping[int, str], remade: froz
     return [*found, *_lost(shell, sources, pausing, remade)]
 
 
-def sources_of(shell: "InteractiveShell", ran: Mapping[str, str]) -> dict[int, str]:
+def find_sources(shell: "InteractiveShell", ran: Mapping[str, str]) -> dict[int, str]:
     """Find the code cells of the notebook that this kernel serves.
 
     Args:
@@ -58,7 +60,7 @@ def sources_of(shell: "InteractiveShell", ran: Mapping[str, str]) -> dict[int, s
         return dict(enumerate(ran.values()))
     history = shell.history_manager.input_hist_raw if shell.history_manager is not None else []
     # Without ids, a step that is run again is the same cell.
-    latest = {_name_of(source) or f"{n} ": source for n, source in enumerate(history) if source.strip()}
+    latest = {_find_name(source) or f"{n} ": source for n, source in enumerate(history) if source.strip()}
     return dict(enumerate(latest.values()))
 
 
@@ -74,7 +76,7 @@ def _saved_cells(path: str | None) -> dict[str, str]:
         return {}  # not a notebook's file, or one of another server
 
 
-def _name_of(source: str) -> str | None:
+def _find_name(source: str) -> str | None:
     try:
         header = header_of(source)
     except InvalidStep:
@@ -102,9 +104,9 @@ def _headers(sources: Mapping[int, str]) -> tuple[dict[int, Header], list[str]]:
 
 def _calls(source: str) -> Iterator[tuple[str, ast.Call]]:
     """Find calls of `flow.NAME` and of plain names, by name."""
-    from pauseflow_nb.kernel.snapshot.recovery.dependencies import statements_of
+    from pauseflow_nb.kernel.snapshot.recovery.dependencies import parse_statements
 
-    for statement in statements_of(source):
+    for statement in parse_statements(source):
         for node in ast.walk(statement.tree):
             if not isinstance(node, ast.Call):
                 continue
@@ -120,11 +122,11 @@ def _waits_without_end(step: str, calls: list[tuple[str, ast.Call]]) -> list[str
         if name not in {"suspend", "rerun", "pause"} or any(each.arg is None for each in call.keywords):
             continue
         parameter = "delay" if name == "rerun" else "timeout"
-        given = next((each.value for each in call.keywords if each.arg == parameter), None)
-        given = call.args[0] if call.args else given
-        if isinstance(given, ast.Constant) and given.value is None:
+        argument = next((each.value for each in call.keywords if each.arg == parameter), None)
+        argument = call.args[0] if call.args else argument
+        if isinstance(argument, ast.Constant) and argument.value is None:
             found.append(f"flow.{name}() in step {step!r} has no {parameter}: unanswered, it waits for ever")
-        elif given is None and name != "rerun":
+        elif argument is None and name != "rerun":
             span, then = ("24 h", "is cancelled") if name == "suspend" else ("1 h", "fails")
             found.append(f"flow.{name}() in step {step!r} names no timeout: unanswered for {span}, it {then}")
     return found
@@ -138,14 +140,14 @@ def _lost(
     # Lazy: cloudpickle is needed only where something is, or would be, saved.
     from pauseflow_nb.kernel.snapshot.pickling.serialize import dump_namespace
     from pauseflow_nb.kernel.snapshot.recovery.decide import decide
-    from pauseflow_nb.kernel.snapshot.user_names import user_names
+    from pauseflow_nb.kernel.snapshot.user_names import find_user_names
 
-    names = [name for name in user_names(shell) if name not in remade]
+    names = [name for name in find_user_names(shell) if name not in remade]
     refused = dump_namespace(shell.user_ns, names, shell).refused
     found: dict[str, str] = {}
-    for here, step in pausing.items():
-        coming = {str(cell): source for cell, source in sources.items() if cell > here}
-        passed = {str(cell): source for cell, source in sources.items() if cell <= here}
+    for pausing_cell, step in pausing.items():
+        coming = {str(cell): source for cell, source in sources.items() if cell > pausing_cell}
+        passed = {str(cell): source for cell, source in sources.items() if cell <= pausing_cell}
         saved = set(names) - refused.keys()
         decided = decide(shell, refused, coming=coming, passed=passed, saved=saved, remade=set(remade))
         for lost in (each for each in decided.unsaved if each.fate == "lost"):
@@ -159,9 +161,9 @@ def _lost(
 
 
 def _needed_by(name: str, coming: Mapping[str, str], shell: "InteractiveShell") -> str:
-    from pauseflow_nb.kernel.snapshot.recovery.dependencies import names_needed
+    from pauseflow_nb.kernel.snapshot.recovery.dependencies import find_needed_names
 
     for cell, source in coming.items():
-        if names_needed({cell: source}, shell.user_ns).needs(name):
+        if find_needed_names({cell: source}, shell.user_ns).needs(name):
             return f"cell {int(cell) + 1}"
     return "a later cell"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pauseflow_nb.errors import InvalidStep, InvalidValue, PauseflowError
 from pauseflow_nb.json_values import read_json
-from pauseflow_nb.kernel.tracebacks import calmly
+from pauseflow_nb.kernel.tracebacks import hide_traceback
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.session import Session
@@ -32,7 +32,7 @@ def pauseflow_magic(session: "Session", line: str) -> None:
     try:
         print(_do(session, word, rest.strip()) if word else session.describe())  # noqa: T201 (a magic's answer)
     except PauseflowError as error:
-        raise calmly(error) from None
+        raise hide_traceback(error) from None
 
 
 def step_magic(line: str, cell: str | None = None) -> None:
@@ -50,7 +50,7 @@ def step_magic(line: str, cell: str | None = None) -> None:
     --backoff 2        what the wait is multiplied by before each further one
     """
     del cell
-    raise calmly(InvalidStep(line.strip(), "`%%step` must be the first line of a cell"))
+    raise hide_traceback(InvalidStep(line.strip(), "`%%step` must be the first line of a cell"))
 
 
 def setup_magic(line: str, cell: str | None = None) -> None:
@@ -61,7 +61,7 @@ def setup_magic(line: str, cell: str | None = None) -> None:
     For what cannot be saved while a notebook waits: connections, clients, logging. Run by hand it is an ordinary cell.
     """
     del cell
-    raise calmly(InvalidStep(line.strip(), "`%%setup` must be the first line of a cell"))
+    raise hide_traceback(InvalidStep(line.strip(), "`%%setup` must be the first line of a cell"))
 
 
 def _do(session: "Session", word: str, rest: str) -> str:
@@ -69,7 +69,7 @@ def _do(session: "Session", word: str, rest: str) -> str:
         return _lint(session)
     if word == "state" and not rest:
         return session.describe() + _variables(session)
-    testmode = session.testmode
+    testmode = session.test_mode
     if testmode is None:
         raise InvalidValue("%pauseflow", word, "is for cells run by hand, and this is a headless run")
     if word == "approve":
@@ -85,10 +85,10 @@ def _do(session: "Session", word: str, rest: str) -> str:
 
 
 def _lint(session: "Session") -> str:
-    from pauseflow_nb.kernel.lint import findings, sources_of  # lazy: most kernels never need it
+    from pauseflow_nb.kernel.lint import find_problems, find_sources  # lazy: most kernels never need it
 
     remade = frozenset(session.bindings.remade)
-    found = findings(session.shell, sources_of(session.shell, session.ran), remade)
+    found = find_problems(session.shell, find_sources(session.shell, session.ran), remade)
     if not found:
         return "Nothing found that a headless run would trip over."
     return "\n".join(f"- {sentence}." for sentence in found)
@@ -101,7 +101,9 @@ def _variables(session: "Session") -> str:
     if not reports:
         return ""
     # Which cells come later is not asked here: `%pauseflow lint` does.
-    rows = snapshot.rows_of(replace(each, fate="cannot be saved") if each.fate == "lost" else each for each in reports)
+    rows = snapshot.make_rows(
+        replace(each, fate="cannot be saved") if each.fate == "lost" else each for each in reports
+    )
     widths = [max(len(row[n]) for row in rows) for n in range(4)]
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]) for row in rows

@@ -1,6 +1,6 @@
-"""`flow.pause`: wait inside a step while the kernel lives.
+"""Wait within a step: `flow.pause` with the kernel alive, `suspend_flow_run` by running the step again.
 
-The kernel asks the runner by the channel that `input()` uses: the question is JSON, and so is the
+A pause asks the runner by the channel that `input()` uses: the question is JSON, and so is the
 answer. A runner answers no other question, so `input()` itself goes on failing in a headless cell.
 """
 
@@ -12,92 +12,104 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import Cancelled, InvalidAnswer, InvalidValue, PauseTimeout
+from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.control_flow import Paused
-from pauseflow_nb.kernel.exports import RESUME_DATA, data_of
-from pauseflow_nb.kernel.step_run import Asked, StepRun
-from pauseflow_nb.kernel.test_mode import TestMode
+from pauseflow_nb.kernel.exports import RESUME_DATA, select_data
+from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
+from pauseflow_nb.kernel.timeout import TimeLimit
 from pauseflow_nb.protocol import ASKED, SOURCE, PauseAnswer, PauseQuestion, SuspensionRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from IPython.core.interactiveshell import InteractiveShell
 
-    from pauseflow_nb.kernel.session import Session
-
-__all__ = ["ask", "pause", "suspend_at_once"]
+__all__ = ["ask_runner", "pause_by_hand", "pause_execution", "suspend_at_once"]
 
 #: Ordinals of pauses: those of suspensions, one for each attempt, stay below.
 _FIRST_ORDINAL = 1000
 
-#: Export that holds what `suspend_flow_run` was answered, by key; under `_WAITING` the key of the one that waits.
+#: Export that holds the answers to `suspend_flow_run`, by key; under `_WAITING` the key of the one that waits.
 _ANSWERS = "$answers"
 _WAITING = "$waiting"
 
 
-def pause(session: "Session", run: StepRun, request: SuspensionRequest, form: Form | None, *, call: str) -> Any:
-    """Block until somebody answers; returns what the answer brought, as an instance where there is a form.
+def pause_execution(
+    shell: "InteractiveShell", run: StepRun, request: SuspensionRequest, form: Form | None, limit: TimeLimit | None
+) -> Any:
+    """Block until the pause is answered; returns the answer's data, as an instance if there is a form.
 
     Raises:
-        PauseTimeout: If nobody did in time.
-        Cancelled: If somebody cancelled.
+        PauseTimeout: If nobody answered in time.
+        Cancelled: If a person or program cancelled.
     """
     run.pauses += 1
-    if session.testmode is not None:
-        return _by_hand(session.testmode, session.shell, run, request, form, call=call)
     # A retry after an error counts on elsewhere, so that an old answer never answers a new question.
     ordinal = _FIRST_ORDINAL * (run.failed_attempts + 1) + run.pauses
     question = PauseQuestion(run.step, run.number, ordinal, request)
-    limit = session.time_limit()
-    with limit.held() if limit is not None else nullcontext():
+    with limit.paused() if limit is not None else nullcontext():
         while True:
-            answer = PauseAnswer.from_json(ask(session.shell, "pause", question.to_json()))
+            answer = PauseAnswer.from_json(ask_runner(shell, "pause", question.to_json()))
             if answer.action == "timeout":
                 raise PauseTimeout(run.step)
             if answer.action == "cancel":
                 raise Cancelled(run.step, answer.by)
             envelope = answer.envelope or {}
             try:
-                built = data_of(envelope) if form is None else form.build(form.as_body(data_of(envelope)))
+                data = _build(form, envelope)
             except InvalidAnswer as problem:
                 question = replace(question, refusals=question.refusals + 1, errors=problem.errors)
                 continue
             run.exports[RESUME_DATA] = envelope
-            return built
+            return data
+
+
+def pause_by_hand(
+    shell: "InteractiveShell",
+    run: StepRun,
+    request: SuspensionRequest,
+    form: Form | None,
+    answers: "Sequence[dict[str, JSON] | None]",
+) -> Any:
+    """Return the answer to a pause in test mode, or stop the step until it is there.
+
+    Args:
+        shell: The shell.
+        run: The step.
+        request: The pause.
+        form: Of its `schema=`.
+        answers: Answers to the pauses of this step so far, in their order; None for one that timed out.
+    """
+    run.pauses += 1
+    if run.pauses > len(answers):
+        raise _make_stop(shell, run, PlannedSuspension("pause", request, form=form), "asked to pause")
+    envelope = answers[run.pauses - 1]
+    if envelope is None:
+        raise PauseTimeout(run.step)
+    run.exports[RESUME_DATA] = envelope
+    return _build(form, envelope)
 
 
 def suspend_at_once(
-    session: "Session", run: StepRun, request: SuspensionRequest, form: Form | None, *, key: str | None
+    shell: "InteractiveShell", run: StepRun, request: SuspensionRequest, form: Form | None, *, key: str | None
 ) -> Any:
-    """Stop the step here; in the run that its answer causes, return the answer instead.
+    """Stop the step now; in the run that its answer causes, return the answer instead.
 
-    Answers are told apart by their key, or by their order, and kept among the step's exports from run to run.
+    Answers are identified by their key, or by their order, and stored among the step's exports from run to run.
     """
-    answers = _answers_so_far(run)
+    answers = _find_answers(run)
     if key is None:
         key = f"#{run.suspends}"
         run.suspends += 1
     if key in answers:
-        body = data_of(answers[key])
-        return body if form is None else form.build(form.as_body(body))
+        return _build(form, answers[key])
     run.exports[_ANSWERS] = {**answers, _WAITING: key}
-    run.asked = Asked("suspend", request, form=form)
-    _stop_calmly(session.shell)
-    raise Paused(f"step {run.step!r} suspended at {datetime.now(UTC).isoformat()}")
+    raise _make_stop(shell, run, PlannedSuspension("suspend", request, form=form), "suspended")
 
 
-def _answers_so_far(run: StepRun) -> dict[str, Any]:
-    kept = run.briefing.exports.get(_ANSWERS)
-    if run.wake is None or not isinstance(kept, dict):
-        return {}
-    answers: dict[str, Any] = dict(kept)
-    waiting = answers.pop(_WAITING, None)
-    if isinstance(waiting, str) and run.envelope is not None:
-        answers[waiting] = run.envelope
-    return answers
-
-
-def ask(shell: "InteractiveShell", kind: str, question: str) -> str:
-    """Ask the runner, and wait for its answer; both are JSON."""
+def ask_runner(shell: "InteractiveShell", kind: str, question: str) -> str:
+    """Send the runner a question and wait for its answer; both are JSON."""
     kernel: Any = getattr(shell, "kernel", None)
     if kernel is None:
         raise InvalidValue("flow", kind, "needs a kernel, and there is none here")
@@ -113,33 +125,29 @@ def ask(shell: "InteractiveShell", kind: str, question: str) -> str:
         kernel._allow_stdin = allowed  # noqa: SLF001 (see above)
 
 
-def _by_hand(
-    testmode: TestMode,
-    shell: "InteractiveShell",
-    run: StepRun,
-    request: SuspensionRequest,
-    form: Form | None,
-    *,
-    call: str,
-) -> Any:
-    answers = testmode.pause_answers.get(run.step, [])
-    if run.pauses <= len(answers):
-        envelope = answers[run.pauses - 1]
-        if envelope is None:
-            raise PauseTimeout(run.step)
-        run.exports[RESUME_DATA] = envelope
-        body = data_of(envelope)
-        return body if form is None else form.build(form.as_body(body))
-    run.asked = Asked(call, request, form=form)
-    _stop_calmly(shell)
-    raise Paused(f"step {run.step!r} asked to pause at {datetime.now(UTC).isoformat()}")
+def _build(form: Form | None, envelope: "Mapping[str, JSON]") -> Any:
+    data = select_data(envelope)
+    return data if form is None else form.build(form.as_body(data))
 
 
-def _stop_calmly(shell: "InteractiveShell") -> None:
-    """Let IPython show no traceback for the next `Paused`; a handler that the user has set is put back by it."""
+def _find_answers(run: StepRun) -> dict[str, Any]:
+    stored = run.briefing.exports.get(_ANSWERS)
+    if run.wake is None or not isinstance(stored, dict):
+        return {}
+    answers: dict[str, Any] = dict(stored)
+    waiting = answers.pop(_WAITING, None)
+    if isinstance(waiting, str) and run.envelope is not None:
+        answers[waiting] = run.envelope
+    return answers
+
+
+def _make_stop(shell: "InteractiveShell", run: StepRun, suspension: PlannedSuspension, what: str) -> Paused:
+    """Make the error that ends the step, for which IPython shows no traceback; a handler that the user has set stays."""
+    run.suspension = suspension
     before = shell.custom_exceptions, shell.CustomTB
 
     def say_nothing(shell: Any, _kind: Any, _error: Any, _trace: Any, tb_offset: Any = None) -> None:  # noqa: ARG001
         shell.custom_exceptions, shell.CustomTB = before
 
     shell.set_custom_exc((Paused,), say_nothing)  # type: ignore[no-untyped-call]
+    return Paused(f"step {run.step!r} {what} at {datetime.now(UTC).isoformat()}")

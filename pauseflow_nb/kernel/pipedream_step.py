@@ -1,10 +1,11 @@
-"""What `def handler(pd)` in a step cell is called with, as in a Pipedream Python step."""
+"""Provide the `pd` argument of `def handler(pd)` in a step cell, as in a Pipedream Python step."""
 
 from typing import Any
 
 from pauseflow_nb.kernel.attribute_dict import Record
-from pauseflow_nb.kernel.flow import Flow, Steps, flow, steps
+from pauseflow_nb.kernel.flow import Flow, flow
 from pauseflow_nb.kernel.sending import Sender
+from pauseflow_nb.kernel.steps import Steps, steps
 
 __all__ = ["StepArgument"]
 

@@ -1,4 +1,4 @@
-"""What steps were answered, as instances of their models; kept with the variables.
+"""Hold the answers to steps as instances of their models, and save them with the variables.
 
 The class of a model lives in the notebook's namespace. So the reference to it is saved together with
 the namespace, as one more variable, and in the next kernel it is the very class that the notebook's
@@ -12,63 +12,63 @@ from typing import Any
 
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form, form_of
-from pauseflow_nb.kernel.exports import data_of
+from pauseflow_nb.kernel.exports import select_data
 from pauseflow_nb.protocol import Briefing, Loss, Unsaved
 
 __all__ = ["Answers"]
 
 # Bound only while a snapshot is written or read.
-_ASKED = "_pauseflow_schema_of_"
-_GIVEN = "_pauseflow_answer_of_"
+_SCHEMA = "_pauseflow_schema_of_"
+_ANSWER = "_pauseflow_answer_of_"
 
 
 class _Named:
-    """Stands for whatever a name is bound to: what a `%%setup` cell makes again is another class each time."""
+    """Stand for the class that a name is bound to: a `%%setup` cell makes another one in each kernel. Pickles name it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
 class Answers(dict[str, Any]):
-    """Step → instance. A step that was asked without a schema is not in it."""
+    """Step → instance. A step whose suspension has no schema is not in it."""
 
     def __init__(self, namespace: dict[str, Any]) -> None:
         super().__init__()
         self._namespace = namespace
-        self._asked: dict[str, Any] = {}
+        self._expected: dict[str, Any] = {}
 
-    def ask(self, step: str, form: Form | None, remade: Collection[str]) -> None:
-        """Note what the answer of a step that is about to wait must be.
+    def expect(self, step: str, form: Form | None, remade: Collection[str]) -> None:
+        """Note which answer a step that is about to wait expects.
 
         Args:
             step: The step.
             form: Of its `schema=`.
             remade: Names that the next kernel's `%%setup` cells bind.
         """
-        self._asked.pop(step, None)
+        self._expected.pop(step, None)
         if form is not None:
             name = next((name for name in remade if self._namespace.get(name) is form.kind), None)
-            self._asked[step] = form.kind if name is None else _Named(name)
+            self._expected[step] = form.kind if name is None else _Named(name)
 
     def receive(self, step: str, envelope: Mapping[str, JSON] | None) -> None:
-        """Build what a step was answered; an answer by the clock without data is none.
+        """Build the answer to a step; an answer by the clock without data is none.
 
         Raises:
             InvalidAnswer: If the model's own validators refuse it.
         """
         self.pop(step, None)
-        asked = self._asked.get(step)
-        if asked is None or envelope is None or (envelope.get("by") == "clock" and envelope.get("body") is None):
+        expected = self._expected.get(step)
+        if expected is None or envelope is None or (envelope.get("by") == "clock" and envelope.get("body") is None):
             return
-        kind = self._namespace[asked.name] if isinstance(asked, _Named) else asked
+        kind = self._namespace[expected.name] if isinstance(expected, _Named) else expected
         form = form_of(kind)
-        self[step] = form.build(form.as_body(data_of(envelope)))
+        self[step] = form.build(form.as_body(select_data(envelope)))
 
     @contextmanager
     def among_variables(self) -> Iterator[None]:
-        """Have them in the namespace, and so in a snapshot, for the time of a block."""
-        mine = {f"{_ASKED}{step}": asked for step, asked in self._asked.items()}
-        mine |= {f"{_GIVEN}{step}": given for step, given in self.items()}
+        """Put them into the namespace, and so into a snapshot, during a block."""
+        mine = {f"{_SCHEMA}{step}": schema for step, schema in self._expected.items()}
+        mine |= {f"{_ANSWER}{step}": answer for step, answer in self.items()}
         self._namespace.update(mine)
         try:
             yield
@@ -76,34 +76,34 @@ class Answers(dict[str, Any]):
             for name in mine:
                 self._namespace.pop(name, None)
 
-    def take_over(self) -> None:
-        """Take what a snapshot brought out of the namespace."""
+    def take_from_variables(self) -> None:
+        """Take what a snapshot brought back out of the namespace."""
         for name in [name for name in self._namespace if isinstance(name, str)]:
-            if name.startswith(_ASKED):
-                self._asked[name.removeprefix(_ASKED)] = self._namespace.pop(name)
-            elif name.startswith(_GIVEN):
-                self[name.removeprefix(_GIVEN)] = self._namespace.pop(name)
+            if name.startswith(_SCHEMA):
+                self._expected[name.removeprefix(_SCHEMA)] = self._namespace.pop(name)
+            elif name.startswith(_ANSWER):
+                self[name.removeprefix(_ANSWER)] = self._namespace.pop(name)
 
-    def told(self, unsaved: Unsaved) -> Unsaved:
-        """Name what could not be saved as users know it."""
-        for prefix, pattern in ((_ASKED, "the schema of step {!r}"), (_GIVEN, "steps.{}.data")):
+    def rename_unsaved(self, unsaved: Unsaved) -> Unsaved:
+        """Give an answer or a schema that could not be saved the name that users know."""
+        for prefix, pattern in ((_SCHEMA, "the schema of step {!r}"), (_ANSWER, "steps.{}.data")):
             if unsaved.name.startswith(prefix):
                 return replace(unsaved, name=pattern.format(unsaved.name.removeprefix(prefix)))
         return unsaved
 
-    def as_named(self, loss: Loss, briefing: Briefing) -> Loss:
-        """Name what did not come back as users know it, and who needs it: what is kept here has no name in cells."""
-        if loss.name.startswith(_ASKED):
-            step = loss.name.removeprefix(_ASKED)
+    def rename_loss(self, loss: Loss, briefing: Briefing) -> Loss:
+        """Give a lost answer or schema the name that users know, and find the cells that need it."""
+        if loss.name.startswith(_SCHEMA):
+            step = loss.name.removeprefix(_SCHEMA)
             # Only the answer that came just now is still to be checked.
             is_awaited = briefing.wake is not None and briefing.wake.step == step
             needed_by = [briefing.first_cell] if is_awaited else []
             return replace(loss, name=f"the schema of step {step!r}", needed_by=needed_by)
-        if loss.name.startswith(_GIVEN):
+        if loss.name.startswith(_ANSWER):
             readers = [int(index) for index, source in briefing.coming.items() if "steps" in source]
-            return replace(loss, name=f"steps.{loss.name.removeprefix(_GIVEN)}.data", needed_by=readers)
+            return replace(loss, name=f"steps.{loss.name.removeprefix(_ANSWER)}.data", needed_by=readers)
         return loss
 
-    def lost_schema(self, unsaved: list[Unsaved]) -> Unsaved | None:
-        """Find a schema among what could not be saved."""
-        return next((one for one in unsaved if one.name.startswith(_ASKED)), None)
+    def find_lost_schema(self, unsaved: list[Unsaved]) -> Unsaved | None:
+        """Find a schema that could not be saved, under the name that users know."""
+        return next((self.rename_unsaved(one) for one in unsaved if one.name.startswith(_SCHEMA)), None)

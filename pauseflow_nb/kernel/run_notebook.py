@@ -1,4 +1,4 @@
-"""`flow.run_notebook`: the notebooks that a step starts when it ends."""
+"""Plan the notebooks that a step starts with `flow.run_notebook` when it ends."""
 
 import os
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ from typing import Any
 
 from pauseflow_nb.errors import InvalidValue, NotebookNotFound
 from pauseflow_nb.kernel.exports import as_json
-from pauseflow_nb.kernel.step_run import Asked, StepRun
+from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
 from pauseflow_nb.protocol import ChildRequest, SuspensionRequest
 
-__all__ = ["with_child"]
+__all__ = ["add_child"]
 
 
-def with_child(
+def add_child(
     run: StepRun,
     notebook: str | os.PathLike[str],
     parameters: Mapping[str, Any] | None,
@@ -22,11 +22,11 @@ def with_child(
     *,
     linked: bool,
     check: bool,
-) -> tuple[str, Asked]:
-    """Add a notebook to those that the step has asked for.
+) -> tuple[str, PlannedSuspension]:
+    """Add a notebook to those that the step starts.
 
     Returns:
-        Its name among them, and what the step asks for now.
+        Its name among them, and the step's suspension with it.
 
     Raises:
         NotebookNotFound: If there is none at this path.
@@ -39,20 +39,21 @@ def with_child(
         path = str(Path(path).absolute())
         if not Path(path).is_file():
             raise NotebookNotFound(os.fspath(notebook))
-    before = run.asked.request if run.asked is not None and run.asked.request.kind == "notebook" else None
+    planned = run.suspension
+    before = planned.request if planned is not None and planned.request.kind == "notebook" else None
     children = [] if before is None else before.children
     taken = {child.name for child in children}
-    name = _free_name(Path(path).stem, taken) if name is None else name
+    name = _choose_name(Path(path).stem, taken) if name is None else name
     if name in taken or not name or name.startswith("$"):
         raise InvalidValue("name", name, "must be a text of its own for each notebook, and not begin with $")
-    given = as_json("parameters", dict(parameters or {}))
-    assert isinstance(given, dict)
-    child = ChildRequest(path, given, name, linked=linked, check=check)
+    values = as_json("parameters", dict(parameters or {}))
+    assert isinstance(values, dict)
+    child = ChildRequest(path, values, name, linked=linked, check=check)
     request = before or SuspensionRequest("notebook", on_timeout="resume")
-    return name, Asked("run_notebook", replace(request, children=[*children, child]))
+    return name, PlannedSuspension("run_notebook", replace(request, children=[*children, child]))
 
 
-def _free_name(stem: str, taken: set[str]) -> str:
+def _choose_name(stem: str, taken: set[str]) -> str:
     number, name = 1, stem
     while name in taken:
         number += 1

@@ -1,31 +1,22 @@
-"""`flow.send` and `flow.notify`: messages to people, from within a step.
+"""Send messages to people from within a step: `flow.send` and `flow.notify`.
 
-Whoever runs the notebook delivers them, with its own settings, so that no kernel needs a password.
+The process that runs the notebook delivers them with its own settings, so that no kernel needs a password.
 """
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
-from pauseflow_nb.errors import InvalidValue, NotDelivered
-from pauseflow_nb.kernel.pausing import ask
+from pauseflow_nb.errors import InvalidValue
+from pauseflow_nb.kernel.current import RunningSession, require_step
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.protocol import APPROVAL_URL, MessageRequest, SuspensionRequest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pauseflow_nb.kernel.session import Session
-
-__all__ = ["Sender", "notification", "reminding", "send"]
+__all__ = ["Sender", "add_reminder", "make_notification", "send"]
 
 
-@dataclass(frozen=True)
 class Sender:
     """`flow.send`."""
-
-    _running: "Callable[[str], tuple[Session, StepRun]]"
 
     def email(
         self, subject: str, text: str | None = None, html: str | None = None, to: str | Iterable[str] | None = None
@@ -34,77 +25,66 @@ class Sender:
 
         Args:
             subject: One line.
-            text: The message. None: the `message` of what the step asked for. The link is added, or takes the place
-                of `{approval_url}`, and of a link that would act by being opened.
-            html: The same as HTML, for those who want it.
-            to: Whom; None: the setting `smtp_to`.
+            text: The message. None: the `message` of the step's suspension. The link is added, or takes the
+                place of `{approval_url}`, and of a link that acts when it is opened.
+            html: The message as HTML.
+            to: Addresses. None: the setting `smtp_to`.
 
         Raises:
             NotInStep: Outside a step.
             NotDelivered: If the mail server did not take it.
             InvalidValue: If the subject holds a link.
         """
-        session, run = self._running("flow.send.email()")
-        asked = run.asked.request if run.asked is not None else None
-        body = text if text is not None else (asked.message or "") if asked is not None else ""
-        send(session, run, MessageRequest("email", _names("to", to), subject, body, html, link=_link(run)))
+        session, run = require_step("flow.send.email()")
+        _, body = _texts(run, "", text)
+        send(session, run, MessageRequest("email", _require_names("to", to), subject, body, html, link=_link(run)))
 
 
-def notification(
+def make_notification(
     run: StepRun, message: str | None, to: str | Iterable[str] | None, title: str | None
 ) -> MessageRequest:
-    """Make what `flow.notify` sends: title and message of what the step asked for, where none are given."""
-    asked = run.asked.request if run.asked is not None else None
-    subject = title or (asked.title if asked is not None else None) or f"Step {run.step}"
-    text = message if message is not None else (asked.message or "") if asked is not None else ""
-    return MessageRequest("notify", _names("to", to), subject, text, link=_link(run))
+    """Make the message of `flow.notify`; None stands for the title or the message of the step's suspension."""
+    subject, text = _texts(run, title, message)
+    return MessageRequest("notify", _require_names("to", to), subject or f"Step {run.step}", text, link=_link(run))
 
 
-def send(session: "Session", run: StepRun, request: MessageRequest) -> None:
-    """Have a message delivered, and remember it for reminders.
+def send(session: RunningSession, run: StepRun, request: MessageRequest) -> None:
+    """Deliver a message, and remember it for reminders.
 
     Raises:
-        NotDelivered: If it was not.
+        NotDelivered: If it could not be sent.
         InvalidValue: If the subject holds a link.
     """
     for name in ("subject", "text"):
         if not isinstance(getattr(request, name), str):
             raise InvalidValue(name, getattr(request, name), "must be text")
-    request = _harmless(run, request)
-    if session.testmode is not None:
-        from pauseflow_nb.notifications import deliver
-        from pauseflow_nb.settings import Settings
-
-        deliver(Settings.load(), request)
-    else:
-        problem = json.loads(ask(session.shell, "message", request.to_json()))
-        if problem is not None:
-            raise NotDelivered(*problem)
-    run.sent.append(request)
+    request = _replace_links(run, request)
+    session.mode.deliver(request)
+    run.delivered.append(request)
 
 
-def reminding(run: StepRun, request: SuspensionRequest) -> SuspensionRequest:
-    """Add to what a step asks for the messages that a reminder will send again.
+def add_reminder(run: StepRun, request: SuspensionRequest) -> SuspensionRequest:
+    """Add to a suspension the messages that its reminders send again.
 
     Raises:
         InvalidValue: If there are none, or they name a target by its URL, which may hold a secret.
     """
     if request.remind is None:
         return request
-    if not run.sent:
+    if not run.delivered:
         raise InvalidValue("remind", request.remind, "has nothing to send: the step called no flow.send or flow.notify")
-    for message in run.sent:
+    for message in run.delivered:
         if message.channel == "notify" and any("://" in target for target in message.to):
             raise InvalidValue(
                 "remind", request.remind, "stores no URLs: give the target a name in the setting `notify`"
             )
-    return replace(request, messages=[replace(message, link=None) for message in run.sent])
+    return replace(request, messages=[replace(message, link=None) for message in run.delivered])
 
 
-def _harmless(run: StepRun, request: MessageRequest) -> MessageRequest:
-    """Put the approval link where the text has one of the step's links.
+def _replace_links(run: StepRun, request: MessageRequest) -> MessageRequest:
+    """Put the approval link in place of the step's other links in the text.
 
-    Mail scanners open links, and one that acts would decide. What is stored for reminders holds none at all.
+    Mail scanners open links, and a link that acts would decide. The texts stored for reminders hold no link at all.
     """
     urls = run.links().values()
     whole = f"{request.text}\n{request.html or ''}"
@@ -120,12 +100,21 @@ def _harmless(run: StepRun, request: MessageRequest) -> MessageRequest:
     return replace(request, text=without(request.text), html=html)
 
 
+def _texts(run: StepRun, title: str | None, message: str | None) -> tuple[str, str]:
+    """Return title and message, each from the step's suspension if it is not given."""
+    request = run.suspension.request if run.suspension is not None else None
+    if request is not None:
+        title = title or request.title
+        message = request.message if message is None else message
+    return title or "", "" if message is None else message
+
+
 def _link(run: StepRun) -> str | None:
-    asked = run.asked.request if run.asked is not None else None
-    return None if asked is None or asked.kind == "notebook" else run.links()["approval_url"]
+    request = run.suspension.request if run.suspension is not None else None
+    return None if request is None or request.kind == "notebook" else run.links()["approval_url"]
 
 
-def _names(what: str, value: Any) -> list[str]:
+def _require_names(what: str, value: Any) -> list[str]:
     names = [value] if isinstance(value, str) else list(value or [])
     if not all(isinstance(name, str) and name.strip() for name in names):
         raise InvalidValue(what, value, "must be a text, or a list of them")

@@ -1,54 +1,47 @@
-"""The flow in one kernel: the session that a shell carries as `shell.pauseflow`.
+"""Follow the cells of one kernel and run its steps: the session that a shell carries as `shell.pauseflow`.
 
-The runner calls `begin` and `settle_names`; the code that `transform` makes of a cell calls
-`again`, `attempt`, `show` and `open_setup`; IPython's events call the rest.
+The runner calls `begin`, `go_on`, `settle_names` and `suspend`; the code that `cell_transform` makes of a cell calls
+`runs_now`, `begin_attempt`, `show` and `open_setup`; IPython's events call the rest.
 """
 
-import os
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.cells import Header, header_of
 from pauseflow_nb.errors import InvalidStep, NotJSON, PauseflowError
-from pauseflow_nb.json_values import JSON
-from pauseflow_nb.kernel import flow as flow_module
-from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.attempt import Attempt
-from pauseflow_nb.kernel.attribute_dict import Record, as_records
-from pauseflow_nb.kernel.cell_transform import stored_names_of
-from pauseflow_nb.kernel.context import InputsByHand, context_of
+from pauseflow_nb.kernel.cell_transform import find_stored_names
 from pauseflow_nb.kernel.control_flow import Paused, Stop
+from pauseflow_nb.kernel.current import get_session, set_session
 from pauseflow_nb.kernel.display import say
-from pauseflow_nb.kernel.execution_mode import Headless
+from pauseflow_nb.kernel.execution_mode import ExecutionMode
 from pauseflow_nb.kernel.exports import RETURN_VALUE, as_json
 from pauseflow_nb.kernel.issued_links import IssuedLinks, spend
+from pauseflow_nb.kernel.mode import Mode
 from pauseflow_nb.kernel.pipedream_step import StepArgument
 from pauseflow_nb.kernel.setup_names import Bindings
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.test_mode import TestMode
 from pauseflow_nb.kernel.timeout import TimeLimit
-from pauseflow_nb.kernel.tracebacks import calmly
-from pauseflow_nb.protocol import Briefing, SuspensionRequest
+from pauseflow_nb.kernel.tracebacks import hide_traceback
+from pauseflow_nb.protocol import Briefing
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
-__all__ = ["Session", "has_widgets"]
+__all__ = ["Session"]
 
 
 class Session:
-    """What is known in this kernel about the flow: headless after `begin`, otherwise in test mode."""
+    """The steps of one kernel: in test mode, and in an execution from `begin` on."""
 
     def __init__(self, shell: "InteractiveShell") -> None:
         """Start in test mode."""
         self.shell = shell
+        self.mode: Mode = TestMode(shell)
         #: The step that is running now.
         self.run: StepRun | None = None
-        #: What happened by hand, and what the runner told: exactly one of the two rules.
-        self.testmode: TestMode | None = TestMode()
-        self.headless: Headless | None = None
         self.bindings = Bindings(shell.user_ns)
         #: What handlers are called with.
         self.pd = StepArgument()
@@ -60,51 +53,58 @@ class Session:
         #: The cell whose code the step is; cells that are run from inside it come and go.
         self._step_cell: ExecutionInfo | None = None
 
+    @property
+    def test_mode(self) -> TestMode | None:
+        """The mode, if cells are run by hand."""
+        return self.mode if isinstance(self.mode, TestMode) else None
+
     # The runner's entry points, in silent executions.
 
     def begin(self, briefing: str) -> None:
         """Take the briefing, as JSON, and bring the variables back; the reply's payload is a `Ready`."""
-        self.headless = Headless(self.shell, self.bindings, Briefing.from_json(briefing))
-        self.testmode = None
-        flow_module.speak_for(self)
-        self.headless.restore()
+        self.mode = mode = ExecutionMode(self.shell, self.bindings, Briefing.from_json(briefing))
+        set_session(self)
+        mode.restore()
 
     def go_on(self, briefing: str) -> None:
-        """Take the briefing of the next segment in a kernel that was kept; the reply's payload is a `Ready`."""
-        assert self.headless is not None, "go_on() comes after begin()"
+        """Take the briefing of the next segment in the same kernel; the reply's payload is a `Ready`."""
+        previous = self._execution_mode
         spend()
-        self.headless = Headless(self.shell, self.bindings, Briefing.from_json(briefing), before=self.headless)
-        self.headless.settle_names()
+        self.mode = mode = ExecutionMode(self.shell, self.bindings, Briefing.from_json(briefing), previous=previous)
+        mode.settle_names()
 
     def settle_names(self) -> None:
         """Put back what the setups that ran again must not change; the reply's payload is a `Ready`."""
-        assert self.headless is not None, "settle_names() comes after begin()"
-        self.headless.settle_names()
+        self._execution_mode.settle_names()
 
     def suspend(self, next_cell: int) -> None:
         """Save the variables between two cells; the reply's payload is an `Outcome`."""
-        assert self.headless is not None, "suspend() comes after begin()"
-        self.headless.suspend(next_cell)
+        self._execution_mode.suspend(next_cell)
+
+    @property
+    def _execution_mode(self) -> ExecutionMode:
+        assert isinstance(self.mode, ExecutionMode), "it comes after begin()"
+        return self.mode
 
     # What a cell's code calls.
 
-    def again(self, header: str) -> bool:
+    def runs_now(self, header: str) -> bool:
         """Whether the step's code runs now: the first time, and once more after an attempt that is retried."""
         __tracebackhide__ = True
         if self.run is None:
             return self._open(header)
         if self._step_cell is not self._cells[-1]:
-            raise calmly(InvalidStep(self.run.step, "no other step can run inside it"))
+            raise hide_traceback(InvalidStep(self.run.step, "no other step can run inside it"))
         if not self.run.is_retrying:
             return False
         self.run.start_attempt()
         return True
 
-    def attempt(self, is_magic: bool = False) -> Attempt:
-        """The `with` around the step's code, which may be one cell magic."""
+    def begin_attempt(self, is_magic: bool = False) -> Attempt:
+        """Return the `with` around the step's code, which may be one cell magic."""
         assert self.run is not None
         cell = sys._getframe(1).f_code.co_filename  # noqa: SLF001 (inspect, the public way, reads source files)
-        self._attempt = Attempt(self.shell, self.run, cell, is_magic=is_magic)
+        self._attempt = Attempt(self.shell, self.mode, self.run, cell, is_magic=is_magic)
         return self._attempt
 
     def show(self, value: Any) -> None:
@@ -119,76 +119,33 @@ class Session:
         __tracebackhide__ = True
         _parsed(header)
         self.bindings.open_setup(stored)
-        if self.headless is not None:
-            self.headless.begin_setup()
+        self.mode.begin_setup()
 
-    # What `flow`, `steps` and `%pauseflow` ask.
-
-    @property
-    def exports(self) -> dict[str, dict[str, JSON]]:
-        """Exports of the steps that have run."""
-        return self._mode.exports
-
-    @property
-    def answers(self) -> Mapping[str, Any]:
-        """Answers that became instances of a model, by step."""
-        return self._mode.answers
-
-    @property
-    def inputs(self) -> Record:
-        """The notebook's parameters."""
-        if self.headless is None:
-            return InputsByHand(self.shell.user_ns)
-        inputs: Record = as_records(self.headless.briefing.inputs)
-        return inputs
-
-    def context(self, run: StepRun) -> Record:
-        """What `flow.context` shows."""
-        if self.testmode is not None:
-            # Set by Jupyter Server; other front ends do not tell a kernel which notebook it serves.
-            notebook = os.environ.get("JPY_SESSION_NAME")
-            started_at = self.testmode.started_at
-            return context_of(run, execution="test", notebook=notebook, started_at=started_at, is_test=True)
-        assert self.headless is not None
-        told = self.headless.briefing
-        return context_of(
-            run, execution=told.execution, notebook=told.notebook, started_at=told.started_at, is_test=False
-        )
-
-    def pause(self, run: StepRun, request: SuspensionRequest, form: Form | None) -> Any:
-        """Wait within the step that is running; see `pausing`."""
-        from pauseflow_nb.kernel.pausing import pause  # lazily: few steps do
-
-        return pause(self, run, request, form, call="pause")
+    # What `flow` and `%pauseflow` call.
 
     def time_limit(self) -> TimeLimit | None:
         """The `--timeout` of the step that is running."""
         return None if self._attempt is None else self._attempt.limit
 
     def reset(self) -> None:
-        """Forget what was run by hand."""
-        if self.testmode is not None:
-            self.testmode.drop("The flow was reset.")
-        self.testmode = TestMode()
+        """Start over in test mode; variables stay as they are."""
+        if self.test_mode is not None:
+            self.test_mode.drop("The flow was reset.")
+        self.mode = TestMode(self.shell)
 
     def describe(self) -> str:
         """Say how the flow in this kernel stands."""
-        if self.testmode is not None:
-            state = f"test mode: {self.testmode.describe()}"
-        else:
-            assert self.headless is not None
-            state = f"execution {self.headless.briefing.execution}, segment {self.headless.briefing.segment}"
-        return f"{state}\nsteps that have run: {', '.join(self.exports) or 'none'}"
+        return f"{self.mode.describe()}\nsteps that have run: {', '.join(self.mode.exports) or 'none'}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A variable that holds the session comes back as the one of the kernel it comes back in.
-        return flow_module.running_session, ()
+        # A variable that holds the session is the session of the new kernel when it comes back.
+        return get_session, ()
 
     # IPython's events. An exception here would be printed and forgotten, and the cell would look fine.
 
     def before_cell(self, info: "ExecutionInfo") -> None:
         """`pre_run_cell`."""
-        flow_module.speak_for(self)
+        set_session(self)
         self._cells.append(info)
         if (identity := getattr(info, "cell_id", None)) is not None:
             self.ran[str(identity)] = str(info.raw_cell)
@@ -198,12 +155,11 @@ class Session:
     def after_any(self) -> None:
         """`post_execute`, which comes after silent cells too."""
         self.bindings.tally_setup()
-        if self.headless is not None:
-            self.headless.end_setup()
+        self.mode.end_setup()
 
     def after_cell(self, result: "ExecutionResult | None") -> None:
         """`post_run_cell`: after the cell's output and before its reply."""
-        info = self._left(result)
+        info = self._leave_cell(result)
         if info is None:
             return
         if not self._cells:
@@ -213,28 +169,21 @@ class Session:
 
     # How a step opens and closes.
 
-    @property
-    def _mode(self) -> Headless | TestMode:
-        mode = self.headless or self.testmode
-        assert mode is not None
-        return mode
-
     def _open(self, header: str) -> bool:
         __tracebackhide__ = True
         parsed = _parsed(header)
         assert parsed is not None
         if not self._cells or _parsed(str(self._cells[-1].raw_cell)) != parsed:
             # Run silently, as `%run other.ipynb` runs cells, nobody would learn how it ended.
-            raise calmly(InvalidStep(parsed.name, "a step runs only as a cell of its own"))
+            raise hide_traceback(InvalidStep(parsed.name, "a step runs only as a cell of its own"))
         self._step_cell = self._cells[-1]
-        if self.testmode is not None:
-            self._refusal = self.testmode.refusal(parsed.name)
-            if self._refusal is not None:
-                return False
-        self.run = StepRun(parsed, *self._mode.told(parsed.name))
+        self._refusal = self.mode.refusal(parsed.name)
+        if self._refusal is not None:
+            return False
+        self.run = StepRun(parsed, *self.mode.brief(parsed.name))
         return True
 
-    def _left(self, result: "ExecutionResult | None") -> "ExecutionInfo | None":
+    def _leave_cell(self, result: "ExecutionResult | None") -> "ExecutionInfo | None":
         # A blank cell has had no `pre_run_cell`; a cell that IPython gave up on comes with another info.
         if not self._cells:
             return None
@@ -250,7 +199,7 @@ class Session:
         self.bindings.close_setup()
         if self.bindings.remade:
             source: str = self.shell.transform_cell(info.raw_cell)  # type: ignore[no-untyped-call]
-            self.bindings.close_cell(stored_names_of(source))
+            self.bindings.close_cell(find_stored_names(source))
 
     def _close(self, info: "ExecutionInfo", result: "ExecutionResult | None") -> None:
         run, refusal, attempt = self.run, self._refusal, self._attempt
@@ -261,9 +210,9 @@ class Session:
             if refusal is not None:
                 self._stop(result, Stop(Paused(refusal), (refusal,)))
                 return
-            error = _error_of(result, run)
-            if isinstance(error, Paused) and run is not None and run.asked is not None:
-                # It ended the cell on purpose; the cell is run again when it was answered.
+            error = _find_error(result, run)
+            if isinstance(error, Paused) and run is not None and run.suspension is not None:
+                # It ended the cell on purpose; the cell is run again after the answer.
                 error = None
             if run is not None:
                 _say_progress(self.shell, run)
@@ -271,7 +220,7 @@ class Session:
                 self._report(info, run, error)
             elif run is not None and result is not None:
                 _publish(run)
-                self._stop(result, self._mode.end(run))
+                self._stop(result, self.mode.end(run))
                 self._offer_buttons()
         except BaseException as error:  # noqa: BLE001 (see above: whatever it is, the step has failed)
             self._fail(info, run, result, error)
@@ -285,17 +234,16 @@ class Session:
         self.shell.last_execution_succeeded = False
         # Otherwise the reply carries the traceback of an older error.
         self.shell._last_traceback = []  # type: ignore[attr-defined]  # noqa: SLF001 (ipykernel's reply has it)
-        if self.testmode is not None and not _is_attended(self.shell):
+        if self.test_mode is not None and not _is_attended(self.shell):
             self.shell._showtraceback(type(stop.error), stop.error, [str(stop.error)])  # noqa: SLF001 (see _is_attended)
 
     def _offer_buttons(self) -> None:
-        testmode = self.testmode
-        if testmode is None or testmode.waiting is None or not has_widgets(self.shell):
+        if self.test_mode is None or self.test_mode.waiting is None or not _has_widgets(self.shell):
             return
         with suppress(ImportError):  # without ipywidgets the card stands alone, and says what to type
             from pauseflow_nb.kernel.buttons import show_buttons  # lazy: ipywidgets takes longer than all the rest
 
-            show_buttons(self.shell, testmode)
+            show_buttons(self.shell, self.test_mode)
 
     def _fail(
         self, info: "ExecutionInfo", run: StepRun | None, result: "ExecutionResult | None", error: BaseException
@@ -304,15 +252,12 @@ class Session:
             result.error_in_exec = error
         self.shell.last_execution_succeeded = False
         if isinstance(error, PauseflowError):
-            calmly(error)
+            hide_traceback(error)
         self.shell.showtraceback((type(error), error, error.__traceback__))
         self._report(info, run, error)
 
     def _report(self, info: "ExecutionInfo", run: StepRun | None, error: BaseException) -> None:
-        if self.testmode is not None and run is not None:
-            self.testmode.fail(run)
-        if self.headless is not None:
-            self.headless.fail(_step_name(str(info.raw_cell)), error, run)
+        self.mode.fail(_find_step_name(str(info.raw_cell)), error, run)
 
 
 def _parsed(source: str) -> Header | None:
@@ -320,7 +265,7 @@ def _parsed(source: str) -> Header | None:
     try:
         return header_of(source)
     except InvalidStep as error:
-        raise calmly(error) from None
+        raise hide_traceback(error) from None
 
 
 def _is_step(source: str) -> bool:
@@ -331,7 +276,7 @@ def _is_step(source: str) -> bool:
     return header is not None and header.kind == "step"
 
 
-def _step_name(source: str) -> str:
+def _find_step_name(source: str) -> str:
     try:
         header = header_of(source)
     except InvalidStep as error:
@@ -339,7 +284,7 @@ def _step_name(source: str) -> str:
     return header.name if header is not None else ""
 
 
-def _error_of(result: "ExecutionResult | None", run: StepRun | None) -> BaseException | None:
+def _find_error(result: "ExecutionResult | None", run: StepRun | None) -> BaseException | None:
     if result is None:
         return KeyboardInterrupt("the cell was interrupted")
     if run is not None and run.swallowed is not None:
@@ -363,8 +308,8 @@ def _say_progress(shell: "InteractiveShell", run: StepRun) -> None:
         say(shell, progress, is_small=True)
 
 
-def has_widgets(shell: "InteractiveShell") -> bool:
-    """Whether somebody may be there to click: a kernel whose front end could also answer `input()`."""
+def _has_widgets(shell: "InteractiveShell") -> bool:
+    """Whether a person may be there to click: a kernel whose front end could also answer `input()`."""
     return getattr(shell, "kernel", None) is not None and _is_attended(shell)
 
 

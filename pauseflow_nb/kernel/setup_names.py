@@ -1,4 +1,4 @@
-"""Which names a `%%setup` cell bound last: these are made again in every new kernel and not saved.
+"""Find the names that a `%%setup` cell bound last: each new kernel makes these again, so they are not saved.
 
 A name counts as bound by a cell if the cell's text says so or if the name holds another object
 afterwards, which finds `import *` and functions that bind globals.
@@ -21,11 +21,11 @@ class Bindings:
         self.remade: set[str] = set()
         self._stored: set[str] | None = None
         self._before: dict[str, int] = {}
-        self._held: dict[str, Any] = {}
+        self._setup_values: dict[str, Any] = {}
 
     def open_setup(self, stored: Iterable[str]) -> None:
         """Begin a setup cell that binds these names by its text."""
-        self._stored, self._held = set(stored), {}
+        self._stored, self._setup_values = set(stored), {}
         # Ids only: holding the objects themselves would keep what the setup replaces in memory.
         self._before = {name: id(value) for name, value in self._namespace.items()}
 
@@ -45,17 +45,21 @@ class Bindings:
         """Begin a cell that is no setup."""
         self.close_setup()
         missing = object()
-        self._held = {name: self._namespace.get(name, missing) for name in self.remade}
+        self._setup_values = {name: self._namespace.get(name, missing) for name in self.remade}
 
     def close_cell(self, stored: Iterable[str]) -> None:
         """End a cell that is no setup and binds these names by its text.
 
         A name that still holds the setup's object stays the setup's, unless its value is an atom:
-        equal numbers are one object, and nobody can tell who bound it.
+        equal numbers are one object, so it is unknown which cell bound it.
         """
         rebound = set(stored)
-        for name, held in self._held.items():
+        for name, setup_value in self._setup_values.items():
             value = self._namespace.get(name)
-            if name not in self._namespace or value is not held or (name in rebound and isinstance(value, _ATOMS)):
+            if (
+                name not in self._namespace
+                or value is not setup_value
+                or (name in rebound and isinstance(value, _ATOMS))
+            ):
                 self.remade.discard(name)
-        self._held = {}
+        self._setup_values = {}

@@ -1,4 +1,4 @@
-"""One run of one step: what it was told, what it asked for, what it published so far."""
+"""Hold one run of one step: its briefing, the suspension that it plans and its exports so far."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,12 +13,12 @@ from pauseflow_nb.kernel.exports import RESUME_DATA, SUSPEND_DATA
 from pauseflow_nb.kernel.issued_links import IssuedLinks
 from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionRequest, Wake
 
-__all__ = ["Asked", "StepRun"]
+__all__ = ["PlannedSuspension", "StepRun"]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A pause that the step asked for and that takes effect at its end."""
+class PlannedSuspension:
+    """A suspension that the step requested and that takes effect at its end."""
 
     #: The call, for messages: `"suspend"`, `"rerun"`, `"delay"`, `"sleep"`, `"sleep_until"`.
     call: str
@@ -28,8 +28,8 @@ class Asked:
     #: What an answer must be, for `schema=`.
     form: Form | None = None
 
-    def at_end(self) -> SuspensionRequest:
-        """Count the seconds from now."""
+    def request_at_end(self) -> SuspensionRequest:
+        """Return the request with its seconds counted from now."""
         if self.until is None:
             return self.request
         left = (self.until - datetime.now(UTC)).total_seconds()
@@ -46,8 +46,8 @@ class StepRun:
     wake: Wake | None = None
     #: Attempts of `--retries` that failed in this kernel; also the ordinal of the links.
     failed_attempts: int = 0
-    asked: Asked | None = None
-    #: What the last expression or the handler gave.
+    suspension: PlannedSuspension | None = None
+    #: Value of the last expression or of the handler.
     value: Any = None
     exited: bool = False
     exit_reason: str | None = None
@@ -60,7 +60,7 @@ class StepRun:
     #: Calls of `suspend_flow_run` without a `key`.
     suspends: int = 0
     #: Messages that were delivered in this attempt.
-    sent: list[MessageRequest] = field(default_factory=list)
+    delivered: list[MessageRequest] = field(default_factory=list)
     #: Calls of `flow.pause` in this attempt.
     pauses: int = 0
     #: Whether the last attempt failed and another one follows.
@@ -78,7 +78,7 @@ class StepRun:
 
     @property
     def attempt(self) -> int:
-        """How often this run was started, crashes and `--retries` counted, from 1."""
+        """Number of starts of this run, with those after crashes and of `--retries`, from 1."""
         return self.briefing.interrupted + self.failed_attempts + 1
 
     @property
@@ -88,14 +88,14 @@ class StepRun:
             return None
         if self.wake.callback is not None:
             return self.wake.callback
-        kept = self.briefing.exports.get(RESUME_DATA)
-        return kept if isinstance(kept, dict) and kept.get("by") == "clock" else None
+        stored = self.briefing.exports.get(RESUME_DATA)
+        return stored if isinstance(stored, dict) and stored.get("by") == "clock" else None
 
     def links(self) -> IssuedLinks:
-        """The links of this attempt; the same ones however often the step asks.
+        """Return the links of this attempt, the same ones at every call.
 
         Raises:
-            InvalidStep: If the runner sent none for this attempt.
+            InvalidStep: If the briefing has none for this attempt.
         """
         try:
             return IssuedLinks(self.briefing.links[self.failed_attempts])
@@ -103,14 +103,14 @@ class StepRun:
             raise InvalidStep(self.step, f"there are no links for attempt {self.failed_attempts + 1}") from None
 
     def start_attempt(self) -> None:
-        """Forget what a failed attempt asked for and published; its links are void."""
+        """Forget the suspension and the exports of a failed attempt; its links are void."""
         self.is_retrying = False
-        self.asked, self.value, self.exports = None, None, {}
-        self.exited, self.exit_reason, self.pauses, self.sent = False, None, 0, []
+        self.suspension, self.value, self.exports = None, None, {}
+        self.exited, self.exit_reason, self.pauses, self.delivered = False, None, 0, []
         self.keys, self.suspends = {}, 0
 
-    def published(self) -> dict[str, JSON]:
-        """Everything that others may see of this run, the answer that caused it included."""
+    def all_exports(self) -> dict[str, JSON]:
+        """Return everything that this run exports, with the answer that caused it."""
         answered: dict[str, JSON] = {}
         if self.envelope is not None:
             answered[RESUME_DATA] = self.envelope
@@ -120,10 +120,10 @@ class StepRun:
 
     def progress(self) -> str | None:
         """Say which run this is, for a step that runs more than once: `"run 3 of 11"`."""
-        asked = self.asked.request if self.asked is not None else None
-        is_rerun = self.number > 1 or (asked is not None and asked.then == "rerun")
+        request = self.suspension.request if self.suspension is not None else None
+        is_rerun = self.number > 1 or (request is not None and request.then == "rerun")
         if not is_rerun:
             return None
-        budgets = [source.max_retries for source in (asked, self.wake) if source is not None]
+        budgets = [source.max_retries for source in (request, self.wake) if source is not None]
         budget = next((b for b in budgets if b is not None), None)
         return f"run {self.number}" if budget is None else f"run {self.number} of {max(budget + 1, self.number)}"

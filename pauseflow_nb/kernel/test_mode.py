@@ -7,18 +7,27 @@ do nothing else.
 """
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel.answer_types import Form
+from pauseflow_nb.kernel.attribute_dict import Record
+from pauseflow_nb.kernel.context import InputsByHand, build_context
 from pauseflow_nb.kernel.control_flow import Exited, Paused, Stop
 from pauseflow_nb.kernel.exports import RESUME_DATA
 from pauseflow_nb.kernel.issued_links import links_for_test
-from pauseflow_nb.kernel.step_run import Asked, StepRun
-from pauseflow_nb.protocol import StepBriefing, SuspensionRequest, Wake
+from pauseflow_nb.kernel.pausing import pause_by_hand
+from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
+from pauseflow_nb.kernel.timeout import TimeLimit
+from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionRequest, Wake
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 __all__ = ["TestMode"]
 
@@ -32,7 +41,7 @@ class Waiting:
     """A suspension that is open in this kernel."""
 
     run: StepRun
-    asked: Asked
+    asked: PlannedSuspension
     #: Told once how it ended: `"approved"`, `"cancelled"`, `"again"` or `"dropped"`, and a sentence about it.
     when_settled: list[Callable[[str, str], None]] = field(default_factory=list, compare=False)
 
@@ -50,6 +59,7 @@ class TestMode:
 
     __test__ = False  # a name that pytest would collect
 
+    shell: "InteractiveShell"
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
     #: Exports of the steps that ended, by step.
     exports: dict[str, dict[str, JSON]] = field(default_factory=dict)
@@ -88,8 +98,41 @@ class TestMode:
             "`%pauseflow approve [JSON]` goes on, `%pauseflow cancel` ends the flow, `%pauseflow reset` starts over."
         )
 
-    def told(self, step: str) -> tuple[StepBriefing, Wake | None]:
-        """What a step that starts is told: that it starts anew, or what its rerun was given."""
+    @property
+    def inputs(self) -> Record:
+        """The notebook's own variables: its parameters cell has set them."""
+        return InputsByHand(self.shell.user_ns)
+
+    def context(self, run: StepRun) -> Record:
+        """Build what `flow.context` shows during a run."""
+        # Set by Jupyter Server; other front ends do not tell a kernel which notebook it serves.
+        notebook = os.environ.get("JPY_SESSION_NAME")
+        return build_context(run, execution="test", notebook=notebook, started_at=self.started_at, is_test=True)
+
+    def begin_setup(self) -> None:
+        """Do nothing: nothing is saved in test mode."""
+
+    def end_setup(self) -> None:
+        """Do nothing: nothing is saved in test mode."""
+
+    def fails_step(self, run: StepRun, *, is_magic: bool, is_retried: bool) -> bool:  # noqa: ARG002 - as in `Mode`
+        """Whether an error that was shown fails the step: only in a cell magic, which is all that its step is."""
+        return is_magic
+
+    def pause(self, run: StepRun, request: SuspensionRequest, form: Form | None, limit: TimeLimit | None) -> Any:
+        """Stop the step until the pause is answered; when it runs again, return the answer."""
+        del limit
+        return pause_by_hand(self.shell, run, request, form, self.pause_answers.get(run.step, []))
+
+    def deliver(self, message: MessageRequest) -> None:
+        """Send a message with this kernel's own settings."""
+        from pauseflow_nb.notifications import deliver  # lazily: few steps send any
+        from pauseflow_nb.settings import Settings
+
+        deliver(Settings.load(), message)
+
+    def brief(self, step: str) -> tuple[StepBriefing, Wake | None]:
+        """Return a new briefing for a step that starts, or the one of its rerun."""
         wake = self.wake if self.wake is not None and self.wake.step == step else None
         runs = self._runs if wake is not None else 0
         # As many links as a step with many retries may want.
@@ -104,35 +147,40 @@ class TestMode:
 
     def end(self, run: StepRun) -> Stop | None:
         """Take note of a step that succeeded, and stop the notebook if it asked to pause or to end."""
-        self.exports[run.step] = run.published()
-        if run.asked is None or run.asked.request.kind != "pause":
+        self.exports[run.step] = run.all_exports()
+        if run.suspension is None or run.suspension.request.kind != "pause":
             self.pause_answers.pop(run.step, None)
         if run.exited:
             why = f": {run.exit_reason}" if run.exit_reason else "."
             sentence = f"`flow.exit()` ends the workflow in step '{run.step}'{why}"
             return Stop(Exited(sentence), (sentence,))
-        if run.asked is None:
+        if run.suspension is None:
             return None
         self.drop(f"Step '{run.step}' waits now.")
-        self.waiting = Waiting(run, run.asked)
-        message, request = _STOPPED.format(call=run.asked.call), run.asked.request
+        self.waiting = Waiting(run, run.suspension)
+        message, request = _STOPPED.format(call=run.suspension.call), run.suspension.request
         return Stop(
             Paused(f"{message}. {_FOR_REAL}"),
             (message,),
             title=request.title or "",
             text=request.message or "",
             details=_details(request),
-            hint=f"{_hint(run, run.asked)} {_FOR_REAL}",
+            hint=f"{_hint(run, run.suspension)} {_FOR_REAL}",
         )
 
-    def fail(self, run: StepRun) -> None:
-        """Take note of a step that failed: run again, it is told what this run was told."""
+    def fail(self, step: str, error: BaseException, run: StepRun | None) -> None:  # noqa: ARG002 - as in `Mode`
+        """Record a step that failed: the next run has the briefing of this one."""
+        if run is None:
+            return
         self.pause_answers.pop(run.step, None)
         if run.wake is not None:
             self.wake, self._runs = run.wake, run.number - 1
 
     def describe(self) -> str:
         """Say how the flow stands."""
+        return f"test mode: {self._state()}"
+
+    def _state(self) -> str:
         if self.cancelled is not None:
             return f"cancelled in step {self.cancelled!r}"
         if self.waiting is not None:
@@ -253,7 +301,7 @@ class TestMode:
         return self.waiting
 
 
-def _hint(run: StepRun, asked: Asked) -> str:
+def _hint(run: StepRun, asked: PlannedSuspension) -> str:
     by_clock = "" if asked.request.kind == "suspend" else " `%pauseflow skip` lets its time pass."
     return f"`%pauseflow approve [JSON]` answers step '{run.step}' here.{by_clock}"
 

@@ -1,4 +1,4 @@
-"""`--timeout`: interrupt a step that runs too long.
+"""Interrupt a step that runs longer than its `--timeout`.
 
 A thread waits for the time to pass and sends the main thread the signal that Ctrl-C sends: it ends
 blocking system calls too, which an exception set from outside does not. Code in C that never looks
@@ -51,7 +51,7 @@ class TimeLimit:
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._signals_sent = 0
         self._deadline = 0.0
-        self._held_since: float | None = None
+        self._paused_since: float | None = None
         self._previous: Any = None
         self._task: asyncio.Task[Any] | None = None
         #: Whether the limit has passed.
@@ -67,16 +67,16 @@ class TimeLimit:
         threading.Thread(target=self._watch, name="pauseflow-timeout", daemon=True).start()
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def paused(self) -> Iterator[None]:
         """Do not count the time of a block."""
         with self._lock:
-            began = self._held_since = time.monotonic()
+            began = self._paused_since = time.monotonic()
         try:
             yield
         finally:
             with self._lock:
                 self._deadline += time.monotonic() - began
-                self._held_since = None
+                self._paused_since = None
 
     def disarm(self) -> None:
         """Stop counting; may be called again."""
@@ -98,8 +98,8 @@ class TimeLimit:
                 if self._ended.is_set():
                     return
                 left = self._deadline - time.monotonic()
-                if self._held_since is not None or (left > 0 and not self.has_passed):
-                    wait = _LOOK if self._held_since is not None else left
+                if self._paused_since is not None or (left > 0 and not self.has_passed):
+                    wait = _LOOK if self._paused_since is not None else left
                     continue
                 self.has_passed = True
                 if not self._is_main:

@@ -1,4 +1,4 @@
-"""Errors in a cell as its author should see them: one traceback, without frames of ours."""
+"""Show errors without the frames of this package, or in one line."""
 
 from pathlib import Path
 from types import TracebackType
@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["calmly", "without_our_frames"]
+__all__ = ["hide_our_frames", "hide_traceback"]
 
 _PACKAGE = str(Path(__file__).parent)
 
 
-def calmly(error: BaseException) -> Any:
+def hide_traceback(error: BaseException) -> Any:
     """Make IPython show an error as one line, as it does with wrong use of its own magics."""
     line = f"{type(error).__name__}: {error}"
     error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
     return error
 
 
-def without_our_frames(shell: "InteractiveShell", error: BaseException, cell: str) -> None:
+def hide_our_frames(shell: "InteractiveShell", error: BaseException, cell: str) -> None:
     """Make IPython show the traceback of an error from the cell's frame on, and nothing of this package."""
 
     def rendered() -> list[str]:
@@ -31,16 +31,16 @@ def without_our_frames(shell: "InteractiveShell", error: BaseException, cell: st
 
 
 def _trimmed(trace: TracebackType | None, cell: str) -> TracebackType | None:
-    kept: list[TracebackType] = []
+    frames: list[TracebackType] = []
     while trace is not None:
         name = trace.tb_frame.f_code.co_filename
         is_ours = name.startswith(_PACKAGE)
         if is_ours and trace.tb_next is not None and trace.tb_next.tb_frame.f_code.co_filename == cell:
-            kept.clear()  # raised once more when the cell's `with` ended: what follows is the whole story
-        elif not is_ours and (kept or name == cell):
-            kept.append(trace)
+            frames.clear()  # raised once more when the cell's `with` ended: what follows is the whole story
+        elif not is_ours and (frames or name == cell):
+            frames.append(trace)
         trace = trace.tb_next
     copied: TracebackType | None = None
-    for part in reversed(kept):
+    for part in reversed(frames):
         copied = TracebackType(copied, part.tb_frame, part.tb_lasti, part.tb_lineno)
     return copied

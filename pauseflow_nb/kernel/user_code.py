@@ -1,4 +1,4 @@
-"""Reads and compiles the user's code without the warnings that Python has of it: they are shown when the cell runs."""
+"""Parse and compile the user's code without Python's warnings, which the cell shows when it runs."""
 
 import ast
 import warnings

@@ -194,7 +194,7 @@ def _by_hand(shell: Shell, story: Story) -> Mapping[str, Any]:
     cells = ["from pauseflow_nb import flow, steps", *story.cells]
     while at < len(cells):
         error = shell.run(cells[at])
-        testmode = shell.session.testmode
+        testmode = shell.session.test_mode
         assert testmode is not None
         if testmode.waiting is None:
             assert error is None or type(error).__name__ == "Exited"
@@ -208,7 +208,7 @@ def _by_hand(shell: Shell, story: Story) -> Mapping[str, Any]:
     else:
         assert story.ends == "completed"
     assert not answers
-    return shell.session.exports
+    return shell.session.mode.exports
 
 
 def _headless(folder: Path, story: Story, supply: Supply) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from traitlets.config import Config
 
 from pauseflow_nb.cells import header_of, steps_of
 from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, InvalidStep, KernelUnavailable
-from pauseflow_nb.kernel.cell_transform import StepCells, header_to_literal, stored_names_of
+from pauseflow_nb.kernel.cell_transform import StepCells, find_stored_names, header_to_literal
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.notebook import freeze, inspected
 
@@ -71,7 +71,7 @@ def _shell(_folder: Path) -> Iterator[Check]:
         lines = source.splitlines(keepends=True)
         # IPython calls it several times, and for cells that it never executes.
         assert header_to_literal(list(lines)) == header_to_literal(list(lines))
-        stored_names_of(source)
+        find_stored_names(source)
         try:
             text = shell.transform_cell(source)  # type: ignore[no-untyped-call]
             tree = ast.parse(text)

@@ -110,7 +110,7 @@ def links(step: str, ordinal: int = 0) -> Links:
     return {name: f"{base}/{action}/{step}-{ordinal}-token" for name, action in names.items()}
 
 
-def told(step: str, **values: Any) -> StepBriefing:
+def step_briefing(step: str, **values: Any) -> StepBriefing:
     values.setdefault("links", [links(step, n) for n in range(5)])
     return StepBriefing(**values)
 
@@ -120,7 +120,7 @@ def briefing(tmp_path: Path) -> Callable[..., Briefing]:
     """Make a briefing in which the steps a, b and c have links."""
 
     def make(**values: Any) -> Briefing:
-        values.setdefault("steps", {name: told(name) for name in "abc"})
+        values.setdefault("steps", {name: step_briefing(name) for name in "abc"})
         fixed = {"execution": "k3v9", "notebook": "n.ipynb", "started_at": "2026-11-20T08:00:00+00:00", "segment": 0}
         return Briefing(**{**fixed, "snapshots": str(tmp_path / "snapshots"), **values})
 

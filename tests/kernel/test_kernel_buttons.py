@@ -58,7 +58,7 @@ class ByHand:
 
     def ask(self, call: str, step: str = "a") -> Buttons:
         assert type(self.kernel.run(f"%%step {step}\n{call};").error).__name__ == "Paused"
-        buttons = show_buttons(self.kernel.shell, self.kernel.session.testmode)
+        buttons = show_buttons(self.kernel.shell, self.kernel.session.test_mode)
         assert buttons is not None
         return buttons
 
@@ -103,7 +103,7 @@ def test_the_widget_stands_beside_text_for_who_has_no_widgets(by_hand: ByHand) -
 @pytest.mark.parametrize("exporter", ["HTMLExporter", "MarkdownExporter"])
 def test_a_saved_notebook_says_what_happened_and_what_to_do(by_hand: ByHand, exporter: str) -> None:
     by_hand.kernel.shell.run_cell("%%step a\nflow.suspend(title='Publish?');")
-    show_buttons(by_hand.kernel.shell, by_hand.kernel.session.testmode)
+    show_buttons(by_hand.kernel.shell, by_hand.kernel.session.test_mode)
     outputs = [nbformat.v4.new_output("display_data", data=each["data"]) for each in by_hand.displays.outputs]
     saved = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("%%step a", outputs=outputs)])
     text, _ = getattr(nbconvert, exporter)().from_notebook_node(saved)
@@ -153,7 +153,7 @@ def test_what_is_not_json_is_said_beside_the_field_and_it_still_waits(by_hand: B
     buttons.buttons["Approve"].click()
 
     assert "must be JSON" in texts(buttons.box)
-    assert by_hand.kernel.session.testmode.waiting is not None
+    assert by_hand.kernel.session.test_mode.waiting is not None
 
 
 def test_cancel_marks_the_flow_cancelled(by_hand: ByHand) -> None:
@@ -269,7 +269,7 @@ def test_errors_stand_beside_their_fields_and_it_still_waits(by_hand: ByHand) ->
     buttons.buttons["Approve"].click()
     assert "must not be bob" in texts(_input_of(buttons, "who").box)
     assert "must be" not in texts(_input_of(buttons, "amount").box)
-    assert by_hand.kernel.session.testmode.waiting is not None
+    assert by_hand.kernel.session.test_mode.waiting is not None
     fill(fields, Who="eve")
     buttons.buttons["Approve"].click()
     assert by_hand.value("%%step b\nsteps.a.data.who") == "eve"
@@ -434,10 +434,10 @@ def test_two_kernels_do_not_mix(new_kernel: Callable[[], Any]) -> None:
     first, second = one.ask("flow.suspend()"), two.ask("flow.suspend()")
     first.buttons["Approve"].click()
 
-    assert one.kernel.session.testmode.waiting is None
-    assert two.kernel.session.testmode.waiting is not None
+    assert one.kernel.session.test_mode.waiting is None
+    assert two.kernel.session.test_mode.waiting is not None
     second.buttons["Cancel"].click()
-    assert one.kernel.session.testmode.cancelled is None
+    assert one.kernel.session.test_mode.cancelled is None
 
 
 def _input_of(buttons: Buttons, name: str) -> Any:

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from pauseflow_nb.kernel.cell_transform import header_to_literal, stored_names
+from pauseflow_nb.kernel.cell_transform import collect_stored_names, header_to_literal
 
 KernelT = Any
 
@@ -63,7 +63,7 @@ def test_a_console_sees_a_finished_step_as_complete() -> None:
 def test_names_that_a_cell_binds_are_read_from_its_code(source: str, names: set[str]) -> None:
     tree = compile(source, "x", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
-    assert stored_names(tree) == names
+    assert collect_stored_names(tree) == names
 
 
 def test_the_last_expression_is_shown_and_is_the_value(kernel: KernelT) -> None:

@@ -1,4 +1,4 @@
-"""What a step is told about itself."""
+"""`flow.context`, `flow.data` and `flow.inputs` within a step."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from pauseflow_nb.protocol import StepBriefing, Wake
 
-from .conftest import told
+from .conftest import step_briefing
 
 HeadlessT = Callable[..., Any]
 ENVELOPE = {"method": "POST", "query": {"q": "1"}, "body": {"ok": True}, "by": "link"}
@@ -51,7 +51,7 @@ def test_the_context_takes_items_and_attributes_alike(headless: HeadlessT) -> No
 
 def test_a_rerun_by_the_clock_has_its_context_and_no_callback_request(headless: HeadlessT) -> None:
     wake = Wake("a", "rerun", then="rerun", context={"job": 7}, max_retries=3)
-    kernel = headless(steps={"a": told("a", runs=2)}, wake=wake)
+    kernel = headless(steps={"a": step_briefing("a", runs=2)}, wake=wake)
     seen = context_of(kernel)
 
     assert (seen.run.runs, seen.run.context.job) == (3, 7)
@@ -62,7 +62,7 @@ def test_a_rerun_by_the_clock_has_its_context_and_no_callback_request(headless: 
 
 def test_a_rerun_by_a_request_has_the_request_and_its_data(headless: HeadlessT) -> None:
     wake = Wake("a", "suspend", then="rerun", callback=ENVELOPE, suspend_data={"n": 1}, by="link")
-    kernel = headless(steps={"a": told("a", runs=1)}, wake=wake)
+    kernel = headless(steps={"a": step_briefing("a", runs=1)}, wake=wake)
     seen = context_of(kernel)
 
     assert seen.run.callback_request.body.ok is True
@@ -72,7 +72,7 @@ def test_a_rerun_by_a_request_has_the_request_and_its_data(headless: HeadlessT) 
 
 def test_a_rerun_by_the_clock_that_brought_a_default_has_it_as_its_data(headless: HeadlessT) -> None:
     kept = {"$resume_data": {"body": {"ok": False}, "by": "clock"}}
-    kernel = headless(steps={"a": told("a", runs=1, exports=kept)}, wake=Wake("a", "suspend", then="rerun"))
+    kernel = headless(steps={"a": step_briefing("a", runs=1, exports=kept)}, wake=Wake("a", "suspend", then="rerun"))
     seen = context_of(kernel)
 
     assert "callback_request" not in seen.run
@@ -92,7 +92,7 @@ def test_a_step_that_did_not_cause_the_wake_knows_nothing_of_it(headless: Headle
 
 
 def test_an_attempt_after_a_crash_keeps_its_run_and_its_key(headless: HeadlessT) -> None:
-    seen = context_of(headless(steps={"a": told("a", interrupted=2)}))
+    seen = context_of(headless(steps={"a": step_briefing("a", interrupted=2)}))
 
     assert (seen.run.runs, seen.run.attempt, seen.run.idempotency_key) == (1, 3, "k3v9/a/1")
 

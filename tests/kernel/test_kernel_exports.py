@@ -11,7 +11,7 @@ from pauseflow_nb.errors import NotJSON
 from pauseflow_nb.kernel.exports import StepExports, as_json
 from pauseflow_nb.protocol import Wake
 
-from .conftest import told
+from .conftest import step_briefing
 
 HeadlessT = Callable[..., Any]
 
@@ -73,7 +73,7 @@ def test_an_export_that_a_step_does_not_have_is_named(kernel: Any) -> None:
 
 
 def test_steps_of_earlier_segments_come_from_the_briefing(headless: HeadlessT) -> None:
-    kernel = headless(steps={"a": told("a", runs=1, exports={"x": 1}), "b": told("b")})
+    kernel = headless(steps={"a": step_briefing("a", runs=1, exports={"x": 1}), "b": step_briefing("b")})
 
     assert kernel.run("steps.a.x, list(steps)").value == (1, ["a"])
     kernel.run("%%step b\nflow.export('y', 2)")
@@ -101,7 +101,7 @@ def test_data_is_the_body_or_the_query_where_there_is_no_body(resume_data: dict[
 
 def test_data_can_be_read_by_attribute(headless: HeadlessT) -> None:
     answered = {"$resume_data": envelope(body={"ok": True})}
-    kernel = headless(steps={"a": told("a", runs=1, exports=answered)})
+    kernel = headless(steps={"a": step_briefing("a", runs=1, exports=answered)})
 
     assert kernel.run("steps.a.data.ok").value is True
 
@@ -123,7 +123,7 @@ def test_suspend_data_is_exported(headless: HeadlessT) -> None:
 
 def test_a_rerun_publishes_the_answer_that_caused_it_and_nothing_of_the_run_before(headless: HeadlessT) -> None:
     wake = Wake("a", "suspend", then="rerun", callback=envelope(body=1), suspend_data="asked")
-    kernel = headless(steps={"a": told("a", runs=1, exports={"old": 1})}, wake=wake)
+    kernel = headless(steps={"a": step_briefing("a", runs=1, exports={"old": 1})}, wake=wake)
 
     exports = kernel.run("%%step a\nflow.export('new', flow.data)").outcome.exports
 

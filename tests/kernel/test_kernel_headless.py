@@ -9,7 +9,7 @@ import pytest
 
 from pauseflow_nb.protocol import Briefing, SnapshotRef, SuspensionRequest, Wake
 
-from .conftest import Kernel, links, told
+from .conftest import Kernel, links, step_briefing
 
 HeadlessT = Callable[..., Kernel]
 BriefingT = Callable[..., Briefing]
@@ -88,7 +88,7 @@ def test_an_error_after_suspend_fails_the_step(headless: HeadlessT) -> None:
     assert ran.outcome.failure is not None
     assert (ran.outcome.failure.type, ran.outcome.failure.message) == ("ZeroDivisionError", "division by zero")
     assert ran.outcome.failure.step == "a"
-    assert "a" not in kernel.session.exports
+    assert "a" not in kernel.session.mode.exports
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_surprise_while_a_step_ends_is_shown_and_answered(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("surprise")
 
-    monkeypatch.setattr("pauseflow_nb.kernel.snapshot.saving", broken)
+    monkeypatch.setattr("pauseflow_nb.kernel.snapshot.save", broken)
     ran = kernel.run("%%step a\n1")
 
     assert type(ran.error) is RuntimeError
@@ -207,7 +207,7 @@ def test_nothing_is_saved_where_nothing_follows(headless: HeadlessT) -> None:
 
 @pytest.mark.parametrize(("runs", "kind"), [(0, "suspended"), (2, "suspended"), (3, "finished"), (7, "finished")])
 def test_a_rerun_beyond_its_budget_is_ignored_and_noted(headless: HeadlessT, runs: int, kind: str) -> None:
-    kernel = headless(steps={"a": told("a", runs=runs)})
+    kernel = headless(steps={"a": step_briefing("a", runs=runs)})
     outcome = kernel.run("%%step a\nurls = flow.rerun(1000, None, 3)").outcome
 
     assert (outcome.kind, outcome.run) == (kind, runs + 1)
@@ -216,7 +216,7 @@ def test_a_rerun_beyond_its_budget_is_ignored_and_noted(headless: HeadlessT, run
 
 
 def test_suspend_and_rerun_has_no_budget(headless: HeadlessT) -> None:
-    outcome = headless(steps={"a": told("a", runs=50)}).run("%%step a\nflow.suspend(then='rerun')").outcome
+    outcome = headless(steps={"a": step_briefing("a", runs=50)}).run("%%step a\nflow.suspend(then='rerun')").outcome
 
     assert outcome.kind == "suspended"
 
@@ -237,7 +237,7 @@ def test_a_step_that_runs_again_says_which_run_it_shows(
     headless: HeadlessT, runs: int, source: str, line: str | None
 ) -> None:
     wake = Wake("a", "rerun", then="rerun", max_retries=3) if runs else None
-    ran = headless(steps={"a": told("a", runs=runs)}, wake=wake).run(f"%%step a\n{source}")
+    ran = headless(steps={"a": step_briefing("a", runs=runs)}, wake=wake).run(f"%%step a\n{source}")
 
     assert [d["text/plain"] for d in ran.displays] == ([line] if line else [])
     assert [d["text/html"] for d in ran.displays] == ([f"<small>{line}</small>"] if line else [])
@@ -338,7 +338,7 @@ def test_a_snapshot_is_told_which_cells_come_and_which_have_passed(
 
 
 def test_the_magic_says_where_a_headless_run_stands(headless: HeadlessT) -> None:
-    kernel = headless(segment=2, steps={"a": told("a", runs=1)})
+    kernel = headless(segment=2, steps={"a": step_briefing("a", runs=1)})
 
     assert kernel.run("%pauseflow").text == "execution k3v9, segment 2\nsteps that have run: a\n"
     assert "headless" in kernel.run("%pauseflow reset").text

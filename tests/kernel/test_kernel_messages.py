@@ -11,7 +11,7 @@ from jupyter_client.manager import KernelManager
 
 from pauseflow_nb.protocol import SOURCE, Briefing, Outcome
 
-from .conftest import told
+from .conftest import step_briefing
 
 pytestmark = pytest.mark.timeout(120)
 PAUSE = "%%step a\nlinks = flow.suspend()\nprint('told')"
@@ -77,11 +77,7 @@ def front_end(process: KernelManager) -> Iterator[FrontEnd]:
     client.wait_for_ready(timeout=60)
     front_end = FrontEnd(client)
     assert (
-        front_end.run(
-            "from pauseflow_nb import flow, steps\nget_ipython().pauseflow.headless = None\n"
-            "get_ipython().pauseflow.reset()"
-        ).content["status"]
-        == "ok"
+        front_end.run("from pauseflow_nb import flow, steps\nget_ipython().pauseflow.reset()").content["status"] == "ok"
     )
     yield front_end
     client.stop_channels()
@@ -89,7 +85,12 @@ def front_end(process: KernelManager) -> Iterator[FrontEnd]:
 
 def begin(front_end: FrontEnd, folder: Path) -> None:
     briefing = Briefing(
-        "k3v9", "n.ipynb", "2026-11-20T08:00:00+00:00", 0, str(folder), steps={name: told(name) for name in "ab"}
+        "k3v9",
+        "n.ipynb",
+        "2026-11-20T08:00:00+00:00",
+        0,
+        str(folder),
+        steps={name: step_briefing(name) for name in "ab"},
     )
     reply = front_end.run(f"get_ipython().pauseflow.begin({briefing.to_json()!r})", silent=True, store_history=False)
     assert reply.content["status"] == "ok"

@@ -8,7 +8,7 @@ import pytest
 from pauseflow_nb.errors import InvalidAnswer
 from pauseflow_nb.protocol import Briefing, Outcome, StepBriefing, Wake
 
-from .conftest import Kernel, Ran, told
+from .conftest import Kernel, Ran, step_briefing
 
 HeadlessT = Callable[..., Kernel]
 BriefingT = Callable[..., Briefing]
@@ -52,8 +52,8 @@ class Road:
         kernel = self._new_kernel()
         exports = {} if envelope is None else {"$resume_data": envelope}
         by = "clock" if envelope is None else str(envelope["by"])
-        told_a = told("a", runs=1, exports=exports)
-        steps: dict[str, StepBriefing] = {"a": told_a, "b": told("b"), "c": told("c")}
+        step_a = step_briefing("a", runs=1, exports=exports)
+        steps: dict[str, StepBriefing] = {"a": step_a, "b": step_briefing("b"), "c": step_briefing("c")}
         callback = None if by == "clock" else envelope
         woken = Wake("a", "suspend", callback=callback, by=by, **wake)
         assert (
@@ -99,7 +99,7 @@ def test_the_instance_stays_in_later_segments(road: Road) -> None:
     road.outcome = kernel.run("%%step b\nflow.suspend()").outcome
 
     kernel = road._new_kernel()
-    steps = {"a": told("a", runs=1, exports={"$resume_data": body_of({"approved": True})})}
+    steps = {"a": step_briefing("a", runs=1, exports={"$resume_data": body_of({"approved": True})})}
     kernel.begin(road._briefing(segment=2, snapshot=road.outcome.snapshot, steps=steps, wake=Wake("b", "suspend")))
     kernel.run("get_ipython().pauseflow.settle_names()", silent=True)
 

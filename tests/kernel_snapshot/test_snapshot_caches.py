@@ -133,7 +133,7 @@ def test_this_pythons_caches_can_be_read(maxsize: int | None, typed: bool) -> No
     for arguments, keywords in calls:
         f(*arguments, **keywords)
 
-    entries = lru_caches.contents_of(f)
+    entries = lru_caches.read_contents(f)
 
     assert entries is not None
     assert [(a, k) for a, k, _ in entries] == (
@@ -149,4 +149,4 @@ def test_caches_can_be_read_while_they_hold_dicts_of_their_own_length() -> None:
 
     kept = [f(1), f(5)]
 
-    assert lru_caches.contents_of(f) == [((1,), {}, kept[0]), ((5,), {}, kept[1])]
+    assert lru_caches.read_contents(f) == [((1,), {}, kept[0]), ((5,), {}, kept[1])]

@@ -1,7 +1,9 @@
 """The format on disk is a contract: snapshots of earlier versions come back, and names in pickles stay."""
 
 import ast
+import importlib
 import inspect
+import io
 import json
 import re
 import sys
@@ -155,6 +157,24 @@ def test_the_names_that_pickles_hold_and_their_arguments_are_frozen() -> None:
     assert reconstruct.PROTOCOL == PROTOCOL
 
 
+@pytest.mark.parametrize(
+    ("module", "now"),
+    [
+        ("answers", "resume_data._Named"),
+        ("record", "attribute_dict.Record"),
+        ("schema", "answer_types.Form"),
+        ("stops", "control_flow.Paused"),
+        ("timelimit", "timeout.StepTimeout"),
+    ],
+)
+def test_a_snapshot_finds_classes_of_ours_that_have_moved_since(module: str, now: str) -> None:
+    """`answer = flow.data` is a variable like any other, and pickles name its class by the module of that time."""
+    place, _, name = now.partition(".")
+    found = reconstruct.Unpickler(io.BytesIO(f"cpauseflow_nb.kernel.{module}\n{name}\n.".encode())).load()
+
+    assert found is getattr(importlib.import_module(f"pauseflow_nb.kernel.{place}"), name)
+
+
 #: Notes what the restore asks for by name.
 _WATCH = """
 from pauseflow_nb.kernel.snapshot.reconstruct import Unpickler
@@ -237,7 +257,7 @@ def test_the_supported_versions_of_cloudpickle_are_those_that_are_installed() ->
 
 def test_private_names_of_cloudpickle_are_used_in_one_module_and_are_there() -> None:
     package = Path(reconstruct.__file__).parent
-    using = {path.name for path in package.glob("*.py") if re.search(r"cloudpickle\._|_private\(", path.read_text())}
+    using = {path.name for path in package.rglob("*.py") if re.search(r"cloudpickle\._|_private\(", path.read_text())}
 
     assert using == {"cloudpickle_private.py"}
     assert all(hasattr(cloudpickle, name) for name in cloudpickle_private.PRIVATE_NAMES)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from kernel_snapshot.conftest import Kernels, cell
 
-from pauseflow_nb.kernel.snapshot.recovery.dependencies import names_needed
+from pauseflow_nb.kernel.snapshot.recovery.dependencies import find_needed_names
 
 LOCK = "import threading\nlock = threading.Lock()"
 
@@ -190,7 +190,7 @@ def test_needed_names(coming: str, names: set[str]) -> None:
     exec("def f(): return x", namespace)
     exec(HOLDERS, namespace)
 
-    assert names_needed({"0": coming}, namespace).names == names
+    assert find_needed_names({"0": coming}, namespace).names == names
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_needed_names(coming: str, names: set[str]) -> None:
     ],
 )
 def test_what_may_need_anything(source: str) -> None:
-    needed = names_needed({"0": source}, {"x": 1})
+    needed = find_needed_names({"0": source}, {"x": 1})
 
     assert needed.needs("x")
     assert "cell 1 uses" in needed.because

@@ -93,8 +93,8 @@ def test_what_a_pickler_remembers_is_read_in_place_as_its_copy_tells_it(seed: in
         pickler = pickle.Pickler(io.BytesIO(), 5)
         pickler.dump(values)
         assert memo_table._numpy() is numpy
-        told[forgettable] = _identities(memo_table.MemoTable(pickler).told(forgettable, numpy))
-        assert told[forgettable] == _identities(memo_table._told_by_copy(pickler, forgettable, None))
+        told[forgettable] = _identities(memo_table.MemoTable(pickler).find_referenced(forgettable, numpy))
+        assert told[forgettable] == _identities(memo_table._find_in_copy(pickler, forgettable, None))
         assert len(told[forgettable]) == len(set(told[forgettable]))
 
     everything, _, held = ({identity for _, identity, _ in each} for each in told.values())
@@ -103,7 +103,7 @@ def test_what_a_pickler_remembers_is_read_in_place_as_its_copy_tells_it(seed: in
 
 
 def _identities(found: list[memo_table.Met]) -> list[tuple[int, int, bool]]:
-    return sorted((met.number, id(met.value), met.is_held) for met in found)
+    return sorted((met.number, id(met.value), met.is_shared) for met in found)
 
 
 @pytest.mark.parametrize("numpy", ["None", "types.ModuleType('numpy')", "print"])

@@ -8,9 +8,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from kernel_snapshot.conftest import Kernels
 
 from pauseflow_nb.kernel import snapshot
-from pauseflow_nb.kernel.snapshot import describe_saved, rows_of
-from pauseflow_nb.kernel.snapshot.pickling.locate import place_of
-from pauseflow_nb.kernel.snapshot.pickling.sharing import sharing_groups
+from pauseflow_nb.kernel.snapshot import describe_saved, make_rows
+from pauseflow_nb.kernel.snapshot.pickling.locate import find_place
+from pauseflow_nb.kernel.snapshot.pickling.sharing import group_by_sharing
 from pauseflow_nb.kernel.snapshot.report import VariableReport
 from pauseflow_nb.protocol import SnapshotRef
 
@@ -51,7 +51,7 @@ def test_a_snapshot_tells_size_and_time_of_each_variable_largest_first(kernels: 
     assert sizes["a"] > sizes["d"] > 3_100_000
     assert 0 < sizes["c"] < 10_000
     assert all(report.seconds > 0 for report in reports if report.size)
-    assert rows_of(reports)[1][2] == "3.2 MB"
+    assert make_rows(reports)[1][2] == "3.2 MB"
 
 
 def test_places_read_as_a_user_would_write_them() -> None:
@@ -61,9 +61,9 @@ def test_places_read_as_a_user_would_write_them() -> None:
 
     wanted = object()
 
-    assert place_of(wanted, {"a": Holder([0, wanted])}, "clients") == 'clients["a"].inside[1]'
-    assert place_of(wanted, lambda: wanted, "f") == "f.<closure wanted>"
-    assert place_of(wanted, [], "x") == "x"
+    assert find_place(wanted, {"a": Holder([0, wanted])}, "clients") == 'clients["a"].inside[1]'
+    assert find_place(wanted, lambda: wanted, "f") == "f.<closure wanted>"
+    assert find_place(wanted, [], "x") == "x"
 
 
 @pytest.mark.parametrize("size", [10, 5000])
@@ -78,7 +78,7 @@ def test_variables_that_share_an_object_are_found_also_in_large_memos(size: int)
         picklers[name] = pickle.Pickler(io.BytesIO(), 5)
         picklers[name].dump(value)
 
-    groups = {frozenset(group) for group in sharing_groups(picklers)}
+    groups = {frozenset(group) for group in group_by_sharing(picklers)}
 
     assert groups == {frozenset({"large", "uses"}), frozenset({"alone"})}
 
@@ -92,6 +92,6 @@ def test_options_of_pandas_come_back_where_warnings_are_errors(survives: Callabl
 
 
 def test_names_that_are_no_identifiers_stay_in_their_line() -> None:
-    _, (name, kind, *_) = rows_of([VariableReport("a\n\x1b[31mé", "odd\nkind", 1, 0.0, "restored")])
+    _, (name, kind, *_) = make_rows([VariableReport("a\n\x1b[31mé", "odd\nkind", 1, 0.0, "restored")])
 
     assert (name, kind) == ("a\\n\\x1b[31mé", "odd\\nkind")

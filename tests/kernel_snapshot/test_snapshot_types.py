@@ -119,7 +119,7 @@ from pauseflow_nb.kernel.snapshot.storage import mapping
 from pauseflow_nb.kernel.snapshot.pickling import memo_table
 from pauseflow_nb.kernel.snapshot.storage import dirty_pages
 def forbidden(*_, **__): raise AssertionError("looked into memory")
-memo_table.MemoTable.__init__ = mapping._address_of = mapping._lay_over = forbidden
+memo_table.MemoTable.__init__ = mapping._read_address = mapping._lay_over = forbidden
 dirty_pages.Touched.watch = dirty_pages.Touched.written = dirty_pages.Touched.written_since_mapped = forbidden
 """
     make = "import numpy as np\na = np.arange(300_000.); b = a[5:]; c = [[i] for i in range(5000)]; d = c[7]"

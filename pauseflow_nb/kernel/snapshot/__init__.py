@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.process_state.capture import note_start
-    from pauseflow_nb.kernel.snapshot.recovery.losses import never_saved, weighed
-    from pauseflow_nb.kernel.snapshot.report import VariableReport, describe, describe_saved, rows_of
+    from pauseflow_nb.kernel.snapshot.recovery.losses import find_never_saved, weigh_losses
+    from pauseflow_nb.kernel.snapshot.report import VariableReport, describe, describe_saved, make_rows
     from pauseflow_nb.kernel.snapshot.restoring import Restored, put_back, restore
     from pauseflow_nb.kernel.snapshot.saving import Saved, save
     from pauseflow_nb.kernel.snapshot.storage.collect import sweep
@@ -32,14 +32,14 @@ __all__ = [
     "VariableReport",
     "describe",
     "describe_saved",
-    "never_saved",
+    "find_never_saved",
+    "make_rows",
     "note_start",
     "put_back",
     "restore",
-    "rows_of",
     "save",
     "sweep",
-    "weighed",
+    "weigh_losses",
 ]
 
 _HOMES = {
@@ -48,14 +48,14 @@ _HOMES = {
     "VariableReport": "report",
     "describe": "report",
     "describe_saved": "report",
-    "never_saved": "recovery.losses",
+    "find_never_saved": "recovery.losses",
     "note_start": "process_state.capture",
     "put_back": "restoring",
     "restore": "restoring",
-    "rows_of": "report",
+    "make_rows": "report",
     "save": "saving",
     "sweep": "storage.collect",
-    "weighed": "recovery.losses",
+    "weigh_losses": "recovery.losses",
 }
 
 

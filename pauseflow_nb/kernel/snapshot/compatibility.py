@@ -1,4 +1,4 @@
-"""What a snapshot was made by, and whether this kernel is near enough to load it."""
+"""Compare the kernel that made a snapshot with this one, and say what differs."""
 
 import contextlib
 import functools
@@ -13,12 +13,12 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot import reconstruct
 from pauseflow_nb.kernel.snapshot.pickling import cloudpickle_private
 
-__all__ = ["differences", "made_by"]
+__all__ = ["describe_maker", "find_differences"]
 
 
-def made_by(modules: Iterable[str]) -> dict[str, Any]:
+def describe_maker(modules: Iterable[str]) -> dict[str, Any]:
     """Describe this kernel: Python, machine, and the packages that the named modules come from."""
-    packages = _versions_of(sorted(modules))
+    packages = _find_versions(sorted(modules))
     return {
         "python": list(sys.version_info[:3]),
         **_machine(),
@@ -29,25 +29,25 @@ def made_by(modules: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def differences(there: dict[str, Any]) -> list[str]:
+def find_differences(there: dict[str, Any]) -> list[str]:
     """Say in what way this kernel differs from the one that made a snapshot, if it matters for loading.
 
     Python counts to the minor version, because functions are saved as bytecode. Of packages those count
     whose objects are in the snapshot, to the minor version too; what differs below that is taken to be a repair.
     """
     found = []
-    for what, is_here in _machine().items():
-        if there.get(what) != is_here:
-            found.append(f"{what} {there.get(what)} there, {is_here} here")
+    for what, value in _machine().items():
+        if there.get(what) != value:
+            found.append(f"{what} {there.get(what)} there, {value} here")
     if there["python"][:2] != list(sys.version_info[:2]):
         found.append(f"Python {_dotted(there['python'])} there, {_dotted(sys.version_info[:3])} here")
     found += _format_differences(there)
     for package, version in sorted(there.get("packages", {}).items()):
-        here = _installed(package)
-        if here is None:
+        installed = _installed(package)
+        if installed is None:
             found.append(f"{package} {version} there, not installed here")
-        elif _minor(here) != _minor(version):
-            found.append(f"{package} {version} there, {here} here")
+        elif _minor(installed) != _minor(version):
+            found.append(f"{package} {version} there, {installed} here")
     return found
 
 
@@ -99,7 +99,7 @@ def _installed(module: str) -> str | None:
     return None
 
 
-def _versions_of(modules: Iterable[str]) -> dict[str, str]:
+def _find_versions(modules: Iterable[str]) -> dict[str, str]:
     versions = {}
     for module in modules:
         if not module.startswith("_") and module not in sys.stdlib_module_names and module not in _OURS:

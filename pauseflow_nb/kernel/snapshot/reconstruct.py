@@ -1,6 +1,6 @@
-"""Every name that a pickle of ours may hold. Pickles name this module, so that the others may change and move.
+"""Hold every name that pickles of snapshots contain. They name this module, so that all others may change and move.
 
-A snapshot can be months old: no name here goes away, and none takes other arguments than it did. A name may be added;
+A snapshot can be months old: no name is ever removed, and none changes its arguments. A name may be added;
 `PROTOCOL` then goes up. A test holds the list of names and signatures.
 """
 
@@ -173,6 +173,14 @@ __all__ = [
 PROTOCOL = 1
 
 _PACKAGE = "pauseflow_nb.kernel.snapshot."
+#: Where classes are now that variables may be instances of: pickles name these by their module.
+_MOVED = {
+    "pauseflow_nb.kernel.answers": "pauseflow_nb.kernel.resume_data",
+    "pauseflow_nb.kernel.record": "pauseflow_nb.kernel.attribute_dict",
+    "pauseflow_nb.kernel.schema": "pauseflow_nb.kernel.answer_types",
+    "pauseflow_nb.kernel.stops": "pauseflow_nb.kernel.control_flow",
+    "pauseflow_nb.kernel.timelimit": "pauseflow_nb.kernel.timeout",
+}
 _CLOUDPICKLE = "cloudpickle.cloudpickle"
 
 for _name in __all__:
@@ -180,7 +188,7 @@ for _name in __all__:
 
 
 class Unpickler(pickle.Unpickler):
-    """Loads a pickle of ours. Of this package it finds what stands here, wherever that was when the pickle was made."""
+    """Load a pickle of ours. Names of this package are found in this module, wherever they were when the pickle was made."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Find what a pickle names.
@@ -191,7 +199,7 @@ class Unpickler(pickle.Unpickler):
         if module == _CLOUDPICKLE and name in FORMER_NAMES:
             return globals()[FORMER_NAMES[name]]
         if not module.startswith(_PACKAGE):
-            return super().find_class(module, name)
+            return super().find_class(_MOVED.get(module, module), name)
         if name not in __all__:
             difference = f"{name} of {module} there, nothing of this name here"
             raise SnapshotMismatch("of this variable", [difference], "Use the pauseflow_nb that made it")

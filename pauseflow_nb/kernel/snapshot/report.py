@@ -1,4 +1,4 @@
-"""What a snapshot would do with each variable, without writing it: for `%pauseflow state`."""
+"""Report what a snapshot would do with each variable, without writing it: `%pauseflow state`."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -10,13 +10,13 @@ from pauseflow_nb.kernel.snapshot.recovery import imports
 from pauseflow_nb.kernel.snapshot.recovery.decide import decide
 from pauseflow_nb.kernel.snapshot.storage.folder import open_folder
 from pauseflow_nb.kernel.snapshot.storage.manifest import read_manifest
-from pauseflow_nb.kernel.snapshot.user_names import user_names
+from pauseflow_nb.kernel.snapshot.user_names import find_user_names
 from pauseflow_nb.protocol import SnapshotRef
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["VariableReport", "describe", "describe_saved", "rows_of"]
+__all__ = ["VariableReport", "describe", "describe_saved", "make_rows"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def describe(
 ) -> list[VariableReport]:
     """Say for every variable what a save would do with it, largest first."""
     reports = [VariableReport(n, type_name(shell.user_ns[n]), 0, 0.0, "made again by %%setup") for n in sorted(remade)]
-    names = [name for name in user_names(shell) if name not in remade]
+    names = [name for name in find_user_names(shell) if name not in remade]
     bound = imports.find(shell, names)
     reports += [VariableReport(n, type_name(shell.user_ns[n]), 0, 0.0, "restored") for n in bound]
     refused = {}
@@ -65,7 +65,7 @@ def describe(
     return sorted(reports, key=lambda report: (-report.size, report.name))
 
 
-def rows_of(reports: Iterable[VariableReport]) -> list[tuple[str, str, str, str, str]]:
+def make_rows(reports: Iterable[VariableReport]) -> list[tuple[str, str, str, str, str]]:
     """Write reports as a table's rows, with a heading."""
     rows = [("VARIABLE", "TYPE", "SIZE", "TIME", "COMES BACK")]
     for each in reports:
@@ -99,6 +99,6 @@ def describe_saved(folder: str, ref: SnapshotRef) -> list[VariableReport]:
     reports += [VariableReport(n, "", 0, 0.0, "restored") for n in manifest.references]
     reports += [VariableReport(n, "", 0, 0.0, "made again by %%setup") for n in manifest.remade]
     for unsaved in manifest.unsaved:
-        kept = {key: unsaved[key] for key in ("name", "type_name", "fate", "reason")}
-        reports.append(VariableReport(size=0, seconds=0.0, **kept))
+        facts = {key: unsaved[key] for key in ("name", "type_name", "fate", "reason")}
+        reports.append(VariableReport(size=0, seconds=0.0, **facts))
     return sorted(reports, key=lambda report: (-report.size, report.name))

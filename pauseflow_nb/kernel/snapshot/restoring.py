@@ -1,4 +1,4 @@
-"""Restore: check, map, unpickle, bind."""
+"""Restore a snapshot: check it, map its memory, unpickle its frames and bind the variables."""
 
 import contextlib
 import gc
@@ -17,11 +17,11 @@ from pauseflow_nb.kernel.snapshot.pickling.load_context import Loading, live_att
 from pauseflow_nb.kernel.snapshot.pickling.recursion import run_deep
 from pauseflow_nb.kernel.snapshot.process_state import capture
 from pauseflow_nb.kernel.snapshot.recovery import imports, replay
-from pauseflow_nb.kernel.snapshot.recovery.dependencies import statements_of
+from pauseflow_nb.kernel.snapshot.recovery.dependencies import parse_statements
 from pauseflow_nb.kernel.snapshot.storage.folder import Folder, open_folder
 from pauseflow_nb.kernel.snapshot.storage.last_snapshot import Known, Mapped, remember
 from pauseflow_nb.kernel.snapshot.storage.manifest import Frame, Manifest, StoredRegion, read_manifest
-from pauseflow_nb.kernel.snapshot.storage.mapping import Extent, address_of, map_extents
+from pauseflow_nb.kernel.snapshot.storage.mapping import Extent, find_address, map_extents
 from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK, PackReader
 from pauseflow_nb.protocol import Loss, SnapshotRef, Unsaved
 
@@ -37,10 +37,10 @@ DIRECTORY = "the working directory"
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore bound, and what it could not."""
+    """The result of a restore: the bound values, and the losses."""
 
     values: dict[str, Any]
-    #: Which cells need them is not known here.
+    #: Which cells need them is found by `weigh_losses`.
     losses: list[Loss]
     #: Names that a `%%setup` cell bound last: not in the snapshot.
     remade: set[str]
@@ -49,7 +49,7 @@ class Restored:
     settings: dict[str, Any] = field(repr=False, default_factory=dict)
     #: What can be made again only when the setups have run.
     waiting: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
-    #: What the snapshot never held.
+    #: What was never in the snapshot.
     unsaved: list[Unsaved] = field(default_factory=list)
 
 
@@ -84,7 +84,7 @@ def restore(
     with _readable(source, ref):
         manifest = read_manifest(source, ref, execution=execution)
     capture.put_back_path(manifest.import_path)
-    differences = compatibility.differences(manifest.made_by)
+    differences = compatibility.find_differences(manifest.made_by)
     if differences and not force:
         raise SnapshotMismatch(ref.name, differences)
     was_collecting = gc.isenabled()
@@ -142,7 +142,7 @@ def _replay(
     types = {each.name: each.type_name for each in unsaved}
     waiting, failed = {}, []
     for name, statements in replays.items():
-        reads = {read for _, source in statements for s in statements_of(source) for read in s.reads}
+        reads = {read for _, source in statements for s in parse_statements(source) for read in s.reads}
         if reads & missing:
             waiting[name] = statements
         else:
@@ -151,7 +151,7 @@ def _replay(
         try:
             shell.user_ns.update(replay.run(list(key), names, shell.user_ns))
         except Exception as problem:  # noqa: BLE001 - the user's code
-            reason = f"cell {key[-1][0] + 1} could not make it again: {_said(problem)}"
+            reason = f"cell {key[-1][0] + 1} could not make it again: {_describe_error(problem)}"
             failed += [Loss(name, types.get(name, ""), reason) for name in names]
     return waiting, failed
 
@@ -182,7 +182,7 @@ class _Restore:
         with quiet_finalizers():
             loaded, failed_frames = self._load_all(list(zip(manifest.frames, pieces, strict=True)))
             if failed_frames:
-                # What hangs together in a circle is dropped here, and not in one of the notebook's cells.
+                # What hangs together in a circle is dropped now, and not in one of the notebook's cells.
                 gc.collect(0)
         values.update(loaded)
         settings = capture.taken_out(values, self._shell.user_ns)
@@ -254,7 +254,7 @@ class _Restore:
             return memoryview(bytearray(self._packs.read(region.chunks[0])))
         self._packs.check(region.chunks)
         memory = map_extents(self._extents(region))
-        low = address_of(memory)
+        low = find_address(memory)
         if low is not None:
             self._mapped[low, low + region.size] = Mapped(region.chunks, weakref.ref(memory.obj))
         return memory
@@ -272,7 +272,7 @@ class _Restore:
 
     def _loss(self, name: str, problem: Exception) -> Loss:
         described = self._manifest.variables.get(name)
-        return Loss(name, described.type_name if described else "", _said(problem))
+        return Loss(name, described.type_name if described else "", _describe_error(problem))
 
 
 def _directory_lost(captured: dict[str, Any]) -> list[Loss]:
@@ -282,5 +282,5 @@ def _directory_lost(captured: dict[str, Any]) -> list[Loss]:
     return [] if is_there else [Loss(DIRECTORY, "", f"{wanted} is not there")]
 
 
-def _said(problem: Exception) -> str:
+def _describe_error(problem: Exception) -> str:
     return f"{type(problem).__name__}: {problem}"

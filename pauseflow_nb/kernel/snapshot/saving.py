@@ -1,4 +1,4 @@
-"""Save: frames and regions into a pack, then the manifest that names them."""
+"""Save a snapshot: write frames and memory regions into a pack, then the manifest that names them."""
 
 import contextlib
 import errno
@@ -18,11 +18,11 @@ from pauseflow_nb.kernel.snapshot.recovery import imports
 from pauseflow_nb.kernel.snapshot.recovery.decide import Decided, decide
 from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
 from pauseflow_nb.kernel.snapshot.storage.folder import Folder, open_folder
-from pauseflow_nb.kernel.snapshot.storage.last_snapshot import Known, known_in, remember
+from pauseflow_nb.kernel.snapshot.storage.last_snapshot import Known, find_known, remember
 from pauseflow_nb.kernel.snapshot.storage.manifest import Frame, Manifest, StoredRegion, Variable, digest_of
-from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK, PackWriter, new_name, strong_digest
+from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK, PackWriter, make_name, strong_digest
 from pauseflow_nb.kernel.snapshot.storage.regions import Region, lay_out
-from pauseflow_nb.kernel.snapshot.user_names import user_names
+from pauseflow_nb.kernel.snapshot.user_names import find_user_names
 from pauseflow_nb.protocol import SnapshotRef, Unsaved
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _NOTHING: Mapping[str, str] = {}
 
 @dataclass(frozen=True)
 class Saved:
-    """What a save wrote, and what it could not."""
+    """The result of a save: the snapshot, and the variables that are not in it."""
 
     ref: SnapshotRef
     unsaved: list[Unsaved]
@@ -77,11 +77,11 @@ def save(
     """
     remade = set(remade)
     capture.note_start(shell)
-    bound = imports.find(shell, [name for name in user_names(shell) if name not in remade])
-    names = [name for name in user_names(shell) if name not in remade and name not in bound]
+    bound = imports.find(shell, [name for name in find_user_names(shell) if name not in remade])
+    names = [name for name in find_user_names(shell) if name not in remade and name not in bound]
     with _storage_errors(folder):
         target = open_folder(folder, is_checked=is_checked)
-        known = known_in(folder)
+        known = find_known(folder)
         # Until this save has succeeded nothing is known about what memory holds.
         remember(folder, Known(known.content))
         with PackWriter(target, known.content) as pack:
@@ -97,7 +97,7 @@ def save(
             around_pieces = [_put(pack, pickle.dumps(around.plain, 5))]
         manifest = Manifest(
             execution=execution,
-            made_by=compatibility.made_by(dumped.environment.modules),
+            made_by=compatibility.describe_maker(dumped.environment.modules),
             import_path=capture.added_path(),
             remade=sorted(remade),
             regions=[stored for stored, _ in regions],
@@ -178,7 +178,7 @@ def _put_early(pack: PackWriter, piece: Bytes) -> str:
 
 def _write_region(region: Region, pack: PackWriter, known: Known, room: memoryview) -> StoredRegion:
     size = region.high - region.low
-    untouched = known.untouched_chunks(region)
+    untouched = known.find_untouched_chunks(region)
     chunks = []
     for number, start in enumerate(range(0, size, CHUNK)):
         digest = untouched.get(number)
@@ -208,7 +208,7 @@ def _describe(
 
 def _write_manifest(target: Folder, manifest: Manifest) -> tuple[SnapshotRef, int]:
     data = manifest.to_bytes()
-    name = new_name(".json")
+    name = make_name(".json")
     with target.writing(name) as file:
         view = memoryview(data)
         while view:

@@ -1,4 +1,4 @@
-"""Which names of a notebook's namespace are the user's, and so belong into a snapshot."""
+"""Find the names in a notebook's namespace that the user's cells bound."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["user_names"]
+__all__ = ["find_user_names"]
 
 #: Names that IPython binds itself, again in every kernel: history, last results, module attributes.
 _IPYTHON = re.compile(
@@ -15,7 +15,7 @@ _IPYTHON = re.compile(
 )
 
 
-def user_names(shell: "InteractiveShell") -> list[str]:
+def find_user_names(shell: "InteractiveShell") -> list[str]:
     """List the names that the user's cells bound, in the order in which they were bound.
 
     A name of IPython's own counts once a cell has bound it to something else, such as `exit = "north"`.

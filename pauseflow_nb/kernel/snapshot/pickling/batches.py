@@ -1,4 +1,4 @@
-"""Small variables of harmless types, pickled together: three hundred of them cost what one costs.
+"""Pickle small variables of simple types together: three hundred of them then cost what one costs.
 
 Only types whose loading cannot fail go together, because a frame is loaded as a whole. Which variables
 these are is tried; those that were found not to be are not tried again.
@@ -16,7 +16,7 @@ from pauseflow_nb.kernel.snapshot.pickling.pickler import Environment, SnapshotP
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, library_of, name_of
 from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
 
-__all__ = ["learn", "together"]
+__all__ = ["dump_batch", "learn"]
 
 #: A larger batch would be written again for every small change in it.
 _LARGEST = 512 << 10
@@ -48,12 +48,12 @@ _KNOWN_TO_LOAD = frozenset(
 )
 
 _apart: set[str] = set()
-#: Variables that were small when last asked.
+#: Variables that were small at the last save.
 _small: set[str] = set()
 _proven: set[frozenset[type]] = set()
 
 
-def together(environment: Environment, names: list[str]) -> Dump | None:
+def dump_batch(environment: Environment, names: list[str]) -> Dump | None:
     """Pickle the variables that may go together; None if they turn out not to."""
     chosen = [name for name in names if name not in _apart and _may_value(environment.namespace[name])]
     if len(chosen) < 2:
@@ -64,20 +64,20 @@ def together(environment: Environment, names: list[str]) -> Dump | None:
     values = {name: environment.namespace[name] for name in chosen}
     try:
         pickler.dump({"values": values})
-        if ordered := set_order.out_of_order(pickler):
+        if ordered := set_order.find_out_of_order(pickler):
             file = Pieces(_LARGEST)
             pickler = SnapshotPickler(file, environment, inlines_definitions=False)
-            set_order.begin(pickler, ordered)
+            pickler.dump_in_order(ordered)
             pickler.dump({"values": values})
     except Exception:  # noqa: BLE001 - whatever it is, it will be found again and explained for its variable alone
         return None
     pieces = file.done()
     if pickler.buffers or sum(map(len, pieces)) > _WORTH_ASKING:
-        # What is large goes alone, so that its size and time can be told.
+        # What is large goes alone, so that its size and time are known.
         large = [name for name in chosen if _is_large(environment, name, again=bool(pickler.buffers))]
         _apart.update(large)
         if large:
-            return together(environment, names)
+            return dump_batch(environment, names)
     if has_met(pickler, environment.namespace) or pickler.needs or not all(_may(kind) for kind in pickler.kinds):
         return None
     seconds = time.perf_counter() - began
@@ -85,7 +85,7 @@ def together(environment: Environment, names: list[str]) -> Dump | None:
     kinds = frozenset(pickler.kinds)
     if kinds not in _proven and not all(map(_is_known_to_load, kinds)):
         # A batch that fails to load is lost as a whole, so types that meet for the first time are tried.
-        if verify.failure(dump.pieces, dump.buffers, environment.shell, {}) is not None:
+        if verify.find_failure(dump.pieces, dump.buffers, environment.shell, {}) is not None:
             return None
         _proven.add(kinds)
     return dump

@@ -1,4 +1,4 @@
-"""Long lists, dicts and sets, pickled some items at a time.
+"""Pickle long lists, dicts and sets some items at a time.
 
 A pickler remembers every object until it is done, and for millions of small ones that takes a third of what they
 take themselves. Here it forgets after each part what nothing but the container leads to, for that is not met
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.kernel.snapshot import reconstruct
 from pauseflow_nb.kernel.snapshot.pickling import set_order
-from pauseflow_nb.kernel.snapshot.pickling.memo_table import Met, forget, memo_size
+from pauseflow_nb.kernel.snapshot.pickling.memo_table import Met, count_memo, forget
 from pauseflow_nb.kernel.snapshot.pickling.reference_counts import MOST_IN_COMMON, Containers
 from pauseflow_nb.kernel.snapshot.pickling.sharing import is_noticed
 from pauseflow_nb.kernel.snapshot.pickling.type_names import module_of, name_of
@@ -77,8 +77,10 @@ def dump(
     """
     costs: Costs = {}
     if ordered:
-        set_order.begin(pickler, ordered)
-    ways = {number: way for number, (_, each) in enumerate(containers) if (way := set_order.long_way(each)) is not None}
+        pickler.dump_in_order(ordered)
+    ways = {
+        number: way for number, (_, each) in enumerate(containers) if (way := set_order.find_long_way(each)) is not None
+    }
     long = [container for _, container in containers]
     if long:
         file.write(_framed(b"".join(_EMPTY[type(each)] + pickle.MEMOIZE + pickle.POP for each in long)))
@@ -95,7 +97,7 @@ def dump(
             )
             file.end_part()
     if not ordered:
-        pickler.out_of_order = set_order.out_of_order(pickler)
+        pickler.out_of_order = set_order.find_out_of_order(pickler)
     numbers = _forget(pickler) if long else []
     for number, (name, container) in enumerate(containers):
         with _Cost(costs, name, pickler, file):
@@ -114,7 +116,7 @@ def _dump_parts(pickler: "SnapshotPickler", file: Pieces, container: Any, number
         file.write(_framed(b"".join(map(_fetching, numbers))))
         pickler.dump(part)
         file.end_part()
-        objects = memo_size(pickler) - len(numbers)
+        objects = count_memo(pickler) - len(numbers)
         if objects > _TOO_MANY:
             raise TooMuchShared
         # Whatever holds an object besides its container would make it look shared.
@@ -222,7 +224,7 @@ def _forget(pickler: "SnapshotPickler") -> list[int]:
 
 
 def _may_be_met(pickler: "SnapshotPickler", met: Met) -> bool:
-    if met.is_held:
+    if met.is_shared:
         return is_noticed(met.value)
     kind = type(met.value)
     is_known = kind in {set, frozenset} or pickler.is_plain(kind) or _is_array(kind)

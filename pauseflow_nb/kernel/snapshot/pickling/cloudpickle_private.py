@@ -1,4 +1,4 @@
-"""What is borrowed from cloudpickle: its private names, each used here alone, and the versions that have them.
+"""Use private names of cloudpickle, each in this module alone, and check the versions that have them.
 
 The functions that pickles name have names of ours, so that a pickle names nothing of cloudpickle.
 """
@@ -81,7 +81,7 @@ def is_by_reference(value: Any) -> bool:
     return bool(_private("_should_pickle_by_reference")(value))
 
 
-def is_importable(value: Any, name: str | None) -> bool:
+def is_importable(value: Any, name: str | None = None) -> bool:
     """Whether an import would find the very same object under a name."""
     return _private("_lookup_module_and_qualname")(value, name) is not None
 

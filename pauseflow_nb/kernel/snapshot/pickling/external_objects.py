@@ -1,41 +1,28 @@
-"""What is not the notebook's own: the shell and its kernel, streams, built-in types that have no name in a module.
+"""Find objects that are not the notebook's own: the shell, its kernel, streams, and types without a name in a module.
 
 All of it comes back as what stands in its place in the new kernel.
 """
 
-import array
-import collections
 import random  # noqa: F401 - its generator is looked up below
-import re
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.load_context import kernel_method, live_attribute, nameless_type, type_of
+from pauseflow_nb.kernel.snapshot.pickling.load_context import (
+    NAMELESS,
+    kernel_method,
+    live_attribute,
+    nameless_type,
+    type_of,
+)
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, library_of, module_of
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
-__all__ = ["NAMELESS", "find_type", "live_objects", "parts_of", "reduce_kernel_method", "reduce_tee"]
+__all__ = ["find_parts", "find_type", "live_objects", "reduce_kernel_method", "reduce_tee"]
 
 #: Libraries whose objects in the shell and in the kernel are the machinery that runs the notebook.
 _MACHINERY = frozenset({"IPython", "ipykernel", "jupyter_client", "comm"})
-#: Types that no module offers, each with an object of it.
-NAMELESS: dict[str, Callable[[], object]] = {
-    "arrayiterator": lambda: iter(array.array("b")),
-    "callable_iterator": lambda: iter(int, 1),
-    "dict_reverseitemiterator": lambda: reversed({}.items()),
-    "dict_reversekeyiterator": lambda: reversed({}),
-    "dict_reversevalueiterator": lambda: reversed({}.values()),
-    "memory_iterator": lambda: iter(memoryview(b"")),
-    "odict_items": lambda: collections.OrderedDict().items(),
-    "odict_keys": lambda: collections.OrderedDict().keys(),
-    "odict_iterator": lambda: iter(collections.OrderedDict()),
-    "odict_values": lambda: collections.OrderedDict().values(),
-    "sre_scanner": lambda: vars(re.Pattern)["scanner"](re.compile(""), ""),
-    "str_ascii_iterator": lambda: iter(""),
-    "str_iterator": lambda: iter("ä"),
-}
 
 
 def live_objects() -> dict[int, tuple[str, str]]:
@@ -49,7 +36,7 @@ def live_objects() -> dict[int, tuple[str, str]]:
     return live
 
 
-def parts_of(shell: Any) -> dict[int, tuple[str, ...]]:
+def find_parts(shell: Any) -> dict[int, tuple[str, ...]]:
     """Find what the shell and its kernel are made of, by identity: the attributes that lead there."""
     parts: dict[int, tuple[str, ...]] = {}
     kernel = getattr(shell, "kernel", None)
@@ -58,8 +45,8 @@ def parts_of(shell: Any) -> dict[int, tuple[str, ...]]:
         parts[id(kernel)] = ("kernel",)
         owners.append((("kernel",), kernel))
     for path, owner in owners:
-        held: Mapping[str, Any] = {**vars(owner), **getattr(owner, "_trait_values", {})}
-        for name, value in held.items():
+        attributes: Mapping[str, Any] = {**vars(owner), **getattr(owner, "_trait_values", {})}
+        for name, value in attributes.items():
             if library_of(type(value)) in _MACHINERY and not isinstance(value, types.FunctionType | type):
                 parts.setdefault(id(value), (*path, name))
     parts.pop(id(shell), None)
@@ -88,7 +75,7 @@ def find_type(kind: type) -> Any:
         What makes it again, and its arguments; None if it is a class like those that cells define.
 
     Raises:
-        Refusal: If it is a built-in type that nothing leads to.
+        CannotSave: If it is a built-in type that nothing leads to.
     """
     if is_users(kind):
         return None
@@ -104,7 +91,7 @@ def find_type(kind: type) -> Any:
         if type(value) is kind:
             return type_of, (module, name)
     if _is_built_in(kind):
-        raise Refusal(
+        raise CannotSave(
             f"the type {module_of(kind)}.{kind.__qualname__} has no name in a module; ask type(…) where it is used"
         )
     return None

@@ -1,4 +1,4 @@
-"""Keeps `__del__` quiet of objects that are made only to see whether they can be, or that could not be finished."""
+"""Prevent `__del__` of objects that were made only as a trial, or that could not be finished."""
 
 import contextlib
 import gc
@@ -52,10 +52,10 @@ def quiet_finalizers() -> Iterator[None]:
 
 
 def _elsewhere_only(original: Callable[[Any], None]) -> Callable[[Any], None]:
-    here = threading.get_ident()
+    this_thread = threading.get_ident()
 
     def __del__(self: Any) -> None:  # noqa: N807 - it stands for one
-        if threading.get_ident() != here:
+        if threading.get_ident() != this_thread:
             original(self)
 
     return __del__

@@ -1,16 +1,20 @@
-"""What a pickle of ours refers to while it is loaded: the live namespace, the notebook's definitions, the shell.
+"""Find what a pickle refers to while it is loaded: the live namespace, the notebook's definitions, the shell.
 
 Pickles name these functions by module and name, so neither may ever change: a snapshot can be months old.
 """
 
+import array
+import collections
 import getpass
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 __all__ = [
+    "NAMELESS",
     "Filling",
     "Loading",
     "definition",
@@ -26,10 +30,27 @@ __all__ = [
     "type_of",
 ]
 
+#: Types that no module offers, each with an object of it.
+NAMELESS: dict[str, Callable[[], object]] = {
+    "arrayiterator": lambda: iter(array.array("b")),
+    "callable_iterator": lambda: iter(int, 1),
+    "dict_reverseitemiterator": lambda: reversed({}.items()),
+    "dict_reversekeyiterator": lambda: reversed({}),
+    "dict_reversevalueiterator": lambda: reversed({}.values()),
+    "memory_iterator": lambda: iter(memoryview(b"")),
+    "odict_items": lambda: collections.OrderedDict().items(),
+    "odict_keys": lambda: collections.OrderedDict().keys(),
+    "odict_iterator": lambda: iter(collections.OrderedDict()),
+    "odict_values": lambda: collections.OrderedDict().values(),
+    "sre_scanner": lambda: vars(re.Pattern)["scanner"](re.compile(""), ""),
+    "str_ascii_iterator": lambda: iter(""),
+    "str_iterator": lambda: iter("ä"),
+}
+
 
 @dataclass
 class Filling:
-    """What a cached function is filled with, or how: its results come to it through `source`."""
+    """Results for a cached function, or the `source` through which it gets them."""
 
     cached: Any
     source: Any
@@ -152,10 +173,6 @@ def type_of(module: str, path: str) -> type:
 
 def nameless_type(name: str) -> type:
     """Return a type that no module offers."""
-    from pauseflow_nb.kernel.snapshot.pickling.external_objects import (
-        NAMELESS,  # lazy: that module takes apart what this one makes
-    )
-
     return type(NAMELESS[name]())
 
 

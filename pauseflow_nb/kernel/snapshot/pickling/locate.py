@@ -1,4 +1,4 @@
-"""Where inside a variable an object sits, written as a user would: `clients["a"].session.lock`."""
+"""Describe where inside a variable an object is, as a user would write it: `clients["a"].session.lock`."""
 
 import functools
 import types
@@ -6,14 +6,14 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["place_of"]
+__all__ = ["find_place"]
 
 #: How many objects are looked at; a place is a courtesy, not worth seconds.
 _MOST = 50_000
 _LEAVES = (str, bytes, int, float, type(None), type, types.ModuleType, types.CodeType)
 
 
-def place_of(wanted: Any, root: Any, name: str) -> str:
+def find_place(wanted: Any, root: Any, name: str) -> str:
     """Find the shortest way from a variable to an object inside it.
 
     Args:

@@ -1,7 +1,7 @@
-"""What a pickler remembers, looked up where it lies: a public copy takes more time and memory than the pickling.
+"""Read a pickler's memo in place: its public copy takes more time and memory than the pickling.
 
 CPython's layout of the memo, and of an object's head, is compared with what its public functions say before it is
-relied upon, and only on versions that are tested (`plain`). Elsewhere those functions are asked each time.
+relied upon, and only on versions that are tested (`plain`). On others those functions are called each time.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.memory_access import may_look_into_memory
 from pauseflow_nb.kernel.snapshot.storage.mapping import peek
 
-__all__ = ["MemoTable", "Met", "forget", "has_met", "memo_size", "remembered"]
+__all__ = ["MemoTable", "Met", "count_memo", "find_remembered", "forget", "has_met"]
 
 Memo = dict[int, tuple[int, Any]]
 
@@ -38,10 +38,10 @@ class Met:
     number: int
     value: Any
     #: Whether more than one other thing refers to it.
-    is_held: bool
+    is_shared: bool
 
 
-def memo_size(pickler: pickle.Pickler) -> int:
+def count_memo(pickler: pickle.Pickler) -> int:
     """Count what a pickler remembers."""
     return MemoTable(pickler).used if MemoTable.is_usable() else len(pickler.memo.copy())
 
@@ -54,12 +54,12 @@ def has_met(pickler: pickle.Pickler, value: Any) -> bool:
     return id(value) in memo
 
 
-def remembered(pickler: pickle.Pickler, kinds: Sequence[type]) -> list[Any]:
+def find_remembered(pickler: pickle.Pickler, kinds: Sequence[type]) -> list[Any]:
     """Find the objects of some types that a pickler remembers, in the order in which it met them."""
     numpy = _numpy()
     if numpy is not None:
         found = MemoTable(pickler).of_types(kinds, numpy)
-    elif memo_size(pickler) <= _MOST_COPIED:
+    elif count_memo(pickler) <= _MOST_COPIED:
         memo: Memo = pickler.memo.copy()
         found = [(number, value) for number, value in memo.values() if type(value) in kinds]
     else:
@@ -70,11 +70,11 @@ def remembered(pickler: pickle.Pickler, kinds: Sequence[type]) -> list[Any]:
 def forget(
     pickler: pickle.Pickler, forgettable: frozenset[type], lets_go: Callable[[Any], bool] | None = None
 ) -> list[Met]:
-    """Make a pickler forget everything, and tell what of it something else may lead to again.
+    """Clear a pickler's memo, and return the objects that something else may lead to again.
 
     Args:
         pickler: The pickler.
-        forgettable: Types of which an object is not told of if only one other thing refers to it.
+        forgettable: Types of which an object is left out if only one other thing refers to it.
         lets_go: Which objects refer to others only while they are pickled, and so do not count.
 
     Returns:
@@ -82,15 +82,15 @@ def forget(
     """
     numpy = _numpy()
     if lets_go is None and numpy is not None:
-        found = MemoTable(pickler).told(forgettable, numpy)
+        found = MemoTable(pickler).find_referenced(forgettable, numpy)
         pickler.clear_memo()
     else:
-        found = _told_by_copy(pickler, forgettable, lets_go)
+        found = _find_in_copy(pickler, forgettable, lets_go)
     # A memo has no order, and the same objects must give the same bytes.
     return sorted(found, key=operator.attrgetter("number"))
 
 
-def _told_by_copy(
+def _find_in_copy(
     pickler: pickle.Pickler, forgettable: frozenset[type], lets_go: Callable[[Any], bool] | None
 ) -> list[Met]:
     memo: Memo = pickler.memo.copy()
@@ -173,20 +173,20 @@ class MemoTable:
         entries = entries[numpy.isin(types_, [id(kind) for kind in kinds])]
         return [(number, ctypes.cast(key, ctypes.py_object).value) for key, number in entries.tolist()]
 
-    def told(self, forgettable: Iterable[type], numpy: Any) -> list[Met]:
+    def find_referenced(self, forgettable: Iterable[type], numpy: Any) -> list[Met]:
         """Find the objects that more than one other thing refers to, or that are not of these types."""
         entries = _words(self._address(), 2 * self._table.allocated, numpy).reshape(-1, 2)
         entries = entries[entries[:, 0] != 0]
         counts, kinds = _heads(entries[:, 0], numpy)
         # One of them is the memo's own.
-        is_held = counts > 1 + 1
-        is_told = numpy.ones(len(entries), dtype=bool)
+        is_shared = counts > 1 + 1
+        is_wanted = numpy.ones(len(entries), dtype=bool)
         for kind in forgettable:
-            is_told &= kinds != id(kind)
-        entries, is_held = entries[is_told | is_held], is_held[is_told | is_held]
+            is_wanted &= kinds != id(kind)
+        entries, is_shared = entries[is_wanted | is_shared], is_shared[is_wanted | is_shared]
         addresses = numpy.ascontiguousarray(entries[:, 0])
         values = (ctypes.py_object * len(addresses)).from_address(addresses.ctypes.data)[:]
-        return list(map(Met, entries[:, 1].tolist(), values, is_held.tolist()))
+        return list(map(Met, entries[:, 1].tolist(), values, is_shared.tolist()))
 
     def _address(self) -> int:
         return ctypes.addressof(self._entries.contents)
@@ -260,11 +260,11 @@ def _numpy() -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _reads_heads(numpy: Any) -> bool:
-    held = [2]
+    shared = [2]
     pickler = pickle.Pickler(io.BytesIO(), 5)
-    pickler.dump([[1], held, {3}])
+    pickler.dump([[1], shared, {3}])
     expected = {(2, True, True), (3, False, False)}
     with contextlib.suppress(Exception):
-        found = MemoTable(pickler).told({list}, numpy)
-        return {(met.number, met.value is held, met.is_held) for met in found} == expected
+        found = MemoTable(pickler).find_referenced({list}, numpy)
+        return {(met.number, met.value is shared, met.is_shared) for met in found} == expected
     return False

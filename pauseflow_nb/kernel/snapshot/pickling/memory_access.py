@@ -1,7 +1,7 @@
-"""Whether snapshots may look into memory: how Python lays out its objects, and what the operating system knows of pages.
+"""Decide whether snapshots may read memory by other than public functions.
 
 Only on versions of Python that the tests run on, as they are released. Elsewhere, and with `PAUSEFLOW_SNAPSHOTS=plain`,
-only public functions are asked: that takes more time and memory, and saves and restores the same.
+only public functions are used: that takes more time and memory, and saves and restores the same.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""What pickling leaves: a frame that is not stored yet, or a reason why there is none."""
+"""Define the result of pickling: a frame that is not stored yet, or the reason why there is none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

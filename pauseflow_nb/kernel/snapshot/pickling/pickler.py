@@ -1,4 +1,4 @@
-"""The pickler: cloudpickle's C pickler, taught what a live notebook needs.
+"""Pickle one frame with cloudpickle's C pickler and the rules for objects of a live notebook.
 
 One pickler pickles one frame: the definitions, one variable, or a few variables that share objects.
 """
@@ -6,32 +6,30 @@ One pickler pickles one frame: the definitions, one variable, or a few variables
 import pickle
 import sys
 import types
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from cloudpickle import cloudpickle  # type: ignore[import-untyped]
 
 from pauseflow_nb.kernel.snapshot import reconstruct as _reconstruct  # noqa: F401 - gives their names to what pickles hold
 from pauseflow_nb.kernel.snapshot.pickling import cloudpickle_private, external_objects
 from pauseflow_nb.kernel.snapshot.pickling.load_context import definition, live_attribute, live_part
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Reducer
 from pauseflow_nb.kernel.snapshot.pickling.reducers import find_reducer
 from pauseflow_nb.kernel.snapshot.pickling.set_order import Ordered
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, is_users_module, module_of, name_of
 from pauseflow_nb.kernel.snapshot.pickling.types import functions
-from pauseflow_nb.kernel.snapshot.pickling.types.lru_caches import contents_of
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal, told
+from pauseflow_nb.kernel.snapshot.pickling.types.lru_caches import read_contents
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, describe_error
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
 
-__all__ = ["Definitions", "Environment", "Reducer", "SnapshotPickler"]
+__all__ = ["Definitions", "Environment", "SnapshotPickler"]
 
 _SMALL_BUFFER = 32 << 10
 #: What is certain to be saved.
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
-
-#: Takes an object apart as `__reduce__` does, or returns NotImplemented to leave it to pickle.
-Reducer: TypeAlias = Callable[["SnapshotPickler", Any], Any]
 
 
 class Definitions:
@@ -59,7 +57,7 @@ class Definitions:
 
 
 class Environment:
-    """What all picklers of one save have in common."""
+    """Facts that all picklers of one save share."""
 
     def __init__(self, namespace: dict[str, Any], shell: Any) -> None:
         self.namespace = namespace
@@ -67,12 +65,12 @@ class Environment:
         self.definitions = Definitions()
         self.dispatch_table: dict[type, Any] = cloudpickle_private.dispatch_table()
         self._reducers: dict[type, Reducer | None] = {}
-        #: Functions and classes that an import finds, by identity; kept here so that no other gets theirs.
+        #: Functions and classes that an import finds, by identity; referenced, so that no other object gets their identity.
         self.importable: dict[int, Any] = {}
         #: Objects that come back as what an import finds, by identity.
         self.live: dict[int, tuple[str, str]] = external_objects.live_objects()
         #: What the shell and its kernel are made of, by identity.
-        self.parts = external_objects.parts_of(shell)
+        self.parts = external_objects.find_parts(shell)
         #: Their types.
         self.live_kinds = {type(live_attribute(*place)) for place in self.live.values()}
         #: Memory too small to leave the pickle, and memory of other libraries: where they meet, both leave it.
@@ -97,7 +95,7 @@ class Environment:
         return self._reducers[kind]
 
     def meet(self, kind: type) -> None:
-        """Find the objects of a type that its own module offers: they are that module's, and asked for with `is`."""
+        """Find the objects of a type that its own module offers: they are that module's, and code compares them with `is`."""
         module = sys.modules.get(module_of(kind))
         if module is None or is_users(kind):
             return
@@ -126,7 +124,7 @@ class Environment:
             if not _is_findable(top):
                 self._unfindable.add(top)
         if top in self._unfindable:
-            raise Refusal(
+            raise CannotSave(
                 f"it is of module {top}, which no import finds: it was made in this process, or its file is gone"
             )
 
@@ -149,7 +147,7 @@ class Environment:
             raise
         except Exception as error:  # noqa: BLE001 - pickling runs the code of any class
             self.modules = modules
-            reason = str(error) if isinstance(error, Refusal) else told(error)
+            reason = str(error) if isinstance(error, CannotSave) else describe_error(error)
             self.left_out[f"left out, as pickle does: {what}, {reason}"] = None
             return False
         return True
@@ -160,7 +158,7 @@ class Environment:
             name = getattr(cached, "__qualname__", "a function")
             # It may lead to itself.
             self.caches[id(cached)] = []
-            found = contents_of(cached)
+            found = read_contents(cached)
             if found is None:
                 self.left_out[f"the cache of {name} starts empty: Python does not tell what is in it"] = None
             self.caches[id(cached)] = [
@@ -187,10 +185,12 @@ class Environment:
 class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Pickles one frame; see the module."""
 
+    memo: Any
+
     def __init__(self, file: "Pieces | _Nowhere", environment: Environment, *, inlines_definitions: bool) -> None:
         #: Memory that left the pickle, in order.
         self.buffers: list[memoryview] = []
-        # The C pickler takes it from here, and asks it about every object: cloudpickle's own is a chain of
+        # The C pickler reads this attribute, and looks up every object in it: cloudpickle's own is a chain of
         # mappings in Python, which costs more than the object.
         self.dispatch_table = environment.dispatch_table
         self.take = _Taker(self.buffers)
@@ -199,7 +199,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._plain: set[type] = set()
         self.namespace = environment.namespace
         self.shell = environment.shell
-        #: Whether functions and classes are pickled here, rather than referred to.
+        #: Whether functions and classes are pickled with this frame, rather than referred to.
         self.inlines_definitions = inlines_definitions
         #: Closure cells whose contents are saved with their function.
         self.bare_cells: set[int] = set()
@@ -243,6 +243,16 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return NotImplemented
         return reducer(self, value)
 
+    def dump_in_order(self, found: Sequence[Ordered]) -> None:
+        """Pickle sets first, in their order, and remember them as the sets that will be met."""
+        self.dump({"ordered": found})
+        self.kinds.discard(Ordered)
+        memo: dict[int, tuple[int, Any]] = self.memo.copy()
+        for each in found:
+            number, _ = memo.pop(id(each))
+            memo[id(each.value)] = number, each.value
+        self.memo = memo
+
     def mark(self, value: object) -> tuple[str, str] | None:
         """Find which module offers a bare `object()`."""
         return self._environment.mark(value)
@@ -274,10 +284,6 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         key = self._environment.definitions.key(defined)
         self.needs.add(key)
         return definition, (key,)
-
-    def is_importable(self, value: Any, name: str | None = None) -> bool:
-        """Whether an import would find the very same object."""
-        return cloudpickle_private.is_importable(value, name)
 
     def is_shared_memory(self, array: Any) -> bool:
         """Whether a small array's memory is known to be used by others too."""
@@ -326,7 +332,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
 
 class _Nowhere:
-    """A file of which nothing is kept."""
+    """A file that discards what is written."""
 
     def write(self, data: Any) -> int:
         return len(data)
@@ -341,7 +347,7 @@ class _Taker:
     def __call__(self, buffer: pickle.PickleBuffer) -> bool:
         """Take a buffer; a true answer keeps it in the pickle."""
         memory = buffer.raw()
-        # Small memory that others offer is immutable (Arrow's), so nobody can tell whether it is shared.
+        # Small memory that others offer is immutable (Arrow's), so sharing it cannot be noticed.
         if memory.nbytes < _SMALL_BUFFER and not hasattr(getattr(memory.obj, "base", None), "is_ours"):
             return True
         self._buffers.append(memory)

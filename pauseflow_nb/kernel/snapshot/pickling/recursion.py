@@ -1,4 +1,4 @@
-"""What is linked deeply: a list that is the end of a hundred thousand lists, each in the next.
+"""Pickle deeply linked objects, such as a hundred thousand lists, each inside the next.
 
 The C pickler calls itself for each link. With a large stack that is well until Python 3.11; since 3.12 it gives up after
 some thousand links, whatever the stack and the limit are. Python's own pickler, which takes five times as long, does not.
@@ -34,8 +34,6 @@ _NOT_ASKED_ABOUT = frozenset(
 class DeepPickler(SnapshotPickler):
     """Pickles a frame of deeply linked objects, of which there may be many thousand links in a row."""
 
-    memo: Any
-
     def __init__(self, file: "Pieces", environment: Environment, *, inlines_definitions: bool) -> None:
         super().__init__(file, environment, inlines_definitions=inlines_definitions)
         self._file = file
@@ -68,7 +66,7 @@ class _InPython(pickle._Pickler):  # noqa: SLF001 - there is no public name
         return NotImplemented if type(value) in _NOT_ASKED_ABOUT else self.asks(value)
 
 
-#: What pickles at any depth, given a stack.
+#: The pickler for any depth, with a large stack.
 _any_depth: type[SnapshotPickler] = DeepPickler if sys.version_info >= (3, 12) else SnapshotPickler
 
 

@@ -1,27 +1,26 @@
-"""Which way an object is taken apart, by its type. Each library's ways are loaded only when an object of it is there."""
+"""Choose by its type how an object is taken apart; a library's rules are loaded with the first object of it."""
 
 import enum
 import io
 import logging
 import types
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling import external_objects
+from pauseflow_nb.kernel.snapshot.pickling.cloudpickle_private import is_importable
 from pauseflow_nb.kernel.snapshot.pickling.load_context import live_session, live_shell
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, is_users, library_of, module_of, name_of
 from pauseflow_nb.kernel.snapshot.pickling.types import builtin, functions, user_classes, widget_models
 from pauseflow_nb.kernel.snapshot.pickling.types.enums import reduce_member
 from pauseflow_nb.kernel.snapshot.pickling.types.exceptions import reduce_exception, reduce_traceback
 from pauseflow_nb.kernel.snapshot.pickling.types.log_handlers import reduce_handler
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal, reason_for
-
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import Reducer, SnapshotPickler
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, find_reason
 
 __all__ = ["find_reducer"]
 
 
-def find_reducer(kind: type, shell: Any) -> "Reducer | None":  # noqa: PLR0911, PLR0912 - one case per line
+def find_reducer(kind: type, shell: Any) -> Reducer | None:  # noqa: PLR0911, PLR0912 - one case per line
     """Find how to take apart objects of a type; None: as pickle does."""
     if kind is type(shell):
         return _reduce_shell
@@ -47,7 +46,7 @@ def find_reducer(kind: type, shell: Any) -> "Reducer | None":  # noqa: PLR0911, 
         return reduce_member
     if issubclass(kind, io.IOBase) and not issubclass(kind, (io.BytesIO, io.StringIO)):
         return builtin.reduce_file
-    if (reason := reason_for(kind)) is not None:
+    if (reason := find_reason(kind)) is not None:
         return _refuse(reason)
     if widget_models.has_traits(kind):
         return widget_models.reduce_traits
@@ -58,7 +57,7 @@ def _library_base(kind: type) -> type:
     return next(base for base in kind.__mro__ if not is_users(base))
 
 
-def _library_reducer(kind: type, full: str) -> "Reducer | None":
+def _library_reducer(kind: type, full: str) -> Reducer | None:
     library = library_of(kind)
     if library == "numpy":
         from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import REDUCERS
@@ -82,7 +81,7 @@ def _library_reducer(kind: type, full: str) -> "Reducer | None":
     return REDUCERS.get(full)
 
 
-def _users_own(kind: type) -> "Reducer | None":
+def _users_own(kind: type) -> Reducer | None:
     if not is_users(kind):
         if isinstance(kind.__reduce__, types.FunctionType):
             return _reduce_named
@@ -108,7 +107,7 @@ def _is_made_by_python(kind: type) -> bool:
     return isinstance(kind.__new__, types.FunctionType) and _reduces_like(kind, object) and not has_arguments
 
 
-def _reduce_with_trial(pickler: "SnapshotPickler", value: Any) -> Any:
+def _reduce_with_trial(pickler: Pickler, value: Any) -> Any:
     pickler.runs_user_code = True
     pickler.leave_to_pickle(type(value))
     return NotImplemented
@@ -119,7 +118,7 @@ def _reduces_like(kind: type, other: type) -> bool:
     return all(getattr(kind, method) is getattr(other, method) for method in methods)
 
 
-def _subclass_reducer(library: type) -> "Reducer | None":
+def _subclass_reducer(library: type) -> Reducer | None:
     """Find how to take apart a subclass of the notebook's own, where the library's way forgets its attributes."""
     if module_of(library) == "numpy" and library.__name__ == "ndarray":
         from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import reduce_own_subclass
@@ -140,7 +139,7 @@ def _subclass_reducer(library: type) -> "Reducer | None":
     return builtin.reduce_with_attributes if issubclass(library, builtin.FORGETFUL) else None
 
 
-def _reduce_users_own(pickler: "SnapshotPickler", value: Any) -> Any:
+def _reduce_users_own(pickler: Pickler, value: Any) -> Any:
     pickler.runs_user_code = True
     kind = type(value)
     if _reduces_like(kind, object):
@@ -151,25 +150,25 @@ def _reduce_users_own(pickler: "SnapshotPickler", value: Any) -> Any:
     return builtin.reduce_named_global(value, reduced) if isinstance(reduced, str) else reduced
 
 
-def _reduce_named(pickler: "SnapshotPickler", value: Any) -> Any:
+def _reduce_named(_pickler: Pickler, value: Any) -> Any:
     """Take an object of a library apart as it wants, by value if that is a name which only the notebook knows."""
     reduced = value.__reduce_ex__(5)
-    is_unknown = isinstance(reduced, str) and not pickler.is_importable(value, reduced)
+    is_unknown = isinstance(reduced, str) and not is_importable(value, reduced)
     return builtin.reduce_named_global(value, reduced) if is_unknown else reduced
 
 
-def _refuse(reason: str) -> "Reducer":
-    def refuse(_pickler: "SnapshotPickler", _value: Any) -> Any:
-        raise Refusal(reason)
+def _refuse(reason: str) -> Reducer:
+    def refuse(_pickler: Pickler, _value: Any) -> Any:
+        raise CannotSave(reason)
 
     return refuse
 
 
-def _reduce_shell(pickler: "SnapshotPickler", shell: Any) -> Any:
+def _reduce_shell(pickler: Pickler, shell: Any) -> Any:
     del pickler, shell
     return live_shell, ()
 
 
-def _reduce_session(pickler: "SnapshotPickler", session: Any) -> Any:
+def _reduce_session(pickler: Pickler, session: Any) -> Any:
     del pickler, session
     return live_session, ()

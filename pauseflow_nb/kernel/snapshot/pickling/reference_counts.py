@@ -1,4 +1,4 @@
-"""Which values something else holds too, as Python's counts of references tell: few samples say what a save is up to."""
+"""Find values that something besides their variable refers to, by samples of Python's reference counts."""
 
 import itertools
 import sys
@@ -15,7 +15,7 @@ __all__ = ["MOST_IN_COMMON", "Containers", "is_held_elsewhere", "is_long", "long
 _LONG = 1_000
 #: How many items are looked at to find them.
 _LOOKED_AT = 10_000
-#: How many items tell what the others are like.
+#: How many items are a sample of the others.
 _SAMPLE = 64
 #: More objects than this cannot be remembered from part to part.
 MOST_IN_COMMON = 2_000
@@ -41,7 +41,7 @@ def is_held_elsewhere(namespace: Mapping[str, Any], name: str) -> bool:
 def long_ones(namespace: Mapping[str, Any], names: Sequence[str]) -> Containers:
     """Find long lists, dicts and sets: variables, or inside of other containers and of nothing else.
 
-    There are none where much of one is held elsewhere, because parts would have too much in common.
+    There are none if much of one is referred to from elsewhere, because its parts would have too much in common.
 
     Returns:
         Each with the name of the variable that it is in.
@@ -106,5 +106,5 @@ def _references(values: list[Any]) -> list[int]:
 
 
 def _counts_references() -> bool:
-    """Whether this Python tells how many references there are to an object."""
+    """Whether this Python counts the references to an object."""
     return sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()

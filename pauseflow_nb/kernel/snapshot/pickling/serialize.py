@@ -1,4 +1,4 @@
-"""From a namespace to frames: every variable pickled on its own, and together where they share objects."""
+"""Turn a namespace into frames: each variable pickled alone, or together with those that share objects with it."""
 
 import contextlib
 import gc
@@ -9,14 +9,14 @@ from typing import Any
 
 from pauseflow_nb.errors import SnapshotError
 from pauseflow_nb.kernel.snapshot.pickling import batches, chunked, reference_counts, set_order, verify
-from pauseflow_nb.kernel.snapshot.pickling.locate import place_of
+from pauseflow_nb.kernel.snapshot.pickling.locate import find_place
 from pauseflow_nb.kernel.snapshot.pickling.memo_table import has_met
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump, Refused
 from pauseflow_nb.kernel.snapshot.pickling.pickler import Environment, SnapshotPickler
 from pauseflow_nb.kernel.snapshot.pickling.recursion import at_any_depth
-from pauseflow_nb.kernel.snapshot.pickling.sharing import sharing_groups
+from pauseflow_nb.kernel.snapshot.pickling.sharing import group_by_sharing
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, module_of, qualified_name
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal, told
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, describe_error
 from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces, Store
 
 __all__ = ["Dumped", "dump_namespace", "no_collection", "type_name"]
@@ -59,7 +59,7 @@ def dump_namespace(namespace: dict[str, Any], names: list[str], shell: Any, stor
         names: Which of its variables.
         shell: The shell, which comes back as the live one.
         store: Takes what is large while it is being pickled, although it may turn out not to be needed. Without
-            it everything is held in memory.
+            it everything stays in memory.
 
     Raises:
         OSError: If `store` fails.
@@ -94,7 +94,7 @@ def _dump_all(
         with contextlib.suppress(_Failed):
             single[_SHARING] = _dump_together(environment, sharing, store)
     left = [name for name in names if _SHARING not in single or name not in sharing]
-    batch = batches.together(environment, left)
+    batch = batches.dump_batch(environment, left)
     in_batch = set(batch.names if batch is not None else ())
     _dump_each(environment, single, refused, [name for name in left if name not in in_batch], store)
     batches.learn(single, refused)
@@ -106,7 +106,7 @@ def _dump_all(
         picklers[_BATCH] = batch.pickler
     costs = {name: cost for dump in single.values() for name, cost in dump.cost_of_each().items()}
     frames: list[Dump] = []
-    for group in sharing_groups(picklers):
+    for group in group_by_sharing(picklers):
         members = [member for name in group if name != _DEFINITIONS for member in single[name].names]
         if _DEFINITIONS in group:
             values = {name: namespace[name] for name in members}
@@ -172,7 +172,7 @@ def _dump_definitions(
             continue
         if len(environment.definitions.by_key) != count:
             continue
-        if verify.failure(dump.pieces, dump.buffers, environment.shell, {}, dump.pickler.kinds) is None:
+        if verify.find_failure(dump.pieces, dump.buffers, environment.shell, {}, dump.pickler.kinds) is None:
             return dump
         if not environment.empty_caches():
             _drop_failing_definitions(environment, single, refused, namespace)
@@ -219,7 +219,7 @@ def _split(environment: Environment, single: dict[str, Dump], refused: dict[str,
 
 
 def _try(environment: Environment, dump: Dump, definitions: Mapping[str, Any]) -> None:
-    problem = verify.failure(dump.pieces, dump.buffers, environment.shell, definitions, dump.pickler.kinds)
+    problem = verify.find_failure(dump.pieces, dump.buffers, environment.shell, definitions, dump.pickler.kinds)
     if problem is not None:
         raise _Failed(problem)
 
@@ -251,16 +251,16 @@ def _dump(
         costs = None
         if definitions:
             if ordered:
-                set_order.begin(pickler, ordered)
+                pickler.dump_in_order(ordered)
             pickler.dump({"values": values, "definitions": environment.definitions.by_key})
-            pickler.out_of_order = [] if ordered else set_order.out_of_order(pickler)
+            pickler.out_of_order = [] if ordered else set_order.find_out_of_order(pickler)
         else:
             each = chunked.dump(pickler, file, values, long_ones, ordered)
             costs = each if len(each) > 1 else None
         if has_met(pickler, environment.namespace):
             # The pickler asks nobody about a dict, and would make a second notebook of it.
             pickler.last = environment.namespace
-            raise Refusal("the notebook's own namespace inside of something; call globals() where it is used")
+            raise CannotSave("the notebook's own namespace inside of something; call globals() where it is used")
         return Dump(names, file.done(), pickler.buffers, definitions, pickler, time.perf_counter() - began, costs)
 
     try:
@@ -275,15 +275,15 @@ def _dump(
 
 
 def _explain(error: Exception, culprit: Any, values: dict[str, Any]) -> str:
-    reason = str(error) if isinstance(error, Refusal) else told(error)
+    reason = str(error) if isinstance(error, CannotSave) else describe_error(error)
     if len(values) != 1:
         return reason
     ((name, value),) = values.items()
     place = name
     # Looking into things runs the user's code, which may raise anything.
     with contextlib.suppress(Exception):
-        place = place_of(culprit, value, name)
-    if culprit is value or (place == name and isinstance(error, Refusal)):
+        place = find_place(culprit, value, name)
+    if culprit is value or (place == name and isinstance(error, CannotSave)):
         return reason
     return f"{place} is a {type_name(culprit)}: {reason}" if place != name else f"{reason} (at a {type_name(culprit)})"
 

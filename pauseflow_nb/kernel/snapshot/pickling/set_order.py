@@ -1,4 +1,4 @@
-"""The order in which sets are walked through: where pickle would build a set another way, it is built so that it agrees.
+"""Preserve the iteration order of sets: build a set differently where pickle would change its order.
 
 That order follows from the hashes of the items, from the size of the set's table, and from how the items came into it.
 Texts have the same hashes only in kernels with the same hash seed, and objects hashed by their identity never do.
@@ -11,17 +11,15 @@ import fractions
 import itertools
 import operator
 import pathlib
+import pickle
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.memo_table import remembered
+from pauseflow_nb.kernel.snapshot.pickling.memo_table import find_remembered
 
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
-
-__all__ = ["Ordered", "begin", "fill", "long_way", "make_set", "out_of_order"]
+__all__ = ["Ordered", "fill", "find_long_way", "find_out_of_order", "make_set"]
 
 #: So many items, of all sets in one frame, are put in order: in small sets this many take a third of a second.
 _LARGEST = 10_000
@@ -35,7 +33,7 @@ _FEW, _LARGER = 64, 5
 #: Of the table of a set, in CPython: its first size, how many places behind the first are tried, and then how to go on.
 _SMALLEST, _LINEAR, _SHIFT = 8, 9, 5
 _WORD, _ENTRY = (1 << 64) - 1, 16
-#: How often an item may be sent on, and how often it is assumed to be where many are.
+#: How many places are tried for an item, and how many of them where all combinations are.
 _MOST_TRIES, _DEPTH = 16, 4
 #: An integer whose lowest bits are zero; a set that holds it, or one near it, is very likely not one of the user's.
 _BLOCK = 1 << 59
@@ -49,7 +47,7 @@ _BATCH = 1_000
 
 
 class Ordered:
-    """Stands for a set that pickle alone would bring back in another order."""
+    """Stand for a set that pickle alone would bring back in another order."""
 
     def __init__(self, value: set[Any] | frozenset[Any], way: "Way") -> None:
         self.value, self._way = value, way
@@ -96,7 +94,7 @@ def fill(target: set[Any], items: Sequence[Any], size: int, blocked: Sequence[in
         target.discard(block)
 
 
-def long_way(value: Any) -> "Way | None":
+def find_long_way(value: Any) -> "Way | None":
     """Find how the items of a long set come, so that they lie as they do; None if it is none, or pickle does as well."""
     if type(value) is not set or len(value) > _LARGEST or not all(map(_is_plain, value)):
         return None
@@ -104,10 +102,10 @@ def long_way(value: Any) -> "Way | None":
     return None if _agrees(_by_pickle(set, items), items) else _find_way(value, items)
 
 
-def out_of_order(pickler: "SnapshotPickler") -> list[Ordered]:
+def find_out_of_order(pickler: pickle.Pickler) -> list[Ordered]:
     """Find sets that a pickler met, and that pickle alone would bring back in another order; if there is a way."""
     found, left = [], _LARGEST
-    for value in remembered(pickler, (set, frozenset)):
+    for value in find_remembered(pickler, (set, frozenset)):
         if 1 < len(value) <= left and all(map(_is_plain, value)):
             items = list(value)
             if not _agrees(_by_pickle(type(value), items), items):
@@ -120,17 +118,6 @@ def out_of_order(pickler: "SnapshotPickler") -> list[Ordered]:
 def table_size(value: set[Any] | frozenset[Any]) -> int:
     """Return for how many items the table of a set has room."""
     return (sys.getsizeof(value) - sys.getsizeof(type(value)())) // _ENTRY or _SMALLEST
-
-
-def begin(pickler: "SnapshotPickler", found: Sequence[Ordered]) -> None:
-    """Pickle the sets first, and let the pickler take them for those that it will meet."""
-    pickler.dump({"ordered": found})
-    pickler.kinds.discard(Ordered)
-    memo: dict[int, tuple[int, Any]] = pickler.memo.copy()
-    for each in found:
-        number, _ = memo.pop(id(each))
-        memo[id(each.value)] = number, each.value
-    pickler.memo = memo
 
 
 def _is_plain(item: Any) -> bool:
@@ -177,7 +164,7 @@ def _tries(item: Any, size: int) -> Iterator[range]:
 
 
 def _likely_places(items: list[Any], size: int) -> list[int] | None:
-    """Guess in which place of a table each item lies, given in which order they lie.
+    """Guess in which place of a table each item lies, from the order in which they lie.
 
     Most lie in the first place that is tried, or close behind it; from these follows between which the others are.
     """

@@ -1,4 +1,4 @@
-"""Which variables share objects, and so must be pickled together to share them again.
+"""Find the variables that share objects, and so must be pickled together.
 
 Every pickler remembers what it pickled, in its memo. Two memos that hold the same object mean that two
 variables share it, unless it is of a kind whose identity nobody can notice.
@@ -21,7 +21,7 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.memo_table import MemoTable
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, name_of
 
-__all__ = ["is_noticed", "sharing_groups"]
+__all__ = ["group_by_sharing", "is_noticed"]
 
 _UNNOTICED = (
     int, float, complex, type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType,
@@ -38,7 +38,7 @@ _MOST_OF_ALL = 0.8
 Memo = dict[int, tuple[int, Any]]
 
 
-def sharing_groups(picklers: Mapping[str, pickle.Pickler]) -> list[list[str]]:
+def group_by_sharing(picklers: Mapping[str, pickle.Pickler]) -> list[list[str]]:
     """Put the names together whose picklers met the same objects.
 
     Args:
@@ -81,7 +81,7 @@ def _root(parents: dict[str, str], name: str) -> str:
 
 
 def is_noticed(value: Any) -> bool:
-    """Whether it can be told if two places hold this very object, or two that are equal."""
+    """Whether code can notice that two places refer to two equal objects, and not to one."""
     kind = type(value)
     if kind in {str, bytes}:
         return len(value) >= _LARGE_TEXT

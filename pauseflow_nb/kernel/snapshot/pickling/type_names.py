@@ -1,4 +1,4 @@
-"""What a type is called, and whose it is. Its module may be anything: cells set it, and C libraries leave it out."""
+"""Name a type, its module and its owner; cells may set a module to anything, and C libraries may have none."""
 
 import functools
 import os

@@ -1,4 +1,4 @@
-"""Loading at once what was just pickled, where it may fail: better now than in a month.
+"""Load what was just pickled, where that may fail, so that a problem shows now and not in a month.
 
 Definitions are always tried, because everything hangs on them; variables when loading them runs code of
 the notebook's own classes. What was proven to load is not tried again until its bytes change.
@@ -10,11 +10,11 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling import chunked
 from pauseflow_nb.kernel.snapshot.pickling.finalizers import without_finalizers
 from pauseflow_nb.kernel.snapshot.pickling.load_context import Loading
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import told
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_error
 from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
 from pauseflow_nb.kernel.snapshot.storage.packfile import strong_digest
 
-__all__ = ["failure"]
+__all__ = ["find_failure"]
 
 #: Larger pickles take too long to try.
 _LARGEST = 1 << 20
@@ -22,7 +22,7 @@ _LARGEST = 1 << 20
 _proven: set[str] = set()
 
 
-def failure(
+def find_failure(
     pieces: Sequence[Bytes | StoredPiece],
     buffers: Sequence[memoryview],
     shell: Any,
@@ -36,7 +36,7 @@ def failure(
         buffers: Its memory.
         shell: The running shell.
         definitions: What the pickle may refer to.
-        kinds: Types of the objects in it: no `__del__` of theirs runs on what is loaded here.
+        kinds: Types of the objects in it: no `__del__` of theirs runs on what this function loads.
 
     Returns:
         Why it cannot be loaded; None if it can.
@@ -61,5 +61,5 @@ def _load(
         try:
             chunked.load(pieces, buffers)
         except Exception as problem:  # noqa: BLE001 - loading runs the code of any class
-            return f"it could not be loaded again: {told(problem)}"
+            return f"it could not be loaded again: {describe_error(problem)}"
     return None

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.types import log_handlers
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import told
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_error
 from pauseflow_nb.kernel.snapshot.process_state import ipython, libraries, process
 from pauseflow_nb.kernel.snapshot.process_state.process import added_path, put_back_path
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_plain, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
-from pauseflow_nb.kernel.snapshot.user_names import user_names
+from pauseflow_nb.kernel.snapshot.user_names import find_user_names
 
 __all__ = [
     "Captured",
@@ -52,13 +52,13 @@ _AMONG_VARIABLES = "_pauseflow_setting_"
 _PARTS: dict[str, Part] = {
     **process.PARTS,
     "module_values": Part(
-        lambda shell: {"": imports.shared_with_modules(shell, user_names(shell))},
+        lambda shell: {"": imports.find_shared_with_modules(shell, find_user_names(shell))},
         lambda _shell, _name, _value: None,  # see `put_back_module_values`
         "values that modules share with variables",
         is_repeated=False,
     ),
     "submodules": Part(
-        lambda shell: {"": imports.submodules(shell)},
+        lambda shell: {"": imports.find_submodules(shell)},
         lambda _shell, _name, names: imports.import_submodules(names),
         "imported modules",
         is_repeated=False,
@@ -257,7 +257,7 @@ def _look(shell: Any, *, compared_only: bool = False) -> tuple[_Values, list[str
             found.update({(name, setting): value for setting, value in part.take(shell).items()})
         except Exception as problem:  # noqa: BLE001 - a working directory that was deleted, a library half torn down
             _log.warning("could not look at %s", name, exc_info=True)
-            notes.append(f"not saved: {part.name('')}, {told(problem)}")
+            notes.append(f"not saved: {part.name('')}, {describe_error(problem)}")
     return found, notes
 
 
@@ -269,7 +269,7 @@ def _set(shell: Any, values: _Values) -> list[str]:
         try:
             part.put(shell, setting, value)
         except Exception as problem:  # noqa: BLE001 - a library may refuse an option it had; the rest goes on
-            problems.append(f"{part.name(setting)}: {told(problem)}")
+            problems.append(f"{part.name(setting)}: {describe_error(problem)}")
     return problems
 
 

@@ -1,4 +1,4 @@
-"""Which globals code may read: its own, and that of the user's functions and classes anywhere inside a value.
+"""Find the globals that code reads: its own, and those of the user's functions and classes inside a value.
 
 Values are looked through as the garbage collector does, so that it does not matter what holds a function: a deque,
 an iterator, a fitted pipeline. Only what a library keeps to itself in compiled code is out of sight.
@@ -15,7 +15,7 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, library_of
 
-__all__ = ["DYNAMIC", "names_of", "reads_of"]
+__all__ = ["DYNAMIC", "find_names", "find_reads"]
 
 #: Built-in ways to names that the text does not show.
 DYNAMIC = frozenset({"eval", "exec", "globals", "locals", "vars", "dir", "__import__", "get_ipython", "__main__"})
@@ -30,7 +30,7 @@ _MACHINERY = frozenset({"IPython", "ipykernel", "traitlets", "pauseflow_nb", "zm
 _WAYS = {id(vars(builtins)[name]): name for name in DYNAMIC & vars(builtins).keys() - {"vars", "dir"}}
 
 
-def names_of(code: types.CodeType, *, is_module: bool = True) -> tuple[set[str], set[str]]:
+def find_names(code: types.CodeType, *, is_module: bool = True) -> tuple[set[str], set[str]]:
     """Find the globals that code reads, and those that it binds."""
     reads: set[str] = set()
     binds: set[str] = set()
@@ -45,13 +45,13 @@ def names_of(code: types.CodeType, *, is_module: bool = True) -> tuple[set[str],
         reads.add("globals")
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            inner_reads, inner_binds = names_of(constant, is_module=False)
+            inner_reads, inner_binds = find_names(constant, is_module=False)
             reads |= inner_reads
             binds |= inner_binds
     return reads, binds
 
 
-def reads_of(value: Any, namespace: Mapping[str, Any], seen: set[int]) -> set[str] | None:
+def find_reads(value: Any, namespace: Mapping[str, Any], seen: set[int]) -> set[str] | None:
     """Find the globals that the user's code inside a value may read.
 
     Args:
@@ -67,7 +67,7 @@ def reads_of(value: Any, namespace: Mapping[str, Any], seen: set[int]) -> set[st
     todo = [value]
     while todo:
         each = todo.pop()
-        # By its type: a proxy, asked what it is, may answer for another object, or raise.
+        # By its type: `isinstance` of a proxy may answer for another object, or raise.
         kind = type(each)
         if issubclass(kind, _LEAVES) or id(each) in seen:
             continue
@@ -77,7 +77,7 @@ def reads_of(value: Any, namespace: Mapping[str, Any], seen: set[int]) -> set[st
         if len(alive) > _MOST:
             return None
         if kind is types.FunctionType and each.__globals__ is namespace:
-            reads |= names_of(each.__code__, is_module=False)[0]
+            reads |= find_names(each.__code__, is_module=False)[0]
         elif id(each) in _WAYS:
             reads.add(_WAYS[id(each)])
         if each is not namespace:

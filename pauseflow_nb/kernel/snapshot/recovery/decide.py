@@ -1,7 +1,7 @@
-"""What becomes of a variable that cannot be saved.
+"""Decide for each variable that cannot be saved: leave it out, make it again, or report it as lost.
 
 In this order: no coming cell needs it, then it is left out; statements of plain cells can make it again,
-then they are replayed; otherwise it is lost, and whoever runs the notebook decides what that means.
+then they are replayed; otherwise it is lost, and the caller decides what that means.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any
 from pauseflow_nb.cells import header_of
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Refused
-from pauseflow_nb.kernel.snapshot.recovery.dependencies import Needed, names_needed
+from pauseflow_nb.kernel.snapshot.recovery.dependencies import Needed, find_needed_names
 from pauseflow_nb.kernel.snapshot.recovery.replay import Cells
 from pauseflow_nb.protocol import Unsaved
 
@@ -49,7 +49,7 @@ def decide(
     """
     if not refused:
         return Decided()
-    needed = names_needed(coming, shell.user_ns) if coming is not None else Needed(frozenset(), "")
+    needed = find_needed_names(coming, shell.user_ns) if coming is not None else Needed(frozenset(), "")
     plain = {index: source for index, source in passed.items() if not _is_headed(source)}
     cells = Cells(plain, _steps(shell, passed))
     decided = Decided(notes=[needed.because] if needed.because else [])
@@ -58,7 +58,7 @@ def decide(
         if coming is not None and not needed.needs(name):
             fate = "left out"
         else:
-            statements = cells.statements_for(name, what.type_name, what.culprit, saved=saved, remade=remade)
+            statements = cells.find_statements(name, what.type_name, what.culprit, saved=saved, remade=remade)
             if statements is not None:
                 fate = "replayed"
                 decided.replay[name] = statements

@@ -1,4 +1,4 @@
-"""Which names later cells need: read from their text, and followed through the notebook's own functions.
+"""Find the names that later cells need, from their text and through the notebook's own functions.
 
 The answer is on the safe side. Code that finds names at run time (`eval`, `globals()`, `%run`) may need
 anything, and is reported as such. Library code is not followed: it cannot see the notebook's names.
@@ -14,10 +14,10 @@ from typing import Any
 
 from pauseflow_nb.cells import header_of
 from pauseflow_nb.errors import InvalidStep
-from pauseflow_nb.kernel.snapshot.recovery.code_reads import DYNAMIC, names_of, reads_of
+from pauseflow_nb.kernel.snapshot.recovery.code_reads import DYNAMIC, find_names, find_reads
 from pauseflow_nb.kernel.user_code import compiled, parsed
 
-__all__ = ["Needed", "Statement", "cells_needing", "names_needed", "statements_of"]
+__all__ = ["Needed", "Statement", "find_cells_needing", "find_needed_names", "parse_statements"]
 
 _QUIET_MAGICS = frozenset(
     {"matplotlib", "pip", "conda", "config", "load_ext", "reload_ext", "autoreload", "cd", "env", "precision"}
@@ -55,7 +55,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Needed:
-    """What the coming cells need."""
+    """Names that the coming cells need."""
 
     names: frozenset[str]
     #: A sentence, if they may need anything; empty: they need these names and no others.
@@ -66,7 +66,7 @@ class Needed:
         return bool(self.because) or name in self.names
 
 
-def names_needed(coming: Mapping[str, str], namespace: Mapping[str, Any]) -> Needed:
+def find_needed_names(coming: Mapping[str, str], namespace: Mapping[str, Any]) -> Needed:
     """Find which names of the namespace the cells may read before they bind them.
 
     Args:
@@ -76,7 +76,7 @@ def names_needed(coming: Mapping[str, str], namespace: Mapping[str, Any]) -> Nee
     first_read: set[str] = set()
     bound: set[str] = set()
     for index in sorted(coming, key=int):
-        for statement in statements_of(coming[index]):
+        for statement in parse_statements(coming[index]):
             if statement.dynamic:
                 return Needed(frozenset(), f"cell {int(index) + 1} uses {statement.dynamic}, so it may need anything")
             first_read |= (statement.reads | statement.mentions) - bound
@@ -86,7 +86,7 @@ def names_needed(coming: Mapping[str, str], namespace: Mapping[str, Any]) -> Nee
     return found if found.because else Needed(found.names & namespace.keys())
 
 
-def cells_needing(
+def find_cells_needing(
     missing: Collection[str], coming: Mapping[str, str], namespace: Mapping[str, Any], *, quoted: bool = True
 ) -> dict[str, list[int]]:
     """Find which cells may need names that are not in the namespace any more.
@@ -105,7 +105,7 @@ def cells_needing(
     for index in sorted(coming, key=int):
         reads: set[str] = set()
         is_dynamic = False
-        for statement in statements_of(coming[index]):
+        for statement in parse_statements(coming[index]):
             is_dynamic |= bool(statement.dynamic)
             words = _words_in(statement.tree) if quoted else set()
             reads |= (statement.reads | statement.mentions | words) - bound
@@ -129,7 +129,7 @@ def _followed(names: Iterable[str], namespace: Mapping[str, Any]) -> Needed:
         needed.add(name)
         if name not in namespace:
             continue
-        reads = reads_of(namespace[name], namespace, seen)
+        reads = find_reads(namespace[name], namespace, seen)
         if reads is None:
             return Needed(frozenset(), f"{name} holds too much to look through, so it may need anything")
         if dynamic := reads & DYNAMIC:
@@ -152,7 +152,7 @@ def _words_in(node: ast.AST) -> set[str]:
 
 
 @functools.lru_cache(maxsize=4096)
-def statements_of(source: str) -> tuple[Statement, ...]:
+def parse_statements(source: str) -> tuple[Statement, ...]:
     """Take a cell apart; one that does not parse is one dynamic statement."""
     from IPython.core.inputtransformer2 import TransformerManager
 
@@ -175,7 +175,7 @@ def _without_header(source: str) -> str:
 
 def _statement(node: ast.stmt, text: str) -> Statement:
     code = compiled(ast.Module([node], []), "<cell>")
-    reads, binds = names_of(code)
+    reads, binds = find_names(code)
     magic_reads, dynamic = _of_magics(node)
     reads = (reads - {"get_ipython"} if not dynamic else reads) | magic_reads
     found = sorted(reads & DYNAMIC - ({"vars", "dir"} if _have_arguments(node) else set()))
@@ -236,7 +236,7 @@ def _of_magics(node: ast.AST) -> tuple[set[str], str]:
 
 def _statements_in(texts: Iterable[str]) -> Iterator[Statement]:
     for text in texts:
-        yield from statements_of(text[_OPTIONS.match(text).end() :])  # type: ignore[union-attr]  # it matches nothing, too
+        yield from parse_statements(text[_OPTIONS.match(text).end() :])  # type: ignore[union-attr]  # it matches nothing, too
 
 
 def _is_shell(node: ast.expr) -> bool:

@@ -1,4 +1,4 @@
-"""Names that are bound to what an import found: `from random import choice`, `from sys import path`.
+"""Save names that an import bound as references: `from random import choice`, `from sys import path`.
 
 Such an object must come back as the very object that its module has, not as a copy of it. Which these
 are, is read from the cells' import statements and checked by identity.
@@ -15,13 +15,13 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, is_users_module
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import told
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_error
 from pauseflow_nb.kernel.user_code import parsed
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["find", "give_to_modules", "import_submodules", "remember", "shared_with_modules", "submodules"]
+__all__ = ["find", "find_shared_with_modules", "find_submodules", "give_to_modules", "import_submodules", "remember"]
 
 _CONTAINERS = (list, dict, set, bytearray, collections.deque, types.SimpleNamespace)
 #: These are saved by reference anyway.
@@ -36,9 +36,9 @@ def find(shell: "InteractiveShell", names: list[str]) -> dict[str, tuple[str, st
     """
     themselves = {name: ("__main__", "__dict__") for name in names if shell.user_ns[name] is shell.user_ns}
     imports = {**getattr(shell, "_pauseflow_references", {}), **dict(_imports(shell))}
-    # By their type, here and elsewhere: an object, asked what it is, may answer for another one, or raise.
+    # By their type, everywhere: `isinstance` of an object may answer for another one, or raise.
     wanted = {name for name in names if name in imports and not issubclass(type(shell.user_ns[name]), _BY_REFERENCE)}
-    wanted -= shared_with_modules(shell, wanted).keys()
+    wanted -= find_shared_with_modules(shell, wanted).keys()
     return themselves | {
         name: (module, attribute)
         for name, (module, attribute) in imports.items()
@@ -46,10 +46,10 @@ def find(shell: "InteractiveShell", names: list[str]) -> dict[str, tuple[str, st
     }
 
 
-def shared_with_modules(shell: "InteractiveShell", names: Iterable[str]) -> dict[str, tuple[str, str]]:
+def find_shared_with_modules(shell: "InteractiveShell", names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Find variables whose value a module beside the notebook has too, and which cells can change in place.
 
-    Such a value is saved with the variables, and given to the module again: what the module makes anew when it is
+    Such a value is saved with the variables, and put into the module again: what the module makes anew when it is
     imported has none of the changes.
     """
     possible = [name for name in names if _holds_state(type(shell.user_ns[name]))]
@@ -86,7 +86,7 @@ def give_to_modules(shell: "InteractiveShell", places: dict[str, tuple[str, str]
         try:
             setattr(importlib.import_module(module), attribute, shell.user_ns[name])
         except Exception as problem:  # noqa: BLE001 - importing runs the user's code
-            problems.append(f"{module}.{attribute} is no longer {name}: {told(problem)}")
+            problems.append(f"{module}.{attribute} is no longer {name}: {describe_error(problem)}")
     return problems
 
 
@@ -95,9 +95,9 @@ def remember(shell: Any, references: dict[str, tuple[str, str]]) -> None:
     shell._pauseflow_references = references  # noqa: SLF001
 
 
-def submodules(shell: "InteractiveShell") -> list[str]:
+def find_submodules(shell: "InteractiveShell") -> list[str]:
     """List what cells imported as `import a.b`: only `a` is a variable, but `a.b` must be there too."""
-    names = {name for source in _sources(shell) for name in _dotted_imports_of(source) if name in sys.modules}
+    names = {name for source in _sources(shell) for name in _find_dotted_imports(source) if name in sys.modules}
     return sorted(
         name for name in names if issubclass(type(shell.user_ns.get(name.partition(".")[0])), types.ModuleType)
     )
@@ -117,7 +117,7 @@ def _is_the_same(value: Any, module: str, attribute: str) -> bool:
 
 def _imports(shell: "InteractiveShell") -> Iterator[tuple[str, tuple[str, str]]]:
     for source in _sources(shell):
-        yield from _imports_of(source)
+        yield from _find_imports(source)
 
 
 def _sources(shell: "InteractiveShell") -> Iterator[str]:
@@ -125,23 +125,23 @@ def _sources(shell: "InteractiveShell") -> Iterator[str]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _nodes_of(source: str) -> tuple[ast.AST, ...]:
+def _parse_nodes(source: str) -> tuple[ast.AST, ...]:
     try:
         return tuple(node for node in ast.walk(parsed(source)) if isinstance(node, (ast.Import, ast.ImportFrom)))
     except (SyntaxError, ValueError):
         return ()
 
 
-def _dotted_imports_of(source: str) -> Iterator[str]:
-    for node in _nodes_of(source):
+def _find_dotted_imports(source: str) -> Iterator[str]:
+    for node in _parse_nodes(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if "." in alias.name and alias.asname is None)
 
 
-def _imports_of(source: str) -> tuple[tuple[str, tuple[str, str]], ...]:
+def _find_imports(source: str) -> tuple[tuple[str, tuple[str, str]], ...]:
     return tuple(
         (alias.asname or alias.name, (node.module, alias.name))
-        for node in _nodes_of(source)
+        for node in _parse_nodes(source)
         if isinstance(node, ast.ImportFrom) and node.module and not node.level
         for alias in node.names
         if alias.name != "*"

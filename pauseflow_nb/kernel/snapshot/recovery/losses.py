@@ -1,17 +1,17 @@
-"""Which cells need what did not come back: a loss that no cell needs is a note, any other one ends the segment."""
+"""Find the cells that need what did not come back; a loss that no cell needs is a note."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.recovery.dependencies import cells_needing
+from pauseflow_nb.kernel.snapshot.recovery.dependencies import find_cells_needing
 from pauseflow_nb.kernel.snapshot.restoring import DEFINITIONS, DIRECTORY, Restored
 from pauseflow_nb.protocol import Loss, Unsaved
 
-__all__ = ["never_saved", "weighed"]
+__all__ = ["find_never_saved", "weigh_losses"]
 
 
-def weighed(losses: list[Loss], coming: Mapping[str, str], namespace: Mapping[str, Any]) -> list[Loss]:
+def weigh_losses(losses: list[Loss], coming: Mapping[str, str], namespace: Mapping[str, Any]) -> list[Loss]:
     """Say of each loss which of the coming cells may need it.
 
     Args:
@@ -22,24 +22,24 @@ def weighed(losses: list[Loss], coming: Mapping[str, str], namespace: Mapping[st
     if not losses:
         return []
     missing = {loss.name for loss in losses if loss.name} - {DEFINITIONS, DIRECTORY}
-    needed = cells_needing(missing, coming, namespace)
+    needed = find_cells_needing(missing, coming, namespace)
     # Nobody can say who calls functions that have no name, or which files a cell finds in another directory.
     needed[DEFINITIONS] = needed[DIRECTORY] = sorted(map(int, coming))
     return [replace(loss, needed_by=loss.needed_by or needed.get(loss.name, [])) for loss in losses]
 
 
-def never_saved(restored: Restored, coming: Mapping[str, str], namespace: Mapping[str, Any]) -> list[Loss]:
-    """Find what coming cells need and the snapshot never held.
+def find_never_saved(restored: Restored, coming: Mapping[str, str], namespace: Mapping[str, Any]) -> list[Loss]:
+    """Find what coming cells need and was never in the snapshot.
 
     Usually nothing: a pause does not save such a snapshot, but a step that only finished does, and a notebook may be
     edited after it.
     """
     absent = {each.name: each for each in restored.unsaved if each.fate != "replayed"}
     # By the rule that decided when it was saved, or words in a text would stop what was allowed to wait.
-    needed = cells_needing(absent, coming, namespace, quoted=False)
-    return [_loss_of(absent[name], cells) for name, cells in needed.items() if cells]
+    needed = find_cells_needing(absent, coming, namespace, quoted=False)
+    return [_make_loss(absent[name], cells) for name, cells in needed.items() if cells]
 
 
-def _loss_of(unsaved: Unsaved, cells: list[int]) -> Loss:
+def _make_loss(unsaved: Unsaved, cells: list[int]) -> Loss:
     made = "" if unsaved.cell is None else f" when cell {unsaved.cell + 1} had made it"
     return Loss(unsaved.name, unsaved.type_name, f"it could not be saved{made}: {unsaved.reason}", cells)

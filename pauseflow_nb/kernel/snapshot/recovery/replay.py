@@ -1,4 +1,4 @@
-"""Making again what cannot be saved, with the statements of plain cells that made it.
+"""Make variables again that cannot be saved, with the statements of plain cells that made them.
 
 A statement is replayed only if everything it reads is as it was then: saved and bound once, or made by a
 statement that is replayed too. Nothing that a step made or may have moved on is replayed, because a step
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.recovery.dependencies import Statement, statements_of
+from pauseflow_nb.kernel.snapshot.recovery.dependencies import Statement, parse_statements
 
 __all__ = ["Cells", "run"]
 
@@ -35,8 +35,8 @@ class Cells:
     """The cells that have run: the plain ones, and the steps."""
 
     def __init__(self, passed: Mapping[str, str], steps: Iterable[str]) -> None:
-        placed = [(int(index), s) for index in sorted(passed, key=int) for s in statements_of(passed[index])]
-        of_steps = [statement for source in steps for statement in statements_of(source)]
+        placed = [(int(index), s) for index in sorted(passed, key=int) for s in parse_statements(passed[index])]
+        of_steps = [statement for source in steps for statement in parse_statements(source)]
         # A word of a query counts where it is a variable's name.
         names = frozenset().union(*(s.binds for s in (*of_steps, *(s for _, s in placed))))
         of_steps = [_with_mentions(s, names) for s in of_steps]
@@ -48,7 +48,7 @@ class Cells:
         """Find the plain cell that bound a name last."""
         return next((p.cell for p in reversed(self._plain) if name in p.statement.binds), None)
 
-    def statements_for(
+    def find_statements(
         self, name: str, type_name: str, culprit: str, *, saved: set[str], remade: set[str]
     ) -> list[tuple[int, str]] | None:
         """Find the statements that make a variable again.
@@ -66,16 +66,16 @@ class Cells:
         is_moving = bool({type_name.rpartition(".")[2], culprit.rpartition(".")[2]} & _IN_PROGRESS)
         if is_moving and (name in self._in_steps or self._is_read_later(name)):
             return None
-        kept: dict[int, _Placed] = {}
-        if not self._collect(name, len(self._plain), kept, saved, remade):
+        chosen: dict[int, _Placed] = {}
+        if not self._collect(name, len(self._plain), chosen, saved, remade):
             return None
-        return [(kept[p].cell, kept[p].statement.source) for p in sorted(kept)]
+        return [(chosen[p].cell, chosen[p].statement.source) for p in sorted(chosen)]
 
     def _is_read_later(self, name: str) -> bool:
         last = max((p.position for p in self._plain if name in p.statement.binds), default=-1)
         return any(name in p.statement.reads for p in self._plain[last + 1 :])
 
-    def _collect(self, name: str, before: int, kept: dict[int, _Placed], saved: set[str], remade: set[str]) -> bool:
+    def _collect(self, name: str, before: int, chosen: dict[int, _Placed], saved: set[str], remade: set[str]) -> bool:
         """Add what makes `name` as it was before a position; False if that cannot be made."""
         if name in self._by_steps:
             return False
@@ -90,14 +90,14 @@ class Cells:
                     return False
                 makers += [placed] if effect else []
         for placed in makers:
-            if placed.position in kept:
+            if placed.position in chosen:
                 continue
             if placed.statement.dynamic:
                 return False
-            kept[placed.position] = placed
+            chosen[placed.position] = placed
             for read in placed.statement.reads - {name}:
                 if not self._is_as_it_was(read, saved, remade) and not self._collect(
-                    read, placed.position, kept, saved, remade
+                    read, placed.position, chosen, saved, remade
                 ):
                     return False
         return True
@@ -127,7 +127,7 @@ def run(statements: list[tuple[int, str]], wanted: Iterable[str], namespace: dic
 
 
 def _effect_on(name: str, statement: Statement) -> bool | None:
-    """Whether a statement that reads a name may change what it is bound to; None: it cannot be told."""
+    """Whether a statement that reads a name may change what it is bound to; None: unknown."""
     node = statement.tree
     if isinstance(node, ast.Expr):
         return not _only_shows(node.value)

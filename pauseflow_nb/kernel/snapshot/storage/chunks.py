@@ -1,4 +1,4 @@
-"""The byte streams between pickler and storage, cut into pieces that can be stored and recognised one by one.
+"""Cut the byte streams between pickler and storage into pieces that are stored and recognised one by one.
 
 The C pickler hands large texts and byte strings to `write` on their own, so a piece of its own for each
 makes them known again at the next save without any hook.
@@ -15,8 +15,8 @@ _LARGE = 256 << 10
 _JOINED = 1 << 20
 #: A part of this size becomes a piece of its own.
 _PART = 64 << 10
-#: Pieces are held until they are this much together: what is small may be looked at again.
-_HELD = 1 << 20
+#: Pieces stay in memory until they are this much together: what is small may be looked at again.
+_MOST_IN_MEMORY = 1 << 20
 
 Bytes = bytes | bytearray | memoryview
 
@@ -32,7 +32,7 @@ class StoredPiece:
         return self.size
 
 
-#: Stores a piece, and tells its digest.
+#: Stores a piece, and returns its digest.
 Store = Callable[[Bytes], str]
 
 
@@ -41,14 +41,14 @@ class Pieces:
 
     Args:
         limit: How many bytes are wanted; None: any number.
-        store: Where pieces go as they come, once there are too many to be held.
+        store: Where pieces go as they come, once there are too many for memory.
     """
 
     def __init__(self, limit: int | None = None, store: Store | None = None) -> None:
         self._left = limit
         self._store = store
         self._pieces: list[Bytes | StoredPiece] = []
-        self._held = 0
+        self._in_memory = 0
         self._small: list[bytes] = []
         self._small_size = 0
         #: All that came.
@@ -57,7 +57,7 @@ class Pieces:
         self.problem: OSError | None = None
 
     def write(self, data: Bytes) -> int:
-        """Take bytes over. Large ones are kept as they are, not copied.
+        """Add bytes. Large ones are not copied.
 
         Raises:
             OverflowError: If this is more than the limit.
@@ -79,7 +79,7 @@ class Pieces:
         return size
 
     def end_part(self) -> None:
-        """Let a piece end here, unless it would be a very small one."""
+        """End a piece, unless it would be a very small one."""
         if self._small_size >= _PART:
             self._cut()
 
@@ -95,8 +95,8 @@ class Pieces:
             self._add(piece)
 
     def _add(self, piece: Bytes) -> None:
-        self._held += len(piece)
-        if self._store is None or self._held <= _HELD:
+        self._in_memory += len(piece)
+        if self._store is None or self._in_memory <= _MOST_IN_MEMORY:
             self._pieces.append(piece)
             return
         try:

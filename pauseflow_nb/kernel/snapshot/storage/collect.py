@@ -1,4 +1,4 @@
-"""Remove what no snapshot needs any more."""
+"""Remove the files that no snapshot needs any more."""
 
 import re
 import time
@@ -11,7 +11,7 @@ __all__ = ["sweep"]
 
 #: What names of ours look like: nothing else in the folder is touched.
 _OURS = re.compile(r"\d{20}-\d+-[0-9a-f]{8}\.(pack|json)(\.part)?")
-#: A save that is younger may still be under way, or not be known to whoever asks.
+#: A save that is younger may still be under way, or not be among `live` yet.
 _GRACE_SECONDS = 3600.0
 
 

@@ -1,4 +1,4 @@
-"""Give another execution a snapshot, so that each of the two owns what it needs."""
+"""Copy a snapshot to another execution, so that each of the two owns what it needs."""
 
 import contextlib
 import os
@@ -32,45 +32,45 @@ def adopt(source: str, target: str, ref: SnapshotRef, *, execution: str) -> Snap
     Raises:
         SnapshotDamaged: If something of it is missing or not what was written.
     """
-    there, here = open_folder(source), open_folder(target)
-    manifest = read_manifest(there, ref)
+    origin, copy = open_folder(source), open_folder(target)
+    manifest = read_manifest(origin, ref)
     for name in manifest.content.packs:
         try:
-            _copy(there, here, name)
+            _copy(origin, copy, name)
         except FileNotFoundError as problem:
             raise SnapshotDamaged(ref.name, f"its data {name} is missing from {source}") from problem
     data = replace(manifest, execution=execution).to_bytes()
-    if ref.name not in here.names():
-        with here.writing(ref.name) as file:
+    if ref.name not in copy.names():
+        with copy.writing(ref.name) as file:
             file.write(data)
     return SnapshotRef(ref.name, digest_of(data))
 
 
-def _copy(there: Folder, here: Folder, name: str) -> None:
-    if here.remote is not None and there.remote is not None:
-        system, root = here.remote
+def _copy(origin: Folder, copy: Folder, name: str) -> None:
+    if copy.remote is not None and origin.remote is not None:
+        system, root = copy.remote
         system.makedirs(root, exist_ok=True)
-        system.copy(f"{there.remote[1]}/{name}", f"{root}/{name}")
+        system.copy(f"{origin.remote[1]}/{name}", f"{root}/{name}")
         return
-    make_folder(here.local)
-    place = here.local / name
+    make_folder(copy.local)
+    place = copy.local / name
     if place.exists():
         return
     try:
-        os.link(there.local / name, place)
+        os.link(origin.local / name, place)
     except FileNotFoundError:
         raise
     except OSError:
         # A file system without links.
-        _copy_file(there.local / name, place)
+        _copy_file(origin.local / name, place)
 
 
 def _copy_file(source: Path, place: Path) -> None:
     part = place.with_name(place.name + PART)
     try:
         # With its time: the manifest notes it, and a file of another time is read through before it is trusted.
-        with source.open("rb") as there, create(part) as here:
-            shutil.copyfileobj(there, here, _PIECE)
+        with source.open("rb") as reading, create(part) as writing:
+            shutil.copyfileobj(reading, writing, _PIECE)
         shutil.copystat(source, part)
         part.rename(place)
     finally:

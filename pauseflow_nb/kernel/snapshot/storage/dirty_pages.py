@@ -1,6 +1,6 @@
-"""Which memory was written to since we last looked, without looking at the memory itself.
+"""Find the memory that was written to since the last save, without reading the memory itself.
 
-On Linux 6.7 and newer the kernel tells: memory is registered with userfaultfd in its asynchronous
+On Linux 6.7 and newer the kernel knows: memory is registered with userfaultfd in its asynchronous
 write-protecting mode, and the PAGEMAP_SCAN ioctl returns the pages written since and protects them again
 in one atomic operation, so a thread that writes meanwhile is never missed. Where this is not available
 nothing is ever said to be untouched, and a save then reads and compares everything.
@@ -44,7 +44,7 @@ class Touched:
         self._fault = -1
         self._pagemap = -1
         self._process = 0
-        #: Ranges that can be asked about.
+        #: Ranges that are watched.
         self._watched: set[Range] = set()
         #: Private memory, as it was mapped when it was looked up.
         self._private: list[Range] | None = None

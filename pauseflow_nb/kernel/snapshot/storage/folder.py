@@ -1,4 +1,4 @@
-"""The folder that holds an execution's snapshots: a local directory, or any store that fsspec knows.
+"""Read and write the folder of an execution's snapshots: a local directory, or any store that fsspec knows.
 
 Files are written under another name, forced to the disk and renamed: who sees a file sees all of it. No
 file is ever changed afterwards. For a remote store they go through a local directory, which then serves
@@ -25,7 +25,7 @@ PART = ".part"
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of files that are written once. `local` is where they lie, or where they are kept for reuse."""
+    """A folder of files that are written once. `local` is their directory, or the cache of a remote folder."""
 
     url: str
     local: Path
@@ -139,7 +139,7 @@ def _cache_directory(url: str) -> Path:
 
 
 def forget_cache(url: str) -> None:
-    """Remove what is kept locally of a remote folder."""
+    """Remove the local cache of a remote folder."""
     folder = open_folder(url)
     if folder.remote is not None:
         shutil.rmtree(folder.local, ignore_errors=True)

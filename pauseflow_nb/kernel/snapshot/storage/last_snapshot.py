@@ -1,4 +1,4 @@
-"""What this kernel knows of the last snapshot in each folder: what is stored, and which memory it came from.
+"""Remember the last snapshot in each folder: which content is stored, and which memory it came from.
 
 With it the next save writes only what changed, and does not even read the memory that the operating
 system says was not written to.
@@ -13,7 +13,7 @@ from pauseflow_nb.kernel.snapshot.storage.dirty_pages import Touched
 from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK, Content
 from pauseflow_nb.kernel.snapshot.storage.regions import Region
 
-__all__ = ["Known", "known_in", "remember"]
+__all__ = ["Known", "find_known", "remember"]
 
 _touched = Touched()
 #: Changed bytes in a mapped region from which on it is watched instead.
@@ -31,17 +31,17 @@ class Mapped:
 
 @dataclass
 class Known:
-    """What one folder's last snapshot holds, and where in memory it came from or went to."""
+    """Content of one folder's last snapshot, and the memory that it came from or went to."""
 
     content: Content = field(default_factory=Content)
     #: Digests of the chunks of regions, as they were saved.
     saved: dict[tuple[int, int], list[str]] = field(default_factory=dict)
     mapped: dict[tuple[int, int], Mapped] = field(default_factory=dict)
 
-    def untouched_chunks(self, region: Region) -> dict[int, str]:
+    def find_untouched_chunks(self, region: Region) -> dict[int, str]:
         """Find the chunks of a region that are certainly as they were saved, and watch the region from now on.
 
-        To be asked before the memory is read: what is written later is found by the next save.
+        Call it before the memory is read: the next save finds what is written later.
         """
         span = (region.low, region.high)
         if region.high - region.low < CHUNK or not may_look_into_memory() or _is_written_behind_our_back():
@@ -71,7 +71,7 @@ class Known:
 _known: dict[str, Known] = {}
 
 
-def known_in(folder: str) -> Known:
+def find_known(folder: str) -> Known:
     """Return what is known of a folder; nothing, at first."""
     return _known.get(folder, Known())
 

@@ -1,6 +1,6 @@
-"""The manifest: a JSON file that says what a snapshot holds, where its bytes lie and what made it.
+"""Read and write the manifest: a JSON file that lists a snapshot's content, where its bytes are and what made it.
 
-Its own digest travels in the `SnapshotRef`, which the worker signs. Everything else is checked against
+Its own digest is in the `SnapshotRef`, which the worker signs. Everything else is checked against
 the manifest.
 """
 
@@ -48,7 +48,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Variable:
-    """What is told about a saved variable without loading it."""
+    """A saved variable, described without loading it."""
 
     type_name: str
     #: Bytes that it takes in the store, those that it shares with others included.
@@ -76,7 +76,7 @@ class Manifest:
     #: Text of the cells that definitions come from, for tracebacks and `inspect.getsource`.
     sources: dict[str, str]
     variables: dict[str, Variable] = field(default_factory=dict)
-    #: Where cells let Python look for modules, too: needed to find out which versions are here.
+    #: Where cells let Python look for modules, too: needed to find out which versions are installed.
     import_path: list[str] = field(default_factory=list)
     content: Content = field(default_factory=Content)
 
@@ -108,7 +108,7 @@ class Manifest:
         return cls(
             regions=[StoredRegion(size, chunks) for size, chunks in plain.pop("regions")],
             frames=[_frame_from_json(frame) for frame in plain.pop("frames")],
-            variables={name: Variable(*told) for name, told in plain.pop("variables").items()},
+            variables={name: Variable(*facts) for name, facts in plain.pop("variables").items()},
             content=Content(locations, {name: (size, changed) for name, size, changed in packs}),
             **{key: value for key, value in plain.items() if key in cls.__dataclass_fields__},
         )
@@ -135,10 +135,10 @@ def digest_of(data: bytes) -> str:
 
 
 def _another(data: bytes, execution: str) -> str:
-    """Say what lies in a manifest's place, where that can be told. Nothing of it is relied upon."""
+    """Describe what is in a manifest's place, if that can be read. Nothing relies on it."""
     try:
-        told = _read(data)
-        schema, owner = told["schema"], told["execution"]
+        facts = _read(data)
+        schema, owner = facts["schema"], facts["execution"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return ""
     if not isinstance(schema, int) or schema not in _READABLE:

@@ -1,4 +1,4 @@
-"""Raw memory: where a buffer lies, and stored data mapped instead of read.
+"""Find the address of a buffer, and map stored data into memory instead of reading it.
 
 Mapped memory costs nothing until it is touched and may be written without changing the file.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.memory_access import may_look_into_memory
 
-__all__ = ["PAGE", "Extent", "address_of", "map_extents", "peek"]
+__all__ = ["PAGE", "Extent", "find_address", "map_extents", "peek"]
 
 PAGE = mmap.ALLOCATIONGRANULARITY
 
@@ -39,16 +39,16 @@ class _Buffer(ctypes.Structure):
     )
 
 
-def address_of(view: memoryview) -> int | None:
+def find_address(view: memoryview) -> int | None:
     """Return where the memory of a contiguous view starts. It stays valid as long as the view lives.
 
     Returns:
-        None if no public function tells, and others may not be asked.
+        None if no public function returns it, and others may not be used.
     """
-    return _address_of(view) if may_look_into_memory() else _public_address_of(view)
+    return _read_address(view) if may_look_into_memory() else _read_public_address(view)
 
 
-def _address_of(view: memoryview) -> int:
+def _read_address(view: memoryview) -> int:
     buffer = _Buffer()
     ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(view), ctypes.byref(buffer), ctypes.c_int(0))
     address = buffer.buf or 0
@@ -56,7 +56,7 @@ def _address_of(view: memoryview) -> int:
     return int(address)
 
 
-def _public_address_of(view: memoryview) -> int | None:
+def _read_public_address(view: memoryview) -> int | None:
     flat = view.cast("B")
     if flat.nbytes and not flat.readonly:
         return ctypes.addressof(ctypes.c_char.from_buffer(flat))
@@ -112,7 +112,7 @@ def map_extents(extents: Sequence[Extent]) -> memoryview:
     at = 0
     for extent in extents:
         target = view[at : at + extent.size]
-        if not (whole_pages and may_look_into_memory() and _lay_over(_address_of(target), extent)):
+        if not (whole_pages and may_look_into_memory() and _lay_over(_read_address(target), extent)):
             _read_into(target, extent)
         at += extent.size
     return view

@@ -1,4 +1,4 @@
-"""Pack files: stored bytes, each known by the digest of its content and so stored once.
+"""Write and read pack files: bytes stored once under the digest of their content.
 
 A save writes at most one pack, with what the snapshot before it did not have. Pickled bytes are known
 by a cryptographic digest, because loading them runs code. So is raw memory in a storage that others may write
@@ -21,7 +21,7 @@ from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel.snapshot.storage.folder import Folder
 from pauseflow_nb.kernel.snapshot.storage.mapping import PAGE
 
-__all__ = ["CHUNK", "Content", "Location", "PackReader", "PackWriter", "fast_digest", "new_name", "strong_digest"]
+__all__ = ["CHUNK", "Content", "Location", "PackReader", "PackWriter", "fast_digest", "make_name", "strong_digest"]
 
 #: Raw memory is cut into chunks of this size, the unit in which changes are written.
 CHUNK = 1 << 20
@@ -68,14 +68,14 @@ def _older_digest(data: Bytes) -> str:
 _DIGESTS = {"k": strong_digest, "x": fast_digest, "b": _older_digest}
 
 
-def new_name(suffix: str) -> str:
+def make_name(suffix: str) -> str:
     """Make a file name that no other process makes; names sort by time."""
     return f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}{suffix}"
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where stored bytes lie."""
+    """Place of stored bytes."""
 
     pack: str
     offset: int
@@ -84,12 +84,12 @@ class Location:
 
 @dataclass
 class Content:
-    """What is stored and may be used again: locations by digest, and size and stamp of each pack (see `_stamp`)."""
+    """Stored bytes that may be used again: locations by digest, and size and stamp of each pack (see `_stamp`)."""
 
     locations: dict[str, Location] = field(default_factory=dict)
     packs: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def reusable(self, folder: Folder) -> "Content":
+    def find_reusable(self, folder: Folder) -> "Content":
         """Leave out packs that are gone, or of which little is still needed."""
         used: dict[str, int] = {}
         for location in self.locations.values():
@@ -104,7 +104,7 @@ class Content:
 
 
 def _sizes(folder: Folder, packs: Iterable[str]) -> dict[str, int]:
-    """Look up what is really there: somebody may have swept the folder meanwhile."""
+    """Find the packs that still exist: the folder may have been swept meanwhile."""
     if folder.remote is not None:
         return dict.fromkeys(folder.names(), -1)
     sizes = {}
@@ -125,8 +125,8 @@ class PackWriter:
 
     def __init__(self, folder: Folder, known: Content) -> None:
         self._folder = folder
-        self._known = known.reusable(folder)
-        self._name = new_name(".pack")
+        self._known = known.find_reusable(folder)
+        self._name = make_name(".pack")
         self._stack = contextlib.ExitStack()
         self._file: BinaryIO | None = None
         self._writeback: ThreadPoolExecutor | None = None
@@ -159,7 +159,7 @@ class PackWriter:
             self.content.packs.setdefault(self._name, (0, 0))
 
     def put_early(self, data: Bytes, digest: str) -> None:
-        """Store bytes that the snapshot may turn out not to use; it does when they are kept."""
+        """Store bytes that the snapshot may turn out not to use; it uses them if `keep` is called for them."""
         if digest not in self._early and digest not in self._known.locations:
             self._early[digest] = self._write(data)
 

@@ -1,4 +1,4 @@
-"""Memory that left the pickles, put together into regions.
+"""Combine the memory that left the pickles into regions.
 
 Buffers that overlap belong to one region, which is stored once and restored as one piece of memory. Two
 regions with the same content stay two: equal arrays are not the same array.
@@ -8,7 +8,7 @@ import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pauseflow_nb.kernel.snapshot.storage.mapping import address_of
+from pauseflow_nb.kernel.snapshot.storage.mapping import find_address
 
 __all__ = ["BufferPlace", "Region", "lay_out"]
 
@@ -35,7 +35,7 @@ class Region:
 
 @dataclass(frozen=True)
 class BufferPlace:
-    """Where a buffer lies: in which region, from where, how long, and whether it may be written."""
+    """Place of a buffer: its region, its offset and size there, and whether it may be written."""
 
     region: int
     offset: int
@@ -47,7 +47,7 @@ def lay_out(buffers: Sequence[memoryview]) -> tuple[list[Region], list[BufferPla
     """Find the regions that cover the buffers.
 
     Returns:
-        The regions, and for each buffer, in the order given, its place.
+        The regions, and for each buffer, in their order, its place.
     """
     spans = _spans(buffers)
     regions: list[Region] = []
@@ -73,7 +73,7 @@ def _spans(buffers: Sequence[memoryview]) -> list[tuple[int, int]]:
     """Find address and size of each buffer; one whose address is not known gets a place where no memory is."""
     spans, nowhere = [], 0
     for buffer in buffers:
-        address = address_of(buffer)
+        address = find_address(buffer)
         if address is None:
             nowhere -= buffer.nbytes + 1
         spans.append((nowhere if address is None else address, buffer.nbytes))

@@ -1,4 +1,4 @@
-"""Python's own types that pickle gets wrong or refuses although they can be brought back.
+"""Reduce types of Python itself that pickle refuses or restores wrongly.
 
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
 """
@@ -21,19 +21,18 @@ import struct
 import types
 import typing
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pauseflow_nb.kernel.snapshot.pickling.cloudpickle_private import is_importable
 from pauseflow_nb.kernel.snapshot.pickling.load_context import live_attribute
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.types import lru_caches
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal, file_reason
-
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import Reducer, SnapshotPickler
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, explain_file
 
 __all__ = ["FORGETFUL", "REDUCERS", "reduce_file", "reduce_named_global", "reduce_with_attributes"]
 
 
-def reduce_weakref(_pickler: "SnapshotPickler", reference: "weakref.ref[Any]") -> Any:
+def reduce_weakref(_pickler: Pickler, reference: "weakref.ref[Any]") -> Any:
     target = reference()
     if target is None:
         return make_dead_reference, ()
@@ -45,21 +44,21 @@ def make_dead_reference() -> "weakref.ref[Any]":
     return weakref.ref(type("Gone", (), {})())
 
 
-def reduce_weak_method(_pickler: "SnapshotPickler", reference: "weakref.WeakMethod[Any]") -> Any:
+def reduce_weak_method(_pickler: Pickler, reference: "weakref.WeakMethod[Any]") -> Any:
     method = reference()
     return (make_dead_reference, ()) if method is None else (weakref.WeakMethod, (method,))
 
 
-def reduce_proxy(_pickler: "SnapshotPickler", proxy: Any) -> Any:
+def reduce_proxy(_pickler: Pickler, proxy: Any) -> Any:
     try:
         # A proxy passes every attribute on, so this bound method belongs to what stands behind it.
         target = proxy.__init__.__self__
     except ReferenceError:
-        raise Refusal("a weak proxy of an object that is gone") from None
+        raise CannotSave("a weak proxy of an object that is gone") from None
     return weakref.proxy, (target,)
 
 
-def reduce_weak_mapping(_pickler: "SnapshotPickler", mapping: Any) -> Any:
+def reduce_weak_mapping(_pickler: Pickler, mapping: Any) -> Any:
     return make_weak_mapping, (type(mapping), list(mapping.items()))
 
 
@@ -67,9 +66,9 @@ def make_weak_mapping(kind: type, items: list[tuple[Any, Any]]) -> Any:
     return kind(items)
 
 
-def reduce_lru_cache(pickler: "SnapshotPickler", cached: Any) -> Any:
+def reduce_lru_cache(pickler: Pickler, cached: Any) -> Any:
     wrapped = getattr(cached, "__wrapped__", None)
-    if wrapped is None or pickler.is_importable(cached):
+    if wrapped is None or is_importable(cached):
         return NotImplemented
     if not pickler.inlines_definitions:
         return pickler.refer_to_definition(cached)
@@ -86,7 +85,7 @@ def make_lru_cache(wrapped: Any, maxsize: int | None, typed: bool, attributes: d
     return cached
 
 
-def reduce_cached_property(_pickler: "SnapshotPickler", cached: Any) -> Any:
+def reduce_cached_property(_pickler: Pickler, cached: Any) -> Any:
     # Python 3.11 keeps a lock in it.
     state = {key: value for key, value in vars(cached).items() if key != "lock"}
     return make_cached_property, (cached.func,), state
@@ -96,27 +95,27 @@ def make_cached_property(function: Any) -> Any:
     return functools.cached_property(function)
 
 
-def reduce_memoryview(_pickler: "SnapshotPickler", view: memoryview) -> Any:
+def reduce_memoryview(_pickler: Pickler, view: memoryview) -> Any:
     owner: Any = view.obj
     if not isinstance(owner, (bytes, bytearray)) and type(owner).__name__ not in {"array", "ndarray"}:
-        raise Refusal(f"a memoryview of a {type(owner).__name__}")
+        raise CannotSave(f"a memoryview of a {type(owner).__name__}")
     if not view.c_contiguous:
-        raise Refusal("a memoryview with gaps; copy it with bytes()")
+        raise CannotSave("a memoryview with gaps; copy it with bytes()")
     whole = memoryview(owner)
-    start = _start_in(whole, view) if view.nbytes else 0
+    start = _find_start(whole, view) if view.nbytes else 0
     return make_memoryview, (owner, start, view.nbytes, view.format, view.shape, view.readonly)
 
 
-def _start_in(whole: memoryview, view: memoryview) -> int:
-    from pauseflow_nb.kernel.snapshot.storage.mapping import address_of
+def _find_start(whole: memoryview, view: memoryview) -> int:
+    from pauseflow_nb.kernel.snapshot.storage.mapping import find_address
 
-    addresses = address_of(view), address_of(whole)
+    addresses = find_address(view), find_address(whole)
     if addresses[0] is not None and addresses[1] is not None:
         return addresses[0] - addresses[1]
     if isinstance(whole.obj, bytes):
         # Bytes do not change, so any place with the same ones will do.
         return whole.obj.find(bytes(view))
-    raise Refusal("a read-only memoryview; make one of the bytes() of it")
+    raise CannotSave("a read-only memoryview; make one of the bytes() of it")
 
 
 def make_memoryview(  # noqa: PLR0917 - a pickle passes arguments by position
@@ -128,7 +127,7 @@ def make_memoryview(  # noqa: PLR0917 - a pickle passes arguments by position
     return result
 
 
-def reduce_dict_view(_pickler: "SnapshotPickler", view: Any) -> Any:
+def reduce_dict_view(_pickler: Pickler, view: Any) -> Any:
     kind = type(view).__name__.rpartition("_")[2]
     return make_dict_view, (_behind(view), kind)
 
@@ -137,7 +136,7 @@ def make_dict_view(mapping: Any, kind: str) -> Any:
     return getattr(mapping, kind)()
 
 
-def reduce_mappingproxy(_pickler: "SnapshotPickler", proxy: Any) -> Any:
+def reduce_mappingproxy(_pickler: Pickler, proxy: Any) -> Any:
     behind = _behind(proxy)
     owner = getattr(behind.get("__dict__"), "__objclass__", None) if isinstance(behind, dict) else None
     if owner is not None and "__module__" in behind:
@@ -148,11 +147,11 @@ def reduce_mappingproxy(_pickler: "SnapshotPickler", proxy: Any) -> Any:
 def _behind(view: Any) -> Any:
     found = gc.get_referents(view)
     if len(found) != 1:
-        raise Refusal(f"a {type(view).__name__} whose dict cannot be found")
+        raise CannotSave(f"a {type(view).__name__} whose dict cannot be found")
     return found[0]
 
 
-def reduce_context_variable(_pickler: "SnapshotPickler", variable: "contextvars.ContextVar[Any]") -> Any:
+def reduce_context_variable(_pickler: Pickler, variable: "contextvars.ContextVar[Any]") -> Any:
     default: tuple[Any, ...] = ()
     with contextlib.suppress(LookupError):
         default = (contextvars.Context().run(variable.get),)
@@ -163,7 +162,7 @@ def reduce_context_variable(_pickler: "SnapshotPickler", variable: "contextvars.
 
 
 def make_context_variable(name: str, default: tuple[Any, ...]) -> "contextvars.ContextVar[Any]":
-    # Made by cells, which are module code; here it cannot be.
+    # Cells that make one are module code; this function is not.
     return contextvars.ContextVar(name, default=default[0]) if default else contextvars.ContextVar(name)
 
 
@@ -171,23 +170,23 @@ def set_context_variable(variable: "contextvars.ContextVar[Any]", value: tuple[A
     variable.set(value[0])
 
 
-def reduce_match(_pickler: "SnapshotPickler", match: "re.Match[Any]") -> Any:
+def reduce_match(_pickler: Pickler, match: "re.Match[Any]") -> Any:
     for how, start in (("search", match.pos), ("match", match.pos), ("fullmatch", match.pos), ("match", match.start())):
         again = getattr(match.re, how)(match.string, start, match.endpos)
         if again is not None and again.regs == match.regs:
             return make_match, (match.re, how, match.string, start, match.endpos)
-    raise Refusal("a match that its pattern does not find again")
+    raise CannotSave("a match that its pattern does not find again")
 
 
 def make_match(pattern: "re.Pattern[Any]", how: str, text: Any, start: int, end: int) -> Any:
     return getattr(pattern, how)(text, start, end)
 
 
-def reduce_struct(_pickler: "SnapshotPickler", packed: struct.Struct) -> Any:
+def reduce_struct(_pickler: Pickler, packed: struct.Struct) -> Any:
     return struct.Struct, (packed.format,)
 
 
-def reduce_new_type(_pickler: "SnapshotPickler", alias: Any) -> Any:
+def reduce_new_type(_pickler: Pickler, alias: Any) -> Any:
     return make_new_type, (alias.__name__, alias.__supertype__, alias.__module__, alias.__qualname__)
 
 
@@ -198,8 +197,8 @@ def make_new_type(name: str, supertype: Any, module: str, qualname: str) -> Any:
     return made
 
 
-def reduce_type_parameter(pickler: "SnapshotPickler", parameter: Any) -> Any:
-    if pickler.is_importable(parameter, parameter.__name__):
+def reduce_type_parameter(pickler: Pickler, parameter: Any) -> Any:
+    if is_importable(parameter, parameter.__name__):
         return NotImplemented
     if not pickler.inlines_definitions:
         return pickler.refer_to_definition(parameter)
@@ -221,13 +220,13 @@ def make_type_variable(
     return typing.TypeVar(name, *constraints, bound=bound, covariant=is_covariant, contravariant=is_contravariant)
 
 
-def reduce_file(_pickler: "SnapshotPickler", file: Any) -> Any:
+def reduce_file(_pickler: Pickler, file: Any) -> Any:
     """Keep a closed file, which `with open(…) as f` leaves behind; refuse an open one."""
     if not getattr(file, "closed", False):
-        raise Refusal(file_reason(file))
+        raise CannotSave(explain_file(file))
     name, mode = getattr(file, "name", None), getattr(file, "mode", "r")
     if not isinstance(name, (str, bytes, int, os.PathLike)) or not isinstance(mode, str):
-        raise Refusal("a closed file without a name")
+        raise CannotSave("a closed file without a name")
     encoding = file.encoding if isinstance(file, io.TextIOWrapper) else None
     return make_closed_file, (name, mode, encoding)
 
@@ -247,7 +246,7 @@ def make_closed_file(name: Any, mode: str, encoding: str | None) -> Any:
 def reduce_named_global(value: Any, name: str) -> Any:
     """Save by value what wants to be saved by its name in the notebook, where it does not exist yet on restore."""
     if not hasattr(value, "__dict__"):
-        raise Refusal(f"it is saved by its name {name!r} only")
+        raise CannotSave(f"it is saved by its name {name!r} only")
     return copyreg.__newobj__, (type(value),), vars(value) or None  # type: ignore[attr-defined]
 
 
@@ -258,7 +257,7 @@ FORGETFUL = (
 )  # fmt: skip
 
 
-def reduce_with_attributes(pickler: "SnapshotPickler", value: Any) -> Any:
+def reduce_with_attributes(pickler: Pickler, value: Any) -> Any:
     """Add the attributes that the library's own way leaves out."""
     pickler.runs_user_code = True
     attributes = pickler.savable(getattr(value, "__dict__", None) or {}, value)
@@ -277,7 +276,7 @@ def set_with_attributes(value: Any, state: tuple[Any, dict[str, Any]]) -> None:
     vars(value).update(attributes)
 
 
-def reduce_mark(pickler: "SnapshotPickler", mark: object) -> Any:
+def reduce_mark(pickler: Pickler, mark: object) -> Any:
     """Save a bare object that a module offers as that module's; another one would stand for nothing."""
     place = pickler.mark(mark)
     return NotImplemented if place is None else (live_attribute, place)

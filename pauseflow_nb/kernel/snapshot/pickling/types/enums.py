@@ -1,17 +1,15 @@
-"""Enums of the notebook: with their aliases, and with members that have attributes or a `__new__` of their own.
+"""Reduce the notebook's enums with their aliases, their members' attributes and a `__new__` of their own.
 
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
 """
 
 import enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling import cloudpickle_private
 from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.types.user_classes import FILLED, PLAIN, base_of
-
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
 
 __all__ = ["reduce_enum", "reduce_member"]
 
@@ -94,7 +92,7 @@ def set_enum(defined: Any, state: tuple[dict[str, Any], dict[str, Any], dict[str
         vars(defined.__members__[name]).update(values)
 
 
-def reduce_member(_pickler: "SnapshotPickler", member: enum.Enum) -> Any:
+def reduce_member(_pickler: Pickler, member: enum.Enum) -> Any:
     """Save a member by its name: not every value finds its member again."""
     kind = type(member)
     if member._name_ is None or kind.__members__.get(member._name_) is not member:

@@ -1,4 +1,4 @@
-"""Exceptions, with what pickle leaves behind: their traceback, cause and context.
+"""Reduce exceptions with the traceback, cause and context that pickle leaves out.
 
 A restored traceback prints as the first one did: same files, lines and names. Its frames are empty.
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
@@ -7,15 +7,14 @@ Pickles name the `make_…` and `set_…` functions, so their names and argument
 import ast
 import itertools
 import types
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
 
 __all__ = ["reduce_exception", "reduce_traceback"]
 
 
-def reduce_exception(pickler: "SnapshotPickler", error: BaseException) -> Any:
+def reduce_exception(pickler: Pickler, error: BaseException) -> Any:
     """Take an exception apart, its traceback and its chain included."""
     kind = type(error)
     library = next(base for base in kind.__mro__ if base.__module__ == "builtins")
@@ -61,7 +60,7 @@ def set_exception(error: BaseException, state: tuple[Any, tuple[Any, Any, Any, b
     error.__suppress_context__ = is_suppressed
 
 
-def reduce_traceback(_pickler: "SnapshotPickler", trace: types.TracebackType) -> Any:
+def reduce_traceback(_pickler: Pickler, trace: types.TracebackType) -> Any:
     """Take a traceback apart into what it prints: the place in the code of each step."""
     steps = []
     step: types.TracebackType | None = trace

@@ -1,19 +1,17 @@
-"""patsy and statsmodels: designs of formulas, which patsy refuses to pickle although all that they hold can be saved."""
+"""Reduce designs of patsy and statsmodels, which patsy refuses to pickle."""
 
 import copyreg
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.type_names import library_of, name_of
 from pauseflow_nb.kernel.snapshot.pickling.types.functions import Globals
 from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import make_view, set_attributes
 
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import Reducer, SnapshotPickler
-
 __all__ = ["find_reducer"]
 
 
-def find_reducer(kind: type) -> "Reducer | None":
+def find_reducer(kind: type) -> Reducer | None:
     """Find how to take apart objects of a type of these libraries."""
     if name_of(kind) == "DesignMatrix":
         return reduce_matrix
@@ -26,12 +24,12 @@ def find_reducer(kind: type) -> "Reducer | None":
     return reduce_by_attributes if is_refused and not hasattr(kind, "__setstate__") else None
 
 
-def reduce_by_attributes(_pickler: "SnapshotPickler", value: Any) -> Any:
+def reduce_by_attributes(_pickler: Pickler, value: Any) -> Any:
     """Take an object apart as Python does."""
     return copyreg.__newobj__, (type(value),), vars(value) or None  # type: ignore[attr-defined]
 
 
-def reduce_data(pickler: "SnapshotPickler", data: Any) -> Any:
+def reduce_data(pickler: Pickler, data: Any) -> Any:
     """Take a model's data apart with its design; statsmodels makes that anew, where functions of the notebook are unknown."""
     designs = {name: value for name, value in vars(data).items() if name in _DESIGNS}
     if not designs or len(pickler.savable(designs, data)) < len(designs):
@@ -43,7 +41,7 @@ def reduce_data(pickler: "SnapshotPickler", data: Any) -> Any:
 _DESIGNS = frozenset({"design_info", "model_spec"})
 
 
-def reduce_environment(pickler: "SnapshotPickler", environment: Any) -> Any:
+def reduce_environment(pickler: Pickler, environment: Any) -> Any:
     """Take apart what a formula is evaluated in; where it is the notebook's namespace, the live one comes back."""
     state = {
         name: [Globals(None) if each is pickler.namespace else each for each in value]
@@ -54,7 +52,7 @@ def reduce_environment(pickler: "SnapshotPickler", environment: Any) -> Any:
     return copyreg.__newobj__, (type(environment),), state  # type: ignore[attr-defined]
 
 
-def reduce_matrix(_pickler: "SnapshotPickler", matrix: Any) -> Any:
+def reduce_matrix(_pickler: Pickler, matrix: Any) -> Any:
     """Take a matrix apart into its numbers and the design that made them."""
     import numpy as np
 

@@ -1,6 +1,6 @@
-"""Functions, closures and classes of the notebook: taken apart for the pickler and put together again.
+"""Reduce the notebook's functions, closures and classes, and make them again.
 
-cloudpickle does most of it. Different here: a function's globals are the live namespace instead of a
+cloudpickle does most of it. The differences: a function's globals are the live namespace instead of a
 copy; closure cells are shared between the functions that share them; `__slots__` survive; a class comes
 back without its metaclass or `__init_subclass__` doing their work a second time.
 
@@ -10,20 +10,18 @@ Pickles name the `make_…` and `set_…` functions, so their names and argument
 import importlib
 import sys
 import types
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling import cloudpickle_private
 from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial, live_module_namespace, live_namespace
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.types.enums import reduce_enum
-
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
 
 __all__ = ["Globals", "reduce_cell", "reduce_class", "reduce_code", "reduce_function"]
 
 
 class Globals:
-    """Stands for a dict of globals that exists already where the function is restored."""
+    """Stand for a dict of globals that exists already in the kernel that restores the function."""
 
     def __init__(self, module: str | None) -> None:
         self.module = module
@@ -32,7 +30,7 @@ class Globals:
         return (live_namespace, ()) if self.module is None else (live_module_namespace, (self.module,))
 
 
-def reduce_function(pickler: "SnapshotPickler", function: types.FunctionType) -> Any:
+def reduce_function(pickler: Pickler, function: types.FunctionType) -> Any:
     """Take a function apart that cannot be imported."""
     code, copied_globals, *_ = cloudpickle_private.function_arguments(pickler, function)
     state, slots = cloudpickle_private.function_state(function)
@@ -49,7 +47,7 @@ def reduce_function(pickler: "SnapshotPickler", function: types.FunctionType) ->
     return make_function, (code, namespace, cells), (state, slots), None, None, set_function_state
 
 
-def _live_globals(pickler: "SnapshotPickler", function: types.FunctionType) -> Globals | None:
+def _live_globals(pickler: Pickler, function: types.FunctionType) -> Globals | None:
     if function.__globals__ is pickler.namespace:
         return Globals(None)
     name = function.__globals__.get("__name__")
@@ -83,7 +81,7 @@ def set_function_state(function: types.FunctionType, state: tuple[dict[str, Any]
             cell.cell_contents = value
 
 
-def reduce_code(_pickler: "SnapshotPickler", code: types.CodeType) -> Any:
+def reduce_code(_pickler: Pickler, code: types.CodeType) -> Any:
     """Take code apart with the file that it came from, which cloudpickle forgets since 3.1.3."""
     maker, arguments = cloudpickle_private.code_arguments(code)
     return make_code, (maker, arguments, code.co_filename)
@@ -95,7 +93,7 @@ def make_code(maker: Any, arguments: tuple[Any, ...], filename: str) -> types.Co
     return made.replace(co_filename=filename)
 
 
-def reduce_cell(pickler: "SnapshotPickler", cell: types.CellType) -> Any:
+def reduce_cell(pickler: Pickler, cell: types.CellType) -> Any:
     """Take a closure cell apart; one whose function is being saved gets its contents from there."""
     if id(cell) in pickler.bare_cells:
         return make_cell, ()

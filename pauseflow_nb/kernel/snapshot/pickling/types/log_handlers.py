@@ -1,4 +1,4 @@
-"""Log levels, filters and handlers. A handler writes on where it wrote: files are opened again to append.
+"""Reduce log levels, filters and handlers; a handler opens its file again and appends.
 
 Handlers are added only after the `%%setup` cells: `logging.basicConfig` does nothing where there are any. One that a
 module or a setup has added again by then is not added twice.
@@ -6,14 +6,12 @@ module or a setup has added again by then is not added twice.
 
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
-
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
 
 __all__ = ["PARTS", "make_handler", "reduce_handler", "set_handler"]
 
@@ -21,7 +19,7 @@ __all__ = ["PARTS", "make_handler", "reduce_handler", "set_handler"]
 _OF_THE_PROCESS = ("lock", "sock", "socket")
 
 
-def reduce_handler(_pickler: "SnapshotPickler", handler: logging.Handler) -> tuple[Any, ...]:
+def reduce_handler(_pickler: Pickler, handler: logging.Handler) -> tuple[Any, ...]:
     """Take a handler apart: without its lock, and a file's without the open file."""
     state = {name: value for name, value in vars(handler).items() if name not in _OF_THE_PROCESS}
     if isinstance(handler, logging.FileHandler):
@@ -56,8 +54,8 @@ def _logger(name: str) -> logging.Logger:
 
 
 def _take_levels(_shell: Any) -> dict[str, Any]:
-    told = {name: (each.level, each.propagate, each.disabled) for name, each in _loggers()}
-    return {name: how for name, how in told.items() if how != (logging.NOTSET, True, False)}
+    levels = {name: (each.level, each.propagate, each.disabled) for name, each in _loggers()}
+    return {name: how for name, how in levels.items() if how != (logging.NOTSET, True, False)}
 
 
 def _put_level(_shell: Any, name: str, how: tuple[int, bool, bool]) -> None:
@@ -78,7 +76,7 @@ def _put_handler(_shell: Any, name: str, handler: logging.Handler) -> None:
     if handler in logger.handlers or sum(_described(each) == _described(handler) for each in logger.handlers) > number:
         return
     if vars(handler).pop("_pauseflow_was_open", False):
-        # Now, and not when the first line is written: whoever logs does not expect that it fails.
+        # Now, and not when the first line is written: code that logs does not expect a failure.
         handler.stream = handler._open()  # type: ignore[attr-defined]  # noqa: SLF001
     logger.addHandler(handler)
 

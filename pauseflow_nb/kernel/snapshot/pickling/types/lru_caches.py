@@ -1,6 +1,6 @@
-"""What `functools.lru_cache` remembers: read from what the cached function refers to, and put back by calling it.
+"""Reduce the results in `functools.lru_cache`: read them by reference, and put them back by calls.
 
-Python offers no way to the contents. What the garbage collector is told of is compared with `cache_info()`; where that
+Python offers no way to the contents. The cache's references are compared with `cache_info()`; where that
 does not agree, the cache starts empty.
 """
 
@@ -8,14 +8,12 @@ import contextlib
 import functools
 import gc
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.load_context import Filling, note_filling
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
 
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
-
-__all__ = ["contents_of", "make_filled_cache", "reduce_contents", "set_cache"]
+__all__ = ["make_filled_cache", "read_contents", "reduce_contents", "set_cache"]
 
 #: More than these are computed again.
 _MOST = 100_000
@@ -24,7 +22,7 @@ _MOST = 100_000
 Entry = tuple[tuple[Any, ...], dict[str, Any], Any]
 
 
-def reduce_contents(pickler: "SnapshotPickler", cached: Any, wrapped: Any, attributes: dict[str, Any]) -> Any:
+def reduce_contents(pickler: Pickler, cached: Any, wrapped: Any, attributes: dict[str, Any]) -> Any:
     """Take a cached function apart with what it remembers; None if that is nothing, or nothing of it can be saved."""
     entries = pickler.cached_results(cached)
     if not entries:
@@ -36,7 +34,7 @@ def reduce_contents(pickler: "SnapshotPickler", cached: Any, wrapped: Any, attri
 
 def make_filled_cache(wrapped: Any, maxsize: int | None, typed: bool, attributes: dict[str, Any]) -> Any:
     """Make a cached function whose results come later."""
-    # In between, it is told what to return. A partial can be pointed at another function, and costs next to nothing.
+    # While the cache is filled, the partial returns the saved results; it can call another function at next to no cost.
     source = functools.partial(wrapped)
     cached: Any = functools.lru_cache(maxsize, typed)(source)
     functools.update_wrapper(cached, wrapped)
@@ -50,7 +48,7 @@ def set_cache(cached: Any, entries: Sequence[Entry]) -> None:
     note_filling(Filling(cached, None, None, entries))
 
 
-def contents_of(cached: Any) -> list[Entry] | None:
+def read_contents(cached: Any) -> list[Entry] | None:
     """Read what a cached function remembers, the oldest first; None if it cannot be read."""
     count = cached.cache_info().currsize
     if not count:

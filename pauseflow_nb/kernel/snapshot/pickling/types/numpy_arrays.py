@@ -1,4 +1,4 @@
-"""numpy arrays: their memory is stored as it lies, so that views of the same memory stay views of it.
+"""Reduce numpy arrays by their memory, so that views of the same memory stay views of it.
 
 Three ways, by what stands behind an array. Large memory goes out of band and is mapped on restore; arrays
 over the same memory meet in the same region. Small arrays that are views are saved as views of their
@@ -10,12 +10,10 @@ Pickles name the `make_…` functions, so their names and arguments may never ch
 import copyreg
 import pickle
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal
-
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import Reducer, SnapshotPickler
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
 __all__ = ["OUT_OF_BAND", "REDUCERS", "make_array", "raw_memory", "reduce_own_scalar", "reduce_own_subclass"]
 
@@ -41,21 +39,21 @@ def raw_memory(address: int, size: int, owner: Any) -> pickle.PickleBuffer:
     return pickle.PickleBuffer(array)
 
 
-def reduce_array(pickler: "SnapshotPickler", array: Any) -> Any:  # noqa: PLR0911 - one case per line
+def reduce_array(pickler: Pickler, array: Any) -> Any:  # noqa: PLR0911 - one case per line
     root = _root(array)
     if _is_memmap(root) and root is not array:
-        return _as_view_of(root, array)
+        return _reduce_as_view(root, array)
     if root.dtype.hasobject:
         return _object_array(array, root)
     if array.size == 0:
         return _frozen(array) if not array.flags.writeable else NotImplemented
     owner = array.base.obj if isinstance(array.base, memoryview) else array.base
     if isinstance(owner, bytearray) or type(owner).__name__ == "array":
-        return _as_view_of(owner, array)
+        return _reduce_as_view(owner, array)
     if array.nbytes >= OUT_OF_BAND or pickler.is_shared_memory(array) or _size_behind(root) >= OUT_OF_BAND:
         return _out_of_band(array)
     if root is not array:
-        return _as_view_of(root, array) if _is_plain(root) else _out_of_band(array)
+        return _reduce_as_view(root, array) if _is_plain(root) else _out_of_band(array)
     pickler.note_small_memory(array)
     return _frozen(array) if not array.flags.writeable else NotImplemented
 
@@ -105,7 +103,7 @@ def _out_of_band(array: Any) -> Any:
     return make_array, (buffer, array.dtype, array.shape, array.strides, offset, bool(array.flags.writeable))
 
 
-def _as_view_of(base: Any, array: Any) -> Any:
+def _reduce_as_view(base: Any, array: Any) -> Any:
     import numpy as np
 
     start = np.frombuffer(base, np.uint8).ctypes.data if not isinstance(base, np.ndarray) else base.ctypes.data
@@ -149,7 +147,7 @@ def _object_array(array: Any, root: Any) -> Any:
         return make_field, (root, field, bool(array.flags.writeable))
     is_text = type(array.dtype).__name__ == "StringDType"
     if is_text or not _is_plain(root) or root.dtype != array.dtype:
-        raise Refusal("a part of an array that holds objects; make a copy of it")
+        raise CannotSave("a part of an array that holds objects; make a copy of it")
     offset = (array.ctypes.data - root.ctypes.data) // max(root.itemsize, 1)
     return make_object_view, (root, array.shape, array.strides, offset, bool(array.flags.writeable))
 
@@ -185,7 +183,7 @@ def make_object_view(
     return as_strided(root.reshape(-1, order="A")[offset:], shape, strides, writeable=is_writeable)
 
 
-def reduce_memmap(pickler: "SnapshotPickler", array: Any) -> Any:
+def reduce_memmap(pickler: Pickler, array: Any) -> Any:
     root = _root(array)
     if not _is_memmap(root):
         # A copy of its own of what it shows: as written to, or a result that only looks like a mapped file.
@@ -203,7 +201,7 @@ def reduce_memmap(pickler: "SnapshotPickler", array: Any) -> Any:
         array.flush()
         order = "F" if array.flags.fnc else "C"
         return make_memmap, (str(array.filename), array.dtype, mode, array.offset, array.shape, order)
-    made = _as_view_of(root, array)
+    made = _reduce_as_view(root, array)
     return make_memmap_view, made[1]
 
 
@@ -231,13 +229,13 @@ def make_memmap_view(  # noqa: PLR0917 - a pickle passes arguments by position
     return make_array(np.asarray(root), dtype, shape, strides, offset, is_writeable).view(np.memmap)
 
 
-def reduce_subclass(_pickler: "SnapshotPickler", array: Any) -> Any:
+def reduce_subclass(_pickler: Pickler, array: Any) -> Any:
     """Save a record array or matrix as what it is: another way to look at memory."""
     import numpy as np
 
     plain = array.view(np.ndarray)
     if _root(array) is not array:
-        # The memory is another array's, which knows best how it is kept.
+        # The memory is another array's, whose own way of saving it is the right one.
         return make_view, (type(array), plain)
     if array.dtype.hasobject or array.size == 0:
         return NotImplemented
@@ -249,7 +247,7 @@ def make_subclass(kind: type, maker: Any, arguments: tuple[Any, ...]) -> Any:
     return maker(*arguments).view(kind)
 
 
-def reduce_own_subclass(pickler: "SnapshotPickler", array: Any) -> Any:
+def reduce_own_subclass(pickler: Pickler, array: Any) -> Any:
     """Save an array of a class of the notebook: its memory, which others may look at too, and its attributes."""
     import numpy as np
 
@@ -270,7 +268,7 @@ def set_attributes(array: Any, attributes: dict[str, Any]) -> None:
     vars(array).update(attributes)
 
 
-def reduce_own_scalar(pickler: "SnapshotPickler", scalar: Any) -> Any:
+def reduce_own_scalar(pickler: Pickler, scalar: Any) -> Any:
     """Save a number of a class of the notebook, of which numpy remembers neither the class nor the attributes."""
     pickler.runs_user_code = True
     kind = type(scalar)
@@ -291,7 +289,7 @@ def make_scalar(library: type, kind: type, value: Any) -> Any:
     return new(kind, value)
 
 
-def reduce_scalar_view(_pickler: "SnapshotPickler", scalar: Any) -> Any:
+def reduce_scalar_view(_pickler: Pickler, scalar: Any) -> Any:
     """Save one row of a structured array, which is a view of it."""
     import numpy as np
 
@@ -308,12 +306,12 @@ def make_scalar_view(row: Any) -> Any:
     return row[0]
 
 
-def reduce_masked(pickler: "SnapshotPickler", array: Any) -> Any:
+def reduce_masked(pickler: Pickler, array: Any) -> Any:
     """Save a masked array by its data and its mask, either of which others may share."""
     import numpy as np
 
     mask = None if array.mask is np.ma.nomask else array.mask
-    # As it is noted: asked for it, numpy would make one up, and cut a text to the array's width.
+    # From the attribute: a property of numpy would make one up, and cut a text to the array's width.
     arguments = (array.data, mask, array._fill_value, bool(array.hardmask))  # noqa: SLF001
     attributes = {name: value for name, value in vars(array).items() if name not in _OF_MASKED}
     return make_masked, arguments, pickler.savable(attributes, array), None, None, set_attributes
@@ -327,13 +325,13 @@ def make_masked(data: Any, mask: Any, fill_value: Any, is_hard: bool) -> Any:
     """Make a masked array without copying its data."""
     import numpy as np
 
-    given = np.ma.nomask if mask is None else mask
-    made: Any = np.ma.MaskedArray(data, mask=given, hard_mask=is_hard, copy=False)
+    bits = np.ma.nomask if mask is None else mask
+    made: Any = np.ma.MaskedArray(data, mask=bits, hard_mask=is_hard, copy=False)
     made._fill_value = fill_value  # noqa: SLF001 - see reduce_masked
     return made
 
 
-def reduce_random_state(_pickler: "SnapshotPickler", state: Any) -> Any:
+def reduce_random_state(_pickler: Pickler, state: Any) -> Any:
     from pauseflow_nb.kernel.snapshot.pickling.load_context import live_attribute
 
     if state is sys.modules["numpy"].random.mtrand._rand:  # noqa: SLF001 - what `from numpy.random import rand` is bound to
@@ -341,19 +339,19 @@ def reduce_random_state(_pickler: "SnapshotPickler", state: Any) -> Any:
     return NotImplemented
 
 
-def reduce_vectorised(_pickler: "SnapshotPickler", function: Any) -> Any:
+def reduce_vectorised(_pickler: Pickler, function: Any) -> Any:
     """Save what `numpy.vectorize` made without the ufunc that it keeps for the next call."""
-    kept: Any = {} if isinstance(function._ufunc, dict) else None  # noqa: SLF001
-    return copyreg.__newobj__, (type(function),), {**vars(function), "_ufunc": kept}  # type: ignore[attr-defined]
+    ufuncs: Any = {} if isinstance(function._ufunc, dict) else None  # noqa: SLF001
+    return copyreg.__newobj__, (type(function),), {**vars(function), "_ufunc": ufuncs}  # type: ignore[attr-defined]
 
 
-def reduce_float_limits(_pickler: "SnapshotPickler", limits: Any) -> Any:
-    """Save what `numpy.finfo` tells by the type that it is about."""
+def reduce_float_limits(_pickler: Pickler, limits: Any) -> Any:
+    """Save a `numpy.finfo` as the type that it describes."""
     return type(limits), (limits.dtype,)
 
 
-def refuse_iterator(_pickler: "SnapshotPickler", _iterator: Any) -> Any:
-    raise Refusal("an iterator in the middle of an array; make it anew where it is used")
+def refuse_iterator(_pickler: Pickler, _iterator: Any) -> Any:
+    raise CannotSave("an iterator in the middle of an array; make it anew where it is used")
 
 
 REDUCERS: "dict[str, Reducer]" = {

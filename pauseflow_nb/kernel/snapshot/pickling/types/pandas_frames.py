@@ -1,7 +1,7 @@
-"""pandas: what shares memory before the pause shares it after, and copy-on-write still knows it.
+"""Reduce pandas objects so that shared memory stays shared, and copy-on-write still works.
 
 pandas notes in each block, and in each index made from a column, who else uses the same memory, so that a
-write copies first. Its pickles forget these notes; here they are kept. Where a version of pandas keeps
+write copies first. Its pickles forget these notes; ours have them. Where a version of pandas keeps
 them differently, every block gets memory of its own instead, which is right too, only larger.
 
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
@@ -9,15 +9,14 @@ Pickles name the `make_…` and `set_…` functions, so their names and argument
 
 import copyreg
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import Reducer, SnapshotPickler
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
 
 __all__ = ["REDUCERS", "reduce_block", "reduce_frame", "reduce_index"]
 
 
-def reduce_block(_pickler: "SnapshotPickler", block: Any) -> Any:
+def reduce_block(_pickler: Pickler, block: Any) -> Any:
     """Take a block apart together with the note on who shares its memory."""
     references = getattr(block, "refs", None)
     if not _is_shared(references):
@@ -33,7 +32,7 @@ def set_block_references(block: Any, state: tuple[Any]) -> None:
     references.add_reference(block)
 
 
-def reduce_index(_pickler: "SnapshotPickler", index: Any) -> Any:
+def reduce_index(_pickler: Pickler, index: Any) -> Any:
     """Take an index apart, with the note if it was made from a column."""
     references = getattr(index, "_references", None)
     if not _is_shared(references):
@@ -58,7 +57,7 @@ def _is_shared(references: Any) -> bool:
     return type(references).__name__ == "BlockValuesRefs" and bool(references.has_reference())
 
 
-def reduce_references(_pickler: "SnapshotPickler", _references: Any) -> Any:
+def reduce_references(_pickler: Pickler, _references: Any) -> Any:
     """The note itself: empty, those concerned enter themselves."""
     return make_references, ()
 
@@ -69,7 +68,7 @@ def make_references() -> Any:
     return internals.BlockValuesRefs(None)
 
 
-def reduce_frame(pickler: "SnapshotPickler", frame: Any) -> Any:
+def reduce_frame(pickler: Pickler, frame: Any) -> Any:
     """Add the attributes that a user gave to a frame or series; pandas pickles only what its class names."""
     known = {*type(frame)._internal_names, *type(frame)._metadata, "_attrs", "attrs"}  # noqa: SLF001
     attributes = pickler.savable({name: value for name, value in vars(frame).items() if name not in known}, frame)
@@ -87,7 +86,7 @@ def set_frame(frame: Any, state: tuple[Any, dict[str, Any]]) -> None:
     vars(frame).update(attributes)
 
 
-def reduce_series_manager(_pickler: "SnapshotPickler", manager: Any) -> Any:
+def reduce_series_manager(_pickler: Pickler, manager: Any) -> Any:
     """Take a series apart by its block; pandas pickles the bare array instead, without the note."""
     if len(manager.blocks) != 1 or type(getattr(manager.blocks[0], "refs", None)).__name__ != "BlockValuesRefs":
         return NotImplemented
@@ -100,7 +99,7 @@ def make_series_manager(block: Any, axis: Any) -> Any:
     return managers.SingleBlockManager(block, axis)
 
 
-def reduce_arrow_array(_pickler: "SnapshotPickler", array: Any) -> Any:
+def reduce_arrow_array(_pickler: Pickler, array: Any) -> Any:
     """Take an array of Arrow's apart into its chunks; pandas copies it into a single one first.
 
     Of a part of a chunk, Arrow pickles all of the chunk: then the copy is the smaller evil.

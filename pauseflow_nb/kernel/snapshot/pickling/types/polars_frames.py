@@ -1,24 +1,22 @@
-"""polars: frames travel as Arrow tables, whose memory leaves the pickle and is mapped on restore.
+"""Reduce polars frames as Arrow tables, whose memory leaves the pickle and is mapped on restore.
 
 Pickles name the `make_…` functions, so their names and arguments may never change.
 """
 
 import copyreg
 import importlib.util
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import OUT_OF_BAND
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal
-
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import Reducer, SnapshotPickler
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
 __all__ = ["REDUCERS"]
 
 _BY_ARROW = {"String", "Boolean", "Binary"}
 
 
-def reduce_frame(_pickler: "SnapshotPickler", frame: Any) -> Any:
+def reduce_frame(_pickler: Pickler, frame: Any) -> Any:
     import polars as pl
 
     is_series = isinstance(frame, pl.Series)
@@ -41,11 +39,11 @@ def make_frame(table: Any, is_series: bool, order: "dict[str, bool] | None" = No
     return frame.to_series(0) if is_series and isinstance(frame, pl.DataFrame) else frame
 
 
-def reduce_plan(_pickler: "SnapshotPickler", plan: Any) -> Any:
+def reduce_plan(_pickler: Pickler, plan: Any) -> Any:
     """Save an expression or a lazy frame, unless polars would save a function of the notebook within it."""
     state = plan.__getstate__()
     if b"__main__" in state:
-        raise Refusal(
+        raise CannotSave(
             "it holds a function of the notebook, which would not see later changes; make it where it is used"
         )
     return copyreg.__newobj__, (type(plan),), state  # type: ignore[attr-defined]

@@ -1,20 +1,18 @@
-"""torch tensors: only their storages are saved, so tied weights, views and `from_numpy` stay what they are.
+"""Reduce torch tensors by their storages, so that tied weights, views and `from_numpy` stay what they are.
 
 Pickles name the `make_…` functions, so their names and arguments may never change.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import raw_memory
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import Refusal
-
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import Reducer, SnapshotPickler
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
 __all__ = ["REDUCERS", "reduce_tensor"]
 
 
-def reduce_tensor(_pickler: "SnapshotPickler", tensor: Any) -> Any:
+def reduce_tensor(_pickler: Pickler, tensor: Any) -> Any:
     """Add the gradient, which torch's own way leaves out: an optimiser would then do nothing, without a word.
 
     The computation that a tensor came from cannot be saved. Such a tensor comes back as a plain value:
@@ -38,9 +36,9 @@ def set_tensor(tensor: Any, state: tuple[Any, Any]) -> None:
     tensor.grad = gradient
 
 
-def reduce_untyped(pickler: "SnapshotPickler", storage: Any) -> Any:
+def reduce_untyped(pickler: Pickler, storage: Any) -> Any:
     if storage.device.type != "cpu":
-        raise Refusal(f"a tensor on {storage.device}; move it to the CPU before the pause with `.cpu()`")
+        raise CannotSave(f"a tensor on {storage.device}; move it to the CPU before the pause with `.cpu()`")
     size = storage.nbytes()
     if size == 0:
         return make_empty_storage, ()
@@ -60,7 +58,7 @@ def make_empty_storage() -> Any:
     return torch.UntypedStorage(0)  # type: ignore[no-untyped-call]
 
 
-def reduce_typed(_pickler: "SnapshotPickler", storage: Any) -> Any:
+def reduce_typed(_pickler: Pickler, storage: Any) -> Any:
     return make_typed_storage, (storage._untyped_storage, storage.dtype)  # noqa: SLF001
 
 
@@ -70,7 +68,7 @@ def make_typed_storage(untyped: Any, dtype: Any) -> Any:
     return torch.storage.TypedStorage(wrap_storage=untyped, dtype=dtype, _internal=True)  # type: ignore[no-untyped-call]
 
 
-def reduce_generator(_pickler: "SnapshotPickler", generator: Any) -> Any:
+def reduce_generator(_pickler: Pickler, generator: Any) -> Any:
     import torch
 
     if generator is torch.default_generator:

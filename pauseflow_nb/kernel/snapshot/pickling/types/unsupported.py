@@ -1,4 +1,4 @@
-"""Kinds of objects that cannot be saved, each with a reason that tells a user what to do instead.
+"""List kinds of objects that cannot be saved, with a reason that says what to do instead.
 
 Most refuse by themselves, in words about pickle. Some do not refuse and come back as something else:
 an open file as a StringIO, for example. Those are the reason why this list exists.
@@ -9,10 +9,10 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name
 
-__all__ = ["Refusal", "file_reason", "reason_for", "told"]
+__all__ = ["CannotSave", "describe_error", "explain_file", "find_reason"]
 
 
-class Refusal(Exception):
+class CannotSave(Exception):
     """An object that must not be saved; carries the reason."""
 
 
@@ -47,7 +47,7 @@ _REASONS = {
 }
 
 
-def reason_for(kind: type) -> str | None:
+def find_reason(kind: type) -> str | None:
     """Say why objects of this type cannot be saved; None if nothing is known against them."""
     for base in kind.__mro__:
         reason = _REASONS.get(full_name(base))
@@ -56,7 +56,7 @@ def reason_for(kind: type) -> str | None:
     return None
 
 
-def told(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Say what an error is; one of the user's own may not be able to."""
     try:
         return f"{type(error).__name__}: {error}"
@@ -64,7 +64,7 @@ def told(error: Exception) -> str:
         return type(error).__name__
 
 
-def file_reason(file: io.IOBase) -> str:
+def explain_file(file: io.IOBase) -> str:
     """Say which open file it is."""
     name: Any = getattr(file, "name", None)
     mode: Any = getattr(file, "mode", None)

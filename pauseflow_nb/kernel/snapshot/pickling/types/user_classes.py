@@ -1,4 +1,4 @@
-"""Objects of the user's own classes, taken apart and put together without running a method of these classes.
+"""Reduce objects of the user's own classes, and make them again without running a method of these classes.
 
 Pickle runs some while it loads an object: `__new__`, `__setitem__`, `append`, `__getattr__`. At that time the object
 has no attributes yet, so that such a method may fail, never end, or do a second time what it did when the object was
@@ -12,12 +12,10 @@ import copyreg
 import dis
 import types
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users
-
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
 
 __all__ = ["FILLED", "PLAIN", "base_of", "needs_care", "reduce_own"]
 
@@ -49,7 +47,7 @@ FILLED: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], None]]] = {
     bytearray: (lambda value: bytearray.__getitem__(value, _WHOLE), bytearray.extend),
     collections.deque: (lambda value: [*collections.deque.__iter__(value)], collections.deque.extend),
 }
-#: Dicts that pickle takes apart in a way of their own, which is known here.
+#: Dicts with a reduction of their own, which `reduce_own` does as well.
 _DICTS = frozenset({collections.Counter, collections.defaultdict})
 _METHODS = ("__getattr__", "__getattribute__", "__setattr__", "__new__")
 _STATE = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
@@ -83,7 +81,7 @@ def _sets_dict(kind: type) -> bool:
     )
 
 
-def reduce_own(pickler: "SnapshotPickler", value: Any) -> Any:
+def reduce_own(pickler: Pickler, value: Any) -> Any:
     """Take an object apart by its built-in type, its attributes and its slots."""
     kind = type(value)
     pickler.runs_user_code |= kind.__hash__ not in {None, object.__hash__, base_of(kind).__hash__}

@@ -1,19 +1,17 @@
-"""Widgets, and the comms over which they speak: in a new kernel they go on under the same id.
+"""Reduce widgets and their comms, which continue under the same id in a new kernel.
 
 What a front end has of a widget, or the runner's record of it, knows it by this id. Pickle drops who observes an object
-with traits; here they come back with it.
+with traits; these rules bring them back with it.
 
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
 """
 
 import copyreg
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
-
-if TYPE_CHECKING:
-    from pauseflow_nb.kernel.snapshot.pickling.pickler import Reducer, SnapshotPickler
+from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
 
 __all__ = ["REDUCERS", "has_traits", "make_comm", "reduce_traits", "set_comm", "set_traits"]
 
@@ -29,7 +27,7 @@ def has_traits(kind: type) -> bool:
     )
 
 
-def reduce_traits(_pickler: "SnapshotPickler", value: Any) -> Any:
+def reduce_traits(_pickler: Pickler, value: Any) -> Any:
     """Take an object with traits apart, together with who observes it."""
     handler: Any = sys.modules["traitlets"].EventHandler
     observers = [
@@ -50,7 +48,7 @@ def set_traits(value: Any, state: tuple[dict[str, Any], list[tuple[Any, Any, Any
         value._add_notifiers(observer, name, kind)  # noqa: SLF001 - `observe` would wrap some of them anew
 
 
-def reduce_comm(_pickler: "SnapshotPickler", comm: Any) -> Any:
+def reduce_comm(_pickler: Pickler, comm: Any) -> Any:
     callbacks = (comm._msg_callback, comm._close_callback)  # noqa: SLF001 - they have no public name
     facts = (comm.target_name, comm.target_module, comm.comm_id, comm._closed)  # noqa: SLF001 - see above
     return make_comm, facts, callbacks, None, None, set_comm

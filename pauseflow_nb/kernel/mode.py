@@ -1,0 +1,77 @@
+"""The contract between a session and its mode: an execution with a briefing, or test mode where cells are run by hand."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel.answer_types import Form
+from pauseflow_nb.kernel.attribute_dict import Record
+from pauseflow_nb.kernel.control_flow import Stop
+from pauseflow_nb.kernel.step_run import StepRun
+from pauseflow_nb.kernel.timeout import TimeLimit
+from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionRequest, Wake
+
+__all__ = ["Mode"]
+
+
+class Mode(Protocol):
+    """Starts and ends the steps of one kernel."""
+
+    #: Exports of the steps that have run, by step.
+    exports: dict[str, dict[str, JSON]]
+
+    @property
+    def answers(self) -> Mapping[str, Any]:
+        """Answers that became instances of a model, by step."""
+
+    @property
+    def inputs(self) -> Record:
+        """The notebook's parameters."""
+
+    def context(self, run: StepRun) -> Record:
+        """Build what `flow.context` shows during a run."""
+
+    def describe(self) -> str:
+        """Say in one line how the flow stands."""
+
+    def refusal(self, step: str) -> str | None:
+        """Say why this step must not run now; None if it may."""
+
+    def brief(self, step: str) -> tuple[StepBriefing, Wake | None]:
+        """Return the briefing of a step that starts, and what woke it if it is a rerun."""
+
+    def end(self, run: StepRun) -> Stop | None:
+        """Record a step that succeeded, and stop the notebook if the step requested that."""
+
+    def fail(self, step: str, error: BaseException, run: StepRun | None) -> None:
+        """Record a step that failed; `run` is None if it failed before it ran."""
+
+    def fails_step(self, run: StepRun, *, is_magic: bool, is_retried: bool) -> bool:
+        """Whether an error that the cell showed and did not raise fails the step.
+
+        Args:
+            run: The step.
+            is_magic: Whether the step's code is one cell magic.
+            is_retried: Whether another attempt follows.
+        """
+
+    def pause(self, run: StepRun, request: SuspensionRequest, form: Form | None, limit: TimeLimit | None) -> Any:
+        """Wait for the answer within the step that is running, and return it.
+
+        Raises:
+            PauseTimeout: If nobody answered in time.
+            Cancelled: If a person or program cancelled.
+        """
+
+    def deliver(self, message: MessageRequest) -> None:
+        """Send a message to people.
+
+        Raises:
+            NotDelivered: If it could not be sent.
+        """
+
+    def begin_setup(self) -> None:
+        """Note what is set before a `%%setup` cell."""
+
+    def end_setup(self) -> None:
+        """Note what a `%%setup` cell has set, if one has just run."""
