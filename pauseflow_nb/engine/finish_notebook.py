@@ -72,14 +72,14 @@ def sentence_of(row: Row) -> str:
 
 def _close(document: "Document", row: Row, asked: Row | None, last: Row | None) -> None:
     """Write what was decided below the question, and why nothing came of it if that is so."""
-    from pauseflow_nb.runner.cards import Decision, close_document, decision_of, put_decision  # lazily: see above
+    from pauseflow_nb.runner.cards import Decision, close_document, describe_decision, put_decision  # lazily: see above
     from pauseflow_nb.runner.notices import put_ending
 
     reason = row.reason or {}
     if last is not None and last.wake is not None:
         # It was answered, but no kernel has begun with the answer, which would have written it.
         wake = Wake.from_dict(last.wake)
-        put_decision(document, wake.step, decision_of(wake, wake.callback))
+        put_decision(document, wake.step, describe_decision(wake, wake.callback))
     if reason.get("kind") == "environment" and last is not None:
         put_ending(document, last.first_cell, sentence_of(row))
     action = "timeout" if reason.get("kind") == "timeout" else {"cancelled": "cancel"}.get(row.state, row.state)

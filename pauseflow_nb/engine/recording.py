@@ -116,7 +116,7 @@ class Recording:
         self._change(change)
         self._supersede(name)
 
-    def answer_to(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
+    def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
         """Ask, the first time; then look whether somebody, or the clock, has answered."""
         claim = Claim(self._segment.execution, self._segment.n, question.step, question.ordinal, "")
         if question != self._question:

@@ -23,9 +23,9 @@ __all__ = [
     "Decision",
     "Place",
     "close_document",
-    "copy_of_card",
-    "decision_of",
-    "decision_of_pause",
+    "copy_card",
+    "describe_decision",
+    "describe_pause_decision",
     "put_back",
     "put_card",
     "put_decision",
@@ -124,7 +124,7 @@ def reset(document: Document, first: int) -> None:
             document.cells[index].outputs = [_earlier(all_facts)]
 
 
-def copy_of_card(document: Document, step: str) -> tuple[int, NotebookNode] | None:
+def copy_card(document: Document, step: str) -> tuple[int, NotebookNode] | None:
     """Copy the cell that holds a step's waiting card, to be put back if the answer turns out to be none."""
     found = _cards(document, step)
     return (found[-1][0], deepcopy(document.cells[found[-1][0]])) if found else None
@@ -169,7 +169,7 @@ def close_document(document: Document, step: str, decision: Decision) -> None:
     cell_statuses.close(document)
 
 
-def decision_of_pause(answer: PauseAnswer) -> Decision:
+def describe_pause_decision(answer: PauseAnswer) -> Decision:
     """Say who or what ended a pause, and when."""
     envelope = answer.envelope or {}
     one = {"by": answer.by, "at": answer.at, "comment": envelope.get("comment")}
@@ -179,7 +179,7 @@ def decision_of_pause(answer: PauseAnswer) -> Decision:
     return _decision("pause", answer.action, approvals, _reply_of(envelope))
 
 
-def decision_of(wake: Wake, envelope: Mapping[str, JSON] | None = None) -> Decision:
+def describe_decision(wake: Wake, envelope: Mapping[str, JSON] | None = None) -> Decision:
     """Say who or what ended a suspension, and when.
 
     Args:

@@ -10,7 +10,16 @@ from nbformat import NotebookNode
 
 from pauseflow_nb.runner.document import Document
 
-__all__ = ["close", "ended", "goes_on", "notebook_ended", "notebook_started", "reset", "started", "status_of"]
+__all__ = [
+    "close",
+    "note_ended",
+    "note_notebook_ended",
+    "note_notebook_started",
+    "note_running_again",
+    "note_started",
+    "reset",
+    "status_of",
+]
 
 
 def reset(document: Document, first: int) -> None:
@@ -30,14 +39,14 @@ def status_of(cell: NotebookNode) -> str:
     return str(cell.metadata.get("papermill", {}).get("status", "pending"))
 
 
-def started(document: Document, index: int) -> None:
+def note_started(document: Document, index: int) -> None:
     """Note that a cell runs from now on."""
     noted = document.cells[index].metadata.setdefault("papermill", NotebookNode())
     noted.update(exception=False, start_time=_now(), end_time=None, duration=None, status="running")
     document.changed(index)
 
 
-def ended(document: Document, index: int, status: str, *, has_error: bool = False) -> None:
+def note_ended(document: Document, index: int, status: str, *, has_error: bool = False) -> None:
     """Note how a cell ended; one that never started gets no times."""
     noted = document.cells[index].metadata.setdefault("papermill", NotebookNode())
     if noted.get("start_time"):
@@ -49,7 +58,7 @@ def ended(document: Document, index: int, status: str, *, has_error: bool = Fals
     document.changed(index)
 
 
-def goes_on(document: Document, index: int) -> None:
+def note_running_again(document: Document, index: int) -> None:
     """Note that a cell which waited in its middle is running still."""
     document.cells[index].metadata["papermill"]["status"] = "running"
     document.changed(index)
@@ -59,11 +68,13 @@ def close(document: Document) -> None:
     """Tell of the cells that will never run that they did not, and note the end of the notebook."""
     for index, cell in enumerate(document.cells):
         if status_of(cell) == "pending":
-            ended(document, index, "not run")
-    notebook_ended(document, has_error=any(status_of(cell) in {"failed", "interrupted"} for cell in document.cells))
+            note_ended(document, index, "not run")
+    note_notebook_ended(
+        document, has_error=any(status_of(cell) in {"failed", "interrupted"} for cell in document.cells)
+    )
 
 
-def notebook_started(document: Document, execution: str) -> None:
+def note_notebook_started(document: Document, execution: str) -> None:
     """Note the beginning; a later segment keeps that of the first."""
     noted = document.metadata.setdefault("papermill", NotebookNode())
     if not noted.get("start_time"):
@@ -73,7 +84,7 @@ def notebook_started(document: Document, execution: str) -> None:
     document.changed()
 
 
-def notebook_ended(document: Document, *, has_error: bool) -> None:
+def note_notebook_ended(document: Document, *, has_error: bool) -> None:
     """Note the end; the duration counts the time it waited, too."""
     noted = document.metadata.setdefault("papermill", NotebookNode())
     noted["end_time"] = _now()

@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 
 from pauseflow_nb.errors import InvalidNotebook
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.protocol import Failure
 from pauseflow_nb.runner.masking import Mask
 
 __all__ = ["ERROR_MARKER", "Document", "is_exit_with_0", "is_sealed_by"]
@@ -94,6 +95,13 @@ class Document:
     def execution_count(self, *, before: int | None = None) -> int:
         """Tell the highest `In [n]`, or the highest among the cells before an index; 0 if nothing ran."""
         return max((cell.get("execution_count") or 0 for cell in self.cells[:before]), default=0)
+
+    def find_shown_error(self, index: int) -> Failure | None:
+        """Find an error among a cell's outputs; an exit with status 0 is none."""
+        for output in self.cells[index].outputs:
+            if output.output_type == "error" and not is_exit_with_0(output):
+                return Failure(output.ename, str(self.masked(output.evalue)), index)
+        return None
 
     def to_bytes(self) -> bytes:
         """Write the whole document: laid out as nbformat does, links masked, sealed (see `is_sealed_by`)."""

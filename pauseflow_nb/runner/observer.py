@@ -56,7 +56,7 @@ class Observer(Protocol):
     def on_checkpoint(self, next_cell: int, outcome: Outcome, document: Document) -> None:
         """A step finished and was saved; `document` is up to date."""
 
-    def answer_to(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
+    def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
         """A step waits within its cell; asked again and again until there is an answer."""
 
     def deliver(self, message: MessageRequest) -> tuple[str, str] | None:

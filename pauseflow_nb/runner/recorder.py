@@ -41,7 +41,7 @@ class Recorder:
         self._displayed: dict[str, list[tuple[int, NotebookNode]]] = {}
         self.widgets = Widgets(document)
         #: The last question of a cell whose earlier outputs were all received.
-        self.asked: str | None = None
+        self.last_question: str | None = None
         document.before_writing = self.join
 
     def go_on(self) -> None:
@@ -89,7 +89,7 @@ class Recorder:
             self.widgets.receive(kind, message)
             return
         if kind == ASKED:
-            self.asked = content.get("question")
+            self.last_question = content.get("question")
             return
         if kind in _DATA_KINDS:
             self._update_displayed(content)

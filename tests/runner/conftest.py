@@ -64,7 +64,7 @@ class Log:
         self.checkpoints.append((next_cell, outcome))
         self.when_checkpoint(document)
 
-    def answer_to(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
+    def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
         return self.answers.pop(0) if self.answers else None
 
     def deliver(self, message: MessageRequest) -> tuple[str, str] | None:

@@ -20,7 +20,7 @@ LINKS = Signer(["key"]).links("http://h", "e1", 0, "approve")
 
 def document_of(*sources: str) -> Document:
     document = Document(new_notebook(cells=[new_code_cell(source) for source in sources]))
-    cell_statuses.notebook_started(document, "e1")
+    cell_statuses.note_notebook_started(document, "e1")
     return document
 
 

@@ -17,7 +17,7 @@ from pauseflow_nb.runner.output_file import OutputFile, require_writable
 @pytest.fixture
 def document() -> Document:
     document = Document(new_notebook(cells=[new_code_cell("1")]))
-    cell_statuses.notebook_started(document, "e1")
+    cell_statuses.note_notebook_started(document, "e1")
     return document
 
 
