@@ -7,10 +7,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from pauseflow_nb.cli.interrupts import interrupts
 from pauseflow_nb.cli.options import (
     LEFT,
-    STRANDED,
     exit_code,
     json_option,
     open_queue,
@@ -22,10 +20,8 @@ from pauseflow_nb.printable import clean_logs
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
-    from pauseflow_nb.cli.progress import Progress
-    from pauseflow_nb.engine.queue import Plan, Queue
+    from pauseflow_nb.engine.queue import Queue
     from pauseflow_nb.execution import RunOptions
-    from pauseflow_nb.runner.kernels.source import Supply
 
 __all__ = ["run"]
 
@@ -90,6 +86,7 @@ def run(
     with kernel_ahead(notebook, options) as supply:
         work = plan(notebook, None if output == _STREAM else output, parameters, options)
         queue = open_queue(settings)
+        from pauseflow_nb.cli.attached_run import run_attached
         from pauseflow_nb.cli.progress import Progress
 
         progress = Progress(
@@ -101,12 +98,14 @@ def run(
             stderr_file=stderr_file,
         )
         with progress:
-            code, execution = _run_attached(
-                queue, work, progress, until_pause=until_pause, as_json=as_json, supply=supply
+            view, is_stopped = run_attached(
+                queue, work, progress, progress.on_event, supply=supply, until_pause=until_pause
             )
+    if as_json:
+        print_execution(view, as_json=True)
     if output == _STREAM:
-        _to_standard_output(queue, execution)
-    sys.exit(code)
+        _write_to_standard_output(queue, view["id"])
+    sys.exit(LEFT if is_stopped else exit_code(view["state"]))
 
 
 def _submit(
@@ -175,33 +174,7 @@ def _prepare(notebook: str, output: str, parameters: dict[str, Any], options: "R
     write_text(output, nbformat.writes(prepared.notebook))
 
 
-def _run_attached(
-    queue: "Queue", work: "Plan", progress: "Progress", *, until_pause: bool, as_json: bool, supply: "Supply"
-) -> tuple[int, str]:
-    from pauseflow_nb.execution import attach, start_attached
-    from pauseflow_nb.runner.control import Control
-
-    control = Control()
-    with interrupts(control, progress.say):
-        execution = start_attached(queue, work)
-        progress.say(f"execution {execution}")
-        view = attach(
-            queue,
-            execution,
-            until_pause=until_pause,
-            has_links=bool(work.steps),
-            control=control,
-            on_event=progress.on_event,
-            supply=supply,
-        )
-    if as_json:
-        print_execution(view, as_json=True)
-    if view["ended_at"] is None and not queue.has_runner(execution):
-        progress.say(STRANDED)
-    return exit_code(view["state"]) if not control.request or view["ended_at"] else LEFT, execution
-
-
-def _to_standard_output(queue: "Queue", execution: str) -> None:
+def _write_to_standard_output(queue: "Queue", execution: str) -> None:
     from pauseflow_nb.runner.document import Document
 
     write: Callable[[bytes], object] = sys.stdout.buffer.write

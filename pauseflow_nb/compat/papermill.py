@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
     from pauseflow_nb.cli.progress import Progress
+    from pauseflow_nb.engine.progress_events import Event
     from pauseflow_nb.engine.queue import Plan, Queue
     from pauseflow_nb.execution import RunOptions
     from pauseflow_nb.runner.kernels.source import Supply
@@ -135,28 +136,17 @@ def _execution(
     return view, _document(queue, view["id"])
 
 
-def _run(queue: "Queue", work: "Plan", progress: "Progress", supply: "Supply") -> dict[str, Any]:
-    from pauseflow_nb.cli.interrupts import interrupts
-    from pauseflow_nb.cli.options import LEFT, STRANDED
-    from pauseflow_nb.execution import attach, start_attached
-    from pauseflow_nb.runner.control import Control
+def _run(queue: "Queue", plan: "Plan", progress: "Progress", supply: "Supply") -> dict[str, Any]:
+    from pauseflow_nb.cli.attached_run import run_attached
+    from pauseflow_nb.cli.options import LEFT
 
-    control = Control()
-    with interrupts(control, progress.say):
-        execution = start_attached(queue, work)
-        progress.say(f"execution {execution}")
-        view = attach(
-            queue,
-            execution,
-            has_links=bool(work.steps),
-            control=control,
-            # How it ended papermill tells.
-            on_event=lambda event: None if event.kind == "ended" else progress.on_event(event),
-            supply=supply,
-        )
+    def on_event(event: "Event") -> None:
+        # Papermill itself reports how the notebook ended.
+        if event.kind != "ended":
+            progress.on_event(event)
+
+    view, _ = run_attached(queue, plan, progress, on_event, supply=supply)
     if view["ended_at"] is None:
-        if not queue.has_runner(execution):
-            progress.say(STRANDED)
         raise Unfinished(LEFT)
     return view
 

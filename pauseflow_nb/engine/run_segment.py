@@ -29,7 +29,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Briefing, Failure, StepBriefing
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.kernels.kept_alive import Keeper
+from pauseflow_nb.runner.kernels.keeper import Keeper
 from pauseflow_nb.runner.segment import SegmentEnd, run_segment
 from pauseflow_nb.store import executions, keys, segments, steps
 from pauseflow_nb.store.audit import last_of, note

@@ -18,7 +18,7 @@ from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.log_masking import mask_links_in
 from pauseflow_nb.server.public.callbacks import handlers
 from pauseflow_nb.server.public.client_address import TrustedProxies
-from pauseflow_nb.server.registration import Keeper, Standing
+from pauseflow_nb.server.registration import Readiness, Registration
 from pauseflow_nb.server.worker_process import WorkerProcess
 from pauseflow_nb.settings import Settings
 
@@ -101,7 +101,7 @@ class PauseflowExtension(ExtensionApp):
         self._queue = LazyQueue(lambda: Queue.open(settings))
         self._proxies = TrustedProxies.parse(settings.trusted_proxies, trusts_peer=self._server().trust_xheaders)
         self._worker = WorkerProcess.of(settings) if self.start_worker else None
-        self._keeper: Keeper | None = None
+        self._registration: Registration | None = None
         self._live: Live | None = None
 
     def initialize_handlers(self) -> None:
@@ -111,7 +111,7 @@ class PauseflowExtension(ExtensionApp):
             server.log, *(logging.getLogger(f"tornado.{name}") for name in ("access", "application", "general"))
         )
         clean_logs(server.log)
-        self.handlers.extend([*handlers(self._queue, proxies=self._proxies), *api_routes(self._queue, self._standing)])
+        self.handlers.extend([*handlers(self._queue, proxies=self._proxies), *api_routes(self._queue, self._readiness)])
         assert server.event_logger is not None
         server.event_logger.register_event_schema(SCHEMA)
         # The front end opens outputs, whose paths the API gives whole.
@@ -124,20 +124,20 @@ class PauseflowExtension(ExtensionApp):
         """End the worker and say goodbye to the store, with the server."""
         if self._live is not None:
             await asyncio.to_thread(self._live.stop)
-        if self._keeper is not None:
-            await asyncio.to_thread(self._keeper.stop)
+        if self._registration is not None:
+            await asyncio.to_thread(self._registration.stop)
         self._queue.close()
 
     def _begin(self) -> None:
         server = self._server()
         url = None if server.sock else str(server.connection_url).rstrip("/")
-        self._keeper = Keeper(self._queue, url, self._worker, self.on_ready)
-        self._keeper.start()
+        self._registration = Registration(self._queue, url, self._worker, self.on_ready)
+        self._registration.start()
         self._live = Live(self._queue, lambda data: server.io_loop.add_callback(self._emit, data))
         self._live.start()
 
-    def _standing(self) -> Standing:
-        return "starting" if self._keeper is None else self._keeper.standing
+    def _readiness(self) -> Readiness:
+        return "starting" if self._registration is None else self._registration.readiness
 
     def _emit(self, data: dict[str, Any]) -> None:
         logger = self._server().event_logger

@@ -13,9 +13,9 @@ from pauseflow_nb.errors import PauseflowError
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.worker_process import WorkerProcess
 
-__all__ = ["Keeper", "Standing"]
+__all__ = ["Readiness", "Registration"]
 
-Standing: TypeAlias = Literal["starting", "ok", "degraded"]
+Readiness: TypeAlias = Literal["starting", "ok", "degraded"]
 
 #: Seconds between attempts to open the store, between looks at the worker, and until a slow start is logged.
 _AGAIN_SECONDS = 5.0
@@ -25,7 +25,7 @@ _WORKER_SECONDS = 30.0
 log = logging.getLogger(__name__)
 
 
-class Keeper:
+class Registration:
     """A thread beside the event loop: opening a store and starting a process block."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Keeper:
         #: The worker that was seen to take jobs.
         self._seen_pid: int | None = None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="pauseflow-keeper", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name="pauseflow-registration", daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -63,7 +63,7 @@ class Keeper:
             self._thread.join()
 
     @property
-    def standing(self) -> Standing:
+    def readiness(self) -> Readiness:
         """Whether what is started here is run: `"degraded"` says that the worker has ended and is started again."""
         if self._worker is None:
             return "ok" if self._is_registered else "starting"
@@ -88,7 +88,7 @@ class Keeper:
     def _look_after(self, queue: Queue) -> None:
         """Say that the server is ready once it is, and notice a worker that took the place of one that ended."""
         while not self._stopping.is_set():
-            if self._worker is not None and self.standing != "ok":
+            if self._worker is not None and self.readiness != "ok":
                 self._wait_for(queue, self._worker)
             if not self._has_said_ready and not self._stopping.is_set():
                 self._has_said_ready = True

@@ -12,7 +12,7 @@ from runner.conftest import Rehearsal
 
 from pauseflow_nb.engine.settling import envelope_of
 from pauseflow_nb.protocol import Wake
-from pauseflow_nb.runner.kernels.kept_alive import Keeper
+from pauseflow_nb.runner.kernels.keeper import Keeper
 from pauseflow_nb.runner.segment import SegmentEnd
 
 CELLS = (

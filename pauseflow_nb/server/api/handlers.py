@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 from jupyter_server.auth.decorator import authorized
+from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider, User
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import ensure_async
 from tornado.http1connection import HTTP1Connection
@@ -18,11 +20,10 @@ from tornado.web import HTTPError, RequestHandler, authenticated, stream_request
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import BodyTooLarge, InvalidParameter
-from pauseflow_nb.identity import Who
+from pauseflow_nb.identity import Who, account, signed_in
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.api.health import HealthHandler
-from pauseflow_nb.server.api.login import who_is
 from pauseflow_nb.server.api.start_request import StartRequest, inside, start
 from pauseflow_nb.server.http_errors import RETRY_AFTER_SECONDS, status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
@@ -30,12 +31,15 @@ from pauseflow_nb.server.public.bodies import parse_json
 from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, check_length
 from pauseflow_nb.server.public.responses import error_answer, write_json
 from pauseflow_nb.server.public.upload import INLINE_BYTES
-from pauseflow_nb.server.registration import Standing
+from pauseflow_nb.server.registration import Readiness
 from pauseflow_nb.store.executions import STATES
 
-__all__ = ["LARGEST_BODY", "ROUTES", "api_routes"]
+__all__ = ["LARGEST_BODY", "ROUTES", "api_routes", "identify"]
 
 RESOURCE = "pauseflow"
+
+#: Identity providers that know a token or a password, and no names.
+_NAMELESS = (IdentityProvider, PasswordIdentityProvider)
 
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
@@ -94,7 +98,7 @@ class _Api(APIHandler):
 
     def by(self) -> Who:
         """Who asks, for the audit trail."""
-        return who_is(self.current_user, self.identity_provider)
+        return identify(self.current_user, self.identity_provider)
 
     def _root(self) -> Path:
         return Path(self.settings["server_root_dir"])
@@ -318,10 +322,10 @@ ROUTES: dict[str, type[RequestHandler]] = {
 
 
 def api_routes(
-    queue: LazyQueue, standing: Callable[[], Standing]
+    queue: LazyQueue, readiness: Callable[[], Readiness]
 ) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
-    """Make the routes; `standing` says whether the server is ready."""
-    more: dict[type[RequestHandler], dict[str, Any]] = {HealthHandler: {"standing": standing}}
+    """Make the routes; `readiness` says whether the server is ready."""
+    more: dict[type[RequestHandler], dict[str, Any]] = {HealthHandler: {"readiness": readiness}}
     return [
         (path.replace("{execution}", "([^/]+)"), handler, {"queue": queue, **more.get(handler, {})})
         for path, handler in ROUTES.items()
@@ -357,3 +361,27 @@ def _step_of(body: dict[str, JSON]) -> str | None:
 def _outputs(queue: Queue, execution: str) -> str:
     # The runner masks what it writes; a store may hold what an older version wrote.
     return Mask().text(queue.document(execution).decode())
+
+
+def identify(user: User, provider: IdentityProvider) -> Who:
+    """Identify the user that sent an authenticated request.
+
+    A server with only a token or a password makes up a name for each session. The token gives the rights of the account that
+    runs the server, so that account is returned, as on the command line.
+
+    Args:
+        user: The user that the server has authenticated.
+        provider: The server's `identity_provider`.
+    """
+    if type(provider) in _NAMELESS or _is_made_up(user):
+        return Who(account({}), "login")
+    return signed_in(user.username)
+
+
+def _is_made_up(user: User) -> bool:
+    # The names that `generate_anonymous_user` makes. The display name alone proves nothing, because people choose it.
+    try:
+        is_random = UUID(user.username).hex == user.username
+    except ValueError:
+        return False
+    return is_random and (user.display_name or "").startswith("Anonymous ")

@@ -10,7 +10,7 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer, write_json
-from pauseflow_nb.server.registration import Standing
+from pauseflow_nb.server.registration import Readiness
 
 __all__ = ["HealthHandler", "health_route"]
 
@@ -32,9 +32,9 @@ class HealthHandler(RequestHandler):
 
     SUPPORTED_METHODS = ("GET", "HEAD")
 
-    def initialize(self, queue: LazyQueue, standing: Callable[[], Standing] = lambda: "ok") -> None:
+    def initialize(self, queue: LazyQueue, readiness: Callable[[], Readiness] = lambda: "ok") -> None:
         """Take the queue, and what says how this server stands."""
-        self._lazy, self._standing = queue, standing
+        self._lazy, self._readiness = queue, readiness
 
     def set_default_headers(self) -> None:
         """Set what every answer carries."""
@@ -49,11 +49,11 @@ class HealthHandler(RequestHandler):
             # Without the sentence: it names the database, and anyone may ask.
             write_error_answer(self, 503, "the store cannot be reached", html=False)
             return
-        standing = self._standing()
-        is_ready = standing == "ok"
+        readiness = self._readiness()
+        is_ready = readiness == "ok"
         if not is_ready:
             self.set_header("Retry-After", str(_SOON_SECONDS))
-        write_json(self, 200 if is_ready else 503, {"status": standing, "ready": is_ready, "worker": is_alive})
+        write_json(self, 200 if is_ready else 503, {"status": readiness, "ready": is_ready, "worker": is_alive})
 
     head = get
 

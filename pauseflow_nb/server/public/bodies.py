@@ -8,13 +8,13 @@ must not settle anything. Whatever a sender chooses, the time that it takes is i
 import base64
 import re
 from dataclasses import dataclass
+from encodings.aliases import aliases
 from urllib.parse import parse_qsl
 
 from tornado.httputil import HTTPFile, parse_multipart_form_data
 
 from pauseflow_nb.errors import InvalidBody, UnknownCharset
 from pauseflow_nb.json_values import JSON, read_json
-from pauseflow_nb.server.public.charsets import codec_of
 
 __all__ = ["Body", "parse_body", "parse_json", "parse_pairs"]
 
@@ -25,6 +25,21 @@ _LONGEST_BOUNDARY = 70
 _MOST_PARTS = 1000
 #: Of a form or a query. The page's form has at most 200 rows in each list.
 _MOST_FIELDS = 10_000
+
+# Python knows more codecs, and some take minutes for a small body, such as `punycode`. It also keeps every name that it was ever
+# asked to look up.
+_WEB_CODECS = frozenset(
+    {
+        *("ascii", "utf_8", "utf_16", "utf_16_le", "utf_16_be"),
+        *("latin_1", "mac_roman", "mac_cyrillic", "koi8_r", "koi8_u", "tis_620"),
+        *(f"iso8859_{part}" for part in (*range(2, 12), *range(13, 17))),
+        *("cp866", "cp874", "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258"),
+        *("gb2312", "gbk", "gb18030", "big5", "big5hkscs"),
+        *("euc_jp", "iso2022_jp", "shift_jis", "cp932", "euc_kr", "cp949"),
+    }
+)
+#: Names on the web that Python does not know.
+_WEB_ALIASES = {"windows_31j": "cp932", "windows_874": "cp874", "windows_949": "cp949", "x_sjis": "shift_jis"}
 
 _PARAMETER = re.compile(r';\s*([a-z]+)\s*=\s*(?:"([^"]*)"|([^;\s"]*))', re.IGNORECASE)
 
@@ -55,7 +70,7 @@ def parse_body(data: bytes, content_type: str | None) -> Body:
     if not data:
         return Body(None, "")
     kind, parameters = _read_type(content_type or "application/octet-stream")
-    codec = _codec(parameters.get("charset"), kind)
+    codec = _find_codec(parameters.get("charset"), kind)
     if kind == "multipart/form-data":
         parts = _multipart(data, parameters.get("boundary", "").encode(errors="replace"), codec or "utf_8")
         return Body(parts, _text(data, "utf_8"), is_form=True)
@@ -151,11 +166,12 @@ def _marked(data: bytes) -> dict[str, JSON]:
     return {"$base64": base64.b64encode(data).decode("ascii"), "size": len(data)}
 
 
-def _codec(charset: str | None, kind: str) -> str | None:
+def _find_codec(charset: str | None, kind: str) -> str | None:
     if charset is None:
         return None
-    codec = codec_of(charset)
-    if codec is None:
+    name = charset.strip().lower().replace("-", "_").replace(" ", "_")
+    codec = _WEB_ALIASES.get(name) or aliases.get(name, name)
+    if codec not in _WEB_CODECS:
         raise UnknownCharset(_named(kind), charset[:40])
     return codec
 
