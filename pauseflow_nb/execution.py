@@ -324,7 +324,7 @@ def kernel_ahead(notebook: str, options: RunOptions) -> "Iterator[Supply]":
 
     supply = Supply("cold")
     with suppress(Exception):
-        supply.expect(find_spec(options.kernel or _kernel_in(notebook)), cwd=_cwd_of(options))
+        supply.start_ahead(find_spec(options.kernel or _kernel_in(notebook)), cwd=_cwd_of(options))
     try:
         yield supply
     finally:

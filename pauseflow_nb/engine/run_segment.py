@@ -255,7 +255,7 @@ class Segments:
                 start_timeout=options.get("start_timeout") or 60,
                 cell_timeout=options.get("execution_timeout"),
                 output=output,
-                kept=kept,
+                client=kept,
                 keep=None if self._keeper is None else partial(self._keeper.keep, claimed.execution.id),
             )
             return recording.end(_with_output(end, output), document)

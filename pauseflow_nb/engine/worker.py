@@ -82,7 +82,8 @@ class _Worker:
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._presence = Presence(queue, "starting", on_dead=self._take_over)
-        self._supply = Supply(queue.settings.kernels)
+        kernels = queue.settings.kernels
+        self._supply = Supply("forked" if kernels == "auto" else kernels)
         run = functools.partial(run_segment, supply=self._supply)
         self._segments = Segments(queue, self._presence.name, run=run, keeper=Keeper(queue.settings.kept_kernels))
         #: Segments of executions whose kernels are kept here: they are no jobs, or another worker might take them.

@@ -28,7 +28,7 @@ from pauseflow_nb.runner.client import CellTimeout, KernelClient, Reply
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernel_messages import brief_new_kernel, brief_same_kernel, read_outcome, suspend_kernel
-from pauseflow_nb.runner.kernels.source import Supply, libraries_of
+from pauseflow_nb.runner.kernels.source import Supply, find_libraries
 from pauseflow_nb.runner.kernels.spec import find_spec
 from pauseflow_nb.runner.observer import Observer, SegmentEnd
 from pauseflow_nb.runner.output_file import OutputFile
@@ -41,8 +41,8 @@ __all__ = ["Control", "Observer", "SegmentEnd", "run_segment"]
 NOT_RUN = {"interactive-only", "skip-execution"}
 RAISES_EXCEPTION = "raises-exception"
 
-_NOBODY_TO_ASK = (
-    "the cell asks for input, and nobody sits at a headless run: use a parameter (`-p NAME VALUE`), or ask with "
+_NO_INPUT = (
+    "the cell calls `input()`, which a headless run cannot answer: use a parameter (`-p NAME VALUE`), or ask with "
     "`flow.suspend(schema=str)` in a step"
 )
 
@@ -60,26 +60,27 @@ def run_segment(
     cell_timeout: float | None = None,
     output: OutputFile | None = None,
     supply: Supply | None = None,
-    kept: KernelClient | None = None,
+    client: KernelClient | None = None,
     keep: Callable[[KernelClient], None] | None = None,
 ) -> SegmentEnd:
     """Run the cells from `briefing.first_cell` on, until the notebook ends, pauses, fails or is stopped.
 
     Args:
-        document: Filled as cells run, and true at every moment, also when this raises.
-        briefing: What the kernel is told. Kernels of other languages are told nothing and have no steps.
+        document: Filled as cells run; it is up to date at every moment, also when this raises.
+        briefing: What the kernel must know. A kernel of another language gets no briefing and has no steps.
         kernel: Name of the kernelspec.
         cwd: Working directory of the kernel.
-        observer: Is told what happens.
-        control: How others stop this segment.
-        env: Environment variables for the kernel, beside those of this process.
+        observer: Called when something happens.
+        control: Through it, other threads stop this segment.
+        env: Environment variables for the kernel, in addition to those of this process.
         start_timeout: Seconds until the kernel must be ready.
-        cell_timeout: Seconds that a cell may run; it is interrupted then, and the notebook fails.
-        output: Where the document is written as it goes, if anywhere. A disk that gets full on the way
-            stops nothing: call `output.save(document)` once the end is recorded, and it is told then.
+        cell_timeout: Seconds that a cell may run; after that it is interrupted, and the notebook fails.
+        output: Where the document is written while cells run, if anywhere. A disk that becomes full meanwhile
+            stops nothing: call `output.save(document)` once the end is recorded, and that raises.
         supply: Where the kernel comes from; None: a new process.
-        kept: The kernel in which the segment before this one ended, with its variables.
-        keep: Takes the kernel if the notebook waits and can go on in this one only; with `briefing.may_keep`.
+        client: The connection to the kernel in which the segment before this one ended, with its variables; None: the
+            segment gets a new kernel.
+        keep: Called with the connection if the notebook waits and can go on in this kernel only; with `briefing.may_keep`.
 
     Raises:
         KernelUnavailable: If the kernel does not start, or cannot run steps.
@@ -88,31 +89,31 @@ def run_segment(
     """
     segment = _Segment(document, briefing, observer, control, cell_timeout=cell_timeout, output=output)
     segment.prepare()
-    if kept is None:
+    is_new = client is None
+    if client is None:
         spec = find_spec(kernel)
         sources = (cell.source for cell in document.cells if cell.cell_type == "code")
-        process = (supply or Supply("cold")).take(spec, cwd=cwd, env=env, libraries=libraries_of(sources))
+        process = (supply or Supply("cold")).take(spec, cwd=cwd, env=env, libraries=find_libraries(sources))
         client = KernelClient(process, segment.recorder.receive)
     else:
-        client = kept
-        client.listen(segment.recorder.receive)
+        client.redirect(segment.recorder.receive)
     control.attach(client.kernel)
     is_kept = False
     try:
-        if kept is None:
+        if is_new:
             client.wait_until_ready(start_timeout)
         observer.on_kernel(client.kernel.pid)
         segment.describe(client.language_info)
-        end = segment.start(client, is_new=kept is None) if client.kernel.spec.is_python else None
+        end = segment.start(client, is_new=is_new) if client.kernel.spec.is_python else None
         if end is None:
-            control.cells_run()
+            control.note_cells_run()
             end = segment.run_cells(client)
         if control.request not in {"interrupt", "kill"}:
-            is_kept = keep is not None and _needs_kernel(end, was_kept=kept is not None)
+            is_kept = keep is not None and _needs_kernel(end, needed_before=not is_new)
             if not is_kept:
                 client.shut_down()
     except (KernelDied, KernelUnavailable) as problem:
-        segment.lost()
+        segment.note_kernel_lost()
         if control.request not in {"interrupt", "kill"}:
             raise
         end = SegmentEnd("interrupted", segment.checkpoint, failure=Failure("KeyboardInterrupt", str(problem)))
@@ -127,10 +128,10 @@ def run_segment(
     return replace(end, losses=segment.losses)
 
 
-def _needs_kernel(end: SegmentEnd, *, was_kept: bool) -> bool:
+def _needs_kernel(end: SegmentEnd, *, needed_before: bool) -> bool:
     """Whether the notebook waits, and could go on in no other kernel."""
-    # One that refused its answer waits as it did before.
-    return was_kept if end.kind == "refused" else end.outcome is not None and end.outcome.is_kernel_bound
+    # A segment that refused its answer waits as it did before.
+    return needed_before if end.kind == "refused" else end.outcome is not None and end.outcome.is_kernel_bound
 
 
 class _Segment:
@@ -148,7 +149,7 @@ class _Segment:
     ) -> None:
         self.document = document
         self.recorder = Recorder(document, observer.on_output, observer.on_update)
-        #: The cell to go on from if this attempt is lost.
+        #: Index of the cell from which another attempt goes on.
         self.checkpoint = briefing.first_cell
         #: What the kernel could not bring back.
         self.losses: list[Loss] = []
@@ -164,7 +165,7 @@ class _Segment:
         self._card: tuple[int, NotebookNode] | None = None
 
     def prepare(self) -> None:
-        """Make the document ready: the decision in the card's place, nothing of an earlier attempt below it."""
+        """Prepare the document: put the decision in the place of the card, and remove what an earlier attempt left below."""
         document, briefing = self.document, self._briefing
         wake = briefing.wake
         if wake is not None:
@@ -179,9 +180,9 @@ class _Segment:
             self._output.save(document)
 
     def _decision(self, wake: Wake) -> cards.Decision:
-        # What the clock gives in nobody's stead stands with the exports only.
-        kept = self._briefing.steps.get(wake.step, StepBriefing()).exports.get("$resume_data")
-        envelope = kept if wake.callback is None and wake.kind == "suspend" else wake.callback
+        # When the clock answers, the answer is among the exports only.
+        exported = self._briefing.steps.get(wake.step, StepBriefing()).exports.get("$resume_data")
+        envelope = exported if wake.callback is None and wake.kind == "suspend" else wake.callback
         return cards.describe_decision(wake, envelope if isinstance(envelope, dict) else None)
 
     def describe(self, language_info: Mapping[str, object]) -> None:
@@ -205,13 +206,13 @@ class _Segment:
 
     def _judge_ready(self, ready: Ready) -> SegmentEnd | None:
         if ready.failure is not None:
-            return self._unstarted(ready.failure)
+            return self._end_before_cells(ready.failure)
         if ready.refused:
-            return self._refused(ready.refused)
-        return self._without(ready.losses)
+            return self._refuse_answer(ready.refused)
+        return self._note_losses(ready.losses)
 
-    def _without(self, losses: list[Loss]) -> SegmentEnd | None:
-        """Note what did not come back; an end if a cell needs it, which then must not run without it."""
+    def _note_losses(self, losses: list[Loss]) -> SegmentEnd | None:
+        """Note what did not come back; returns an end if a cell needs it."""
         if not losses:
             return None
         self.losses += losses
@@ -220,16 +221,16 @@ class _Segment:
         needed = [str(loss) for loss in self.losses if loss.needed_by]
         if not needed or self._briefing.goes_without:
             return None
-        return self._unstarted(Failure("NotRestored", str(NotRestored(self._briefing.execution, needed))))
+        return self._end_before_cells(Failure("NotRestored", str(NotRestored(self._briefing.execution, needed))))
 
     def run_cells(self, client: KernelClient) -> SegmentEnd:
         """Run what remains of the notebook."""
         self._client = client
         for index in range(self._briefing.first_cell, len(self.document.cells)):
             if self._control.request:
-                return self._stopped()
+                return self._stop()
             by = self._control.take_suspend()
-            end = None if by is None else self._suspended_from_outside(client, index, by)
+            end = None if by is None else self._suspend_from_outside(client, index, by)
             if end is not None:
                 return end
             end = self._run_cell(client, index)
@@ -237,14 +238,14 @@ class _Segment:
                 self._observer.on_cell(index, index + 1)
             if end is not None:
                 return end
-        return self._late_error() or self._completed()
+        return self._find_late_error() or self._complete()
 
-    def _completed(self) -> SegmentEnd:
+    def _complete(self) -> SegmentEnd:
         cell_statuses.close(self.document)
         return SegmentEnd("completed", len(self.document.cells))
 
-    def _late_error(self) -> SegmentEnd | None:
-        """Find an error that a thread has shown after its cell had ended."""
+    def _find_late_error(self) -> SegmentEnd | None:
+        """Find an error that a thread showed after its cell had ended."""
         self.recorder.join()
         for index in range(self._briefing.first_cell, len(self.document.cells)):
             cell = self.document.cells[index]
@@ -256,15 +257,15 @@ class _Segment:
                 return SegmentEnd("failed", self.checkpoint, None, failure)
         return None
 
-    def lost(self) -> None:
-        """Note that the kernel is gone; what it said until then is in the document."""
+    def note_kernel_lost(self) -> None:
+        """Note that the kernel has ended; its messages until then are in the document."""
         self.recorder.join()
         if self._running is not None:
             cell_statuses.note_ended(self.document, self._running, "interrupted", has_error=True)
         self.save()
 
     def save(self) -> None:
-        """Write the output. A failure is not told of: what just happened must be recorded first."""
+        """Write the output. Errors are ignored here: what just happened must be recorded first."""
         if self._output is not None:
             with contextlib.suppress(OSError):
                 self._output.save(self.document)
@@ -282,35 +283,35 @@ class _Segment:
         header = self._headers.get(index)
         step = header.name if header is not None and header.kind == "step" else None
         if step is not None:
-            briefed = self._briefing.steps.get(step, StepBriefing())
-            self._observer.on_step_start(step, briefed.runs + 1, briefed.interrupted + 1, index)
+            step_briefing = self._briefing.steps.get(step, StepBriefing())
+            self._observer.on_step_start(step, step_briefing.runs + 1, step_briefing.interrupted + 1, index)
         cell_statuses.note_started(self.document, index)
         self._running = index
-        reply = self._executed(client, index)
+        reply = self._execute(client, index)
         self._running = None
         self.recorder.join()
         if reply.execution_count is not None:
             cell.execution_count = reply.execution_count
         return self._judge(index, step, reply, may_fail=RAISES_EXCEPTION in tags)
 
-    def _executed(self, client: KernelClient, index: int) -> Reply:
+    def _execute(self, client: KernelClient, index: int) -> Reply:
         cell = self.document.cells[index]
         request = client.send(cell.source, cell_id=cell.get("id"))
         self.recorder.expect(request, index)
         try:
             reply = client.wait(request, tick=self._tick, timeout_seconds=self._cell_timeout)
         except CellTimeout:
-            reply = self._timed_out(client, request)
-        self.recorder.time(index, "shell.execute_reply", {"header": reply.header})
-        for told in self.recorder.widgets.untold():
-            client.tell_widget(told)
+            reply = self._interrupt(client, request)
+        self.recorder.note_time(index, "shell.execute_reply", {"header": reply.header})
+        for content in self.recorder.widgets.take_updates():
+            client.send_widget_update(content)
         return reply
 
-    def _timed_out(self, client: KernelClient, request: str) -> Reply:
-        # A control of its own: the grace is the same, but nobody asked us to stop.
+    def _interrupt(self, client: KernelClient, request: str) -> Reply:
+        # Another control: the time limit is the same, but the segment itself is not stopped.
         control = Control()
         control.attach(client.kernel)
-        control.cells_run()
+        control.note_cells_run()
         control.interrupt()
         with contextlib.suppress(KernelDied):
             client.wait(request, tick=self._tick)
@@ -320,13 +321,13 @@ class _Segment:
     def _judge(self, index: int, step: str | None, reply: Reply, *, may_fail: bool) -> SegmentEnd | None:
         outcome = read_outcome(reply)
         if reply.status == "timeout" or (outcome is None and reply.status != "ok"):
-            failure = self._failure(reply, index, step)
+            failure = self._make_failure(reply, index, step)
         elif outcome is not None and outcome.kind == "failed":
-            told = outcome.failure or Failure(reply.ename, reply.evalue)
-            failure = replace(told, message=self.document.masked(told.message), cell=index, step=step)
+            reported = outcome.failure or Failure(reply.ename, reply.evalue)
+            failure = replace(reported, message=self.document.masked(reported.message), cell=index, step=step)
             outcome = replace(outcome, failure=failure)
         elif (shown := self.document.find_shown_error(index)) is not None:
-            # As papermill has it: who shows an error and raises none has failed, too.
+            # As in papermill, a cell that shows an error has failed, also if it raises none.
             failure = replace(shown, step=step)
             outcome = None if outcome is None else Outcome("failed", outcome.step, outcome.run, failure=failure)
         elif any(payload.get("source") == "ask_exit" for payload in reply.payload):
@@ -334,26 +335,26 @@ class _Segment:
                 "SystemExit", "the cell ended its kernel; `flow.exit()` in a step ends a notebook", index, step
             )
         else:
-            return self._passed(index, outcome)
+            return self._end_cell(index, outcome)
         if failure.type == "StdinNotImplementedError":
-            # Its own words are about frontends.
-            failure = replace(failure, message=_NOBODY_TO_ASK)
+            # The message of ipykernel speaks of frontends.
+            failure = replace(failure, message=_NO_INPUT)
             outcome = None if outcome is None else replace(outcome, failure=failure)
         if self._control.request in {"interrupt", "kill"}:
             cell_statuses.note_ended(self.document, index, "interrupted", has_error=True)
             return SegmentEnd("interrupted", self.checkpoint, outcome, failure)
         if may_fail and reply.status != "timeout":
-            # As papermill has it: an error that was expected is no failure.
+            # As in papermill, an expected error is no failure.
             cell_statuses.note_ended(self.document, index, "completed")
             return None
         cell_statuses.note_ended(self.document, index, "failed", has_error=True)
         cell_statuses.close(self.document)
         if step is None and failure.type == "SystemExit" and failure.message in {"", "0", "None"}:
-            # As papermill has it: a program that exits with 0 has done what it wanted.
+            # As in papermill, an exit with status 0 completes the notebook.
             return SegmentEnd("completed", index + 1)
         return SegmentEnd("failed", self.checkpoint, outcome, failure)
 
-    def _passed(self, index: int, outcome: Outcome | None) -> SegmentEnd | None:
+    def _end_cell(self, index: int, outcome: Outcome | None) -> SegmentEnd | None:
         if outcome is None:
             cell_statuses.note_ended(self.document, index, "completed")
             return None
@@ -371,7 +372,7 @@ class _Segment:
         self.save()
         return None
 
-    def _suspended_from_outside(self, client: KernelClient, index: int, by: str) -> SegmentEnd | None:
+    def _suspend_from_outside(self, client: KernelClient, index: int, by: str) -> SegmentEnd | None:
         if not client.kernel.spec.is_python:
             self._observer.on_not_suspended(f"the variables of a {client.kernel.spec.language} kernel cannot be saved")
             return None
@@ -390,21 +391,21 @@ class _Segment:
             cards.put_card(self.document, shows[-1], place, asked, outcome.unsaved)
         return SegmentEnd("suspended", index, replace(outcome, suspension=asked))
 
-    def _stopped(self) -> SegmentEnd:
+    def _stop(self) -> SegmentEnd:
         return SegmentEnd("stopped" if self._control.request == "stop" else "interrupted", self.checkpoint)
 
-    def _refused(self, errors: list[dict[str, JSON]]) -> SegmentEnd:
+    def _refuse_answer(self, errors: list[dict[str, JSON]]) -> SegmentEnd:
         if self._card is not None and self._briefing.wake is not None:
             cards.put_back(self.document, *self._card, self._decision(self._briefing.wake), errors)
         return SegmentEnd("refused", self.checkpoint, errors=errors)
 
-    def _unstarted(self, failure: Failure) -> SegmentEnd:
+    def _end_before_cells(self, failure: Failure) -> SegmentEnd:
         if self._control.request in {"interrupt", "kill"}:
             return SegmentEnd("interrupted", self.checkpoint, failure=failure)
         cell_statuses.close(self.document)
         return SegmentEnd("failed", self.checkpoint, None, failure, environment=True)
 
-    def _failure(self, reply: Reply, cell: int, step: str | None) -> Failure:
+    def _make_failure(self, reply: Reply, cell: int, step: str | None) -> Failure:
         return Failure(reply.ename, self.document.masked(reply.evalue), cell, step)
 
     def _tick(self) -> float | None:

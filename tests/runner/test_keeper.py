@@ -47,7 +47,7 @@ def begin(rehearse: Any, *cells: str) -> Rehearsal:
 
 
 def go_on(rehearsal: Rehearsal, keeper: Keeper, wake: Wake | None = None) -> SegmentEnd:
-    return rehearsal.run(wake=wake, kept=keeper.take("e1"), keep=partial(keeper.keep, "e1"))
+    return rehearsal.run(wake=wake, client=keeper.take("e1"), keep=partial(keeper.keep, "e1"))
 
 
 def answer(word: str) -> Wake:
