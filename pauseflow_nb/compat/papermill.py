@@ -33,9 +33,9 @@ class PauseflowEngine:
     @classmethod
     def nb_kernel_name(cls, nb: "NotebookNode", name: str | None = None) -> str:
         """Name the kernel; a notebook that names none is taken for Python."""
-        from pauseflow_nb.runner.notebook import kernel_of
+        from pauseflow_nb.runner.notebook import find_kernel_name
 
-        return name or kernel_of(nb)
+        return name or find_kernel_name(nb)
 
     @classmethod
     def nb_language(cls, nb: "NotebookNode", language: str | None = None) -> str:

@@ -59,7 +59,7 @@ def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Docu
 
 def sentence_of(row: Row) -> str:
     """Say how an execution ended, and who or what ended it."""
-    from pauseflow_nb.runner.card_text import at_moment  # lazily: see finish_notebook
+    from pauseflow_nb.runner.card_text import format_moment  # lazily: see finish_notebook
 
     reason = row.reason or {}
     by = reason.get("by")
@@ -67,7 +67,7 @@ def sentence_of(row: Row) -> str:
     said = {"cancelled": "Cancelled", "failed": "Failed", "completed": "Completed"}[row.state]
     said = "Timed out" if reason.get("kind") == "timeout" else said
     text = f": {reason['text']}" if reason.get("text") else ""
-    return f"{said} by {who}{at_moment(iso(row.ended_at) or '')}{text}."
+    return f"{said} by {who}{format_moment(iso(row.ended_at) or '')}{text}."
 
 
 def _close(document: "Document", row: Row, asked: Row | None, last: Row | None) -> None:

@@ -295,7 +295,7 @@ def test_only_ipykernel_as_it_is_installed_can_be_forked() -> None:
 def test_a_server_that_does_not_start_says_so(tmp_path: Path) -> None:
     server = ForkServer(["/bin/false"], {})
     with pytest.raises(CannotFork, match="did not start"):
-        server.fork([], cwd="/", folder=str(tmp_path), said=1, libraries=[])
+        server.fork([], cwd="/", folder=str(tmp_path), output=1, libraries=[])
     server.stop()
 
 
