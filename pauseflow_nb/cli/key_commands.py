@@ -1,4 +1,4 @@
-"""Commands on the keys of a store, and the one that makes the links of an execution invalid."""
+"""Define the commands that list, rotate and export the keys of a store, and the one that revokes links."""
 
 import click
 
@@ -17,7 +17,7 @@ def keys() -> None:
 @json_option
 @settings_options
 def list_(settings: Settings, *, as_json: bool) -> None:
-    """List the keys: the newest signs, older ones verify, withdrawn ones do neither."""
+    """List the keys: the newest one signs, older ones verify, and withdrawn ones do neither."""
     from pauseflow_nb.cli.terminal import table
 
     found = open_queue(settings).list_keys()
@@ -32,13 +32,15 @@ def list_(settings: Settings, *, as_json: bool) -> None:
 
 
 @keys.command()
-@click.option("--withdraw", is_flag=True, help="Refuse all links that older keys signed: for a key that was stolen.")
+@click.option(
+    "--withdraw", is_flag=True, help="Refuse all links that older keys signed, for example after a key was stolen."
+)
 @json_option
 @settings_options
 def rotate(settings: Settings, *, withdraw: bool, as_json: bool) -> None:
     """Sign with a new key from now on, in all processes of the store.
 
-    Links that were sent out stay valid. With --withdraw they are refused from now on; `pauseflow show ID` prints new ones.
+    Links that were sent stay valid. With --withdraw, they are refused from now on; `pauseflow show ID` prints new ones.
     """
     from pauseflow_nb.identity import account
 
@@ -51,10 +53,11 @@ def rotate(settings: Settings, *, withdraw: bool, as_json: bool) -> None:
     click.echo(f"key {newest['id']} signs from now on")
     if withdrawn:
         click.echo(
-            "links that were sent out before are refused: `pauseflow show ID` prints new ones for what waits", err=True
+            "links that were sent before are refused: `pauseflow show ID` prints new ones for a waiting execution",
+            err=True,
         )
     else:
-        click.echo("links that were sent out before stay valid", err=True)
+        click.echo("links that were sent before stay valid", err=True)
 
 
 @keys.command()
@@ -62,9 +65,9 @@ def rotate(settings: Settings, *, withdraw: bool, as_json: bool) -> None:
 @json_option
 @settings_options
 def export(settings: Settings, *, number: int | None, as_json: bool) -> None:
-    """Print public keys as PEM, with which anybody can verify what this store signed.
+    """Print public keys as PEM, to verify signatures of this store.
 
-    Without KEY all that are not withdrawn, oldest first. Private keys never leave the store.
+    Without KEY, prints all keys that are not withdrawn, oldest first. Private keys never leave the store.
     """
     queue = open_queue(settings)
     chosen = {key["id"]: key for key in queue.list_keys() if number in (None, key["id"])}
@@ -75,8 +78,8 @@ def export(settings: Settings, *, number: int | None, as_json: bool) -> None:
         print_json([{**key, "public_key": pems[id_]} for id_, key in chosen.items()])
         return
     for id_, pem in pems.items():
-        # Text between the blocks of a PEM file is explanation (RFC 7468).
-        click.echo(f"Key {id_}, which {_does(chosen[id_]['state'])}\n{pem}", nl=False)
+        # RFC 7468 allows explanatory text between the blocks of a PEM file.
+        click.echo(f"Key {id_}, which {_describe_use(chosen[id_]['state'])}\n{pem}", nl=False)
 
 
 @click.command()
@@ -84,9 +87,9 @@ def export(settings: Settings, *, number: int | None, as_json: bool) -> None:
 @json_option
 @settings_options
 def revoke(settings: Settings, *, execution: str, as_json: bool) -> None:
-    """Refuse all links of an execution that exist; those that are printed now are new.
+    """Refuse all existing links of an execution, and print new ones.
 
-    What it waits for, and until when, does not change. Notebooks that wait below it get new links, too.
+    What it waits for and its deadlines do not change. Nested executions get new links, too.
     """
     from pauseflow_nb.identity import account
 
@@ -95,5 +98,5 @@ def revoke(settings: Settings, *, execution: str, as_json: bool) -> None:
     print_execution(queue.view(execution), as_json=as_json)
 
 
-def _does(state: str) -> str:
+def _describe_use(state: str) -> str:
     return "was withdrawn" if state == "withdrawn" else state

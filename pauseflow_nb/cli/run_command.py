@@ -1,4 +1,4 @@
-"""`pauseflow run`: start an execution, and by default be the process that runs it."""
+"""Define `pauseflow run`, which starts an execution and by default runs it in this process."""
 
 import logging
 import sys
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-#: Standard input or output in the place of a path.
+#: Path that stands for standard input or standard output.
 _STREAM = "-"
 
 
@@ -40,14 +40,14 @@ _STREAM = "-"
     type=click.Choice(["step", "pause"]),
     default="step",
     show_default=True,
-    help="When variables are saved.",
+    help="Save the variables after each step, or only at pauses.",
 )
-@click.option("--strict", is_flag=True, help="Fail a step when a variable that is needed later cannot be saved.")
+@click.option("--strict", is_flag=True, help="Fail a step if a variable that later cells need cannot be saved.")
 @click.option("--until-pause", is_flag=True, help="Return at the first pause.")
-@click.option("--detach", is_flag=True, help="Let a worker run it, and return at once.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port of the links.  [PAUSEFLOW_PORT]")
-@click.option("--public-url", help="Base of the links that people get.  [PAUSEFLOW_PUBLIC_URL]")
+@click.option("--detach", is_flag=True, help="Queue the execution for a worker, and return at once.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port that serves the links.  [PAUSEFLOW_PORT]")
+@click.option("--public-url", help="Base URL of the links.  [PAUSEFLOW_PUBLIC_URL]")
 @json_option
 @settings_options
 def run(
@@ -65,26 +65,26 @@ def run(
     log_level: str | None,
     quiet: bool,
     as_json: bool,
-    **given: Any,
+    **options: Any,
 ) -> None:
-    """Run a notebook; when it pauses, print the links and go on when it is answered.
+    """Run a notebook; when it pauses, print the links, and continue after the answer.
 
-    IN and OUT may be files, `-`, or any URL that papermill knows.
+    IN and OUT may be files, `-`, or any URL that papermill supports.
     """
-    _refuse_contradictions(output, detach=detach, until_pause=until_pause, prepare_only=prepare_only, as_json=as_json)
+    _check_options(output, detach=detach, until_pause=until_pause, prepare_only=prepare_only, as_json=as_json)
     logging.basicConfig(level=log_level or ("ERROR" if quiet else "WARNING"), format="%(message)s")
     clean_logs()
-    parameters, options = _given(notebook, output, given)
+    parameters, run_options = _split_options(notebook, output, options)
     if prepare_only:
-        _prepare(notebook, str(output), parameters, options)
+        _prepare(notebook, str(output), parameters, run_options)
         return
     if detach:
-        _submit(settings, notebook, output, parameters, options, as_json=as_json)
+        _submit(settings, notebook, output, parameters, run_options, as_json=as_json)
         return
     from pauseflow_nb.execution import kernel_ahead, plan
 
-    with kernel_ahead(notebook, options) as supply:
-        work = plan(notebook, None if output == _STREAM else output, parameters, options)
+    with kernel_ahead(notebook, run_options) as supply:
+        work = plan(notebook, None if output == _STREAM else output, parameters, run_options)
         queue = open_queue(settings)
         from pauseflow_nb.cli.attached_run import run_attached
         from pauseflow_nb.cli.progress import Progress
@@ -125,33 +125,31 @@ def _submit(
     print_execution(queue.view(queue.start(work)), as_json=as_json)
 
 
-def _refuse_contradictions(
-    output: str | None, *, detach: bool, until_pause: bool, prepare_only: bool, as_json: bool
-) -> None:
+def _check_options(output: str | None, *, detach: bool, until_pause: bool, prepare_only: bool, as_json: bool) -> None:
     if detach and until_pause:
-        raise click.UsageError("--detach returns at once: leave --until-pause out")
+        raise click.UsageError("--detach returns at once: omit --until-pause")
     if prepare_only and output is None:
-        raise click.UsageError("--prepare-only writes OUT.ipynb: name it")
+        raise click.UsageError("--prepare-only writes OUT.ipynb: pass its path")
     if output == _STREAM and (as_json or detach):
-        raise click.UsageError("standard output takes the notebook: leave --json and --detach out")
+        raise click.UsageError("the notebook is written to standard output: omit --json and --detach")
 
 
-def _given(notebook: str, output: str | None, given: dict[str, Any]) -> tuple[dict[str, Any], "RunOptions"]:
-    """Take parameters and options apart."""
+def _split_options(notebook: str, output: str | None, options: dict[str, Any]) -> tuple[dict[str, Any], "RunOptions"]:
+    """Separate the parameters from the options of the command."""
     from pauseflow_nb.cli.parameters import resolve_parameters
     from pauseflow_nb.execution import RunOptions
 
     forms = ("typed", "raw", "files", "yaml", "base64_yaml")
-    both = given.pop("inject_paths")
+    both = options.pop("inject_paths")
     injected = {
-        "PAPERMILL_INPUT_PATH": notebook if given.pop("inject_input_path") or both else None,
-        "PAPERMILL_OUTPUT_PATH": output if given.pop("inject_output_path") or both else None,
+        "PAPERMILL_INPUT_PATH": notebook if options.pop("inject_input_path") or both else None,
+        "PAPERMILL_OUTPUT_PATH": output if options.pop("inject_output_path") or both else None,
     }
     parameters = {name: path for name, path in injected.items() if path is not None}
-    parameters |= resolve_parameters(**{form: given.pop(form) for form in forms})
-    if not given.pop("request_save_on_cell_execute"):
-        given["autosave_cell_every"] = 0.0
-    return parameters, RunOptions(**given)
+    parameters |= resolve_parameters(**{form: options.pop(form) for form in forms})
+    if not options.pop("request_save_on_cell_execute"):
+        options["autosave_cell_every"] = 0.0
+    return parameters, RunOptions(**options)
 
 
 def _prepare(notebook: str, output: str, parameters: dict[str, Any], options: "RunOptions") -> None:
