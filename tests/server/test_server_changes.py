@@ -19,7 +19,7 @@ class Look:
 
     def __call__(self) -> list[dict[str, Any]]:
         with reading(self._queue.engine) as connection:
-            return self._watcher.look(connection)
+            return self._watcher.poll(connection)
 
 
 @pytest.fixture
