@@ -37,5 +37,5 @@ def _find_handler(url: str) -> Any:
     # Lazily: few notebooks are at a URL, and the handlers take long to import.
     from papermill.iorw import LocalHandler, papermill_io
 
-    handler = papermill_io.get_find_handler(url)
+    handler = papermill_io.get_handler(url)
     return None if isinstance(handler, LocalHandler) else handler
