@@ -60,7 +60,7 @@ class PauseflowEngine:
         stderr_file: IO[str] | None = None,
         **options: Any,
     ) -> "NotebookNode":
-        """Run a notebook that papermill has read and given its parameters.
+        """Run a notebook that papermill has read and injected parameters into.
 
         Args:
             nb: The notebook; it is left as it is.
@@ -78,7 +78,7 @@ class PauseflowEngine:
                 ignores unknown options.
 
         Returns:
-            The executed notebook. If a cell raised, papermill finds its error there and says so.
+            The executed notebook. If a cell raised, papermill finds the error there and reports it.
 
         Raises:
             nbclient.exceptions.DeadKernelError: If its kernel died too often.

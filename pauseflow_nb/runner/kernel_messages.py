@@ -39,8 +39,8 @@ def brief_new_kernel(
             first time.
 
     Yields:
-        What the kernel answers: once when the variables are restored, once when the setup cells have run. After a
-        failure it must not be asked for more.
+        What the kernel answers: once when the variables are restored, once when the setup cells have run. After an answer
+        with a failure, the caller must stop.
 
     Raises:
         KernelUnavailable: If the interpreter of the kernel cannot import this package.

@@ -285,10 +285,10 @@ def _read_text(path: str) -> str:
         raise InvalidNotebook(path, "it is not text in UTF-8") from None
     except OSError as problem:
         raise InvalidNotebook(path, f"it cannot be read ({problem.strerror})") from None
-    return _convert_script(path, text) if file.suffix in _SCRIPTS else text
+    return _from_script(path, text) if file.suffix in _SCRIPTS else text
 
 
-def _convert_script(path: str, text: str) -> str:
+def _from_script(path: str, text: str) -> str:
     """Convert a script with cells, such as `# %%`, or a Markdown file, to a notebook."""
     try:
         import jupytext

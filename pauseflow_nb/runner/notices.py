@@ -39,7 +39,7 @@ def _put(document: Document, first: int, notice: NotebookNode) -> None:
 
 
 def _render_list(title: str, sentences: list[str]) -> tuple[str, str]:
-    said = [printable_lines(sentence) for sentence in sentences]
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
+    lines = [printable_lines(sentence) for sentence in sentences]
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in lines)
     html = f'<strong>{escape(title)}</strong><ul style="margin:.2em 0">{items}</ul>'
-    return render_box(html, WRONG), "\n".join([title, *(f"- {sentence}" for sentence in said)])
+    return render_box(html, WRONG), "\n".join([title, *(f"- {sentence}" for sentence in lines)])

@@ -12,7 +12,7 @@ from pauseflow_nb.runner.recorder import Recorder
 
 __all__ = ["ASK_AGAIN_SECONDS", "Questions"]
 
-#: While `flow.pause` waits, the observer is asked for an answer at this interval.
+#: While `flow.pause` waits, the observer is called for an answer at this interval.
 ASK_AGAIN_SECONDS = 0.15
 
 

@@ -31,7 +31,7 @@ class Listener:
     """Serves the public links and `/pauseflow/api/health`, and nothing else."""
 
     def __init__(self, queue: Queue, port: int, *, ip: str = "127.0.0.1", limits: LinkLimits | None = None) -> None:
-        """Set the open queue and the address to listen on; port 0 takes a free port."""
+        """Take an open queue, and where to listen; port 0 takes a free one."""
         self._queue, self._port, self._ip = LazyQueue.of(queue), port, ip
         self._routes = handlers(
             self._queue, limits=limits, proxies=TrustedProxies.parse(queue.settings.trusted_proxies)

@@ -107,16 +107,16 @@ def serve(
 
 
 def serve_only_ours(server: ServerApp) -> None:
-    """Remove the handlers of Jupyter Server except login and events, and limit the time for slow clients."""
-    _remove_handlers(server.web_app.default_router)
+    """Take away what Jupyter Server serves beside links, REST API, login and events, and give slow clients an end."""
+    _keep_ours(server.web_app.default_router)
     connections = server.http_server.conn_params
     connections.header_timeout = connections.body_timeout = float(IDLE_SECONDS)
 
 
-def _remove_handlers(router: RuleRouter) -> None:
+def _keep_ours(router: RuleRouter) -> None:
     for rule in router.rules:
         if isinstance(rule.target, RuleRouter):
-            _remove_handlers(rule.target)
+            _keep_ours(rule.target)
     router.rules[:] = [rule for rule in router.rules if _stays(rule)]
 
 

@@ -180,7 +180,7 @@ def _find_codec(charset: str | None, kind: str) -> str | None:
 
 
 def _describe_body(kind: str) -> str:
-    return f"the body, which says it is {kind},"
+    return f"the body, whose type is {kind},"
 
 
 def _decode_text(data: bytes, codec: str) -> str | None:
