@@ -237,7 +237,7 @@ def test_a_package_installed_meanwhile_is_seen(rehearse: Any) -> None:
 def test_kernels_die_with_the_process_that_asked_for_them(tmp_path: Path) -> None:
     program = tmp_path / "asks.py"
     program.write_text(
-        "import time\nfrom pauseflow_nb.runner.kernels import start\nfrom pauseflow_nb.runner.client import KernelClient\n"
+        "import time\nfrom pauseflow_nb.runner.client import KernelClient\nfrom pauseflow_nb.runner.kernels.spec import find_spec\n"
         "from pauseflow_nb.runner.kernels.source import Supply\nsupply = Supply('forked')\n"
         f"kernel = supply.take(find_spec('python3'), cwd={str(tmp_path)!r})\n"
         "client = KernelClient(kernel, print)\nclient.wait_until_ready(60)\n"
