@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from pauseflow_nb.runner.control import Control
     from pauseflow_nb.runner.kernels.source import Supply
 
-__all__ = ["run_attached"]
+__all__ = ["run_with_progress"]
 
 
-def run_attached(
+def run_with_progress(
     queue: "Queue",
     plan: "Plan",
     progress: "Progress",

@@ -86,7 +86,7 @@ def run(
     with kernel_ahead(notebook, run_options) as supply:
         work = plan(notebook, None if output == _STREAM else output, parameters, run_options)
         queue = open_queue(settings)
-        from pauseflow_nb.cli.attached_run import run_attached
+        from pauseflow_nb.cli.attached_run import run_with_progress
         from pauseflow_nb.cli.progress import Progress
 
         progress = Progress(
@@ -98,7 +98,7 @@ def run(
             stderr_file=stderr_file,
         )
         with progress:
-            view, is_stopped = run_attached(
+            view, is_stopped = run_with_progress(
                 queue, work, progress, progress.on_event, supply=supply, until_pause=until_pause
             )
     if as_json:

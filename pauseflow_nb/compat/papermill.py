@@ -136,7 +136,7 @@ def _run_notebook(
 
 
 def _run(queue: "Queue", plan: "Plan", progress: "Progress", supply: "Supply") -> dict[str, Any]:
-    from pauseflow_nb.cli.attached_run import run_attached
+    from pauseflow_nb.cli.attached_run import run_with_progress
     from pauseflow_nb.cli.options import LEFT
 
     def on_event(event: "Event") -> None:
@@ -144,7 +144,7 @@ def _run(queue: "Queue", plan: "Plan", progress: "Progress", supply: "Supply") -
         if event.kind != "ended":
             progress.on_event(event)
 
-    view, _ = run_attached(queue, plan, progress, on_event, supply=supply)
+    view, _ = run_with_progress(queue, plan, progress, on_event, supply=supply)
     if view["ended_at"] is None:
         raise Unfinished(LEFT)
     return view
