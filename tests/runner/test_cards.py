@@ -24,7 +24,7 @@ def shown(document: Document) -> Any:
     return written.cells[0].outputs
 
 
-def test_a_card_says_what_is_asked_until_when_and_what_happens_then(document: Document) -> None:
+def test_a_card_shows_the_question_its_deadline_and_what_happens_then(document: Document) -> None:
     request = SuspensionRequest(
         "suspend", 7200, on_timeout="cancel", title="Ship <it>?", message="a & b", data={"auc": 0.9}
     )

@@ -91,7 +91,7 @@ def test_a_pause_that_needs_no_kernel_keeps_none(rehearse: Any, keeper: Keeper) 
     assert keeper.take("e1") is None
 
 
-def test_where_none_may_be_kept_the_step_fails_and_says_why(rehearse: Any) -> None:
+def test_the_step_fails_with_a_reason_if_no_kernel_may_be_kept(rehearse: Any) -> None:
     rehearsal: Rehearsal = rehearse(*CELLS)
     rehearsal.briefing = replace(rehearsal.briefing, unkept="no further kernel can be kept")
     end = rehearsal.run()

@@ -234,7 +234,7 @@ def test_a_package_installed_meanwhile_is_seen(rehearse: Any) -> None:
 
 
 @needs_fork
-def test_kernels_die_with_the_process_that_asked_for_them(tmp_path: Path) -> None:
+def test_kernels_end_with_the_process_that_requested_them(tmp_path: Path) -> None:
     program = tmp_path / "asks.py"
     program.write_text(
         "import time\nfrom pauseflow_nb.runner.client import KernelClient\nfrom pauseflow_nb.runner.kernels.spec import find_spec\n"

@@ -33,7 +33,7 @@ def test_a_made_up_name_stands_for_the_account_of_the_server(
 
 
 @pytest.mark.parametrize("provider", [IdentityProvider(), PasswordIdentityProvider()])
-def test_a_token_knows_no_names_whatever_somebody_calls_himself(provider: IdentityProvider) -> None:
+def test_a_token_identifies_the_account_of_the_server_whatever_the_display_name(provider: IdentityProvider) -> None:
     assert identify(anonymous(display_name="Bob"), provider) == ME
 
 
@@ -44,5 +44,5 @@ def test_a_login_that_knows_names_gives_its_own(name: str) -> None:
     assert (who, facts_of(who)) == (f"user:{name}", {"known_by": "login"})
 
 
-def test_a_displayed_name_makes_nobody_anonymous() -> None:
+def test_a_display_name_alone_makes_no_user_anonymous() -> None:
     assert identify(User("bob", display_name="Anonymous Bob"), NamedProvider()) == "user:bob"
