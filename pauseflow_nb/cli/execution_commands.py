@@ -9,12 +9,11 @@ from pauseflow_nb.cli.options import (
     COMPLETED,
     STRANDED,
     exit_code,
-    json_option,
     open_queue,
     print_execution,
     print_json,
     say,
-    settings_options,
+    store_options,
 )
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import read_json
@@ -39,8 +38,7 @@ _STATES = ("queued", "running", "suspended", "waiting", "paused", "completed", "
 @click.option("--search", help="List only executions whose notebook, output or id contains this text.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Most executions to list.")
 @click.option("--offset", type=click.IntRange(0), default=0, help="Number of executions to skip.")
-@json_option
-@settings_options
+@store_options
 def list_(
     settings: Settings, *, state: tuple[str, ...], search: str | None, limit: int, offset: int, as_json: bool
 ) -> None:
@@ -72,8 +70,7 @@ def list_(
 @click.argument("execution", metavar="ID")
 @click.option("--history", is_flag=True, help="Also show earlier runs of each step and the audit trail.")
 @click.option("--state", is_flag=True, help="Also show the variables in the last checkpoint, the largest first.")
-@json_option
-@settings_options
+@store_options
 def show(settings: Settings, *, execution: str, history: bool, state: bool, as_json: bool) -> None:
     """Show one execution: its state, its steps, what it waits for, and the links."""
     queue = open_queue(settings)
@@ -97,8 +94,7 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
 @click.option("--step", help="Step to answer; required if several wait.")
 @click.option("--data", metavar="JSON", help="Answer, which the notebook reads as `steps.NAME.data`.")
 @click.option("--wait", is_flag=True, help="Wait until the execution ends or waits again.")
-@json_option
-@settings_options
+@store_options
 def resume(
     settings: Settings, *, execution: str, step: str | None, data: str | None, wait: bool, as_json: bool
 ) -> None:
@@ -112,8 +108,7 @@ def resume(
 @click.argument("execution", metavar="ID")
 @click.option("--reason", "text", help="Reason, for the record.")
 @click.option("--wait", is_flag=True, help="Wait until its kernel has ended, too.")
-@json_option
-@settings_options
+@store_options
 def cancel(settings: Settings, *, execution: str, text: str | None, wait: bool, as_json: bool) -> None:
     """Cancel an execution in any state."""
     found = _find_execution(settings, execution)
@@ -124,8 +119,7 @@ def cancel(settings: Settings, *, execution: str, text: str | None, wait: bool, 
 @click.command()
 @click.argument("execution", metavar="ID")
 @click.option("--wait", is_flag=True, help="Wait until the execution is suspended, or ends before that.")
-@json_option
-@settings_options
+@store_options
 def suspend(settings: Settings, *, execution: str, wait: bool, as_json: bool) -> None:
     """Suspend an execution before its next cell, until `pauseflow resume`."""
     found = _find_execution(settings, execution)
@@ -145,8 +139,7 @@ def suspend(settings: Settings, *, execution: str, wait: bool, as_json: bool) ->
     help="Go on even if other versions saved the variables, or needed variables did not come back.",
 )
 @click.option("--wait", is_flag=True, help="Wait until the execution ends or waits again.")
-@json_option
-@settings_options
+@store_options
 def retry(
     settings: Settings,
     *,
@@ -171,8 +164,7 @@ def retry(
     "--output", metavar="OUT.ipynb", help="Output of the fork; by default named after the output of the execution."
 )
 @click.option("--wait", is_flag=True, help="Wait until the fork ends or waits.")
-@json_option
-@settings_options
+@store_options
 def fork(
     settings: Settings, *, execution: str, from_step: str | None, output: str | None, wait: bool, as_json: bool
 ) -> None:
@@ -184,8 +176,7 @@ def fork(
 
 @click.command()
 @click.argument("execution", metavar="ID")
-@json_option
-@settings_options
+@store_options
 def outputs(settings: Settings, *, execution: str, as_json: bool) -> None:  # noqa: ARG001  (a notebook is JSON)
     """Print the executed notebook in its current state."""
     sys.stdout.buffer.write(json_printable(open_queue(settings).document(execution).decode()).encode())

@@ -2,7 +2,7 @@
 
 import click
 
-from pauseflow_nb.cli.options import json_option, open_queue, print_json, say, settings_options
+from pauseflow_nb.cli.options import open_queue, print_json, say, store_options
 from pauseflow_nb.settings import Settings
 
 __all__ = ["gc"]
@@ -17,8 +17,7 @@ __all__ = ["gc"]
     help="Minimum time since an execution ended, such as 12h or 7d.",
 )
 @click.option("--dry-run", is_flag=True, help="List the executions that would be removed, and remove nothing.")
-@json_option
-@settings_options
+@store_options
 def gc(settings: Settings, *, older_than: str, dry_run: bool, as_json: bool) -> None:
     """Remove executions that ended long ago, snapshot data that nothing uses, and files left by dead processes.
 

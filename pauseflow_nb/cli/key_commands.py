@@ -2,7 +2,7 @@
 
 import click
 
-from pauseflow_nb.cli.options import json_option, open_queue, print_execution, print_json, settings_options
+from pauseflow_nb.cli.options import open_queue, print_execution, print_json, store_options
 from pauseflow_nb.settings import Settings
 
 __all__ = ["keys", "revoke"]
@@ -14,8 +14,7 @@ def keys() -> None:
 
 
 @keys.command("list")
-@json_option
-@settings_options
+@store_options
 def list_(settings: Settings, *, as_json: bool) -> None:
     """List the keys: the newest one signs, older ones verify, and withdrawn ones do neither."""
     from pauseflow_nb.cli.terminal import table
@@ -35,8 +34,7 @@ def list_(settings: Settings, *, as_json: bool) -> None:
 @click.option(
     "--withdraw", is_flag=True, help="Refuse all links that older keys signed, for example after a key was stolen."
 )
-@json_option
-@settings_options
+@store_options
 def rotate(settings: Settings, *, withdraw: bool, as_json: bool) -> None:
     """Sign with a new key from now on, in all processes of the store.
 
@@ -62,8 +60,7 @@ def rotate(settings: Settings, *, withdraw: bool, as_json: bool) -> None:
 
 @keys.command()
 @click.argument("number", metavar="[KEY]", type=click.IntRange(min=1), required=False)
-@json_option
-@settings_options
+@store_options
 def export(settings: Settings, *, number: int | None, as_json: bool) -> None:
     """Print public keys as PEM, to verify signatures of this store.
 
@@ -84,8 +81,7 @@ def export(settings: Settings, *, number: int | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("execution", metavar="ID")
-@json_option
-@settings_options
+@store_options
 def revoke(settings: Settings, *, execution: str, as_json: bool) -> None:
     """Refuse all existing links of an execution, and print new ones.
 

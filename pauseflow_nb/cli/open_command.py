@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pauseflow_nb.cli.options import json_option, open_queue, print_json, say, settings_options
+from pauseflow_nb.cli.options import open_queue, print_json, say, store_options
 from pauseflow_nb.errors import AmbiguousSuspension, NoServer, NotSuspended
 from pauseflow_nb.settings import Settings
 
@@ -25,8 +25,7 @@ __all__ = ["open_"]
     "--notebook", "wants_notebook", is_flag=True, help="Open the executed notebook, also if a question waits."
 )
 @click.option("--no-browser", is_flag=True, help="Print the address without opening it; --json does the same.")
-@json_option
-@settings_options
+@store_options
 def open_(
     settings: Settings, *, execution: str, step: str | None, wants_notebook: bool, no_browser: bool, as_json: bool
 ) -> None:

@@ -28,7 +28,7 @@ __all__ = [
     "print_execution",
     "print_json",
     "say",
-    "settings_options",
+    "store_options",
 ]
 
 P = ParamSpec("P")
@@ -87,9 +87,13 @@ def _print_error(kind: str, sentence: str) -> None:
     print_json({"error": {"type": kind, "message": sentence}})
 
 
-def settings_options(command: Callable[P, R]) -> Callable[..., R]:
-    """Add the flags of the store to a command, and pass it the `Settings`."""
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on standard output.")
 
+
+def store_options(command: Callable[P, R]) -> Callable[..., R]:
+    """Add `--json` and the flags of the store to a command, and pass it the `Settings`."""
+
+    @json_option
     @click.option("--data-dir", metavar="DIR", help="Data directory of the store.  [PAUSEFLOW_DATA_DIR]")
     @click.option("--db", metavar="URL", help="SQLAlchemy URL of the database.  [PAUSEFLOW_DB]")
     @click.option("--storage", metavar="URL", help="fsspec URL of the file storage.  [PAUSEFLOW_STORAGE]")
@@ -105,9 +109,6 @@ def settings_options(command: Callable[P, R]) -> Callable[..., R]:
         return command(*args, **kwargs)
 
     return with_settings
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on standard output.")
 
 
 def open_queue(settings: Settings) -> "Queue":

@@ -7,7 +7,7 @@ import threading
 
 import click
 
-from pauseflow_nb.cli.options import json_option, open_queue, print_json, say, settings_options
+from pauseflow_nb.cli.options import open_queue, print_json, say, store_options
 from pauseflow_nb.settings import Settings
 
 __all__ = ["doctor", "serve", "worker"]
@@ -28,8 +28,7 @@ __all__ = ["doctor", "serve", "worker"]
     "--workers", type=click.IntRange(1, 64), help="Number of segments that run at the same time.  [PAUSEFLOW_WORKERS]"
 )
 @click.option("--no-worker", is_flag=True, help="Start no worker, because workers run elsewhere.")
-@json_option
-@settings_options
+@store_options
 def serve(settings: Settings, *, ip: str | None, no_worker: bool, as_json: bool) -> None:
     """Serve the links and the REST API, and run queued segments, until stopped.
 
@@ -70,8 +69,7 @@ def _read_secrets(_context: click.Context, _option: click.Parameter, is_set: boo
 @click.option(
     "--with-parent", is_flag=True, help="Stop when standard input closes, because the parent process has ended."
 )
-@json_option
-@settings_options
+@store_options
 def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
     """Run queued segments until stopped; after SIGTERM, running segments finish first."""
     from pauseflow_nb.engine.worker import run_worker, stop_with_parent
@@ -91,8 +89,7 @@ def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
 
 
 @click.command()
-@json_option
-@settings_options
+@store_options
 def doctor(settings: Settings, *, as_json: bool) -> None:
     """Show the settings and where each comes from, and check that the store can be used."""
     from pauseflow_nb.cli.terminal import table

@@ -10,10 +10,9 @@ import click
 from pauseflow_nb.cli.options import (
     LEFT,
     exit_code,
-    json_option,
     open_queue,
     print_execution,
-    settings_options,
+    store_options,
 )
 from pauseflow_nb.cli.papermill_options import notebook_options, papermill_options, parameter_options
 from pauseflow_nb.printable import clean_logs
@@ -48,8 +47,7 @@ _STREAM = "-"
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port that serves the links.  [PAUSEFLOW_PORT]")
 @click.option("--public-url", help="Base URL of the links.  [PAUSEFLOW_PUBLIC_URL]")
-@json_option
-@settings_options
+@store_options
 def run(
     settings: Settings,
     *,

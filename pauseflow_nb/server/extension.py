@@ -34,6 +34,18 @@ TRAITS = {
 }
 
 
+def _text(explanation: str) -> Any:
+    return Unicode(None, allow_none=True, help=explanation).tag(config=True)
+
+
+def _number(explanation: str) -> Any:
+    return Int(None, allow_none=True, help=explanation).tag(config=True)
+
+
+def _choice(explanation: str, *values: str) -> Any:
+    return Enum(values, None, allow_none=True, help=explanation).tag(config=True)
+
+
 class PauseflowExtension(ExtensionApp):
     """Serves the links and the REST API of one store, and keeps a worker process alive."""
 
@@ -44,55 +56,30 @@ class PauseflowExtension(ExtensionApp):
 
     # One for each setting; None leaves it to the environment, pauseflow.toml and the defaults.
     # In every Jupyter application `data_dir` means another folder.
-    pauseflow_dir = Unicode(None, allow_none=True, help="Folder of the database, the files and pauseflow.toml.").tag(
-        config=True
-    )
-    db = Unicode(None, allow_none=True, help="SQLAlchemy URL of the database.").tag(config=True)
-    storage = Unicode(None, allow_none=True, help="fsspec URL of the files.").tag(config=True)
-    public_url = Unicode(None, allow_none=True, help="Base URL of the links.").tag(config=True)
-    links = Enum(
-        ("strict", "confirm", "open"),
-        None,
-        allow_none=True,
-        help="When a GET request to a link may settle a suspension.",
-    ).tag(config=True)
-    trusted_proxies = Unicode(
-        None, allow_none=True, help="Addresses or networks of proxies whose X-Forwarded-For is trusted."
-    ).tag(config=True)
-    templates = Unicode(None, allow_none=True, help="Folder of templates for the pages of the links.").tag(config=True)
-    redirect = Unicode(None, allow_none=True, help="URL that a browser opens after an answer on such a page.").tag(
-        config=True
-    )
-    workers = Int(None, allow_none=True, help="Number of segments that the worker runs at the same time.").tag(
-        config=True
-    )
-    kept_kernels = Int(None, allow_none=True, help="Most kernels that are kept for kernel-bound executions.").tag(
-        config=True
-    )
-    kernels = Unicode(None, allow_none=True, help="How kernels are started: auto, cold, prestarted or forked.").tag(
-        config=True
-    )
-    snapshot_check = Enum(
-        ("fast", "full"), None, allow_none=True, help="Which parts of a local snapshot are checked before it is used."
-    ).tag(config=True)
-    max_body = Unicode(None, allow_none=True, help='Largest body of a callback, such as "1 GiB".').tag(config=True)
-    smtp_host = Unicode(None, allow_none=True, help="Mail server for flow.send.email.").tag(config=True)
-    smtp_port = Int(None, allow_none=True, help="Port of the mail server.").tag(config=True)
-    smtp_security = Enum(
-        ("starttls", "tls", "none"), None, allow_none=True, help="Encryption of the connection to the mail server."
-    ).tag(config=True)
-    smtp_user = Unicode(None, allow_none=True, help="User name for the mail server.").tag(config=True)
-    smtp_password = Unicode(None, allow_none=True, help="Password for the mail server.").tag(config=True)
-    smtp_from = Unicode(None, allow_none=True, help="Sender address of mails.").tag(config=True)
-    smtp_to = Unicode(None, allow_none=True, help="Recipient of mails that name none.").tag(config=True)
+    pauseflow_dir = _text("Folder of the database, the files and pauseflow.toml.")
+    db = _text("SQLAlchemy URL of the database.")
+    storage = _text("fsspec URL of the files.")
+    public_url = _text("Base URL of the links.")
+    links = _choice("When a GET request to a link may settle a suspension.", "strict", "confirm", "open")
+    trusted_proxies = _text("Addresses or networks of proxies whose X-Forwarded-For is trusted.")
+    templates = _text("Folder of templates for the pages of the links.")
+    redirect = _text("URL that a browser opens after an answer on such a page.")
+    workers = _number("Number of segments that the worker runs at the same time.")
+    kept_kernels = _number("Most kernels that are kept for kernel-bound executions.")
+    kernels = _text("How kernels are started: auto, cold, prestarted or forked.")
+    snapshot_check = _choice("Which parts of a local snapshot are checked before it is used.", "fast", "full")
+    max_body = _text('Largest body of a callback, such as "1 GiB".')
+    smtp_host = _text("Mail server for flow.send.email.")
+    smtp_port = _number("Port of the mail server.")
+    smtp_security = _choice("Encryption of the connection to the mail server.", "starttls", "tls", "none")
+    smtp_user = _text("User name for the mail server.")
+    smtp_password = _text("Password for the mail server.")
+    smtp_from = _text("Sender address of mails.")
+    smtp_to = _text("Recipient of mails that name none.")
     notify = Dict(None, allow_none=True, help="Targets of flow.notify: names with apprise URLs.").tag(config=True)
-    quota = Unicode(None, allow_none=True, help="Most bytes in the storage before new executions are refused.").tag(
-        config=True
-    )
+    quota = _text("Most bytes in the storage before new executions are refused.")
 
-    start_worker = Bool(True, help="Whether to start a worker; false if `pauseflow worker` runs elsewhere.").tag(
-        config=True
-    )
+    start_worker = Bool(True, help="Whether to start a worker, if none runs elsewhere.").tag(config=True)
 
     #: Called in a thread once the server is registered and its worker takes jobs.
     on_ready: Callable[[], None] = staticmethod(lambda: None)

@@ -64,7 +64,8 @@ class Listener:
         mask_links_in(*(logging.getLogger(f"tornado.{name}") for name in ("access", "application", "general")))
         try:
             # Not with tornado's bind_sockets, which leaves its socket open if the port is in use.
-            found = socket.create_server((self._ip, self._port), family=_choose_family(self._ip))
+            family = socket.AF_INET6 if ":" in self._ip else socket.AF_INET
+            found = socket.create_server((self._ip, self._port), family=family)
         except OSError:
             ready.set_exception(PortInUse(self._ip, self._port))
             return
@@ -84,10 +85,6 @@ class Listener:
         with suppress(TimeoutError):
             await asyncio.wait_for(server.close_all_connections(), _STOP_SECONDS)
         self._queue.close()
-
-
-def _choose_family(ip: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in ip else socket.AF_INET
 
 
 def _log_nothing(_handler: object) -> None:

@@ -86,19 +86,14 @@ class OpenRequests:
             del self._open[address]
 
 
-def _for_unknown_tokens() -> RateLimit:
-    # All addresses share one bucket, so that guessing from many addresses is not faster.
-    return RateLimit(per_second=20, burst=1000)
-
-
 @dataclass(frozen=True)
 class LinkLimits:
     """The limits that all links of one server share."""
 
     #: Requests of each address.
     requests: RateLimit = field(default_factory=RateLimit)
-    #: Requests of all addresses together with unknown tokens.
-    unknown: RateLimit = field(default_factory=_for_unknown_tokens)
+    #: Requests with unknown tokens, of all addresses together: guessing from many addresses must not be faster.
+    unknown: RateLimit = field(default_factory=lambda: RateLimit(per_second=20, burst=1000))
     open: OpenRequests = field(default_factory=OpenRequests)
     #: Interval, in seconds, in which a body must make a progress of `bytes_per_second` on average.
     patience_seconds: float = 30.0
