@@ -1,7 +1,7 @@
-"""The command line: reads arguments, calls one function, prints what came of it.
+"""Provide the `pauseflow` command: each subcommand reads its arguments, calls one function and prints the result.
 
-People's text goes to standard error; with `--json` standard output carries exactly one JSON value.
-Exit codes: 0 completed, 1 failed, 2 usage, 3 cancelled, 75 suspended or waiting, 130 left by Ctrl-C.
+With `--json`, standard output has exactly one JSON value, and text for people goes to standard error.
+Exit codes: 0 completed, 1 failed, 2 usage, 3 cancelled, 75 suspended or waiting, 130 stopped by Ctrl-C.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from pauseflow_nb.cli.gc_command import gc
 from pauseflow_nb.cli.inspect_command import inspect
 from pauseflow_nb.cli.key_commands import keys, revoke
 from pauseflow_nb.cli.open_command import open_
-from pauseflow_nb.cli.options import sentences
+from pauseflow_nb.cli.options import print_errors
 from pauseflow_nb.cli.process_commands import doctor, serve, worker
 from pauseflow_nb.cli.run_command import run
 from pauseflow_nb.printable import clean_logs
@@ -22,19 +22,19 @@ __all__ = ["main"]
 
 
 class _Commands(click.Group):
-    """All commands; what goes wrong in one of them is told in a sentence."""
+    """All commands; an error in one of them is printed as a sentence."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was named."""
-        # Not a parameter: a command line that cannot be parsed wants its error as JSON, too.
-        with sentences(as_json="--json" in ctx.args):
+        """Run the command on the command line."""
+        # Not read from a parameter, because the error of a command line that cannot be parsed is printed as JSON, too.
+        with print_errors(as_json="--json" in ctx.args):
             return super().invoke(ctx)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pauseflow-nb")
 def main() -> None:
-    """Run Jupyter notebooks that pause like workflows."""
+    """Run Jupyter notebooks that can pause and resume."""
     clean_logs()
 
 

@@ -1,4 +1,4 @@
-"""Commands on executions that exist: list, show, resume, cancel, suspend, retry, fork, outputs."""
+"""Define the commands on existing executions: list, show, resume, cancel, suspend, retry, fork, outputs."""
 
 import sys
 from typing import TYPE_CHECKING, Any
@@ -9,12 +9,11 @@ from pauseflow_nb.cli.options import (
     COMPLETED,
     STRANDED,
     exit_code,
-    json_option,
     open_queue,
     print_execution,
     print_json,
     say,
-    settings_options,
+    store_options,
 )
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import read_json
@@ -27,20 +26,19 @@ if TYPE_CHECKING:
 __all__ = ["cancel", "fork", "list_", "outputs", "resume", "retry", "show", "suspend"]
 
 
-#: In characters, of what somebody typed.
+#: Characters of an invalid value that the error message repeats.
 _LONGEST_ECHO = 100
 _STATES = ("queued", "running", "suspended", "waiting", "paused", "completed", "failed", "cancelled")
 
 
 @click.command("list")
 @click.option(
-    "--state", type=click.Choice(_STATES), multiple=True, help="Only executions in this state; may be repeated."
+    "--state", type=click.Choice(_STATES), multiple=True, help="List only executions in this state; may be repeated."
 )
-@click.option("--search", help="Only executions whose notebook, output or id contains this text.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
-@click.option("--offset", type=click.IntRange(0), default=0)
-@json_option
-@settings_options
+@click.option("--search", help="List only executions whose notebook, output or id contains this text.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Most executions to list.")
+@click.option("--offset", type=click.IntRange(0), default=0, help="Number of executions to skip.")
+@store_options
 def list_(
     settings: Settings, *, state: tuple[str, ...], search: str | None, limit: int, offset: int, as_json: bool
 ) -> None:
@@ -70,12 +68,11 @@ def list_(
 
 @click.command()
 @click.argument("execution", metavar="ID")
-@click.option("--history", is_flag=True, help="Earlier runs of each step, and the audit trail, too.")
-@click.option("--state", is_flag=True, help="The variables in its last checkpoint, too, the largest first.")
-@json_option
-@settings_options
+@click.option("--history", is_flag=True, help="Also show earlier runs of each step and the audit trail.")
+@click.option("--state", is_flag=True, help="Also show the variables in the last checkpoint, the largest first.")
+@store_options
 def show(settings: Settings, *, execution: str, history: bool, state: bool, as_json: bool) -> None:
-    """Show one execution: state, steps, what it waits for, with its links."""
+    """Show one execution: its state, its steps, what it waits for, and the links."""
     queue = open_queue(settings)
     found = queue.view(execution, history=history)
     if not state:
@@ -89,64 +86,60 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
     from pauseflow_nb.kernel.snapshot import make_rows
 
     print_execution(found, as_json=False)
-    say(f"\n{table(make_rows(reports))}" if reports else "\nno checkpoint yet, so no variables are saved")
+    say(f"\n{table(make_rows(reports))}" if reports else "\nno variables are saved, because there is no checkpoint yet")
 
 
 @click.command()
 @click.argument("execution", metavar="ID")
-@click.option("--step", help="Which step to answer, if several wait.")
-@click.option("--data", metavar="JSON", help="Value handed to the notebook as `steps.NAME.data`.")
-@click.option("--wait", is_flag=True, help="Return when it has ended or waits again.")
-@json_option
-@settings_options
+@click.option("--step", help="Step to answer; required if several wait.")
+@click.option("--data", metavar="JSON", help="Answer, which the notebook reads as `steps.NAME.data`.")
+@click.option("--wait", is_flag=True, help="Wait until the execution ends or waits again.")
+@store_options
 def resume(
     settings: Settings, *, execution: str, step: str | None, data: str | None, wait: bool, as_json: bool
 ) -> None:
-    """Answer a suspended execution, so that it goes on."""
-    found = _find(settings, execution)
-    found.resume(step, _json_value("--data", data))
-    _after_answer(found, wait=wait, as_json=as_json)
+    """Answer and resume a suspended execution."""
+    found = _find_execution(settings, execution)
+    found.resume(step, _parse_json("--data", data))
+    _finish(found, wait=wait, as_json=as_json)
 
 
 @click.command()
 @click.argument("execution", metavar="ID")
-@click.option("--reason", "text", help="Why, for the record.")
-@click.option("--wait", is_flag=True, help="Return when its kernel is gone, too.")
-@json_option
-@settings_options
+@click.option("--reason", "text", help="Reason, for the record.")
+@click.option("--wait", is_flag=True, help="Wait until its kernel has ended, too.")
+@store_options
 def cancel(settings: Settings, *, execution: str, text: str | None, wait: bool, as_json: bool) -> None:
-    """Cancel an execution, in whatever state it is."""
-    found = _find(settings, execution)
+    """Cancel an execution in any state."""
+    found = _find_execution(settings, execution)
     found.cancel(text)
-    _after_answer(found, wait=wait, as_json=as_json, code=COMPLETED)
+    _finish(found, wait=wait, as_json=as_json, code=COMPLETED)
 
 
 @click.command()
 @click.argument("execution", metavar="ID")
-@click.option("--wait", is_flag=True, help="Return when it is suspended, or has ended before that.")
-@json_option
-@settings_options
+@click.option("--wait", is_flag=True, help="Wait until the execution is suspended, or ends before that.")
+@store_options
 def suspend(settings: Settings, *, execution: str, wait: bool, as_json: bool) -> None:
-    """Suspend an execution from outside, before its next cell, until `pauseflow resume`."""
-    found = _find(settings, execution)
+    """Suspend an execution before its next cell, until `pauseflow resume`."""
+    found = _find_execution(settings, execution)
     found.suspend()
-    _after_answer(found, wait=wait, as_json=as_json, code=COMPLETED)
+    _finish(found, wait=wait, as_json=as_json, code=COMPLETED)
 
 
 @click.command()
 @click.argument("execution", metavar="ID")
-@click.option("--from", "from_step", metavar="STEP", help="Run this step again, and all that follows.")
+@click.option("--from", "from_step", metavar="STEP", help="Run this step and all cells below it again.")
 @click.option(
     "--with", "edited", metavar="EDITED.ipynb", help="Go on with an edited notebook; changed cells run again."
 )
 @click.option(
     "--force",
     is_flag=True,
-    help="Go on although other versions saved the variables, or some that are needed did not come back.",
+    help="Go on even if other versions saved the variables, or needed variables did not come back.",
 )
-@click.option("--wait", is_flag=True, help="Return when it has ended or waits again.")
-@json_option
-@settings_options
+@click.option("--wait", is_flag=True, help="Wait until the execution ends or waits again.")
+@store_options
 def retry(
     settings: Settings,
     *,
@@ -157,48 +150,48 @@ def retry(
     wait: bool,
     as_json: bool,
 ) -> None:
-    """Let a failed execution go on from its last checkpoint; finished steps do not run again."""
-    found = _find(settings, execution)
+    """Continue a failed execution from its last checkpoint; finished steps do not run again."""
+    found = _find_execution(settings, execution)
     restart = found.retry(from_step=from_step, notebook=edited, force=force)
     say(str(restart), err=True)
-    _after_answer(found, wait=wait, as_json=as_json)
+    _finish(found, wait=wait, as_json=as_json)
 
 
 @click.command()
 @click.argument("execution", metavar="ID")
-@click.option("--from", "from_step", metavar="STEP", help="Begin with this step.")
-@click.option("--output", metavar="OUT.ipynb", help="Output of the new one; the default is named after the old one's.")
-@click.option("--wait", is_flag=True, help="Return when the new one has ended or waits.")
-@json_option
-@settings_options
+@click.option("--from", "from_step", metavar="STEP", help="Step with which the fork begins.")
+@click.option(
+    "--output", metavar="OUT.ipynb", help="Output of the fork; by default named after the output of the execution."
+)
+@click.option("--wait", is_flag=True, help="Wait until the fork ends or waits.")
+@store_options
 def fork(
     settings: Settings, *, execution: str, from_step: str | None, output: str | None, wait: bool, as_json: bool
 ) -> None:
-    """Start a sibling with the variables that an execution had at a step; one that waits is copied as it waits."""
-    sibling = _find(settings, execution).fork(from_step=from_step, output=output)
+    """Fork an execution: start another one with its variables at a step, or as it waits now."""
+    sibling = _find_execution(settings, execution).fork(from_step=from_step, output=output)
     say(f"execution {sibling.id}", err=True)
-    _after_answer(sibling, wait=wait, as_json=as_json)
+    _finish(sibling, wait=wait, as_json=as_json)
 
 
 @click.command()
 @click.argument("execution", metavar="ID")
-@json_option
-@settings_options
+@store_options
 def outputs(settings: Settings, *, execution: str, as_json: bool) -> None:  # noqa: ARG001  (a notebook is JSON)
-    """Print the executed notebook as it stands."""
+    """Print the executed notebook in its current state."""
     sys.stdout.buffer.write(json_printable(open_queue(settings).document(execution).decode()).encode())
 
 
-def _find(settings: Settings, execution: str) -> "Execution":
+def _find_execution(settings: Settings, execution: str) -> "Execution":
     from pauseflow_nb.execution import get_execution
 
     return get_execution(execution, settings=settings)
 
 
-def _after_answer(found: "Execution", *, wait: bool, as_json: bool, code: int | None = None) -> None:
+def _finish(found: "Execution", *, wait: bool, as_json: bool, code: int | None = None) -> None:
     if wait:
         if found.is_stranded():
-            # This process ends at the pause, and so would a kernel that it kept.
+            # This process ends at the pause, and with it a kernel that it keeps.
             found.run_here(until_pause=True)
         found.wait(until_pause=True)
     elif found.is_stranded():
@@ -208,7 +201,7 @@ def _after_answer(found: "Execution", *, wait: bool, as_json: bool, code: int | 
     sys.exit(exit_code(view["state"]) if wait and code is None else COMPLETED)
 
 
-def _json_value(flag: str, text: str | None) -> Any:
+def _parse_json(flag: str, text: str | None) -> Any:
     if text is None:
         return None
     try:

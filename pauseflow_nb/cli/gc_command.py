@@ -1,8 +1,8 @@
-"""`pauseflow gc`: remove what nobody needs any more."""
+"""Define `pauseflow gc`, which removes old executions and unused files."""
 
 import click
 
-from pauseflow_nb.cli.options import json_option, open_queue, print_json, say, settings_options
+from pauseflow_nb.cli.options import open_queue, print_json, say, store_options
 from pauseflow_nb.settings import Settings
 
 __all__ = ["gc"]
@@ -14,15 +14,14 @@ __all__ = ["gc"]
     metavar="SPAN",
     default="30d",
     show_default=True,
-    help="How long ago an execution must have ended, such as 12h or 7d.",
+    help="Minimum time since an execution ended, such as 12h or 7d.",
 )
-@click.option("--dry-run", is_flag=True, help="Remove nothing; list the executions that would be removed.")
-@json_option
-@settings_options
+@click.option("--dry-run", is_flag=True, help="List the executions that would be removed, and remove nothing.")
+@store_options
 def gc(settings: Settings, *, older_than: str, dry_run: bool, as_json: bool) -> None:
     """Remove executions that ended long ago, snapshot data that nothing uses, and files left by dead processes.
 
-    Output notebooks are yours and stay. What an execution that has not ended needs stays, too.
+    Output notebooks stay, and so does everything that an execution needs that has not ended.
     """
     from pauseflow_nb.durations import duration
     from pauseflow_nb.engine.gc import clean
@@ -30,18 +29,18 @@ def gc(settings: Settings, *, older_than: str, dry_run: bool, as_json: bool) -> 
     span = duration(older_than, what="--older-than")
     found = clean(open_queue(settings), older_than=span, dry_run=dry_run)
     if as_json:
-        told = {"executions": list(found.executions), "files": found.files, "bytes": found.bytes, "dry_run": dry_run}
-        print_json(told)
+        report = {"executions": list(found.executions), "files": found.files, "bytes": found.bytes, "dry_run": dry_run}
+        print_json(report)
         return
     for execution in found.executions:
         say(execution)
     count = len(found.executions)
     if dry_run:
-        say(f"would remove {_counted(count, 'execution')}", err=True)
+        say(f"would remove {_format_count(count, 'execution')}", err=True)
     else:
-        what = f"{_counted(count, 'execution')} and {_counted(found.files, 'file')} that nothing needed"
+        what = f"{_format_count(count, 'execution')} and {_format_count(found.files, 'file')} that nothing needed"
         say(f"removed {what}: {found.bytes / 1024**2:.1f} MiB", err=True)
 
 
-def _counted(count: int, word: str) -> str:
+def _format_count(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -1,4 +1,4 @@
-"""`pauseflow inspect`: which parameters a notebook takes; papermill's `--help-notebook`."""
+"""Define `pauseflow inspect`, which lists the parameters of a notebook, as papermill's `--help-notebook` does."""
 
 import sys
 from typing import Any
@@ -17,29 +17,31 @@ __all__ = ["inspect"]
 @notebook_options
 @json_option
 def inspect(*, notebook: str, kernel: str | None, language: str | None, as_json: bool) -> None:
-    """List a notebook's parameters with their types, defaults and comments, and its steps."""
-    from pauseflow_nb.runner.notebook import inspected
+    """List the parameters of a notebook with their types, defaults and comments, and its steps."""
+    from pauseflow_nb.runner.notebook import inspect_notebook
 
-    found = inspected(notebook, kernel=kernel, language=language)
+    found = inspect_notebook(notebook, kernel=kernel, language=language)
     if as_json:
         print_json({"parameters": found.parameters, "steps": found.steps})
     else:
         say(f"Parameters inferred for notebook '{notebook}':")
-        for line in map(_line, found.parameters) if found.parameters else [_none(found.has_cell)]:
+        for line in (
+            map(_format_parameter, found.parameters) if found.parameters else [_describe_missing(found.has_cell)]
+        ):
             say(line)
         if found.steps:
             say(f"Steps: {', '.join(found.steps)}")
-    # As papermill has it.
+    # As in papermill.
     sys.exit(0 if found.has_cell else 1)
 
 
-def _none(has_cell: bool) -> str:
+def _describe_missing(has_cell: bool) -> str:
     if has_cell:
         return "\n  Can't infer anything about this notebook's parameters. It may not have any parameter defined."
     return "\n  No cell tagged 'parameters'"
 
 
-def _line(parameter: dict[str, Any]) -> str:
+def _format_parameter(parameter: dict[str, Any]) -> str:
     parameter = {name: printable(value) for name, value in parameter.items()}
     kind = "Unknown type" if parameter["inferred_type_name"] == "None" else parameter["inferred_type_name"]
     definition = f"  {parameter['name']}: {kind} (default {parameter['default']})"

@@ -1,8 +1,8 @@
-"""Commands on the keys of a store, and the one that makes the links of an execution invalid."""
+"""Define the commands that list, rotate and export the keys of a store, and the one that revokes links."""
 
 import click
 
-from pauseflow_nb.cli.options import json_option, open_queue, print_execution, print_json, settings_options
+from pauseflow_nb.cli.options import open_queue, print_execution, print_json, store_options
 from pauseflow_nb.settings import Settings
 
 __all__ = ["keys", "revoke"]
@@ -14,10 +14,9 @@ def keys() -> None:
 
 
 @keys.command("list")
-@json_option
-@settings_options
+@store_options
 def list_(settings: Settings, *, as_json: bool) -> None:
-    """List the keys: the newest signs, older ones verify, withdrawn ones do neither."""
+    """List the keys: the newest one signs, older ones verify, and withdrawn ones do neither."""
     from pauseflow_nb.cli.terminal import table
 
     found = open_queue(settings).list_keys()
@@ -32,13 +31,14 @@ def list_(settings: Settings, *, as_json: bool) -> None:
 
 
 @keys.command()
-@click.option("--withdraw", is_flag=True, help="Refuse all links that older keys signed: for a key that was stolen.")
-@json_option
-@settings_options
+@click.option(
+    "--withdraw", is_flag=True, help="Refuse all links that older keys signed, for example after a key was stolen."
+)
+@store_options
 def rotate(settings: Settings, *, withdraw: bool, as_json: bool) -> None:
     """Sign with a new key from now on, in all processes of the store.
 
-    Links that were sent out stay valid. With --withdraw they are refused from now on; `pauseflow show ID` prints new ones.
+    Links that were sent stay valid. With --withdraw, they are refused from now on; `pauseflow show ID` prints new ones.
     """
     from pauseflow_nb.identity import account
 
@@ -51,20 +51,20 @@ def rotate(settings: Settings, *, withdraw: bool, as_json: bool) -> None:
     click.echo(f"key {newest['id']} signs from now on")
     if withdrawn:
         click.echo(
-            "links that were sent out before are refused: `pauseflow show ID` prints new ones for what waits", err=True
+            "links that were sent before are refused: `pauseflow show ID` prints new ones for a waiting execution",
+            err=True,
         )
     else:
-        click.echo("links that were sent out before stay valid", err=True)
+        click.echo("links that were sent before stay valid", err=True)
 
 
 @keys.command()
 @click.argument("number", metavar="[KEY]", type=click.IntRange(min=1), required=False)
-@json_option
-@settings_options
+@store_options
 def export(settings: Settings, *, number: int | None, as_json: bool) -> None:
-    """Print public keys as PEM, with which anybody can verify what this store signed.
+    """Print public keys as PEM, to verify signatures of this store.
 
-    Without KEY all that are not withdrawn, oldest first. Private keys never leave the store.
+    Without KEY, prints all keys that are not withdrawn, oldest first. Private keys never leave the store.
     """
     queue = open_queue(settings)
     chosen = {key["id"]: key for key in queue.list_keys() if number in (None, key["id"])}
@@ -75,18 +75,17 @@ def export(settings: Settings, *, number: int | None, as_json: bool) -> None:
         print_json([{**key, "public_key": pems[id_]} for id_, key in chosen.items()])
         return
     for id_, pem in pems.items():
-        # Text between the blocks of a PEM file is explanation (RFC 7468).
-        click.echo(f"Key {id_}, which {_does(chosen[id_]['state'])}\n{pem}", nl=False)
+        # RFC 7468 allows explanatory text between the blocks of a PEM file.
+        click.echo(f"Key {id_}, which {_describe_use(chosen[id_]['state'])}\n{pem}", nl=False)
 
 
 @click.command()
 @click.argument("execution", metavar="ID")
-@json_option
-@settings_options
+@store_options
 def revoke(settings: Settings, *, execution: str, as_json: bool) -> None:
-    """Refuse all links of an execution that exist; those that are printed now are new.
+    """Refuse all existing links of an execution, and print new ones.
 
-    What it waits for, and until when, does not change. Notebooks that wait below it get new links, too.
+    What it waits for and its deadlines do not change. Nested executions get new links, too.
     """
     from pauseflow_nb.identity import account
 
@@ -95,5 +94,5 @@ def revoke(settings: Settings, *, execution: str, as_json: bool) -> None:
     print_execution(queue.view(execution), as_json=as_json)
 
 
-def _does(state: str) -> str:
+def _describe_use(state: str) -> str:
     return "was withdrawn" if state == "withdrawn" else state

@@ -1,4 +1,4 @@
-"""`pauseflow open`: show an execution in a browser."""
+"""Define `pauseflow open`, which shows an execution in a browser."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pauseflow_nb.cli.options import json_option, open_queue, print_json, say, settings_options
+from pauseflow_nb.cli.options import open_queue, print_json, say, store_options
 from pauseflow_nb.errors import AmbiguousSuspension, NoServer, NotSuspended
 from pauseflow_nb.settings import Settings
 
@@ -20,19 +20,20 @@ __all__ = ["open_"]
 
 @click.command("open")
 @click.argument("execution", metavar="ID")
-@click.option("--step", help="Which question to open, if several wait.")
-@click.option("--notebook", "wants_notebook", is_flag=True, help="The executed notebook, although it waits.")
-@click.option("--no-browser", is_flag=True, help="Only print its address; so does --json.")
-@json_option
-@settings_options
+@click.option("--step", help="Step whose question is opened; required if several wait.")
+@click.option(
+    "--notebook", "wants_notebook", is_flag=True, help="Open the executed notebook, also if a question waits."
+)
+@click.option("--no-browser", is_flag=True, help="Print the address without opening it; --json does the same.")
+@store_options
 def open_(
     settings: Settings, *, execution: str, step: str | None, wants_notebook: bool, no_browser: bool, as_json: bool
 ) -> None:
-    """Open in a browser what an execution asks; if it asks nothing, the executed notebook as a page."""
+    """Open the question of an execution in a browser; if there is none, open the executed notebook."""
     queue = open_queue(settings)
     view = queue.view(execution)
-    asked = None if wants_notebook else _asked(view, step)
-    url = _page(queue, execution) if asked is None else _link(queue, asked)
+    question = None if wants_notebook else _find_question(view, step)
+    url = _write_page(queue, execution) if question is None else _find_link(queue, question)
     if as_json:
         print_json({"execution": execution, "url": url})
         return
@@ -41,10 +42,10 @@ def open_(
         webbrowser.open(url)
 
 
-def _asked(view: dict[str, Any], step: str | None) -> dict[str, Any] | None:
-    """Find the question to open; None if there is none, and none was named."""
-    asked = [each for each in view["suspended"] if each["approval_url"]]
-    found = [each for each in asked if step in (None, each["step"], ".".join(each["path"]))]
+def _find_question(view: dict[str, Any], step: str | None) -> dict[str, Any] | None:
+    """Find the question to open; None if there is none and no step was named."""
+    questions = [each for each in view["suspended"] if each["approval_url"]]
+    found = [each for each in questions if step in (None, each["step"], ".".join(each["path"]))]
     if step is not None and not found:
         raise NotSuspended(view["id"], view["state"], step)
     if len(found) > 1:
@@ -52,16 +53,16 @@ def _asked(view: dict[str, Any], step: str | None) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def _link(queue: "Queue", asked: dict[str, Any]) -> str:
+def _find_link(queue: "Queue", question: dict[str, Any]) -> str:
     if queue.settings.public_url is None and queue.live_server_url() is None:
         raise NoServer
-    return str(asked["approval_url"])
+    return str(question["approval_url"])
 
 
-def _page(queue: "Queue", execution: str) -> str:
-    """Write the notebook as a page of its own, which stays after this process."""
+def _write_page(queue: "Queue", execution: str) -> str:
+    """Write the notebook as an HTML file, which stays after this process."""
     import nbformat
-    from nbconvert import HTMLExporter  # heavy, and only this needs it
+    from nbconvert import HTMLExporter  # takes long to import, and only this function needs it
 
     from pauseflow_nb.runner.document import Document
 

@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, the flags of the store, and how errors and results are printed."""
+"""Share exit codes, the flags of the store, and the printing of errors and results among the commands."""
 
 import functools
 import sys
@@ -24,11 +24,11 @@ __all__ = [
     "exit_code",
     "json_option",
     "open_queue",
+    "print_errors",
     "print_execution",
     "print_json",
     "say",
-    "sentences",
-    "settings_options",
+    "store_options",
 ]
 
 P = ParamSpec("P")
@@ -38,7 +38,7 @@ COMPLETED, FAILED, USAGE, CANCELLED, WAITS, LEFT = 0, 1, 2, 3, 75, 130
 
 STRANDED = "nothing will wake this: run `pauseflow serve`"
 
-#: What the caller got wrong, as opposed to what went wrong.
+#: Errors that the user of the command made; all others are failures.
 _USAGE_ERRORS = (
     errors.AmbiguousSuspension,
     errors.CannotRetry,
@@ -61,11 +61,11 @@ _USAGE_ERRORS = (
 
 
 @contextmanager
-def sentences(*, as_json: bool) -> Iterator[None]:
-    """Turn our errors into one sentence on standard error and the exit code that fits.
+def print_errors(*, as_json: bool) -> Iterator[None]:
+    """Print our errors as one sentence on standard error, and exit with the matching code.
 
     Args:
-        as_json: Print `{"error": {"type", "message"}}` on standard output as well: the one JSON value is expected there.
+        as_json: Print `{"error": {"type", "message"}}` on standard output, too.
     """
     try:
         yield
@@ -75,7 +75,7 @@ def sentences(*, as_json: bool) -> Iterator[None]:
         say(f"pauseflow: {printable_lines(problem, indent='  ')}", err=True)
         sys.exit(USAGE if isinstance(problem, _USAGE_ERRORS) else FAILED)
     except click.ClickException as problem:
-        problem.message = printable_lines(problem.message, indent="  ")  # type: ignore[misc]  # it is the message that click prints
+        problem.message = printable_lines(problem.message, indent="  ")  # type: ignore[misc]  # click prints this attribute
         if as_json and isinstance(problem, click.UsageError):
             _print_error("UsageError", problem.format_message())
         raise
@@ -87,38 +87,39 @@ def _print_error(kind: str, sentence: str) -> None:
     print_json({"error": {"type": kind, "message": sentence}})
 
 
-def settings_options(command: Callable[P, R]) -> Callable[..., R]:
-    """Add the flags of the store, and hand the command a `Settings`."""
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on standard output.")
 
-    @click.option("--data-dir", metavar="DIR", help="Folder of the store.  [PAUSEFLOW_DATA_DIR]")
-    @click.option("--db", metavar="URL", help="Database, as an SQLAlchemy URL.  [PAUSEFLOW_DB]")
-    @click.option("--storage", metavar="URL", help="Files, as an fsspec URL.  [PAUSEFLOW_STORAGE]")
+
+def store_options(command: Callable[P, R]) -> Callable[..., R]:
+    """Add `--json` and the flags of the store to a command, and pass it the `Settings`."""
+
+    @json_option
+    @click.option("--data-dir", metavar="DIR", help="Data directory of the store.  [PAUSEFLOW_DATA_DIR]")
+    @click.option("--db", metavar="URL", help="SQLAlchemy URL of the database.  [PAUSEFLOW_DB]")
+    @click.option("--storage", metavar="URL", help="fsspec URL of the file storage.  [PAUSEFLOW_STORAGE]")
     @functools.wraps(command)
     def with_settings(*args: P.args, **kwargs: P.kwargs) -> R:
         flags = {name: kwargs.pop(name, None) for name in ("data_dir", "db", "storage")}
-        more = {
+        more_flags = {
             name: kwargs.pop(name) for name in ("port", "public_url", "links", "workers", "max_body") if name in kwargs
         }
         notebook = kwargs.get("notebook")
         beside = Path(notebook).parent if isinstance(notebook, str) and "://" not in notebook else None
-        kwargs["settings"] = Settings.load(flags={**flags, **more}, beside=beside)
+        kwargs["settings"] = Settings.load(flags={**flags, **more_flags}, beside=beside)
         return command(*args, **kwargs)
 
     return with_settings
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on standard output.")
-
-
 def open_queue(settings: Settings) -> "Queue":
     """Open the store."""
-    from pauseflow_nb.engine.queue import Queue  # SQLAlchemy: only commands that open the store pay for it
+    from pauseflow_nb.engine.queue import Queue  # imports SQLAlchemy, which only commands that open the store need
 
     return Queue.open(settings)
 
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """Print lines for a person; what a terminal would act on, of whatever comes from outside, is written out."""
+    """Print lines for people; control characters, which a terminal would act on, are written out."""
     click.echo(printable_lines(text), err=err, nl=nl)
 
 
@@ -138,5 +139,5 @@ def print_execution(view: dict[str, Any], *, as_json: bool) -> None:
 
 
 def exit_code(state: str) -> int:
-    """Exit code for the state in which a command leaves an execution."""
+    """Return the exit code for the final state of an execution."""
     return {"completed": COMPLETED, "failed": FAILED, "cancelled": CANCELLED}.get(state, WAITS)

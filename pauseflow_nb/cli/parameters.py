@@ -1,4 +1,4 @@
-"""Parameters as papermill's flags give them: `-p -r -f -y -b`, later ones over earlier ones."""
+"""Merge the parameters from papermill's flags `-p -r -f -y -b`."""
 
 import base64
 from collections.abc import Sequence
@@ -18,26 +18,26 @@ def resolve_parameters(
     yaml: Sequence[str] = (),
     base64_yaml: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Merge all forms in papermill's order: base64, files, YAML, typed, raw.
+    """Merge the parameters of all flags; later ones replace earlier ones, in papermill's order: base64, files, YAML, typed, raw.
 
     Args:
-        typed: `-p NAME VALUE`: True, False, None, integers and floats are recognised.
-        raw: `-r NAME VALUE`: text as it is.
+        typed: `-p NAME VALUE`: True, False, None, integers and floats are converted.
+        raw: `-r NAME VALUE`: always text.
         files: `-f FILE`: YAML or JSON; any path that papermill reads.
         yaml: `-y YAML`: a mapping.
         base64_yaml: `-b BASE64`: a mapping in YAML, encoded.
 
     Raises:
-        InvalidParameter: Naming the parameter or flag that does not parse.
+        InvalidParameter: If a flag cannot be parsed, or a name is no identifier.
     """
     merged: dict[str, Any] = {}
     for text in base64_yaml:
-        merged |= _mapping("-b", _decoded(text))
+        merged |= _parse_mapping("-b", _decode(text))
     for file in files:
-        merged |= _mapping(f"-f {file}", _read(file))
+        merged |= _parse_mapping(f"-f {file}", _read(file))
     for text in yaml:
-        merged |= _mapping("-y", text)
-    merged |= {name: _typed(value) for name, value in typed}
+        merged |= _parse_mapping("-y", text)
+    merged |= {name: _convert(value) for name, value in typed}
     merged |= dict(raw)
     for name in merged:
         if not name.isidentifier():
@@ -45,7 +45,7 @@ def resolve_parameters(
     return merged
 
 
-def _typed(value: str) -> Any:
+def _convert(value: str) -> Any:
     literals = {"True": True, "False": False, "None": None}
     if value in literals:
         return literals[value]
@@ -57,10 +57,10 @@ def _typed(value: str) -> Any:
     return value
 
 
-def _decoded(text: str) -> str:
+def _decode(text: str) -> str:
     try:
         return base64.b64decode(text, validate=True).decode()
-    except ValueError as problem:  # binascii.Error, UnicodeDecodeError, and what it says of letters beyond ASCII
+    except ValueError as problem:  # binascii.Error, UnicodeDecodeError, and the error for letters beyond ASCII
         raise InvalidParameter("-b", f"is not base64 of UTF-8 text: {problem}") from None
 
 
@@ -69,11 +69,11 @@ def _read(file: str) -> str:
 
     try:
         return file_addresses.read(file) if "://" in file or file == "-" else Path(file).read_text(encoding="utf-8")
-    except Exception as problem:  # noqa: BLE001 - each kind of address has errors of its own
+    except Exception as problem:  # noqa: BLE001 - each kind of address has its own errors
         raise InvalidParameter(f"-f {file}", f"cannot be read: {problem}") from None
 
 
-def _mapping(flag: str, text: str) -> dict[str, Any]:
+def _parse_mapping(flag: str, text: str) -> dict[str, Any]:
     import yaml
     from papermill.iorw import NoDatesSafeLoader  # dates stay text, as in papermill
 
@@ -83,7 +83,7 @@ def _mapping(flag: str, text: str) -> dict[str, Any]:
         raise InvalidParameter(flag, f"is not YAML: {' '.join(str(problem).split())}") from None
     except RecursionError:
         raise InvalidParameter(flag, "is nested too deeply") from None
-    except Exception as problem:  # noqa: BLE001 - for `!!bool x` and the like PyYAML raises what its code happens to raise
+    except Exception as problem:  # noqa: BLE001 - PyYAML raises various errors for values such as `!!bool x`
         raise InvalidParameter(flag, f"holds a value that cannot be read: {problem}") from None
     if found is None:
         return {}

@@ -1,4 +1,4 @@
-"""Commands that are long-lived processes, and the one that looks at them: serve, worker, doctor."""
+"""Define the commands serve and worker, which run until stopped, and doctor, which checks the store."""
 
 import json
 import os
@@ -7,27 +7,32 @@ import threading
 
 import click
 
-from pauseflow_nb.cli.options import json_option, open_queue, print_json, say, settings_options
+from pauseflow_nb.cli.options import open_queue, print_json, say, store_options
 from pauseflow_nb.settings import Settings
 
 __all__ = ["doctor", "serve", "worker"]
 
 
 @click.command()
-@click.option("--ip", help="Address to listen on.  [default: 127.0.0.1; as a service of JupyterHub, what it says]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [PAUSEFLOW_PORT]")
-@click.option("--public-url", help="Base of the links that people get.  [PAUSEFLOW_PUBLIC_URL]")
 @click.option(
-    "--links", type=click.Choice(["strict", "confirm", "open"]), help="When a GET may act.  [PAUSEFLOW_LINKS]"
+    "--ip", help="Address to listen on.  [default: 127.0.0.1; as a service of JupyterHub, the address from the hub]"
 )
-@click.option("--workers", type=click.IntRange(1, 64), help="Segments that run at once.  [PAUSEFLOW_WORKERS]")
-@click.option("--no-worker", is_flag=True, help="Run nothing here: workers run elsewhere.")
-@json_option
-@settings_options
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [PAUSEFLOW_PORT]")
+@click.option("--public-url", help="Base URL of the links.  [PAUSEFLOW_PUBLIC_URL]")
+@click.option(
+    "--links",
+    type=click.Choice(["strict", "confirm", "open"]),
+    help="When a GET request to a link may settle a suspension.  [PAUSEFLOW_LINKS]",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), help="Number of segments that run at the same time.  [PAUSEFLOW_WORKERS]"
+)
+@click.option("--no-worker", is_flag=True, help="Start no worker, because workers run elsewhere.")
+@store_options
 def serve(settings: Settings, *, ip: str | None, no_worker: bool, as_json: bool) -> None:
-    """Serve the links and the REST API, and run what is queued, until stopped.
+    """Serve the links and the REST API, and run queued segments, until stopped.
 
-    Prints its address and Jupyter's token once it is ready.
+    Prints its address and the token of Jupyter once it is ready.
     """
     from pauseflow_nb.server.serve import say_ready
     from pauseflow_nb.server.serve import serve as serve_until_stopped
@@ -38,34 +43,35 @@ def serve(settings: Settings, *, ip: str | None, no_worker: bool, as_json: bool)
     serve_until_stopped(settings, ip=ip, start_worker=not no_worker, say=say_json if as_json else say_ready)
 
 
-def _take_secrets(_context: click.Context, _option: click.Parameter, is_asked: bool) -> None:
-    """Read variables from standard input: an environment, unlike this, can be read by other processes."""
+def _read_secrets(_context: click.Context, _option: click.Parameter, is_set: bool) -> None:
+    """Read variables from standard input, because other processes could read them in the environment."""
     line = b""
-    while is_asked and not line.endswith(b"\n") and (more := os.read(0, 1 << 16)):
+    while is_set and not line.endswith(b"\n") and (more := os.read(0, 1 << 16)):
         line += more
     if line:
         os.environ.update(json.loads(line))
 
 
 @click.command()
-@click.option("--workers", type=click.IntRange(1, 64), help="Segments that run at once.  [PAUSEFLOW_WORKERS]")
-# Eager, so that the settings are read after it.
+@click.option(
+    "--workers", type=click.IntRange(1, 64), help="Number of segments that run at the same time.  [PAUSEFLOW_WORKERS]"
+)
+# Eager, so that the secrets are read before the settings.
 @click.option(
     "--secrets-from-parent",
     is_flag=True,
     hidden=True,
     is_eager=True,
     expose_value=False,
-    callback=_take_secrets,
+    callback=_read_secrets,
     help="Read secret variables from standard input, as one line of JSON.",
 )
 @click.option(
-    "--with-parent", is_flag=True, help="Stop when standard input ends: the process that started this is gone."
+    "--with-parent", is_flag=True, help="Stop when standard input closes, because the parent process has ended."
 )
-@json_option
-@settings_options
+@store_options
 def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
-    """Run queued segments until stopped; SIGTERM lets those that run finish."""
+    """Run queued segments until stopped; after SIGTERM, running segments finish first."""
     from pauseflow_nb.engine.worker import run_worker, stop_with_parent
 
     stop = threading.Event()
@@ -83,10 +89,9 @@ def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
 
 
 @click.command()
-@json_option
-@settings_options
+@store_options
 def doctor(settings: Settings, *, as_json: bool) -> None:
-    """Show which settings are in force and where they came from, and whether the store can be used."""
+    """Show the settings and where each comes from, and check that the store can be used."""
     from pauseflow_nb.cli.terminal import table
 
     rows = {name: (settings.shown(name), settings.origin(name)) for name in type(settings).model_fields}

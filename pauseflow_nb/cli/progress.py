@@ -1,4 +1,4 @@
-"""How an attached run is shown while it goes: a bar on a terminal, plain lines elsewhere, nothing when quiet."""
+"""Show the progress of an attached run: a bar on a terminal, lines elsewhere, and nothing with `--quiet`."""
 
 import sys
 from collections.abc import Mapping
@@ -29,13 +29,13 @@ class Progress:
         stdout_file: IO[str] | None = None,
         stderr_file: IO[str] | None = None,
     ) -> None:
-        """Show progress over `total` cells; what cells print goes into the files, too."""
+        """Show progress over `total` cells; the files also get the output of the cells."""
         self._quiet, self._log_output = quiet, log_output
         self._files = {"stdout": stdout_file, "stderr": stderr_file}
         self._error: tuple[int, Any] | None = None
         self._bar: Any = None
         if bar and not quiet and sys.stderr.isatty():
-            from tqdm import tqdm  # only a terminal pays for it
+            from tqdm import tqdm  # only a terminal needs it
 
             self._bar = tqdm(total=total, unit="cell", desc="starting", dynamic_ncols=True)
 
@@ -49,7 +49,7 @@ class Progress:
             self._bar.close()
 
     def say(self, text: str) -> None:
-        """Print a line for the person, above the bar if there is one."""
+        """Print a line, above the bar if there is one."""
         if self._quiet:
             return
         self._print(printable_lines(text))
@@ -65,25 +65,25 @@ class Progress:
         data = event.data
         match event.kind:
             case "cell":
-                self._passed(data["done"])
+                self._update_bar(data["done"])
             case "step":
-                self._step(data["step"], data["run"])
+                self._show_step(data["step"], data["run"])
             case "output":
-                self._output(data["cell"], data["output"])
+                self._show_output(data["cell"], data["output"])
             case "said":
                 self.say(data["text"])
             case "suspended":
                 for suspension in data["view"]["suspended"]:
                     self.say(describe_waiting(suspension))
-                for line in (*_unsaved_in(data["view"]), *describe_bound(data["view"], is_here=True)):
+                for line in (*_describe_all_unsaved(data["view"]), *describe_bound(data["view"], is_here=True)):
                     self.say(f"  {line}")
                 self._describe("waits in " + ", ".join(each["step"] or "-" for each in data["view"]["suspended"]))
             case "queued":
                 self.say("going on")
             case "ended":
-                self._ended(data["view"])
+                self._show_end(data["view"])
 
-    def _passed(self, cells: int) -> None:
+    def _update_bar(self, cells: int) -> None:
         if self._bar is not None:
             self._bar.n = cells
             self._bar.refresh()
@@ -92,39 +92,39 @@ class Progress:
         if self._bar is not None:
             self._bar.set_description(printable(text))
 
-    def _step(self, step: str, run: int) -> None:
+    def _show_step(self, step: str, run: int) -> None:
         text = step if run == 1 else f"{step} (run {run})"
         self._describe(text)
         if self._bar is None:
             self.say(f"step {text}")
 
-    def _output(self, cell: int, output: Any) -> None:
+    def _show_output(self, cell: int, output: Any) -> None:
         if output.output_type == "stream":
-            self._keep(output.name, output.text)
+            self._write_to_file(output.name, output.text)
         elif output.output_type == "error":
             self._error = cell, output
         if not self._log_output:
             return
         if output.output_type == "stream":
-            click.echo(_of_a_cell(output.text), nl=False, err=True)
+            click.echo(_clean_cell_text(output.text), nl=False, err=True)
         elif output.output_type == "error":
-            click.echo(_of_a_cell("\n".join(output.traceback)), err=True)
+            click.echo(_clean_cell_text("\n".join(output.traceback)), err=True)
         elif text := output.get("data", {}).get("text/plain"):
-            click.echo(_of_a_cell(text), err=True)
+            click.echo(_clean_cell_text(text), err=True)
 
-    def _keep(self, name: str, text: str) -> None:
+    def _write_to_file(self, name: str, text: str) -> None:
         file = self._files.get(name)
         if file is not None:
-            from pauseflow_nb.runner.masking import Mask  # a file stays: links in it would act for whoever reads it
+            from pauseflow_nb.runner.masking import Mask  # everybody who can read the file could use links in it
 
             file.write(Mask().text(text))
             file.flush()
 
     def _show_traceback(self, traceback: list[str]) -> None:
         if not self._quiet:
-            self._print("\n".join(["-" * 75, _of_a_cell("\n".join(traceback))]))
+            self._print("\n".join(["-" * 75, _clean_cell_text("\n".join(traceback))]))
 
-    def _ended(self, view: Mapping[str, Any]) -> None:
+    def _show_end(self, view: Mapping[str, Any]) -> None:
         error = view["error"]
         if error and self._error is not None and self._error[0] == error["cell"] and not self._log_output:
             # As papermill prints it, so that a log has the traceback.
@@ -132,12 +132,12 @@ class Progress:
         self.say(describe_ending(view))
 
 
-def _of_a_cell(text: str) -> str:
-    """What a cell shows, or its traceback: with colours on a terminal, and nothing else that a terminal acts on."""
+def _clean_cell_text(text: str) -> str:
+    """Remove control sequences from a text of a cell; colours stay on a terminal."""
     return printable_lines(text, colours="kept" if sys.stderr.isatty() else "dropped")
 
 
-def _unsaved_in(view: Mapping[str, Any]) -> list[str]:
-    """Name what was not saved by the steps that an execution waits in."""
+def _describe_all_unsaved(view: Mapping[str, Any]) -> list[str]:
+    """Describe the variables that were not saved by the steps in which an execution waits."""
     waiting = {each["step"] for each in view["suspended"]}
     return [line for name, step in view.get("steps", {}).items() if name in waiting for line in describe_unsaved(step)]

@@ -1,4 +1,4 @@
-"""`pauseflow run`: start an execution, and by default be the process that runs it."""
+"""Define `pauseflow run`, which starts an execution and by default runs it in this process."""
 
 import logging
 import sys
@@ -7,29 +7,24 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from pauseflow_nb.cli.interrupts import interrupts
 from pauseflow_nb.cli.options import (
     LEFT,
-    STRANDED,
     exit_code,
-    json_option,
     open_queue,
     print_execution,
-    settings_options,
+    store_options,
 )
 from pauseflow_nb.cli.papermill_options import notebook_options, papermill_options, parameter_options
 from pauseflow_nb.printable import clean_logs
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
-    from pauseflow_nb.cli.progress import Progress
-    from pauseflow_nb.engine.queue import Plan, Queue
+    from pauseflow_nb.engine.queue import Queue
     from pauseflow_nb.launching import RunOptions
-    from pauseflow_nb.runner.kernels.source import Supply
 
 __all__ = ["run"]
 
-#: Standard input or output in the place of a path.
+#: Path that stands for standard input or standard output.
 _STREAM = "-"
 
 
@@ -44,16 +39,15 @@ _STREAM = "-"
     type=click.Choice(["step", "pause"]),
     default="step",
     show_default=True,
-    help="When variables are saved.",
+    help="Save the variables after each step, or only at pauses.",
 )
-@click.option("--strict", is_flag=True, help="Fail a step when a variable that is needed later cannot be saved.")
+@click.option("--strict", is_flag=True, help="Fail a step if a variable that later cells need cannot be saved.")
 @click.option("--until-pause", is_flag=True, help="Return at the first pause.")
-@click.option("--detach", is_flag=True, help="Let a worker run it, and return at once.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port of the links.  [PAUSEFLOW_PORT]")
-@click.option("--public-url", help="Base of the links that people get.  [PAUSEFLOW_PUBLIC_URL]")
-@json_option
-@settings_options
+@click.option("--detach", is_flag=True, help="Queue the execution for a worker, and return at once.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port that serves the links.  [PAUSEFLOW_PORT]")
+@click.option("--public-url", help="Base URL of the links.  [PAUSEFLOW_PUBLIC_URL]")
+@store_options
 def run(
     settings: Settings,
     *,
@@ -69,27 +63,28 @@ def run(
     log_level: str | None,
     quiet: bool,
     as_json: bool,
-    **given: Any,
+    **options: Any,
 ) -> None:
-    """Run a notebook; when it pauses, print the links and go on when it is answered.
+    """Run a notebook; when it pauses, print the links, and continue after the answer.
 
-    IN and OUT may be files, `-`, or any URL that papermill knows.
+    IN and OUT may be files, `-`, or any URL that papermill supports.
     """
-    _refuse_contradictions(output, detach=detach, until_pause=until_pause, prepare_only=prepare_only, as_json=as_json)
+    _check_options(output, detach=detach, until_pause=until_pause, prepare_only=prepare_only, as_json=as_json)
     logging.basicConfig(level=log_level or ("ERROR" if quiet else "WARNING"), format="%(message)s")
     clean_logs()
-    parameters, options = _given(notebook, output, given)
+    parameters, run_options = _split_options(notebook, output, options)
     if prepare_only:
-        _prepare(notebook, str(output), parameters, options)
+        _prepare(notebook, str(output), parameters, run_options)
         return
     if detach:
-        _submit(settings, notebook, output, parameters, options, as_json=as_json)
+        _submit(settings, notebook, output, parameters, run_options, as_json=as_json)
         return
     from pauseflow_nb.launching import plan, start_kernel_early
 
-    with start_kernel_early(notebook, options) as supply:
-        work = plan(notebook, None if output == _STREAM else output, parameters, options)
+    with start_kernel_early(notebook, run_options) as supply:
+        work = plan(notebook, None if output == _STREAM else output, parameters, run_options)
         queue = open_queue(settings)
+        from pauseflow_nb.cli.attached_run import run_with_progress
         from pauseflow_nb.cli.progress import Progress
 
         progress = Progress(
@@ -101,12 +96,14 @@ def run(
             stderr_file=stderr_file,
         )
         with progress:
-            code, execution = _run_attached(
-                queue, work, progress, until_pause=until_pause, as_json=as_json, supply=supply
+            view, is_stopped = run_with_progress(
+                queue, work, progress, progress.on_event, supply=supply, until_pause=until_pause
             )
+    if as_json:
+        print_execution(view, as_json=True)
     if output == _STREAM:
-        _to_standard_output(queue, execution)
-    sys.exit(code)
+        _write_to_standard_output(queue, view["id"])
+    sys.exit(LEFT if is_stopped else exit_code(view["state"]))
 
 
 def _submit(
@@ -126,33 +123,31 @@ def _submit(
     print_execution(queue.view(queue.start(work)), as_json=as_json)
 
 
-def _refuse_contradictions(
-    output: str | None, *, detach: bool, until_pause: bool, prepare_only: bool, as_json: bool
-) -> None:
+def _check_options(output: str | None, *, detach: bool, until_pause: bool, prepare_only: bool, as_json: bool) -> None:
     if detach and until_pause:
-        raise click.UsageError("--detach returns at once: leave --until-pause out")
+        raise click.UsageError("--detach returns at once: omit --until-pause")
     if prepare_only and output is None:
-        raise click.UsageError("--prepare-only writes OUT.ipynb: name it")
+        raise click.UsageError("--prepare-only writes OUT.ipynb: pass its path")
     if output == _STREAM and (as_json or detach):
-        raise click.UsageError("standard output takes the notebook: leave --json and --detach out")
+        raise click.UsageError("the notebook is written to standard output: omit --json and --detach")
 
 
-def _given(notebook: str, output: str | None, given: dict[str, Any]) -> tuple[dict[str, Any], "RunOptions"]:
-    """Take parameters and options apart."""
+def _split_options(notebook: str, output: str | None, options: dict[str, Any]) -> tuple[dict[str, Any], "RunOptions"]:
+    """Separate the parameters from the options of the command."""
     from pauseflow_nb.cli.parameters import resolve_parameters
     from pauseflow_nb.launching import RunOptions
 
     forms = ("typed", "raw", "files", "yaml", "base64_yaml")
-    both = given.pop("inject_paths")
+    both = options.pop("inject_paths")
     injected = {
-        "PAPERMILL_INPUT_PATH": notebook if given.pop("inject_input_path") or both else None,
-        "PAPERMILL_OUTPUT_PATH": output if given.pop("inject_output_path") or both else None,
+        "PAPERMILL_INPUT_PATH": notebook if options.pop("inject_input_path") or both else None,
+        "PAPERMILL_OUTPUT_PATH": output if options.pop("inject_output_path") or both else None,
     }
     parameters = {name: path for name, path in injected.items() if path is not None}
-    parameters |= resolve_parameters(**{form: given.pop(form) for form in forms})
-    if not given.pop("request_save_on_cell_execute"):
-        given["autosave_cell_every"] = 0.0
-    return parameters, RunOptions(**given)
+    parameters |= resolve_parameters(**{form: options.pop(form) for form in forms})
+    if not options.pop("request_save_on_cell_execute"):
+        options["autosave_cell_every"] = 0.0
+    return parameters, RunOptions(**options)
 
 
 def _prepare(notebook: str, output: str, parameters: dict[str, Any], options: "RunOptions") -> None:
@@ -175,33 +170,7 @@ def _prepare(notebook: str, output: str, parameters: dict[str, Any], options: "R
     write_text(output, nbformat.writes(prepared.notebook))
 
 
-def _run_attached(
-    queue: "Queue", work: "Plan", progress: "Progress", *, until_pause: bool, as_json: bool, supply: "Supply"
-) -> tuple[int, str]:
-    from pauseflow_nb.launching import attach, start_attached
-    from pauseflow_nb.runner.control import Control
-
-    control = Control()
-    with interrupts(control, progress.say):
-        execution = start_attached(queue, work)
-        progress.say(f"execution {execution}")
-        view = attach(
-            queue,
-            execution,
-            until_pause=until_pause,
-            has_links=bool(work.steps),
-            control=control,
-            on_event=progress.on_event,
-            supply=supply,
-        )
-    if as_json:
-        print_execution(view, as_json=True)
-    if view["ended_at"] is None and not queue.has_runner(execution):
-        progress.say(STRANDED)
-    return exit_code(view["state"]) if not control.request or view["ended_at"] else LEFT, execution
-
-
-def _to_standard_output(queue: "Queue", execution: str) -> None:
+def _write_to_standard_output(queue: "Queue", execution: str) -> None:
     from pauseflow_nb.runner.document import Document
 
     write: Callable[[bytes], object] = sys.stdout.buffer.write

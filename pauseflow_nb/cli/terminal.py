@@ -1,4 +1,4 @@
-"""What a person at a terminal reads: how an execution stands, what it waits for, tables."""
+"""Describe executions and suspensions for people at a terminal, and lay out tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ __all__ = [
     "table",
 ]
 
-#: What the clock does when nobody answers, as the end of a sentence.
+#: What happens at the deadline, as the end of a sentence.
 _BY_THE_CLOCK = {
     "cancel": "then it is cancelled",
     "resume": "then it goes on",
@@ -30,11 +30,11 @@ _BY_THE_CLOCK = {
 
 
 def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = None) -> str:
-    """Say what an open suspension waits for, until when, and where to answer.
+    """Describe what an open suspension waits for, its deadline, and its links.
 
     Args:
         suspension: One entry of an execution's `suspended` (SPEC 9).
-        now: Instead of the clock.
+        now: The current time; None: by the clock.
     """
     step, kind = suspension["step"] or "the notebook", suspension["kind"]
     title = suspension.get("title") or {
@@ -44,61 +44,61 @@ def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = No
         "pause": "waits for an answer, with its kernel alive",
         "notebook": f"waits for {', '.join(suspension.get('data') or {})}",
     }.get(kind, "waits")
-    lines = [f"⏸ {printable(_where(suspension) or step)}: {printable(title)}"]
+    lines = [f"⏸ {printable(_describe_place(suspension) or step)}: {printable(title)}"]
     if suspension.get("message"):
         lines.append(f"    {printable_lines(suspension['message'], indent='    ')}")
-    lines.append(f"  {_until(suspension, now or datetime.now(UTC))}")
-    lines += [f"  {printable(line)}" for line in (*_who_answers(suspension), *_what_fits(suspension))]
+    lines.append(f"  {_describe_deadline(suspension, now or datetime.now(UTC))}")
+    lines += [f"  {printable(line)}" for line in (*_describe_approvals(suspension), *_describe_schema(suspension))]
     for label, key in (("approve", "approval_url"), ("resume", "resume_url"), ("cancel", "cancel_url")):
         if suspension.get(key):
             lines.append(f"  {label:<8}{printable(suspension[key])}")
     return "\n".join(lines)
 
 
-def _where(suspension: Mapping[str, Any]) -> str:
+def _describe_place(suspension: Mapping[str, Any]) -> str:
     path, address = suspension["path"], suspension.get("address")
-    # Of two notebooks that one step started, only the address tells which.
+    # If one step started two notebooks, only the address distinguishes them.
     named = f" (--step {address})" if len(path) > 1 and suspension["kind"] != "notebook" else ""
     return " → ".join(path) + named
 
 
-def _who_answers(suspension: Mapping[str, Any]) -> list[str]:
+def _describe_approvals(suspension: Mapping[str, Any]) -> list[str]:
     approvals = suspension.get("approvals") or {}
     lines = []
     if approvals.get("needed", 1) > 1:
-        given = ", ".join(_approved(each) for each in approvals["given"])
+        approvers = ", ".join(_describe_approval(each) for each in approvals["given"])
         lines.append(
-            f"approvals: {len(approvals['given'])} of {approvals['needed']}" + (f" ({given})" if given else "")
+            f"approvals: {len(approvals['given'])} of {approvals['needed']}" + (f" ({approvers})" if approvers else "")
         )
     if approvals.get("approvers"):
         lines.append(f"approvers: {', '.join(approvals['approvers'])}")
     if not approvals.get("self_approval", True):
-        lines.append("not to be approved by whoever started it")
+        lines.append("the person who started it may not approve")
     return lines
 
 
-def _approved(approval: Mapping[str, Any]) -> str:
+def _describe_approval(approval: Mapping[str, Any]) -> str:
     comment = f": {approval['comment']}" if approval["comment"] else ""
     return f"{identity.in_words(approval['by'], approval)}{comment}"
 
 
-def _what_fits(suspension: Mapping[str, Any]) -> list[str]:
+def _describe_schema(suspension: Mapping[str, Any]) -> list[str]:
     lines = []
     if suspension.get("schema"):
-        asked = fields_of(suspension["schema"])
-        named = [f"{name} ({_kind(each)})" for name, each in asked.fields.items()] or [_kind(asked)]
+        field = fields_of(suspension["schema"])
+        named = [f"{name} ({_describe_field(each)})" for name, each in field.fields.items()] or [_describe_field(field)]
         lines.append(f"wants     {', '.join(named)}")
     if suspension.get("errors"):
         lines.append(f"refused   {in_words(suspension['errors'])}")
     return lines
 
 
-def _kind(asked: Field) -> str:
-    kind = " | ".join(str(each) for each in asked.choices) if asked.kind == "choice" else asked.kind
-    return kind if asked.is_required else f"{kind}, optional"
+def _describe_field(field: Field) -> str:
+    kind = " | ".join(str(each) for each in field.choices) if field.kind == "choice" else field.kind
+    return kind if field.is_required else f"{kind}, optional"
 
 
-def _until(suspension: Mapping[str, Any], now: datetime) -> str:
+def _describe_deadline(suspension: Mapping[str, Any], now: datetime) -> str:
     if suspension.get("deadline") is None:
         return "no deadline"
     deadline = datetime.fromisoformat(suspension["deadline"])
@@ -110,25 +110,25 @@ def _until(suspension: Mapping[str, Any], now: datetime) -> str:
 
 
 def describe_unsaved(step: Mapping[str, Any]) -> list[str]:
-    """Name the variables that were not saved when a step ended, and why."""
+    """List the variables that were not saved when a step ended, with the reasons."""
     unsaved = (Unsaved(**each) for each in step.get("unsaved", ()))
     return [printable(each) for each in unsaved if each.fate != "replayed"]
 
 
 def describe_losses(execution: Mapping[str, Any]) -> list[str]:
-    """Name what kernels could not bring back, and why; those that cells need first."""
+    """List what kernels could not bring back, with the reasons; what cells need comes first."""
     losses = sorted(execution.get("losses") or (), key=lambda loss: not loss["needed_by"])
     error = (execution.get("error") or {}).get("message", "")
-    # Where it failed for them, the error names them.
+    # If the execution failed because of a loss, its error names it.
     return [f"⚠ {loss['text']}" for loss in losses if loss["text"] not in error]
 
 
 def describe_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> list[str]:
-    """Say loudly that an execution keeps its kernel, and why; nothing if it does not.
+    """Warn that an execution is kernel-bound, with the variables; empty if it is not.
 
     Args:
         execution: As `Queue.view` shows it.
-        is_here: Whether this very command keeps it.
+        is_here: Whether this command keeps the kernel.
     """
     names = printable(", ".join(execution.get("kernel_bound") or ()))
     if not names:
@@ -142,23 +142,23 @@ def describe_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> li
 
 
 def describe(execution: Mapping[str, Any]) -> str:
-    """Say in a few lines how an execution stands."""
+    """Describe an execution in a few lines."""
     if execution.get("problem"):
         return f"{execution['id']}  {printable(execution['state'])}\n  problem   {printable(execution['problem'])}"
     cells = execution["cells"]
     lines = [
-        f"{execution['id']}  {execution['state']}{_because(execution)}",
+        f"{execution['id']}  {execution['state']}{_describe_reason(execution)}",
         f"  notebook  {printable(execution['notebook'])}"
         + (f" → {printable(execution['output'])}" if execution["output"] else ""),
         f"  cells     {cells['done']} of {cells['total']}",
     ]
-    said: set[str] = set()
+    listed: set[str] = set()
     for name, step in execution["steps"].items():
         runs = f", {step['runs']} runs" if step["runs"] > 1 else ""
         lines.append(f"  step      {printable(name)}: {step['state']}{runs}")
-        # Each checkpoint leaves out the same variables again: the first step that did says so for all.
-        unsaved = [line for line in describe_unsaved(step) if line not in said]
-        said.update(unsaved)
+        # Each checkpoint omits the same variables again: only the first step that did lists them.
+        unsaved = [line for line in describe_unsaved(step) if line not in listed]
+        listed.update(unsaved)
         lines += [f"            {line}" for line in unsaved]
     usage = execution["usage"]
     lines.append(
@@ -169,41 +169,41 @@ def describe(execution: Mapping[str, Any]) -> str:
     lines += [f"  {line}" for line in dict.fromkeys(describe_losses(execution))]
     lines += describe_bound(execution)
     if execution["error"]:
-        lines.append(f"  error     {_error_in(execution['error'], indent=' ' * 12)}")
+        lines.append(f"  error     {_describe_error(execution['error'], indent=' ' * 12)}")
     return "\n".join(lines)
 
 
 def describe_ending(execution: Mapping[str, Any]) -> str:
-    """Say in a line or two how an execution ended, and where its notebook is."""
-    text = f"{execution['state']}{_because(execution)}"
+    """Describe how an execution ended, and where its notebook is."""
+    text = f"{execution['state']}{_describe_reason(execution)}"
     error = execution["error"]
     if error:
         where = f" in step {error['step']!r}" if error.get("step") else ""
         where = where or (f" in cell {error['cell'] + 1}" if error.get("cell") is not None else "")
-        text += f"\n  {_error_in(error, where, indent=' ' * 4)}"
+        text += f"\n  {_describe_error(error, where, indent=' ' * 4)}"
         text += f"\n  go on from the last checkpoint with `pauseflow retry {execution['id']}`"
     if execution["output"]:
         text += f"\n  {printable(execution['output'])}"
     return text
 
 
-def _because(execution: Mapping[str, Any]) -> str:
+def _describe_reason(execution: Mapping[str, Any]) -> str:
     reason = execution["reason"]
     if not reason:
         return ""
     kind, by = reason["kind"], reason.get("by")
     via = f", via {reason['via']}" if reason.get("via") else ""
     if execution.get("error"):
-        # Which says more, and is told as well.
+        # The error is shown, too, and says more.
         return f" ({kind})"
-    said = f"{by} ({reason['known_by']}{via})" if by and reason.get("known_by") else by
-    who = f"by {said}" if by == kind else f"{kind} by {said}" if by else kind
+    person = f"{by} ({reason['known_by']}{via})" if by and reason.get("known_by") else by
+    who = f"by {person}" if by == kind else f"{kind} by {person}" if by else kind
     text = f": {reason['text']}" if reason.get("text") else ""
     return f" ({printable_lines(f'{who}{text}', indent='    ')})"
 
 
-def _error_in(error: Mapping[str, Any], where: str = "", *, indent: str) -> str:
-    # Indented: a line of somebody's message must not pass for one of ours.
+def _describe_error(error: Mapping[str, Any], where: str = "", *, indent: str) -> str:
+    # Indented, so that a line of the message cannot be taken for one of ours.
     return printable_lines(f"{error['type']}{where}: {error['message']}", indent=indent)
 
 

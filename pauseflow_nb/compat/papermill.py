@@ -1,7 +1,6 @@
-"""`papermill IN OUT --engine pauseflow`: papermill reads and writes, and the notebook runs as an execution.
+"""Provide the engine for `papermill IN OUT --engine pauseflow`, which runs a notebook as an execution.
 
-Papermill loads every engine when it is imported, whoever uses it: nothing is imported here before an
-execution begins.
+Papermill imports every engine when it is imported itself, so this module imports nothing before an execution begins.
 """
 
 import logging
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
     from pauseflow_nb.cli.progress import Progress
+    from pauseflow_nb.engine.progress_events import Event
     from pauseflow_nb.engine.queue import Plan, Queue
     from pauseflow_nb.launching import RunOptions
     from pauseflow_nb.runner.kernels.source import Supply
@@ -20,25 +20,25 @@ __all__ = ["PauseflowEngine", "Unfinished"]
 
 
 class Unfinished(SystemExit, Exception):
-    """The notebook was neither completed nor did it fail: it was cancelled, or left to the workers.
+    """The notebook neither completed nor failed: it was cancelled, or left to the workers.
 
-    A program that calls papermill can catch it; on the command line it ends papermill with our exit code.
+    A program that calls papermill can catch this; on the command line, papermill ends with our exit code.
     """
 
 
 class PauseflowEngine:
-    """What papermill asks of an engine. It may wait for days: steps pause, and the clock runs."""
+    """The engine. A run may take days, because steps can pause."""
 
     @classmethod
     def nb_kernel_name(cls, nb: "NotebookNode", name: str | None = None) -> str:
-        """Name the kernel; a notebook that names none is taken for Python."""
-        from pauseflow_nb.runner.notebook import kernel_of
+        """Return the name of the kernel; the default is Python."""
+        from pauseflow_nb.runner.notebook import find_kernel_name
 
-        return name or kernel_of(nb)
+        return name or find_kernel_name(nb)
 
     @classmethod
     def nb_language(cls, nb: "NotebookNode", language: str | None = None) -> str:
-        """Name the language in which parameters are written."""
+        """Return the language in which parameters are written."""
         metadata = nb.metadata
         found = metadata.get("language_info", {}).get("name") or metadata.get("kernelspec", {}).get("language")
         return str(language or found or "python")
@@ -60,7 +60,7 @@ class PauseflowEngine:
         stderr_file: IO[str] | None = None,
         **options: Any,
     ) -> "NotebookNode":
-        """Run a notebook that papermill has read and given its parameters.
+        """Run a notebook that papermill has read and injected parameters into.
 
         Args:
             nb: The notebook; it is left as it is.
@@ -72,13 +72,13 @@ class PauseflowEngine:
             input_path: Where it was read.
             start_timeout: Seconds that the kernel may take to start.
             execution_timeout: Seconds that a cell may take.
-            stdout_file: Where cells' standard output goes, too.
-            stderr_file: Where cells' standard error goes, too.
-            options: `strict` and `checkpoint`, as for `pauseflow run`; others are ignored, as papermill's own
-                engine ignores what it does not know.
+            stdout_file: File that also gets the standard output of the cells.
+            stderr_file: File that also gets the standard error of the cells.
+            options: `strict` and `checkpoint`, as for `pauseflow run`; others are ignored, as papermill's own engine
+                ignores unknown options.
 
         Returns:
-            The executed notebook. If a cell raised, papermill finds its error there and says so.
+            The executed notebook. If a cell raised, papermill finds the error there and reports it.
 
         Raises:
             nbclient.exceptions.DeadKernelError: If its kernel died too often.
@@ -106,12 +106,12 @@ class PauseflowEngine:
                 stderr_file=stderr_file,
             )
             with progress:
-                view, executed = _execution(nb, input_path, output_path, chosen, progress=progress, supply=supply)
-        _raise_for(view, executed)
+                view, executed = _run_notebook(nb, input_path, output_path, chosen, progress=progress, supply=supply)
+        _raise_error(view, executed)
         return executed
 
 
-def _execution(
+def _run_notebook(
     nb: "NotebookNode",
     source: str,
     output: str | None,
@@ -120,48 +120,37 @@ def _execution(
     progress: "Progress",
     supply: "Supply",
 ) -> tuple[dict[str, Any], "NotebookNode"]:
-    """Run it; returns how it ended, and the executed notebook."""
+    """Run the notebook; returns the execution, as `Queue.view` shows it, and the executed notebook."""
     from pauseflow_nb.engine.queue import Queue
     from pauseflow_nb.launching import make_plan
     from pauseflow_nb.runner.notebook import adopt
     from pauseflow_nb.settings import Settings
 
-    # Papermill logs at INFO, and what our tables are made of is not its users' concern.
+    # Papermill logs at INFO, where Alembic would log each migration.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     frozen = adopt(nb, source, kernel=str(options.kernel))
-    beside = None if "://" in source or source == "-" else _absolute(source).parent
+    beside = None if "://" in source or source == "-" else _resolve_path(source).parent
     queue = Queue.open(Settings.load(beside=beside))
-    view = _run(queue, make_plan(frozen, source, _target(output), options), progress, supply)
-    return view, _document(queue, view["id"])
+    view = _run(queue, make_plan(frozen, source, _resolve_output(output), options), progress, supply)
+    return view, _read_document(queue, view["id"])
 
 
-def _run(queue: "Queue", work: "Plan", progress: "Progress", supply: "Supply") -> dict[str, Any]:
-    from pauseflow_nb.cli.interrupts import interrupts
-    from pauseflow_nb.cli.options import LEFT, STRANDED
-    from pauseflow_nb.launching import attach, start_attached
-    from pauseflow_nb.runner.control import Control
+def _run(queue: "Queue", plan: "Plan", progress: "Progress", supply: "Supply") -> dict[str, Any]:
+    from pauseflow_nb.cli.attached_run import run_with_progress
+    from pauseflow_nb.cli.options import LEFT
 
-    control = Control()
-    with interrupts(control, progress.say):
-        execution = start_attached(queue, work)
-        progress.say(f"execution {execution}")
-        view = attach(
-            queue,
-            execution,
-            has_links=bool(work.steps),
-            control=control,
-            # How it ended papermill tells.
-            on_event=lambda event: None if event.kind == "ended" else progress.on_event(event),
-            supply=supply,
-        )
+    def on_event(event: "Event") -> None:
+        # Papermill itself reports how the notebook ended.
+        if event.kind != "ended":
+            progress.on_event(event)
+
+    view, _ = run_with_progress(queue, plan, progress, on_event, supply=supply)
     if view["ended_at"] is None:
-        if not queue.has_runner(execution):
-            progress.say(STRANDED)
         raise Unfinished(LEFT)
     return view
 
 
-def _raise_for(view: dict[str, Any], executed: "NotebookNode") -> None:
+def _raise_error(view: dict[str, Any], executed: "NotebookNode") -> None:
     if view["state"] == "cancelled":
         from pauseflow_nb.cli.options import CANCELLED
 
@@ -189,18 +178,18 @@ def _raise_for(view: dict[str, Any], executed: "NotebookNode") -> None:
     )
 
 
-def _document(queue: "Queue", execution: str) -> "NotebookNode":
+def _read_document(queue: "Queue", execution: str) -> "NotebookNode":
     from pauseflow_nb.runner.document import Document
 
     return Document.from_bytes(queue.document(execution)).notebook
 
 
-def _target(output: str | None) -> str | None:
-    return output if output is None or "://" in output else str(_absolute(output))
+def _resolve_output(output: str | None) -> str | None:
+    return output if output is None or "://" in output else str(_resolve_path(output))
 
 
-def _absolute(path: str) -> Path:
-    """Find a path where papermill looks for it: it may have gone to another directory for the kernel."""
+def _resolve_path(path: str) -> Path:
+    """Make a path absolute, relative to the directory that papermill uses, which `--cwd` may have changed."""
     from papermill.iorw import papermill_io
 
     local = papermill_io.get_handler("local")

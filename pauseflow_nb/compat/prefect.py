@@ -1,7 +1,7 @@
-"""Prefect's three names with Prefect's meaning, for notebooks that come from there.
+"""Provide three functions of Prefect with the same meaning, for notebooks that were written for Prefect.
 
-`pause_flow_run` blocks with the kernel alive. `suspend_flow_run` stops at once; when it is resumed the
-step runs again from its beginning, and the call then returns the data. Times are in seconds.
+`pause_flow_run` waits with the kernel alive. `suspend_flow_run` stops at once; when the execution is resumed, the step runs
+again from its beginning, and the call then returns the data. Times are in seconds.
 """
 
 from copy import copy
@@ -20,53 +20,53 @@ __all__ = ["RunInput", "pause_flow_run", "resume_flow_run", "suspend_flow_run"]
 
 
 class RunInput(BaseModel):
-    """A pydantic model whose form can be filled in beforehand. Any other model or type will do as well."""
+    """A pydantic model whose form can have initial values. Any other model or type works as well."""
 
     @classmethod
     def with_initial_data(cls, description: str | None = None, **initial_data: Any) -> type[Self]:
-        """Make a model whose fields start with these values.
+        """Make a model whose fields have these initial values.
 
         Args:
-            description: What the approval page says above the form.
-            initial_data: Field → value that it has if nobody changes it.
+            description: Text above the form on the approval page.
+            initial_data: Field → initial value.
 
         Raises:
-            InvalidValue: If the model has no such field.
+            InvalidValue: If the model has no field of that name.
         """
         fields: dict[str, Any] = {}
         for name, value in initial_data.items():
             if name not in cls.model_fields:
                 known = ", ".join(cls.model_fields) or "none"
                 raise InvalidValue(name, value, f"is for no field of {cls.__name__}: it has {known}")
-            # A copy keeps what else is said of the field: its limits, its description.
+            # A copy keeps the other properties of the field, such as its limits and its description.
             field = copy(cls.model_fields[name])
             field.default, field.default_factory = value, None
             fields[name] = (field.annotation, field)
-        made = create_model(cls.__name__, __base__=cls, **fields)
-        made.__doc__ = description
-        return made
+        model = create_model(cls.__name__, __base__=cls, **fields)
+        model.__doc__ = description
+        return model
 
 
 def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, key: str | None = None) -> Any:
-    """Wait here, with the kernel alive, until somebody resumes.
+    """Wait, with the kernel alive, until the pause is answered.
 
     Args:
-        wait_for_input: A `RunInput`, a pydantic model or a type: what the answer must be.
+        wait_for_input: Type of the answer: a `RunInput`, a pydantic model or another type.
         timeout: Seconds; None: no deadline.
-        key: A name for this pause: with one that was answered before in this step, it returns at once.
+        key: Name of this pause; if a pause with this name was answered before in this step, the call returns at once.
 
     Returns:
         An instance of `wait_for_input`; None without one.
 
     Raises:
-        PauseTimeout: "paused and never resumed".
-        Cancelled: If somebody cancelled.
+        PauseTimeout: If the deadline passed without an answer.
+        Cancelled: If the pause was cancelled.
         NotInStep: Outside a step.
     """
     session, run = require_step("pause_flow_run()")
     answered = run.keys.get(key) if key is not None else None
     if answered is None:
-        request, form = _request("pause", wait_for_input, timeout)
+        request, form = _make_request("pause", wait_for_input, timeout)
         answered = (session.mode.pause(run, request, form, session.time_limit()),)
         if key is not None:
             run.keys[key] = answered
@@ -79,13 +79,13 @@ def suspend_flow_run(
     timeout: float | None = 3600,
     key: str | None = None,
 ) -> Any:
-    """Stop at once and free everything; when somebody resumes, the step runs again and this returns.
+    """Stop the step at once and end the kernel; after the answer, the step runs again and this call returns.
 
     Args:
         wait_for_input: As for `pause_flow_run`.
-        flow_run_id: Another execution, which is suspended before its next cell; then this returns at once.
+        flow_run_id: Id of another execution to suspend before its next cell; then this call returns at once.
         timeout: Seconds until the execution fails; None: no deadline.
-        key: A name for this call; without one, calls are told apart by their order in the step.
+        key: Name of this call; without one, calls are identified by their order in the step.
 
     Returns:
         An instance of `wait_for_input`; None without one.
@@ -95,12 +95,12 @@ def suspend_flow_run(
         CannotSuspend: If the other execution cannot be suspended.
     """
     if flow_run_id is not None:
-        from pauseflow_nb.execution import get_execution  # lazily: a kernel seldom needs the store
+        from pauseflow_nb.execution import get_execution  # lazily: a kernel rarely needs the store
 
         get_execution(flow_run_id).suspend()
         return None
     session, run = require_step("suspend_flow_run()")
-    request, form = _request("suspend", wait_for_input, timeout)
+    request, form = _make_request("suspend", wait_for_input, timeout)
     data = suspend_at_once(session.shell, run, request, form, key=key)
     return data if wait_for_input is not None else None
 
@@ -109,12 +109,12 @@ def resume_flow_run(flow_run_id: str, run_input: Any = None) -> None:
     """Resume an execution, from any program.
 
     Args:
-        flow_run_id: Its id.
-        run_input: A dict, an instance of the model, or a value: what it waits for.
+        flow_run_id: Id of the execution.
+        run_input: The answer: a dict, an instance of the model, or another value.
 
     Raises:
-        NotSuspended: If it does not wait.
-        InvalidAnswer: If the input is not what it waits for; it goes on waiting.
+        NotSuspended: If the execution does not wait.
+        InvalidAnswer: If the answer is invalid; the execution still waits.
     """
     from pauseflow_nb.execution import get_execution  # lazily: see above
 
@@ -122,7 +122,7 @@ def resume_flow_run(flow_run_id: str, run_input: Any = None) -> None:
     get_execution(flow_run_id).resume(data=data)
 
 
-def _request(kind: str, wait_for_input: Any, timeout: float | None) -> tuple[SuspensionRequest, Form | None]:
+def _make_request(kind: str, wait_for_input: Any, timeout: float | None) -> tuple[SuspensionRequest, Form | None]:
     form = None if wait_for_input is None else form_of(wait_for_input)
     is_model = isinstance(wait_for_input, type) and issubclass(wait_for_input, RunInput)
     request = SuspensionRequest(

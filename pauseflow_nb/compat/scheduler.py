@@ -1,9 +1,9 @@
-"""*Create notebook job* of JupyterLab, with pauses: an execution manager for jupyter-scheduler.
+"""Run notebook jobs of JupyterLab with pauses: an execution manager for jupyter-scheduler.
 
     jupyter lab --Scheduler.execution_manager_class=pauseflow_nb.compat.scheduler.PauseflowExecutionManager
 
-The job is in progress while its notebook waits. Its process only looks on: if it ends, with the server
-perhaps, any worker goes on with the execution, and `pauseflow list` has it.
+The job is in progress while its notebook waits. Its process only watches the execution: if that process ends, for example with
+the server, workers go on with the execution, and `pauseflow list` shows it.
 """
 
 import tempfile
@@ -19,17 +19,17 @@ from pauseflow_nb.launching import RunOptions
 
 __all__ = ["PauseflowExecutionManager"]
 
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 
 
 class PauseflowExecutionManager(DefaultExecutionManager):  # type: ignore[misc]
-    """Runs a job's notebook as an execution."""
+    """Runs the notebook of a job as an execution."""
 
     def execute(self) -> None:
-        """Run the notebook to its end, however long it waits.
+        """Run the notebook until it ends, however long it waits.
 
         Raises:
-            RuntimeError: If it failed or was cancelled; jupyter-scheduler shows the sentence.
+            RuntimeError: If it failed or was cancelled; jupyter-scheduler shows the message.
         """
         job, source = self.model, Path(self.staging_paths["input"])
         with tempfile.TemporaryDirectory() as folder:
@@ -43,26 +43,26 @@ class PauseflowExecutionManager(DefaultExecutionManager):  # type: ignore[misc]
                 if output.exists():
                     self.create_output_files(job, nbformat.read(output, as_version=4))
         if execution.state != "completed":
-            told = execution.to_dict()
-            error, reason = told["error"] or {}, told["reason"] or {}
+            view = execution.to_dict()
+            error, reason = view["error"] or {}, view["reason"] or {}
             text = error.get("message") or reason.get("text") or reason.get("kind")
-            raise RuntimeError(f"{told['state']}: {text} (`pauseflow show {execution.id}`)")
+            raise RuntimeError(f"{view['state']}: {text} (`pauseflow show {execution.id}`)")
 
     def _follow(self, execution: Execution) -> None:
-        """Wait for the end, and let the list of jobs say what it waits for meanwhile."""
-        said = ""
+        """Wait for the end; meanwhile the list of jobs shows what the execution waits for."""
+        shown = ""
         while True:
             with suppress(TimeoutError):
-                execution.wait(_LOOK_SECONDS)
+                execution.wait(_POLL_SECONDS)
             waits = [suspension["step"] or "the notebook" for suspension in execution.suspended]
             text = f"waits in {', '.join(waits)}: `pauseflow show {execution.id}`" if waits else ""
-            if text != said:
-                self._say(text)
-                said = text
+            if text != shown:
+                self._set_status_message(text)
+                shown = text
             if execution.state in FINAL_STATES:
                 return
 
-    def _say(self, text: str) -> None:
+    def _set_status_message(self, text: str) -> None:
         with self.db_session() as session:
             session.query(Job).filter(Job.job_id == self.job_id).update({"status_message": text})
             session.commit()

@@ -20,7 +20,7 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.run_segment import Segments
 from pauseflow_nb.errors import PauseflowError, StoreUnavailable, UnknownExecution
 from pauseflow_nb.runner.control import Control
-from pauseflow_nb.runner.kernels.kept_alive import Keeper
+from pauseflow_nb.runner.kernels.keeper import Keeper
 from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.runner.segment import run_segment
 from pauseflow_nb.store import executions, segments

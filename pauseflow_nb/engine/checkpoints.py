@@ -149,7 +149,7 @@ def merge_outputs(old: "Document", new: "Document", first_cell: int) -> tuple["D
         new.changed(after)
     first = taken[-1] + 1 if taken else 0
     for index in set(range(first)) - set(taken):
-        cell_statuses.ended(new, index, "completed")
+        cell_statuses.note_ended(new, index, "completed")
     for key in ("pauseflow", "widgets"):
         if key in old.metadata:
             new.metadata[key] = old.metadata[key]

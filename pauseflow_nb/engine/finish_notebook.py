@@ -59,7 +59,7 @@ def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Docu
 
 def describe_end(row: Row) -> str:
     """Say how an execution ended, and who or what ended it."""
-    from pauseflow_nb.runner.card_text import at_moment  # lazily: see finish_notebook
+    from pauseflow_nb.runner.card_text import format_moment  # lazily: see finish_notebook
 
     reason = row.reason or {}
     by = reason.get("by")
@@ -67,19 +67,19 @@ def describe_end(row: Row) -> str:
     said = {"cancelled": "Cancelled", "failed": "Failed", "completed": "Completed"}[row.state]
     said = "Timed out" if reason.get("kind") == "timeout" else said
     text = f": {reason['text']}" if reason.get("text") else ""
-    return f"{said} by {who}{at_moment(iso(row.ended_at) or '')}{text}."
+    return f"{said} by {who}{format_moment(iso(row.ended_at) or '')}{text}."
 
 
 def _close(document: "Document", row: Row, suspension: Row | None, last: Row | None) -> None:
     """Write what was decided below the question, and why nothing came of it if that is so."""
-    from pauseflow_nb.runner.cards import Decision, close_document, decision_of, put_decision  # lazily: see above
+    from pauseflow_nb.runner.cards import Decision, close_document, describe_decision, put_decision  # lazily: see above
     from pauseflow_nb.runner.notices import put_ending
 
     reason = row.reason or {}
     if last is not None and last.wake is not None:
         # It was answered, but no kernel has begun with the answer, which would have written it.
         wake = Wake.from_dict(last.wake)
-        put_decision(document, wake.step, decision_of(wake, wake.callback))
+        put_decision(document, wake.step, describe_decision(wake, wake.callback))
     if reason.get("kind") == "environment" and last is not None:
         put_ending(document, last.first_cell, describe_end(row))
     action = "timeout" if reason.get("kind") == "timeout" else {"cancelled": "cancel"}.get(row.state, row.state)

@@ -89,7 +89,7 @@ class Recording:
         self._attempt.change(change)
         self._attempt.replace_document(name)
 
-    def answer_to(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
+    def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
         """Open the suspension, the first time; then look for an answer of a person, a program or the clock."""
         claim = Claim(self._segment.execution, self._segment.n, question.step, question.ordinal, "")
         if question != self._question:

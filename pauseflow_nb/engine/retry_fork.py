@@ -281,7 +281,7 @@ class _Fork:
 
         if not is_waiting:
             cell_statuses.reset(document, point.cell)
-        cell_statuses.notebook_started(document, self.id)
+        cell_statuses.note_notebook_started(document, self.id)
         name = f"{self.id}/start-{secrets.token_hex(4)}.ipynb"
         self.store.files.write(name, document.to_bytes())
         return name

@@ -31,7 +31,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Briefing, Failure, StepBriefing
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.kernels.kept_alive import Keeper
+from pauseflow_nb.runner.kernels.keeper import Keeper
 from pauseflow_nb.runner.segment import SegmentEnd, run_segment
 from pauseflow_nb.store import executions, keys, segments, steps
 from pauseflow_nb.store.audit import find_last, note
@@ -258,7 +258,7 @@ class Segments:
                 start_timeout=options.get("start_timeout") or 60,
                 cell_timeout=options.get("execution_timeout"),
                 output=output,
-                kept=kept,
+                client=kept,
                 keep=None if self._keeper is None else partial(self._keeper.keep, claimed.execution.id),
             )
             return ending.end(_with_output(end, output), document)

@@ -23,7 +23,7 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.run_segment import MOST_CRASHES, Segments
 from pauseflow_nb.errors import PauseflowError, StorageFull, StoreUnavailable
 from pauseflow_nb.runner.control import Control
-from pauseflow_nb.runner.kernels.kept_alive import Keeper
+from pauseflow_nb.runner.kernels.keeper import Keeper
 from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.runner.segment import run_segment
 from pauseflow_nb.settings import Settings
@@ -85,7 +85,8 @@ class _Worker:
         self._queue = queue
         self._clock = Clock(queue)
         self._presence = Presence(queue, "starting", on_dead=self._take_over)
-        self._supply = Supply(queue.settings.kernels)
+        kernels = queue.settings.kernels
+        self._supply = Supply("forked" if kernels == "auto" else kernels)
         run = functools.partial(run_segment, supply=self._supply)
         self._segments = Segments(queue, self._presence.name, run=run, keeper=Keeper(queue.settings.kept_kernels))
         #: Runs segments of kernel-bound executions: they are no jobs, because another worker might take a job.

@@ -1,9 +1,11 @@
-"""One segment in one kernel; knows neither database nor engine, and never imports `kernel`.
+"""Run one segment of a notebook in one kernel, without database or engine.
 
-nbformat imports jsonschema, which takes a second or two beside Jupyter Server: there it asks `rfc3987_syntax` for one
-function, for the formats `iri` and `iri-reference`, and that package builds forty parsers as soon as it is imported.
-Each worker and each `pauseflow run` would wait for them. Here they are built when somebody first asks for one of the
-two formats. Answers are checked by another library: see `forms.dialect`.
+`runner` never imports `kernel`: `protocol` is the contract between them.
+
+nbformat imports jsonschema, which takes a second or two where Jupyter Server is installed: jsonschema then imports
+`rfc3987_syntax` for the formats `iri` and `iri-reference`, and that package builds forty parsers when it is imported.
+Each worker and each `pauseflow run` would wait for them. So this package builds them only when one of the two formats is
+first checked. Another library checks answers: see `forms.dialect`.
 """
 
 import importlib.util

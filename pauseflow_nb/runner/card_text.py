@@ -1,6 +1,6 @@
-"""How the record of a suspension reads, as HTML and as text: the question, then who decided what.
+"""Render the card of a suspension as HTML and as text: the question, and who decided what.
 
-Everything is escaped: titles come from the notebook, answers and comments from anybody who has a link.
+Everything is escaped, because titles come from the notebook, and answers and comments from everybody who has a link.
 """
 
 import json
@@ -14,9 +14,17 @@ from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.printable import printable_lines
 
-__all__ = ["as_html", "as_text", "at_moment", "boxed", "earlier_as_html", "earlier_as_text", "sentence_of"]
+__all__ = [
+    "format_moment",
+    "render_box",
+    "render_earlier_html",
+    "render_earlier_text",
+    "render_html",
+    "render_text",
+    "write_sentence",
+]
 
-# Enough to see what is asked and answered; the metadata and the approval page hold the whole.
+# Enough to recognise the question and the answer; the metadata and the approval page have the complete values.
 _LONGEST_VALUE = 2000
 _MOST_ROWS = 20
 
@@ -36,111 +44,113 @@ _DONE = {
 _PEOPLE = {"clock": "the clock", "notebooks": "the end of its notebooks", "link": "link", "": "unknown"}
 
 
-def boxed(html: str, colour: str) -> str:
-    """Put HTML into the box that all records stand in; formulas in it are not set as such."""
+def render_box(html: str, colour: str) -> str:
+    """Put HTML into the box of all records; formulas in it are not rendered."""
     style = f"border-left:4px solid {colour};padding:.4em .8em;margin:.2em 0;overflow-wrap:anywhere"
     return f'<div class="pauseflow-card mathjax_ignore tex2jax_ignore" style="{style}">{html}</div>'
 
 
-def as_html(facts: Mapping[str, Any]) -> str:
-    """Write the record of a suspension."""
+def render_html(facts: Mapping[str, Any]) -> str:
+    """Render a card as HTML."""
     question, decision = facts["question"], facts.get("decision")
-    parts = [f"<strong>{_html(_heading(facts))}</strong>"]
+    parts = [f"<strong>{_escape(_write_heading(facts))}</strong>"]
     if question.get("message"):
-        parts.append(f'<div style="white-space:pre-wrap">{_html(question["message"])}</div>')
-    parts += _value_as_html("", question.get("data")) if question.get("data") is not None else []
-    parts += [f"<div>{_html(line)}</div>" for line in _lines(facts)]
-    parts += [f'<div style="{_GAP}">{_html(line)}</div>' for line in _refusals(facts)]
+        parts.append(f'<div style="white-space:pre-wrap">{_escape(question["message"])}</div>')
+    parts += _render_value("", question.get("data")) if question.get("data") is not None else []
+    parts += [f"<div>{_escape(line)}</div>" for line in _list_lines(facts)]
+    parts += [f'<div style="{_GAP}">{_escape(line)}</div>' for line in _list_refusals(facts)]
     if decision is not None:
-        parts.append(f'<div style="{_GAP}">{_decision_as_html(decision, question["kind"])}</div>')
-    return boxed("".join(parts), DECIDED if decision is not None else WAITING)
+        parts.append(f'<div style="{_GAP}">{_render_decision(decision, question["kind"])}</div>')
+    return render_box("".join(parts), DECIDED if decision is not None else WAITING)
 
 
-def as_text(facts: Mapping[str, Any]) -> str:
-    """Write the record of a suspension for terminals and readers of plain text."""
+def render_text(facts: Mapping[str, Any]) -> str:
+    """Render a card as plain text."""
     question, decision = facts["question"], facts.get("decision")
-    lines = [_heading(facts), question.get("message"), *_lines(facts)]
-    lines += [_shortened(question["data"])] if question.get("data") is not None else []
-    lines += _refusals(facts)
+    lines = [_write_heading(facts), question.get("message"), *_list_lines(facts)]
+    lines += [_shorten(question["data"])] if question.get("data") is not None else []
+    lines += _list_refusals(facts)
     if decision is not None:
         lines.append(decision["sentence"])
-        lines += [f"Answer: {_shortened(decision['answer'])}"] if decision.get("answer") is not None else []
+        lines += [f"Answer: {_shorten(decision['answer'])}"] if decision.get("answer") is not None else []
     return printable_lines("\n".join(filter(None, lines)))
 
 
-def earlier_as_html(all_facts: Iterable[Mapping[str, Any]]) -> str:
-    """Fold records of earlier runs into one line that opens."""
+def render_earlier_html(all_facts: Iterable[Mapping[str, Any]]) -> str:
+    """Render the cards of earlier runs as one line that can be opened."""
     records = list(all_facts)
     cards = "".join(
-        f'<div style="{_GAP}"><small>{_html(_run(facts))}</small>{as_html(facts)}</div>' for facts in records
+        f'<div style="{_GAP}"><small>{_escape(_name_run(facts))}</small>{render_html(facts)}</div>' for facts in records
     )
-    return f"<details><summary>{_html(_count(len(records)))}</summary>{cards}</details>"
+    return f"<details><summary>{_escape(_count_decisions(len(records)))}</summary>{cards}</details>"
 
 
-def earlier_as_text(all_facts: Iterable[Mapping[str, Any]]) -> str:
-    """Write records of earlier runs one below the other."""
+def render_earlier_text(all_facts: Iterable[Mapping[str, Any]]) -> str:
+    """Render the cards of earlier runs as plain text, one below the other."""
     records = list(all_facts)
-    return "\n\n".join([_count(len(records)), *(f"{_run(facts)}\n{as_text(facts)}" for facts in records)])
+    return "\n\n".join(
+        [_count_decisions(len(records)), *(f"{_name_run(facts)}\n{render_text(facts)}" for facts in records)]
+    )
 
 
-def sentence_of(kind: str, action: str, approvals: Iterable[Mapping[str, Any]]) -> str:
-    """Say who or what ended a suspension, and when.
+def write_sentence(kind: str, action: str, approvals: Iterable[Mapping[str, Any]]) -> str:
+    """Write a sentence that says who or what ended a suspension, and when.
 
     Args:
-        kind: Of the suspension.
+        kind: Kind of the suspension.
         action: `"resume"`, `"cancel"` or `"timeout"`.
-        approvals: `{"by", "at"}` and perhaps `{"known_by", "comment"}` of everybody who had a part in it.
+        approvals: `{"by", "at"}`, and perhaps `{"known_by", "comment"}`, of each approval.
     """
-    given = list(approvals)
-    is_silence = kind in ("suspend", "pause") and all(each["by"] == "clock" for each in given)
+    approvals = list(approvals)
+    has_no_answer = kind in ("suspend", "pause") and all(each["by"] == "clock" for each in approvals)
     done = {"cancel": "Cancelled", "timeout": "Timed out"}.get(action) or _DONE.get(kind, "Resumed")
-    sentence = f"{done} by {', '.join(map(_part, given))}."
-    return f"Nobody answered in time. {sentence}" if is_silence and action != "cancel" else sentence
+    sentence = f"{done} by {', '.join(map(_describe_approval, approvals))}."
+    return f"Nobody answered in time. {sentence}" if has_no_answer and action != "cancel" else sentence
 
 
-def _part(approval: Mapping[str, Any]) -> str:
+def _describe_approval(approval: Mapping[str, Any]) -> str:
     by = str(approval["by"])
     who = _PEOPLE.get(by) or identity.in_words(by, approval)
     comment = approval.get("comment")
-    return f"{who}{at_moment(str(approval.get('at') or ''))}" + (f" (“{comment}”)" if comment else "")
+    return f"{who}{format_moment(str(approval.get('at') or ''))}" + (f" (“{comment}”)" if comment else "")
 
 
-def at_moment(moment: str) -> str:
-    """Write a moment as people read it; nothing where there is none."""
+def format_moment(moment: str) -> str:
+    """Format a moment for people; empty if there is none."""
     try:
         return f" at {datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     except ValueError:
         return ""
 
 
-def _decision_as_html(decision: Mapping[str, Any], kind: str) -> str:
-    html, approvals = f"<strong>{_html(decision['sentence'])}</strong>", decision.get("approvals") or []
+def _render_decision(decision: Mapping[str, Any], kind: str) -> str:
+    html, approvals = f"<strong>{_escape(decision['sentence'])}</strong>", decision.get("approvals") or []
     if len(approvals) > 1 and decision["action"] == "resume":
-        people = "".join(f"<li>{_html(_part(each))}</li>" for each in approvals)
+        people = "".join(f"<li>{_escape(_describe_approval(each))}</li>" for each in approvals)
         done = _DONE.get(kind, "Resumed")
         html = f'<strong>{done} by {len(approvals)} people</strong><ul style="margin:.2em 0">{people}</ul>'
     answer = decision.get("answer")
-    return html if answer is None else html + "".join(_value_as_html("Answer", answer))
+    return html if answer is None else html + "".join(_render_value("Answer", answer))
 
 
-def _lines(facts: Mapping[str, Any]) -> list[str]:
-    """What is said of the waiting itself; once it is over, only what is lost with it."""
+def _list_lines(facts: Mapping[str, Any]) -> list[str]:
+    """List what the suspension waits for and until when; once it is decided, only the variables that were not saved."""
     if facts.get("decision"):
         return list(facts["unsaved"])
     question = facts["question"]
-    waits = f"{_waits(facts).capitalize()}." if question["title"] else None
+    waits = f"{_describe_wait(facts).capitalize()}." if question["title"] else None
     return [*filter(None, [waits, question["until"]]), *facts["unsaved"]]
 
 
-def _heading(facts: Mapping[str, Any]) -> str:
-    """The title that the step gave it, or what the step does or did."""
+def _write_heading(facts: Mapping[str, Any]) -> str:
+    """Return the title of the question; without one, a sentence about the step."""
     title = facts["question"]["title"]
     if title:
         return str(title)
-    return f"Step {facts['step']} {_waits(facts)}" if facts["step"] else _waits(facts).capitalize()
+    return f"Step {facts['step']} {_describe_wait(facts)}" if facts["step"] else _describe_wait(facts).capitalize()
 
 
-def _waits(facts: Mapping[str, Any]) -> str:
+def _describe_wait(facts: Mapping[str, Any]) -> str:
     question, is_over = facts["question"], facts.get("decision") is not None
     kind, waits = question["kind"], "waited" if is_over else "waits"
     if kind == "rerun":
@@ -152,48 +162,48 @@ def _waits(facts: Mapping[str, Any]) -> str:
     return "asked for an answer" if is_over else "waits for an answer"
 
 
-def _refusals(facts: Mapping[str, Any]) -> list[str]:
+def _list_refusals(facts: Mapping[str, Any]) -> list[str]:
     which = "An earlier answer" if facts.get("decision") else "The answer"
     return [
-        f"{which} was refused: {in_words(refused['errors'])}. It came from {_part(refused)}: {_shortened(refused['answer'])}"
+        f"{which} was refused: {in_words(refused['errors'])}. It came from {_describe_approval(refused)}: {_shorten(refused['answer'])}"
         for refused in facts.get("refused") or []
     ]
 
 
-def _run(facts: Mapping[str, Any]) -> str:
+def _name_run(facts: Mapping[str, Any]) -> str:
     return f"Run {facts['run']}"
 
 
-def _count(number: int) -> str:
+def _count_decisions(number: int) -> str:
     return "1 earlier decision" if number == 1 else f"{number} earlier decisions"
 
 
-def _value_as_html(label: str, value: JSON) -> list[str]:
-    heading = f"<div>{_html(label)}:</div>" if label else ""
+def _render_value(label: str, value: JSON) -> list[str]:
+    heading = f"<div>{_escape(label)}:</div>" if label else ""
     if isinstance(value, dict) and 0 < len(value) <= _MOST_ROWS and all(map(_is_short, value.values())):
         rows = "".join(
-            f'<tr style="background:none"><th scope="row" style="{_CELL};font-weight:normal;opacity:.75">{_html(str(key))}</th>'
-            f'<td style="{_CELL};white-space:pre-wrap">{_html(_word(each))}</td></tr>'
+            f'<tr style="background:none"><th scope="row" style="{_CELL};font-weight:normal;opacity:.75">{_escape(str(key))}</th>'
+            f'<td style="{_CELL};white-space:pre-wrap">{_escape(_format_value(each))}</td></tr>'
             for key, each in value.items()
         )
         return [heading, f'<table style="border:none;margin:.2em 0">{rows}</table>']
     if _is_short(value):
-        return [f"<div>{_html(f'{label}: ' if label else '')}{_html(_word(value))}</div>"]
-    return [heading, f'<pre style="margin:.2em 0;white-space:pre-wrap">{_html(_shortened(value))}</pre>']
+        return [f"<div>{_escape(f'{label}: ' if label else '')}{_escape(_format_value(value))}</div>"]
+    return [heading, f'<pre style="margin:.2em 0;white-space:pre-wrap">{_escape(_shorten(value))}</pre>']
 
 
 def _is_short(value: JSON) -> bool:
     return not isinstance(value, (dict, list)) and len(str(value)) <= _LONGEST_VALUE // 10
 
 
-def _word(value: JSON) -> str:
+def _format_value(value: JSON) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _shortened(value: JSON) -> str:
+def _shorten(value: JSON) -> str:
     text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + " …"
 
 
-def _html(text: str) -> str:
+def _escape(text: str) -> str:
     return escape(printable_lines(text))

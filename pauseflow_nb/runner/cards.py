@@ -1,6 +1,6 @@
-"""The record of each suspension in the notebook: a card that waits, then the question with what was decided.
+"""Write the card of each suspension into the notebook: first the open question, then also the decision.
 
-It stays: a step that runs again has the questions of its earlier runs above its outputs, folded.
+Cards stay in the notebook: a step that runs again has the cards of its earlier runs above its outputs, folded.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,9 +23,9 @@ __all__ = [
     "Decision",
     "Place",
     "close_document",
-    "copy_of_card",
-    "decision_of",
-    "decision_of_pause",
+    "copy_card",
+    "describe_decision",
+    "describe_pause_decision",
     "put_back",
     "put_card",
     "put_decision",
@@ -33,15 +33,15 @@ __all__ = [
     "reset",
 ]
 
-#: Stands for what a form asks for as a password.
+#: Replaces the value of a password field.
 _HIDDEN = "***"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Which suspension of an execution it is."""
+    """Identifies a suspension within an execution."""
 
-    #: Empty if it was suspended from outside.
+    #: Empty for a suspension from outside.
     step: str
     run: int = 1
     segment: int = 0
@@ -50,21 +50,21 @@ class Place:
 
 @dataclass(frozen=True)
 class Decision:
-    """What became of a suspension."""
+    """How a suspension was settled."""
 
-    #: Who or what decided, and when, for people.
+    #: Who or what decided, and when, as a sentence.
     sentence: str
     #: `"resume"`, `"cancel"`, `"timeout"`, or how the execution ended.
     action: str = ""
     #: `"clock"`, `"link"`, `"user:NAME"`, …
     by: str = ""
-    #: How that is known: `"link"`, `"login"`, `"account"`; empty: nobody has noted it.
+    #: How the person was identified: `"link"`, `"login"`, `"account"`; empty if that was not recorded.
     known_by: str = ""
     #: When, ISO 8601 in UTC.
     at: str = ""
     comment: str = ""
     answer: JSON = None
-    #: Everybody who approved, in order.
+    #: All approvals, in order.
     approvals: list[dict[str, JSON]] | None = None
 
 
@@ -84,8 +84,8 @@ def put_card(
             "message": request.message,
             "data": request.data,
             "schema": request.schema,
-            "deadline": _moment_of(request),
-            "until": _deadline(request),
+            "deadline": _format_deadline(request),
+            "until": _describe_deadline(request),
             "notebooks": [child.name for child in request.children],
         },
         "unsaved": said,
@@ -93,21 +93,21 @@ def put_card(
         "decision": None,
     }
     outputs = document.cells[cell].outputs
-    _forget_earlier(document, cell, facts)
+    _remove_repeated(document, cell, facts)
     outputs.append(_output(facts))
     document.changed(cell)
 
 
 def put_decision(document: Document, step: str, decision: Decision) -> bool:
-    """Write below the question of a step's waiting card what was decided; False if no card of it waits."""
-    for cell, output in _cards(document, step):
+    """Add a decision to the waiting card of a step; returns False if it has no waiting card."""
+    for cell, output in _find_waiting_cards(document, step):
         facts = facts_of(output)
-        answer = _without_secrets(decision.answer, facts["question"].get("schema"))
+        answer = _hide_passwords(decision.answer, facts["question"].get("schema"))
         said = asdict(decision)
-        # A text that somebody sends is the answer and its comment alike.
+        # A plain text is both the answer and its comment.
         said["answer"] = None if answer == decision.comment else answer
         said["approvals"] = decision.approvals or []
-        # In place: the list of a cell that paused in its middle goes on growing.
+        # In place, because a cell that paused within its code goes on adding outputs.
         output.update(_output({**facts, "decision": said}))
         document.cells[cell].metadata["papermill"]["status"] = "completed"
         document.changed(cell)
@@ -116,24 +116,24 @@ def put_decision(document: Document, step: str, decision: Decision) -> bool:
 
 
 def reset(document: Document, first: int) -> None:
-    """Forget what an earlier attempt left in the cells from this one on, but for what people decided there."""
-    decided = {index: _decided(cell) for index, cell in enumerate(document.cells[first:], first)}
+    """Remove what an earlier attempt left in this cell and all below it, except the decisions of people."""
+    decided = {index: _find_decided(cell) for index, cell in enumerate(document.cells[first:], first)}
     cell_statuses.reset(document, first)
     for index, all_facts in decided.items():
         if all_facts:
-            document.cells[index].outputs = [_earlier(all_facts)]
+            document.cells[index].outputs = [_make_earlier(all_facts)]
 
 
-def copy_of_card(document: Document, step: str) -> tuple[int, NotebookNode] | None:
-    """Copy the cell that holds a step's waiting card, to be put back if the answer turns out to be none."""
-    found = _cards(document, step)
+def copy_card(document: Document, step: str) -> tuple[int, NotebookNode] | None:
+    """Copy the cell with the waiting card of a step, so that `put_back` can restore it if the answer is refused."""
+    found = _find_waiting_cards(document, step)
     return (found[-1][0], deepcopy(document.cells[found[-1][0]])) if found else None
 
 
 def put_back(
     document: Document, index: int, cell: NotebookNode, decision: Decision, errors: Iterable[Mapping[str, JSON]]
 ) -> None:
-    """Let a cell wait again as it did, and say what was wrong with the answer."""
+    """Restore a waiting cell, and show on its card why the answer was refused."""
     status, waiting = cell_statuses.status_of(cell), [each for each in cell.outputs if _is_waiting(each)]
     document.cells[index] = cell
     for card in waiting:
@@ -145,7 +145,7 @@ def put_back(
 
 
 def refuse(document: Document, step: str, errors: Iterable[Mapping[str, JSON]]) -> None:
-    """Let the question that a step was answered last wait again, and say what was wrong with the answer."""
+    """Reopen the last decided card of a step, and show on it why the answer was refused."""
     found = [each for each in records_in(document, "suspension") if facts_of(each[1])["step"] == step]
     if not found or facts_of(found[-1][1])["decision"] is None:
         return
@@ -158,7 +158,7 @@ def refuse(document: Document, step: str, errors: Iterable[Mapping[str, JSON]]) 
 
 
 def close_document(document: Document, step: str, decision: Decision) -> None:
-    """Finish the document of an execution that ended while it waited: cancelled, or timed out.
+    """Complete the document of an execution that was cancelled, or timed out, while it waited.
 
     Args:
         document: Its stored document.
@@ -169,32 +169,37 @@ def close_document(document: Document, step: str, decision: Decision) -> None:
     cell_statuses.close(document)
 
 
-def decision_of_pause(answer: PauseAnswer) -> Decision:
-    """Say who or what ended a pause, and when."""
+def describe_pause_decision(answer: PauseAnswer) -> Decision:
+    """Describe who or what ended a pause, and when."""
     envelope = answer.envelope or {}
-    one = {"by": answer.by, "at": answer.at, "comment": envelope.get("comment")}
-    one |= {key: envelope[key] for key in ("known_by", "via") if envelope.get(key)}
-    given = envelope.get("approvals")
-    approvals = given if isinstance(given, list) and given else [one]
-    return _decision("pause", answer.action, approvals, _reply_of(envelope))
+    approval = {"by": answer.by, "at": answer.at, "comment": envelope.get("comment")}
+    approval |= {key: envelope[key] for key in ("known_by", "via") if envelope.get(key)}
+    approvals = envelope.get("approvals")
+    approvals = approvals if isinstance(approvals, list) and approvals else [approval]
+    return _decision("pause", answer.action, approvals, _read_answer(envelope))
 
 
-def decision_of(wake: Wake, envelope: Mapping[str, JSON] | None = None) -> Decision:
-    """Say who or what ended a suspension, and when.
+def describe_decision(wake: Wake, envelope: Mapping[str, JSON] | None = None) -> Decision:
+    """Describe who or what ended a suspension, and when.
 
     Args:
         wake: What woke the segment.
-        envelope: The answer, also where the clock gave it.
+        envelope: The answer, also if the clock gave it.
     """
     facts = envelope or wake.callback or {}
-    one: dict[str, JSON] = {"by": wake.by, "at": wake.at, "known_by": facts.get("known_by"), "via": facts.get("via")}
-    return _decision(wake.kind, "resume", wake.approvals or [one], _reply_of(envelope or wake.callback or {}))
+    approval: dict[str, JSON] = {
+        "by": wake.by,
+        "at": wake.at,
+        "known_by": facts.get("known_by"),
+        "via": facts.get("via"),
+    }
+    return _decision(wake.kind, "resume", wake.approvals or [approval], _read_answer(envelope or wake.callback or {}))
 
 
 def _decision(kind: str, action: str, approvals: list[dict[str, JSON]], answer: JSON) -> Decision:
     last = approvals[-1]
     return Decision(
-        sentence=card_text.sentence_of(kind, action, approvals),
+        sentence=card_text.write_sentence(kind, action, approvals),
         action=action,
         by=str(last["by"]),
         known_by=str(last.get("known_by") or ""),
@@ -205,68 +210,71 @@ def _decision(kind: str, action: str, approvals: list[dict[str, JSON]], answer: 
     )
 
 
-def _reply_of(envelope: Mapping[str, JSON]) -> JSON:
-    """The answer as the notebook takes it: the body, or the query where there is no body."""
+def _read_answer(envelope: Mapping[str, JSON]) -> JSON:
+    """Return the answer in an envelope: the body, or the query if there is no body."""
     body = envelope.get("body")
     return (envelope.get("query") or None) if body is None else body
 
 
-def _without_secrets(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
-    """Hide what a form asks for as a password."""
-    return answer if schema is None or answer is None else _hidden(answer, fields_of(schema))
+def _hide_passwords(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
+    """Hide the values of password fields."""
+    return answer if schema is None or answer is None else _hide_passwords_in(answer, fields_of(schema))
 
 
-def _hidden(value: JSON, asked: Field) -> JSON:
-    if asked.schema.get("format") == "password" or asked.schema.get("writeOnly"):
+def _hide_passwords_in(value: JSON, field: Field) -> JSON:
+    if field.schema.get("format") == "password" or field.schema.get("writeOnly"):
         return _HIDDEN
     if isinstance(value, dict):
-        return {key: _hidden(each, asked.fields[key]) if key in asked.fields else each for key, each in value.items()}
-    if isinstance(value, list) and asked.item is not None:
-        return [_hidden(each, asked.item) for each in value]
+        return {
+            key: _hide_passwords_in(each, field.fields[key]) if key in field.fields else each
+            for key, each in value.items()
+        }
+    if isinstance(value, list) and field.item is not None:
+        return [_hide_passwords_in(each, field.item) for each in value]
     return value
 
 
 def _output(facts: Mapping[str, Any]) -> NotebookNode:
     facts = {key: value for key, value in facts.items() if key != "kind"}
-    return record("suspension", card_text.as_html(facts), card_text.as_text(facts), **deepcopy(facts))
+    return record("suspension", card_text.render_html(facts), card_text.render_text(facts), **deepcopy(facts))
 
 
-def _earlier(all_facts: list[dict[str, Any]]) -> NotebookNode:
-    html, text = card_text.earlier_as_html(all_facts), card_text.earlier_as_text(all_facts)
+def _make_earlier(all_facts: list[dict[str, Any]]) -> NotebookNode:
+    html, text = card_text.render_earlier_html(all_facts), card_text.render_earlier_text(all_facts)
     return record("earlier", html, text, suspensions=all_facts)
 
 
-def _decided(cell: NotebookNode) -> list[dict[str, Any]]:
-    """What was decided in a cell, the oldest first; that the clock ran a step again was nobody's decision."""
+def _find_decided(cell: NotebookNode) -> list[dict[str, Any]]:
+    """Find the decided cards of a cell, the oldest first, without those of reruns that the clock started."""
     found: list[dict[str, Any]] = []
     for output in cell.get("outputs", []):
         if kind_of(output) == "earlier":
             found += facts_of(output)["suspensions"]
-        elif kind_of(output) == "suspension" and not _is_waiting(output) and not _is_clocks(facts_of(output)):
+        elif kind_of(output) == "suspension" and not _is_waiting(output) and not _is_rerun_by_clock(facts_of(output)):
             found.append({key: value for key, value in facts_of(output).items() if key != "kind"})
     return found
 
 
-def _is_clocks(facts: Mapping[str, Any]) -> bool:
+def _is_rerun_by_clock(facts: Mapping[str, Any]) -> bool:
     return bool(facts["question"]["kind"] == "rerun" and facts["decision"]["by"] == "clock")
 
 
-def _forget_earlier(document: Document, cell: int, facts: Mapping[str, Any]) -> None:
-    """Drop from the earlier ones what an attempt after a crash asks again: it is one suspension."""
+def _remove_repeated(document: Document, cell: int, facts: Mapping[str, Any]) -> None:
+    """Remove earlier cards of the same suspension: an attempt after a crash asks its question again."""
     outputs = document.cells[cell].outputs
     for output in [each for each in outputs if kind_of(each) == "earlier"]:
-        left = [each for each in facts_of(output)["suspensions"] if _identity(each) != _identity(facts)]
+        left = [each for each in facts_of(output)["suspensions"] if _identify(each) != _identify(facts)]
         if left:
-            output.update(_earlier(left))
+            output.update(_make_earlier(left))
         else:
             outputs.remove(output)
 
 
-def _identity(facts: Mapping[str, Any]) -> tuple[Any, ...]:
+def _identify(facts: Mapping[str, Any]) -> tuple[Any, ...]:
     return facts["segment"], facts["step"], facts["run"], facts["ordinal"]
 
 
-def _cards(document: Document, step: str) -> list[tuple[int, NotebookNode]]:
+def _find_waiting_cards(document: Document, step: str) -> list[tuple[int, NotebookNode]]:
     found = records_in(document, "suspension")
     return [each for each in found if _is_waiting(each[1]) and facts_of(each[1])["step"] == step]
 
@@ -275,13 +283,13 @@ def _is_waiting(output: NotebookNode) -> bool:
     return kind_of(output) == "suspension" and facts_of(output)["decision"] is None
 
 
-def _moment_of(request: SuspensionRequest) -> str | None:
+def _format_deadline(request: SuspensionRequest) -> str | None:
     if request.seconds is None:
         return None
     return (datetime.now(UTC) + timedelta(seconds=request.seconds)).isoformat(timespec="seconds")
 
 
-def _deadline(request: SuspensionRequest) -> str | None:
+def _describe_deadline(request: SuspensionRequest) -> str | None:
     if request.seconds is None:
         return None
     span = timedelta(seconds=request.seconds)

@@ -1,7 +1,7 @@
-"""What became of each cell, kept where papermill keeps it: `cell.metadata.papermill`.
+"""Note the status of each cell where papermill notes it: in `cell.metadata.papermill`.
 
-Papermill's words are `pending`, `running`, `completed` and `failed`. Ours beside them tell truly
-what it does not know: `suspended`, `interrupted` (its kernel ended or was stopped) and `not run`.
+The statuses of papermill are `pending`, `running`, `completed` and `failed`. We add `suspended`, `interrupted` (the kernel
+ended or was stopped) and `not run`.
 """
 
 from datetime import UTC, datetime
@@ -10,11 +10,20 @@ from nbformat import NotebookNode
 
 from pauseflow_nb.runner.document import Document
 
-__all__ = ["close", "ended", "goes_on", "notebook_ended", "notebook_started", "reset", "started", "status_of"]
+__all__ = [
+    "close",
+    "note_ended",
+    "note_notebook_ended",
+    "note_notebook_started",
+    "note_running_again",
+    "note_started",
+    "reset",
+    "status_of",
+]
 
 
 def reset(document: Document, first: int) -> None:
-    """Forget what an earlier attempt left in the cells from this one on."""
+    """Remove outputs and statuses of an earlier attempt from this cell and all below it."""
     for index, cell in enumerate(document.cells[first:], first):
         cell.metadata["papermill"] = NotebookNode(
             exception=None, start_time=None, end_time=None, duration=None, status="pending"
@@ -26,60 +35,62 @@ def reset(document: Document, first: int) -> None:
 
 
 def status_of(cell: NotebookNode) -> str:
-    """Read a cell's status; `pending` if nothing was noted."""
+    """Read the status of a cell; `pending` if it has none."""
     return str(cell.metadata.get("papermill", {}).get("status", "pending"))
 
 
-def started(document: Document, index: int) -> None:
-    """Note that a cell runs from now on."""
-    noted = document.cells[index].metadata.setdefault("papermill", NotebookNode())
-    noted.update(exception=False, start_time=_now(), end_time=None, duration=None, status="running")
+def note_started(document: Document, index: int) -> None:
+    """Note that a cell has started."""
+    papermill = document.cells[index].metadata.setdefault("papermill", NotebookNode())
+    papermill.update(exception=False, start_time=_now(), end_time=None, duration=None, status="running")
     document.changed(index)
 
 
-def ended(document: Document, index: int, status: str, *, has_error: bool = False) -> None:
-    """Note how a cell ended; one that never started gets no times."""
-    noted = document.cells[index].metadata.setdefault("papermill", NotebookNode())
-    if noted.get("start_time"):
-        noted["end_time"] = _now()
-        noted["duration"] = _seconds_between(noted["start_time"], noted["end_time"])
-    noted["status"] = status
+def note_ended(document: Document, index: int, status: str, *, has_error: bool = False) -> None:
+    """Note the final status of a cell; a cell that never started gets no times."""
+    papermill = document.cells[index].metadata.setdefault("papermill", NotebookNode())
+    if papermill.get("start_time"):
+        papermill["end_time"] = _now()
+        papermill["duration"] = _seconds_between(papermill["start_time"], papermill["end_time"])
+    papermill["status"] = status
     if status != "not run":
-        noted["exception"] = has_error
+        papermill["exception"] = has_error
     document.changed(index)
 
 
-def goes_on(document: Document, index: int) -> None:
-    """Note that a cell which waited in its middle is running still."""
+def note_running_again(document: Document, index: int) -> None:
+    """Note that a cell runs again after a pause within it."""
     document.cells[index].metadata["papermill"]["status"] = "running"
     document.changed(index)
 
 
 def close(document: Document) -> None:
-    """Tell of the cells that will never run that they did not, and note the end of the notebook."""
+    """Note the end of the notebook, and `not run` for the cells that have not run."""
     for index, cell in enumerate(document.cells):
         if status_of(cell) == "pending":
-            ended(document, index, "not run")
-    notebook_ended(document, has_error=any(status_of(cell) in {"failed", "interrupted"} for cell in document.cells))
+            note_ended(document, index, "not run")
+    note_notebook_ended(
+        document, has_error=any(status_of(cell) in {"failed", "interrupted"} for cell in document.cells)
+    )
 
 
-def notebook_started(document: Document, execution: str) -> None:
-    """Note the beginning; a later segment keeps that of the first."""
-    noted = document.metadata.setdefault("papermill", NotebookNode())
-    if not noted.get("start_time"):
-        noted["start_time"] = _now()
-    noted.update(end_time=None, duration=None, exception=None)
+def note_notebook_started(document: Document, execution: str) -> None:
+    """Note the start of the notebook; later segments leave the time of the first."""
+    papermill = document.metadata.setdefault("papermill", NotebookNode())
+    if not papermill.get("start_time"):
+        papermill["start_time"] = _now()
+    papermill.update(end_time=None, duration=None, exception=None)
     document.metadata.setdefault("pauseflow", NotebookNode())["execution"] = execution
     document.changed()
 
 
-def notebook_ended(document: Document, *, has_error: bool) -> None:
-    """Note the end; the duration counts the time it waited, too."""
-    noted = document.metadata.setdefault("papermill", NotebookNode())
-    noted["end_time"] = _now()
-    if noted.get("start_time"):
-        noted["duration"] = _seconds_between(noted["start_time"], noted["end_time"])
-    noted["exception"] = True if has_error else None
+def note_notebook_ended(document: Document, *, has_error: bool) -> None:
+    """Note the end of the notebook; its duration includes the time for which it waited."""
+    papermill = document.metadata.setdefault("papermill", NotebookNode())
+    papermill["end_time"] = _now()
+    if papermill.get("start_time"):
+        papermill["duration"] = _seconds_between(papermill["start_time"], papermill["end_time"])
+    papermill["exception"] = True if has_error else None
     document.changed()
 
 

@@ -1,4 +1,4 @@
-"""A conversation with one kernel: blocking, one request at a time, one poller over all that can happen."""
+"""Talk to one kernel: blocking, one request at a time, with one poller for its channels and its end."""
 
 import os
 import time
@@ -13,26 +13,26 @@ from pauseflow_nb.runner.kernels.kernel import Kernel
 
 __all__ = ["CellTimeout", "KernelClient", "Reply", "Tick"]
 
-#: Called between messages; returns in how many seconds it wants to be called again at the latest.
+#: Called between messages; returns the seconds after which it must be called again at the latest, or None.
 Tick = Callable[[], float | None]
 
-# What it said before dying may still be on its way through our own sockets.
-_LAST_WORDS_MS = 100
+# Messages that the kernel sent before it died may still be in our sockets.
+_LAST_MESSAGES_MS = 100
 # Some kernels lose the `idle` that should follow a reply.
 _SILENCE_SECONDS = 10.0
-# Without pidfd the process is asked whether it is there.
+# Without a pidfd, the process is polled at this interval.
 _POLL_SECONDS = 0.25
-# A kernel_info_request is repeated until something is heard on iopub: the first answers may come
-# before our subscription has arrived.
-_ASK_AGAIN_SECONDS = 0.25
+# A kernel_info_request is repeated until a message arrives on iopub: the first replies may come before our subscription
+# has reached the kernel.
+_REPEAT_SECONDS = 0.25
 _SHUTDOWN_SECONDS = 2.0
-# Messages of a kernel that nobody listens to: a thread of the notebook's may say more than anybody can drop at once.
+# Most messages of a waiting kernel that are dropped at once: a thread of the notebook may send them without end.
 _MOST_DROPPED = 2000
 
-# How an ipykernel ends: what an ending Python does for its user, and no more. Its own shutdown was
-# measured to hang for seconds in two of five kernels (7.4, flushing to a thread that had ended).
-_FAREWELL = """
-def _farewell():
+# Ends an ipykernel: flushes open files and runs the exit functions, as Python does at its end. ipykernel's own shutdown was
+# measured to hang for seconds in two of five kernels (7.4, while it flushed to a thread that had ended).
+_EXIT = """
+def _exit():
     import atexit, gc, io, os
     kinds = {io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom}
     for file in [thing for thing in gc.get_objects() if type(thing) in kinds]:
@@ -42,12 +42,12 @@ def _farewell():
             pass
     atexit._run_exitfuncs()
     os._exit(0)
-_farewell()
+_exit()
 """
 
 
 class CellTimeout(Exception):
-    """A request ran longer than it may; the kernel is still busy with it."""
+    """A request took longer than allowed; the kernel is still busy with it."""
 
 
 @dataclass(frozen=True)
@@ -65,23 +65,23 @@ class Reply:
 
 
 class KernelClient:
-    """Sends code to a kernel and listens until it has answered.
+    """Sends code to a kernel and receives messages until it has replied.
 
     Args:
         kernel: A kernel that was just started.
-        on_message: Takes every iopub message, of whatever request.
+        on_message: Called with every iopub message, whatever request it belongs to.
     """
 
     def __init__(self, kernel: Kernel, on_message: Callable[[Mapping[str, Any]], None]) -> None:
         self.kernel = kernel
-        #: From the kernel's own description, once it came.
+        #: From the reply of the kernel to `kernel_info_request`.
         self.language_info: dict[str, Any] = {}
         self._on_message = on_message
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
-        self._iopub = _connected(context, zmq.SUB, kernel.url("iopub"))
-        self._shell = _connected(context, zmq.DEALER, kernel.url("shell"), kernel.session.bsession)
-        self._stdin = _connected(context, zmq.DEALER, kernel.url("stdin"), kernel.session.bsession)
-        #: What the running cell asks and waits for; `answer` it.
+        self._iopub = _connect(context, zmq.SUB, kernel.url("iopub"))
+        self._shell = _connect(context, zmq.DEALER, kernel.url("shell"), kernel.session.bsession)
+        self._stdin = _connect(context, zmq.DEALER, kernel.url("stdin"), kernel.session.bsession)
+        #: The question that the running cell waits for; reply with `answer`.
         self.question: str | None = None
         self._end = kernel.open_end()
         self._poller = zmq.Poller()
@@ -89,12 +89,12 @@ class KernelClient:
             if source is not None:
                 self._poller.register(source, zmq.POLLIN)
 
-    def listen(self, on_message: Callable[[Mapping[str, Any]], None]) -> None:
-        """Hand iopub messages to another taker from now on."""
+    def redirect(self, on_message: Callable[[Mapping[str, Any]], None]) -> None:
+        """Pass iopub messages to another function from now on."""
         self._on_message = on_message
 
-    def look_after(self) -> bool:
-        """Drop what it said while nobody asked, which would pile up; False if its process has ended."""
+    def drop_messages(self) -> bool:
+        """Drop the messages that a waiting kernel has sent; returns False if its process has ended."""
         for _ in range(_MOST_DROPPED):
             if not self._iopub.poll(0):
                 break
@@ -102,50 +102,50 @@ class KernelClient:
         return not self._is_dead(dict(self._poller.poll(0)))
 
     def wait_until_ready(self, timeout_seconds: float) -> None:
-        """Wait for the first sign of life.
+        """Wait until the kernel has replied to a request.
 
         Raises:
-            KernelNotReady: With the last lines of its standard error, if it ends or is not ready in time.
+            KernelNotReady: If the kernel ends or is not ready in time; has the last lines of its standard error.
         """
         name = self.kernel.spec.name
-        end, ask_at, is_heard, is_described = time.monotonic() + timeout_seconds, 0.0, False, False
-        while not (is_heard and is_described):
+        end, repeat_at, has_iopub, has_info = time.monotonic() + timeout_seconds, 0.0, False, False
+        while not (has_iopub and has_info):
             now = time.monotonic()
             if now >= end:
-                raise KernelNotReady(name, f"it was not ready within {timeout_seconds:g} s{self._said()}")
-            if now >= ask_at:
+                raise KernelNotReady(name, f"it was not ready within {timeout_seconds:g} s{self._describe_stderr()}")
+            if now >= repeat_at:
                 self._send("kernel_info_request", {})
-                ask_at = now + _ASK_AGAIN_SECONDS
-            ready = self._poll(min(ask_at, end) - now)
+                repeat_at = now + _REPEAT_SECONDS
+            ready = self._poll(min(repeat_at, end) - now)
             if self._iopub in ready:
                 self._receive(self._iopub)
-                is_heard = True
+                has_iopub = True
             elif self._shell in ready:
                 content = self._receive(self._shell)["content"]
                 self.language_info = content.get("language_info") or {}
-                is_described = True
+                has_info = True
             elif self._is_dead(ready):
-                said = self._said() or f" (status {self.kernel.reap()})"
-                raise KernelNotReady(name, f"its process ended while it started{said}")
+                stderr = self._describe_stderr() or f" (status {self.kernel.reap()})"
+                raise KernelNotReady(name, f"its process ended while it started{stderr}")
 
     def send(self, code: str, *, store_history: bool = True, silent: bool = False, cell_id: str | None = None) -> str:
-        """Ask the kernel to run code; returns the request's id. Input is refused, so that nothing waits for it."""
+        """Send code to the kernel; returns the id of the request. The code cannot ask for input, so that it never waits for any."""
         content = {
             "code": code,
             "silent": silent,
             "store_history": store_history,
             "user_expressions": {},
             "allow_stdin": False,
-            # One request at a time: there is never anything to abort.
+            # There is one request at a time, so there is never another one to abort.
             "stop_on_error": False,
         }
         return self._send("execute_request", content, {} if cell_id is None else {"cellId": cell_id})
 
     def wait(self, request: str, *, tick: Tick | None = None, timeout_seconds: float | None = None) -> Reply:
-        """Listen until the request is answered and everything it caused was heard.
+        """Receive messages until the kernel has replied to the request and all its outputs have arrived.
 
         Raises:
-            KernelDied: If the process ends first, after everything it said was heard.
+            KernelDied: If the process ends first, after all its messages were received.
             CellTimeout: If it takes longer than `timeout_seconds`.
         """
         reply: Reply | None = None
@@ -154,11 +154,11 @@ class KernelClient:
         silent_since = time.monotonic()
         looked_at = time.monotonic()
         while reply is None or not is_idle:
-            was_asked = self.question is not None
+            had_question = self.question is not None
             wait = tick() if tick is not None else None
             now = time.monotonic()
-            if was_asked and end is not None:
-                # Waiting for an answer is not running.
+            if had_question and end is not None:
+                # The time in which a cell waits for an answer does not count.
                 end += now - looked_at
             looked_at = now
             if reply is None and end is not None and self.question is None:
@@ -177,37 +177,37 @@ class KernelClient:
             elif self._shell in ready:
                 message = self._receive(self._shell)
                 if message["parent_header"].get("msg_id") == request:
-                    reply = _reply_of(message)
+                    reply = _read_reply(message)
                 elif message["header"]["msg_type"] == "kernel_info_reply":
                     self.language_info = message["content"].get("language_info") or {}
             elif self._is_dead(ready):
-                self._hear_last_words()
+                self._receive_last_messages()
                 raise KernelDied(self.kernel.reap())
             elif reply is not None and time.monotonic() - silent_since > _SILENCE_SECONDS:
                 break
         return reply
 
-    def run(self, code: str, *, tick: Tick | None = None) -> Reply:
-        """Run code that is no cell: its output belongs to none and it takes no number."""
-        return self.wait(self.send(code, store_history=False, silent=True), tick=tick)
+    def run(self, code: str) -> Reply:
+        """Run code that belongs to no cell: its outputs are not recorded, and it takes no execution number."""
+        return self.wait(self.send(code, store_history=False, silent=True))
 
     def answer(self, text: str | None) -> None:
-        """Answer the question of the running cell; None: nobody answers such questions here."""
+        """Answer the question of the running cell; None means that there is no answer, and `input()` raises EOFError."""
         self.question = None
-        # What `input()` takes for the end of its input.
+        # `input()` takes this for the end of its input.
         value = "\x04" if text is None else text
         self.kernel.session.send(self._stdin, self.kernel.session.msg("input_reply", {"value": value}))
 
-    def tell_widget(self, content: Mapping[str, Any]) -> None:
-        """Send a comm message, as a front end does."""
+    def send_widget_update(self, content: Mapping[str, Any]) -> None:
+        """Send a comm message with the outputs that a widget has captured, as a front end does."""
         self._send("comm_msg", dict(content))
 
     def shut_down(self) -> None:
-        """End the kernel in order, so that files it left open are flushed; kill it if it does not end."""
+        """End the kernel so that its open files are flushed; kill it if it does not end in time."""
         if self.kernel.spec.is_ipykernel:
-            self.send(_FAREWELL, store_history=False, silent=True)
+            self.send(_EXIT, store_history=False, silent=True)
         else:
-            self.kernel.ask_to_end()
+            self.kernel.request_shutdown()
         end = time.monotonic() + _SHUTDOWN_SECONDS
         while (left := end - time.monotonic()) > 0:
             ready = self._poll(left)
@@ -220,7 +220,7 @@ class KernelClient:
         self.kill()
 
     def kill(self) -> None:
-        """Kill the kernel, if it is still there, and close the connection."""
+        """Kill the kernel if it still runs, and close the connection."""
         if self._shell.closed:
             return
         self.kernel.kill()
@@ -252,22 +252,22 @@ class KernelClient:
             return self._end in ready
         return self.kernel.process.poll() is not None
 
-    def _hear_last_words(self) -> None:
-        while self._iopub.poll(_LAST_WORDS_MS):
+    def _receive_last_messages(self) -> None:
+        while self._iopub.poll(_LAST_MESSAGES_MS):
             self._on_message(self._receive(self._iopub))
 
-    def _said(self) -> str:
-        words = self.kernel.last_words()
-        return f"; it said:\n{words}" if words else ""
+    def _describe_stderr(self) -> str:
+        lines = self.kernel.read_last_lines()
+        return f"; it said:\n{lines}" if lines else ""
 
 
-def _connected(
+def _connect(
     context: "zmq.Context[zmq.Socket[bytes]]", kind: int, url: str, identity: bytes = b""
 ) -> "zmq.Socket[bytes]":
     socket = context.socket(kind)
-    # Reconnecting every 100 ms, the default, is what a start would wait for.
+    # The default, 100 ms between attempts to connect, would delay every start.
     socket.linger, socket.reconnect_ivl = 0, 5
-    # A flood is kept in our memory rather than dropped at the 1000th message.
+    # Without a limit, many messages at once stay in our memory and are not dropped from the 1000th on.
     socket.rcvhwm = 0
     if kind == zmq.SUB:
         socket.subscribe(b"")
@@ -283,7 +283,7 @@ def _is_idle(message: Mapping[str, Any], request: str) -> bool:
     return bool(message["content"].get("execution_state") == "idle")
 
 
-def _reply_of(message: Mapping[str, Any]) -> Reply:
+def _read_reply(message: Mapping[str, Any]) -> Reply:
     content = message["content"]
     return Reply(
         status=content.get("status", "error"),

@@ -1,22 +1,22 @@
-"""How others stop a segment that runs in some thread: at the next boundary, by interrupting, by killing."""
+"""Stop or suspend a segment from another thread: before its next cell, by an interrupt, or by killing its kernel."""
 
 import threading
 from typing import Literal
 
 from pauseflow_nb.runner.kernels.kernel import Kernel
 
-__all__ = ["Control", "Request"]
+__all__ = ["Control", "StopRequest"]
 
-Request = Literal["", "stop", "interrupt", "kill"]
+StopRequest = Literal["", "stop", "interrupt", "kill"]
 
-_ORDER: tuple[Request, ...] = ("", "stop", "interrupt", "kill")
+_ORDER: tuple[StopRequest, ...] = ("", "stop", "interrupt", "kill")
 
 
 class Control:
-    """Thread-safe. What was asked stays asked: a `Control` serves one segment.
+    """Takes requests to stop one segment; safe from any thread. A request cannot be taken back.
 
     Args:
-        grace_seconds: How long an interrupted cell may go on before its kernel is killed.
+        grace_seconds: Seconds that an interrupted cell may go on before its kernel is killed.
     """
 
     def __init__(self, grace_seconds: float = 10.0) -> None:
@@ -24,70 +24,70 @@ class Control:
         self._lock = threading.Lock()
         self._kernel: Kernel | None = None
         self._timers: list[threading.Timer] = []
-        self._has_work_to_lose = False
-        self._request: Request = ""
+        self._may_interrupt = False
+        self._request: StopRequest = ""
         self._suspend_by: str | None = None
 
     @property
-    def request(self) -> Request:
-        """The strongest thing asked so far; empty if none was."""
+    def request(self) -> StopRequest:
+        """The strongest request so far; empty if there was none."""
         return self._request
 
     def stop_at_boundary(self) -> None:
         """End the segment before the next cell."""
-        self._ask("stop")
+        self._raise_request("stop")
 
     def suspend_at_boundary(self, by: str) -> None:
-        """End the segment before the next cell, with the variables saved, until somebody resumes.
+        """End the segment before the next cell, with the variables saved, until the execution is resumed.
 
-        Unlike the others this is asked once: a later segment of the same control knows nothing of it.
+        Unlike the others, this request holds once: it does not suspend a later segment with the same control.
 
         Args:
-            by: Who asks.
+            by: Who requests it.
         """
         self._suspend_by = by
 
     def take_suspend(self) -> str | None:
-        """Called by the segment between two cells: who asked that it be suspended; None if nobody did."""
+        """Return who requested that the segment be suspended, once; None if there is no request. Called between two cells."""
         by, self._suspend_by = self._suspend_by, None
         return by
 
     def interrupt(self) -> None:
         """Interrupt the running cell, which sees a KeyboardInterrupt; its kernel is killed if it goes on."""
-        kernel = self._ask("interrupt")
+        kernel = self._raise_request("interrupt")
         if kernel is None:
             return
-        if self._has_work_to_lose:
+        if self._may_interrupt:
             self._interrupt(kernel)
         else:
             kernel.kill()
 
     def kill(self) -> None:
         """Kill the kernel at once."""
-        kernel = self._ask("kill")
+        kernel = self._raise_request("kill")
         if kernel is not None:
             kernel.kill()
 
     def attach(self, kernel: Kernel) -> None:
-        """Called by the segment when its kernel was started; until `cells_run` an interrupt kills it."""
+        """Take the kernel of the segment; until `note_cells_run`, an interrupt kills it."""
         with self._lock:
             self._kernel = kernel
             request = self._request
         if request in {"interrupt", "kill"}:
             kernel.kill()
 
-    def cells_run(self) -> None:
-        """Called by the segment before its first cell."""
-        self._has_work_to_lose = True
+    def note_cells_run(self) -> None:
+        """Note that the first cell is about to run: from now on an interrupt gives the cell time to end."""
+        self._may_interrupt = True
 
     def detach(self) -> None:
-        """Called by the segment when its kernel has gone."""
+        """Forget the kernel of the segment, which has ended."""
         with self._lock:
             self._kernel = None
             for timer in self._timers:
                 timer.cancel()
 
-    def _ask(self, request: Request) -> Kernel | None:
+    def _raise_request(self, request: StopRequest) -> Kernel | None:
         with self._lock:
             self._request = max(self._request, request, key=_ORDER.index)
             return self._kernel
@@ -97,7 +97,7 @@ class Control:
         with self._lock:
             if self._timers or self._kernel is None:
                 return
-            # Interrupted again half-way: a signal that came between two cells was lost on an idle kernel.
+            # A second interrupt after half the time: an idle kernel ignores a signal that comes between two cells.
             self._timers = [
                 threading.Timer(self._grace_seconds / 2, kernel.interrupt),
                 threading.Timer(self._grace_seconds, kernel.kill),

@@ -1,7 +1,7 @@
-"""The executed notebook: the record of an execution, always a valid nbformat 4.5 document.
+"""Hold the executed notebook of an execution, and write it as a valid nbformat 4.5 document.
 
-Writing it costs what changed: each cell's JSON is kept until the cell changes. Links are masked in
-what is written; the live outputs keep them.
+Writing takes time only for cells that have changed, because the JSON of each cell is cached. Links are masked in what is
+written, but not in the live outputs.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 
 from pauseflow_nb.errors import InvalidNotebook
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.protocol import Failure
 from pauseflow_nb.runner.masking import Mask
 
 __all__ = ["ERROR_MARKER", "Document", "is_exit_with_0", "is_sealed_by"]
@@ -36,24 +37,24 @@ _LINED = {"application/javascript", "image/svg+xml"}
 class Document:
     """A notebook whose cells are filled as they run.
 
-    Whoever changes a cell in place says so with `changed`, or it will not be written.
+    After a change to a cell, call `changed`; otherwise the change is not written.
     """
 
     def __init__(self, notebook: NotebookNode) -> None:
         self.notebook = notebook
-        #: Grows with every change: equal revisions write equal bytes.
+        #: Increases with every change: equal revisions are written as equal bytes.
         self.revision = 0
-        #: Called before a cell is written: streams that are still collecting put their text into it.
+        #: Called before the document is written, so that the recorder can complete the outputs.
         self.before_writing: Callable[[], None] | None = None
         self._mask = Mask()
         self._written: dict[int, bytes] = {}
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Document":
-        """Read what `to_bytes` wrote; it was valid then and is not validated again.
+        """Read what `to_bytes` wrote; it is not validated again.
 
         Raises:
-            InvalidNotebook: If it is no notebook at all.
+            InvalidNotebook: If it is no notebook.
         """
         try:
             notebook = nbformat.v4.reads(data.decode())
@@ -71,51 +72,58 @@ class Document:
 
     @property
     def metadata(self) -> NotebookNode:
-        """The notebook's metadata; say `changed()` after writing to it."""
+        """The metadata of the notebook; call `changed()` after a change to it."""
         metadata: NotebookNode = self.notebook.metadata
         return metadata
 
     def hide(self, links: Iterable[str]) -> None:
-        """Mask the tokens of these links in everything written from now on."""
+        """Mask the tokens of these links in everything that is written from now on."""
         self._mask.hide(links)
         self._written.clear()
         self.revision += 1
 
     def masked(self, value: JSON) -> JSON:
-        """Mask links in a text or JSON value, as they are in the written document."""
+        """Return a text or JSON value with its links masked, as in the written document."""
         return self._mask.value(value)
 
     def changed(self, cell: int | None = None) -> None:
-        """Note that a cell changed, or the metadata if none is named."""
+        """Note that a cell has changed; without an index, that the metadata has."""
         if cell is not None:
             self._written.pop(cell, None)
         self.revision += 1
 
     def execution_count(self, *, before: int | None = None) -> int:
-        """Tell the highest `In [n]`, or the highest among the cells before an index; 0 if nothing ran."""
+        """Return the highest `In [n]` among all cells, or among those before an index; 0 if none has run."""
         return max((cell.get("execution_count") or 0 for cell in self.cells[:before]), default=0)
+
+    def find_shown_error(self, index: int) -> Failure | None:
+        """Find an error among a cell's outputs; an exit with status 0 is none."""
+        for output in self.cells[index].outputs:
+            if output.output_type == "error" and not is_exit_with_0(output):
+                return Failure(output.ename, str(self.masked(output.evalue)), index)
+        return None
 
     def to_bytes(self) -> bytes:
         """Write the whole document: laid out as nbformat does, links masked, sealed (see `is_sealed_by`)."""
         if self.before_writing is not None:
             self.before_writing()
-        return self._joined([self._cell(index) for index in range(len(self.cells))])
+        return self._join([self._encode_cell(index) for index in range(len(self.cells))])
 
     def for_people(self) -> bytes:
-        """Write it with papermill's error markers, if it failed.
+        """Write the document for people: with papermill's two error cells if the notebook failed.
 
-        They stand in no document that is read again: its cells are known by their numbers.
+        No document that is read again has these cells, because they change the indices of the others.
         """
         if self.before_writing is not None:
             self.before_writing()
-        written = [self._cell(index) for index in range(len(self.cells))]
-        failed = self._failed()
+        written = [self._encode_cell(index) for index in range(len(self.cells))]
+        failed = self._find_failed_cell()
         if failed is not None:
-            written.insert(failed, _marker("error-cell", _AT_THE_CELL))
-            written.insert(0, _marker("error-top", _AT_THE_TOP % self.cells[failed].get("execution_count")))
-        return self._joined(written)
+            written.insert(failed, _encode_marker("error-cell", _AT_THE_CELL))
+            written.insert(0, _encode_marker("error-top", _AT_THE_TOP % self.cells[failed].get("execution_count")))
+        return self._join(written)
 
-    def _failed(self) -> int | None:
+    def _find_failed_cell(self) -> int | None:
         if not self.metadata.get("papermill", {}).get("exception"):
             return None
         for index, cell in enumerate(self.cells):
@@ -123,17 +131,17 @@ class Document:
                 return None if any(map(is_exit_with_0, cell.get("outputs", []))) else index
         return None
 
-    def _joined(self, written: list[bytes]) -> bytes:
+    def _join(self, written: list[bytes]) -> bytes:
         cells = b",\n  ".join(written)
-        data = b'{\n "cells": [' + (b"\n  " + cells + b"\n " if cells else b"") + b"],\n " + self._rest()
+        data = b'{\n "cells": [' + (b"\n  " + cells + b"\n " if cells else b"") + b"],\n " + self._encode_rest()
         return _seal(data)
 
-    def _cell(self, index: int) -> bytes:
+    def _encode_cell(self, index: int) -> bytes:
         if index not in self._written:
-            self._written[index] = _encode(_stored_cell(self.cells[index], self._mask), indent="  ")
+            self._written[index] = _encode(_make_stored_cell(self.cells[index], self._mask), indent="  ")
         return self._written[index]
 
-    def _rest(self) -> bytes:
+    def _encode_rest(self) -> bytes:
         metadata = self._mask.value(self.metadata)
         metadata["pauseflow"] = {**metadata.get("pauseflow", {}), "seal": _BLANK}
         rest = {"metadata": metadata, "nbformat": 4, "nbformat_minor": self.notebook.nbformat_minor}
@@ -142,10 +150,10 @@ class Document:
 
 
 def is_sealed_by(data: bytes, execution: str) -> bool:
-    """Whether a file is exactly what some process wrote for this execution, and nobody changed it since.
+    """Whether a file is exactly what some process wrote for this execution, without later changes.
 
-    The seal tells an edit from a save of ours that this process knows nothing of, such as that of
-    an earlier segment. It is a checksum and proves nothing against somebody who means harm.
+    The seal distinguishes an edit from a save by another process, such as that of an earlier segment. It is a checksum and
+    protects against no attack.
     """
     try:
         owner = json.loads(data)["metadata"]["pauseflow"]["execution"]
@@ -164,34 +172,34 @@ def _seal(data: bytes) -> bytes:
 
 
 def is_exit_with_0(output: NotebookNode) -> bool:
-    """Whether an output is the error of a program that exits and has done what it wanted."""
+    """Whether an output is the error of an exit with status 0."""
     return output.output_type == "error" and output.ename == "SystemExit" and output.evalue in {"", "0", "None"}
 
 
-def _marker(name: str, text: str) -> bytes:
+def _encode_marker(name: str, text: str) -> bytes:
     cell = {"cell_type": "markdown", "id": name, "metadata": {"tags": [ERROR_MARKER]}, "source": [text]}
     return _encode(cell, indent="  ")
 
 
-def _stored_cell(cell: NotebookNode, mask: Mask) -> dict[str, Any]:
+def _make_stored_cell(cell: NotebookNode, mask: Mask) -> dict[str, Any]:
     stored = dict(cell)
-    stored["source"] = _lines(cell.source)
+    stored["source"] = _split_lines(cell.source)
     stored["metadata"] = mask.value(cell.metadata)
     if "outputs" in cell:
-        stored["outputs"] = [_stored_output(mask.value(output)) for output in cell.outputs]
+        stored["outputs"] = [_make_stored_output(mask.value(output)) for output in cell.outputs]
     return stored
 
 
-def _stored_output(output: dict[str, Any]) -> dict[str, Any]:
+def _make_stored_output(output: dict[str, Any]) -> dict[str, Any]:
     if output["output_type"] == "stream":
-        output["text"] = _lines(output["text"])
+        output["text"] = _split_lines(output["text"])
     for mime, value in output.get("data", {}).items():
         if mime.startswith("text/") or mime in _LINED:
-            output["data"][mime] = _lines(value)
+            output["data"][mime] = _split_lines(value)
     return output
 
 
-def _lines(text: Any) -> Any:
+def _split_lines(text: Any) -> Any:
     return text.splitlines(keepends=True) if isinstance(text, str) else text
 
 
@@ -200,19 +208,19 @@ def _encode(value: Any, *, indent: str) -> bytes:
     try:
         text = json.dumps(value, allow_nan=False, **options)
     except ValueError:
-        # NaN is no JSON, and a notebook that holds one opens in no browser.
-        text = json.dumps(_finite(value), **options)
+        # NaN is no JSON, and no browser opens a notebook that contains it.
+        text = json.dumps(_remove_nan(value), **options)
     if indent:
         text = text.replace("\n", "\n" + indent)
-    # A lone surrogate, which Python prints happily, is no UTF-8.
+    # A lone surrogate, which Python can print, is no valid UTF-8.
     return text.encode("utf-8", "replace")
 
 
-def _finite(value: Any) -> Any:
+def _remove_nan(value: Any) -> Any:
     if isinstance(value, float):
         return value if value - value == 0 else None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _remove_nan(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [_remove_nan(item) for item in value]
     return value

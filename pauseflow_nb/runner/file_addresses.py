@@ -1,6 +1,6 @@
-"""Files at an address: papermill's readers and writers, and fsspec for what they do not know.
+"""Read and write text at a URL, with the handlers of papermill, or with fsspec for URLs that papermill does not know.
 
-Whatever they raise is what the client of that place raises.
+Errors are those of the client for the kind of URL.
 """
 
 from typing import Any
@@ -9,8 +9,8 @@ __all__ = ["read", "write"]
 
 
 def read(url: str) -> str:
-    """Read a text."""
-    handler = _handler(url)
+    """Read the text at a URL; `-` is standard input."""
+    handler = _find_handler(url)
     if handler is not None:
         text = handler.read(url)
         return text.decode() if isinstance(text, bytes | bytearray) else str(text)
@@ -21,8 +21,8 @@ def read(url: str) -> str:
 
 
 def write(text: str, url: str) -> None:
-    """Write a text over whatever is there."""
-    handler = _handler(url)
+    """Write text at a URL, and replace what is there."""
+    handler = _find_handler(url)
     if handler is not None:
         handler.write(text, url)
         return
@@ -32,9 +32,9 @@ def write(text: str, url: str) -> None:
         file.write(text)
 
 
-def _handler(url: str) -> Any:
-    """Give papermill's own for this kind of address, if it has one."""
-    # Lazily: few notebooks are elsewhere, and its handlers take long to load.
+def _find_handler(url: str) -> Any:
+    """Find the handler of papermill for a URL; None if it has none."""
+    # Lazily: few notebooks are at a URL, and the handlers take long to import.
     from papermill.iorw import LocalHandler, papermill_io
 
     handler = papermill_io.get_handler(url)

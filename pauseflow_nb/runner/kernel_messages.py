@@ -1,36 +1,102 @@
-"""Our messages in what a kernel answers and asks."""
+"""Brief a kernel, suspend it, and read what it answers and asks, in the messages of `protocol`.
+
+Only Python kernels understand these messages; they are sent as code that the kernel runs outside of any cell.
+"""
 
 import json
+from collections.abc import Iterator
 
-from pauseflow_nb.protocol import SOURCE, Failure, Outcome, Ready
-from pauseflow_nb.runner.client import Reply
+from pauseflow_nb.errors import KernelUnavailable
+from pauseflow_nb.protocol import SOURCE, Briefing, Failure, Outcome, Ready
+from pauseflow_nb.runner.client import KernelClient, Reply
+from pauseflow_nb.runner.document import Document
 
-__all__ = ["asked_of", "outcome_of", "ready_of"]
+__all__ = ["brief_new_kernel", "brief_same_kernel", "read_outcome", "read_question", "suspend_kernel"]
+
+# Imports and calls as expressions: the user's namespace keeps no name of ours.
+# The second line: a kernel drops messages beyond the 1000th that we have not yet received; this removes the limit. It
+# runs on the thread of the socket, because a socket belongs to one thread.
+_LOAD = """\
+__import__('pauseflow_nb.kernel.ipython_extension', fromlist=['load']).load(get_ipython(), bind_names=False)
+(lambda thread: thread.schedule(lambda: thread.socket.set_hwm(0)))(get_ipython().kernel.iopub_thread)
+"""
+_BEGIN = "get_ipython().pauseflow.begin({!r})"
+_GO_ON = "get_ipython().pauseflow.go_on({!r})"
+_SUSPEND = "get_ipython().pauseflow.suspend({!r})"
+_SETTLE = "get_ipython().pauseflow.settle_names()"
 
 
-def asked_of(text: str) -> tuple[str, str]:
-    """Read a question of ours: its kind and its JSON; both empty if it is none."""
+def brief_new_kernel(
+    client: KernelClient, briefing: Briefing, document: Document, setups: list[int]
+) -> Iterator[Ready]:
+    """Load our extension in a new kernel, restore the variables and run the setup cells that were passed.
+
+    Args:
+        client: The connection to the kernel.
+        briefing: What the kernel must know.
+        document: The notebook.
+        setups: Indices of the setup cells to run, in order. Their outputs are dropped: the document has those of the
+            first time.
+
+    Yields:
+        What the kernel answers: once when the variables are restored, once when the setup cells have run. After an answer
+        with a failure, the caller must stop.
+
+    Raises:
+        KernelUnavailable: If the interpreter of the kernel cannot import this package.
+    """
+    _load_extension(client)
+    yield _read_ready(client.run(_BEGIN.format(briefing.to_json())))
+    for index in setups:
+        reply = client.run(document.cells[index].source)
+        if reply.status != "ok":
+            yield Ready(failure=Failure(reply.ename, str(document.masked(reply.evalue)), index))
+            return
+    yield _read_ready(client.run(_SETTLE))
+
+
+def brief_same_kernel(client: KernelClient, briefing: Briefing) -> Iterator[Ready]:
+    """Brief the kernel in which the segment before this one ended; it has its variables and the setup cells have run."""
+    yield _read_ready(client.run(_GO_ON.format(briefing.to_json())))
+
+
+def suspend_kernel(client: KernelClient, next_cell: int) -> Reply:
+    """Save the variables of a kernel between two cells; `read_outcome` reads the result."""
+    return client.run(_SUSPEND.format(next_cell))
+
+
+def read_question(text: str) -> tuple[str, str]:
+    """Read a question of our code in the kernel: its kind and its JSON; both are empty for any other question."""
     try:
-        asked = json.loads(text)
-        return (asked["kind"], asked["json"]) if asked["source"] == SOURCE else ("", "")
+        question = json.loads(text)
+        return (question["kind"], question["json"]) if question["source"] == SOURCE else ("", "")
     except (ValueError, KeyError, TypeError):
         return "", ""
 
 
-def _payload_of(reply: Reply) -> str | None:
-    return next((str(payload["json"]) for payload in reply.payload if payload.get("source") == SOURCE), None)
-
-
-def outcome_of(reply: Reply) -> Outcome | None:
-    """Read how a step ended; None if the reply is of another cell."""
-    text = _payload_of(reply)
+def read_outcome(reply: Reply) -> Outcome | None:
+    """Read how a step ended; None if the reply is to a cell without a step."""
+    text = _find_payload(reply)
     return None if text is None else Outcome.from_json(text)
 
 
-def ready_of(reply: Reply) -> tuple[Ready, Failure | None]:
-    """Read whether the kernel is ready, and why not."""
-    text = _payload_of(reply)
+def _read_ready(reply: Reply) -> Ready:
+    text = _find_payload(reply)
     if text is None:
-        return Ready(), Failure(reply.ename or "RuntimeError", reply.evalue or "the kernel did not answer its briefing")
-    ready = Ready.from_json(text)
-    return ready, ready.failure
+        message = reply.evalue or "the kernel did not answer its briefing"
+        return Ready(failure=Failure(reply.ename or "RuntimeError", message))
+    return Ready.from_json(text)
+
+
+def _find_payload(reply: Reply) -> str | None:
+    return next((str(payload["json"]) for payload in reply.payload if payload.get("source") == SOURCE), None)
+
+
+def _load_extension(client: KernelClient) -> None:
+    reply = client.run(_LOAD)
+    if reply.status == "ok":
+        return
+    spec = client.kernel.spec
+    problem = f"its interpreter {spec.interpreter} cannot load pauseflow_nb ({reply.ename}: {reply.evalue}); "
+    remedy = f"install it there with `{spec.interpreter} -m pip install pauseflow-nb`"
+    raise KernelUnavailable(spec.name, problem + remedy)

@@ -1,8 +1,7 @@
-"""Keeping links out of saved notebooks: whoever reads the file must not be able to approve.
+"""Mask links, so that nobody who reads a saved notebook or a log can use them.
 
-What a cell prints is masked where it is written, on whole texts: a link that arrived in two chunks
-of a stream is one text by then. Tokens are URL-safe, so HTML, JSON and URL quoting leave them as
-they are; what can tear them apart is wrapping, and that is looked through.
+Outputs are masked when they are written, as whole texts: a link that arrived in two chunks of a stream is one text by then.
+Tokens are URL-safe, so that quoting for HTML, JSON or URLs does not change them; line wrapping does, and is recognised.
 """
 
 import re
@@ -13,7 +12,7 @@ from pauseflow_nb.json_values import JSON
 
 __all__ = ["MASK", "Mask"]
 
-#: Stands in the place of a token.
+#: Replaces a token.
 MASK = "***"
 
 _SLASH = r"(?:/|\\/|%2[Ff]|%252[Ff]|&#x2[Ff];|&#47;|&sol;|\\u002[Ff])"
@@ -22,39 +21,39 @@ _ANY_LINK = re.compile(rf"(pauseflow{_SLASH}(?:resume|cancel|approve){_SLASH})[A
 # What a URL may be made of, as long as the shortest token.
 _RUN = re.compile(r"[A-Za-z0-9_.~%-]{60,}")
 # Base64 of a JSON list whose first item is text, in older tokens also compressed, and the signature of an HMAC with SHA-256,
-# also with letters after it. What begins like a token and has no signature matches too, with an empty group, and nothing is
-# tried again: otherwise the time would grow with the square of a length that whoever sends the text chooses.
+# also with letters after it. Text that begins like a token and has no signature matches too, with an empty group, so that the
+# expression never backtracks: otherwise the time would grow with the square of a length that the sender of the text chooses.
 _TOKEN = re.compile(r"(?:Wy[IJ]|\.eJ)[A-Za-z0-9_-]++((?:\.[A-Za-z0-9_-]{43,}+)*+)")
-#: How often a proxy or a log may have quoted a link again.
+#: How many times a proxy or a log may have quoted a link again.
 _QUOTED_AT_MOST = 4
 
-# What rich, pprint and terminals put into the middle of a long word: white space, also escaped, and colours.
+# What rich, pprint and terminals insert into a long word: white space, also escaped, and colours.
 _GAP = r"(?:\s|\\n|\x1b\[[0-9;]*m)*"
 
 
 class Mask:
-    """Hides the tokens it was told of, and whatever looks like one of our links."""
+    """Masks the tokens passed to `hide`, and everything that looks like one of our links."""
 
     def __init__(self) -> None:
         self._tokens: set[str] = set()
         self._issued: re.Pattern[str] | None = None
 
     def hide(self, links: Iterable[str]) -> None:
-        """Hide the tokens of these links, wherever they appear and however they are wrapped."""
+        """Mask the tokens of these links from now on, wherever they appear and however they are wrapped."""
         self._tokens |= {link.rstrip("/").rpartition("/")[2] for link in links} - {""}
         spread = sorted((_GAP.join(map(re.escape, token)) for token in self._tokens), reverse=True)
         self._issued = re.compile("|".join(spread)) if spread else None
 
     def text(self, text: str) -> str:
-        """Mask one whole text."""
+        """Return a text with its links masked."""
         if self._issued is not None:
             text = self._issued.sub(MASK, text)
         if "pauseflow" in text:
             text = _ANY_LINK.sub(rf"\1{MASK}", text)
-        return _RUN.sub(_without_token, text) if "Wy" in text or ".eJ" in text or "%" in text else text
+        return _RUN.sub(_remove_token, text) if "Wy" in text or ".eJ" in text or "%" in text else text
 
     def value(self, value: JSON) -> JSON:
-        """Mask every text in a JSON value, keys included; the value itself is left as it is."""
+        """Return a copy of a JSON value with the links in all texts masked, keys included."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -64,11 +63,11 @@ class Mask:
         return value
 
 
-def _without_token(run: re.Match[str]) -> str:
+def _remove_token(run: re.Match[str]) -> str:
     text = read = run[0]
     for _ in range(_QUOTED_AT_MOST):
         if any(found[1] for found in _TOKEN.finditer(read)):
-            # Of a quoted one nobody needs to know where it begins.
+            # A quoted token is masked with all text around it.
             return _TOKEN.sub(lambda found: MASK if found[1] else found[0], text) if read == text else MASK
         read, before = unquote(read), read
         if read == before:

@@ -1,7 +1,7 @@
-"""From the user's notebook to the document of an execution: read once, checked, and frozen.
+"""Read a notebook, check it, inject its parameters, and make the document of an execution from it.
 
-Papermill reads from clouds and streams, and injects parameters; it is loaded only when that is
-asked for, because it takes longer to import than a kernel takes to start.
+Papermill reads from object stores and streams, and injects parameters. It is imported only when it is needed, because its
+import takes longer than the start of a kernel.
 """
 
 import ast
@@ -28,13 +28,13 @@ from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL, Spec, find_spec
 
 __all__ = [
     "Frozen",
-    "Inspected",
+    "Inspection",
     "Prepared",
     "adopt",
+    "find_kernel_name",
     "freeze",
-    "frozen_of",
-    "inspected",
-    "kernel_of",
+    "freeze_prepared",
+    "inspect_notebook",
     "prepare",
     "read_notebook",
     "write_text",
@@ -43,7 +43,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 
-#: What jupytext reads for us.
+#: Suffixes of files that jupytext converts to notebooks.
 _SCRIPTS = {".py", ".md", ".Rmd", ".qmd", ".R", ".jl", ".sh"}
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -51,9 +51,9 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True)
 class Frozen:
-    """A notebook as an execution starts with it; the source is never read again."""
+    """A notebook at the start of an execution; its source is never read again."""
 
-    #: What `Document.from_bytes` reads.
+    #: The document, for `Document.from_bytes`.
     document: bytes
     #: Names of the steps, in order.
     steps: list[str]
@@ -63,21 +63,21 @@ class Frozen:
     kernel: str
     #: Absolute path of the kernel's interpreter; None for kernels of other languages.
     interpreter: str | None
-    #: The parameters: those given, over the literal defaults of the cell tagged `parameters`.
+    #: The parameters: those of the caller, over the literal defaults in the cell tagged `parameters`.
     inputs: dict[str, JSON]
 
 
 def read_notebook(path: str) -> NotebookNode:
-    """Read a notebook of any version as a valid one of today's.
+    """Read a notebook of any version, and convert it to a valid one of the newest version.
 
     Args:
         path: A file, `-` for standard input, or any URL that papermill reads.
 
     Raises:
         NotebookNotFound: If there is no such file.
-        InvalidNotebook: Saying what is wrong with it.
+        InvalidNotebook: If it cannot be read or converted.
     """
-    text = _text_of(path)
+    text = _read_text(path)
     try:
         data = json.loads(text)
     except ValueError as problem:
@@ -85,32 +85,34 @@ def read_notebook(path: str) -> NotebookNode:
     if not isinstance(data, dict) or not isinstance(data.get("nbformat"), int):
         raise InvalidNotebook(path, "it is JSON, but not a notebook: it has no `nbformat`")
     if data["nbformat"] > 4:
-        raise InvalidNotebook(path, f"it is of version {data['nbformat']}, and 4 is the newest that is known here")
+        raise InvalidNotebook(
+            path, f"it is of version {data['nbformat']}, and 4 is the newest version that is supported"
+        )
     if data["nbformat"] == 4 and not isinstance(data.get("cells"), list):
         raise InvalidNotebook(path, "it has no list of `cells`")
     try:
         notebook = nbformat.reader.reads(text) if data["nbformat"] < 4 else nbformat.v4.reads(text)
         if data["nbformat"] == 4 and data.get("nbformat_minor", 0) >= 5:
-            # Before nbformat does the same with a warning.
-            _give_ids(notebook)
-        notebook = _repaired(nbformat.v4.upgrade(nbformat.convert(notebook, 4)))
+            # Otherwise nbformat does the same, with a warning.
+            _add_missing_ids(notebook)
+        notebook = _repair(nbformat.v4.upgrade(nbformat.convert(notebook, 4)))
         nbformat.validate(notebook)
     except nbformat.ValidationError as problem:
         raise InvalidNotebook(path, str(problem).splitlines()[0]) from None
     except Exception as problem:  # noqa: BLE001
-        # nbformat meets a damaged structure with whatever its code happens to raise.
+        # nbformat raises any error at all for a damaged structure.
         raise InvalidNotebook(path, f"its structure is damaged ({type(problem).__name__}: {problem})") from None
     return NotebookNode(nbformat.from_dict(notebook))
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A notebook with its parameters injected, otherwise as it was: outputs too."""
+    """A notebook with its parameters injected; all else is unchanged, outputs too."""
 
     notebook: NotebookNode
-    #: Its kernel.
+    #: The kernelspec of its kernel.
     spec: Spec
-    #: The parameters: those given, over the literal defaults of the cell tagged `parameters`.
+    #: The parameters: those of the caller, over the literal defaults in the cell tagged `parameters`.
     inputs: dict[str, JSON]
 
 
@@ -123,14 +125,14 @@ def prepare(
     language: str | None = None,
     report_mode: bool = False,
 ) -> Prepared:
-    """Read a notebook and inject its parameters: what papermill's `--prepare-only` writes.
+    """Read a notebook and inject its parameters, as papermill does with `--prepare-only`.
 
     Args:
         path: As for `read_notebook`.
-        parameters: Injected as papermill does, after the cell tagged `parameters`.
-        output: Noted in the metadata.
-        kernel: Name of a kernelspec, instead of the notebook's own.
-        language: Language for writing the parameters, instead of the notebook's own.
+        parameters: Injected after the cell tagged `parameters`, as papermill does.
+        output: Path of the output, for the metadata.
+        kernel: Name of a kernelspec to use instead of the one in the notebook.
+        language: Language in which the parameters are written, instead of the one in the notebook.
         report_mode: Hide the code of every cell.
 
     Raises:
@@ -140,13 +142,13 @@ def prepare(
         KernelUnavailable: If the kernel is not installed.
     """
     notebook = read_notebook(path)
-    spec = find_spec(kernel or kernel_of(notebook))
-    given = {name: _plain(value) for name, value in (parameters or {}).items()}
-    inputs = {**_defaults(notebook, spec.is_python), **given}
-    notebook = _with_papermill_metadata(notebook, path, output)
+    spec = find_spec(kernel or find_kernel_name(notebook))
+    injected = {name: _make_json(value) for name, value in (parameters or {}).items()}
+    inputs = {**_read_defaults(notebook, spec.is_python), **injected}
+    notebook = _add_papermill_metadata(notebook, path, output)
     if parameters:
         language = language or notebook.metadata.get("kernelspec", {}).get("language") or spec.language
-        notebook = _injected(notebook, dict(parameters), spec.name, language)
+        notebook = _inject(notebook, dict(parameters), spec.name, language)
     if report_mode:
         _hide_code(notebook)
     return Prepared(notebook, spec, inputs)
@@ -161,20 +163,20 @@ def freeze(
     language: str | None = None,
     report_mode: bool = False,
 ) -> Frozen:
-    """Read a notebook and make of it the document that an execution will fill.
+    """Read a notebook, and make the document that an execution fills.
 
-    Arguments and errors are those of `prepare`, and besides:
+    Arguments and errors are those of `prepare`; in addition:
 
     Raises:
-        InvalidNotebook: If it cannot run, for instance because it has steps and its kernel is not Python's.
+        InvalidNotebook: If it cannot run, for example because it has steps and its kernel is no Python kernel.
         InvalidStep: For a step line that cannot be read, or a name used twice.
     """
     prepared = prepare(path, parameters, output=output, kernel=kernel, language=language, report_mode=report_mode)
-    return frozen_of(prepared, path)
+    return freeze_prepared(prepared, path)
 
 
 def adopt(notebook: NotebookNode, path: str, *, kernel: str) -> Frozen:
-    """Freeze a notebook that another program has read and given its parameters, as papermill does for its engines.
+    """Freeze a notebook that another program has read and injected parameters into, as papermill does for its engines.
 
     Raises:
         InvalidNotebook: If it cannot run.
@@ -182,18 +184,18 @@ def adopt(notebook: NotebookNode, path: str, *, kernel: str) -> Frozen:
         KernelUnavailable: If the kernel is not installed.
     """
     spec = find_spec(kernel)
-    noted = notebook.metadata.get("papermill", {})
-    given = {name: _plain(value) for name, value in noted.get("parameters", {}).items()}
-    copy = _repaired(NotebookNode(nbformat.v4.upgrade(nbformat.from_dict(deepcopy(notebook)))))
+    metadata = notebook.metadata.get("papermill", {})
+    injected = {name: _make_json(value) for name, value in metadata.get("parameters", {}).items()}
+    copy = _repair(NotebookNode(nbformat.v4.upgrade(nbformat.from_dict(deepcopy(notebook)))))
     copy.metadata.pop("pauseflow", None)
-    return frozen_of(Prepared(copy, spec, {**_defaults(copy, spec.is_python), **given}), path)
+    return freeze_prepared(Prepared(copy, spec, {**_read_defaults(copy, spec.is_python), **injected}), path)
 
 
-def frozen_of(prepared: Prepared, path: str) -> Frozen:
-    """Make the document of a notebook that has its parameters; see `freeze`."""
+def freeze_prepared(prepared: Prepared, path: str) -> Frozen:
+    """Make the document from a prepared notebook; see `freeze`."""
     notebook, spec = prepared.notebook, prepared.spec
     notebook.metadata.pop("widgets", None)
-    steps = _steps_of(notebook, path, spec)
+    steps = _list_steps(notebook, path, spec)
     document = Document(notebook)
     cell_statuses.reset(document, 0)
     return Frozen(
@@ -207,18 +209,18 @@ def frozen_of(prepared: Prepared, path: str) -> Frozen:
 
 
 @dataclass(frozen=True)
-class Inspected:
-    """What can be seen of a notebook without running it."""
+class Inspection:
+    """The parameters and steps of a notebook."""
 
     #: Whether a cell is tagged `parameters`.
     has_cell: bool
-    #: One mapping for each: name, inferred_type_name, default, help.
+    #: For each parameter: `name`, `inferred_type_name`, `default` and `help`.
     parameters: list[dict[str, JSON]]
     steps: list[str]
 
 
-def inspected(path: str, *, kernel: str | None = None, language: str | None = None) -> Inspected:
-    """Look at a notebook's parameters and steps.
+def inspect_notebook(path: str, *, kernel: str | None = None, language: str | None = None) -> Inspection:
+    """Find the parameters and steps of a notebook, without running it.
 
     Raises:
         NotebookNotFound: If there is no such file.
@@ -230,14 +232,14 @@ def inspected(path: str, *, kernel: str | None = None, language: str | None = No
         cell.metadata.setdefault("tags", [])
     from papermill.inspection import _infer_parameters
 
-    name = kernel or kernel_of(notebook)
+    name = kernel or find_kernel_name(notebook)
     metadata = notebook.metadata
     language = (
         language or metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
     )
     found = _infer_parameters(notebook, name=name, language=language or "python")
     headers = steps_of((index, cell.source) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code")
-    return Inspected(
+    return Inspection(
         has_cell=any("parameters" in cell.metadata["tags"] for cell in notebook.cells),
         parameters=[parameter._asdict() for parameter in found],
         steps=[header.name for header in headers.values() if header.kind == "step"],
@@ -245,7 +247,7 @@ def inspected(path: str, *, kernel: str | None = None, language: str | None = No
 
 
 def write_text(path: str, text: str) -> None:
-    """Write a notebook's text to any path that papermill writes to, `-` for standard output.
+    """Write the text of a notebook to any path that papermill writes to; `-` is standard output.
 
     Raises:
         StoreUnavailable: If it cannot be written.
@@ -259,20 +261,20 @@ def write_text(path: str, text: str) -> None:
     try:
         file_addresses.write(text, path)
     except Exception as problem:
-        # Each of its handlers raises what its own client does.
+        # Each handler raises the errors of its own client.
         raise StoreUnavailable(path, f"{problem}: check the address and your credentials") from problem
 
 
-def kernel_of(notebook: NotebookNode) -> str:
-    """Name the kernelspec that a notebook asks for."""
+def find_kernel_name(notebook: NotebookNode) -> str:
+    """Find the name of the kernelspec in a notebook; the default if it has none."""
     return str(notebook.metadata.get("kernelspec", {}).get("name") or DEFAULT_KERNEL)
 
 
-def _text_of(path: str) -> str:
+def _read_text(path: str) -> str:
     if "://" in path or path == "-":
         try:
             return file_addresses.read(path)
-        except Exception as problem:  # noqa: BLE001 - each kind of address has errors of its own
+        except Exception as problem:  # noqa: BLE001 - each kind of address has its own errors
             raise InvalidNotebook(path, f"it cannot be read ({problem})") from None
     file = Path(path).expanduser()
     try:
@@ -287,20 +289,20 @@ def _text_of(path: str) -> str:
 
 
 def _from_script(path: str, text: str) -> str:
-    """Make a notebook of a script with cells, such as `# %%`, or of a Markdown file."""
+    """Convert a script with cells, such as `# %%`, or a Markdown file, to a notebook."""
     try:
         import jupytext
     except ImportError:
         raise InvalidNotebook(path, "to run a script, `pip install jupytext`") from None
     try:
         notebook = jupytext.reads(text, fmt=Path(path).suffix)
-    except Exception as problem:  # noqa: BLE001 - it raises what its many formats happen to raise
+    except Exception as problem:  # noqa: BLE001 - each of its formats has its own errors
         raise InvalidNotebook(path, f"jupytext cannot read it ({problem})") from None
     return str(nbformat.writes(notebook))
 
 
-def _repaired(notebook: NotebookNode) -> NotebookNode:
-    # What programs that write notebooks forget most, and what has one right answer.
+def _repair(notebook: NotebookNode) -> NotebookNode:
+    # Programs that write notebooks often omit these, and each has one right value.
     kernelspec = notebook.metadata.get("kernelspec")
     if kernelspec is not None:
         kernelspec.setdefault("display_name", kernelspec.setdefault("name", DEFAULT_KERNEL))
@@ -309,11 +311,11 @@ def _repaired(notebook: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             cell.setdefault("outputs", [])
             cell.setdefault("execution_count", None)
-    _give_ids(notebook)
+    _add_missing_ids(notebook)
     return notebook
 
 
-def _give_ids(notebook: NotebookNode) -> None:
+def _add_missing_ids(notebook: NotebookNode) -> None:
     seen: set[str] = set()
     for cell in notebook.cells:
         if not _ID.fullmatch(str(cell.get("id", ""))) or cell.id in seen:
@@ -321,7 +323,7 @@ def _give_ids(notebook: NotebookNode) -> None:
         seen.add(cell.id)
 
 
-def _steps_of(notebook: NotebookNode, path: str, spec: Spec) -> list[str]:
+def _list_steps(notebook: NotebookNode, path: str, spec: Spec) -> list[str]:
     headers = steps_of((index, cell.source) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code")
     if headers and not spec.is_python:
         first = next(iter(headers))
@@ -332,13 +334,13 @@ def _steps_of(notebook: NotebookNode, path: str, spec: Spec) -> list[str]:
     return [header.name for header in headers.values() if header.kind == "step"]
 
 
-def _with_papermill_metadata(notebook: NotebookNode, path: str, output: str | None) -> NotebookNode:
+def _add_papermill_metadata(notebook: NotebookNode, path: str, output: str | None) -> NotebookNode:
     if not isinstance(notebook.metadata.get("papermill"), dict):
         from importlib.metadata import version
 
-        noted: dict[str, Any] = {"default_parameters": {}, "environment_variables": {}, "parameters": {}}
-        notebook.metadata["papermill"] = NotebookNode(noted | {"version": version("papermill")})
-    # As papermill has it: what an earlier run noted beside these stays.
+        initial: dict[str, Any] = {"default_parameters": {}, "environment_variables": {}, "parameters": {}}
+        notebook.metadata["papermill"] = NotebookNode(initial | {"version": version("papermill")})
+    # As in papermill: other metadata of an earlier run stays.
     beginning = dict.fromkeys(("start_time", "end_time", "duration", "exception"))
     notebook.metadata["papermill"].update(beginning, input_path=path, output_path=output)
     notebook.metadata.pop("pauseflow", None)
@@ -355,7 +357,7 @@ def _hide_code(notebook: NotebookNode) -> None:
             cell.metadata["jupyter"] = NotebookNode({**cell.metadata.get("jupyter", {}), "source_hidden": True})
 
 
-def _injected(notebook: NotebookNode, parameters: dict[str, Any], kernel: str, language: str) -> NotebookNode:
+def _inject(notebook: NotebookNode, parameters: dict[str, Any], kernel: str, language: str) -> NotebookNode:
     from papermill.exceptions import PapermillException
     from papermill.parameterize import parameterize_notebook
 
@@ -363,14 +365,14 @@ def _injected(notebook: NotebookNode, parameters: dict[str, Any], kernel: str, l
         notebook = parameterize_notebook(notebook, parameters, kernel_name=kernel, language=language)
     except (PapermillException, NotImplementedError) as problem:
         raise InvalidParameter(", ".join(parameters), f"cannot be written in {language}: {problem}") from None
-    notebook.metadata.papermill["parameters"] = {name: _plain(value) for name, value in parameters.items()}
-    _warn_of_unknown(notebook, parameters, kernel, language)
+    notebook.metadata.papermill["parameters"] = {name: _make_json(value) for name, value in parameters.items()}
+    _warn_of_unknown_parameters(notebook, parameters, kernel, language)
     for cell in notebook.cells:
         cell.metadata.setdefault("papermill", NotebookNode())
     return notebook
 
 
-def _warn_of_unknown(notebook: NotebookNode, parameters: dict[str, Any], kernel: str, language: str) -> None:
+def _warn_of_unknown_parameters(notebook: NotebookNode, parameters: dict[str, Any], kernel: str, language: str) -> None:
     from papermill.inspection import _infer_parameters
 
     known = {parameter.name for parameter in _infer_parameters(notebook, name=kernel, language=language)}
@@ -379,14 +381,14 @@ def _warn_of_unknown(notebook: NotebookNode, parameters: dict[str, Any], kernel:
             log.warning("Passed unknown parameter: %s", name)
 
 
-def _defaults(notebook: NotebookNode, is_python: bool) -> dict[str, JSON]:
+def _read_defaults(notebook: NotebookNode, is_python: bool) -> dict[str, JSON]:
     tagged = next((cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])), None)
     if tagged is None or not is_python:
         return {}
     try:
         tree = ast.parse(tagged.source)
     except SyntaxError:
-        # A magic perhaps. Then only what is given is known before the cell has run.
+        # Perhaps it has a magic. Then its defaults are unknown until the cell has run.
         return {}
     found: dict[str, JSON] = {}
     for statement in tree.body:
@@ -398,11 +400,11 @@ def _defaults(notebook: NotebookNode, is_python: bool) -> dict[str, JSON]:
                 and value is not None
                 and isinstance(statement, (ast.Assign, ast.AnnAssign))
             ):
-                found.update(_literal(target.id, value))
+                found.update(_evaluate_literal(target.id, value))
     return found
 
 
-def _literal(name: str, node: ast.expr) -> dict[str, JSON]:
+def _evaluate_literal(name: str, node: ast.expr) -> dict[str, JSON]:
     try:
         value = ast.literal_eval(node)
         require_json(name, value)
@@ -411,8 +413,8 @@ def _literal(name: str, node: ast.expr) -> dict[str, JSON]:
     return {name: json.loads(json.dumps(value))}
 
 
-def _plain(value: Any) -> JSON:
-    """Papermill writes a value that it does not know as its text, and so it arrives in the notebook."""
+def _make_json(value: Any) -> JSON:
+    """Return the JSON value of a parameter; papermill injects a value that is no JSON as its text."""
     try:
         require_json("parameter", value)
     except NotJSON:

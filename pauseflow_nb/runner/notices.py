@@ -1,4 +1,4 @@
-"""What people must know of a segment before its first cell: what its kernel lost, or why no cell ran."""
+"""Write notices above the first cell of a segment: what its kernel could not restore, or why no cell ran."""
 
 from dataclasses import asdict
 from html import escape
@@ -7,7 +7,7 @@ from nbformat import NotebookNode
 
 from pauseflow_nb.printable import printable_lines
 from pauseflow_nb.protocol import Loss
-from pauseflow_nb.runner.card_text import WRONG, boxed
+from pauseflow_nb.runner.card_text import WRONG, render_box
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.record_outputs import kind_of, record
 
@@ -15,21 +15,21 @@ __all__ = ["put_ending", "put_losses"]
 
 
 def put_losses(document: Document, first: int, losses: list[Loss]) -> None:
-    """Say in the first cell of a segment what did not come back."""
+    """Show above the first cell of a segment what did not come back."""
     title = "Not everything came back after the pause:"
-    html, plain = _as_list(title, [str(loss) for loss in losses])
+    html, plain = _render_list(title, [str(loss) for loss in losses])
     _put(document, first, record("losses", html, plain, losses=[asdict(loss) for loss in losses]))
 
 
 def put_ending(document: Document, first: int, sentence: str) -> None:
-    """Say in the first cell of a segment why none of its cells ran."""
+    """Show above the first cell of a segment why none of its cells ran."""
     text = printable_lines(sentence)
-    _put(document, first, record("ending", boxed(escape(text), WRONG), text, text=text))
+    _put(document, first, record("ending", render_box(escape(text), WRONG), text, text=text))
 
 
 def _put(document: Document, first: int, notice: NotebookNode) -> None:
     code = [index for index, cell in enumerate(document.cells) if cell.cell_type == "code"]
-    # A segment may begin below the last code cell; then nothing of it can show anything.
+    # A segment may begin below the last code cell; then the last code cell shows the notice.
     index = next((index for index in code if index >= first), code[-1] if code else None)
     if index is None:
         return
@@ -38,8 +38,8 @@ def _put(document: Document, first: int, notice: NotebookNode) -> None:
     document.changed(index)
 
 
-def _as_list(title: str, sentences: list[str]) -> tuple[str, str]:
-    said = [printable_lines(sentence) for sentence in sentences]
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
+def _render_list(title: str, sentences: list[str]) -> tuple[str, str]:
+    lines = [printable_lines(sentence) for sentence in sentences]
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in lines)
     html = f'<strong>{escape(title)}</strong><ul style="margin:.2em 0">{items}</ul>'
-    return boxed(html, WRONG), "\n".join([title, *(f"- {sentence}" for sentence in said)])
+    return render_box(html, WRONG), "\n".join([title, *(f"- {sentence}" for sentence in lines)])

@@ -1,4 +1,4 @@
-"""What a segment tells whoever runs it: while it runs, to an `Observer`, and how it ended, as a `SegmentEnd`."""
+"""Define what a segment reports: calls to an `Observer` while it runs, and a `SegmentEnd`."""
 
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -16,57 +16,56 @@ __all__ = ["Observer", "SegmentEnd"]
 class SegmentEnd:
     """How a segment ended.
 
-    `stopped` and `interrupted` are no pauses: nothing was saved at that point. The segment is to be
-    run again from its last checkpoint, which is `next_cell`; cells that ran since run again.
+    After `stopped` and `interrupted` nothing was saved: the segment must run again from its last checkpoint, which is
+    `next_cell`, and cells that ran after the checkpoint run again.
     """
 
     kind: Literal["completed", "suspended", "exited", "failed", "stopped", "interrupted", "refused"]
     #: Index of the cell from which another segment, or another attempt at this one, goes on.
     next_cell: int
-    #: What the kernel told of the step that ended the segment, if one did.
+    #: The outcome of the step that ended the segment, if one did.
     outcome: Outcome | None = None
     failure: Failure | None = None
-    #: Whether the segment failed before its first cell: nothing of the notebook ran, its answer is not used up.
+    #: Whether the segment failed before its first cell: no cell ran, and the answer can be used again.
     environment: bool = False
     #: What the kernel could not bring back.
     losses: list[Loss] = field(default_factory=list)
-    #: With `refused`: what the notebook's own validators have against the answer. Nothing ran, and the card is back.
+    #: With `refused`: the errors of the notebook's validators about the answer. No cell ran, and the card waits again.
     errors: list[dict[str, JSON]] = field(default_factory=list)
 
 
 class Observer(Protocol):
-    """Is told what happens, in the thread that runs the segment.
+    """Receives what happens, in the thread that runs the segment.
 
-    An exception from any of these aborts the segment and kills its kernel: what was fenced off must
-    do no more.
+    An exception from any of these methods aborts the segment and kills its kernel: an attempt that was fenced off must stop.
     """
 
     def on_kernel(self, pid: int) -> None:
         """A kernel is ready."""
 
     def on_cell(self, index: int, done: int) -> None:
-        """A cell of any type was passed; `done` cells of the notebook are behind us."""
+        """A cell of any type has ended; `done` cells of the notebook have."""
 
     def on_losses(self, losses: list[Loss]) -> None:
-        """The kernel could not bring these back; if a cell needs one of them, the segment ends with that."""
+        """The kernel could not bring these back; if a cell needs one of them, the segment ends."""
 
     def on_step_start(self, step: str, run: int, attempt: int, cell: int) -> None:
         """A step is about to run."""
 
     def on_checkpoint(self, next_cell: int, outcome: Outcome, document: Document) -> None:
-        """A step finished and was saved; `document` is up to date."""
+        """A step finished and the variables were saved; `document` is up to date."""
 
-    def answer_to(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
-        """A step waits within its cell; asked again and again until there is an answer."""
+    def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
+        """Find the answer to a pause within a cell; called repeatedly until it returns one."""
 
     def deliver(self, message: MessageRequest) -> tuple[str, str] | None:
-        """A step sends a message to people: returns whom it did not reach, and why; None if all is well."""
+        """Send a message of a step; returns the recipients that it did not reach and the reason, or None."""
 
     def on_not_suspended(self, problem: str) -> None:
-        """Somebody asked that the segment be suspended, and its variables cannot be saved; it goes on."""
+        """The segment was to be suspended, but its variables cannot be saved; it goes on."""
 
     def on_output(self, cell: int, output: NotebookNode) -> None:
-        """A cell showed something, as it came: links in it are not masked."""
+        """A cell has a new output; links in it are not masked."""
 
     def on_update(self, cell: int, output: NotebookNode) -> None:
-        """What a cell had shown became something else, by its display id."""
+        """An earlier output of a cell was updated through its display id."""

@@ -1,4 +1,4 @@
-"""The output file that the user named: replaced as a whole, never torn, never somebody else's edit lost."""
+"""Write the executed notebook to its output file: replace the file as a whole, and never overwrite an edit of the user."""
 
 import contextlib
 import errno
@@ -15,7 +15,7 @@ from pauseflow_nb.runner.document import Document, is_sealed_by
 
 __all__ = ["OutputFile", "require_writable"]
 
-# While cells run the file follows at this distance, and further behind where writing it is slow.
+# While cells run, the file is written at this interval, and less often if writing takes more than this share of the time.
 _INTERVAL_SECONDS = 1.0
 _SHARE_OF_TIME = 0.1
 
@@ -45,16 +45,16 @@ def require_writable(path: str | None) -> None:
 
 
 class OutputFile:
-    """Writes one execution's document to its path, again and again.
+    """Writes the document of an execution to its path whenever it has changed.
 
-    If the file was changed by somebody else, ours goes beside it as `NAME.pauseflow-ID.ipynb` from
-    then on. If it was deleted, it is written again.
+    If another program has changed the file, the document is written beside it as `NAME.pauseflow-ID.ipynb` from then on. If
+    the file was deleted, it is written again.
 
     Args:
-        path: Where to write; a symbolic link is followed, unless another user has planted it: that is replaced.
-        execution: The execution whose output this is.
-        is_first: Whether this execution writes it for the first time, over whatever is there.
-        on_moved: Told the new path when ours goes beside.
+        path: Path of the file; a symbolic link is followed, except one of another user, which is replaced.
+        execution: Id of the execution.
+        is_first: Whether the execution writes the file for the first time, over what is there.
+        on_moved: Called with the new path when the document is written beside the file.
     """
 
     def __init__(
@@ -66,36 +66,36 @@ class OutputFile:
         self._written: tuple[int, int, int] | None = None
         self._revision = -1
         self._due = 0.0
-        #: Where it goes.
+        #: Path of the file that is written.
         self.path = follow(Path(path))
-        self._beside = self.path.with_name(f"{self.path.stem}.pauseflow-{execution}.ipynb")
+        self._other_path = self.path.with_name(f"{self.path.stem}.pauseflow-{execution}.ipynb")
 
-    #: How soon the file follows while a cell runs; 0: not before a step or the notebook ends.
+    #: Seconds between two writes while a cell runs; 0: only when a step or the notebook ends.
     every_seconds = _INTERVAL_SECONDS
 
     def save(self, document: Document) -> None:
-        """Write the document if it changed since the last time, or if the file is no longer as we left it.
+        """Write the document if it has changed since the last time, or if the file has.
 
         Raises:
-            StorageFull: If the disk is full; the file that was there is still whole.
+            StorageFull: If the disk is full; the previous file is unchanged.
         """
-        if self._revision == document.revision and self._stamp() == self._written:
+        if self._revision == document.revision and self._read_stamp() == self._written:
             return
         started = time.monotonic()
         revision, data = document.revision, document.for_people()
-        self._step_aside()
+        self._avoid_overwriting()
         self._replace(data)
-        self._written, self._revision, self._is_first = self._stamp(), revision, False
+        self._written, self._revision, self._is_first = self._read_stamp(), revision, False
         now = time.monotonic()
         self._due = now + max(self.every_seconds, (now - started) / _SHARE_OF_TIME)
 
     def save_when_due(self, document: Document) -> float | None:
-        """Write a changed document unless that was done a moment ago.
+        """Write a changed document, unless the last write was a moment ago.
 
-        A failure is not told of here: a cell that runs must not fail for it. The next `save` tells.
+        Errors are ignored here, because a running cell must not fail for them; the next `save` raises.
 
         Returns:
-            Seconds until it is due; None if all is written.
+            Seconds until the next write is due; None if there is nothing to write.
         """
         if self._revision == document.revision or self.every_seconds == 0:
             return None
@@ -109,23 +109,23 @@ class OutputFile:
             return _INTERVAL_SECONDS
         return None
 
-    def _stamp(self) -> tuple[int, int, int] | None:
+    def _read_stamp(self) -> tuple[int, int, int] | None:
         try:
             found = self.path.stat()
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
 
-    def _step_aside(self) -> None:
-        if self._is_first or self.path == self._beside:
+    def _avoid_overwriting(self) -> None:
+        if self._is_first or self.path == self._other_path:
             return
-        found = self._stamp()
-        if found is None or found == self._written or is_sealed_by(self._content(), self._execution):
+        found = self._read_stamp()
+        if found is None or found == self._written or is_sealed_by(self._read_file(), self._execution):
             return
-        self.path = self._beside
+        self.path = self._other_path
         self._on_moved(str(self.path))
 
-    def _content(self) -> bytes:
+    def _read_file(self) -> bytes:
         try:
             return self.path.read_bytes()
         except OSError:
@@ -136,12 +136,12 @@ class OutputFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
         try:
-            # No more readable than what it replaces, at no moment.
-            with create(temporary, mode=_mode_of(self.path) or 0o666) as file:
+            # At no moment more people may read it than the file that it replaces.
+            with create(temporary, mode=_read_mode(self.path) or 0o666) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            if (mode := _mode_of(self.path)) is not None:
+            if (mode := _read_mode(self.path)) is not None:
                 temporary.chmod(mode)
             temporary.replace(self.path)
         except OSError as problem:
@@ -153,8 +153,8 @@ class OutputFile:
         _sync_folder(self.path.parent)
 
 
-def _mode_of(path: Path) -> int | None:
-    """Tell who may read and write a file; None if there is none."""
+def _read_mode(path: Path) -> int | None:
+    """Read the permissions of a file; None if there is none."""
     try:
         found = path.lstat()
     except OSError:
@@ -163,7 +163,7 @@ def _mode_of(path: Path) -> int | None:
 
 
 def _sync_folder(folder: Path) -> None:
-    # Windows opens no folders.
+    # Windows cannot open folders.
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

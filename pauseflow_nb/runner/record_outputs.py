@@ -1,7 +1,7 @@
-"""Outputs of our own in the cells of an executed notebook: what was asked and decided, and what a kernel lost.
+"""Make and find our own outputs in an executed notebook: questions with their decisions, and notices.
 
-They are part of the record: a cell that clears its outputs leaves them. What they say stands in their metadata,
-too, for programs. None of them holds a link: whoever can read the file could act with it.
+A cell that clears its outputs leaves these records. Their metadata have the same facts for programs. No record contains a
+link, because everybody who can read the file could use it.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ __all__ = ["facts_of", "is_record", "kind_of", "record", "records_in"]
 
 
 def record(kind: str, html: str, plain: str, **facts: Any) -> NotebookNode:
-    """Make an output.
+    """Make a record.
 
     Args:
         kind: `"suspension"`, `"earlier"`, `"losses"` or `"ending"`.
-        html: What front ends show.
-        plain: The same as text.
+        html: The text that front ends show.
+        plain: The same as plain text.
         facts: The same for programs, as JSON values.
     """
     return NotebookNode(
@@ -30,18 +30,18 @@ def record(kind: str, html: str, plain: str, **facts: Any) -> NotebookNode:
 
 
 def kind_of(output: NotebookNode) -> str:
-    """Tell the kind of a record; empty for an output of the notebook's own."""
+    """Read the kind of a record; empty for any other output."""
     return str(facts_of(output).get("kind", ""))
 
 
 def facts_of(output: NotebookNode) -> dict[str, Any]:
-    """Read what a record says, for programs."""
+    """Read the facts of a record; empty for any other output."""
     found = output.get("metadata", {}).get("pauseflow")
     return found if isinstance(found, dict) else {}
 
 
 def is_record(output: NotebookNode) -> bool:
-    """Whether an output is ours, and stays when the cell clears its outputs."""
+    """Whether an output is a record, which stays when the cell clears its outputs."""
     return bool(kind_of(output))
 
 

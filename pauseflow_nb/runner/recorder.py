@@ -1,6 +1,6 @@
-"""What a kernel says on its iopub channel, as outputs of the cells: message by message, in linear time.
+"""Write what a kernel sends on its iopub channel into the outputs of the cells, message by message, in linear time.
 
-Kept apart from the connection, so that it can be tested with messages alone.
+This module needs no connection to a kernel, so that it can be tested with messages alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,17 +40,17 @@ class Recorder:
         self._cell_of: dict[str, int] = {}
         self._displayed: dict[str, list[tuple[int, NotebookNode]]] = {}
         self.widgets = Widgets(document)
-        #: The last question of a cell whose earlier outputs were all received.
-        self.asked: str | None = None
+        #: The last question of a cell; all outputs that the cell showed before it were received.
+        self.last_question: str | None = None
         document.before_writing = self.join
 
     def go_on(self) -> None:
-        """Take up what earlier segments have left in the document: displays and widgets that may still change."""
-        self._displayed = _displayed_in(self._document)
+        """Continue with displays and widgets that earlier segments left in the document and that may still change."""
+        self._displayed = _find_displays(self._document)
         self.widgets.go_on()
 
     def expect(self, request: str, cell: int) -> None:
-        """Say that a request's outputs belong to a cell, whose old ones are dropped but for our own."""
+        """Assign the outputs of a request to a cell, and drop the old outputs of the cell except our records."""
         self._cell_of[request] = cell
         self._document.cells[cell].outputs = [each for each in self._document.cells[cell].outputs if is_record(each)]
         self._document.cells[cell].metadata["execution"] = NotebookNode()
@@ -58,7 +58,7 @@ class Recorder:
         self._document.changed(cell)
 
     def demote_errors(self, cell: int) -> None:
-        """Keep a cell's errors as text: the step makes another attempt, and only its last one counts."""
+        """Turn the errors that a cell shows into text: its step makes another attempt, and only the last attempt counts."""
         for output in self._document.cells[cell].outputs:
             if output.output_type == "error":
                 text = "\n".join(output.traceback) + "\n"
@@ -66,12 +66,12 @@ class Recorder:
                 output.update(output_type="stream", name="stderr", text=text)
         self._document.changed(cell)
 
-    def time(self, cell: int, what: str, message: Mapping[str, Any]) -> None:
-        """Note in a cell's metadata when the kernel said something, as Jupyter's front ends and nbclient do."""
+    def note_time(self, cell: int, event: str, message: Mapping[str, Any]) -> None:
+        """Note in the metadata of a cell when a message was sent, as Jupyter's front ends and nbclient do."""
         date = message["header"].get("date")
         if isinstance(date, datetime):
             timing = self._document.cells[cell].metadata.setdefault("execution", NotebookNode())
-            timing[what] = date.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            timing[event] = date.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             self._document.changed(cell)
 
     def join(self) -> None:
@@ -82,14 +82,14 @@ class Recorder:
         self.widgets.join()
 
     def receive(self, message: Mapping[str, Any]) -> None:
-        """Take one iopub message; unknown kinds, and requests without a cell, are ignored."""
+        """Apply one iopub message; unknown types, and requests that belong to no cell, are ignored."""
         kind, content = message["header"]["msg_type"], message["content"]
         request = message["parent_header"].get("msg_id", "")
         if kind.startswith("comm_"):
             self.widgets.receive(kind, message)
             return
         if kind == ASKED:
-            self.asked = content.get("question")
+            self.last_question = content.get("question")
             return
         if kind in _DATA_KINDS:
             self._update_displayed(content)
@@ -97,21 +97,21 @@ class Recorder:
         if cell is None:
             return
         if kind == "status":
-            self.time(cell, f"iopub.status.{content.get('execution_state')}", message)
+            self.note_time(cell, f"iopub.status.{content.get('execution_state')}", message)
         elif kind == "execute_input":
             self._document.cells[cell].execution_count = content.get("execution_count")
-            self.time(cell, "iopub.execute_input", message)
+            self.note_time(cell, "iopub.execute_input", message)
         elif kind == "clear_output":
             self._clear(request, cell, wait=bool(content.get("wait")))
-        elif (output := _output_of(kind, content)) is not None:
+        elif (output := _make_output(kind, content)) is not None:
             self._add(request, cell, output, _display_id(content))
 
     def _add(self, request: str, cell: int, output: NotebookNode, display_id: str | None) -> None:
-        captured = self.widgets.capturing(request)
+        captured = self.widgets.find_capture(request)
         if display_id is not None:
-            # A later segment finds it by this: the protocol's own place for it is not stored.
+            # A later segment finds the output by this id: `transient`, where the protocol has it, is not stored.
             output.metadata[_OURS] = NotebookNode(display_id=display_id)
-        # A copy, because ours goes on growing.
+        # A copy, because our output goes on growing.
         self._on_output(cell, NotebookNode(output))
         (captured or self._outputs[cell]).add(output)
         self._growing.add(cell)
@@ -120,9 +120,9 @@ class Recorder:
         self._document.changed(None if captured else cell)
 
     def _clear(self, request: str, cell: int, *, wait: bool) -> None:
-        captured = self.widgets.capturing(request)
+        captured = self.widgets.find_capture(request)
         (captured or self._outputs[cell]).clear(wait=wait)
-        # What is gone need not be kept up to date; an animation would otherwise grow without end.
+        # Outputs that were cleared need no updates; otherwise an animation would use more and more memory.
         for display_id, shown in list(self._displayed.items()):
             self._displayed[display_id] = [(at, output) for at, output in shown if at != cell]
         self._document.changed(None if captured else cell)
@@ -138,8 +138,8 @@ class Recorder:
             self._on_update(cell, NotebookNode(output))
 
 
-def _displayed_in(document: Document) -> dict[str, list[tuple[int, NotebookNode]]]:
-    """Find what earlier segments have displayed under an id: a handle may outlive its kernel."""
+def _find_displays(document: Document) -> dict[str, list[tuple[int, NotebookNode]]]:
+    """Find the outputs that earlier segments displayed with an id: a display handle may outlive its kernel."""
     found: dict[str, list[tuple[int, NotebookNode]]] = {}
     for index, cell in enumerate(document.cells):
         for output in cell.get("outputs", []):
@@ -154,8 +154,8 @@ def _display_id(content: Mapping[str, Any]) -> str | None:
     return None if found is None else str(found)
 
 
-def _output_of(kind: str, content: Mapping[str, Any]) -> NotebookNode | None:
-    # Built by hand: nbformat validates each one it builds, which a flood of outputs cannot afford.
+def _make_output(kind: str, content: Mapping[str, Any]) -> NotebookNode | None:
+    # Not built by nbformat, which validates each output: that is too slow for a cell with many outputs.
     if kind == "stream":
         name = content.get("name")
         text = str(content.get("text", ""))
@@ -182,12 +182,12 @@ def _metadata(content: Mapping[str, Any]) -> NotebookNode:
 
 
 def _bundle(content: Mapping[str, Any]) -> NotebookNode:
-    # Only JSON mimes may hold anything but text, and some kernels do not know that.
+    # Only JSON types may contain anything but text, and some kernels send other values.
     data = content.get("data") or {}
-    return NotebookNode({mime: value if _may_be(mime, value) else str(value) for mime, value in data.items()})
+    return NotebookNode({mime: value if _is_valid(mime, value) else str(value) for mime, value in data.items()})
 
 
-def _may_be(mime: str, value: object) -> bool:
+def _is_valid(mime: str, value: object) -> bool:
     if isinstance(value, str) or (mime.startswith("application/") and mime.endswith(("/json", "+json"))):
         return True
     return isinstance(value, list) and all(isinstance(line, str) for line in value)

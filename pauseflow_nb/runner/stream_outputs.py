@@ -1,4 +1,4 @@
-"""A list of outputs while it grows."""
+"""Append outputs to a list, and join the texts of streams in linear time."""
 
 from nbformat import NotebookNode
 
@@ -8,9 +8,9 @@ __all__ = ["Outputs"]
 
 
 class Outputs:
-    """One list of outputs that grows; text of a stream is gathered in pieces and joined when it is read.
+    """A list of outputs; the text of a stream is collected in pieces, and `join` puts it into the list.
 
-    Clearing it leaves what people decided.
+    Clearing the list leaves our records.
     """
 
     def __init__(self, nodes: list[NotebookNode]) -> None:
@@ -19,7 +19,7 @@ class Outputs:
         self._clear_before_next = False
 
     def add(self, output: NotebookNode) -> None:
-        """Append an output; a stream's text goes to the stream before it, if that has the same name."""
+        """Append an output; the text of a stream is added to the output before it, if that is the same stream."""
         if self._clear_before_next:
             self._empty()
         last = self.nodes[-1] if self.nodes else None
@@ -37,7 +37,7 @@ class Outputs:
             self._empty()
 
     def join(self) -> None:
-        """Put gathered text where it belongs."""
+        """Add the collected text to its output."""
         if self._pieces:
             self.nodes[-1]["text"] = "".join([self.nodes[-1]["text"], *self._pieces])
             self._pieces = []
@@ -45,5 +45,5 @@ class Outputs:
     def _empty(self) -> None:
         self._clear_before_next = False
         self._pieces = []
-        # In place: whoever reads the list holds it.
+        # In place, because the document has the same list.
         self.nodes[:] = [node for node in self.nodes if is_record(node)]

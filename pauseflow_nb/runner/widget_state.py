@@ -1,7 +1,7 @@
-"""Widgets without a browser: their state is kept in the notebook, so that it shows them when opened.
+"""Store the state of widgets in the notebook, so that it shows them when it is opened, without a browser meanwhile.
 
-Output widgets capture what is shown inside them; the kernel is told of it once, at the end of the
-cell, and not after every output as front ends do.
+Output widgets capture the outputs inside them. The kernel gets these captured outputs once, at the end of the cell,
+where front ends send them after every output.
 
 Source: `nbclient.client` and `nbclient.output_widget`, which do the same for `jupyter execute`.
 """
@@ -21,17 +21,17 @@ _MIME = "application/vnd.jupyter.widget-state+json"
 
 
 class Widgets:
-    """The state of each widget, as its kernel's comm messages tell it."""
+    """The state of each widget, read from the comm messages of the kernel."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
         self._states: dict[str, NotebookNode] = {}
         self._captured: dict[str, Outputs] = {}
-        self._capturing: dict[str, list[str]] = {}
-        self._untold: set[str] = set()
+        self._capture_stacks: dict[str, list[str]] = {}
+        self._changed: set[str] = set()
 
     def go_on(self) -> None:
-        """Take up the widgets that earlier segments have left in the document: those that a kernel restored go on."""
+        """Continue with the widgets that earlier segments left in the document: the kernel may have restored them."""
         stored = self._document.metadata.get("widgets", {}).get(_MIME, {}).get("state", {})
         self._states = dict(stored)
         for comm, entry in stored.items():
@@ -39,24 +39,24 @@ class Widgets:
                 self._captured[comm] = Outputs(entry["state"].setdefault("outputs", []))
 
     def receive(self, kind: str, message: Mapping[str, Any]) -> None:
-        """Take a comm message; those that are no widget's are ignored."""
+        """Apply a comm message; messages for anything but widgets are ignored."""
         content = message["content"]
         comm, data = content.get("comm_id", ""), content.get("data") or {}
         if kind == "comm_open" and content.get("target_name") == "jupyter.widget":
             self._open(comm, data)
         elif comm not in self._states or kind == "comm_close":
-            # A closed widget's last state stays: the notebook may still show it.
+            # The last state of a closed widget stays, because the notebook may still show it.
             return
         state = data.get("state")
         if isinstance(state, dict):
             self._update(comm, state, data.get("buffer_paths") or [], message.get("buffers") or [])
 
-    def capturing(self, request: str) -> Outputs | None:
+    def find_capture(self, request: str) -> Outputs | None:
         """Find the innermost output widget that captures what this request shows."""
-        stack = self._capturing.get(request)
+        stack = self._capture_stacks.get(request)
         if not stack:
             return None
-        self._untold.add(stack[-1])
+        self._changed.add(stack[-1])
         return self._captured[stack[-1]]
 
     def join(self) -> None:
@@ -64,23 +64,23 @@ class Widgets:
         for outputs in self._captured.values():
             outputs.join()
 
-    def untold(self) -> list[dict[str, Any]]:
-        """Take the comm messages that tell the kernel what its output widgets captured."""
+    def take_updates(self) -> list[dict[str, Any]]:
+        """Return, once, the comm messages that send the captured outputs to the kernel."""
         self.join()
-        told, self._untold = self._untold, set()
+        changed, self._changed = self._changed, set()
         return [
             {
                 "comm_id": comm,
                 "data": {"method": "update", "state": {"outputs": self._captured[comm].nodes}, "buffer_paths": []},
             }
-            for comm in sorted(told)
+            for comm in sorted(changed)
         ]
 
     def _open(self, comm: str, data: Mapping[str, Any]) -> None:
         state = data.get("state") or {}
         widgets = self._document.metadata.setdefault("widgets", NotebookNode())
         stored = widgets.setdefault(_MIME, NotebookNode(state=NotebookNode(), version_major=2, version_minor=0))
-        # NotebookNodes throughout: a dict that is put into one is copied, and would not be ours any more.
+        # Every dict must be a NotebookNode: a plain dict is copied when it is put into one, and later changes would be lost.
         shown = NotebookNode()
         entry = NotebookNode(
             model_name=state.get("_model_name"),
@@ -99,11 +99,11 @@ class Widgets:
             state = self._update_captured(comm, dict(state))
         entry["state"].update(state)
         if paths:
-            kept = {tuple(buffer["path"]): buffer for buffer in entry.get("buffers", [])}
+            stored = {tuple(buffer["path"]): buffer for buffer in entry.get("buffers", [])}
             for path, buffer in zip(paths, buffers, strict=False):
                 text = base64.b64encode(buffer).decode()
-                kept[tuple(path)] = {"data": text, "encoding": "base64", "path": path}
-            entry["buffers"] = list(kept.values())
+                stored[tuple(path)] = {"data": text, "encoding": "base64", "path": path}
+            entry["buffers"] = list(stored.values())
         self._document.changed()
 
     def _update_captured(self, comm: str, state: dict[str, Any]) -> dict[str, Any]:
@@ -114,9 +114,9 @@ class Widgets:
         if "msg_id" in state:
             request = state["msg_id"]
             if request:
-                self._capturing.setdefault(request, []).append(comm)
+                self._capture_stacks.setdefault(request, []).append(comm)
             else:
-                for stack in self._capturing.values():
+                for stack in self._capture_stacks.values():
                     if comm in stack:
                         stack.remove(comm)
         return state

@@ -1,10 +1,10 @@
-"""The one mapping of our errors to HTTP statuses."""
+"""Map our errors to HTTP statuses."""
 
 from pauseflow_nb import errors
 
 __all__ = ["RETRY_AFTER_SECONDS", "status_of"]
 
-#: What `Retry-After` says while the store is unavailable, or busy.
+#: Value of `Retry-After` while the store is unavailable or busy.
 RETRY_AFTER_SECONDS = 5
 
 _STATUSES: dict[type[Exception], int] = {
@@ -47,5 +47,5 @@ _STATUSES: dict[type[Exception], int] = {
 
 
 def status_of(error: BaseException) -> int | None:
-    """The status that says what this error says; None for an error that is not ours, or our fault."""
+    """Return the HTTP status of an error; None for errors that are not ours, and for internal errors."""
     return next((_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES), None)

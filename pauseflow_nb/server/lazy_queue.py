@@ -1,4 +1,4 @@
-"""The queue as the event loop sees it: opened at the first need, called in threads, never blocking."""
+"""Call the queue from the event loop without blocking it: in threads, and opened at the first call."""
 
 import asyncio
 import threading
@@ -14,11 +14,11 @@ __all__ = ["LazyQueue"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Calls at once. SQLite lets one write at a time anyhow; PostgreSQL is quick.
+#: Calls at the same time. SQLite allows one write at a time anyway, and PostgreSQL is fast.
 _THREADS = 8
-#: Answers that are checked and applied at once, each to another execution; most wait for a process that checks.
+#: Answers that are checked and applied at the same time, each to another execution; most of them wait for a checking process.
 _ANSWERING_THREADS = 32
-#: Bodies that are parsed at once: all of them share Python's lock with the event loop.
+#: Bodies that are parsed at the same time; parsing holds the interpreter's lock, which the event loop needs, too.
 _PARSING_THREADS = 2
 #: Answers to one execution that may wait for their turn.
 _MOST_WAITING = 16
@@ -28,7 +28,7 @@ class LazyQueue:
     """Opens a queue at the first call, and again at the next one if that failed."""
 
     def __init__(self, opener: Callable[[], Queue]) -> None:
-        """Take what opens the queue; it may take long, and raise StoreUnavailable."""
+        """Set the function that opens the queue; it may take long, and raise StoreUnavailable."""
         self._opener = opener
         self._queue: Queue | None = None
         self._lock = threading.Lock()
@@ -39,14 +39,14 @@ class LazyQueue:
 
     @classmethod
     def of(cls, queue: Queue) -> "LazyQueue":
-        """Wrap a queue that is open already."""
+        """Wrap an open queue."""
         return cls(lambda: queue)
 
     def get(self) -> Queue:
-        """Return the open queue; blocks while it opens, so not for the event loop.
+        """Return the open queue. Blocks while it opens, so the event loop must not call this.
 
         Raises:
-            StoreUnavailable: If it cannot be opened now.
+            StoreUnavailable: If it cannot be opened.
         """
         with self._lock:
             if self._queue is None:
@@ -63,10 +63,10 @@ class LazyQueue:
     ) -> T:
         """Call a function that checks and applies an answer, which may take seconds.
 
-        Answers to one execution wait for each other, so that one sender cannot occupy the threads.
+        Answers to one execution are handled one after the other, so that one sender cannot occupy all threads.
 
         Raises:
-            TooManyAnswers: If too many wait already.
+            TooManyAnswers: If too many answers to this execution wait.
         """
         turn = self._turns.setdefault(execution, _Turn())
         if turn.count > _MOST_WAITING:
@@ -82,20 +82,20 @@ class LazyQueue:
                 self._turns.pop(execution, None)
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function that reads what somebody sent, or writes a page of it, away from the event loop."""
+        """Call a function that parses a request or renders a page, in a thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._parsing, lambda: function(*args, **kwargs))
 
     def close(self) -> None:
-        """Let the threads end; calls under way finish."""
+        """Stop the threads; running calls finish."""
         for threads in (self._threads, self._answering, self._parsing):
             threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _Turn:
-    """The answers to one execution."""
+    """The answers to one execution that are applied or wait."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        #: Those that are applied or wait.
+        #: Number of these answers.
         self.count = 0

@@ -1,4 +1,4 @@
-"""The links without a Jupyter server: a small server in a thread, for as long as an attached run waits."""
+"""Serve the links without a Jupyter server, in a thread, while an attached run waits."""
 
 import asyncio
 import logging
@@ -21,10 +21,10 @@ from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, LinkLimits
 
 __all__ = ["Listener"]
 
-#: In bytes, for all but links, which count for themselves.
+#: In bytes; the handler of the links has its own limit.
 _LARGEST_BODY = 1024
-#: Seconds that `stop` waits for answers under way.
-_PATIENCE_SECONDS = 5
+#: Seconds that `stop` waits for running requests.
+_STOP_SECONDS = 5
 
 
 class Listener:
@@ -41,10 +41,10 @@ class Listener:
         self._stopping: asyncio.Event | None = None
 
     def start(self) -> str:
-        """Listen from now on; returns the base of the links.
+        """Start to listen; returns the base URL of the links.
 
         Raises:
-            PortInUse: If another program has the port.
+            PortInUse: If another program uses the port.
         """
         ready: Future[str] = Future()
         self._thread = threading.Thread(
@@ -54,17 +54,18 @@ class Listener:
         return ready.result()
 
     def stop(self) -> None:
-        """Listen no more; answers under way are given. Harmless when it does not listen."""
+        """Stop listening after the running requests; has no effect if it does not listen."""
         if self._loop is not None and self._stopping is not None and self._thread is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
-            self._thread.join(2 * _PATIENCE_SECONDS)
+            self._thread.join(2 * _STOP_SECONDS)
         self._loop = self._stopping = self._thread = None
 
     async def _serve(self, ready: "Future[str]") -> None:
         mask_links_in(*(logging.getLogger(f"tornado.{name}") for name in ("access", "application", "general")))
         try:
-            # Not tornado's bind_sockets: it leaves its socket open when the port is taken.
-            found = socket.create_server((self._ip, self._port), family=_family(self._ip))
+            # Not with tornado's bind_sockets, which leaves its socket open if the port is in use.
+            family = socket.AF_INET6 if ":" in self._ip else socket.AF_INET
+            found = socket.create_server((self._ip, self._port), family=family)
         except OSError:
             ready.set_exception(PortInUse(self._ip, self._port))
             return
@@ -82,12 +83,8 @@ class Listener:
         await self._stopping.wait()
         server.stop()
         with suppress(TimeoutError):
-            await asyncio.wait_for(server.close_all_connections(), _PATIENCE_SECONDS)
+            await asyncio.wait_for(server.close_all_connections(), _STOP_SECONDS)
         self._queue.close()
-
-
-def _family(ip: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in ip else socket.AF_INET
 
 
 def _log_nothing(_handler: object) -> None:

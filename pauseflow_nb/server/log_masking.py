@@ -1,7 +1,7 @@
-"""Keep tokens out of the logs of a server that carries our links.
+"""Mask the tokens of links in the logs of the server.
 
-Our own handlers log nothing. But the server logs what it does not know (a link with a mistyped base,
-a proxy that strips a prefix) and the Referer of requests that fail, so its loggers get a filter.
+Our own handlers log no paths. But the server logs the paths of unknown addresses (a link with a mistyped base, a proxy that
+strips a prefix) and the Referer of requests that fail, so its loggers get a filter.
 """
 
 import logging
@@ -15,9 +15,9 @@ _FORMATTER = logging.Formatter()
 
 
 def mask_links_in(*loggers: logging.Logger) -> None:
-    """Mask links in all that these loggers log. Doing it twice is doing it once."""
+    """Mask links in all records of these loggers; a second call has no effect."""
     for logger in loggers:
-        # A logger's own filter does not see its children's records; its handlers' filters see all.
+        # The filter of a logger does not see the records of its children; the filters of its handlers see all records.
         for filtered in (logger, *logger.handlers):
             if _mask not in filtered.filters:
                 filtered.addFilter(_mask)
@@ -29,6 +29,6 @@ def _mask(record: logging.LogRecord) -> bool:
     if masked != message:
         record.msg, record.args = masked, None
     if record.exc_info and not record.exc_text:
-        # An exception may name the path of the request; formatters take the text that is there.
+        # An exception may contain the path of the request; formatters use `exc_text` if it is set.
         record.exc_text = _MASK.text(_FORMATTER.formatException(record.exc_info))
     return True

@@ -1,4 +1,4 @@
-"""What a server does for its store while it runs: it is registered with its address, and keeps a worker alive."""
+"""Register a server in its store while it runs, and keep its worker alive."""
 
 import logging
 import math
@@ -13,20 +13,22 @@ from pauseflow_nb.errors import PauseflowError
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.worker_process import WorkerProcess
 
-__all__ = ["Keeper", "Standing"]
+__all__ = ["Readiness", "Registration"]
 
-Standing: TypeAlias = Literal["starting", "ok", "degraded"]
+Readiness: TypeAlias = Literal["starting", "ok", "degraded"]
 
-#: Seconds between attempts to open the store, between looks at the worker, and until a slow start is logged.
-_AGAIN_SECONDS = 5.0
-_LOOK_SECONDS = 0.1
+#: Seconds between attempts to open the store.
+_RETRY_SECONDS = 5.0
+#: Seconds between checks of the worker.
+_POLL_SECONDS = 0.1
+#: Seconds after which a slow start of the worker is logged.
 _WORKER_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 
 
-class Keeper:
-    """A thread beside the event loop: opening a store and starting a process block."""
+class Registration:
+    """A thread, because opening a store and starting a process block."""
 
     def __init__(
         self,
@@ -35,27 +37,27 @@ class Keeper:
         worker: WorkerProcess | None,
         on_ready: Callable[[], None] = lambda: None,
     ) -> None:
-        """Take what to keep.
+        """Set the store, the address and the worker.
 
         Args:
             queue: The store.
-            url: Where the server answers; None if nobody could open it, as with a Unix socket.
-            worker: The worker to keep alive; None if others do.
-            on_ready: Called in the thread, once the server is registered and its worker is alive.
+            url: Address of the server; None if no browser can open it, as for a Unix socket.
+            worker: The worker to keep alive; None if workers run elsewhere.
+            on_ready: Called in the thread once the server is registered and its worker takes jobs.
         """
         self._queue, self._url, self._worker, self._on_ready = queue, url, worker, on_ready
-        self._is_registered = self._has_said_ready = False
-        #: The worker that was seen to take jobs.
+        self._is_registered = self._was_ready = False
+        #: Process id of the last worker that was seen to take jobs.
         self._seen_pid: int | None = None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="pauseflow-keeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="pauseflow-registration", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End, and the worker before: what it runs gets its time. Blocks."""
+        """Stop the worker, which finishes its segments first, and then the thread; blocks."""
         self._stopping.set()
         if self._worker is not None:
             self._worker.stop()
@@ -63,16 +65,16 @@ class Keeper:
             self._thread.join()
 
     @property
-    def standing(self) -> Standing:
-        """Whether what is started here is run: `"degraded"` says that the worker has ended and is started again."""
+    def readiness(self) -> Readiness:
+        """Whether new executions are run at once; `"degraded"` means that the worker has ended and is being restarted."""
         if self._worker is None:
             return "ok" if self._is_registered else "starting"
         if self._seen_pid is None:
             return "starting"
         return "ok" if self._worker.pid == self._seen_pid else "degraded"
 
-    def _keep(self) -> None:
-        # Before the store is open here: the worker has its own road to it, and both take a while.
+    def _run(self) -> None:
+        # Before the store is opened here, because the worker opens it, too, and both take a while.
         if self._worker is not None:
             self._worker.start()
         while not self._stopping.is_set():
@@ -82,28 +84,28 @@ class Keeper:
                     self._is_registered = True
                     self._look_after(queue)
             except PauseflowError as problem:
-                log.warning("%s; tried again in %.0f s", problem, _AGAIN_SECONDS)
-                self._stopping.wait(_AGAIN_SECONDS)
+                log.warning("%s; trying again in %.0f s", problem, _RETRY_SECONDS)
+                self._stopping.wait(_RETRY_SECONDS)
 
     def _look_after(self, queue: Queue) -> None:
-        """Say that the server is ready once it is, and notice a worker that took the place of one that ended."""
+        """Call `on_ready` once the server is ready, and notice a new worker that replaces one that ended."""
         while not self._stopping.is_set():
-            if self._worker is not None and self.standing != "ok":
+            if self._worker is not None and self.readiness != "ok":
                 self._wait_for(queue, self._worker)
-            if not self._has_said_ready and not self._stopping.is_set():
-                self._has_said_ready = True
+            if not self._was_ready and not self._stopping.is_set():
+                self._was_ready = True
                 self._on_ready()
-            self._stopping.wait(_LOOK_SECONDS)
+            self._stopping.wait(_POLL_SECONDS)
 
     def _wait_for(self, queue: Queue, worker: WorkerProcess) -> None:
-        """Wait until the worker takes jobs; until then the store has a row that says that one is starting."""
-        patience = time.monotonic() + _WORKER_SECONDS
+        """Wait until the worker takes jobs; meanwhile a row in the store says that a worker is starting."""
+        warn_at = time.monotonic() + _WORKER_SECONDS
         with Presence(queue, "starting"):
-            while not self._stopping.wait(_LOOK_SECONDS):
+            while not self._stopping.wait(_POLL_SECONDS):
                 pid = worker.pid
                 if pid is not None and queue.has_live_worker(pid):
                     self._seen_pid = pid
                     return
-                if time.monotonic() > patience:
-                    log.warning("the worker takes no jobs after %.0f s; what is started will wait", _WORKER_SECONDS)
-                    patience = math.inf
+                if time.monotonic() > warn_at:
+                    log.warning("the worker takes no jobs after %.0f s; new executions will wait", _WORKER_SECONDS)
+                    warn_at = math.inf

@@ -1,4 +1,4 @@
-"""`pauseflow serve`: a Jupyter server with this extension alone, and neither kernels nor files over HTTP."""
+"""Run `pauseflow serve`: a Jupyter server with this extension only, which serves neither kernels nor files."""
 
 import errno
 import signal
@@ -23,12 +23,12 @@ from pauseflow_nb.settings import Settings
 
 __all__ = ["say_ready", "serve"]
 
-#: Of Jupyter's services only what signing in needs. Kernels, files and terminals are somebody else's trade.
+#: The services of Jupyter Server that sign-in and events need; kernels, files and terminals are left out.
 _SERVICES = ("auth", "security", "events")
 
-#: Handlers of Jupyter Server that stay: what the login page needs, live events, and the answers to unknown addresses. All
-#: others go, among them those that serve files and metrics. Handlers of a login of the user's own stay as well.
-_KEPT_HANDLERS = frozenset(
+#: Handlers of Jupyter Server that stay: those for the login page, live events and unknown addresses. All others are removed,
+#: among them those that serve files and metrics. Handlers of another login that the user has configured stay as well.
+_ALLOWED_HANDLERS = frozenset(
     {
         "CSPReportHandler",
         "FileFindHandler",
@@ -42,12 +42,12 @@ _KEPT_HANDLERS = frozenset(
         "TrailingSlashHandler",
     }
 )
-#: In bytes, of what is sent to the login. Links and REST API count for themselves.
+#: In bytes, for the login. Links and REST API have their own limits.
 _LARGEST_BODY = 64 * 1024
 
 
 def say_ready(url: str, token: str) -> None:
-    """Print the address for a person, in one line; the token is one that Jupyter made, or empty."""
+    """Print the address in one line, with the token that Jupyter made, if it made one."""
     hint = f"(token {token})" if token else "(sign in as Jupyter is configured)"
     sys.stdout.write(f"pauseflow is ready at {url} {hint}\n")
     sys.stdout.flush()
@@ -61,43 +61,43 @@ def serve(
     start_worker: bool = True,
     say: Callable[[str, str], None] = say_ready,
 ) -> None:
-    """Serve links and API and keep a worker, until SIGINT or SIGTERM.
+    """Serve the links and the REST API and run a worker, until SIGINT or SIGTERM.
 
-    Login and the token are Jupyter's own: `JUPYTER_TOKEN` and the user's `jupyter_server_config` hold. As a
-    service that JupyterHub manages, it listens where the hub says, and the hub's accounts sign in.
+    Jupyter handles login and token: `JUPYTER_TOKEN` and the user's `jupyter_server_config` apply. As a service of
+    JupyterHub, it listens on the address from the hub, and the accounts of the hub sign in.
 
     Args:
-        settings: Which store.
-        ip: Address to listen on; None: what the hub says, or this machine alone.
+        settings: Settings of the store.
+        ip: Address to listen on; None: the one from the hub, or 127.0.0.1.
         port: Port; 0 takes a free one, None the one of the settings.
-        start_worker: Whether to keep a worker; no if others run.
-        say: Told the address and the token once the server is registered and its worker is alive. The token is empty
-            unless Jupyter made it for this process: who chose one knows it.
+        start_worker: Whether to start a worker.
+        say: Called with the address and the token once the server is registered and its worker takes jobs. The token is
+            empty unless Jupyter made it for this process, because a token that the user has chosen is known.
 
     Raises:
-        PortInUse: If another program has the port; it says so if that is one of this store.
-        InvalidValue: If this machine has no such address, or this user may not open the port.
-        InvalidSetting: If JupyterHub started this and something is missing.
+        PortInUse: If another program uses the port; names it if it belongs to this store.
+        InvalidValue: If this machine does not have the address, or this user may not open the port.
+        InvalidSetting: If JupyterHub started this process and a setting or package is missing.
     """
-    hub = HubService.here()
-    config = _config(settings, start_worker)
+    hub = HubService.read()
+    config = _make_config(settings, start_worker)
     if hub is not None:
         hub.configure(config)
         ip = ip or hub.ip
         port = hub.port if port is None and settings.origin("port") == "default" else port
     ip = ip or "127.0.0.1"
-    port = _free(settings, ip, settings.port if port is None else port)
+    port = _check_port(settings, ip, settings.port if port is None else port)
     server = PauseflowServer.instance(config=config, ip=ip, port=port, log_level="WARN")
     server.default_services = _SERVICES  # type: ignore[assignment]  # typed as the tuple that it is by default
     server.no_browser_open_file = True
     server.initialize(argv=[], find_extensions=False)
     serve_only_ours(server)
-    _keep_token_out_of_pages(server)
-    # The hub's token is this service's own secret, and opens more than this server.
+    _remove_token_from_pages(server)
+    # The token of the hub is a secret of this service, and gives access to more than this server.
     is_generated = server.identity_provider.token_generated and hub is None
-    # Otherwise Jupyter prints the token with an address of its own, and a page to open that is not there.
+    # Otherwise Jupyter prints the token with another address, and a page that does not exist.
     server.identity_provider.token_generated = False
-    # Without a terminal Jupyter leaves Ctrl-C to Python, which ends it without a goodbye.
+    # Without a terminal, Jupyter does not handle SIGINT, and Python would end at once.
     signal.signal(signal.SIGINT, lambda *_: server.stop(from_signal=True))
     extension = server.extension_manager.extension_points["pauseflow_nb"].app
     assert isinstance(extension, PauseflowExtension)
@@ -123,25 +123,25 @@ def _keep_ours(router: RuleRouter) -> None:
 def _stays(rule: Rule) -> bool:
     target = rule.target
     is_jupyters = getattr(target, "__module__", "").startswith("jupyter_server.")
-    return not (isinstance(target, type) and is_jupyters) or target.__name__ in _KEPT_HANDLERS
+    return not (isinstance(target, type) and is_jupyters) or target.__name__ in _ALLOWED_HANDLERS
 
 
 class PauseflowServer(ServerApp):
-    """Jupyter's server, which tells nobody the token."""
+    """Jupyter's server, which does not write its token anywhere."""
 
     def server_info(self) -> dict[str, Any]:
-        """Describe this server for `jupyter server list`, which prints it: without the token."""
+        """Describe this server for `jupyter server list`, without the token, which that command would print."""
         return {**super().server_info(), "token": ""}
 
 
-def _keep_token_out_of_pages(server: ServerApp) -> None:
-    """Leave out of Jupyter's pages the token that it hands to its front ends, which are not served here."""
+def _remove_token_from_pages(server: ServerApp) -> None:
+    """Remove the token from the pages of Jupyter, which pass it to front ends that are not served here."""
     pages = server.web_app.settings["jinja2_env"]
     without = {"page.html": '{% extends "jupyter/page.html" %}{% block params %}{% endblock %}'}
     pages.loader = ChoiceLoader([DictLoader(without), PrefixLoader({"jupyter": pages.loader}), pages.loader])
 
 
-def _config(settings: Settings, start_worker: bool) -> Config:
+def _make_config(settings: Settings, start_worker: bool) -> Config:
     config = Config()
     config.ServerApp.jpserver_extensions = {"pauseflow_nb": True}
     config.ServerApp.default_url = PauseflowExtension.extension_url
@@ -149,20 +149,20 @@ def _config(settings: Settings, start_worker: bool) -> Config:
     config.ServerApp.open_browser = False
     config.ServerApp.port_retries = 0
     config.ServerApp.max_body_size = _LARGEST_BODY
-    # Ctrl-C means it; and in a container root is who there is.
+    # Ctrl-C stops without a question, and in a container the user is root.
     config.ServerApp.answer_yes = True
     config.ServerApp.allow_root = True
-    given = settings.model_dump(mode="json")
+    values = settings.model_dump(mode="json")
     for name, trait in TRAITS.items():
-        if given[name] is not None:
+        if values[name] is not None:
             is_text = isinstance(PauseflowExtension.class_traits()[trait], (Unicode, Enum))
-            config.PauseflowExtension[trait] = str(given[name]) if is_text else given[name]
+            config.PauseflowExtension[trait] = str(values[name]) if is_text else values[name]
     config.PauseflowExtension.start_worker = start_worker
     return config
 
 
-def _free(settings: Settings, ip: str, port: int) -> int:
-    """Check the port, or find one: Jupyter would only log that it is taken, and exit."""
+def _check_port(settings: Settings, ip: str, port: int) -> int:
+    """Check that the port is free, or find a free one; Jupyter would only log an error and exit."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -170,9 +170,9 @@ def _free(settings: Settings, ip: str, port: int) -> int:
             probe.bind((ip, port))
         except OSError as problem:
             if problem.errno == errno.EACCES:
-                raise InvalidValue("port", port, "is not for this user: choose one above 1023") from None
+                raise InvalidValue("port", port, "may not be opened by this user: choose one above 1023") from None
             if problem.errno != errno.EADDRINUSE:
-                reason = "is no address of this machine: 127.0.0.1 is, and 0.0.0.0 stands for all that it has"
+                reason = "is no address of this machine: use 127.0.0.1, or 0.0.0.0 for all of its addresses"
                 raise InvalidValue("ip", ip, reason) from None
             queue = Queue.open(settings)
             holder = queue.find_listener(port)

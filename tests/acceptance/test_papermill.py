@@ -13,7 +13,7 @@ import pytest
 from acceptance.command import Pauseflow
 from acceptance.web import wait_until
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from papermill_doors.compare import compare
+from papermill_parity.compare import compare
 
 OUTPUTS = [
     "import sys\nprint('out'); print('err', file=sys.stderr)",
@@ -46,21 +46,22 @@ def parameters_cell() -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("door", ["run", "engine"])
-def test_outputs_and_metadata_are_those_of_papermill(tmp_path: Path, door: str) -> None:
+@pytest.mark.parametrize("command", ["run", "engine"])
+def test_outputs_and_metadata_are_those_of_papermill(tmp_path: Path, command: str) -> None:
     notebook = write(tmp_path / "outputs.ipynb", [new_markdown_cell("# title"), parameters_cell(), *OUTPUTS])
 
     assert (
-        compare(notebook, tmp_path, door, "-p", "alpha", "3", "-y", "{more: {deep: [1, null]}}", "--report-mode") == []
+        compare(notebook, tmp_path, command, "-p", "alpha", "3", "-y", "{more: {deep: [1, null]}}", "--report-mode")
+        == []
     )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("door", ["run", "engine"])
+@pytest.mark.parametrize("command", ["run", "engine"])
 @pytest.mark.parametrize("ends", ["1 / 0", "import sys\nsys.exit(0)", "import sys\nsys.exit(2)", "raise SystemExit"])
-def test_errors_and_exit_codes_are_those_of_papermill(tmp_path: Path, door: str, ends: str) -> None:
+def test_errors_and_exit_codes_are_those_of_papermill(tmp_path: Path, command: str, ends: str) -> None:
     notebook = write(tmp_path / "ends.ipynb", ["print('before')", ends, "print('after')"])
-    found = [line for line in compare(notebook, tmp_path, door) if not line.startswith("said")]
+    found = [line for line in compare(notebook, tmp_path, command) if not line.startswith("said")]
 
     # The one difference that the docs list.
     assert [line.partition(": ")[2] for line in found] == ['"pending" | "not run"']

@@ -33,7 +33,7 @@ def test_a_raw_parameter_stays_text() -> None:
     assert resolve_parameters(raw=[("x", "3")]) == {"x": "3"}
 
 
-def test_nested_yaml_is_kept_and_dates_stay_text() -> None:
+def test_nested_yaml_stays_nested_and_dates_stay_text() -> None:
     assert resolve_parameters(yaml=["{a: {b: [1, 2]}, day: 2026-11-20}"]) == {"a": {"b": [1, 2]}, "day": "2026-11-20"}
 
 

@@ -39,17 +39,17 @@ def test_an_overdue_pause_does_not_count_backwards() -> None:
     assert "-" not in describe_waiting({**OPEN, "deadline": "2026-11-20T11:00:00+00:00"}, now=NOW).split("(in ")[1]
 
 
-def test_a_rerun_is_said_to_wait_for_the_clock() -> None:
+def test_a_rerun_is_described_as_waiting_for_the_clock() -> None:
     assert "or a link" in describe_waiting({**OPEN, "kind": "rerun", "title": None}, now=NOW)
 
 
-def test_one_that_keeps_its_kernel_is_said_to_and_why() -> None:
+def test_a_kernel_bound_execution_is_described_with_the_reason() -> None:
     assert describe_bound({"kernel_bound": ["lock", "file"]})[0].endswith("need lock, file, which cannot be saved")
     assert "Ctrl-C ends that kernel" in describe_bound({"kernel_bound": ["lock"]}, is_here=True)[1]
     assert describe_bound({"kernel_bound": []}) == []
 
 
-def test_what_every_checkpoint_leaves_out_is_said_once() -> None:
+def test_a_variable_that_every_checkpoint_omits_is_listed_once() -> None:
     def step(*names: str) -> dict[str, Any]:
         unsaved = [
             {"name": name, "type_name": "lock", "reason": "it is one", "fate": "left out", "cell": 0} for name in names

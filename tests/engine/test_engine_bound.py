@@ -13,7 +13,7 @@ from pauseflow_nb.errors import CannotRetry
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, Outcome, Unsaved
 from pauseflow_nb.runner.control import Control
-from pauseflow_nb.runner.kernels.kept_alive import Keeper
+from pauseflow_nb.runner.kernels.keeper import Keeper
 from pauseflow_nb.store import segments, workers
 from pauseflow_nb.store.database import reading
 

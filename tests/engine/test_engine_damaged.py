@@ -127,12 +127,12 @@ def test_its_state_can_be_asked_and_it_can_be_cancelled(stage: Stage, damage: st
 def test_changes_and_the_audit_trail_are_still_told(stage: Stage, damage: str) -> None:
     watcher = Watcher()
     with reading(stage.queue.engine) as connection:
-        watcher.look(connection)
+        watcher.poll(connection)
     execution = damaged(stage, damage)
     other = stage.suspended()
 
     with reading(stage.queue.engine) as connection:
-        told = [change["execution"] for change in watcher.look(connection)]
+        told = [change["execution"] for change in watcher.poll(connection)]
     assert set(told) == {execution, other}
     assert stage.whats(execution)[-1] == "suspended"
 

@@ -147,7 +147,7 @@ def test_a_pause_is_answered_once_and_a_crash_asks_the_same_again(stage: Stage) 
     def paused(briefing: Briefing) -> Outcome:
         assert stage.recording is not None
         question = PauseQuestion("ask", 1, 1001, SuspensionRequest("pause", seconds=60.0, on_timeout="fail"))
-        assert stage.recording.answer_to(question, 0) is None
+        assert stage.recording.find_answer(question, 0) is None
         view = stage.queue.view(briefing.execution)
         asked.append(view["suspended"][0]["resume_url"])
         assert view["state"] == "paused"
@@ -155,7 +155,7 @@ def test_a_pause_is_answered_once_and_a_crash_asks_the_same_again(stage: Stage) 
         answers = at_once(*[lambda: stage.queue.settle(claim, Callback("resume", {"body": 1}, "link"))] * 3)
         assert sorted(answer.body.get("already", False) for answer in answers) == [False, True, True]
         assert stage.queue.state(briefing.execution) == "running"
-        answer = stage.recording.answer_to(question, 0)
+        answer = stage.recording.find_answer(question, 0)
         assert answer is not None
         assert (answer.action, (answer.envelope or {})["body"]) == ("resume", 1)
         return Outcome("finished", "", exports={}, snapshot=None)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from papermill_doors.shown_errors import CASES, Case, write_files
+from papermill_parity.shown_errors import CASES, Case, write_files
 from roads.rider import Rider
 
 from pauseflow_nb.runner.cell_statuses import status_of

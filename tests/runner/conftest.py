@@ -33,7 +33,7 @@ BASE = "http://127.0.0.1:7287"
 
 @dataclass
 class Log:
-    """An observer that keeps what it was told."""
+    """An observer that remembers all calls."""
 
     pids: list[int] = field(default_factory=list)
     cells: list[tuple[int, int]] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Log:
     outputs: list[tuple[int, NotebookNode]] = field(default_factory=list)
     answers: list[PauseAnswer | None] = field(default_factory=list)
     messages: list[MessageRequest] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    not_suspended: list[str] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     updates: list[tuple[int, NotebookNode]] = field(default_factory=list)
     when_output: Callable[[int, NotebookNode], None] = lambda _cell, _output: None
@@ -64,7 +64,7 @@ class Log:
         self.checkpoints.append((next_cell, outcome))
         self.when_checkpoint(document)
 
-    def answer_to(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
+    def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
         return self.answers.pop(0) if self.answers else None
 
     def deliver(self, message: MessageRequest) -> tuple[str, str] | None:
@@ -72,7 +72,7 @@ class Log:
         return None
 
     def on_not_suspended(self, problem: str) -> None:
-        self.told.append(problem)
+        self.not_suspended.append(problem)
 
     def on_update(self, cell: int, output: NotebookNode) -> None:
         self.updates.append((cell, output))
@@ -115,8 +115,8 @@ class Rehearsal:
         if wake is not None and wake.callback is not None:
             self.briefing.steps[wake.step].exports["$resume_data"] = wake.callback
         steps = {
-            name: replace(told, links=[SIGNER.links(BASE, "e1", segment, name)])
-            for name, told in self.briefing.steps.items()
+            name: replace(step, links=[SIGNER.links(BASE, "e1", segment, name)])
+            for name, step in self.briefing.steps.items()
         }
         first = self.briefing.first_cell
         sources = {str(i): cell.source for i, cell in enumerate(self.document.cells) if cell.cell_type == "code"}
@@ -129,9 +129,9 @@ class Rehearsal:
             coming={i: source for i, source in sources.items() if int(i) >= first},
             passed={i: source for i, source in sources.items() if int(i) < first and not source.startswith("%%step")},
         )
-        given: dict[str, Any] = {"kernel": self.kernel, "cwd": str(self.folder), "supply": self.supply} | options
-        given["env"] = {**PYTHONPATH, **options.get("env", {})}
-        end = run_segment(self.document, self.briefing, observer=self.log, control=self.control, **given)
+        arguments: dict[str, Any] = {"kernel": self.kernel, "cwd": str(self.folder), "supply": self.supply} | options
+        arguments["env"] = {**PYTHONPATH, **options.get("env", {})}
+        end = run_segment(self.document, self.briefing, observer=self.log, control=self.control, **arguments)
         self._take(end)
         # As an engine does: what is kept is bytes.
         self.document = Document.from_bytes(self.document.to_bytes())
@@ -147,10 +147,10 @@ class Rehearsal:
 
     def _take(self, end: SegmentEnd) -> None:
         outcomes = [outcome for _, outcome in self.log.checkpoints] + ([end.outcome] if end.outcome else [])
-        told = {o.step: StepBriefing(runs=o.run, exports=dict(o.exports)) for o in outcomes}
+        updated = {o.step: StepBriefing(runs=o.run, exports=dict(o.exports)) for o in outcomes}
         snapshot = next((o.snapshot for o in reversed(outcomes) if o.snapshot is not None), self.briefing.snapshot)
         self.briefing = replace(
-            self.briefing, first_cell=end.next_cell, snapshot=snapshot, steps={**self.briefing.steps, **told}
+            self.briefing, first_cell=end.next_cell, snapshot=snapshot, steps={**self.briefing.steps, **updated}
         )
 
 

@@ -24,7 +24,7 @@ def shown(document: Document) -> Any:
     return written.cells[0].outputs
 
 
-def test_a_card_says_what_is_asked_until_when_and_what_happens_then(document: Document) -> None:
+def test_a_card_shows_the_question_its_deadline_and_what_happens_then(document: Document) -> None:
     request = SuspensionRequest(
         "suspend", 7200, on_timeout="cancel", title="Ship <it>?", message="a & b", data={"auc": 0.9}
     )
@@ -100,7 +100,7 @@ def test_the_card_names_what_was_not_saved(document: Document) -> None:
 def test_the_decision_stands_below_the_question(document: Document, wake: Wake, sentence: str) -> None:
     cards.put_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend"))
 
-    assert cards.put_decision(document, "ask", cards.decision_of(wake))
+    assert cards.put_decision(document, "ask", cards.describe_decision(wake))
 
     assert [output.data["text/plain"] for output in shown(document)] == [f"Step ask asked for an answer\n{sentence}"]
     assert not cards.put_decision(document, "ask", cards.Decision("twice"))

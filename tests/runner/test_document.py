@@ -20,7 +20,7 @@ LINKS = Signer(["key"]).links("http://h", "e1", 0, "approve")
 
 def document_of(*sources: str) -> Document:
     document = Document(new_notebook(cells=[new_code_cell(source) for source in sources]))
-    cell_statuses.notebook_started(document, "e1")
+    cell_statuses.note_notebook_started(document, "e1")
     return document
 
 
@@ -59,13 +59,13 @@ def test_reading_back_gives_the_same_bytes() -> None:
     assert Document.from_bytes(data).to_bytes() == data
 
 
-def test_what_is_no_notebook_is_refused() -> None:
+def test_bytes_that_are_no_notebook_are_refused() -> None:
     for data in (b"", b"[]", b"{}", b'{"nbformat": 3}', b"\xff"):
         with pytest.raises(InvalidNotebook):
             Document.from_bytes(data)
 
 
-def test_links_are_masked_in_every_kind_of_output_and_kept_in_the_live_ones() -> None:
+def test_links_are_masked_in_every_kind_of_written_output_but_not_in_live_outputs() -> None:
     document = document_of("1")
     document.hide(LINKS.values())
     link = LINKS["resume_url"]
@@ -99,7 +99,7 @@ def test_nan_and_lone_surrogates_do_not_break_the_file() -> None:
     assert outputs[1]["text"] == ["?"]
 
 
-def test_the_seal_tells_our_own_save_from_an_edit() -> None:
+def test_the_seal_distinguishes_our_save_from_an_edit() -> None:
     document = document_of("1")
     document.metadata["widgets"] = {"seal": "a" * 32}
     data = document.to_bytes()

@@ -58,7 +58,7 @@ def test_an_image_of_fifty_megabytes(rehearse: Any, tmp_path: Path) -> None:
     assert len(rehearsal.document.cells[0].outputs[0].data["image/png"]) == 50_000_000
 
 
-def test_a_kernel_that_takes_all_memory_is_told_as_killed(rehearse: Any) -> None:
+def test_a_kernel_that_takes_all_memory_is_reported_as_killed(rehearse: Any) -> None:
     # What the kernel of the machine does to a process that has taken all memory.
     rehearsal = rehearse("import os\nprint('big', flush=True)\nos.kill(os.getpid(), 9)")
     with pytest.raises(KernelDied, match="often: out of memory"):

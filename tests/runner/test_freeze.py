@@ -103,7 +103,7 @@ def test_repeated_ids_are_made_unique(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_notebook_is_refused_with_a_reason(tmp_path: Path, content: str, said: str) -> None:
+def test_a_file_that_is_no_notebook_is_refused_with_a_reason(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "bad.ipynb"
     path.write_text(content)
 
@@ -122,7 +122,7 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_ids_that_come_twice_or_are_missing_are_given_anew_without_a_word(tmp_path: Path) -> None:
+def test_duplicate_and_missing_ids_are_replaced_without_a_warning(tmp_path: Path) -> None:
     cell: dict[str, Any] = {"cell_type": "code", "metadata": {}, "source": "1", "outputs": [], "execution_count": None}
     cells = [cell | {"id": "a"}, cell | {"id": "a"}, cell]
     path = tmp_path / "in.ipynb"

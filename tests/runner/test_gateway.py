@@ -1,4 +1,4 @@
-"""Kernels behind a Jupyter gateway: nothing is shared with them but what goes over the line, and the storage."""
+"""Kernels behind a Jupyter gateway: they share the storage and one connection with the runner, and nothing else."""
 
 import json
 import os
@@ -15,13 +15,13 @@ import pytest
 
 from pauseflow_nb.errors import KernelDied, KernelUnavailable
 from pauseflow_nb.protocol import Wake
-from pauseflow_nb.runner.kernels.gateway import _packed, _unpacked
+from pauseflow_nb.runner.kernels.gateway import _pack_message, _unpack_message
 
 
-def test_what_is_packed_comes_out_again() -> None:
+def test_a_message_is_unpacked_as_it_was_packed() -> None:
     parts = [b"{}", b"", b"{}", b'{"a": 1}', b"\x00" * 9]
 
-    assert _unpacked(_packed("iopub", parts)) == [b"iopub", *parts]
+    assert _unpack_message(_pack_message("iopub", parts)) == [b"iopub", *parts]
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +55,18 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, wait_until: Any) -> Iterat
 @pytest.fixture
 def behind(gateway: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Install a kernelspec of which only the gateway knows the kernel; returns the gateway's address."""
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     monkeypatch.setenv("JUPYTER_GATEWAY_AUTH_TOKEN", "secret")
-    folder = tmp_path / "jupyter" / "kernels" / "behind"
-    folder.mkdir(parents=True)
+    install_kernelspec(gateway, tmp_path, monkeypatch)
+    return gateway
+
+
+def install_kernelspec(gateway: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
+    kernel = folder / "jupyter" / "kernels" / "behind"
+    kernel.mkdir(parents=True)
     chosen = {"provisioner_name": "pauseflow-gateway", "config": {"url": gateway}}
     spec = {"argv": [], "display_name": "Behind", "language": "python", "metadata": {"kernel_provisioner": chosen}}
-    (folder / "kernel.json").write_text(json.dumps(spec))
-    return gateway
+    (kernel / "kernel.json").write_text(json.dumps(spec))
 
 
 def kernels_of(gateway: str) -> list[Any]:
@@ -100,13 +104,35 @@ def test_its_cell_is_interrupted(behind: str, rehearse: Any) -> None:
 
 
 @pytest.mark.slow
-def test_its_death_is_noticed_although_the_gateway_starts_another(behind: str, rehearse: Any) -> None:
+def test_the_death_of_its_kernel_is_noticed_although_the_gateway_starts_another(behind: str, rehearse: Any) -> None:
     with pytest.raises(KernelDied):
         rehearse("import os\nos._exit(1)", kernel="behind").run()
 
 
 @pytest.mark.slow
-def test_what_the_gateway_refuses_is_told(behind: str, rehearse: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_of_the_gateway_is_in_the_error(behind: str, rehearse: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUPYTER_GATEWAY_AUTH_TOKEN", "wrong")
     with pytest.raises(KernelUnavailable, match="its provisioner 'pauseflow-gateway' says: HTTP Error 40"):
         rehearse("1", kernel="behind").run()
+
+
+def test_without_the_extra_the_error_says_what_to_install(
+    rehearse: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_kernelspec("http://127.0.0.1:1", tmp_path, monkeypatch)
+    # As if neither had been imported, and the package were missing.
+    monkeypatch.setitem(sys.modules, "websocket", None)
+    monkeypatch.delitem(sys.modules, "pauseflow_nb.runner.kernels.gateway")
+
+    with pytest.raises(KernelUnavailable, match=r"pip install 'pauseflow-nb\[gateway\]'"):
+        rehearse("1", kernel="behind").run()
+
+
+def test_nothing_imports_the_gateway_before_a_kernelspec_chooses_it() -> None:
+    words = (
+        "import sys, pauseflow_nb.runner.segment, pauseflow_nb.engine.worker\n"
+        "print({'websocket', 'pauseflow_nb.runner.kernels.gateway'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "set()\n"

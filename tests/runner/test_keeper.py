@@ -12,7 +12,7 @@ from runner.conftest import Rehearsal
 
 from pauseflow_nb.engine.settling import make_envelope
 from pauseflow_nb.protocol import Wake
-from pauseflow_nb.runner.kernels.kept_alive import Keeper
+from pauseflow_nb.runner.kernels.keeper import Keeper
 from pauseflow_nb.runner.segment import SegmentEnd
 
 CELLS = (
@@ -47,7 +47,7 @@ def begin(rehearse: Any, *cells: str) -> Rehearsal:
 
 
 def go_on(rehearsal: Rehearsal, keeper: Keeper, wake: Wake | None = None) -> SegmentEnd:
-    return rehearsal.run(wake=wake, kept=keeper.take("e1"), keep=partial(keeper.keep, "e1"))
+    return rehearsal.run(wake=wake, client=keeper.take("e1"), keep=partial(keeper.keep, "e1"))
 
 
 def answer(word: str) -> Wake:
@@ -91,7 +91,7 @@ def test_a_pause_that_needs_no_kernel_keeps_none(rehearse: Any, keeper: Keeper) 
     assert keeper.take("e1") is None
 
 
-def test_where_none_may_be_kept_the_step_fails_and_says_why(rehearse: Any) -> None:
+def test_the_step_fails_with_a_reason_if_no_kernel_may_be_kept(rehearse: Any) -> None:
     rehearsal: Rehearsal = rehearse(*CELLS)
     rehearsal.briefing = replace(rehearsal.briefing, unkept="no further kernel can be kept")
     end = rehearsal.run()

@@ -41,7 +41,7 @@ def test_a_kernel_that_ends_while_starting_is_quoted(install: Any, rehearse: Any
         rehearse("1", kernel="broken").run()
 
 
-def test_a_kernel_that_never_answers_is_given_up(install: Any, rehearse: Any) -> None:
+def test_a_kernel_that_never_replies_is_an_error(install: Any, rehearse: Any) -> None:
     install("mute", "import sys, time; print('thinking', file=sys.stderr, flush=True); time.sleep(60)")
     started = time.monotonic()
 
@@ -60,7 +60,7 @@ def test_a_program_or_directory_that_is_not_there(install: Any, rehearse: Any) -
         rehearse("1").run(cwd="/no/such/folder")
 
 
-def test_an_environment_without_our_package_is_told_what_to_install(install: Any, rehearse: Any) -> None:
+def test_the_error_of_an_environment_without_our_package_says_what_to_install(install: Any, rehearse: Any) -> None:
     install("bare", "import sys; sys.modules['pauseflow_nb'] = None; " + IPYKERNEL)
 
     with pytest.raises(KernelUnavailable, match=f"{sys.executable} -m pip install pauseflow-nb"):

@@ -59,7 +59,7 @@ def test_a_cell_shows_what_it_shows_without_its_header(header: str, what: str, r
 
 
 @pytest.mark.parametrize("cell", ["x = 1\nx is 1", "def f(): return 1 is 1"])
-def test_a_warning_of_the_compiler_is_not_said_again_by_a_later_setup_or_pause(cell: str, rehearse: Any) -> None:
+def test_a_warning_of_the_compiler_is_not_repeated_by_a_later_setup_or_pause(cell: str, rehearse: Any) -> None:
     rehearsal = rehearse("%%setup\nname = 1", cell, "%%step s\nlater = 2")
     rehearsal.run()
 

@@ -42,7 +42,7 @@ def test_an_issued_link_is_masked(dressed: Callable[[str], str]) -> None:
     assert TOKEN[:12] not in masked
 
 
-def test_a_link_that_nobody_told_of_is_masked_by_its_shape() -> None:
+def test_an_unknown_link_is_masked_by_its_shape() -> None:
     assert Mask().text(f"open {LINK} now") == "open http://127.0.0.1:7287/pauseflow/resume/*** now"
     assert Mask().text(urllib.parse.quote(LINK, safe="")).endswith("resume%2F***")
     assert Mask().text("POST /pauseflow/resume/TOKEN resumes") == "POST /pauseflow/resume/TOKEN resumes"
@@ -65,7 +65,7 @@ def test_a_link_that_nobody_told_of_is_masked_by_its_shape() -> None:
         f"/resume/of.{TOKEN}",
     ],
 )
-def test_a_token_that_nobody_told_of_is_masked_by_its_shape_wherever_it_stands(quoted: str) -> None:
+def test_an_unknown_token_is_masked_by_its_shape_in_any_place(quoted: str) -> None:
     masked = Mask().text(quoted)
 
     assert MASK in masked

@@ -17,7 +17,7 @@ from pauseflow_nb.runner.output_file import OutputFile, require_writable
 @pytest.fixture
 def document() -> Document:
     document = Document(new_notebook(cells=[new_code_cell("1")]))
-    cell_statuses.notebook_started(document, "e1")
+    cell_statuses.note_notebook_started(document, "e1")
     return document
 
 
@@ -65,7 +65,7 @@ def test_while_cells_run_it_follows_at_a_distance(tmp_path: Path, document: Docu
     assert source_in(output.path) == "1"
 
 
-def test_ours_goes_beside_what_somebody_else_changed(tmp_path: Path, document: Document) -> None:
+def test_a_file_that_another_program_changed_is_not_overwritten(tmp_path: Path, document: Document) -> None:
     path, moved = tmp_path / "out.ipynb", list[str]()
     output = OutputFile(str(path), execution="e1", is_first=True, on_moved=moved.append)
     output.save(document)
@@ -129,7 +129,7 @@ def small_disk(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_full_disk_is_told_and_leaves_the_old_file_whole(small_disk: Path, document: Document) -> None:
+def test_a_full_disk_is_an_error_and_leaves_the_old_file_whole(small_disk: Path, document: Document) -> None:
     try:
         output = OutputFile(str(small_disk / "out.ipynb"), execution="e1", is_first=True)
         output.save(document)

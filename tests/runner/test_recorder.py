@@ -136,5 +136,5 @@ def test_widgets_leave_their_state_and_output_widgets_what_they_captured() -> No
     assert state["w1"]["state"]["value"] == 2
     assert [output["text"] for output in state["o1"]["state"]["outputs"]] == ["inside"]
     assert "x" not in state
-    assert [told["comm_id"] for told in stage.recorder.widgets.untold()] == ["o1"]
-    assert stage.recorder.widgets.untold() == []
+    assert [update["comm_id"] for update in stage.recorder.widgets.take_updates()] == ["o1"]
+    assert stage.recorder.widgets.take_updates() == []

@@ -14,7 +14,7 @@ import pauseflow_nb
 from pauseflow_nb.protocol import Wake
 from pauseflow_nb.runner.client import KernelClient
 from pauseflow_nb.runner.kernels.source import Supply
-from pauseflow_nb.runner.kernels.spec import Spec, find_spec, kernel_environment
+from pauseflow_nb.runner.kernels.spec import Spec, find_spec, make_environment
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only, and /proc is read")
 
@@ -105,13 +105,13 @@ NOTEBOOKS = {
 @pytest.fixture(autouse=True)
 def _outside_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide from kernels that this is a test: ipykernel would not look at what C code prints."""
-    everything = kernel_environment
+    everything = make_environment
 
     def environment(spec: Spec, given: Mapping[str, str] | None) -> dict[str, str]:
         return {name: value for name, value in everything(spec, given).items() if name != "PYTEST_CURRENT_TEST"}
 
     for module in ("spec", "start", "source"):
-        monkeypatch.setattr(f"pauseflow_nb.runner.kernels.{module}.kernel_environment", environment)
+        monkeypatch.setattr(f"pauseflow_nb.runner.kernels.{module}.make_environment", environment)
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def run_otherwise(request: pytest.FixtureRequest, rehearse: Any, tmp_path: Path)
 
     def run(*cells: str) -> Any:
         if request.param == "prestarted":
-            supply.expect(find_spec("python3"), cwd=str(tmp_path), env=ENV)
+            supply.start_ahead(find_spec("python3"), cwd=str(tmp_path), env=ENV)
         if request.param == "forked":
             # What another notebook has needed is there when this one begins.
             rehearse("import numpy, pandas").run(supply=supply)
@@ -153,7 +153,7 @@ def _run_kept(rehearse: Any, cells: tuple[str, ...]) -> Any:
     rehearsal.briefing = replace(rehearsal.briefing, may_keep=True)
     found: list[KernelClient] = []
     assert rehearsal.run(keep=found.append).kind == "suspended"
-    rehearsal.run(kept=found[0], wake=WAKE)
+    rehearsal.run(client=found[0], wake=WAKE)
     del rehearsal.document.cells[:2]
     return rehearsal
 

@@ -83,7 +83,7 @@ def test_it_stops_at_a_boundary_and_goes_on_from_the_checkpoint(rehearse: Any) -
     assert [cell.execution_count for cell in rehearsal.document.cells] == [1, 2, 3]
 
 
-def test_what_was_asked_before_the_kernel_started_counts(rehearse: Any) -> None:
+def test_a_request_before_the_kernel_started_counts(rehearse: Any) -> None:
     rehearsal = rehearse("print('never')")
     rehearsal.control.interrupt()
 
@@ -102,7 +102,7 @@ def test_a_killed_segment_ends_at_once(rehearse: Any) -> None:
     assert status_of(rehearsal.document.cells[0]) == "interrupted"
 
 
-def test_a_dead_kernel_leaves_what_it_said(rehearse: Any, tmp_path: Path) -> None:
+def test_a_dead_kernel_leaves_its_outputs(rehearse: Any, tmp_path: Path) -> None:
     rehearsal = rehearse(
         "%%step one\n1",
         # ZeroMQ sends it in a thread of its own, a moment later.
@@ -165,7 +165,7 @@ def test_a_cell_that_takes_too_long_fails(rehearse: Any) -> None:
     assert status_of(rehearsal.document.cells[0]) == "failed"
 
 
-def test_a_cell_that_ends_its_kernel_is_told_of_flow_exit(rehearse: Any) -> None:
+def test_the_error_of_a_cell_that_ends_its_kernel_names_flow_exit(rehearse: Any) -> None:
     rehearsal = rehearse("exit()", "print('never')")
 
     end = rehearsal.run()

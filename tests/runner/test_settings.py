@@ -96,7 +96,7 @@ def test_log_lines_go_on_where_they_went_and_none_is_doubled_by_a_setup(rehearse
     assert (tmp_path / "audit.log").read_text() == "one\ntwo\n"
 
 
-def test_a_setting_that_cannot_be_saved_is_said_in_the_steps_output(rehearse: Any) -> None:
+def test_a_setting_that_cannot_be_saved_is_named_in_the_output_of_the_step(rehearse: Any) -> None:
     pytest.importorskip("pandas")
     before = "import pandas as pd, threading\npd.options.display.float_format = lambda v, lock=threading.Lock(): f'<{v}>'\npd.options.display.max_rows = 7"
 

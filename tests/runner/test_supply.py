@@ -17,8 +17,8 @@ from pauseflow_nb.errors import KernelDied
 from pauseflow_nb.protocol import Wake
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.kernels.fork_client import CannotFork, ForkServer, can_fork
-from pauseflow_nb.runner.kernels.source import Source, Supply, libraries_of
-from pauseflow_nb.runner.kernels.spec import Spec, find_spec, kernel_environment
+from pauseflow_nb.runner.kernels.source import Source, Supply, find_libraries
+from pauseflow_nb.runner.kernels.spec import Spec, find_spec, make_environment
 
 SOURCES: list[Source] = ["cold", "prestarted", "forked"]
 if sys.platform != "linux":
@@ -45,7 +45,7 @@ print(json.dumps({
 @pytest.fixture(autouse=True)
 def _outside_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide from kernels that this is a test: ipykernel would not look at what C code prints."""
-    everything = kernel_environment
+    everything = make_environment
 
     def environment(spec: Spec, given: Mapping[str, str] | None) -> dict[str, str]:
         found = everything(spec, given)
@@ -53,7 +53,7 @@ def _outside_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     for module in ("spec", "start", "source"):
-        monkeypatch.setattr(f"pauseflow_nb.runner.kernels.{module}.kernel_environment", environment)
+        monkeypatch.setattr(f"pauseflow_nb.runner.kernels.{module}.make_environment", environment)
 
 
 @pytest.fixture(params=SOURCES)
@@ -61,7 +61,7 @@ def supply(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Supply]:
     """One of each, warm: what is handed out has been waiting, or is forked from what has."""
     with_one_waiting = Supply(request.param)
     if request.param == "prestarted":
-        with_one_waiting.expect(find_spec("python3"), cwd=str(tmp_path), env=_env())
+        with_one_waiting.start_ahead(find_spec("python3"), cwd=str(tmp_path), env=_env())
     yield with_one_waiting
     with_one_waiting.close()
 
@@ -192,9 +192,9 @@ def test_nothing_is_left_when_the_supply_closes(rehearse: Any, tmp_path: Path) -
 def test_a_prestarted_kernel_that_died_or_fits_nothing_is_not_handed_out(rehearse: Any, tmp_path: Path) -> None:
     supply = Supply()
     spec = find_spec("python3")
-    supply.expect(spec, cwd=str(tmp_path), env=_env())
+    supply.start_ahead(spec, cwd=str(tmp_path), env=_env())
     supply._spares[0].kernel.process.kill()
-    supply.expect(spec, cwd="/", env=_env())
+    supply.start_ahead(spec, cwd="/", env=_env())
     _wait(lambda: supply._spares[0].kernel.process.poll() is not None)
     rehearsal = rehearse("import os; print(os.getcwd())")
     rehearsal.run(supply=supply)
@@ -224,7 +224,7 @@ def test_a_package_installed_meanwhile_is_seen(rehearse: Any) -> None:
     supply = Supply("forked")
     rehearse("1").run(supply=supply)
     first = next(iter(supply._servers.values()))
-    first._stamps = {}
+    first._install_times = {}
     rehearse("1").run(supply=supply)
     second = next(iter(supply._servers.values()))
 
@@ -234,10 +234,10 @@ def test_a_package_installed_meanwhile_is_seen(rehearse: Any) -> None:
 
 
 @needs_fork
-def test_kernels_die_with_the_process_that_asked_for_them(tmp_path: Path) -> None:
+def test_kernels_end_with_the_process_that_requested_them(tmp_path: Path) -> None:
     program = tmp_path / "asks.py"
     program.write_text(
-        "import time\nfrom pauseflow_nb.runner.kernels import start\nfrom pauseflow_nb.runner.client import KernelClient\n"
+        "import time\nfrom pauseflow_nb.runner.client import KernelClient\nfrom pauseflow_nb.runner.kernels.spec import find_spec\n"
         "from pauseflow_nb.runner.kernels.source import Supply\nsupply = Supply('forked')\n"
         f"kernel = supply.take(find_spec('python3'), cwd={str(tmp_path)!r})\n"
         "client = KernelClient(kernel, print)\nclient.wait_until_ready(60)\n"
@@ -295,12 +295,14 @@ def test_only_ipykernel_as_it_is_installed_can_be_forked() -> None:
 def test_a_server_that_does_not_start_says_so(tmp_path: Path) -> None:
     server = ForkServer(["/bin/false"], {})
     with pytest.raises(CannotFork, match="did not start"):
-        server.fork([], cwd="/", folder=str(tmp_path), said=1, libraries=[])
+        server.fork([], cwd="/", folder=str(tmp_path), output=1, libraries=[])
     server.stop()
 
 
 def test_libraries_are_found_in_cells() -> None:
-    found = libraries_of(["import numpy as np", "x = 1\n  from pandas import DataFrame", "important = 'import torch'"])
+    found = find_libraries(
+        ["import numpy as np", "x = 1\n  from pandas import DataFrame", "important = 'import torch'"]
+    )
 
     assert found == ["numpy", "pandas"]
 

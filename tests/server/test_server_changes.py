@@ -19,7 +19,7 @@ class Look:
 
     def __call__(self) -> list[dict[str, Any]]:
         with reading(self._queue.engine) as connection:
-            return self._watcher.look(connection)
+            return self._watcher.poll(connection)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_more_changes_than_one_look_reads_are_all_found(watcher: Look, stage: An
     assert {change["execution"] for change in watcher()} == started
 
 
-def test_what_is_deleted_brings_nothing_old_back(watcher: Look, queue: Queue, stage: Any) -> None:
+def test_a_deleted_execution_brings_no_old_change_back(watcher: Look, queue: Queue, stage: Any) -> None:
     for _ in range(40):
         stage.begun()
     newest = stage.begun()

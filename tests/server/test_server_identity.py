@@ -8,7 +8,7 @@ import pytest
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider, User
 
 from pauseflow_nb.identity import facts_of
-from pauseflow_nb.server.api.login import who_is
+from pauseflow_nb.server.api.handlers import identify
 
 ME = f"user:{pwd.getpwuid(os.getuid()).pw_name}"
 
@@ -27,22 +27,22 @@ def test_a_made_up_name_stands_for_the_account_of_the_server(
 ) -> None:
     monkeypatch.setenv("LOGNAME", "somebody-else")
     monkeypatch.setenv("SUDO_USER", "the-operator")
-    who = who_is(anonymous(), provider)
+    who = identify(anonymous(), provider)
 
     assert (who, facts_of(who)) == (ME, {"known_by": "login"})
 
 
 @pytest.mark.parametrize("provider", [IdentityProvider(), PasswordIdentityProvider()])
-def test_a_token_knows_no_names_whatever_somebody_calls_himself(provider: IdentityProvider) -> None:
-    assert who_is(anonymous(display_name="Bob"), provider) == ME
+def test_a_token_identifies_the_account_of_the_server_whatever_the_display_name(provider: IdentityProvider) -> None:
+    assert identify(anonymous(display_name="Bob"), provider) == ME
 
 
 @pytest.mark.parametrize("name", ["bob", "Bob", "link", "clock", "user:bob", "Anonymous Io", "0123456789abcdef" * 2])
 def test_a_login_that_knows_names_gives_its_own(name: str) -> None:
-    who = who_is(User(name, display_name="Bob"), NamedProvider())
+    who = identify(User(name, display_name="Bob"), NamedProvider())
 
     assert (who, facts_of(who)) == (f"user:{name}", {"known_by": "login"})
 
 
-def test_a_displayed_name_makes_nobody_anonymous() -> None:
-    assert who_is(User("bob", display_name="Anonymous Bob"), NamedProvider()) == "user:bob"
+def test_a_display_name_alone_makes_no_user_anonymous() -> None:
+    assert identify(User("bob", display_name="Anonymous Bob"), NamedProvider()) == "user:bob"

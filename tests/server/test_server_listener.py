@@ -33,7 +33,7 @@ def test_a_port_that_is_taken_is_an_error_that_says_so(queue: Queue, base: str) 
     assert raised.value.port == port
 
 
-def test_a_port_that_this_store_has_taken_is_told_by_what(queue: Queue) -> None:
+def test_the_error_of_a_port_in_use_names_a_program_of_this_store(queue: Queue) -> None:
     process = process_name()
     queue.change(lambda connection: workers.beat(connection, process, "server", "http://127.0.0.1:7999"))
     assert (queue.find_listener(7999), queue.find_listener(7998)) == (("server", str(os.getpid())), ())

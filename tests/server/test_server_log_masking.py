@@ -30,7 +30,7 @@ def test_a_token_in_a_message_is_masked(logger: logging.Logger, text: io.StringI
     assert text.getvalue() == "404 GET /resume/***?again=1 (3 ms)\n"
 
 
-def test_a_token_in_the_words_of_an_exception_is_masked_and_its_traceback_stays(
+def test_a_token_in_the_message_of_an_exception_is_masked_and_its_traceback_stays(
     logger: logging.Logger, text: io.StringIO
 ) -> None:
     try:

@@ -221,7 +221,7 @@ def test_settings_of_every_kind_reach_the_server(start: Start, monkeypatch: pyte
     assert "error" not in process.communicate(timeout=20)[1]
 
 
-def test_a_port_that_is_taken_is_said(start: Start, base: str) -> None:
+def test_a_port_in_use_is_an_error(start: Start, base: str) -> None:
     process = start(int(base.rpartition(":")[2]))
 
     out, err = process.communicate(timeout=20)

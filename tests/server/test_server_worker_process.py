@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pauseflow_nb.server import worker_process
-from pauseflow_nb.server.worker_process import WorkerProcess, environment_of
+from pauseflow_nb.server.worker_process import WorkerProcess, make_environment
 from pauseflow_nb.settings import Settings
 
 WaitUntil = Callable[..., None]
@@ -84,7 +84,7 @@ def test_stop_ends_it_and_it_stays_ended(keep: Callable[..., WorkerProcess], wai
 
 
 def test_one_that_does_not_listen_is_killed(keep: Callable[..., WorkerProcess], wait_until: WaitUntil) -> None:
-    worker = keep(STUBBORN, patience=0.2)
+    worker = keep(STUBBORN, stop_seconds=0.2)
     wait_until(lambda: worker.pid, description="the worker starts")
 
     worker.stop()
@@ -129,7 +129,7 @@ def test_the_worker_gets_the_servers_settings(tmp_path: Path) -> None:
     )
     base = {"PAUSEFLOW_QUOTA": "5", "PATH": "/bin"}
 
-    environment = environment_of(settings, base)
+    environment = make_environment(settings, base)
 
     assert environment["PATH"] == "/bin"
     assert Settings.load(environment=environment).model_dump() == settings.model_dump()

@@ -1,6 +1,6 @@
-"""Kernels that are forked from a process which has done their imports: ready in a tenth of the time.
+"""Fork kernels from a process that has done their imports, so that they are ready in a tenth of the time.
 
-Only where that is known to be safe: IPython's own kernel on Linux.
+This is done only where it is known to be safe: for IPython's own kernel on Linux.
 """
 
 import contextlib
@@ -25,54 +25,54 @@ _FORK_SECONDS = 30.0
 
 
 class CannotFork(Exception):
-    """This kernel must be started in another way; the text says why."""
+    """The kernel cannot be forked and must be started; the text says why."""
 
 
 def can_fork(words: Sequence[str]) -> bool:
-    """Whether a kernel's command line, without the connection file, is one that the server stands for."""
+    """Whether a kernel with this command line, without the connection file, can be forked."""
     if sys.platform != "linux" or len(words) < 3 or words[-2:] != ["-m", "ipykernel_launcher"]:
         return False
     return all(word.startswith("-") for word in words[1:-2])
 
 
 class ForkedProcess:
-    """A process that is not our child, with the part of `subprocess.Popen` that kernels need."""
+    """A forked process, which is no child of this process, with the part of `subprocess.Popen` that kernels need."""
 
-    def __init__(self, pid: int, link: socket.socket) -> None:
+    def __init__(self, pid: int, connection: socket.socket) -> None:
         self.pid = pid
         self.returncode: int | None = None
-        self._link = link
+        self._socket = connection
         self._lock = threading.Lock()
 
     def fileno(self) -> int:
-        """A descriptor that is readable once the process has ended."""
-        return self._link.fileno()
+        """Return a descriptor that is readable once the process has ended."""
+        return self._socket.fileno()
 
     def poll(self) -> int | None:
-        """Tell the status, or None while it runs."""
-        return self._status(0)
+        """Return the exit status; None while the process runs."""
+        return self._wait_for_status(0)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end; the number of the process is free to be another's afterwards."""
-        status = self._status(timeout)
+        """Wait for the end of the process; afterwards another process may get its id."""
+        status = self._wait_for_status(timeout)
         if status is None:
             raise subprocess.TimeoutExpired("kernel", timeout or 0)
         with self._lock:
-            self._link.close()
+            self._socket.close()
         return status
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kill the process."""
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
-    def _status(self, timeout: float | None) -> int | None:
+    def _wait_for_status(self, timeout: float | None) -> int | None:
         with self._lock:
-            if self.returncode is None and select.select([self._link], [], [], timeout)[0]:
-                told = _received(self._link)
-                # A server that dies takes its kernels with it.
-                self.returncode = -signal.SIGKILL if told is None else int(told["status"])
+            if self.returncode is None and select.select([self._socket], [], [], timeout)[0]:
+                message = _receive(self._socket)
+                # When the server dies, its kernels are killed.
+                self.returncode = -signal.SIGKILL if message is None else int(message["status"])
             return self.returncode
 
 
@@ -88,7 +88,7 @@ class ForkServer:
         """
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
-        self._stamps: dict[str, int] | None = None
+        self._install_times: dict[str, int] | None = None
         self._path: list[str] = []
         with theirs:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - our own script
@@ -97,7 +97,7 @@ class ForkServer:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=dict(env),
-                # A Ctrl-C in the terminal is not for it.
+                # Ctrl-C in the terminal must not reach it.
                 start_new_session=True,
             )
 
@@ -108,34 +108,36 @@ class ForkServer:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it runs, and nothing was installed since that its kernels would miss."""
+        """Whether it runs, and no package was installed after its start, which its kernels would miss."""
         if self.has_ended:
             return False
-        return self._stamps is None or self._stamps == _stamps(self._path)
+        return self._install_times is None or self._install_times == _read_times(self._path)
 
-    def fork(self, argv: Sequence[str], *, cwd: str, folder: str, said: int, libraries: Sequence[str]) -> ForkedProcess:
+    def fork(
+        self, argv: Sequence[str], *, cwd: str, folder: str, output: int, libraries: Sequence[str]
+    ) -> ForkedProcess:
         """Fork a kernel.
 
         Args:
-            argv: What it shall take for its command line.
+            argv: The command line that the kernel sees.
             cwd: Its working directory.
             folder: Removed when this process ends without having waited for the kernel.
-            said: Where its standard output and error go.
-            libraries: What its server is to have imported, so that the kernel need not.
+            output: Descriptor for its standard output and error.
+            libraries: Libraries that the server imports first, so that the kernel need not.
 
         Raises:
-            CannotFork: If the server ended or could not import a library; it is of no use any more.
+            CannotFork: If the server ended or could not import a library; it must not be used again.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         request = {"argv": list(argv), "cwd": cwd, "folder": folder, "libraries": list(libraries)}
         try:
             with theirs, self._lock:
                 self._wait_until_ready()
-                socket.send_fds(self._control, [json.dumps(request).encode()], [theirs.fileno(), said])
+                socket.send_fds(self._control, [json.dumps(request).encode()], [theirs.fileno(), output])
             ours.settimeout(_FORK_SECONDS)
-            told = _received(ours)
-            if told is None or "pid" not in told:
-                raise CannotFork("the fork server ended" if told is None else str(told["problem"]))
+            reply = _receive(ours)
+            if reply is None or "pid" not in reply:
+                raise CannotFork("the fork server ended" if reply is None else str(reply["problem"]))
         except OSError as problem:
             ours.close()
             raise CannotFork(str(problem)) from problem
@@ -143,20 +145,20 @@ class ForkServer:
             ours.close()
             raise
         ours.settimeout(None)
-        return ForkedProcess(told["pid"], ours)
+        return ForkedProcess(reply["pid"], ours)
 
     def retire(self) -> None:
-        """Let it end when the last of its kernels has; `has_ended` tells."""
+        """Let the server end after the last of its kernels; see `has_ended`."""
         with contextlib.suppress(OSError), self._lock:
             self._control.send(json.dumps({"retire": True}).encode())
 
     @property
     def has_ended(self) -> bool:
-        """Whether its process has gone."""
+        """Whether its process has ended."""
         return self._process.poll() is not None
 
     def stop(self) -> None:
-        """End it, and kernels of it that still run."""
+        """End the server and those of its kernels that still run."""
         self._control.close()
         try:
             self._process.wait(5)
@@ -167,7 +169,7 @@ class ForkServer:
         self._process.stdout.close()
 
     def _wait_until_ready(self) -> None:
-        if self._stamps is not None:
+        if self._install_times is not None:
             return
         assert self._process.stdout is not None
         line = b""
@@ -177,20 +179,20 @@ class ForkServer:
             self._process.kill()
             raise CannotFork("the fork server did not start")
         self._path = json.loads(line)["path"]
-        self._stamps = _stamps(self._path)
+        self._install_times = _read_times(self._path)
 
 
-def _received(link: socket.socket) -> dict[str, Any] | None:
+def _receive(connection: socket.socket) -> dict[str, Any] | None:
     try:
-        data = link.recv(4096)
+        data = connection.recv(4096)
     except OSError:
         return None
-    told: dict[str, Any] | None = json.loads(data) if data else None
-    return told
+    message: dict[str, Any] | None = json.loads(data) if data else None
+    return message
 
 
-def _stamps(folders: Sequence[str]) -> dict[str, int]:
-    """Tell when something was last installed into, or removed from, each folder that packages are installed in."""
+def _read_times(folders: Sequence[str]) -> dict[str, int]:
+    """Read when packages were last installed or removed, for each folder of packages."""
     found: dict[str, int] = {}
     for folder in folders:
         if Path(folder).name not in {"site-packages", "dist-packages"}:

@@ -1,9 +1,8 @@
-"""The process that kernels are forked from. A script, run by the kernel's own interpreter; imports none of ours.
+"""Fork kernels: a script that the interpreter of the kernels runs, and that imports nothing of the runner.
 
-It has imported ipykernel and, once a notebook asked for them, numpy and pandas; no ZeroMQ context, no
-event loop and no thread of Python's exists in it. Its standard input is a socket: every message asks for
-one kernel and brings that kernel's own socket, over which its process id goes back and, when it has
-ended, its status. When the other end of standard input is gone, every kernel is killed.
+It has imported ipykernel and, once a notebook needs them, numpy and pandas. It has no ZeroMQ context, no event loop and no
+Python thread. Its standard input is a socket: every message requests one kernel and passes a socket for it, on which the
+server returns the process id and later the exit status. When the other end of standard input closes, it kills every kernel.
 """
 
 import builtins
@@ -41,19 +40,19 @@ class _Server:
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        #: Process id → its socket and its folder.
+        #: Process id → the socket and the folder of the kernel.
         self._kernels: dict[int, tuple[socket.socket, str]] = {}
         self._ended: set[int] = set()
         self._is_retiring = False
 
     def serve(self) -> None:
-        self._selector.register(self._control, selectors.EVENT_READ, self._requested)
-        self._selector.register(self._wake, selectors.EVENT_READ, self._child_ended)
+        self._selector.register(self._control, selectors.EVENT_READ, self._handle_request)
+        self._selector.register(self._wake, selectors.EVENT_READ, self._report_ended)
         while True:
             for key, _ in self._selector.select():
                 key.data(key.fileobj)
 
-    def _requested(self, control: socket.socket) -> None:
+    def _handle_request(self, control: socket.socket) -> None:
         data, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 2)
         if not data:
             for pid, (_, folder) in self._kernels.items():
@@ -65,31 +64,31 @@ class _Server:
             self._is_retiring = True
             self._end_if_done()
             return
-        link, said = socket.socket(fileno=descriptors[0]), descriptors[1]
+        connection, output = socket.socket(fileno=descriptors[0]), descriptors[1]
         problem = _LIBRARIES.preload(request["libraries"])
         if problem is not None:
-            link.send(json.dumps({"problem": problem}).encode())
-            link.close()
-            os.close(said)
+            connection.send(json.dumps({"problem": problem}).encode())
+            connection.close()
+            os.close(output)
             return
         with warnings.catch_warnings():
-            # Newer Pythons warn of threads; those that numpy's BLAS has are made anew by itself.
+            # Newer Pythons warn of threads; the BLAS of numpy starts its threads again by itself.
             warnings.simplefilter("ignore", DeprecationWarning)
             server = os.getpid()
             pid = os.fork()
         if pid == 0:
             request["server"] = server
-            self._become_kernel(request, link, said)
-        os.close(said)
-        self._kernels[pid] = link, request["folder"]
-        self._selector.register(link, selectors.EVENT_READ, self._let_go)
-        link.send(json.dumps({"pid": pid}).encode())
+            self._become_kernel(request, connection, output)
+        os.close(output)
+        self._kernels[pid] = connection, request["folder"]
+        self._selector.register(connection, selectors.EVENT_READ, self._forget_kernel)
+        connection.send(json.dumps({"pid": pid}).encode())
 
-    def _child_ended(self, wake: int) -> None:
+    def _report_ended(self, wake: int) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(wake, 4096)
         for pid in [pid for pid in self._kernels if pid not in self._ended]:
-            # Left as a zombie: whoever signals it must not hit another process that got its number.
+            # Left as a zombie, so that no signal can reach another process that got the same id.
             found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if found is not None:
                 self._ended.add(pid)
@@ -97,11 +96,11 @@ class _Server:
                 with contextlib.suppress(OSError):
                     self._kernels[pid][0].send(json.dumps({"status": status}).encode())
 
-    def _let_go(self, link: socket.socket) -> None:
-        """The other end has closed: it knows the status, or it has gone."""
-        self._selector.unregister(link)
-        link.close()
-        pid = next(pid for pid, (its, _) in self._kernels.items() if its is link)
+    def _forget_kernel(self, connection: socket.socket) -> None:
+        """Reap a kernel whose connection has closed: the client knows the exit status, or has ended."""
+        self._selector.unregister(connection)
+        connection.close()
+        pid = next(pid for pid, (other, _) in self._kernels.items() if other is connection)
         _kill_group(pid)
         os.waitpid(pid, 0)
         del self._kernels[pid]
@@ -112,19 +111,19 @@ class _Server:
         if self._is_retiring and not self._kernels:
             os._exit(0)
 
-    def _become_kernel(self, request: dict[str, Any], link: socket.socket, said: int) -> None:
+    def _become_kernel(self, request: dict[str, Any], connection: socket.socket, output: int) -> None:
         code = 1
         try:
             self._selector.close()
-            # The links of the others, too: their ends must close when this server closes them.
-            for its, _ in self._kernels.values():
-                its.close()
-            link.close()
+            # Also those of the other kernels: they must be closed once this server closes them.
+            for other, _ in self._kernels.values():
+                other.close()
+            connection.close()
             self._control.close()
             signal.set_wakeup_fd(-1)
             os.close(self._wake)
             os.close(self._waker)
-            _run_kernel(request, said)
+            _run_kernel(request, output)
             code = 0
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
@@ -133,26 +132,26 @@ class _Server:
 
             traceback.print_exc()
         finally:
-            _end_python()
+            _run_exit_functions()
             os._exit(code)
 
 
-def _run_kernel(request: dict[str, Any], said: int) -> None:
+def _run_kernel(request: dict[str, Any], output: int) -> None:
     os.setsid()
     if _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0 and os.getppid() != request["server"]:
         return
     for number, handler in ((signal.SIGCHLD, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
         signal.signal(number, handler)
-    _empty_input()
-    os.dup2(said, 1)
-    os.dup2(said, 2)
-    os.close(said)
+    _close_input()
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
     os.chdir(request["cwd"])
     time.tzset()
     sys.argv = request["argv"]
     sys.orig_argv[1:] = [str(Path(__file__).with_name("launch_ipykernel.py")), *request["argv"][1:]]
     os.environ["JPY_PARENT_PID"] = str(os.getppid())
-    _begin_anew()
+    _reset_process_state()
     _LIBRARIES.hide()
     from ipykernel.kernelapp import IPKernelApp
 
@@ -161,18 +160,18 @@ def _run_kernel(request: dict[str, Any], said: int) -> None:
     app.start()
 
 
-def _empty_input() -> None:
-    """Have a pipe without a writer as the standard input, as a kernel that is started has."""
+def _close_input() -> None:
+    """Replace the standard input with a pipe that has no writer, as in a kernel that is started."""
     ours, theirs = os.pipe()
     os.close(theirs)
     if ours != 0:
-        # Nothing was there any more: the pipe may have got the number itself.
+        # Descriptor 0 was free, so the pipe may have got it.
         os.dup2(ours, 0)
         os.close(ours)
 
 
-def _begin_anew() -> None:
-    """Make again what Python and libraries made when they were imported, and each process has for itself."""
+def _reset_process_state() -> None:
+    """Set again what Python and libraries set once for each process when they are imported."""
     import logging
     import multiprocessing.process as processes
     import random
@@ -186,29 +185,29 @@ def _begin_anew() -> None:
     started._startTime = time.time_ns() if isinstance(started._startTime, int) else time.time()  # noqa: SLF001
 
 
-def _end_python() -> None:
+def _run_exit_functions() -> None:
     with contextlib.suppress(BaseException):
         import atexit
 
-        atexit._run_exitfuncs()  # noqa: SLF001 - what an ending Python does, which a fork must do itself
+        atexit._run_exitfuncs()  # noqa: SLF001 - Python does this at its end, but not in a forked process
         sys.stdout.flush()
         sys.stderr.flush()
 
 
 class _Libraries:
-    """Libraries that were imported ahead. A kernel does not see them before it imports them itself."""
+    """Imports libraries ahead, and hides them from a kernel until it imports them itself."""
 
     def __init__(self) -> None:
-        #: Library → modules that its import brought, and the warnings filters that it added; in the order of imports.
-        self._brought: dict[str, tuple[dict[str, ModuleType], list[Any]]] = {}
+        #: Library → modules that its import added, and warnings filters that it added; in the order of imports.
+        self._added: dict[str, tuple[dict[str, ModuleType], list[Any]]] = {}
         self._hidden: dict[str, ModuleType] = {}
 
     def preload(self, names: list[str]) -> str | None:
-        """Import what is not there yet; says why that must not be, if it must not."""
+        """Import libraries that are missing; returns why one cannot be imported ahead, or None."""
         missing = [name for name in names if name not in sys.modules]
         for name in missing:
             before = set(sys.modules)
-            with _as_in_a_kernel() as printed, warnings.catch_warnings(record=True) as warned:
+            with _imitate_kernel() as printed, warnings.catch_warnings(record=True) as warned:
                 known = list(warnings.filters)
                 try:
                     importlib.import_module(name)
@@ -216,25 +215,25 @@ class _Libraries:
                     return f"{name}: {problem}"
                 added = [entry for entry in warnings.filters if entry not in known]
             if warned or printed.getvalue():
-                # A cold kernel shows it in the cell that imports the library.
+                # In a kernel that is started, the cell that imports the library shows this.
                 return f"{name}: {warned[0].message if warned else printed.getvalue()}"
-            brought = {module: sys.modules[module] for module in list(sys.modules) if module not in before}
-            self._brought[name] = brought, added
+            modules = {module: sys.modules[module] for module in list(sys.modules) if module not in before}
+            self._added[name] = modules, added
         if missing:
-            _settle()
+            _freeze_memory()
         return None
 
     def hide(self) -> None:
-        """Let this process look as if none of them had been imported."""
-        for brought, _ in self._brought.values():
-            self._hidden |= brought
+        """Hide the libraries, as if none of them had been imported."""
+        for modules, _ in self._added.values():
+            self._hidden |= modules
         for name in self._hidden:
             sys.modules.pop(name, None)
         if self._hidden:
             sys.meta_path.insert(0, self)
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
-        """Find a module that is hidden, and let what its import brings be seen again."""
+        """Find a hidden module, and show all modules that its import adds."""
         if name not in self._hidden:
             return None
         found = self._hidden.pop(name)
@@ -243,19 +242,19 @@ class _Libraries:
             sys.meta_path.remove(self)
         spec = found.__spec__
         is_package = spec is not None and spec.submodule_search_locations is not None
-        loader: Any = _Again(found)
+        loader: Any = _LoadedLoader(found)
         return ModuleSpec(name, loader, origin=spec.origin if spec else None, is_package=is_package)
 
     def _show(self, top: str) -> None:
-        if top not in self._brought:
+        if top not in self._added:
             self._show_modules(name for name in list(self._hidden) if name.partition(".")[0] == top)
             return
-        for library, (brought, filters) in self._brought.items():
-            self._show_modules(name for name in brought if name in self._hidden)
+        for library, (modules, filters) in self._added.items():
+            self._show_modules(name for name in modules if name in self._hidden)
             warnings.filters[:0] = [entry for entry in filters if entry not in warnings.filters]  # type: ignore[index]
             warnings._filters_mutated()  # type: ignore[attr-defined]  # noqa: SLF001 - what `filterwarnings` calls
             if library == top:
-                # Later ones may have been imported for other notebooks.
+                # Later libraries may have been imported for other notebooks.
                 return
 
     def _show_modules(self, names: Iterable[str]) -> None:
@@ -263,8 +262,8 @@ class _Libraries:
             sys.modules[name] = self._hidden.pop(name)
 
 
-class _Again:
-    """Loads a module that was loaded before: there is nothing to do."""
+class _LoadedLoader:
+    """Loads a module that was loaded before, so that there is nothing to do."""
 
     def __init__(self, module: ModuleType) -> None:
         self._module = module
@@ -275,7 +274,7 @@ class _Again:
         return self._module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give it its own specification again, which importlib has just replaced."""
+        """Restore the specification of the module, which importlib has just replaced."""
         module.__spec__ = self._spec
 
 
@@ -283,16 +282,16 @@ _LIBRARIES = _Libraries()
 
 
 @contextlib.contextmanager
-def _as_in_a_kernel() -> Iterator[io.StringIO]:
-    """Show what a library may ask about when it is imported as a kernel shows it; yields what is printed meanwhile.
+def _imitate_kernel() -> Iterator[io.StringIO]:
+    """Let this process look like a kernel while a library is imported; yields what is printed meanwhile.
 
-    Pandas, for one, chooses the width of its frames by whether there is a kernel or a terminal.
+    For example, pandas chooses the width of its frames by whether it is in a kernel or in a terminal.
     """
     from ipykernel.zmqshell import ZMQInteractiveShell
 
     shell: Any = ZMQInteractiveShell.__new__(ZMQInteractiveShell)
     shell.config = {"IPKernelApp": {}}
-    classes: list[Any] = list(ZMQInteractiveShell._walk_mro())  # noqa: SLF001 - what `instance()` goes over
+    classes: list[Any] = list(ZMQInteractiveShell._walk_mro())  # noqa: SLF001 - `instance()` uses these classes
     printed = _Printed()
     streams = sys.stdout, sys.stderr
     main = sys.modules["__main__"]
@@ -316,13 +315,13 @@ def _as_in_a_kernel() -> Iterator[io.StringIO]:
 
 
 class _Printed(io.StringIO):
-    #: As ipykernel's streams name it.
+    #: The name in the streams of ipykernel.
     encoding: Any = "UTF-8"
 
 
-def _settle() -> None:
+def _freeze_memory() -> None:
     gc.collect()
-    # What is shared with every kernel is not touched by their garbage collectors.
+    # Garbage collectors of the kernels then do not touch the memory that they share.
     gc.freeze()
 
 
@@ -330,22 +329,22 @@ def _kill_group(group: int) -> None:
     try:
         os.killpg(group, signal.SIGKILL)
     except OSError:
-        # It has not made its group yet, and would become a kernel that nobody has asked for.
+        # It has not made its group yet.
         with contextlib.suppress(OSError):
             os.kill(group, signal.SIGKILL)
 
 
 def _import_kernel() -> None:
-    # The folder of this script; a kernel has the working directory instead, which IPython puts there.
+    # The folder of this script; IPython puts the working directory in its place.
     del sys.path[0]
-    # The debugger costs a tenth of a second, and there is nobody who could use it.
+    # The debugger takes a tenth of a second to load, and nothing uses it here.
     sys.modules["debugpy"] = None  # type: ignore[assignment]
     importlib.import_module("ipykernel.debugger")
     del sys.modules["debugpy"]
     import ipykernel.ipkernel
     import ipykernel.kernelapp  # noqa: F401
 
-    # An environment without our package has kernels, too: they say so themselves.
+    # In an environment without this package, the kernel reports that itself.
     with contextlib.suppress(ImportError):
         importlib.import_module("pauseflow_nb.kernel.ipython_extension")
         importlib.import_module("pauseflow_nb.kernel.flow")
@@ -355,7 +354,7 @@ def _import_kernel() -> None:
 def _main() -> None:
     _import_kernel()
     server = _Server()
-    _settle()
+    _freeze_memory()
     ready = {"ready": os.getpid(), "path": [folder for folder in sys.path if Path(folder).is_dir()]}
     sys.stdout.write(json.dumps(ready) + "\n")
     sys.stdout.flush()

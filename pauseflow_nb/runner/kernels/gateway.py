@@ -1,10 +1,13 @@
-"""Kernels behind a Jupyter gateway, or behind another Jupyter server, for everything that knows jupyter_client.
+"""Run kernels behind a Jupyter gateway, or on another Jupyter server: a provisioner for jupyter_client.
 
-The gateway starts the kernel, wherever that is. Its channels come through one WebSocket, and a bridge
-hands them on to sockets of this machine, so that nobody else needs to know. Kernelspecs choose it:
+The gateway starts the kernel. All channels of the kernel come through one WebSocket; a bridge connects it to sockets
+on this machine, so that a client cannot tell the difference. A kernelspec chooses this provisioner:
 
     "metadata": {"kernel_provisioner": {"provisioner_name": "pauseflow-gateway",
                                         "config": {"url": "http://host:8888", "kernel_name": "python3"}}}
+
+This module is optional: it needs the extra `gateway`, imports nothing else of this package, and is imported only by
+jupyter_client, through the entry point in `pyproject.toml`.
 """
 
 import asyncio
@@ -20,41 +23,47 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import websocket
 import zmq
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from jupyter_client.session import DELIM, Session
 from traitlets import Float, Unicode
 
+try:
+    import websocket
+except ModuleNotFoundError as problem:
+    raise ModuleNotFoundError(
+        "kernels behind a gateway need the extra `gateway`: pip install 'pauseflow-nb[gateway]'"
+    ) from problem
+
 __all__ = ["GatewayProvisioner"]
 
-_SPEAKS = "v1.kernel.websocket.jupyter.org"
-_ASKED = ("shell", "control", "stdin")
-_INBOX = "inproc://line"
+_SUBPROTOCOL = "v1.kernel.websocket.jupyter.org"
+_REQUEST_CHANNELS = ("shell", "control", "stdin")
+_INBOX = "inproc://gateway"
 
-#: What the gateway says of a kernel that died, or that it started anew: without our variables it is another one.
+#: States of a kernel that died or that the gateway restarted: a restarted kernel has lost its variables.
 _GONE = {"restarting", "autorestarting", "dead"}
 
 
 class GatewayProvisioner(KernelProvisionerBase):
-    """Starts, interrupts and ends a kernel by a gateway's REST API."""
+    """Starts, interrupts and ends a kernel through the REST API of a gateway."""
 
-    url = Unicode(help="Where the gateway is, as in `http://host:8888`.").tag(config=True)
-    token = Unicode(help="Its token; JUPYTER_GATEWAY_AUTH_TOKEN if not given.").tag(config=True)
-    kernel_name = Unicode("python3", help="Name of the kernelspec there.").tag(config=True)
-    request_seconds = Float(60.0, help="How long the gateway may take to answer a request.").tag(config=True)
+    url = Unicode(help="Address of the gateway, such as `http://host:8888`.").tag(config=True)
+    token = Unicode(help="Token of the gateway; by default JUPYTER_GATEWAY_AUTH_TOKEN.").tag(config=True)
+    kernel_name = Unicode("python3", help="Name of the kernelspec on the gateway.").tag(config=True)
+    request_seconds = Float(60.0, help="Seconds that the gateway may take to answer a request.").tag(config=True)
 
     _bridge: "_Bridge | None" = None
     _id = ""
 
     @property
     def has_process(self) -> bool:
-        """Whether there is a kernel, or was one until a moment ago."""
+        """Whether a kernel was started."""
         return self._bridge is not None
 
     async def poll(self) -> int | None:
-        """Tell 1 when the kernel, or the line to it, has gone."""
+        """Return 1 once the kernel, or the connection to it, has ended."""
         return None if self._bridge is not None and self._bridge.is_open else 1
 
     async def wait(self) -> int | None:
@@ -64,9 +73,9 @@ class GatewayProvisioner(KernelProvisionerBase):
         return 1
 
     async def send_signal(self, signum: int) -> None:
-        """Interrupt the kernel, or end it; a gateway does nothing else."""
+        """Interrupt the kernel on SIGINT, end it on every other signal; a gateway offers nothing else."""
         if signum == signal.SIGINT:
-            await asyncio.to_thread(self._ask, "POST", f"/api/kernels/{self._id}/interrupt")
+            await asyncio.to_thread(self._request, "POST", f"/api/kernels/{self._id}/interrupt")
         elif signum:
             await self.kill()
 
@@ -79,50 +88,51 @@ class GatewayProvisioner(KernelProvisionerBase):
         await self.kill(restart)
 
     async def cleanup(self, restart: bool = False) -> None:
-        """End the kernel, if that has not been done, and close the line."""
+        """End the kernel, if it has not ended, and close the connection."""
         await self.kill(restart)
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        """Prepare nothing: the command is the gateway's business."""
+        """Prepare no command: the gateway has its own."""
         return await super().pre_launch(cmd=[], **kwargs)
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:  # noqa: ARG002
         """Start the kernel; returns the address of the bridge.
 
-        As for Jupyter's own gateway client, variables named `KERNEL_…` go there, such as `KERNEL_USERNAME`.
+        Environment variables named `KERNEL_…`, such as `KERNEL_USERNAME`, are sent to the gateway, as Jupyter's own
+        gateway client does.
         """
         return await asyncio.to_thread(self._launch, kwargs.get("env") or {})
 
     def _launch(self, env: Mapping[str, str]) -> KernelConnectionInfo:
-        told = {name: value for name, value in env.items() if name.startswith("KERNEL_")}
-        made = self._ask("POST", "/api/kernels", {"name": self.kernel_name, "env": told})
-        self._id = made["id"]
-        line = websocket.create_connection(
+        kernel_variables = {name: value for name, value in env.items() if name.startswith("KERNEL_")}
+        started = self._request("POST", "/api/kernels", {"name": self.kernel_name, "env": kernel_variables})
+        self._id = started["id"]
+        connection = websocket.create_connection(
             f"{self._base().replace('http', 'ws', 1)}/api/kernels/{self._id}/channels",
             timeout=self.request_seconds,
             header=self._headers(),
-            subprotocols=[_SPEAKS],
+            subprotocols=[_SUBPROTOCOL],
         )
-        line.settimeout(None)
-        if line.getsubprotocol() != _SPEAKS:
-            line.close()
+        connection.settimeout(None)
+        if connection.getsubprotocol() != _SUBPROTOCOL:
+            connection.close()
             self._end()
-            raise ConnectionError(f"{self.url} does not speak {_SPEAKS}: it needs jupyter_server 2 or newer")
+            raise ConnectionError(f"{self.url} does not speak {_SUBPROTOCOL}: it needs jupyter_server 2 or newer")
         key = secrets.token_hex(32).encode()
-        self._bridge = _Bridge(line, key, on_shutdown=self._end)
+        self._bridge = _Bridge(connection, key, on_shutdown=self._end)
         self.connection_info = self._bridge.connection()
         return self.connection_info
 
     def _end(self) -> None:
         if self._id:
-            # Gone already, or with its gateway.
+            # The kernel may have ended already, or its gateway.
             with suppress(OSError):
-                self._ask("DELETE", f"/api/kernels/{self._id}")
+                self._request("DELETE", f"/api/kernels/{self._id}")
             self._id = ""
         if self._bridge is not None:
             self._bridge.close()
 
-    def _ask(self, method: str, path: str, body: object = None) -> Any:
+    def _request(self, method: str, path: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._base() + path, data, self._headers(), method=method)  # noqa: S310
         try:
@@ -142,27 +152,27 @@ class GatewayProvisioner(KernelProvisionerBase):
 
 
 class _Bridge:
-    """Carries messages between a WebSocket and local sockets, until either the kernel or its user has gone."""
+    """Forwards messages between a WebSocket and local sockets, until the kernel ends or the client disconnects."""
 
-    def __init__(self, line: websocket.WebSocket, key: bytes, *, on_shutdown: Callable[[], None]) -> None:
-        self._line, self._on_shutdown = line, on_shutdown
+    def __init__(self, connection: websocket.WebSocket, key: bytes, *, on_shutdown: Callable[[], None]) -> None:
+        self._websocket, self._on_shutdown = connection, on_shutdown
         self._session = Session(key=key)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._ports: dict[str, int] = {}
-        self._asked = {channel: self._bound(channel, zmq.ROUTER) for channel in (*_ASKED, "hb")}
-        self._heard = self._bound("iopub", zmq.PUB)
+        self._requests = {channel: self._bind(channel, zmq.ROUTER) for channel in (*_REQUEST_CHANNELS, "hb")}
+        self._iopub = self._bind("iopub", zmq.PUB)
         self._inbox = self._context.socket(zmq.PULL)
         self._inbox.bind(_INBOX)
-        #: Who asked last: a kernel's own questions go there.
+        #: Identity of the client that sent the last request: it gets what the kernel asks.
         self._client = b""
         self.is_open = True
-        works = (self._listen, self._carry)
-        self._threads = [threading.Thread(target=work, name="pauseflow-gateway", daemon=True) for work in works]
+        targets = (self._receive, self._forward)
+        self._threads = [threading.Thread(target=target, name="pauseflow-gateway", daemon=True) for target in targets]
         for thread in self._threads:
             thread.start()
 
     def connection(self) -> KernelConnectionInfo:
-        """Give what a connection file would hold."""
+        """Return what a connection file would contain."""
         return {
             "transport": "tcp",
             "ip": "127.0.0.1",
@@ -180,39 +190,39 @@ class _Bridge:
         """End both threads; safe any number of times."""
         self.is_open = False
         with suppress(OSError, websocket.WebSocketException):
-            # Wakes the thread that listens; it closes the line.
-            self._line.abort()  # type: ignore[no-untyped-call]
+            # Wakes the receiving thread, which closes the WebSocket.
+            self._websocket.abort()  # type: ignore[no-untyped-call]
 
     def join(self) -> None:
-        """Wait until the kernel, or its user, has gone."""
+        """Wait until both threads have ended."""
         for thread in self._threads:
             thread.join()
 
-    def _bound(self, channel: str, kind: int) -> "zmq.Socket[bytes]":
+    def _bind(self, channel: str, kind: int) -> "zmq.Socket[bytes]":
         socket = self._context.socket(kind)
-        # A flood is kept rather than dropped.
+        # Without a limit no message is dropped when the kernel sends many at once.
         socket.linger, socket.sndhwm = 0, 0
         self._ports[channel] = socket.bind_to_random_port("tcp://127.0.0.1")
         return socket
 
-    def _listen(self) -> None:
-        """Take what the gateway says. Sockets belong to one thread: the other one hands it on."""
+    def _receive(self) -> None:
+        """Receive messages from the gateway and pass them to the other thread, because a ZeroMQ socket belongs to one thread."""
         with self._context.socket(zmq.PUSH) as out:
             out.sndhwm = 0
             out.connect(_INBOX)
             with suppress(OSError, websocket.WebSocketException):
-                while data := self._line.recv():
+                while data := self._websocket.recv():
                     if isinstance(data, bytes):
-                        out.send_multipart(_unpacked(data))
+                        out.send_multipart(_unpack_message(data))
             self.is_open = False
-            self._line.shutdown()  # type: ignore[no-untyped-call]
+            self._websocket.shutdown()  # type: ignore[no-untyped-call]
             out.send(b"")
 
-    def _carry(self) -> None:
+    def _forward(self) -> None:
         poller = zmq.Poller()
-        for socket in (self._inbox, *self._asked.values()):
+        for socket in (self._inbox, *self._requests.values()):
             poller.register(socket, zmq.POLLIN)
-        channels = {socket: channel for channel, socket in self._asked.items()}
+        channels = {socket: channel for channel, socket in self._requests.items()}
         is_over = False
         while not is_over:
             for socket, _ in poller.poll():
@@ -220,39 +230,39 @@ class _Bridge:
                 if socket is self._inbox:
                     is_over |= len(parts) == 1
                     if not is_over:
-                        self._hand_on(parts[0].decode(), parts[1:])
+                        self._forward_to_client(parts[0].decode(), parts[1:])
                 elif channels[socket] == "hb":
                     socket.send_multipart(parts)
                 else:
-                    # Not signed with the key, or the line has gone: there is nobody to tell.
+                    # A message with a wrong signature is dropped, and so is one that comes after the connection has ended.
                     with suppress(ValueError, OSError, websocket.WebSocketException):
-                        self._send(channels[socket], parts)
-        for socket in (*self._asked.values(), self._heard, self._inbox):
+                        self._forward_to_gateway(channels[socket], parts)
+        for socket in (*self._requests.values(), self._iopub, self._inbox):
             socket.close()
         self._context.term()
 
-    def _send(self, channel: str, received: list[bytes]) -> None:
+    def _forward_to_gateway(self, channel: str, received: list[bytes]) -> None:
         identities, message = self._session.feed_identities(received)
         header = self._session.deserialize(message, content=False)["header"]
         self._client = identities[0]
         if channel == "control" and header["msg_type"] == "shutdown_request":
-            # A gateway would start a kernel anew that ends by itself.
+            # A gateway restarts a kernel that ends by itself.
             threading.Thread(target=self._on_shutdown, name="pauseflow-gateway-end", daemon=True).start()
             return
-        self._line.send_binary(_packed(channel, received[received.index(DELIM) + 2 :]))
+        self._websocket.send_binary(_pack_message(channel, received[received.index(DELIM) + 2 :]))
 
-    def _hand_on(self, channel: str, parts: list[bytes]) -> None:
+    def _forward_to_client(self, channel: str, parts: list[bytes]) -> None:
         signed = [DELIM, self._session.sign(parts[:4]), *parts]
         if channel == "iopub":
-            self._heard.send_multipart([b"kernel", *signed])
+            self._iopub.send_multipart([b"kernel", *signed])
             if b'"status"' in parts[0] and json.loads(parts[3]).get("execution_state") in _GONE:
                 self.close()
-        elif channel in self._asked:
-            self._asked[channel].send_multipart([self._client, *signed])
+        elif channel in self._requests:
+            self._requests[channel].send_multipart([self._client, *signed])
 
 
-def _packed(channel: str, parts: Sequence[bytes]) -> bytes:
-    """Lay a message out as `v1.kernel.websocket.jupyter.org` has it."""
+def _pack_message(channel: str, parts: Sequence[bytes]) -> bytes:
+    """Encode a message in the format `v1.kernel.websocket.jupyter.org`."""
     pieces = [channel.encode(), *parts]
     at = 8 * (len(pieces) + 2)
     offsets = [at]
@@ -262,8 +272,8 @@ def _packed(channel: str, parts: Sequence[bytes]) -> bytes:
     return b"".join([*(number.to_bytes(8, "little") for number in (len(offsets), *offsets)), *pieces])
 
 
-def _unpacked(data: bytes) -> list[bytes]:
-    """Take a message apart: the channel and its parts."""
+def _unpack_message(data: bytes) -> list[bytes]:
+    """Decode a message: the channel and its parts."""
     count = int.from_bytes(data[:8], "little")
     offsets = [int.from_bytes(data[at : at + 8], "little") for at in range(8, 8 * (count + 1), 8)]
     return [data[start:end] for start, end in itertools.pairwise(offsets)]

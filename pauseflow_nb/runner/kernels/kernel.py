@@ -1,7 +1,7 @@
-"""A running kernel: a process that can be signalled and reaped, and what a client needs to talk to it.
+"""Represent a running kernel: interrupt and kill its process, and find the addresses of its channels.
 
-`KernelClient` knows nothing else about where it came from; `source` chooses between starting one, one that was started
-ahead, and forking one.
+Kernels of all sources look the same to `KernelClient`; `source` starts a kernel, takes one that was started ahead, or forks
+one.
 """
 
 import contextlib
@@ -22,47 +22,50 @@ from pauseflow_nb.runner.kernels.spec import Spec
 if TYPE_CHECKING:
     from jupyter_client.session import Session
 
-__all__ = ["Kernel", "Process"]
+__all__ = ["OUTPUT_NAME", "Kernel", "Process"]
+
+#: Name of the file in the folder of a kernel that takes the standard output and error of its process.
+OUTPUT_NAME = "output.txt"
 
 
 class Process(Protocol):
-    """What a kernel needs of its process; `subprocess.Popen` has it."""
+    """The part of `subprocess.Popen` that a kernel needs."""
 
     pid: int
-    #: None until somebody has waited for its end.
+    #: None until `poll` or `wait` has seen the end of the process.
     returncode: int | None
 
     def poll(self) -> int | None:
-        """Tell the status, or None while it runs."""
+        """Return the exit status; None while the process runs."""
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end."""
+        """Wait for the end of the process; returns the exit status."""
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kill the process."""
 
 
 @dataclass
 class Kernel:
-    """A kernel's process and its address."""
+    """The process of a kernel, and the addresses of its channels."""
 
     spec: Spec
     process: Process
     session: "Session"
     #: The content of the connection file.
     connection: Mapping[str, Any]
-    #: Holds the connection file, the sockets and what the process writes to its standard error.
+    #: Folder of the connection file, the sockets, and the file with the standard output and error of the process.
     folder: str
     guard: Guard | None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def pid(self) -> int:
-        """The process id, also that of its group."""
+        """The process id, which is also the id of its process group."""
         return self.process.pid
 
     def open_end(self) -> int | None:
-        """Open a descriptor that is readable once the process has ended; None where there is no such thing."""
+        """Open a descriptor that is readable once the process has ended; returns None where the system has none."""
         if isinstance(self.process, ForkedProcess):
             return os.dup(self.process.fileno())
         if sys.platform != "linux":
@@ -73,14 +76,14 @@ class Kernel:
             return None
 
     def url(self, channel: str) -> str:
-        """Give the address of a channel: `"shell"`, `"iopub"`, `"control"`."""
+        """Return the address of a channel: `"shell"`, `"iopub"`, `"control"`."""
         separator = "-" if self.connection["transport"] == "ipc" else ":"
         return (
             f"{self.connection['transport']}://{self.connection['ip']}{separator}{self.connection[f'{channel}_port']}"
         )
 
     def interrupt(self) -> None:
-        """Interrupt the running cell; safe from any thread, also when the process is gone."""
+        """Interrupt the running cell; safe from any thread, also when the process has ended."""
         if self.spec.interrupt_mode == "message":
             self._send_on_control("interrupt_request")
             return
@@ -94,12 +97,12 @@ class Kernel:
             else:
                 _signal_group(self.pid, signal.SIGINT)
 
-    def ask_to_end(self) -> None:
-        """Ask the kernel to shut down, which flushes what the user left open; does not wait."""
+    def request_shutdown(self) -> None:
+        """Send a shutdown request, so that the kernel flushes open files; does not wait for its end."""
         self._send_on_control("shutdown_request", {"restart": False})
 
     def kill(self) -> None:
-        """Kill the kernel and what it started; safe from any thread and any number of times."""
+        """Kill the kernel and the processes that it started; safe from any thread and any number of times."""
         with self._lock:
             if self.process.returncode is not None:
                 return
@@ -109,21 +112,21 @@ class Kernel:
                 _signal_group(self.pid, signal.SIGKILL)
 
     def reap(self) -> int:
-        """Wait for the ended process and clear up what belonged to it; returns its status."""
+        """Wait for the end of the process, and remove its folder; returns the exit status."""
         if self.guard is not None:
             self.guard.dismiss()
         with self._lock:
             if sys.platform != "win32" and self.process.returncode is None:
-                # The leader is gone or going; what it started must go with it.
+                # The leader has ended or is about to end; the processes that it started must end with it.
                 _signal_group(self.pid, signal.SIGKILL)
             status = self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
         return status
 
-    def last_words(self) -> str:
-        """Give the last lines that the process wrote to its standard output and error."""
+    def read_last_lines(self) -> str:
+        """Read the last lines that the process wrote to its standard output and error."""
         try:
-            text = Path(self.folder, "said").read_text(errors="replace")
+            text = Path(self.folder, OUTPUT_NAME).read_text(errors="replace")
         except OSError:
             return ""
         return "\n".join(text.strip().splitlines()[-8:])
@@ -131,7 +134,7 @@ class Kernel:
     def _send_on_control(self, kind: str, content: Mapping[str, Any] | None = None) -> None:
         import zmq
 
-        # A socket of its own, because the one who asks may be in another thread.
+        # Another socket, because the caller may be in another thread.
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         with context.socket(zmq.DEALER) as socket:
             socket.linger = 1000
@@ -143,9 +146,9 @@ def _signal_group(group: int, number: int) -> None:
     try:
         os.killpg(group, number)
     except ProcessLookupError:
-        # A fork that has not made its group yet. It was not waited for, so the number is still its own.
+        # A forked process that has not made its group yet. It was not reaped, so no other process has its id.
         with contextlib.suppress(ProcessLookupError):
             os.kill(group, number)
     except PermissionError:
-        # macOS says so of a group whose leader is a zombie.
+        # macOS raises this for a group whose leader is a zombie.
         pass

@@ -1,6 +1,6 @@
-"""Starts ipykernel without its debugger, which costs a tenth of a second and has nobody to use it.
+"""Start ipykernel without its debugger, which nothing uses here and which takes a tenth of a second to load.
 
-A script, run by the kernel's own interpreter in the place of `-m ipykernel_launcher`; imports none of ours.
+A script that the interpreter of the kernel runs in place of `-m ipykernel_launcher`; it imports nothing of this package.
 """
 
 import importlib.util
@@ -8,7 +8,7 @@ import sys
 
 
 def _main() -> None:
-    # The folder of this script; a kernel has the working directory instead, which IPython puts there.
+    # The folder of this script; IPython puts the working directory in its place.
     del sys.path[0]
     replaced = importlib.util.find_spec("ipykernel_launcher")
     if replaced is not None and replaced.origin is not None:

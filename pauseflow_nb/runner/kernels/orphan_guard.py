@@ -1,8 +1,8 @@
-"""A kernel must not outlive its runner, however that dies.
+"""Kill a kernel when its runner ends, however that happens.
 
-ipykernel looks for its parent once a second, but not while a cell holds the interpreter's lock, and
-what a cell started stays behind; kernels of other languages do not look at all. So a tiny shell
-waits at the end of a pipe: when the runner is gone, the pipe closes, and the process group is killed.
+ipykernel looks for its parent once a second, but not while a cell holds the interpreter's lock, and the processes that a
+cell started go on; kernels of other languages do not look at all. So a small shell process reads from a pipe: when the
+runner ends, the pipe closes, and the shell kills the process group of the kernel.
 """
 
 import os
@@ -21,7 +21,7 @@ class Guard:
     def __init__(self, group: int, folder: str) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         if sys.platform != "win32":
-            # In a session of its own: a Ctrl-C in the terminal is not for it.
+            # In another session, so that Ctrl-C in the terminal does not reach it.
             self._process = subprocess.Popen(  # noqa: S603 - our own script
                 ["/bin/sh", "-c", _SCRIPT, "sh", str(group), folder],
                 stdin=subprocess.PIPE,
@@ -32,7 +32,7 @@ class Guard:
             )
 
     def dismiss(self) -> None:
-        """Let the group be; call this before its leader is reaped, when its number is still its own."""
+        """Stop guarding the group; must be called before its leader is reaped, while no other process can have its id."""
         if self._process is None:
             return
         self._process.kill()

@@ -1,7 +1,7 @@
-"""Kernels that one of jupyter_client's provisioners starts: on another machine, in a container, by a batch system.
+"""Start kernels through a provisioner of jupyter_client: on another machine, in a container, by a batch system.
 
-What we share with such a kernel is its ZeroMQ channels and the storage. Whether it lives, and how it is
-interrupted and killed, its provisioner knows.
+We share only the ZeroMQ channels and the storage with such a kernel. Its provisioner interrupts and kills it, and knows
+whether it runs.
 """
 
 import os
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["start"]
 
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 
 
 class _Process:
-    """Whatever runs the kernel, as far as its provisioner tells."""
+    """The process of the kernel, as its provisioner reports it."""
 
     def __init__(self, manager: "KernelManager") -> None:
         self._manager = manager
@@ -32,7 +32,7 @@ class _Process:
 
     def poll(self) -> int | None:
         if self.returncode is None and not self._manager.is_alive():
-            # Not every provisioner knows the status.
+            # Not every provisioner knows the exit status.
             self.returncode = 1
         return self.returncode
 
@@ -41,7 +41,7 @@ class _Process:
         while (status := self.poll()) is None:
             if end is not None and time.monotonic() > end:
                 raise subprocess.TimeoutExpired("kernel", timeout or 0)
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
         return status
 
     def kill(self) -> None:
@@ -50,7 +50,7 @@ class _Process:
 
 
 class _Provisioned(Kernel):
-    """Asks the provisioner where another kernel signals its own process."""
+    """A kernel that its provisioner interrupts and kills."""
 
     manager: "KernelManager"
 
@@ -74,25 +74,25 @@ class _Provisioned(Kernel):
 
 
 def start(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) -> Kernel:
-    """Ask a kernelspec's provisioner for a kernel; it is not ready yet.
+    """Start a kernel through the provisioner of its kernelspec; the kernel is not ready yet.
 
     Raises:
-        KernelUnavailable: With what the provisioner says.
+        KernelUnavailable: If the provisioner fails; has its message.
     """
     from jupyter_client.manager import KernelManager
 
-    from pauseflow_nb.runner.kernels.spec import kernel_environment
+    from pauseflow_nb.runner.kernels.spec import make_environment
     from pauseflow_nb.runner.kernels.start import LEAN
 
     manager = KernelManager(kernel_name=spec.name)
-    options: dict[str, Any] = {"cwd": cwd, "env": kernel_environment(spec, env)}
+    options: dict[str, Any] = {"cwd": cwd, "env": make_environment(spec, env)}
     try:
         manager.start_kernel(extra_arguments=LEAN if spec.is_ipykernel else [], **options)
     except Exception as problem:
-        # Each provisioner raises what its own client does.
+        # Each provisioner raises the errors of its own client.
         raise KernelUnavailable(spec.name, f"its provisioner {spec.provisioner!r} says: {problem}") from problem
     connection = dict(manager.get_connection_info())
-    # Nothing of it lies in a folder of ours.
+    # It has no folder here.
     kernel = _Provisioned(spec, _Process(manager), manager.session, connection, os.devnull, None)
     kernel.manager = manager
     return kernel

@@ -1,8 +1,7 @@
-"""Where a kernel comes from: started for one segment, started ahead of it, or forked.
+"""Supply kernels to segments: started for one segment, started ahead of it, or forked from a prepared process.
 
-The result is the same; only the time until its first cell differs. A kernel is never handed out
-twice, and none comes back after a pause (see `keeper` for those that may not end): what a cold start
-cannot do must show at once.
+A notebook sees no difference; only the time until its first cell differs. No kernel runs two segments, except those that
+`keeper` keeps: so a variable that a new kernel could not restore is noticed at the first pause.
 """
 
 import logging
@@ -18,18 +17,19 @@ from typing import Literal, TypeAlias
 from pauseflow_nb.errors import KernelUnavailable
 from pauseflow_nb.runner.kernels.fork_client import CannotFork, ForkServer, can_fork
 from pauseflow_nb.runner.kernels.kernel import Kernel
-from pauseflow_nb.runner.kernels.spec import Spec, kernel_environment
+from pauseflow_nb.runner.kernels.spec import Spec, make_environment
 from pauseflow_nb.runner.kernels.start import order_kernel, start_kernel
 
-__all__ = ["Source", "Supply", "libraries_of"]
+__all__ = ["Source", "Supply", "find_libraries"]
 
 log = logging.getLogger(__name__)
 
-#: `auto` forks where that is safe and starts a process elsewhere.
-Source: TypeAlias = Literal["auto", "cold", "prestarted", "forked"]
+#: `cold` starts a process, `prestarted` takes one that was started ahead, and `forked` forks one where that is safe and starts
+#: a process elsewhere.
+Source: TypeAlias = Literal["cold", "prestarted", "forked"]
 
-#: Large libraries that may be imported before a fork: they start no threads of their own and read nothing then
-#: that a kernel sets up later.
+#: Large libraries that may be imported before a fork: their import starts no thread and reads nothing that a kernel sets up
+#: later.
 _LIBRARIES = ("numpy", "pandas")
 _IMPORTED = re.compile(r"^[ \t]*(?:import|from)[ \t]+(\w+)", re.MULTILINE)
 
@@ -40,10 +40,10 @@ _SPARE_SECONDS = 300.0
 _Key: TypeAlias = tuple[object, ...]
 
 
-def libraries_of(sources: Iterable[str]) -> list[str]:
-    """List which of the libraries that are worth it some code imports."""
+def find_libraries(sources: Iterable[str]) -> list[str]:
+    """Find the libraries that some code imports and that are worth importing before a fork."""
     found = {name for source in sources for name in _IMPORTED.findall(source)}
-    # In this order, each is imported before those that need it, and so can be had without them.
+    # In this order: each library is imported before those that need it, so that a kernel can have it without them.
     return [name for name in _LIBRARIES if name in found or (name == "numpy" and "pandas" in found)]
 
 
@@ -55,58 +55,58 @@ class _Spare:
 
 
 class Supply:
-    """Hands out kernels to the segments of one process; safe from any thread.
+    """Supplies the segments of one process with kernels; safe from any thread.
 
     Args:
-        source: Where they come from.
+        source: Where the kernels come from.
     """
 
     def __init__(self, source: Source = "cold") -> None:
         self._source = source
         self._lock = threading.Lock()
         self._servers: dict[_Key, ForkServer] = {}
-        #: Those that have kernels running and get no more.
+        #: Servers that fork no more kernels, and whose last kernels still run.
         self._retired: list[ForkServer] = []
         self._spares: list[_Spare] = []
         self._unforkable: set[str] = set()
         self._is_closed = False
 
-    def expect(self, spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) -> None:
-        """Start a kernel that will be taken soon.
+    def start_ahead(self, spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) -> None:
+        """Start a kernel that a segment will need soon.
 
         Raises:
-            KernelUnavailable: If there is no such program or directory.
+            KernelUnavailable: If its program or working directory does not exist.
         """
         if not spec.is_local:
             return
         kernel = start_kernel(spec, cwd=cwd, env=env)
         with self._lock:
             if not self._is_closed:
-                self._spares.append(_Spare(_key(spec, cwd, env), kernel))
+                self._spares.append(_Spare(_make_key(spec, cwd, env), kernel))
                 return
         _discard(kernel)
 
     def take(
         self, spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None, libraries: Iterable[str] = ()
     ) -> Kernel:
-        """Hand out a kernel that nobody has used; it may not be ready yet.
+        """Return a new kernel; it may not be ready yet.
 
         Args:
-            spec: Which.
+            spec: The kernelspec.
             cwd: Its working directory.
-            env: Environment variables beside those of this process and of the kernelspec.
-            libraries: What its notebook imports; see `libraries_of`.
+            env: Environment variables in addition to those of this process and of the kernelspec.
+            libraries: Libraries that its notebook imports; see `find_libraries`.
 
         Raises:
-            KernelUnavailable: If there is no such program or directory.
+            KernelUnavailable: If its program or working directory does not exist.
         """
         if not spec.is_local:
             from pauseflow_nb.runner.kernels import provisioned
 
             return provisioned.start(spec, cwd=cwd, env=env)
-        kernel = self._spare(_key(spec, cwd, env))
-        if kernel is None and self._source in {"auto", "forked"}:
-            kernel = self._forked(spec, cwd, env, libraries)
+        kernel = self._take_spare(_make_key(spec, cwd, env))
+        if kernel is None and self._source == "forked":
+            kernel = self._fork(spec, cwd, env, libraries)
         if kernel is None:
             kernel = start_kernel(spec, cwd=cwd, env=env)
         if self._source == "prestarted":
@@ -114,7 +114,7 @@ class Supply:
         return kernel
 
     def close(self) -> None:
-        """End what was started and not taken."""
+        """End the kernels that no segment has taken, and the fork servers."""
         with self._lock:
             self._is_closed = True
             spares, self._spares = self._spares, []
@@ -125,12 +125,12 @@ class Supply:
         for server in servers:
             server.stop()
 
-    def _spare(self, key: _Key) -> Kernel | None:
+    def _take_spare(self, key: _Key) -> Kernel | None:
         oldest = time.monotonic() - _SPARE_SECONDS
         with self._lock:
-            kept, self._spares = self._spares, []
+            spares, self._spares = self._spares, []
             found, unfit = None, []
-            for spare in kept:
+            for spare in spares:
                 if spare.since < oldest or spare.kernel.process.poll() is not None:
                     unfit.append(spare.kernel)
                 elif found is None and spare.key == key:
@@ -147,39 +147,39 @@ class Supply:
         for spare in dropped:
             _discard(spare.kernel)
         try:
-            self.expect(spec, cwd=cwd, env=env)
+            self.start_ahead(spec, cwd=cwd, env=env)
         except KernelUnavailable as problem:
             log.debug("no spare kernel: %s", problem)
 
-    def _forked(self, spec: Spec, cwd: str, env: Mapping[str, str] | None, libraries: Iterable[str]) -> Kernel | None:
-        ordered = order_kernel(spec, cwd=cwd, env=env)
-        command = ordered.command[: ordered.command.index("-f")] if "-f" in ordered.command else []
-        # A server may have imported a library for another notebook; beside this one lies a module of that name.
+    def _fork(self, spec: Spec, cwd: str, env: Mapping[str, str] | None, libraries: Iterable[str]) -> Kernel | None:
+        order = order_kernel(spec, cwd=cwd, env=env)
+        command = order.command[: order.command.index("-f")] if "-f" in order.command else []
+        # The server may have imported a library for another notebook; here the working directory has a module of that name.
         if not can_fork(command) or any(_is_local(name, cwd) for name in _LIBRARIES):
-            shutil.rmtree(ordered.folder, ignore_errors=True)
+            shutil.rmtree(order.folder, ignore_errors=True)
             return None
-        argv = ["ipykernel_launcher.py", *ordered.command[len(command) :]]
+        argv = ["ipykernel_launcher.py", *order.command[len(command) :]]
         wanted = [name for name in libraries if name not in self._unforkable]
-        key = (tuple(command), tuple(sorted(ordered.env.items())))
+        key = (tuple(command), tuple(sorted(order.env.items())))
         try:
-            server = self._server(key, command[:-2], ordered.env)
-            with ordered.open_said() as said:
-                process = server.fork(argv, cwd=cwd, folder=ordered.folder, said=said.fileno(), libraries=wanted)
+            server = self._find_server(key, command[:-2], order.env)
+            with order.open_output() as output:
+                process = server.fork(argv, cwd=cwd, folder=order.folder, output=output.fileno(), libraries=wanted)
         except (CannotFork, OSError) as problem:
-            log.info("started a kernel that could not be forked: %s", problem)
-            shutil.rmtree(ordered.folder, ignore_errors=True)
+            log.info("started a kernel because it could not be forked: %s", problem)
+            shutil.rmtree(order.folder, ignore_errors=True)
             self._unforkable.update(wanted)
             self._drop(key)
             return None
-        return ordered.kernel(process, None)
+        return order.make_kernel(process, None)
 
-    def _server(self, key: _Key, interpreter: list[str], env: Mapping[str, str]) -> ForkServer:
+    def _find_server(self, key: _Key, interpreter: list[str], env: Mapping[str, str]) -> ForkServer:
         with self._lock:
             server = self._servers.pop(key, None)
             if server is not None and not server.is_fresh:
                 self._retire(server)
                 server = None
-            # Put at the end: the first is the one that was longest without use.
+            # Put at the end: the first server is the one that was not used for longest.
             self._servers[key] = server = server or ForkServer(interpreter, env)
             while len(self._servers) > _MOST_SERVERS:
                 self._retire(self._servers.pop(next(iter(self._servers))))
@@ -199,12 +199,12 @@ class Supply:
         self._retired.append(server)
 
 
-def _key(spec: Spec, cwd: str, env: Mapping[str, str] | None) -> _Key:
-    return spec.name, spec.argv, cwd, _file_of(cwd), tuple(sorted(kernel_environment(spec, env).items()))
+def _make_key(spec: Spec, cwd: str, env: Mapping[str, str] | None) -> _Key:
+    return spec.name, spec.argv, cwd, _identify_directory(cwd), tuple(sorted(make_environment(spec, env).items()))
 
 
-def _file_of(directory: str) -> tuple[int, int] | None:
-    """Tell which directory it is: one that was removed and made again is another."""
+def _identify_directory(directory: str) -> tuple[int, int] | None:
+    """Identify a directory: one that was removed and made again is another."""
     try:
         found = Path(directory).stat()
     except OSError:
@@ -213,7 +213,7 @@ def _file_of(directory: str) -> tuple[int, int] | None:
 
 
 def _is_local(name: str, cwd: str) -> bool:
-    """Whether the working directory has a module of that name, which a kernel would take."""
+    """Whether the working directory has a module of that name, which a kernel would import."""
     return Path(cwd, f"{name}.py").exists() or Path(cwd, name).is_dir()
 
 

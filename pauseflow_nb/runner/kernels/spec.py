@@ -1,4 +1,4 @@
-"""Which kernels there are: installed kernelspecs, and the environment that a kernel of each gets."""
+"""Look up installed kernelspecs, and make the environment of a kernel."""
 
 import os
 import shutil
@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from pauseflow_nb.errors import KernelUnavailable
 from pauseflow_nb.operator_secrets import without_secrets
 
-__all__ = ["DEFAULT_KERNEL", "LOCAL", "Spec", "find_spec", "kernel_environment"]
+__all__ = ["DEFAULT_KERNEL", "LOCAL", "Spec", "find_spec", "make_environment"]
 
 #: The provisioner of kernelspecs that name none.
 LOCAL = "local-provisioner"
 #: Used by notebooks that name no kernel.
 DEFAULT_KERNEL = "python3"
 
-#: Of all kernels, wherever they come from and run, unless the environment has one: a set has the same order after a pause.
-#: The second variable tells the kernel to take both away, so that programs which cells start have none.
+#: Hash seed of all kernels unless the environment has one, so that a set has the same order after a pause. The second variable
+#: lets the kernel remove both, so that programs which cells start get neither.
 _HASH_SEED = "7287"
 
 
 @dataclass(frozen=True)
 class Spec:
-    """An installed kernelspec, as far as a runner needs it."""
+    """The part of an installed kernelspec that a runner needs."""
 
     name: str
     argv: tuple[str, ...]
@@ -34,28 +34,28 @@ class Spec:
     resource_dir: str
     #: `"signal"` or `"message"`.
     interrupt_mode: str
-    #: Name of the provisioner of jupyter_client that starts it; `LOCAL`: we do.
-    provisioner: str = "local-provisioner"
+    #: Name of the provisioner of jupyter_client that starts its kernels; with `LOCAL` we start them.
+    provisioner: str = LOCAL
 
     @property
     def is_python(self) -> bool:
-        """Whether steps can run in it."""
+        """Whether steps can run in its kernels."""
         return self.language == "python"
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a process of this machine, which we start ourselves."""
+        """Whether its kernels are processes of this machine, which we start ourselves."""
         return self.provisioner == LOCAL
 
     @property
     def interpreter(self) -> str:
-        """The absolute path of the program that it starts, if there is one."""
+        """The absolute path of its program; if the program does not exist, as the kernelspec names it."""
         program = self.argv[0] if self.argv else ""
         return sys.executable if _is_own_python(program) else shutil.which(program) or program
 
     @property
     def is_ipykernel(self) -> bool:
-        """Whether it is IPython's own kernel, whose options we know."""
+        """Whether it starts IPython's own kernel, whose options we know."""
         return any(word in {"ipykernel_launcher", "ipykernel"} for word in self.argv)
 
 
@@ -63,13 +63,13 @@ def find_spec(name: str) -> Spec:
     """Look up a kernelspec by its name.
 
     Raises:
-        KernelUnavailable: Naming those that are installed.
+        KernelUnavailable: If it is not installed or cannot be read; names those that are installed.
     """
     from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager, NoSuchKernel
 
     specs = KernelSpecManager()
     if name == "python":
-        # As every KernelManager has it: old notebooks name their language.
+        # As in every KernelManager: old notebooks name their language.
         name = NATIVE_KERNEL_NAME
     try:
         spec = specs.get_kernel_spec(name)
@@ -94,15 +94,15 @@ def find_spec(name: str) -> Spec:
     )
 
 
-def kernel_environment(spec: Spec, given: Mapping[str, str] | None) -> dict[str, str]:
-    """Give every environment variable that a kernel of this process sees: none of the operator's secrets."""
-    env = {**without_secrets(os.environ), **(given or {})}
-    # It would make another interpreter take this one's library.
-    env.pop("PYTHONEXECUTABLE", None)
-    env |= {name: string.Template(value).safe_substitute(env) for name, value in spec.env.items()}
-    if spec.is_python and not env.get("PYTHONHASHSEED"):
-        env |= {"PYTHONHASHSEED": _HASH_SEED, "PAUSEFLOW_HASH_SEED": _HASH_SEED}
-    return env
+def make_environment(spec: Spec, env: Mapping[str, str] | None) -> dict[str, str]:
+    """Make the environment of a kernel, without the secrets of the operator; `env` adds variables to it."""
+    variables = {**without_secrets(os.environ), **(env or {})}
+    # It would make another interpreter use the library of this one.
+    variables.pop("PYTHONEXECUTABLE", None)
+    variables |= {name: string.Template(value).safe_substitute(variables) for name, value in spec.env.items()}
+    if spec.is_python and not variables.get("PYTHONHASHSEED"):
+        variables |= {"PYTHONHASHSEED": _HASH_SEED, "PAUSEFLOW_HASH_SEED": _HASH_SEED}
+    return variables
 
 
 def _is_own_python(program: str) -> bool:

@@ -13,13 +13,13 @@ from typing import IO, Any
 
 from pauseflow_nb.errors import KernelNotReady, KernelUnavailable
 from pauseflow_nb.private_files import create
-from pauseflow_nb.runner.kernels.kernel import Kernel, Process
+from pauseflow_nb.runner.kernels.kernel import OUTPUT_NAME, Kernel, Process
 from pauseflow_nb.runner.kernels.orphan_guard import Guard
-from pauseflow_nb.runner.kernels.spec import Spec, kernel_environment
+from pauseflow_nb.runner.kernels.spec import Spec, make_environment
 
 __all__ = ["LEAN", "Order", "order_kernel", "start_kernel"]
 
-#: Options of IPython's kernel. Its history costs more than a quick cell does; the sleep is for interactive use.
+#: Options of IPython's kernel. Its history takes longer than a quick cell; the sleep is for interactive use.
 LEAN = [
     "--HistoryManager.enabled=False",
     "--HistoryManager.hist_file=:memory:",
@@ -30,8 +30,8 @@ LEAN = [
 # A script for another interpreter, which is not imported here.
 _LAUNCHER = Path(__file__).with_name("launch_ipykernel.py")
 
-# What a later try may not meet again.
-_PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
+# Errors that a later attempt may not meet.
+_TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
 
 # A socket's path must fit into 107 bytes on Linux and 103 on macOS.
 _LONGEST_IPC = 90
@@ -39,11 +39,11 @@ _LONGEST_IPC = 90
 
 @dataclass(frozen=True)
 class Order:
-    """A kernel that is about to be started: everything but its process."""
+    """A kernel that is about to be started: all of it except the process."""
 
     spec: Spec
     cwd: str
-    #: All its environment variables.
+    #: All environment variables of the kernel.
     env: Mapping[str, str]
     #: The program and its arguments.
     command: list[str]
@@ -52,24 +52,24 @@ class Order:
     folder: str
     key: bytes
 
-    def open_said(self) -> IO[bytes]:
-        """Open the file that takes what the process writes to its standard output and error."""
-        return create(Path(self.folder, "said"))
+    def open_output(self) -> IO[bytes]:
+        """Open the file for the standard output and error of the process."""
+        return create(Path(self.folder, OUTPUT_NAME))
 
-    def kernel(self, process: Process, guard: Guard | None) -> "Kernel":
-        """Make the kernel of a process that was started."""
+    def make_kernel(self, process: Process, guard: Guard | None) -> "Kernel":
+        """Make the kernel from its process, which has been started."""
         from jupyter_client.session import Session
 
         return Kernel(self.spec, process, Session(key=self.key), self.connection, self.folder, guard)
 
 
 def order_kernel(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) -> Order:
-    """Prepare to start a kernel.
+    """Write the connection file and the command line of a kernel, without starting it.
 
     Args:
         spec: What to start.
         cwd: Its working directory.
-        env: Environment variables beside those of this process and of the kernelspec.
+        env: Environment variables in addition to those of this process and of the kernelspec.
 
     Raises:
         KernelUnavailable: If there is no such directory.
@@ -79,68 +79,72 @@ def order_kernel(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) 
     folder = tempfile.mkdtemp(prefix="pauseflow-")
     key = secrets.token_hex(32).encode()
     try:
-        file, connection = _connection_file(spec, folder, key)
+        file, connection = _write_connection_file(spec, folder, key)
     except OSError as problem:
         shutil.rmtree(folder, ignore_errors=True)
         raise KernelUnavailable(spec.name, f"its connection file cannot be written: {problem}") from None
-    return Order(spec, cwd, kernel_environment(spec, env), _command(spec, file), connection, folder, key)
+    return Order(spec, cwd, make_environment(spec, env), _make_command(spec, file), connection, folder, key)
 
 
 def start_kernel(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) -> Kernel:
-    """Start a kernel's process; it is not ready yet. Arguments as for `order_kernel`.
+    """Start the process of a kernel; the kernel is not ready yet. Arguments as for `order_kernel`.
 
     Raises:
         KernelUnavailable: If there is no such program or directory.
-        KernelNotReady: If the machine has no process, memory or descriptor left for it.
+        KernelNotReady: If the machine has no process, memory or file descriptor left.
     """
     from jupyter_client.launcher import launch_kernel
 
-    # Before jupyter_client tries, which logs the whole command with its environment.
+    # Checked before jupyter_client tries, because it would log the whole command with its environment.
     if shutil.which(spec.interpreter) is None:
         raise KernelUnavailable(spec.name, f"its program {spec.interpreter} is not there, or cannot be run")
-    ordered = order_kernel(spec, cwd=cwd, env=env)
+    order = order_kernel(spec, cwd=cwd, env=env)
     try:
-        with ordered.open_said() as said:
+        with order.open_output() as output:
             process = launch_kernel(
-                _lean(ordered.command), stdout=said.fileno(), stderr=said.fileno(), cwd=cwd, env=dict(ordered.env)
+                _use_launcher(order.command),
+                stdout=output.fileno(),
+                stderr=output.fileno(),
+                cwd=cwd,
+                env=dict(order.env),
             )
     except OSError as problem:
-        shutil.rmtree(ordered.folder, ignore_errors=True)
-        raise _not_started(spec, problem) from None
+        shutil.rmtree(order.folder, ignore_errors=True)
+        raise _make_start_error(spec, problem) from None
     try:
-        guard = Guard(process.pid, ordered.folder)
+        guard = Guard(process.pid, order.folder)
     except OSError as problem:
-        ordered.kernel(process, None).kill()
-        ordered.kernel(process, None).reap()
-        raise _not_started(spec, problem) from None
-    return ordered.kernel(process, guard)
+        order.make_kernel(process, None).kill()
+        order.make_kernel(process, None).reap()
+        raise _make_start_error(spec, problem) from None
+    return order.make_kernel(process, guard)
 
 
-def _not_started(spec: Spec, problem: OSError) -> KernelUnavailable:
-    # A machine that is out of processes, memory or descriptors may have some again in a moment.
-    kind = KernelNotReady if problem.errno in _PASSING else KernelUnavailable
+def _make_start_error(spec: Spec, problem: OSError) -> KernelUnavailable:
+    # A machine without free processes, memory or descriptors may have some again in a moment.
+    kind = KernelNotReady if problem.errno in _TRANSIENT else KernelUnavailable
     return kind(spec.name, f"{spec.interpreter} cannot be started: {problem}")
 
 
-def _lean(command: list[str]) -> list[str]:
-    """Let our launcher stand in for ipykernel's."""
+def _use_launcher(command: list[str]) -> list[str]:
+    """Replace the launcher of ipykernel with ours."""
     if "ipykernel_launcher" not in command:
         return command
     at = command.index("ipykernel_launcher")
     return [*command[: at - 1], str(_LAUNCHER), *command[at + 1 :]] if command[at - 1] == "-m" else command
 
 
-def _connection_file(spec: Spec, folder: str, key: bytes) -> tuple[str, Mapping[str, Any]]:
+def _write_connection_file(spec: Spec, folder: str, key: bytes) -> tuple[str, Mapping[str, Any]]:
     from jupyter_client.connect import write_connection_file
 
-    # Sockets in a private folder cannot collide as ports do. Not every kernel of another language knows them.
+    # Sockets in a private folder cannot collide as ports do. Not every kernel of another language supports them.
     is_ipc = sys.platform != "win32" and spec.is_python and len(folder) < _LONGEST_IPC
     transport, ip = ("ipc", str(Path(folder, "k"))) if is_ipc else ("tcp", "")
     file = str(Path(folder, "connection.json"))
     return write_connection_file(file, key=key, transport=transport, ip=ip, kernel_name=spec.name)
 
 
-def _command(spec: Spec, connection_file: str) -> list[str]:
+def _make_command(spec: Spec, connection_file: str) -> list[str]:
     known = {"connection_file": connection_file, "prefix": sys.prefix, "resource_dir": spec.resource_dir}
     words = [spec.interpreter, *spec.argv[1:]]
     words = [re.sub(r"\{(\w+)\}", lambda found: known.get(found[1], found[0]), word) for word in words]

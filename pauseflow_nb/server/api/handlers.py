@@ -1,7 +1,7 @@
-"""The REST API under /pauseflow/api, behind Jupyter's own login and authoriser; `openapi.yaml` describes it.
+"""Serve the REST API under /pauseflow/api, behind the login and the authoriser of Jupyter; `openapi.yaml` describes it.
 
-Looking needs `read` on the resource `pauseflow`, changing needs `execute`. Links are shown only to
-those who may execute: a link is as good as the right to use it.
+Reading needs the action `read` on the resource `pauseflow`, changing needs `execute`. Only users who may execute see links,
+because everybody who has a link can use it.
 """
 
 import re
@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 from jupyter_server.auth.decorator import authorized
+from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider, User
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import ensure_async
 from tornado.http1connection import HTTP1Connection
@@ -19,28 +21,30 @@ from tornado.web import HTTPError, RequestHandler, authenticated, stream_request
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.retry_fork import fork, retry
 from pauseflow_nb.errors import BodyTooLarge, InvalidParameter
-from pauseflow_nb.identity import Who
+from pauseflow_nb.identity import Who, account, signed_in
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.api.health import HealthHandler
-from pauseflow_nb.server.api.login import who_is
-from pauseflow_nb.server.api.start_request import StartRequest, inside, start
+from pauseflow_nb.server.api.start_request import StartRequest, resolve_path, start
 from pauseflow_nb.server.http_errors import RETRY_AFTER_SECONDS, status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.public.bodies import parse_json
 from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, check_length
 from pauseflow_nb.server.public.responses import error_answer, write_json
 from pauseflow_nb.server.public.upload import INLINE_BYTES
-from pauseflow_nb.server.registration import Standing
+from pauseflow_nb.server.registration import Readiness
 from pauseflow_nb.store.executions import STATES
 
-__all__ = ["LARGEST_BODY", "ROUTES", "api_routes"]
+__all__ = ["LARGEST_BODY", "ROUTES", "api_routes", "identify"]
 
 RESOURCE = "pauseflow"
 
+#: Identity providers that know a token or a password, and no names.
+_NAMELESS = (IdentityProvider, PasswordIdentityProvider)
+
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
-#: In bytes, and all of it in memory; the largest request starts a notebook with its parameters.
+#: In bytes; bodies are read into memory, and the largest ones have the parameters of a notebook.
 LARGEST_BODY = 4 * 1024**2
 
 #: The most executions on one page of the list.
@@ -48,7 +52,7 @@ _MOST = 500
 
 
 def _may(action: str) -> Callable[[Method], Method]:
-    """Let only those call a method who are signed in, and whom the authoriser lets do this."""
+    """Require that the user is signed in and that the authoriser allows the action."""
 
     def guard(method: Method) -> Method:
         return cast("Method", authenticated(authorized(action, RESOURCE)(method)))
@@ -58,7 +62,7 @@ def _may(action: str) -> Callable[[Method], Method]:
 
 @stream_request_body
 class _Api(APIHandler):
-    """What all of them share: who asks, what they sent, what our errors mean."""
+    """Shared by all handlers: the user, the body of the request, and the mapping of errors."""
 
     auth_resource = RESOURCE
 
@@ -67,11 +71,11 @@ class _Api(APIHandler):
 
     def set_default_headers(self) -> None:
         super().set_default_headers()
-        # There may be links in it.
+        # Responses may contain links.
         self.set_header("Cache-Control", "no-store")
 
-    async def prepare(self) -> None:  # type: ignore[override]  # typed as if it could return something else
-        """Refuse before the body is read: what is too large, and what comes from elsewhere."""
+    async def prepare(self) -> None:  # type: ignore[override]  # the base class has a wider return type
+        """Refuse a request before its body is read, if it is too large or comes from another origin."""
         self._received = bytearray()
         connection = self.request.connection
         assert isinstance(connection, HTTP1Connection)
@@ -81,44 +85,44 @@ class _Api(APIHandler):
         await super().prepare()
 
     def data_received(self, chunk: bytes) -> None:
-        """Take a piece of the body."""
+        """Add a piece of the body."""
         self._received += chunk
 
     async def may_execute(self) -> bool:
-        """Whether whoever asks may act, and so may see links."""
-        asked = self.authorizer.is_authorized(self, self.current_user, "execute", RESOURCE)
-        return bool(await ensure_async(asked))
+        """Whether the user may execute, and so may see links."""
+        allowed = self.authorizer.is_authorized(self, self.current_user, "execute", RESOURCE)
+        return bool(await ensure_async(allowed))
 
-    async def shown(self, view: JSON) -> JSON:
-        """What whoever asks may see of it: a step may have exported a link."""
+    async def mask_for_user(self, view: JSON) -> JSON:
+        """Mask links in a view unless the user may execute: a step may have exported a link."""
         return view if await self.may_execute() else Mask().value(view)
 
-    def by(self) -> Who:
-        """Who asks, for the audit trail."""
-        return who_is(self.current_user, self.identity_provider)
+    def identify_user(self) -> Who:
+        """Identify the user, for the audit trail."""
+        return identify(self.current_user, self.identity_provider)
 
     def _root(self) -> Path:
         return Path(self.settings["server_root_dir"])
 
-    async def body(self, *known: str) -> dict[str, JSON]:
-        """The request's JSON object; empty if there is no body.
+    async def read_body(self, *known: str) -> dict[str, JSON]:
+        """Read the JSON object in the body; empty if there is no body.
 
         Args:
-            known: The fields it may have; none: any.
+            known: Names of the allowed fields; without any, all fields are allowed.
         """
-        value = await self._lazy.compute(_parsed, bytes(self._received))
+        value = await self._lazy.compute(_parse_body, bytes(self._received))
         if not isinstance(value, dict):
             raise InvalidParameter("body", "must be a JSON object")
         unknown = set(value) - set(known)
         if known and unknown:
-            raise InvalidParameter(min(unknown), f"is not known here; what is: {', '.join(known)}")
+            raise InvalidParameter(min(unknown), f"is no field of this request; its fields are: {', '.join(known)}")
         return value
 
     async def write_view(self, execution: str, status: int = 200) -> None:
-        """Answer with an execution."""
+        """Write an execution as the response."""
         links = await self.may_execute()
         view = await self._lazy.call(Queue.view, execution, with_links=links)
-        write_json(self, status, await self.shown(view))
+        write_json(self, status, await self.mask_for_user(view))
 
     def write_error(self, status_code: int, **info: Any) -> None:
         error = info.get("exc_info", (None, None, None))[1]
@@ -131,14 +135,14 @@ class _Api(APIHandler):
             self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
         if status == 405:
             self.set_header("Allow", ", ".join(self.SUPPORTED_METHODS))
-        # `message` is what Jupyter's own front ends look for.
+        # Front ends of Jupyter read `message`.
         write_json(self, status, {"error": sentence, "message": sentence})
         self.finish()
 
     def log_exception(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # What our errors say goes to whoever asked; a traceback in the log helps nobody.
+        # The response has the message of our own errors; a traceback in the log would add nothing.
         if error is None or status_of(error) is None:
             super().log_exception(kind, error, traceback)
 
@@ -150,13 +154,13 @@ class ExecutionsHandler(_Api):
 
     @_may("read")
     async def get(self) -> None:
-        """List them, the newest first: `?state=`, `?q=`, `?limit=`, `?offset=`."""
-        states = [state for given in self.get_query_arguments("state") for state in given.split(",") if state]
+        """List executions, the newest first: `?state=`, `?q=`, `?limit=`, `?offset=`."""
+        states = [state for value in self.get_query_arguments("state") for state in value.split(",") if state]
         unknown = set(states) - set(STATES)
         if unknown:
-            raise InvalidParameter("state", f"has no {min(unknown)!r}; what there is: {', '.join(STATES)}")
-        limit = self._number("limit", 50, most=_MOST)
-        offset = self._number("offset", 0)
+            raise InvalidParameter("state", f"must be one of {', '.join(STATES)}, not {min(unknown)!r}")
+        limit = self._read_number("limit", 50, most=_MOST)
+        offset = self._read_number("offset", 0)
         found = await self._lazy.call(
             Queue.list,
             states=states or None,
@@ -166,19 +170,19 @@ class ExecutionsHandler(_Api):
             with_links=await self.may_execute(),
         )
         more = offset + limit if len(found) > limit else None
-        write_json(self, 200, {"executions": await self.shown(found[:limit]), "next_offset": more})
+        write_json(self, 200, {"executions": await self.mask_for_user(found[:limit]), "next_offset": more})
 
     @_may("execute")
     async def post(self) -> None:
-        """Start one."""
-        request = StartRequest.read(await self.body())
-        execution = await self._lazy.call(start, self._root(), request, self.by())
+        """Start an execution."""
+        request = StartRequest.read(await self.read_body())
+        execution = await self._lazy.call(start, self._root(), request, self.identify_user())
         self.set_header("Location", f"{self.base_url}pauseflow/api/executions/{execution}")
         await self.write_view(execution, 201)
 
-    def _number(self, name: str, default: int, most: int | None = None) -> int:
+    def _read_number(self, name: str, default: int, most: int | None = None) -> int:
         text = self.get_query_argument(name, str(default))
-        # Not more digits than a database's integer has.
+        # At most as many digits as an integer of the database has.
         if not re.fullmatch(r"[0-9]{1,9}", text):
             raise InvalidParameter(name, f"must be a whole number, not {text!r}")
         return int(text) if most is None else min(int(text), most)
@@ -191,17 +195,17 @@ class ExecutionHandler(_Api):
 
     @_may("read")
     async def get(self, execution: str) -> None:
-        """Show it; with `?history=1` every run of every step, too."""
+        """Show the execution; with `?history=1` also every run of every step."""
         history = self.get_query_argument("history", "0")
         if history not in {"0", "1"}:
             raise InvalidParameter("history", f"must be 0 or 1, not {history!r}")
         links = await self.may_execute()
         view = await self._lazy.call(Queue.view, execution, with_links=links, history=history == "1")
-        write_json(self, 200, await self.shown(view))
+        write_json(self, 200, await self.mask_for_user(view))
 
 
 class ResumeHandler(_Api):
-    """Answer what it waits for."""
+    """Answer an execution that waits."""
 
     SUPPORTED_METHODS = ("POST",)
 
@@ -210,82 +214,82 @@ class ResumeHandler(_Api):
         """Resume with `{"step", "data"}`, both optional."""
         if len(self.request.body) > INLINE_BYTES:
             raise BodyTooLarge(INLINE_BYTES)
-        body = await self.body("step", "data")
-        step = _step_of(body)
+        body = await self.read_body("step", "data")
+        step = _read_step(body)
         answer = await self._lazy.answer(
-            execution, Queue.resume, execution, step=step, data=body.get("data"), by=self.by()
+            execution, Queue.resume, execution, step=step, data=body.get("data"), by=self.identify_user()
         )
         write_json(self, answer.status, answer.body)
 
 
 class CancelHandler(_Api):
-    """Cancel it in whatever state it is."""
+    """Cancel an execution in any state."""
 
     SUPPORTED_METHODS = ("POST",)
 
     @_may("execute")
     async def post(self, execution: str) -> None:
         """Cancel, with `{"text"}` as the reason."""
-        text = _text_of(await self.body("text"), "text")
-        await self._lazy.call(Queue.cancel, execution, by=self.by(), text=text)
+        text = _read_text(await self.read_body("text"), "text")
+        await self._lazy.call(Queue.cancel, execution, by=self.identify_user(), text=text)
         await self.write_view(execution)
 
 
 class SuspendHandler(_Api):
-    """Suspend it from outside."""
+    """Suspend an execution."""
 
     SUPPORTED_METHODS = ("POST",)
 
     @_may("execute")
     async def post(self, execution: str) -> None:
-        """Suspend it before its next cell."""
-        await self._lazy.call(Queue.suspend, execution, by=self.by())
+        """Suspend the execution before its next cell."""
+        await self._lazy.call(Queue.suspend, execution, by=self.identify_user())
         await self.write_view(execution)
 
 
 class RetryHandler(_Api):
-    """Let it go on from a checkpoint."""
+    """Continue an execution from a checkpoint."""
 
     SUPPORTED_METHODS = ("POST",)
 
     @_may("execute")
     async def post(self, execution: str) -> None:
         """Retry, with `{"from", "notebook", "force"}`, all optional."""
-        body = await self.body("from", "notebook", "force")
-        from_step, notebook = _text_of(body, "from"), _text_of(body, "notebook")
-        path = None if notebook is None else str(inside(self._root(), "notebook", notebook))
+        body = await self.read_body("from", "notebook", "force")
+        from_step, notebook = _read_text(body, "from"), _read_text(body, "notebook")
+        path = None if notebook is None else str(resolve_path(self._root(), "notebook", notebook))
         force = body.get("force", False)
         if not isinstance(force, bool):
             raise InvalidParameter("force", "must be true or false")
-        await self._lazy.call(retry, execution, by=self.by(), from_step=from_step, notebook=path, force=force)
+        await self._lazy.call(retry, execution, by=self.identify_user(), from_step=from_step, notebook=path, force=force)
         await self.write_view(execution)
 
 
 class ForkHandler(_Api):
-    """Start a sibling of it."""
+    """Fork an execution."""
 
     SUPPORTED_METHODS = ("POST",)
 
     @_may("execute")
     async def post(self, execution: str) -> None:
-        """Fork, with `{"from", "output"}`, both optional; the answer is the sibling."""
-        body = await self.body("from", "output")
-        output = _text_of(body, "output")
-        path = None if output is None else str(inside(self._root(), "output", output))
-        sibling = await self._lazy.call(fork, execution, by=self.by(), from_step=_text_of(body, "from"), output=path)
+        """Fork, with `{"from", "output"}`, both optional; the response is the fork."""
+        body = await self.read_body("from", "output")
+        output = _read_text(body, "output")
+        path = None if output is None else str(resolve_path(self._root(), "output", output))
+        sibling = await self._lazy.call(fork, execution, by=self.identify_user(), from_step=_read_text(body, "from"), output=path)
         self.set_header("Location", f"{self.base_url}pauseflow/api/executions/{sibling}")
         await self.write_view(sibling, 201)
 
 
 class OutputsHandler(_Api):
-    """The executed notebook as it is now."""
+    """The executed notebook in its current state."""
 
     SUPPORTED_METHODS = ("GET",)
 
     @_may("read")
     async def get(self, execution: str) -> None:
         """Return the notebook's JSON."""
-        text = await self._lazy.call(_outputs, execution)
+        text = await self._lazy.call(_read_outputs, execution)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.write(text)
 
@@ -297,11 +301,11 @@ class EventsHandler(_Api):
 
     @_may("read")
     async def get(self, execution: str) -> None:
-        """List who changed what, and when, oldest first."""
+        """List the changes of the execution, oldest first."""
         write_json(self, 200, {"events": await self._lazy.call(Queue.audit, execution)})
 
 
-#: Path in the words of OpenAPI → handler.
+#: Path as in OpenAPI → handler.
 ROUTES: dict[str, type[RequestHandler]] = {
     "/pauseflow/api/health": HealthHandler,
     "/pauseflow/api/executions": ExecutionsHandler,
@@ -317,17 +321,17 @@ ROUTES: dict[str, type[RequestHandler]] = {
 
 
 def api_routes(
-    queue: LazyQueue, standing: Callable[[], Standing]
+    queue: LazyQueue, readiness: Callable[[], Readiness]
 ) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
-    """Make the routes; `standing` says whether the server is ready."""
-    more: dict[type[RequestHandler], dict[str, Any]] = {HealthHandler: {"standing": standing}}
+    """Make the routes; `readiness` says whether the server is ready."""
+    more: dict[type[RequestHandler], dict[str, Any]] = {HealthHandler: {"readiness": readiness}}
     return [
         (path.replace("{execution}", "([^/]+)"), handler, {"queue": queue, **more.get(handler, {})})
         for path, handler in ROUTES.items()
     ]
 
 
-def _parsed(body: bytes) -> JSON:
+def _parse_body(body: bytes) -> JSON:
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -335,15 +339,15 @@ def _parsed(body: bytes) -> JSON:
     return {} if text is not None and not text.strip() else parse_json("the body", text)
 
 
-def _text_of(body: dict[str, JSON], field: str) -> str | None:
+def _read_text(body: dict[str, JSON], field: str) -> str | None:
     value = body.get(field)
     if not isinstance(value, str | None):
         raise InvalidParameter(field, "must be text")
     return value
 
 
-def _step_of(body: dict[str, JSON]) -> str | None:
-    """The step to resume: its name, its `address`, or its `path` as a list."""
+def _read_step(body: dict[str, JSON]) -> str | None:
+    """Read the step to resume: its name, its `address`, or its `path` as a list."""
     step = body.get("step")
     if step is None or isinstance(step, str):
         return step
@@ -353,6 +357,30 @@ def _step_of(body: dict[str, JSON]) -> str | None:
     return ".".join(names)
 
 
-def _outputs(queue: Queue, execution: str) -> str:
-    # The runner masks what it writes; a store may hold what an older version wrote.
+def _read_outputs(queue: Queue, execution: str) -> str:
+    # The runner masks what it writes, but an older version may have written this document.
     return Mask().text(queue.document(execution).decode())
+
+
+def identify(user: User, provider: IdentityProvider) -> Who:
+    """Identify the user that sent an authenticated request.
+
+    A server with only a token or a password makes up a name for each session. The token gives the rights of the account that
+    runs the server, so that account is returned, as on the command line.
+
+    Args:
+        user: The user that the server has authenticated.
+        provider: The server's `identity_provider`.
+    """
+    if type(provider) in _NAMELESS or _is_made_up(user):
+        return Who(account({}), "login")
+    return signed_in(user.username)
+
+
+def _is_made_up(user: User) -> bool:
+    # The names that `generate_anonymous_user` makes. The display name alone proves nothing, because people choose it.
+    try:
+        is_random = UUID(user.username).hex == user.username
+    except ValueError:
+        return False
+    return is_random and (user.display_name or "").startswith("Anonymous ")

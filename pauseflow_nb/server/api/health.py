@@ -1,4 +1,4 @@
-"""`/pauseflow/api/health`: is what is started here run? Answers without login."""
+"""Serve `/pauseflow/api/health`, without login: whether new executions are run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,50 +10,50 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer, write_json
-from pauseflow_nb.server.registration import Standing
+from pauseflow_nb.server.registration import Readiness
 
 __all__ = ["HealthHandler", "health_route"]
 
 
-#: What `Retry-After` says until a worker takes jobs.
+#: Value of `Retry-After` until a worker takes jobs.
 _SOON_SECONDS = 1
 
 
 def health_route(queue: LazyQueue) -> tuple[str, type[RequestHandler], dict[str, Any]]:
-    """Make the route of a process that runs its own execution."""
+    """Make the route for a process that runs its own execution."""
     return (r"/pauseflow/api/health", HealthHandler, {"queue": queue})
 
 
 class HealthHandler(RequestHandler):
-    """Says `ok` once the worker of this server takes jobs; 503 until then, while it is started again, and without the store.
+    """Answers 200 with `ok` if the worker of this server takes jobs, and 503 while it starts or without the store.
 
-    Plain, because probes come with any Host.
+    No handler of Jupyter, because probes send any Host.
     """
 
     SUPPORTED_METHODS = ("GET", "HEAD")
 
-    def initialize(self, queue: LazyQueue, standing: Callable[[], Standing] = lambda: "ok") -> None:
-        """Take the queue, and what says how this server stands."""
-        self._lazy, self._standing = queue, standing
+    def initialize(self, queue: LazyQueue, readiness: Callable[[], Readiness] = lambda: "ok") -> None:
+        """Set the queue, and the function that returns the readiness of this server."""
+        self._lazy, self._readiness = queue, readiness
 
     def set_default_headers(self) -> None:
-        """Set what every answer carries."""
+        """Set the headers of every response."""
         set_private_headers(self)
 
     @allow_unauthenticated
     async def get(self) -> None:
-        """Answer."""
+        """Write the readiness."""
         try:
             is_alive = await self._lazy.call(Queue.has_live_worker)
         except (StoreUnavailable, StorageFull):
-            # Without the sentence: it names the database, and anyone may ask.
+            # Without the message of the error, because it names the database and the request needs no login.
             write_error_answer(self, 503, "the store cannot be reached", html=False)
             return
-        standing = self._standing()
-        is_ready = standing == "ok"
+        readiness = self._readiness()
+        is_ready = readiness == "ok"
         if not is_ready:
             self.set_header("Retry-After", str(_SOON_SECONDS))
-        write_json(self, 200 if is_ready else 503, {"status": standing, "ready": is_ready, "worker": is_alive})
+        write_json(self, 200 if is_ready else 503, {"status": readiness, "ready": is_ready, "worker": is_alive})
 
     head = get
 

@@ -1,4 +1,4 @@
-"""Read a request to start an execution, and freeze its notebook."""
+"""Read a request to start an execution, and start it."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.notebook import freeze
 from pauseflow_nb.runner.output_file import require_writable
 
-__all__ = ["StartRequest", "inside", "start"]
+__all__ = ["StartRequest", "resolve_path", "start"]
 
 
 class StartRequest(BaseModel):
@@ -21,7 +21,7 @@ class StartRequest(BaseModel):
 
     #: Path of the notebook, relative to the server's root directory, with slashes.
     notebook: str = Field(min_length=1)
-    #: Where the executed notebook is written as it goes, relative likewise; None: only in the store.
+    #: Path of the executed notebook, which is written while it runs, also relative; None: only in the store.
     output: str | None = Field(default=None, pattern=r"\.ipynb$")
     parameters: dict[str, Any] = Field(default_factory=dict)
     kernel: str | None = None
@@ -29,7 +29,7 @@ class StartRequest(BaseModel):
     strict: bool = False
     #: Seconds.
     start_timeout: float = Field(default=60, gt=0)
-    #: Seconds that a cell may take; None: for ever.
+    #: Seconds that a cell may run; None: no limit.
     execution_timeout: float | None = Field(default=None, gt=0)
 
     @classmethod
@@ -37,7 +37,7 @@ class StartRequest(BaseModel):
         """Read a body.
 
         Raises:
-            InvalidParameter: Naming the field.
+            InvalidParameter: If a field is invalid; names it.
         """
         try:
             return cls.model_validate(body)
@@ -47,20 +47,20 @@ class StartRequest(BaseModel):
 
 
 def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
-    """Start an execution; returns its id. Blocks while the notebook is read.
+    """Start an execution; returns its id. Blocks while it reads the notebook.
 
     Args:
-        queue: Where it is queued.
+        queue: The store.
         root: The server's root directory; nothing outside it is read or written.
-        request: What to run.
-        by: Who starts it.
+        request: The notebook and its options.
+        by: The user who starts it.
 
     Raises:
         InvalidParameter: If a path leads out of the root directory.
-        PauseflowError: If the notebook cannot run, or its output is another execution's.
+        PauseflowError: If the notebook cannot run, or its output belongs to another execution.
     """
-    notebook = inside(root, "notebook", request.notebook)
-    output = None if request.output is None else inside(root, "output", request.output)
+    notebook = resolve_path(root, "notebook", request.notebook)
+    output = None if request.output is None else resolve_path(root, "output", request.output)
     require_writable(None if output is None else str(output))
     frozen = freeze(str(notebook), request.parameters, kernel=request.kernel)
     plan = Plan(
@@ -79,18 +79,18 @@ def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
     return queue.start(plan)
 
 
-def inside(root: Path, name: str, path: str) -> Path:
-    """Find a path below the server's root directory.
+def resolve_path(root: Path, name: str, path: str) -> Path:
+    """Resolve a path below the root directory of the server.
 
     Raises:
-        InvalidParameter: If it leads out of it; `name` says which field it is.
+        InvalidParameter: If it leads out of that directory; `name` is the name of the field.
     """
-    # Resolved on both sides: a link inside the root directory may lead out of it.
+    # Resolved on both sides: a link resolve_path the root directory may lead out of it.
     root = root.expanduser().resolve()
     try:
         found = (root / path.lstrip("/")).resolve()
     except (OSError, ValueError, RuntimeError):
-        raise InvalidParameter(name, "is no path") from None
+        raise InvalidParameter(name, "is no valid path") from None
     if not found.is_relative_to(root):
         raise InvalidParameter(name, "leads out of the server's root directory")
     return found

@@ -1,20 +1,19 @@
 """Parse the body of a request into JSON for the notebook.
 
-JSON and forms are parsed, other text is a string, and bytes that are no text become base64 with a
-marker. A body that says it is JSON and is not is an error: an answer that was meant differently
-must not settle anything. Whatever a sender chooses, the time that it takes is in proportion to the body.
+JSON and forms are parsed, other text is a string, and other bytes become base64 with a marker. A body that claims to be JSON
+and is not is an error, so that it settles nothing. The time is always proportional to the size of the body.
 """
 
 import base64
 import re
 from dataclasses import dataclass
+from encodings.aliases import aliases
 from urllib.parse import parse_qsl
 
 from tornado.httputil import HTTPFile, parse_multipart_form_data
 
 from pauseflow_nb.errors import InvalidBody, UnknownCharset
 from pauseflow_nb.json_values import JSON, read_json
-from pauseflow_nb.server.public.charsets import codec_of
 
 __all__ = ["Body", "parse_body", "parse_json", "parse_pairs"]
 
@@ -23,19 +22,34 @@ _LONGEST_TYPE = 1000
 #: In bytes, as RFC 2046 says.
 _LONGEST_BOUNDARY = 70
 _MOST_PARTS = 1000
-#: Of a form or a query. The page's form has at most 200 rows in each list.
+#: Of a form or a query. The form of the page has at most 200 rows in each list.
 _MOST_FIELDS = 10_000
+
+# Python knows more codecs, and some take minutes for a small body, such as `punycode`. It also keeps every name that it was ever
+# asked to look up.
+_WEB_CODECS = frozenset(
+    {
+        *("ascii", "utf_8", "utf_16", "utf_16_le", "utf_16_be"),
+        *("latin_1", "mac_roman", "mac_cyrillic", "koi8_r", "koi8_u", "tis_620"),
+        *(f"iso8859_{part}" for part in (*range(2, 12), *range(13, 17))),
+        *("cp866", "cp874", "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258"),
+        *("gb2312", "gbk", "gb18030", "big5", "big5hkscs"),
+        *("euc_jp", "iso2022_jp", "shift_jis", "cp932", "euc_kr", "cp949"),
+    }
+)
+#: Names on the web that Python does not know.
+_WEB_ALIASES = {"windows_31j": "cp932", "windows_874": "cp874", "windows_949": "cp949", "x_sjis": "shift_jis"}
 
 _PARAMETER = re.compile(r';\s*([a-z]+)\s*=\s*(?:"([^"]*)"|([^;\s"]*))', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Body:
-    """A body as the notebook gets it."""
+    """A parsed body, for the notebook."""
 
     #: The parsed value; None for an empty body.
     value: JSON
-    #: The text as it came; None for bytes that are no text, and for what was streamed to a file.
+    #: The text of the body; None for bytes that are no text, and for a body in a file.
     raw: str | None
     #: Whether it was a form, in which every value is text.
     is_form: bool = False
@@ -46,28 +60,28 @@ def parse_body(data: bytes, content_type: str | None) -> Body:
 
     Args:
         data: The whole body.
-        content_type: The header's value; None if there was none, then text if it is UTF-8.
+        content_type: Value of the header; without one, the body is text if it is UTF-8.
 
     Raises:
-        InvalidBody: If it is not what the header says.
-        UnknownCharset: If its charset is not one of the web's.
+        InvalidBody: If it does not match the header.
+        UnknownCharset: If its charset is not used on the web.
     """
     if not data:
         return Body(None, "")
     kind, parameters = _read_type(content_type or "application/octet-stream")
-    codec = _codec(parameters.get("charset"), kind)
+    codec = _find_codec(parameters.get("charset"), kind)
     if kind == "multipart/form-data":
-        parts = _multipart(data, parameters.get("boundary", "").encode(errors="replace"), codec or "utf_8")
-        return Body(parts, _text(data, "utf_8"), is_form=True)
-    text = _text(data, codec or "utf_8")
+        parts = _parse_multipart(data, parameters.get("boundary", "").encode(errors="replace"), codec or "utf_8")
+        return Body(parts, _decode_text(data, "utf_8"), is_form=True)
+    text = _decode_text(data, codec or "utf_8")
     if kind == "application/json" or kind.endswith(("+json", "/json")):
-        return Body(parse_json(_named(kind), text), text)
+        return Body(parse_json(_describe_body(kind), text), text)
     if text is None and codec is not None:
-        raise InvalidBody(_named(kind), f"is not {parameters['charset']}")
+        raise InvalidBody(_describe_body(kind), f"is not {parameters['charset']}")
     if text is None:
-        return Body(_marked(data), None)
+        return Body(_encode_bytes(data), None)
     if kind == "application/x-www-form-urlencoded":
-        value, is_form = _form(text)
+        value, is_form = _parse_form(text)
         return Body(value, text, is_form=is_form)
     return Body(text, text)
 
@@ -76,11 +90,11 @@ def parse_json(what: str, text: str | None) -> JSON:
     """Parse JSON; see `read_json`.
 
     Args:
-        what: What the text is, for the error.
-        text: The text; None if it was bytes that are none.
+        what: Name of the text in the error.
+        text: The text; None if the bytes were no text.
 
     Raises:
-        InvalidBody: Saying what is wrong, and where.
+        InvalidBody: If it is no JSON; says where.
     """
     if text is None:
         raise InvalidBody(what, "is not text")
@@ -91,7 +105,7 @@ def parse_json(what: str, text: str | None) -> JSON:
 
 
 def parse_pairs(text: str) -> dict[str, JSON]:
-    """Parse a query or an urlencoded form: one value is text, several of one name are a list.
+    """Parse a query or an urlencoded form; a name with several values becomes a list.
 
     Raises:
         InvalidBody: If it has too many fields.
@@ -100,7 +114,7 @@ def parse_pairs(text: str) -> dict[str, JSON]:
         pairs = parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=_MOST_FIELDS)
     except ValueError:
         raise InvalidBody("the form", f"has more than {_MOST_FIELDS} fields") from None
-    return _gathered(pairs)
+    return _group_values(pairs)
 
 
 def _read_type(header: str) -> tuple[str, dict[str, str]]:
@@ -110,8 +124,8 @@ def _read_type(header: str) -> tuple[str, dict[str, str]]:
     return kind if "/" in kind else "text/plain", found
 
 
-def _form(text: str) -> tuple[JSON, bool]:
-    # `curl -d '{"approved": true}'` sends JSON and calls it a form; no browser writes a bare brace into one.
+def _parse_form(text: str) -> tuple[JSON, bool]:
+    # `curl -d '{"approved": true}'` sends JSON with the Content-Type of a form; a browser would escape the brace.
     if text.lstrip()[:1] in ("{", "["):
         try:
             return parse_json("a form", text), False
@@ -120,53 +134,58 @@ def _form(text: str) -> tuple[JSON, bool]:
     return parse_pairs(text), True
 
 
-def _multipart(data: bytes, boundary: bytes, codec: str) -> JSON:
-    what = _named("multipart/form-data")
+def _parse_multipart(data: bytes, boundary: bytes, codec: str) -> JSON:
+    what = _describe_body("multipart/form-data")
     if len(boundary) > _LONGEST_BOUNDARY or data.count(b"--" + boundary) > _MOST_PARTS:
         raise InvalidBody(what, f"has a boundary of more than {_LONGEST_BOUNDARY} bytes, or too many parts")
     texts: dict[str, list[bytes]] = {}
     files: dict[str, list[HTTPFile]] = {}
     try:
         parse_multipart_form_data(boundary, data, texts, files)
-    except Exception as problem:  # noqa: BLE001 - whatever an odd part makes of it, its sender wrote it
+    except Exception as problem:  # noqa: BLE001 - tornado raises various errors for invalid parts
         raise InvalidBody(what, f"cannot be read ({problem})") from None
     pairs: list[tuple[str, JSON]] = []
     for name, parts in texts.items():
-        pairs += [(name, value if (value := _text(part, codec)) is not None else _marked(part)) for part in parts]
+        pairs += [
+            (name, value if (value := _decode_text(part, codec)) is not None else _encode_bytes(part)) for part in parts
+        ]
     for name, uploads in files.items():
-        pairs += [(name, {**_marked(u.body), "filename": u.filename, "content_type": u.content_type}) for u in uploads]
+        pairs += [
+            (name, {**_encode_bytes(u.body), "filename": u.filename, "content_type": u.content_type}) for u in uploads
+        ]
     if not pairs:
         raise InvalidBody(what, "has no parts that can be read")
-    return _gathered(pairs)
+    return _group_values(pairs)
 
 
-def _gathered(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+def _group_values(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     lists: dict[str, list[JSON]] = {}
     for name, value in pairs:
         lists.setdefault(name, []).append(value)
     return {name: values[0] if len(values) == 1 else values for name, values in lists.items()}
 
 
-def _marked(data: bytes) -> dict[str, JSON]:
+def _encode_bytes(data: bytes) -> dict[str, JSON]:
     return {"$base64": base64.b64encode(data).decode("ascii"), "size": len(data)}
 
 
-def _codec(charset: str | None, kind: str) -> str | None:
+def _find_codec(charset: str | None, kind: str) -> str | None:
     if charset is None:
         return None
-    codec = codec_of(charset)
-    if codec is None:
-        raise UnknownCharset(_named(kind), charset[:40])
+    name = charset.strip().lower().replace("-", "_").replace(" ", "_")
+    codec = _WEB_ALIASES.get(name) or aliases.get(name, name)
+    if codec not in _WEB_CODECS:
+        raise UnknownCharset(_describe_body(kind), charset[:40])
     return codec
 
 
-def _named(kind: str) -> str:
-    return f"the body, which says it is {kind},"
+def _describe_body(kind: str) -> str:
+    return f"the body, whose type is {kind},"
 
 
-def _text(data: bytes, codec: str) -> str | None:
+def _decode_text(data: bytes, codec: str) -> str | None:
     try:
-        # The mark that Windows puts before a text is not a part of it.
+        # The byte order mark is no part of the text.
         text = data.decode(codec).removeprefix("\ufeff")
         text.encode()
     except UnicodeError:

@@ -1,7 +1,7 @@
-"""Find the address that a request comes from, also behind proxies.
+"""Find the address of the client that sent a request, also behind proxies.
 
-Anybody can write `X-Forwarded-For` and `X-Real-IP`. So a header counts only when a trusted proxy sends it, and of
-`X-Forwarded-For` only what the trusted proxies themselves have added: its last entry that is not one of them.
+Every client can send `X-Forwarded-For` and `X-Real-IP`. So only `X-Forwarded-For` from a trusted proxy counts, and of its
+entries only those that trusted proxies have added: the address is the last entry that is no trusted proxy.
 """
 
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ __all__ = ["NO_PROXIES", "TrustedProxies", "rate_limit_key"]
 
 _Address: TypeAlias = IPv4Address | IPv6Address
 
-#: A header with more entries says nothing that we look for.
+#: Entries of a header that are read, from its end.
 _MOST_ENTRIES = 50
 
 
 @dataclass(frozen=True)
 class TrustedProxies:
-    """Which proxies say whom they forward a request for."""
+    """The proxies whose `X-Forwarded-For` is trusted."""
 
     networks: tuple[Network, ...] = ()
-    #: Whether whatever connects to us is a trusted proxy (`ServerApp.trust_xheaders`). Only where `networks` is empty.
+    #: Whether every peer is a trusted proxy (`ServerApp.trust_xheaders`); only if `networks` is empty.
     trusts_peer: bool = False
 
     @classmethod
@@ -33,22 +33,22 @@ class TrustedProxies:
         """Read the setting `trusted_proxies`.
 
         Raises:
-            ValueError: Naming what is no address or network.
+            ValueError: If a part is no address or network; names it.
         """
         return cls(parse_networks(text or ""), trusts_peer)
 
     def client_of(self, request: HTTPServerRequest) -> str:
-        """Give the address of the client that sent a request; empty for a Unix socket."""
-        peer = _peer_of(request)
+        """Find the address of the client that sent a request; empty for a Unix socket."""
+        peer = _find_peer(request)
         address = _parse(peer)
-        is_local = not peer  # a Unix socket, which only a proxy on this machine connects to
+        is_local = not peer  # a Unix socket: only a proxy on this machine connects to it
         if not (self._trusts(address) if self.networks else self.trusts_peer) and not (is_local and self.trusts_peer):
             return peer
         entries = request.headers.get("X-Forwarded-For", "").split(",")[-_MOST_ENTRIES:]
         for entry in reversed(entries):
             forwarded = _parse(entry)
             if forwarded is None:
-                # Whatever stands before it was not written by a proxy that we trust.
+                # No trusted proxy has written the entries before this one.
                 break
             peer = str(forwarded)
             if not self._trusts(forwarded):
@@ -63,13 +63,13 @@ NO_PROXIES = TrustedProxies()
 
 
 def rate_limit_key(address: str) -> str:
-    """Give what is limited together: an IPv4 address, or the 64 bits of an IPv6 network that one host may have whole."""
+    """Return the key of a rate limit: an IPv4 address, or the /64 network of an IPv6 address, which one host may own."""
     parsed = _parse(address)
     return str(IPv6Network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else address
 
 
-def _peer_of(request: HTTPServerRequest) -> str:
-    # Not `remote_ip`, into which tornado writes X-Real-IP where Jupyter trusts a proxy.
+def _find_peer(request: HTTPServerRequest) -> str:
+    # Not `remote_ip`: tornado sets it from X-Real-IP if Jupyter trusts a proxy.
     address = getattr(getattr(request.connection, "context", None), "address", None)
     return str(address[0]) if isinstance(address, tuple) and address else ""
 

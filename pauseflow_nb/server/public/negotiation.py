@@ -1,8 +1,8 @@
-"""Read a request's headers: may it act, and in which language does it want its answer?
+"""Decide from the headers of a request whether it may settle a suspension, and whether its response is HTML or JSON.
 
-A link in a mail is opened by more than people: mail scanners, chat previews, crawlers, and browsers that fetch ahead.
-None of them may answer a question. No list of them stays complete, so the rule is the other way round: a GET acts
-only for clients that are known to be programs, and every other GET only shows the approval page (SPEC 7).
+Not only people open a link in a mail: mail scanners, chat previews, crawlers and prefetching browsers do, too. None of them
+may answer a question. No list of them stays complete, so a GET acts only for clients that are known to be programs, and
+every other GET only shows the approval page (SPEC 7).
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 __all__ = ["PROGRAMS", "is_from_program", "may_act", "prefers_json", "wants_html"]
 
-#: First product in the User-Agent of clients that people use in programs and in automation services, in lower case.
+#: First product in the User-Agent of HTTP libraries, command-line clients and automation services, in lower case.
 PROGRAMS = frozenset(
     """
     curl wget wget2 httpie xh aria2
@@ -27,9 +27,9 @@ PROGRAMS = frozenset(
     """.split()  # noqa: SIM905 - read as a table
 )
 
-#: In any agent that has one of these, whatever else it says, nobody clicked.
+#: No person has opened the link if the User-Agent contains one of these.
 _CRAWLERS = ("bot", "crawl", "spider", "preview", "scan", "+http")
-#: Says `+http` of itself, and is a library of programs.
+#: Part of the User-Agent of node-fetch, a library for programs.
 _NODE_FETCH = "(+https://github.com/bitinn/node-fetch)"
 _FETCHES_AHEAD = frozenset({"purpose", "sec-purpose", "x-purpose", "x-moz"})
 _PAGES = ("text/html", "application/xhtml+xml", "text/*")
@@ -37,7 +37,7 @@ _LONGEST_AGENT = 500
 
 
 def may_act(method: str, headers: Mapping[str, str], links: str) -> bool:
-    """Whether a request to a resume or cancel link settles something.
+    """Whether a request to a resume or cancel link may settle the suspension.
 
     Args:
         method: The HTTP method.
@@ -52,12 +52,12 @@ def may_act(method: str, headers: Mapping[str, str], links: str) -> bool:
 
 
 def is_from_program(headers: Mapping[str, str]) -> bool:
-    """Whether a GET comes from a client that is known to be a program, which asks for no page and fetches nothing ahead."""
-    given = {name.lower(): value for name, value in headers.items()}
-    accept = given.get("accept", "").lower()
-    if any(name in _FETCHES_AHEAD or name.startswith("sec-fetch-") for name in given):
+    """Whether a GET comes from a client that is known to be a program, requests no page, and is no prefetch."""
+    lower = {name.lower(): value for name, value in headers.items()}
+    accept = lower.get("accept", "").lower()
+    if any(name in _FETCHES_AHEAD or name.startswith("sec-fetch-") for name in lower):
         return False
-    return not any(page in accept for page in _PAGES) and _is_program(given.get("user-agent", ""))
+    return not any(page in accept for page in _PAGES) and _is_program(lower.get("user-agent", ""))
 
 
 def _is_program(agent: str) -> bool:
@@ -66,34 +66,34 @@ def _is_program(agent: str) -> bool:
         return False
     products = [product.partition("/")[0] for product in re.sub(r"\([^()]*\)", " ", agent).split()]
     if products[:1] == ["mozilla"]:
-        # PowerShell says that it is like a browser, as browsers do.
+        # PowerShell begins with `Mozilla`, as browsers do.
         return products[1:] in (["windowspowershell"], ["powershell"])
     return products[:1] != [] and products[0] in PROGRAMS
 
 
 def wants_html(headers: Mapping[str, str]) -> bool:
-    """Whether the answer should be a page; JSON when in doubt, because programs rarely say what they accept."""
+    """Whether the response should be a page; otherwise JSON, because programs rarely send an Accept header."""
     accept = headers.get("Accept", "")
-    return _quality(accept, "text/html") > _quality(accept, "application/json")
+    return _find_quality(accept, "text/html") > _find_quality(accept, "application/json")
 
 
 def prefers_json(headers: Mapping[str, str]) -> bool:
-    """Whether a client that only looks asks for JSON by name; the `*/*` of a preview gets the page."""
+    """Whether a client that only reads accepts JSON explicitly; the `*/*` of a preview gets the page."""
     accept = headers.get("Accept", "")
-    return _quality(accept, "application/json") > _quality(accept, "text/html")
+    return _find_quality(accept, "application/json") > _find_quality(accept, "text/html")
 
 
-def _quality(accept: str, media_type: str) -> float:
-    """The weight that an Accept header gives to a type that it names; wildcards say nothing about either."""
+def _find_quality(accept: str, media_type: str) -> float:
+    """Return the weight of a type that an Accept header names; wildcards do not count."""
     for item in accept.lower().split(","):
         name, *parameters = (part.strip() for part in item.split(";"))
         if name == media_type:
             weights = (p.removeprefix("q=") for p in parameters if p.startswith("q="))
-            return _number(next(weights, "1"))
+            return _parse_number(next(weights, "1"))
     return 0.0
 
 
-def _number(text: str) -> float:
+def _parse_number(text: str) -> float:
     try:
         return float(text)
     except ValueError:

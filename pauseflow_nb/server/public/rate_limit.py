@@ -1,4 +1,4 @@
-"""Limit how many requests one address may send, and how many it may have open, in bounded memory."""
+"""Limit the requests that one address sends and has open, in bounded memory."""
 
 import math
 import time
@@ -14,16 +14,16 @@ __all__ = ["IDLE_SECONDS", "LinkLimits", "OpenRequests", "RateLimit", "check_len
 
 #: Seconds that a connection may take to send the headers of a request, also of its next one.
 IDLE_SECONDS = 60
-#: Of a Content-Length. With more it is no size of anything, and Python may refuse to read it as a number.
+#: Of a Content-Length. Longer values are no real size, and Python may refuse to convert them.
 _MOST_DIGITS = 18
 
 
 def check_length(headers: Mapping[str, str], limit: int) -> None:
-    """Refuse a body by what its header says of it.
+    """Check the Content-Length before the body is read.
 
     Raises:
-        BodyTooLarge: If it says that it has more bytes than `limit`.
-        HTTPError: 400 if it names no size that a body can have.
+        BodyTooLarge: If it exceeds `limit`, in bytes.
+        HTTPError: 400 if it is no possible size.
     """
     length = headers.get("Content-Length", "")
     if len(length) > _MOST_DIGITS:
@@ -33,7 +33,7 @@ def check_length(headers: Mapping[str, str], limit: int) -> None:
 
 
 class RateLimit:
-    """Lets through `burst` requests of one address at once, and `per_second` in the long run."""
+    """Allows `burst` requests of one address at once, and `per_second` in the long run."""
 
     def __init__(
         self,
@@ -43,18 +43,18 @@ class RateLimit:
         addresses: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Set the limits. Behind a proxy that is not trusted all requests have one address, hence the large defaults."""
+        """Set the limits. The defaults are large because all requests have one address behind a proxy that is not trusted."""
         self._per_second, self._burst, self._addresses, self._clock = per_second, burst, addresses, clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait(self, address: str) -> int:
-        """Take one token; 0 if there was one, otherwise the whole seconds until the next."""
+        """Count a request; returns 0 if it is allowed, otherwise the whole seconds until the next one is."""
         now = self._clock()
         tokens, since = self._buckets.pop(address, (float(self._burst), now))
         tokens = min(self._burst, tokens + (now - since) * self._per_second)
         allowed = tokens >= 1
         self._buckets[address] = (tokens - allowed, now)
-        # The address that was silent for longest goes first: its bucket is the fullest.
+        # The address without requests for longest is removed first, because its bucket is the fullest.
         while len(self._buckets) > self._addresses:
             self._buckets.popitem(last=False)
         return 0 if allowed else math.ceil((1 - tokens) / self._per_second)
@@ -64,7 +64,7 @@ class OpenRequests:
     """Counts the requests whose body has not come yet, for each address and for all together."""
 
     def __init__(self, most: int = 64, most_in_all: int = 1024) -> None:
-        """Set how many one address, and all addresses together, may have open."""
+        """Set how many requests one address, and all addresses together, may have open."""
         self._most, self._most_in_all = most, most_in_all
         self._open: dict[str, int] = {}
         self._in_all = 0
@@ -86,20 +86,15 @@ class OpenRequests:
             del self._open[address]
 
 
-def _for_unknown_tokens() -> RateLimit:
-    # All addresses share one bucket: guessing from many addresses is no quicker than from one.
-    return RateLimit(per_second=20, burst=1000)
-
-
 @dataclass(frozen=True)
 class LinkLimits:
-    """What all links of one server share."""
+    """The limits that all links of one server share."""
 
-    #: Of each address.
+    #: Requests of each address.
     requests: RateLimit = field(default_factory=RateLimit)
-    #: Of all addresses together, for tokens that nobody has issued.
-    unknown: RateLimit = field(default_factory=_for_unknown_tokens)
+    #: Requests with unknown tokens, of all addresses together: guessing from many addresses must not be faster.
+    unknown: RateLimit = field(default_factory=lambda: RateLimit(per_second=20, burst=1000))
     open: OpenRequests = field(default_factory=OpenRequests)
-    #: Seconds after which a body must have brought `bytes_per_second` for each of them, again and again until it ends.
+    #: Interval, in seconds, in which a body must make a progress of `bytes_per_second` on average.
     patience_seconds: float = 30.0
     bytes_per_second: int = 1024

@@ -57,7 +57,7 @@ def test_only_approvers_may_answer(fetch: "Fetch", stage: "Stage") -> None:
     assert resume(fetch, ours)[0] == 200
 
 
-def test_whoever_started_it_may_not_approve_it(fetch: "Fetch", stage: "Stage") -> None:
+def test_the_person_who_started_it_may_not_approve_it(fetch: "Fetch", stage: "Stage") -> None:
     mine = name(fetch, stage)
     execution = stage.begun(created_by=f"user:{mine}")
     stage.suspend(execution, self_approval=False)

@@ -267,10 +267,10 @@ class TestStarting:
         assert answer.code == 409
         assert "belongs to execution" in body(answer)["error"]
 
-    def test_what_is_not_there_is_404(self, fetch: "Fetch") -> None:
+    def test_an_unknown_execution_or_notebook_is_404(self, fetch: "Fetch") -> None:
         assert fetch(API, json={"notebook": "nosuch.ipynb"}).code == 404
 
-    def test_what_is_no_notebook_is_400(self, fetch: "Fetch", notebook: Path) -> None:
+    def test_a_file_that_is_no_notebook_is_400(self, fetch: "Fetch", notebook: Path) -> None:
         notebook.write_text("not a notebook")
 
         assert fetch(API, json={"notebook": "folder/report.ipynb"}).code == 400

@@ -1,4 +1,4 @@
-"""Find out what changed since the last look, with two small indexed reads."""
+"""Find the changes in the store since the last poll, with two small indexed reads."""
 
 from collections.abc import Iterable
 
@@ -9,19 +9,19 @@ from pauseflow_nb.store.changes import Line, Standing, last_lines, running, stan
 
 __all__ = ["Watcher"]
 
-#: Lines read at each look. Between two looks there are rarely more, and then one more look is taken.
+#: Lines of the audit trail that each poll reads. If all of them are new, it reads more.
 _FEW, _MANY = 32, 1000
 
 
 class Watcher:
-    """Remembers what it saw. One thread at a time."""
+    """Remembers the state at the last poll; for one thread at a time."""
 
     def __init__(self) -> None:
         self._seen: set[int] | None = None
         self._done: dict[str, int] = {}
 
-    def look(self, connection: sa.Connection) -> list[dict[str, JSON]]:
-        """Tell what changed since the last look, one entry for each execution; nothing at the first look."""
+    def poll(self, connection: sa.Connection) -> list[dict[str, JSON]]:
+        """Return the changes since the last poll, one entry for each execution; none at the first poll."""
         lines = self._new_lines(connection)
         moving = running(connection)
         changed: dict[str, list[Line]] = {}
@@ -31,9 +31,9 @@ class Watcher:
         missing = [execution for execution in changed if execution not in stands]
         if missing:
             stands |= {found.execution: found for found in standing(connection, missing)}
-        progressed = self._progressed(moving)
+        progressed = self._find_progress(moving)
         return [
-            _change(stands[execution], changed.get(execution, []))
+            _make_change(stands[execution], changed.get(execution, []))
             for execution in dict.fromkeys([*changed, *progressed])
             if execution in stands
         ]
@@ -46,18 +46,18 @@ class Watcher:
         self._seen = {line.id for line in lines}
         if known is None:
             return []
-        # What lies below everything that was known has only come into sight because lines above it are gone.
+        # A line below all known lines is not new: it is only among the last lines because others were deleted.
         lowest = min(known, default=0)
         return [line for line in lines if line.id not in known and line.id >= lowest]
 
-    def _progressed(self, moving: Iterable[Standing]) -> list[str]:
+    def _find_progress(self, moving: Iterable[Standing]) -> list[str]:
         before, self._done = self._done, {found.execution: found.cells_done for found in moving}
         return [
             execution for execution, done in self._done.items() if execution in before and before[execution] != done
         ]
 
 
-def _change(stands: Standing, lines: list[Line]) -> dict[str, JSON]:
+def _make_change(stands: Standing, lines: list[Line]) -> dict[str, JSON]:
     return {
         "execution": stands.execution,
         "state": stands.state,

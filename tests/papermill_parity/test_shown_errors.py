@@ -1,12 +1,12 @@
-"""An error that a cell shows and does not raise: papermill's exit code and marks, through both of our doors."""
+"""An error that a cell shows and does not raise: papermill's exit code and marks, through `pauseflow run` and `papermill --engine pauseflow`."""
 
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
-from papermill_doors.compare import Run, run
-from papermill_doors.shown_errors import CASES, Case, write_files
+from papermill_parity.compare import Run, run
+from papermill_parity.shown_errors import CASES, Case, write_files
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -18,7 +18,7 @@ def test_the_exit_code_the_errors_and_their_marks_are_papermills(case: Case, tmp
     notebook.metadata.kernelspec = {"name": "python3", "language": "python", "display_name": "Python"}
     nbformat.write(notebook, tmp_path / "in.ipynb")
 
-    theirs, *ours = (run(door, tmp_path / "in.ipynb", tmp_path) for door in ("papermill", "run", "engine"))
+    theirs, *ours = (run(command, tmp_path / "in.ipynb", tmp_path) for command in ("papermill", "run", "engine"))
 
     assert theirs[0] == case.exit_code
     for mine in ours:

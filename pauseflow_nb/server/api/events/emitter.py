@@ -1,8 +1,7 @@
-"""A thread that looks at the store ten times a second and tells `jupyter_events` what changed.
+"""Poll the store for changes ten times a second, in a thread, and emit them through `jupyter_events`.
 
-Most changes are made by other processes: workers, commands, other servers. On both databases a look
-costs a fraction of a millisecond, and it finds all of them. PostgreSQL's NOTIFY would find them a
-little sooner, but SQLite has no such thing, and two roads are twice the work.
+Other processes make most changes: workers, commands, other servers. On both databases a poll takes a fraction of a
+millisecond and finds all of them. NOTIFY of PostgreSQL would find them a little sooner, but SQLite has no counterpart.
 """
 
 import logging
@@ -19,28 +18,28 @@ from pauseflow_nb.server.api.events.watcher import Watcher
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.store.database import reading
 
-__all__ = ["SCHEMA", "SCHEMA_ID", "Live"]
+__all__ = ["SCHEMA", "SCHEMA_ID", "ChangeEmitter"]
 
-#: The events' schema, as `EventLogger.register_event_schema` takes it.
+#: The schema of the events, for `EventLogger.register_event_schema`.
 SCHEMA = Path(__file__).parent / "changes.v1.yaml"
 SCHEMA_ID = "https://schema.pauseflow-nb.org/changes/v1"
 
-_LOOK_SECONDS = 0.1
-#: Whoever lost the connection learns this soon after its return that it missed something.
-_BEAT_SECONDS = 2.0
-_AGAIN_SECONDS = 2.0
+_POLL_SECONDS = 0.1
+#: An event without changes is sent this often, so that a client which reconnects notices missed events.
+_KEEPALIVE_SECONDS = 2.0
+_RETRY_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
 
-class Live:
-    """Watches one store for as long as a server runs."""
+class ChangeEmitter:
+    """Emits the changes in one store while a server runs."""
 
     def __init__(self, queue: LazyQueue, emit: Callable[[dict[str, Any]], None]) -> None:
-        """Take what to watch.
+        """Set the store and the function that emits events.
 
         Args:
-            queue: The store; may be closed or out of reach for now.
+            queue: The store; may be closed or unreachable at first.
             emit: Called in the thread with the data of each event.
         """
         self._queue, self._emit = queue, emit
@@ -50,35 +49,35 @@ class Live:
         self._thread = threading.Thread(target=self._run, name="pauseflow-live", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End. Blocks until the look under way is over."""
+        """Stop the thread; blocks until the current poll has ended."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def _run(self) -> None:
         watcher = Watcher()
-        spoke_at = 0.0
+        emitted_at = 0.0
         outage = Outage(log, "changes cannot be seen")
         while not self._stopping.is_set():
             try:
                 with reading(self._queue.get().engine) as connection:
-                    changes = watcher.look(connection)
-            except Exception as problem:  # noqa: BLE001  (whatever it is: to look no more is worse)
-                # What happens meanwhile shows at the next look.
+                    changes = watcher.poll(connection)
+            except Exception as problem:  # noqa: BLE001  (after any error, polling must go on)
+                # The next poll finds what changes meanwhile.
                 outage.failed(problem)
-                self._stopping.wait(_AGAIN_SECONDS)
+                self._stopping.wait(_RETRY_SECONDS)
                 continue
             outage.ended()
-            if changes or time.monotonic() - spoke_at > _BEAT_SECONDS:
-                spoke_at = time.monotonic()
-                self._tell(changes)
-            self._stopping.wait(_LOOK_SECONDS)
+            if changes or time.monotonic() - emitted_at > _KEEPALIVE_SECONDS:
+                emitted_at = time.monotonic()
+                self._emit_changes(changes)
+            self._stopping.wait(_POLL_SECONDS)
 
-    def _tell(self, changes: list[dict[str, JSON]]) -> None:
+    def _emit_changes(self, changes: list[dict[str, JSON]]) -> None:
         after = self._tip()
         if changes:
             self._count += 1

@@ -1,6 +1,6 @@
 """Run every notebook of a folder through papermill and through us, and show where the results differ.
 
-    python tests/papermill_doors/compare.py FOLDER [--door run|engine] [OPTION …]
+    python tests/papermill_parity/compare.py FOLDER [--command run|engine] [OPTION …]
 
 Other options go to both. What differs in two runs of papermill is not looked at: times, ids, addresses.
 
@@ -35,10 +35,10 @@ _FLEETING = re.compile(
 Run: TypeAlias = tuple[int, str, dict[str, Any] | None]
 
 
-def run(door: str, notebook: Path, folder: Path, *options: str) -> Run:
+def run(command: str, notebook: Path, folder: Path, *options: str) -> Run:
     """Run a notebook; returns exit code, standard error, and the output notebook if there is one."""
-    out = folder / f"{door}-{notebook.name}"
-    words = [sys.executable, "-m", *_PROGRAMS[door], str(notebook), str(out), "--no-progress-bar", *options]
+    out = folder / f"{command}-{notebook.name}"
+    words = [sys.executable, "-m", *_PROGRAMS[command], str(notebook), str(out), "--no-progress-bar", *options]
     done = subprocess.run(
         words,
         capture_output=True,
@@ -78,9 +78,9 @@ def differences(one: Any, two: Any, where: str = "") -> Iterator[str]:
         yield f"{where}: {_short(one)} | {_short(two)}"
 
 
-def compare(notebook: Path, folder: Path, door: str, *options: str) -> list[str]:
+def compare(notebook: Path, folder: Path, command: str, *options: str) -> list[str]:
     """Run one notebook both ways and list the differences, papermill's side first."""
-    return compared(run("papermill", notebook, folder, *options), run(door, notebook, folder, *options))
+    return compared(run("papermill", notebook, folder, *options), run(command, notebook, folder, *options))
 
 
 def compared(theirs: Run, ours: Run) -> list[str]:
@@ -95,7 +95,7 @@ def _cleaned(value: Any) -> Any:
     if isinstance(value, dict):
         if "iopub.execute_input" in value:
             return sorted(value)
-        return {key: _told(key, item) for key, item in value.items() if key not in {"pauseflow", "output_path"}}
+        return {key: _comparable(key, item) for key, item in value.items() if key not in {"pauseflow", "output_path"}}
     if isinstance(value, list):
         texts = value and all(isinstance(item, str) for item in value)
         # Papermill keeps streams as they came, in pieces; the text is what counts.
@@ -118,7 +118,7 @@ def _is_stream(value: Any) -> bool:
     return isinstance(value, dict) and value.get("output_type") == "stream"
 
 
-def _told(key: str, value: Any) -> Any:
+def _comparable(key: str, value: Any) -> Any:
     return value is not None if key in {"start_time", "end_time", "duration"} else _cleaned(value)
 
 
@@ -131,12 +131,14 @@ def main() -> None:
     """Compare a folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--door", choices=["run", "engine"], default="run")
-    asked, options = parser.parse_known_args()
-    notebooks = sorted(asked.folder.resolve().glob("*.ipynb"))
+    parser.add_argument("--command", choices=["run", "engine"], default="run")
+    chosen, options = parser.parse_known_args()
+    notebooks = sorted(chosen.folder.resolve().glob("*.ipynb"))
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
         for notebook, found in zip(
-            notebooks, pool.map(lambda each: compare(each, Path(folder), asked.door, *options), notebooks), strict=True
+            notebooks,
+            pool.map(lambda each: compare(each, Path(folder), chosen.command, *options), notebooks),
+            strict=True,
         ):
             print("same " if not found else "DIFF ", notebook.name)
             for line in found:

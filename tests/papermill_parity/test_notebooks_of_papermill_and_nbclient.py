@@ -1,4 +1,4 @@
-"""The notebooks that papermill and nbclient test themselves with, through both of our doors.
+"""The notebooks that papermill and nbclient test themselves with, through `pauseflow run` and `papermill --engine pauseflow`.
 
 What may differ is what the table in docs/papermill.md lists, line for line as `compare` prints it.
 """
@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from papermill_doors.compare import compared, run
+from papermill_parity.compare import compared, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -57,9 +57,9 @@ def test_it_gives_what_papermill_gives(notebook: Path, tmp_path: Path) -> None:
         # On a busy machine papermill itself was seen to wait for ever, for a message that nobody sends again.
         theirs = run("papermill", folder / notebook.name, folder, *options)
     found = [
-        f"{door} {line}"
-        for door in ("run", "engine")
-        for line in compared(theirs, run(door, folder / notebook.name, folder, *options))
+        f"{command} {line}"
+        for command in ("run", "engine")
+        for line in compared(theirs, run(command, folder / notebook.name, folder, *options))
     ]
 
     listed = re.compile("(run|engine) (said: .*|" + "|".join(EVERYWHERE + DIFFERENCES.get(notebook.name, [])) + ")")

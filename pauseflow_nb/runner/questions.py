@@ -1,0 +1,66 @@
+"""Answer what a running cell asks: to send a message, whether it has shown an error, and the answer to a pause."""
+
+import json
+
+from pauseflow_nb.protocol import MessageRequest, PauseQuestion
+from pauseflow_nb.runner import cards, cell_statuses
+from pauseflow_nb.runner.client import KernelClient
+from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.kernel_messages import read_question
+from pauseflow_nb.runner.observer import Observer
+from pauseflow_nb.runner.recorder import Recorder
+
+__all__ = ["ASK_AGAIN_SECONDS", "Questions"]
+
+#: While `flow.pause` waits, the observer is called for an answer at this interval.
+ASK_AGAIN_SECONDS = 0.15
+
+
+class Questions:
+    """Answers the questions of the cells of one segment."""
+
+    def __init__(self, document: Document, recorder: Recorder, observer: Observer, *, segment: int) -> None:
+        self._document, self._recorder, self._observer, self._segment = document, recorder, observer, segment
+        #: The pause whose card is in the notebook.
+        self._pause: PauseQuestion | None = None
+
+    def answer(self, client: KernelClient, text: str, cell: int) -> None:
+        """Answer a question of the running cell if there is an answer yet; call it again until `client` has none."""
+        kind, data = read_question(text)
+        # Some questions must wait until the recorder has every output that the cell has shown before them.
+        is_up_to_date = self._recorder.last_question == text
+        if kind == "message":
+            client.answer(json.dumps(self._observer.deliver(MessageRequest.from_json(data))))
+        elif kind == "errors" and is_up_to_date:
+            self._answer_errors(client, cell, is_retried=json.loads(data)["is_retried"])
+        elif kind == "pause" and is_up_to_date:
+            self._answer_pause(client, PauseQuestion.from_json(data), cell)
+        elif kind not in {"errors", "pause"}:
+            client.answer(None)
+
+    def _answer_errors(self, client: KernelClient, cell: int, *, is_retried: bool) -> None:
+        self._recorder.join()
+        has_failed = self._document.find_shown_error(cell) is not None
+        if is_retried:
+            self._recorder.demote_errors(cell)
+        client.answer(json.dumps(has_failed))
+
+    def _answer_pause(self, client: KernelClient, question: PauseQuestion, cell: int) -> None:
+        if self._pause != question:
+            self._pause = question
+            self._show_card(question, cell)
+        answer = self._observer.find_answer(question, cell)
+        if answer is None:
+            return
+        self._pause = None
+        cards.put_decision(self._document, question.step, cards.describe_pause_decision(answer))
+        cell_statuses.note_running_again(self._document, cell)
+        client.answer(answer.to_json())
+
+    def _show_card(self, question: PauseQuestion, cell: int) -> None:
+        self._recorder.join()
+        if question.refusals:
+            cards.refuse(self._document, question.step, question.errors)
+        else:
+            place = cards.Place(question.step, question.run, self._segment, question.ordinal)
+            cards.put_card(self._document, cell, place, question.request)
