@@ -147,7 +147,7 @@ def test_a_request_that_went_away_is_counted_no_more(
         ("LINK", "\r\n", 0),
     ],
 )
-def test_a_sender_who_hangs_up_before_the_refusal_is_no_error(  # noqa: PLR0917 - fixtures
+def test_a_sender_who_hangs_up_before_the_refusal_is_no_error(
     serve: Serve, stage: "Stage", send: "Send", caplog: pytest.LogCaptureFixture, path: str, body: str, burst: int
 ) -> None:
     has_come, has_gone = threading.Event(), threading.Event()
