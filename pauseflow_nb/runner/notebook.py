@@ -47,6 +47,10 @@ _SCRIPTS = {".py", ".md", ".Rmd", ".qmd", ".R", ".jl", ".sh"}
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
+#: Levels that a notebook's JSON may have: with some 500, copying it ends in a RecursionError.
+_DEEPEST = 200
+_TOO_DEEP = f"it is nested too deeply: at most {_DEEPEST} levels"
+
 
 @dataclass(frozen=True)
 class Frozen:
@@ -79,8 +83,12 @@ def read_notebook(path: str) -> NotebookNode:
     text = _text_of(path)
     try:
         data = json.loads(text)
+    except RecursionError:
+        raise InvalidNotebook(path, _TOO_DEEP) from None
     except ValueError as problem:
         raise InvalidNotebook(path, f"it is not JSON ({problem})") from None
+    if _is_too_deep(data):
+        raise InvalidNotebook(path, _TOO_DEEP)
     if not isinstance(data, dict) or not isinstance(data.get("nbformat"), int):
         raise InvalidNotebook(path, "it is JSON, but not a notebook: it has no `nbformat`")
     if data["nbformat"] > 4:
@@ -100,6 +108,14 @@ def read_notebook(path: str) -> NotebookNode:
         # nbformat meets a damaged structure with whatever its code happens to raise.
         raise InvalidNotebook(path, f"its structure is damaged ({type(problem).__name__}: {problem})") from None
     return NotebookNode(nbformat.from_dict(notebook))
+
+
+def _is_too_deep(data: JSON) -> bool:
+    level = [data]
+    for _ in range(_DEEPEST):
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list))]
+        level = [item for items in inner for item in items]
+    return any(isinstance(each, (dict, list)) for each in level)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from pauseflow_nb.kernel.transform import header_to_literal, stored_names
+from pauseflow_nb.kernel.transform import StepCells, header_to_literal, stored_names
 
 KernelT = Any
 
@@ -138,6 +138,16 @@ def test_imports_of_the_future_and_of_everything_work(kernel: KernelT) -> None:
     )
 
     assert ran.value == ("missing", 3)
+
+
+@pytest.mark.parametrize("header", ["%%setup", "%%step a"])
+def test_imports_of_the_future_come_first_in_what_a_cell_becomes(kernel: KernelT, header: str) -> None:
+    """IPython runs a cell statement by statement; others compile it as a whole."""
+    source = kernel.shell.transform_cell(f"{header}\nfrom __future__ import annotations\nx: int = 1")
+
+    tree = StepCells(kernel.shell).visit(ast.parse(source))
+
+    compile(ast.fix_missing_locations(tree), "<cell>", "exec", dont_inherit=True)  # type: ignore[arg-type]
 
 
 def test_every_expression_is_shown_where_the_shell_says_so(kernel: KernelT) -> None:

@@ -83,7 +83,8 @@ def test_ours_goes_beside_what_somebody_else_changed(tmp_path: Path, document: D
     assert moved == [str(tmp_path / "out.pauseflow-e1.ipynb")]
 
 
-def test_a_later_segment_knows_the_file_of_an_earlier_one(tmp_path: Path, document: Document) -> None:
+@pytest.mark.parametrize("theirs", ["theirs", "[]", "[" * 100_000])
+def test_a_later_segment_knows_the_file_of_an_earlier_one(tmp_path: Path, document: Document, theirs: str) -> None:
     path, moved = tmp_path / "out.ipynb", list[str]()
     OutputFile(str(path), execution="e1", is_first=True).save(document)
     touch(document, "2")
@@ -91,10 +92,10 @@ def test_a_later_segment_knows_the_file_of_an_earlier_one(tmp_path: Path, docume
     OutputFile(str(path), execution="e1", is_first=False, on_moved=moved.append).save(document)
     assert (source_in(path), moved) == ("2", [])
 
-    path.write_text("theirs")
+    path.write_text(theirs)
     touch(document, "3")
     OutputFile(str(path), execution="e1", is_first=False, on_moved=moved.append).save(document)
-    assert (path.read_text(), len(moved)) == ("theirs", 1)
+    assert (path.read_text(), len(moved)) == (theirs, 1)
 
 
 def test_a_deleted_file_is_written_again(tmp_path: Path, document: Document) -> None:
