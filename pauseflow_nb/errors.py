@@ -588,7 +588,7 @@ class StoreUnavailable(PauseflowError, ConnectionError):
 
 
 class NotStorable(PauseflowError, ValueError):
-    """A value that the database cannot hold; trying again would not help, and nothing was changed."""
+    """A value that the database cannot hold, or that is too large; trying again would not help, and nothing was changed."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
