@@ -392,7 +392,8 @@ def filled(path: str, parameters: Mapping[str, Any]) -> str:
     Raises:
         InvalidParameter: If the path names one that was not given.
     """
-    if "{" not in path or Path(path).exists():
+    # Unlike `Path.exists`, this raises nothing for what cannot be a path.
+    if "{" not in path or os.path.exists(path):  # noqa: PTH110
         return path
     now = datetime.now(UTC)
     builtin = {
@@ -404,6 +405,8 @@ def filled(path: str, parameters: Mapping[str, Any]) -> str:
         return path.format(**{"pm": builtin, **parameters})
     except (KeyError, IndexError, ValueError) as problem:
         raise InvalidParameter(path, f"the path names a parameter that was not given: {problem}") from None
+    except (AttributeError, TypeError) as problem:
+        raise InvalidParameter(path, f"the path names something that a parameter does not have: {problem}") from None
 
 
 def require_worker(queue: "Queue", patience_seconds: float = 20.0) -> None:

@@ -37,7 +37,7 @@ def with_child(
     if "://" not in path:
         # The worker that starts it stands in another directory.
         path = str(Path(path).absolute())
-        if not Path(path).is_file():
+        if not os.path.isfile(path):  # noqa: PTH113 - `Path.is_file` raises for what cannot be a path
             raise NotebookNotFound(os.fspath(notebook))
     before = run.asked.request if run.asked is not None and run.asked.request.kind == "notebook" else None
     children = [] if before is None else before.children

@@ -289,8 +289,8 @@ def _text_of(path: str) -> str:
             return addresses.read(path)
         except Exception as problem:  # noqa: BLE001 - each kind of address has errors of its own
             raise InvalidNotebook(path, f"it cannot be read ({problem})") from None
-    file = Path(path).expanduser()
     try:
+        file = Path(path).expanduser()
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise NotebookNotFound(path) from None
@@ -298,6 +298,9 @@ def _text_of(path: str) -> str:
         raise InvalidNotebook(path, "it is not text in UTF-8") from None
     except OSError as problem:
         raise InvalidNotebook(path, f"it cannot be read ({problem.strerror})") from None
+    except (ValueError, RuntimeError) as problem:
+        # A character that no name may have, or the home of nobody.
+        raise InvalidNotebook(path, f"it cannot be the path of a file ({problem})") from None
     return _from_script(path, text) if file.suffix in _SCRIPTS else text
 
 

@@ -142,6 +142,9 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
         freeze(str(tmp_path / "missing.ipynb"))
     with pytest.raises(InvalidNotebook, match="directory"):
         freeze(str(tmp_path))
+    for odd in ("nul\0", "half\ud800", "~nobody_of_this_name/in.ipynb"):
+        with pytest.raises(InvalidNotebook, match="cannot be the path of a file"):
+            freeze(odd)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InvalidNotebook, match="UTF-8"):
         freeze(str(tmp_path / "binary"))

@@ -166,6 +166,12 @@ def test_a_link_of_another_user_is_refused_before_anything_runs(planted: tuple[P
         require_writable(str(planted[0]))
 
 
+@pytest.mark.parametrize("path", ["a" * 300, "a/" * 3000, "nul\0", "half\ud800", "~nobody_of_this_name/out.ipynb"])
+def test_what_cannot_be_a_path_is_refused_before_anything_runs(path: str) -> None:
+    with pytest.raises(InvalidParameter, match="cannot be the path of a file"):
+        require_writable(path)
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 def test_a_link_that_another_user_makes_later_is_not_followed(
     planted: tuple[Path, Path], document: Document, is_first: bool

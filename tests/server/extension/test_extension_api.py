@@ -212,6 +212,8 @@ def test_resume_of_what_does_not_wait_is_a_conflict(fetch: "Fetch", stage: "Stag
         ("", '{"notebook": 1}'),
         ("", '{"notebook": "a.ipynb", "colour": "red"}'),
         ("", '{"notebook": "a.ipynb", "output": ".bashrc"}'),
+        ("", f'{{"notebook": "a.ipynb", "output": "{"a" * 300}.ipynb"}}'),
+        ("", f'{{"notebook": "{"a" * 300}.ipynb"}}'),
         ("", '{"notebook": "../outside.ipynb"}'),
         ("", '{"notebook": "nul\\u0000.ipynb"}'),
     ],
