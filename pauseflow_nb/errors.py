@@ -30,6 +30,7 @@
     ├── CannotRetry           (RuntimeError)       a retry or fork of what is in another state
     ├── CannotSuspend         (RuntimeError)       a suspend of what cannot be suspended from outside
     ├── NoChecker             (RuntimeError)       no process can be started that checks answers
+    │   └── CheckersBusy                           none was free in time
     ├── NoServer              (RuntimeError)       nobody is there to answer links
     ├── NoWorker              (RuntimeError)       nobody is there to run it
     ├── NotDelivered          (ConnectionError)    a message that nobody took
@@ -70,6 +71,7 @@ __all__ = [
     "CannotCheck",
     "CannotRetry",
     "CannotSuspend",
+    "CheckersBusy",
     "DiskNearlyFull",
     "InvalidAnswer",
     "InvalidBody",
@@ -474,6 +476,13 @@ class NoChecker(PauseflowError, RuntimeError):
 
     def __str__(self) -> str:
         return f"answers cannot be checked now ({self.problem}): nothing was settled, send it again later"
+
+
+class CheckersBusy(NoChecker):
+    """The processes that check answers were busy with others for as long as an answer may wait."""
+
+    def __init__(self, problem: str = "others are being checked") -> None:
+        super().__init__(problem)
 
 
 class NoServer(PauseflowError, RuntimeError):

@@ -4,13 +4,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pauseflow_nb.checking import Checker
-from pauseflow_nb.errors import CannotCheck, NoChecker
+from pauseflow_nb.errors import CannotCheck, CheckersBusy, NoChecker
 from pauseflow_nb.schemas import TOO_MANY
 
 WaitUntil = Callable[..., None]
@@ -134,6 +135,48 @@ def test_its_process_has_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch, ch
     folder = Path(f"/proc/{process_of(checker)}")
     assert "s3cr3t" not in (folder / "environ").read_text()
     assert {each.name for each in (folder / "fd").iterdir()} == {"0", "1", "2"}
+
+
+def test_who_has_sent_a_costly_answer_no_longer_uses_the_quick_processes(checker: Checker) -> None:
+    checker.errors_of({}, 1, execution="other")
+    with pytest.raises(CannotCheck):
+        checker.errors_of(ENDLESS, ENDLESS_ANSWER, execution="hostile")
+    checker.errors_of({}, 1, execution="other")
+    quick = process_of(checker)
+
+    for _ in range(2):
+        with pytest.raises(CannotCheck):
+            checker.errors_of(ENDLESS, ENDLESS_ANSWER, execution="hostile")
+        # The process would have been ended.
+        assert process_of(checker) == quick
+
+
+def test_who_sends_a_cheap_answer_uses_the_quick_processes_again(checker: Checker) -> None:
+    with pytest.raises(CannotCheck):
+        checker.errors_of(ENDLESS, ENDLESS_ANSWER, execution="a")
+    checker.errors_of({}, 1, execution="a")
+
+    checker._lanes[1].close()
+
+    assert checker.errors_of({}, 1, execution="a") == []
+
+
+def test_who_waits_for_others_all_the_time_is_told_to_come_again(wait_until: WaitUntil) -> None:
+    checker = Checker(cpu_seconds=600, wall_seconds=600)
+
+    def check() -> None:
+        with suppress(CannotCheck, NoChecker):
+            checker.errors_of(ENDLESS, ENDLESS_ANSWER, execution="first")
+
+    thread = threading.Thread(target=check)
+    thread.start()
+    try:
+        wait_until(lambda: checker._lanes[1].processes[0]._process, description="the first check")
+        with pytest.raises(CheckersBusy, match=r"cannot be checked now \(others are being checked\).*send it again later"):
+            checker.errors_of(ENDLESS, ENDLESS_ANSWER, execution="second", wall_seconds=2)
+    finally:
+        checker.close()
+        thread.join(60)
 
 
 def test_closing_ends_a_check_that_goes_on(wait_until: WaitUntil) -> None:

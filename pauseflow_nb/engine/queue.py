@@ -558,7 +558,7 @@ class Queue(Reader):
             execution = executions.find(connection, claim.execution)
             if execution is None:
                 raise UnknownExecution(claim.execution)
-            question = Question.asked_by(claim.step, request, executions.starter(execution))
+            question = Question.asked_by(claim.execution, claim.step, request, executions.starter(execution))
             early = suspensions.kept(connection, claim.execution, claim.segment)
         found = dict(known)
         for one in early:

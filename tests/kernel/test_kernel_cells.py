@@ -147,7 +147,8 @@ def test_imports_of_the_future_come_first_in_what_a_cell_becomes(kernel: KernelT
 
     tree = StepCells(kernel.shell).visit(ast.parse(source))
 
-    compile(ast.fix_missing_locations(tree), "<cell>", "exec", dont_inherit=True)  # type: ignore[arg-type]
+    assert isinstance(tree, ast.Module)
+    compile(ast.fix_missing_locations(tree), "<cell>", "exec", dont_inherit=True)
 
 
 def test_every_expression_is_shown_where_the_shell_says_so(kernel: KernelT) -> None:
