@@ -14,9 +14,10 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import PortInUse
 from pauseflow_nb.server.callbacks import handlers
 from pauseflow_nb.server.client_address import TrustedProxies
+from pauseflow_nb.server.connections import connection_limits, limit_connections
 from pauseflow_nb.server.health import health_route
 from pauseflow_nb.server.lazy_queue import LazyQueue
-from pauseflow_nb.server.limits import IDLE_SECONDS, LinkLimits
+from pauseflow_nb.server.limits import IDLE_SECONDS, LinkLimits, OpenRequests
 from pauseflow_nb.server.log_masking import mask_links_in
 
 __all__ = ["Listener"]
@@ -30,9 +31,18 @@ _PATIENCE_SECONDS = 5
 class Listener:
     """Serves the public links and `/pauseflow/api/health`, and nothing else."""
 
-    def __init__(self, queue: Queue, port: int, *, ip: str = "127.0.0.1", limits: LinkLimits | None = None) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        port: int,
+        *,
+        ip: str = "127.0.0.1",
+        limits: LinkLimits | None = None,
+        connections: OpenRequests | None = None,
+    ) -> None:
         """Take an open queue, and where to listen; port 0 takes a free one."""
         self._queue, self._port, self._ip = LazyQueue.of(queue), port, ip
+        self._connections = connections or connection_limits()
         self._routes = handlers(
             self._queue, limits=limits, proxies=TrustedProxies.parse(queue.settings.trusted_proxies)
         )
@@ -76,6 +86,7 @@ class Listener:
             idle_connection_timeout=IDLE_SECONDS,
             max_body_size=_LARGEST_BODY,
         )
+        limit_connections(server, self._connections)
         server.add_socket(found)
         host = f"[{self._ip}]" if ":" in self._ip else self._ip
         ready.set_result(f"http://{host}:{found.getsockname()[1]}")
