@@ -27,10 +27,14 @@ from pauseflow_nb.json_values import JSON
 
 __all__ = ["Checker", "default_checker", "serve_checks"]
 
-#: Checks that run at once; each costs a process of some 30 MB once there were as many.
-_QUICK_PROCESSES = 3
-#: Those that take longer wait for each other, and hold up no quick ones.
+#: Checks that run at once, of small answers; each costs a process of some 30 MB once there were as many.
+_SMALL_PROCESSES = 2
+#: Those of large answers. They hold up no small ones, although a sender whom nobody knows yet may have sent them.
+_LARGE_PROCESSES = 1
+#: Those that take longer wait for each other, and hold up no others.
 _SLOW_PROCESSES = 1
+#: Of a small answer and its schema.
+_SMALL_BYTES = 32 * 1024
 #: Processor seconds that a quick check takes at most. All that people send is checked in less.
 _QUICK_SECONDS = 0.25
 #: Processor seconds with which an answer is costly: the next one to the same execution does not go to the quick processes.
@@ -77,8 +81,9 @@ class Checker:
             memory_bytes: Memory, that of the process included.
         """
         self._wall_seconds = wall_seconds
-        quick = _Lane(_QUICK_PROCESSES, min(_QUICK_SECONDS, cpu_seconds), memory_bytes)
-        self._lanes = (quick, _Lane(_SLOW_PROCESSES, cpu_seconds, memory_bytes))
+        counts = (_SMALL_PROCESSES, _LARGE_PROCESSES)
+        quick = [_Lane(count, min(_QUICK_SECONDS, cpu_seconds), memory_bytes) for count in counts]
+        self._lanes = (*quick, _Lane(_SLOW_PROCESSES, cpu_seconds, memory_bytes))
         #: Executions whose last answer was costly, as keys.
         self._costly: dict[str, None] = {}
 
@@ -104,7 +109,8 @@ class Checker:
         """
         request = json.dumps({"schema": schema, "value": value}).encode()
         deadline = time.monotonic() + min(wall_seconds, self._wall_seconds)
-        quick, slow = self._lanes
+        small, large, slow = self._lanes
+        quick = small if len(request) <= _SMALL_BYTES else large
         reply = _Reply([], math.inf) if execution in self._costly else quick.ask(request, deadline)
         if not reply.said:
             reply = slow.ask(request, deadline)

@@ -151,12 +151,19 @@ def test_who_has_sent_a_costly_answer_no_longer_uses_the_quick_processes(checker
         assert process_of(checker) == quick
 
 
+def test_a_large_answer_of_somebody_unknown_does_not_use_the_processes_of_small_ones(checker: Checker) -> None:
+    with pytest.raises(CannotCheck):
+        checker.errors_of(ENDLESS, ENDLESS_ANSWER + "!" * 100_000)
+
+    assert [process._process for process in checker._lanes[0].processes] == [None, None]
+
+
 def test_who_sends_a_cheap_answer_uses_the_quick_processes_again(checker: Checker) -> None:
     with pytest.raises(CannotCheck):
         checker.errors_of(ENDLESS, ENDLESS_ANSWER, execution="a")
     checker.errors_of({}, 1, execution="a")
 
-    checker._lanes[1].close()
+    checker._lanes[-1].close()
 
     assert checker.errors_of({}, 1, execution="a") == []
 
@@ -171,7 +178,7 @@ def test_who_waits_for_others_all_the_time_is_told_to_come_again(wait_until: Wai
     thread = threading.Thread(target=check)
     thread.start()
     try:
-        wait_until(lambda: checker._lanes[1].processes[0]._process, description="the first check")
+        wait_until(lambda: checker._lanes[-1].processes[0]._process, description="the first check")
         with pytest.raises(
             CheckersBusy, match=r"cannot be checked now \(others are being checked\).*send it again later"
         ):
@@ -193,7 +200,7 @@ def test_closing_ends_a_check_that_goes_on(wait_until: WaitUntil) -> None:
 
     thread = threading.Thread(target=check)
     thread.start()
-    wait_until(lambda: checker._lanes[1].processes[0]._process, description="a check")
+    wait_until(lambda: checker._lanes[-1].processes[0]._process, description="a check")
     checker.close()
     thread.join(60)
 
