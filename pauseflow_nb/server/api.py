@@ -70,7 +70,7 @@ class _Api(APIHandler):
         self.set_header("Cache-Control", "no-store")
 
     async def prepare(self) -> None:  # type: ignore[override]  # typed as if it could return something else
-        """Refuse before the body is read: what is too large, and what comes from elsewhere."""
+        """Refuse before the body is read: what is too large, what comes from elsewhere, and what a stranger sends."""
         self._received = bytearray()
         connection = self.request.connection
         assert isinstance(connection, HTTP1Connection)
@@ -78,6 +78,9 @@ class _Api(APIHandler):
         connection.set_body_timeout(IDLE_SECONDS)
         check_length(self.request.headers, LARGEST_BODY)
         await super().prepare()
+        if self.current_user is None:
+            # Jupyter asks after the body has come, which takes memory.
+            raise HTTPError(403)
 
     def data_received(self, chunk: bytes) -> None:
         """Take a piece of the body."""
