@@ -17,7 +17,7 @@ from pauseflow_nb.server.client_address import TrustedProxies
 from pauseflow_nb.server.connections import connection_limits, limit_connections
 from pauseflow_nb.server.health import health_route
 from pauseflow_nb.server.lazy_queue import LazyQueue
-from pauseflow_nb.server.limits import IDLE_SECONDS, LinkLimits, OpenRequests
+from pauseflow_nb.server.limits import IDLE_SECONDS, LinkLimits, OpenRequests, RateLimit
 from pauseflow_nb.server.log_masking import mask_links_in
 
 __all__ = ["Listener"]
@@ -39,10 +39,11 @@ class Listener:
         ip: str = "127.0.0.1",
         limits: LinkLimits | None = None,
         connections: OpenRequests | None = None,
+        chunks: RateLimit | None = None,
     ) -> None:
         """Take an open queue, and where to listen; port 0 takes a free one."""
         self._queue, self._port, self._ip = LazyQueue.of(queue), port, ip
-        self._connections = connections or connection_limits()
+        self._connections, self._chunks = connections or connection_limits(), chunks
         self._routes = handlers(
             self._queue, limits=limits, proxies=TrustedProxies.parse(queue.settings.trusted_proxies)
         )
@@ -86,7 +87,7 @@ class Listener:
             idle_connection_timeout=IDLE_SECONDS,
             max_body_size=_LARGEST_BODY,
         )
-        limit_connections(server, self._connections)
+        limit_connections(server, self._connections, self._chunks)
         server.add_socket(found)
         host = f"[{self._ip}]" if ":" in self._ip else self._ip
         ready.set_result(f"http://{host}:{found.getsockname()[1]}")

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,12 +14,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.server.limits import OpenRequests
+from pauseflow_nb.server.limits import OpenRequests, RateLimit
 from pauseflow_nb.server.listener import Listener
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
-    from server.conftest import Send
+    from server.conftest import Send, Stage
 
 WaitUntil = Callable[..., None]
 
@@ -77,6 +78,24 @@ def test_an_address_with_too_many_connections_keeps_nobody_else_out(queue: Queue
 
     assert other.recv(12) == b"HTTP/1.1 200"
     assert connect(base, crowd, "127.0.0.3").recv(1) == b""
+
+
+def test_chunks_beyond_their_rate_are_read_later_and_hold_up_nobody_else(
+    queue: Queue, stage: "Stage", send: "Send", crowd: ExitStack
+) -> None:
+    listener = Listener(queue, 0, chunks=RateLimit(per_second=100, burst=5))
+    base = listener.start()
+    crowd.callback(listener.stop)
+    first, second = stage.suspended(), stage.suspended()
+    begun = time.monotonic()
+    slow = connect(base, crowd)
+    head = f"POST /{stage.link('resume', first)} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    slow.sendall(f"{head}{'1{0}5{0}'.format(chr(13) + chr(10)) * 20}0\r\n\r\n".encode())
+
+    assert send("POST", f"{base}/{stage.link('resume', second)}", json={"a": 1}).code == 200
+    assert slow.recv(12) == b"HTTP/1.1 200"
+    assert time.monotonic() - begun >= 1
+    assert stage.resume_data(first)["body"] == "5" * 20
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the files of a process")
