@@ -96,7 +96,7 @@ def _table(folder: Path, rounds: int) -> list[str]:
     source = programs.write_notebook(folder / "asks.ipynb", asks)
     lines = [
         "Each of these answers is 1 MiB long, and is sent again and again. Median and, in brackets, the longest.",
-        f"Goals, set for one sender: health within {HEALTH * 1000:.0f} ms, the others within {OTHERS:g} s.",
+        f"Goals: health within {HEALTH * 1000:.0f} ms, the others within {OTHERS:g} s.",
         "",
         "| meanwhile | senders | health | answer another | start another | cancel another | theirs | goals |",
         "|---|---|---|---|---|---|---|---|",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn, TypeAlias
 
-from pauseflow_nb.errors import NotJSON
+from pauseflow_nb.errors import NotJSON, NotStorable
 
 __all__ = ["DEEPEST", "JSON", "compact", "json_text", "read_json", "require_json"]
 
@@ -17,6 +17,8 @@ JSON: TypeAlias = Any
 DEEPEST = 100
 #: What a text may hold. A table of 10,000 rows and 20 columns has fewer.
 _MOST_VALUES = 250_000
+#: What a value of a notebook may hold, counted as it is written.
+_MOST_WRITTEN = 10_000_000
 #: Python itself writes and reads no whole number of more digits.
 _MOST_DIGITS = 4300
 #: The same in bits.
@@ -70,8 +72,10 @@ def require_json(what: str, value: object) -> None:
 
     Raises:
         NotJSON: Naming the place inside the value and the type found there.
+        NotStorable: If it would become too much text.
     """
-    _check(what, value, (), ())
+    if not _is_surely_json(what, value):
+        _check(what, value, (), ())
 
 
 def compact(value: object) -> str:
@@ -141,6 +145,44 @@ def _unfit(problem: NotJSON) -> str:
     return f"holds text with half of a surrogate pair{at}"
 
 
+def _is_surely_json(what: str, value: object) -> bool:
+    """Look at a value level by level, several times as fast as `_check`, which names the place where something is wrong."""
+    level: list[Any] = [value]
+    count = 0
+    for _ in range(DEEPEST):
+        inner: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is list:
+                inner += item
+            elif kind is dict:
+                if not all(type(key) is str and _is_whole_text(key) for key in item):
+                    return False
+                inner += item.values()
+            elif not _is_surely_plain(item, kind):
+                return False
+            if len(inner) > _MOST_WRITTEN - count:
+                # A few lists that hold each other many times over become endless text.
+                raise NotStorable(f"{what} has more than {_MOST_WRITTEN} values when it is written as JSON")
+        if not inner:
+            return True
+        count += len(inner)
+        level = inner
+    return all(_is_surely_plain(item, type(item)) for item in level)
+
+
+def _is_surely_plain(item: Any, kind: type) -> bool:
+    if kind is str:
+        return _is_whole_text(item)
+    if kind is int:
+        return bool(item.bit_length() <= _LONGEST_INT)
+    return math.isfinite(item) if kind is float else item is None or kind is bool
+
+
+def _is_whole_text(text: str) -> bool:
+    return text.isascii() or _HALF_CHARACTER.search(text) is None
+
+
 def _check(what: str, value: object, at: _Place, above: tuple[int, ...]) -> None:
     if isinstance(value, (dict, list, tuple)):
         if id(value) in above:
@@ -179,7 +221,7 @@ def _check_number(what: str, value: float, at: _Place) -> None:
 
 def _check_text(what: str, value: str, at: _Place) -> None:
     # Half of a surrogate pair, as `os.fsdecode` makes them: JSON text has an escape for it, UTF-8 has none.
-    if not value.isascii() and _HALF_CHARACTER.search(value):
+    if not _is_whole_text(value):
         raise NotJSON(what, _written(at), f"{type(value).__name__} with half a character")
 
 

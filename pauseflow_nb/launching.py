@@ -4,6 +4,7 @@ An *attached* run executes the segments of its own execution while the process l
 """
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -142,7 +143,8 @@ def fill_path(path: str, parameters: Mapping[str, Any]) -> str:
     Raises:
         InvalidParameter: If the path names one that was not given.
     """
-    if "{" not in path or Path(path).exists():
+    # Unlike `Path.exists`, this raises nothing for what cannot be a path.
+    if "{" not in path or os.path.exists(path):  # noqa: PTH110
         return path
     now = datetime.now(UTC)
     builtin = {
@@ -154,6 +156,8 @@ def fill_path(path: str, parameters: Mapping[str, Any]) -> str:
         return path.format(**{"pm": builtin, **parameters})
     except (KeyError, IndexError, ValueError) as problem:
         raise InvalidParameter(path, f"the path names a parameter that was not given: {problem}") from None
+    except (AttributeError, TypeError) as problem:
+        raise InvalidParameter(path, f"the path names an attribute that a parameter does not have: {problem}") from None
 
 
 def require_worker(queue: "Queue", patience_seconds: float = 20.0) -> None:

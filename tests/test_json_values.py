@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pauseflow_nb.errors import NotJSON
+from pauseflow_nb.errors import NotJSON, NotStorable
 from pauseflow_nb.json_values import compact, json_text, read_json, require_json
 from pauseflow_nb.protocol import Wake
 
@@ -106,6 +106,15 @@ def test_the_same_list_twice_is_no_loop() -> None:
     shared = [1]
 
     require_json("data", [shared, shared, {"a": shared}])
+
+
+def test_lists_that_hold_each_other_many_times_over_are_refused_at_once() -> None:
+    value: object = "x"
+    for _ in range(40):
+        value = [value] * 10
+
+    with pytest.raises(NotStorable, match="data has more than 10000000 values when it is written"):
+        require_json("data", value)
 
 
 def test_what_is_nested_too_deeply_to_be_written_is_refused() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pauseflow_nb.errors import CannotCheck
+from pauseflow_nb.errors import CannotCheck, CheckersBusy
 from pauseflow_nb.forms.check_process import Checker
 from pauseflow_nb.forms.schema import in_form, in_words
 from pauseflow_nb.identity import LINK, name_of, people
@@ -35,6 +35,7 @@ __all__ = [
 
 _LONGEST_COMMENT = 2000
 _MOST_ERRORS_SAID = 3
+_NO_TIME = "there was no time left to check the answer: send it again"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Callback:
 class Question:
     """What a suspension asks, and of whom. It is the same as long as the suspension exists."""
 
+    execution: str
     step: str
     kind: str
     schema: dict[str, JSON] | None
@@ -64,12 +66,14 @@ class Question:
     @classmethod
     def of(cls, suspension: Row, created_by: str) -> "Question":
         """Take that of a suspension."""
-        return cls(suspension.step, suspension.kind, suspension.schema, suspension.rules, created_by)
+        return cls(
+            suspension.execution, suspension.step, suspension.kind, suspension.schema, suspension.rules, created_by
+        )
 
     @classmethod
-    def asked_by(cls, step: str, request: SuspensionRequest, created_by: str) -> "Question":
+    def asked_by(cls, execution: str, step: str, request: SuspensionRequest, created_by: str) -> "Question":
         """Take that of a suspension which is about to be."""
-        return cls(step, request.kind, request.schema, collect_rules(request), created_by)
+        return cls(execution, step, request.kind, request.schema, collect_rules(request), created_by)
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def judge(question: Question, callback: Callback, checker: Checker, *, seconds: 
         seconds: What is left for the check by the clock; None: as long as any check may take.
 
     Raises:
-        NoChecker: If no process can be started that checks answers.
+        NoChecker: If no process can be started that checks answers, or none was free in time.
     """
     return Verdict(_who_or_how(question, callback) or _what(question, callback, checker, seconds))
 
@@ -127,13 +131,17 @@ def _what(question: Question, callback: Callback, checker: Checker, seconds: flo
     if callback.action != "resume" or question.schema is None:
         return None
     if seconds is not None and seconds <= 0:
-        return Refusal(422, "there was no time left to check the answer: send it again")
+        return Refusal(422, _NO_TIME)
     answer = in_form(question.schema, reply_of(callback.envelope or {}))
     limit = {} if seconds is None else {"wall_seconds": seconds}
     try:
-        errors = checker.errors_of(question.schema, answer, **limit)
+        errors = checker.errors_of(question.schema, answer, execution=question.execution, **limit)
     except CannotCheck as problem:
         return Refusal(422, str(problem))
+    except CheckersBusy:
+        if seconds is None:
+            raise
+        return Refusal(422, _NO_TIME)
     if not errors:
         return None
     said = in_words(errors[:_MOST_ERRORS_SAID])

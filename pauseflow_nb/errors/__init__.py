@@ -30,6 +30,7 @@
     ├── CannotRetry           (RuntimeError)       a retry or fork of what is in another state
     ├── CannotSuspend         (RuntimeError)       a suspend of what cannot be suspended from outside
     ├── NoChecker             (RuntimeError)       no process can be started that checks answers
+    │   └── CheckersBusy                           none was free in time
     ├── NoServer              (RuntimeError)       no server answers links
     ├── NoWorker              (RuntimeError)       no worker runs it
     ├── NotDelivered          (ConnectionError)    a message that was not accepted
@@ -62,6 +63,7 @@ from pauseflow_nb.errors.answers import (
     BodyTooLarge,
     Cancelled,
     CannotCheck,
+    CheckersBusy,
     InvalidAnswer,
     InvalidBody,
     LinkSpent,
@@ -129,6 +131,7 @@ __all__ = [
     "CannotCheck",
     "CannotRetry",
     "CannotSuspend",
+    "CheckersBusy",
     "DiskNearlyFull",
     "InvalidAnswer",
     "InvalidBody",

@@ -42,6 +42,13 @@ class NoChecker(PauseflowError, RuntimeError):
         return f"answers cannot be checked now ({self.problem}): nothing was settled, send it again later"
 
 
+class CheckersBusy(NoChecker):
+    """The processes that check answers were busy with others for as long as an answer may wait."""
+
+    def __init__(self, problem: str = "others are being checked") -> None:
+        super().__init__(problem)
+
+
 class NotAllowed(PauseflowError, PermissionError):
     """An answer by a person who may not give it: `approvers`, `self_approval`."""
 

@@ -7,6 +7,7 @@ as many errors as there are ways through it. Here only the sender of such an ans
 import atexit
 import json
 import logging
+import math
 import os
 import queue
 import signal
@@ -17,20 +18,29 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from typing import IO, Any
 
-from pauseflow_nb.errors import CannotCheck, NoChecker
+from pauseflow_nb.errors import CannotCheck, CheckersBusy, NoChecker
 from pauseflow_nb.json_values import JSON
 
 __all__ = ["Checker", "default_checker", "serve_checks"]
 
-#: Checks that run at once; each costs a process of some 30 MB once there were as many.
-_QUICK_PROCESSES = 3
-#: Those that take longer wait for each other, and hold up no quick ones.
+#: Checks that run at once, of small answers; each costs a process of some 30 MB once there were as many.
+_SMALL_PROCESSES = 2
+#: Those of large answers. They hold up no small ones, although a sender whom nobody knows yet may have sent them.
+_LARGE_PROCESSES = 1
+#: Those that take longer wait for each other, and hold up no others.
 _SLOW_PROCESSES = 1
+#: Of a small answer and its schema.
+_SMALL_BYTES = 32 * 1024
 #: Processor seconds that a quick check takes at most. All that people send is checked in less.
 _QUICK_SECONDS = 0.25
+#: Processor seconds with which an answer is costly: the next one to the same execution does not go to the quick processes.
+_COSTLY_SECONDS = 0.05
+#: Executions of which that is remembered.
+_MOST_REMEMBERED = 10_000
 #: Processor seconds that a check may take, so that a busy machine refuses nothing that an idle one takes.
 _CPU_SECONDS = 2.0
 #: Processor seconds for listing the errors of an answer of which it is known that it does not fit.
@@ -71,17 +81,22 @@ class Checker:
             memory_bytes: Memory, that of the process included.
         """
         self._wall_seconds = wall_seconds
-        quick = _Lane(_QUICK_PROCESSES, min(_QUICK_SECONDS, cpu_seconds), memory_bytes)
-        self._lanes = (quick, _Lane(_SLOW_PROCESSES, cpu_seconds, memory_bytes))
+        counts = (_SMALL_PROCESSES, _LARGE_PROCESSES)
+        quick = [_Lane(count, min(_QUICK_SECONDS, cpu_seconds), memory_bytes) for count in counts]
+        self._lanes = (*quick, _Lane(_SLOW_PROCESSES, cpu_seconds, memory_bytes))
+        #: Executions whose last answer was costly, as keys.
+        self._costly: dict[str, None] = {}
 
     def errors_of(
-        self, schema: Mapping[str, JSON], value: JSON, *, wall_seconds: float = _WALL_SECONDS
+        self, schema: Mapping[str, JSON], value: JSON, *, execution: str = "", wall_seconds: float = _WALL_SECONDS
     ) -> list[dict[str, JSON]]:
         """Check a value.
 
         Args:
             schema: What it must fit.
             value: The value.
+            execution: Whose answer it is. Who has sent one that was costly waits for others of that kind the next time,
+                and nobody else waits for him.
             wall_seconds: Time by the clock that is left for it, if that is less than usual.
 
         Returns:
@@ -89,19 +104,41 @@ class Checker:
 
         Raises:
             CannotCheck: If time or memory do not suffice, or the schema cannot be used.
+            CheckersBusy: If it has waited for others all the time.
             NoChecker: If no process can be started.
         """
         request = json.dumps({"schema": schema, "value": value}).encode()
         deadline = time.monotonic() + min(wall_seconds, self._wall_seconds)
-        quick, slow = self._lanes
-        with suppress(CannotCheck):
-            return quick.ask(request, deadline)
-        return slow.ask(request, deadline)
+        small, large, slow = self._lanes
+        quick = small if len(request) <= _SMALL_BYTES else large
+        reply = _Reply([], math.inf) if execution in self._costly else quick.ask(request, deadline)
+        if not reply.said:
+            reply = slow.ask(request, deadline)
+        self._remember(execution, is_costly=reply.cpu_seconds > _COSTLY_SECONDS)
+        return _read_reply(reply)
+
+    def _remember(self, execution: str, *, is_costly: bool) -> None:
+        self._costly.pop(execution, None)
+        if is_costly and execution:
+            self._costly[execution] = None
+            if len(self._costly) > _MOST_REMEMBERED:
+                with suppress(KeyError, RuntimeError):
+                    del self._costly[next(iter(self._costly))]
 
     def close(self) -> None:
         """End the processes, also those that are checking; what they check is refused."""
         for lane in self._lanes:
             lane.close()
+
+
+@dataclass(frozen=True)
+class _Reply:
+    """What a process has said of a value."""
+
+    #: The last list of errors, or the problem with the schema; empty if there was no time for either.
+    said: list[dict[str, Any]]
+    #: What it took; infinite if the process was ended.
+    cpu_seconds: float
 
 
 class _Lane:
@@ -114,16 +151,26 @@ class _Lane:
         for process in self.processes:
             self._free.put(process)
 
-    def ask(self, request: bytes, deadline: float) -> list[dict[str, JSON]]:
-        """Have a value checked by the next process that is free."""
+    def ask(self, request: bytes, deadline: float) -> _Reply:
+        """Have a value checked by the next process that is free.
+
+        Raises:
+            CheckersBusy: If it has waited for one most of the time, and then there was not enough of it.
+        """
+        begun = time.monotonic()
         try:
-            process = self._free.get(timeout=max(deadline - time.monotonic(), 0.01))
+            process = self._free.get(timeout=max(deadline - begun, 0.01))
         except queue.Empty:
-            raise CannotCheck(_TOO_SLOW) from None
+            raise CheckersBusy from None
+        now = time.monotonic()
+        left = max(deadline - now, 0.01)
         try:
-            return process.ask(request, max(deadline - time.monotonic(), 0.01))
+            reply = process.ask(request, left)
         finally:
             self._free.put(process)
+        if not reply.said and now - begun > left:
+            raise CheckersBusy
+        return reply
 
     def close(self) -> None:
         """End all processes."""
@@ -142,7 +189,7 @@ class _Process:
         self._is_checking = threading.Lock()
         self._is_closed = False
 
-    def ask(self, request: bytes, seconds: float) -> list[dict[str, JSON]]:
+    def ask(self, request: bytes, seconds: float) -> _Reply:
         """Have a value checked; see `Checker.errors_of`."""
         with self._is_checking:
             is_new = self._process is None
@@ -150,11 +197,10 @@ class _Process:
             if not (replies or is_over or is_new):
                 # It had ended before it was asked, because somebody killed it, which says nothing about the answer.
                 replies, is_over = self._exchange(request, seconds)
-        if not replies:
-            raise CannotCheck(_TOO_SLOW)
-        return _read_reply(replies[-1])
+        said = [reply for reply in replies if "cpu_seconds" not in reply]
+        return _Reply(said[-1:], math.inf if len(said) == len(replies) else replies[-1]["cpu_seconds"])
 
-    def _exchange(self, request: bytes, seconds: float) -> tuple[list[bytes], bool]:
+    def _exchange(self, request: bytes, seconds: float) -> tuple[list[dict[str, Any]], bool]:
         """Ask, and read all replies; returns them, and whether the limit has ended the process."""
         process, timed_out = self._started(), threading.Event()
 
@@ -245,6 +291,7 @@ def serve_checks(cpu_seconds: float, memory_bytes: int) -> None:
         request = _receive(sys.stdin.buffer)
         if request is None:
             return
+        begun = time.process_time()
         asked = json.loads(request)
         # Not an alarm of the clock: what other processes take does not count. Its signal ends this process.
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
@@ -257,7 +304,7 @@ def serve_checks(cpu_seconds: float, memory_bytes: int) -> None:
             _send(sys.stdout.buffer, json.dumps({"problem": why[:_LONGEST_PROBLEM]}).encode())
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
-        _send(sys.stdout.buffer, b"")
+        _send(sys.stdout.buffer, json.dumps({"cpu_seconds": time.process_time() - begun}).encode())
 
 
 def _limit_memory(memory_bytes: int) -> None:
@@ -268,22 +315,24 @@ def _limit_memory(memory_bytes: int) -> None:
         os.nice(_NICENESS)
 
 
-def _exchange(process: "subprocess.Popen[bytes]", request: bytes) -> tuple[list[bytes], bool]:
-    """Ask, and read all replies; returns them, and whether the last one has come."""
+def _exchange(process: "subprocess.Popen[bytes]", request: bytes) -> tuple[list[dict[str, Any]], bool]:
+    """Ask, and read all replies; returns them, and whether the last one has come, which says what it took."""
     assert process.stdin is not None
     assert process.stdout is not None
-    found: list[bytes] = []
+    found: list[dict[str, Any]] = []
     with suppress(OSError):
         _send(process.stdin, request)
         while (reply := _receive(process.stdout)) is not None:
-            if not reply:
+            found.append(json.loads(reply))
+            if "cpu_seconds" in found[-1]:
                 return found, True
-            found.append(reply)
     return found, False
 
 
-def _read_reply(reply: bytes) -> list[dict[str, JSON]]:
-    told: dict[str, Any] = json.loads(reply)
+def _read_reply(reply: _Reply) -> list[dict[str, JSON]]:
+    if not reply.said:
+        raise CannotCheck(_TOO_SLOW)
+    (told,) = reply.said
     if "problem" in told:
         raise CannotCheck(f"cannot be checked, because its schema {told['problem']}")
     errors: list[dict[str, JSON]] = told["errors"]

@@ -106,15 +106,17 @@ class StepCells(ast.NodeTransformer):
         assert isinstance(tree, ast.Module)
         first, *body = tree.body
         at = first.lineno, first.col_offset
-        if header.startswith("%%setup"):
-            names = sorted(collect_stored_names(tree))
-            opening = _parsed(f"{_SESSION}.open_setup({header!r}, {names!r})", at)
-            return ast.Module([*opening, *body], tree.type_ignores)
-        return ast.Module(self._step(header, body, at), tree.type_ignores)
-
-    def _step(self, header: str, body: list[ast.stmt], at: tuple[int, int]) -> list[ast.stmt]:
+        # The compiler wants these before any call of ours.
         futures = [s for s in body if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
         rest = [s for s in body if s not in futures]
+        if header.startswith("%%setup"):
+            names = sorted(collect_stored_names(tree))
+            ours = [*_parsed(f"{_SESSION}.open_setup({header!r}, {names!r})", at), *rest]
+        else:
+            ours = [self._step(header, rest, at)]
+        return ast.Module([*futures, *ours], tree.type_ignores)
+
+    def _step(self, header: str, rest: list[ast.stmt], at: tuple[int, int]) -> ast.stmt:
         (loop,) = _parsed(
             f"while {_SESSION}.runs_now({header!r}):\n with {_SESSION}.begin_attempt({_is_magic(rest)!r}):\n  pass", at
         )
@@ -124,7 +126,7 @@ class StepCells(ast.NodeTransformer):
         # Without the loop, the compiler refuses a `break` that stands in no loop of the user's.
         wrapped: ast.stmt = loop if _compiles(rest) else attempt
         attempt.body = self._shown(rest, at) or attempt.body
-        return [*futures, wrapped]
+        return wrapped
 
     def _shown(self, body: list[ast.stmt], at: tuple[int, int]) -> list[ast.stmt]:
         handler = _handler(body)

@@ -72,7 +72,7 @@ def _saved_cells(path: str | None) -> dict[str, str]:
             for n, cell in enumerate(cells)
             if cell["cell_type"] == "code" and "interactive-only" not in cell["metadata"].get("tags", [])
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}  # not a notebook's file, or one of another server
 
 

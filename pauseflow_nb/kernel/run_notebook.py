@@ -37,7 +37,7 @@ def add_child(
     if "://" not in path:
         # The worker that starts it stands in another directory.
         path = str(Path(path).absolute())
-        if not Path(path).is_file():
+        if not os.path.isfile(path):  # noqa: PTH113 - `Path.is_file` raises for what cannot be a path
             raise NotebookNotFound(os.fspath(notebook))
     planned = run.suspension
     before = planned.request if planned is not None and planned.request.kind == "notebook" else None

@@ -157,7 +157,7 @@ def is_sealed_by(data: bytes, execution: str) -> bool:
     """
     try:
         owner = json.loads(data)["metadata"]["pauseflow"]["execution"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False
     return bool(owner == execution and _seal(data) == data)
 

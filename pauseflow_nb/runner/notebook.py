@@ -48,6 +48,10 @@ _SCRIPTS = {".py", ".md", ".Rmd", ".qmd", ".R", ".jl", ".sh"}
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
+#: Levels that a notebook's JSON may have: with some 500, copying it ends in a RecursionError.
+_DEEPEST = 200
+_TOO_DEEP = f"it is nested too deeply: at most {_DEEPEST} levels"
+
 
 @dataclass(frozen=True)
 class Frozen:
@@ -80,8 +84,12 @@ def read_notebook(path: str) -> NotebookNode:
     text = _read_text(path)
     try:
         data = json.loads(text)
+    except RecursionError:
+        raise InvalidNotebook(path, _TOO_DEEP) from None
     except ValueError as problem:
         raise InvalidNotebook(path, f"it is not JSON ({problem})") from None
+    if _is_too_deep(data):
+        raise InvalidNotebook(path, _TOO_DEEP)
     if not isinstance(data, dict) or not isinstance(data.get("nbformat"), int):
         raise InvalidNotebook(path, "it is JSON, but not a notebook: it has no `nbformat`")
     if data["nbformat"] > 4:
@@ -103,6 +111,14 @@ def read_notebook(path: str) -> NotebookNode:
         # nbformat raises any error at all for a damaged structure.
         raise InvalidNotebook(path, f"its structure is damaged ({type(problem).__name__}: {problem})") from None
     return NotebookNode(nbformat.from_dict(notebook))
+
+
+def _is_too_deep(data: JSON) -> bool:
+    level = [data]
+    for _ in range(_DEEPEST):
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list))]
+        level = [item for items in inner for item in items]
+    return any(isinstance(each, (dict, list)) for each in level)
 
 
 @dataclass(frozen=True)
@@ -276,8 +292,8 @@ def _read_text(path: str) -> str:
             return file_addresses.read(path)
         except Exception as problem:  # noqa: BLE001 - each kind of address has its own errors
             raise InvalidNotebook(path, f"it cannot be read ({problem})") from None
-    file = Path(path).expanduser()
     try:
+        file = Path(path).expanduser()
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise NotebookNotFound(path) from None
@@ -285,6 +301,9 @@ def _read_text(path: str) -> str:
         raise InvalidNotebook(path, "it is not text in UTF-8") from None
     except OSError as problem:
         raise InvalidNotebook(path, f"it cannot be read ({problem.strerror})") from None
+    except (ValueError, RuntimeError) as problem:
+        # A character that no name may have, or the home of nobody.
+        raise InvalidNotebook(path, f"it cannot be the path of a file ({problem})") from None
     return _from_script(path, text) if file.suffix in _SCRIPTS else text
 
 

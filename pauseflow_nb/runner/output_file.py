@@ -30,18 +30,26 @@ def require_writable(path: str | None) -> None:
     """
     if path is None or "://" in path:
         return
-    output = Path(path).expanduser()
+    try:
+        problem = _why_not_writable(Path(path).expanduser())
+    except (OSError, ValueError, RuntimeError) as error:
+        # Too long for the system, or with a character that no name may have, or below the home of nobody.
+        problem = f"cannot be the path of a file ({getattr(error, 'strerror', None) or error})"
+    if problem is not None:
+        raise InvalidParameter("output", f"{path} {problem}")
+
+
+def _why_not_writable(output: Path) -> str | None:
     if follow(output).is_symlink() or follow(output) != output.resolve():
-        raise InvalidParameter(
-            "output", f"{path} is a link that another user has made: name the file itself, or remove the link"
-        )
+        return "is a link that another user has made: name the file itself, or remove the link"
     if output.is_dir():
-        raise InvalidParameter("output", f"{path} is a folder: name a file in it")
+        return "is a folder: name a file in it"
     if not output.parent.is_dir():
-        raise InvalidParameter("output", f"{path} is in a folder that does not exist: make it first, or check the path")
+        return "is in a folder that does not exist: make it first, or check the path"
     # The file is replaced as a whole, so it is the folder that counts.
     if not os.access(output.parent, os.W_OK):
-        raise InvalidParameter("output", f"{path} is in a folder that you may not write to: choose another")
+        return "is in a folder that you may not write to: choose another"
+    return None
 
 
 class OutputFile:

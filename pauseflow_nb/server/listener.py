@@ -17,7 +17,8 @@ from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.log_masking import mask_links_in
 from pauseflow_nb.server.public.callbacks import handlers
 from pauseflow_nb.server.public.client_address import TrustedProxies
-from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, LinkLimits
+from pauseflow_nb.server.public.connections import connection_limits, limit_connections
+from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, LinkLimits, OpenRequests, RateLimit
 
 __all__ = ["Listener"]
 
@@ -30,9 +31,19 @@ _STOP_SECONDS = 5
 class Listener:
     """Serves the public links and `/pauseflow/api/health`, and nothing else."""
 
-    def __init__(self, queue: Queue, port: int, *, ip: str = "127.0.0.1", limits: LinkLimits | None = None) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        port: int,
+        *,
+        ip: str = "127.0.0.1",
+        limits: LinkLimits | None = None,
+        connections: OpenRequests | None = None,
+        chunks: RateLimit | None = None,
+    ) -> None:
         """Take an open queue, and where to listen; port 0 takes a free one."""
         self._queue, self._port, self._ip = LazyQueue.of(queue), port, ip
+        self._connections, self._chunks = connections or connection_limits(), chunks
         self._routes = handlers(
             self._queue, limits=limits, proxies=TrustedProxies.parse(queue.settings.trusted_proxies)
         )
@@ -77,6 +88,7 @@ class Listener:
             idle_connection_timeout=IDLE_SECONDS,
             max_body_size=_LARGEST_BODY,
         )
+        limit_connections(server, self._connections, self._chunks)
         server.add_socket(found)
         host = f"[{self._ip}]" if ":" in self._ip else self._ip
         ready.set_result(f"http://{host}:{found.getsockname()[1]}")

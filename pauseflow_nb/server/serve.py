@@ -18,6 +18,7 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import InvalidValue, PortInUse
 from pauseflow_nb.server.extension import TRAITS, PauseflowExtension
 from pauseflow_nb.server.hub import HubService
+from pauseflow_nb.server.public.connections import connection_limits, limit_connections
 from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS
 from pauseflow_nb.settings import Settings
 
@@ -107,10 +108,11 @@ def serve(
 
 
 def serve_only_ours(server: ServerApp) -> None:
-    """Take away what Jupyter Server serves beside links, REST API, login and events, and give slow clients an end."""
+    """Take away what Jupyter Server serves beside links, REST API, login and events; give slow clients an end, and limit their number."""
     _keep_ours(server.web_app.default_router)
     connections = server.http_server.conn_params
     connections.header_timeout = connections.body_timeout = float(IDLE_SECONDS)
+    limit_connections(server.http_server, connection_limits())
 
 
 def _keep_ours(router: RuleRouter) -> None:

@@ -3,10 +3,13 @@
 import base64
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from pauseflow_nb.cli.parameters import resolve_parameters
-from pauseflow_nb.errors import InvalidParameter
+from pauseflow_nb.errors import InvalidParameter, NotStorable
+from pauseflow_nb.execution import filled
+from pauseflow_nb.runner.notebook import freeze
 
 
 @pytest.mark.parametrize(
@@ -35,6 +38,17 @@ def test_a_raw_parameter_stays_text() -> None:
 
 def test_nested_yaml_stays_nested_and_dates_stay_text() -> None:
     assert resolve_parameters(yaml=["{a: {b: [1, 2]}, day: 2026-11-20}"]) == {"a": {"b": [1, 2]}, "day": "2026-11-20"}
+
+
+def test_yaml_whose_aliases_become_endless_text_is_refused_at_once(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 40)]
+    found = resolve_parameters(yaml=["\n".join(lines)])
+    notebook = tmp_path / "in.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(), notebook)
+
+    with pytest.raises(NotStorable, match="more than 10000000 values"):
+        freeze(str(notebook), found)
 
 
 def test_later_forms_win_in_papermills_order(tmp_path: Path) -> None:
@@ -70,3 +84,11 @@ def test_a_parameter_that_does_not_parse_is_named(flags: dict[str, list[object]]
         resolve_parameters(**flags)  # type: ignore[arg-type]
 
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["{x}", "{x.y}", "{x[0]}", "{a[y]}", "{a.y}", "{a!y}", "{", "{}", "{" + "a" * 300, "{\0"]
+)
+def test_a_path_that_parameters_cannot_be_filled_into_is_refused(path: str) -> None:
+    with pytest.raises(InvalidParameter, match="the path names"):
+        filled(path, {"a": 1})

@@ -4,12 +4,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pauseflow_nb.errors import CannotCheck, NoChecker
+from pauseflow_nb.errors import CannotCheck, CheckersBusy, NoChecker
 from pauseflow_nb.forms.check_process import Checker
 from pauseflow_nb.forms.schema import TOO_MANY
 
@@ -136,6 +137,57 @@ def test_its_process_has_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch, ch
     assert {each.name for each in (folder / "fd").iterdir()} == {"0", "1", "2"}
 
 
+def test_who_has_sent_a_costly_answer_no_longer_uses_the_quick_processes(checker: Checker) -> None:
+    checker.errors_of({}, 1, execution="other")
+    with pytest.raises(CannotCheck):
+        checker.errors_of(ENDLESS, ENDLESS_ANSWER, execution="hostile")
+    checker.errors_of({}, 1, execution="other")
+    quick = process_of(checker)
+
+    for _ in range(2):
+        with pytest.raises(CannotCheck):
+            checker.errors_of(ENDLESS, ENDLESS_ANSWER, execution="hostile")
+        # The process would have been ended.
+        assert process_of(checker) == quick
+
+
+def test_a_large_answer_of_somebody_unknown_does_not_use_the_processes_of_small_ones(checker: Checker) -> None:
+    with pytest.raises(CannotCheck):
+        checker.errors_of(ENDLESS, ENDLESS_ANSWER + "!" * 100_000)
+
+    assert [process._process for process in checker._lanes[0].processes] == [None, None]
+
+
+def test_who_sends_a_cheap_answer_uses_the_quick_processes_again(checker: Checker) -> None:
+    with pytest.raises(CannotCheck):
+        checker.errors_of(ENDLESS, ENDLESS_ANSWER, execution="a")
+    checker.errors_of({}, 1, execution="a")
+
+    checker._lanes[-1].close()
+
+    assert checker.errors_of({}, 1, execution="a") == []
+
+
+def test_who_waits_for_others_all_the_time_is_told_to_come_again(wait_until: WaitUntil) -> None:
+    checker = Checker(cpu_seconds=600, wall_seconds=600)
+
+    def check() -> None:
+        with suppress(CannotCheck, NoChecker):
+            checker.errors_of(ENDLESS, ENDLESS_ANSWER, execution="first")
+
+    thread = threading.Thread(target=check)
+    thread.start()
+    try:
+        wait_until(lambda: checker._lanes[-1].processes[0]._process, description="the first check")
+        with pytest.raises(
+            CheckersBusy, match=r"cannot be checked now \(others are being checked\).*send it again later"
+        ):
+            checker.errors_of(ENDLESS, ENDLESS_ANSWER, execution="second", wall_seconds=2)
+    finally:
+        checker.close()
+        thread.join(60)
+
+
 def test_closing_ends_a_check_that_goes_on(wait_until: WaitUntil) -> None:
     checker = Checker(cpu_seconds=600, wall_seconds=600)
     refused: list[Exception] = []
@@ -148,7 +200,7 @@ def test_closing_ends_a_check_that_goes_on(wait_until: WaitUntil) -> None:
 
     thread = threading.Thread(target=check)
     thread.start()
-    wait_until(lambda: checker._lanes[1].processes[0]._process, description="a check")
+    wait_until(lambda: checker._lanes[-1].processes[0]._process, description="a check")
     checker.close()
     thread.join(60)
 

@@ -125,7 +125,12 @@ def _check_json(text: str) -> None:
 
 
 def _check_query(text: str) -> None:
-    require_storable(parse_pairs(text))
+    try:
+        found = parse_pairs(text)
+    except InvalidBody:
+        assert text.count("&") >= 10_000
+        return
+    require_storable(found)
 
 
 # Forms and schemas

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from pauseflow_nb.kernel.cell_transform import collect_stored_names, header_to_literal
+from pauseflow_nb.kernel.cell_transform import StepCells, collect_stored_names, header_to_literal
 
 KernelT = Any
 
@@ -138,6 +138,17 @@ def test_imports_of_the_future_and_of_everything_work(kernel: KernelT) -> None:
     )
 
     assert ran.value == ("missing", 3)
+
+
+@pytest.mark.parametrize("header", ["%%setup", "%%step a"])
+def test_imports_of_the_future_come_first_in_what_a_cell_becomes(kernel: KernelT, header: str) -> None:
+    """IPython runs a cell statement by statement; others compile it as a whole."""
+    source = kernel.shell.transform_cell(f"{header}\nfrom __future__ import annotations\nx: int = 1")
+
+    tree = StepCells(kernel.shell).visit(ast.parse(source))
+
+    assert isinstance(tree, ast.Module)
+    compile(ast.fix_missing_locations(tree), "<cell>", "exec", dont_inherit=True)
 
 
 def test_every_expression_is_shown_where_the_shell_says_so(kernel: KernelT) -> None:

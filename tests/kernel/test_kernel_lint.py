@@ -86,10 +86,11 @@ def test_the_saved_notebook_is_read_with_the_cells_as_they_were_last_run(
     assert "input()" not in said
 
 
+@pytest.mark.parametrize("text", ["[]", "[" * 100_000])
 def test_a_file_that_is_no_notebook_is_passed_over(
-    kernel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kernel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    (tmp_path / "n.ipynb").write_text("[]")
+    (tmp_path / "n.ipynb").write_text(text)
     monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "n.ipynb"))
 
     assert "names no timeout" in lint(kernel, "%%step a\nflow.suspend();")

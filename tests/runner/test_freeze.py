@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from pauseflow_nb.errors import InvalidNotebook, InvalidStep, KernelUnavailable, NotebookNotFound
 from pauseflow_nb.runner.document import Document
@@ -101,6 +101,19 @@ def test_repeated_ids_are_made_unique(tmp_path: Path) -> None:
             '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "odd", "metadata": {}, "source": ""}]}',
             "odd",
         ),
+        *(
+            (
+                f'{{"nbformat": {version}, "nbformat_minor": 0, "metadata": {{"a": {"[" * depth}{"]" * depth}}}, "cells": []}}',
+                said,
+            )
+            for version in (3, 4)
+            for depth, said in (
+                (199, "it is nested too deeply: at most 200 levels"),
+                (100_000, "it is nested too deeply"),
+            )
+        ),
+        ('{"nbformat": 4, "metadata": ' + '{"a":' * 800 + "1" + "}" * 800 + "}", "it is nested too deeply"),
+        ("[" * 100_000, "it is nested too deeply"),
     ],
 )
 def test_a_file_that_is_no_notebook_is_refused_with_a_reason(tmp_path: Path, content: str, said: str) -> None:
@@ -111,11 +124,27 @@ def test_a_file_that_is_no_notebook_is_refused_with_a_reason(tmp_path: Path, con
         freeze(str(path))
 
 
+def test_a_notebook_may_be_as_deep_as_outputs_are(tmp_path: Path) -> None:
+    tree: Any = {}
+    for _ in range(190):
+        tree = {"a": tree}
+    notebook = new_notebook(
+        cells=[new_code_cell("1", outputs=[new_output("display_data", {"application/json": tree})])]
+    )
+    path = tmp_path / "in.ipynb"
+    path.write_text(json.dumps(notebook))
+
+    assert Document.from_bytes(freeze(str(path)).document).cells[0].source == "1"
+
+
 def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     with pytest.raises(NotebookNotFound):
         freeze(str(tmp_path / "missing.ipynb"))
     with pytest.raises(InvalidNotebook, match="directory"):
         freeze(str(tmp_path))
+    for odd in ("nul\0", "half\ud800", "~nobody_of_this_name/in.ipynb"):
+        with pytest.raises(InvalidNotebook, match="cannot be the path of a file"):
+            freeze(odd)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InvalidNotebook, match="UTF-8"):
         freeze(str(tmp_path / "binary"))

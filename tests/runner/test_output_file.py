@@ -83,7 +83,8 @@ def test_a_file_that_another_program_changed_is_not_overwritten(tmp_path: Path, 
     assert moved == [str(tmp_path / "out.pauseflow-e1.ipynb")]
 
 
-def test_a_later_segment_knows_the_file_of_an_earlier_one(tmp_path: Path, document: Document) -> None:
+@pytest.mark.parametrize("theirs", ["theirs", "[]", "[" * 100_000])
+def test_a_later_segment_knows_the_file_of_an_earlier_one(tmp_path: Path, document: Document, theirs: str) -> None:
     path, moved = tmp_path / "out.ipynb", list[str]()
     OutputFile(str(path), execution="e1", is_first=True).save(document)
     touch(document, "2")
@@ -91,10 +92,10 @@ def test_a_later_segment_knows_the_file_of_an_earlier_one(tmp_path: Path, docume
     OutputFile(str(path), execution="e1", is_first=False, on_moved=moved.append).save(document)
     assert (source_in(path), moved) == ("2", [])
 
-    path.write_text("theirs")
+    path.write_text(theirs)
     touch(document, "3")
     OutputFile(str(path), execution="e1", is_first=False, on_moved=moved.append).save(document)
-    assert (path.read_text(), len(moved)) == ("theirs", 1)
+    assert (path.read_text(), len(moved)) == (theirs, 1)
 
 
 def test_a_deleted_file_is_written_again(tmp_path: Path, document: Document) -> None:
@@ -163,6 +164,12 @@ def planted(tmp_path: Path) -> tuple[Path, Path]:
 def test_a_link_of_another_user_is_refused_before_anything_runs(planted: tuple[Path, Path]) -> None:
     with pytest.raises(InvalidParameter, match="is a link that another user has made: name the file itself"):
         require_writable(str(planted[0]))
+
+
+@pytest.mark.parametrize("path", ["a" * 300, "a/" * 3000, "nul\0", "half\ud800", "~nobody_of_this_name/out.ipynb"])
+def test_what_cannot_be_a_path_is_refused_before_anything_runs(path: str) -> None:
+    with pytest.raises(InvalidParameter, match="cannot be the path of a file"):
+        require_writable(path)
 
 
 @pytest.mark.parametrize("is_first", [True, False])

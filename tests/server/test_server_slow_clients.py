@@ -1,6 +1,10 @@
-"""Clients that send slowly, or never end: each gets an answer in the end, and nobody else has to wait."""
+"""Clients that send slowly, never end, or hang up: nobody else has to wait, and no log fills with errors."""
 
+import logging
 import socket
+import struct
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from server.conftest import Send, Stage
 
 Serve = Callable[[LinkLimits], str]
+WaitUntil = Callable[..., None]
 
 
 @pytest.fixture
@@ -49,6 +54,11 @@ class Client:
             parts.append(part)
         self.socket.close()
         return b"".join(parts).decode()
+
+    def reset(self) -> None:
+        """End the connection at once, with whatever is on its way."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
 
 
 def begun(path: str, length: int = 10) -> str:
@@ -114,7 +124,7 @@ def test_one_address_may_send_so_many_bodies_at_once_and_more_when_they_have_end
 
 
 def test_a_request_that_went_away_is_counted_no_more(
-    serve: Serve, stage: "Stage", send: "Send", wait_until: Callable[..., None]
+    serve: Serve, stage: "Stage", send: "Send", wait_until: WaitUntil
 ) -> None:
     base = serve(LinkLimits(open=OpenRequests(most=1)))
     link = stage.link("resume", stage.suspended())
@@ -123,6 +133,63 @@ def test_a_request_that_went_away_is_counted_no_more(
     gone.socket.close()
 
     wait_until(lambda: send("POST", f"{base}/{link}", json={}).code == 200, description="the next one is taken")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "burst"),
+    [
+        ("LINK", f"Content-Length: {1 << 40}\r\n\r\n", 400),
+        ("LINK", f"Content-Length: {1 << 40}\r\n\r\n{{", 400),
+        ("LINK", "Content-Length: 10\r\n\r\n", 0),
+        ("LINK", "Transfer-Encoding: chunked\r\n\r\n", 0),
+        ("pauseflow/resume/unknown", "Content-Length: 10\r\n\r\n", 400),
+        ("pauseflow/resume/unknown", "Transfer-Encoding: chunked\r\n\r\n", 400),
+        ("pauseflow/resume/unknown", "\r\n", 400),
+        ("LINK", "\r\n", 0),
+    ],
+)
+def test_a_sender_who_hangs_up_before_the_refusal_is_no_error(
+    serve: Serve, stage: "Stage", send: "Send", caplog: pytest.LogCaptureFixture, path: str, body: str, burst: int
+) -> None:
+    has_come, has_gone = threading.Event(), threading.Event()
+
+    def clock() -> float:
+        # The limit asks for the time in the event loop, which stands still until the sender has gone.
+        has_come.set()
+        assert has_gone.wait(60)
+        return time.monotonic()
+
+    base = serve(LinkLimits(requests=RateLimit(burst=burst, per_second=0.001, clock=clock)))
+    path = path.replace("LINK", stage.link("resume", stage.suspended()))
+    client = Client(base)
+    # Then it is known that the server waits for the headers, and so learns at once that the connection has ended.
+    assert send("GET", f"{base}/pauseflow/api/health").code == 200
+    client.send(f"POST /{path} HTTP/1.1\r\nHost: x\r\n{body}")
+    assert has_come.wait(60)
+    client.reset()
+    has_gone.set()
+
+    assert send("GET", f"{base}/pauseflow/api/health").code == 200
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_senders_who_hang_up_at_any_moment_are_no_errors(
+    serve: Serve, stage: "Stage", caplog: pytest.LogCaptureFixture, tmp_path: Path, wait_until: WaitUntil
+) -> None:
+    base = serve(LinkLimits())
+    link = stage.link("resume", stage.suspended())
+    chunked = f"POST /{link} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    large = f"{1 << 19:x}\r\n{'x' * (1 << 19)}\r\n"
+    # The server takes 4 MiB.
+    requests = (begun(link, 1 << 40), begun("pauseflow/resume/unknown"), begun(link), chunked + large * 9)
+
+    for request in requests * 25:
+        Client(base).send(request).reset()
+
+    wait_until(
+        lambda: not [path for path in tmp_path.rglob("bodies/*") if path.is_file()], description="all files removed"
+    )
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_unknown_links_have_one_limit_for_all_addresses_and_known_ones_are_not_held_up(

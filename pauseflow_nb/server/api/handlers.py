@@ -75,7 +75,7 @@ class _Api(APIHandler):
         self.set_header("Cache-Control", "no-store")
 
     async def prepare(self) -> None:  # type: ignore[override]  # the base class has a wider return type
-        """Refuse a request before its body is read, if it is too large or comes from another origin."""
+        """Refuse a request before its body is read, if it is too large, from another origin, or not signed in."""
         self._received = bytearray()
         connection = self.request.connection
         assert isinstance(connection, HTTP1Connection)
@@ -83,6 +83,9 @@ class _Api(APIHandler):
         connection.set_body_timeout(IDLE_SECONDS)
         check_length(self.request.headers, LARGEST_BODY)
         await super().prepare()
+        if self.current_user is None:
+            # Jupyter asks after the body has come, which takes memory.
+            raise HTTPError(403)
 
     def data_received(self, chunk: bytes) -> None:
         """Add a piece of the body."""
@@ -261,7 +264,9 @@ class RetryHandler(_Api):
         force = body.get("force", False)
         if not isinstance(force, bool):
             raise InvalidParameter("force", "must be true or false")
-        await self._lazy.call(retry, execution, by=self.identify_user(), from_step=from_step, notebook=path, force=force)
+        await self._lazy.call(
+            retry, execution, by=self.identify_user(), from_step=from_step, notebook=path, force=force
+        )
         await self.write_view(execution)
 
 
@@ -276,7 +281,9 @@ class ForkHandler(_Api):
         body = await self.read_body("from", "output")
         output = _read_text(body, "output")
         path = None if output is None else str(resolve_path(self._root(), "output", output))
-        sibling = await self._lazy.call(fork, execution, by=self.identify_user(), from_step=_read_text(body, "from"), output=path)
+        sibling = await self._lazy.call(
+            fork, execution, by=self.identify_user(), from_step=_read_text(body, "from"), output=path
+        )
         self.set_header("Location", f"{self.base_url}pauseflow/api/executions/{sibling}")
         await self.write_view(sibling, 201)
 

@@ -9,12 +9,14 @@ foreign Host and to every POST without its cookie.
 
 import asyncio
 import logging
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
 from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.http1connection import HTTP1Connection
 from tornado.ioloop import IOLoop
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from pauseflow_nb.engine.queue import Callback, Queue, Response
@@ -337,7 +339,9 @@ class CallbackHandler(RequestHandler):
         # Closing at once would reset the connection while the sender still sends, and the answer would be lost.
         self.set_header("Connection", "close")
         self.set_header("Content-Length", str(sum(map(len, self._write_buffer))))
-        await self.flush()
+        # Many who are refused have gone by now, and it is no error that nobody reads the answer.
+        with suppress(StreamClosedError):
+            await self.flush()
 
     def _has_body(self) -> bool:
         headers = self.request.headers

@@ -61,7 +61,7 @@ class RateLimit:
 
 
 class OpenRequests:
-    """Counts the requests whose body has not come yet, for each address and for all together."""
+    """Counts requests whose body has not come yet, or connections, for each address and for all together."""
 
     def __init__(self, most: int = 64, most_in_all: int = 1024) -> None:
         """Set how many requests one address, and all addresses together, may have open."""
@@ -70,7 +70,7 @@ class OpenRequests:
         self._in_all = 0
 
     def begin(self, address: str) -> bool:
-        """Count a request; False if there are too many already, and then it is not counted."""
+        """Count one more; False if there are too many already, and then it is not counted."""
         count = self._open.get(address, 0)
         if count >= self._most or self._in_all >= self._most_in_all:
             return False
@@ -79,7 +79,7 @@ class OpenRequests:
         return True
 
     def end(self, address: str) -> None:
-        """Forget a request that `begin` counted."""
+        """Forget one that `begin` counted."""
         self._in_all -= 1
         self._open[address] -= 1
         if not self._open[address]:

@@ -1,5 +1,6 @@
 """The REST API at a real Jupyter server, on a real store."""
 
+import asyncio
 import time
 from json import dumps, loads
 from pathlib import Path
@@ -61,6 +62,29 @@ def test_a_body_that_is_too_large_is_refused_with_the_limit_and_settles_nothing(
     assert answer.code == 413
     assert str(LARGEST_BODY) in body(answer)["error"]
     assert stage.queue.state(execution) == "suspended"
+
+
+@pytest.mark.usefixtures("http_server_client")
+def test_a_stranger_is_refused_before_the_body_has_come(
+    jp_base_url: str, jp_http_port: int, jp_asyncio_loop: asyncio.AbstractEventLoop, stage: "Stage"
+) -> None:
+    async def ask() -> str:
+        reader, writer = await asyncio.open_connection("127.0.0.1", jp_http_port)
+        # Anybody can make up a cookie and a header that agree.
+        path = f"{jp_base_url}{API}/{stage.suspended()}/resume"
+        lines = [
+            f"POST {path} HTTP/1.1",
+            "Host: localhost",
+            "Cookie: _xsrf=x",
+            "X-XSRFToken: x",
+            "Content-Length: 1000",
+        ]
+        writer.write("\r\n".join([*lines, "", "{"]).encode())
+        status = await reader.readline()
+        writer.close()
+        return status.decode()
+
+    assert jp_asyncio_loop.run_until_complete(asyncio.wait_for(ask(), 60)) == "HTTP/1.1 403 Forbidden\r\n"
 
 
 def test_a_body_of_the_largest_size_is_taken(fetch: "Fetch", stage: "Stage") -> None:
@@ -212,6 +236,8 @@ def test_resume_of_what_does_not_wait_is_a_conflict(fetch: "Fetch", stage: "Stag
         ("", '{"notebook": 1}'),
         ("", '{"notebook": "a.ipynb", "colour": "red"}'),
         ("", '{"notebook": "a.ipynb", "output": ".bashrc"}'),
+        ("", f'{{"notebook": "a.ipynb", "output": "{"a" * 300}.ipynb"}}'),
+        ("", f'{{"notebook": "{"a" * 300}.ipynb"}}'),
         ("", '{"notebook": "../outside.ipynb"}'),
         ("", '{"notebook": "nul\\u0000.ipynb"}'),
     ],
