@@ -75,7 +75,7 @@ def start_kernel_early(notebook: str, options: RunOptions) -> "Iterator[Supply]"
 
     supply = Supply("cold")
     with suppress(Exception):
-        supply.expect(find_spec(options.kernel or _kernel_in(notebook)), cwd=_cwd_of(options))
+        supply.start_ahead(find_spec(options.kernel or _kernel_in(notebook)), cwd=_cwd_of(options))
     try:
         yield supply
     finally:

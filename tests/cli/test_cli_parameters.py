@@ -8,7 +8,7 @@ import pytest
 
 from pauseflow_nb.cli.parameters import resolve_parameters
 from pauseflow_nb.errors import InvalidParameter, NotStorable
-from pauseflow_nb.execution import filled
+from pauseflow_nb.launching import fill_path
 from pauseflow_nb.runner.notebook import freeze
 
 
@@ -91,4 +91,4 @@ def test_a_parameter_that_does_not_parse_is_named(flags: dict[str, list[object]]
 )
 def test_a_path_that_parameters_cannot_be_filled_into_is_refused(path: str) -> None:
     with pytest.raises(InvalidParameter, match="the path names"):
-        filled(path, {"a": 1})
+        fill_path(path, {"a": 1})

@@ -55,7 +55,7 @@ def limit_connections(server: HTTPServer, limits: OpenRequests, chunks: RateLimi
 
     # Jupyter Server makes its server itself.
     server.handle_stream = handle_stream  # type: ignore[method-assign]
-    server.on_close = on_close  # type: ignore[method-assign]
+    server.on_close = on_close  # type: ignore[method-assign,assignment]
 
 
 def _read_later(stream: IOStream, chunks: RateLimit, host: str) -> None:
@@ -70,7 +70,7 @@ def _read_later(stream: IOStream, chunks: RateLimit, host: str) -> None:
         await asyncio.sleep(seconds)
         return await read(delimiter, max_bytes)
 
-    stream.read_until = read_until  # type: ignore[method-assign,assignment]
+    stream.read_until = read_until  # type: ignore[method-assign]
 
 
 def _host(address: Any) -> str:
