@@ -379,7 +379,7 @@ def _injected(notebook: NotebookNode, parameters: dict[str, Any], kernel: str, l
 
     try:
         notebook = parameterize_notebook(notebook, parameters, kernel_name=kernel, language=language)
-    except (PapermillException, NotImplementedError) as problem:
+    except (PapermillException, NotImplementedError, ValueError, RecursionError) as problem:
         raise InvalidParameter(", ".join(parameters), f"cannot be written in {language}: {problem}") from None
     notebook.metadata.papermill["parameters"] = {name: _plain(value) for name, value in parameters.items()}
     _warn_of_unknown(notebook, parameters, kernel, language)
@@ -434,5 +434,8 @@ def _plain(value: Any) -> JSON:
     try:
         require_json("parameter", value)
     except NotJSON:
-        return str(value)
+        try:
+            return str(value)
+        except ValueError as problem:
+            raise InvalidParameter("value", f"cannot be written: {problem}") from None
     return json.loads(json.dumps(value))
