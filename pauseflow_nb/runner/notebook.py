@@ -382,7 +382,7 @@ def _inject(notebook: NotebookNode, parameters: dict[str, Any], kernel: str, lan
 
     try:
         notebook = parameterize_notebook(notebook, parameters, kernel_name=kernel, language=language)
-    except (PapermillException, NotImplementedError) as problem:
+    except (PapermillException, NotImplementedError, ValueError, RecursionError) as problem:
         raise InvalidParameter(", ".join(parameters), f"cannot be written in {language}: {problem}") from None
     notebook.metadata.papermill["parameters"] = {name: _make_json(value) for name, value in parameters.items()}
     _warn_of_unknown_parameters(notebook, parameters, kernel, language)
@@ -437,5 +437,8 @@ def _make_json(value: Any) -> JSON:
     try:
         require_json("parameter", value)
     except NotJSON:
-        return str(value)
+        try:
+            return str(value)
+        except ValueError as problem:
+            raise InvalidParameter("value", f"cannot be written: {problem}") from None
     return json.loads(json.dumps(value))

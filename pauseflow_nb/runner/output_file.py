@@ -19,6 +19,9 @@ __all__ = ["OutputFile", "require_writable"]
 _INTERVAL_SECONDS = 1.0
 _SHARE_OF_TIME = 0.1
 
+#: In bytes. Systems allow 255, and the file is written first under a longer name, perhaps with the execution's id in it.
+_LONGEST_NAME = 210
+
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -44,6 +47,8 @@ def _why_not_writable(output: Path) -> str | None:
         return "is a link that another user has made: name the file itself, or remove the link"
     if output.is_dir():
         return "is a folder: name a file in it"
+    if len(os.fsencode(output.name)) > _LONGEST_NAME:
+        return f"has a name that is too long: at most {_LONGEST_NAME} bytes"
     if not output.parent.is_dir():
         return "is in a folder that does not exist: make it first, or check the path"
     # The file is replaced as a whole, so it is the folder that counts.

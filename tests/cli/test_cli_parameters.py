@@ -51,6 +51,15 @@ def test_yaml_whose_aliases_become_endless_text_is_refused_at_once(tmp_path: Pat
         freeze(str(notebook), found)
 
 
+@pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}", f"a: 0x{'f' * 6000}"])
+def test_yaml_that_cannot_be_written_as_code_is_refused(tmp_path: Path, text: str) -> None:
+    notebook = tmp_path / "in.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(), notebook)
+
+    with pytest.raises(InvalidParameter, match="cannot be written"):
+        freeze(str(notebook), resolve_parameters(yaml=[text]))
+
+
 def test_later_forms_win_in_papermills_order(tmp_path: Path) -> None:
     file = tmp_path / "parameters.yaml"
     file.write_text("x: file\ny: file\nz: file\n")

@@ -172,6 +172,21 @@ def test_what_cannot_be_a_path_is_refused_before_anything_runs(path: str) -> Non
         require_writable(path)
 
 
+@pytest.mark.parametrize("letter", ["a", "ä", "😀"])
+def test_a_name_that_could_not_be_written_in_the_end_is_refused_before_anything_runs(
+    tmp_path: Path, document: Document, letter: str
+) -> None:
+    longest = letter * ((210 - len(".ipynb")) // len(letter.encode())) + ".ipynb"
+    with pytest.raises(InvalidParameter, match="has a name that is too long: at most 210 bytes"):
+        require_writable(str(tmp_path / (letter + longest)))
+
+    require_writable(str(tmp_path / longest))
+    output = OutputFile(str(tmp_path / longest), execution="0123456789ab", is_first=False)
+    output.path.write_text("theirs")
+    output.save(document)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 def test_a_link_that_another_user_makes_later_is_not_followed(
     planted: tuple[Path, Path], document: Document, is_first: bool

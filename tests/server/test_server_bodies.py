@@ -70,6 +70,10 @@ def test_no_body_is_none() -> None:
         (b"9" * 5000, "application/json"),
         (b"1e999", "application/json"),
         (b'{"x": [1e400]}', "application/json"),
+        (b' {"x": 1e999}\n', "application/x-www-form-urlencoded"),
+        (b"[NaN]", "application/x-www-form-urlencoded"),
+        (b'{"x": 1,}', "application/x-www-form-urlencoded; charset=utf-8"),
+        (b"[" * 101 + b"]" * 101, "application/x-www-form-urlencoded"),
         (b"-1e999", "application/merge-patch+json"),
         (b"[" * 101 + b"]" * 101, "application/json"),
         (b'{"a":' * 495 + b"1" + b"}" * 495, "application/json"),
@@ -149,6 +153,13 @@ def test_an_approve_link_is_told_what_to_do(value: Any, query: dict[str, Any], d
     wanted = sent("approve", Body(value, ""), query)
 
     assert (wanted.action, wanted.body.value) == ("resume", data)
+
+
+def test_what_a_sender_decides_wrongly_is_not_repeated_at_length() -> None:
+    with pytest.raises(InvalidBody) as caught:
+        sent("approve", Body({"decision": "x" * 100_000}, ""), {})
+
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("value", [None, {}, {"decision": "approve"}, {"decision": ["resume"]}, "resume"])

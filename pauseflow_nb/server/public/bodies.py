@@ -125,12 +125,9 @@ def _read_type(header: str) -> tuple[str, dict[str, str]]:
 
 
 def _parse_form(text: str) -> tuple[JSON, bool]:
-    # `curl -d '{"approved": true}'` sends JSON with the Content-Type of a form; a browser would escape the brace.
-    if text.lstrip()[:1] in ("{", "["):
-        try:
-            return parse_json("a form", text), False
-        except InvalidBody:
-            pass
+    # `curl -d '{"approved": true}'` sends JSON and calls it a form; no browser writes a bare brace into one.
+    if (stripped := text.strip())[:1] + stripped[-1:] in ("{}", "[]"):
+        return parse_json("the body, which is sent as a form and looks like JSON,", text), False
     return parse_pairs(text), True
 
 

@@ -13,6 +13,9 @@ __all__ = ["DECISIONS", "Sent", "draft_of", "entries_of", "sent"]
 
 Decision: TypeAlias = Literal["resume", "cancel"]
 
+#: In characters, of what a sender has written.
+_LONGEST_REPEATED = 100
+
 #: What may be decided.
 DECISIONS: tuple[Decision, ...] = ("resume", "cancel")
 
@@ -99,7 +102,7 @@ def _decision(action: str, said: JSON) -> Decision:
     for decision in allowed:
         if said == decision:
             return decision
-    told = "is missing (send decision=resume, for example)" if said is None else f"is {said!r}"
+    told = "is missing (send decision=resume, for example)" if said is None else f"is {repr(said)[:_LONGEST_REPEATED]}"
     raise InvalidBody("the decision", f"{told}, and this link takes {' or '.join(allowed)}")
 
 
