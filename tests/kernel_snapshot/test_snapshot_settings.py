@@ -50,6 +50,46 @@ SETTINGS = {
             "assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 200 and tempfile.gettempdir() == os.getcwd()"
         ),
     ),
+    "garbage collection": (
+        (
+            "import gc\nseen = []\ndef on_collection(phase, info): seen.append(phase)\n"
+            "gc.callbacks.append(on_collection); gc.disable(); gc.set_debug(gc.DEBUG_SAVEALL); gc.freeze()"
+        ),
+        (
+            "assert not gc.isenabled() and gc.get_debug() == gc.DEBUG_SAVEALL and gc.get_freeze_count() > 0\n"
+            "del seen[:]; gc.collect(); assert seen == ['start', 'stop'] and gc.callbacks.count(on_collection) == 1"
+        ),
+    ),
+    "functions that trace": (
+        (
+            "import sys, threading\ncalls, lines = [], 0\ndef traced(frame, event, arg):\n    global lines\n"
+            "    if frame.f_code.co_name == 'traced_too': calls.append(event)\n"
+            "def profiled(frame, event, arg): pass\nthreading.settrace(traced); threading.setprofile(profiled); sys.setprofile(profiled); sys.settrace(traced)"
+        ),
+        (
+            "assert sys.gettrace() is traced and sys.getprofile() is profiled\n"
+            "assert threading.gettrace() is traced and threading.getprofile() is profiled\n"
+            "def traced_too(): pass\ndel calls[:]; traced_too(); assert calls == ['call']"
+        ),
+    ),
+    "faulthandler and tracemalloc": (
+        "import faulthandler, tracemalloc\nfaulthandler.enable(); tracemalloc.start(3)",
+        "assert faulthandler.is_enabled() and tracemalloc.is_tracing() and tracemalloc.get_traceback_limit() == 3",
+    ),
+    "faulthandler, off": (
+        "import faulthandler, gc\nfaulthandler.disable()",
+        "import gc\nassert not faulthandler.is_enabled() and gc.isenabled()",
+    ),
+    "decimal traps and a locale of one kind": (
+        (
+            "import decimal, locale\ndecimal.getcontext().traps[decimal.Inexact] = True; decimal.getcontext().rounding = decimal.ROUND_UP\n"
+            "decimal.getcontext().flags[decimal.Rounded] = True; locale.setlocale(locale.LC_NUMERIC, 'C.UTF-8')"
+        ),
+        (
+            "context = decimal.getcontext()\nassert context.traps[decimal.Inexact] and context.rounding == decimal.ROUND_UP and context.flags[decimal.Rounded]\n"
+            "assert locale.setlocale(locale.LC_NUMERIC) == 'C.UTF-8'"
+        ),
+    ),
     "signals and hooks": (
         (
             "import os, signal, sys\ngot = []\ndef on_signal(number, frame): got.append(number)\n"

@@ -1,14 +1,14 @@
 """From a namespace to frames: every variable pickled on its own, and together where they share objects."""
 
 import contextlib
-import gc
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pauseflow_nb.errors import SnapshotError
 from pauseflow_nb.kernel.snapshot import batches, held, ordering, parts, trial
+from pauseflow_nb.kernel.snapshot.at_rest import at_rest
 from pauseflow_nb.kernel.snapshot.deep import at_any_depth
 from pauseflow_nb.kernel.snapshot.dumps import Dump, Refused
 from pauseflow_nb.kernel.snapshot.groups import sharing_groups
@@ -19,7 +19,7 @@ from pauseflow_nb.kernel.snapshot.pieces import Pieces, Store
 from pauseflow_nb.kernel.snapshot.refused import Refusal, told
 from pauseflow_nb.kernel.snapshot.where import place_of
 
-__all__ = ["Dumped", "dump_namespace", "no_collection", "type_name"]
+__all__ = ["Dumped", "dump_namespace", "type_name"]
 
 #: Variables that were pickled together with a long one when last saved, as they shared objects, and their identity.
 _sharing: dict[str, int] = {}
@@ -64,7 +64,7 @@ def dump_namespace(namespace: dict[str, Any], names: list[str], shell: Any, stor
     Raises:
         OSError: If `store` fails.
     """
-    with no_collection():
+    with at_rest():
         dumped = _dump_all(namespace, names, shell, store, shared_memory=[])
         meeting = dumped.environment.meeting_memory()
         # Rare: small arrays over the memory of another library. Only now is it known which they are.
@@ -284,18 +284,3 @@ def _explain(error: Exception, culprit: Any, values: dict[str, Any]) -> str:
     if culprit is value or (place == name and isinstance(error, Refusal)):
         return reason
     return f"{place} is a {type_name(culprit)}: {reason}" if place != name else f"{reason} (at a {type_name(culprit)})"
-
-
-@contextlib.contextmanager
-def no_collection() -> Iterator[None]:
-    """Let Python not look for garbage meanwhile.
-
-    Pickling makes many objects that live until the end: looking in between finds nothing, and costs half the time.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -6,6 +6,7 @@ the machine that runs the kernel, and many are secrets.
 
 import csv
 import decimal
+import faulthandler
 import gc
 import importlib
 import locale
@@ -14,11 +15,14 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable
 from typing import Any
 
+from pauseflow_nb.kernel.snapshot import at_rest
+from pauseflow_nb.kernel.snapshot.naming import full_name_of_function, is_of_cells
 from pauseflow_nb.kernel.snapshot.state_parts import Part
 
 __all__ = ["PARTS", "added_path", "note_start", "put_back_path"]
@@ -35,18 +39,22 @@ _HOOKS = (
     *(("warnings", name) for name in ("showwarning", "formatwarning")),
 )
 
+#: Those of the thread that runs cells.
+_TRACES = ("sys.settrace()", "sys.setprofile()")
+
 _environment_at_start: dict[str, str] = {}
 _arguments_at_start: list[str] = []
 _locale_at_start = ""
 _path_at_start: list[str] = []
 _hash_seed = ""
+_frozen_at_start = 0
 #: Environment variables that cells changed in an earlier kernel, even if this one started with the same value.
 _changed_before: set[str] = set()
 
 
 def note_start() -> None:
     """Remember what the process started with; only the first call counts."""
-    global _locale_at_start, _hash_seed  # noqa: PLW0603
+    global _locale_at_start, _hash_seed, _frozen_at_start  # noqa: PLW0603
     if not _path_at_start:
         _hash_seed = os.environ.get("PYTHONHASHSEED", "")
         if os.environ.pop("PAUSEFLOW_HASH_SEED", None) == _hash_seed:
@@ -54,6 +62,7 @@ def note_start() -> None:
             os.environ.pop("PYTHONHASHSEED", None)
         _environment_at_start.update(os.environ)
         _arguments_at_start.extend(sys.argv)
+        _frozen_at_start = gc.get_freeze_count()
         _locale_at_start = locale.setlocale(locale.LC_ALL)
         _path_at_start.extend(sys.path)
 
@@ -210,6 +219,59 @@ def _put_hash_seed(_shell: Any, _name: str, seed: str) -> None:
         raise LookupError(f"it was {seed} and {here} here, so sets may have another order")
 
 
+def _put_gc_callback(_shell: Any, name: str, function: Any) -> None:
+    if name not in _take_gc_callbacks(_shell):
+        gc.callbacks.append(function)
+
+
+def _take_gc_callbacks(_shell: Any) -> dict[str, Any]:
+    # A library's come with it.
+    return {full_name_of_function(each): each for each in gc.callbacks if is_of_cells(each)}
+
+
+def _take_frozen(_shell: Any) -> dict[str, Any]:
+    # A kernel that was forked has frozen objects of the process that it comes from.
+    return {"": True} if gc.get_freeze_count() > _frozen_at_start else {}
+
+
+def _put_frozen(_shell: Any, _name: str, _is_frozen: bool) -> None:
+    gc.freeze()
+
+
+def _take_traces(_shell: Any) -> dict[str, Any]:
+    threads = {
+        f"threading.{name}()": function
+        for name, function in (("settrace", threading.gettrace()), ("setprofile", threading.getprofile()))
+    }
+    return {name: at_rest.read(name) for name in _TRACES} | threads
+
+
+def _put_trace(_shell: Any, name: str, function: Any) -> None:
+    if name in _TRACES:
+        at_rest.set_state(name, function)
+    else:
+        getattr(threading, name.removeprefix("threading.").removesuffix("()"))(function)
+
+
+def _put_faulthandler(is_enabled: bool) -> None:
+    if is_enabled:
+        faulthandler.enable(file=sys.__stderr__ or 2)
+    else:
+        faulthandler.disable()
+
+
+def _take_tracemalloc(_shell: Any) -> dict[str, Any]:
+    tracemalloc = sys.modules["tracemalloc"]
+    return {"": tracemalloc.get_traceback_limit()} if tracemalloc.is_tracing() else {}
+
+
+def _put_tracemalloc(_shell: Any, _name: str, limit: int) -> None:
+    import tracemalloc
+
+    if not tracemalloc.is_tracing():
+        tracemalloc.start(limit)
+
+
 def _take_flags(shell: Any) -> dict[str, Any]:
     return {"": int(shell.compile.flags)}
 
@@ -244,6 +306,12 @@ PARTS: dict[str, Part] = {
     "decimal": _single("decimal context", lambda: decimal.getcontext().copy(), decimal.setcontext, is_compared=False),
     "switch_interval": _single("switch interval", sys.getswitchinterval, sys.setswitchinterval),
     "gc_threshold": _single("gc.get_threshold()", gc.get_threshold, lambda value: gc.set_threshold(*value)),
+    "gc_enabled": _single("gc.disable()", lambda: at_rest.read("gc"), lambda value: at_rest.set_state("gc", value)),
+    "gc_debug": _single("gc.set_debug()", gc.get_debug, gc.set_debug),
+    "gc_callbacks": Part(_take_gc_callbacks, _put_gc_callback, "gc callback {}", True, when="after"),
+    "gc_frozen": Part(_take_frozen, _put_frozen, "gc.freeze()", when="last"),
+    "faulthandler": _single("faulthandler.enable()", faulthandler.is_enabled, _put_faulthandler),
+    "tracemalloc": Part(_take_tracemalloc, _put_tracemalloc, "tracemalloc.start()", library="tracemalloc"),
     "int_digits": _single("sys.set_int_max_str_digits()", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
     "bytecode": Part(lambda _: {"": sys.dont_write_bytecode}, _put_bytecode, "sys.dont_write_bytecode", True),
     "csv_field_size": _single("csv.field_size_limit()", csv.field_size_limit, csv.field_size_limit),
@@ -252,6 +320,7 @@ PARTS: dict[str, Part] = {
     "limits": Part(_take_limits, _put_limit, "limit {}", True),
     "signals": Part(_take_signals, _put_signal, "handler of {}", True),
     "hooks": Part(_take_hooks, _put_hook, "{}", True),
+    "traces": Part(_take_traces, _put_trace, "{}", True, when="last"),
     "socket_timeout": Part(
         _take_socket_timeout, _put_socket_timeout, "socket.setdefaulttimeout()", True, library="socket"
     ),

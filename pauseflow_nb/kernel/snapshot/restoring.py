@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
 from pauseflow_nb.kernel.snapshot import parts, reconstruct, references, replay, surroundings, versions
+from pauseflow_nb.kernel.snapshot.at_rest import at_rest
 from pauseflow_nb.kernel.snapshot.deep import run_deep
 from pauseflow_nb.kernel.snapshot.finalizers import quiet_finalizers
 from pauseflow_nb.kernel.snapshot.folder import Folder, open_folder
@@ -84,20 +85,14 @@ def restore(
     differences = versions.differences(manifest.made_by)
     if differences and not force:
         raise SnapshotMismatch(ref.name, differences)
-    was_collecting = gc.isenabled()
-    gc.disable()
-    try:
-        packs_of = PackReader(source, manifest.content, ref.name)
-        with _readable(source, ref), packs_of as packs, Loading(shell.user_ns, shell) as loading:
-            restored = _Restore(shell, manifest, packs, loading).run(folder)
-            if differences:
-                restored.losses.append(
-                    Loss("", "", f"--force restored a snapshot of other versions: {'; '.join(differences)}")
-                )
-            return restored
-    finally:
-        if was_collecting:
-            gc.enable()
+    packs_of = PackReader(source, manifest.content, ref.name)
+    with at_rest(), _readable(source, ref), packs_of as packs, Loading(shell.user_ns, shell) as loading:
+        restored = _Restore(shell, manifest, packs, loading).run(folder)
+        if differences:
+            restored.losses.append(
+                Loss("", "", f"--force restored a snapshot of other versions: {'; '.join(differences)}")
+            )
+        return restored
 
 
 @contextlib.contextmanager
@@ -109,6 +104,7 @@ def _readable(source: Folder, ref: SnapshotRef) -> Iterator[None]:
         raise SnapshotDamaged(ref.name, f"its files in {source.url} cannot be read: {problem}") from problem
 
 
+@at_rest()
 def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[str]) -> list[Loss]:
     """Bind saved values again over what setups bound by the way, and set again what they changed.
 

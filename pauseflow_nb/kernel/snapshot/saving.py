@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from pauseflow_nb.errors import SnapshotError, StorageFull, Unsaveable
 from pauseflow_nb.kernel.snapshot import fates, references, surroundings, versions
-from pauseflow_nb.kernel.snapshot.dumping import Dumped, dump_namespace, no_collection, type_name
+from pauseflow_nb.kernel.snapshot.at_rest import at_rest
+from pauseflow_nb.kernel.snapshot.dumping import Dumped, dump_namespace, type_name
 from pauseflow_nb.kernel.snapshot.dumps import Dump
 from pauseflow_nb.kernel.snapshot.folder import Folder, open_folder
 from pauseflow_nb.kernel.snapshot.known import Known, known_in, remember
@@ -42,7 +43,7 @@ class Saved:
     notes: list[str] = field(default_factory=list)
 
 
-@no_collection()
+@at_rest()
 def save(
     shell: "InteractiveShell",
     folder: str,

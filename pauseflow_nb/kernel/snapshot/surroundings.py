@@ -10,11 +10,18 @@ import contextlib
 import linecache
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot import library_options, log_handlers, process_state, references, shell_state
+from pauseflow_nb.kernel.snapshot import (
+    library_options,
+    log_handlers,
+    process_state,
+    references,
+    shell_state,
+    unfinished,
+)
 from pauseflow_nb.kernel.snapshot.namespace import user_names
 from pauseflow_nb.kernel.snapshot.process_state import added_path, put_back_path
 from pauseflow_nb.kernel.snapshot.refused import told
@@ -76,7 +83,10 @@ class _Start:
     """What a shell and its process had before the first cell, and what `%%setup` cells set last."""
 
     settings: _Values
+    #: What does not end with the kernel because of cells: it was there before them, or a setup starts it again.
+    unfinished: set[Hashable]
     before_setup: _Values | None = None
+    unfinished_before_setup: set[Hashable] = field(default_factory=set)
     by_setup: _Values = field(default_factory=dict)
 
 
@@ -88,7 +98,7 @@ class Captured:
     plain: dict[str, Any]
     #: Name among the variables → value.
     like_variables: dict[str, Any]
-    #: Sentences about what could not be looked at.
+    #: Sentences about what could not be looked at, or ends with the kernel.
     notes: list[str]
 
 
@@ -100,7 +110,7 @@ def note_start(shell: Any) -> None:
     if _start_of(shell) is None:
         process_state.note_start()
         compared, _ = _look(shell, compared_only=True)
-        shell._pauseflow_start = _Start(compared)  # noqa: SLF001 - it lives as long as its shell
+        shell._pauseflow_start = _Start(compared, set(unfinished.find(shell, is_start=True)))  # noqa: SLF001 - it lives as long as its shell
 
 
 def begin_setup(shell: Any) -> None:
@@ -108,6 +118,7 @@ def begin_setup(shell: Any) -> None:
     start = _start_of(shell)
     if start is not None:
         start.before_setup = _look(shell)[0]
+        start.unfinished_before_setup = set(unfinished.find(shell))
 
 
 def end_setup(shell: Any) -> None:
@@ -116,6 +127,7 @@ def end_setup(shell: Any) -> None:
     if start is None or start.before_setup is None:
         return
     before, start.before_setup = start.before_setup, None
+    start.unfinished |= unfinished.find(shell).keys() - start.unfinished_before_setup
     absent = object()
     for key, value in _look(shell)[0].items():
         if key[0] not in library_options.RANDOM and not is_same(before.get(key, absent), value):
@@ -128,6 +140,7 @@ def capture(shell: Any) -> Captured:
     start = _start_of(shell)
     assert start is not None
     found, notes = _look(shell)
+    notes += [sentence for key, sentence in unfinished.find(shell).items() if key not in start.unfinished]
     captured = Captured({}, {}, notes)
     absent = object()
     for key, value in found.items():
