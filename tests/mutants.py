@@ -24,13 +24,39 @@ from queue import SimpleQueue
 
 ROOT = Path(__file__).parent.parent
 
-#: What must hold, and the tests that say so: settling, authorization, links, restoring, recording.
+#: What must hold, and the tests that say so: settling, authorization, links, restoring, recording. The quick and near ones
+#: come first, as the first that fails ends the run.
 MODULES = {
-    "engine/settling.py": ["tests/engine", "tests/server/test_server_links.py"],
-    "engine/judging.py": ["tests/engine", "tests/server/test_server_links.py", "tests/acceptance/test_approvals.py"],
+    "engine/settling.py": [
+        "tests/engine/test_engine_settling.py",
+        "tests/engine/test_engine_answers.py",
+        "tests/server/test_server_links.py",
+        "tests/engine/test_engine_clock.py",
+        "tests/engine/test_engine_bodies.py",
+        "tests/engine/test_engine_nested.py",
+        "tests/engine/test_engine_keys.py",
+    ],
+    "engine/judging.py": [
+        "tests/engine/test_engine_answers.py",
+        "tests/engine/test_engine_identity.py",
+        "tests/server/test_server_answers.py",
+        "tests/server/test_server_links.py",
+        "tests/acceptance/test_approvals.py",
+    ],
     "links.py": ["tests/test_links.py", "tests/server/test_server_links.py"],
-    "kernel/snapshot/restoring.py": ["tests/kernel_snapshot"],
-    "engine/recording.py": ["tests/engine", "tests/roads"],
+    "kernel/snapshot/restoring.py": [
+        "tests/kernel_snapshot/test_snapshot_safety.py",
+        "tests/kernel_snapshot/test_snapshot_fates.py",
+        "tests/kernel_snapshot/test_snapshot_settings.py",
+        "tests/kernel_snapshot",
+    ],
+    "engine/recording.py": [
+        "tests/engine/test_engine_segments.py",
+        "tests/engine/test_engine_nested.py",
+        "tests/roads/test_record.py",
+        "tests/engine",
+        "tests/roads",
+    ],
 }
 
 #: Changes that once lived, by their names: the module, the text in it, what takes its place, and the tests that notice it.
