@@ -162,7 +162,7 @@ class Headless:
         coming, passed = self._cells_at(next_cell)
         try:
             saved = self._save(coming, passed, strict=self.briefing.strict or self._ends_with_pause)
-            self.send(Outcome("suspended", "", 0, snapshot=saved.ref, unsaved=saved.unsaved))
+            self.send(Outcome("suspended", "", 0, snapshot=saved.ref, unsaved=saved.unsaved, notes=saved.notes))
         except Exception as error:  # noqa: BLE001 (the runner must learn of whatever it was)
             self.send(Outcome("failed", "", 0, failure=failure_of(error)))
 
