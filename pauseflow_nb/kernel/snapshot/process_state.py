@@ -4,6 +4,7 @@ Of the environment variables only those are saved that cells changed since the k
 the machine that runs the kernel, and many are secrets.
 """
 
+import copyreg
 import csv
 import decimal
 import faulthandler
@@ -22,7 +23,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot import at_rest
-from pauseflow_nb.kernel.snapshot.naming import full_name_of_function, is_of_cells
+from pauseflow_nb.kernel.snapshot.naming import full_name, full_name_of_function, is_of_cells, is_users
+from pauseflow_nb.kernel.snapshot.outside import is_stream_of_cells
 from pauseflow_nb.kernel.snapshot.state_parts import Part
 
 __all__ = ["PARTS", "added_path", "note_start", "put_back_path"]
@@ -238,6 +240,46 @@ def _put_frozen(_shell: Any, _name: str, _is_frozen: bool) -> None:
     gc.freeze()
 
 
+def _take_streams(_shell: Any) -> dict[str, Any]:
+    streams = {f"sys.{name}": getattr(sys, name, None) for name in ("stdin", "stdout", "stderr")}
+    return {name: stream for name, stream in streams.items() if is_stream_of_cells(stream)}
+
+
+def _take_current_context(shell: Any) -> dict[str, Any]:
+    current = decimal.getcontext()
+    names = [name for name, value in shell.user_ns.items() if value is current]
+    return {"": names[0]} if names else {}
+
+
+def _put_current_context(shell: Any, _name: str, variable: str) -> None:
+    decimal.setcontext(shell.user_ns[variable])
+
+
+def _take_pickled(_shell: Any) -> dict[str, Any]:
+    return {full_name(kind): (kind, function) for kind, function in copyreg.dispatch_table.items() if is_users(kind)}
+
+
+def _put_pickled(_shell: Any, _name: str, value: tuple[type, Callable[[Any], Any]]) -> None:
+    copyreg.pickle(*value)
+
+
+def _take_finders(_shell: Any) -> dict[str, Any]:
+    lists = {"meta_path": sys.meta_path, "path_hooks": sys.path_hooks}
+    return {
+        f"sys.{name} with {full_name_of_function(finder)}": (name, number, finder)
+        for name, finders in lists.items()
+        for number, finder in enumerate(finders)
+        if is_of_cells(finder)
+    }
+
+
+def _put_finder(_shell: Any, _name: str, value: tuple[str, int, Any]) -> None:
+    name, number, finder = value
+    finders = getattr(sys, name)
+    if all(full_name_of_function(each) != full_name_of_function(finder) for each in finders):
+        finders.insert(number, finder)
+
+
 def _take_traces(_shell: Any) -> dict[str, Any]:
     threads = {
         f"threading.{name}()": function
@@ -304,6 +346,12 @@ PARTS: dict[str, Part] = {
     "flags": Part(_take_flags, _put_flags, "`from __future__`", is_repeated=False),
     "recursion_limit": _single("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit, is_compared=False),
     "decimal": _single("decimal context", lambda: decimal.getcontext().copy(), decimal.setcontext, is_compared=False),
+    "current_context": Part(_take_current_context, _put_current_context, "decimal.getcontext()", when="after"),
+    "streams": Part(
+        _take_streams, lambda _shell, name, value: setattr(sys, name[len("sys.") :], value), "{}", when="last"
+    ),
+    "pickled": Part(_take_pickled, _put_pickled, "copyreg.pickle() for {}", when="after"),
+    "finders": Part(_take_finders, _put_finder, "{}", when="after"),
     "switch_interval": _single("switch interval", sys.getswitchinterval, sys.setswitchinterval),
     "gc_threshold": _single("gc.get_threshold()", gc.get_threshold, lambda value: gc.set_threshold(*value)),
     "gc_enabled": _single("gc.disable()", lambda: at_rest.read("gc"), lambda value: at_rest.set_state("gc", value)),

@@ -21,7 +21,15 @@ from pauseflow_nb.kernel.snapshot.refused import told
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["find", "give_to_modules", "import_submodules", "remember", "shared_with_modules", "submodules"]
+__all__ = [
+    "find",
+    "give_to_modules",
+    "import_submodules",
+    "remember",
+    "shared_with_modules",
+    "submodules",
+    "users_modules",
+]
 
 _CONTAINERS = (list, dict, set, bytearray, collections.deque, types.SimpleNamespace)
 #: These are saved by reference anyway.
@@ -58,11 +66,16 @@ def shared_with_modules(shell: "InteractiveShell", names: Iterable[str]) -> dict
         return {}
     places = {
         id(value): (module, name)
-        for module in _users_modules(tuple(sys.modules))
+        for module in users_modules()
         for name, value in list(vars(sys.modules[module]).items())
         if not name.startswith("__") and _holds_state(type(value))
     }
     return {name: places[id(shell.user_ns[name])] for name in possible if id(shell.user_ns[name]) in places}
+
+
+def users_modules() -> list[str]:
+    """List the modules beside the notebook that are loaded."""
+    return _users_modules(tuple(sys.modules))
 
 
 @functools.lru_cache(maxsize=1)

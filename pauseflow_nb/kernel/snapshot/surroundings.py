@@ -17,6 +17,7 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot import (
     library_options,
     log_handlers,
+    module_state,
     process_state,
     references,
     shell_state,
@@ -68,6 +69,7 @@ _PARTS: dict[str, Part] = {
         "imported modules",
         is_repeated=False,
     ),
+    **module_state.PARTS,
     **library_options.PARTS,
     **shell_state.PARTS,
     **log_handlers.PARTS,

@@ -30,6 +30,9 @@ _AGAIN = "in a `%%setup` cell, which runs again in every new kernel"
 _UNLISTED = {
     "faulthandler.register": f"it ends with this kernel; call it {_AGAIN}",
     "faulthandler.dump_traceback_later": f"its timer ends with this kernel; call it {_AGAIN}",
+    "codecs.register": f"it ends with this kernel; call it {_AGAIN}",
+    "mimetypes.add_type": f"it ends with this kernel; call it {_AGAIN}",
+    "urllib.request.install_opener": f"it ends with this kernel; call it {_AGAIN}",
     "sys.addaudithook": f"its hook ends with this kernel; call it {_AGAIN}",
 }
 #: In cells that start what only Python's own code shows.
