@@ -37,6 +37,7 @@ MODULES = {
         "tests/engine/test_engine_keys.py",
     ],
     "engine/judging.py": [
+        "tests/engine/test_engine_judging.py",
         "tests/engine/test_engine_answers.py",
         "tests/engine/test_engine_identity.py",
         "tests/server/test_server_answers.py",
