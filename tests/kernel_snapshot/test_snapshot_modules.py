@@ -14,9 +14,12 @@ LIMIT = int(os.environ.get('PF_LIMIT', '5'))
 _lock = threading.Lock()
 
 class Registry:
-    items, total = {}, 0
+    items, total, made = {}, 0, 0
 
-    def __init__(self): self.own = []
+    def __init__(self):
+        self.own = []
+        type(self).made += 1
+        self.__class__.last = self
 
     @classmethod
     def add(cls, name):
@@ -27,6 +30,12 @@ class Registry:
         local = []
         local.append(thing)
         self.own.append(thing)
+
+def kept(key):
+    if key not in _kept: _kept[key] = object()
+    return _kept[key]
+
+_kept = {}
 
 class Options:
     debug = False
@@ -71,6 +80,21 @@ def test_what_functions_of_a_module_changed_in_it_comes_back(kernels: Kernels) -
 
     assert (saved["unsaved"], saved["notes"]) == ({}, [])
     assert _back(kernels, saved, CHANGED) == ([], [])
+
+
+@pytest.mark.usefixtures("helper")
+def test_what_a_module_keeps_is_the_same_object_that_a_variable_leads_to(kernels: Kernels) -> None:
+    make = (
+        "import sys; sys.path.insert(0, '.')\nfrom pf_helper import Registry, kept, bump\nmine = Registry(); thing = kept('a'); one = bump()\n"
+        "items = Registry.items; items['x'] = thing"
+    )
+    saved = kernels.save(make)
+
+    check = (
+        "import pf_helper\nassert Registry.last is mine and Registry.made == 2 and kept('a') is thing and bump() == 2\n"
+        "assert Registry.items is items and items['x'] is thing"
+    )
+    assert _back(kernels, saved, check) == ([], [])
 
 
 @pytest.mark.usefixtures("helper")

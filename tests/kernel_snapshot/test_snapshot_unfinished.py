@@ -77,6 +77,14 @@ UNFINISHED = {
         "import faulthandler\nfaulthandler.dump_traceback_later(600)",
         ["faulthandler.dump_traceback_later()", "its timer ends with this kernel"],
     ),
+    "a codec": (
+        "import codecs\ndef find(name): return None\ncodecs.register(find)",
+        ["codecs.register()", "call it in a `%%setup` cell"],
+    ),
+    "what tqdm puts into pandas": (
+        "import pandas; from tqdm import tqdm\ntqdm.pandas()",
+        ["tqdm.pandas()"],
+    ),
     "an audit hook": (
         "import sys\nsys.addaudithook(lambda event, arguments: None)",
         ["sys.addaudithook()"],

@@ -64,7 +64,7 @@ def changes_by_functions(source: str) -> tuple[Change, ...]:
         local = _local_names(function) - shared
         for change in _changes(ast.walk(function)):
             first, *rest = change.path
-            if first == "cls" and owner and rest:
+            if first == "cls" and owner and rest:  # also `type(self)` and `self.__class__`
                 found[Change((*owner, *rest), change.is_bound)] = None
             elif first not in local and (rest or first in shared or not change.is_bound):
                 found[change] = None
@@ -106,7 +106,13 @@ def _changes(nodes: Iterable[ast.AST]) -> Iterator[Change]:
 def _change(node: ast.expr, *, is_bound: bool) -> Iterator[Change]:
     path: list[str] = []
     while isinstance(node, ast.Attribute):
+        if node.attr == "__class__":
+            yield Change(("cls", *reversed(path)), is_bound)
+            return
         path.append(node.attr)
         node = node.value
-    if isinstance(node, ast.Name):
-        yield Change((node.id, *reversed(path)), is_bound)
+    match node:
+        case ast.Name(id=name):
+            yield Change((name, *reversed(path)), is_bound)
+        case ast.Call(func=ast.Name(id="type"), args=[_]):
+            yield Change(("cls", *reversed(path)), is_bound)

@@ -28,6 +28,7 @@ _ELSEWHERE = frozenset(
     | {"sys.stdout", "sys.unraisablehook", "tempfile.tempdir", "threading.excepthook", "warnings.filters"}
     | {"warnings.formatwarning", "warnings.showwarning", "matplotlib.rcParams"}
 )
+_ATOMS = (str, bytes, int, float, complex, bool, type(None))
 _CODE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, property, classmethod, staticmethod)
 
 
@@ -40,36 +41,39 @@ def _take_attributes(shell: Any) -> dict[str, Any]:
             module, names = place
             name = ".".join((module, *names, path[-1]))
             if name not in _ELSEWHERE:
-                found[name] = (module, (*names, path[-1]), vars(owner)[path[-1]])
+                found[name] = (vars(owner)[path[-1]], module, (*names, path[-1]))
     return found
 
 
-def _put_attribute(_shell: Any, _name: str, value: tuple[str, tuple[str, ...], Any]) -> None:
-    module, (*names, last), attribute = value
+def _put_attribute(_shell: Any, _name: str, value: tuple[Any, str, tuple[str, ...]]) -> None:
+    attribute, module, (*names, last) = value
     setattr(_walk(importlib.import_module(module), tuple(names)), last, attribute)
 
 
 def _take_values(shell: Any) -> dict[str, Any]:
-    # A value that a variable has too is saved with it.
+    # See `references.shared_with_modules`: what a variable is too comes back with it.
     bound = {id(value) for value in shell.user_ns.values()}
     found = {}
     for module, path in dict.fromkeys((*_paths_of_modules(), *_paths_in_modules(shell))):
         owner = _walk(sys.modules[module], path[:-1])
         value = vars(owner).get(path[-1], _CODE) if owner is not None else _CODE
-        if value is not _CODE and not isinstance(value, _CODE) and id(value) not in bound:
-            found[".".join((module, *path))] = (module, path, _digest(module), value)
+        if isinstance(value, _ATOMS) or not (
+            value is _CODE or isinstance(value, _CODE) or (len(path) == 1 and id(value) in bound)
+        ):
+            found[".".join((module, *path))] = (value, module, path, _digest(module))
     return found
 
 
-def _put_value(_shell: Any, _name: str, value: tuple[str, tuple[str, ...], str, Any]) -> None:
-    module, (*names, last), digest, saved = value
+def _put_value(shell: Any, _name: str, value: tuple[Any, str, tuple[str, ...], str]) -> None:
+    saved, module, (*names, last), digest = value
     owner = _walk(importlib.import_module(module), tuple(names))
     current = vars(owner).get(last) if owner is not None else None
     if is_same(current, saved):
         return
     if _digest(module) != digest:
         raise LookupError("the file of its module has changed, so it is as that makes it")
-    if not _fill(current, saved):
+    is_variable = any(value is saved for value in shell.user_ns.values())
+    if is_variable or not _fill(current, saved):
         setattr(owner, last, saved)
 
 
@@ -169,7 +173,7 @@ def _digest(module: str) -> str:
 
 
 PARTS: dict[str, Part] = {
-    "attributes": Part(_take_attributes, _put_attribute, "{}", when="after"),
+    "attributes": Part(_take_attributes, _put_attribute, "{}", when="after", is_shared=True),
     "registered": Part(_take_registered, _put_registered, "{}", when="after"),
-    "module_state": Part(_take_values, _put_value, "{}", when="after"),
+    "module_state": Part(_take_values, _put_value, "{}", when="after", is_shared=True),
 }

@@ -121,7 +121,8 @@ def _take_out_settings(dumped: Dumped) -> list[str]:
     for name in [name for name in dumped.refused if surroundings.is_setting(name)]:
         known = surroundings.name_of_setting(name)
         # Places inside begin with the name that it has among the variables.
-        reason = dumped.refused.pop(name).reason.replace(name, "it")
+        # The value of some stands first in a tuple.
+        reason = dumped.refused.pop(name).reason.replace(f"{name}[0]", "it").replace(name, "it")
         notes.append(f"not saved: {known}, {reason}; set it in a `%%setup` cell, which runs again in every new kernel")
     return notes
 

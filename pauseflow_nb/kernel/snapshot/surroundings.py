@@ -151,7 +151,7 @@ def capture(shell: Any) -> Captured:
             continue
         if is_same(start.by_setup.get(key, absent), value):
             continue
-        if not is_plain(value):
+        if _PARTS[part].is_shared or not is_plain(value):
             captured.like_variables[_among_variables(part, setting)] = value
         elif setting:
             captured.plain.setdefault(part, {})[setting] = value

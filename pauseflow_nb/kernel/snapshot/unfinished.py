@@ -31,6 +31,8 @@ _UNLISTED = {
     "faulthandler.register": f"it ends with this kernel; call it {_AGAIN}",
     "faulthandler.dump_traceback_later": f"its timer ends with this kernel; call it {_AGAIN}",
     "codecs.register": f"it ends with this kernel; call it {_AGAIN}",
+    "nest_asyncio.apply": f"it ends with this kernel; call it {_AGAIN}",
+    "tqdm.pandas": f"it ends with this kernel; call it {_AGAIN}",
     "mimetypes.add_type": f"it ends with this kernel; call it {_AGAIN}",
     "urllib.request.install_opener": f"it ends with this kernel; call it {_AGAIN}",
     "sys.addaudithook": f"its hook ends with this kernel; call it {_AGAIN}",
