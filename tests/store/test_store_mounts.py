@@ -8,6 +8,8 @@ from pauseflow_nb.errors import StoreUnavailable
 from pauseflow_nb.store import database
 from pauseflow_nb.store.mounts import filesystem_of, is_network
 
+pytestmark = pytest.mark.one_python("a table of mounts is read")
+
 MOUNTS = """\
 /dev/vda / ext4 rw,relatime 0 0
 server:/home /home nfs4 rw,vers=4.2 0 0
