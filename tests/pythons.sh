@@ -1,6 +1,7 @@
 #!/bin/sh
 # Test the kernel's side, snapshots and the store on each promised version of Python that this machine has beside
-# the one of .venv: these are the parts that depend on it. Says which versions it leaves out.
+# the one of .venv: these are the parts that depend on it. Tests that are marked `one_python("the reason")` and those of
+# PostgreSQL are run on that of .venv only. Says which versions it leaves out.
 #
 #   pythons.sh prepare   make an environment for each, quietly
 #   pythons.sh test      prepare, then run the tests
@@ -39,7 +40,7 @@ for version in $promised; do
   if [ "$1" = test ]; then
     echo "== tests of the kernel's side, snapshots and the store on Python $version"
     # shellcheck disable=SC2086 - a list of folders
-    TMPDIR=$(sh tests/folder.sh) ".venv-$version/bin/pytest" -q -n "${TESTERS:-3}" --dist worksteal -m "not slow and not hub" $folders || status=1
+    TMPDIR=$(sh tests/folder.sh) ".venv-$version/bin/pytest" -q -n "${TESTERS:-3}" --dist worksteal -m "not slow and not hub and not postgresql and not one_python" $folders || status=1
   fi
 done
 exit $status

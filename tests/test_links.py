@@ -4,7 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Callable
-from dataclasses import astuple, replace
+from dataclasses import FrozenInstanceError, astuple, replace
 
 import pytest
 from hypothesis import given
@@ -150,6 +150,19 @@ def test_the_three_links_of_a_suspension(signer: Signer) -> None:
         base, _, token = link.rpartition("/")
         assert base == f"https://example.org/base/pauseflow/{action}", name
         assert signer.read(token, action) == Claim("k3v9", 2, "approve", 1, action)
+
+
+def test_links_are_of_the_first_suspension_unless_another_is_named(signer: Signer) -> None:
+    links = signer.links("http://h", "k3v9", 2, "approve")
+
+    assert signer.read(links["resume_url"].rpartition("/")[2], "resume") == replace(CLAIM, ordinal=0)
+
+
+def test_what_a_token_says_cannot_be_changed_once_it_was_read(signer: Signer) -> None:
+    claim = signer.read(signer.token(CLAIM), "resume")
+
+    with pytest.raises(FrozenInstanceError):
+        claim.execution = "another"  # type: ignore[misc]
 
 
 def test_links_are_the_same_whenever_they_are_made(signer: Signer) -> None:

@@ -187,7 +187,7 @@ class ExecutionMode:
         coming, passed = self._split_cells(next_cell)
         try:
             saved = self._save(coming, passed, strict=self.briefing.strict or self._ends_with_pause)
-            self.send(Outcome("suspended", "", 0, snapshot=saved.ref, unsaved=saved.unsaved))
+            self.send(Outcome("suspended", "", 0, snapshot=saved.ref, unsaved=saved.unsaved, notes=saved.notes))
         except Exception as error:  # noqa: BLE001 (the runner must learn of any error)
             self.send(Outcome("failed", "", 0, failure=_describe_failure(error)))
 

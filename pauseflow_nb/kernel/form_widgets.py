@@ -193,7 +193,7 @@ def _choice(field: Field, initial: JSON) -> Input:
     # By position: `True` and `1` are equal, and a list cannot be looked up.
     same = (n for n, each in enumerate(field.choices) if each == initial and type(each) is type(initial))
     chosen = -1 if initial is None else next(same, -1)
-    options = [("—", -1), *((_said(each), n) for n, each in enumerate(field.choices))]
+    options = [("—", -1), *((_describe_error(each), n) for n, each in enumerate(field.choices))]
     # What may be left out can be unchosen again.
     is_fixed = chosen >= 0 and field.is_required
     body = widgets.Dropdown(options=options[1:] if is_fixed else options, value=chosen, **_labelled(field))
@@ -268,5 +268,5 @@ def _framed(field: Field, inside: Iterable[widgets.Widget], *, is_outer: bool) -
     return widgets.VBox([title, *about, *inside], layout=frame)
 
 
-def _said(value: JSON) -> str:
+def _describe_error(value: JSON) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

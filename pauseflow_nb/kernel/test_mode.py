@@ -1,4 +1,4 @@
-"""Test mode: cells run by hand. Steps stop calmly, nothing is stored, no clock runs.
+"""Test mode: cells run by hand. Steps stop hide_traceback, nothing is stored, no clock runs.
 
 What a real run keeps in the store is kept here for as long as the kernel lives, in the same shapes:
 a step that starts is told a `StepBriefing` and a `Wake`, wherever they come from. So whatever

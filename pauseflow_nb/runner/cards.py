@@ -69,13 +69,29 @@ class Decision:
 
 
 def put_card(
-    document: Document, cell: int, place: Place, request: SuspensionRequest, unsaved: Iterable[Unsaved] = ()
+    document: Document,
+    cell: int,
+    place: Place,
+    request: SuspensionRequest,
+    unsaved: Iterable[Unsaved] = (),
+    *,
+    notes: Iterable[str] = (),
 ) -> None:
-    """Append the card that says what a suspended step waits for, and which variables will not come back."""
+    """Append the card that says what a suspended step waits for, and what will not come back.
+
+    Args:
+        document: The notebook.
+        cell: Index of the cell that shows it.
+        place: Which suspension it is.
+        request: What it waits for.
+        unsaved: Variables that are not in the snapshot.
+        notes: Sentences about what else was not saved, where the cell's own outputs do not have them.
+    """
     unsaved = list(unsaved)
     said = [str(each) for each in unsaved if each.fate != "replayed"]
     if any(each.fate == "lost" for each in unsaved):
         said.append("Its kernel is kept alive meanwhile; if that ends, the execution fails (kernel-lost).")
+    said += notes
     facts: dict[str, Any] = {
         **asdict(place),
         "question": {

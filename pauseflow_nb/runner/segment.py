@@ -388,7 +388,7 @@ class _Segment:
         shows = [at for at in ran if self.document.cells[at].cell_type == "code"]
         if shows:
             place = cards.Place("", segment=self._briefing.segment)
-            cards.put_card(self.document, shows[-1], place, asked, outcome.unsaved)
+            cards.put_card(self.document, shows[-1], place, asked, outcome.unsaved, notes=outcome.notes)
         return SegmentEnd("suspended", index, replace(outcome, suspension=asked))
 
     def _stop(self) -> SegmentEnd:

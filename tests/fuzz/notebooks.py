@@ -11,7 +11,7 @@ from fuzz.target import Check, Target, pure
 from fuzz.values import bytes_damaged, json_texts, json_values, names, text_damaged, texts
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
-from IPython.core.interactiveshell import InteractiveShell
+from shells import new_shell
 from traitlets.config import Config
 
 from pauseflow_nb.cells import header_of, steps_of
@@ -63,7 +63,7 @@ def _check_headers(given: list[str]) -> None:
 def _shell(_folder: Path) -> Iterator[Check]:
     config = Config()
     config.HistoryManager.enabled = False
-    shell = InteractiveShell(config=config)  # type: ignore[no-untyped-call]
+    shell = new_shell(config)
     shell.input_transformers_cleanup.append(header_to_literal)
     cells = StepCells(shell)
 

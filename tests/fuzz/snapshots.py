@@ -13,7 +13,7 @@ from fuzz.target import Check, Target
 from fuzz.values import json_texts, json_values, text_damaged
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
-from IPython.core.interactiveshell import InteractiveShell
+from shells import new_shell
 from traitlets.config import Config
 
 from pauseflow_nb.engine.clock import Clock
@@ -74,7 +74,7 @@ def _damaged(data: bytes, at: int, how: str, by: int) -> bytes:
 def _shell() -> Any:
     config = Config()
     config.HistoryManager.enabled = False
-    return InteractiveShell(config=config)  # type: ignore[no-untyped-call]
+    return new_shell(config)
 
 
 @contextmanager

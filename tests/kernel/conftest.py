@@ -13,6 +13,7 @@ import pytest
 from IPython import version_info
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
+from shells import new_shell
 from traitlets.config import Config
 
 from pauseflow_nb.kernel.ipython_extension import load
@@ -95,7 +96,7 @@ def new_kernel(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Kernel]:
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "NoColor" if version_info < (9,) else "nocolor"
-    return lambda: Kernel(InteractiveShell(config=config))  # type: ignore[no-untyped-call]
+    return lambda: Kernel(new_shell(config))
 
 
 @pytest.fixture

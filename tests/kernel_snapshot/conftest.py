@@ -5,9 +5,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
+
+if TYPE_CHECKING:
+    from kernel_snapshot.type_results import Results
 
 SESSION = Path(__file__).with_name("session.py")
 
@@ -80,6 +83,14 @@ def nurseries() -> Iterator[Nurseries]:
     yield started
     for process in started:
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory, nurseries: Nurseries) -> "Results":
+    """What came of the rows of the table of types."""
+    from kernel_snapshot.type_results import Results  # it imports this module
+
+    return Results(tmp_path_factory.mktemp("types"), nurseries)
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from kernel_snapshot.conftest import Kernels, cell
 
 MAKE = """
 import numpy as np, random, hashlib
+
+pytestmark = pytest.mark.one_python("the operating system says which memory was written to")
 a = np.zeros(2_000_000); b = a[500_000:1_500_000]; c = np.zeros((1500, 1000), 'i4'); f = np.asfortranarray(np.ones((900, 900)))
 ro = np.ones(500_000); ro.flags.writeable = False; keep = {'x': np.arange(300_000)}; made = None; r = random.Random(SEED)
 def digest():

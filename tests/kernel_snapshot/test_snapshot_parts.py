@@ -1,9 +1,10 @@
 """Long lists, dicts and sets are saved some items at a time, which nobody can tell but by the memory it saves."""
 
+import gc
 import io
 import pickle
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -67,7 +68,14 @@ del older, nodes, row, other
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.01, 0.9])
-@pytest.mark.parametrize("seed", [1, 2, 3, *[pytest.param(s, marks=pytest.mark.slow) for s in range(4, 40)]])
+@pytest.mark.parametrize(
+    "seed",
+    [
+        1,
+        *[pytest.param(s, marks=pytest.mark.one_python("seed 1 shows what differs")) for s in (2, 3)],
+        *[pytest.param(s, marks=pytest.mark.slow) for s in range(4, 40)],
+    ],
+)
 def test_the_same_places_lead_to_the_same_objects(kernels: Kernels, seed: int, shared: float) -> None:
     saved = kernels.save(MAKE.replace("SEED", str(seed)).replace("SHARED", str(shared)))
     assert saved["unsaved"] == {}
@@ -75,6 +83,16 @@ def test_the_same_places_lead_to_the_same_objects(kernels: Kernels, seed: int, s
     kernels.restore(saved, "assert shape(rows, one, index) == wanted")
 
 
+@pytest.fixture
+def _no_garbage_collection() -> Iterator[None]:
+    """Keep finalizers from running: one that fails leaves a traceback, whose frames refer to what is being counted."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("_no_garbage_collection")
 @pytest.mark.parametrize("seed", range(5))
 def test_what_a_pickler_remembers_is_read_in_place_as_its_copy_tells_it(seed: int) -> None:
     numpy = pytest.importorskip("numpy")

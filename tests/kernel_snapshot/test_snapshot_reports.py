@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from kernel_snapshot.conftest import Kernels
+from shells import new_shell
 
 from pauseflow_nb.kernel import snapshot
 from pauseflow_nb.kernel.snapshot import describe_saved, make_rows
@@ -20,7 +20,7 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Any:
     import sys
 
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-    return InteractiveShell()  # type: ignore[no-untyped-call]
+    return new_shell()
 
 
 def test_the_largest_variable_comes_first_with_its_fate(shell: Any) -> None:

@@ -21,6 +21,8 @@ from pauseflow_nb.kernel.snapshot.storage.manifest import digest_of, read_manife
 from pauseflow_nb.kernel.snapshot.storage.packfile import Content, Location, PackReader
 from pauseflow_nb.protocol import SnapshotRef
 
+pytestmark = pytest.mark.one_python("what happens to files")
+
 BIG = "import numpy as np\na = np.arange(600_000.)\nb = {'small': [1, 2, 3]}\ndef f(): return b"
 
 

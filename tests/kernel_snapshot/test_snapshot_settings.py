@@ -50,6 +50,105 @@ SETTINGS = {
             "assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 200 and tempfile.gettempdir() == os.getcwd()"
         ),
     ),
+    "garbage collection": (
+        (
+            "import gc\nseen = []\ndef on_collection(phase, info): seen.append(phase)\n"
+            "gc.callbacks.append(on_collection); gc.disable(); gc.set_debug(gc.DEBUG_SAVEALL); gc.freeze()"
+        ),
+        (
+            "assert not gc.isenabled() and gc.get_debug() == gc.DEBUG_SAVEALL and gc.get_freeze_count() > 0\n"
+            "del seen[:]; gc.collect(); assert seen == ['start', 'stop'] and gc.callbacks.count(on_collection) == 1"
+        ),
+    ),
+    "functions that trace": (
+        (
+            "import sys, threading\ncalls, lines = [], 0\ndef traced(frame, event, arg):\n    global lines\n"
+            "    if frame.f_code.co_name == 'traced_too': calls.append(event)\n"
+            "def profiled(frame, event, arg): pass\nthreading.settrace(traced); threading.setprofile(profiled); sys.setprofile(profiled); sys.settrace(traced)"
+        ),
+        (
+            "assert sys.gettrace() is traced and sys.getprofile() is profiled\n"
+            "assert threading.gettrace() is traced and threading.getprofile() is profiled\n"
+            "def traced_too(): pass\ndel calls[:]; traced_too(); assert calls == ['call']"
+        ),
+    ),
+    "faulthandler and tracemalloc": (
+        "import faulthandler, tracemalloc\nfaulthandler.enable(); tracemalloc.start(3)",
+        "assert faulthandler.is_enabled() and tracemalloc.is_tracing() and tracemalloc.get_traceback_limit() == 3",
+    ),
+    "faulthandler, off": (
+        "import faulthandler, gc\nfaulthandler.disable()",
+        "import gc\nassert not faulthandler.is_enabled() and gc.isenabled()",
+    ),
+    "decimal traps and a locale of one kind": (
+        (
+            "import decimal, locale\ndecimal.getcontext().traps[decimal.Inexact] = True; decimal.getcontext().rounding = decimal.ROUND_UP\n"
+            "decimal.getcontext().flags[decimal.Rounded] = True; locale.setlocale(locale.LC_NUMERIC, 'C.UTF-8')"
+        ),
+        (
+            "context = decimal.getcontext()\nassert context.traps[decimal.Inexact] and context.rounding == decimal.ROUND_UP and context.flags[decimal.Rounded]\n"
+            "assert locale.setlocale(locale.LC_NUMERIC) == 'C.UTF-8'"
+        ),
+    ),
+    "the stream that takes what is printed": (
+        "import io, sys\nsys.stdout = printed = io.StringIO(); print('before')",
+        "import sys\nassert sys.stdout is printed\nprint('after'); sys.stdout = sys.__stdout__; assert printed.getvalue() == 'before\\nafter\\n'",
+    ),
+    "a stream of the notebook": (
+        (
+            "import sys\nclass Tee:\n    def __init__(self, to): self.to = to; self.seen = []\n    def flush(self): self.to.flush()\n"
+            "    def write(self, text): self.seen.append(text); return self.to.write(text)\nsys.stderr = Tee(sys.stderr); sys.stderr.write('before')"
+        ),
+        "import sys\nassert type(sys.stderr) is Tee and sys.stderr.seen == ['before'] and sys.stderr.to is sys.__stderr__",
+    ),
+    "the decimal context that a variable is": (
+        "import decimal\ncontext = decimal.Context(prec=3); decimal.setcontext(context)",
+        "import decimal\nassert decimal.getcontext() is context\ncontext.prec = 5; assert decimal.Decimal(1) / 3 == decimal.Decimal('0.33333')",
+    ),
+    "how pickle takes a class": (
+        "import copyreg\nclass Point:\n    def __init__(self, x): self.x = x\ndef taken(p): return Point, (p.x + 1,)\ncopyreg.pickle(Point, taken)",
+        "import copyreg, copy\nassert copyreg.dispatch_table[Point] is taken and copy.copy(Point(1)).x == 2",
+    ),
+    "finders of modules": (
+        (
+            "import importlib.util, sys\nclass Finder:\n    @staticmethod\n    def find_spec(name, path=None, target=None):\n"
+            "        if name == 'pf_made': return importlib.util.spec_from_loader(name, Loader())\n"
+            "class Loader:\n    def create_module(self, spec): return None\n    def exec_module(self, module): module.x = 5\nsys.meta_path.insert(0, Finder)"
+        ),
+        "import sys, pf_made\nassert sys.meta_path[0] is Finder and pf_made.x == 5 and sys.meta_path.count(Finder) == 1",
+    ),
+    "attributes of modules and classes": (
+        (
+            "import json, builtins, logging, collections.abc\nfrom fractions import Fraction\nunit = 'm'\ndef fake(value): return f'{value} {unit}'\n"
+            "json.dumps = fake; builtins.helper = lambda: unit; logging.raiseExceptions = False\nlogging.Formatter.default_msec_format = '%s.%03d'\n"
+            "def half(self): return self / 2\nFraction.half = half; setattr(Fraction, 'kind', property(lambda self: unit))\n"
+            "class Mine: pass\ncollections.abc.Sequence.register(Mine)\n@collections.abc.Hashable.register\nclass Other:\n    __hash__ = None"
+        ),
+        (
+            "unit = 'km'; import json, logging, collections.abc, fractions\nassert json.dumps(1) == '1 km' and json.dumps is fake and helper() == 'km'\n"
+            "assert logging.raiseExceptions is False and logging.Formatter.default_msec_format == '%s.%03d'\n"
+            "assert fractions.Fraction(1).half() == fractions.Fraction(1, 2) and fractions.Fraction(1).kind == 'km'\n"
+            "assert issubclass(Mine, collections.abc.Sequence) and issubclass(Other, collections.abc.Hashable)"
+        ),
+    ),
+    "accessors of pandas": (
+        (
+            "import pandas as pd\nunit = 'm'\n@pd.api.extensions.register_series_accessor('mine')\nclass Mine:\n    def __init__(self, series): self.series = series\n"
+            "    def with_unit(self): return [f'{each} {unit}' for each in self.series]\n"
+            "@pd.api.extensions.register_dataframe_accessor('rows')\nclass Rows:\n    def __init__(self, frame): self.count = len(frame)"
+        ),
+        "unit = 'km'; import pandas as pd\nassert pd.Series([1]).mine.with_unit() == ['1 km'] and pd.DataFrame({'a': [1]}).rows.count == 1",
+    ),
+    "classes and factories of logging": (
+        (
+            "import logging\nclass Mine(logging.Logger): pass\nlogging.setLoggerClass(Mine); before = logging.getLogRecordFactory()\n"
+            "def make(*given, **named):\n    record = before(*given, **named); record.extra = 1; return record\nlogging.setLogRecordFactory(make)"
+        ),
+        (
+            "import logging\nassert logging.getLoggerClass() is Mine and type(logging.getLogger('pf_new')) is Mine\n"
+            "assert logging.getLogRecordFactory() is make and logging.makeLogRecord({}).extra == 1"
+        ),
+    ),
     "signals and hooks": (
         (
             "import os, signal, sys\ngot = []\ndef on_signal(number, frame): got.append(number)\n"

@@ -9,12 +9,14 @@ from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from kernel_snapshot.conftest import Kernels, cell, nursery
+from shells import new_shell
 
 from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel import snapshot
 from pauseflow_nb.kernel.snapshot.storage.folder import forget_cache, open_folder
+
+pytestmark = pytest.mark.one_python("what happens to files")
 
 URL = "memory://pf-test/execution/snapshots"
 
@@ -24,7 +26,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A shell in this process, because memory:// cannot be seen from another."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     main = sys.modules["__main__"]
-    made = InteractiveShell()  # type: ignore[no-untyped-call]
+    made = new_shell()
     yield made
     sys.modules["__main__"] = main
     fsspec.filesystem("memory").store.clear()

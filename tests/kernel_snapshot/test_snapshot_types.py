@@ -1,66 +1,19 @@
 """Every type of the table: made in one kernel, checked in another."""
 
-import importlib.util
 import itertools
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kernel_snapshot.conftest import Kernels, Nurseries, cell
+from kernel_snapshot.type_results import Results
 from kernel_snapshot.type_rows import LEFT_OUT, REFUSED, REPLAYED, ROWS, Row
 
 from pauseflow_nb.kernel.snapshot.pickling import memo_table, memory_access
 from pauseflow_nb.kernel.snapshot.pickling.memory_access import VARIABLE
 from pauseflow_nb.kernel.snapshot.storage import mapping
-
-
-class Results:
-    """Runs all rows of a group in one kernel, and what must hold then in another; only when first asked."""
-
-    def __init__(self, directory: Path, nurseries: Nurseries, environment: Mapping[str, str] | None = None) -> None:
-        self._directory = directory
-        self._environment = environment or {}
-        self._nurseries = nurseries
-        self._groups: dict[str, dict[str, Any]] = {}
-
-    def of(self, row: Row) -> Any:
-        if row.group not in self._groups:
-            with pytest.MonkeyPatch.context() as patch:
-                for name, value in self._environment.items():
-                    patch.setenv(name, value)
-                self._groups[row.group] = self._run([other for other in ROWS if other.group == row.group])
-        return self._groups[row.group][row.what]
-
-    def _run(self, rows: list[Row]) -> dict[str, Any]:
-        rows = [row for row in rows if is_installed(row)]
-        kernels = Kernels(self._directory, str(self._directory / rows[0].group.replace(" ", "")), self._nurseries)
-        save: dict[str, Any] = {"do": "save", "folder": kernels.folder}
-        if rows[0].outcome in {REPLAYED, LEFT_OUT}:
-            save["passed"] = {str(number): row.make for number, row in enumerate(rows)}
-            save["coming"] = {str(len(rows)): "\n".join(row.check for row in rows if row.outcome == REPLAYED)}
-        *made, saved = kernels.run(*(cell(row.make) for row in rows), save)
-        assert "ref" in saved, saved
-        restore = {"do": "restore", "folder": kernels.folder, "ref": saved["ref"]}
-        restored, *checked = kernels.run(
-            restore, *(cell("" if row.outcome in {REFUSED, LEFT_OUT} else row.check) for row in rows)
-        )
-        assert "names" in restored, restored
-        return {
-            row.what: {"made": a["error"], "checked": b["error"], "saved": saved, "restored": restored}
-            for row, a, b in zip(rows, made, checked, strict=True)
-        }
-
-
-def is_installed(row: Row) -> bool:
-    return all(importlib.util.find_spec(library) for library in row.needs)
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory, nurseries: Nurseries) -> Results:
-    return Results(tmp_path_factory.mktemp("types"), nurseries)
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.what) for row in ROWS])

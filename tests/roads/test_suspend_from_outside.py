@@ -70,6 +70,15 @@ def test_variables_of_plain_cells_before_the_boundary_survive(
     assert view["usage"]["wakeups"] == 1
 
 
+def test_what_ends_with_the_kernel_is_said_on_the_card(rider: Rider, noticed_suspension: threading.Event) -> None:
+    begin = f"log('plain')\nimport signal\nsignal.setitimer(signal.ITIMER_VIRTUAL, 600){WAIT}"
+    execution = rider.start(LOG, begin, "%%step two\nlog('two')")
+
+    suspend_when_running(rider, execution, "plain", noticed_suspension)
+
+    assert "not saved: the timer of signal.setitimer(signal.ITIMER_VIRTUAL)" in shown(rider.output())
+
+
 def test_one_that_is_queued_is_suspended_before_its_first_cell(rider: Rider) -> None:
     execution = rider.start(LOG, "%%step one\nlog('one')")
     rider.queue.suspend(execution, by="user:bob")

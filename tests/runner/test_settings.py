@@ -104,3 +104,52 @@ def test_a_setting_that_cannot_be_saved_is_named_in_the_output_of_the_step(rehea
 
     assert "not saved: pandas option display.float_format" in rehearsal.text(1)
     assert rehearsal.text(2) == "7"
+
+
+UNFINISHED = {
+    "a task of a coroutine of the notebook": (
+        "import asyncio\nasync def work(): await asyncio.sleep(600)\nasyncio.create_task(work(), name='later'); None",
+        "not saved: task 'later' of asyncio, which is not done and ends with this kernel",
+    ),
+    "a task of a coroutine of asyncio": (
+        "import asyncio\nasyncio.create_task(asyncio.sleep(600), name='nap'); None",
+        "not saved: task 'nap' of asyncio",
+    ),
+    "a call that the event loop is to make": (
+        "import asyncio\ndef beep(): pass\nasyncio.get_running_loop().call_later(600, beep); None",
+        "not saved: the call of __main__.beep that the event loop is to make later",
+    ),
+    "a function of atexit": (
+        "import atexit\n@atexit.register\ndef bye(): pass",
+        "not saved: __main__.bye, which `atexit` calls when this kernel ends",
+    ),
+    "a thread": (
+        "import threading\nthreading.Thread(target=threading.Event().wait, name='waits', daemon=True).start()",
+        "not saved: thread 'waits', which calls threading.Event.wait",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNFINISHED)
+def test_what_ends_with_the_kernel_is_said_at_the_pause(rehearse: Any, what: str) -> None:
+    make, sentence = UNFINISHED[what]
+    rehearsal = rehearse(make, PAUSE)
+
+    end = rehearsal.run()
+
+    (note,) = end.outcome.notes
+    assert note.startswith(sentence)
+    assert sentence in rehearsal.text(1)
+
+
+def test_a_kernel_and_its_libraries_have_nothing_that_is_said_at_the_pause(rehearse: Any) -> None:
+    make = (
+        "import asyncio, atexit, threading\nfrom IPython.display import display\nimport ipywidgets\nawait asyncio.sleep(0)\n"
+        "display(ipywidgets.IntSlider())\n%matplotlib inline\nimport matplotlib.pyplot as plt; plt.plot([1]); plt.show()\n"
+        "await asyncio.to_thread(len, 'abc')\n!echo done"
+    )
+    rehearsal = rehearse(make, PAUSE)
+
+    end = rehearsal.run()
+
+    assert end.outcome.notes == []

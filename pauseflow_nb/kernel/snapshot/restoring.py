@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
 from pauseflow_nb.kernel.snapshot import compatibility, reconstruct
 from pauseflow_nb.kernel.snapshot.pickling import chunked
+from pauseflow_nb.kernel.snapshot.pickling.at_rest import at_rest
 from pauseflow_nb.kernel.snapshot.pickling.finalizers import quiet_finalizers
 from pauseflow_nb.kernel.snapshot.pickling.load_context import Loading, live_attribute
 from pauseflow_nb.kernel.snapshot.pickling.recursion import run_deep
@@ -87,20 +88,14 @@ def restore(
     differences = compatibility.find_differences(manifest.made_by)
     if differences and not force:
         raise SnapshotMismatch(ref.name, differences)
-    was_collecting = gc.isenabled()
-    gc.disable()
-    try:
-        packs_of = PackReader(source, manifest.content, ref.name)
-        with _readable(source, ref), packs_of as packs, Loading(shell.user_ns, shell) as loading:
-            restored = _Restore(shell, manifest, packs, loading).run(folder)
-            if differences:
-                restored.losses.append(
-                    Loss("", "", f"--force restored a snapshot of other versions: {'; '.join(differences)}")
-                )
-            return restored
-    finally:
-        if was_collecting:
-            gc.enable()
+    packs_of = PackReader(source, manifest.content, ref.name)
+    with at_rest(), _readable(source, ref), packs_of as packs, Loading(shell.user_ns, shell) as loading:
+        restored = _Restore(shell, manifest, packs, loading).run(folder)
+        if differences:
+            restored.losses.append(
+                Loss("", "", f"--force restored a snapshot of other versions: {'; '.join(differences)}")
+            )
+        return restored
 
 
 @contextlib.contextmanager
@@ -112,6 +107,7 @@ def _readable(source: Folder, ref: SnapshotRef) -> Iterator[None]:
         raise SnapshotDamaged(ref.name, f"its files in {source.url} cannot be read: {problem}") from problem
 
 
+@at_rest()
 def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[str]) -> list[Loss]:
     """Bind saved values again over what setups bound by the way, and set again what they changed.
 

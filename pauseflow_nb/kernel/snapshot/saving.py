@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from pauseflow_nb.errors import SnapshotError, StorageFull, Unsaveable
 from pauseflow_nb.kernel.snapshot import compatibility
+from pauseflow_nb.kernel.snapshot.pickling.at_rest import at_rest
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump
-from pauseflow_nb.kernel.snapshot.pickling.serialize import Dumped, dump_namespace, no_collection, type_name
+from pauseflow_nb.kernel.snapshot.pickling.serialize import Dumped, dump_namespace, type_name
 from pauseflow_nb.kernel.snapshot.process_state import capture
 from pauseflow_nb.kernel.snapshot.recovery import imports
 from pauseflow_nb.kernel.snapshot.recovery.decide import Decided, decide
@@ -45,7 +46,7 @@ class Saved:
     notes: list[str] = field(default_factory=list)
 
 
-@no_collection()
+@at_rest()
 def save(
     shell: "InteractiveShell",
     folder: str,
@@ -123,7 +124,8 @@ def _take_out_settings(dumped: Dumped) -> list[str]:
     for name in [name for name in dumped.refused if capture.is_setting(name)]:
         known = capture.name_of_setting(name)
         # Places inside begin with the name that it has among the variables.
-        reason = dumped.refused.pop(name).reason.replace(name, "it")
+        # The value of some stands first in a tuple.
+        reason = dumped.refused.pop(name).reason.replace(f"{name}[0]", "it").replace(name, "it")
         notes.append(f"not saved: {known}, {reason}; set it in a `%%setup` cell, which runs again in every new kernel")
     return notes
 

@@ -3,6 +3,7 @@
 All of it comes back as what stands in its place in the new kernel.
 """
 
+import io
 import random  # noqa: F401 - its generator is looked up below
 import sys
 import types
@@ -19,7 +20,15 @@ from pauseflow_nb.kernel.snapshot.pickling.load_context import (
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, library_of, module_of
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
-__all__ = ["find_parts", "find_type", "live_objects", "reduce_kernel_method", "reduce_tee"]
+__all__ = [
+    "NAMELESS",
+    "find_parts",
+    "find_type",
+    "is_stream_of_cells",
+    "live_objects",
+    "reduce_kernel_method",
+    "reduce_tee",
+]
 
 #: Libraries whose objects in the shell and in the kernel are the machinery that runs the notebook.
 _MACHINERY = frozenset({"IPython", "ipykernel", "jupyter_client", "comm"})
@@ -31,9 +40,15 @@ def live_objects() -> dict[int, tuple[str, str]]:
     places += [("sys", "__stdout__"), ("sys", "__stderr__"), ("sys", "__stdin__")]
     optional = [("matplotlib", "rcParams"), ("pauseflow_nb.kernel.flow", "flow"), ("pauseflow_nb.kernel.flow", "steps")]
     places += [(module, name) for module, name in optional if module in sys.modules]
-    live = {id(getattr(sys.modules[module], name, None)): (module, name) for module, name in places}
-    live.pop(id(None), None)
-    return live
+    found = [(getattr(sys.modules[module], name, None), (module, name)) for module, name in places]
+    return {id(value): place for value, place in found if value is not None and not is_stream_of_cells(value)}
+
+
+def is_stream_of_cells(stream: Any) -> bool:
+    """Whether a cell has put this in the place of `sys.stdout`: no new kernel has it by itself."""
+    if stream is None or stream in (sys.__stdin__, sys.__stdout__, sys.__stderr__):
+        return False
+    return is_users(type(stream)) or type(stream) in {io.StringIO, io.TextIOWrapper}
 
 
 def find_parts(shell: Any) -> dict[int, tuple[str, ...]]:

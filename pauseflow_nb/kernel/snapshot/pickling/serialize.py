@@ -1,14 +1,14 @@
 """Turn a namespace into frames: each variable pickled alone, or together with those that share objects with it."""
 
 import contextlib
-import gc
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pauseflow_nb.errors import SnapshotError
 from pauseflow_nb.kernel.snapshot.pickling import batches, chunked, reference_counts, set_order, verify
+from pauseflow_nb.kernel.snapshot.pickling.at_rest import at_rest
 from pauseflow_nb.kernel.snapshot.pickling.locate import find_place
 from pauseflow_nb.kernel.snapshot.pickling.memo_table import has_met
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump, Refused
@@ -19,7 +19,7 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, module_o
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, describe_error
 from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces, Store
 
-__all__ = ["Dumped", "dump_namespace", "no_collection", "type_name"]
+__all__ = ["Dumped", "dump_namespace", "type_name"]
 
 #: Variables that were pickled together with a long one when last saved, as they shared objects, and their identity.
 _sharing: dict[str, int] = {}
@@ -64,7 +64,7 @@ def dump_namespace(namespace: dict[str, Any], names: list[str], shell: Any, stor
     Raises:
         OSError: If `store` fails.
     """
-    with no_collection():
+    with at_rest():
         dumped = _dump_all(namespace, names, shell, store, shared_memory=[])
         meeting = dumped.environment.meeting_memory()
         # Rare: small arrays over the memory of another library. Only now is it known which they are.
@@ -286,18 +286,3 @@ def _explain(error: Exception, culprit: Any, values: dict[str, Any]) -> str:
     if culprit is value or (place == name and isinstance(error, CannotSave)):
         return reason
     return f"{place} is a {type_name(culprit)}: {reason}" if place != name else f"{reason} (at a {type_name(culprit)})"
-
-
-@contextlib.contextmanager
-def no_collection() -> Iterator[None]:
-    """Let Python not look for garbage meanwhile.
-
-    Pickling makes many objects that live until the end: looking in between finds nothing, and costs half the time.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

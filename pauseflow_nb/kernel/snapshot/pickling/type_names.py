@@ -4,9 +4,22 @@ import functools
 import os
 import re
 import sys
+import types
 from pathlib import Path
+from typing import Any
 
-__all__ = ["full_name", "is_users", "is_users_module", "library_of", "module_of", "name_of", "qualified_name"]
+__all__ = [
+    "full_name",
+    "full_name_of_function",
+    "is_of_cells",
+    "is_users",
+    "is_users_module",
+    "library_of",
+    "module_of",
+    "module_of_function",
+    "name_of",
+    "qualified_name",
+]
 
 _NAME, _QUALIFIED_NAME = (vars(type)[name].__get__ for name in ("__name__", "__qualname__"))
 _PACKAGES = re.compile(r"[/\\](site|dist)-packages[/\\]")
@@ -50,6 +63,36 @@ def is_users(kind: type) -> bool:
 def is_users_module(name: str) -> bool:
     """Whether a module that is loaded lies where nobody installs any: beside the notebook."""
     return _lies_beside(name, getattr(sys.modules.get(name), "__file__", None))
+
+
+def module_of_function(function: Any) -> str:
+    """Name the module that something to be called is from: that of the function, or of the object that it is called on."""
+    function = _unwrapped(function)
+    if isinstance(function, types.MethodType):
+        owner = function.__self__
+        return module_of(owner if isinstance(owner, type) else type(owner))
+    if not isinstance(function, (types.FunctionType, types.BuiltinFunctionType, type)):
+        return type(function).__module__
+    return str(getattr(function, "__module__", ""))
+
+
+def full_name_of_function(function: Any) -> str:
+    """Name something to be called with its module."""
+    function = _unwrapped(function)
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{module_of_function(function)}.{name}"
+
+
+def _unwrapped(function: Any) -> Any:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def is_of_cells(function: Any) -> bool:
+    """Whether something to be called is the user's own: of the notebook, or of a module that nobody installed."""
+    module = module_of_function(function)
+    return module == "__main__" or is_users_module(module)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -10,13 +10,13 @@ import contextlib
 import linecache
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.types import log_handlers
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_error
-from pauseflow_nb.kernel.snapshot.process_state import ipython, libraries, process
+from pauseflow_nb.kernel.snapshot.process_state import ipython, libraries, module_state, process, unfinished
 from pauseflow_nb.kernel.snapshot.process_state.process import added_path, put_back_path
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_plain, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
@@ -63,6 +63,7 @@ _PARTS: dict[str, Part] = {
         "imported modules",
         is_repeated=False,
     ),
+    **module_state.PARTS,
     **libraries.PARTS,
     **ipython.PARTS,
     **log_handlers.PARTS,
@@ -78,7 +79,10 @@ class _Start:
     """What a shell and its process had before the first cell, and what `%%setup` cells set last."""
 
     settings: _Values
+    #: What does not end with the kernel because of cells: it was there before them, or a setup starts it again.
+    unfinished: set[Hashable]
     before_setup: _Values | None = None
+    unfinished_before_setup: set[Hashable] = field(default_factory=set)
     by_setup: _Values = field(default_factory=dict)
 
 
@@ -90,7 +94,7 @@ class Captured:
     plain: dict[str, Any]
     #: Name among the variables → value.
     like_variables: dict[str, Any]
-    #: Sentences about what could not be looked at.
+    #: Sentences about what could not be looked at, or ends with the kernel.
     notes: list[str]
 
 
@@ -102,7 +106,7 @@ def note_start(shell: Any) -> None:
     if _start_of(shell) is None:
         process.note_start()
         compared, _ = _look(shell, compared_only=True)
-        shell._pauseflow_start = _Start(compared)  # noqa: SLF001 - it lives as long as its shell
+        shell._pauseflow_start = _Start(compared, set(unfinished.find(shell, is_start=True)))  # noqa: SLF001 - it lives as long as its shell
 
 
 def begin_setup(shell: Any) -> None:
@@ -110,6 +114,7 @@ def begin_setup(shell: Any) -> None:
     start = _start_of(shell)
     if start is not None:
         start.before_setup = _look(shell)[0]
+        start.unfinished_before_setup = set(unfinished.find(shell))
 
 
 def end_setup(shell: Any) -> None:
@@ -118,6 +123,7 @@ def end_setup(shell: Any) -> None:
     if start is None or start.before_setup is None:
         return
     before, start.before_setup = start.before_setup, None
+    start.unfinished |= unfinished.find(shell).keys() - start.unfinished_before_setup
     absent = object()
     for key, value in _look(shell)[0].items():
         if key[0] not in libraries.RANDOM and not is_same(before.get(key, absent), value):
@@ -130,6 +136,7 @@ def capture(shell: Any) -> Captured:
     start = _start_of(shell)
     assert start is not None
     found, notes = _look(shell)
+    notes += [sentence for key, sentence in unfinished.find(shell).items() if key not in start.unfinished]
     captured = Captured({}, {}, notes)
     absent = object()
     for key, value in found.items():
@@ -138,7 +145,7 @@ def capture(shell: Any) -> Captured:
             continue
         if is_same(start.by_setup.get(key, absent), value):
             continue
-        if not is_plain(value):
+        if _PARTS[part].is_shared or not is_plain(value):
             captured.like_variables[_among_variables(part, setting)] = value
         elif setting:
             captured.plain.setdefault(part, {})[setting] = value

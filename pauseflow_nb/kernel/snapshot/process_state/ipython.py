@@ -5,14 +5,18 @@ Whatever a new kernel has by itself, and what a library or an extension register
 
 import functools
 import sys
-import types
 from collections.abc import Iterator
 from typing import Any
 
 from IPython.core.magic import Magics
 from traitlets.config import Config
 
-from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, is_users_module
+from pauseflow_nb.kernel.snapshot.pickling.type_names import (
+    full_name,
+    full_name_of_function,
+    is_of_cells,
+    module_of_function,
+)
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_same
 
 __all__ = ["PARTS"]
@@ -167,7 +171,7 @@ def _put_magic(shell: Any, name: str, function: Any) -> None:
 
 def _take_callbacks(shell: Any) -> dict[str, Any]:
     return {
-        f"{event}: {_named(function)}": function
+        f"{event}: {full_name_of_function(function)}": function
         for event, functions in shell.events.callbacks.items()
         for function in functions
         if not _is_remade(shell, function)
@@ -176,7 +180,7 @@ def _take_callbacks(shell: Any) -> dict[str, Any]:
 
 def _put_callback(shell: Any, name: str, function: Any) -> None:
     event = name.partition(":")[0]
-    if all(_named(other) != _named(function) for other in shell.events.callbacks[event]):
+    if all(full_name_of_function(other) != full_name_of_function(function) for other in shell.events.callbacks[event]):
         shell.events.register(event, function)
 
 
@@ -187,7 +191,7 @@ def _lists(shell: Any) -> Iterator[tuple[str, list[Any]]]:
 
 def _take_transformers(shell: Any) -> dict[str, Any]:
     return {
-        f"{name}: {_named(each)}": each
+        f"{name}: {full_name_of_function(each)}": each
         for name, functions in _lists(shell)
         for each in functions
         if not _is_remade(shell, each)
@@ -196,7 +200,7 @@ def _take_transformers(shell: Any) -> dict[str, Any]:
 
 def _put_transformer(shell: Any, name: str, function: Any) -> None:
     functions = dict(_lists(shell))[name.partition(":")[0]]
-    if all(_named(each) != _named(function) for each in functions):
+    if all(full_name_of_function(each) != full_name_of_function(function) for each in functions):
         # In front of our own, which turns what it leaves into a call.
         functions.append(function)
 
@@ -237,26 +241,11 @@ def _put_inputs(shell: Any, _name: str, inputs: list[str]) -> None:
 
 def _is_remade(shell: Any, function: Any) -> bool:
     """Whether a library or an extension that is loaded again registers it by itself."""
-    module = _module_of(function)
-    if module == "__main__" or is_users_module(module):
+    if is_of_cells(function):
         return False
+    module = module_of_function(function)
     packages = {name.partition(".")[0] for name in shell.extension_manager.loaded}
     return module.startswith(_REMADE) or module.partition(".")[0] in packages
-
-
-def _module_of(function: Any) -> str:
-    while isinstance(function, functools.partial):
-        function = function.func
-    if isinstance(function, types.MethodType):
-        return type(function.__self__).__module__
-    if not isinstance(function, (types.FunctionType, types.BuiltinFunctionType, type)):
-        return type(function).__module__
-    return str(getattr(function, "__module__", ""))
-
-
-def _named(function: Any) -> str:
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    return f"{_module_of(function)}.{name}"
 
 
 PARTS: dict[str, Part] = {

@@ -4,8 +4,10 @@ Of the environment variables only those are saved that cells changed since the k
 the machine that runs the kernel, and many are secrets.
 """
 
+import copyreg
 import csv
 import decimal
+import faulthandler
 import gc
 import importlib
 import locale
@@ -14,11 +16,15 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable
 from typing import Any
 
+from pauseflow_nb.kernel.snapshot.pickling import at_rest
+from pauseflow_nb.kernel.snapshot.pickling.external_objects import is_stream_of_cells
+from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, full_name_of_function, is_of_cells, is_users
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
 
 __all__ = ["PARTS", "added_path", "note_start", "put_back_path"]
@@ -35,18 +41,22 @@ _HOOKS = (
     *(("warnings", name) for name in ("showwarning", "formatwarning")),
 )
 
+#: Those of the thread that runs cells.
+_TRACES = ("sys.settrace()", "sys.setprofile()")
+
 _environment_at_start: dict[str, str] = {}
 _arguments_at_start: list[str] = []
 _locale_at_start = ""
 _path_at_start: list[str] = []
 _hash_seed = ""
+_frozen_at_start = 0
 #: Environment variables that cells changed in an earlier kernel, even if this one started with the same value.
 _changed_before: set[str] = set()
 
 
 def note_start() -> None:
     """Remember what the process started with; only the first call counts."""
-    global _locale_at_start, _hash_seed  # noqa: PLW0603
+    global _locale_at_start, _hash_seed, _frozen_at_start  # noqa: PLW0603
     if not _path_at_start:
         _hash_seed = os.environ.get("PYTHONHASHSEED", "")
         if os.environ.pop("PAUSEFLOW_HASH_SEED", None) == _hash_seed:
@@ -54,6 +64,7 @@ def note_start() -> None:
             os.environ.pop("PYTHONHASHSEED", None)
         _environment_at_start.update(os.environ)
         _arguments_at_start.extend(sys.argv)
+        _frozen_at_start = gc.get_freeze_count()
         _locale_at_start = locale.setlocale(locale.LC_ALL)
         _path_at_start.extend(sys.path)
 
@@ -210,6 +221,99 @@ def _put_hash_seed(_shell: Any, _name: str, seed: str) -> None:
         raise LookupError(f"it was {seed} and {here} here, so sets may have another order")
 
 
+def _put_gc_callback(_shell: Any, name: str, function: Any) -> None:
+    if name not in _take_gc_callbacks(_shell):
+        gc.callbacks.append(function)
+
+
+def _take_gc_callbacks(_shell: Any) -> dict[str, Any]:
+    # A library's come with it.
+    return {full_name_of_function(each): each for each in gc.callbacks if is_of_cells(each)}
+
+
+def _take_frozen(_shell: Any) -> dict[str, Any]:
+    # A kernel that was forked has frozen objects of the process that it comes from.
+    return {"": True} if gc.get_freeze_count() > _frozen_at_start else {}
+
+
+def _put_frozen(_shell: Any, _name: str, _is_frozen: bool) -> None:
+    gc.freeze()
+
+
+def _take_streams(_shell: Any) -> dict[str, Any]:
+    streams = {f"sys.{name}": getattr(sys, name, None) for name in ("stdin", "stdout", "stderr")}
+    return {name: stream for name, stream in streams.items() if is_stream_of_cells(stream)}
+
+
+def _take_current_context(shell: Any) -> dict[str, Any]:
+    current = decimal.getcontext()
+    names = [name for name, value in shell.user_ns.items() if value is current]
+    return {"": names[0]} if names else {}
+
+
+def _put_current_context(shell: Any, _name: str, variable: str) -> None:
+    decimal.setcontext(shell.user_ns[variable])
+
+
+def _take_pickled(_shell: Any) -> dict[str, Any]:
+    return {full_name(kind): (kind, function) for kind, function in copyreg.dispatch_table.items() if is_users(kind)}
+
+
+def _put_pickled(_shell: Any, _name: str, value: tuple[type, Callable[[Any], Any]]) -> None:
+    copyreg.pickle(*value)
+
+
+def _take_finders(_shell: Any) -> dict[str, Any]:
+    lists = {"meta_path": sys.meta_path, "path_hooks": sys.path_hooks}
+    return {
+        f"sys.{name} with {full_name_of_function(finder)}": (name, number, finder)
+        for name, finders in lists.items()
+        for number, finder in enumerate(finders)
+        if is_of_cells(finder)
+    }
+
+
+def _put_finder(_shell: Any, _name: str, value: tuple[str, int, Any]) -> None:
+    name, number, finder = value
+    finders = getattr(sys, name)
+    if all(full_name_of_function(each) != full_name_of_function(finder) for each in finders):
+        finders.insert(number, finder)
+
+
+def _take_traces(_shell: Any) -> dict[str, Any]:
+    threads = {
+        f"threading.{name}()": function
+        for name, function in (("settrace", threading.gettrace()), ("setprofile", threading.getprofile()))
+    }
+    return {name: at_rest.read(name) for name in _TRACES} | threads
+
+
+def _put_trace(_shell: Any, name: str, function: Any) -> None:
+    if name in _TRACES:
+        at_rest.set_state(name, function)
+    else:
+        getattr(threading, name.removeprefix("threading.").removesuffix("()"))(function)
+
+
+def _put_faulthandler(is_enabled: bool) -> None:
+    if is_enabled:
+        faulthandler.enable(file=sys.__stderr__ or 2)
+    else:
+        faulthandler.disable()
+
+
+def _take_tracemalloc(_shell: Any) -> dict[str, Any]:
+    tracemalloc = sys.modules["tracemalloc"]
+    return {"": tracemalloc.get_traceback_limit()} if tracemalloc.is_tracing() else {}
+
+
+def _put_tracemalloc(_shell: Any, _name: str, limit: int) -> None:
+    import tracemalloc
+
+    if not tracemalloc.is_tracing():
+        tracemalloc.start(limit)
+
+
 def _take_flags(shell: Any) -> dict[str, Any]:
     return {"": int(shell.compile.flags)}
 
@@ -242,8 +346,20 @@ PARTS: dict[str, Part] = {
     "flags": Part(_take_flags, _put_flags, "`from __future__`", is_repeated=False),
     "recursion_limit": _single("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit, is_compared=False),
     "decimal": _single("decimal context", lambda: decimal.getcontext().copy(), decimal.setcontext, is_compared=False),
+    "current_context": Part(_take_current_context, _put_current_context, "decimal.getcontext()", when="after"),
+    "streams": Part(
+        _take_streams, lambda _shell, name, value: setattr(sys, name[len("sys.") :], value), "{}", when="last"
+    ),
+    "pickled": Part(_take_pickled, _put_pickled, "copyreg.pickle() for {}", when="after"),
+    "finders": Part(_take_finders, _put_finder, "{}", when="after"),
     "switch_interval": _single("switch interval", sys.getswitchinterval, sys.setswitchinterval),
     "gc_threshold": _single("gc.get_threshold()", gc.get_threshold, lambda value: gc.set_threshold(*value)),
+    "gc_enabled": _single("gc.disable()", lambda: at_rest.read("gc"), lambda value: at_rest.set_state("gc", value)),
+    "gc_debug": _single("gc.set_debug()", gc.get_debug, gc.set_debug),
+    "gc_callbacks": Part(_take_gc_callbacks, _put_gc_callback, "gc callback {}", True, when="after"),
+    "gc_frozen": Part(_take_frozen, _put_frozen, "gc.freeze()", when="last"),
+    "faulthandler": _single("faulthandler.enable()", faulthandler.is_enabled, _put_faulthandler),
+    "tracemalloc": Part(_take_tracemalloc, _put_tracemalloc, "tracemalloc.start()", library="tracemalloc"),
     "int_digits": _single("sys.set_int_max_str_digits()", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
     "bytecode": Part(lambda _: {"": sys.dont_write_bytecode}, _put_bytecode, "sys.dont_write_bytecode", True),
     "csv_field_size": _single("csv.field_size_limit()", csv.field_size_limit, csv.field_size_limit),
@@ -252,6 +368,7 @@ PARTS: dict[str, Part] = {
     "limits": Part(_take_limits, _put_limit, "limit {}", True),
     "signals": Part(_take_signals, _put_signal, "handler of {}", True),
     "hooks": Part(_take_hooks, _put_hook, "{}", True),
+    "traces": Part(_take_traces, _put_trace, "{}", True, when="last"),
     "socket_timeout": Part(
         _take_socket_timeout, _put_socket_timeout, "socket.setdefaulttimeout()", True, library="socket"
     ),

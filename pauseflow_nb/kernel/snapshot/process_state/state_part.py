@@ -32,6 +32,8 @@ class Part:
     when: str = "before"
     #: Whether it is set once more after the `%%setup` cells, as these may have changed it on their way.
     is_repeated: bool = True
+    #: Whether variables may lead to the same objects, so that it is saved with these even if it is plain.
+    is_shared: bool = False
     #: The library that must be loaded for it to have any settings.
     library: str = ""
 

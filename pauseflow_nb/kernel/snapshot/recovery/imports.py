@@ -21,7 +21,15 @@ from pauseflow_nb.kernel.user_code import parsed
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["find", "find_shared_with_modules", "find_submodules", "give_to_modules", "import_submodules", "remember"]
+__all__ = [
+    "find",
+    "find_shared_with_modules",
+    "find_submodules",
+    "find_users_modules",
+    "give_to_modules",
+    "import_submodules",
+    "remember",
+]
 
 _CONTAINERS = (list, dict, set, bytearray, collections.deque, types.SimpleNamespace)
 #: These are saved by reference anyway.
@@ -58,15 +66,20 @@ def find_shared_with_modules(shell: "InteractiveShell", names: Iterable[str]) ->
         return {}
     places = {
         id(value): (module, name)
-        for module in _users_modules(tuple(sys.modules))
+        for module in find_users_modules()
         for name, value in list(vars(sys.modules[module]).items())
         if not name.startswith("__") and _holds_state(type(value))
     }
     return {name: places[id(shell.user_ns[name])] for name in possible if id(shell.user_ns[name]) in places}
 
 
+def find_users_modules() -> list[str]:
+    """List the modules beside the notebook that are loaded."""
+    return _find_users_modules(tuple(sys.modules))
+
+
 @functools.lru_cache(maxsize=1)
-def _users_modules(loaded: tuple[str, ...]) -> list[str]:
+def _find_users_modules(loaded: tuple[str, ...]) -> list[str]:
     # Of a package that was installed, nobody asks about its many modules.
     files = {
         top: getattr(sys.modules.get(top), "__file__", None) for top in {name.partition(".")[0] for name in loaded}

@@ -303,6 +303,7 @@ REDUCERS: "dict[str, Reducer]" = {
     "_contextvars.ContextVar": reduce_context_variable,
     "re.Match": reduce_match,
     "_struct.Struct": reduce_struct,
+    "random.SystemRandom": lambda _pickler, _source: (random.SystemRandom, ()),
     "typing.NewType": reduce_new_type,
     "typing.TypeVar": reduce_type_parameter,
     "typing.ParamSpec": reduce_type_parameter,

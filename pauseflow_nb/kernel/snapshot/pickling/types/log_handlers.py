@@ -137,10 +137,19 @@ def _put_warnings(_shell: Any, _name: str, is_captured: bool) -> None:
     logging.captureWarnings(is_captured)
 
 
+def _take_factories(_shell: Any) -> dict[str, Any]:
+    return {"setLoggerClass": logging.getLoggerClass(), "setLogRecordFactory": logging.getLogRecordFactory()}
+
+
+def _put_factory(_shell: Any, name: str, factory: Any) -> None:
+    getattr(logging, name)(factory)
+
+
 PARTS: dict[str, Part] = {
     "log_level_names": Part(_take_names, _put_name, "name of log level {}", is_compared=True),
     "log_levels": Part(_take_levels, _put_level, "level of logger {}"),
     "log_disabled": Part(_take_disabled, _put_disabled, "logging.disable()", is_compared=True),
+    "log_factories": Part(_take_factories, _put_factory, "logging.{}()", is_compared=True, when="after"),
     "log_warnings": Part(_take_warnings, _put_warnings, "logging.captureWarnings()", is_compared=True),
     "log_filters": Part(_take_filters, _put_filter, "filter of logger {}", is_compared=True, when="after"),
     "log_handlers": Part(_take_handlers, _put_handler, "log handler of {}", is_compared=True, when="last"),

@@ -43,6 +43,10 @@ _REASONS = {
     "weakref.finalize": "it is bound to the end of an object in this process",
     "mmap.mmap": "a memory-mapped file; map it in a `%%setup` cell, or use numpy.memmap",
     "_contextvars.Token": "it can undo a change only in the context that made it",
+    "_csv.writer": "it writes into a file; make it anew where it is used",
+    "tempfile._TemporaryFileWrapper": "a temporary file; keep its name instead",
+    "functools.KeyWrapper": "a key of `functools.cmp_to_key`; keep the function that compares instead",
+    "_contextvars.Context": "a context belongs to this process; keep the values of its variables instead",
     "_csv.reader": "it is in the middle of a file; read all rows before the pause",
 }
 

@@ -1,0 +1,179 @@
+"""What a notebook changes in modules: attributes that cells set, and what modules beside the notebook keep.
+
+Which these are is read from the text of the cells and of the modules' functions: what a module makes when it is imported
+is made anew in every kernel, and may be the machine's own.
+"""
+
+import abc
+import collections
+import hashlib
+import importlib
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, is_users_module, module_of, qualified_name
+from pauseflow_nb.kernel.snapshot.process_state.changed_names import changes_by_functions, changes_in, registers_in
+from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_same
+from pauseflow_nb.kernel.snapshot.recovery import imports
+
+__all__ = ["PARTS"]
+
+#: Other parts save these, or they belong to the process.
+_ELSEWHERE = frozenset(
+    {"os.environ", "sys.argv", "sys.breakpointhook", "sys.displayhook", "sys.dont_write_bytecode", "sys.excepthook"}
+    | {"sys.meta_path", "sys.modules", "sys.path", "sys.path_hooks", "sys.ps1", "sys.ps2", "sys.stderr", "sys.stdin"}
+    | {"sys.stdout", "sys.unraisablehook", "tempfile.tempdir", "threading.excepthook", "warnings.filters"}
+    | {"warnings.formatwarning", "warnings.showwarning", "matplotlib.rcParams"}
+)
+_ATOMS = (str, bytes, int, float, complex, bool, type(None))
+_CODE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, property, classmethod, staticmethod)
+
+
+def _take_attributes(shell: Any) -> dict[str, Any]:
+    found = {}
+    for path in _paths_of_cells(shell, is_bound=True):
+        owner = _walk(shell.user_ns.get(path[0]), path[1:-1])
+        place = _place(owner)
+        if place is not None and path[-1] in vars(owner):
+            module, names = place
+            name = ".".join((module, *names, path[-1]))
+            if name not in _ELSEWHERE:
+                found[name] = (vars(owner)[path[-1]], module, (*names, path[-1]))
+    return found
+
+
+def _put_attribute(_shell: Any, _name: str, value: tuple[Any, str, tuple[str, ...]]) -> None:
+    attribute, module, (*names, last) = value
+    setattr(_walk(importlib.import_module(module), tuple(names)), last, attribute)
+
+
+def _take_values(shell: Any) -> dict[str, Any]:
+    # See `imports.find_shared_with_modules`: what a variable is too comes back with it.
+    bound = {id(value) for value in shell.user_ns.values()}
+    found = {}
+    for module, path in dict.fromkeys((*_paths_of_modules(), *_paths_in_modules(shell))):
+        owner = _walk(sys.modules[module], path[:-1])
+        value = vars(owner).get(path[-1], _CODE) if owner is not None else _CODE
+        if isinstance(value, _ATOMS) or not (
+            value is _CODE or isinstance(value, _CODE) or (len(path) == 1 and id(value) in bound)
+        ):
+            found[".".join((module, *path))] = (value, module, path, _digest(module))
+    return found
+
+
+def _put_value(shell: Any, _name: str, value: tuple[Any, str, tuple[str, ...], str]) -> None:
+    saved, module, (*names, last), digest = value
+    owner = _walk(importlib.import_module(module), tuple(names))
+    current = vars(owner).get(last) if owner is not None else None
+    if is_same(current, saved):
+        return
+    if _digest(module) != digest:
+        raise LookupError("the file of its module has changed, so it is as that makes it")
+    is_variable = any(value is saved for value in shell.user_ns.values())
+    if is_variable or not _fill(current, saved):
+        setattr(owner, last, saved)
+
+
+def _take_registered(shell: Any) -> dict[str, Any]:
+    classes = [value for value in shell.user_ns.values() if isinstance(value, type) and module_of(value) == "__main__"]
+    paths = {path for source in shell.user_ns.get("In", ()) if isinstance(source, str) for path in registers_in(source)}
+    return {
+        f"{full_name(owner)}.register({qualified_name(kind)})": (owner, kind)
+        for path in paths
+        if isinstance(owner := _walk(shell.user_ns.get(path[0]), path[1:-1]), abc.ABCMeta) and _place(owner) is not None
+        for kind in classes
+        if owner not in kind.__mro__ and issubclass(kind, owner)
+    }
+
+
+def _put_registered(_shell: Any, _name: str, value: tuple[abc.ABCMeta, type]) -> None:
+    owner, kind = value
+    owner.register(kind)
+
+
+def _fill(container: Any, saved: Any) -> bool:
+    """Give a container what the saved one has, so that all who hold it see that."""
+    kind = type(saved)
+    if type(container) is not kind or kind not in {list, dict, set, collections.deque, collections.Counter}:
+        return False
+    container.clear()
+    container.extend(saved) if kind in {list, collections.deque} else container.update(saved)
+    return True
+
+
+def _paths_of_cells(shell: Any, *, is_bound: bool) -> Iterator[tuple[str, ...]]:
+    for source in shell.user_ns.get("In", ()):
+        if isinstance(source, str):
+            yield from (each.path for each in changes_in(source) if each.is_bound == is_bound)
+
+
+def _paths_of_modules() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Find what functions of modules beside the notebook change there, as module and path."""
+    for module in imports.find_users_modules():
+        for change in changes_by_functions(_source(module)):
+            yield from _cut(sys.modules[module], change.path)
+
+
+def _paths_in_modules(shell: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Find what cells change inside of modules beside the notebook, without setting an attribute."""
+    for path in _paths_of_cells(shell, is_bound=False):
+        yield from _cut(shell.user_ns.get(path[0]), path[1:])
+    for path in _paths_of_cells(shell, is_bound=True):
+        if _place(_walk(shell.user_ns.get(path[0]), path[1:-1])) is None:
+            yield from _cut(shell.user_ns.get(path[0]), path[1:])
+
+
+def _cut(owner: Any, path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Follow a path through modules and classes up to the first object that is neither."""
+    for at, name in enumerate(path):
+        place = _place(owner)
+        if place is None or not is_users_module(place[0]):
+            return
+        inside = vars(owner).get(name)
+        if not isinstance(inside, (types.ModuleType, type)):
+            yield place[0], (*place[1], *path[at : at + 1])
+            return
+        owner = inside
+
+
+def _walk(owner: Any, path: tuple[str, ...]) -> Any:
+    """Follow attributes through modules and classes only, so that no code of anybody's runs; None: there is no such way."""
+    for name in path:
+        if not isinstance(owner, (types.ModuleType, type)):
+            return None
+        owner = vars(owner).get(name)
+    return owner
+
+
+def _place(owner: Any) -> tuple[str, tuple[str, ...]] | None:
+    """Say where a module or class is found; a class of the notebook is saved with its attributes anyway."""
+    if isinstance(owner, types.ModuleType):
+        name = getattr(owner, "__name__", "")
+        is_found = sys.modules.get(name) is owner and name != "__main__" and owner.__spec__ is not None
+        return (name, ()) if is_found else None
+    if isinstance(owner, type):
+        module, names = module_of(owner), tuple(qualified_name(owner).split("."))
+        is_found = module != "__main__" and _walk(sys.modules.get(module), names) is owner
+        return (module, names) if is_found else None
+    return None
+
+
+def _source(module: str) -> str:
+    try:
+        return Path(str(sys.modules[module].__file__)).read_text(encoding="utf-8")
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def _digest(module: str) -> str:
+    return hashlib.blake2b(_source(module).encode(), digest_size=16).hexdigest()
+
+
+PARTS: dict[str, Part] = {
+    "attributes": Part(_take_attributes, _put_attribute, "{}", when="after", is_shared=True),
+    "registered": Part(_take_registered, _put_registered, "{}", when="after"),
+    "module_state": Part(_take_values, _put_value, "{}", when="after", is_shared=True),
+}
