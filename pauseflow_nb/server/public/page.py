@@ -179,6 +179,13 @@ class Page:
     #: Whether there is anything that whoever looks may press.
     may_answer: bool = True
     approvals: Approvals | None = None
+    #: The name of whoever looks, if it is known.
+    signed_in_as: str | None = None
+    #: Where to sign in, if that would help.
+    sign_in_url: str | None = None
+    #: Where JupyterLab shows the notebook.
+    notebook_url: str | None = None
+    xsrf: str = ""
 
 
 def render_suspension(
@@ -191,6 +198,7 @@ def render_suspension(
     entries: Entries | None = None,
     errors: list[dict[str, JSON]] | None = None,
     landing: Landing = OURS,
+    xsrf: str = "",
 ) -> str:
     """Render the page of one suspension.
 
@@ -203,6 +211,7 @@ def render_suspension(
         entries: What stands in the inputs; None: the default values.
         errors: What is wrong with it, `{"path", "message"}` each.
         landing: Whose templates.
+        xsrf: What the form of somebody who has signed in brings back, so that no other site can send it.
     """
     verdict = _verdict(facts)
     if verdict is None and note is None and facts["suspension"] == "running":
@@ -240,6 +249,10 @@ def render_suspension(
         takes_answer=facts["schema"] is None and "resume" in may,
         may_answer=bool(may),
         approvals=_approvals(facts),
+        signed_in_as=facts["signed_in_as"],
+        sign_in_url=facts["sign_in_url"] if _asks_who(facts) and not is_closed else None,
+        notebook_url=facts["notebook_url"],
+        xsrf=xsrf,
     )
     return _render("suspension.html", landing, page=page, page_field=PAGE_FIELD)
 
@@ -363,6 +376,12 @@ def _afterwards(facts: Facts) -> str:
     )
 
 
+def _asks_who(facts: Facts) -> bool:
+    """Whether it matters who answers."""
+    approvals = facts["approvals"]
+    return bool(facts["refusals"]) or (approvals is not None and approvals["needed"] > 1)
+
+
 def _of_form(entries: Entries) -> Entries:
     return {name: texts for name, texts in entries.items() if name not in (COMMENT, DATA)}
 
@@ -449,8 +468,8 @@ def _approvals(facts: Facts) -> Approvals | None:
         for one in told["given"]
     ]
     sentences = list(dict.fromkeys(refusals.values()))
-    if refusals or told["needed"] > 1:
-        sentences.append(f"signed in, answer in JupyterLab or with pauseflow resume {facts['execution']}")
+    if (refusals or told["needed"] > 1) and not facts["signed_in_as"]:
+        sentences.append(f"signed in, answer here, in JupyterLab or with pauseflow resume {facts['execution']}")
     return Approvals(f"{len(given)} of {told['needed']} approvals", given, sentences)
 
 
