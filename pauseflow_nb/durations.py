@@ -38,7 +38,12 @@ _WORDS = {
     "day": "d",
     "week": "w",
 }
-_NAMES = {**{unit: unit for unit in _UNITS}, **_WORDS, **{f"{word}s": unit for word, unit in _WORDS.items()}, "mins": "min"}
+_NAMES = {
+    **{unit: unit for unit in _UNITS},
+    **_WORDS,
+    **{f"{word}s": unit for word, unit in _WORDS.items()},
+    "mins": "min",
+}
 _PART = re.compile(
     rf"\s*(?:(?:and|,)\s*)?([0-9]+(?:\.[0-9]+)?)\s*({'|'.join(sorted(_NAMES, key=len, reverse=True))})(?![a-z])\s*",
     re.IGNORECASE,

@@ -6,7 +6,7 @@ of its own.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -173,19 +173,19 @@ def _write(asked: Field, value: JSON, name: str, entries: dict[str, list[str]]) 
             _write(inner, _inside(value, key, inner.initial), f"{name}/{escaped(key)}", entries)
     elif asked.kind == "union":
         _write_union(asked, value, name, entries)
-    elif value is None:
-        return
-    elif asked.is_rows and isinstance(value, list):
-        assert asked.item is not None
+    elif value is not None:
+        _write_value(asked, value, name, entries)
+
+
+def _write_value(asked: Field, value: JSON, name: str, entries: dict[str, list[str]]) -> None:
+    item = asked.item
+    if item is not None and asked.is_rows and isinstance(value, list):
         for number, each in enumerate(value):
-            _write(asked.item, each, f"{name}/{number}", entries)
-    elif asked.is_flat_list and isinstance(value, list):
-        assert asked.item is not None
-        item = asked.item
-        if item.kind == "choice":
-            entries[name] = [text_of_choice(each) for each in value]
-        else:
-            entries[name] = ["\n".join(write_text(item, each) for each in value)]
+            _write(item, each, f"{name}/{number}", entries)
+    elif item is not None and asked.is_flat_list and isinstance(value, list):
+        is_chosen = item.kind == "choice"
+        texts = [text_of_choice(each) if is_chosen else write_text(item, each) for each in value]
+        entries[name] = texts if is_chosen else ["\n".join(texts)]
     elif asked.kind == "boolean":
         entries[name] = ["on"] if value is True else []
     elif asked.kind == "choice":
@@ -336,8 +336,7 @@ class _Reader:
             return _NOTHING
         if number is None:
             return self._left_empty(asked)
-        value = self.read(asked.branches[number], branch_name(asked, name, number), path, entries)
-        return value
+        return self.read(asked.branches[number], branch_name(asked, name, number), path, entries)
 
     def _guess(self, asked: Field, text: str, path: Path) -> Any:
         """Read a text for which nobody has said which branch is meant: the first one that can be read as such."""
@@ -366,7 +365,7 @@ class _Reader:
             if all(_is_same(texts, as_drawn.get(key, [])) for key, texts in by_row[number].items()):
                 continue
             rows.append(self.read(asked.item, prefix, (*path, len(rows)), by_row[number]))
-        return rows if rows else self._left_empty(asked)
+        return rows or self._left_empty(asked)
 
     def _read_list(self, asked: Field, texts: list[str], path: Path) -> Any:
         assert asked.item is not None
@@ -375,7 +374,7 @@ class _Reader:
         lines = texts if choices is not None else [line for text in texts for line in _lines_of(text)]
         written = [line for line in lines if line.strip()]
         values = [self._read_single(item, line, (*path, number), choices) for number, line in enumerate(written)]
-        return values if values else self._left_empty(asked)
+        return values or self._left_empty(asked)
 
 
 def _is_below(path: Path, place: Path) -> bool:

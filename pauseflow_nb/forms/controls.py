@@ -191,9 +191,11 @@ class _Drawing:
             return Control(name, "object", fields=inner, **about)
         if asked.is_rows:
             return self._rows(asked, name, about)
+        return self._single(asked, name, about)
+
+    def _single(self, asked: Field, name: str, about: dict[str, Any]) -> Control:
         texts = self.entries.get(name, [])
-        if asked.is_flat_list:
-            assert asked.item is not None
+        if asked.is_flat_list and asked.item is not None:
             if asked.item.kind == "choice":
                 return Control(name, "choices", texts=_chosen(asked.item, texts), options=_options(asked.item), **about)
             return Control(name, "lines", texts=texts, hints=_limits(asked), **about)

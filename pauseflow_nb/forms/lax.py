@@ -164,9 +164,7 @@ def _is_of_type(schema: Mapping[str, JSON], value: JSON) -> bool:
         return "const" not in schema and "enum" not in schema
     if isinstance(value, bool):
         return bool(kind == "boolean")
-    return isinstance(value, _TYPES[kind]) or (
-        kind == "integer" and isinstance(value, float) and value.is_integer()
-    )
+    return isinstance(value, _TYPES[kind]) or (kind == "integer" and isinstance(value, float) and value.is_integer())
 
 
 def _has_tags_of(schema: Mapping[str, JSON], value: Mapping[str, JSON], root: Mapping[str, JSON]) -> bool:

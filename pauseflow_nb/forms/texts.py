@@ -15,7 +15,7 @@ from pauseflow_nb.json_values import JSON, read_json
 __all__ = ["Unreadable", "iso_span", "read_text", "write_text"]
 
 #: Texts with 1,000 or 1.000.000 or 1 000 or 1'000 in them.
-_SEPARATED = re.compile(r"[+-]?\d{1,3}([,.'’_\s\u00a0\u202f]\d{3})+([.,]\d+)?")
+_SEPARATED = re.compile(r"[+-]?\d{1,3}([,.'\u2019_\s\u00a0\u202f]\d{3})+([.,]\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")

@@ -12,10 +12,10 @@ from types import FunctionType
 from typing import Any, get_origin
 
 from pauseflow_nb.errors import InvalidAnswer, InvalidValue
-from pauseflow_nb.forms.messages import in_our_words
 from pauseflow_nb.forms.codec import Entries, read_form
 from pauseflow_nb.forms.dialect import PYTHON
 from pauseflow_nb.forms.lax import VALUE, answer_for, in_form, with_spans
+from pauseflow_nb.forms.messages import in_our_words
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.kernel.attribute_dict import as_records
 

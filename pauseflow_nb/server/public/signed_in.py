@@ -25,9 +25,10 @@ from pauseflow_nb.server.public.bodies import Body, parse_body
 from pauseflow_nb.server.public.callbacks import collect_facts, problem_in
 from pauseflow_nb.server.public.decision import DECISIONS, entries_of, read_request
 from pauseflow_nb.server.public.envelope import envelope
-from pauseflow_nb.server.public.page import OURS, Facts, Landing, is_over, note_on, render_suspension
+from pauseflow_nb.server.public.page import OURS, Landing, render_suspension
 from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer, write_page
 from pauseflow_nb.server.public.upload import INLINE_BYTES
+from pauseflow_nb.server.public.wording import Facts, is_over, note_on
 
 __all__ = ["signed_in_routes"]
 
@@ -101,7 +102,11 @@ class SignedInHandler(JupyterHandler):
 
     async def _facts(self, claim: Claim) -> Facts:
         facts = await collect_facts(self._lazy, claim, self._who())
-        return {**facts, "signed_in_as": str(self._who()).removeprefix("user:"), "notebook_url": self._notebook_url(facts)}
+        return {
+            **facts,
+            "signed_in_as": str(self._who()).removeprefix("user:"),
+            "notebook_url": self._notebook_url(facts),
+        }
 
     def _notebook_url(self, facts: Facts) -> str | None:
         """Give the address of the notebook in JupyterLab, if there is one and it has the file."""
