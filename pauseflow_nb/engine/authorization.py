@@ -11,13 +11,15 @@ from typing import Any, Literal
 
 from pauseflow_nb.errors import CannotCheck, CheckersBusy
 from pauseflow_nb.forms.check_process import Checker
-from pauseflow_nb.forms.schema import in_form, in_words
+from pauseflow_nb.forms.codec import Reading
+from pauseflow_nb.forms.lax import answer_for
+from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.identity import LINK, name_of, people
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.protocol import SuspensionRequest
+from pauseflow_nb.protocol import SuspensionRequest, answer_in
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.suspensions import collect_rules
-from pauseflow_nb.store.views import approvals_of
+from pauseflow_nb.store.views import approvals_of, has_rules
 
 __all__ = [
     "LINK",
@@ -28,8 +30,7 @@ __all__ = [
     "Verdict",
     "comment_of",
     "judge",
-    "refusals_of_link",
-    "reply_of",
+    "list_refusals",
     "who_may",
 ]
 
@@ -47,6 +48,8 @@ class Callback:
     envelope: dict[str, JSON] | None
     #: `"link"` or `"user:NAME"`.
     by: str
+    #: The answer as it was read from a form; None: it came as JSON.
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -121,18 +124,21 @@ def _who_or_how(question: Question, callback: Callback) -> Refusal | None:
     if who is not None:
         return Refusal(403, who)
     method = (callback.envelope or {}).get("method")
-    if method == "GET" and (question.schema is not None or question.rules is not None):
+    if method == "GET" and (question.schema is not None or has_rules(question)):
         # Looking at a link must not answer a question that asks for more than a click.
         return Refusal(405, "no GET answers this question: send a POST")
     return None
 
 
 def _what(question: Question, callback: Callback, checker: Checker, seconds: float | None) -> Refusal | None:
-    if callback.action != "resume" or question.schema is None:
+    if callback.action != "resume":
         return None
+    reading = callback.reading
+    if question.schema is None:
+        return _refuse_misfits([] if reading is None else reading.problems)
     if seconds is not None and seconds <= 0:
         return Refusal(422, _NO_TIME)
-    answer = in_form(question.schema, reply_of(callback.envelope or {}))
+    answer = answer_for(question.schema, callback.envelope or {}) if reading is None else reading.value
     limit = {} if seconds is None else {"wall_seconds": seconds}
     try:
         errors = checker.errors_of(question.schema, answer, execution=question.execution, **limit)
@@ -142,6 +148,10 @@ def _what(question: Question, callback: Callback, checker: Checker, seconds: flo
         if seconds is None:
             raise
         return Refusal(422, _NO_TIME)
+    return _refuse_misfits(errors if reading is None else reading.merge(errors))
+
+
+def _refuse_misfits(errors: list[dict[str, JSON]]) -> Refusal | None:
     if not errors:
         return None
     said = in_words(errors[:_MOST_ERRORS_SAID])
@@ -170,21 +180,15 @@ def who_may(approvals: Mapping[str, Any], created_by: str, action: str, by: str)
     return None
 
 
-def refusals_of_link(suspension: Row, created_by: str) -> dict[str, str]:
-    """Say what nobody may do here with nothing but a link, by action, and why."""
+def list_refusals(suspension: Row, created_by: str, by: str) -> dict[str, str]:
+    """Say what somebody may not do with a suspension, by action, and why."""
     approvals = approvals_of(suspension)
-    why = {action: who_may(approvals, created_by, action, LINK) for action in ("resume", "cancel")}
+    why = {action: who_may(approvals, created_by, action, by) for action in ("resume", "cancel")}
     return {action: sentence for action, sentence in why.items() if sentence is not None}
 
 
 def comment_of(envelope: Mapping[str, JSON]) -> str | None:
     """The comment in an answer: beside it, the text that it is, or what stands in its field `comment`."""
-    body = reply_of(envelope)
+    body = answer_in(envelope)
     said = envelope.get("comment") or (body.get("comment") if isinstance(body, dict) else body)
     return said[:_LONGEST_COMMENT] if isinstance(said, str) and said.strip() else None
-
-
-def reply_of(envelope: Mapping[str, JSON]) -> JSON:
-    """The answer in an envelope, as the notebook takes it: the body, or the query where there is no body."""
-    body = envelope.get("body")
-    return (envelope.get("query") or {}) if body is None else body

@@ -24,6 +24,7 @@ from pauseflow_nb.errors import (
     StoreUnavailable,
     UnknownExecution,
 )
+from pauseflow_nb.forms.codec import Entries, read_answer
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.links import Claim
 from pauseflow_nb.settings import Settings
@@ -108,7 +109,15 @@ class Queue(Reader):
             self._cancel_children(claim.execution)
         return response
 
-    def resume(self, execution: str, *, step: str | None = None, data: JSON = None, by: str) -> Response:
+    def resume(
+        self,
+        execution: str,
+        *,
+        step: str | None = None,
+        data: JSON = None,
+        form: Entries | None = None,
+        by: str,
+    ) -> Response:
         """Answer an open suspension as a user whose name is known.
 
         Args:
@@ -116,6 +125,7 @@ class Queue(Reader):
             step: Which suspension, if several are open: the step's name, or an `address` or a `path` with dots, as
                 `view` shows them.
             data: JSON value for the notebook, as a request's body would be.
+            form: In its place, what stands in the form of the question: input name → texts.
             by: `"user:NAME"`.
 
         Raises:
@@ -126,8 +136,21 @@ class Queue(Reader):
         """
         require_json("data", data)
         with reading(self.engine) as connection:
-            claim = suspensions.make_claim(self._choose(connection, execution, step), "resume")
-        return self.settle(claim, Callback("resume", make_envelope(data, by), by))
+            suspension = self._choose(connection, execution, step)
+        claim = suspensions.make_claim(suspension, "resume")
+        if form is None:
+            return self.settle(claim, Callback("resume", make_envelope(data, by), by))
+        read, comment = read_answer(suspension.schema, form)
+        envelope = make_envelope(read.value, by)
+        if suspension.schema is not None and read.value is None:
+            # The answer is null, not missing.
+            envelope["body_raw"] = "null"
+        if comment is not None:
+            envelope["comment"] = comment
+        response = self.settle(claim, Callback("resume", envelope, by, read))
+        if response.body.get("errors"):
+            response.body["errors"] = read.place(response.body["errors"])
+        return response
 
     def cancel(self, execution: str, *, by: str, text: str | None = None) -> None:
         """Cancel an execution in whatever state it is; one that has ended stays as it is.

@@ -8,17 +8,26 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.authorization import refusals_of_link
+from pauseflow_nb.engine.authorization import list_refusals
 from pauseflow_nb.engine.children import open_below, unended_below
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.errors import UnknownExecution
+from pauseflow_nb.identity import LINK
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import SnapshotRef
+from pauseflow_nb.protocol import SnapshotRef, button_labels
 from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
-from pauseflow_nb.store.views import approvals_of, execution_views, find_ids, iso, list_losses
+from pauseflow_nb.store.views import (
+    approvals_of,
+    execution_views,
+    find_ids,
+    iso,
+    labels_of,
+    list_losses,
+    shown_data,
+)
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot import VariableReport
@@ -145,11 +154,11 @@ class Reader(OpenStore):
                     raise self.gone(row) from None
         raise AssertionError
 
-    def claim_page(self, claim: Claim) -> dict[str, Any] | None:
-        """Read what the approval page shows; None if there is no such execution.
+    def claim_page(self, claim: Claim, by: str = LINK) -> dict[str, Any] | None:
+        """Read what the approval page shows to a person; None if there is no such execution.
 
         Its `suspension` is `open`, `settled`, `void`, or `running` while the step has not ended; `kept` lists the
-        answers that wait for that. `refusals` says which actions a link may not do, and why.
+        answers that wait for that. `refusals` says which actions this person may not do, and why.
         """
         with reading(self.engine) as connection:
             row = executions.find(connection, claim.execution)
@@ -175,10 +184,17 @@ class Reader(OpenStore):
             "title": None if found is None else found.title,
             "message": None if found is None else found.message,
             "data": None if found is None else found.data,
+            "shown": shown_data(None if found is None else found.data),
+            "labels": button_labels(None, has_schema=False) if found is None else labels_of(found),
+            "then": "continue" if found is None else found.then,
+            "default": None if found is None else found.default,
+            "created_by": executions.starter(row),
+            "created_at": iso(row.created_at),
+            "parameters": row.parameters,
             "schema": None if found is None else found.schema,
             "errors": None if found is None else found.errors,
             "approvals": None if found is None else approvals_of(found),
-            "refusals": {} if found is None else refusals_of_link(found, row.created_by),
+            "refusals": {} if found is None else list_refusals(found, executions.find_starter(row), by),
             "kept": [{"action": each.action, "by": each.by, "at": iso(each.at)} for each in early_ones],
             "since": None if found is None else iso(found.since),
             "deadline": None if found is None else iso(found.deadline),

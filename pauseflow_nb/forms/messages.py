@@ -4,8 +4,9 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.forms.dialect import NAMED, PATTERN
+from pauseflow_nb.forms.dialect import DECIMAL, NAMED, PATTERN, STRICT, decimal_problem
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.validation_words import reword_error
 
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
@@ -38,6 +39,9 @@ _FORMATS = {
     "date-time": "a date and a time such as 2026-11-20T14:30:00Z",
     "time": "a time such as 14:30:00",
     "email": "an e-mail address",
+    "duration": 'a duration such as "2 hours" or "PT2H"',
+    "ipv4": "an IPv4 address",
+    "ipv6": "an IPv6 address",
     "uuid": "a UUID",
     "uri": "a URL",
     "regex": "a regular expression",
@@ -62,6 +66,7 @@ _LIMITS = {
     PATTERN: "must match the pattern {}",
 }
 _PLAIN = {
+    STRICT: "must be a whole number without a point",
     "falseSchema": "is not asked for",
     "required": "is required",
     "contains": "must have an entry of the kind that is asked for",
@@ -91,7 +96,7 @@ def misfits(problem: "ValidationError", schema: JSON) -> Iterator[dict[str, JSON
     tags = _wrong_tags(problem)
     if tags:
         path, said = list(tags[0].instance_path), _either_of([_said(_Error(each, schema)) for each in tags])
-    if error.keyword == "required":
+    if error.keyword in ("required", "dependentRequired"):
         path.append(error.kind["property"])
     if error.is_surplus_entry:
         path.pop()
@@ -181,6 +186,9 @@ def _said(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing b
     if kind in _COUNTED:
         how, one, many = _COUNTED[kind]
         return f"must have {how} {limit} {one if limit == 1 else many}"
+    if kind == DECIMAL:
+        problem = decimal_problem(limit, error.value)
+        return "must be a number" if problem is None else _fix_decimal(reword_error(problem))
     if kind in _LIMITS:
         return _LIMITS[kind].format(_number(limit))
     if kind == "enum" and not limit:
@@ -197,10 +205,16 @@ def _said(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing b
     if kind == "dependentRequired":
         needed = error.kind["property"]
         given = [name for name, others in limit.items() if needed in others and name in error.value]
-        return f"needs {needed} with {', '.join(given)}"
+        return f"is required with {', '.join(given)}"
     if kind == "additionalProperties" and "unexpected" in error.kind:
         return f"has fields that are not asked for: {_listed_shortly(error.kind['unexpected'])}"
     return _PLAIN.get(kind, f"does not fit {kind!r} in the schema")
+
+
+def _fix_decimal(said: str) -> str:
+    if "valid decimal" in said:
+        return "must be a number"
+    return said.replace("Decimal input should have no more than", "must have at most")
 
 
 def _excluded(schema: Any) -> str:

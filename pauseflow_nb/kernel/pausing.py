@@ -21,7 +21,7 @@ from pauseflow_nb.kernel.timeout import TimeLimit
 from pauseflow_nb.protocol import ASKED, SOURCE, PauseAnswer, PauseQuestion, SuspensionRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -57,7 +57,7 @@ def pause_execution(
                 raise Cancelled(run.step, answer.by)
             envelope = answer.envelope or {}
             try:
-                data = _build(form, envelope)
+                data = select_data(envelope) if form is None else form.build(form.answer_in(envelope))
             except InvalidAnswer as problem:
                 question = replace(question, refusals=question.refusals + 1, errors=problem.errors)
                 continue
@@ -88,7 +88,7 @@ def pause_by_hand(
     if envelope is None:
         raise PauseTimeout(run.step)
     run.exports[RESUME_DATA] = envelope
-    return _build(form, envelope)
+    return select_data(envelope) if form is None else form.build(form.answer_in(envelope))
 
 
 def suspend_at_once(
@@ -103,7 +103,7 @@ def suspend_at_once(
         key = f"#{run.suspends}"
         run.suspends += 1
     if key in answers:
-        return _build(form, answers[key])
+        return select_data(answers[key]) if form is None else form.build(form.answer_in(answers[key]))
     run.exports[_ANSWERS] = {**answers, _WAITING: key}
     raise _make_stop(shell, run, PlannedSuspension("suspend", request, form=form), "suspended")
 
@@ -123,11 +123,6 @@ def ask_runner(shell: "InteractiveShell", kind: str, question: str) -> str:
         return str(kernel.raw_input(text))
     finally:
         kernel._allow_stdin = allowed  # noqa: SLF001 (see above)
-
-
-def _build(form: Form | None, envelope: "Mapping[str, JSON]") -> Any:
-    data = select_data(envelope)
-    return data if form is None else form.build(form.as_body(data))
 
 
 def _find_answers(run: StepRun) -> dict[str, Any]:

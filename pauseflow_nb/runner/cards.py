@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake
+from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake, answer_in
 from pauseflow_nb.runner import card_text, cell_statuses
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.record_outputs import facts_of, kind_of, record, records_in
@@ -192,7 +192,7 @@ def describe_pause_decision(answer: PauseAnswer) -> Decision:
     approval |= {key: envelope[key] for key in ("known_by", "via") if envelope.get(key)}
     approvals = envelope.get("approvals")
     approvals = approvals if isinstance(approvals, list) and approvals else [approval]
-    return _decision("pause", answer.action, approvals, _read_answer(envelope))
+    return _decision("pause", answer.action, approvals, answer_in(envelope) or None)
 
 
 def describe_decision(wake: Wake, envelope: Mapping[str, JSON] | None = None) -> Decision:
@@ -209,7 +209,8 @@ def describe_decision(wake: Wake, envelope: Mapping[str, JSON] | None = None) ->
         "known_by": facts.get("known_by"),
         "via": facts.get("via"),
     }
-    return _decision(wake.kind, "resume", wake.approvals or [approval], _read_answer(envelope or wake.callback or {}))
+    answer = answer_in(envelope or wake.callback or {}) or None
+    return _decision(wake.kind, "resume", wake.approvals or [approval], answer)
 
 
 def _decision(kind: str, action: str, approvals: list[dict[str, JSON]], answer: JSON) -> Decision:
@@ -226,12 +227,6 @@ def _decision(kind: str, action: str, approvals: list[dict[str, JSON]], answer: 
     )
 
 
-def _read_answer(envelope: Mapping[str, JSON]) -> JSON:
-    """Return the answer in an envelope: the body, or the query if there is no body."""
-    body = envelope.get("body")
-    return (envelope.get("query") or None) if body is None else body
-
-
 def _hide_passwords(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
     """Hide the values of password fields."""
     return answer if schema is None or answer is None else _hide_passwords_in(answer, fields_of(schema))
@@ -240,6 +235,11 @@ def _hide_passwords(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
 def _hide_passwords_in(value: JSON, field: Field) -> JSON:
     if field.schema.get("format") == "password" or field.schema.get("writeOnly"):
         return _HIDDEN
+    if field.branches:
+        # Any branch may have been meant: what is secret in one of them is secret.
+        for branch in field.branches:
+            value = _hide_passwords_in(value, branch)
+        return value
     if isinstance(value, dict):
         return {
             key: _hide_passwords_in(each, field.fields[key]) if key in field.fields else each

@@ -30,17 +30,18 @@ from pauseflow_nb.errors import (
     UnknownLink,
 )
 from pauseflow_nb.forms.codec import Entries
+from pauseflow_nb.identity import LINK
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.http_errors import RETRY_AFTER_SECONDS, status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.public.bodies import Body, parse_body
 from pauseflow_nb.server.public.client_address import NO_PROXIES, TrustedProxies, rate_limit_key
-from pauseflow_nb.server.public.decision import DECISIONS, Sent, draft_of, entries_of, sent
+from pauseflow_nb.server.public.decision import DECISIONS, Request, entries_of, read_request
 from pauseflow_nb.server.public.envelope import envelope, query_of
 from pauseflow_nb.server.public.negotiation import is_from_program, may_act, prefers_json, wants_html
 from pauseflow_nb.server.public.outputs import Exhibit, evidence_in
-from pauseflow_nb.server.public.page import OURS, Facts, Landing, is_over, note_on, render_suspension
+from pauseflow_nb.server.public.page import OURS, Landing, render_suspension
 from pauseflow_nb.server.public.rate_limit import LinkLimits, check_length
 from pauseflow_nb.server.public.responses import (
     error_answer,
@@ -50,8 +51,9 @@ from pauseflow_nb.server.public.responses import (
     write_page,
 )
 from pauseflow_nb.server.public.upload import INLINE_BYTES, Upload
+from pauseflow_nb.server.public.wording import Facts, is_over, note_on
 
-__all__ = ["METHODS", "CallbackHandler", "handlers"]
+__all__ = ["METHODS", "CallbackHandler", "collect_facts", "handlers", "problem_in"]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -60,6 +62,9 @@ _DRAINED_BYTES = 16 * 1024 * 1024
 #: We count a body's bytes ourselves; tornado would answer 400 to one that is too large.
 _UNLIMITED = 1 << 62
 _UNLIMITED_SECONDS = 10.0**9
+
+#: What a program that looks at a link does not get: markup, and addresses of pages.
+_FOR_THE_PAGE = ("evidence", "sign_in_url", "signed_in_as", "notebook_url")
 
 #: Why a GET did not act: by choice of the server, or because of the client.
 _NO_GET = {
@@ -187,25 +192,27 @@ class CallbackHandler(RequestHandler):
         status = 410 if is_over(facts) else 200
         if prefers_json(self.request.headers):
             # What the notebook has shown is markup, for the page alone.
-            write_json(self, status, {name: fact for name, fact in facts.items() if name != "evidence"})
+            write_json(self, status, {name: fact for name, fact in facts.items() if name not in _FOR_THE_PAGE})
         else:
             await self._write_suspension(status, facts)
 
     async def _settle(self, action: str) -> None:
         assert self._upload is not None
-        is_used, draft, entries = False, "", None
+        is_used, entries = False, None
         try:
             schema = await self._lazy.call(Queue.read_schema, self._known_claim())
             body = await self._body(schema)
-            draft, entries = draft_of(body), entries_of(body)
+            entries = entries_of(body)
             wanted = await self._lazy.compute(self._wanted, action, body, schema)
             answer = await self._apply(wanted)
+            if wanted.reading is not None and answer.body.get("errors"):
+                answer.body["errors"] = wanted.reading.place(answer.body["errors"])
             is_used = answer.status in {200, 202} and not answer.body.get("already")
         except InvalidBody as problem:
             if not wants_html(self.request.headers):
                 raise
-            told = {"draft": draft, "entries": entries, "problem": str(problem)}
-            await self._write_suspension(status_of(problem) or 400, await self._facts(), **told)
+            more = {"entries": entries, "problem": str(problem)}
+            await self._write_suspension(status_of(problem) or 400, await self._facts(), **more)
             return
         except InvalidAnswer as problem:
             answer = Response(422, {"error": str(problem), "errors": problem.errors})
@@ -213,7 +220,7 @@ class CallbackHandler(RequestHandler):
             # Also when the store did not answer: whoever gets no 200 sends it again.
             if self._upload.is_large and not is_used:
                 await asyncio.to_thread(self._upload.discard)
-        await self._write_answer(answer, draft, entries)
+        await self._write_answer(answer, entries)
 
     async def _body(self, schema: dict[str, JSON] | None) -> Body:
         assert self._upload is not None
@@ -228,7 +235,7 @@ class CallbackHandler(RequestHandler):
         return await self._lazy.compute(parse_body, self._upload.kept, self.request.headers.get("Content-Type"))
 
     def _wanted(self, action: str, body: Body, schema: dict[str, JSON] | None) -> Callback:
-        return self._callback(sent(action, body, query_of(self.request.query), schema))
+        return self._callback(read_request(action, body, query_of(self.request.query), schema))
 
     async def _apply(self, callback: Callback) -> Response:
         claim = self._known_claim()
@@ -237,13 +244,13 @@ class CallbackHandler(RequestHandler):
             return await self._lazy.call(Queue.settle, claim, callback)
         return await self._lazy.answer(claim.execution, Queue.settle, claim, callback)
 
-    def _callback(self, wanted: Sent) -> Callback:
+    def _callback(self, wanted: Request) -> Callback:
         described = envelope(self.request, wanted.body, by="link")
         if wanted.comment is not None:
             described["comment"] = wanted.comment
-        return Callback(action=wanted.action, envelope=described, by="link")
+        return Callback(action=wanted.action, envelope=described, by="link", reading=wanted.reading)
 
-    async def _write_answer(self, answer: Response, draft: str, entries: Entries | None) -> None:
+    async def _write_answer(self, answer: Response, entries: Entries | None) -> None:
         if answer.status == 404:
             # In the same words as a forged one.
             raise UnknownLink
@@ -263,17 +270,17 @@ class CallbackHandler(RequestHandler):
             return
         facts = await self._facts()
         if answer.status == 422:
-            told = {"entries": entries, "errors": answer.body.get("errors", ()), "problem": _problem_in(answer)}
-            await self._write_suspension(422, facts, draft=draft, **told)
+            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": problem_in(answer)}
+            await self._write_suspension(422, facts, **more)
             return
         note = note_on(answer.status, answer.body)
         await self._write_suspension(answer.status, facts, note=note, closed=answer.status == 202)
 
     async def _facts(self) -> Facts:
-        facts = await self._lazy.call(Queue.claim_page, self._known_claim())
-        if facts is None:
-            raise UnknownLink
-        return {**facts, "evidence": await self._lazy.call(_evidence_for, facts)}
+        facts = await collect_facts(self._lazy, self._known_claim(), LINK)
+        # The listener of a single run has no login.
+        has_login = "identity_provider" in self.settings
+        return {**facts, "sign_in_url": f"../signed-in/{'/'.join(self.path_args)}" if has_login else None}
 
     async def _write_suspension(self, status: int, facts: Facts, **more: Any) -> None:
         action = self._known_claim().action
@@ -412,9 +419,27 @@ class CallbackHandler(RequestHandler):
         pass
 
 
-def _problem_in(answer: Response) -> str:
+def problem_in(answer: Response) -> str:
     """What the page says first about a refused answer; errors stand beside their fields."""
     return "Some of it does not fit yet" if answer.body.get("errors") else str(answer.body["error"])
+
+
+async def collect_facts(lazy: LazyQueue, claim: Claim, by: str) -> Facts:
+    """Collect what the page shows to somebody.
+
+    Args:
+        lazy: The queue.
+        claim: The question.
+        by: Who looks at it: `"link"` or `"user:NAME"`.
+
+    Raises:
+        UnknownLink: If there is no such execution.
+    """
+    facts = await lazy.call(Queue.claim_page, claim, by)
+    if facts is None:
+        raise UnknownLink
+    evidence = await lazy.call(_evidence_for, facts)
+    return {**facts, "evidence": evidence, "sign_in_url": None, "signed_in_as": None, "notebook_url": None}
 
 
 def _evidence_for(queue: Queue, facts: Facts) -> list[Exhibit]:

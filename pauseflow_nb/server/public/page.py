@@ -1,20 +1,18 @@
-"""Render the approval page: plain HTML and one style sheet, without a line of JavaScript.
+"""Render the approval page: plain HTML and one style sheet. All of it works without JavaScript.
 
 What stands on it comes from a notebook, so everything is escaped and the Content-Security-Policy
-allows nothing but our own style.
+allows nothing but our own style, and one script that looks again once the question is answered.
 """
 
 import base64
 import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path, PurePath
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from jinja2 import (
@@ -28,43 +26,41 @@ from jinja2 import (
 )
 from markupsafe import Markup
 
-from pauseflow_nb.durations import spoken
-from pauseflow_nb.forms.codec import Entries, initial_entries
+from pauseflow_nb.forms.codec import COMMENT, DATA, ROOT, Entries
+from pauseflow_nb.forms.controls import Control, draw
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.server.public.form_controls import Control, controls_of
 from pauseflow_nb.server.public.markdown import as_html
 from pauseflow_nb.server.public.outputs import Exhibit
+from pauseflow_nb.server.public.wording import (
+    Approvals,
+    Button,
+    Facts,
+    Silence,
+    Verdict,
+    asks_who,
+    find_silence,
+    find_verdict,
+    list_approvals,
+    list_parameters,
+    make_button,
+    name_place,
+    say_what_is_kept,
+    say_who_started,
+    say_why_kernel_stays,
+    words_for,
+)
 
 __all__ = [
     "OURS",
     "PAGE_FIELD",
-    "Facts",
     "Landing",
     "content_security_policy",
-    "is_over",
-    "is_overdue",
-    "note_on",
     "render_notice",
     "render_suspension",
 ]
 
-#: What `Queue.claim_page` tells, and the `evidence`.
-Facts: TypeAlias = dict[str, Any]
-
 #: A hidden field of our form: tells its POST from a program's that sends a form of its own.
 PAGE_FIELD = "pauseflow_page"
-
-# What the two buttons do depends on what waits: (label of resume, what is said afterwards, title without one).
-_WORDS = {
-    "suspend": ("Approve", "Approved", "Approve step {step}?"),
-    "rerun": ("Run again now", "Run again", "Step {step} waits to run again"),
-    "delay": ("Continue now", "Continued", "Step {step} waits"),
-    "operator": ("Resume", "Resumed", "Suspended from outside"),
-    "notebook": ("Resume", "Continued", "Step {step} waits for its notebooks"),
-}
-_DONE = {"cancel": "Cancelled", "timeout": "Timed out"}
-_TONES = {"resume": "go", "cancel": "stop"}
-
 
 log = logging.getLogger(__name__)
 
@@ -91,48 +87,6 @@ OURS = Landing()
 
 
 @dataclass(frozen=True)
-class Button:
-    """One decision."""
-
-    action: str
-    label: str
-    tone: str
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What was decided, and by whom."""
-
-    heading: str
-    sentence: str
-    tone: str
-    #: What was said with it.
-    comment: str | None = None
-    #: Whether more is to come, so that looking again later tells more.
-    goes_on: bool = False
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """When the clock decides."""
-
-    #: What happens then: "Answer by", "Runs again at", …
-    says: str
-    iso: str
-    text: str
-    left: str | None
-
-
-@dataclass(frozen=True)
-class Approvals:
-    """How many have approved, and who may."""
-
-    heading: str
-    given: list[str]
-    sentences: list[str]
-
-
-@dataclass(frozen=True)
 class Page:
     """What the template shows."""
 
@@ -143,7 +97,10 @@ class Page:
     rows: list[tuple[str, str]] = field(default_factory=list)
     data: str | None = None
     evidence: list[Exhibit] = field(default_factory=list)
-    deadline: Deadline | None = None
+    silence: Silence | None = None
+    #: Who started the run, when, and with what.
+    started: str = ""
+    parameters: list[tuple[str, str]] = field(default_factory=list)
     #: What it means that it waits with its kernel; None if it does not.
     bound: str | None = None
     #: What could not be brought back after earlier pauses.
@@ -151,13 +108,29 @@ class Page:
     buttons: list[Button] = field(default_factory=list)
     verdict: Verdict | None = None
     note: str | None = None
-    draft: str = ""
+    #: What is typed into the inputs beside the form.
+    comment: str = ""
+    json: str = ""
+    #: What is wrong with the answer as a whole.
     problem: str | None = None
+    #: What is wrong, with the id of the control that it is wrong with: (id, label, sentence).
+    problems: list[tuple[str, str, str]] = field(default_factory=list)
+    #: Which fields are marked, so that the exceptions are: `"required"` or `"optional"`.
+    marks: str = "required"
     #: The fields of the answer; None: any text may be typed.
     form: Control | None = None
-    #: Whether what is typed goes anywhere: a cancel takes no answer that a schema describes.
+    #: Whether any JSON may be the answer.
     takes_answer: bool = True
+    #: Whether there is anything that whoever looks may press.
+    may_answer: bool = True
     approvals: Approvals | None = None
+    #: The name of whoever looks, if it is known.
+    signed_in_as: str | None = None
+    #: Where to sign in, if that would help.
+    sign_in_url: str | None = None
+    #: Where JupyterLab shows the notebook.
+    notebook_url: str | None = None
+    xsrf: str = ""
 
 
 def render_suspension(
@@ -166,11 +139,11 @@ def render_suspension(
     actions: tuple[str, ...],
     note: str | None = None,
     closed: bool = False,
-    draft: str = "",
     problem: str | None = None,
     entries: Entries | None = None,
     errors: list[dict[str, JSON]] | None = None,
     landing: Landing = OURS,
+    xsrf: str = "",
 ) -> str:
     """Render the page of one suspension.
 
@@ -179,42 +152,52 @@ def render_suspension(
         actions: What the link that was opened may do: `("resume", "cancel")`, or one of them.
         note: A sentence above everything: what became of the answer just sent.
         closed: Whether to leave the form out, because an answer was kept.
-        draft: What the person has typed so far, if the answer was refused.
-        problem: Why it was refused.
-        entries: What stands in the form that a schema makes; None: its default values.
+        problem: Why the answer was refused.
+        entries: What stands in the inputs; None: the default values.
         errors: What is wrong with it, `{"path", "message"}` each.
         landing: Whose templates.
+        xsrf: What the form of somebody who has signed in brings back, so that no other site can send it.
     """
-    label, _, title = _words(facts)
-    labels = {"resume": label, "cancel": "Cancel"}
-    rows, data = _shown(facts["data"])
-    verdict = _verdict(facts)
+    verdict = find_verdict(facts)
     if verdict is None and note is None and facts["suspension"] == "running":
-        note = _kept(facts) or "The step has not ended yet. Your answer is kept, and counts when it has."
+        note = say_what_is_kept(facts) or "The step has not ended yet. Your answer is kept, and counts when it has."
     if verdict is None and note is None and facts["errors"] and entries is None:
-        note = "The notebook refused the last answer. What was wrong stands beside the fields."
-        errors = facts["errors"]
-    may = [action for action in actions if action not in facts["refusals"] and not closed and not facts["kept"]]
+        problem, errors = "The notebook refused the last answer", facts["errors"]
+    is_closed = verdict is not None or closed or bool(facts["kept"])
+    buttons = [] if is_closed else [make_button(facts, action) for action in actions]
+    may = [button.action for button in buttons if button.refusal is None]
     is_form = facts["schema"] is not None and "resume" in may
+    form = draw(facts["schema"], entries and _of_form(entries), errors or []) if is_form else None
+    step = name_place(facts)
     page = Page(
         notebook=PurePath(facts["notebook"]).name,
-        step=facts["step"],
-        title=facts["title"] or title.format(step=facts["step"]),
+        step=step,
+        title=facts["title"] or words_for(facts)[1].format(step=facts["step"]),
         message=as_html(facts["message"]) if facts["message"] else None,
-        rows=rows,
-        data=data,
+        rows=[(name, text) for name, text in facts["shown"]["rows"]],
+        data=facts["shown"]["text"],
         evidence=facts["evidence"],
-        deadline=_deadline(facts),
-        bound=_bound(facts),
+        silence=find_silence(facts) if not is_closed else None,
+        started=say_who_started(facts),
+        parameters=list_parameters(facts["parameters"]),
+        bound=say_why_kernel_stays(facts),
         losses=facts["losses"],
-        buttons=[] if verdict else [Button(action, labels[action], _TONES[action]) for action in may],
+        buttons=buttons,
         verdict=verdict,
         note=note,
-        draft=draft,
+        comment=_typed(entries, COMMENT),
+        json=_typed(entries, DATA),
         problem=problem,
-        form=_form(facts["schema"], entries, errors or []) if is_form else None,
-        takes_answer=facts["schema"] is None,
-        approvals=_approvals(facts),
+        problems=_problems(form, errors or []),
+        form=form,
+        marks=_marks(form),
+        takes_answer=facts["schema"] is None and "resume" in may,
+        may_answer=bool(may),
+        approvals=list_approvals(facts),
+        signed_in_as=facts["signed_in_as"],
+        sign_in_url=facts["sign_in_url"] if asks_who(facts) and not is_closed else None,
+        notebook_url=facts["notebook_url"],
+        xsrf=xsrf,
     )
     return _render("suspension.html", landing, page=page, page_field=PAGE_FIELD)
 
@@ -224,58 +207,33 @@ def render_notice(heading: str, sentence: str, landing: Landing = OURS) -> str:
     return _render("notice.html", landing, heading=heading, sentence=sentence)
 
 
-def is_overdue(facts: Facts) -> bool:
-    """Whether the clock has decided, though nobody has noted it yet."""
-    deadline = facts["deadline"]
-    return (
-        facts["suspension"] == "open" and deadline is not None and datetime.fromisoformat(deadline) <= datetime.now(UTC)
-    )
-
-
-def is_over(facts: Facts) -> bool:
-    """Whether an answer comes too late, whichever it is: the clock decided, or the execution ended otherwise."""
-    return facts["suspension"] == "void" or facts["action"] == "timeout" or is_overdue(facts)
-
-
-def note_on(status: int, body: Mapping[str, Any]) -> str | None:
-    """What a person is told above the page about the answer just sent; None if the page says it."""
-    if status == 202 and "approvals" in body:
-        return "Your approval is noted. More people must approve before it goes on."
-    if body.get("already") and "approvals" in body:
-        return "This link has been used for one approval already. Nothing changed."
-    if body.get("already"):
-        return "This had been decided before. Nothing changed."
-    return {
-        202: "Your answer is kept. The step has not ended yet; your answer counts when it has.",
-        409: "The other decision came first. Your answer changed nothing.",
-        403: "Your answer changed nothing.",
-        410: "Your answer came too late and changed nothing.",
-        429: "Many answers are kept already for this step. Wait until it has ended.",
-    }.get(status)
-
-
 @cache
 def content_security_policy(landing: Landing = OURS) -> str:
-    """Allow the style sheet by its digest, forms to ourselves, and nothing else."""
-    digest = base64.b64encode(hashlib.sha256(_style(landing.templates).encode()).digest()).decode()
+    """Allow the style sheet and our one script by their digests, forms to ourselves, and nothing else."""
+    digest = _digest(_style(landing.templates))
     # Browsers hold the redirect after a form to the same rule.
     goal = urlsplit(landing.redirect or "")
     ours = f"'self' {goal.scheme}://{goal.netloc}" if goal.netloc else "'self'"
     return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action {ours}; "
+        f"default-src 'none'; style-src 'sha256-{digest}'; script-src 'sha256-{_digest(_script())}'; connect-src 'self'; "
+        f"img-src data:; form-action {ours}; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
 
 
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
 def _render(name: str, landing: Landing, **facts: Any) -> str:
     try:
-        return _environment(landing.templates).get_template(name).render(**facts, style=_style(landing.templates))
+        return _environment(landing.templates).get_template(name).render(**facts, **_parts(landing.templates))
     except (TemplateError, OSError, UnicodeDecodeError, TypeError) as problem:
         if landing.templates is None:
             raise
         # Somebody waits to answer: the page that we have is better than none.
         log.warning("the template %s in %s cannot be used: %s", name, landing.templates, problem)
-        return _environment(None).get_template(name).render(**facts, style=_style(landing.templates))
+        return _environment(None).get_template(name).render(**facts, **_parts(landing.templates))
 
 
 @cache
@@ -291,6 +249,16 @@ def _environment(templates: Path | None) -> Environment:
     return environment
 
 
+def _parts(templates: Path | None) -> dict[str, Markup]:
+    return {"style": _style(templates), "script": _script()}
+
+
+@cache
+def _script() -> Markup:
+    """Give the script that looks again; the page does all that it does without it."""
+    return Markup(files("pauseflow_nb.server.public").joinpath("templates/page.js").read_text(encoding="utf-8"))  # noqa: S704
+
+
 @cache
 def _style(templates: Path | None) -> Markup:
     style = files("pauseflow_nb.server.public").joinpath("templates/page.css").read_text(encoding="utf-8")
@@ -300,97 +268,30 @@ def _style(templates: Path | None) -> Markup:
     return Markup(style)  # noqa: S704
 
 
-def _shown(data: JSON) -> tuple[list[tuple[str, str]], str | None]:
-    """Data as a table if it is flat, otherwise as JSON text."""
-    if data is None or data in ({}, []):
-        return [], None
-    if isinstance(data, str):
-        return [], data
-    if isinstance(data, dict) and not any(isinstance(value, (dict, list)) for value in data.values()):
-        return [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in data.items()], None
-    return [], json.dumps(data, indent=2, ensure_ascii=False)
+def _of_form(entries: Entries) -> Entries:
+    return {name: texts for name, texts in entries.items() if name not in (COMMENT, DATA)}
 
 
-def _verdict(facts: Facts) -> Verdict | None:
-    """What was decided; None while an answer is still taken."""
-    if facts["suspension"] == "settled":
-        heading = _DONE.get(facts["action"]) or _words(facts)[1]
-        sentence = f"{heading} by {_who(facts['settled_by'])} at {_moment(facts['settled_at'])}; {_afterwards(facts)}."
-        tone = _TONES.get(facts["action"], "over")
-        return Verdict(heading, sentence, tone, facts["comment"], goes_on=facts["ended_at"] is None)
-    if facts["suspension"] == "void":
-        return Verdict("This is over", f"The execution is {facts['state']}; nothing is asked here any more.", "over")
-    if is_overdue(facts):
-        return Verdict("This is over", f"The time for an answer ended at {_moment(facts['deadline'])}.", "over")
-    return None
+def _typed(entries: Entries | None, name: str) -> str:
+    return (entries or {}).get(name, [""])[-1]
 
 
-def _afterwards(facts: Facts) -> str:
-    """What became of the run after it was decided, as the end of a sentence."""
-    if facts["ended_at"] is None:
-        return "the run goes on" if facts["state"] in {"queued", "running"} else "the run waits again"
-    return {"completed": "the run has finished", "failed": "the run has failed"}.get(
-        facts["state"], "the run has ended"
-    )
-
-
-def _form(schema: dict[str, JSON], entries: Entries | None, errors: list[dict[str, JSON]]) -> Control:
-    return controls_of(schema, initial_entries(schema) if entries is None else entries, errors)
-
-
-def _kept(facts: Facts) -> str | None:
-    """What is known of answers that came before the step has ended."""
-    said = [
-        f"An answer is kept: {_words(facts)[0] if one['action'] == 'resume' else 'Cancel'}, "
-        f"by {_who(one['by'])} at {_moment(one['at'])}."
-        for one in facts["kept"]
+def _problems(form: Control | None, errors: list[dict[str, JSON]]) -> list[tuple[str, str, str]]:
+    """List what is wrong in the order of the form, with the control to go to."""
+    if form is None:
+        return [(DATA, "Data as JSON", str(each["message"])) for each in errors]
+    return [
+        (each.id, "" if each.name == ROOT else each.label, each.problem or "") for each in form.walk() if each.problem
     ]
-    return " ".join([*said, "It counts when the step has ended."]) if said else None
 
 
-def _approvals(facts: Facts) -> Approvals | None:
-    told, refusals = facts["approvals"], facts["refusals"]
-    if told is None or (told["needed"] == 1 and not refusals):
-        return None
-    given = [
-        f"{_who(one['by'])} at {_moment(one['at'])}" + (f": {one['comment']}" if one["comment"] else "")
-        for one in told["given"]
-    ]
-    sentences = list(dict.fromkeys(refusals.values()))
-    if refusals or told["needed"] > 1:
-        sentences.append(f"signed in, answer in JupyterLab or with pauseflow resume {facts['execution']}")
-    return Approvals(f"{len(given)} of {told['needed']} approvals", given, sentences)
-
-
-def _words(facts: Facts) -> tuple[str, str, str]:
-    return _WORDS.get(facts["kind"] or "suspend", _WORDS["suspend"])
-
-
-def _who(by: str) -> str:
-    return {"clock": "the clock", "link": "someone with the link"}.get(by, by.removeprefix("user:"))
-
-
-def _deadline(facts: Facts) -> Deadline | None:
-    iso = facts["deadline"]
-    if iso is None:
-        return None
-    says = {"rerun": "Runs again at", "delay": "Continues at"}.get(facts["kind"], "Answer by")
-    left = datetime.fromisoformat(iso) - datetime.now(UTC)
-    return Deadline(says, iso, _moment(iso), spoken(left) if left.total_seconds() > 0 else None)
-
-
-def _bound(facts: Facts) -> str | None:
-    names = ", ".join(facts["kernel_bound"])
-    return names and (
-        f"While it waits, the notebook stays in memory: it needs {names}, which cannot be saved. "
-        "If the computer or the program that keeps it restarts before the answer, it fails."
-    )
-
-
-def _moment(iso: str) -> str:
-    # Without JavaScript the reader's zone is unknown, so the zone is said.
-    moment = datetime.fromisoformat(iso).astimezone(UTC)
-    return f"{moment.day} {moment:%b %Y, %H:%M} UTC"
+def _marks(form: Control | None) -> str:
+    """Say which fields are the exception, and so are marked."""
+    if form is None:
+        return "required"
+    single = [each for each in form.walk() if each.kind not in ("object", "boolean")]
+    needed = sum(each.is_required for each in single)
+    return "optional" if needed * 2 >= len(single) else "required"
 
 
 def _as_sentence(text: str) -> str:
