@@ -70,7 +70,7 @@ def _read_later(stream: IOStream, chunks: RateLimit, host: str) -> None:
         await asyncio.sleep(seconds)
         return await read(delimiter, max_bytes)
 
-    stream.read_until = read_until  # type: ignore[method-assign,assignment]
+    stream.read_until = read_until  # type: ignore[method-assign]
 
 
 def _host(address: Any) -> str:
