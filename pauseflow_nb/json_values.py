@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from pauseflow_nb.errors import NotJSON, NotStorable
 
-__all__ = ["DEEPEST", "JSON", "compact", "json_text", "read_json", "require_json"]
+__all__ = ["DEEPEST", "JSON", "compact", "is_deeper", "json_text", "read_json", "require_json"]
 
 #: A JSON value. `require_json` is the check; a recursive type would cost every reader a cast.
 JSON: TypeAlias = Any
@@ -76,6 +76,17 @@ def require_json(what: str, value: object) -> None:
     """
     if not _is_surely_json(what, value):
         _check(what, value, (), ())
+
+
+def is_deeper(value: JSON, levels: int) -> bool:
+    """Whether lists and dicts of a value are in each other more than so many levels deep."""
+    level = [value]
+    for _ in range(levels):
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list))]
+        if not inner:
+            return False
+        level = [item for items in inner for item in items]
+    return any(isinstance(each, (dict, list)) for each in level)
 
 
 def compact(value: object) -> str:

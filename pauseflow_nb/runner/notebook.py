@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 
 from pauseflow_nb.cells import steps_of
 from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, NotebookNotFound, NotJSON, StoreUnavailable
-from pauseflow_nb.json_values import JSON, require_json
+from pauseflow_nb.json_values import JSON, is_deeper, require_json
 from pauseflow_nb.runner import cell_statuses, file_addresses
 from pauseflow_nb.runner.document import ERROR_MARKER, Document
 from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL, Spec, find_spec
@@ -88,7 +88,7 @@ def read_notebook(path: str) -> NotebookNode:
         raise InvalidNotebook(path, _TOO_DEEP) from None
     except ValueError as problem:
         raise InvalidNotebook(path, f"it is not JSON ({problem})") from None
-    if _is_too_deep(data):
+    if is_deeper(data, _DEEPEST):
         raise InvalidNotebook(path, _TOO_DEEP)
     if not isinstance(data, dict) or not isinstance(data.get("nbformat"), int):
         raise InvalidNotebook(path, "it is JSON, but not a notebook: it has no `nbformat`")
@@ -111,14 +111,6 @@ def read_notebook(path: str) -> NotebookNode:
         # nbformat raises any error at all for a damaged structure.
         raise InvalidNotebook(path, f"its structure is damaged ({type(problem).__name__}: {problem})") from None
     return NotebookNode(nbformat.from_dict(notebook))
-
-
-def _is_too_deep(data: JSON) -> bool:
-    level = [data]
-    for _ in range(_DEEPEST):
-        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list))]
-        level = [item for items in inner for item in items]
-    return any(isinstance(each, (dict, list)) for each in level)
 
 
 @dataclass(frozen=True)

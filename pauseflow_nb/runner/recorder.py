@@ -9,6 +9,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from pauseflow_nb.json_values import is_deeper
 from pauseflow_nb.protocol import ASKED
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.record_outputs import is_record
@@ -18,6 +19,9 @@ from pauseflow_nb.runner.widget_state import Widgets
 __all__ = ["Recorder"]
 
 _OURS = "pauseflow"
+#: Levels of an output. A notebook may have a few more, and with some 500 neither can be written.
+_DEEPEST = 150
+_TOO_DEEP = f"(nested too deeply to be saved: more than {_DEEPEST} levels)"
 _DATA_KINDS = {"display_data", "execute_result", "update_display_data"}
 
 
@@ -178,13 +182,19 @@ def _make_output(kind: str, content: Mapping[str, Any]) -> NotebookNode | None:
 
 
 def _metadata(content: Mapping[str, Any]) -> NotebookNode:
-    return NotebookNode(content.get("metadata") or {})
+    found = content.get("metadata") or {}
+    return NotebookNode({} if is_deeper(found, _DEEPEST) else found)
 
 
 def _bundle(content: Mapping[str, Any]) -> NotebookNode:
     # Only JSON types may contain anything but text, and some kernels send other values.
     data = content.get("data") or {}
-    return NotebookNode({mime: value if _is_valid(mime, value) else str(value) for mime, value in data.items()})
+    return NotebookNode(
+        {
+            mime: _TOO_DEEP if is_deeper(value, _DEEPEST) else value if _is_valid(mime, value) else str(value)
+            for mime, value in data.items()
+        }
+    )
 
 
 def _is_valid(mime: str, value: object) -> bool:

@@ -46,6 +46,22 @@ def test_chunks_of_one_stream_become_one_output() -> None:
     assert [output.text for _, output in stage.live] == ["a", "b\n", "e", "c"]
 
 
+@pytest.mark.parametrize("depth", [140, 200, 700])
+def test_an_output_that_is_nested_too_deeply_to_be_written_says_so_in_its_place(depth: int) -> None:
+    value: Any = 1
+    for _ in range(depth):
+        value = {"a": value}
+    stage = Stage()
+
+    data = {"application/json": value, "text/plain": "a tree"}
+    stage.say("display_data", data=data, metadata={"deep": value}, transient={})
+
+    assert stage.outputs() == ["a tree"]
+    Document.from_bytes(stage.document.for_people())
+    shown = stage.document.cells[0].outputs[0].data["application/json"]
+    assert shown == (value if depth == 140 else "(nested too deeply to be saved: more than 150 levels)")
+
+
 @pytest.mark.may_rerun("it compares two times, and another process may slow one of them down")
 def test_a_flood_of_chunks_takes_linear_time() -> None:
     def seconds_for(count: int) -> float:
