@@ -55,9 +55,13 @@ MODULES = {
     ],
     "engine/recording.py": [
         "tests/engine/test_engine_segments.py",
+        "tests/engine/test_engine_settling.py",
         "tests/roads/test_record.py",
         "tests/engine/test_engine_nested.py",
         "tests/engine/test_engine_bound.py",
+        "tests/roads/test_losses.py",
+        "tests/roads/test_messages.py",
+        "tests/roads/test_pause.py",
     ],
 }
 

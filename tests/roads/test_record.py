@@ -186,6 +186,18 @@ def test_a_display_made_before_a_pause_is_updated_after_it(rider: Rider) -> None
     assert [output.data["text/plain"] for output in stored.cells[1].outputs] == ["'B'", "'B'"]
 
 
+def test_each_cell_is_told_with_how_many_are_done(rider: Rider) -> None:
+    events: list[Any] = []
+    execution = rider.start("1", "2", "3")
+
+    rider.ride(execution, on_event=events.append)
+
+    cells = [event.data for event in events if event.kind == "cell"]
+    assert [each["cell"] for each in cells] == [0, 1, 2, 3]
+    assert [each["done"] for each in cells] == [1, 2, 3, 4]
+    assert {each["total"] for each in cells} == {4}
+
+
 def test_widgets_go_on_after_a_pause(rider: Rider) -> None:
     made = (
         "import ipywidgets as W\nslider, out, log = W.IntSlider(3), W.Output(), []\nbox = W.VBox([slider, out])\n"
