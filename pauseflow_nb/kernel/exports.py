@@ -11,7 +11,7 @@ from typing import Any
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.kernel.attribute_dict import as_records
 from pauseflow_nb.kernel.issued_links import HIDDEN, IssuedLink, IssuedLinks, SpentLinks
-from pauseflow_nb.protocol import RETURN_VALUE, published
+from pauseflow_nb.protocol import RETURN_VALUE, answer_in, published
 
 __all__ = ["RESUME_DATA", "RETURN_VALUE", "SUSPEND_DATA", "StepExports", "as_json", "data_of"]
 
@@ -35,10 +35,7 @@ def as_json(what: str, value: Any) -> JSON:
 
 def data_of(envelope: Mapping[str, JSON]) -> JSON:
     """Take what one wants from a `$resume_data` envelope: the parsed body, or the query where there is no body."""
-    body = envelope.get("body")
-    if body is None and envelope.get("by") != "clock":
-        body = envelope.get("query", {})
-    return as_records(body)
+    return as_records(answer_in(envelope))
 
 
 class StepExports(Mapping[str, Any]):
