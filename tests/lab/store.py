@@ -51,6 +51,18 @@ def suspend(
     return name
 
 
+def fail(queue: Queue, name: str, notebook: str) -> None:
+    """Add an execution that has failed."""
+
+    def change(connection: sa.Connection) -> None:
+        _add(connection, name, notebook)
+        error = {"type": "ValueError", "message": "no wine", "cell": 1, "step": "approve"}
+        row = tables.executions.c.id == name
+        connection.execute(tables.executions.update().where(row).values(state="failed", error=error))
+
+    queue.change(change)
+
+
 def fill(queue: Queue, count: int) -> None:
     """Add many that have ended, in one transaction."""
 

@@ -30,13 +30,21 @@ export function Form({ control, ...others }: IForm): React.JSX.Element {
   return (
     <Shared.Provider value={{ ...others, prefix, exceptions: exceptionsOf(control) }}>
       <div className="pf-form">
-        {control.description && <p className="pf-hint">{control.description}</p>}
-        <Problem name={control.name} />
-        {control.fields.map(each => (
-          <Field key={each.name} control={each} />
-        ))}
+        {control.kind === 'object' ? <Root control={control} /> : <Field control={control} />}
       </div>
     </Shared.Provider>
+  );
+}
+
+function Root({ control }: { control: IControl }): React.JSX.Element {
+  return (
+    <>
+      {control.description && <p className="pf-hint">{control.description}</p>}
+      <Problem name={control.name} />
+      {control.fields.map(each => (
+        <Field key={each.name} control={each} />
+      ))}
+    </>
   );
 }
 
@@ -252,6 +260,7 @@ function Label({ control }: { control: IControl }): React.JSX.Element {
   return (
     <span className="pf-label">
       <bdi>{control.label}</bdi>
+      {control.hints['zone'] && ` (${control.hints['zone']})`}
       {isMarked && isException && <span className="pf-hint"> ({exceptions})</span>}
     </span>
   );

@@ -1,7 +1,6 @@
 /** Markdown as JupyterLab renders it, sanitised: it comes from a notebook. */
 
 import { MimeModel } from '@jupyterlab/rendermime';
-import { Widget } from '@lumino/widgets';
 import React, { useEffect, useRef } from 'react';
 
 import { usePanel } from './context';
@@ -17,8 +16,8 @@ export function Markdown({ text }: { text: string }): React.JSX.Element {
       return undefined;
     }
     const renderer = rendermime.createRenderer(MIME);
-    node.textContent = '';
-    Widget.attach(renderer, node);
+    // Not attached as a widget: React takes the node away before the widget could be detached.
+    node.replaceChildren(renderer.node);
     void renderer.renderModel(new MimeModel({ data: { [MIME]: text }, trusted: false }));
     return () => renderer.dispose();
   }, [rendermime, text]);

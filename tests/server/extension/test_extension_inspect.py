@@ -105,7 +105,7 @@ def start(fetch: "Fetch", path: str, **typed: list[str]) -> Any:
 
 def test_a_form_starts_a_notebook_with_what_was_changed(fetch: "Fetch", path: str) -> None:
     status, started = start(
-        fetch, path, trees=["1,000"], name=[""], is_big=[], items=["[3]"], when=['"2026-11-20"'], ratio=["7"]
+        fetch, path, trees=["1_000"], name=[""], is_big=[], items=["[3]"], when=['"2026-11-20"'], ratio=["7"]
     )
 
     assert status == 201
@@ -130,7 +130,7 @@ def test_what_stands_as_it_was_is_not_injected(fetch: "Fetch", stage: "Stage", p
 
 
 def test_a_text_that_cannot_be_read_is_refused_beside_its_input(fetch: "Fetch", stage: "Stage", path: str) -> None:
-    status, refused = start(fetch, path, ratio=["half"], trees=["2.5"])
+    status, refused = start(fetch, path, ratio=["half"], trees=["1,000"])
 
     assert status == 422
     assert {error["input"]["name"] for error in refused["errors"]} == {"answer/ratio", "answer/trees"}
