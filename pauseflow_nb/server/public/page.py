@@ -1,7 +1,7 @@
-"""Render the approval page: plain HTML and one style sheet, without a line of JavaScript.
+"""Render the approval page: plain HTML and one style sheet. All of it works without JavaScript.
 
 What stands on it comes from a notebook, so everything is escaped and the Content-Security-Policy
-allows nothing but our own style.
+allows nothing but our own style, and one script that looks again once the question is answered.
 """
 
 import base64
@@ -281,26 +281,31 @@ def note_on(status: int, body: Mapping[str, Any]) -> str | None:
 
 @cache
 def content_security_policy(landing: Landing = OURS) -> str:
-    """Allow the style sheet by its digest, forms to ourselves, and nothing else."""
-    digest = base64.b64encode(hashlib.sha256(_style(landing.templates).encode()).digest()).decode()
+    """Allow the style sheet and our one script by their digests, forms to ourselves, and nothing else."""
+    digest = _digest(_style(landing.templates))
     # Browsers hold the redirect after a form to the same rule.
     goal = urlsplit(landing.redirect or "")
     ours = f"'self' {goal.scheme}://{goal.netloc}" if goal.netloc else "'self'"
     return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action {ours}; "
+        f"default-src 'none'; style-src 'sha256-{digest}'; script-src 'sha256-{_digest(_script())}'; connect-src 'self'; "
+        f"img-src data:; form-action {ours}; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
 
 
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
 def _render(name: str, landing: Landing, **facts: Any) -> str:
     try:
-        return _environment(landing.templates).get_template(name).render(**facts, style=_style(landing.templates))
+        return _environment(landing.templates).get_template(name).render(**facts, **_parts(landing.templates))
     except (TemplateError, OSError, UnicodeDecodeError, TypeError) as problem:
         if landing.templates is None:
             raise
         # Somebody waits to answer: the page that we have is better than none.
         log.warning("the template %s in %s cannot be used: %s", name, landing.templates, problem)
-        return _environment(None).get_template(name).render(**facts, style=_style(landing.templates))
+        return _environment(None).get_template(name).render(**facts, **_parts(landing.templates))
 
 
 @cache
@@ -314,6 +319,16 @@ def _environment(templates: Path | None) -> Environment:
     )
     environment.filters["sentence"] = _as_sentence
     return environment
+
+
+def _parts(templates: Path | None) -> dict[str, Markup]:
+    return {"style": _style(templates), "script": _script()}
+
+
+@cache
+def _script() -> Markup:
+    """Give the script that looks again; the page does all that it does without it."""
+    return Markup(files("pauseflow_nb.server.public").joinpath("templates/page.js").read_text(encoding="utf-8"))  # noqa: S704
 
 
 @cache
