@@ -71,7 +71,7 @@ function Field({ control }: { control: IControl }): React.JSX.Element {
 
 function Group({ control, children }: { control: IControl; children: React.ReactNode }): React.JSX.Element {
   return (
-    <fieldset className="pf-group">
+    <fieldset className="pf-group" data-pf-rows={control.kind === 'rows' ? control.name : undefined}>
       <legend>
         <Label control={control} />
       </legend>
@@ -134,6 +134,8 @@ function Choices({ control }: { control: IControl }): React.JSX.Element {
         <label className="pf-check" key={text}>
           <input
             type="checkbox"
+            name={control.name}
+            value={text}
             checked={chosen.includes(text)}
             onChange={event => {
               const others = chosen.filter(each => each !== text);
@@ -270,7 +272,7 @@ function Problem({ name }: { name: string }): React.JSX.Element | null {
   const { problems, prefix } = useShared();
   const problem = problems[name];
   return problem ? (
-    <span id={`${idOf(prefix, name)}-problem`} className="pf-problem">
+    <span id={`${idOf(prefix, name)}-problem`} className="pf-problem" data-pf-input={name}>
       {problem}
     </span>
   ) : null;

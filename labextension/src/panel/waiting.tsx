@@ -75,10 +75,12 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
     try {
       await actions.api.resume(suspension, entries);
     } catch (error) {
-      setFailure(sentence(error));
-      if (error instanceof Refused) {
-        setProblems(error.problems);
-      }
+      const found = error instanceof Refused ? error.problems : {};
+      const count = Object.keys(found).length;
+      setProblems(found);
+      setFailure(
+        count === 0 ? sentence(error) : count === 1 ? 'One field is refused.' : `${count} fields are refused.`
+      );
     } finally {
       setBusy(false);
     }
@@ -96,7 +98,7 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
   };
   const unfold = (words: string): React.JSX.Element => (
     <button type="button" className="pf-text-button" aria-expanded={isOpen} onClick={() => setOpen(!isOpen)}>
-      {isOpen ? 'Fold' : words}
+      {isOpen ? (form === null ? 'Without a comment' : 'Hide the form') : words}
     </button>
   );
 
@@ -138,7 +140,9 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
         >
           {labels.cancel}
         </button>
-        {form === null ? asksSomebody(suspension) && unfold('Add a comment …') : isOpen && isLong && unfold('')}
+        {form === null
+          ? asksSomebody(suspension) && unfold('Add a comment …')
+          : isOpen && isLong && !isDetailed && unfold('')}
       </div>
       {reasons.map(reason => (
         <p key={reason} className="pf-quiet">
@@ -178,7 +182,7 @@ const FREE: IControl = {
 function Data({ shown: { rows, text } }: { shown: IShown }): React.JSX.Element | null {
   if (rows.length > 0) {
     return (
-      <dl className="pf-data pf-wide" tabIndex={0} role="group" aria-label="Data">
+      <dl className="pf-data">
         {rows.map(([name, value], n) => (
           <React.Fragment key={n}>
             <dt dir="auto">{name}</dt>
