@@ -25,7 +25,13 @@ FACTS: dict[str, Any] = {
 
 
 def suspend(
-    queue: Queue, name: str | None, *, notebook: str = "/work/report.ipynb", bound: Any = None, losses: Any = None, **ask: Any
+    queue: Queue,
+    name: str | None,
+    *,
+    notebook: str = "/work/report.ipynb",
+    bound: Any = None,
+    losses: Any = None,
+    **ask: Any,
 ) -> str:
     """Add an execution that waits in its step `approve`; without a name it gets one of its own.
 

@@ -59,9 +59,7 @@ def test_no_notification_appears_while_the_panel_is_seen(still_lab: Lab, page: A
     expect(page.locator(".Toastify__toast")).to_have_count(1)
 
 
-def test_many_make_one_notification_that_goes_when_the_panel_is_opened(
-    still_lab: Lab, page: Any, shoot: Shoot
-) -> None:
+def test_many_make_one_notification_that_goes_when_the_panel_is_opened(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     workflows = Workflows(page).open(still_lab, shows_panel=False)
     for n in range(4):
         suspend(still_lab.queue(), f"lot{n}", notebook=f"/work/lot-{n}.ipynb")
