@@ -18,9 +18,9 @@ __all__ = ["inspect"]
 @json_option
 def inspect(*, notebook: str, kernel: str | None, language: str | None, as_json: bool) -> None:
     """List the parameters of a notebook with their types, defaults and comments, and its steps."""
-    from pauseflow_nb.runner.notebook import inspect_notebook
+    from pauseflow_nb.runner.notebook import inspect_file
 
-    found = inspect_notebook(notebook, kernel=kernel, language=language)
+    found = inspect_file(notebook, kernel=kernel, language=language)
     if as_json:
         print_json({"parameters": found.parameters, "steps": found.steps})
     else:

@@ -7,6 +7,7 @@
     ├── InvalidValue          (ValueError)         an argument outside what it may be
     ├── NotJSON               (TypeError)          a value that must be JSON and is not
     ├── InvalidAnswer         (ValueError)         data that does not fit the schema
+    │   └── InvalidParameters                      texts in the form of a notebook's parameters that cannot be read
     ├── CannotCheck           (ValueError)         data that takes too long to be checked against the schema
     ├── NotAllowed            (PermissionError)    an answer by a person who may not give it
     ├── InvalidNotebook       (ValueError)         a file that is not a notebook
@@ -66,6 +67,7 @@ from pauseflow_nb.errors.answers import (
     CheckersBusy,
     InvalidAnswer,
     InvalidBody,
+    InvalidParameters,
     LinkSpent,
     LinkWithdrawn,
     NoChecker,
@@ -138,6 +140,7 @@ __all__ = [
     "InvalidDuration",
     "InvalidNotebook",
     "InvalidParameter",
+    "InvalidParameters",
     "InvalidSetting",
     "InvalidStep",
     "InvalidValue",

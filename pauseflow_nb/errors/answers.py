@@ -20,6 +20,13 @@ class InvalidAnswer(PauseflowError, ValueError):
         )
 
 
+class InvalidParameters(InvalidAnswer):
+    """Texts in the form of a notebook's parameters that cannot be read; nothing was started."""
+
+    def __str__(self) -> str:
+        return "; ".join(f"{'.'.join(map(str, error['path']))} {error['message']}" for error in self.errors)
+
+
 class CannotCheck(PauseflowError, ValueError):
     """Data that cannot be checked against the schema of the suspension, which stays open."""
 

@@ -4,7 +4,6 @@ Papermill reads from object stores and streams, and injects parameters. It is im
 import takes longer than the start of a kernel.
 """
 
-import ast
 import json
 import logging
 import re
@@ -25,6 +24,7 @@ from pauseflow_nb.json_values import JSON, is_deeper, require_json
 from pauseflow_nb.runner import cell_statuses, file_addresses
 from pauseflow_nb.runner.document import ERROR_MARKER, Document
 from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL, Spec, find_spec
+from pauseflow_nb.runner.parameters import read_defaults
 
 __all__ = [
     "Frozen",
@@ -32,9 +32,12 @@ __all__ = [
     "Prepared",
     "adopt",
     "find_kernel_name",
+    "find_language",
     "freeze",
     "freeze_prepared",
+    "inspect_file",
     "inspect_notebook",
+    "parse_notebook",
     "prepare",
     "read_notebook",
     "write_text",
@@ -81,7 +84,15 @@ def read_notebook(path: str) -> NotebookNode:
         NotebookNotFound: If there is no such file.
         InvalidNotebook: If it cannot be read or converted.
     """
-    text = _read_text(path)
+    return parse_notebook(_read_text(path), path)
+
+
+def parse_notebook(text: str, path: str) -> NotebookNode:
+    """Parse a notebook's text; `path` is for errors.
+
+    Raises:
+        InvalidNotebook: Saying what is wrong with it.
+    """
     try:
         data = json.loads(text)
     except RecursionError:
@@ -152,7 +163,7 @@ def prepare(
     notebook = read_notebook(path)
     spec = find_spec(kernel or find_kernel_name(notebook))
     injected = {name: _make_json(value) for name, value in (parameters or {}).items()}
-    inputs = {**_read_defaults(notebook, spec.is_python), **injected}
+    inputs = {**(read_defaults(notebook) if spec.is_python else {}), **injected}
     notebook = _add_papermill_metadata(notebook, path, output)
     if parameters:
         language = language or notebook.metadata.get("kernelspec", {}).get("language") or spec.language
@@ -196,7 +207,7 @@ def adopt(notebook: NotebookNode, path: str, *, kernel: str) -> Frozen:
     injected = {name: _make_json(value) for name, value in metadata.get("parameters", {}).items()}
     copy = _repair(NotebookNode(nbformat.v4.upgrade(nbformat.from_dict(deepcopy(notebook)))))
     copy.metadata.pop("pauseflow", None)
-    return freeze_prepared(Prepared(copy, spec, {**_read_defaults(copy, spec.is_python), **injected}), path)
+    return freeze_prepared(Prepared(copy, spec, {**(read_defaults(copy) if spec.is_python else {}), **injected}), path)
 
 
 def freeze_prepared(prepared: Prepared, path: str) -> Frozen:
@@ -227,25 +238,29 @@ class Inspection:
     steps: list[str]
 
 
-def inspect_notebook(path: str, *, kernel: str | None = None, language: str | None = None) -> Inspection:
-    """Find the parameters and steps of a notebook, without running it.
+def inspect_file(path: str, *, kernel: str | None = None, language: str | None = None) -> Inspection:
+    """Find the parameters and steps of a notebook in a file, without running it.
 
     Raises:
         NotebookNotFound: If there is no such file.
         InvalidNotebook: If it cannot be read.
         InvalidStep: For a step line that cannot be read, or a name used twice.
     """
-    notebook = read_notebook(path)
+    return inspect_notebook(read_notebook(path), kernel=kernel, language=language)
+
+
+def inspect_notebook(notebook: NotebookNode, *, kernel: str | None = None, language: str | None = None) -> Inspection:
+    """Find the parameters and steps of a notebook, without running it.
+
+    Raises:
+        InvalidStep: For a step line that cannot be read, or a name used twice.
+    """
     for cell in notebook.cells:
         cell.metadata.setdefault("tags", [])
     from papermill.inspection import _infer_parameters
 
     name = kernel or find_kernel_name(notebook)
-    metadata = notebook.metadata
-    language = (
-        language or metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
-    )
-    found = _infer_parameters(notebook, name=name, language=language or "python")
+    found = _infer_parameters(notebook, name=name, language=language or find_language(notebook))
     headers = steps_of((index, cell.source) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code")
     return Inspection(
         has_cell=any("parameters" in cell.metadata["tags"] for cell in notebook.cells),
@@ -271,6 +286,13 @@ def write_text(path: str, text: str) -> None:
     except Exception as problem:
         # Each handler raises the errors of its own client.
         raise StoreUnavailable(path, f"{problem}: check the address and your credentials") from problem
+
+
+def find_language(notebook: NotebookNode) -> str:
+    """Find the language of a notebook; Python if it names none."""
+    metadata = notebook.metadata
+    named = metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
+    return str(named or "python")
 
 
 def find_kernel_name(notebook: NotebookNode) -> str:
@@ -390,38 +412,6 @@ def _warn_of_unknown_parameters(notebook: NotebookNode, parameters: dict[str, An
     for name in parameters:
         if name not in known:
             log.warning("Passed unknown parameter: %s", name)
-
-
-def _read_defaults(notebook: NotebookNode, is_python: bool) -> dict[str, JSON]:
-    tagged = next((cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])), None)
-    if tagged is None or not is_python:
-        return {}
-    try:
-        tree = ast.parse(tagged.source)
-    except SyntaxError:
-        # Perhaps it has a magic. Then its defaults are unknown until the cell has run.
-        return {}
-    found: dict[str, JSON] = {}
-    for statement in tree.body:
-        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        value = getattr(statement, "value", None)
-        for target in targets:
-            if (
-                isinstance(target, ast.Name)
-                and value is not None
-                and isinstance(statement, (ast.Assign, ast.AnnAssign))
-            ):
-                found.update(_evaluate_literal(target.id, value))
-    return found
-
-
-def _evaluate_literal(name: str, node: ast.expr) -> dict[str, JSON]:
-    try:
-        value = ast.literal_eval(node)
-        require_json(name, value)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return {}
-    return {name: json.loads(json.dumps(value))}
 
 
 def _make_json(value: Any) -> JSON:
