@@ -252,6 +252,8 @@ class SuspensionRequest(Message):
     approvers: list[str] | None = None
     #: Whether the one who started the execution may approve.
     self_approval: bool = True
+    #: The author's words on the buttons, by what they do: `"resume"`, `"cancel"`; None: ours.
+    labels: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 from pauseflow_nb import identity
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms.fields import Field, fields_of
+from pauseflow_nb.forms.labels import button_labels
 from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.printable import printable, printable_lines
 from pauseflow_nb.protocol import Unsaved
@@ -48,7 +49,8 @@ def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = No
     if suspension.get("message"):
         lines.append(f"    {printable_lines(suspension['message'], indent='    ')}")
     lines.append(f"  {_until(suspension, now or datetime.now(UTC))}")
-    lines += [f"  {printable(line)}" for line in (*_who_answers(suspension), *_what_fits(suspension))]
+    said = (*_who_answers(suspension), *_what_fits(suspension), *_choice(suspension))
+    lines += [f"  {printable(line)}" for line in said]
     for label, key in (("approve", "approval_url"), ("resume", "resume_url"), ("cancel", "cancel_url")):
         if suspension.get(key):
             lines.append(f"  {label:<8}{printable(suspension[key])}")
@@ -91,6 +93,14 @@ def _what_fits(suspension: Mapping[str, Any]) -> list[str]:
     if suspension.get("errors"):
         lines.append(f"refused   {in_words(suspension['errors'])}")
     return lines
+
+
+def _choice(suspension: Mapping[str, Any]) -> list[str]:
+    """Name the two answers, where the author did."""
+    labels = suspension.get("labels")
+    if not labels or labels == button_labels(suspension["kind"], suspension.get("schema")):
+        return []
+    return [f"buttons   {labels['resume']} | {labels['cancel']}"]
 
 
 def _kind(asked: Field) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.durations import LONGEST, duration, milliseconds
 from pauseflow_nb.errors import InvalidDuration, InvalidValue, NotInStep
+from pauseflow_nb.forms.labels import check_labels
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import form_of
 from pauseflow_nb.kernel.attribute_dict import Record
@@ -64,6 +65,7 @@ class Flow:
         approvals: int = 1,
         approvers: Iterable[str] | None = None,
         self_approval: bool = True,
+        labels: Mapping[str, str] | None = None,
         remind: timedelta | str | None = None,
     ) -> IssuedLinks:
         """Wait, from the end of this step on, until somebody resumes or cancels.
@@ -81,6 +83,7 @@ class Flow:
             approvals: How many different people must resume before it goes on. One cancel cancels.
             approvers: Names of the only ones who may answer, signed in; a link alone does not tell who calls.
             self_approval: Whether whoever started the execution may approve.
+            labels: Words on the buttons, such as `{"resume": "Ship it", "cancel": "Stop"}`; either may be left out.
             remind: After which time, again and again, the messages of this step are sent once more while it waits:
                 `"4h"` or a `timedelta`.
 
@@ -118,6 +121,7 @@ class Flow:
             approvals=_checked_count("approvals", approvals),
             approvers=_checked_names("approvers", approvers, approvals),
             self_approval=_checked_flag("self_approval", self_approval),
+            labels=check_labels(labels, schema=None if form is None else form.json_schema),
         )
         return _ask(run, Asked("suspend", request, form=form))
 
@@ -185,6 +189,7 @@ class Flow:
         approvals: int = 1,
         approvers: Iterable[str] | None = None,
         self_approval: bool = True,
+        labels: Mapping[str, str] | None = None,
     ) -> Any:
         """Wait here, with the kernel alive, until somebody resumes or cancels.
 
@@ -197,6 +202,7 @@ class Flow:
             approvals: How many different people must resume before it goes on.
             approvers: Names of the only ones who may answer, signed in.
             self_approval: Whether whoever started the execution may approve.
+            labels: Words on the buttons; see `suspend`.
 
         Returns:
             What the answer brought: an instance with `schema`, otherwise the body, or the query where there is none.
@@ -222,6 +228,7 @@ class Flow:
             approvals=_checked_count("approvals", approvals),
             approvers=_checked_names("approvers", approvers, approvals),
             self_approval=_checked_flag("self_approval", self_approval),
+            labels=check_labels(labels, schema=None if form is None else form.json_schema),
         )
         return _session.pause(run, request, form)
 

@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from pauseflow_nb import identity
+from pauseflow_nb.forms.labels import button_labels
 from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.printable import printable_lines
@@ -52,7 +53,7 @@ def as_html(facts: Mapping[str, Any]) -> str:
     parts += [f"<div>{_html(line)}</div>" for line in _lines(facts)]
     parts += [f'<div style="{_GAP}">{_html(line)}</div>' for line in _refusals(facts)]
     if decision is not None:
-        parts.append(f'<div style="{_GAP}">{_decision_as_html(decision, question["kind"])}</div>')
+        parts.append(f'<div style="{_GAP}">{_decision_as_html(decision, question)}</div>')
     return boxed("".join(parts), DECIDED if decision is not None else WAITING)
 
 
@@ -63,7 +64,7 @@ def as_text(facts: Mapping[str, Any]) -> str:
     lines += [_shortened(question["data"])] if question.get("data") is not None else []
     lines += _refusals(facts)
     if decision is not None:
-        lines.append(decision["sentence"])
+        lines.append(_decided(decision, question))
         lines += [f"Answer: {_shortened(decision['answer'])}"] if decision.get("answer") is not None else []
     return printable_lines("\n".join(filter(None, lines)))
 
@@ -113,8 +114,16 @@ def at_moment(moment: str) -> str:
         return ""
 
 
-def _decision_as_html(decision: Mapping[str, Any], kind: str) -> str:
-    html, approvals = f"<strong>{_html(decision['sentence'])}</strong>", decision.get("approvals") or []
+def _decided(decision: Mapping[str, Any], question: Mapping[str, Any]) -> str:
+    """Say what was decided, with the author's word for it if a person chose it."""
+    label = (question.get("labels") or {}).get(decision.get("action"))
+    sentence = str(decision["sentence"])
+    return sentence if label is None or decision.get("by") == "clock" else f"{label}: {sentence}"
+
+
+def _decision_as_html(decision: Mapping[str, Any], question: Mapping[str, Any]) -> str:
+    kind, approvals = question["kind"], decision.get("approvals") or []
+    html = f"<strong>{_html(_decided(decision, question))}</strong>"
     if len(approvals) > 1 and decision["action"] == "resume":
         people = "".join(f"<li>{_html(_part(each))}</li>" for each in approvals)
         done = _DONE.get(kind, "Resumed")
@@ -129,7 +138,15 @@ def _lines(facts: Mapping[str, Any]) -> list[str]:
         return list(facts["unsaved"])
     question = facts["question"]
     waits = f"{_waits(facts).capitalize()}." if question["title"] else None
-    return [*filter(None, [waits, question["until"]]), *facts["unsaved"]]
+    return [*filter(None, [waits, _choice(question), question["until"]]), *facts["unsaved"]]
+
+
+def _choice(question: Mapping[str, Any]) -> str | None:
+    """Name the two answers, if the author did."""
+    if not question.get("labels"):
+        return None
+    labels = button_labels(question["kind"], question.get("schema"), question["labels"])
+    return f"To choose: {labels['resume']}, or {labels['cancel']}."
 
 
 def _heading(facts: Mapping[str, Any]) -> str:

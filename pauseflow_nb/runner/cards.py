@@ -87,6 +87,7 @@ def put_card(
             "deadline": _moment_of(request),
             "until": _deadline(request),
             "notebooks": [child.name for child in request.children],
+            "labels": request.labels,
         },
         "unsaved": said,
         "refused": [],

@@ -68,6 +68,7 @@ def add(connection: sa.Connection, execution: str, segment: int, outcome: Outcom
         context=ask.context,
         max_retries=ask.max_retries,
         schema=ask.schema,
+        labels=ask.labels,
         notice=None if ask.remind is None else {"every": ask.remind, "messages": [asdict(m) for m in ask.messages]},
         remind_at=None if ask.remind is None else moment + ask.remind,
         rules=rules_of(ask),

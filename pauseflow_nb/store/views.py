@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from pauseflow_nb.forms.labels import button_labels
 from pauseflow_nb.json_values import compact
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Links, Loss, published
@@ -235,6 +236,7 @@ def _suspension(row: Row, links: LinksOf | None, revocations: int) -> dict[str, 
         "message": row.message,
         "data": row.data,
         "schema": row.schema,
+        "labels": button_labels(row.kind, row.schema, row.labels),
         "errors": row.errors,
         "approvals": approvals_of(row),
         **made,
