@@ -7,7 +7,7 @@ step is told what to do and its end is taken note of; `stops` holds `Paused` and
 
 from typing import TYPE_CHECKING
 
-from pauseflow_nb.kernel.cell_transform import OneLineBodies, StepCells, header_to_literal
+from pauseflow_nb.kernel.cell_transform import HeaderMistakes, OneLineBodies, StepCells, header_to_literal
 from pauseflow_nb.kernel.control_flow import Exited, Paused
 from pauseflow_nb.kernel.flow import flow, speak_for, steps
 from pauseflow_nb.kernel.magics import pauseflow_magic, setup_magic, step_magic
@@ -39,7 +39,7 @@ def _attached(shell: "InteractiveShell") -> Session:
     session = Session(shell)
     shell.pauseflow = session  # type: ignore[attr-defined]
     speak_for(session)
-    shell.input_transformers_cleanup.append(header_to_literal)
+    shell.input_transformers_cleanup.extend([HeaderMistakes(shell), header_to_literal])
     shell.input_transformers_post.append(OneLineBodies(shell))
     shell.ast_transformers.append(StepCells(shell))
     shell.events.register("pre_run_cell", session.before_cell)

@@ -122,6 +122,11 @@ class Session:
         if self.headless is not None:
             self.headless.begin_setup()
 
+    def refuse_cell(self, sentence: str) -> None:
+        """Stop a cell whose header cannot be read; nothing of it runs."""
+        __tracebackhide__ = True
+        raise calmly(InvalidStep("", sentence))
+
     # What `flow`, `steps` and `%pauseflow` ask.
 
     @property

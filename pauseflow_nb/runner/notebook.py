@@ -19,7 +19,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from pauseflow_nb.cells import steps_of
+from pauseflow_nb.cells import refuse_mistakes, steps_of
 from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, NotebookNotFound, NotJSON, StoreUnavailable
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.runner import cell_statuses, file_addresses
@@ -322,7 +322,10 @@ def _give_ids(notebook: NotebookNode) -> None:
 
 
 def _steps_of(notebook: NotebookNode, path: str, spec: Spec) -> list[str]:
-    headers = steps_of((index, cell.source) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+    sources = {index: cell.source for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"}
+    headers = steps_of(sources.items())
+    if spec.is_python:
+        refuse_mistakes(sources.items())
     if headers and not spec.is_python:
         first = next(iter(headers))
         problem = (

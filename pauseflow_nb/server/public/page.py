@@ -30,9 +30,9 @@ from markupsafe import Markup
 
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms.codec import Entries, initial_entries
+from pauseflow_nb.forms.markdown import as_html
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.server.public.form_controls import Control, controls_of
-from pauseflow_nb.forms.markdown import as_html
 from pauseflow_nb.server.public.outputs import Exhibit
 
 __all__ = [
