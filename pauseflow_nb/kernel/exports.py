@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pauseflow_nb.json_values import JSON, require_json
-from pauseflow_nb.kernel.attribute_dict import as_records
+from pauseflow_nb.kernel.attribute_dict import RESUME_DATA, as_records, data_of
 from pauseflow_nb.kernel.issued_links import HIDDEN, IssuedLink, IssuedLinks, SpentLinks
 from pauseflow_nb.protocol import RETURN_VALUE, published
 
 __all__ = ["RESUME_DATA", "RETURN_VALUE", "SUSPEND_DATA", "StepExports", "as_json", "data_of"]
 
-RESUME_DATA = "$resume_data"
 SUSPEND_DATA = "$suspend_data"
 
 _NO_ANSWERS: Mapping[str, Any] = {}
@@ -31,14 +30,6 @@ def as_json(what: str, value: Any) -> JSON:
     """
     require_json(what, value)
     return _copied(value)
-
-
-def data_of(envelope: Mapping[str, JSON]) -> JSON:
-    """Take what one wants from a `$resume_data` envelope: the parsed body, or the query where there is no body."""
-    body = envelope.get("body")
-    if body is None and envelope.get("by") != "clock":
-        body = envelope.get("query", {})
-    return as_records(body)
 
 
 class StepExports(Mapping[str, Any]):

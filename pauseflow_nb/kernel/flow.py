@@ -15,9 +15,11 @@ from pauseflow_nb.errors import InvalidDuration, InvalidValue, NotInStep
 from pauseflow_nb.forms.labels import check_labels
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import form_of
+from pauseflow_nb.kernel.arguments import check_choice, check_text, checked_count, checked_flag, checked_names
 from pauseflow_nb.kernel.attribute_dict import Record
 from pauseflow_nb.kernel.context import data_for
 from pauseflow_nb.kernel.exports import SUSPEND_DATA, StepExports, as_json
+from pauseflow_nb.kernel.hints import check_keywords, did_you_mean, warn_if_short
 from pauseflow_nb.kernel.issued_links import IssuedLinks
 from pauseflow_nb.kernel.run_notebook import with_child
 from pauseflow_nb.kernel.sending import Sender, notification, send
@@ -51,6 +53,7 @@ def running_session() -> "Session | None":
 class Flow:
     """What a step can ask for. Import the one there is: `from pauseflow_nb import flow`."""
 
+    @check_keywords("flow.suspend")
     def suspend(
         self,
         timeout: float | timedelta | str | None = DEFAULT_TIMEOUT,
@@ -96,10 +99,12 @@ class Flow:
             InvalidAnswer: If the default does not fit the schema.
         """
         run = _running("flow.suspend()")
-        _check_choice("on_timeout", on_timeout, ("cancel", "resume", "fail"))
-        _check_choice("then", then, ("continue", "rerun"))
-        _check_text("title", title)
-        _check_text("message", message)
+        span = None if timeout is None else milliseconds(timeout)
+        warning = None if span is None else warn_if_short("flow.suspend", timeout, span)
+        check_choice("on_timeout", on_timeout, ("cancel", "resume", "fail"))
+        check_choice("then", then, ("continue", "rerun"))
+        check_text("title", title)
+        check_text("message", message)
         if default is not None and on_timeout != "resume":
             raise InvalidValue("default", default, 'is handed over only with on_timeout="resume"')
         form = None if schema is None else form_of(schema)
@@ -109,7 +114,7 @@ class Flow:
             form.judge(default)
         request = SuspensionRequest(
             "suspend",
-            seconds=None if timeout is None else milliseconds(timeout).total_seconds(),
+            seconds=None if span is None else span.total_seconds(),
             on_timeout=on_timeout,
             then=then,
             data=as_json("data", data),
@@ -118,18 +123,22 @@ class Flow:
             title=title,
             message=message,
             schema=None if form is None else form.json_schema,
-            approvals=_checked_count("approvals", approvals),
-            approvers=_checked_names("approvers", approvers, approvals),
-            self_approval=_checked_flag("self_approval", self_approval),
+            approvals=checked_count("approvals", approvals),
+            approvers=checked_names("approvers", approvers, approvals),
+            self_approval=checked_flag("self_approval", self_approval),
             labels=check_labels(labels, schema=None if form is None else form.json_schema),
         )
+        run.notes += [] if warning is None else [warning]
         return _ask(run, Asked("suspend", request, form=form))
 
+    @check_keywords("flow.rerun")
     def rerun(
         self,
         delay: float | timedelta | str | None,
         context: JSON = None,
         max_retries: int = DEFAULT_MAX_RETRIES,
+        *,
+        maxRetries: int | None = None,  # noqa: N803 (Pipedream's spelling)
     ) -> IssuedLinks:
         """Run this step again after a delay, or earlier if its link is called.
 
@@ -140,12 +149,14 @@ class Flow:
             delay: How long; a plain number is milliseconds. None: until the link is called.
             context: JSON for the next run, which finds it in `flow.context["run"]["context"]`.
             max_retries: How many runs may follow the first.
+            maxRetries: The same, as Pipedream spells it.
 
         Raises:
             NotInStep: Outside a step.
             InvalidDuration, InvalidValue, NotJSON: Naming the argument.
         """
         run = _running("flow.rerun()")
+        max_retries = max_retries if maxRetries is None else maxRetries
         if not isinstance(max_retries, int) or isinstance(max_retries, bool) or max_retries < 0:
             raise InvalidValue("max_retries", max_retries, "must be a whole number, 0 or more")
         request = SuspensionRequest(
@@ -160,14 +171,17 @@ class Flow:
             return run.links()
         return _ask(run, Asked("rerun", request))
 
+    @check_keywords("flow.delay")
     def delay(self, ms: float | timedelta | str) -> IssuedLinks:
         """Go on with the next cell after a while; a plain number is milliseconds."""
         return _ask(*_wait("delay", milliseconds(ms, what="ms")))
 
+    @check_keywords("flow.sleep")
     def sleep(self, span: timedelta | str) -> IssuedLinks:
         """Go on with the next cell after a while, said with its unit: `"90s"` or a `timedelta`."""
         return _ask(*_wait("sleep", duration(span, what="span")))
 
+    @check_keywords("flow.sleep_until")
     def sleep_until(self, when: datetime) -> IssuedLinks:
         """Go on with the next cell at a time, which must have a time zone; in the past means at once."""
         if not isinstance(when, datetime):
@@ -178,6 +192,7 @@ class Flow:
             raise InvalidDuration("when", when, "must be within a year")
         return _ask(*_wait("sleep_until", None, until=when))
 
+    @check_keywords("flow.pause")
     def pause(
         self,
         timeout: timedelta | str | None = DEFAULT_PAUSE,
@@ -214,8 +229,8 @@ class Flow:
         """
         run = _running("flow.pause()")
         assert _session is not None
-        _check_text("title", title)
-        _check_text("message", message)
+        check_text("title", title)
+        check_text("message", message)
         form = None if schema is None else form_of(schema)
         request = SuspensionRequest(
             "pause",
@@ -225,13 +240,14 @@ class Flow:
             title=title,
             message=message,
             schema=None if form is None else form.json_schema,
-            approvals=_checked_count("approvals", approvals),
-            approvers=_checked_names("approvers", approvers, approvals),
-            self_approval=_checked_flag("self_approval", self_approval),
+            approvals=checked_count("approvals", approvals),
+            approvers=checked_names("approvers", approvers, approvals),
+            self_approval=checked_flag("self_approval", self_approval),
             labels=check_labels(labels, schema=None if form is None else form.json_schema),
         )
         return _session.pause(run, request, form)
 
+    @check_keywords("flow.run_notebook")
     def run_notebook(
         self,
         notebook: str | os.PathLike[str],
@@ -266,8 +282,8 @@ class Flow:
             notebook,
             parameters,
             name,
-            linked=_checked_flag("linked", linked),
-            check=_checked_flag("check", check),
+            linked=checked_flag("linked", linked),
+            check=checked_flag("check", check),
         )
         if run.asked is not None and run.asked.request.kind == "notebook":
             run.asked = asked
@@ -275,12 +291,14 @@ class Flow:
             _ask(run, asked)
         return given
 
+    @check_keywords("flow.exit")
     def exit(self, reason: str | None = None) -> None:
         """End the workflow as completed when this step ends. The rest of the step still runs."""
         run = _running("flow.exit()")
-        _check_text("reason", reason)
+        check_text("reason", reason)
         run.exited, run.exit_reason = True, reason
 
+    @check_keywords("flow.export")
     def export(self, name: str, value: JSON) -> None:
         """Publish a JSON value as `steps.NAME[name]`.
 
@@ -318,6 +336,7 @@ class Flow:
         """`flow.send.email(…)`."""
         return Sender(session_and_run)
 
+    @check_keywords("flow.notify")
     def notify(
         self, message: str | None = None, to: str | Iterable[str] | None = None, *, title: str | None = None
     ) -> None:
@@ -337,7 +356,11 @@ class Flow:
         send(session, run, notification(run, message, to, title))
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"flow has no {name!r}")
+        # Pipedream's own page calls `rerun` so once.
+        hint = (
+            ": did you mean 'rerun'?" if name == "retry" else did_you_mean(name, [n for n in dir(Flow) if n[0] != "_"])
+        )
+        raise AttributeError(f"flow has no {name!r}{hint}")
 
     def __repr__(self) -> str:
         return "<flow of pauseflow_nb>"
@@ -422,7 +445,8 @@ def _ask(run: StepRun, asked: Asked) -> IssuedLinks:
     links = run.links()
     if run.asked is not None:
         sentence = f"step {run.step!r} asked to pause twice: flow.{asked.call}() replaces flow.{run.asked.call}()"
-        warnings.warn(sentence, stacklevel=3)
+        # Of the user's line: below are this function, the method, and what checks its arguments.
+        warnings.warn(sentence, stacklevel=4)
         run.notes.append(sentence)
     run.asked = asked
     if asked.request.data is not None:
@@ -430,37 +454,3 @@ def _ask(run: StepRun, asked: Asked) -> IssuedLinks:
     else:
         run.exports.pop(SUSPEND_DATA, None)
     return links
-
-
-def _check_choice(what: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InvalidValue(what, value, f"must be one of {', '.join(map(repr, choices))}")
-
-
-def _checked_count(what: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidValue(what, value, "must be a whole number, 1 or more")
-    return value
-
-
-def _checked_flag(what: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise InvalidValue(what, value, "must be True or False")
-    return value
-
-
-def _checked_names(what: str, value: object, needed: int) -> list[str] | None:
-    if value is None:
-        return None
-    names = list(value) if isinstance(value, (list, tuple, set, frozenset)) else []
-    if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise InvalidValue(what, value, "must be a list of users' names, or None")
-    names = list(dict.fromkeys(name.strip().removeprefix("user:") for name in names))
-    if len(names) < needed:
-        raise InvalidValue(what, value, f"are fewer than approvals={needed}: nobody could ever go on")
-    return names
-
-
-def _check_text(what: str, value: object) -> None:
-    if value is not None and not isinstance(value, str):
-        raise InvalidValue(what, value, "must be text or None")
