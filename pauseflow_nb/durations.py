@@ -8,11 +8,11 @@ unit nobody can see.
 import re
 from datetime import timedelta
 from numbers import Real
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from pauseflow_nb.errors import InvalidDuration
 
-__all__ = ["duration", "is_number", "milliseconds", "seconds", "spoken"]
+__all__ = ["duration", "is_number", "milliseconds", "parse_span", "seconds", "spoken"]
 
 SHORTEST = timedelta(milliseconds=1)
 LONGEST = timedelta(days=366)
@@ -27,7 +27,27 @@ _UNITS = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
-_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|w)\s*", re.IGNORECASE)
+#: The same units as whole words, and what people shorten them to.
+_WORDS = {
+    "millisecond": "ms",
+    "sec": "s",
+    "second": "s",
+    "minute": "min",
+    "hr": "h",
+    "hour": "h",
+    "day": "d",
+    "week": "w",
+}
+_NAMES = {
+    **{unit: unit for unit in _UNITS},
+    **_WORDS,
+    **{f"{word}s": unit for word, unit in _WORDS.items()},
+    "mins": "min",
+}
+_PART = re.compile(
+    rf"\s*(?:(?:and|,)\s*)?([0-9]+(?:\.[0-9]+)?)\s*({'|'.join(sorted(_NAMES, key=len, reverse=True))})(?![a-z])\s*",
+    re.IGNORECASE,
+)
 
 
 def milliseconds(value: object, *, what: str = "timeout") -> timedelta:
@@ -74,9 +94,26 @@ def spoken(span: timedelta) -> str:
 
 
 def is_number(value: object) -> TypeGuard[Real]:
-    """Whether a value is a number that somebody may mean as a span."""
-    # Real, because numpy's numbers are no int; True is an int, and no number of anything.
-    return isinstance(value, Real) and not isinstance(value, bool)
+    """Whether a value is a number without a unit."""
+    # Real, because numpy's numbers are no int; True is an int, and no number of anything. numpy counts its spans among
+    # the whole numbers, and they count nanoseconds, days or whatever their unit is.
+    return isinstance(value, Real) and not isinstance(value, bool) and not _is_numpy_span(value)
+
+
+def _is_numpy_span(value: object) -> bool:
+    kind = type(value)
+    return kind.__name__ == "timedelta64" and kind.__module__.partition(".")[0] == "numpy"
+
+
+def _as_timedelta(value: Any, what: str) -> timedelta:
+    """Make a `timedelta` of a span of numpy; microseconds are as exact as ours are."""
+    try:
+        converted = value.astype("timedelta64[us]").item()
+    except (TypeError, ValueError):
+        converted = None
+    if not isinstance(converted, timedelta) or str(value.dtype) == "timedelta64":
+        raise InvalidDuration(what, value, 'must be a span with a unit, such as np.timedelta64(90, "s")')
+    return converted
 
 
 def _counted(value: object, unit: str, what: str) -> timedelta:
@@ -90,6 +127,10 @@ def _counted(value: object, unit: str, what: str) -> timedelta:
 
 
 def _read(value: object, what: str) -> timedelta:
+    if _is_numpy_span(value):
+        value = _as_timedelta(value, what)
+    if value != value:  # noqa: PLR0124  (pandas' NaT is a timedelta for isinstance, and equal to nothing)
+        raise InvalidDuration(what, value, _BOUNDS)
     return _bounded(value if isinstance(value, timedelta) else _parsed(value, what), value, what)
 
 
@@ -99,16 +140,22 @@ def _bounded(span: timedelta, value: object, what: str) -> timedelta:
     return span
 
 
+def parse_span(text: str) -> timedelta | None:
+    """Read a span as people write it: `"90s"`, `"2 hours"`, `"1h 30min"`; None if it is none, or beyond a timedelta."""
+    at, total = 0, timedelta()
+    while match := _PART.match(text, at):
+        try:
+            total += float(match[1]) * _UNITS[_NAMES[match[2].lower()]]
+        except OverflowError:
+            return None
+        at = match.end()
+    return total if at and at == len(text) else None
+
+
 def _parsed(value: object, what: str) -> timedelta:
     if not isinstance(value, str):
         raise InvalidDuration(what, value, 'must be text such as "90s", "10m" or "7d", or a timedelta')
-    at, total = 0, timedelta()
-    while match := _PART.match(value, at):
-        try:
-            total += float(match[1]) * _UNITS[match[2].lower()]
-        except OverflowError:
-            raise InvalidDuration(what, value, _BOUNDS) from None
-        at = match.end()
-    if not at or at != len(value):
+    span = parse_span(value)
+    if span is None:
         raise InvalidDuration(what, value, 'must look like "500ms", "90s", "1h30m" or "7d"')
-    return total
+    return span

@@ -35,6 +35,8 @@ __all__ = [
     "SuspensionRequest",
     "Unsaved",
     "Wake",
+    "answer_in",
+    "button_labels",
     "published",
 ]
 
@@ -57,6 +59,36 @@ def published(exports: Mapping[str, JSON]) -> dict[str, JSON]:
     """Give everything a step published: its exports, and the keys of a returned dict that no export shadows."""
     returned = exports.get(RETURN_VALUE)
     return {**(returned if isinstance(returned, dict) else {}), **exports}
+
+
+_RESUME_LABELS = {
+    "rerun": "Run again now",
+    "delay": "Continue now",
+    "operator": "Resume",
+    "notebook": "Resume",
+}
+
+
+def button_labels(kind: str | None, *, has_schema: bool, own: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Say what the buttons of a question say: `{"resume", "cancel"}`.
+
+    Args:
+        kind: Of the suspension; None: it is not known yet.
+        has_schema: Whether an answer has fields: then a button that says Approve would say more than the fields.
+        own: The author's words.
+    """
+    ours = {"resume": _RESUME_LABELS.get(kind or "", "Submit" if has_schema else "Approve"), "cancel": "Cancel the run"}
+    return {**ours, **{key: each for key, each in (own or {}).items() if key in ours}}
+
+
+def answer_in(envelope: Mapping[str, JSON]) -> JSON:
+    """Take the answer out of a request's envelope (SPEC 3): the body, or the query where there is no body.
+
+    The clock sends no request: its answer is the default, or None.
+    """
+    body, written = envelope.get("body"), envelope.get("body_raw")
+    is_body = body is not None or (isinstance(written, str) and written.strip() == "null")
+    return body if is_body or envelope.get("by") == "clock" else envelope.get("query") or {}
 
 
 class Message:
@@ -252,8 +284,8 @@ class SuspensionRequest(Message):
     approvers: list[str] | None = None
     #: Whether the one who started the execution may approve.
     self_approval: bool = True
-    #: The author's words on the buttons, by what they do: `"resume"`, `"cancel"`; None: ours.
-    labels: dict[str, str] | None = None
+    #: What the buttons say in place of our own words: `"resume"`, `"cancel"`.
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

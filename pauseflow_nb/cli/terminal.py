@@ -7,10 +7,9 @@ from typing import Any
 from pauseflow_nb import identity
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms.fields import Field, fields_of
-from pauseflow_nb.forms.labels import button_labels
 from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.printable import printable, printable_lines
-from pauseflow_nb.protocol import Unsaved
+from pauseflow_nb.protocol import Unsaved, button_labels
 
 __all__ = [
     "describe",
@@ -98,7 +97,8 @@ def _what_fits(suspension: Mapping[str, Any]) -> list[str]:
 def _choice(suspension: Mapping[str, Any]) -> list[str]:
     """Name the two answers, where the author did."""
     labels = suspension.get("labels")
-    if not labels or labels == button_labels(suspension["kind"], suspension.get("schema")):
+    ours = button_labels(suspension["kind"], has_schema=suspension.get("schema") is not None)
+    if not labels or labels == ours:
         return []
     return [f"buttons   {labels['resume']} | {labels['cancel']}"]
 

@@ -11,13 +11,15 @@ from typing import Any, Literal
 
 from pauseflow_nb.errors import CannotCheck
 from pauseflow_nb.forms.check_process import Checker
-from pauseflow_nb.forms.schema import in_form, in_words
+from pauseflow_nb.forms.codec import Reading
+from pauseflow_nb.forms.lax import answer_for
+from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.identity import LINK, name_of, people
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.protocol import SuspensionRequest
+from pauseflow_nb.protocol import SuspensionRequest, answer_in
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.suspensions import rules_of
-from pauseflow_nb.store.views import approvals_of
+from pauseflow_nb.store.views import approvals_of, has_rules
 
 __all__ = [
     "LINK",
@@ -29,7 +31,6 @@ __all__ = [
     "comment_of",
     "judge",
     "refusals_of_link",
-    "reply_of",
     "who_may",
 ]
 
@@ -46,6 +47,8 @@ class Callback:
     envelope: dict[str, JSON] | None
     #: `"link"` or `"user:NAME"`.
     by: str
+    #: The answer as it was read from a form; None: it came as JSON.
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -117,25 +120,35 @@ def _who_or_how(question: Question, callback: Callback) -> Refusal | None:
     if who is not None:
         return Refusal(403, who)
     method = (callback.envelope or {}).get("method")
-    if method == "GET" and (question.schema is not None or question.rules is not None):
+    if method == "GET" and (question.schema is not None or has_rules(question)):
         # Looking at a link must not answer a question that asks for more than a click.
         return Refusal(405, "no GET answers this question: send a POST")
     return None
 
 
 def _what(question: Question, callback: Callback, checker: Checker, seconds: float | None) -> Refusal | None:
-    if callback.action != "resume" or question.schema is None:
+    if callback.action != "resume":
         return None
+    if question.schema is None:
+        unread = [] if callback.reading is None else callback.reading.problems
+        return _misfit(unread) if unread else None
     if seconds is not None and seconds <= 0:
         return Refusal(422, "there was no time left to check the answer: send it again")
-    answer = in_form(question.schema, reply_of(callback.envelope or {}))
+    reading = callback.reading
+    answer = answer_for(question.schema, callback.envelope or {}) if reading is None else reading.value
     limit = {} if seconds is None else {"wall_seconds": seconds}
     try:
         errors = checker.errors_of(question.schema, answer, **limit)
     except CannotCheck as problem:
         return Refusal(422, str(problem))
+    if reading is not None:
+        errors = reading.merge(errors)
     if not errors:
         return None
+    return _misfit(errors)
+
+
+def _misfit(errors: list[dict[str, JSON]]) -> Refusal:
     said = in_words(errors[:_MOST_ERRORS_SAID])
     return Refusal(422, f"the answer does not fit what is asked for: {said}", errors)
 
@@ -171,12 +184,6 @@ def refusals_of_link(suspension: Row, created_by: str) -> dict[str, str]:
 
 def comment_of(envelope: Mapping[str, JSON]) -> str | None:
     """The comment in an answer: beside it, the text that it is, or what stands in its field `comment`."""
-    body = reply_of(envelope)
+    body = answer_in(envelope)
     said = envelope.get("comment") or (body.get("comment") if isinstance(body, dict) else body)
     return said[:_LONGEST_COMMENT] if isinstance(said, str) and said.strip() else None
-
-
-def reply_of(envelope: Mapping[str, JSON]) -> JSON:
-    """The answer in an envelope, as the notebook takes it: the body, or the query where there is no body."""
-    body = envelope.get("body")
-    return (envelope.get("query") or {}) if body is None else body

@@ -32,6 +32,7 @@ from pauseflow_nb.errors import (
     UnknownExecution,
 )
 from pauseflow_nb.forms.check_process import default_checker
+from pauseflow_nb.forms.codec import Entries, read_answer
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.links import Claim
 from pauseflow_nb.private_files import follow
@@ -182,7 +183,15 @@ class Queue(Reader):
             self._cancel_children(claim.execution)
         return answer
 
-    def resume(self, execution: str, *, step: str | None = None, data: JSON = None, by: str) -> Answer:
+    def resume(
+        self,
+        execution: str,
+        *,
+        step: str | None = None,
+        data: JSON = None,
+        form: Entries | None = None,
+        by: str,
+    ) -> Answer:
         """Answer an open suspension for somebody who is known by name.
 
         Args:
@@ -190,6 +199,7 @@ class Queue(Reader):
             step: Which suspension, if several are open: the step's name, or an `address` or a `path` with dots, as
                 `view` shows them.
             data: JSON value for the notebook, as a request's body would be.
+            form: In its place, what stands in the form of the question: input name → texts.
             by: `"user:NAME"`.
 
         Raises:
@@ -200,8 +210,21 @@ class Queue(Reader):
         """
         require_json("data", data)
         with reading(self.engine) as connection:
-            claim = _claim_of(self._choose(connection, execution, step), "resume")
-        return self.settle(claim, Callback("resume", envelope_of(data, by), by))
+            suspension = self._choose(connection, execution, step)
+        claim = _claim_of(suspension, "resume")
+        if form is None:
+            return self.settle(claim, Callback("resume", envelope_of(data, by), by))
+        read, comment = read_answer(suspension.schema, form)
+        envelope = envelope_of(read.value, by)
+        if suspension.schema is not None and read.value is None:
+            # Not nothing: null.
+            envelope["body_raw"] = "null"
+        if comment is not None:
+            envelope["comment"] = comment
+        answer = self.settle(claim, Callback("resume", envelope, by, read))
+        if answer.body.get("errors"):
+            answer.body["errors"] = read.place(answer.body["errors"])
+        return answer
 
     def cancel(self, execution: str, *, by: str, text: str | None = None) -> None:
         """Cancel an execution in whatever state it is; one that has ended stays as it is.

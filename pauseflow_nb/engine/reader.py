@@ -13,13 +13,21 @@ from pauseflow_nb.engine.link_base import base_url_of
 from pauseflow_nb.errors import NotebookGone, UnknownExecution
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim, Signer
-from pauseflow_nb.protocol import Links, SnapshotRef
+from pauseflow_nb.protocol import Links, SnapshotRef, button_labels
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.files import Files
-from pauseflow_nb.store.views import approvals_of, execution_views, find_ids, iso, losses_of
+from pauseflow_nb.store.views import (
+    approvals_of,
+    execution_views,
+    find_ids,
+    iso,
+    labels_of,
+    losses_of,
+    shown_data,
+)
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot import VariableReport
@@ -198,6 +206,13 @@ class Reader:
             "title": None if found is None else found.title,
             "message": None if found is None else found.message,
             "data": None if found is None else found.data,
+            "shown": shown_data(None if found is None else found.data),
+            "labels": button_labels(None, has_schema=False) if found is None else labels_of(found),
+            "then": "continue" if found is None else found.then,
+            "default": None if found is None else found.default,
+            "created_by": executions.starter(row),
+            "created_at": iso(row.created_at),
+            "parameters": row.parameters,
             "schema": None if found is None else found.schema,
             "errors": None if found is None else found.errors,
             "approvals": None if found is None else approvals_of(found),

@@ -20,7 +20,7 @@ from pauseflow_nb.store import executions, keys, segments, steps, suspensions
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import FINAL, Row
-from pauseflow_nb.store.views import approvals_of, iso
+from pauseflow_nb.store.views import approvals_of, has_rules, iso
 
 __all__ = ["Answer", "Callback", "Settling", "envelope_of", "reason_for"]
 
@@ -214,7 +214,7 @@ class Settling:
         moment = iso(now(self.connection)) or ""
         if envelope is not None:
             envelope = {**envelope, "by": by, **facts_of(by), "received_at": envelope.get("received_at") or moment}
-            if approvals is not None and suspension.rules is not None:
+            if approvals is not None and has_rules(suspension):
                 envelope["approvals"] = approvals
             resumed = {"$resume_data": envelope}
             if suspension.kind == "pause":

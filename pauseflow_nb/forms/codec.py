@@ -1,81 +1,146 @@
-"""What stands in a form: input name → texts, as a browser sends it, to and from JSON values.
+"""Read the texts of a form into JSON values, and write values as the texts that stand in it.
 
-The page after a refused answer is made of what was sent, and the first one of the schema's default values.
+A form is input name → texts, as a browser sends it. The page, the panel and the widgets send the same names, and no
+text is read anywhere else. A text is taken as pydantic takes it; what pydantic cannot read is a problem with a sentence
+of its own.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from pauseflow_nb.errors import InvalidAnswer
-from pauseflow_nb.forms.fields import Field, fields_of, number_in, says_nothing, with_nulls
-from pauseflow_nb.json_values import JSON, read_json
+from pauseflow_nb.forms.fields import Field, fields_of
+from pauseflow_nb.forms.texts import Unreadable, read_text, write_text
+from pauseflow_nb.json_values import JSON
 
 __all__ = [
+    "COMMENT",
+    "DATA",
     "ROOT",
     "Entries",
+    "Path",
+    "Reading",
+    "branch_name",
+    "chooser_name",
     "entries_by_row",
     "escaped",
     "initial_entries",
-    "is_flat_list",
-    "is_rows",
-    "is_true",
+    "read_answer",
     "read_form",
     "read_pairs",
-    "rows_in",
-    "text_of",
+    "text_of_choice",
+    "write_entries",
 ]
 
 #: Input name → what stands in it.
 Entries: TypeAlias = Mapping[str, list[str]]
+#: Where a value stands in an answer: names and numbers.
+Path: TypeAlias = tuple[str | int, ...]
 
 #: Names of our inputs begin with this, so that a field may be called `decision` as well.
 ROOT = "answer"
+
+#: The inputs beside the form: what a person says, and any JSON for a question without a schema.
+COMMENT = "comment"
+DATA = "data"
 
 #: Rows that a list may have.
 _MOST_ROWS = 200
 
 _NOTHING: Any = object()
-_TRUE = frozenset({"on", "true", "1", "yes"})
-_FALSE = frozenset({"off", "false", "0", "no", ""})
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An answer as it was read from a form."""
+
+    value: JSON
+    #: What cannot be read, `{"path", "message"}` each.
+    problems: list[dict[str, JSON]] = field(default_factory=list)
+    #: Place in the answer → input name.
+    inputs: Mapping[Path, str] = field(default_factory=dict)
+
+    def merge(self, errors: Iterable[Mapping[str, JSON]]) -> list[dict[str, JSON]]:
+        """Add what a check has found to what cannot be read; of a text that cannot be read, nothing else is said."""
+        unread = [tuple(each["path"]) for each in self.problems]
+        others = [dict(each) for each in errors if not any(_is_below(tuple(each["path"]), path) for path in unread)]
+        return [*self.problems, *others]
+
+    def place(self, errors: Iterable[Mapping[str, JSON]]) -> list[dict[str, JSON]]:
+        """Add to each error the input that is nearest to it, and what is to be said there: `{"name", "message"}`."""
+        return [{**each, "input": self._nearest(tuple(each["path"]), str(each["message"]))} for each in errors]
+
+    def beside(self, errors: Iterable[Mapping[str, JSON]]) -> dict[str, str]:
+        """Say beside each input what is wrong with it."""
+        said: dict[str, str] = {}
+        for each in self.place(errors):
+            name, message = each["input"]["name"], each["input"]["message"]
+            said[name] = f"{said[name]}; {message}" if name in said else message
+        return said
+
+    def _nearest(self, path: Path, message: str) -> dict[str, JSON]:
+        count = next(count for count in range(len(path), -1, -1) if count == 0 or path[:count] in self.inputs)
+        where = ", ".join(f"entry {key + 1}" if isinstance(key, int) else str(key) for key in path[count:])
+        return {"name": self.inputs.get(path[:count], ROOT), "message": f"{where} {message}".strip()}
 
 
 def initial_entries(schema: Mapping[str, JSON]) -> Entries:
     """What stands in a form that nobody has touched: the default values."""
-    entries: dict[str, list[str]] = {}
     asked = fields_of(schema)
-    _write(asked, asked.initial, ROOT, entries)
+    return write_entries(asked, asked.initial, ROOT)
+
+
+def write_entries(asked: Field, value: JSON, name: str) -> dict[str, list[str]]:
+    """Write a value as what stands in the inputs of a field."""
+    entries: dict[str, list[str]] = {}
+    _write(asked, value, name, entries)
     return entries
 
 
-def read_form(schema: Mapping[str, JSON], entries: Entries) -> JSON:
-    """Read what was sent from our page; what cannot be read stays text, so that the schema can say what is wrong.
+def read_form(schema: Mapping[str, JSON], entries: Entries) -> Reading:
+    """Read what stands in a form; a text that cannot be read stays in the value, and is among the problems."""
+    reader = _Reader()
+    value = reader.read(fields_of(schema), ROOT, (), entries)
+    return Reading({} if value is _NOTHING else value, reader.problems, reader.inputs)
 
-    Raises:
-        InvalidAnswer: If a list has more rows than the page lets anybody add.
+
+def read_answer(schema: Mapping[str, JSON] | None, entries: Entries) -> tuple[Reading, str | None]:
+    """Read an answer from the form of a question, also of one that asks for nothing in particular.
+
+    Returns:
+        The answer, and a comment that goes beside it into the record.
     """
-    value = _read(fields_of(schema), ROOT, entries)
-    return {} if value is _NOTHING else value
+    comment = entries.get(COMMENT, [""])[-1].replace("\r\n", "\n").strip() or None
+    if schema is not None:
+        return read_form(schema, entries), comment
+    text = entries.get(DATA, [""])[-1]
+    if not text.strip():
+        # A comment is what the notebook gets, under its name.
+        return Reading(None if comment is None else {COMMENT: comment}, inputs={(): COMMENT}), None
+    try:
+        value = read_text(Field("json", ""), text)
+        # Words alone are a comment, whatever they were typed into.
+        is_words = isinstance(value, str) and not text.lstrip().startswith('"')
+        return Reading({COMMENT: value} if is_words else value, inputs={(): DATA}), comment
+    except Unreadable as problem:
+        return Reading(None, [{"path": [], "message": str(problem)}], {(): DATA}), comment
 
 
-def read_pairs(schema: Mapping[str, JSON], pairs: Mapping[str, JSON]) -> JSON:
+def read_pairs(schema: Mapping[str, JSON], pairs: Mapping[str, JSON]) -> Reading:
     """Read a form or query that a program made: its texts become what the schema asks for under these names."""
     asked = fields_of(schema)
+    reader = _Reader()
     read: dict[str, JSON] = {}
-    for name, given in pairs.items():
-        texts = given if isinstance(given, list) else [given]
+    for name, sent in pairs.items():
+        texts = sent if isinstance(sent, list) else [sent]
         if name not in asked.fields or not all(isinstance(text, str) for text in texts):
-            read[name] = given
+            read[name] = sent
             continue
-        one = asked.fields[name]
-        if is_flat_list(one):
-            assert one.item is not None
-            known = _choices_by_text(one.item)
-            read[name] = [_parsed_or_text(one.item, text, known) for text in texts]
-        else:
-            read[name] = _parsed_or_text(one, texts[-1])
-    return read
+        value = reader.read_named(asked.fields[name], texts, (name,))
+        # An empty text says something here, because nobody has to write the name.
+        read[name] = texts[-1] if value is _NOTHING else value
+    return Reading(read, reader.problems)
 
 
 def escaped(key: str) -> str:
@@ -83,95 +148,238 @@ def escaped(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
-def is_flat_list(asked: Field) -> bool:
-    """Whether it is a list of single values."""
-    return asked.kind == "list" and asked.item is not None and asked.item.kind not in ("object", "list", "json")
+def chooser_name(name: str) -> str:
+    """Name the input that says which branch of a union is meant. No field's name can end like this: see `escaped`."""
+    return f"{name}~is"
 
 
-def is_rows(asked: Field) -> bool:
-    """Whether it is a list of objects, which is shown as rows."""
-    return asked.kind == "list" and asked.item is not None and asked.item.kind == "object"
+def branch_name(asked: Field, name: str, number: int) -> str:
+    """Name the input of a branch; that of an object which may be left out is the field's own."""
+    return name if len(asked.branches) == 1 else f"{name}~b{number}"
 
 
-def is_true(text: str) -> bool:
-    """Whether the text of a box means that it is ticked."""
-    return text.lower() in _TRUE
+def text_of_choice(value: JSON) -> str:
+    """Write a choice as the text that its option sends: a text as it is in JSON, so that `"1"` is not 1."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 # Writing: a value becomes texts.
 
 
 def _write(asked: Field, value: JSON, name: str, entries: dict[str, list[str]]) -> None:
-    if asked.kind == "object":
-        given = value if isinstance(value, dict) else {}
+    if asked.is_fixed:
+        return
+    if asked.kind in ("object", "tuple"):
         for key, inner in asked.fields.items():
-            _write(inner, given.get(key, inner.initial), f"{name}/{escaped(key)}", entries)
+            _write(inner, _inside(value, key, inner.initial), f"{name}/{escaped(key)}", entries)
+    elif asked.kind == "union":
+        _write_union(asked, value, name, entries)
     elif value is None:
         return
-    elif is_rows(asked) and isinstance(value, list):
+    elif asked.is_rows and isinstance(value, list):
         assert asked.item is not None
         for number, each in enumerate(value):
             _write(asked.item, each, f"{name}/{number}", entries)
-    elif is_flat_list(asked) and isinstance(value, list):
+    elif asked.is_flat_list and isinstance(value, list):
         assert asked.item is not None
-        texts = [text_of(asked.item, each) for each in value]
-        entries[name] = texts if asked.item.kind == "choice" else ["\n".join(texts)]
+        item = asked.item
+        if item.kind == "choice":
+            entries[name] = [text_of_choice(each) for each in value]
+        else:
+            entries[name] = ["\n".join(write_text(item, each) for each in value)]
     elif asked.kind == "boolean":
         entries[name] = ["on"] if value is True else []
+    elif asked.kind == "choice":
+        entries[name] = [text_of_choice(value)]
     else:
-        entries[name] = [text_of(asked, value)]
+        entries[name] = [write_text(asked, value)]
 
 
-def text_of(asked: Field, value: JSON) -> str:
-    """Write a single value as the text of an input."""
-    if asked.kind in ("text", "long", "date") and isinstance(value, str):
-        return value
-    if asked.kind == "datetime" and isinstance(value, str):
-        return _in_utc(value)
-    return json.dumps(value, ensure_ascii=False)
+def _inside(value: JSON, key: str, otherwise: JSON) -> JSON:
+    if isinstance(value, dict):
+        return value.get(key, otherwise)
+    if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+        return value[int(key)]
+    return otherwise
 
 
-def _in_utc(moment: str) -> str:
-    """Write a moment as a browser's field takes it; a default that is none of these stays as it is."""
-    try:
-        read = datetime.fromisoformat(moment)
-    except ValueError:
-        return moment
-    read = read if read.tzinfo is None else read.astimezone(UTC).replace(tzinfo=None)
-    return read.isoformat(timespec="minutes")
+def _write_union(asked: Field, value: JSON, name: str, entries: dict[str, list[str]]) -> None:
+    chosen = branch_of(asked, value)
+    entries[chooser_name(name)] = ["" if chosen is None else str(chosen)]
+    for number, branch in enumerate(asked.branches):
+        inside = value if number == chosen and value is not None else branch.initial
+        _write(branch, inside, branch_name(asked, name, number), entries)
+
+
+def branch_of(asked: Field, value: JSON) -> int | None:
+    """Say which branch of a union a value belongs to; the first one where a value is required and there is none."""
+    if value is None:
+        return 0 if asked.must_be_filled and len(asked.branches) > 1 else None
+    fitting = (number for number, branch in enumerate(asked.branches) if _may_be(branch, value))
+    return next(fitting, 0)
+
+
+def _may_be(branch: Field, value: JSON) -> bool:
+    if branch.kind == "choice":
+        return value in branch.choices
+    if branch.kind == "object":
+        tags = {key: each.choices for key, each in branch.fields.items() if each.kind == "choice"}
+        return isinstance(value, dict) and all(key not in value or value[key] in tags[key] for key in tags)
+    kinds: dict[str, Any] = {"boolean": bool, "integer": int, "number": (int, float), "list": list, "tuple": list}
+    kind = kinds.get(branch.kind)
+    if kind is None:
+        return branch.kind == "json" or isinstance(value, str)
+    return isinstance(value, kind) and isinstance(value, bool) == (branch.kind == "boolean")
 
 
 # Reading: texts become a value.
 
 
-def _read(asked: Field, name: str, entries: Entries) -> Any:
-    if asked.kind == "object":
-        read = {key: _read(inner, f"{name}/{escaped(key)}", entries) for key, inner in asked.fields.items()}
-        written = with_nulls(asked, {key: value for key, value in read.items() if value is not _NOTHING})
-        return _NOTHING if says_nothing(written) and not asked.is_required else written
-    texts = entries.get(name, [])
-    if asked.kind == "boolean":
-        if texts:
-            return _parsed(asked, texts[-1])
-        return False if asked.is_no_unticked else _NOTHING
-    if is_rows(asked):
-        if _MOST_ROWS in entries_by_row(name, entries):
+class _Reader:
+    """Reads one form, and notes where each value came from and which texts cannot be read."""
+
+    def __init__(self) -> None:
+        self.problems: list[dict[str, JSON]] = []
+        self.inputs: dict[Path, str] = {}
+
+    def read(self, asked: Field, name: str, path: Path, entries: Entries) -> Any:
+        """Read the value of a field; `_NOTHING` if there is none."""
+        self.inputs[path] = name
+        if asked.kind == "union":
+            return self._read_union(asked, name, path, entries)
+        if asked.kind in ("object", "tuple"):
+            return self._read_object(asked, name, path, entries)
+        texts = entries.get(name, [])
+        if asked.kind == "boolean":
+            return self.read_named(asked, texts, path) if texts else False
+        if asked.is_rows:
+            return self._read_rows(asked, name, path, entries)
+        return self.read_named(asked, texts, path)
+
+    def read_named(self, asked: Field, texts: list[str], path: Path) -> Any:
+        """Read the texts of a field that has one input."""
+        if asked.is_flat_list:
+            return self._read_list(asked, texts, path)
+        text = texts[-1] if texts else ""
+        if asked.kind == "union":
+            return self._guess(asked, text, path)
+        if not text.strip():
+            return self._left_empty(asked)
+        return self._read_single(asked, text, path)
+
+    def _read_single(self, asked: Field, text: str, path: Path, choices: Mapping[str, JSON] | None = None) -> Any:
+        try:
+            if asked.kind == "choice":
+                return _chosen(choices if choices is not None else _choices_by_text(asked), text)
+            return read_text(asked, text)
+        except Unreadable as problem:
+            self.problems.append({"path": list(path), "message": str(problem)})
+            return text
+
+    def _left_empty(self, asked: Field) -> Any:
+        if asked.is_fixed:
+            return asked.choices[0]
+        had_value = asked.initial is not None
+        if asked.is_nullable and (asked.is_required or had_value):
+            return None
+        # A text that stood in it was deleted on purpose.
+        if asked.kind in ("text", "long") and isinstance(asked.initial, str) and asked.initial:
+            return ""
+        if asked.kind == "list" and (asked.is_required or (had_value and asked.initial)):
+            return []
+        return _NOTHING
+
+    def _read_object(self, asked: Field, name: str, path: Path, entries: Entries) -> Any:
+        read: dict[str, Any] = {}
+        for key, inner in asked.fields.items():
+            place = int(key) if asked.kind == "tuple" else key
+            value = self.read(inner, f"{name}/{escaped(key)}", (*path, place), entries)
+            if value is not _NOTHING:
+                read[key] = value
+        if asked.kind == "object":
+            return read
+        # A tuple has no gaps: what follows an entry that was left out cannot be said.
+        missing = [number for number, each in enumerate(asked.fields.values()) if each.must_be_filled]
+        missing = [number for number in missing if str(number) not in read]
+        self.problems += [{"path": [*path, number], "message": "is required"} for number in missing]
+        count = len(asked.fields) if missing else max(map(int, read), default=-1) + 1
+        return [read.get(str(number)) for number in range(count)]
+
+    def _read_union(self, asked: Field, name: str, path: Path, entries: Entries) -> Any:
+        chosen = entries.get(chooser_name(name))
+        self.inputs[path] = chooser_name(name)
+        if chosen is None:
+            # Somebody who does not know of the chooser has sent the fields alone.
+            number = next((n for n in range(len(asked.branches)) if _is_written(asked, name, n, entries)), None)
+        elif not chosen[-1:] or not chosen[-1]:
+            number = None
+        elif chosen[-1] in map(str, range(len(asked.branches))):
+            number = int(chosen[-1])
+        else:
+            self.problems.append({"path": list(path), "message": "must be one of those that are offered"})
+            return _NOTHING
+        if number is None:
+            return self._left_empty(asked)
+        value = self.read(asked.branches[number], branch_name(asked, name, number), path, entries)
+        return value
+
+    def _guess(self, asked: Field, text: str, path: Path) -> Any:
+        """Read a text for which nobody has said which branch is meant: the first one that can be read as such."""
+        if not text.strip():
+            return self._left_empty(asked)
+        for branch in asked.branches:
+            attempt = _Reader()
+            value = attempt.read_named(branch, [text], path) if branch.kind != "object" else _NOTHING
+            if value is not _NOTHING and not attempt.problems:
+                return value
+        any_json = Field("json", "", schema={})
+        return self._read_single(any_json, text, path)
+
+    def _read_rows(self, asked: Field, name: str, path: Path, entries: Entries) -> Any:
+        assert asked.item is not None
+        by_row = entries_by_row(name, entries)
+        if _MOST_ROWS in by_row:
             message = f"must have at most {_MOST_ROWS} entries in this form: send the answer as JSON"
-            raise InvalidAnswer([{"path": _path_of(name), "message": message}])
-        return rows_in(asked, name, entries)
-    if is_flat_list(asked):
-        return _read_list(asked, texts)
-    return _parsed(asked, texts[-1]) if texts else _NOTHING
+            self.problems.append({"path": list(path), "message": message})
+            by_row.pop(_MOST_ROWS)
+        rows: list[JSON] = []
+        blank = write_entries(asked.item, asked.item.initial, f"{name}/~n")
+        for number in sorted(by_row):
+            prefix = f"{name}/{number}"
+            as_drawn = {f"{prefix}{key.removeprefix(f'{name}/~n')}": texts for key, texts in blank.items()}
+            if all(_is_same(texts, as_drawn.get(key, [])) for key, texts in by_row[number].items()):
+                continue
+            rows.append(self.read(asked.item, prefix, (*path, len(rows)), by_row[number]))
+        return rows or self._left_empty(asked)
+
+    def _read_list(self, asked: Field, texts: list[str], path: Path) -> Any:
+        assert asked.item is not None
+        item = asked.item
+        choices = _choices_by_text(item) if item.kind == "choice" else None
+        lines = texts if choices is not None else [line for text in texts for line in _lines_of(text)]
+        written = [line for line in lines if line.strip()]
+        values = [self._read_single(item, line, (*path, number), choices) for number, line in enumerate(written)]
+        return values or self._left_empty(asked)
 
 
-def rows_in(asked: Field, name: str, entries: Entries) -> Any:
-    """Read a list of objects; rows that nobody filled in are none."""
-    assert asked.item is not None
-    by_row = entries_by_row(name, entries)
-    count = min(max(by_row, default=-1) + 1, _MOST_ROWS)
-    rows = [_read(asked.item, f"{name}/{number}", by_row.get(number, {})) for number in range(count)]
-    filled = [row for row in rows if row is not _NOTHING and not says_nothing(row)]
-    return filled if filled or asked.is_required else _NOTHING
+def _is_below(path: Path, place: Path) -> bool:
+    return path[: len(place)] == place
+
+
+def _is_same(texts: list[str], others: list[str]) -> bool:
+    return [text for text in texts if text.strip()] == [text for text in others if text.strip()]
+
+
+def _is_written(asked: Field, name: str, number: int, entries: Entries) -> bool:
+    """Whether somebody has written into a branch something else than what stands in it at first."""
+    below = branch_name(asked, name, number)
+    drawn = write_entries(asked.branches[number], asked.branches[number].initial, below)
+    names = [key for key in entries if key == below or key.startswith(f"{below}/")]
+    return any(not _is_same(entries[key], drawn.get(key, [])) for key in names)
+
+
+def _lines_of(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").split("\n")
 
 
 def entries_by_row(name: str, entries: Entries) -> dict[int, dict[str, list[str]]]:
@@ -189,66 +397,22 @@ def entries_by_row(name: str, entries: Entries) -> dict[int, dict[str, list[str]
     return rows
 
 
-def _path_of(name: str) -> list[str | int]:
-    parts = [part.replace("~1", "/").replace("~0", "~") for part in name.split("/")[1:]]
-    return [int(part) if part.isdecimal() else part for part in parts]
-
-
-def _read_list(asked: Field, texts: list[str]) -> Any:
-    assert asked.item is not None
-    lines = texts if asked.item.kind == "choice" else [line for text in texts for line in text.splitlines()]
-    known = _choices_by_text(asked.item)
-    values = [_parsed(asked.item, line, known) for line in lines]
-    written = [value for value in values if value is not _NOTHING]
-    return written if written or asked.is_required else _NOTHING
-
-
 def _choices_by_text(asked: Field) -> dict[str, JSON]:
     """Index the choices by what stands in the form for them, as there may be many of both."""
     known: dict[str, JSON] = {}
-    for each in reversed(asked.choices):
-        known.update({text_of(asked, each): each, **({each: each} if isinstance(each, str) else {})})
+    for number in reversed(range(len(asked.choices))):
+        value = asked.choices[number]
+        label = asked.choice_labels[number] if asked.choice_labels else ""
+        names = [text_of_choice(value), *([value] if isinstance(value, str) else []), *([label] if label else [])]
+        known.update(dict.fromkeys(names, value))
+    # What an option sends goes before what somebody else's option is called.
+    known.update({text_of_choice(value): value for value in asked.choices})
     return known
 
 
-def _parsed(asked: Field | None, text: str, known: Mapping[str, JSON] | None = None) -> Any:
-    kind = "text" if asked is None else asked.kind
-    if kind == "boolean" and text.lower() in _TRUE | _FALSE:
-        return is_true(text)
-    if not text.strip():
-        return "" if asked is not None and asked.is_emptied_text else _NOTHING
-    if kind == "choice" and asked is not None:
-        return (_choices_by_text(asked) if known is None else known).get(text, text)
-    return _READERS.get(kind, str)(text)
-
-
-def _parsed_or_text(asked: Field, text: str, known: Mapping[str, JSON] | None = None) -> JSON:
-    value = _parsed(asked, text, known)
-    return text if value is _NOTHING else value
-
-
-def _moment_in(text: str) -> str:
-    # What a browser's field gives has no zone; the page says that it means UTC.
-    return f"{text}:00Z" if len(text) == len("2026-11-20T14:30") else text
-
-
-def _json_in(text: str) -> JSON:
-    try:
-        return read_json(text)
-    except ValueError:
-        return text
-
-
-def _lines_in(text: str) -> str:
-    return text.replace("\r\n", "\n")
-
-
-_READERS: dict[str, Callable[[str], Any]] = {
-    "datetime": _moment_in,
-    "integer": number_in,
-    "json": _json_in,
-    "list": _json_in,
-    "long": _lines_in,
-    "number": number_in,
-    "object": _json_in,
-}
+def _chosen(choices: Mapping[str, JSON], text: str) -> JSON:
+    for written in (text, text.strip()):
+        if written in choices:
+            return choices[written]
+    values = list({text_of_choice(value): value for value in choices.values()})
+    raise Unreadable(f"must be one of {', '.join(values)}" if len(values) > 1 else f"must be {values[0]}")

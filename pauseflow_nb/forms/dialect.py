@@ -3,34 +3,64 @@
 Nothing is fetched, whatever a schema refers to, and no code of the user runs.
 """
 
+import ipaddress
 import json
 import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, time
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, cast
 
 from pauseflow_nb.json_values import JSON
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
+    from pydantic_core import SchemaValidator
 
-__all__ = ["MULTIPLE", "NAMED", "PATTERN", "InvalidPattern", "compile_schema", "no_panics", "translate"]
+__all__ = [
+    "DECIMAL",
+    "MULTIPLE",
+    "NAMED",
+    "NAMES",
+    "PATTERN",
+    "PYTHON",
+    "STRICT",
+    "ZONE",
+    "InvalidPattern",
+    "compile_schema",
+    "decimal_problem",
+    "no_panics",
+    "reader",
+    "translate",
+]
 
 #: What `pattern` becomes: jsonschema-rs reads patterns as JavaScript does, where `\\w` has no letters beyond ASCII.
 PATTERN = "pauseflow:pattern"
 MULTIPLE = "multipleOf"
 
+# What JSON Schema cannot say of a Python type; the kernel writes these keywords into the schemas that it makes.
+
+#: At the root: the schema was made from a type. `{"wrapped": true}`: of one without fields, as the field `value`.
+PYTHON = "pauseflow:python"
+#: At a property: the other names and paths under which the model takes it.
+NAMES = "pauseflow:names"
+#: At a value: it is taken as it is only; a number that is written as text is none.
+STRICT = "pauseflow:strict"
+#: At a number and at a text: it is a Decimal, within these limits.
+DECIMAL = "pauseflow:decimal"
+#: At a moment: `"aware"` or `"naive"`, if the model takes one of them only.
+ZONE = "pauseflow:zone"
+
 #: Below these stand names of the schema's author, not keywords.
 NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 #: Below these stand values, not schemas.
-_VALUES = frozenset({"const", "enum", "default", "examples"})
+_VALUES = frozenset({"const", "enum", "default", "examples", PYTHON, NAMES, DECIMAL})
 #: Formats that jsonschema-rs would check. We check those that people type, and no others.
 _UNCHECKED = (
-    *("duration", "hostname", "idn-email", "idn-hostname", "ipv4", "ipv6", "iri", "iri-reference", "json-pointer"),
-    *("regex", "relative-json-pointer", "unknown", "uri-reference", "uri-template", "uuid"),
+    *("hostname", "idn-email", "idn-hostname", "iri", "iri-reference", "json-pointer"),
+    *("regex", "relative-json-pointer", "unknown", "uri-reference", "uri-template"),
 )
 _WORD = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}"
 _ESCAPES = {r"\d": r"\p{Nd}", r"\D": r"\P{Nd}", r"\Z": r"\z", r"\w": f"[{_WORD}]", r"\W": f"[^{_WORD}]"}
@@ -60,7 +90,7 @@ def compile_schema(text: str) -> "Draft202012Validator":
             formats=_FORMATS,
             validate_formats=True,
             offline=True,
-            keywords={PATTERN: _Pattern, MULTIPLE: _MultipleOf},
+            keywords={PATTERN: _Pattern, MULTIPLE: _MultipleOf, DECIMAL: _Decimal},
         )
 
 
@@ -124,6 +154,65 @@ class _MultipleOf:
             raise ValueError("is no multiple")
 
 
+class _Decimal:
+    """`DECIMAL`: limits of a Decimal, which hold for one that is written as text too."""
+
+    def __init__(self, _schema: object, limits: dict[str, JSON], _path: object) -> None:
+        self._limits = limits
+
+    def validate(self, value: JSON) -> None:
+        if decimal_problem(self._limits, value) is not None:
+            raise ValueError("is no such Decimal")
+
+
+def decimal_problem(limits: dict[str, JSON], value: JSON) -> dict[str, Any] | None:
+    """Check a Decimal as pydantic does; what is no number and no text is checked elsewhere.
+
+    Returns:
+        What pydantic has against it, one of `ValidationError.errors()`; None if it fits.
+    """
+    from pydantic_core import ValidationError
+
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        _decimal_reader(json.dumps(limits)).validate_json(json.dumps(value))
+    except ValidationError as problem:
+        return cast("dict[str, Any]", problem.errors(include_url=False)[0])
+    return None
+
+
+@lru_cache(maxsize=256)
+def _decimal_reader(limits: str) -> "SchemaValidator":
+    from pydantic_core import SchemaValidator, core_schema
+
+    read = {key: Decimal(each) if isinstance(each, str) else each for key, each in json.loads(limits).items()}
+    return SchemaValidator(core_schema.decimal_schema(**read))
+
+
+@cache
+def reader(kind: str) -> "SchemaValidator":
+    """Give what reads a value as pydantic does where it is not strict.
+
+    Args:
+        kind: `"integer"`, `"number"`, `"decimal"`, `"boolean"`, `"date"`, `"time"`, `"datetime"`, `"duration"` or `"uuid"`.
+    """
+    from pydantic_core import SchemaValidator, core_schema
+
+    schemas = {
+        "integer": core_schema.int_schema,
+        "number": core_schema.float_schema,
+        "decimal": core_schema.decimal_schema,
+        "boolean": core_schema.bool_schema,
+        "date": core_schema.date_schema,
+        "time": core_schema.time_schema,
+        "datetime": core_schema.datetime_schema,
+        "duration": core_schema.timedelta_schema,
+        "uuid": core_schema.uuid_schema,
+    }
+    return SchemaValidator(schemas[kind]())
+
+
 def _is_multiple(value: float, factor: float) -> bool:
     if isinstance(value, int) and float(factor).is_integer():
         return value % int(factor) == 0
@@ -171,12 +260,17 @@ def _checked(check: Callable[[str], Any]) -> Callable[[str], bool]:
     return is_one
 
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _CHECKS: dict[str, Callable[[str], Any]] = {
-    "date": lambda text: re.fullmatch(r"\d{4}-\d\d-\d\d", text) and datetime.fromisoformat(text),
-    "date-time": lambda text: re.match(r"\d{4}-\d\d-\d\d[Tt ]\d", text) and datetime.fromisoformat(text),
-    "time": lambda text: re.match(r"\d\d:\d\d", text) and time.fromisoformat(text) is not None,
+    # A bare number is a moment for pydantic: seconds since 1970, which nobody means who writes a date.
+    "date": lambda text: _DAY.match(text) and reader("date").validate_python(text),
+    "date-time": lambda text: _DAY.match(text) and reader("datetime").validate_python(text),
+    "time": lambda text: re.match(r"\d\d:\d\d", text) and reader("time").validate_python(text) is not None,
+    "duration": lambda text: reader("duration").validate_python(text) is not None,
     "email": lambda text: re.fullmatch(r"[^@\s]+@[^@\s]+", text),
-    "uuid": lambda text: re.fullmatch(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}", text),
+    "ipv4": ipaddress.IPv4Address,
+    "ipv6": lambda text: ipaddress.IPv6Address(text) is not None,
+    "uuid": lambda text: reader("uuid").validate_python(text),
     "uri": lambda text: re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S", text),
 }
 _FORMATS: dict[str, Callable[[str], bool]] = {

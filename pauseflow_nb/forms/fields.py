@@ -1,40 +1,78 @@
-"""Which fields a JSON Schema asks for, and what kind each is: the one reading of it for every form.
+"""Read a JSON Schema into the fields of a form.
 
-The approval page makes HTML of it, test mode makes widgets; the panel in JupyterLab reads schemas alike.
+This is the only reading of schemas for forms: the controls of the approval page, the panel and the widgets are made
+of these fields, and texts that people type are read by them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from pauseflow_nb.forms.dialect import DECIMAL, PYTHON, ZONE
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["Field", "fields_of", "number_in", "says_nothing", "with_nulls"]
+__all__ = ["Field", "fields_of", "look_up", "take_apart"]
 
 #: Deeper than this a form helps nobody.
 _DEEPEST = 8
 _LONG_TEXT = 200
+#: Branches of a union that a form offers.
+_MOST_BRANCHES = 20
+
+_KINDS_OF_TEXT = {
+    "date": "date",
+    "date-time": "datetime",
+    "time": "time",
+    "duration": "duration",
+    "textarea": "long",
+    "password": "password",
+}
+#: What a branch of a union without a title is called.
+_BRANCHES = {
+    "boolean": "Yes or no",
+    "choice": "One of a list",
+    "date": "Date",
+    "datetime": "Date and time",
+    "decimal": "Number",
+    "duration": "Duration",
+    "integer": "Whole number",
+    "json": "JSON",
+    "list": "List",
+    "long": "Text",
+    "number": "Number",
+    "object": "Fields",
+    "password": "Password",
+    "text": "Text",
+    "time": "Time",
+    "tuple": "List",
+}
 
 
 @dataclass(frozen=True)
 class Field:
     """One field of a form."""
 
-    #: `"text"`, `"long"`, `"number"`, `"integer"`, `"boolean"`, `"choice"`, `"date"`, `"datetime"`, `"object"`,
-    #: `"list"`, or `"json"` for what no form can be made of.
+    #: `"text"`, `"long"`, `"password"`, `"number"`, `"integer"`, `"decimal"`, `"boolean"`, `"choice"`, `"date"`, `"time"`,
+    #: `"datetime"`, `"duration"`, `"object"`, `"tuple"`, `"list"`, `"union"`, or `"json"` for what no form can be made of.
     kind: str
     label: str
     description: str = ""
     is_required: bool = False
     #: Whether null is a value of it, and not only no value.
     is_nullable: bool = False
-    #: What stands in it at first; None: nothing.
+    #: The value that stands in it at first; None: none.
     initial: JSON = None
     choices: list[JSON] = field(default_factory=list)
-    #: Of an object.
+    #: What the choices are called, where the schema says so.
+    choice_labels: list[str] = field(default_factory=list)
+    #: Of an object, by name; of a tuple, by position.
     fields: "dict[str, Field]" = field(default_factory=dict)
     #: Of a list.
     item: "Field | None" = None
+    #: Of a union. One with a single branch is an object that may be left out.
+    branches: "list[Field]" = field(default_factory=list)
+    #: Whether it is in a branch of a union, and required.
+    is_tag: bool = False
     schema: Mapping[str, JSON] = field(default_factory=dict)
 
     @property
@@ -43,45 +81,34 @@ class Field:
         return self.is_required and not self.is_nullable
 
     @property
-    def is_no_unticked(self) -> bool:
-        """Whether a box that is not ticked says no; otherwise it says nothing, as for `Optional[bool] = None`."""
-        return self.is_required or self.schema.get("default", False) is not None
+    def is_fixed(self) -> bool:
+        """Whether it says which branch of a union an object is, so that nobody has to write it."""
+        return self.is_tag and len(self.choices) == 1
 
     @property
-    def is_emptied_text(self) -> bool:
-        """Whether a text field that is left empty was emptied on purpose, because a text stood in it."""
-        return self.kind in ("text", "long") and isinstance(self.initial, str) and self.initial != ""
+    def is_flat_list(self) -> bool:
+        """Whether it is a list of single values, which is written one to a line."""
+        return (
+            self.kind == "list"
+            and self.item is not None
+            and self.item.kind not in ("object", "tuple", "list", "json", "union", "boolean")
+        )
 
+    @property
+    def is_rows(self) -> bool:
+        """Whether it is a list of objects, which is shown as rows."""
+        return self.kind == "list" and self.item is not None and self.item.kind in ("object", "tuple")
 
-def number_in(text: str) -> JSON:
-    """Read a number; what is none stays text, and whoever checks the answer says what is wrong with it."""
-    for read in (int, float):
-        try:
-            value: float = read(text.strip())
-        except ValueError:
-            continue
-        if value == value and abs(value) != float("inf"):  # noqa: PLR0124  (NaN is no JSON)
-            return value
-    return text
-
-
-def says_nothing(values: Mapping[str, JSON]) -> bool:
-    """Whether nobody wrote into an object's fields: boxes that are not ticked alone are no sign that somebody did."""
-    return all(
-        says_nothing(value) if isinstance(value, Mapping) else value is False or value is None
-        for value in values.values()
-    )
-
-
-def with_nulls(asked: Field, written: Mapping[str, Any]) -> dict[str, Any]:
-    """Add null to what was written into an object's fields, for those that need a value and were left empty."""
-    nulls = {name: None for name, each in asked.fields.items() if each.is_required and each.is_nullable}
-    return {**nulls, **written}
+    @property
+    def takes_any_text(self) -> bool:
+        """Whether text that is no JSON may be a value of it."""
+        kinds = self.schema.get("type")
+        return kinds is None and not {"anyOf", "oneOf", "allOf"} & self.schema.keys()
 
 
 def fields_of(schema: Mapping[str, JSON]) -> Field:
     """Read a schema."""
-    return _Reading(schema).field(schema, "", is_required=True)
+    return _Reading(schema).field(schema, "", is_required=True, is_outer=True)
 
 
 class _Resolved(NamedTuple):
@@ -91,6 +118,8 @@ class _Resolved(NamedTuple):
     is_nullable: bool
     #: The `$ref`s that led to it.
     references: frozenset[str]
+    #: Of a union: what it may be, null left out.
+    branches: list[Mapping[str, JSON]]
 
 
 @dataclass(frozen=True)
@@ -103,78 +132,144 @@ class _Reading:
     #: The `$ref`s on the way to it.
     within: frozenset[str] = frozenset()
 
-    def field(self, given: Mapping[str, JSON], name: str, *, is_required: bool) -> Field:
+    def field(self, written: Mapping[str, JSON], name: str, *, is_required: bool, is_outer: bool = False) -> Field:
         """Make the field."""
-        schema, is_nullable, references = _resolved(given, self.root)
-        choices = _choices(schema)
+        schema, is_nullable, references, branches = take_apart(written, self.root)
+        choices, choice_labels = _choices(schema, branches)
+        if None in choices:
+            is_nullable = True
+            choices, choice_labels = _without_null(choices, choice_labels)
         # A schema may contain itself, and several times: a form of all of it would have no end.
         is_endless = self.depth > _DEEPEST or bool(references & self.within)
-        kind = "json" if is_endless else _kind(schema, choices)
-        only = choices[0] if len(choices) == 1 and is_required else None
+        kind = "json" if is_endless else _kind(schema, choices, branches)
+        if kind == "boolean" and is_nullable:
+            kind, choices, choice_labels = "choice", [True, False], ["Yes", "No"]
         below = _Reading(self.root, self.depth + 1, self.within | references)
-        inner: dict[str, Field] = {}
-        if kind == "object":
-            needed = schema.get("required") or []
-            inner = {
-                key: below.field(each, key, is_required=key in needed)
-                for key, each in schema["properties"].items()
-                if isinstance(each, Mapping)
-            }
-        item = below.field(schema["items"], "", is_required=True) if kind == "list" else None
-        return Field(
+        only = choices[0] if len(choices) == 1 and is_required and not is_nullable else None
+        made = Field(
             kind,
-            _label(given, schema, name),
+            _label(written, schema, name),
             str(schema.get("description") or ""),
             is_required,
             is_nullable,
-            schema.get("default", only),
+            # A model's default that is a secret is written as asterisks.
+            None if kind == "password" else schema.get("default", only),
             choices,
-            inner,
-            item,
-            schema,
+            choice_labels,
+            schema=schema,
         )
+        return below.fill(made, branches, is_outer=is_outer)
+
+    def fill(self, made: Field, branches: list[Mapping[str, JSON]], *, is_outer: bool) -> Field:
+        """Add what is inside it."""
+        schema = made.schema
+        if made.kind == "list":
+            return replace(made, item=self.field(schema["items"], "", is_required=True))
+        if made.kind == "union":
+            inner = [_tagged(self.field(each, "", is_required=True, is_outer=True)) for each in branches]
+            return replace(made, branches=[replace(each, label=each.label or _BRANCHES[each.kind]) for each in inner])
+        if made.kind not in ("object", "tuple"):
+            return made
+        made = replace(made, fields=dict(self._inner(made)))
+        is_left_out = not is_outer and (made.is_nullable or (not made.is_required and made.initial is None))
+        if not is_left_out:
+            return made
+        inside = _tagged(replace(made, is_required=True, is_nullable=False, description=""))
+        return replace(made, kind="union", fields={}, branches=[inside])
+
+    def _inner(self, made: Field) -> Iterator[tuple[str, Field]]:
+        schema = made.schema
+        if made.kind == "tuple":
+            needed = schema.get("minItems", 0)
+            for number, each in enumerate(schema["prefixItems"]):
+                inner = self.field(each, f"Entry {number + 1}", is_required=number < needed)
+                yield str(number), replace(inner, label=inner.label or f"Entry {number + 1}")
+            return
+        required = schema.get("required") or []
+        for key, each in schema["properties"].items():
+            if isinstance(each, Mapping):
+                yield key, self.field(each, key, is_required=key in required)
 
 
-def _label(given: Mapping[str, JSON], schema: Mapping[str, JSON], name: str) -> str:
-    if given.get("title") or not name:
-        return str(given.get("title") or schema.get("title") or "")
+def _tagged(branch: Field) -> Field:
+    fields = {key: replace(each, is_tag=each.is_required) for key, each in branch.fields.items()}
+    return replace(branch, fields=fields)
+
+
+def _label(written: Mapping[str, JSON], schema: Mapping[str, JSON], name: str) -> str:
+    if written.get("title") or not name:
+        return str(written.get("title") or schema.get("title") or "")
     # The name of the field says more than that of the class behind a `$ref`; written as pydantic writes titles.
-    return name if schema is given else name.replace("_", " ").title()
+    return name if schema is written else name.replace("_", " ").title()
 
 
-def _choices(schema: Mapping[str, JSON]) -> list[JSON]:
+def _choices(schema: Mapping[str, JSON], branches: list[Mapping[str, JSON]]) -> tuple[list[JSON], list[str]]:
     if isinstance(schema.get("enum"), list):
-        return list(schema["enum"])
-    return [schema["const"]] if "const" in schema else []
+        return list(schema["enum"]), []
+    if "const" in schema:
+        return [schema["const"]], []
+    if branches and all("const" in each or isinstance(each.get("enum"), list) for each in branches):
+        # As JSON Schema writes choices that have names of their own.
+        values = [(value, each) for each in branches for value in each.get("enum", [each.get("const")])]
+        labels = [str(each.get("title") or "") if "const" in each else "" for _, each in values]
+        return [value for value, _ in values], labels
+    return [], []
 
 
-def _kind(schema: Mapping[str, JSON], choices: list[JSON]) -> str:
+def _without_null(choices: list[JSON], labels: list[str]) -> tuple[list[JSON], list[str]]:
+    if labels:
+        labels = [label for label, each in zip(labels, choices, strict=True) if each is not None]
+    return [each for each in choices if each is not None], labels
+
+
+def _kind(schema: Mapping[str, JSON], choices: list[JSON], branches: list[Mapping[str, JSON]]) -> str:
     if choices:
         return "choice"
-    kind, has_fields = schema.get("type"), isinstance(schema.get("properties"), Mapping)
+    if branches:
+        return _kind_of_union(branches)
+    kind, has_fields = schema.get("type"), isinstance(schema.get("properties"), Mapping) and bool(schema["properties"])
     if kind == "string":
         return _kind_of_text(schema)
     if kind in ("number", "integer", "boolean"):
-        return str(kind)
+        return "decimal" if DECIMAL in schema else str(kind)
     if kind == "array":
-        return "list" if isinstance(schema.get("items"), Mapping) else "json"
+        return _kind_of_array(schema)
     return "object" if has_fields and kind in ("object", None) else "json"
 
 
+def _kind_of_union(branches: list[Mapping[str, JSON]]) -> str:
+    if all(DECIMAL in each for each in branches):
+        return "decimal"
+    return "union" if len(branches) <= _MOST_BRANCHES else "json"
+
+
+def _kind_of_array(schema: Mapping[str, JSON]) -> str:
+    entries = schema.get("prefixItems")
+    if isinstance(entries, list) and entries:
+        is_closed = schema.get("maxItems") == len(entries) or schema.get("items") is False
+        return "tuple" if is_closed and all(isinstance(each, Mapping) for each in entries) else "json"
+    return "list" if isinstance(schema.get("items"), Mapping) else "json"
+
+
 def _kind_of_text(schema: Mapping[str, JSON]) -> str:
-    known = {"date": "date", "date-time": "datetime", "textarea": "long"}.get(str(schema.get("format")))
+    if schema.get("writeOnly"):
+        return "password"
     longest = schema.get("maxLength")
-    return known or ("long" if isinstance(longest, int) and longest > _LONG_TEXT else "text")
+    # The longest that an address may be is no sign of a long text.
+    is_long = isinstance(longest, int) and longest > _LONG_TEXT and "format" not in schema
+    is_json = schema.get("contentMediaType") == "application/json"
+    return _KINDS_OF_TEXT.get(str(schema.get("format"))) or ("long" if is_long or is_json else "text")
 
 
-def _resolved(given: Mapping[str, JSON], root: Mapping[str, JSON]) -> _Resolved:
+def take_apart(written: Mapping[str, JSON], root: Mapping[str, JSON]) -> _Resolved:
     """Follow `$ref`, and take `Optional[…]` and `allOf` with one element apart, as pydantic writes them."""
-    schema, is_nullable, references = given, given.get("type") == "null", set()
+    schema, is_nullable, references = written, written.get("type") == "null", set()
+    branches: list[Mapping[str, JSON]] = []
     for _ in range(16):
         if isinstance(schema.get("$ref"), str):
             own = {key: value for key, value in schema.items() if key != "$ref"}
             references.add(schema["$ref"])
-            schema = {**_looked_up(schema["$ref"], root), **own}
+            schema = {**look_up(schema["$ref"], root), **own}
             continue
         name = next((key for key in ("anyOf", "oneOf", "allOf") if isinstance(schema.get(key), list)), None)
         if name is None:
@@ -182,17 +277,43 @@ def _resolved(given: Mapping[str, JSON], root: Mapping[str, JSON]) -> _Resolved:
         others = [each for each in schema[name] if isinstance(each, Mapping) and each.get("type") != "null"]
         is_nullable = is_nullable or len(others) < len(schema[name])
         if len(others) != 1:
+            branches = others if name != "allOf" and "properties" not in schema else []
             break
         schema = {**others[0], **{key: value for key, value in schema.items() if key != name}}
     if isinstance(schema.get("type"), list):
         kinds = [each for each in schema["type"] if each != "null"]
         is_nullable = is_nullable or len(kinds) < len(schema["type"])
         schema = {**schema, "type": kinds[0] if len(kinds) == 1 else None}
-    return _Resolved(schema, is_nullable, frozenset(references))
+        branches = [{**_about_value(schema), "type": kind} for kind in kinds] if len(kinds) > 1 else branches
+    return _Resolved(schema, is_nullable, frozenset(references), branches)
 
 
-def _looked_up(reference: str, root: Mapping[str, JSON]) -> Mapping[str, JSON]:
-    found: JSON = root
+def _about_value(schema: Mapping[str, JSON]) -> dict[str, JSON]:
+    return {key: value for key, value in schema.items() if key not in ("title", "description", "default", "type")}
+
+
+def look_up(reference: str, root: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    """Find what a `$ref` means; empty if it is not in the schema."""
+    found: Any = root
     for name in filter(None, reference.removeprefix("#").split("/")):
         found = found.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
     return found if isinstance(found, Mapping) else {}
+
+
+def is_from_python(schema: Mapping[str, JSON]) -> bool:
+    """Whether the schema was made from a Python type, so that pydantic has the last word."""
+    return PYTHON in schema
+
+
+def zone_of(asked: Field) -> str:
+    """Say which moments without a zone a field wants: `"naive"` keeps them so, `"UTC"` takes them as UTC."""
+    if asked.schema.get(ZONE):
+        return "naive" if asked.schema[ZONE] == "naive" else "UTC"
+    initial = asked.initial
+    is_naive = isinstance(initial, str) and "T" in initial and not _has_zone(initial)
+    return "naive" if is_naive else "UTC"
+
+
+def _has_zone(moment: str) -> bool:
+    time = moment.partition("T")[2]
+    return time[-1:] in "zZ" or "+" in time or "-" in time

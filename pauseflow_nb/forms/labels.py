@@ -1,46 +1,28 @@
-"""Decide what the buttons under a question say: the author's words, or ours."""
+"""Check the labels that an author gives to the buttons under a question."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.printable import printable
+from pauseflow_nb.protocol import button_labels
 
-__all__ = ["ACTIONS", "button_labels", "check_labels"]
+__all__ = ["check_labels"]
 
 #: What an answer can do, and so what a button can.
 ACTIONS = ("resume", "cancel")
 
 #: In characters: a button is one line, also on a phone.
 _LONGEST = 40
-_RESUME = {"rerun": "Run again now", "delay": "Continue now", "operator": "Resume", "notebook": "Resume"}
-_CANCEL = "Cancel the run"
 
 
-def button_labels(
-    kind: str, schema: Mapping[str, Any] | None = None, labels: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """Give the label of each button, by what it does: `"resume"` and `"cancel"`.
-
-    Args:
-        kind: Of the suspension.
-        schema: What an answer must be. A form is submitted; what it says may be anything but an approval.
-        labels: The author's, which may leave some out.
-    """
-    resume = _RESUME.get(kind) or ("Approve" if schema is None else "Submit")
-    return {"resume": resume, "cancel": _CANCEL, **(labels or {})}
-
-
-def check_labels(
-    labels: object, *, kind: str = "suspend", schema: Mapping[str, Any] | None = None
-) -> dict[str, str] | None:
-    """Check the labels that an author gives; None if there are none.
+def check_labels(labels: object, *, kind: str = "suspend", has_schema: bool = False) -> dict[str, str]:
+    """Check the labels that an author gives; empty if there are none.
 
     Raises:
         InvalidValue: Naming what is wrong with which.
     """
     if labels is None:
-        return None
+        return {}
     example = 'write labels={"resume": "Ship it", "cancel": "Stop"}'
     if not isinstance(labels, Mapping) or not labels:
         raise InvalidValue("labels", labels, f"must name the buttons: {example}")
@@ -48,7 +30,7 @@ def check_labels(
     if unknown:
         raise InvalidValue("labels", labels, f"has the key {unknown[0]!r}, and there are only: {', '.join(ACTIONS)}")
     checked = {action: _check_label(action, labels[action]) for action in ACTIONS if action in labels}
-    resume, cancel = button_labels(kind, schema, checked).values()
+    resume, cancel = button_labels(kind, has_schema=has_schema, own=checked).values()
     if resume.casefold() == cancel.casefold():
         raise InvalidValue("labels", labels, f"makes both buttons say {resume!r}, so nobody could tell them apart")
     return checked

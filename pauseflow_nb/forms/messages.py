@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.forms.dialect import NAMED, PATTERN
+from pauseflow_nb.forms.dialect import DECIMAL, NAMED, PATTERN, decimal_problem
 from pauseflow_nb.json_values import JSON
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ _FORMATS = {
     "date-time": "a date and a time such as 2026-11-20T14:30:00Z",
     "time": "a time such as 14:30:00",
     "email": "an e-mail address",
+    "duration": 'a duration such as "2 hours" or "PT2H"',
+    "ipv4": "an IPv4 address",
+    "ipv6": "an IPv6 address",
     "uuid": "a UUID",
     "uri": "a URL",
     "regex": "a regular expression",
@@ -195,6 +198,9 @@ def _said(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing b
     if kind in _COUNTED:
         how, one, many = _COUNTED[kind]
         return f"must have {how} {limit} {one if limit == 1 else many}"
+    if kind == DECIMAL:
+        problem = decimal_problem(limit, error.value)
+        return "must be a number" if problem is None else _fix_decimal(in_our_words(problem))
     if kind in _LIMITS:
         return _LIMITS[kind].format(_number(limit))
     if kind == "enum" and not limit:
@@ -215,6 +221,12 @@ def _said(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing b
     if kind == "additionalProperties" and "unexpected" in error.kind:
         return f"has fields that are not asked for: {_listed_shortly(error.kind['unexpected'])}"
     return _PLAIN.get(kind, f"does not fit {kind!r} in the schema")
+
+
+def _fix_decimal(said: str) -> str:
+    if "valid decimal" in said:
+        return "must be a number"
+    return said.replace("Decimal input should have no more than", "must have at most")
 
 
 def _excluded(schema: Any) -> str:

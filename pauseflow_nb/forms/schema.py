@@ -8,13 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from pauseflow_nb.forms.dialect import InvalidPattern, compile_schema, no_panics, translate
+from pauseflow_nb.forms.lax import as_asked
 from pauseflow_nb.forms.messages import misfits
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["TOO_MANY", "VALUE", "check", "errors_of", "in_form", "in_words", "problem_of"]
-
-#: The one field of the form that a type without fields becomes.
-VALUE = "value"
+__all__ = ["TOO_MANY", "check", "errors_of", "in_words", "problem_of"]
 
 #: What is said of an answer that does not fit, before its errors are listed.
 TOO_MANY: list[dict[str, JSON]] = [{"path": [], "message": "does not fit, in more places than can be listed"}]
@@ -35,7 +33,7 @@ def check(schema: Mapping[str, JSON], value: JSON) -> Iterator[list[dict[str, JS
         ValueError: If the schema cannot be used.
     """
     with no_panics():
-        yield from _check(schema, value)
+        yield from _check(schema, as_asked(schema, value))
 
 
 def _check(schema: Mapping[str, JSON], value: JSON) -> Iterator[list[dict[str, JSON]]]:
@@ -68,13 +66,6 @@ def errors_of(schema: Mapping[str, JSON], value: JSON) -> list[dict[str, JSON]]:
     """
     *_, errors = check(schema, value)
     return errors
-
-
-def in_form(schema: Mapping[str, JSON], value: JSON) -> JSON:
-    """Take a bare value for the form with the one field `value` that a type without fields becomes."""
-    properties = schema.get("properties")
-    is_form = isinstance(properties, Mapping) and set(properties) == {VALUE}
-    return {VALUE: value} if is_form and not isinstance(value, dict) else value
 
 
 def problem_of(schema: Mapping[str, JSON]) -> str | None:

@@ -6,13 +6,16 @@ cannot say, such as a validator written in Python, is checked here, when the ans
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, get_origin, is_typeddict
 
 from pauseflow_nb.errors import InvalidAnswer, InvalidValue
+from pauseflow_nb.forms.codec import Entries, read_form
+from pauseflow_nb.forms.dialect import PYTHON
+from pauseflow_nb.forms.lax import VALUE, answer_for, in_form, with_spans
 from pauseflow_nb.forms.messages import in_our_words
-from pauseflow_nb.forms.schema import VALUE, in_form
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.kernel.attribute_dict import as_records
 
@@ -47,7 +50,7 @@ class Form:
 
         try:
             # As JSON: a strict model takes a date as text then, which is what it is in an answer.
-            made = _adapter(self.kind, self.is_wrapped).validate_json(json.dumps(body))
+            made = _adapter(self.kind, self.is_wrapped).validate_json(json.dumps(with_spans(self.json_schema, body)))
         except ValidationError as problem:
             raise InvalidAnswer(_errors(problem)) from None
         return getattr(made, VALUE) if self.is_wrapped else made
@@ -65,10 +68,33 @@ class Form:
             raise InvalidAnswer(errors)
         return self.build(body)
 
+    def read(self, entries: Entries) -> JSON:
+        """Read what stands in the form of an answer, and check it.
+
+        Returns:
+            The answer as a request's body would bring it.
+
+        Raises:
+            InvalidAnswer: With every error; `input` says beside which control it is to be shown.
+        """
+        reading = read_form(self.json_schema, entries)
+        errors: list[dict[str, JSON]] = []
+        try:
+            self.judge(reading.value)
+        except InvalidAnswer as refused:
+            errors = refused.errors
+        errors = reading.merge(errors)
+        if errors:
+            raise InvalidAnswer(reading.place(errors))
+        return reading.value
+
     def as_body(self, value: JSON) -> JSON:
         """Take a bare value for a form with the one field `value`, and anything else as it is."""
-        is_form = isinstance(value, dict) and set(value) == {VALUE}
-        return {VALUE: value} if self.is_wrapped and not is_form else in_form(self.json_schema, value)
+        return in_form(self.json_schema, value)
+
+    def answer_in(self, envelope: Mapping[str, JSON]) -> JSON:
+        """Take the answer out of a request's envelope, as the server that checked it did."""
+        return answer_for(self.json_schema, envelope)
 
 
 def form_of(schema: Any) -> Form:
@@ -84,7 +110,10 @@ def form_of(schema: Any) -> Form:
         raise InvalidValue("schema", schema, "must be a pydantic model, a type such as int, or a JSON Schema")
     is_wrapped = not _has_fields(schema)
     try:
-        made = _adapter(schema, is_wrapped).json_schema()
+        from pauseflow_nb.kernel.python_schema import PythonSchema  # lazily: it loads pydantic
+
+        made = _adapter(schema, is_wrapped).json_schema(schema_generator=PythonSchema)
+        made[PYTHON] = {"wrapped": is_wrapped}
     except Exception as problem:
         # Whatever pydantic and the user's own types raise, it means the same.
         reason = str(problem).partition("\n")[0]

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pauseflow_nb.protocol import answer_in
+
 __all__ = ["RESUME_DATA", "Record", "as_records", "data_of"]
 
 #: The export that holds what a step was resumed with.
@@ -39,7 +41,4 @@ def as_records(value: Any) -> Any:
 
 def data_of(envelope: Mapping[str, Any]) -> Any:
     """Take what one wants from a `$resume_data` envelope: the parsed body, or the query where there is no body."""
-    body = envelope.get("body")
-    if body is None and envelope.get("by") != "clock":
-        body = envelope.get("query", {})
-    return as_records(body)
+    return as_records(answer_in(envelope))

@@ -126,7 +126,7 @@ class Flow:
             approvals=checked_count("approvals", approvals),
             approvers=checked_names("approvers", approvers, approvals),
             self_approval=checked_flag("self_approval", self_approval),
-            labels=check_labels(labels, schema=None if form is None else form.json_schema),
+            labels=check_labels(labels, has_schema=form is not None),
         )
         run.notes += [] if warning is None else [warning]
         return _ask(run, Asked("suspend", request, form=form))
@@ -243,7 +243,7 @@ class Flow:
             approvals=checked_count("approvals", approvals),
             approvers=checked_names("approvers", approvers, approvals),
             self_approval=checked_flag("self_approval", self_approval),
-            labels=check_labels(labels, schema=None if form is None else form.json_schema),
+            labels=check_labels(labels, has_schema=form is not None),
         )
         return _session.pause(run, request, form)
 

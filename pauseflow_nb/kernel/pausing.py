@@ -57,7 +57,7 @@ def pause(session: "Session", run: StepRun, request: SuspensionRequest, form: Fo
                 raise Cancelled(run.step, answer.by)
             envelope = answer.envelope or {}
             try:
-                built = data_of(envelope) if form is None else form.build(form.as_body(data_of(envelope)))
+                built = data_of(envelope) if form is None else form.build(form.answer_in(envelope))
             except InvalidAnswer as problem:
                 question = replace(question, refusals=question.refusals + 1, errors=problem.errors)
                 continue
@@ -77,8 +77,7 @@ def suspend_at_once(
         key = f"#{run.suspends}"
         run.suspends += 1
     if key in answers:
-        body = data_of(answers[key])
-        return body if form is None else form.build(form.as_body(body))
+        return data_of(answers[key]) if form is None else form.build(form.answer_in(answers[key]))
     run.exports[_ANSWERS] = {**answers, _WAITING: key}
     run.asked = Asked("suspend", request, form=form)
     _stop_calmly(session.shell)
@@ -128,8 +127,7 @@ def _by_hand(
         if envelope is None:
             raise PauseTimeout(run.step)
         run.exports[RESUME_DATA] = envelope
-        body = data_of(envelope)
-        return body if form is None else form.build(form.as_body(body))
+        return data_of(envelope) if form is None else form.build(form.answer_in(envelope))
     run.asked = Asked(call, request, form=form)
     _stop_calmly(shell)
     raise Paused(f"step {run.step!r} asked to pause at {datetime.now(UTC).isoformat()}")

@@ -12,7 +12,6 @@ from typing import Any
 
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form, form_of
-from pauseflow_nb.kernel.exports import data_of
 from pauseflow_nb.protocol import Briefing, Loss, Unsaved
 
 __all__ = ["Answers"]
@@ -62,7 +61,7 @@ class Answers(dict[str, Any]):
             return
         kind = self._namespace[asked.name] if isinstance(asked, _Named) else asked
         form = form_of(kind)
-        self[step] = form.build(form.as_body(data_of(envelope)))
+        self[step] = form.build(form.answer_in(envelope))
 
     @contextmanager
     def among_variables(self) -> Iterator[None]:

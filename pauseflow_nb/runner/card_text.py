@@ -10,10 +10,10 @@ from html import escape
 from typing import Any
 
 from pauseflow_nb import identity
-from pauseflow_nb.forms.labels import button_labels
 from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.printable import printable_lines
+from pauseflow_nb.protocol import button_labels
 
 __all__ = ["as_html", "as_text", "at_moment", "boxed", "earlier_as_html", "earlier_as_text", "sentence_of"]
 
@@ -145,7 +145,8 @@ def _choice(question: Mapping[str, Any]) -> str | None:
     """Name the two answers, if the author did."""
     if not question.get("labels"):
         return None
-    labels = button_labels(question["kind"], question.get("schema"), question["labels"])
+    has_schema = question.get("schema") is not None
+    labels = button_labels(question["kind"], has_schema=has_schema, own=question["labels"])
     return f"To choose: {labels['resume']}, or {labels['cancel']}."
 
 

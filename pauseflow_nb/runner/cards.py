@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake
+from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake, answer_in
 from pauseflow_nb.runner import card_text, cell_statuses
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.record_outputs import facts_of, kind_of, record, records_in
@@ -177,7 +177,7 @@ def decision_of_pause(answer: PauseAnswer) -> Decision:
     one |= {key: envelope[key] for key in ("known_by", "via") if envelope.get(key)}
     given = envelope.get("approvals")
     approvals = given if isinstance(given, list) and given else [one]
-    return _decision("pause", answer.action, approvals, _reply_of(envelope))
+    return _decision("pause", answer.action, approvals, answer_in(envelope) or None)
 
 
 def decision_of(wake: Wake, envelope: Mapping[str, JSON] | None = None) -> Decision:
@@ -189,7 +189,7 @@ def decision_of(wake: Wake, envelope: Mapping[str, JSON] | None = None) -> Decis
     """
     facts = envelope or wake.callback or {}
     one: dict[str, JSON] = {"by": wake.by, "at": wake.at, "known_by": facts.get("known_by"), "via": facts.get("via")}
-    return _decision(wake.kind, "resume", wake.approvals or [one], _reply_of(envelope or wake.callback or {}))
+    return _decision(wake.kind, "resume", wake.approvals or [one], answer_in(envelope or wake.callback or {}) or None)
 
 
 def _decision(kind: str, action: str, approvals: list[dict[str, JSON]], answer: JSON) -> Decision:
@@ -206,12 +206,6 @@ def _decision(kind: str, action: str, approvals: list[dict[str, JSON]], answer: 
     )
 
 
-def _reply_of(envelope: Mapping[str, JSON]) -> JSON:
-    """The answer as the notebook takes it: the body, or the query where there is no body."""
-    body = envelope.get("body")
-    return (envelope.get("query") or None) if body is None else body
-
-
 def _without_secrets(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
     """Hide what a form asks for as a password."""
     return answer if schema is None or answer is None else _hidden(answer, fields_of(schema))
@@ -220,6 +214,11 @@ def _without_secrets(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
 def _hidden(value: JSON, asked: Field) -> JSON:
     if asked.schema.get("format") == "password" or asked.schema.get("writeOnly"):
         return _HIDDEN
+    if asked.branches:
+        # Whichever was meant: what is a secret in one of them is one.
+        for branch in asked.branches:
+            value = _hidden(value, branch)
+        return value
     if isinstance(value, dict):
         return {key: _hidden(each, asked.fields[key]) if key in asked.fields else each for key, each in value.items()}
     if isinstance(value, list) and asked.item is not None:

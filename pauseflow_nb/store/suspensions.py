@@ -68,7 +68,6 @@ def add(connection: sa.Connection, execution: str, segment: int, outcome: Outcom
         context=ask.context,
         max_retries=ask.max_retries,
         schema=ask.schema,
-        labels=ask.labels,
         notice=None if ask.remind is None else {"every": ask.remind, "messages": [asdict(m) for m in ask.messages]},
         remind_at=None if ask.remind is None else moment + ask.remind,
         rules=rules_of(ask),
@@ -244,10 +243,11 @@ def _claim(suspension: Row) -> Claim:
 
 
 def rules_of(ask: SuspensionRequest) -> dict[str, JSON] | None:
-    """The rules of who may answer; None if anybody with a link may."""
+    """The rules of who may answer, and the words on the buttons; None if anybody with a link may, and the words are ours."""
+    labels: dict[str, JSON] = {"labels": ask.labels} if ask.labels else {}
     if ask.approvals == 1 and ask.approvers is None and ask.self_approval:
-        return None
-    return {"approvals": ask.approvals, "approvers": ask.approvers, "self_approval": ask.self_approval}
+        return labels or None
+    return {"approvals": ask.approvals, "approvers": ask.approvers, "self_approval": ask.self_approval, **labels}
 
 
 def _of(table: sa.Table, claim: Claim) -> tuple[Any, ...]:

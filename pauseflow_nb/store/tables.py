@@ -184,8 +184,6 @@ suspensions = sa.Table(
     # What a reminder sends again, and when the next one is due: {every, to, …}, without any secret.
     sa.Column("notice", Json),
     sa.Column("remind_at", Time),
-    # The author's words on the buttons, by what they do: resume, cancel.
-    sa.Column("labels", Json),
     sa.Index(
         "suspensions_to_remind",
         "remind_at",

@@ -7,17 +7,29 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from pauseflow_nb.forms.labels import button_labels
-from pauseflow_nb.json_values import compact
+from pauseflow_nb.forms.controls import draw_json
+from pauseflow_nb.json_values import JSON, compact, json_text
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import Links, Loss, published
+from pauseflow_nb.protocol import Links, Loss, button_labels, published
 from pauseflow_nb.store import steps as runs
 from pauseflow_nb.store.damaged_rows import damaged_view, require_shape
 from pauseflow_nb.store.database import iso, now
 from pauseflow_nb.store.executions import Row, names_of_children
 from pauseflow_nb.store.tables import executions, segments, suspensions
 
-__all__ = ["HasRules", "LinksOf", "address_of", "approvals_of", "execution_views", "find_ids", "iso", "losses_of"]
+__all__ = [
+    "HasRules",
+    "LinksOf",
+    "address_of",
+    "approvals_of",
+    "execution_views",
+    "find_ids",
+    "has_rules",
+    "iso",
+    "labels_of",
+    "losses_of",
+    "shown_data",
+]
 
 #: Makes the links of one suspension; its action is left empty.
 LinksOf = Callable[[Claim], Links]
@@ -235,8 +247,10 @@ def _suspension(row: Row, links: LinksOf | None, revocations: int) -> dict[str, 
         "title": row.title,
         "message": row.message,
         "data": row.data,
+        "shown": shown_data(row.data),
         "schema": row.schema,
-        "labels": button_labels(row.kind, row.schema, row.labels),
+        "form": draw_json(row.schema),
+        "labels": labels_of(row),
         "errors": row.errors,
         "approvals": approvals_of(row),
         **made,
@@ -270,6 +284,28 @@ def approvals_of(row: HasRules | Row) -> dict[str, Any]:
         "approvers": rules.get("approvers"),
         "self_approval": rules.get("self_approval", True),
     }
+
+
+def has_rules(row: HasRules | Row) -> bool:
+    """Whether a question says who may answer it, and not only what its buttons say."""
+    return any(key != "labels" for key in row.rules or ())
+
+
+def labels_of(row: Row) -> dict[str, str]:
+    """Say what the buttons of a question say: `resume` and `cancel`."""
+    return button_labels(row.kind, has_schema=row.schema is not None, own=(row.rules or {}).get("labels"))
+
+
+def shown_data(data: JSON) -> dict[str, Any]:
+    """Write data as it is shown, with all digits: `rows` of name and text if it is flat, otherwise one `text`."""
+    if data is None or data in ({}, []):
+        return {"rows": [], "text": None}
+    if isinstance(data, str):
+        return {"rows": [], "text": data}
+    if isinstance(data, dict) and not any(isinstance(value, (dict, list)) for value in data.values()):
+        rows = [[name, each if isinstance(each, str) else json_text(each)] for name, each in data.items()]
+        return {"rows": rows, "text": None}
+    return {"rows": [], "text": json_text(data, indent=2)}
 
 
 def _settled(row: Row) -> dict[str, Any]:

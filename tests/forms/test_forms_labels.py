@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from pauseflow_nb.errors import InvalidValue
-from pauseflow_nb.forms.labels import button_labels, check_labels
+from pauseflow_nb.forms.labels import check_labels
+from pauseflow_nb.protocol import button_labels
 
 FORM: dict[str, Any] = {"properties": {"n": {"type": "integer"}}}
 
@@ -26,12 +27,14 @@ FORM: dict[str, Any] = {"properties": {"n": {"type": "integer"}}}
 def test_the_buttons_say_what_they_do(
     kind: str, schema: dict[str, Any] | None, labels: dict[str, str] | None, said: tuple[str, str]
 ) -> None:
-    assert button_labels(kind, schema, labels) == dict(zip(("resume", "cancel"), said, strict=True))
+    assert button_labels(kind, has_schema=schema is not None, own=labels) == dict(
+        zip(("resume", "cancel"), said, strict=True)
+    )
 
 
 def test_labels_are_taken_without_the_blanks_around_them() -> None:
     assert check_labels({"cancel": " Stop ", "resume": "Ship it"}) == {"resume": "Ship it", "cancel": "Stop"}
-    assert check_labels(None) is None
+    assert check_labels(None) == {}
 
 
 @pytest.mark.parametrize(

@@ -206,13 +206,13 @@ class ResumeHandler(_Api):
 
     @_may("execute")
     async def post(self, execution: str) -> None:
-        """Resume with `{"step", "data"}`, both optional."""
+        """Resume with `{"step", "data"}`, or `{"step", "form"}` with what stands in the form; all optional."""
         if len(self.request.body) > INLINE_BYTES:
             raise BodyTooLarge(INLINE_BYTES)
-        body = await self.body("step", "data")
-        step = _step_of(body)
+        body = await self.body("step", "data", "form")
+        step, form = _step_of(body), _form_of(body)
         answer = await self._lazy.answer(
-            execution, Queue.resume, execution, step=step, data=body.get("data"), by=self.by()
+            execution, Queue.resume, execution, step=step, data=body.get("data"), form=form, by=self.by()
         )
         write_json(self, answer.status, answer.body)
 
@@ -352,6 +352,21 @@ def _step_of(body: dict[str, JSON]) -> str | None:
     if not names or len(names) < len(cast("list[JSON]", step)):
         raise InvalidParameter("step", "must be the name of a step, or the path of one as a list")
     return ".".join(names)
+
+
+def _form_of(body: dict[str, JSON]) -> dict[str, list[str]] | None:
+    """Take what stands in a form: input name → texts, as a browser sends one."""
+    form = body.get("form")
+    if form is None:
+        return None
+    if "data" in body:
+        raise InvalidParameter("form", "cannot be sent together with data")
+    is_form = isinstance(form, dict) and all(
+        isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in form.values()
+    )
+    if not is_form:
+        raise InvalidParameter("form", "must be an object of lists of texts")
+    return cast("dict[str, list[str]]", form)
 
 
 def _outputs(queue: Queue, execution: str) -> str:

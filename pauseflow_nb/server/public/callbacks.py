@@ -34,7 +34,7 @@ from pauseflow_nb.server.http_errors import RETRY_AFTER_SECONDS, status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.public.bodies import Body, parse_body
 from pauseflow_nb.server.public.client_address import NO_PROXIES, TrustedProxies, rate_limit_key
-from pauseflow_nb.server.public.decision import DECISIONS, Sent, draft_of, entries_of, sent
+from pauseflow_nb.server.public.decision import DECISIONS, Request, entries_of, read_request
 from pauseflow_nb.server.public.envelope import envelope, query_of
 from pauseflow_nb.server.public.negotiation import is_from_program, may_act, prefers_json, wants_html
 from pauseflow_nb.server.public.outputs import Exhibit, evidence_in
@@ -191,19 +191,21 @@ class CallbackHandler(RequestHandler):
 
     async def _settle(self, action: str) -> None:
         assert self._upload is not None
-        is_used, draft, entries = False, "", None
+        is_used, entries = False, None
         try:
             schema = await self._lazy.call(Queue.schema_of, self._known_claim())
             body = await self._body(schema)
-            draft, entries = draft_of(body), entries_of(body)
+            entries = entries_of(body)
             wanted = await self._lazy.compute(self._wanted, action, body, schema)
             answer = await self._apply(wanted)
+            if wanted.reading is not None and answer.body.get("errors"):
+                answer.body["errors"] = wanted.reading.place(answer.body["errors"])
             is_used = answer.status in {200, 202} and not answer.body.get("already")
         except InvalidBody as problem:
             if not wants_html(self.request.headers):
                 raise
-            told = {"draft": draft, "entries": entries, "problem": str(problem)}
-            await self._write_suspension(status_of(problem) or 400, await self._facts(), **told)
+            more = {"entries": entries, "problem": str(problem)}
+            await self._write_suspension(status_of(problem) or 400, await self._facts(), **more)
             return
         except InvalidAnswer as problem:
             answer = Answer(422, {"error": str(problem), "errors": problem.errors})
@@ -211,7 +213,7 @@ class CallbackHandler(RequestHandler):
             # Also when the store did not answer: whoever gets no 200 sends it again.
             if self._upload.is_large and not is_used:
                 await asyncio.to_thread(self._upload.discard)
-        await self._write_answer(answer, draft, entries)
+        await self._write_answer(answer, entries)
 
     async def _body(self, schema: dict[str, JSON] | None) -> Body:
         assert self._upload is not None
@@ -226,7 +228,7 @@ class CallbackHandler(RequestHandler):
         return await self._lazy.compute(parse_body, self._upload.kept, self.request.headers.get("Content-Type"))
 
     def _wanted(self, action: str, body: Body, schema: dict[str, JSON] | None) -> Callback:
-        return self._callback(sent(action, body, query_of(self.request.query), schema))
+        return self._callback(read_request(action, body, query_of(self.request.query), schema))
 
     async def _apply(self, callback: Callback) -> Answer:
         claim = self._known_claim()
@@ -235,13 +237,13 @@ class CallbackHandler(RequestHandler):
             return await self._lazy.call(Queue.settle, claim, callback)
         return await self._lazy.answer(claim.execution, Queue.settle, claim, callback)
 
-    def _callback(self, wanted: Sent) -> Callback:
+    def _callback(self, wanted: Request) -> Callback:
         described = envelope(self.request, wanted.body, by="link")
         if wanted.comment is not None:
             described["comment"] = wanted.comment
-        return Callback(action=wanted.action, envelope=described, by="link")
+        return Callback(action=wanted.action, envelope=described, by="link", reading=wanted.reading)
 
-    async def _write_answer(self, answer: Answer, draft: str, entries: Entries | None) -> None:
+    async def _write_answer(self, answer: Answer, entries: Entries | None) -> None:
         if answer.status == 404:
             # In the same words as a forged one.
             raise UnknownLink
@@ -261,8 +263,8 @@ class CallbackHandler(RequestHandler):
             return
         facts = await self._facts()
         if answer.status == 422:
-            told = {"entries": entries, "errors": answer.body.get("errors", ()), "problem": _problem_in(answer)}
-            await self._write_suspension(422, facts, draft=draft, **told)
+            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": _problem_in(answer)}
+            await self._write_suspension(422, facts, **more)
             return
         note = note_on(answer.status, answer.body)
         await self._write_suspension(answer.status, facts, note=note, closed=answer.status == 202)

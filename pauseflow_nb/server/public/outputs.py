@@ -67,8 +67,8 @@ _SANITISER = nh3.Cleaner(
 class Exhibit:
     """The outputs of one cell."""
 
-    #: `In [n]`, or None for a cell without a number.
-    number: int | None
+    #: Its index in the notebook.
+    cell: int
     #: Name of the step, or an empty string.
     step: str
     parts: list[Markup]
@@ -82,7 +82,7 @@ def evidence_in(document: bytes, last_cell: int) -> list[Exhibit]:
         last_cell: Index of the cell that waits; what came later is not shown.
     """
     exhibits, left = [], MOST_OF_ALL
-    for cell in json.loads(document)["cells"][: last_cell + 1]:
+    for index, cell in enumerate(json.loads(document)["cells"][: last_cell + 1]):
         if cell["cell_type"] != "code":
             continue
         parts = []
@@ -92,7 +92,7 @@ def evidence_in(document: bytes, last_cell: int) -> list[Exhibit]:
             if left <= 0:
                 break
         if parts:
-            exhibits.append(Exhibit(cell.get("execution_count"), _step_of(_text(cell["source"])), parts))
+            exhibits.append(Exhibit(index, _step_of(_text(cell["source"])), parts))
         if left <= 0:
             break
     return exhibits

@@ -6,8 +6,8 @@ allows nothing but our own style.
 
 import base64
 import hashlib
-import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,10 +29,10 @@ from jinja2 import (
 from markupsafe import Markup
 
 from pauseflow_nb.durations import spoken
-from pauseflow_nb.forms.codec import Entries, initial_entries
+from pauseflow_nb.forms.codec import COMMENT, DATA, ROOT, Entries
+from pauseflow_nb.forms.controls import Control, draw
 from pauseflow_nb.forms.markdown import as_html
-from pauseflow_nb.json_values import JSON
-from pauseflow_nb.server.public.form_controls import Control, controls_of
+from pauseflow_nb.json_values import JSON, json_text
 from pauseflow_nb.server.public.outputs import Exhibit
 
 __all__ = [
@@ -54,16 +54,19 @@ Facts: TypeAlias = dict[str, Any]
 #: A hidden field of our form: tells its POST from a program's that sends a form of its own.
 PAGE_FIELD = "pauseflow_page"
 
-# What the two buttons do depends on what waits: (label of resume, what is said afterwards, title without one).
+# What is said depends on what waits: (what is said after it was resumed, title without one, what resuming does).
 _WORDS = {
-    "suspend": ("Approve", "Approved", "Approve step {step}?"),
-    "rerun": ("Run again now", "Run again", "Step {step} waits to run again"),
-    "delay": ("Continue now", "Continued", "Step {step} waits"),
-    "operator": ("Resume", "Resumed", "Suspended from outside"),
-    "notebook": ("Resume", "Continued", "Step {step} waits for its notebooks"),
+    "suspend": ("Approved", "Approve step {step}?", "the run goes on with the next cell"),
+    "pause": ("Approved", "Approve step {step}?", "the cell that waits goes on"),
+    "rerun": ("Run again", "Step {step} waits to run again", "the step runs again at once"),
+    "delay": ("Continued", "Step {step} waits", "the run goes on at once"),
+    "operator": ("Resumed", "Suspended from outside", "the run goes on"),
+    "notebook": ("Continued", "Step {step} waits for its notebooks", "the run goes on"),
 }
 _DONE = {"cancel": "Cancelled", "timeout": "Timed out"}
 _TONES = {"resume": "go", "cancel": "stop"}
+_HIDDEN = "••••"
+_SECRET = re.compile(r"key|passphrase|passw|pwd|secret|token|credential", re.IGNORECASE)
 
 
 log = logging.getLogger(__name__)
@@ -97,6 +100,10 @@ class Button:
     action: str
     label: str
     tone: str
+    #: What happens then.
+    effect: str
+    #: Why it cannot be pressed; None: it can.
+    refusal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,14 +120,16 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Deadline:
-    """When the clock decides."""
+class Silence:
+    """What happens if nobody answers."""
 
-    #: What happens then: "Answer by", "Runs again at", …
-    says: str
-    iso: str
-    text: str
-    left: str | None
+    #: The sentence before the moment, and after it.
+    before: str
+    after: str
+    #: None: there is no deadline, and `before` says all.
+    iso: str | None = None
+    text: str = ""
+    left: str | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,10 @@ class Page:
     rows: list[tuple[str, str]] = field(default_factory=list)
     data: str | None = None
     evidence: list[Exhibit] = field(default_factory=list)
-    deadline: Deadline | None = None
+    silence: Silence | None = None
+    #: Who started the run, when, and with what.
+    started: str = ""
+    parameters: list[tuple[str, str]] = field(default_factory=list)
     #: What it means that it waits with its kernel; None if it does not.
     bound: str | None = None
     #: What could not be brought back after earlier pauses.
@@ -151,12 +163,21 @@ class Page:
     buttons: list[Button] = field(default_factory=list)
     verdict: Verdict | None = None
     note: str | None = None
-    draft: str = ""
+    #: What is typed into the inputs beside the form.
+    comment: str = ""
+    json: str = ""
+    #: What is wrong with the answer as a whole.
     problem: str | None = None
+    #: What is wrong, with the id of the control that it is wrong with: (id, label, sentence).
+    problems: list[tuple[str, str, str]] = field(default_factory=list)
+    #: Which fields are marked, so that the exceptions are: `"required"` or `"optional"`.
+    marks: str = "required"
     #: The fields of the answer; None: any text may be typed.
     form: Control | None = None
-    #: Whether what is typed goes anywhere: a cancel takes no answer that a schema describes.
+    #: Whether any JSON may be the answer.
     takes_answer: bool = True
+    #: Whether there is anything that whoever looks may press.
+    may_answer: bool = True
     approvals: Approvals | None = None
 
 
@@ -166,7 +187,6 @@ def render_suspension(
     actions: tuple[str, ...],
     note: str | None = None,
     closed: bool = False,
-    draft: str = "",
     problem: str | None = None,
     entries: Entries | None = None,
     errors: list[dict[str, JSON]] | None = None,
@@ -179,41 +199,46 @@ def render_suspension(
         actions: What the link that was opened may do: `("resume", "cancel")`, or one of them.
         note: A sentence above everything: what became of the answer just sent.
         closed: Whether to leave the form out, because an answer was kept.
-        draft: What the person has typed so far, if the answer was refused.
-        problem: Why it was refused.
-        entries: What stands in the form that a schema makes; None: its default values.
+        problem: Why the answer was refused.
+        entries: What stands in the inputs; None: the default values.
         errors: What is wrong with it, `{"path", "message"}` each.
         landing: Whose templates.
     """
-    label, _, title = _words(facts)
-    labels = {"resume": label, "cancel": "Cancel"}
-    rows, data = _shown(facts["data"])
     verdict = _verdict(facts)
     if verdict is None and note is None and facts["suspension"] == "running":
         note = _kept(facts) or "The step has not ended yet. Your answer is kept, and counts when it has."
     if verdict is None and note is None and facts["errors"] and entries is None:
-        note = "The notebook refused the last answer. What was wrong stands beside the fields."
-        errors = facts["errors"]
-    may = [action for action in actions if action not in facts["refusals"] and not closed and not facts["kept"]]
+        problem, errors = "The notebook refused the last answer", facts["errors"]
+    is_closed = verdict is not None or closed or bool(facts["kept"])
+    buttons = [] if is_closed else [_button(facts, action) for action in actions]
+    may = [button.action for button in buttons if button.refusal is None]
     is_form = facts["schema"] is not None and "resume" in may
+    form = draw(facts["schema"], entries and _of_form(entries), errors or []) if is_form else None
+    step = _step(facts)
     page = Page(
         notebook=PurePath(facts["notebook"]).name,
-        step=facts["step"],
-        title=facts["title"] or title.format(step=facts["step"]),
+        step=step,
+        title=facts["title"] or _words(facts)[1].format(step=facts["step"]),
         message=as_html(facts["message"]) if facts["message"] else None,
-        rows=rows,
-        data=data,
+        rows=[(name, text) for name, text in facts["shown"]["rows"]],
+        data=facts["shown"]["text"],
         evidence=facts["evidence"],
-        deadline=_deadline(facts),
+        silence=_silence(facts) if not is_closed else None,
+        started=_started(facts),
+        parameters=_parameters(facts["parameters"]),
         bound=_bound(facts),
         losses=facts["losses"],
-        buttons=[] if verdict else [Button(action, labels[action], _TONES[action]) for action in may],
+        buttons=buttons,
         verdict=verdict,
         note=note,
-        draft=draft,
+        comment=_typed(entries, COMMENT),
+        json=_typed(entries, DATA),
         problem=problem,
-        form=_form(facts["schema"], entries, errors or []) if is_form else None,
-        takes_answer=facts["schema"] is None,
+        problems=_problems(form, errors or []),
+        form=form,
+        marks=_marks(form),
+        takes_answer=facts["schema"] is None and "resume" in may,
+        may_answer=bool(may),
         approvals=_approvals(facts),
     )
     return _render("suspension.html", landing, page=page, page_field=PAGE_FIELD)
@@ -300,21 +325,10 @@ def _style(templates: Path | None) -> Markup:
     return Markup(style)  # noqa: S704
 
 
-def _shown(data: JSON) -> tuple[list[tuple[str, str]], str | None]:
-    """Data as a table if it is flat, otherwise as JSON text."""
-    if data is None or data in ({}, []):
-        return [], None
-    if isinstance(data, str):
-        return [], data
-    if isinstance(data, dict) and not any(isinstance(value, (dict, list)) for value in data.values()):
-        return [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in data.items()], None
-    return [], json.dumps(data, indent=2, ensure_ascii=False)
-
-
 def _verdict(facts: Facts) -> Verdict | None:
     """What was decided; None while an answer is still taken."""
     if facts["suspension"] == "settled":
-        heading = _DONE.get(facts["action"]) or _words(facts)[1]
+        heading = _DONE.get(facts["action"]) or _words(facts)[0]
         sentence = f"{heading} by {_who(facts['settled_by'])} at {_moment(facts['settled_at'])}; {_afterwards(facts)}."
         tone = _TONES.get(facts["action"], "over")
         return Verdict(heading, sentence, tone, facts["comment"], goes_on=facts["ended_at"] is None)
@@ -334,15 +348,75 @@ def _afterwards(facts: Facts) -> str:
     )
 
 
-def _form(schema: dict[str, JSON], entries: Entries | None, errors: list[dict[str, JSON]]) -> Control:
-    return controls_of(schema, initial_entries(schema) if entries is None else entries, errors)
+def _of_form(entries: Entries) -> Entries:
+    return {name: texts for name, texts in entries.items() if name not in (COMMENT, DATA)}
+
+
+def _typed(entries: Entries | None, name: str) -> str:
+    return (entries or {}).get(name, [""])[-1]
+
+
+def _button(facts: Facts, action: str) -> Button:
+    effect = _resumes(facts) if action == "resume" else _cancels(facts)
+    return Button(action, facts["labels"][action], _TONES[action], effect, facts["refusals"].get(action))
+
+
+def _resumes(facts: Facts) -> str:
+    approvals = facts["approvals"]
+    if approvals is not None and approvals["needed"] - len(approvals["given"]) > 1:
+        return f"your approval is counted; {approvals['needed']} are needed before the run goes on"
+    if facts["kind"] == "suspend" and facts["then"] == "rerun":
+        return "the step runs again and gets the answer"
+    return _words(facts)[2]
+
+
+def _cancels(facts: Facts) -> str:
+    if facts["kind"] == "pause":
+        return "the cell that waits gets an error; unless it catches that, the run ends"
+    return "ends the run; no later cell runs"
+
+
+def _problems(form: Control | None, errors: list[dict[str, JSON]]) -> list[tuple[str, str, str]]:
+    """List what is wrong in the order of the form, with the control to go to."""
+    if form is None:
+        return [(DATA, "Data as JSON", str(each["message"])) for each in errors]
+    return [
+        (each.id, "" if each.name == ROOT else each.label, each.problem or "") for each in form.walk() if each.problem
+    ]
+
+
+def _marks(form: Control | None) -> str:
+    """Say which fields are the exception, and so are marked."""
+    if form is None:
+        return "required"
+    single = [each for each in form.walk() if each.kind not in ("object", "boolean")]
+    needed = sum(each.is_required for each in single)
+    return "optional" if needed * 2 >= len(single) else "required"
+
+
+def _step(facts: Facts) -> str:
+    """Name the place in words: `cell 3, step train`."""
+    cell = facts["cell"]
+    where = [] if cell is None else [f"cell {cell + 1}"]
+    return ", ".join([*where, *([f"step {facts['step']}"] if facts["step"] else [])])
+
+
+def _started(facts: Facts) -> str:
+    return f"Started by {_who(facts['created_by'])} on {_moment(facts['created_at'])}"
+
+
+def _parameters(parameters: Mapping[str, JSON]) -> list[tuple[str, str]]:
+    """List the parameters; what is called a secret is not for everybody who has the link."""
+    return [
+        (name, _HIDDEN if _SECRET.search(name) else each if isinstance(each, str) else json_text(each))
+        for name, each in (parameters or {}).items()
+    ]
 
 
 def _kept(facts: Facts) -> str | None:
     """What is known of answers that came before the step has ended."""
     said = [
-        f"An answer is kept: {_words(facts)[0] if one['action'] == 'resume' else 'Cancel'}, "
-        f"by {_who(one['by'])} at {_moment(one['at'])}."
+        f"An answer is kept: {facts['labels'][one['action']]}, by {_who(one['by'])} at {_moment(one['at'])}."
         for one in facts["kept"]
     ]
     return " ".join([*said, "It counts when the step has ended."]) if said else None
@@ -370,13 +444,27 @@ def _who(by: str) -> str:
     return {"clock": "the clock", "link": "someone with the link"}.get(by, by.removeprefix("user:"))
 
 
-def _deadline(facts: Facts) -> Deadline | None:
+def _silence(facts: Facts) -> Silence | None:
+    """Say what the clock does, and when."""
+    if facts["suspension"] != "open" or facts["kind"] == "notebook":
+        return None
     iso = facts["deadline"]
     if iso is None:
-        return None
-    says = {"rerun": "Runs again at", "delay": "Continues at"}.get(facts["kind"], "Answer by")
+        return Silence("There is no deadline: the run waits until somebody answers", "")
+    before = {"rerun": "Runs again at", "delay": "Goes on at"}.get(facts["kind"], "If nobody answers by")
     left = datetime.fromisoformat(iso) - datetime.now(UTC)
-    return Deadline(says, iso, _moment(iso), spoken(left) if left.total_seconds() > 0 else None)
+    return Silence(before, _when_silent(facts), iso, _moment(iso), spoken(left) if left.total_seconds() > 0 else None)
+
+
+def _when_silent(facts: Facts) -> str:
+    if facts["kind"] in ("rerun", "delay"):
+        return "unless somebody answers before"
+    if facts["kind"] == "pause":
+        return "the cell that waits gets an error"
+    if facts["on_timeout"] == "resume":
+        default = "" if facts["default"] is None else f", with {json_text(facts['default'])} as the answer"
+        return f"the run goes on{default}"
+    return {"fail": "the run fails"}.get(facts["on_timeout"], "the run is cancelled")
 
 
 def _bound(facts: Facts) -> str | None:

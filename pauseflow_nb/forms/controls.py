@@ -1,0 +1,274 @@
+"""Draw a form: the controls that the approval page, the panel and the widgets show, all made from the same fields."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pauseflow_nb.forms.codec import (
+    ROOT,
+    Entries,
+    branch_name,
+    chooser_name,
+    entries_by_row,
+    escaped,
+    initial_entries,
+    read_form,
+    text_of_choice,
+    write_entries,
+)
+from pauseflow_nb.forms.fields import Field, fields_of, zone_of
+from pauseflow_nb.json_values import JSON
+
+__all__ = ["Control", "draw", "draw_json"]
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_TIME = re.compile(r"\d\d:\d\d(:\d\d(\.\d{1,3})?)?")
+_HINTS: dict[str, dict[str, str]] = {
+    "integer": {"inputmode": "numeric"},
+    "number": {"inputmode": "decimal"},
+    "decimal": {"inputmode": "decimal"},
+    "duration": {"placeholder": "2 hours"},
+}
+#: What the kind of a field is called where it is drawn.
+_KINDS = {"decimal": "number", "tuple": "object"}
+#: `type` of an input for texts of a format.
+_TYPES = {"email": "email", "uri": "url"}
+_ABSENT = "Not given"
+_TICKED = frozenset({"on", "true", "1", "yes"})
+_EXPLANATIONS = {
+    "lines": "One per line.",
+    "json": "As JSON.",
+    "duration": 'Such as "90s", "2 hours" or "1h 30min".',
+}
+#: Rows that a page without JavaScript shows beside those that are filled.
+_BLANK_ROWS = 2
+
+
+@dataclass(frozen=True)
+class Control:
+    """One control, or a group of them."""
+
+    name: str
+    #: `"text"`, `"long"`, `"password"`, `"integer"`, `"number"`, `"date"`, `"time"`, `"datetime"`, `"duration"`, `"boolean"`,
+    #: `"choice"`, `"choices"`, `"lines"`, `"json"`, `"object"`, `"union"` or `"rows"`.
+    kind: str
+    label: str
+    description: str = ""
+    #: Whether something must be written or chosen.
+    is_required: bool = False
+    #: What stands in it.
+    texts: list[str] = field(default_factory=list)
+    #: (text, label)
+    options: list[tuple[str, str]] = field(default_factory=list)
+    #: Of a group; of a union, one for each branch; of rows, those that there are.
+    fields: "list[Control]" = field(default_factory=list)
+    #: A blank row, whose number is written `~n`.
+    row: "Control | None" = None
+    #: For the eye only: placeholder, inputmode, limits.
+    hints: Mapping[str, JSON] = field(default_factory=dict)
+    #: What is wrong with what stands in it.
+    problem: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What stands in a control with one text."""
+        return self.texts[-1] if self.texts else ""
+
+    @property
+    def is_ticked(self) -> bool:
+        """Whether the text of a box means that it is ticked."""
+        return self.text.strip().lower() in _TICKED
+
+    @property
+    def type(self) -> str:
+        """The `type` of an `<input>`."""
+        return "password" if self.kind == "password" else str(self.hints.get("type", "text"))
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """More attributes of an `<input>`: none that would cut off or refuse what is typed."""
+        names = ("inputmode", "placeholder", *(("step",) if self.type in ("time", "datetime-local") else ()))
+        return {name: str(self.hints[name]) for name in names if name in self.hints}
+
+    @property
+    def zone(self) -> str:
+        """The zone of what is typed, which an input of a browser does not show."""
+        return str(self.hints.get("zone", "")) if self.type == "datetime-local" else ""
+
+    @property
+    def explanation(self) -> str:
+        """What is said below it: the author's words, or how to write it."""
+        return self.description or _EXPLANATIONS.get(self.kind, "")
+
+    @property
+    def id(self) -> str:
+        """An id for an element of a page."""
+        return "f-" + "".join(char if char.isalnum() else f"-{ord(char):x}-" for char in self.name)
+
+    def blank_rows(self) -> "list[Control]":
+        """Number some blank rows, for a page that cannot add any."""
+        if self.row is None:
+            return []
+        used = [int(each.name.rpartition("/")[2]) for each in self.fields]
+        most = self.hints.get("most")
+        count = _BLANK_ROWS if not isinstance(most, int) else max(min(_BLANK_ROWS, most - len(used)), 0)
+        first = max(used, default=-1) + 1
+        return [self.row.numbered(first + n, f"{self.row.label} {len(used) + n + 1}") for n in range(count)]
+
+    def numbered(self, number: int, label: str | None = None) -> "Control":
+        """Give a blank row its number; nothing in it must be filled."""
+        return replace(
+            self,
+            name=self.name.replace("~n", str(number), 1),
+            label=label or self.label,
+            is_required=False,
+            fields=[each.numbered(number) for each in self.fields],
+            row=None if self.row is None else self.row.numbered(number),
+        )
+
+    def walk(self) -> "Iterator[Control]":
+        """Go through it and what is inside it, in the order in which it is shown."""
+        yield self
+        for each in self.fields:
+            yield from each.walk()
+
+    def to_dict(self) -> dict[str, JSON]:
+        """Write as JSON."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "label": self.label,
+            "description": self.description,
+            "is_required": self.is_required,
+            "texts": self.texts,
+            "options": [list(option) for option in self.options],
+            "fields": [each.to_dict() for each in self.fields],
+            "row": None if self.row is None else self.row.to_dict(),
+            "hints": dict(self.hints),
+        }
+
+
+def draw(
+    schema: Mapping[str, JSON], entries: Entries | None = None, errors: Iterable[Mapping[str, JSON]] = ()
+) -> Control:
+    """Draw the form of a schema.
+
+    Args:
+        schema: What an answer must be.
+        entries: What stands in the form; None: the default values.
+        errors: What is wrong with it, `{"path", "message"}` each.
+    """
+    entries = initial_entries(schema) if entries is None else entries
+    problems = read_form(schema, entries).beside(errors)
+    return _Drawing(entries, problems).control(fields_of(schema), ROOT)
+
+
+def draw_json(schema: Mapping[str, JSON] | None) -> dict[str, JSON] | None:
+    """Draw the form of a schema as JSON; None where any answer is taken."""
+    return None if schema is None else draw(schema).to_dict()
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    entries: Entries
+    problems: Mapping[str, str]
+
+    def control(self, asked: Field, name: str) -> Control:
+        """Draw one field."""
+        about: dict[str, Any] = {
+            "label": asked.label or ("Your answer" if name == ROOT or asked.kind != "object" else ""),
+            "description": asked.description,
+            "is_required": asked.must_be_filled and asked.kind != "boolean",
+            "problem": self.problems.get(name),
+        }
+        if asked.kind == "union":
+            return self._union(asked, name, about)
+        if asked.kind in ("object", "tuple"):
+            shown = {key: each for key, each in asked.fields.items() if not each.is_fixed}
+            inner = [self.control(each, f"{name}/{escaped(key)}") for key, each in shown.items()]
+            return Control(name, "object", fields=inner, **about)
+        if asked.is_rows:
+            return self._rows(asked, name, about)
+        texts = self.entries.get(name, [])
+        if asked.is_flat_list:
+            assert asked.item is not None
+            if asked.item.kind == "choice":
+                return Control(name, "choices", texts=texts, options=_options(asked.item), **about)
+            return Control(name, "lines", texts=texts, hints=_limits(asked), **about)
+        if asked.kind == "choice":
+            return Control(name, "choice", texts=[text for text in texts if text], options=_options(asked), **about)
+        kind = "json" if asked.kind == "list" else _KINDS.get(asked.kind, asked.kind)
+        return Control(name, kind, texts=texts, hints=_hints(asked, texts), **about)
+
+    def _union(self, asked: Field, name: str, about: dict[str, Any]) -> Control:
+        chooser = chooser_name(name)
+        about["problem"] = self.problems.get(chooser)
+        options = [(str(number), branch.label) for number, branch in enumerate(asked.branches)]
+        chosen = self.entries.get(chooser, [])
+        if len(asked.branches) == 1:
+            options = [("0", f"Give {asked.label}" if asked.label else "Given")]
+        if not about["is_required"] or not chosen[-1:] or not chosen[-1]:
+            options.insert(0, ("", _ABSENT))
+        branches = [self.control(each, branch_name(asked, name, n)) for n, each in enumerate(asked.branches)]
+        return Control(chooser, "union", texts=chosen or [""], options=options, fields=branches, **about)
+
+    def _rows(self, asked: Field, name: str, about: dict[str, Any]) -> Control:
+        assert asked.item is not None
+        label = asked.item.label or asked.label or "Entry"
+        numbers = sorted(entries_by_row(name, self.entries))
+        rows = [
+            replace(self.control(asked.item, f"{name}/{number}"), label=f"{label} {at}")
+            for at, number in enumerate(numbers, 1)
+        ]
+        blank_entries = write_entries(asked.item, asked.item.initial, f"{name}/~n")
+        blank = _Drawing(blank_entries, {}).control(asked.item, f"{name}/~n")
+        return Control(name, "rows", fields=rows, row=replace(blank, label=label), hints=_limits(asked), **about)
+
+
+def _options(asked: Field) -> list[tuple[str, str]]:
+    labels = asked.choice_labels or [""] * len(asked.choices)
+    return [
+        (text := text_of_choice(each), label or (each if isinstance(each, str) else text))
+        for each, label in zip(asked.choices, labels, strict=True)
+    ]
+
+
+def _hints(asked: Field, texts: list[str]) -> dict[str, JSON]:
+    hints: dict[str, JSON] = {**_HINTS.get(asked.kind, {}), **_limits(asked)}
+    text = texts[-1] if texts else ""
+    if asked.kind == "text":
+        hints["type"] = _TYPES.get(str(asked.schema.get("format")), "text")
+    elif asked.kind in ("date", "time", "datetime"):
+        hints.update(_moment_hints(asked, text))
+    elif asked.kind == "json":
+        hints["placeholder"] = "[1, 2]" if asked.schema.get("type") == "array" else '{"a": 1}'
+    return hints
+
+
+def _moment_hints(asked: Field, text: str) -> dict[str, JSON]:
+    """Say which input takes what stands in it without a loss: a browser's has no zone, and no microseconds."""
+    day, _, time = text.partition("T") if asked.kind == "datetime" else ("", "", text)
+    fits = {
+        "date": not text or _DATE.fullmatch(text),
+        "time": not text or _TIME.fullmatch(text),
+        "datetime": not text or (_DATE.fullmatch(day) and _TIME.fullmatch(time)),
+    }[asked.kind]
+    zone: dict[str, JSON] = {"zone": "UTC"} if asked.kind == "datetime" and zone_of(asked) == "UTC" else {}
+    if not fits:
+        return {**zone, "type": "text"}
+    step = {"step": "0.001" if "." in time else "1"} if asked.kind != "date" else {}
+    return {**zone, **step, "type": {"datetime": "datetime-local"}.get(asked.kind, asked.kind)}
+
+
+def _limits(asked: Field) -> dict[str, JSON]:
+    names = {
+        "minimum": "min",
+        "maximum": "max",
+        "minLength": "minlength",
+        "maxLength": "maxlength",
+        "pattern": "pattern",
+        "multipleOf": "step",
+        "maxItems": "most",
+    }
+    return {names[key]: asked.schema[key] for key in names if key in asked.schema}

@@ -1,0 +1,204 @@
+"""Take an answer in JSON as pydantic takes it: by every name of a field, bare, and with numbers written as text.
+
+A JSON Schema that was made from a Python type says less than the type takes. What it leaves out stands in keywords of
+our own, and an answer is written here as the schema wants it before it is checked. The notebook's model gets the answer
+as it came, but for spans such as `"2 hours"`, which pydantic cannot read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pauseflow_nb.durations import parse_span
+from pauseflow_nb.forms.dialect import DECIMAL, NAMES, PYTHON, STRICT, reader
+from pauseflow_nb.forms.fields import take_apart
+from pauseflow_nb.forms.texts import iso_span
+from pauseflow_nb.json_values import JSON, compact
+from pauseflow_nb.protocol import answer_in
+
+__all__ = ["VALUE", "answer_for", "as_asked", "in_form", "with_spans"]
+
+#: The one field of the form that a type without fields becomes.
+VALUE = "value"
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+    "null": (type(None),),
+}
+_FORMATS = {"date": "date", "date-time": "datetime", "time": "time", "duration": "duration"}
+
+
+def answer_for(schema: Mapping[str, JSON], envelope: Mapping[str, JSON]) -> JSON:
+    """Take the answer to a question with a schema out of a request's envelope."""
+    if envelope.get("by") != "clock" and not (envelope.get("body_raw") or envelope.get("query")):
+        body = envelope.get("body")
+        if body is None:
+            return _nothing(schema)
+    return in_form(schema, answer_in(envelope))
+
+
+def _nothing(schema: Mapping[str, JSON]) -> JSON:
+    """Say what no answer at all means: nothing, which `Optional[int]` takes as null, as a form that is left empty."""
+    inner = (schema.get("properties") or {}).get(VALUE)
+    is_null = _is_wrapped(schema) and isinstance(inner, Mapping) and take_apart(inner, schema).is_nullable
+    return {VALUE: None} if is_null else {}
+
+
+def _is_wrapped(schema: Mapping[str, JSON]) -> bool:
+    return isinstance(schema.get(PYTHON), Mapping) and bool(schema[PYTHON].get("wrapped"))
+
+
+def in_form(schema: Mapping[str, JSON], value: JSON) -> JSON:
+    """Take a bare value for the form with the one field `value` that a type without fields becomes."""
+    properties = schema.get("properties")
+    if not isinstance(properties, Mapping) or set(properties) != {VALUE}:
+        return value
+    if not isinstance(value, dict):
+        return {VALUE: value}
+    inner, _, _, branches = take_apart(properties[VALUE], schema)
+    takes_dicts = any(each.get("type") == "object" for each in (inner, *branches))
+    if not _is_wrapped(schema) or not takes_dicts:
+        return value
+    takes_more = any(each.get("type") != "object" for each in branches)
+    is_form = set(value) == {VALUE} and (takes_more or isinstance(value[VALUE], dict))
+    return value if is_form else {VALUE: value}
+
+
+def as_asked(schema: Mapping[str, JSON], value: JSON) -> JSON:
+    """Write an answer as the schema wants it; what does not fit stays as it is, and the check says so."""
+    return _Walk(schema, only_spans=False).take(schema, value) if PYTHON in schema else value
+
+
+def with_spans(schema: Mapping[str, JSON], value: JSON) -> JSON:
+    """Write spans such as `"2 hours"` as ISO 8601 does, and leave everything else as it came."""
+    return _Walk(schema, only_spans=True).take(schema, value) if PYTHON in schema else value
+
+
+@dataclass(frozen=True)
+class _Walk:
+    root: Mapping[str, JSON]
+    only_spans: bool
+
+    def take(self, written: JSON, value: JSON) -> JSON:
+        """Take a value for one place of the schema."""
+        if not isinstance(written, Mapping):
+            return value
+        schema, _, _, branches = take_apart(written, self.root)
+        if branches:
+            return self._take_branch([take_apart(each, self.root).schema for each in branches], value)
+        if isinstance(value, dict):
+            return self._take_object(schema, value)
+        if isinstance(value, list):
+            return self._take_list(schema, value)
+        return self._take_single(schema, value)
+
+    def _take_branch(self, branches: list[Mapping[str, JSON]], value: JSON) -> JSON:
+        fitting = [each for each in branches if _is_of_type(each, value)]
+        if isinstance(value, dict):
+            fitting = [each for each in fitting if _has_tags_of(each, value, self.root)]
+        if len(fitting) == 1 or (fitting and isinstance(value, (dict, list))):
+            return self.take(fitting[0], value)
+        if any(each.get("type") == "string" and "format" not in each for each in fitting):
+            return value
+        for each in fitting or branches:
+            taken = self._take_single(each, value)
+            if taken is not value:
+                return taken
+        return value
+
+    def _take_object(self, schema: Mapping[str, JSON], value: dict[str, JSON]) -> dict[str, JSON]:
+        properties = schema.get("properties")
+        properties = properties if isinstance(properties, Mapping) else {}
+        more = schema.get("additionalProperties")
+        taken = {key: self.take(properties.get(key, more), each) for key, each in value.items()}
+        if self.only_spans:
+            return taken
+        for key, inner in properties.items():
+            for path in inner.get(NAMES, ()) if isinstance(inner, Mapping) and key not in value else ():
+                found = _find(value, path)
+                if found:
+                    taken[key] = self.take(inner, found[0])
+                    # Under a schema that forbids what it does not know, the other name must not stay.
+                    taken.pop(path[0], None) if path[0] not in properties else None
+                    break
+        return taken
+
+    def _take_list(self, schema: Mapping[str, JSON], value: list[JSON]) -> list[JSON]:
+        first = schema.get("prefixItems")
+        first = first if isinstance(first, list) else []
+        rest = schema.get("items")
+        taken = [self.take(first[n] if n < len(first) else rest, each) for n, each in enumerate(value)]
+        if schema.get("uniqueItems") and not self.only_spans:
+            # A set has an entry once, however often it comes.
+            return list({compact(each): each for each in taken}.values())
+        return taken
+
+    def _take_single(self, schema: Mapping[str, JSON], value: JSON) -> JSON:
+        kind = schema.get("type")
+        kind = _FORMATS.get(str(schema.get("format")), "") if kind == "string" else str(kind)
+        if kind == "duration" and isinstance(value, str):
+            return _as_iso(value)
+        is_fitting = _is_of_type(schema, value)
+        if self.only_spans or is_fitting or value is None or schema.get(STRICT) or DECIMAL in schema:
+            return value
+        return _read(kind, value)
+
+
+def _is_of_type(schema: Mapping[str, JSON], value: JSON) -> bool:
+    kind = schema.get("type")
+    if kind not in _TYPES:
+        return "const" not in schema and "enum" not in schema
+    if isinstance(value, bool):
+        return bool(kind == "boolean")
+    return isinstance(value, _TYPES[kind]) or (kind == "integer" and isinstance(value, float) and value.is_integer())
+
+
+def _has_tags_of(schema: Mapping[str, JSON], value: Mapping[str, JSON], root: Mapping[str, JSON]) -> bool:
+    """Whether an object has the fixed values of a branch of a union."""
+    properties = schema.get("properties")
+    for key, inner in properties.items() if isinstance(properties, Mapping) else ():
+        tag = take_apart(inner, root).schema if isinstance(inner, Mapping) else {}
+        choices = tag.get("enum", [tag["const"]] if "const" in tag else None)
+        if key in value and choices is not None and value[key] not in choices:
+            return False
+    return True
+
+
+def _find(value: Any, path: list[str | int]) -> list[JSON]:
+    """Follow a path of names and numbers; a list with what was found, or an empty one."""
+    for key in path:
+        try:
+            value = value[key]
+        except (KeyError, IndexError, TypeError):
+            return []
+    return [value]
+
+
+def _as_iso(text: str) -> str:
+    from pydantic_core import ValidationError
+
+    try:
+        reader("duration").validate_python(text)
+    except ValidationError:
+        span = parse_span(text.strip())
+        return text if span is None else iso_span(span)
+    return text
+
+
+def _read(kind: str, value: JSON) -> JSON:
+    """Read a value as pydantic does; what it cannot read stays as it is."""
+    from pydantic_core import ValidationError, to_jsonable_python
+
+    if kind not in ("integer", "number", "boolean", "date", "time", "datetime", "duration"):
+        return value
+    try:
+        read = to_jsonable_python(reader(kind).validate_python(value))
+    except (ValidationError, ValueError):
+        return value
+    is_finite = not isinstance(read, float) or abs(read) < float("inf")
+    return read if is_finite else value

@@ -1,0 +1,175 @@
+"""Read the text of one input as pydantic reads it, and write a value as such a text."""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from pauseflow_nb.durations import parse_span
+from pauseflow_nb.forms.dialect import reader
+from pauseflow_nb.forms.fields import Field, zone_of
+from pauseflow_nb.json_values import JSON, read_json
+
+__all__ = ["Unreadable", "iso_span", "read_text", "write_text"]
+
+#: Texts with 1,000 or 1.000.000 or 1 000 or 1'000 in them.
+_SEPARATED = re.compile(r"[+-]?\d{1,3}([,.'’_\s\u00a0\u202f]\d{3})+([.,]\d+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+#: Decimals beyond this are written with an exponent.
+_MOST_ZEROS = 60
+#: Python reads no whole number of more digits.
+_LONGEST_NUMBER = 4300
+
+
+class Unreadable(ValueError):
+    """A text that is no value of its field; its words continue the field's name."""
+
+
+def read_text(asked: Field, text: str) -> JSON:
+    """Read a text that somebody has written.
+
+    Raises:
+        Unreadable: Saying what must be written.
+    """
+    return _READERS.get(asked.kind, _text)(asked, text)
+
+
+def write_text(asked: Field, value: JSON) -> str:
+    """Write a value as the text that stands in its input."""
+    if isinstance(value, str) and asked.kind not in ("json", "list", "object"):
+        return _on_the_zone(asked, value) if asked.kind == "datetime" else value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def iso_span(span: timedelta) -> str:
+    """Write a span as ISO 8601 does."""
+    from pydantic_core import to_jsonable_python
+
+    return str(to_jsonable_python(span))
+
+
+def _on_the_zone(asked: Field, moment: str) -> str:
+    """Leave the zone off where the field says that it is UTC, so that a browser's input takes it."""
+    return moment[:-1] if zone_of(asked) == "UTC" and moment.endswith("Z") else moment
+
+
+def _read_as(kind: str, text: str, otherwise: str) -> Any:
+    from pydantic_core import ValidationError
+
+    try:
+        return reader(kind).validate_python(text.strip())
+    except ValidationError:
+        raise Unreadable(otherwise) from None
+
+
+def _text(asked: Field, text: str) -> str:
+    text = text.replace("\r\n", "\n")
+    return text.strip() if "format" in asked.schema and asked.kind == "text" else text
+
+
+def _integer(_asked: Field, text: str) -> int:
+    if len(text) > _LONGEST_NUMBER:
+        raise Unreadable(f"must have at most {_LONGEST_NUMBER} digits")
+    value: int = _read_as("integer", text, _how_to_write(text, "a whole number", "12"))
+    return value
+
+
+def _number(_asked: Field, text: str) -> float:
+    if _WHOLE.fullmatch(text.strip()):
+        return _integer(_asked, text)
+    value: float = _read_as("number", text, _how_to_write(text, "a number", "12.5"))
+    if value != value or abs(value) == float("inf"):  # noqa: PLR0124  (NaN is equal to nothing)
+        is_word = not any(each.isdecimal() for each in text)
+        raise Unreadable("must be a finite number" if is_word else "is too large for a number: at most 1.8e308")
+    return value
+
+
+def _decimal(_asked: Field, text: str) -> str:
+    value: Decimal = _read_as("decimal", text, _how_to_write(text, "a number", "12.5"))
+    exponent = value.as_tuple().exponent
+    is_short = isinstance(exponent, int) and abs(exponent) < _MOST_ZEROS
+    # As text: a number of JSON would be rounded.
+    return f"{value:f}" if is_short else str(value)
+
+
+def _how_to_write(text: str, what: str, example: str) -> str:
+    text = text.strip()
+    if _SEPARATED.fullmatch(text):
+        return f"must be {what} without separators, such as 1000"
+    if _DECIMAL_COMMA.fullmatch(text):
+        return f"must be {what}" + ("" if what != "a number" else " with a point, such as 12.5")
+    return f"must be {what}, such as {example}"
+
+
+def _boolean(_asked: Field, text: str) -> bool:
+    value: bool = _read_as("boolean", text, "must be yes or no")
+    return value
+
+
+def _date(_asked: Field, text: str) -> str:
+    return _dated("date", text, "must be a date such as 2026-11-20")
+
+
+def _time(_asked: Field, text: str) -> str:
+    _read_as("time", text, "must be a time such as 14:30:00")
+    return text.strip()
+
+
+def _datetime(asked: Field, text: str) -> str:
+    text = _dated("datetime", text, "must be a date and a time such as 2026-11-20T14:30")
+    moment: datetime = reader("datetime").validate_python(text)
+    if moment.tzinfo is not None or zone_of(asked) == "naive":
+        return text
+    # What a browser's input gives has no zone; the form says that it means UTC.
+    return f"{text}Z" if _DAY.fullmatch(text) is None else f"{text}T00:00:00Z"
+
+
+def _dated(kind: str, text: str, otherwise: str) -> str:
+    text = text.strip()
+    # A bare number would be a moment for pydantic: seconds since 1970, which nobody means who types a date.
+    if _DAY.match(text) is None:
+        raise Unreadable(otherwise)
+    _read_as(kind, text, otherwise)
+    return text
+
+
+def _duration(_asked: Field, text: str) -> str:
+    span = parse_span(text.strip())
+    if span is None:
+        span = _read_as("duration", text, 'must be a duration such as "90s", "2 hours" or "1h 30min"')
+    return iso_span(span)
+
+
+def _json(asked: Field, text: str) -> JSON:
+    try:
+        return read_json(text)
+    except ValueError as problem:
+        if asked.takes_any_text and text.lstrip()[0] not in "{[":
+            return text
+        is_list = asked.schema.get("type") == "array"
+        example = "[1, 2]" if is_list else '{"a": 1}'
+        raise Unreadable(f"{_of_json(str(problem))}; it must be JSON, such as {example}") from None
+
+
+def _of_json(problem: str) -> str:
+    return problem.replace("is not JSON (", "cannot be read (", 1)
+
+
+_READERS: dict[str, Callable[[Field, str], JSON]] = {
+    "boolean": _boolean,
+    "date": _date,
+    "datetime": _datetime,
+    "decimal": _decimal,
+    "duration": _duration,
+    "integer": _integer,
+    "json": _json,
+    "list": _json,
+    "number": _number,
+    "object": _json,
+    "time": _time,
+    "tuple": _json,
+}
