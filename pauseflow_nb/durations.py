@@ -141,13 +141,14 @@ def _bounded(span: timedelta, value: object, what: str) -> timedelta:
 
 
 def parse_span(text: str) -> timedelta | None:
-    """Read a span as people write it: `"90s"`, `"2 hours"`, `"1h 30min"`; None if it is none, or beyond a timedelta."""
+    """Read a span as people write it: `"90s"`, `"2 hours"`, `"1h 30min"`; None if it is none.
+
+    Raises:
+        OverflowError: If it is longer than a `timedelta` can be.
+    """
     at, total = 0, timedelta()
     while match := _PART.match(text, at):
-        try:
-            total += float(match[1]) * _UNITS[_NAMES[match[2].lower()]]
-        except OverflowError:
-            return None
+        total += float(match[1]) * _UNITS[_NAMES[match[2].lower()]]
         at = match.end()
     return total if at and at == len(text) else None
 
@@ -155,7 +156,10 @@ def parse_span(text: str) -> timedelta | None:
 def _parsed(value: object, what: str) -> timedelta:
     if not isinstance(value, str):
         raise InvalidDuration(what, value, 'must be text such as "90s", "10m" or "7d", or a timedelta')
-    span = parse_span(value)
+    try:
+        span = parse_span(value)
+    except OverflowError:
+        raise InvalidDuration(what, value, _BOUNDS) from None
     if span is None:
         raise InvalidDuration(what, value, 'must look like "500ms", "90s", "1h30m" or "7d"')
     return span

@@ -37,7 +37,7 @@ def test_text_is_read_as_people_write_it(text: str, span: timedelta) -> None:
     assert milliseconds(text) == span
 
 
-@pytest.mark.parametrize("text", ["", " ", "7", "soon", "7 days", "-1s", "1s-", "1e3s", "1h later", "1,5h", "s"])
+@pytest.mark.parametrize("text", ["", " ", "7", "soon", "-1s", "1s-", "1e3s", "1h later", "1,5h", "s"])
 def test_other_text_is_refused_with_examples(text: str) -> None:
     with pytest.raises(InvalidDuration, match="must look like"):
         duration(text)

@@ -137,9 +137,7 @@ def read_pairs(schema: Mapping[str, JSON], pairs: Mapping[str, JSON]) -> Reading
         if name not in asked.fields or not all(isinstance(text, str) for text in texts):
             read[name] = sent
             continue
-        value = reader.read_named(asked.fields[name], texts, (name,))
-        # An empty text says something here, because nobody has to write the name.
-        read[name] = texts[-1] if value is _NOTHING else value
+        read[name] = reader.read_pair(asked.fields[name], texts, (name,))
     return Reading(read, reader.problems)
 
 
@@ -266,6 +264,23 @@ class _Reader:
         if not text.strip():
             return self._left_empty(asked)
         return self._read_single(asked, text, path)
+
+    def read_pair(self, asked: Field, texts: list[str], path: Path) -> JSON:
+        """Read the texts that a program sends under a name: one for each entry of a list, and empty ones say something."""
+        if asked.is_flat_list:
+            assert asked.item is not None
+            item = asked.item
+            choices = _choices_by_text(item) if item.kind == "choice" else None
+            return [
+                self._read_single(item, text, (*path, number), choices) if text.strip() else text
+                for number, text in enumerate(texts)
+            ]
+        attempt = _Reader()
+        value = attempt.read_named(asked, texts, path)
+        if asked.kind == "json" and asked.takes_any_text and attempt.problems:
+            return texts[-1]
+        self.problems += attempt.problems
+        return texts[-1] if value is _NOTHING else value
 
     def _read_single(self, asked: Field, text: str, path: Path, choices: Mapping[str, JSON] | None = None) -> Any:
         try:

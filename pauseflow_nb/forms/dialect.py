@@ -90,7 +90,7 @@ def compile_schema(text: str) -> "Draft202012Validator":
             formats=_FORMATS,
             validate_formats=True,
             offline=True,
-            keywords={PATTERN: _Pattern, MULTIPLE: _MultipleOf, DECIMAL: _Decimal},
+            keywords={PATTERN: _Pattern, MULTIPLE: _MultipleOf, DECIMAL: _Decimal, STRICT: _Strict},
         )
 
 
@@ -152,6 +152,17 @@ class _MultipleOf:
             return
         if not _is_multiple(value, self._factor):
             raise ValueError("is no multiple")
+
+
+class _Strict:
+    """`STRICT`: a whole number must not be written as 2.0, which JSON Schema takes."""
+
+    def __init__(self, schema: dict[str, JSON], _is_strict: bool, _path: object) -> None:
+        self._is_integer = schema.get("type") == "integer"
+
+    def validate(self, value: JSON) -> None:
+        if self._is_integer and isinstance(value, float):
+            raise ValueError("is no whole number")
 
 
 class _Decimal:
@@ -264,7 +275,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _CHECKS: dict[str, Callable[[str], Any]] = {
     # A bare number is a moment for pydantic: seconds since 1970, which nobody means who writes a date.
     "date": lambda text: _DAY.match(text) and reader("date").validate_python(text),
-    "date-time": lambda text: _DAY.match(text) and reader("datetime").validate_python(text),
+    "date-time": lambda text: re.match(r"\d{4}-\d\d-\d\d[Tt ]\d", text) and reader("datetime").validate_python(text),
     "time": lambda text: re.match(r"\d\d:\d\d", text) and reader("time").validate_python(text) is not None,
     "duration": lambda text: reader("duration").validate_python(text) is not None,
     "email": lambda text: re.fullmatch(r"[^@\s]+@[^@\s]+", text),

@@ -5,7 +5,9 @@ our own, and an answer is written here as the schema wants it before it is check
 as it came, but for spans such as `"2 hours"`, which pydantic cannot read.
 """
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +32,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "null": (type(None),),
 }
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _FORMATS = {"date": "date", "date-time": "datetime", "time": "time", "duration": "duration"}
 
 
@@ -143,10 +146,16 @@ class _Walk:
         kind = _FORMATS.get(str(schema.get("format")), "") if kind == "string" else str(kind)
         if kind == "duration" and isinstance(value, str):
             return _as_iso(value)
-        is_fitting = _is_of_type(schema, value)
+        is_moment = kind in ("date", "datetime") and isinstance(value, str)
+        # A day is its midnight for pydantic, and a number that is written as text a moment.
+        is_fitting = not _is_odd_moment(kind, value) if is_moment else _is_of_type(schema, value)
         if self.only_spans or is_fitting or value is None or schema.get(STRICT) or DECIMAL in schema:
             return value
         return _read(kind, value)
+
+
+def _is_odd_moment(kind: str, text: str) -> bool:
+    return _DAY.match(text) is None or (kind == "datetime" and len(text) == len("2026-11-20"))
 
 
 def _is_of_type(schema: Mapping[str, JSON], value: JSON) -> bool:
@@ -185,8 +194,9 @@ def _as_iso(text: str) -> str:
     try:
         reader("duration").validate_python(text)
     except ValidationError:
-        span = parse_span(text.strip())
-        return text if span is None else iso_span(span)
+        with suppress(OverflowError):
+            span = parse_span(text.strip())
+            return text if span is None else iso_span(span)
     return text
 
 
@@ -197,7 +207,7 @@ def _read(kind: str, value: JSON) -> JSON:
     if kind not in ("integer", "number", "boolean", "date", "time", "datetime", "duration"):
         return value
     try:
-        read = to_jsonable_python(reader(kind).validate_python(value))
+        read = to_jsonable_python(reader(kind).validate_json(compact(value)))
     except (ValidationError, ValueError):
         return value
     is_finite = not isinstance(read, float) or abs(read) < float("inf")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.forms.dialect import DECIMAL, NAMED, PATTERN, decimal_problem
+from pauseflow_nb.forms.dialect import DECIMAL, NAMED, PATTERN, STRICT, decimal_problem
 from pauseflow_nb.json_values import JSON
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ _LIMITS = {
     PATTERN: "must match the pattern {}",
 }
 _PLAIN = {
+    STRICT: "must be a whole number without a point",
     "falseSchema": "is not asked for",
     "required": "is required",
     "contains": "must have an entry of the kind that is asked for",
@@ -95,7 +96,7 @@ def misfits(problem: "ValidationError", schema: JSON) -> Iterator[dict[str, JSON
     tags = _wrong_tags(problem)
     if tags:
         path, said = list(tags[0].instance_path), _either_of([_said(_Error(each, schema)) for each in tags])
-    if error.keyword == "required":
+    if error.keyword in ("required", "dependentRequired"):
         path.append(error.kind["property"])
     if error.is_surplus_entry:
         path.pop()
@@ -217,7 +218,7 @@ def _said(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing b
     if kind == "dependentRequired":
         needed = error.kind["property"]
         given = [name for name, others in limit.items() if needed in others and name in error.value]
-        return f"needs {needed} with {', '.join(given)}"
+        return f"is required with {', '.join(given)}"
     if kind == "additionalProperties" and "unexpected" in error.kind:
         return f"has fields that are not asked for: {_listed_shortly(error.kind['unexpected'])}"
     return _PLAIN.get(kind, f"does not fit {kind!r} in the schema")

@@ -138,7 +138,10 @@ def _dated(kind: str, text: str, otherwise: str) -> str:
 
 
 def _duration(_asked: Field, text: str) -> str:
-    span = parse_span(text.strip())
+    try:
+        span = parse_span(text.strip())
+    except OverflowError:
+        raise Unreadable("is too long for a duration") from None
     if span is None:
         span = _read_as("duration", text, 'must be a duration such as "90s", "2 hours" or "1h 30min"')
     return iso_span(span)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, get_origin, is_typeddict
+from typing import Any, get_origin
 
 from pauseflow_nb.errors import InvalidAnswer, InvalidValue
 from pauseflow_nb.forms.codec import Entries, read_form
@@ -134,6 +134,7 @@ def _require_usable(schema: Any, made: dict[str, JSON]) -> None:
 
 def _has_fields(schema: Any) -> bool:
     from pydantic import BaseModel
+    from typing_extensions import is_typeddict  # comes with pydantic; that of `typing` does not know its own dicts
 
     if get_origin(schema) is not None or not isinstance(schema, type):
         return False

@@ -49,7 +49,7 @@ def _said(schema: Any, value: Any) -> str:
         ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, 1, "x fits several of the kinds that are asked for"),
         ({"not": {"type": "integer"}}, 1, "x must not be a whole number"),
         ({"not": {"minimum": 1}}, 1, "x is of a kind that is not allowed"),
-        ({"dependentRequired": {"a": ["b", "c"]}}, {"a": 1}, "x needs b with a; x needs c with a"),
+        ({"dependentRequired": {"a": ["b", "c"]}}, {"a": 1}, "x.b is required with a; x.c is required with a"),
         ({"additionalProperties": False, "patternProperties": {"^z": {}}}, {"b": 1, "z": 1}, "not asked for: b"),
         ({"unevaluatedProperties": False}, {"b": 1}, "x has fields that are not asked for"),
         ({"prefixItems": [{}], "items": False}, [1, 2], "x must have at most 1 entry"),

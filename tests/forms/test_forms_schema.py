@@ -75,7 +75,9 @@ def test_fields_with_the_names_of_keywords_are_fields() -> None:
         ("date", "2026-11-20", "2026-13-01"),
         ("date-time", "2026-11-20T14:30:00Z", "2026-11-20"),
         ("time", "14:30:00", "25:00"),
+        ("duration", "PT2H", "2 hours"),
         ("email", "a@b", "a@@b"),
+        ("ipv4", "10.0.0.1", "10.0.0.256"),
         ("uuid", "12345678-1234-1234-1234-123456789abc", "1234"),
         ("uri", "https://example.org", "example.org"),
     ],
@@ -86,7 +88,7 @@ def test_formats_that_people_type_are_checked(name: str, good: str, bad: str) ->
     assert errors_of({"format": name}, 3) == []
 
 
-@pytest.mark.parametrize("name", ["ipv4", "hostname", "iri", "regex", "duration", "json-pointer", "anything"])
+@pytest.mark.parametrize("name", ["hostname", "iri", "regex", "json-pointer", "anything"])
 def test_other_formats_are_not(name: str) -> None:
     assert errors_of({"format": name}, "( no such thing") == []
 

@@ -33,7 +33,7 @@ from pauseflow_nb.json_values import compact, require_json
 from pauseflow_nb.links import ACTIONS, Claim, Signer
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.public.bodies import parse_body, parse_json, parse_pairs
-from pauseflow_nb.server.public.decision import entries_of, sent
+from pauseflow_nb.server.public.decision import entries_of, read_request
 from pauseflow_nb.server.public.negotiation import may_act, prefers_json, wants_html
 from pauseflow_nb.settings import Settings
 
@@ -172,7 +172,7 @@ def _check_request(given: tuple[str, bytes, str | None, str, Any]) -> None:
     try:
         body = parse_body(data, content_type)
         entries_of(body)
-        wanted = sent(action, body, parse_pairs(query), usable)
+        wanted = read_request(action, body, parse_pairs(query), usable)
     except InvalidBody:
         return
     assert wanted.action in ("resume", "cancel")
