@@ -23,12 +23,6 @@ class Stop:
     """How a step ends that stops the notebook."""
 
     error: Paused | Exited
-    #: What the cell shows.
-    sentences: tuple[str, ...] = ()
-    #: What is asked, in the words of the notebook's author: a few, and sentences about it.
-    title: str = ""
-    text: str = ""
-    #: Text below them that keeps its lines, such as JSON.
-    details: str = ""
-    #: A small last line.
-    hint: str = ""
+    #: What the cell shows, as text and as HTML; empty: nothing.
+    plain: str = ""
+    markup: str = ""

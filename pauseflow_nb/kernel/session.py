@@ -20,11 +20,12 @@ from pauseflow_nb.kernel.attribute_dict import Record, as_records
 from pauseflow_nb.kernel.cell_transform import stored_names_of
 from pauseflow_nb.kernel.context import InputsByHand, context_of
 from pauseflow_nb.kernel.control_flow import Paused, Stop
-from pauseflow_nb.kernel.display import say
+from pauseflow_nb.kernel.display import Card, boxed, say
 from pauseflow_nb.kernel.execution_mode import Headless
 from pauseflow_nb.kernel.exports import RETURN_VALUE, as_json
 from pauseflow_nb.kernel.issued_links import IssuedLinks, spend
 from pauseflow_nb.kernel.pipedream_step import StepArgument
+from pauseflow_nb.kernel.question_card import write_ending
 from pauseflow_nb.kernel.setup_names import Bindings
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.test_mode import TestMode
@@ -173,7 +174,7 @@ class Session:
     def reset(self) -> None:
         """Forget what was run by hand."""
         if self.testmode is not None:
-            self.testmode.drop("The flow was reset.")
+            self.testmode.close("The flow was reset.")
         self.testmode = TestMode()
 
     def describe(self) -> str:
@@ -264,7 +265,9 @@ class Session:
             if attempt is not None:
                 attempt.close()
             if refusal is not None:
-                self._stop(result, Stop(Paused(refusal), (refusal,)))
+                card = self._stop(result, Stop(Paused(refusal), refusal, boxed(refusal)))
+                if card is not None and self.testmode is not None:
+                    self.testmode.refused.append((_step_name(str(info.raw_cell)), card))
                 return
             error = _error_of(result, run)
             if isinstance(error, Paused) and run is not None and run.asked is not None:
@@ -276,31 +279,39 @@ class Session:
                 self._report(info, run, error)
             elif run is not None and result is not None:
                 _publish(run)
-                self._stop(result, self._mode.end(run))
-                self._offer_buttons()
+                card = self._stop(result, self._mode.end(run))
+                self._offer_buttons(card)
         except BaseException as error:  # noqa: BLE001 (see above: whatever it is, the step has failed)
             self._fail(info, run, result, error)
 
-    def _stop(self, result: "ExecutionResult | None", stop: Stop | None) -> None:
+    def _stop(self, result: "ExecutionResult | None", stop: Stop | None) -> Card | None:
         if stop is None or result is None:
-            return
-        if stop.sentences:
-            say(self.shell, *stop.sentences, title=stop.title, text=stop.text, details=stop.details, hint=stop.hint)
+            return None
+        card = None
+        if stop.plain:
+            card = Card(self.shell)
+            card.show(stop.plain, stop.markup)
         result.error_in_exec = stop.error
         self.shell.last_execution_succeeded = False
         # Otherwise the reply carries the traceback of an older error.
         self.shell._last_traceback = []  # type: ignore[attr-defined]  # noqa: SLF001 (ipykernel's reply has it)
         if self.testmode is not None and not _is_attended(self.shell):
             self.shell._showtraceback(type(stop.error), stop.error, [str(stop.error)])  # noqa: SLF001 (see _is_attended)
+        return card
 
-    def _offer_buttons(self) -> None:
-        testmode = self.testmode
-        if testmode is None or testmode.waiting is None or not has_widgets(self.shell):
+    def _offer_buttons(self, card: Card | None) -> None:
+        """Let the card of what waits follow what becomes of it, and put buttons below it."""
+        waiting = None if self.testmode is None else self.testmode.waiting
+        if self.testmode is None or waiting is None or card is None:
+            return
+        step, request = waiting.run.step, waiting.asked.request
+        waiting.when_settled.append(lambda ending: card.show(*write_ending(step, request, ending)))
+        if not has_widgets(self.shell):
             return
         with suppress(ImportError):  # without ipywidgets the card stands alone, and says what to type
             from pauseflow_nb.kernel.buttons import show_buttons  # lazy: ipywidgets takes longer than all the rest
 
-            show_buttons(self.shell, testmode)
+            show_buttons(self.shell, self.testmode)
 
     def _fail(
         self, info: "ExecutionInfo", run: StepRun | None, result: "ExecutionResult | None", error: BaseException

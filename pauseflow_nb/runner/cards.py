@@ -12,7 +12,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from pauseflow_nb.durations import spoken
-from pauseflow_nb.forms.fields import Field, fields_of
+from pauseflow_nb.forms.secrets import hide_secrets
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake, answer_in
 from pauseflow_nb.runner import card_text, cell_statuses
@@ -32,9 +32,6 @@ __all__ = [
     "refuse",
     "reset",
 ]
-
-#: Stands for what a form asks for as a password.
-_HIDDEN = "***"
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ def put_decision(document: Document, step: str, decision: Decision) -> bool:
     """Write below the question of a step's waiting card what was decided; False if no card of it waits."""
     for cell, output in _cards(document, step):
         facts = facts_of(output)
-        answer = _without_secrets(decision.answer, facts["question"].get("schema"))
+        answer = hide_secrets(decision.answer, facts["question"].get("schema"))
         said = asdict(decision)
         # A text that somebody sends is the answer and its comment alike.
         said["answer"] = None if answer == decision.comment else answer
@@ -204,26 +201,6 @@ def _decision(kind: str, action: str, approvals: list[dict[str, JSON]], answer: 
         answer=answer,
         approvals=approvals,
     )
-
-
-def _without_secrets(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
-    """Hide what a form asks for as a password."""
-    return answer if schema is None or answer is None else _hidden(answer, fields_of(schema))
-
-
-def _hidden(value: JSON, asked: Field) -> JSON:
-    if asked.schema.get("format") == "password" or asked.schema.get("writeOnly"):
-        return _HIDDEN
-    if asked.branches:
-        # Whichever was meant: what is a secret in one of them is one.
-        for branch in asked.branches:
-            value = _hidden(value, branch)
-        return value
-    if isinstance(value, dict):
-        return {key: _hidden(each, asked.fields[key]) if key in asked.fields else each for key, each in value.items()}
-    if isinstance(value, list) and asked.item is not None:
-        return [_hidden(each, asked.item) for each in value]
-    return value
 
 
 def _output(facts: Mapping[str, Any]) -> NotebookNode:
