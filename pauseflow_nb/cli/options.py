@@ -1,6 +1,7 @@
 """What the commands share: exit codes, the flags of the store, and how errors and results are printed."""
 
 import functools
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPLETED",
+    "FAILED",
     "LEFT",
     "STRANDED",
     "exit_code",
+    "flags_of",
     "json_option",
     "open_queue",
     "print_execution",
@@ -29,6 +32,7 @@ __all__ = [
     "say",
     "sentences",
     "settings_options",
+    "store_flags",
 ]
 
 P = ParamSpec("P")
@@ -87,12 +91,21 @@ def _print_error(kind: str, sentence: str) -> None:
     print_json({"error": {"type": kind, "message": sentence}})
 
 
+def store_flags(command: Callable[P, R]) -> Callable[P, R]:
+    """Add the flags that say which store."""
+    for flag in (
+        click.option("--storage", metavar="URL", help="Files, as an fsspec URL.  [PAUSEFLOW_STORAGE]"),
+        click.option("--db", metavar="URL", help="Database, as an SQLAlchemy URL.  [PAUSEFLOW_DB]"),
+        click.option("--data-dir", metavar="DIR", help="Folder of the store.  [PAUSEFLOW_DATA_DIR]"),
+    ):
+        command = flag(command)
+    return command
+
+
 def settings_options(command: Callable[P, R]) -> Callable[..., R]:
     """Add the flags of the store, and hand the command a `Settings`."""
 
-    @click.option("--data-dir", metavar="DIR", help="Folder of the store.  [PAUSEFLOW_DATA_DIR]")
-    @click.option("--db", metavar="URL", help="Database, as an SQLAlchemy URL.  [PAUSEFLOW_DB]")
-    @click.option("--storage", metavar="URL", help="Files, as an fsspec URL.  [PAUSEFLOW_STORAGE]")
+    @store_flags
     @functools.wraps(command)
     def with_settings(*args: P.args, **kwargs: P.kwargs) -> R:
         flags = {name: kwargs.pop(name, None) for name in ("data_dir", "db", "storage")}
@@ -108,6 +121,13 @@ def settings_options(command: Callable[P, R]) -> Callable[..., R]:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on standard output.")
+
+
+def flags_of(settings: Settings) -> str:
+    """Write the flags that said which store, for a command that is advised; empty: the environment says it."""
+    given = [name for name in ("data_dir", "db", "storage") if settings.origin(name) == "flag"]
+    # A URL may hold a password; who typed it knows it.
+    return "".join(f" --{name.replace('_', '-')} {shlex.quote(settings.shown(name))}" for name in given)
 
 
 def open_queue(settings: Settings) -> "Queue":

@@ -1,4 +1,4 @@
-"""Commands that are long-lived processes, and the one that looks at them: serve, worker, doctor."""
+"""Commands that are long-lived processes: serve, worker."""
 
 import json
 import os
@@ -7,10 +7,10 @@ import threading
 
 import click
 
-from pauseflow_nb.cli.options import json_option, open_queue, print_json, say, settings_options
+from pauseflow_nb.cli.options import json_option, print_json, say, settings_options
 from pauseflow_nb.settings import Settings
 
-__all__ = ["doctor", "serve", "worker"]
+__all__ = ["serve", "worker"]
 
 
 @click.command()
@@ -80,22 +80,3 @@ def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
         say(f"worker {name} is ready", err=True)
 
     run_worker(settings, stop=stop, on_ready=say_ready)
-
-
-@click.command()
-@json_option
-@settings_options
-def doctor(settings: Settings, *, as_json: bool) -> None:
-    """Show which settings are in force and where they came from, and whether the store can be used."""
-    from pauseflow_nb.cli.terminal import table
-
-    rows = {name: (settings.shown(name), settings.origin(name)) for name in type(settings).model_fields}
-    queue = open_queue(settings)
-    alive = {"worker": queue.has_live_worker(), "server": queue.live_server_url()}
-    if as_json:
-        print_json(
-            {"settings": {name: {"value": value, "origin": origin} for name, (value, origin) in rows.items()}, **alive}
-        )
-        return
-    say(table([("SETTING", "VALUE", "FROM"), *((name, value, origin) for name, (value, origin) in rows.items())]))
-    say(f"worker alive: {'yes' if alive['worker'] else 'no'}; server: {alive['server'] or 'none'}")

@@ -28,8 +28,13 @@ class Progress:
         log_output: bool = False,
         stdout_file: IO[str] | None = None,
         stderr_file: IO[str] | None = None,
+        flags: str = "",
     ) -> None:
-        """Show progress over `total` cells; what cells print goes into the files, too."""
+        """Show progress over `total` cells; what cells print goes into the files, too.
+
+        Commands that are advised need these flags, to mean the same store.
+        """
+        self._flags = flags
         self._quiet, self._log_output = quiet, log_output
         self._files = {"stdout": stdout_file, "stderr": stderr_file}
         self._error: tuple[int, Any] | None = None
@@ -129,7 +134,10 @@ class Progress:
         if error and self._error is not None and self._error[0] == error["cell"] and not self._log_output:
             # As papermill prints it, so that a log has the traceback.
             self._show_traceback(self._error[1].traceback)
-        self.say(describe_ending(view))
+        if self._quiet and error:
+            # Quiet is about progress, and not about what went wrong.
+            self._print(describe_ending(view, flags=self._flags))
+        self.say(describe_ending(view, flags=self._flags))
 
 
 def _of_a_cell(text: str) -> str:

@@ -12,6 +12,7 @@ from pauseflow_nb.cli.options import (
     LEFT,
     STRANDED,
     exit_code,
+    flags_of,
     json_option,
     open_queue,
     print_execution,
@@ -99,6 +100,7 @@ def run(
             log_output=log_output,
             stdout_file=stdout_file,
             stderr_file=stderr_file,
+            flags=flags_of(settings),
         )
         with progress:
             code, execution = _run_attached(

@@ -1,5 +1,6 @@
 """What a person at a terminal reads: how an execution stands, what it waits for, tables."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -183,18 +184,35 @@ def describe(execution: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def describe_ending(execution: Mapping[str, Any]) -> str:
-    """Say in a line or two how an execution ended, and where its notebook is."""
+def describe_ending(execution: Mapping[str, Any], *, flags: str = "") -> str:
+    """Say in a line or two how an execution ended, where its notebook is, and how to go on.
+
+    Args:
+        execution: As `Queue.view` shows it.
+        flags: Of the command, to be repeated in one that is advised.
+    """
     text = f"{execution['state']}{_because(execution)}"
     error = execution["error"]
     if error:
         where = f" in step {error['step']!r}" if error.get("step") else ""
         where = where or (f" in cell {error['cell'] + 1}" if error.get("cell") is not None else "")
         text += f"\n  {_error_in(error, where, indent=' ' * 4)}"
-        text += f"\n  go on from the last checkpoint with `pauseflow retry {execution['id']}`"
+        text += f"\n  {_way_on(execution, flags)}"
     if execution["output"]:
         text += f"\n  {printable(execution['output'])}"
     return text
+
+
+def _way_on(execution: Mapping[str, Any], flags: str) -> str:
+    """Advise a retry: with the corrected notebook where a cell of it was wrong, because the stored one never changes."""
+    retry = f"pauseflow retry {execution['id']}{flags}"
+    if execution["error"].get("cell") is None or (execution["reason"] or {}).get("kind") != "error":
+        return f"go on from the last checkpoint with `{retry}`"
+    notebook = "EDITED.ipynb" if execution["notebook"] == "-" else shlex.quote(printable(execution["notebook"]))
+    return (
+        f"if the notebook is wrong, correct it, then go on from the last checkpoint with `{retry} --with {notebook}`; "
+        f"if not, with `{retry}`"
+    )
 
 
 def _because(execution: Mapping[str, Any]) -> str:

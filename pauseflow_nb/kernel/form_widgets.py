@@ -196,23 +196,18 @@ def input_for(control: Control, *, is_outer: bool = False) -> Input:
         control: What is drawn.
         is_outer: Whether it is the whole form, which needs no frame.
     """
-    match control.kind:
-        case "object":
-            return _Group(control, is_outer=is_outer)
-        case "union":
-            return _Union(control)
-        case "rows":
-            return _Rows(control)
-        case "choices":
-            return _Choices(control)
-        case "choice":
-            return _Single(control, _dropdown(control), lambda text: [text])
-        case "boolean":
-            body = widgets.Checkbox(control.is_ticked, description=control.label, indent=False)
-            return _Single(control, body, lambda is_ticked: ["on"] if is_ticked else [])
-        case "date" | "time" | "datetime":
-            return _moment(control)
-    return _text(control)
+    if control.kind == "object":
+        return _Group(control, is_outer=is_outer)
+    return _MAKERS.get(control.kind, _text)(control)
+
+
+def _choice(control: Control) -> Input:
+    return _Single(control, _dropdown(control), lambda text: [text])
+
+
+def _checkbox(control: Control) -> Input:
+    body = widgets.Checkbox(control.is_ticked, description=control.label, indent=False)
+    return _Single(control, body, lambda is_ticked: ["on"] if is_ticked else [])
 
 
 def _text(control: Control) -> Input:
@@ -242,7 +237,14 @@ def _moment(control: Control) -> Input:
     value = kind.fromisoformat(control.text) if control.text else None
     zone = f" ({control.zone})" if control.zone else ""
     body = picker(value=value, **_labelled(control, zone))
-    return _Single(control, body, lambda value: ["" if value is None else value.isoformat()])
+    return _Single(control, body, lambda value: ["" if value is None else _as_typed(value)])
+
+
+def _as_typed(value: date | time | datetime) -> str:
+    """Write a moment as a browser's input gives it: without seconds, where there are none."""
+    if isinstance(value, (time, datetime)) and not value.second and not value.microsecond:
+        return value.isoformat(timespec="minutes")
+    return value.isoformat()
 
 
 def _dropdown(control: Control) -> widgets.Dropdown:
@@ -250,7 +252,7 @@ def _dropdown(control: Control) -> widgets.Dropdown:
     is_chosen = control.text in dict(control.options)
     if control.kind == "choice" and (not control.is_required or not is_chosen):
         # What may be left out can be unchosen again.
-        options = [("–", ""), *options]
+        options = [("Not chosen", ""), *options]
     value = control.text if is_chosen else options[0][1]
     return widgets.Dropdown(options=options, value=value, **_labelled(control))
 
@@ -265,3 +267,15 @@ def _labelled(control: Control, more: str = "") -> dict[str, Any]:
 def _title(control: Control) -> widgets.HTML:
     mark = " *" if control.is_required else ""
     return widgets.HTML(f"<b>{escape(control.label)}{mark}</b>" if control.label else "")
+
+
+_MAKERS: dict[str, Callable[[Control], Input]] = {
+    "boolean": _checkbox,
+    "choice": _choice,
+    "choices": _Choices,
+    "date": _moment,
+    "datetime": _moment,
+    "rows": _Rows,
+    "time": _moment,
+    "union": _Union,
+}
