@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections.abc import Callable
 from datetime import timedelta
 
 import numpy as np
@@ -152,3 +153,35 @@ def test_what_is_spoken_is_understood_again(span: timedelta) -> None:
     heard = duration(spoken(span))
 
     assert abs(heard - span) <= max(span * 0.05, timedelta(milliseconds=1))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("2 hours", 7200), ("7 days", 604_800), ("1 hour and 30 minutes", 5400), ("90 sec", 90), ("2 Weeks", 1_209_600)],
+)
+def test_units_are_words_too(text: str, seconds: int) -> None:
+    assert duration(text).total_seconds() == seconds
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "ms", "s"])
+@pytest.mark.parametrize("read", [milliseconds, seconds, duration])
+def test_a_span_of_numpy_is_a_span(read: Callable[..., timedelta], unit: str) -> None:
+
+    assert read(np.timedelta64(10, "s").astype(f"timedelta64[{unit}]")) == timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("read", [milliseconds, seconds, duration])
+def test_a_span_of_pandas_is_a_span(read: Callable[..., timedelta]) -> None:
+
+    assert read(pd.Timedelta("10s")) == timedelta(seconds=10)
+    assert read(pd.Timedelta("10s").to_timedelta64()) == timedelta(seconds=10)
+    with pytest.raises(InvalidDuration, match="must be between"):
+        read(pd.NaT)
+
+
+@pytest.mark.parametrize(("count", "unit"), [(10, None), ("NaT", "s")])
+def test_a_span_of_numpy_without_a_length_is_refused(count: object, unit: str | None) -> None:
+    value = np.timedelta64(count) if unit is None else np.timedelta64(count, unit)
+
+    with pytest.raises(InvalidDuration):
+        milliseconds(value)

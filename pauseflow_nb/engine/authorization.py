@@ -30,7 +30,7 @@ __all__ = [
     "Verdict",
     "comment_of",
     "judge",
-    "refusals_of_link",
+    "list_refusals",
     "who_may",
 ]
 
@@ -175,10 +175,10 @@ def who_may(approvals: Mapping[str, Any], created_by: str, action: str, by: str)
     return None
 
 
-def refusals_of_link(suspension: Row, created_by: str) -> dict[str, str]:
-    """Say what nobody may do here with nothing but a link, by action, and why."""
+def list_refusals(suspension: Row, created_by: str, by: str) -> dict[str, str]:
+    """Say what somebody may not do with a suspension, by action, and why."""
     approvals = approvals_of(suspension)
-    why = {action: who_may(approvals, created_by, action, LINK) for action in ("resume", "cancel")}
+    why = {action: who_may(approvals, created_by, action, by) for action in ("resume", "cancel")}
     return {action: sentence for action, sentence in why.items() if sentence is not None}
 
 

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.authorization import refusals_of_link
+from pauseflow_nb.engine.authorization import list_refusals
 from pauseflow_nb.engine.link_base import base_url_of
 from pauseflow_nb.errors import NotebookGone, UnknownExecution
+from pauseflow_nb.identity import LINK
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim, Signer
 from pauseflow_nb.protocol import Links, SnapshotRef, button_labels
@@ -176,11 +177,11 @@ class Reader:
     def _gone(self, execution: Row) -> NotebookGone:
         return NotebookGone(execution.id, execution.notebook, f"{self.files.url}/{execution.document}")
 
-    def claim_page(self, claim: Claim) -> dict[str, Any] | None:
-        """Tell what the approval page shows; None if there is no such execution.
+    def claim_page(self, claim: Claim, by: str = LINK) -> dict[str, Any] | None:
+        """Tell what the approval page shows somebody; None if there is no such execution.
 
         Its `suspension` is `open`, `settled`, `void`, or `running` while the step has not ended; `kept` lists the
-        answers that wait for that. `refusals` says what a link may not do here, by action, and why.
+        answers that wait for that. `refusals` says what whoever looks may not do, by action, and why.
         """
         with reading(self.engine) as connection:
             row = executions.find(connection, claim.execution)
@@ -216,7 +217,7 @@ class Reader:
             "schema": None if found is None else found.schema,
             "errors": None if found is None else found.errors,
             "approvals": None if found is None else approvals_of(found),
-            "refusals": {} if found is None else refusals_of_link(found, row.created_by),
+            "refusals": {} if found is None else list_refusals(found, executions.starter(row), by),
             "kept": [{"action": kept.action, "by": kept.by, "at": iso(kept.at)} for kept in early_ones],
             "since": None if found is None else iso(found.since),
             "deadline": None if found is None else iso(found.deadline),

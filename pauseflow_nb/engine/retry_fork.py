@@ -76,7 +76,9 @@ class _Retry:
 
     def _require_end(self, row: Row) -> None:
         allowed = FINAL if self.from_step is not None or self.edited is not None else {"failed"}
-        if row.state not in allowed:
+        # Nobody decided this: the step asks again.
+        is_unanswered = row.state == "cancelled" and (row.reason or {}).get("kind") == "timeout"
+        if row.state not in allowed and not is_unanswered:
             raise CannotRetry(self.execution, row.state)
 
     def _choose(

@@ -25,6 +25,7 @@ __all__ = [
     "chooser_name",
     "entries_by_row",
     "escaped",
+    "find_option",
     "initial_entries",
     "read_answer",
     "read_form",
@@ -423,6 +424,12 @@ def _choices_by_text(asked: Field) -> dict[str, JSON]:
     # What an option sends goes before what somebody else's option is called.
     known.update({text_of_choice(value): value for value in asked.choices})
     return known
+
+
+def find_option(asked: Field, text: str) -> str | None:
+    """Say which option a text stands for; None for none of them."""
+    known = _choices_by_text(asked)
+    return text_of_choice(known[text]) if text in known else None
 
 
 def _chosen(choices: Mapping[str, JSON], text: str) -> JSON:

@@ -12,6 +12,7 @@ from pauseflow_nb.forms.codec import (
     chooser_name,
     entries_by_row,
     escaped,
+    find_option,
     initial_entries,
     read_form,
     text_of_choice,
@@ -194,10 +195,10 @@ class _Drawing:
         if asked.is_flat_list:
             assert asked.item is not None
             if asked.item.kind == "choice":
-                return Control(name, "choices", texts=texts, options=_options(asked.item), **about)
+                return Control(name, "choices", texts=_chosen(asked.item, texts), options=_options(asked.item), **about)
             return Control(name, "lines", texts=texts, hints=_limits(asked), **about)
         if asked.kind == "choice":
-            return Control(name, "choice", texts=[text for text in texts if text], options=_options(asked), **about)
+            return Control(name, "choice", texts=_chosen(asked, texts), options=_options(asked), **about)
         kind = "json" if asked.kind == "list" else _KINDS.get(asked.kind, asked.kind)
         return Control(name, kind, texts=texts, hints=_hints(asked, texts), **about)
 
@@ -224,6 +225,12 @@ class _Drawing:
         blank_entries = write_entries(asked.item, asked.item.initial, f"{name}/~n")
         blank = _Drawing(blank_entries, {}).control(asked.item, f"{name}/~n")
         return Control(name, "rows", fields=rows, row=replace(blank, label=label), hints=_limits(asked), **about)
+
+
+def _chosen(asked: Field, texts: list[str]) -> list[str]:
+    """Find the options that texts stand for; what is not offered cannot stand in the form again."""
+    found = [find_option(asked, text) for text in texts]
+    return [text for text in found if text is not None]
 
 
 def _options(asked: Field) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.log_masking import mask_links_in
 from pauseflow_nb.server.public.callbacks import handlers
 from pauseflow_nb.server.public.client_address import TrustedProxies
+from pauseflow_nb.server.public.signed_in import signed_in_routes
 from pauseflow_nb.server.registration import Keeper, Standing
 from pauseflow_nb.server.worker_process import WorkerProcess
 from pauseflow_nb.settings import Settings
@@ -111,7 +112,12 @@ class PauseflowExtension(ExtensionApp):
             server.log, *(logging.getLogger(f"tornado.{name}") for name in ("access", "application", "general"))
         )
         clean_logs(server.log)
-        self.handlers.extend([*handlers(self._queue, proxies=self._proxies), *api_routes(self._queue, self._standing)])
+        self.handlers.extend([
+                *handlers(self._queue, proxies=self._proxies),
+                *signed_in_routes(self._queue),
+                *api_routes(self._queue, self._standing),
+            ]
+        )
         assert server.event_logger is not None
         server.event_logger.register_event_schema(SCHEMA)
         # The front end opens outputs, whose paths the API gives whole.

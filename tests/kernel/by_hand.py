@@ -23,13 +23,40 @@ class ByHand:
         kernel.shell.display_pub = self.displays
 
     def ask(self, call: str, step: str = "a") -> Buttons:
-        assert type(self.kernel.run(f"%%step {step}\n{call};").error).__name__ == "Paused"
+        """Run a step that asks to pause, and show the buttons of it."""
+        self.name_of_card = self.show(f"%%step {step}\n{call};")
+        assert self.kernel.session.testmode.waiting is not None, self.card
         buttons = show_buttons(self.kernel.shell, self.kernel.session.testmode)
         assert buttons is not None
         return buttons
 
     def value(self, source: str) -> Any:
         return self.kernel.run(source).value
+
+    def show(self, cell: str) -> str:
+        """Run a cell; returns the name of the last output that it shows and that can change, if there is one."""
+        before = len(self.displays.outputs)
+        self.kernel.shell.run_cell(cell)
+        names = [(each.get("transient") or {}).get("display_id") for each in self.displays.outputs[before:]]
+        return next((name for name in reversed(names) if name), "")
+
+    def outputs(self, name: str) -> list[dict[str, Any]]:
+        return [each for each in self.displays.outputs if (each.get("transient") or {}).get("display_id") == name]
+
+    def text(self, name: str) -> str:
+        """What an output shows now."""
+        text: str = self.outputs(name)[-1]["data"]["text/plain"]
+        return text
+
+    @property
+    def card(self) -> str:
+        """What the card of the last question shows now."""
+        return self.text(self.name_of_card)
+
+    @property
+    def markup(self) -> str:
+        text: str = self.outputs(self.name_of_card)[-1]["data"]["text/html"]
+        return text
 
     @property
     def last(self) -> dict[str, Any]:
@@ -95,7 +122,8 @@ def fill(buttons: Buttons, typed: dict[str, list[str]]) -> None:
                 raise ValueError(sent)
             widget.value = bool(sent)
         elif type(widget) in _KINDS:
-            if sent[-1] and not re.fullmatch(r"[-T:.0-9]{5,}", sent[-1]):
+            shape = "T" if type(widget) is widgets.NaiveDatetimePicker else ""
+            if sent[-1] and not re.fullmatch(rf"[-:.0-9]{{5,}}{shape}[-:.0-9]*", sent[-1]):
                 raise ValueError(sent)
             widget.value = _KINDS[type(widget)].fromisoformat(sent[-1]) if sent[-1] else None  # type: ignore[attr-defined]
         else:

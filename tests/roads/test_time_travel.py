@@ -81,13 +81,17 @@ def test_a_rerun_that_failed_is_tried_again_with_what_the_run_before_left(rider:
     assert view["usage"]["wakeups"] == 2
 
 
-def test_retry_after_a_timeout_asks_again_with_the_variables_that_the_step_found(rider: Rider) -> None:
-    ask = "%%step ask\nlog('ask')\nx += 1\ny += 1\nflow.suspend('1h', on_timeout='fail')\nflow.context.run.attempt"
+@pytest.mark.parametrize(("on_timeout", "state"), [("fail", "failed"), ("cancel", "cancelled")])
+def test_retry_after_a_timeout_asks_again_with_the_variables_that_the_step_found(
+    rider: Rider, on_timeout: str, state: str
+) -> None:
+    pause = f"flow.suspend('1h', on_timeout={on_timeout!r})"
+    ask = f"%%step ask\nlog('ask')\nx += 1\ny += 1\n{pause}\nflow.context.run.attempt"
     execution = rider.start(LOG, "%%step before\nx = 1", "y = 1", ask, "%%step last\n[x, y]")
     rider.let_time_pass(rider.ride(execution), hours=2)
     rider.queue.sweep()
     view = rider.queue.view(execution)
-    assert (view["state"], view["reason"]["kind"]) == ("failed", "timeout")
+    assert (view["state"], view["reason"]["kind"]) == (state, "timeout")
 
     assert str(rider.retry(execution)) == "it goes on after step 'before', at cell 4; these steps run again: ask"
     rider.ride(execution)

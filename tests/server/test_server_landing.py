@@ -100,7 +100,7 @@ def test_a_browser_is_sent_on_once_its_answer_was_taken(ask: "Ask") -> None:
 def test_a_refused_or_repeated_answer_is_told_and_not_sent_on(ask: "Ask") -> None:
     call = ask(redirect="/thanks")
 
-    assert call(decision="resume", data="{broken").code == 400
+    assert call(decision="resume", data="{broken").code == 422
     assert call(decision="cancel").code == 303
     assert call(decision="cancel").code == 200
     assert call(decision="resume").code == 409

@@ -94,7 +94,7 @@ def test_a_person_approves_with_a_comment(
     assert _overflow(page, look) == 0
     assert page.locator(".message").inner_text() == ASKED["message"]
 
-    page.get_by_label("Comment").fill('{"comment": "go ahead"}')
+    page.get_by_label("Comment").fill("go ahead")
     page.get_by_role("button", name="Approve").click()
 
     verdict = page.get_by_role("status")
@@ -131,7 +131,7 @@ def _overflow(page: "Page", look: str) -> int:
 def test_a_person_cancels_with_the_keyboard(open_page: "Callable[..., Page]", stage: "Stage", base: str) -> None:
     execution = stage.suspended(title="Send 4,000 mails?")
     page = open_page(f"{base}/{stage.link('approve', execution)}")
-    for _ in range(3):
+    for _ in range(4):
         page.keyboard.press("Tab")
     picture(page, "focus")
 
@@ -147,17 +147,18 @@ def test_broken_json_is_said_and_what_was_typed_is_kept(
 ) -> None:
     execution = stage.suspended(**ASKED)
     page = open_page(f"{base}/{stage.link('approve', execution)}", "phone")
-    page.get_by_label("Comment").fill('{"comment": go}')
+    page.get_by_text("Send data instead").click()
+    page.get_by_label("Data as JSON").fill('{"comment": go}')
     page.get_by_role("button", name="Approve").click()
 
-    assert "is not JSON" in page.get_by_role("alert").inner_text()
-    assert page.get_by_label("Comment").input_value() == '{"comment": go}'
+    assert "cannot be read" in page.get_by_role("alert").inner_text()
+    assert page.get_by_label("Data as JSON").input_value() == '{"comment": go}'
     picture(page, "refused")
     assert stage.queue.state(execution) == "suspended"
 
 
 @pytest.mark.parametrize(
-    ("action", "button", "state"), [("resume", "Approve", "queued"), ("cancel", "Cancel", "cancelled")]
+    ("action", "button", "state"), [("resume", "Approve", "queued"), ("cancel", "Cancel the run", "cancelled")]
 )
 def test_a_link_of_one_decision_shows_its_one_button(
     open_page: "Callable[..., Page]", stage: "Stage", base: str, action: str, button: str, state: str
@@ -190,7 +191,7 @@ def test_the_second_of_two_people_learns_what_the_first_decided(
     page = open_page(f"{base}/{stage.link('approve', execution)}", "dark")
     stage.queue.resume(execution, by="user:ada")
 
-    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel the run").click()
 
     said = " ".join(found.inner_text() for found in page.get_by_role("status").all())
     assert "The other decision came first" in said
@@ -298,15 +299,14 @@ def test_axe_finds_nothing_on_any_face_of_the_page(
     picture(page, f"form-{look}")
     assert found_by_axe(page) == []
 
-    page.locator("form").evaluate("form => { form.noValidate = true; }")
     page.get_by_label("Comment").fill("ten at most")
-    page.get_by_role("button", name="Approve").click()
-    assert page.get_by_role("alert").count() > 1
+    page.get_by_role("button", name="Submit").click()
+    assert [link.inner_text() for link in page.get_by_role("alert").get_by_role("link").all()] == ["Boxes is required"]
     picture(page, f"form-problems-{look}")
     assert found_by_axe(page) == []
 
     page.get_by_label("Boxes").fill("3")
-    page.get_by_role("button", name="Approve").click()
+    page.get_by_role("button", name="Submit").click()
     assert "ten at most" in page.get_by_role("status").inner_text()
     picture(page, f"form-approved-{look}")
     assert found_by_axe(page) == []
@@ -412,5 +412,5 @@ def test_hostile_outputs_run_nothing_ask_nobody_and_add_no_button(
     for n in range(len(HOSTILE_HTML)):
         assert page.get_by_text(f"kept {n}", exact=True).is_visible()
     assert page.locator(".evidence").locator("form, input, button, iframe, svg, style, script, [style]").count() == 0
-    assert [button.inner_text() for button in page.get_by_role("button").all()] == ["Approve", "Cancel"]
+    assert [button.inner_text() for button in page.get_by_role("button").all()] == ["Approve", "Cancel the run"]
     assert page.locator("form").count() == 1

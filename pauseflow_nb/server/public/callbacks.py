@@ -28,6 +28,7 @@ from pauseflow_nb.errors import (
     UnknownLink,
 )
 from pauseflow_nb.forms.codec import Entries
+from pauseflow_nb.identity import LINK
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.http_errors import RETRY_AFTER_SECONDS, status_of
@@ -49,7 +50,7 @@ from pauseflow_nb.server.public.responses import (
 )
 from pauseflow_nb.server.public.upload import INLINE_BYTES, Upload
 
-__all__ = ["METHODS", "CallbackHandler", "handlers"]
+__all__ = ["METHODS", "CallbackHandler", "collect_facts", "handlers", "problem_in"]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -58,6 +59,9 @@ _DRAINED_BYTES = 16 * 1024 * 1024
 #: We count a body's bytes ourselves; tornado would answer 400 to one that is too large.
 _UNLIMITED = 1 << 62
 _UNLIMITED_SECONDS = 10.0**9
+
+#: What a program that looks at a link does not get: markup, and addresses of pages.
+_FOR_THE_PAGE = ("evidence", "sign_in_url", "signed_in_as", "notebook_url")
 
 #: Why a GET did not act: by choice of the server, or because of the client.
 _NO_GET = {
@@ -185,7 +189,7 @@ class CallbackHandler(RequestHandler):
         status = 410 if is_over(facts) else 200
         if prefers_json(self.request.headers):
             # What the notebook has shown is markup, for the page alone.
-            write_json(self, status, {name: fact for name, fact in facts.items() if name != "evidence"})
+            write_json(self, status, {name: fact for name, fact in facts.items() if name not in _FOR_THE_PAGE})
         else:
             await self._write_suspension(status, facts)
 
@@ -263,17 +267,17 @@ class CallbackHandler(RequestHandler):
             return
         facts = await self._facts()
         if answer.status == 422:
-            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": _problem_in(answer)}
+            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": problem_in(answer)}
             await self._write_suspension(422, facts, **more)
             return
         note = note_on(answer.status, answer.body)
         await self._write_suspension(answer.status, facts, note=note, closed=answer.status == 202)
 
     async def _facts(self) -> Facts:
-        facts = await self._lazy.call(Queue.claim_page, self._known_claim())
-        if facts is None:
-            raise UnknownLink
-        return {**facts, "evidence": await self._lazy.call(_evidence_for, facts)}
+        facts = await collect_facts(self._lazy, self._known_claim(), LINK)
+        # The listener of a single run has no login.
+        has_login = "identity_provider" in self.settings
+        return {**facts, "sign_in_url": f"../signed-in/{'/'.join(self.path_args)}" if has_login else None}
 
     async def _write_suspension(self, status: int, facts: Facts, **more: Any) -> None:
         action = self._known_claim().action
@@ -410,9 +414,27 @@ class CallbackHandler(RequestHandler):
         pass
 
 
-def _problem_in(answer: Answer) -> str:
+def problem_in(answer: Answer) -> str:
     """What the page says first about a refused answer; errors stand beside their fields."""
     return "Some of it does not fit yet" if answer.body.get("errors") else str(answer.body["error"])
+
+
+async def collect_facts(lazy: LazyQueue, claim: Claim, by: str) -> Facts:
+    """Collect what the page shows to somebody.
+
+    Args:
+        lazy: The queue.
+        claim: The question.
+        by: Who looks at it: `"link"` or `"user:NAME"`.
+
+    Raises:
+        UnknownLink: If there is no such execution.
+    """
+    facts = await lazy.call(Queue.claim_page, claim, by)
+    if facts is None:
+        raise UnknownLink
+    evidence = await lazy.call(_evidence_for, facts)
+    return {**facts, "evidence": evidence, "sign_in_url": None, "signed_in_as": None, "notebook_url": None}
 
 
 def _evidence_for(queue: Queue, facts: Facts) -> list[Exhibit]:

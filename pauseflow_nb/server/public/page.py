@@ -1,7 +1,7 @@
-"""Render the approval page: plain HTML and one style sheet, without a line of JavaScript.
+"""Render the approval page: plain HTML and one style sheet. All of it works without JavaScript.
 
 What stands on it comes from a notebook, so everything is escaped and the Content-Security-Policy
-allows nothing but our own style.
+allows nothing but our own style, and one script that looks again once the question is answered.
 """
 
 import base64
@@ -179,6 +179,13 @@ class Page:
     #: Whether there is anything that whoever looks may press.
     may_answer: bool = True
     approvals: Approvals | None = None
+    #: The name of whoever looks, if it is known.
+    signed_in_as: str | None = None
+    #: Where to sign in, if that would help.
+    sign_in_url: str | None = None
+    #: Where JupyterLab shows the notebook.
+    notebook_url: str | None = None
+    xsrf: str = ""
 
 
 def render_suspension(
@@ -191,6 +198,7 @@ def render_suspension(
     entries: Entries | None = None,
     errors: list[dict[str, JSON]] | None = None,
     landing: Landing = OURS,
+    xsrf: str = "",
 ) -> str:
     """Render the page of one suspension.
 
@@ -203,6 +211,7 @@ def render_suspension(
         entries: What stands in the inputs; None: the default values.
         errors: What is wrong with it, `{"path", "message"}` each.
         landing: Whose templates.
+        xsrf: What the form of somebody who has signed in brings back, so that no other site can send it.
     """
     verdict = _verdict(facts)
     if verdict is None and note is None and facts["suspension"] == "running":
@@ -240,6 +249,10 @@ def render_suspension(
         takes_answer=facts["schema"] is None and "resume" in may,
         may_answer=bool(may),
         approvals=_approvals(facts),
+        signed_in_as=facts["signed_in_as"],
+        sign_in_url=facts["sign_in_url"] if _asks_who(facts) and not is_closed else None,
+        notebook_url=facts["notebook_url"],
+        xsrf=xsrf,
     )
     return _render("suspension.html", landing, page=page, page_field=PAGE_FIELD)
 
@@ -281,26 +294,31 @@ def note_on(status: int, body: Mapping[str, Any]) -> str | None:
 
 @cache
 def content_security_policy(landing: Landing = OURS) -> str:
-    """Allow the style sheet by its digest, forms to ourselves, and nothing else."""
-    digest = base64.b64encode(hashlib.sha256(_style(landing.templates).encode()).digest()).decode()
+    """Allow the style sheet and our one script by their digests, forms to ourselves, and nothing else."""
+    digest = _digest(_style(landing.templates))
     # Browsers hold the redirect after a form to the same rule.
     goal = urlsplit(landing.redirect or "")
     ours = f"'self' {goal.scheme}://{goal.netloc}" if goal.netloc else "'self'"
     return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action {ours}; "
+        f"default-src 'none'; style-src 'sha256-{digest}'; script-src 'sha256-{_digest(_script())}'; connect-src 'self'; "
+        f"img-src data:; form-action {ours}; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
 
 
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
 def _render(name: str, landing: Landing, **facts: Any) -> str:
     try:
-        return _environment(landing.templates).get_template(name).render(**facts, style=_style(landing.templates))
+        return _environment(landing.templates).get_template(name).render(**facts, **_parts(landing.templates))
     except (TemplateError, OSError, UnicodeDecodeError, TypeError) as problem:
         if landing.templates is None:
             raise
         # Somebody waits to answer: the page that we have is better than none.
         log.warning("the template %s in %s cannot be used: %s", name, landing.templates, problem)
-        return _environment(None).get_template(name).render(**facts, style=_style(landing.templates))
+        return _environment(None).get_template(name).render(**facts, **_parts(landing.templates))
 
 
 @cache
@@ -314,6 +332,16 @@ def _environment(templates: Path | None) -> Environment:
     )
     environment.filters["sentence"] = _as_sentence
     return environment
+
+
+def _parts(templates: Path | None) -> dict[str, Markup]:
+    return {"style": _style(templates), "script": _script()}
+
+
+@cache
+def _script() -> Markup:
+    """Give the script that looks again; the page does all that it does without it."""
+    return Markup(files("pauseflow_nb.server.public").joinpath("templates/page.js").read_text(encoding="utf-8"))  # noqa: S704
 
 
 @cache
@@ -346,6 +374,12 @@ def _afterwards(facts: Facts) -> str:
     return {"completed": "the run has finished", "failed": "the run has failed"}.get(
         facts["state"], "the run has ended"
     )
+
+
+def _asks_who(facts: Facts) -> bool:
+    """Whether it matters who answers."""
+    approvals = facts["approvals"]
+    return bool(facts["refusals"]) or (approvals is not None and approvals["needed"] > 1)
 
 
 def _of_form(entries: Entries) -> Entries:
@@ -431,8 +465,8 @@ def _approvals(facts: Facts) -> Approvals | None:
         for one in told["given"]
     ]
     sentences = list(dict.fromkeys(refusals.values()))
-    if refusals or told["needed"] > 1:
-        sentences.append(f"signed in, answer in JupyterLab or with pauseflow resume {facts['execution']}")
+    if (refusals or told["needed"] > 1) and not facts["signed_in_as"]:
+        sentences.append(f"signed in, answer here, in JupyterLab or with pauseflow resume {facts['execution']}")
     return Approvals(f"{len(given)} of {told['needed']} approvals", given, sentences)
 
 

@@ -42,7 +42,7 @@ def write_json(handler: RequestHandler, status: int, body: JSON) -> None:
 
 
 def write_page(handler: RequestHandler, status: int, html: str, landing: Landing = OURS) -> None:
-    """Put a page into the answer: nothing on it runs, and nobody may frame it."""
+    """Put a page into the answer: nothing on it runs but our own script, and nobody may frame it."""
     handler.set_status(status)
     handler.set_header("Content-Type", "text/html; charset=UTF-8")
     handler.set_header("Content-Security-Policy", content_security_policy(landing))

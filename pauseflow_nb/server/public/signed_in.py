@@ -1,0 +1,131 @@
+"""The approval page for people who have signed in: an answer is theirs, by name.
+
+The token says which question; who answers is what Jupyter's login knows, and its cookie counts here. So this handler
+is one of Jupyter's own, with its login, its authoriser and its check that a form came from our page.
+"""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import JupyterHandler
+from tornado.web import RequestHandler, authenticated
+
+from pauseflow_nb.engine.queue import Callback, Queue
+from pauseflow_nb.errors import BodyTooLarge, InvalidBody
+from pauseflow_nb.forms.codec import Entries
+from pauseflow_nb.identity import Who
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.links import Claim
+from pauseflow_nb.server.api.login import who_is
+from pauseflow_nb.server.http_errors import status_of
+from pauseflow_nb.server.lazy_queue import LazyQueue
+from pauseflow_nb.server.public.bodies import Body, parse_body
+from pauseflow_nb.server.public.callbacks import collect_facts, problem_in
+from pauseflow_nb.server.public.decision import DECISIONS, entries_of, read_request
+from pauseflow_nb.server.public.envelope import envelope
+from pauseflow_nb.server.public.page import OURS, Facts, Landing, is_over, note_on, render_suspension
+from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer, write_page
+from pauseflow_nb.server.public.upload import INLINE_BYTES
+
+__all__ = ["signed_in_routes"]
+
+
+def signed_in_routes(queue: LazyQueue) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+    """Make the route; only a server with a login has it."""
+    return [(r"/pauseflow/signed-in/(resume|cancel|approve)/(.*)", SignedInHandler, {"queue": queue})]
+
+
+class SignedInHandler(JupyterHandler):
+    """One question, and one signed-in person."""
+
+    SUPPORTED_METHODS = ("GET", "POST")
+    auth_resource = "pauseflow"
+
+    def initialize(self, queue: LazyQueue) -> None:
+        """Take the queue."""
+        self._lazy = queue
+        self._landing = OURS
+
+    def set_default_headers(self) -> None:
+        """Set what every answer behind a link carries."""
+        super().set_default_headers()
+        set_private_headers(self)
+
+    @authenticated
+    @authorized("execute", "pauseflow")
+    async def get(self, action: str, token: str) -> None:
+        """Show the page; somebody who has not signed in is sent to the login, and comes back."""
+        claim = await self._read_claim(action, token)
+        facts = await self._facts(claim)
+        await self._write(410 if is_over(facts) else 200, claim, facts)
+
+    @authenticated
+    @authorized("execute", "pauseflow")
+    async def post(self, action: str, token: str) -> None:
+        """Take an answer."""
+        claim = await self._read_claim(action, token)
+        if len(self.request.body) > INLINE_BYTES:
+            raise BodyTooLarge(INLINE_BYTES)
+        entries: Entries | None = None
+        try:
+            body = await self._lazy.compute(parse_body, self.request.body, self.request.headers.get("Content-Type"))
+            entries = entries_of(body)
+            schema = await self._lazy.call(Queue.schema_of, claim)
+            wanted = await self._lazy.compute(self._callback, action, body, schema)
+            answer = await self._lazy.answer(claim.execution, Queue.settle, claim, wanted)
+        except InvalidBody as problem:
+            more: dict[str, Any] = {"entries": entries, "problem": str(problem)}
+            await self._write(status_of(problem) or 400, claim, await self._facts(claim), **more)
+            return
+        facts = await self._facts(claim)
+        if answer.status == 422:
+            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": problem_in(answer)}
+            await self._write(422, claim, facts, **more)
+            return
+        note = note_on(answer.status, answer.body)
+        await self._write(answer.status, claim, facts, note=note, closed=answer.status == 202)
+
+    def _callback(self, action: str, body: Body, schema: dict[str, JSON] | None) -> Callback:
+        request = read_request(action, body, {}, schema)
+        described = envelope(self.request, request.body, by=self._who())
+        if request.comment is not None:
+            described["comment"] = request.comment
+        return Callback(request.action, described, self._who(), request.reading)
+
+    async def _read_claim(self, action: str, token: str) -> Claim:
+        queue = await self._lazy.call(lambda queue: queue)
+        self._landing = Landing(queue.settings.templates, queue.settings.redirect)
+        return await self._lazy.call(Queue.read_link, token, action)
+
+    async def _facts(self, claim: Claim) -> Facts:
+        facts = await collect_facts(self._lazy, claim, self._who())
+        return {**facts, "signed_in_as": str(self._who()).removeprefix("user:"), "notebook_url": self._notebook_url(facts)}
+
+    def _notebook_url(self, facts: Facts) -> str | None:
+        """Give the address of the notebook in JupyterLab, if there is one and it has the file."""
+        server = self.serverapp
+        root, path = Path(self.settings["server_root_dir"]).resolve(), Path(facts["notebook"])
+        if server is None or "jupyterlab" not in server.extension_manager.extensions or not path.is_relative_to(root):
+            return None
+        return f"{self.base_url}lab/tree/{quote(path.relative_to(root).as_posix())}"
+
+    async def _write(self, status: int, claim: Claim, facts: Facts, **more: Any) -> None:
+        actions = DECISIONS if claim.action == "approve" else (claim.action,)
+        more.update(actions=actions, landing=self._landing, xsrf=self.xsrf_token.decode())
+        page = await self._lazy.compute(render_suspension, facts, **more)
+        write_page(self, status, page, self._landing)
+
+    def _who(self) -> Who:
+        return who_is(self.current_user, self.identity_provider)
+
+    def write_error(self, status_code: int, **info: Any) -> None:
+        """Write an error as a page of ours."""
+        status, sentence = error_answer(info.get("exc_info", (None, None, None))[1], status_code)
+        write_error_answer(self, status, sentence, html=True, landing=self._landing)
+        self.finish()
+
+    def _log(self) -> None:
+        # The access log prints paths, and a path says which question it is.
+        pass
