@@ -281,6 +281,8 @@ class Session:
                 _publish(run)
                 card = self._stop(result, self._mode.end(run))
                 self._offer_buttons(card)
+                if self.testmode is not None:
+                    self.testmode.renew_refusals()
         except BaseException as error:  # noqa: BLE001 (see above: whatever it is, the step has failed)
             self._fail(info, run, result, error)
 

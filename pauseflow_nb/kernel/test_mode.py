@@ -110,7 +110,6 @@ class TestMode:
             self.drop(f"Step '{step}' was run again.")
         if self.due == step:
             self.due = None
-            self.renew_refusals()
         if wake is not None:
             self.wake = None
         return briefing, wake
