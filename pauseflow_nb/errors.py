@@ -16,6 +16,7 @@
     ├── InvalidSetting        (ValueError)
     ├── OutputInUse           (RuntimeError)       another execution, not ended yet, owns the output
     ├── UnknownExecution      (LookupError)
+    ├── AmbiguousExecution    (LookupError)        a beginning that several ids have
     ├── UnknownLink           (LookupError)        a token that we did not sign
     ├── LinkWithdrawn         (LookupError)        a link that was revoked, or whose key was withdrawn
     ├── LinkSpent             (AttributeError)     a link of an earlier pause, asked for after it
@@ -64,6 +65,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = [
+    "AmbiguousExecution",
     "AmbiguousSuspension",
     "BodyTooLarge",
     "Cancelled",
@@ -239,13 +241,14 @@ class InvalidNotebook(PauseflowError, ValueError):
 class NotebookNotFound(PauseflowError, FileNotFoundError):
     """There is no notebook at this path."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
+    def __init__(self, path: str, hint: str = "check the path and the working directory") -> None:
+        super().__init__(path, hint)
         self.path = self.filename = path
+        self.hint = hint
         self.errno = errno.ENOENT
 
     def __str__(self) -> str:
-        return f"no notebook at {self.path}: check the path and the working directory"
+        return f"no notebook at {self.path}: {self.hint}"
 
 
 class NotebookGone(PauseflowError, FileNotFoundError):
@@ -308,6 +311,17 @@ class UnknownExecution(PauseflowError, LookupError):
 
     def __str__(self) -> str:
         return f"no execution {self.execution!r} in this store: `pauseflow list` shows those it has"
+
+
+class AmbiguousExecution(PauseflowError, LookupError):
+    """Several executions have ids that begin like this."""
+
+    def __init__(self, beginning: str, ids: Sequence[str]) -> None:
+        super().__init__(beginning, tuple(ids))
+        self.beginning, self.ids = beginning, tuple(ids)
+
+    def __str__(self) -> str:
+        return f"several executions begin with {self.beginning!r}, write more of the id: {', '.join(self.ids)}"
 
 
 class UnknownLink(PauseflowError, LookupError):

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pauseflow_nb.cli.completion import complete_files
 from pauseflow_nb.cli.doctor_checks import Finding, check_environment, check_files, check_machine, check_store
 from pauseflow_nb.cli.options import COMPLETED, FAILED, json_option, open_queue, print_json, say, store_flags
 from pauseflow_nb.errors import InvalidSetting
@@ -18,7 +19,7 @@ _MARKS = {"ok": "ok", "note": "note", "wrong": "WRONG"}
 
 
 @click.command()
-@click.argument("notebook", metavar="[NOTEBOOK]", required=False)
+@click.argument("notebook", metavar="[NOTEBOOK]", required=False, shell_complete=complete_files)
 @json_option
 @store_flags
 def doctor(*, notebook: str | None, as_json: bool, **flags: Any) -> None:

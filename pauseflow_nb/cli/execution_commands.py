@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pauseflow_nb.cli.completion import complete_files, execution_argument
 from pauseflow_nb.cli.options import (
     COMPLETED,
     STRANDED,
@@ -69,7 +70,7 @@ def list_(
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @click.option("--history", is_flag=True, help="Earlier runs of each step, and the audit trail, too.")
 @click.option("--state", is_flag=True, help="The variables in its last checkpoint, too, the largest first.")
 @json_option
@@ -93,7 +94,7 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @click.option("--step", help="Which step to answer, if several wait.")
 @click.option("--data", metavar="JSON", help="Value handed to the notebook as `steps.NAME.data`.")
 @click.option("--wait", is_flag=True, help="Return when it has ended or waits again.")
@@ -109,7 +110,7 @@ def resume(
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @click.option("--reason", "text", help="Why, for the record.")
 @click.option("--wait", is_flag=True, help="Return when its kernel is gone, too.")
 @json_option
@@ -122,7 +123,7 @@ def cancel(settings: Settings, *, execution: str, text: str | None, wait: bool, 
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @click.option("--wait", is_flag=True, help="Return when it is suspended, or has ended before that.")
 @json_option
 @settings_options
@@ -134,10 +135,14 @@ def suspend(settings: Settings, *, execution: str, wait: bool, as_json: bool) ->
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @click.option("--from", "from_step", metavar="STEP", help="Run this step again, and all that follows.")
 @click.option(
-    "--with", "edited", metavar="EDITED.ipynb", help="Go on with an edited notebook; changed cells run again."
+    "--with",
+    "edited",
+    metavar="EDITED.ipynb",
+    shell_complete=complete_files,
+    help="Go on with an edited notebook; changed cells run again.",
 )
 @click.option(
     "--force",
@@ -165,7 +170,7 @@ def retry(
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @click.option("--from", "from_step", metavar="STEP", help="Begin with this step.")
 @click.option("--output", metavar="OUT.ipynb", help="Output of the new one; the default is named after the old one's.")
 @click.option("--wait", is_flag=True, help="Return when the new one has ended or waits.")
@@ -181,7 +186,7 @@ def fork(
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @json_option
 @settings_options
 def outputs(settings: Settings, *, execution: str, as_json: bool) -> None:  # noqa: ARG001  (a notebook is JSON)

@@ -2,6 +2,7 @@
 
 import click
 
+from pauseflow_nb.cli.completion import execution_argument
 from pauseflow_nb.cli.options import json_option, open_queue, print_execution, print_json, settings_options
 from pauseflow_nb.settings import Settings
 
@@ -80,7 +81,7 @@ def export(settings: Settings, *, number: int | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @json_option
 @settings_options
 def revoke(settings: Settings, *, execution: str, as_json: bool) -> None:

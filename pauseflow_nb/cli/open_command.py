@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pauseflow_nb.cli.completion import execution_argument
 from pauseflow_nb.cli.options import json_option, open_queue, print_json, say, settings_options
 from pauseflow_nb.errors import AmbiguousSuspension, NoServer, NotSuspended
 from pauseflow_nb.settings import Settings
@@ -19,7 +20,7 @@ __all__ = ["open_"]
 
 
 @click.command("open")
-@click.argument("execution", metavar="ID")
+@execution_argument
 @click.option("--step", help="Which question to open, if several wait.")
 @click.option("--notebook", "wants_notebook", is_flag=True, help="The executed notebook, although it waits.")
 @click.option("--no-browser", is_flag=True, help="Only print its address; so does --json.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from pauseflow_nb import errors
+from pauseflow_nb.cli.completion import find_execution
 from pauseflow_nb.json_values import json_text
 from pauseflow_nb.printable import json_printable, printable_lines
 from pauseflow_nb.settings import Settings
@@ -44,6 +45,7 @@ STRANDED = "nothing will wake this: run `pauseflow serve`"
 
 #: What the caller got wrong, as opposed to what went wrong.
 _USAGE_ERRORS = (
+    errors.AmbiguousExecution,
     errors.AmbiguousSuspension,
     errors.CannotRetry,
     errors.CannotSuspend,
@@ -115,6 +117,8 @@ def settings_options(command: Callable[P, R]) -> Callable[..., R]:
         notebook = kwargs.get("notebook")
         beside = Path(notebook).parent if isinstance(notebook, str) and "://" not in notebook else None
         kwargs["settings"] = Settings.load(flags={**flags, **more}, beside=beside)
+        if isinstance(beginning := kwargs.get("execution"), str):
+            kwargs["execution"] = find_execution(open_queue(kwargs["settings"]), beginning)
         return command(*args, **kwargs)
 
     return with_settings

@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from pauseflow_nb.cli.completion import complete_files
 from pauseflow_nb.cli.interrupts import interrupts
 from pauseflow_nb.cli.options import (
     LEFT,
@@ -35,8 +36,8 @@ _STREAM = "-"
 
 
 @click.command()
-@click.argument("notebook", metavar="IN.ipynb")
-@click.argument("output", metavar="[OUT.ipynb]", required=False)
+@click.argument("notebook", metavar="IN.ipynb", shell_complete=complete_files)
+@click.argument("output", metavar="[OUT.ipynb]", required=False, shell_complete=complete_files)
 @parameter_options
 @notebook_options
 @papermill_options

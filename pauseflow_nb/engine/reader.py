@@ -23,6 +23,7 @@ from pauseflow_nb.store.files import Files
 from pauseflow_nb.store.views import (
     approvals_of,
     execution_views,
+    find_beginning,
     find_ids,
     iso,
     labels_of,
@@ -55,6 +56,11 @@ class Reader:
         self._base_url = base_url
 
     # Executions
+
+    def find_beginning(self, beginning: str, limit: int) -> "list[str]":
+        """Find the ids of executions that begin with a text, the newest first."""
+        with reading(self.engine) as connection:
+            return find_beginning(connection, beginning, limit)
 
     def state(self, execution: str) -> str:
         """Tell the state.

@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from pauseflow_nb import identity
+from pauseflow_nb.forms.markdown import as_html as render_markdown
 from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.printable import printable_lines
@@ -48,7 +49,7 @@ def as_html(facts: Mapping[str, Any]) -> str:
     question, decision = facts["question"], facts.get("decision")
     parts = [f"<strong>{_html(_heading(facts))}</strong>"]
     if question.get("message"):
-        parts.append(f'<div style="white-space:pre-wrap">{_html(question["message"])}</div>')
+        parts.append(f"<div>{render_markdown(printable_lines(question['message']))}</div>")
     parts += _value_as_html("", question.get("data")) if question.get("data") is not None else []
     parts += [f"<div>{_html(line)}</div>" for line in _lines(facts)]
     parts += [f'<div style="{_GAP}">{_html(line)}</div>' for line in _refusals(facts)]

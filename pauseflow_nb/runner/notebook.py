@@ -25,6 +25,7 @@ from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.runner import cell_statuses, file_addresses
 from pauseflow_nb.runner.document import ERROR_MARKER, Document
 from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL, Spec, find_spec
+from pauseflow_nb.runner.parameters import check_parameters
 
 __all__ = [
     "Frozen",
@@ -136,9 +137,10 @@ def prepare(
     Raises:
         NotebookNotFound: If there is no such file.
         InvalidNotebook: If it cannot be read.
-        InvalidParameter: If a parameter cannot be written in the notebook's language.
+        InvalidParameter: If a parameter cannot be written in the notebook's language, or its name is none.
         KernelUnavailable: If the kernel is not installed.
     """
+    check_parameters(parameters or {})
     notebook = read_notebook(path)
     spec = find_spec(kernel or kernel_of(notebook))
     given = {name: _plain(value) for name, value in (parameters or {}).items()}

@@ -1,12 +1,14 @@
 """Read a request to start an execution, and freeze its notebook."""
 
+import difflib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pauseflow_nb.engine.queue import Plan, Queue
-from pauseflow_nb.errors import InvalidParameter
+from pauseflow_nb.errors import InvalidParameter, NotebookNotFound
+from pauseflow_nb.forms.messages import in_our_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.notebook import freeze
 from pauseflow_nb.runner.output_file import require_writable
@@ -22,7 +24,7 @@ class StartRequest(BaseModel):
     #: Path of the notebook, relative to the server's root directory, with slashes.
     notebook: str = Field(min_length=1)
     #: Where the executed notebook is written as it goes, relative likewise; None: only in the store.
-    output: str | None = Field(default=None, pattern=r"\.ipynb$")
+    output: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     kernel: str | None = None
     checkpoint: Literal["step", "pause"] = "step"
@@ -43,7 +45,16 @@ class StartRequest(BaseModel):
             return cls.model_validate(body)
         except ValidationError as problem:
             error = problem.errors()[0]
-            raise InvalidParameter(".".join(map(str, error["loc"])) or "body", error["msg"]) from None
+            name = ".".join(map(str, error["loc"])) or "body"
+            reason = _unknown(name) if error["type"] == "extra_forbidden" else in_our_words(error)
+            raise InvalidParameter(name, reason) from None
+
+    @field_validator("output")
+    @classmethod
+    def _is_notebook(cls, output: str | None) -> str | None:
+        if output is not None and not output.endswith(".ipynb"):
+            raise ValueError("must end in .ipynb")
+        return output
 
 
 def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
@@ -62,7 +73,10 @@ def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
     notebook = inside(root, "notebook", request.notebook)
     output = None if request.output is None else inside(root, "output", request.output)
     require_writable(None if output is None else str(output))
-    frozen = freeze(str(notebook), request.parameters, kernel=request.kernel)
+    try:
+        frozen = freeze(str(notebook), request.parameters, kernel=request.kernel)
+    except NotebookNotFound:
+        raise NotebookNotFound(request.notebook, "paths are meant from the server's root directory") from None
     plan = Plan(
         notebook=str(notebook),
         document=frozen.document,
@@ -79,6 +93,15 @@ def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
     return queue.start(plan)
 
 
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name, list(StartRequest.model_fields), 1)
+    return f"is not known here; {f'did you mean {close[0]}?' if close else f'what is: {_names()}'}"
+
+
+def _names() -> str:
+    return ", ".join(StartRequest.model_fields)
+
+
 def inside(root: Path, name: str, path: str) -> Path:
     """Find a path below the server's root directory.
 
@@ -88,9 +111,17 @@ def inside(root: Path, name: str, path: str) -> Path:
     # Resolved on both sides: a link inside the root directory may lead out of it.
     root = root.expanduser().resolve()
     try:
-        found = (root / path.lstrip("/")).resolve()
+        # Jupyter's own paths may begin with a slash; one of the file system may lie below the root directory.
+        whole = Path(path).resolve() if path.startswith("/") else root
+        found = whole if whole != root and whole.is_relative_to(root) else (root / path.lstrip("/")).resolve()
     except (OSError, ValueError, RuntimeError):
         raise InvalidParameter(name, "is no path") from None
     if not found.is_relative_to(root):
         raise InvalidParameter(name, "leads out of the server's root directory")
+    if name == "output" and not found.parent.is_dir():
+        folder = found.parent.relative_to(root)
+        raise InvalidParameter(
+            name,
+            f"the server's root directory, from which paths are meant, has no folder {str(folder)!r}",
+        )
     return found
