@@ -32,6 +32,8 @@ class CallbackListener:
         self._stop = threading.Event()
         self._listener: Listener | None = None
         self._presence: Presence | None = None
+        #: Whether it listens on another port than the configured one, and nobody has said so yet.
+        self._is_elsewhere = False
         self._thread = threading.Thread(target=self._watch, name="pauseflow-callback-listener", daemon=True)
 
     def __enter__(self) -> Self:
@@ -50,6 +52,15 @@ class CallbackListener:
         if self._listener is not None:
             self._listener.stop()
 
+    def warn_of_port(self) -> None:
+        """Say that links will not outlive this process, once somebody may have got one."""
+        if self._is_elsewhere:
+            self._is_elsewhere = False
+            log.warning(
+                "port %s is taken by another program: links of this run work only while it lives",
+                self._queue.settings.port,
+            )
+
     def _watch(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
             try:
@@ -62,10 +73,7 @@ class CallbackListener:
             return
         url = self._listen(self._queue.settings.port)
         if url is None and any_port:
-            log.warning(
-                "port %s is taken by another program: links of this run work only while it lives",
-                self._queue.settings.port,
-            )
+            self._is_elsewhere = True
             url = self._listen(0)
         if url is not None:
             self._presence = Presence(self._queue, "server", url=url)

@@ -4,20 +4,20 @@ Both sides of the kernel boundary read the same line: the runner to know the not
 anything runs, the kernel to turn the line into code. So it is read here, once.
 """
 
-import argparse
+import difflib
+import itertools
 import keyword
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import NoReturn
 
 from pauseflow_nb.durations import duration
 from pauseflow_nb.errors import InvalidDuration, InvalidStep
 
-__all__ = ["Header", "StepOptions", "header_of", "steps_of"]
+__all__ = ["Header", "StepOptions", "find_mistake", "header_of", "refuse_mistakes", "steps_of"]
 
 #: `steps.trigger` is Pipedream's name for what started the workflow.
 RESERVED = frozenset({"trigger"})
@@ -25,6 +25,23 @@ RESERVED = frozenset({"trigger"})
 _HEADER = re.compile(r"%%(step|setup)(?=\s|$)([^\n]*)")
 #: One below nothing but comments: IPython would say that it knows no such magic, when the cell's turn comes.
 _LATE_HEADER = re.compile(r"(?:[ \t]*#[^\n]*\n\s*)+%%(step|setup)(?=\s|$)[ \t]*(\S*)")
+
+#: The options of a step, with an example of a value for each.
+_OPTIONS = {"timeout": "10m", "retries": "3", "retry-delay": "30s", "backoff": "2"}
+_MOST_DIGITS = 9
+#: From this ratio on two words count as one with a slip: `steps` and `stepp`, not `stop`.
+_ALIKE = 0.8
+
+#: Comments and whole strings, in which a header is only mentioned.
+_MENTIONS = re.compile(
+    r'''#[^\n]*|"""(?:\\.|(?!""").)*(?:"""|\Z)|\'{3}(?:\\.|(?!\'{3}).)*(?:\'{3}|\Z)|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^'\\\n])*\'''',
+    re.DOTALL,
+)
+#: Cell magics that run the rest of their cell as Python.
+_RUNS_PYTHON = frozenset({"capture", "prun", "setup", "step", "time", "timeit"})
+_ANY_MAGIC = re.compile(r"%%[ \t]*([^\s?]+)(\?*)[ \t]*([^\n]*)")
+_MISPLACED = re.compile(r"^[ \t]*%%(step|setup)(?=\s|$)[ \t]*(\S*)", re.MULTILINE)
+_LINE_MAGIC = re.compile(r"^[ \t]*%(step|setup)(?=\s|$)[ \t]*(\S*)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -86,6 +103,59 @@ def header_of(source: str, *, cell: int | None = None) -> Header | None:
     return Header("step", name, _options(name, words[1:], cell))
 
 
+def find_mistake(source: str, *, is_known: Callable[[str], bool] = lambda _word: False) -> InvalidStep | None:
+    """Find what was meant as a header, and is none, in a cell of Python.
+
+    Args:
+        source: The cell's source.
+        is_known: Whether there is a cell magic of this name.
+    """
+    source = source.lstrip()
+    first = _ANY_MAGIC.match(source)
+    if first is not None and first[1] in ("step", "setup") and not first[2]:
+        if source[2:3].isspace():
+            return InvalidStep(first[3], f"write `%%{first[1]}` without a blank behind the signs")
+        # Below it may stand another magic, whose rest is no Python.
+        body = source[first.end() :]
+        return _find_misplaced(body) if _HEADER.match(body.lstrip()) else find_mistake(body, is_known=is_known)
+    if first is not None and not first[2] and _is_like_header(first[1]) and not is_known(first[1]):
+        return InvalidStep("", f"there is no cell magic `%%{first[1]}`: did you mean `%%step NAME` or `%%setup`?")
+    if first is not None and first[1] not in _RUNS_PYTHON:
+        return None  # the rest is no Python
+    return _find_misplaced(source if first is None else source[first.end() :])
+
+
+def _find_misplaced(source: str) -> InvalidStep | None:
+    """Find a header in Python code, where none can stand; strings and comments may mention one."""
+    if "%step" not in source and "%setup" not in source:
+        return None
+    code = _MENTIONS.sub("", source)
+    if (late := _MISPLACED.search(code)) is not None:
+        return InvalidStep(
+            late[2], f"`%%{late[1]}` must stand in the first line of its cell: put it into a cell of its own"
+        )
+    if (single := _LINE_MAGIC.search(code)) is not None:
+        return InvalidStep(
+            single[2], f"`%{single[1]}` has two signs, in the first line of a cell: write `%%{single[1]}`"
+        )
+    return None
+
+
+def refuse_mistakes(sources: Iterable[tuple[int, str]]) -> None:
+    """Check that no cell of a Python notebook holds what was meant as a header and is none.
+
+    Args:
+        sources: Index and source of each code cell.
+
+    Raises:
+        InvalidStep: For the first one.
+    """
+    for cell, source in sources:
+        mistake = find_mistake(source)
+        if mistake is not None:
+            raise InvalidStep(mistake.step, mistake.problem, cell)
+
+
 def steps_of(sources: Iterable[tuple[int, str]]) -> dict[int, Header]:
     """Find the steps and setups of a notebook and check their names against each other.
 
@@ -112,6 +182,16 @@ def steps_of(sources: Iterable[tuple[int, str]]) -> dict[int, Header]:
     return headers
 
 
+def _is_like_header(word: str) -> bool:
+    """Whether a word looks like a slip for `step` or `setup`."""
+    lower = word.lower().replace("_", "")
+    return any(
+        difflib.SequenceMatcher(None, lower, name).ratio() >= _ALIKE
+        or (lower[:1], sorted(lower)) == ("s", sorted(name))
+        for name in ("step", "setup")
+    )
+
+
 def _check_name(name: str, cell: int | None) -> None:
     if not name.isidentifier() or keyword.iskeyword(name):
         raise InvalidStep(name, "a name must be a Python identifier, such as `approve_model`", cell)
@@ -119,26 +199,64 @@ def _check_name(name: str, cell: int | None) -> None:
         raise InvalidStep(name, "this name is reserved", cell)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(message)
-
-
 def _options(name: str, words: list[str], cell: int | None) -> StepOptions:
-    parser = _Parser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--timeout")
-    parser.add_argument("--retries", type=int, default=0)
-    parser.add_argument("--retry-delay")
-    parser.add_argument("--backoff", type=float, default=1.0)
     try:
-        given = parser.parse_args(words)
-        if given.retries < 0 or not 1 <= given.backoff <= 1000:
-            raise ValueError("--retries must be 0 or more, --backoff between 1 and 1000")
+        given = _values(name, words)
         return StepOptions(
-            timeout=None if given.timeout is None else duration(given.timeout, what="--timeout"),
-            retries=given.retries,
-            retry_delay=timedelta() if given.retry_delay is None else duration(given.retry_delay, what="--retry-delay"),
-            backoff=given.backoff,
+            timeout=duration(given["timeout"], what="--timeout") if "timeout" in given else None,
+            retries=_retries(given.get("retries", "0")),
+            retry_delay=duration(given["retry-delay"], what="--retry-delay") if "retry-delay" in given else timedelta(),
+            backoff=_backoff(given.get("backoff", "1")),
         )
     except (ValueError, InvalidDuration) as problem:
         raise InvalidStep(name, str(problem), cell) from None
+
+
+def _values(name: str, words: list[str]) -> dict[str, str]:
+    """Read `--option value` and `--option=value`; the last one wins."""
+    given: dict[str, str] = {}
+    left = list(words)
+    while left:
+        option, sign, value = left.pop(0).partition("=")
+        if not option.startswith("-"):
+            raise ValueError(_surplus(name, [option + sign + value, *left]))
+        if option.removeprefix("--") not in _OPTIONS:
+            raise ValueError(f"there is no option {option}{_did_you_mean(option)}")
+        if not sign:
+            if not left or left[0].startswith("--"):
+                raise ValueError(f"{option} needs a value, such as {option} {_OPTIONS[option.removeprefix('--')]}")
+            value = left.pop(0)
+        given[option.removeprefix("--")] = value
+    return given
+
+
+def _surplus(name: str, words: list[str]) -> str:
+    """Say why a word behind the name cannot stay there."""
+    if words[0].startswith("#"):
+        return "a comment must stand on a line of its own, below the first"
+    if "=" in words[0]:
+        return f"options begin with two dashes: write --{words[0]}"
+    rest = itertools.takewhile(lambda word: not word.startswith(("-", "#")), words)
+    joined = "_".join([name, *rest])
+    return f"a name is one word: write `%%step {joined if joined.isidentifier() else 'approve_model'}`"
+
+
+def _did_you_mean(option: str) -> str:
+    close = difflib.get_close_matches(option.lower().replace("_", "-"), [f"--{known}" for known in _OPTIONS], 1)
+    return f": did you mean {close[0]}?" if close else f"; there are {', '.join(f'--{known}' for known in _OPTIONS)}"
+
+
+def _retries(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > _MOST_DIGITS:
+        raise ValueError(f"--retries must be a whole number, 0 or more, not {text!r}")
+    return int(text)
+
+
+def _backoff(text: str) -> float:
+    try:
+        backoff = float(text)
+    except ValueError:
+        backoff = 0
+    if not 1 <= backoff <= 1000:
+        raise ValueError(f"--backoff must be a number between 1 and 1000, not {text!r}")
+    return backoff

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 from pauseflow_nb.errors import InvalidDuration
 
-__all__ = ["duration", "milliseconds", "parse_span", "seconds", "spoken"]
+__all__ = ["duration", "is_number", "milliseconds", "parse_span", "seconds", "spoken"]
 
 SHORTEST = timedelta(milliseconds=1)
 LONGEST = timedelta(days=366)
@@ -75,7 +75,7 @@ def duration(value: object, *, what: str = "timeout") -> timedelta:
         InvalidDuration: If it is a bare number (the error says what to write), cannot be read,
             or is not between 1 ms and a year.
     """
-    if _is_number(value):
+    if is_number(value):
         raise InvalidDuration(what, value, f'has no unit: write "{value}s" or "{value}ms", or a timedelta')
     return _read(value, what)
 
@@ -93,7 +93,8 @@ def spoken(span: timedelta) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
-def _is_number(value: object) -> TypeGuard[Real]:
+def is_number(value: object) -> TypeGuard[Real]:
+    """Whether a value is a number without a unit."""
     # Real, because numpy's numbers are no int; True is an int, and no number of anything. numpy counts its spans among
     # the whole numbers, and they count nanoseconds, days or whatever their unit is.
     return isinstance(value, Real) and not isinstance(value, bool) and not _is_numpy_span(value)
@@ -116,7 +117,7 @@ def _as_timedelta(value: Any, what: str) -> timedelta:
 
 
 def _counted(value: object, unit: str, what: str) -> timedelta:
-    if not _is_number(value):
+    if not is_number(value):
         return _read(value, what)
     try:
         span = float(value) * _UNITS[unit]

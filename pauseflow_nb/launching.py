@@ -20,7 +20,7 @@ from pauseflow_nb.identity import account
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.plan import Plan
-    from pauseflow_nb.engine.progress_events import Events
+    from pauseflow_nb.engine.progress_events import Event, Events
     from pauseflow_nb.engine.queue import Queue
     from pauseflow_nb.runner.control import Control
     from pauseflow_nb.runner.kernels.source import Supply
@@ -213,10 +213,14 @@ def attach(
     from pauseflow_nb.engine.attached import run_attached
     from pauseflow_nb.engine.progress_events import ignore
 
-    with CallbackListener(queue) if has_links else nullcontext():
-        return run_attached(
-            queue, execution, until_pause=until_pause, control=control, on_event=on_event or ignore, supply=supply
-        )
+    with CallbackListener(queue) if has_links else nullcontext() as listener:
+
+        def report(event: "Event") -> None:
+            if event.kind == "suspended" and listener is not None:
+                listener.warn_of_port()
+            (on_event or ignore)(event)
+
+        return run_attached(queue, execution, until_pause=until_pause, control=control, on_event=report, supply=supply)
 
 
 def _kernel_in(notebook: str) -> str:

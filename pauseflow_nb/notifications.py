@@ -18,7 +18,7 @@ from pauseflow_nb.printable import printable
 from pauseflow_nb.protocol import APPROVAL_URL, MessageRequest
 from pauseflow_nb.settings import Settings
 
-__all__ = ["deliver", "is_one_address"]
+__all__ = ["deliver", "is_one_address", "try_mail_server"]
 
 _TIMEOUT_SECONDS = 15.0
 
@@ -33,6 +33,17 @@ def deliver(settings: Settings, request: MessageRequest) -> None:
         _send_mail(settings, request)
     else:
         _notify(settings, request)
+
+
+def try_mail_server(settings: Settings) -> None:
+    """Connect to the mail server and sign in, and send nothing.
+
+    Raises:
+        OSError, smtplib.SMTPException: If that fails.
+    """
+    assert settings.smtp_host is not None, "asked only where there is one"
+    with _connected(settings, settings.smtp_host) as server:
+        server.noop()
 
 
 def is_one_address(text: str) -> bool:

@@ -4,6 +4,7 @@ The first of these that has a value counts: a flag, an environment variable `PAU
 `pauseflow.toml` beside the notebook, `pauseflow.toml` in the data directory, the default.
 """
 
+import difflib
 import json
 import os
 import tomllib
@@ -20,12 +21,14 @@ from pauseflow_nb.errors import InvalidSetting
 from pauseflow_nb.operator_secrets import MASKED, has_password, is_secret_name, mask_passwords
 from pauseflow_nb.validation_words import reword_error
 
-__all__ = ["FILE_NAME", "Network", "Settings", "parse_networks"]
+__all__ = ["FILE_NAME", "Network", "Settings", "default_data_dir", "known_variables", "parse_networks"]
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
 FILE_NAME = "pauseflow.toml"
 _PREFIX = "PAUSEFLOW_"
+#: Variables with this prefix that are read and are no settings.
+_NO_SETTINGS = frozenset({"PAUSEFLOW_HASH_SEED", "PAUSEFLOW_SNAPSHOTS"})
 #: What fsspec knows as a store, and what no other process can see.
 _OF_ONE_PROCESS = frozenset({"memory", "data"})
 _NO_FOLDER = "must be the path of a folder"
@@ -236,9 +239,21 @@ class Settings(BaseModel):
             # What nobody knows may be a password under a misspelt name.
             is_text = name not in cls.model_fields and isinstance(error["input"], str)
             value = MASKED if is_text else _shown(name, error["input"])
-            raise InvalidSetting(name, value, origins.get(name, "default"), reword_error(error)) from None
+            unknown = name not in cls.model_fields
+            reason = f"is no setting{_did_you_mean(name)}" if unknown else reword_error(error)
+            raise InvalidSetting(name, value, origins.get(name, "default"), reason) from None
         settings._origins.update(origins)
         return settings
+
+
+def known_variables() -> frozenset[str]:
+    """Give the names of all variables of the environment that are read."""
+    return frozenset({*(f"{_PREFIX}{name.upper()}" for name in Settings.model_fields), *_NO_SETTINGS})
+
+
+def _did_you_mean(name: str) -> str:
+    close = difflib.get_close_matches(name, list(Settings.model_fields), 1)
+    return f": did you mean {close[0]}?" if close else ""
 
 
 def _shown(name: str, value: object) -> Any:
@@ -256,7 +271,7 @@ def _data_dir(sources: list[tuple[str, dict[str, Any]]], beside: Path | None) ->
             start = beside if beside is not None and origin == str(beside / FILE_NAME) else Path()
             break
     else:
-        origin, found, start = "default", {"data_dir": _default_data_dir()}, Path()
+        origin, found, start = "default", {"data_dir": default_data_dir()}, Path()
         sources.append((origin, found))
     written = found["data_dir"]
     if not isinstance(written, (str, Path)):
@@ -294,7 +309,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise InvalidSetting(FILE_NAME, str(file), str(file), f"cannot be read: {problem}") from None
 
 
-def _default_data_dir() -> str:
+def default_data_dir() -> str:
+    """Give the data directory where nothing names another."""
     from jupyter_core.paths import jupyter_data_dir
 
     return str(Path(jupyter_data_dir()) / "pauseflow")

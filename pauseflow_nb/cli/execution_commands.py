@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pauseflow_nb.cli.completion import complete_files, execution_argument
 from pauseflow_nb.cli.options import (
     COMPLETED,
     STRANDED,
@@ -67,7 +68,7 @@ def list_(
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @click.option("--history", is_flag=True, help="Also show earlier runs of each step and the audit trail.")
 @click.option("--state", is_flag=True, help="Also show the variables in the last checkpoint, the largest first.")
 @store_options
@@ -90,7 +91,7 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @click.option("--step", help="Step to answer; required if several wait.")
 @click.option("--data", metavar="JSON", help="Answer, which the notebook reads as `steps.NAME.data`.")
 @click.option("--wait", is_flag=True, help="Wait until the execution ends or waits again.")
@@ -105,7 +106,7 @@ def resume(
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @click.option("--reason", "text", help="Reason, for the record.")
 @click.option("--wait", is_flag=True, help="Wait until its kernel has ended, too.")
 @store_options
@@ -117,7 +118,7 @@ def cancel(settings: Settings, *, execution: str, text: str | None, wait: bool, 
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @click.option("--wait", is_flag=True, help="Wait until the execution is suspended, or ends before that.")
 @store_options
 def suspend(settings: Settings, *, execution: str, wait: bool, as_json: bool) -> None:
@@ -128,10 +129,14 @@ def suspend(settings: Settings, *, execution: str, wait: bool, as_json: bool) ->
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @click.option("--from", "from_step", metavar="STEP", help="Run this step and all cells below it again.")
 @click.option(
-    "--with", "edited", metavar="EDITED.ipynb", help="Go on with an edited notebook; changed cells run again."
+    "--with",
+    "edited",
+    metavar="EDITED.ipynb",
+    shell_complete=complete_files,
+    help="Go on with an edited notebook; changed cells run again.",
 )
 @click.option(
     "--force",
@@ -158,7 +163,7 @@ def retry(
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @click.option("--from", "from_step", metavar="STEP", help="Step with which the fork begins.")
 @click.option(
     "--output", metavar="OUT.ipynb", help="Output of the fork; by default named after the output of the execution."
@@ -175,7 +180,7 @@ def fork(
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @store_options
 def outputs(settings: Settings, *, execution: str, as_json: bool) -> None:  # noqa: ARG001  (a notebook is JSON)
     """Print the executed notebook in its current state."""

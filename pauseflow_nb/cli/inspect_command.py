@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from pauseflow_nb.cli.completion import complete_files
 from pauseflow_nb.cli.options import json_option, print_json, say
 from pauseflow_nb.cli.papermill_options import notebook_options
 from pauseflow_nb.printable import printable
@@ -13,7 +14,7 @@ __all__ = ["inspect"]
 
 
 @click.command()
-@click.argument("notebook", metavar="IN.ipynb")
+@click.argument("notebook", metavar="IN.ipynb", shell_complete=complete_files)
 @notebook_options
 @json_option
 def inspect(*, notebook: str, kernel: str | None, language: str | None, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import click
 
+from pauseflow_nb.cli.completion import execution_argument
 from pauseflow_nb.cli.options import open_queue, print_execution, print_json, store_options
 from pauseflow_nb.settings import Settings
 
@@ -80,7 +81,7 @@ def export(settings: Settings, *, number: int | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("execution", metavar="ID")
+@execution_argument
 @store_options
 def revoke(settings: Settings, *, execution: str, as_json: bool) -> None:
     """Refuse all existing links of an execution, and print new ones.

@@ -1,6 +1,7 @@
 """Share exit codes, the flags of the store, and the printing of errors and results among the commands."""
 
 import functools
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from pauseflow_nb import errors
+from pauseflow_nb.cli.completion import find_execution
 from pauseflow_nb.json_values import json_text
 from pauseflow_nb.printable import json_printable, printable_lines
 from pauseflow_nb.settings import Settings
@@ -19,15 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPLETED",
+    "FAILED",
     "LEFT",
     "STRANDED",
     "exit_code",
+    "format_flags",
     "json_option",
     "open_queue",
     "print_errors",
     "print_execution",
     "print_json",
     "say",
+    "store_flags",
     "store_options",
 ]
 
@@ -40,6 +45,7 @@ STRANDED = "nothing will wake this: run `pauseflow serve`"
 
 #: Errors that the user of the command made; all others are failures.
 _USAGE_ERRORS = (
+    errors.AmbiguousExecution,
     errors.AmbiguousSuspension,
     errors.CannotRetry,
     errors.CannotSuspend,
@@ -90,13 +96,22 @@ def _print_error(kind: str, sentence: str) -> None:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on standard output.")
 
 
+def store_flags(command: Callable[P, R]) -> Callable[P, R]:
+    """Add the flags that name the store."""
+    for flag in (
+        click.option("--storage", metavar="URL", help="fsspec URL of the file storage.  [PAUSEFLOW_STORAGE]"),
+        click.option("--db", metavar="URL", help="SQLAlchemy URL of the database.  [PAUSEFLOW_DB]"),
+        click.option("--data-dir", metavar="DIR", help="Data directory of the store.  [PAUSEFLOW_DATA_DIR]"),
+    ):
+        command = flag(command)
+    return command
+
+
 def store_options(command: Callable[P, R]) -> Callable[..., R]:
     """Add `--json` and the flags of the store to a command, and pass it the `Settings`."""
 
     @json_option
-    @click.option("--data-dir", metavar="DIR", help="Data directory of the store.  [PAUSEFLOW_DATA_DIR]")
-    @click.option("--db", metavar="URL", help="SQLAlchemy URL of the database.  [PAUSEFLOW_DB]")
-    @click.option("--storage", metavar="URL", help="fsspec URL of the file storage.  [PAUSEFLOW_STORAGE]")
+    @store_flags
     @functools.wraps(command)
     def with_settings(*args: P.args, **kwargs: P.kwargs) -> R:
         flags = {name: kwargs.pop(name, None) for name in ("data_dir", "db", "storage")}
@@ -106,9 +121,18 @@ def store_options(command: Callable[P, R]) -> Callable[..., R]:
         notebook = kwargs.get("notebook")
         beside = Path(notebook).parent if isinstance(notebook, str) and "://" not in notebook else None
         kwargs["settings"] = Settings.load(flags={**flags, **more_flags}, beside=beside)
+        if isinstance(beginning := kwargs.get("execution"), str):
+            kwargs["execution"] = find_execution(open_queue(kwargs["settings"]), beginning)
         return command(*args, **kwargs)
 
     return with_settings
+
+
+def format_flags(settings: Settings) -> str:
+    """Write the flags that named the store, for a command that is advised; empty if the environment names it."""
+    named = [name for name in ("data_dir", "db", "storage") if settings.origin(name) == "flag"]
+    # A URL may hold a password; the person who typed it knows it.
+    return "".join(f" --{name.replace('_', '-')} {shlex.quote(settings.shown(name))}" for name in named)
 
 
 def open_queue(settings: Settings) -> "Queue":

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pauseflow_nb.errors import InvalidParameter
+from pauseflow_nb.runner.parameters import check_parameters
 
 __all__ = ["resolve_parameters"]
 
@@ -39,9 +40,7 @@ def resolve_parameters(
         merged |= _parse_mapping("-y", text)
     merged |= {name: _convert(value) for name, value in typed}
     merged |= dict(raw)
-    for name in merged:
-        if not name.isidentifier():
-            raise InvalidParameter(name, "a name must be a Python identifier, such as `alpha`")
+    check_parameters(merged)
     return merged
 
 

@@ -1,4 +1,4 @@
-"""Define the commands serve and worker, which run until stopped, and doctor, which checks the store."""
+"""Define the commands serve and worker, which run until they are stopped."""
 
 import json
 import os
@@ -7,10 +7,10 @@ import threading
 
 import click
 
-from pauseflow_nb.cli.options import open_queue, print_json, say, store_options
+from pauseflow_nb.cli.options import print_json, say, store_options
 from pauseflow_nb.settings import Settings
 
-__all__ = ["doctor", "serve", "worker"]
+__all__ = ["serve", "worker"]
 
 
 @click.command()
@@ -86,21 +86,3 @@ def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
         say(f"worker {name} is ready", err=True)
 
     run_worker(settings, stop=stop, on_ready=say_ready)
-
-
-@click.command()
-@store_options
-def doctor(settings: Settings, *, as_json: bool) -> None:
-    """Show the settings and where each comes from, and check that the store can be used."""
-    from pauseflow_nb.cli.terminal import table
-
-    rows = {name: (settings.shown(name), settings.origin(name)) for name in type(settings).model_fields}
-    queue = open_queue(settings)
-    alive = {"worker": queue.has_live_worker(), "server": queue.live_server_url()}
-    if as_json:
-        print_json(
-            {"settings": {name: {"value": value, "origin": origin} for name, (value, origin) in rows.items()}, **alive}
-        )
-        return
-    say(table([("SETTING", "VALUE", "FROM"), *((name, value, origin) for name, (value, origin) in rows.items())]))
-    say(f"worker alive: {'yes' if alive['worker'] else 'no'}; server: {alive['server'] or 'none'}")

@@ -28,8 +28,13 @@ class Progress:
         log_output: bool = False,
         stdout_file: IO[str] | None = None,
         stderr_file: IO[str] | None = None,
+        flags: str = "",
     ) -> None:
-        """Show progress over `total` cells; the files also get the output of the cells."""
+        """Show progress over `total` cells; the files also get the output of the cells.
+
+        `flags` are those of the store: commands that are advised repeat them.
+        """
+        self._flags = flags
         self._quiet, self._log_output = quiet, log_output
         self._files = {"stdout": stdout_file, "stderr": stderr_file}
         self._error: tuple[int, Any] | None = None
@@ -129,7 +134,10 @@ class Progress:
         if error and self._error is not None and self._error[0] == error["cell"] and not self._log_output:
             # As papermill prints it, so that a log has the traceback.
             self._show_traceback(self._error[1].traceback)
-        self.say(describe_ending(view))
+        if self._quiet and error:
+            # Quiet is about progress, and not about what went wrong.
+            self._print(describe_ending(view, flags=self._flags))
+        self.say(describe_ending(view, flags=self._flags))
 
 
 def _clean_cell_text(text: str) -> str:

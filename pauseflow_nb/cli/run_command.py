@@ -7,9 +7,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from pauseflow_nb.cli.completion import complete_files
 from pauseflow_nb.cli.options import (
     LEFT,
     exit_code,
+    format_flags,
     open_queue,
     print_execution,
     store_options,
@@ -29,8 +31,8 @@ _STREAM = "-"
 
 
 @click.command()
-@click.argument("notebook", metavar="IN.ipynb")
-@click.argument("output", metavar="[OUT.ipynb]", required=False)
+@click.argument("notebook", metavar="IN.ipynb", shell_complete=complete_files)
+@click.argument("output", metavar="[OUT.ipynb]", required=False, shell_complete=complete_files)
 @parameter_options
 @notebook_options
 @papermill_options
@@ -94,6 +96,7 @@ def run(
             log_output=log_output,
             stdout_file=stdout_file,
             stderr_file=stderr_file,
+            flags=format_flags(settings),
         )
         with progress:
             view, is_stopped = run_with_progress(

@@ -1,5 +1,6 @@
 """Describe executions and suspensions for people at a terminal, and lay out tables."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,7 @@ from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.printable import printable, printable_lines
-from pauseflow_nb.protocol import Unsaved
+from pauseflow_nb.protocol import Unsaved, button_labels
 
 __all__ = [
     "describe",
@@ -48,7 +49,8 @@ def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = No
     if suspension.get("message"):
         lines.append(f"    {printable_lines(suspension['message'], indent='    ')}")
     lines.append(f"  {_describe_deadline(suspension, now or datetime.now(UTC))}")
-    lines += [f"  {printable(line)}" for line in (*_describe_approvals(suspension), *_describe_schema(suspension))]
+    described = (*_describe_approvals(suspension), *_describe_schema(suspension), *_describe_buttons(suspension))
+    lines += [f"  {printable(line)}" for line in described]
     for label, key in (("approve", "approval_url"), ("resume", "resume_url"), ("cancel", "cancel_url")):
         if suspension.get(key):
             lines.append(f"  {label:<8}{printable(suspension[key])}")
@@ -91,6 +93,15 @@ def _describe_schema(suspension: Mapping[str, Any]) -> list[str]:
     if suspension.get("errors"):
         lines.append(f"refused   {in_words(suspension['errors'])}")
     return lines
+
+
+def _describe_buttons(suspension: Mapping[str, Any]) -> list[str]:
+    """Name the two answers, if the author did."""
+    labels = suspension.get("labels")
+    usual = button_labels(suspension["kind"], has_schema=suspension.get("schema") is not None)
+    if not labels or labels == usual:
+        return []
+    return [f"buttons   {labels['resume']} | {labels['cancel']}"]
 
 
 def _describe_field(field: Field) -> str:
@@ -173,18 +184,35 @@ def describe(execution: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def describe_ending(execution: Mapping[str, Any]) -> str:
-    """Describe how an execution ended, and where its notebook is."""
+def describe_ending(execution: Mapping[str, Any], *, flags: str = "") -> str:
+    """Describe in a line or two how an execution ended, where its notebook is, and how to go on.
+
+    Args:
+        execution: As `Queue.view` shows it.
+        flags: Flags of the store, repeated in a command that is advised.
+    """
     text = f"{execution['state']}{_describe_reason(execution)}"
     error = execution["error"]
     if error:
         where = f" in step {error['step']!r}" if error.get("step") else ""
         where = where or (f" in cell {error['cell'] + 1}" if error.get("cell") is not None else "")
         text += f"\n  {_describe_error(error, where, indent=' ' * 4)}"
-        text += f"\n  go on from the last checkpoint with `pauseflow retry {execution['id']}`"
+        text += f"\n  {_advise_retry(execution, flags)}"
     if execution["output"]:
         text += f"\n  {printable(execution['output'])}"
     return text
+
+
+def _advise_retry(execution: Mapping[str, Any], flags: str) -> str:
+    """Advise a retry: with the corrected notebook where a cell was wrong, because the stored one never changes."""
+    retry = f"pauseflow retry {execution['id']}{flags}"
+    if execution["error"].get("cell") is None or (execution["reason"] or {}).get("kind") != "error":
+        return f"go on from the last checkpoint with `{retry}`"
+    notebook = "EDITED.ipynb" if execution["notebook"] == "-" else shlex.quote(printable(execution["notebook"]))
+    return (
+        f"if the notebook is wrong, correct it, then go on from the last checkpoint with `{retry} --with {notebook}`; "
+        f"if not, with `{retry}`"
+    )
 
 
 def _describe_reason(execution: Mapping[str, Any]) -> str:

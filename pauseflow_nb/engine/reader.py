@@ -22,6 +22,7 @@ from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.views import (
     approvals_of,
     execution_views,
+    find_beginning,
     find_ids,
     iso,
     labels_of,
@@ -45,6 +46,11 @@ class Reader(OpenStore):
     """An open store that can be looked at. A `Queue` can change it, too."""
 
     # Executions
+
+    def find_beginning(self, beginning: str, limit: int) -> "list[str]":
+        """Find the ids of executions that begin with a text, the newest first."""
+        with reading(self.engine) as connection:
+            return find_beginning(connection, beginning, limit)
 
     def state(self, execution: str) -> str:
         """Read the state of an execution.

@@ -17,6 +17,7 @@
     ├── InvalidSetting        (ValueError)
     ├── OutputInUse           (RuntimeError)       another execution, not ended yet, owns the output
     ├── UnknownExecution      (LookupError)
+    ├── AmbiguousExecution    (LookupError)        a beginning that several ids have
     ├── UnknownLink           (LookupError)        a token that we did not sign
     ├── LinkWithdrawn         (LookupError)        a link that was revoked, or whose key was withdrawn
     ├── LinkSpent             (AttributeError)     a link of an earlier pause, used after it
@@ -79,6 +80,7 @@ from pauseflow_nb.errors.answers import (
     UnknownLink,
 )
 from pauseflow_nb.errors.execution_state import (
+    AmbiguousExecution,
     AmbiguousSuspension,
     CannotRetry,
     CannotSuspend,
@@ -127,6 +129,7 @@ from pauseflow_nb.errors.user_input import (
 )
 
 __all__ = [
+    "AmbiguousExecution",
     "AmbiguousSuspension",
     "BodyTooLarge",
     "Cancelled",

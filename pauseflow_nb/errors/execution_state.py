@@ -17,6 +17,17 @@ class UnknownExecution(PauseflowError, LookupError):
         return f"no execution {self.execution!r} in this store: `pauseflow list` shows those it has"
 
 
+class AmbiguousExecution(PauseflowError, LookupError):
+    """Several executions have ids that begin like this."""
+
+    def __init__(self, beginning: str, ids: Sequence[str]) -> None:
+        super().__init__(beginning, tuple(ids))
+        self.beginning, self.ids = beginning, tuple(ids)
+
+    def __str__(self) -> str:
+        return f"several executions begin with {self.beginning!r}, write more of the id: {', '.join(self.ids)}"
+
+
 class NotebookGone(PauseflowError, FileNotFoundError):
     """The store's copy of an executed notebook was removed."""
 

@@ -81,13 +81,14 @@ class InvalidNotebook(PauseflowError, ValueError):
 class NotebookNotFound(PauseflowError, FileNotFoundError):
     """There is no notebook at this path."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
+    def __init__(self, path: str, hint: str = "check the path and the working directory") -> None:
+        super().__init__(path, hint)
         self.path = self.filename = path
+        self.hint = hint
         self.errno = errno.ENOENT
 
     def __str__(self) -> str:
-        return f"no notebook at {self.path}: check the path and the working directory"
+        return f"no notebook at {self.path}: {self.hint}"
 
 
 class InvalidParameter(PauseflowError, ValueError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.errors import PauseflowError
 from pauseflow_nb.kernel.display import say
+from pauseflow_nb.kernel.hints import explain
 from pauseflow_nb.kernel.mode import Mode
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.timeout import StepTimeout, TimeLimit
@@ -44,6 +45,7 @@ class Attempt:
         may_retry = self._run.failed_attempts < self._run.header.options.retries
         swallowed = self._find_swallowed(is_retried=may_retry) if error is None else None
         problem = late or error or swallowed
+        explain(problem)
         if may_retry and isinstance(problem, (Exception, StepTimeout)):
             self._wait_for_next(problem)
             return True

@@ -1,39 +1,35 @@
-"""Approve, Cancel and their like under a cell that was run by hand and asked to pause.
+"""Buttons and a form under a cell that was run by hand and asked to pause.
 
-The kernel never waits for a button: what a click does happens between two cells, as all of ipywidgets.
-Beside the widget stands text for viewers that have none, and once the question is settled, by whatever
-way, a sentence takes the place of both. Importing this loads ipywidgets.
+The kernel never waits for a button: what a click does happens between two cells, as all of ipywidgets does.
+Beside the widget stands text for viewers that have none, and when the question is settled, in whatever way, a
+sentence takes the place of both. Importing this loads ipywidgets.
 """
 
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
 from pauseflow_nb.errors import InvalidAnswer, PauseflowError
-from pauseflow_nb.forms.fields import Field, fields_of
-from pauseflow_nb.kernel.display import make_markup
-from pauseflow_nb.kernel.form_widgets import NOTHING, Input, Place, input_for, note
+from pauseflow_nb.forms.codec import COMMENT, DATA
+from pauseflow_nb.forms.controls import Control, draw
+from pauseflow_nb.kernel.display import Card, boxed
+from pauseflow_nb.kernel.form_widgets import STYLE, Input, input_for, note
+from pauseflow_nb.protocol import button_labels
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from pauseflow_nb.kernel.question_card import Ending
     from pauseflow_nb.kernel.test_mode import TestMode, Waiting
 
 __all__ = ["Buttons", "show_buttons"]
 
 _VIEW = "application/vnd.jupyter.widget-view+json"
 _NO_WIDGETS = "Buttons appear here where widgets run; `%pauseflow approve [JSON]` and `%pauseflow cancel` do the same."
-# As ipywidgets shows its other inputs; this one it leaves to the browser, which shows it white on black.
-_STYLE = """<style>.pauseflow-buttons input[type="datetime-local"] {
-  flex: 1 1 auto; min-width: 0; box-sizing: border-box; height: var(--jp-widgets-inline-height);
-  padding: var(--jp-widgets-input-padding) calc(var(--jp-widgets-input-padding) * 2);
-  border: var(--jp-widgets-input-border-width) solid var(--jp-widgets-input-border-color);
-  background: var(--jp-widgets-input-background-color); color: var(--jp-widgets-input-color);
-  font-size: var(--jp-widgets-font-size);
-}</style>"""
-_ANY_DATA = Field("json", "Data", "What whoever is asked would send along; may be left empty.")
+_COMMENT = Control(COMMENT, "long", "Comment", 'The notebook gets it as {"comment": …}.')
+_DATA = Control(DATA, "json", "Data", "What a program would send; may be left empty.")
+_CONSEQUENCE = "{} ends the flow here: no later step runs until `%pauseflow reset`."
 
 
 def show_buttons(shell: "InteractiveShell", testmode: "TestMode") -> "Buttons | None":
@@ -50,63 +46,74 @@ class Buttons:
 
     def __init__(self, shell: "InteractiveShell", testmode: "TestMode", waiting: "Waiting") -> None:
         """Make the widgets; nothing is shown yet."""
-        self._shell, self._testmode, self._waiting = shell, testmode, waiting
-        self._display_id = uuid.uuid4().hex
-        self._problem = widgets.Box(layout=widgets.Layout(display="none"))
+        self._testmode, self._waiting = testmode, waiting
+        self._card = Card(shell, self._metadata("open"))
+        self._summary = widgets.Box(layout=widgets.Layout(display="none"))
         self.form = self._made_form()
+        self._cancel_label = self._labels()["cancel"]
         #: By their words.
         self.buttons = {words: self._button(words, act) for words, act in self._actions().items()}
         next(iter(self.buttons.values())).button_style = "primary"
         row = widgets.HBox(list(self.buttons.values()), layout=widgets.Layout(flex_flow="row wrap"))
-        above = (
-            [] if self.form is None else [widgets.HTML(_STYLE, layout=widgets.Layout(display="none")), self.form.box]
-        )
-        self.box = widgets.VBox([*above, row, self._problem], layout=widgets.Layout(margin="0 0 4px 13px"))
-        self.box.add_class("pauseflow-buttons")
+        style = widgets.HTML(STYLE, layout=widgets.Layout(display="none"))
+        above = [] if self.form is None else [self.form.box]
+        below = note(_CONSEQUENCE.format(self._cancel_label).replace("`", ""))
+        layout = widgets.Layout(margin="0 0 4px 13px")
+        self.box = widgets.VBox([style, self._summary, *above, row, below], layout=layout)
+        for name in ("pauseflow-buttons", "pauseflow-form"):
+            self.box.add_class(name)
         waiting.when_settled.append(self._settled)
 
     def show(self) -> None:
         """Put the widgets into the cell that is running."""
         view = self.box._repr_mimebundle_()[_VIEW]
-        text = {"text/plain": _NO_WIDGETS, "text/html": make_markup(hint=_NO_WIDGETS)}
-        self._publish({**text, _VIEW: view}, "open", update=False)
+        self._card.show(_NO_WIDGETS, boxed(_NO_WIDGETS), **{_VIEW.replace("/", "_", 1): view})
 
     def _made_form(self) -> Input | None:
         request = self._waiting.asked.request
         if request.kind == "delay":
             return None
-        if request.schema is None:
-            return input_for(_ANY_DATA)
-        return input_for(fields_of(request.schema), is_outer=True)
+        if request.schema is not None:
+            return input_for(draw(request.schema), is_outer=True)
+        # A program that calls back sends no comment.
+        fields = [_DATA] if request.kind == "rerun" else [_COMMENT, _DATA]
+        return input_for(Control("", "object", "", fields=fields), is_outer=True)
+
+    def _labels(self) -> dict[str, str]:
+        request = self._waiting.asked.request
+        return button_labels(request.kind, has_schema=request.schema is not None, own=request.labels)
 
     def _actions(self) -> dict[str, Callable[[], object]]:
-        cancel = {"Cancel": self._testmode.cancel}
-        kind = self._waiting.asked.request.kind
-        if kind == "rerun":
-            return {"Run again now": self._testmode.clock, "As if it called back": self._approve, **cancel}
-        if kind == "delay":
-            return {"Skip": self._testmode.clock, **cancel}
-        return {"Approve": self._approve, **cancel}
+        labels, testmode = self._labels(), self._testmode
+        cancel = {self._cancel_label: testmode.cancel}
+        match self._waiting.asked.request.kind:
+            case "rerun":
+                return {labels["resume"]: testmode.clock, "As if it called back": self._answer, **cancel}
+            case "delay":
+                return {"Skip": testmode.clock, **cancel}
+        return {labels["resume"]: self._answer, **cancel}
 
-    def _approve(self) -> None:
-        body = None
-        if self.form is not None:
-            problems: dict[Place, str] = {}
-            read = self.form.read((), problems)
-            if problems:
-                self._refuse(problems)
-                return
-            body = None if read is NOTHING else read
+    def _answer(self) -> None:
+        entries = {} if self.form is None else self.form.entries()
         try:
-            self._testmode.approve(body)
+            self._testmode.approve_form(entries)
         except InvalidAnswer as refused:
-            self._refuse({tuple(error["path"]): str(error["message"]) for error in refused.errors})
+            self._refuse(refused.errors)
 
-    def _refuse(self, problems: dict[Place, str]) -> None:
-        if self.form is not None:
-            self.form.show((), problems)
-        # What belongs to no field that is shown.
-        self._say("; ".join(f"{'.'.join(map(str, place))} {text}".strip() for place, text in problems.items()))
+    def _refuse(self, errors: list[dict[str, Any]]) -> None:
+        """Say all that is wrong: in a summary above the form, and beside each control."""
+        beside: dict[str, list[str]] = {}
+        for error in errors:
+            where = error.get("input") or {"name": "", "message": error["message"]}
+            beside.setdefault(where["name"], []).append(str(where["message"]))
+        lines = []
+        for each in () if self.form is None else self.form.inputs():
+            messages = beside.pop(each.control.name, [])
+            each.show("; ".join(messages))
+            lines += [f"{each.control.label}: {message}" if each.control.label else message for message in messages]
+        lines += [message for messages in beside.values() for message in messages]
+        count = "One entry needs" if len(lines) == 1 else f"{len(lines)} entries need"
+        self._say("\n".join([f"{count} a change, and nothing was answered:", *(f"• {line}" for line in lines)]))
 
     def _button(self, words: str, act: Callable[[], object]) -> widgets.Button:
         button = widgets.Button(description=words, tooltip=f"{words}: step {self._waiting.run.step}")
@@ -118,25 +125,22 @@ class Buttons:
         if self._testmode.waiting is not self._waiting:
             return
         self._say("")
+        for each in () if self.form is None else self.form.inputs():
+            each.show()
         try:
             act()
         except PauseflowError as problem:
             self._say(str(problem))
 
     def _say(self, text: str) -> None:
-        self._problem.children = [note(text, is_problem=True)] if text else []
-        self._problem.layout.display = None if text else "none"
+        self._summary.children = [note(text, is_problem=True)] if text else []
+        self._summary.layout.display = None if text else "none"
 
-    def _settled(self, how: str, sentence: str) -> None:
-        markup = make_markup(sentence)
+    def _settled(self, ending: "Ending") -> None:
+        markup = boxed(ending.sentence)
         # Both: whoever opens the page anew gets the widget from the kernel, and the file must hold no buttons.
         self.box.children = [widgets.HTML(markup)]
-        self._publish({"text/plain": sentence, "text/html": markup}, how, update=True)
+        self._card.show(ending.sentence, markup, metadata=self._metadata(ending.how))
 
-    def _publish(self, data: dict[str, Any], how: str, *, update: bool) -> None:
-        self._shell.display_pub.publish(
-            data=data,
-            metadata={"pauseflow": {"by_hand": how, "step": self._waiting.run.step}},
-            transient={"display_id": self._display_id},
-            update=update,
-        )
+    def _metadata(self, how: str) -> dict[str, Any]:
+        return {"pauseflow": {"by_hand": how, "step": self._waiting.run.step}}

@@ -24,14 +24,21 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import classic_prompt, ipython_prompt, leading_indent
 
-from pauseflow_nb.cells import header_of
+from pauseflow_nb.cells import find_mistake, header_of
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.kernel.user_code import compiled, parsed
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["OneLineBodies", "StepCells", "collect_stored_names", "find_stored_names", "header_to_literal"]
+__all__ = [
+    "HeaderMistakes",
+    "OneLineBodies",
+    "StepCells",
+    "collect_stored_names",
+    "find_stored_names",
+    "header_to_literal",
+]
 
 _ASYNC_HANDLER = re.compile(r"^async\s+def\s+handler\s*\(", re.MULTILINE)
 #: `%%time?` asks for help, and is no call.
@@ -47,6 +54,24 @@ def header_to_literal(lines: list[str]) -> list[str]:
     # IPython decides from the text whether a cell needs an event loop, before it looks at the tree.
     needs_loop = _ASYNC_HANDLER.search("".join(body)) is not None
     return [f"{'await ' if needs_loop else ''}{lines[0].strip()!r}\n", *body]
+
+
+class HeaderMistakes:
+    """The very first part of the first stage: a cell whose header is misplaced or misspelt says so, and does not run."""
+
+    def __init__(self, shell: "InteractiveShell") -> None:
+        self._shell = shell
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        """Replace a cell that holds such a mistake; other cells are returned as they are."""
+        source = "".join(lines)
+        if "%s" not in source.lower() and "% s" not in source:
+            return lines
+        mistake = find_mistake(source, is_known=self._is_cell_magic)
+        return lines if mistake is None else [f"{_SESSION}.refuse_cell({str(mistake)!r})\n"]
+
+    def _is_cell_magic(self, word: str) -> bool:
+        return self._shell.find_cell_magic(word) is not None  # type: ignore[no-untyped-call]
 
 
 class OneLineBodies:

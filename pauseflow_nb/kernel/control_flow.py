@@ -23,12 +23,6 @@ class Stop:
     """The end of a step that stops the notebook."""
 
     error: Paused | Exited
-    #: Sentences that the cell shows.
-    sentences: tuple[str, ...] = ()
-    #: The question in its author's words: a title, and sentences about it.
-    title: str = ""
-    text: str = ""
-    #: Text below them that keeps its lines, such as JSON.
-    details: str = ""
-    #: A small last line.
-    hint: str = ""
+    #: What the cell shows, as text and as HTML; empty: nothing.
+    plain: str = ""
+    markup: str = ""

@@ -2,53 +2,58 @@
 
 import html
 import re
-from typing import TYPE_CHECKING
+import uuid
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["make_markup", "say"]
+__all__ = ["Card", "boxed", "say", "with_code"]
 
 _STYLE = "border-left: 3px solid var(--jp-brand-color1, #888); padding: 4px 10px; margin: 4px 0"
 
 
-def say(
-    shell: "InteractiveShell",
-    *sentences: str,
-    title: str = "",
-    text: str = "",
-    details: str = "",
-    hint: str = "",
-    is_small: bool = False,
-) -> None:
-    """Show sentences in the running cell: as a small line, or as a card with one paragraph each.
+class Card:
+    """An output that can be changed after it was shown, also when its cell has long ended."""
 
-    Args:
-        shell: The shell that runs the cell.
-        sentences: What to say; they are shown word for word.
-        title: A few words that stand out.
-        text: Sentences below the title, which keep their lines.
-        details: Text that keeps its lines and its blanks, such as JSON.
-        hint: A small last line, in which what stands between backticks is code.
-        is_small: Whether it is a small line.
-    """
-    markup = make_markup(*sentences, title=title, text=text, details=details, hint=hint)
-    if is_small:
-        markup = f"<small>{html.escape(' '.join(sentences))}</small>"
-    plain = "\n".join([*sentences, *filter(None, (title, text, details, hint))])
-    shell.display_pub.publish(data={"text/plain": plain, "text/html": markup})
+    def __init__(self, shell: "InteractiveShell", metadata: dict[str, Any] | None = None) -> None:
+        """Show nothing yet; what an output holds for programs goes into its metadata."""
+        self._shell, self._metadata = shell, metadata or {}
+        self._display_id = uuid.uuid4().hex
+        self._is_shown = False
+
+    def show(self, plain: str, markup: str, *, metadata: dict[str, Any] | None = None, **others: Any) -> None:
+        """Show text with the same as HTML, or put them in the place of what was shown.
+
+        Args:
+            plain: The text.
+            markup: The same as HTML.
+            metadata: In the place of the one before.
+            others: More forms of it, by their mime type with `_` for `/`.
+        """
+        self._metadata = metadata or self._metadata
+        more = {name.replace("_", "/", 1): value for name, value in others.items()}
+        self._shell.display_pub.publish(
+            data={"text/plain": plain, "text/html": markup, **more},
+            metadata=self._metadata,
+            transient={"display_id": self._display_id},
+            update=self._is_shown,
+        )
+        self._is_shown = True
 
 
-def make_markup(*sentences: str, title: str = "", text: str = "", details: str = "", hint: str = "") -> str:
-    """Write sentences as the HTML of a card."""
-    parts = [f'<p style="margin: 2px 0">{html.escape(sentence)}</p>' for sentence in sentences]
-    if title:
-        parts.append(f'<p style="margin: 6px 0 2px"><strong>{html.escape(title)}</strong></p>')
-    if text:
-        parts.append(f'<p style="margin: 2px 0; white-space: pre-wrap">{html.escape(text)}</p>')
-    if details:
-        parts.append(f'<pre style="margin: 4px 0; white-space: pre-wrap">{html.escape(details)}</pre>')
-    if hint:
-        code = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(hint))
-        parts.append(f'<small style="color: var(--jp-ui-font-color2, inherit)">{code}</small>')
-    return f'<div class="pauseflow-card" style="{_STYLE}">{"".join(parts)}</div>'
+def say(shell: "InteractiveShell", *sentences: str, is_small: bool = False) -> None:
+    """Show sentences in the running cell: as a small line, or as a card with one paragraph each."""
+    markup = f"<small>{html.escape(' '.join(sentences))}</small>" if is_small else boxed(*sentences)
+    shell.display_pub.publish(data={"text/plain": "\n".join(sentences), "text/html": markup})
+
+
+def boxed(*sentences: str, markup: str = "") -> str:
+    """Write a card as HTML: one paragraph for each sentence, then markup as it is."""
+    paragraphs = [f'<p style="margin: 2px 0">{with_code(sentence)}</p>' for sentence in sentences]
+    return f'<div class="pauseflow-card" style="{_STYLE}">{"".join(paragraphs)}{markup}</div>'
+
+
+def with_code(sentence: str) -> str:
+    """Write a sentence as HTML, in which what stands between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(sentence))

@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pauseflow_nb.json_values import JSON, require_json
-from pauseflow_nb.kernel.attribute_dict import as_records
+from pauseflow_nb.kernel.attribute_dict import RESUME_DATA, as_records, select_data
 from pauseflow_nb.kernel.issued_links import HIDDEN, IssuedLink, IssuedLinks, SpentLinks
-from pauseflow_nb.protocol import RETURN_VALUE, answer_in, published
+from pauseflow_nb.protocol import RETURN_VALUE, published
 
 __all__ = ["RESUME_DATA", "RETURN_VALUE", "SUSPEND_DATA", "StepExports", "as_json", "select_data"]
 
-RESUME_DATA = "$resume_data"
 SUSPEND_DATA = "$suspend_data"
 
 _NO_ANSWERS: Mapping[str, Any] = {}
@@ -31,11 +30,6 @@ def as_json(what: str, value: Any) -> JSON:
     """
     require_json(what, value)
     return _copied(value)
-
-
-def select_data(envelope: Mapping[str, JSON]) -> JSON:
-    """Return the answer in a `$resume_data` envelope, as `steps.NAME.data` shows it."""
-    return as_records(answer_in(envelope))
 
 
 class StepExports(Mapping[str, Any]):

@@ -11,11 +11,14 @@ from typing import Any
 
 from pauseflow_nb.durations import LONGEST, duration, milliseconds
 from pauseflow_nb.errors import InvalidDuration, InvalidValue
+from pauseflow_nb.forms.labels import check_labels
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import form_of
+from pauseflow_nb.kernel.arguments import check_choice, check_text, checked_count, checked_flag, checked_names
 from pauseflow_nb.kernel.attribute_dict import Record
 from pauseflow_nb.kernel.current import get_session, require_step
 from pauseflow_nb.kernel.exports import SUSPEND_DATA, as_json, select_data
+from pauseflow_nb.kernel.hints import check_keywords, did_you_mean, warn_if_short
 from pauseflow_nb.kernel.issued_links import IssuedLinks
 from pauseflow_nb.kernel.run_notebook import add_child
 from pauseflow_nb.kernel.sending import Sender, make_notification, send
@@ -34,6 +37,7 @@ DEFAULT_MAX_RETRIES = 10
 class Flow:
     """The calls of a step. Import the one instance: `from pauseflow_nb import flow`."""
 
+    @check_keywords("flow.suspend")
     def suspend(
         self,
         timeout: float | timedelta | str | None = DEFAULT_TIMEOUT,
@@ -48,6 +52,7 @@ class Flow:
         approvals: int = 1,
         approvers: Iterable[str] | None = None,
         self_approval: bool = True,
+        labels: Mapping[str, str] | None = None,
         remind: timedelta | str | None = None,
     ) -> IssuedLinks:
         """Suspend the notebook when this step ends, until a person or program resumes or cancels it.
@@ -65,6 +70,7 @@ class Flow:
             approvals: How many different people must resume before it goes on. One cancel cancels.
             approvers: Names of the only people who may answer. They must sign in: a link alone does not say who calls.
             self_approval: Whether the person who started the execution may approve.
+            labels: Words on the buttons, such as `{"resume": "Ship it", "cancel": "Stop"}`; either may be left out.
             remind: How often the messages of this step are sent again while it waits: `"4h"` or a `timedelta`.
 
         Returns:
@@ -76,10 +82,12 @@ class Flow:
             InvalidAnswer: If the default does not fit the schema.
         """
         _, run = require_step("flow.suspend()")
-        _check_choice("on_timeout", on_timeout, ("cancel", "resume", "fail"))
-        _check_choice("then", then, ("continue", "rerun"))
-        _check_text("title", title)
-        _check_text("message", message)
+        span = None if timeout is None else milliseconds(timeout)
+        warning = None if span is None else warn_if_short("flow.suspend", timeout, span)
+        check_choice("on_timeout", on_timeout, ("cancel", "resume", "fail"))
+        check_choice("then", then, ("continue", "rerun"))
+        check_text("title", title)
+        check_text("message", message)
         if default is not None and on_timeout != "resume":
             raise InvalidValue("default", default, 'is handed over only with on_timeout="resume"')
         form = None if schema is None else form_of(schema)
@@ -89,7 +97,7 @@ class Flow:
             form.judge(default)
         request = SuspensionRequest(
             "suspend",
-            seconds=None if timeout is None else milliseconds(timeout).total_seconds(),
+            seconds=None if span is None else span.total_seconds(),
             on_timeout=on_timeout,
             then=then,
             data=as_json("data", data),
@@ -98,17 +106,22 @@ class Flow:
             title=title,
             message=message,
             schema=None if form is None else form.json_schema,
-            approvals=_require_count("approvals", approvals),
-            approvers=_require_names("approvers", approvers, approvals),
-            self_approval=_require_flag("self_approval", self_approval),
+            approvals=checked_count("approvals", approvals),
+            approvers=checked_names("approvers", approvers, approvals),
+            self_approval=checked_flag("self_approval", self_approval),
+            labels=check_labels(labels, has_schema=form is not None),
         )
+        run.notes += [] if warning is None else [warning]
         return _plan(run, PlannedSuspension("suspend", request, form=form))
 
+    @check_keywords("flow.rerun")
     def rerun(
         self,
         delay: float | timedelta | str | None,
         context: JSON = None,
         max_retries: int = DEFAULT_MAX_RETRIES,
+        *,
+        maxRetries: int | None = None,  # noqa: N803 (Pipedream's spelling)
     ) -> IssuedLinks:
         """Run this step again after a delay, or earlier if its link is called.
 
@@ -119,12 +132,14 @@ class Flow:
             delay: How long; a plain number is milliseconds. None: until the link is called.
             context: JSON for the next run, which finds it in `flow.context["run"]["context"]`.
             max_retries: How many runs may follow the first.
+            maxRetries: The same, as Pipedream spells it.
 
         Raises:
             NotInStep: Outside a step.
             InvalidDuration, InvalidValue, NotJSON: Naming the argument.
         """
         _, run = require_step("flow.rerun()")
+        max_retries = max_retries if maxRetries is None else maxRetries
         if not isinstance(max_retries, int) or isinstance(max_retries, bool) or max_retries < 0:
             raise InvalidValue("max_retries", max_retries, "must be a whole number, 0 or more")
         request = SuspensionRequest(
@@ -139,14 +154,17 @@ class Flow:
             return run.links()
         return _plan(run, PlannedSuspension("rerun", request))
 
+    @check_keywords("flow.delay")
     def delay(self, ms: float | timedelta | str) -> IssuedLinks:
         """Go on with the next cell after a while; a plain number is milliseconds."""
         return _plan(*_make_delay("delay", milliseconds(ms, what="ms")))
 
+    @check_keywords("flow.sleep")
     def sleep(self, span: timedelta | str) -> IssuedLinks:
         """Go on with the next cell after a while with a unit: `"90s"` or a `timedelta`."""
         return _plan(*_make_delay("sleep", duration(span, what="span")))
 
+    @check_keywords("flow.sleep_until")
     def sleep_until(self, when: datetime) -> IssuedLinks:
         """Go on with the next cell at a time, which must have a time zone; in the past means at once."""
         if not isinstance(when, datetime):
@@ -157,6 +175,7 @@ class Flow:
             raise InvalidDuration("when", when, "must be within a year")
         return _plan(*_make_delay("sleep_until", None, until=when))
 
+    @check_keywords("flow.pause")
     def pause(
         self,
         timeout: timedelta | str | None = DEFAULT_PAUSE,
@@ -168,6 +187,7 @@ class Flow:
         approvals: int = 1,
         approvers: Iterable[str] | None = None,
         self_approval: bool = True,
+        labels: Mapping[str, str] | None = None,
     ) -> Any:
         """Wait within this step, with the kernel alive, until a person or program resumes or cancels.
 
@@ -180,6 +200,7 @@ class Flow:
             approvals: How many different people must resume before it goes on.
             approvers: Names of the only ones who may answer, signed in.
             self_approval: Whether the person who started the execution may approve.
+            labels: Words on the buttons; see `suspend`.
 
         Returns:
             The answer's data: an instance with `schema`, otherwise the body, or the query if there is no body.
@@ -190,8 +211,8 @@ class Flow:
             NotInStep, InvalidDuration, InvalidValue, NotJSON: Naming the argument.
         """
         session, run = require_step("flow.pause()")
-        _check_text("title", title)
-        _check_text("message", message)
+        check_text("title", title)
+        check_text("message", message)
         form = None if schema is None else form_of(schema)
         request = SuspensionRequest(
             "pause",
@@ -201,12 +222,14 @@ class Flow:
             title=title,
             message=message,
             schema=None if form is None else form.json_schema,
-            approvals=_require_count("approvals", approvals),
-            approvers=_require_names("approvers", approvers, approvals),
-            self_approval=_require_flag("self_approval", self_approval),
+            approvals=checked_count("approvals", approvals),
+            approvers=checked_names("approvers", approvers, approvals),
+            self_approval=checked_flag("self_approval", self_approval),
+            labels=check_labels(labels, has_schema=form is not None),
         )
         return session.mode.pause(run, request, form, session.time_limit())
 
+    @check_keywords("flow.run_notebook")
     def run_notebook(
         self,
         notebook: str | os.PathLike[str],
@@ -241,8 +264,8 @@ class Flow:
             notebook,
             parameters,
             name,
-            linked=_require_flag("linked", linked),
-            check=_require_flag("check", check),
+            linked=checked_flag("linked", linked),
+            check=checked_flag("check", check),
         )
         if run.suspension is not None and run.suspension.request.kind == "notebook":
             run.suspension = planned
@@ -250,12 +273,14 @@ class Flow:
             _plan(run, planned)
         return child_name
 
+    @check_keywords("flow.exit")
     def exit(self, reason: str | None = None) -> None:
         """End the workflow as completed when this step ends. The rest of the step still runs."""
         _, run = require_step("flow.exit()")
-        _check_text("reason", reason)
+        check_text("reason", reason)
         run.exited, run.exit_reason = True, reason
 
+    @check_keywords("flow.export")
     def export(self, name: str, value: JSON) -> None:
         """Publish a JSON value as `steps.NAME[name]`.
 
@@ -292,6 +317,7 @@ class Flow:
         """`flow.send.email(…)`."""
         return Sender()
 
+    @check_keywords("flow.notify")
     def notify(
         self, message: str | None = None, to: str | Iterable[str] | None = None, *, title: str | None = None
     ) -> None:
@@ -311,7 +337,11 @@ class Flow:
         send(session, run, make_notification(run, message, to, title))
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"flow has no {name!r}")
+        # Pipedream's own page calls `rerun` so once.
+        hint = (
+            ": did you mean 'rerun'?" if name == "retry" else did_you_mean(name, [n for n in dir(Flow) if n[0] != "_"])
+        )
+        raise AttributeError(f"flow has no {name!r}{hint}")
 
     def __repr__(self) -> str:
         return "<flow of pauseflow_nb>"
@@ -337,7 +367,8 @@ def _plan(run: StepRun, planned: PlannedSuspension) -> IssuedLinks:
         sentence = (
             f"step {run.step!r} asked to pause twice: flow.{planned.call}() replaces flow.{run.suspension.call}()"
         )
-        warnings.warn(sentence, stacklevel=3)
+        # Of the user's line: below are this function, the method, and the check of its arguments.
+        warnings.warn(sentence, stacklevel=4)
         run.notes.append(sentence)
     run.suspension = planned
     if planned.request.data is not None:
@@ -345,37 +376,3 @@ def _plan(run: StepRun, planned: PlannedSuspension) -> IssuedLinks:
     else:
         run.exports.pop(SUSPEND_DATA, None)
     return links
-
-
-def _check_choice(what: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InvalidValue(what, value, f"must be one of {', '.join(map(repr, choices))}")
-
-
-def _require_count(what: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidValue(what, value, "must be a whole number, 1 or more")
-    return value
-
-
-def _require_flag(what: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise InvalidValue(what, value, "must be True or False")
-    return value
-
-
-def _require_names(what: str, value: object, needed: int) -> list[str] | None:
-    if value is None:
-        return None
-    names = list(value) if isinstance(value, (list, tuple, set, frozenset)) else []
-    if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise InvalidValue(what, value, "must be a list of users' names, or None")
-    names = list(dict.fromkeys(name.strip().removeprefix("user:") for name in names))
-    if len(names) < needed:
-        raise InvalidValue(what, value, f"are fewer than approvals={needed}: nobody could ever go on")
-    return names
-
-
-def _check_text(what: str, value: object) -> None:
-    if value is not None and not isinstance(value, str):
-        raise InvalidValue(what, value, "must be text or None")

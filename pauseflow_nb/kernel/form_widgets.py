@@ -1,272 +1,281 @@
-"""A form of widgets for an answer: one input for each field of a JSON Schema.
+"""Draw the controls of a form as widgets, which give the texts that stand in them.
 
-It only reads what was written. Whether that fits is judged by whoever takes the answer, so that a
-form by hand and a request to a link are held to the same rules; `show` then puts what is wrong beside
-the fields. Importing this loads ipywidgets.
+Nothing is read here: `forms.codec` reads the texts, as it reads those of the approval page. Importing this loads ipywidgets.
 """
 
-import json
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, time
 from html import escape
-from typing import Any, TypeAlias
+from typing import Any
 
 import ipywidgets as widgets
 
-from pauseflow_nb.forms.fields import Field, number_in, says_nothing, with_nulls
-from pauseflow_nb.json_values import JSON, read_json
+from pauseflow_nb.forms.controls import Control
 
-__all__ = ["Input", "input_for", "note"]
+__all__ = ["STYLE", "Input", "input_for", "note"]
 
-#: Where a value stands in the answer: names and numbers.
-Place: TypeAlias = tuple[str | int, ...]
-#: What is wrong, and where.
-Problems: TypeAlias = dict[Place, str]
+_WIDTH = "36em"
+#: Labels above what is written, in a column of one width: ipywidgets sets them beside it, cut off where it is narrow.
+STYLE = f"""<style>
+.pauseflow-form .widget-inline-hbox {{ flex-direction: column; align-items: stretch; height: auto; margin: 2px 0;
+  max-width: {_WIDTH}; width: auto; overflow: visible; }}
+.pauseflow-form .widget-inline-hbox > .widget-label {{ width: auto; max-width: 100%; text-align: left; margin: 0;
+  white-space: normal; height: auto; line-height: 1.4; }}
+.pauseflow-form .widget-inline-hbox > input, .pauseflow-form .widget-inline-hbox > select,
+.pauseflow-form .widget-inline-hbox > textarea {{ width: 100%; flex: 0 0 auto; box-sizing: border-box; }}
+.pauseflow-form .widget-inline-hbox > input[type="datetime-local"] {{ height: var(--jp-widgets-inline-height);
+  padding: var(--jp-widgets-input-padding) calc(var(--jp-widgets-input-padding) * 2);
+  border: var(--jp-widgets-input-border-width) solid var(--jp-widgets-input-border-color);
+  background: var(--jp-widgets-input-background-color); color: var(--jp-widgets-input-color);
+  font-size: var(--jp-widgets-font-size); }}
+.pauseflow-form .widget-checkbox {{ width: auto; }}
+</style>"""
 
-#: Nothing was written.
-NOTHING: Any = object()
-
-# Stretched by the column that it stands in: 100% and a margin would be too wide.
-_WIDE = {"width": "auto", "max_width": "36em"}
-_LABEL_WIDTH = "9em"
-_LABEL = {"description_width": _LABEL_WIDTH}
+_FRAME = {"border_left": "2px solid var(--jp-border-color2, #ccc)", "padding": "0 0 0 8px", "margin": "4px 0"}
+_JSON_EXAMPLE = 'JSON, such as {"comment": "looks good"}'
 
 
 def note(text: str = "", *, is_problem: bool = False) -> widgets.HTML:
-    """A small line of text; a problem is announced to who listens to the page."""
+    """Write a small line of text; a problem is announced to people who listen to the page."""
     colour = "var(--jp-error-color1, #b00020)" if is_problem else "var(--jp-ui-font-color2, #666)"
     role = ' role="alert"' if is_problem else ""
-    style = f"color: {colour}; display: block; line-height: 1.3"
+    style = f"color: {colour}; display: block; line-height: 1.3; white-space: pre-line"
     line = widgets.HTML(f'<small{role} style="{style}">{escape(text)}</small>' if text else "")
-    line.layout = widgets.Layout(display=None if text else "none", margin="0 0 4px 0", **_WIDE)
+    line.layout = widgets.Layout(display=None if text else "none", margin="0 0 4px 0", max_width=_WIDTH)
     return line
 
 
 class Input:
-    """One field: a label, what is written into it, its description, and what is wrong with it."""
+    """One control: what is written into it, what it is for, and what is wrong with it."""
 
-    #: Where the notes begin, so that they stand below what is written and not below its label.
-    indent = "0"
-    #: Whether the description stands below; above it stands where it is about more than one input.
-    is_described_below = False
+    def __init__(self, control: Control, *inside: widgets.Widget) -> None:
+        """Take the widgets that are written into."""
+        self.control = control
+        self._problem = widgets.Box(layout=widgets.Layout(display="none"))
+        notes = [note(control.explanation)] if control.explanation else []
+        self.box = widgets.VBox([*inside, *notes, self._problem], layout=widgets.Layout(width="auto"))
 
-    def __init__(self, field: Field, body: widgets.Widget) -> None:
-        """Take the widget that is written into."""
-        self.field, self.body = field, body
-        self._problem = widgets.Box()
-        self._problem.layout.display = "none"
-        notes = [note(field.description)] if field.description and self.is_described_below else []
-        below = widgets.VBox([*notes, self._problem], layout=widgets.Layout(margin=f"0 0 0 {self.indent}"))
-        self.box = widgets.VBox([body, below], layout=widgets.Layout(width="auto"))
-
-    def read(self, place: Place, problems: Problems) -> Any:
-        """Give the JSON value that was written, or `NOTHING`; what cannot be read is put among the problems."""
+    def entries(self) -> dict[str, list[str]]:
+        """Give what stands in it: input name → texts."""
         raise NotImplementedError
 
-    def show(self, place: Place, problems: Problems) -> None:
-        """Show what is wrong here, and take it from the problems."""
-        text = problems.pop(place, "")
+    def inputs(self) -> "Iterable[Input]":
+        """List it and those inside it, in the order in which they are shown."""
+        yield self
+
+    def show(self, text: str = "") -> None:
+        """Show what is wrong with it; an empty text: nothing."""
         self._problem.children = [note(text, is_problem=True)] if text else []
         self._problem.layout.display = None if text else "none"
 
 
 class _Single(Input):
-    """A field with one value."""
+    """A control with texts of its own."""
 
-    indent = f"calc({_LABEL_WIDTH} + 10px)"
-    is_described_below = True
+    def __init__(self, control: Control, body: widgets.Widget, texts_in: Callable[[Any], list[str]]) -> None:
+        super().__init__(control, body)
+        self.body, self._texts_in = body, texts_in
 
-    def __init__(self, field: Field, body: widgets.Widget, read: Callable[[Any], Any]) -> None:
-        super().__init__(field, body)
-        self._read = read
-
-    def read(self, place: Place, problems: Problems) -> Any:
+    def entries(self) -> dict[str, list[str]]:
         """See `Input`."""
-        try:
-            return self._read(self.body.value)
-        except ValueError as problem:
-            problems[place] = str(problem)
-            return NOTHING
+        return {self.control.name: self._texts_in(self.body.value)}
 
 
-class _Object(Input):
-    """A field with fields of its own."""
+class _Choices(Input):
+    """A box for each option, of which any number may be ticked."""
 
-    def __init__(self, field: Field, initial: JSON, *, is_outer: bool) -> None:
-        given: Mapping[str, JSON] = initial if isinstance(initial, dict) else {}
-        self._inputs = {name: input_for(each, given.get(name, each.initial)) for name, each in field.fields.items()}
-        super().__init__(field, _framed(field, [each.box for each in self._inputs.values()], is_outer=is_outer))
+    def __init__(self, control: Control) -> None:
+        self.boxes = {
+            text: widgets.Checkbox(text in control.texts, description=label, indent=False)
+            for text, label in control.options
+        }
+        super().__init__(control, _title(control), *self.boxes.values())
 
-    def read(self, place: Place, problems: Problems) -> Any:
+    def entries(self) -> dict[str, list[str]]:
         """See `Input`."""
-        values = {name: each.read((*place, name), problems) for name, each in self._inputs.items()}
-        written = with_nulls(self.field, {name: value for name, value in values.items() if value is not NOTHING})
-        return NOTHING if says_nothing(written) and not self.field.is_required else written
+        return {self.control.name: [text for text, box in self.boxes.items() if box.value]}
 
-    def show(self, place: Place, problems: Problems) -> None:
+
+class _Group(Input):
+    """A control with controls inside it."""
+
+    def __init__(self, control: Control, *, is_outer: bool) -> None:
+        self._inside = [input_for(each) for each in control.fields]
+        boxes = [each.box for each in self._inside]
+        if is_outer:
+            super().__init__(control, widgets.VBox(boxes))
+        else:
+            super().__init__(control, _title(control), widgets.VBox(boxes, layout=widgets.Layout(**_FRAME)))
+
+    def entries(self) -> dict[str, list[str]]:
         """See `Input`."""
-        for name, each in self._inputs.items():
-            each.show((*place, name), problems)
-        super().show(place, problems)
+        return {name: texts for each in self._inside for name, texts in each.entries().items()}
 
-
-class _List(Input):
-    """A field with any number of entries."""
-
-    def __init__(self, field: Field, initial: JSON) -> None:
-        assert field.item is not None
-        self._item = field.item
-        self._entries: list[Input] = []
-        self._written: list[Input] = []
-        self._rows = widgets.VBox([])
-        add = widgets.Button(description="Add", icon="plus", tooltip=f"Add an entry to {field.label}")
-        add.on_click(lambda _: self._add(self._item.initial))
-        super().__init__(field, _framed(field, [self._rows, add], is_outer=False))
-        for value in initial if isinstance(initial, list) else []:
-            self._add(value)
-
-    def read(self, place: Place, problems: Problems) -> Any:
+    def inputs(self) -> Iterable[Input]:
         """See `Input`."""
-        # Entries that nobody wrote into are left out, and do not count in the place of the others.
-        self._written = []
-        values: list[JSON] = []
-        for each in self._entries:
-            value = each.read((*place, len(values)), problems)
-            if value is not NOTHING or (*place, len(values)) in problems:
-                self._written.append(each)
-                values.append(None if value is NOTHING else value)
-        return values if values or self.field.is_required else NOTHING
+        yield self
+        for each in self._inside:
+            yield from each.inputs()
 
-    def show(self, place: Place, problems: Problems) -> None:
+
+class _Union(Input):
+    """A choice between branches, each with controls of its own; an object that may be left out is one."""
+
+    def __init__(self, control: Control) -> None:
+        self._branches = [input_for(each, is_outer=True) for each in control.fields]
+        self.chooser = _dropdown(control)
+        frame = widgets.VBox([each.box for each in self._branches], layout=widgets.Layout(**_FRAME))
+        super().__init__(control, self.chooser, frame)
+        self.chooser.observe(lambda _: self._open_branch(), "value")
+        self._open_branch()
+
+    def entries(self) -> dict[str, list[str]]:
         """See `Input`."""
-        for each in self._entries:
-            each.show((*place, self._written.index(each) if each in self._written else -1), problems)
-        super().show(place, problems)
+        inside = {name: texts for each in self._branches for name, texts in each.entries().items()}
+        return {self.control.name: [self.chooser.value], **inside}
 
-    def _add(self, value: JSON) -> None:
-        entry = input_for(self._item, value)
-        if isinstance(entry, _Single):
-            # Its label for who listens to the page. A box must have none: ipywidgets fails to show it.
-            entry.body.tooltip = f"{self.field.label}, entry {len(self._entries) + 1}"
-        self._entries.append(entry)
-        remove = widgets.Button(icon="times", tooltip="Remove this entry", layout=widgets.Layout(width="3em"))
-        entry.box.layout.flex = "1 1 auto"
-        row = widgets.HBox([entry.box, remove], layout=widgets.Layout(**_WIDE))
-        remove.on_click(lambda _: self._remove(entry, row))
-        self._rows.children = [*self._rows.children, row]
+    def inputs(self) -> Iterable[Input]:
+        """See `Input`."""
+        yield self
+        for number, each in enumerate(self._branches):
+            if self.chooser.value == str(number):
+                yield from each.inputs()
 
-    def _remove(self, entry: Input, row: widgets.HBox) -> None:
-        self._entries.remove(entry)
-        self._rows.children = [each for each in self._rows.children if each is not row]
+    def _open_branch(self) -> None:
+        for number, each in enumerate(self._branches):
+            each.box.layout.display = None if self.chooser.value == str(number) else "none"
 
 
-def input_for(field: Field, initial: JSON = None, *, is_outer: bool = False) -> Input:
-    """Make the input for a field.
+class _Rows(Input):
+    """A list of any number of groups."""
+
+    def __init__(self, control: Control) -> None:
+        self._rows: dict[int, Input] = {}
+        self._box = widgets.VBox([])
+        self.add = widgets.Button(description="Add", icon="plus", tooltip=f"Add an entry to {control.label}")
+        self.add.on_click(lambda _: self.add_row())
+        super().__init__(control, _title(control), self._box, self.add)
+        for each in control.fields:
+            self._put(int(each.name.rpartition("/")[2]), each)
+
+    def add_row(self) -> None:
+        """Add a blank row."""
+        blank = self.control.row
+        if blank is not None:
+            number = max(self._rows, default=-1) + 1
+            self._put(number, blank.numbered(number, f"{blank.label} {len(self._rows) + 1}"))
+
+    def entries(self) -> dict[str, list[str]]:
+        """See `Input`."""
+        return {name: texts for each in self._rows.values() for name, texts in each.entries().items()}
+
+    def inputs(self) -> Iterable[Input]:
+        """See `Input`."""
+        yield self
+        for each in self._rows.values():
+            yield from each.inputs()
+
+    def _put(self, number: int, control: Control) -> None:
+        row = input_for(control)
+        remove = widgets.Button(icon="times", tooltip=f"Remove {control.label}", layout=widgets.Layout(width="3em"))
+        row.box.layout.flex = "1 1 auto"
+        line = widgets.HBox([row.box, remove], layout=widgets.Layout(width="auto", max_width=_WIDTH))
+        remove.on_click(lambda _: self._remove(number, line))
+        self._rows[number] = row
+        self._box.children = [*self._box.children, line]
+
+    def _remove(self, number: int, line: widgets.HBox) -> None:
+        self._rows.pop(number, None)
+        self._box.children = [each for each in self._box.children if each is not line]
+
+
+def input_for(control: Control, *, is_outer: bool = False) -> Input:
+    """Make the input for a control.
 
     Args:
-        field: What is asked.
-        initial: What stands in it at first; None: nothing.
+        control: What is drawn.
         is_outer: Whether it is the whole form, which needs no frame.
     """
-    if field.kind == "object":
-        return _Object(field, initial, is_outer=is_outer)
-    if field.kind == "list":
-        return _List(field, initial)
-    make = {
-        "boolean": _checkbox,
-        "choice": _choice,
-        "date": _date,
-        "datetime": _datetime,
-        "integer": _number,
-        "number": _number,
-        "json": _json,
+    if control.kind == "object":
+        return _Group(control, is_outer=is_outer)
+    return _MAKERS.get(control.kind, _text)(control)
+
+
+def _choice(control: Control) -> Input:
+    return _Single(control, _dropdown(control), lambda text: [text])
+
+
+def _checkbox(control: Control) -> Input:
+    body = widgets.Checkbox(control.is_ticked, description=control.label, indent=False)
+    return _Single(control, body, lambda is_ticked: ["on"] if is_ticked else [])
+
+
+def _text(control: Control) -> Input:
+    text = "\n".join(control.texts)
+    placeholder = str(control.hints.get("placeholder", ""))
+    if control.kind == "password":
+        body = widgets.Password(text, **_labelled(control))
+    elif control.kind in ("long", "lines", "json"):
+        placeholder = placeholder or (_JSON_EXAMPLE if control.kind == "json" else "")
+        body = widgets.Textarea(text, rows=2, placeholder=placeholder, **_labelled(control))
+    else:
+        # Not a number box of ipywidgets: in that one, nothing is 0, and digits are lost.
+        body = widgets.Text(text, placeholder=placeholder, **_labelled(control))
+    return _Single(control, body, lambda text: [text])
+
+
+def _moment(control: Control) -> Input:
+    """Draw a picker where one shows what stands in it without a loss; otherwise its text is typed."""
+    pickers: dict[str, tuple[Any, Any]] = {
+        "date": (widgets.DatePicker, date),
+        "time": (widgets.TimePicker, time),
+        "datetime-local": (widgets.NaiveDatetimePicker, datetime),
     }
-    return make.get(field.kind, _text)(field, initial)
+    if control.type not in pickers:
+        return _text(control)
+    picker, kind = pickers[control.type]
+    value = kind.fromisoformat(control.text) if control.text else None
+    zone = f" ({control.zone})" if control.zone else ""
+    body = picker(value=value, **_labelled(control, zone))
+    return _Single(control, body, lambda value: ["" if value is None else _as_typed(value)])
 
 
-def _checkbox(field: Field, initial: JSON) -> Input:
-    body = widgets.Checkbox(initial is True, **_labelled(field))
-    return _Single(field, body, lambda is_ticked: is_ticked or (False if field.is_no_unticked else NOTHING))
+def _as_typed(value: date | time | datetime) -> str:
+    """Write a moment as a browser's input gives it: without seconds, where there are none."""
+    if isinstance(value, (time, datetime)) and not value.second and not value.microsecond:
+        return value.isoformat(timespec="minutes")
+    return value.isoformat()
 
 
-def _choice(field: Field, initial: JSON) -> Input:
-    # By position: `True` and `1` are equal, and a list cannot be looked up.
-    same = (n for n, each in enumerate(field.choices) if each == initial and type(each) is type(initial))
-    chosen = -1 if initial is None else next(same, -1)
-    options = [("—", -1), *((_describe_error(each), n) for n, each in enumerate(field.choices))]
-    # What may be left out can be unchosen again.
-    is_fixed = chosen >= 0 and field.is_required
-    body = widgets.Dropdown(options=options[1:] if is_fixed else options, value=chosen, **_labelled(field))
-    return _Single(field, body, lambda n: NOTHING if n < 0 else field.choices[n])
+def _dropdown(control: Control) -> widgets.Dropdown:
+    options = [(label, text) for text, label in control.options]
+    is_chosen = control.text in dict(control.options)
+    if control.kind == "choice" and (not control.is_required or not is_chosen):
+        # What may be left out can be unchosen again.
+        options = [("Not chosen", ""), *options]
+    value = control.text if is_chosen else options[0][1]
+    return widgets.Dropdown(options=options, value=value, **_labelled(control))
 
 
-def _date(field: Field, initial: JSON) -> Input:
-    moment = _moment(initial)
-    value = None if moment is None else moment.date()
-    body = widgets.DatePicker(value=value, **_labelled(field))
-    return _Single(field, body, lambda value: NOTHING if value is None else value.isoformat())
+def _labelled(control: Control, more: str = "") -> dict[str, Any]:
+    mark = " *" if control.label and control.is_required else ""
+    label = f"{control.label}{more}{mark}"
+    # Beside it, as wide as it is, where our style is not shown.
+    return {"description": label, "style": {"description_width": "initial"}, "layout": widgets.Layout(width="auto")}
 
 
-def _datetime(field: Field, initial: JSON) -> Input:
-    moment = _moment(initial)
-    value = None if moment is None else moment.astimezone()
-    body = widgets.DatetimePicker(value=value, **_labelled(field))
-    return _Single(field, body, lambda value: NOTHING if value is None else value.isoformat())
+def _title(control: Control) -> widgets.HTML:
+    mark = " *" if control.is_required else ""
+    return widgets.HTML(f"<b>{escape(control.label)}{mark}</b>" if control.label else "")
 
 
-def _moment(initial: JSON) -> datetime | None:
-    try:
-        return datetime.fromisoformat(initial) if isinstance(initial, str) else None
-    except ValueError:
-        return None  # a default may be anything: nothing checks it
-
-
-def _number(field: Field, initial: JSON) -> Input:
-    # Not a number box of ipywidgets: in that one, nothing is 0.
-    asked = "a whole number" if field.kind == "integer" else "a number"
-    body = widgets.Text("" if initial is None else str(initial), placeholder=asked, **_labelled(field))
-    return _Single(field, body, lambda text: number_in(text) if text.strip() else NOTHING)
-
-
-def _text(field: Field, initial: JSON) -> Input:
-    kind = widgets.Textarea if field.kind == "long" else widgets.Text
-    if field.schema.get("format") == "password":
-        kind = widgets.Password
-    body = kind("" if initial is None else str(initial), **_labelled(field))
-    return _Single(field, body, lambda text: text if text.strip() else "" if field.is_emptied_text else NOTHING)
-
-
-def _json(field: Field, initial: JSON) -> Input:
-    text = "" if initial is None else json.dumps(initial, ensure_ascii=False, indent=2)
-    example = 'JSON, such as {"comment": "looks good"}'
-    return _Single(field, widgets.Textarea(text, placeholder=example, rows=2, **_labelled(field)), _parsed)
-
-
-def _parsed(text: str) -> Any:
-    if not text.strip():
-        return NOTHING
-    try:
-        return read_json(text)
-    except ValueError:
-        raise ValueError('must be JSON, such as {"comment": "looks good"} or "text"') from None
-
-
-def _labelled(field: Field) -> dict[str, Any]:
-    is_marked = field.label and field.must_be_filled and field.kind != "boolean"
-    label = f"{field.label} *" if is_marked else field.label
-    return {"description": label, "style": _LABEL, "layout": widgets.Layout(**_WIDE)}
-
-
-def _framed(field: Field, inside: Iterable[widgets.Widget], *, is_outer: bool) -> widgets.VBox:
-    about = [note(field.description)] if field.description else []
-    if is_outer:
-        return widgets.VBox([*about, *inside], layout=widgets.Layout(width="auto"))
-    title = widgets.HTML(f"<b>{escape(field.label)}{' *' if field.must_be_filled else ''}</b>")
-    frame = widgets.Layout(
-        border_left="2px solid var(--jp-border-color2, #ccc)", padding="0 0 0 8px", margin="4px 0", width="auto"
-    )
-    return widgets.VBox([title, *about, *inside], layout=frame)
-
-
-def _describe_error(value: JSON) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+_MAKERS: dict[str, Callable[[Control], Input]] = {
+    "boolean": _checkbox,
+    "choice": _choice,
+    "choices": _Choices,
+    "date": _moment,
+    "datetime": _moment,
+    "rows": _Rows,
+    "time": _moment,
+    "union": _Union,
+}

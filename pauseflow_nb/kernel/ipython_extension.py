@@ -7,7 +7,7 @@ briefings and sends outcomes, `test_mode` is for cells that are run by hand.
 
 from typing import TYPE_CHECKING
 
-from pauseflow_nb.kernel.cell_transform import OneLineBodies, StepCells, header_to_literal
+from pauseflow_nb.kernel.cell_transform import HeaderMistakes, OneLineBodies, StepCells, header_to_literal
 from pauseflow_nb.kernel.control_flow import Exited, Paused
 from pauseflow_nb.kernel.current import set_session
 from pauseflow_nb.kernel.flow import flow, steps
@@ -40,7 +40,7 @@ def _attach(shell: "InteractiveShell") -> Session:
     session = Session(shell)
     shell.pauseflow = session  # type: ignore[attr-defined]
     set_session(session)
-    shell.input_transformers_cleanup.append(header_to_literal)
+    shell.input_transformers_cleanup.extend([HeaderMistakes(shell), header_to_literal])
     shell.input_transformers_post.append(OneLineBodies(shell))
     shell.ast_transformers.append(StepCells(shell))
     shell.events.register("pre_run_cell", session.before_cell)

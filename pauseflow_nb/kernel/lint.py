@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pauseflow_nb.cells import Header, header_of
+from pauseflow_nb.cells import Header, find_mistake, header_of
 from pauseflow_nb.errors import InvalidStep
 
 if TYPE_CHECKING:
@@ -94,6 +94,9 @@ def _headers(sources: Mapping[int, str]) -> tuple[dict[int, Header], list[str]]:
         except InvalidStep as problem:
             found.append(str(problem))
             continue
+        mistake = find_mistake(source)
+        if mistake is not None:
+            found.append(str(InvalidStep(mistake.step, mistake.problem, cell)))
         if header is None:
             continue
         headers[cell] = header

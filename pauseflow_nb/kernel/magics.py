@@ -73,7 +73,7 @@ def _do(session: "Session", word: str, rest: str) -> str:
     if testmode is None:
         raise InvalidValue("%pauseflow", word, "is for cells run by hand, and this is a headless run")
     if word == "approve":
-        return testmode.approve(_body(rest))
+        return testmode.approve(_body(rest)) if rest else testmode.approve()
     if word == "cancel" and not rest:
         return testmode.cancel()
     if word == "skip" and not rest:
@@ -112,8 +112,6 @@ def _variables(session: "Session") -> str:
 
 
 def _body(text: str) -> object:
-    if not text:
-        return None
     try:
         body: object = read_json(text)
     except ValueError as problem:

@@ -14,12 +14,13 @@ from pauseflow_nb.kernel.attempt import Attempt
 from pauseflow_nb.kernel.cell_transform import find_stored_names
 from pauseflow_nb.kernel.control_flow import Paused, Stop
 from pauseflow_nb.kernel.current import get_session, set_session
-from pauseflow_nb.kernel.display import say
+from pauseflow_nb.kernel.display import Card, boxed, say
 from pauseflow_nb.kernel.execution_mode import ExecutionMode
 from pauseflow_nb.kernel.exports import RETURN_VALUE, as_json
 from pauseflow_nb.kernel.issued_links import IssuedLinks, spend
 from pauseflow_nb.kernel.mode import Mode
 from pauseflow_nb.kernel.pipedream_step import StepArgument
+from pauseflow_nb.kernel.question_card import write_ending
 from pauseflow_nb.kernel.setup_names import Bindings
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.test_mode import TestMode
@@ -30,7 +31,7 @@ from pauseflow_nb.protocol import Briefing
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
-__all__ = ["Session"]
+__all__ = ["Session", "has_widgets"]
 
 
 class Session:
@@ -121,6 +122,11 @@ class Session:
         self.bindings.open_setup(stored)
         self.mode.begin_setup()
 
+    def refuse_cell(self, sentence: str) -> None:
+        """Stop a cell whose header cannot be read; nothing of it runs."""
+        __tracebackhide__ = True
+        raise hide_traceback(InvalidStep("", sentence))
+
     # What `flow` and `%pauseflow` call.
 
     def time_limit(self) -> TimeLimit | None:
@@ -130,7 +136,7 @@ class Session:
     def reset(self) -> None:
         """Start over in test mode; variables stay as they are."""
         if self.test_mode is not None:
-            self.test_mode.drop("The flow was reset.")
+            self.test_mode.close("The flow was reset.")
         self.mode = TestMode(self.shell)
 
     def describe(self) -> str:
@@ -208,7 +214,9 @@ class Session:
             if attempt is not None:
                 attempt.close()
             if refusal is not None:
-                self._stop(result, Stop(Paused(refusal), (refusal,)))
+                card = self._stop(result, Stop(Paused(refusal), refusal, boxed(refusal)))
+                if card is not None and self.test_mode is not None:
+                    self.test_mode.refused.append((_find_step_name(str(info.raw_cell)), card))
                 return
             error = _find_error(result, run)
             if isinstance(error, Paused) and run is not None and run.suspension is not None:
@@ -220,25 +228,36 @@ class Session:
                 self._report(info, run, error)
             elif run is not None and result is not None:
                 _publish(run)
-                self._stop(result, self.mode.end(run))
-                self._offer_buttons()
+                card = self._stop(result, self.mode.end(run))
+                self._offer_buttons(card)
+                if self.test_mode is not None:
+                    self.test_mode.renew_refusals()
         except BaseException as error:  # noqa: BLE001 (see above: whatever it is, the step has failed)
             self._fail(info, run, result, error)
 
-    def _stop(self, result: "ExecutionResult | None", stop: Stop | None) -> None:
+    def _stop(self, result: "ExecutionResult | None", stop: Stop | None) -> Card | None:
         if stop is None or result is None:
-            return
-        if stop.sentences:
-            say(self.shell, *stop.sentences, title=stop.title, text=stop.text, details=stop.details, hint=stop.hint)
+            return None
+        card = None
+        if stop.plain:
+            card = Card(self.shell)
+            card.show(stop.plain, stop.markup)
         result.error_in_exec = stop.error
         self.shell.last_execution_succeeded = False
         # Otherwise the reply carries the traceback of an older error.
         self.shell._last_traceback = []  # type: ignore[attr-defined]  # noqa: SLF001 (ipykernel's reply has it)
         if self.test_mode is not None and not _is_attended(self.shell):
             self.shell._showtraceback(type(stop.error), stop.error, [str(stop.error)])  # noqa: SLF001 (see _is_attended)
+        return card
 
-    def _offer_buttons(self) -> None:
-        if self.test_mode is None or self.test_mode.waiting is None or not _has_widgets(self.shell):
+    def _offer_buttons(self, card: Card | None) -> None:
+        """Let the card of the waiting step follow what becomes of it, and put buttons below it."""
+        waiting = None if self.test_mode is None else self.test_mode.waiting
+        if self.test_mode is None or waiting is None or card is None:
+            return
+        step, request = waiting.run.step, waiting.asked.request
+        waiting.when_settled.append(lambda ending: card.show(*write_ending(step, request, ending)))
+        if not has_widgets(self.shell):
             return
         with suppress(ImportError):  # without ipywidgets the card stands alone, and says what to type
             from pauseflow_nb.kernel.buttons import show_buttons  # lazy: ipywidgets takes longer than all the rest
@@ -308,7 +327,7 @@ def _say_progress(shell: "InteractiveShell", run: StepRun) -> None:
         say(shell, progress, is_small=True)
 
 
-def _has_widgets(shell: "InteractiveShell") -> bool:
+def has_widgets(shell: "InteractiveShell") -> bool:
     """Whether a person may be there to click: a kernel whose front end could also answer `input()`."""
     return getattr(shell, "kernel", None) is not None and _is_attended(shell)
 

@@ -1,27 +1,28 @@
 """Test mode: cells run by hand. Steps stop hide_traceback, nothing is stored, no clock runs.
 
-What a real run keeps in the store is kept here for as long as the kernel lives, in the same shapes:
-a step that starts is told a `StepBriefing` and a `Wake`, wherever they come from. So whatever
-answers a suspension only calls `approve`, `cancel` or `clock`: the `%pauseflow` magic and the buttons
-do nothing else.
+What a real run keeps in the store is kept here for as long as the kernel lives, in the same shapes: a step that starts
+gets a `StepBriefing` and a `Wake`, wherever they come from. So whatever answers a suspension only calls `approve`,
+`approve_form`, `cancel` or `clock`: the `%pauseflow` magic and the buttons do nothing else.
 """
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.errors import InvalidStep
+from pauseflow_nb.errors import InvalidAnswer, InvalidStep
+from pauseflow_nb.forms.codec import Entries
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.attribute_dict import Record
 from pauseflow_nb.kernel.context import InputsByHand, build_context
 from pauseflow_nb.kernel.control_flow import Exited, Paused, Stop
+from pauseflow_nb.kernel.display import Card, boxed
 from pauseflow_nb.kernel.exports import RESUME_DATA
 from pauseflow_nb.kernel.issued_links import links_for_test
 from pauseflow_nb.kernel.pausing import pause_by_hand
+from pauseflow_nb.kernel.question_card import FOR_REAL, STOPPED, Ending, write_question
 from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
 from pauseflow_nb.kernel.timeout import TimeLimit
 from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionRequest, Wake
@@ -29,11 +30,10 @@ from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionReques
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["TestMode"]
+__all__ = ["TestMode", "Waiting"]
 
-#: Shown when a step asks to pause; the words are Pipedream's.
-_STOPPED = "Workflow execution canceled — this may be due to `flow.{call}()` usage (not supported in test)"
-_FOR_REAL = "`pauseflow run` and `papermill --engine pauseflow` pause for real."
+#: Nothing was sent, which is not the answer null.
+_NOTHING: Any = object()
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Waiting:
 
     run: StepRun
     asked: PlannedSuspension
-    #: Told once how it ended: `"approved"`, `"cancelled"`, `"again"` or `"dropped"`, and a sentence about it.
-    when_settled: list[Callable[[str, str], None]] = field(default_factory=list, compare=False)
+    #: Called once, with what became of it.
+    when_settled: list[Callable[[Ending], None]] = field(default_factory=list, compare=False)
 
-    def settle(self, how: str, sentence: str) -> str:
-        """Tell whoever shows it; returns the sentence."""
+    def settle(self, how: str, headline: str, sentence: str, answer: JSON = None) -> str:
+        """Call the listeners; returns the sentence."""
         listeners, self.when_settled[:] = list(self.when_settled), []
-        for tell in listeners:
-            tell(how, sentence)
+        for listen in listeners:
+            listen(Ending(how, headline, sentence, answer))
         return sentence
 
 
@@ -70,10 +70,12 @@ class TestMode:
     due: str | None = None
     #: The step at which the flow was cancelled.
     cancelled: str | None = None
-    #: What the next run of its step is told.
+    #: What the next run of its step is given.
     wake: Wake | None = None
     #: What the calls of `flow.pause` in a step were answered, in their order; None for one that was in vain.
     pause_answers: dict[str, list[dict[str, JSON] | None]] = field(default_factory=dict)
+    #: Steps that did not run, with the card that says why.
+    refused: list[tuple[str, Card]] = field(default_factory=list)
     #: Runs that ended, of the step that `wake` names.
     _runs: int = 0
 
@@ -97,6 +99,16 @@ class TestMode:
             f"Step '{waiting.run.step}' is waiting (`flow.{waiting.asked.call}()`), so '{step}' did not run. "
             "`%pauseflow approve [JSON]` goes on, `%pauseflow cancel` ends the flow, `%pauseflow reset` starts over."
         )
+
+    def renew_refusals(self) -> None:
+        """Bring up to date what steps show that did not run, because something has changed since."""
+        shown, self.refused = self.refused, []
+        for step, card in shown:
+            why = self.refusal(step)
+            if why is not None:
+                self.refused.append((step, card))
+            sentence = why or f"Step '{step}' can run now: run its cell."
+            card.show(sentence, boxed(sentence))
 
     @property
     def inputs(self) -> Record:
@@ -153,19 +165,15 @@ class TestMode:
         if run.exited:
             why = f": {run.exit_reason}" if run.exit_reason else "."
             sentence = f"`flow.exit()` ends the workflow in step '{run.step}'{why}"
-            return Stop(Exited(sentence), (sentence,))
+            return Stop(Exited(sentence), sentence, boxed(sentence))
         if run.suspension is None:
             return None
         self.drop(f"Step '{run.step}' waits now.")
         self.waiting = Waiting(run, run.suspension)
-        message, request = _STOPPED.format(call=run.suspension.call), run.suspension.request
+        call, request = run.suspension.call, run.suspension.request
         return Stop(
-            Paused(f"{message}. {_FOR_REAL}"),
-            (message,),
-            title=request.title or "",
-            text=request.message or "",
-            details=_details(request),
-            hint=f"{_hint(run, run.suspension)} {_FOR_REAL}",
+            Paused(f"{STOPPED.format(call=call)}. {FOR_REAL}"),
+            *write_question(run.step, call, request, _hint(run, run.suspension)),
         )
 
     def fail(self, step: str, error: BaseException, run: StepRun | None) -> None:  # noqa: ARG002 - as in `Mode`
@@ -189,7 +197,7 @@ class TestMode:
             return f"step {self.due!r} was answered and has to run again"
         return "nothing is waiting"
 
-    def approve(self, body: JSON = None) -> str:
+    def approve(self, body: JSON = _NOTHING) -> str:
         """Answer the open suspension as a request with this body would.
 
         Returns:
@@ -199,31 +207,56 @@ class TestMode:
             InvalidStep: If no step waits.
             InvalidAnswer: If the body does not fit the schema; the step goes on waiting.
         """
+        form = self._open().asked.form
+        if form is None:
+            return self._approve(None if body is _NOTHING else body)
+        return self._approve(form.as_body({} if body is _NOTHING else body))
+
+    def approve_form(self, entries: Entries) -> str:
+        """Answer the open suspension with what stands in its form, read as a server reads it.
+
+        Args:
+            entries: Input name → texts.
+
+        Returns:
+            What to do next.
+
+        Raises:
+            InvalidStep: If no step waits.
+            InvalidAnswer: With every error; `input` says beside which control it is to be shown.
+        """
+        from pauseflow_nb.forms.codec import read_answer  # lazily: only forms need it
+
+        form = self._open().asked.form
+        if form is not None:
+            return self._approve(form.read(entries))
+        reading, _ = read_answer(None, entries)
+        if reading.problems:
+            raise InvalidAnswer(reading.place(reading.problems))
+        return self._approve(reading.value)
+
+    def _approve(self, body: JSON) -> str:
         waiting = self._open()
         run, request, form = waiting.run, waiting.asked.request, waiting.asked.form
-        answer = None
-        if form is not None:
-            body = form.as_body(body) if body is not None else {}
-            answer = form.judge(body)
+        answer = None if form is None else form.judge(body)
         self.answers.pop(run.step, None)
         if form is not None:
             self.answers[run.step] = answer
         envelope = _envelope(run.step, body)
         self.exports.setdefault(run.step, {})[RESUME_DATA] = envelope
         self.waiting = None
+        headline = _headline(request)
         if request.kind == "pause":
             self.due = run.step
             self.pause_answers.setdefault(run.step, []).append(envelope)
-            return waiting.settle(
-                "again",
-                f"Step '{run.step}' is answered: run its cell again, and `flow.{waiting.asked.call}()` returns.",
-            )
+            sentence = f"Step '{run.step}' is answered: run its cell again, and `flow.{waiting.asked.call}()` returns."
+            return self._settle(waiting, "again", headline, sentence, body)
         if request.then == "rerun":
             self._wake(waiting, envelope, "user")
-            return waiting.settle(
-                "again", f"Step '{run.step}' is called back: run its cell again, it will be run {run.number + 1}."
-            )
-        return waiting.settle("approved", f"Step '{run.step}' is approved: go on with the next cell.")
+            sentence = f"Step '{run.step}' is called back: run its cell again, it will be run {run.number + 1}."
+            return self._settle(waiting, "again", headline, sentence, body)
+        sentence = f"Step '{run.step}' is approved: go on with the next cell."
+        return self._settle(waiting, "approved", headline, sentence, body)
 
     def clock(self) -> str:
         """Let the open suspension end as if nobody had answered and its time were over.
@@ -237,14 +270,14 @@ class TestMode:
             self.waiting, self.due = None, run.step
             self.pause_answers.setdefault(run.step, []).append(None)
             sentence = f"Run the cell of step '{run.step}' again: `flow.{waiting.asked.call}()` raises `PauseTimeout`."
-            return waiting.settle("again", sentence)
+            return self._settle(waiting, "again", "Timed out", sentence)
         if request.kind == "suspend" and request.on_timeout != "resume":
             self.cancelled, self.waiting = run.step, None
             ends = "fails" if request.on_timeout == "fail" else "is cancelled"
             sentence = (
                 f"Nobody answered in time, so the flow {ends} in step '{run.step}'. `%pauseflow reset` starts over."
             )
-            return waiting.settle("cancelled", sentence)
+            return self._settle(waiting, "cancelled", "Timed out", sentence)
         self.waiting = None
         self.answers.pop(run.step, None)
         if request.kind == "suspend":
@@ -252,16 +285,25 @@ class TestMode:
             if form is not None and request.default is not None:
                 self.answers[run.step] = form.build(request.default)
             self.exports.setdefault(run.step, {})[RESUME_DATA] = _envelope_of_clock(request.default)
+        headline = "Timed out" if request.kind == "suspend" else "Skipped by you"
         if request.then == "rerun":
             self._wake(waiting, None, "clock")
-            return waiting.settle("again", f"Run the cell of step '{run.step}' again: it will be run {run.number + 1}.")
-        return waiting.settle("approved", f"Step '{run.step}' need not wait: go on with the next cell.")
+            sentence = f"Run the cell of step '{run.step}' again: it will be run {run.number + 1}."
+            return self._settle(waiting, "again", "Run again by you" if request.kind == "rerun" else headline, sentence)
+        sentence = f"Step '{run.step}' need not wait: go on with the next cell."
+        return self._settle(waiting, "approved", headline, sentence, request.default)
 
     def drop(self, sentence: str) -> None:
         """Forget the open suspension, if there is one, because something else happened."""
         waiting, self.waiting = self.waiting, None
         if waiting is not None:
-            waiting.settle("dropped", sentence)
+            self._settle(waiting, "dropped", "Not answered", sentence)
+
+    def close(self, sentence: str) -> None:
+        """Forget everything, because the flow starts over; what is shown says so."""
+        self.cancelled = self.due = None
+        self.drop(sentence)
+        self.renew_refusals()
 
     def cancel(self) -> str:
         """Cancel the flow at the open suspension; steps refuse to run until a reset.
@@ -272,7 +314,17 @@ class TestMode:
         waiting = self._open()
         step = waiting.run.step
         self.cancelled, self.waiting = step, None
-        return waiting.settle("cancelled", f"The flow is cancelled in step '{step}'. `%pauseflow reset` starts over.")
+        sentence = f"The flow is cancelled in step '{step}'. `%pauseflow reset` starts over."
+        return self._settle(waiting, "cancelled", "Cancelled by you", sentence)
+
+    def _settle(self, waiting: Waiting, how: str, headline: str, sentence: str, answer: JSON = None) -> str:
+        request = waiting.asked.request
+        own = request.labels.get({"approved": "resume", "again": "resume", "cancelled": "cancel"}.get(how, ""))
+        if own is not None and headline.endswith("by you"):
+            headline = f"{own} ({headline[0].lower()}{headline[1:]})"
+        waiting.settle(how, headline, sentence, answer)
+        self.renew_refusals()
+        return sentence
 
     def _wake(self, waiting: Waiting, envelope: dict[str, JSON] | None, by: str) -> None:
         run, request = waiting.run, waiting.asked.request
@@ -306,10 +358,11 @@ def _hint(run: StepRun, asked: PlannedSuspension) -> str:
     return f"`%pauseflow approve [JSON]` answers step '{run.step}' here.{by_clock}"
 
 
-def _details(request: SuspensionRequest) -> str:
-    told = {"data": request.data, "context for the next run": request.context}
-    shown = {name: value for name, value in told.items() if value is not None}
-    return "\n".join(f"{name}: {json.dumps(value, ensure_ascii=False, indent=2)}" for name, value in shown.items())
+def _headline(request: SuspensionRequest) -> str:
+    """Say in a few words what somebody did who answered."""
+    if request.kind in ("rerun", "delay"):
+        return "Called back by you" if request.kind == "rerun" else "Continued by you"
+    return "Approved by you" if request.schema is None else "Submitted by you"
 
 
 def _envelope(step: str, body: JSON) -> dict[str, JSON]:

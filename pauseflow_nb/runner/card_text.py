@@ -10,9 +10,11 @@ from html import escape
 from typing import Any
 
 from pauseflow_nb import identity
+from pauseflow_nb.forms.markdown import as_html as render_markdown
 from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.printable import printable_lines
+from pauseflow_nb.protocol import button_labels
 
 __all__ = [
     "format_moment",
@@ -55,12 +57,12 @@ def render_html(facts: Mapping[str, Any]) -> str:
     question, decision = facts["question"], facts.get("decision")
     parts = [f"<strong>{_escape(_write_heading(facts))}</strong>"]
     if question.get("message"):
-        parts.append(f'<div style="white-space:pre-wrap">{_escape(question["message"])}</div>')
+        parts.append(f"<div>{render_markdown(printable_lines(question['message']))}</div>")
     parts += _render_value("", question.get("data")) if question.get("data") is not None else []
     parts += [f"<div>{_escape(line)}</div>" for line in _list_lines(facts)]
     parts += [f'<div style="{_GAP}">{_escape(line)}</div>' for line in _list_refusals(facts)]
     if decision is not None:
-        parts.append(f'<div style="{_GAP}">{_render_decision(decision, question["kind"])}</div>')
+        parts.append(f'<div style="{_GAP}">{_render_decision(decision, question)}</div>')
     return render_box("".join(parts), DECIDED if decision is not None else WAITING)
 
 
@@ -71,7 +73,7 @@ def render_text(facts: Mapping[str, Any]) -> str:
     lines += [_shorten(question["data"])] if question.get("data") is not None else []
     lines += _list_refusals(facts)
     if decision is not None:
-        lines.append(decision["sentence"])
+        lines.append(_describe_decision(decision, question))
         lines += [f"Answer: {_shorten(decision['answer'])}"] if decision.get("answer") is not None else []
     return printable_lines("\n".join(filter(None, lines)))
 
@@ -123,8 +125,16 @@ def format_moment(moment: str) -> str:
         return ""
 
 
-def _render_decision(decision: Mapping[str, Any], kind: str) -> str:
-    html, approvals = f"<strong>{_escape(decision['sentence'])}</strong>", decision.get("approvals") or []
+def _describe_decision(decision: Mapping[str, Any], question: Mapping[str, Any]) -> str:
+    """Describe the decision, with the author's word for it if a person chose it."""
+    label = (question.get("labels") or {}).get(decision.get("action"))
+    sentence = str(decision["sentence"])
+    return sentence if label is None or decision.get("by") == "clock" else f"{label}: {sentence}"
+
+
+def _render_decision(decision: Mapping[str, Any], question: Mapping[str, Any]) -> str:
+    kind, approvals = question["kind"], decision.get("approvals") or []
+    html = f"<strong>{_escape(_describe_decision(decision, question))}</strong>"
     if len(approvals) > 1 and decision["action"] == "resume":
         people = "".join(f"<li>{_escape(_describe_approval(each))}</li>" for each in approvals)
         done = _DONE.get(kind, "Resumed")
@@ -139,7 +149,16 @@ def _list_lines(facts: Mapping[str, Any]) -> list[str]:
         return list(facts["unsaved"])
     question = facts["question"]
     waits = f"{_describe_wait(facts).capitalize()}." if question["title"] else None
-    return [*filter(None, [waits, question["until"]]), *facts["unsaved"]]
+    return [*filter(None, [waits, _describe_buttons(question), question["until"]]), *facts["unsaved"]]
+
+
+def _describe_buttons(question: Mapping[str, Any]) -> str | None:
+    """Name the two answers, if the author did."""
+    if not question.get("labels"):
+        return None
+    has_schema = question.get("schema") is not None
+    labels = button_labels(question["kind"], has_schema=has_schema, own=question["labels"])
+    return f"To choose: {labels['resume']}, or {labels['cancel']}."
 
 
 def _write_heading(facts: Mapping[str, Any]) -> str:

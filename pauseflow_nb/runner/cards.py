@@ -12,7 +12,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from pauseflow_nb.durations import spoken
-from pauseflow_nb.forms.fields import Field, fields_of
+from pauseflow_nb.forms.secrets import hide_secrets
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake, answer_in
 from pauseflow_nb.runner import card_text, cell_statuses
@@ -32,9 +32,6 @@ __all__ = [
     "refuse",
     "reset",
 ]
-
-#: Replaces the value of a password field.
-_HIDDEN = "***"
 
 
 @dataclass(frozen=True)
@@ -103,6 +100,7 @@ def put_card(
             "deadline": _format_deadline(request),
             "until": _describe_deadline(request),
             "notebooks": [child.name for child in request.children],
+            "labels": request.labels,
         },
         "unsaved": said,
         "refused": [],
@@ -118,7 +116,7 @@ def put_decision(document: Document, step: str, decision: Decision) -> bool:
     """Add a decision to the waiting card of a step; returns False if it has no waiting card."""
     for cell, output in _find_waiting_cards(document, step):
         facts = facts_of(output)
-        answer = _hide_passwords(decision.answer, facts["question"].get("schema"))
+        answer = hide_secrets(decision.answer, facts["question"].get("schema"))
         said = asdict(decision)
         # A plain text is both the answer and its comment.
         said["answer"] = None if answer == decision.comment else answer
@@ -225,29 +223,6 @@ def _decision(kind: str, action: str, approvals: list[dict[str, JSON]], answer: 
         answer=answer,
         approvals=approvals,
     )
-
-
-def _hide_passwords(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
-    """Hide the values of password fields."""
-    return answer if schema is None or answer is None else _hide_passwords_in(answer, fields_of(schema))
-
-
-def _hide_passwords_in(value: JSON, field: Field) -> JSON:
-    if field.schema.get("format") == "password" or field.schema.get("writeOnly"):
-        return _HIDDEN
-    if field.branches:
-        # Any branch may have been meant: what is secret in one of them is secret.
-        for branch in field.branches:
-            value = _hide_passwords_in(value, branch)
-        return value
-    if isinstance(value, dict):
-        return {
-            key: _hide_passwords_in(each, field.fields[key]) if key in field.fields else each
-            for key, each in value.items()
-        }
-    if isinstance(value, list) and field.item is not None:
-        return [_hide_passwords_in(each, field.item) for each in value]
-    return value
 
 
 def _output(facts: Mapping[str, Any]) -> NotebookNode:

@@ -18,13 +18,13 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from pauseflow_nb.cells import steps_of
+from pauseflow_nb.cells import refuse_mistakes, steps_of
 from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, NotebookNotFound, NotJSON, StoreUnavailable
 from pauseflow_nb.json_values import JSON, is_deeper, require_json
 from pauseflow_nb.runner import cell_statuses, file_addresses
 from pauseflow_nb.runner.document import ERROR_MARKER, Document
 from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL, Spec, find_spec
-from pauseflow_nb.runner.parameters import read_defaults
+from pauseflow_nb.runner.parameters import check_parameters, read_defaults
 
 __all__ = [
     "Frozen",
@@ -157,9 +157,10 @@ def prepare(
     Raises:
         NotebookNotFound: If there is no such file.
         InvalidNotebook: If it cannot be read.
-        InvalidParameter: If a parameter cannot be written in the notebook's language.
+        InvalidParameter: If a parameter cannot be written in the notebook's language, or its name is none.
         KernelUnavailable: If the kernel is not installed.
     """
+    check_parameters(parameters or {})
     notebook = read_notebook(path)
     spec = find_spec(kernel or find_kernel_name(notebook))
     injected = {name: _make_json(value) for name, value in (parameters or {}).items()}
@@ -357,7 +358,10 @@ def _add_missing_ids(notebook: NotebookNode) -> None:
 
 
 def _list_steps(notebook: NotebookNode, path: str, spec: Spec) -> list[str]:
-    headers = steps_of((index, cell.source) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+    sources = {index: cell.source for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"}
+    headers = steps_of(sources.items())
+    if spec.is_python:
+        refuse_mistakes(sources.items())
     if headers and not spec.is_python:
         first = next(iter(headers))
         problem = (

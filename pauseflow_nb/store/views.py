@@ -22,6 +22,7 @@ __all__ = [
     "LinksOf",
     "approvals_of",
     "execution_views",
+    "find_beginning",
     "find_ids",
     "has_rules",
     "iso",
@@ -72,6 +73,13 @@ def find_ids(
         statement = statement.where(sa.or_(*(column.icontains(text, autoescape=True) for column in columns)))
     ordered = statement.order_by(executions.c.created_at.desc(), executions.c.id).limit(limit).offset(offset)
     return list(connection.execute(ordered).scalars())
+
+
+def find_beginning(connection: sa.Connection, beginning: str, limit: int) -> list[str]:
+    """Find the ids that begin with a text, the newest first."""
+    where = executions.c.id.startswith(beginning, autoescape=True)
+    statement = sa.select(executions.c.id).where(where).order_by(executions.c.created_at.desc(), executions.c.id)
+    return list(connection.execute(statement.limit(limit)).scalars())
 
 
 def execution_views(

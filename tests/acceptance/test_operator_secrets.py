@@ -339,6 +339,6 @@ def test_a_file_of_settings_that_cannot_be_used_shows_no_password(pauseflow: Pau
     (pauseflow.folder / "store" / "pauseflow.toml").write_text(line)
     ended = pauseflow("doctor")
 
-    assert ended.code == 2
+    assert ended.code == 1
     assert "smtp_pas" in ended.stderr
     assert found_in("terminal", ended.stdout + ended.stderr) == []

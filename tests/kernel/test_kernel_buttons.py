@@ -7,12 +7,12 @@ import ipywidgets as widgets
 import nbconvert
 import nbformat
 import pytest
-from IPython.core.displaypub import CapturingDisplayPublisher
+from kernel.by_hand import ByHand, below, fill, input_at, inputs, problems, texts
 
-from pauseflow_nb.forms.codec import initial_entries, read_form
-from pauseflow_nb.forms.fields import fields_of
+from pauseflow_nb.forms.codec import initial_entries
+from pauseflow_nb.forms.controls import draw
 from pauseflow_nb.kernel.buttons import Buttons, show_buttons
-from pauseflow_nb.kernel.form_widgets import NOTHING, input_for
+from pauseflow_nb.kernel.form_widgets import input_for
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 MODEL = """
@@ -48,48 +48,9 @@ class Order(BaseModel):
 """
 
 
-class ByHand:
-    """One kernel, and the buttons of what waits in it."""
-
-    def __init__(self, kernel: Any) -> None:
-        self.kernel = kernel
-        self.displays = CapturingDisplayPublisher()  # type: ignore[no-untyped-call]
-        kernel.shell.display_pub = self.displays
-
-    def ask(self, call: str, step: str = "a") -> Buttons:
-        assert type(self.kernel.run(f"%%step {step}\n{call};").error).__name__ == "Paused"
-        buttons = show_buttons(self.kernel.shell, self.kernel.session.test_mode)
-        assert buttons is not None
-        return buttons
-
-    def value(self, source: str) -> Any:
-        return self.kernel.run(source).value
-
-    @property
-    def last(self) -> dict[str, Any]:
-        shown: dict[str, Any] = self.displays.outputs[-1]
-        return shown
-
-
 @pytest.fixture
 def by_hand(kernel: Any) -> ByHand:
     return ByHand(kernel)
-
-
-def inputs(buttons: Buttons) -> dict[str, Any]:
-    """Everything that is written into, by its label without the mark of the required ones."""
-    assert buttons.form is not None
-    labelled = [(getattr(each, "description", ""), each) for each in _below(buttons.form.box)]
-    return {label.removesuffix(" *"): each for label, each in labelled if label and hasattr(each, "value")}
-
-
-def texts(widget: Any) -> str:
-    """Everything that is said in HTML."""
-    return " ".join(each.value for each in _below(widget) if isinstance(each, widgets.HTML))
-
-
-def _below(widget: Any) -> list[Any]:
-    return [widget, *(each for child in getattr(widget, "children", ()) for each in _below(child))]
 
 
 def test_the_widget_stands_beside_text_for_who_has_no_widgets(by_hand: ByHand) -> None:
@@ -117,11 +78,11 @@ def test_a_saved_notebook_says_what_happened_and_what_to_do(by_hand: ByHand, exp
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        ("flow.suspend()", ["Approve", "Cancel"]),
-        ("flow.rerun(1000)", ["Run again now", "As if it called back", "Cancel"]),
-        ("flow.pause('1h')", ["Approve", "Cancel"]),
-        ("flow.delay(1000)", ["Skip", "Cancel"]),
-        ("flow.sleep('1s')", ["Skip", "Cancel"]),
+        ("flow.suspend()", ["Approve", "Cancel the run"]),
+        ("flow.rerun(1000)", ["Run again now", "As if it called back", "Cancel the run"]),
+        ("flow.pause('1h')", ["Approve", "Cancel the run"]),
+        ("flow.delay(1000)", ["Skip", "Cancel the run"]),
+        ("flow.sleep('1s')", ["Skip", "Cancel the run"]),
     ],
 )
 def test_each_kind_of_pause_has_its_buttons(by_hand: ByHand, call: str, words: list[str]) -> None:
@@ -157,7 +118,7 @@ def test_what_is_not_json_is_said_beside_the_field_and_it_still_waits(by_hand: B
 
 
 def test_cancel_marks_the_flow_cancelled(by_hand: ByHand) -> None:
-    by_hand.ask("flow.suspend()").buttons["Cancel"].click()
+    by_hand.ask("flow.suspend()").buttons["Cancel the run"].click()
 
     assert "The flow is cancelled in step 'a'." in by_hand.last["data"]["text/plain"]
     assert "did not run" in by_hand.kernel.run("%%step b\n1").shown
@@ -189,7 +150,7 @@ def test_the_budget_of_reruns_ends(by_hand: ByHand) -> None:
 def test_a_pause_within_a_step_returns_when_the_cell_is_run_again(by_hand: ByHand) -> None:
     buttons = by_hand.ask("answer = flow.pause('1h', schema=int)")
     inputs(buttons)["Value"].value = "7"
-    buttons.buttons["Approve"].click()
+    buttons.buttons["Submit"].click()
 
     assert by_hand.last["metadata"]["pauseflow"]["by_hand"] == "again"
     assert by_hand.value("%%step a\nflow.pause('1h', schema=int)") == 7
@@ -205,7 +166,7 @@ def test_skip_goes_on(by_hand: ByHand) -> None:
 def test_a_click_after_it_was_settled_otherwise_does_nothing(by_hand: ByHand) -> None:
     buttons = by_hand.ask("flow.suspend()")
     by_hand.kernel.run('%pauseflow approve {"n": 1}')
-    buttons.buttons["Cancel"].click()
+    buttons.buttons["Cancel the run"].click()
 
     assert by_hand.value("%%step b\nsteps.a.data.n") == 1
     assert "is approved" in texts(buttons.box)
@@ -216,7 +177,7 @@ def test_buttons_of_what_was_left_go_away(by_hand: ByHand, what: str) -> None:
     buttons = by_hand.ask("flow.suspend()")
     by_hand.kernel.run(what)
 
-    assert "Approve" not in [getattr(each, "description", "") for each in _below(buttons.box)]
+    assert "Approve" not in [getattr(each, "description", "") for each in below(buttons.box)]
 
 
 def order(by_hand: ByHand) -> tuple[Buttons, dict[str, Any]]:
@@ -228,7 +189,7 @@ def order(by_hand: ByHand) -> tuple[Buttons, dict[str, Any]]:
 def test_the_form_shows_defaults_descriptions_and_required_marks(by_hand: ByHand) -> None:
     buttons, fields = order(by_hand)
     assert buttons.form is not None
-    labels = [getattr(each, "description", "") for each in _below(buttons.form.box)]
+    labels = [getattr(each, "description", "") for each in below(buttons.form.box)]
 
     assert {"Amount *", "Price", "Who", "Urgent", "Due", "Street *", "Number"} <= set(labels)
     assert fields["Who"].value == "ann"
@@ -236,197 +197,205 @@ def test_the_form_shows_defaults_descriptions_and_required_marks(by_hand: ByHand
     assert "How many bottles" in texts(buttons.form.box)
     assert isinstance(fields["Due"], widgets.DatePicker)
     assert isinstance(fields["Urgent"], widgets.Checkbox)
-    size = next(each for each in _below(buttons.form.box) if isinstance(each, widgets.Dropdown))
-    assert [label for label, _ in size.options] == ["—", "small", "large"]
+    size = next(each for each in below(buttons.form.box) if isinstance(each, widgets.Dropdown))
+    assert [label for label, _ in size.options] == ["Not chosen", "small", "large"]
 
 
-def fill(fields: dict[str, Any], **values: Any) -> None:
-    written = {"Amount": "4", "Size": 1, "Street": "Long Road", **values}
-    for label, value in written.items():
-        fields[label].value = value
+def filled(buttons: Buttons, **typed: str) -> None:
+    written = {"amount": "4", "size": '"large"', "address/street": "Long Road", **typed}
+    fill(buttons, {f"answer/{name}": [text] for name, text in written.items()})
 
 
 def test_a_filled_form_becomes_an_instance_of_the_model(by_hand: ByHand) -> None:
-    buttons, fields = order(by_hand)
-    fill(fields)
-    add = next(each for each in _below(buttons.box) if getattr(each, "description", "") == "Add")
-    add.click()
-    entry = next(each for each in _below(buttons.box) if isinstance(each, widgets.Text) and each.description == "")
-    entry.value = "red"
-    buttons.buttons["Approve"].click()
+    buttons, _ = order(by_hand)
+    filled(buttons, tags="red\nblue")
+    buttons.buttons["Submit"].click()
 
     source = "%%step b\no = steps.a.data\n(type(o).__name__, o.amount, o.size.value, o.address.street, o.tags, o.due)"
-    assert by_hand.value(source) == ("Order", 4, "large", "Long Road", ["red"], None)
+    assert by_hand.value(source) == ("Order", 4, "large", "Long Road", ["red", "blue"], None)
 
 
-def test_errors_stand_beside_their_fields_and_it_still_waits(by_hand: ByHand) -> None:
-    buttons, fields = order(by_hand)
-    fill(fields, Amount="1")
-    buttons.buttons["Approve"].click()
+def test_all_that_is_wrong_is_said_at_once_beside_its_fields_and_in_a_summary(by_hand: ByHand) -> None:
+    buttons, _ = order(by_hand)
+    filled(buttons, amount="many", price="cheap", **{"address/street": ""})
+    buttons.buttons["Submit"].click()
 
-    assert "must be at least 3" in texts(_input_of(buttons, "amount").box)
-    fill(fields, Who="bob")
-    buttons.buttons["Approve"].click()
-    assert "must not be bob" in texts(_input_of(buttons, "who").box)
-    assert "must be" not in texts(_input_of(buttons, "amount").box)
+    assert problems(buttons) == {"answer/amount", "answer/price", "answer/address/street"}
+    summary = texts(buttons._summary)
+    assert "3 entries need a change, and nothing was answered" in summary
+    assert "Amount: must be a whole number" in summary
+    assert 'role="alert"' in summary
     assert by_hand.kernel.session.test_mode.waiting is not None
-    fill(fields, Who="eve")
-    buttons.buttons["Approve"].click()
+
+
+def test_what_the_models_own_validators_say_stands_beside_the_field(by_hand: ByHand) -> None:
+    buttons, _ = order(by_hand)
+    filled(buttons, amount="1")
+    buttons.buttons["Submit"].click()
+    assert "must be at least 3" in texts(input_at(buttons, "answer/amount").box)
+    filled(buttons, who="bob")
+    buttons.buttons["Submit"].click()
+
+    assert "must not be bob" in texts(input_at(buttons, "answer/who").box)
+    assert problems(buttons) == {"answer/who"}
+    filled(buttons, who="eve")
+    buttons.buttons["Submit"].click()
     assert by_hand.value("%%step b\nsteps.a.data.who") == "eve"
-
-
-def test_a_number_that_is_none_is_said_before_it_is_sent(by_hand: ByHand) -> None:
-    buttons, fields = order(by_hand)
-    fill(fields, Amount="many")
-    buttons.buttons["Approve"].click()
-
-    assert "must be a whole number" in texts(_input_of(buttons, "amount").box)
-
-
-def test_a_required_field_that_is_empty_is_said_beside_it(by_hand: ByHand) -> None:
-    buttons, fields = order(by_hand)
-    fill(fields, Amount="")
-    buttons.buttons["Approve"].click()
-
-    assert "required" in texts(_input_of(buttons, "amount").box)
 
 
 def test_a_type_is_a_form_with_one_field(by_hand: ByHand) -> None:
     buttons = by_hand.ask("flow.suspend(schema=int)")
     inputs(buttons)["Value"].value = "12"
-    buttons.buttons["Approve"].click()
+    buttons.buttons["Submit"].click()
 
     assert by_hand.value("%%step b\nsteps.a.data") == 12
+
+
+def test_digits_are_not_lost(by_hand: ByHand) -> None:
+    buttons = by_hand.ask("flow.suspend(schema=int)")
+    inputs(buttons)["Value"].value = "7615917337495251231"
+    buttons.buttons["Submit"].click()
+
+    assert by_hand.value("%%step b\nsteps.a.data") == 7615917337495251231
 
 
 def test_a_json_schema_is_a_form_too(by_hand: ByHand) -> None:
     schema = {"type": "object", "properties": {"n": {"type": "number", "default": 2.5}, "ok": {"type": "boolean"}}}
     buttons = by_hand.ask(f"flow.suspend(schema={schema!r})")
-    buttons.buttons["Approve"].click()
+    buttons.buttons["Submit"].click()
 
     assert by_hand.value("%%step b\n(steps.a.data.n, steps.a.data.ok)") == (2.5, False)
 
 
-def test_a_schema_that_contains_itself_ends_in_a_field_for_json(by_hand: ByHand) -> None:
-    by_hand.kernel.run("from __future__ import annotations\nfrom pydantic import BaseModel")
-    by_hand.kernel.run("class Node(BaseModel):\n    name: str\n    inner: 'Node | None' = None")
+def test_an_untouched_form_sends_what_stands_in_it(by_hand: ByHand) -> None:
+    by_hand.kernel.run(MODEL)
+    schema = by_hand.value("from pauseflow_nb.kernel.answer_types import form_of; form_of(Order).json_schema")
+    sent = input_for(draw(schema), is_outer=True).entries()
 
-    assert len(inputs(by_hand.ask("flow.suspend(schema=Node)"))) == 2
-
-
-def _of(kind: str, **more: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": {"x": {"type": kind, **more}}}
+    drawn = {name: texts for name, texts in initial_entries(schema).items() if texts not in ([], [""])}
+    assert {name: texts for name, texts in sent.items() if texts not in ([], [""])} == drawn
 
 
-LIST_OF_OBJECTS = _of("array", items=_of("integer"), default=[{"x": 1}, {"x": 2}])
-SCHEMAS = [
-    *(_of(kind) for kind in ("string", "number", "integer", "boolean")),
-    *({**_of(kind), "required": ["x"]} for kind in ("string", "integer", "boolean")),
-    *(
-        {**_of("object", **_of(kind)), "required": required}
-        for kind in ("boolean", "string")
-        for required in ([], ["x"])
-    ),
-    {"properties": {"x": {"anyOf": [{"type": "boolean"}, {"type": "null"}], "default": None}}},
-    {"properties": {"x": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}, "required": ["x"]},
-    {"properties": {"x": {"enum": ["a", 1, True, None]}}},
-    {"properties": {"x": {"const": "only"}}, "required": ["x"]},
-    {"properties": {"x": {"type": ["integer", "null"]}, "y": {"type": ["integer", "string"], "default": "a"}}},
-    *(_of("string", default=default) for default in ("a", "", "two\nlines")),
-    _of("string", format="date", default="2026-11-20"),
-    _of("number", default=0.1),
-    _of("array", items={"type": "string"}),
-    _of("array", items={"type": "string"}, default=["a", "b"]),
-    _of("array", items={"enum": ["a", "b"]}, default=["b"]),
-    LIST_OF_OBJECTS,
-    {**_of("array", items={"type": "integer"}), "required": ["x"]},
-    _of("array"),
-    _of("object"),
-    {"properties": {"x": {"enum": [1, True], "default": True}}},
-]
+def test_an_object_that_may_be_left_out_is_absent_until_it_is_opened(by_hand: ByHand) -> None:
+    by_hand.kernel.run("from pydantic import BaseModel\nclass Address(BaseModel):\n    street: str = 'Long Road'")
+    by_hand.kernel.run("class Order(BaseModel):\n    address: Address | None = None")
+    buttons = by_hand.ask("flow.suspend(schema=Order)")
+    assert "answer/address/street" not in {each.control.name for each in buttons.form.inputs()}  # type: ignore[union-attr]
+    buttons.buttons["Submit"].click()
+    assert by_hand.value("%%step b\nsteps.a.data.address") is None
+
+    buttons = by_hand.ask("flow.suspend(schema=Order)", "c")
+    fill(buttons, {"answer/address~is": ["0"]})
+    buttons.buttons["Submit"].click()
+    assert by_hand.value("%%step d\nsteps.c.data.address.street") == "Long Road"
 
 
-@pytest.mark.parametrize("schema", SCHEMAS, ids=str)
-def test_an_untouched_form_answers_as_the_approval_page_does(schema: dict[str, Any]) -> None:
-    problems: dict[Any, str] = {}
-    read = input_for(fields_of(schema), is_outer=True).read((), problems)
-
-    assert problems == {}
-    assert ({} if read is NOTHING else read) == read_form(schema, initial_entries(schema))
-
-
-@pytest.mark.parametrize(
-    ("given", "answer"),
-    [
-        ({"type": "string", "default": "a"}, {"x": ""}),
-        ({"type": "string"}, {}),
-        ({"type": "integer", "default": 1}, {}),
-    ],
-)
-def test_an_emptied_field_answers_as_on_the_approval_page(given: dict[str, Any], answer: dict[str, Any]) -> None:
-    schema = {"type": "object", "properties": {"x": given}}
-    form = input_for(fields_of(schema), is_outer=True)
-    next(each for each in _below(form.box) if isinstance(each, widgets.Text)).value = ""
-
-    assert form.read((), {}) == read_form(schema, {"answer/x": [""]}) == answer
-
-
-def test_an_entry_that_is_left_empty_is_none_and_moves_no_error(by_hand: ByHand) -> None:
-    schema = {"properties": {"n": {"type": "array", "title": "N", "items": {"type": "integer"}, "default": [1, 2]}}}
-    buttons = by_hand.ask(f"flow.suspend(schema={schema!r})")
-    first, second = [each for each in _below(buttons.box) if isinstance(each, widgets.Text)]
-    first.value, second.value = "", "x"
-    buttons.buttons["Approve"].click()
-    rows = [each for each in _below(buttons.form.box) if isinstance(each, widgets.HBox)]  # type: ignore[union-attr]
-    assert ["must be a whole number" in texts(row) for row in rows] == [False, True]
-    second.value = "5"
-    buttons.buttons["Approve"].click()
-
-    assert by_hand.value("%%step b\nsteps.a.data.n") == [5]
-
-
-@pytest.mark.parametrize("default", ["2026-11-20", "tomorrow", 3])
-def test_a_default_of_a_date_may_be_anything(by_hand: ByHand, default: Any) -> None:
-    schema = {"properties": {"day": {"type": "string", "format": "date", "title": "Day", "default": default}}}
-    day = inputs(by_hand.ask(f"flow.suspend(schema={schema!r})"))["Day"]
-
-    assert str(day.value) == (default if default == "2026-11-20" else "None")
-
-
-def test_an_entry_of_a_list_can_be_removed_and_its_error_stands_beside_it(by_hand: ByHand) -> None:
-    schema = {"properties": {"n": {"type": "array", "title": "N", "items": {"type": "integer"}, "default": [1, 2]}}}
-    buttons = by_hand.ask(f"flow.suspend(schema={schema!r})")
-    first, second = [each for each in _below(buttons.box) if isinstance(each, widgets.Text)]
-    second.value = "x"
-    buttons.buttons["Approve"].click()
-    assert "must be a whole number" in texts(buttons.box)
-    next(each for each in _below(buttons.box) if getattr(each, "tooltip", "") == "Remove this entry").click()
-    second.value = "5"
-    buttons.buttons["Approve"].click()
-
-    assert first.value == "1"
-    assert by_hand.value("%%step b\nsteps.a.data.n") == [5]
-
-
-def test_a_list_of_objects_is_filled_in_and_its_errors_stand_beside_its_fields(by_hand: ByHand) -> None:
+def test_rows_are_added_and_removed_and_their_errors_stand_beside_their_fields(by_hand: ByHand) -> None:
     by_hand.kernel.run("from pydantic import BaseModel\nclass Line(BaseModel):\n    wine: str\n    bottles: int = 1")
     by_hand.kernel.run("class Order(BaseModel):\n    lines: list[Line]")
     buttons = by_hand.ask("flow.suspend(schema=Order)")
-    add = next(each for each in _below(buttons.box) if getattr(each, "description", "") == "Add")
-    add.click()
-    add.click()
-    buttons.buttons["Approve"].click()
-    assert texts(buttons.box).count("is required") == 2
+    typed = {"answer/lines/0/wine": ["red"], "answer/lines/1/bottles": ["many"], "answer/lines/1/wine": ["white"]}
+    fill(buttons, typed)
+    buttons.buttons["Submit"].click()
+    assert problems(buttons) == {"answer/lines/1/bottles"}
     # ipywidgets shows an error in place of a box that has one.
-    assert [each for each in _below(buttons.box) if isinstance(each, widgets.Box) and each.tooltip is not None] == []
-    wines = [each for each in _below(buttons.box) if getattr(each, "description", "") == "Wine *"]
-    wines[0].value, wines[1].value = "red", "white"
+    assert [each for each in below(buttons.box) if isinstance(each, widgets.Box) and each.tooltip is not None] == []
+    first = next(each for each in below(buttons.box) if str(getattr(each, "tooltip", "")).startswith("Remove"))
+    first.click()
+    fill(buttons, {"answer/lines/1/bottles": ["2"]})
+    buttons.buttons["Submit"].click()
+
+    assert by_hand.value("%%step b\n[(line.wine, line.bottles) for line in steps.a.data.lines]") == [("white", 2)]
+
+
+@pytest.mark.parametrize("default", ["2026-11-20", "tomorrow"])
+def test_a_default_of_a_date_may_be_anything(by_hand: ByHand, default: str) -> None:
+    schema = {"properties": {"day": {"type": "string", "format": "date", "title": "Day", "default": default}}}
+    day = inputs(by_hand.ask(f"flow.suspend(schema={schema!r})"))["Day"]
+
+    assert str(day.value) == default
+
+
+def test_a_comment_is_what_the_notebook_gets(by_hand: ByHand) -> None:
+    buttons = by_hand.ask("flow.suspend()")
+    inputs(buttons)["Comment"].value = "looks good"
     buttons.buttons["Approve"].click()
 
-    assert by_hand.value("%%step b\n[(line.wine, line.bottles) for line in steps.a.data.lines]") == [
-        ("red", 1),
-        ("white", 1),
-    ]
+    assert by_hand.value("%%step b\nsteps.a.data.comment") == "looks good"
+
+
+def test_the_author_writes_the_words_on_the_buttons(by_hand: ByHand) -> None:
+    buttons = by_hand.ask("flow.suspend(title='Ship?', labels={'resume': 'Ship it', 'cancel': 'Stop'})")
+    assert list(buttons.buttons) == ["Ship it", "Stop"]
+    assert "Stop ends the flow here" in texts(buttons.box)
+    buttons.buttons["Ship it"].click()
+
+    assert by_hand.card.splitlines()[0] == "Ship it (approved by you): Ship?"
+
+
+@pytest.mark.parametrize(
+    ("call", "act", "headline"),
+    [
+        ("flow.suspend(title='Ship?')", "Approve", "Approved by you: Ship?"),
+        ("flow.suspend()", "Approve", "Approved by you: step 'a'"),
+        ("flow.suspend(schema=bool)", "Submit", "Submitted by you: step 'a'"),
+        ("flow.suspend(title='Ship?')", "Cancel the run", "Cancelled by you: Ship?"),
+        ("flow.suspend(title='Ship?')", "%pauseflow skip", "Timed out: Ship?"),
+        ("flow.suspend(title='Ship?')", "%pauseflow reset", "Not answered: Ship?"),
+        ("flow.rerun('1h')", "Run again now", "Run again by you: step 'a'"),
+        ("flow.rerun('1h')", "As if it called back", "Called back by you: step 'a'"),
+        ("flow.delay('1h')", "Skip", "Skipped by you: step 'a'"),
+        ("flow.pause('1h', title='Ship?')", "Approve", "Approved by you: Ship?"),
+    ],
+)
+def test_the_headline_of_the_card_follows_what_happens(by_hand: ByHand, call: str, act: str, headline: str) -> None:
+    buttons = by_hand.ask(call)
+    assert "canceled" in by_hand.card
+    if act.startswith("%"):
+        by_hand.show(act)
+    else:
+        buttons.buttons[act].click()
+
+    assert by_hand.card.splitlines()[0] == headline
+    assert "canceled" not in by_hand.card
+
+
+def test_the_card_says_what_was_answered_without_its_secrets(by_hand: ByHand) -> None:
+    schema = {
+        "properties": {
+            "name": {"type": "string"},
+            "pin": {"type": "string", "format": "password"},
+        }
+    }
+    buttons = by_hand.ask(f"flow.suspend(schema={schema!r})")
+    fill(buttons, {"answer/name": ["ann <b>"], "answer/pin": ["4711"]})
+    buttons.buttons["Submit"].click()
+
+    assert "ann <b>" in by_hand.card
+    assert "4711" not in by_hand.card
+    assert "ann &lt;b&gt;" in by_hand.markup
+
+
+def test_the_refusal_of_a_later_step_goes_when_the_answer_has_come(by_hand: ByHand) -> None:
+    buttons = by_hand.ask("flow.suspend()")
+    refused = by_hand.show("%%step b\n1")
+    assert "Step 'a' is waiting" in by_hand.text(refused)
+    buttons.buttons["Approve"].click()
+
+    assert by_hand.text(refused) == "Step 'b' can run now: run its cell."
+
+
+def test_the_refusal_of_a_later_step_follows_a_rerun_and_a_cancel(by_hand: ByHand) -> None:
+    buttons = by_hand.ask("flow.rerun('1h')")
+    refused = by_hand.show("%%step b\n1")
+    buttons.buttons["Run again now"].click()
+    assert "has to run again" in by_hand.text(refused)
+    buttons = by_hand.ask("flow.suspend()")
+    buttons.buttons["Cancel the run"].click()
+    assert "was cancelled" in by_hand.text(refused)
+    by_hand.show("%pauseflow reset")
+
+    assert by_hand.text(refused) == "Step 'b' can run now: run its cell."
 
 
 def test_two_kernels_do_not_mix(new_kernel: Callable[[], Any]) -> None:
@@ -436,9 +405,5 @@ def test_two_kernels_do_not_mix(new_kernel: Callable[[], Any]) -> None:
 
     assert one.kernel.session.test_mode.waiting is None
     assert two.kernel.session.test_mode.waiting is not None
-    second.buttons["Cancel"].click()
+    second.buttons["Cancel the run"].click()
     assert one.kernel.session.test_mode.cancelled is None
-
-
-def _input_of(buttons: Buttons, name: str) -> Any:
-    return buttons.form._inputs[name]  # type: ignore[union-attr]

@@ -212,7 +212,7 @@ def test_a_stray_statement_is_refused_before_anything_runs(kernel: KernelT, stat
         ("%%step 1a", "must be a Python identifier"),
         ("%%step class", "must be a Python identifier"),
         ("%%step trigger", "reserved"),
-        ("%%step a --retry 3", "unrecognized arguments"),
+        ("%%step a --retry 3", "there is no option --retry: did you mean --retries?"),
         ("%%step a --timeout 10", 'must look like "500ms"'),
         ("%%step a 'b", "cannot be read"),
         ("%%setup now", "takes no name"),
@@ -289,3 +289,28 @@ def test_the_names_can_be_imported(kernel: KernelT) -> None:
     assert kernel.run("from pauseflow_nb import flow, steps").ok
     assert kernel.run("%%step a\nflow.export('x', 1)").ok
     assert kernel.run("steps.a.x").value == 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "sentence"),
+    [
+        ("x = 1\n%%step a\ny = 1", "InvalidStep: step 'a': `%%step` must stand in the first line of its cell"),
+        ("%step a", "InvalidStep: step 'a': `%step` has two signs"),
+        ("%%steps a\nx = 1", "InvalidStep: there is no cell magic `%%steps`: did you mean `%%step NAME`"),
+        ("%%step my b\nx = 1", "InvalidStep: step 'my': a name is one word: write `%%step my_b`"),
+    ],
+)
+def test_a_header_that_is_none_is_said_in_one_line_and_nothing_runs(kernel: Any, cell: str, sentence: str) -> None:
+    ran = kernel.run(cell)
+
+    assert sentence in ran.text
+    assert len(ran.text.strip().splitlines()) == 1
+    assert not {"x", "y"} & kernel.names.keys()
+
+
+def test_a_cell_magic_of_the_users_own_is_no_mistake(kernel: Any) -> None:
+    kernel.run(
+        "from IPython.core.magic import register_cell_magic\n@register_cell_magic\ndef steps_(line, cell): return 7"
+    )
+
+    assert kernel.run("%%steps_\n1").value == 7

@@ -65,6 +65,7 @@ def test_after_its_step_a_call_is_outside_of_it(kernel: Any) -> None:
         ("None", None),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.* is milliseconds")
 def test_suspend_takes_milliseconds_text_timedelta_or_none(
     headless: HeadlessT, argument: str, seconds: float | None
 ) -> None:
@@ -122,7 +123,7 @@ def test_suspend_hands_over_everything_it_is_given(headless: HeadlessT) -> None:
         ("flow.sleep(90)", 'span=90 has no unit: write "90s" or "90ms", or a timedelta'),
         ("flow.sleep_until('tomorrow')", "must be a datetime"),
         ("flow.sleep_until(__import__('datetime').datetime(2030, 1, 1))", "has no time zone"),
-        ("flow.suspend(surprise=1)", "unexpected keyword argument 'surprise'"),
+        ("flow.suspend(surprise=1)", "flow.suspend() has no argument 'surprise'"),
         ("flow.unheard_of()", "flow has no 'unheard_of'"),
     ],
 )

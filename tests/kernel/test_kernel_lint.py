@@ -81,7 +81,7 @@ def test_the_saved_notebook_is_read_with_the_cells_as_they_were_last_run(
     said = lint(kernel)
 
     assert "cells 1 and 2 are both named 'a': rename one" in said
-    assert "unrecognized arguments: c" in said
+    assert "write `%%step b_c`" in said
     assert "for ever" not in said
     assert "input()" not in said
 

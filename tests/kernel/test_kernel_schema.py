@@ -220,6 +220,9 @@ def test_flow_data_of_a_rerun_is_the_instance(road: Road) -> None:
         ("flow.suspend(approvers='ann')", "InvalidValue: approvers='ann' must be a list of users' names, or None"),
         ("flow.suspend(approvers=['ann'], approvals=2)", "are fewer than approvals=2: nobody could ever go on"),
         ("flow.suspend(self_approval='no')", "InvalidValue: self_approval='no' must be True or False"),
+        ("flow.suspend(labels={'approve': 'Go'})", "has the key 'approve', and there are only: resume, cancel"),
+        ("flow.pause(labels={'resume': ' '})", "InvalidValue: labels['resume']=' ' must be text that is not empty"),
+        ("flow.suspend(schema=int, labels={'cancel': 'Submit'})", "makes both buttons say 'Submit'"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_at_the_call(headless: HeadlessT, call: str, message: str) -> None:

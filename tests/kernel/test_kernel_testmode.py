@@ -1,5 +1,6 @@
 """Cells run by hand."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,12 @@ def test_a_pause_shows_the_calm_message_and_stops(kernel: Any, call: str, name: 
 
     card = ran.displays[-1]
     assert card["text/plain"].splitlines()[0] == MESSAGE.format(name)
-    assert MESSAGE.format(name) in card["text/html"]
+    # The same words, with what stands between backticks as code, small and below what it waits for.
+    words = re.sub(r"`(.*)`", r"<code>\1</code>", MESSAGE.format(name))
+    assert f"{words}</small>" in card["text/html"]
+    first = card["text/plain"].splitlines()[1]
+    assert first.endswith(": step 'a'")
+    assert card["text/html"].index(first.replace("'", "&#x27;")) < card["text/html"].index(words)
     assert type(ran.error).__name__ == "Paused"
     assert "Traceback" not in ran.shown
     assert kernel.shell._last_traceback == []
@@ -252,3 +258,22 @@ def test_an_error_handler_of_the_user_is_put_back_after_a_pause(kernel: Any) -> 
     kernel.run("1 / 0")
 
     assert seen == ["ZeroDivisionError"]
+
+
+def test_the_card_leads_with_the_title_and_renders_the_message(kernel: Any) -> None:
+    ran = kernel.run(
+        "%%step a\nflow.suspend(title='Ship <it>?', message='**AUC** is `0.9`\\n\\n- one', data={'n': 1});"
+    )
+    card = ran.displays[-1]
+
+    assert "<strong>Waiting for your answer: Ship &lt;it&gt;?</strong>" in card["text/html"]
+    assert "<strong>AUC</strong> is <code>0.9</code>" in card["text/html"]
+    assert "<li>one</li>" in card["text/html"]
+    assert "**AUC** is `0.9`" in card["text/plain"]
+
+
+def test_null_is_an_answer(kernel: Any) -> None:
+    kernel.run("%%step a\nflow.suspend(schema=int | None);")
+    kernel.run("%pauseflow approve null")
+
+    assert kernel.run("%%step b\n(steps.a.data, steps.a['$resume_data']['body'])").value == (None, {"value": None})

@@ -231,3 +231,15 @@ def test_a_worker_runs_parent_and_children(rider: Rider, wait_until: Any) -> Non
         wait_until(lambda: rider.queue.state(execution) == "completed", description="the parent went on")
 
     assert returned(rider.queue.view(execution), "after") == [["north", "north"], ["south", "south"]]
+
+
+def test_the_answer_to_a_nested_step_is_its_data_as_that_of_ones_own(rider: Rider) -> None:
+    rider.notebook("1", "%%step approve\nflow.suspend()", name="child.ipynb")
+    view = rider.run(
+        "%%step kids\nflow.run_notebook('child.ipynb')",
+        "%%step use\nnested = steps.kids.child.approve\n[nested.data, nested.data.ok, nested['$resume_data']['by']]",
+    )
+    view = rider.answer(view["id"], {"ok": True})
+
+    assert view["state"] == "completed"
+    assert returned(view, "use") == [{"ok": True}, True, "user:ann"]

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pauseflow_nb.server.public.markdown import as_html
+from pauseflow_nb.forms.markdown import as_html
 
 
 @pytest.mark.parametrize(

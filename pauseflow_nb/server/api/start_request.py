@@ -1,13 +1,15 @@
 """Read a request to start an execution, and start it."""
 
+import difflib
 import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pauseflow_nb.engine.queue import Plan, Queue
-from pauseflow_nb.errors import InvalidParameter
+from pauseflow_nb.errors import InvalidParameter, NotebookNotFound
+from pauseflow_nb.forms.messages import in_our_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.notebook import freeze, inspect_notebook, parse_notebook, read_notebook
 from pauseflow_nb.runner.output_file import require_writable
@@ -24,7 +26,7 @@ class StartRequest(BaseModel):
     #: Path of the notebook, relative to the server's root directory, with slashes.
     notebook: str = Field(min_length=1)
     #: Path of the executed notebook, which is written while it runs, also relative; None: only in the store.
-    output: str | None = Field(default=None, pattern=r"\.ipynb$")
+    output: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     #: Instead of `parameters`: what stands in the form that `inspect` draws.
     form: dict[str, list[str]] = Field(default_factory=dict)
@@ -47,7 +49,16 @@ class StartRequest(BaseModel):
             return cls.model_validate(body)
         except ValidationError as problem:
             error = problem.errors()[0]
-            raise InvalidParameter(".".join(map(str, error["loc"])) or "body", error["msg"]) from None
+            name = ".".join(map(str, error["loc"])) or "body"
+            reason = _unknown(name) if error["type"] == "extra_forbidden" else in_our_words(error)
+            raise InvalidParameter(name, reason) from None
+
+    @field_validator("output")
+    @classmethod
+    def _is_notebook(cls, output: str | None) -> str | None:
+        if output is not None and not output.endswith(".ipynb"):
+            raise ValueError("must end in .ipynb")
+        return output
 
 
 def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
@@ -66,7 +77,10 @@ def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
     notebook = resolve_path(root, "notebook", request.notebook)
     output = None if request.output is None else resolve_path(root, "output", request.output)
     require_writable(None if output is None else str(output))
-    frozen = freeze(str(notebook), _read_parameters(request, notebook), kernel=request.kernel)
+    try:
+        frozen = freeze(str(notebook), _read_parameters(request, notebook), kernel=request.kernel)
+    except NotebookNotFound:
+        raise NotebookNotFound(request.notebook, "paths are relative to the root directory of the server") from None
     plan = Plan(
         notebook=str(notebook),
         document=frozen.document,
@@ -81,6 +95,15 @@ def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
         options=request.model_dump(include={"checkpoint", "strict", "start_timeout", "execution_timeout"}),
     )
     return queue.start(plan)
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name, list(StartRequest.model_fields), 1)
+    return f"is not known here; {f'did you mean {close[0]}?' if close else f'what is: {_names()}'}"
+
+
+def _names() -> str:
+    return ", ".join(StartRequest.model_fields)
 
 
 def inspect(root: Path, notebook: str | None, content: JSON) -> dict[str, Any]:
@@ -122,9 +145,17 @@ def resolve_path(root: Path, name: str, path: str) -> Path:
     # Resolved on both sides: a link resolve_path the root directory may lead out of it.
     root = root.expanduser().resolve()
     try:
-        found = (root / path.lstrip("/")).resolve()
+        # Jupyter's own paths may begin with a slash; one of the file system may lie below the root directory.
+        whole = Path(path).resolve() if path.startswith("/") else root
+        found = whole if whole != root and whole.is_relative_to(root) else (root / path.lstrip("/")).resolve()
     except (OSError, ValueError, RuntimeError):
         raise InvalidParameter(name, "is no valid path") from None
     if not found.is_relative_to(root):
         raise InvalidParameter(name, "leads out of the server's root directory")
+    if name == "output" and not found.parent.is_dir():
+        folder = found.parent.relative_to(root)
+        raise InvalidParameter(
+            name,
+            f"the server's root directory, from which paths are meant, has no folder {str(folder)!r}",
+        )
     return found

@@ -28,8 +28,8 @@ from markupsafe import Markup
 
 from pauseflow_nb.forms.codec import COMMENT, DATA, ROOT, Entries
 from pauseflow_nb.forms.controls import Control, draw
+from pauseflow_nb.forms.markdown import as_html
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.server.public.markdown import as_html
 from pauseflow_nb.server.public.outputs import Exhibit
 from pauseflow_nb.server.public.wording import (
     Approvals,

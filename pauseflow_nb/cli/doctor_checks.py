@@ -1,0 +1,253 @@
+"""Look for what would stop executions, links or messages, before somebody runs into it."""
+
+import difflib
+import importlib.util
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TooLate
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from pauseflow_nb.errors import PauseflowError, StoreUnavailable
+from pauseflow_nb.settings import FILE_NAME, Settings, known_variables
+
+if TYPE_CHECKING:
+    from pauseflow_nb.engine.queue import Queue
+
+__all__ = ["Finding", "check_environment", "check_files", "check_machine", "check_store"]
+
+#: For one look at something far away.
+_PATIENCE_SECONDS = 10.0
+_LITTLE_ROOM = 1024**3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    #: `"wrong"`: something will not work; `"note"`: something is missing that not everybody needs.
+    status: Literal["ok", "note", "wrong"]
+    text: str
+
+
+def check_environment(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Look for variables that look like settings and are none."""
+    known = known_variables()
+    for name in sorted(environment):
+        is_ours = name.startswith("PAUSEFLOW_") and not name.startswith("PAUSEFLOW_SECRET_")
+        if is_ours and name not in known:
+            yield Finding("environment", "wrong", f"{name} is no setting{_did_you_mean(name, known)}")
+
+
+def check_files(folders: Iterable[Path]) -> Iterator[Finding]:
+    """Look for files of settings that cannot be read, and for words in them that are no settings."""
+    for file in dict.fromkeys(folder.absolute() / FILE_NAME for folder in folders):
+        try:
+            found = tomllib.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, RecursionError) as problem:
+            yield Finding("settings", "wrong", f"{file} cannot be read: {problem}")
+            continue
+        known = Settings.model_fields
+        for name in found:
+            if name not in known:
+                yield Finding("settings", "wrong", f"{file}: {name} is no setting{_did_you_mean(name, known)}")
+
+
+def check_store(settings: Settings, open_queue: Callable[[Settings], "Queue"]) -> Iterator[Finding]:
+    """Open the store, write and read a file, and look for room, for a worker and for somebody who answers links."""
+    try:
+        queue = open_queue(settings)
+    except PauseflowError as problem:
+        yield Finding("database", "wrong", str(problem))
+        yield _storage(settings)
+        return
+    yield Finding("database", "ok", settings.shown("db"))
+    storage = _storage(settings)
+    yield storage
+    if storage.status == "ok":
+        yield _room(queue)
+    is_alive = queue.has_live_worker()
+    yield Finding(
+        "worker", "ok" if is_alive else "note", "alive" if is_alive else "none is alive: start `pauseflow serve`"
+    )
+    server = queue.live_server_url()
+    yield Finding("server", "ok" if server else "note", server or "none is alive: start `pauseflow serve`")
+    yield _links(settings, server)
+
+
+def check_machine(settings: Settings) -> Iterator[Finding]:
+    """Look for kernels, widgets, the parts of JupyterLab, and who delivers messages."""
+    yield _kernels()
+    widgets = _is_installed("ipywidgets") and _is_installed("jupyterlab_widgets")
+    yield Finding(
+        "widgets", "ok" if widgets else "note", "installed" if widgets else _no("ipywidgets", "buttons by hand")
+    )
+    yield _extension()
+    yield _panel()
+    yield _mail(settings)
+    yield _notify(settings)
+
+
+def _storage(settings: Settings) -> Finding:
+    from pauseflow_nb.store.files import Files
+
+    files, name = Files(settings.storage), f"doctor-{os.getpid()}"
+
+    def try_it() -> None:
+        files.write(f"{name}/probe", b"pauseflow")
+        try:
+            if files.read(f"{name}/probe") != b"pauseflow":
+                raise OSError("what was read is not what was written")
+        finally:
+            files.remove(name)
+
+    problem = _problem_of(try_it)
+    shown = settings.shown("storage")
+    return Finding("storage", "ok", shown) if problem is None else Finding("storage", "wrong", f"{shown}: {problem}")
+
+
+def _room(queue: "Queue") -> Finding:
+    from pauseflow_nb.engine.quota import require_room
+
+    try:
+        require_room(queue.files, queue.settings.quota, 0)
+    except PauseflowError as problem:
+        return Finding("disk", "wrong", str(problem))
+    free = queue.files.free()
+    if free is None:
+        return Finding("disk", "ok", "an object store")
+    return Finding("disk", "ok" if free > _LITTLE_ROOM else "note", f"{free / 1024**3:.1f} GiB free")
+
+
+def _links(settings: Settings, server: str | None) -> Finding:
+    base = settings.public_url or server
+    if base is None:
+        return Finding("links", "note", "nobody answers them now: start `pauseflow serve`")
+    problem = _problem_of(lambda: _look_at(f"{base.rstrip('/')}/pauseflow/api/health"))
+    if problem is None:
+        return Finding("links", "ok", f"{base} answers")
+    is_unknown = "Name or service" in problem or "getaddrinfo" in problem or "nodename" in problem
+    # Without a server nobody can answer; that is said, and may be meant.
+    is_wrong = server is not None or is_unknown or settings.public_url is None
+    where = "public_url" if settings.public_url else "the server"
+    return Finding("links", "wrong" if is_wrong else "note", f"{where} {base} does not answer: {problem}")
+
+
+def _look_at(url: str) -> None:
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise OSError("this is no address of the web")
+    try:
+        with urlopen(url, timeout=_PATIENCE_SECONDS / 2) as answer:  # noqa: S310 (checked above)
+            answer.read(1)
+    except HTTPError as answer:
+        if answer.code in (404, 502, 503, 504):
+            raise OSError(f"{answer.code} {answer.reason}: something else answers there") from None
+
+
+def _kernels() -> Finding:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL, find_spec
+
+    try:
+        find_spec(DEFAULT_KERNEL)
+    except PauseflowError as problem:
+        return Finding("kernels", "wrong", str(problem))
+    return Finding("kernels", "ok", ", ".join(sorted(KernelSpecManager().find_kernel_specs())))
+
+
+def _extension() -> Finding:
+    from jupyter_core.paths import jupyter_config_path
+
+    found = [
+        file
+        for folder in jupyter_config_path()
+        for file in (Path(folder) / "jupyter_server_config.d").glob("*.json")
+        if "pauseflow_nb" in _text_of(file)
+    ]
+    if found:
+        return Finding("server extension", "ok", str(found[0]))
+    return Finding(
+        "server extension",
+        "note",
+        "not enabled: `jupyter server extension enable pauseflow_nb` turns it on in JupyterLab",
+    )
+
+
+def _panel() -> Finding:
+    from jupyter_core.paths import jupyter_path
+
+    for folder in jupyter_path("labextensions"):
+        if (Path(folder) / "pauseflow-nb" / "package.json").is_file():
+            return Finding("panel", "ok", str(Path(folder) / "pauseflow-nb"))
+    return Finding("panel", "note", "JupyterLab does not find it here: install the wheel, or run `make lab` in a clone")
+
+
+def _mail(settings: Settings) -> Finding:
+    from pauseflow_nb.notifications import try_mail_server
+
+    if settings.smtp_host is None:
+        return Finding("mail", "note", "no mail server is set (smtp_host)")
+    problem = _problem_of(lambda: try_mail_server(settings))
+    if problem is not None:
+        return Finding("mail", "wrong", f"{settings.smtp_host}: {problem}")
+    return Finding("mail", "ok", f"{settings.smtp_host} answers")
+
+
+def _notify(settings: Settings) -> Finding:
+    if not settings.notify:
+        return Finding("notify", "note", "no targets are set (notify)")
+    if not _is_installed("apprise"):
+        return Finding("notify", "wrong", "targets are set, and apprise is missing: pip install 'pauseflow-nb[notify]'")
+    import apprise
+
+    wrong = [name for name, url in settings.notify.items() if not apprise.Apprise().add(url)]
+    if wrong:
+        return Finding("notify", "wrong", f"apprise does not understand the URL of: {', '.join(wrong)}")
+    return Finding("notify", "ok", ", ".join(settings.notify))
+
+
+def _problem_of(try_it: Callable[[], Any]) -> str | None:
+    """Say what goes wrong, also where it does not return in time."""
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
+        pool.submit(try_it).result(timeout=_PATIENCE_SECONDS)
+    except TooLate:
+        return f"no answer within {_PATIENCE_SECONDS:g} s"
+    except StoreUnavailable as problem:
+        cause = problem.__cause__
+        return cause.problem if isinstance(cause, StoreUnavailable) else problem.problem
+    except Exception as problem:  # noqa: BLE001 (each kind of storage and server has errors of its own)
+        return (str(problem).strip() or type(problem).__name__).splitlines()[0]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return None
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f": did you mean {close[0]}?" if close else "; docs/settings.md lists those there are"
+
+
+def _is_installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def _no(package: str, what: str) -> str:
+    return f"{what} need it: pip install {package}"
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""

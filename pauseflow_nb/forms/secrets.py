@@ -1,0 +1,30 @@
+"""Hide in an answer what its form asks for as a password."""
+
+from collections.abc import Mapping
+
+from pauseflow_nb.forms.fields import Field, fields_of
+from pauseflow_nb.json_values import JSON
+
+__all__ = ["hide_secrets"]
+
+_HIDDEN = "***"
+
+
+def hide_secrets(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
+    """Hide what a form asks for as a password."""
+    return answer if schema is None or answer is None else _hidden(answer, fields_of(schema))
+
+
+def _hidden(value: JSON, asked: Field) -> JSON:
+    if asked.schema.get("format") == "password" or asked.schema.get("writeOnly"):
+        return _HIDDEN
+    if asked.branches:
+        # Whichever was meant: what is a secret in one of them is one.
+        for branch in asked.branches:
+            value = _hidden(value, branch)
+        return value
+    if isinstance(value, dict):
+        return {key: _hidden(each, asked.fields[key]) if key in asked.fields else each for key, each in value.items()}
+    if isinstance(value, list) and asked.item is not None:
+        return [_hidden(each, asked.item) for each in value]
+    return value

@@ -1,0 +1,81 @@
+"""Say what was probably meant, where a name, an argument or a number looks like a slip."""
+
+import difflib
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, ParamSpec, TypeVar
+
+from pauseflow_nb.durations import is_number, spoken
+
+__all__ = ["check_keywords", "did_you_mean", "explain", "warn_if_short"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: A shorter wait for people is probably a number of seconds where milliseconds are meant.
+_SHORT = timedelta(minutes=1)
+_OURS = frozenset({"flow", "steps"})
+_IMPORT = "write `from pauseflow_nb import flow, steps` in a cell above"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Suggest a name, as the end of a sentence; empty if none is near."""
+    # `onTimeout`, `maxRetries`: as Pipedream's users write names.
+    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in word)
+    close = difflib.get_close_matches(snake, list(known), 1)
+    return f": did you mean {close[0]!r}?" if close else ""
+
+
+def check_keywords(call: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a function name the argument that it does not know, and the one that was probably meant.
+
+    Args:
+        call: What users type, for the sentence.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        known = [name for name in inspect.signature(function).parameters if name != "self"]
+
+        @functools.wraps(function)
+        def checked(*arguments: P.args, **keywords: P.kwargs) -> R:
+            unknown = next((name for name in keywords if name not in known), None)
+            if unknown is not None:
+                hint = did_you_mean(unknown, known) or f"; those it has: {', '.join(known)}"
+                raise TypeError(f"{call}() has no argument {unknown!r}{hint}")
+            return function(*arguments, **keywords)
+
+        return checked
+
+    return decorate
+
+
+def explain(error: BaseException | None) -> None:
+    """Add to an error what its author can do about it: a name of ours that was not imported."""
+    if isinstance(error, NameError) and error.name in _OURS and _IMPORT not in str(error):
+        error.args = (f"{error}: {_IMPORT}",)
+
+
+def warn_if_short(call: str, timeout: Any, span: timedelta) -> str | None:
+    """Warn of a plain number of milliseconds in which nobody can answer.
+
+    Args:
+        call: What users type, for the sentence.
+        timeout: What was given.
+        span: The same, read.
+
+    Returns:
+        The sentence, if there is one.
+    """
+    if span >= _SHORT or not is_number(timeout):
+        return None
+    meant = spoken(timedelta(seconds=float(timeout))).replace(" ", "").replace("min", "m")
+    sentence = (
+        f"{call}({timeout}) waits only {span.total_seconds():g} s, because {timeout} is milliseconds: "
+        f'write "{meant}" if you mean seconds, or "{timeout}ms"'
+    )
+    # Of the user's line: below are this function, the method, and what checks its arguments.
+    warnings.warn(sentence, stacklevel=4)
+    return sentence

@@ -1,0 +1,108 @@
+"""Write the card of a question that was asked by hand: what it waits for, then what became of it."""
+
+import html
+import json
+from dataclasses import dataclass
+
+from pauseflow_nb.forms.secrets import hide_secrets
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel.display import boxed, with_code
+from pauseflow_nb.protocol import SuspensionRequest
+
+__all__ = ["Ending", "write_ending", "write_question"]
+
+#: Shown when a step asks to pause; the words are Pipedream's.
+STOPPED = "Workflow execution canceled — this may be due to `flow.{call}()` usage (not supported in test)"
+FOR_REAL = "`pauseflow run` and `papermill --engine pauseflow` pause for real."
+
+_MOST_ROWS = 20
+_LONGEST_VALUE = 2000
+_SMALL = "color: var(--jp-ui-font-color2, inherit)"
+_CELL = "text-align: left; vertical-align: top; border: none; padding: 1px 12px 1px 0"
+_WAITS = {"rerun": "Will run again: {}", "delay": "Waiting for the clock: {}"}
+_STEP = "step {!r}"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What became of a question."""
+
+    #: `"approved"`, `"cancelled"`, `"again"` or `"dropped"`, for programs.
+    how: str
+    #: In a few words, who did what.
+    headline: str
+    #: What to do next.
+    sentence: str
+    #: What was answered; None: nothing.
+    answer: JSON = None
+
+
+def write_question(step: str, call: str, request: SuspensionRequest, hint: str) -> tuple[str, str]:
+    """Write what a step waits for, as text and as HTML.
+
+    Pipedream's sentence stands first in the text, as it does there, and last and small where there is more than text.
+    """
+    stopped, headline = STOPPED.format(call=call), _headline(step, request)
+    values = {"data": request.data, "context for the next run": request.context}
+    shown = {name: value for name, value in values.items() if value is not None}
+    texts = [stopped, headline, request.message, *(f"{name}: {_text_of(value)}" for name, value in shown.items())]
+    plain = "\n".join([*filter(None, texts), f"{hint} {FOR_REAL}"])
+    parts = [_bold(headline), _prose(request.message)]
+    for name, value in shown.items():
+        parts += ["" if name == "data" else f"<div>{html.escape(name)}:</div>", _value(value)]
+    parts += [_small(stopped), _small(f"{hint} {FOR_REAL}")]
+    return plain, boxed(markup="".join(parts))
+
+
+def write_ending(step: str, request: SuspensionRequest, ending: Ending) -> tuple[str, str]:
+    """Write what became of a question, as text and as HTML; the question stays below it."""
+    headline = f"{ending.headline}: {request.title or _STEP.format(step)}"
+    value = hide_secrets(ending.answer, request.schema)
+    answer = None if value is None else f"Answer: {_text_of(value)}"
+    plain = "\n".join(filter(None, [headline, request.message, answer, ending.sentence]))
+    parts = [_bold(headline), _prose(request.message)]
+    if value is not None:
+        parts += ["<div>Answer:</div>", _value(value)]
+    return plain, boxed(markup="".join([*parts, _small(ending.sentence)]))
+
+
+def _headline(step: str, request: SuspensionRequest) -> str:
+    about = request.title or _STEP.format(step)
+    return _WAITS.get(request.kind, "Waiting for your answer: {}").format(about)
+
+
+def _bold(text: str) -> str:
+    return f'<div style="margin: 2px 0"><strong>{html.escape(text)}</strong></div>'
+
+
+def _small(text: str) -> str:
+    return f'<div><small style="{_SMALL}">{with_code(text)}</small></div>'
+
+
+def _prose(message: str | None) -> str:
+    if not message:
+        return ""
+    from pauseflow_nb.forms.markdown import as_html  # lazily: it takes longer to load than the rest
+
+    return str(as_html(message))
+
+
+def _value(value: JSON) -> str:
+    """Write JSON as HTML: a table where it is names and short values."""
+    if isinstance(value, dict) and 0 < len(value) <= _MOST_ROWS and not any(map(_is_long, value.values())):
+        rows = (
+            f'<tr style="background: none"><th scope="row" style="{_CELL}; font-weight: normal">{html.escape(key)}</th>'
+            f'<td style="{_CELL}">{html.escape(_text_of(each))}</td></tr>'
+            for key, each in value.items()
+        )
+        return f'<table style="border: none; margin: 2px 0">{"".join(rows)}</table>'
+    return f'<pre style="margin: 4px 0; white-space: pre-wrap">{html.escape(_text_of(value))}</pre>'
+
+
+def _is_long(value: JSON) -> bool:
+    return isinstance(value, (dict, list)) or len(str(value)) > _LONGEST_VALUE // 10
+
+
+def _text_of(value: JSON) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} …"

@@ -1,0 +1,79 @@
+"""What was probably meant, where something looks like a slip."""
+
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("cell", "sentence"),
+    [
+        ("flow.rerun(1000, maxRetires=3)", "flow.rerun() has no argument 'maxRetires': did you mean 'max_retries'?"),
+        ("flow.suspend(onTimeout='resume')", "flow.suspend() has no argument 'onTimeout': did you mean 'on_timeout'?"),
+        ("flow.suspend(titel='x')", "flow.suspend() has no argument 'titel': did you mean 'title'?"),
+        ("flow.pause(tiemout='1h')", "flow.pause() has no argument 'tiemout': did you mean 'timeout'?"),
+        ("flow.sleep(zzz=1)", "flow.sleep() has no argument 'zzz'; those it has: span"),
+        ("flow.supend()", "flow has no 'supend': did you mean 'suspend'?"),
+        ("flow.retry(1000)", "flow has no 'retry': did you mean 'rerun'?"),
+        ("flow.runNotebook('x')", "flow has no 'runNotebook': did you mean 'run_notebook'?"),
+        ("flow.zzzzz()", "flow has no 'zzzzz'"),
+    ],
+)
+def test_a_wrong_name_names_the_right_one(kernel: Any, cell: str, sentence: str) -> None:
+    ran = kernel.run(f"%%step a\n{cell}")
+
+    assert str(ran.error) == sentence
+
+
+def test_the_spelling_of_pipedream_works(kernel: Any) -> None:
+    for run in (2, 3):
+        kernel.run("%%step a\nflow.rerun(1000, None, maxRetries=2);")
+        kernel.run("%pauseflow skip")
+        assert kernel.session.testmode.wake.max_retries == 2, run
+
+    assert kernel.run("%%step a\nflow.rerun(1000, None, maxRetries=2);").ok
+
+
+@pytest.mark.parametrize("name", ["flow", "steps"])
+def test_a_missing_import_says_what_to_write(kernel: Any, name: str) -> None:
+    del kernel.names[name]
+    ran = kernel.run(f"%%step a\n{name}.anything")
+
+    assert str(ran.error) == (
+        f"name '{name}' is not defined: write `from pauseflow_nb import flow, steps` in a cell above"
+    )
+    assert "write `from pauseflow_nb import flow, steps`" in ran.text
+
+
+def test_another_missing_name_is_left_as_it_is(kernel: Any) -> None:
+    assert str(kernel.run("%%step a\nfloww").error) == "name 'floww' is not defined"
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (
+            "flow.suspend(3600)",
+            'flow.suspend(3600) waits only 3.6 s, because 3600 is milliseconds: write "1h" if you mean seconds',
+        ),
+        (
+            "flow.suspend(timeout=90)",
+            'waits only 0.09 s, because 90 is milliseconds: write "1m30s" if you mean seconds',
+        ),
+        ("flow.suspend(59_999)", '"59999ms"'),
+    ],
+)
+def test_a_timeout_under_a_minute_is_warned_of_at_the_line(kernel: Any, call: str, sentence: str) -> None:
+    with pytest.warns(UserWarning, match="is milliseconds") as caught:
+        ran = kernel.run(f"%%step a\n\n{call};")
+
+    assert sentence in str(caught[0].message)
+    assert caught[0].lineno == 3
+    assert type(ran.error).__name__ == "Paused"
+
+
+@pytest.mark.parametrize(
+    "call", ["flow.suspend(60_000)", "flow.suspend('10s')", "flow.suspend()", "flow.suspend(None)"]
+)
+def test_other_timeouts_are_not_warned_of(kernel: Any, call: str) -> None:
+    assert "is milliseconds" not in kernel.run(f"%%step a\n{call};").warnings
