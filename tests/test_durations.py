@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -180,7 +181,7 @@ def test_a_span_of_pandas_is_a_span(read: Callable[..., timedelta]) -> None:
 
 
 @pytest.mark.parametrize(("count", "unit"), [(10, None), ("NaT", "s")])
-def test_a_span_of_numpy_without_a_length_is_refused(count: object, unit: str | None) -> None:
+def test_a_span_of_numpy_without_a_length_is_refused(count: Any, unit: Any) -> None:
     value = np.timedelta64(count) if unit is None else np.timedelta64(count, unit)
 
     with pytest.raises(InvalidDuration):

@@ -1,4 +1,4 @@
-"""Complete ids and files on the command line, and let a command take the beginning of an id."""
+"""Complete ids and files on the command line."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -6,30 +6,12 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from pauseflow_nb.errors import AmbiguousExecution
-
-__all__ = ["complete_files", "execution_argument", "find_execution"]
+__all__ = ["complete_files", "execution_argument"]
 
 C = TypeVar("C", bound=Callable[..., Any])
 
-#: Characters of a whole id.
-_WHOLE = 12
 #: As many as a person reads through.
 _MOST = 20
-
-
-def find_execution(queue: Any, beginning: str) -> str:
-    """Give the id that begins like this; a text that no id begins with stays, and its command says that it is unknown.
-
-    Raises:
-        AmbiguousExecution: If several do.
-    """
-    if not beginning or len(beginning) >= _WHOLE:
-        return beginning
-    found: list[str] = queue.find_beginning(beginning, _MOST)
-    if len(found) > 1:
-        raise AmbiguousExecution(beginning, found)
-    return found[0] if found else beginning
 
 
 def complete_files(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -116,10 +116,10 @@ def _storage(settings: Settings) -> Finding:
 
 
 def _room(queue: "Queue") -> Finding:
-    from pauseflow_nb.engine.quota import require_room
+    from pauseflow_nb.engine.start_checks import require_room
 
     try:
-        require_room(queue.files, queue.settings.quota, 0)
+        require_room(queue, 0)
     except PauseflowError as problem:
         return Finding("disk", "wrong", str(problem))
     free = queue.files.free()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from pauseflow_nb import errors
-from pauseflow_nb.cli.completion import find_execution
 from pauseflow_nb.json_values import json_text
 from pauseflow_nb.printable import json_printable, printable_lines
 from pauseflow_nb.settings import Settings
@@ -25,6 +24,7 @@ __all__ = [
     "LEFT",
     "STRANDED",
     "exit_code",
+    "find_execution",
     "format_flags",
     "json_option",
     "open_queue",
@@ -93,6 +93,11 @@ def _print_error(kind: str, sentence: str) -> None:
     print_json({"error": {"type": kind, "message": sentence}})
 
 
+#: Characters of a whole id.
+_ID_LENGTH = 12
+#: As many as a person reads through.
+_MOST_IDS = 20
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on standard output.")
 
 
@@ -120,12 +125,27 @@ def store_options(command: Callable[P, R]) -> Callable[..., R]:
         }
         notebook = kwargs.get("notebook")
         beside = Path(notebook).parent if isinstance(notebook, str) and "://" not in notebook else None
-        kwargs["settings"] = Settings.load(flags={**flags, **more_flags}, beside=beside)
+        settings = Settings.load(flags={**flags, **more_flags}, beside=beside)
+        kwargs["settings"] = settings
         if isinstance(beginning := kwargs.get("execution"), str):
-            kwargs["execution"] = find_execution(open_queue(kwargs["settings"]), beginning)
+            kwargs["execution"] = find_execution(open_queue(settings), beginning)
         return command(*args, **kwargs)
 
     return with_settings
+
+
+def find_execution(queue: "Queue", beginning: str) -> str:
+    """Find the id with this beginning; a text that no id begins with is returned as it is.
+
+    Raises:
+        AmbiguousExecution: If several do.
+    """
+    if not beginning or len(beginning) >= _ID_LENGTH:
+        return beginning
+    found: list[str] = queue.find_beginning(beginning, _MOST_IDS)
+    if len(found) > 1:
+        raise errors.AmbiguousExecution(beginning, found)
+    return found[0] if found else beginning
 
 
 def format_flags(settings: Settings) -> str:

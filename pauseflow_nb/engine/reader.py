@@ -194,7 +194,7 @@ class Reader(OpenStore):
             "labels": button_labels(None, has_schema=False) if found is None else labels_of(found),
             "then": "continue" if found is None else found.then,
             "default": None if found is None else found.default,
-            "created_by": executions.starter(row),
+            "created_by": executions.find_starter(row),
             "created_at": iso(row.created_at),
             "parameters": row.parameters,
             "schema": None if found is None else found.schema,

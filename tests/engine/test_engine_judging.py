@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from pauseflow_nb.engine.judging import Callback, Question, Refusal, Verdict, comment_of, judge
+from pauseflow_nb.engine.authorization import Callback, Question, Refusal, Verdict, comment_of, judge
 from pauseflow_nb.forms.check_process import Checker
 
 NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
-QUESTION = Question("ask", "suspend", NUMBER, None, "user:ann")
-BOOKS = Question("ask", "notebook", None, None, "user:ann")
+QUESTION = Question("e1", "ask", "suspend", NUMBER, None, "user:ann")
+BOOKS = Question("e1", "ask", "notebook", None, None, "user:ann")
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from pauseflow_nb.cells import header_of, steps_of
 from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, InvalidStep, KernelUnavailable
 from pauseflow_nb.kernel.cell_transform import StepCells, find_stored_names, header_to_literal
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.notebook import freeze, inspect_notebook
+from pauseflow_nb.runner.notebook import freeze, inspect_file
 
 __all__ = ["TARGETS", "notebook_files", "sources"]
 
@@ -182,7 +182,7 @@ def _files(folder: Path) -> Iterator[Check]:
         data, parameters = given
         file.write_bytes(data)
         try:
-            inspect_notebook(str(file))
+            inspect_file(str(file))
         except (InvalidNotebook, InvalidStep) as problem:
             assert str(problem)
         try:

@@ -25,8 +25,8 @@ class ByHand:
     def ask(self, call: str, step: str = "a") -> Buttons:
         """Run a step that asks to pause, and show the buttons of it."""
         self.name_of_card = self.show(f"%%step {step}\n{call};")
-        assert self.kernel.session.testmode.waiting is not None, self.card
-        buttons = show_buttons(self.kernel.shell, self.kernel.session.testmode)
+        assert self.kernel.session.test_mode.waiting is not None, self.card
+        buttons = show_buttons(self.kernel.shell, self.kernel.session.test_mode)
         assert buttons is not None
         return buttons
 
@@ -89,7 +89,7 @@ def input_at(buttons: Buttons, name: str) -> Input:
             return found[name]
         lists = [each for key, each in found.items() if hasattr(each, "add_row") and name.startswith(f"{key}/")]
         assert lists, f"no input {name}"
-        lists[-1].add_row()  # type: ignore[attr-defined]
+        lists[-1].add_row()
     raise AssertionError(name)
 
 

@@ -4,6 +4,7 @@ import nbformat
 from roads.rider import Rider
 
 from pauseflow_nb.cli.terminal import describe_waiting
+from pauseflow_nb.engine.retry_fork import fork
 
 
 def test_labels_reach_the_view_the_terminal_and_the_record_in_the_notebook(rider: Rider) -> None:
@@ -25,7 +26,7 @@ def test_a_question_without_labels_has_ours(rider: Rider) -> None:
 
 def test_a_fork_asks_with_the_same_labels(rider: Rider) -> None:
     view = rider.run('%%step ask\nflow.suspend(labels={"resume": "Ship it"});', "1")
-    sibling = rider.queue.fork(view["id"], by="user:ann")
+    sibling = fork(rider.queue, view["id"], by="user:ann")
 
     assert rider.queue.view(sibling)["suspended"][0]["labels"]["resume"] == "Ship it"
 

@@ -27,7 +27,8 @@ trees = 300  # again
 def notebook(source: str, *, language: str = "python") -> nbformat.NotebookNode:
     cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["parameters"]})
     kernel = {"name": language, "display_name": language, "language": language}
-    return nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
+    made: nbformat.NotebookNode = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
+    return made
 
 
 def found(source: str, **options: Any) -> dict[str, Parameter]:

@@ -8,7 +8,7 @@ import pytest
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider, User
 
 from pauseflow_nb.identity import facts_of
-from pauseflow_nb.server.api.handlers import identify
+from pauseflow_nb.server.login import identify
 
 ME = f"user:{pwd.getpwuid(os.getuid()).pw_name}"
 

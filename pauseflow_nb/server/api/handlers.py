@@ -5,30 +5,28 @@ because everybody who has a link can use it.
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, cast
-from uuid import UUID
+from typing import Any, cast
 
-from jupyter_server.auth.decorator import authorized
-from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider, User
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import ensure_async
 from tornado.http1connection import HTTP1Connection
-from tornado.web import HTTPError, RequestHandler, authenticated, stream_request_body
+from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from pauseflow_nb.engine.authorization import who_may
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.retry_fork import fork, retry
 from pauseflow_nb.errors import BodyTooLarge, InvalidAnswer, InvalidParameter
-from pauseflow_nb.identity import Who, account, signed_in
+from pauseflow_nb.identity import Who
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.api.health import HealthHandler
 from pauseflow_nb.server.api.start_request import StartRequest, inspect, resolve_path, start
 from pauseflow_nb.server.http_errors import RETRY_AFTER_SECONDS, status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
+from pauseflow_nb.server.login import RESOURCE, identify, require_permission
 from pauseflow_nb.server.public.bodies import parse_json
 from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, check_length
 from pauseflow_nb.server.public.responses import error_answer, write_json
@@ -36,14 +34,7 @@ from pauseflow_nb.server.public.upload import INLINE_BYTES
 from pauseflow_nb.server.registration import Readiness
 from pauseflow_nb.store.executions import STATES
 
-__all__ = ["LARGEST_BODY", "ROUTES", "api_routes", "identify"]
-
-RESOURCE = "pauseflow"
-
-#: Identity providers that know a token or a password, and no names.
-_NAMELESS = (IdentityProvider, PasswordIdentityProvider)
-
-Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
+__all__ = ["LARGEST_BODY", "ROUTES", "api_routes"]
 
 #: In bytes; bodies are read into memory, and the largest ones have the parameters of a notebook.
 LARGEST_BODY = 4 * 1024**2
@@ -53,15 +44,6 @@ _ONLY_LOOKING = dict.fromkeys(("resume", "cancel"), "you may look at executions 
 
 #: The most executions on one page of the list.
 _MOST = 500
-
-
-def _may(action: str) -> Callable[[Method], Method]:
-    """Require that the user is signed in and that the authoriser allows the action."""
-
-    def guard(method: Method) -> Method:
-        return cast("Method", authenticated(authorized(action, RESOURCE)(method)))
-
-    return guard
 
 
 @stream_request_body
@@ -168,7 +150,7 @@ class ExecutionsHandler(_Api):
 
     SUPPORTED_METHODS = ("GET", "POST")
 
-    @_may("read")
+    @require_permission("read")
     async def get(self) -> None:
         """List executions, the newest first: `?state=`, `?q=`, `?limit=`, `?offset=`."""
         states = [state for value in self.get_query_arguments("state") for state in value.split(",") if state]
@@ -189,7 +171,7 @@ class ExecutionsHandler(_Api):
         shown = [await self.mask_for_user(view) for view in found[:limit]]
         write_json(self, 200, {"executions": shown, "next_offset": more})
 
-    @_may("execute")
+    @require_permission("execute")
     async def post(self) -> None:
         """Start an execution."""
         request = StartRequest.read(await self.read_body())
@@ -210,7 +192,7 @@ class InspectHandler(_Api):
 
     SUPPORTED_METHODS = ("POST",)
 
-    @_may("execute")
+    @require_permission("execute")
     async def post(self) -> None:
         """Inspect a notebook, given as `{"notebook"}`, its path, or as `{"content"}`."""
         body = await self.read_body("notebook", "content")
@@ -226,7 +208,7 @@ class ExecutionHandler(_Api):
 
     SUPPORTED_METHODS = ("GET",)
 
-    @_may("read")
+    @require_permission("read")
     async def get(self, execution: str) -> None:
         """Show the execution; with `?history=1` also every run of every step."""
         history = self.get_query_argument("history", "0")
@@ -242,7 +224,7 @@ class ResumeHandler(_Api):
 
     SUPPORTED_METHODS = ("POST",)
 
-    @_may("execute")
+    @require_permission("execute")
     async def post(self, execution: str) -> None:
         """Resume with `{"step", "data"}`, or `{"step", "form"}` with what stands in the form; all optional."""
         if len(self.request.body) > INLINE_BYTES:
@@ -260,7 +242,7 @@ class CancelHandler(_Api):
 
     SUPPORTED_METHODS = ("POST",)
 
-    @_may("execute")
+    @require_permission("execute")
     async def post(self, execution: str) -> None:
         """Cancel, with `{"text"}` as the reason."""
         text = _read_text(await self.read_body("text"), "text")
@@ -273,7 +255,7 @@ class SuspendHandler(_Api):
 
     SUPPORTED_METHODS = ("POST",)
 
-    @_may("execute")
+    @require_permission("execute")
     async def post(self, execution: str) -> None:
         """Suspend the execution before its next cell."""
         await self._lazy.call(Queue.suspend, execution, by=self.identify_user())
@@ -285,7 +267,7 @@ class RetryHandler(_Api):
 
     SUPPORTED_METHODS = ("POST",)
 
-    @_may("execute")
+    @require_permission("execute")
     async def post(self, execution: str) -> None:
         """Retry, with `{"from", "notebook", "force"}`, all optional."""
         body = await self.read_body("from", "notebook", "force")
@@ -305,7 +287,7 @@ class ForkHandler(_Api):
 
     SUPPORTED_METHODS = ("POST",)
 
-    @_may("execute")
+    @require_permission("execute")
     async def post(self, execution: str) -> None:
         """Fork, with `{"from", "output"}`, both optional; the response is the fork."""
         body = await self.read_body("from", "output")
@@ -323,7 +305,7 @@ class OutputsHandler(_Api):
 
     SUPPORTED_METHODS = ("GET",)
 
-    @_may("read")
+    @require_permission("read")
     async def get(self, execution: str) -> None:
         """Return the notebook's JSON."""
         text = await self._lazy.call(_read_outputs, execution)
@@ -336,7 +318,7 @@ class EventsHandler(_Api):
 
     SUPPORTED_METHODS = ("GET",)
 
-    @_may("read")
+    @require_permission("read")
     async def get(self, execution: str) -> None:
         """List the changes of the execution, oldest first."""
         write_json(self, 200, {"events": await self._lazy.call(Queue.audit, execution)})
@@ -413,27 +395,3 @@ def _read_form(body: dict[str, JSON]) -> dict[str, list[str]] | None:
 def _read_outputs(queue: Queue, execution: str) -> str:
     # The runner masks what it writes, but an older version may have written this document.
     return Mask().text(queue.document(execution).decode())
-
-
-def identify(user: User, provider: IdentityProvider) -> Who:
-    """Identify the user that sent an authenticated request.
-
-    A server with only a token or a password makes up a name for each session. The token gives the rights of the account that
-    runs the server, so that account is returned, as on the command line.
-
-    Args:
-        user: The user that the server has authenticated.
-        provider: The server's `identity_provider`.
-    """
-    if type(provider) in _NAMELESS or _is_made_up(user):
-        return Who(account({}), "login")
-    return signed_in(user.username)
-
-
-def _is_made_up(user: User) -> bool:
-    # The names that `generate_anonymous_user` makes. The display name alone proves nothing, because people choose it.
-    try:
-        is_random = UUID(user.username).hex == user.username
-    except ValueError:
-        return False
-    return is_random and (user.display_name or "").startswith("Anonymous ")

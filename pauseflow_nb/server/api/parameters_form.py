@@ -9,7 +9,7 @@ from pauseflow_nb.errors import InvalidParameters
 from pauseflow_nb.forms.codec import ROOT, Entries, escaped, initial_entries, read_form
 from pauseflow_nb.forms.controls import draw
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.runner.notebook import language_of
+from pauseflow_nb.runner.notebook import find_language
 from pauseflow_nb.runner.parameters import Parameter, find_parameters
 
 __all__ = ["draw_parameters", "read_parameters"]
@@ -44,7 +44,7 @@ def _filled(entries: Entries, name: str, otherwise: Entries) -> list[str]:
 
 
 def _schema(notebook: NotebookNode) -> dict[str, Any]:
-    found = find_parameters(notebook, language=language_of(notebook))
+    found = find_parameters(notebook, language=find_language(notebook))
     return {"type": "object", "properties": {each.name: _property(each) for each in found}}
 
 

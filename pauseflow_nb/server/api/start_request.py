@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pauseflow_nb.engine.queue import Plan, Queue
 from pauseflow_nb.errors import InvalidParameter, NotebookNotFound
-from pauseflow_nb.forms.messages import in_our_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.notebook import freeze, inspect_notebook, parse_notebook, read_notebook
 from pauseflow_nb.runner.output_file import require_writable
 from pauseflow_nb.server.api.parameters_form import draw_parameters, read_parameters
+from pauseflow_nb.validation_words import reword_error
 
 __all__ = ["StartRequest", "inspect", "resolve_path", "start"]
 
@@ -50,7 +50,7 @@ class StartRequest(BaseModel):
         except ValidationError as problem:
             error = problem.errors()[0]
             name = ".".join(map(str, error["loc"])) or "body"
-            reason = _unknown(name) if error["type"] == "extra_forbidden" else in_our_words(error)
+            reason = _unknown(name) if error["type"] == "extra_forbidden" else reword_error(error)
             raise InvalidParameter(name, reason) from None
 
     @field_validator("output")

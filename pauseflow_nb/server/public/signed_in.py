@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import JupyterHandler
-from tornado.web import RequestHandler, authenticated
+from tornado.web import RequestHandler
 
 from pauseflow_nb.engine.queue import Callback, Queue
 from pauseflow_nb.errors import BodyTooLarge, InvalidBody
@@ -18,9 +17,9 @@ from pauseflow_nb.forms.codec import Entries
 from pauseflow_nb.identity import Who
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
-from pauseflow_nb.server.api.login import who_is
 from pauseflow_nb.server.http_errors import status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
+from pauseflow_nb.server.login import RESOURCE, identify, require_permission
 from pauseflow_nb.server.public.bodies import Body, parse_body
 from pauseflow_nb.server.public.callbacks import collect_facts, problem_in
 from pauseflow_nb.server.public.decision import DECISIONS, entries_of, read_request
@@ -42,7 +41,7 @@ class SignedInHandler(JupyterHandler):
     """One question, and one signed-in person."""
 
     SUPPORTED_METHODS = ("GET", "POST")
-    auth_resource = "pauseflow"
+    auth_resource = RESOURCE
 
     def initialize(self, queue: LazyQueue) -> None:
         """Take the queue."""
@@ -54,16 +53,14 @@ class SignedInHandler(JupyterHandler):
         super().set_default_headers()
         set_private_headers(self)
 
-    @authenticated
-    @authorized("execute", "pauseflow")
+    @require_permission("execute")
     async def get(self, action: str, token: str) -> None:
         """Show the page; somebody who has not signed in is sent to the login, and comes back."""
         claim = await self._read_claim(action, token)
         facts = await self._facts(claim)
         await self._write(410 if is_over(facts) else 200, claim, facts)
 
-    @authenticated
-    @authorized("execute", "pauseflow")
+    @require_permission("execute")
     async def post(self, action: str, token: str) -> None:
         """Take an answer."""
         claim = await self._read_claim(action, token)
@@ -73,7 +70,7 @@ class SignedInHandler(JupyterHandler):
         try:
             body = await self._lazy.compute(parse_body, self.request.body, self.request.headers.get("Content-Type"))
             entries = entries_of(body)
-            schema = await self._lazy.call(Queue.schema_of, claim)
+            schema = await self._lazy.call(Queue.read_schema, claim)
             wanted = await self._lazy.compute(self._callback, action, body, schema)
             answer = await self._lazy.answer(claim.execution, Queue.settle, claim, wanted)
         except InvalidBody as problem:
@@ -123,7 +120,7 @@ class SignedInHandler(JupyterHandler):
         write_page(self, status, page, self._landing)
 
     def _who(self) -> Who:
-        return who_is(self.current_user, self.identity_provider)
+        return identify(self.current_user, self.identity_provider)
 
     def write_error(self, status_code: int, **info: Any) -> None:
         """Write an error as a page of ours."""

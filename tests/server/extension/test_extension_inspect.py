@@ -26,7 +26,9 @@ seed = 7615917337495251231
 
 def notebook(source: str = SOURCE) -> nbformat.NotebookNode:
     cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["parameters"]})
-    return nbformat.v4.new_notebook(cells=[cell, nbformat.v4.new_code_cell("%%step train\n1")])
+    cells = [cell, nbformat.v4.new_code_cell("%%step train\n1")]
+    made: nbformat.NotebookNode = nbformat.v4.new_notebook(cells=cells)
+    return made
 
 
 @pytest.fixture
