@@ -64,7 +64,12 @@ def _read_later(stream: IOStream, chunks: RateLimit, host: str) -> None:
     def read_until(delimiter: bytes, max_bytes: int | None = None) -> Awaitable[bytes]:
         # Only the length of a chunk is read so.
         seconds = chunks.wait(host)
-        return read_after(seconds, delimiter, max_bytes) if seconds else read(delimiter, max_bytes)
+        if not seconds:
+            return read(delimiter, max_bytes)
+        later = asyncio.ensure_future(read_after(seconds, delimiter, max_bytes))
+        # Tornado awaits it, unless the request has failed meanwhile.
+        later.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return later
 
     async def read_after(seconds: int, delimiter: bytes, max_bytes: int | None) -> bytes:
         await asyncio.sleep(seconds)
