@@ -4,7 +4,6 @@ Both sides of the kernel boundary read the same line: the runner to know the not
 anything runs, the kernel to turn the line into code. So it is read here, once.
 """
 
-import difflib
 import itertools
 import keyword
 import re
@@ -184,6 +183,8 @@ def steps_of(sources: Iterable[tuple[int, str]]) -> dict[int, Header]:
 
 def _is_like_header(word: str) -> bool:
     """Whether a word looks like a slip for `step` or `setup`."""
+    import difflib  # lazily: few cells have such a word
+
     lower = word.lower().replace("_", "")
     return any(
         difflib.SequenceMatcher(None, lower, name).ratio() >= _ALIKE
@@ -242,6 +243,8 @@ def _surplus(name: str, words: list[str]) -> str:
 
 
 def _did_you_mean(option: str) -> str:
+    import difflib  # lazily: few headers have a mistake
+
     close = difflib.get_close_matches(option.lower().replace("_", "-"), [f"--{known}" for known in _OPTIONS], 1)
     return f": did you mean {close[0]}?" if close else f"; there are {', '.join(f'--{known}' for known in _OPTIONS)}"
 

@@ -11,6 +11,7 @@ import pytest
 
 from pauseflow_nb import errors
 from pauseflow_nb.errors import (
+    AmbiguousExecution,
     AmbiguousSuspension,
     BodyTooLarge,
     Cancelled,
@@ -24,6 +25,7 @@ from pauseflow_nb.errors import (
     InvalidDuration,
     InvalidNotebook,
     InvalidParameter,
+    InvalidParameters,
     InvalidSetting,
     InvalidStep,
     InvalidValue,
@@ -120,6 +122,8 @@ EXAMPLES: list[PauseflowError] = [
     StoreUnavailable("sqlite:///pauseflow.db", "it is locked"),
     UnknownExecution("k3v9"),
     UnknownKey(7),
+    InvalidParameters([{"path": ["n"], "message": "must be a whole number"}]),
+    AmbiguousExecution("ab", ["abc", "abd"]),
     UnknownLink(),
     Unsaveable("connection", "sqlite3.Connection", "it is open"),
 ]

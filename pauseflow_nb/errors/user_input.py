@@ -90,6 +90,10 @@ class NotebookNotFound(PauseflowError, FileNotFoundError):
     def __str__(self) -> str:
         return f"no notebook at {self.path}: {self.hint}"
 
+    def __reduce__(self) -> tuple[type["NotebookNotFound"], tuple[str, str]]:
+        # That of OSError would add the file's name as a third argument.
+        return type(self), (self.path, self.hint)
+
 
 class InvalidParameter(PauseflowError, ValueError):
     """A parameter that does not parse."""

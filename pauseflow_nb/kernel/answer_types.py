@@ -9,17 +9,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, get_origin
+from typing import TYPE_CHECKING, Any, get_origin
 
 from pauseflow_nb.errors import InvalidAnswer, InvalidValue
-from pauseflow_nb.forms.codec import Entries, read_form
-from pauseflow_nb.forms.dialect import PYTHON
-from pauseflow_nb.forms.lax import VALUE, answer_for, in_form, with_spans
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.kernel.attribute_dict import as_records
-from pauseflow_nb.validation_words import reword_error
+
+if TYPE_CHECKING:
+    from pauseflow_nb.forms.codec import Entries
 
 __all__ = ["Form", "form_of"]
+
+# `pauseflow_nb.forms` is imported where it is needed: every new kernel would pay for it, and few notebooks have a form.
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,15 @@ class Form:
             InvalidAnswer: With every error, as `{"path", "message"}`.
         """
         if isinstance(self.kind, dict):
-            from pauseflow_nb.forms.schema import errors_of  # lazily: many notebooks have no schema
+            from pauseflow_nb.forms.schema import errors_of
 
             errors = errors_of(self.json_schema, body)
             if errors:
                 raise InvalidAnswer(errors)
             return as_records(body)
         from pydantic import ValidationError
+
+        from pauseflow_nb.forms.lax import VALUE, with_spans
 
         try:
             # As JSON: a strict model takes a date as text then, which is what it is in an answer.
@@ -61,14 +64,14 @@ class Form:
         Raises:
             InvalidAnswer: With every error, as `{"path", "message"}`.
         """
-        from pauseflow_nb.forms.schema import errors_of  # lazily, as above
+        from pauseflow_nb.forms.schema import errors_of
 
         errors = errors_of(self.json_schema, body)
         if errors:
             raise InvalidAnswer(errors)
         return self.build(body)
 
-    def read(self, entries: Entries) -> JSON:
+    def read(self, entries: "Entries") -> JSON:
         """Read what stands in the form of an answer, and check it.
 
         Returns:
@@ -77,6 +80,8 @@ class Form:
         Raises:
             InvalidAnswer: With every error; `input` says beside which control it is to be shown.
         """
+        from pauseflow_nb.forms.codec import read_form
+
         reading = read_form(self.json_schema, entries)
         errors: list[dict[str, JSON]] = []
         try:
@@ -90,10 +95,14 @@ class Form:
 
     def as_body(self, value: JSON) -> JSON:
         """Take a bare value for a form with the one field `value`, and anything else as it is."""
+        from pauseflow_nb.forms.lax import in_form
+
         return in_form(self.json_schema, value)
 
     def answer_in(self, envelope: Mapping[str, JSON]) -> JSON:
         """Take the answer out of a request's envelope, as the server that checked it did."""
+        from pauseflow_nb.forms.lax import answer_for
+
         return answer_for(self.json_schema, envelope)
 
 
@@ -110,6 +119,7 @@ def form_of(schema: Any) -> Form:
         raise InvalidValue("schema", schema, "must be a pydantic model, a type such as int, or a JSON Schema")
     is_wrapped = not _has_fields(schema)
     try:
+        from pauseflow_nb.forms.dialect import PYTHON
         from pauseflow_nb.kernel.python_schema import PythonSchema  # lazily: it loads pydantic
 
         made = _adapter(schema, is_wrapped).json_schema(schema_generator=PythonSchema)
@@ -124,7 +134,7 @@ def form_of(schema: Any) -> Form:
 
 def _require_usable(schema: Any, made: dict[str, JSON]) -> None:
     """Refuse what no server could check an answer with, while its author is there."""
-    from pauseflow_nb.forms.schema import problem_of  # lazily: many notebooks have no schema
+    from pauseflow_nb.forms.schema import problem_of
 
     require_json("schema", made)
     problem = problem_of(made)
@@ -148,8 +158,10 @@ def _adapter(schema: Any, is_wrapped: bool) -> Any:
 
 
 def _errors(problem: Any) -> list[dict[str, JSON]]:
-    told = problem.errors(include_url=False, include_context=False, include_input=False)
+    from pauseflow_nb.validation_words import reword_error
+
+    found = problem.errors(include_url=False, include_context=False, include_input=False)
     return [
         {"path": [key if isinstance(key, int) else str(key) for key in error["loc"]], "message": reword_error(error)}
-        for error in told
+        for error in found
     ]

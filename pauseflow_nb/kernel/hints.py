@@ -1,6 +1,5 @@
 """Say what was probably meant, where a name, an argument or a number looks like a slip."""
 
-import difflib
 import functools
 import inspect
 import warnings
@@ -25,6 +24,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Suggest a name, as the end of a sentence; empty if none is near."""
     # `onTimeout`, `maxRetries`: as Pipedream's users write names.
     snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in word)
+    import difflib  # lazily: few arguments are misspelt
+
     close = difflib.get_close_matches(snake, list(known), 1)
     return f": did you mean {close[0]!r}?" if close else ""
 

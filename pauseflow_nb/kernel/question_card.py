@@ -4,7 +4,6 @@ import html
 import json
 from dataclasses import dataclass
 
-from pauseflow_nb.forms.secrets import hide_secrets
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.display import boxed, with_code
 from pauseflow_nb.protocol import SuspensionRequest
@@ -57,6 +56,8 @@ def write_question(step: str, call: str, request: SuspensionRequest, hint: str) 
 def write_ending(step: str, request: SuspensionRequest, ending: Ending) -> tuple[str, str]:
     """Write what became of a question, as text and as HTML; the question stays below it."""
     headline = f"{ending.headline}: {request.title or _STEP.format(step)}"
+    from pauseflow_nb.forms.secrets import hide_secrets  # lazily: few questions have a form
+
     value = hide_secrets(ending.answer, request.schema)
     answer = None if value is None else f"Answer: {_text_of(value)}"
     plain = "\n".join(filter(None, [headline, request.message, answer, ending.sentence]))

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import InvalidAnswer, InvalidStep
-from pauseflow_nb.forms.codec import Entries
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.attribute_dict import Record
@@ -29,6 +28,8 @@ from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionReques
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from pauseflow_nb.forms.codec import Entries
 
 __all__ = ["TestMode", "Waiting"]
 
@@ -212,7 +213,7 @@ class TestMode:
             return self._approve(None if body is _NOTHING else body)
         return self._approve(form.as_body({} if body is _NOTHING else body))
 
-    def approve_form(self, entries: Entries) -> str:
+    def approve_form(self, entries: "Entries") -> str:
         """Answer the open suspension with what stands in its form, read as a server reads it.
 
         Args:
