@@ -264,7 +264,7 @@ def _put_pickled(_shell: Any, _name: str, value: tuple[type, Callable[[Any], Any
 
 
 def _take_finders(_shell: Any) -> dict[str, Any]:
-    lists = {"meta_path": sys.meta_path, "path_hooks": sys.path_hooks}
+    lists: dict[str, list[Any]] = {"meta_path": sys.meta_path, "path_hooks": sys.path_hooks}
     return {
         f"sys.{name} with {full_name_of_function(finder)}": (name, number, finder)
         for name, finders in lists.items()
