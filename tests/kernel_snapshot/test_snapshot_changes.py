@@ -3,10 +3,12 @@
 import pytest
 from kernel_snapshot.conftest import Kernels, cell
 
-MAKE = """
-import numpy as np, random, hashlib
+from pauseflow_nb.kernel.snapshot.packs import CHUNK
 
 pytestmark = pytest.mark.one_python("the operating system says which memory was written to")
+
+MAKE = """
+import numpy as np, random, hashlib
 a = np.zeros(2_000_000); b = a[500_000:1_500_000]; c = np.zeros((1500, 1000), 'i4'); f = np.asfortranarray(np.ones((900, 900)))
 ro = np.ones(500_000); ro.flags.writeable = False; keep = {'x': np.arange(300_000)}; made = None; r = random.Random(SEED)
 def digest():
@@ -49,6 +51,18 @@ def test_no_change_is_missed(kernels: Kernels, seed: int, turns: int) -> None:
     for answer in (saved, saves[0], saves[turns // 2]):
         kernels.restore(answer, "assert digest() == wanted")
     kernels.restore(answers[-1], "assert digest() == wanted\nb[0] = -7\nassert a[500_000] == -7")
+
+
+def test_an_array_whose_parts_repeat_comes_back_in_their_order(kernels: Kernels) -> None:
+    """Each part is stored once, so that what follows it there is not what follows it in the array."""
+    pytest.importorskip("numpy")
+    make = (
+        f"import numpy as np\npart = {CHUNK} // 8; order = [0, 1, 0, 2, 1, 0, 0, 3]\n"
+        "a = np.empty((len(order), part)); a[:] = np.array(order, float)[:, None]; a += np.linspace(0, 0.5, part)"
+    )
+    saved = kernels.save(make)
+
+    kernels.restore(saved, "assert (a == np.array(order, float)[:, None] + np.linspace(0, 0.5, part)).all()")
 
 
 def test_memory_that_was_given_back_and_taken_again_is_written(kernels: Kernels) -> None:
