@@ -90,9 +90,9 @@ class NotebookNotFound(PauseflowError, FileNotFoundError):
     def __str__(self) -> str:
         return f"no notebook at {self.path}: {self.hint}"
 
-    def __reduce__(self) -> tuple[type["NotebookNotFound"], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type["NotebookNotFound"], tuple[str, str], dict[str, object]]:
         # That of OSError would add the file's name as a third argument.
-        return type(self), (self.path, self.hint)
+        return type(self), (self.path, self.hint), vars(self)
 
 
 class InvalidParameter(PauseflowError, ValueError):
