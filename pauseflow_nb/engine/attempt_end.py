@@ -1,5 +1,6 @@
 """Write into the store how an attempt ended, in one transaction with what follows from it."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 from pauseflow_nb.engine import children
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.authorization import NotJudged, Verdict
+from pauseflow_nb.engine.decision_records import seal
 from pauseflow_nb.engine.judging import judge_early
 from pauseflow_nb.engine.kernel_bound import KERNEL_LOST, explain_loss
 from pauseflow_nb.engine.settling import Settling, make_cancel_reason
@@ -48,6 +50,7 @@ class Ending:
         if end.kind in ("stopped", "interrupted"):
             return self.release(new_job=True)
         end = self._with_children(end, document)
+        self._seal(end, document)
         name = self._attempt.store_document(document)
         done = end.next_cell if end.kind not in ("failed", "refused") else None
         record = {
@@ -71,6 +74,19 @@ class Ending:
             return "fenced"
         self._attempt.replace_document(name)
         return "ended"
+
+    def _seal(self, end: SegmentEnd, document: Document) -> None:
+        """Sign the notebook of an execution that ends now; if it ends without its kernel, it is signed when it is finished."""
+        state = {"completed": "completed", "exited": "completed", "failed": "failed"}.get(end.kind)
+        if state is None or end.environment:
+            return
+
+        def change(connection: sa.Connection) -> None:
+            self._attempt.require_mine(connection)
+            seal(connection, self._segment.execution, state, document)
+
+        with contextlib.suppress(Fenced):
+            self._attempt.change(change)
 
     def crashed(self, problem: str) -> str:
         """Record that the kernel died, or did not become ready: the segment is run again from its last checkpoint."""
@@ -148,7 +164,8 @@ class Ending:
             steps.end(connection, execution, n, outcome, cell)
         bound = self._attempt.checkpoint(connection, end.next_cell, outcome)
         segments.end(connection, self._segment, "suspended")
-        suspension = suspensions.add(connection, execution, n, outcome, cell)
+        shown = self._attempt.note_shown(connection, outcome, cell)
+        suspension = suspensions.add(connection, execution, n, outcome, cell, shown=shown)
         state = "waiting" if suspension.kind in ("rerun", "delay") else "suspended"
         row = executions.find(connection, execution)
         by = f"step:{suspension.step}" if suspension.step or row is None else row.suspend_by or "unknown"

@@ -8,14 +8,17 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
+from pauseflow_nb.engine.decision_records import enter_records, note_shown
 from pauseflow_nb.engine.kernel_bound import merge_bound
 from pauseflow_nb.engine.progress_events import Event, Events
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Outcome
+from pauseflow_nb.runner.cards import Place, find_question
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.store import executions, keys, segments, steps
+from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 
 __all__ = ["Attempt", "Fenced"]
@@ -41,6 +44,8 @@ class Attempt:
         self.execution, self.segment = execution, segment
         self._on_event = on_event
         self._document = execution.document
+        #: The notebook of the segment, from when it was read.
+        self.notebook: Document | None = None
 
     def require_mine(self, connection: sa.Connection) -> Row:
         """Lock the segment, then the execution.
@@ -71,6 +76,19 @@ class Attempt:
         steps.checkpoint(connection, *name, snapshot=saved, signature=signature)
         return bound
 
+    def note_shown(self, connection: sa.Connection, outcome: Outcome, cell: int) -> dict[str, JSON] | None:
+        """Note what a question is asked about: all cells up to the one that asks it."""
+        if self.notebook is None or outcome.suspension is None or outcome.suspension.kind == "notebook":
+            return None
+        place = Place(outcome.step, outcome.run, self.segment.n, outcome.ordinal)
+        return note_shown(
+            connection,
+            self.segment.execution,
+            find_question(self.notebook, place),
+            self.notebook.digest_cells(cell + 1),
+            environment=None if outcome.snapshot is None else outcome.snapshot.digest,
+        )
+
     def change(self, change: Callable[[sa.Connection], T]) -> T:
         """Make a change in one transaction; while the store cannot be written, try again for a minute."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -89,6 +107,8 @@ class Attempt:
 
     def store_document(self, document: Document) -> str:
         """Write the document under a name of its own; on a full disk the one before goes on to count."""
+        with reading(self.queue.engine) as connection:
+            enter_records(connection, self.segment.execution, document)
         name = f"{self.segment.execution}/{self.segment.n}-{self.segment.attempt}-{secrets.token_hex(4)}.ipynb"
         try:
             self.queue.files.write(name, document.to_bytes())

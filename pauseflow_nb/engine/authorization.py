@@ -50,6 +50,8 @@ class Callback:
     by: str
     #: The answer as it was read from a form; None: it came as JSON.
     reading: Reading | None = None
+    #: The digest of what the sender saw, as the page or the panel sends it back; None: a bare request.
+    seen: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from pauseflow_nb.engine.decision_records import seal
 from pauseflow_nb.errors import PauseflowError
 from pauseflow_nb.identity import in_words
 from pauseflow_nb.protocol import Wake
@@ -16,9 +17,10 @@ from pauseflow_nb.store.files import Files
 from pauseflow_nb.store.views import iso
 
 if TYPE_CHECKING:
+    from pauseflow_nb.runner.cards import Decision
     from pauseflow_nb.runner.document import Document
 
-__all__ = ["describe_end", "finish_notebook"]
+__all__ = ["describe_end", "describe_ending_decision", "finish_notebook"]
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,9 @@ def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Docu
         is_begun = suspension is not None or first is None or first.attempt > 0
         document = Document.from_bytes(files.read(row.document)) if live is None else live
         _close(document, row, suspension, last)
+        with transaction(engine) as connection:
+            executions.lock_plain(connection, execution)
+            seal(connection, execution, row.state, document)
         _write(files, row, document, name, is_begun=is_begun)
     except (PauseflowError, OSError) as problem:
         # The decision stands in the store; that the notebook cannot show it is no reason to try for ever.
@@ -72,7 +77,7 @@ def describe_end(row: Row) -> str:
 
 def _close(document: "Document", row: Row, suspension: Row | None, last: Row | None) -> None:
     """Write what was decided below the question, and why nothing came of it if that is so."""
-    from pauseflow_nb.runner.cards import Decision, close_document, describe_decision, put_decision  # lazily: see above
+    from pauseflow_nb.runner.cards import close_document, describe_decision, put_decision  # lazily: see above
     from pauseflow_nb.runner.notices import put_ending
 
     reason = row.reason or {}
@@ -82,8 +87,21 @@ def _close(document: "Document", row: Row, suspension: Row | None, last: Row | N
         put_decision(document, wake.step, describe_decision(wake, wake.callback))
     if reason.get("kind") == "environment" and last is not None:
         put_ending(document, last.first_cell, describe_end(row))
+    close_document(document, suspension.step if suspension else "", describe_ending_decision(row, suspension))
+
+
+def describe_ending_decision(row: Row, suspension: Row | None) -> "Decision":
+    """Describe what ended an execution, as its notebook shows it below the question.
+
+    Args:
+        row: The execution, which has ended.
+        suspension: What it waited for last, if anything.
+    """
+    from pauseflow_nb.runner.cards import Decision  # lazily: see finish_notebook
+
+    reason = row.reason or {}
     action = "timeout" if reason.get("kind") == "timeout" else {"cancelled": "cancel"}.get(row.state, row.state)
-    decision = Decision(
+    return Decision(
         describe_end(row),
         action,
         by=str(reason.get("by") or ""),
@@ -92,7 +110,6 @@ def _close(document: "Document", row: Row, suspension: Row | None, last: Row | N
         comment=str(reason.get("text") or "") if action == "cancel" else "",
         approvals=None if suspension is None else suspension.given,
     )
-    close_document(document, suspension.step if suspension else "", decision)
 
 
 def _write(files: Files, row: Row, document: "Document", name: str, *, is_begun: bool) -> None:

@@ -16,7 +16,7 @@ from pauseflow_nb.identity import LINK
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import SnapshotRef, button_labels
-from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
+from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.views import (
@@ -108,6 +108,16 @@ class Reader(OpenStore):
         reports = describe_saved(self.files.folder(execution), SnapshotRef(last.snapshot, last.digest))
         bound = {each["name"] for each in last.bound or ()} if row.state not in FINAL else set()
         return tuple(replace(each, fate="kept with its kernel") if each.name in bound else each for each in reports)
+
+    def decisions(self, execution: str) -> list[dict[str, JSON]]:
+        """Read the signed records of an execution, oldest first: DSSE envelopes.
+
+        Raises:
+            UnknownExecution: If there is none.
+        """
+        with reading(self.engine) as connection:
+            executions.require(connection, execution)
+            return decisions.all_of(connection, execution)
 
     def list(
         self,

@@ -9,6 +9,7 @@ from nbformat import NotebookNode
 
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.clock import Clock
+from pauseflow_nb.engine.decision_records import add_errors
 from pauseflow_nb.errors import NotDelivered, StoreUnavailable
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
@@ -115,10 +116,12 @@ class Recording:
         by = f"step:{question.step}"
         if row is None:
             outcome = Outcome("suspended", question.step, question.run, question.ordinal, suspension=question.request)
-            suspensions.add(connection, claim.execution, claim.segment, outcome, cell)
+            shown = self._attempt.note_shown(connection, outcome, cell)
+            suspensions.add(connection, claim.execution, claim.segment, outcome, cell, shown=shown)
             note(connection, claim.execution, "paused", by, segment=claim.segment, step=question.step)
         elif row.state == "settled" and question.refusals:
             suspensions.reopen(connection, row, question.errors)
+            suspensions.set_shown(connection, row, add_errors(row.shown, question.errors))
             problem = {"status": 422, "errors": question.errors}
             note(connection, claim.execution, "refused", by, segment=claim.segment, step=question.step, **problem)
         elif row.state != "open":

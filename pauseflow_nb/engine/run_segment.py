@@ -8,9 +8,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from pauseflow_nb.decisions.digests import CellDigest
 from pauseflow_nb.engine.attempt_end import Ending
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.briefing import make_briefing
+from pauseflow_nb.engine.decision_records import enter_records
 from pauseflow_nb.engine.finish_notebook import finish_notebook
 from pauseflow_nb.engine.ownership import Watch, detach
 from pauseflow_nb.engine.progress_events import Events, ignore
@@ -33,7 +35,7 @@ from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernels.keeper import Keeper
 from pauseflow_nb.runner.segment import SegmentEnd, run_segment
-from pauseflow_nb.store import executions, keys, segments, steps
+from pauseflow_nb.store import executions, keys, segments, steps, suspensions
 from pauseflow_nb.store.audit import find_last, note
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
@@ -204,7 +206,8 @@ class Segments:
         attempt = Attempt(self._queue, claimed.execution, claimed.segment, self._on_event)
         document = None
         try:
-            document = self._queue.read_document(claimed.execution)
+            document = self._read_notebook(claimed)
+            attempt.notebook = document
             briefing = self._briefing(claimed, document)
             self._require_place(claimed)
         except PauseflowError as problem:
@@ -261,7 +264,7 @@ class Segments:
                 client=kept,
                 keep=None if self._keeper is None else partial(self._keeper.keep, claimed.execution.id),
             )
-            return ending.end(_with_output(end, output), document)
+            return self._end(ending, _with_output(end, output), document, output)
         except Fenced:
             return "fenced"
         except (KernelDied, KernelNotReady) as problem:
@@ -276,6 +279,24 @@ class Segments:
             # A fault of ours. The job must not end with it, or the row would say `running` for ever.
             log.exception("could not run %s", claimed.execution.id, extra={"execution": claimed.execution.id})
             return ending.fail("error", Failure(type(problem).__name__, str(problem)))
+
+    def _end(self, ending: Ending, end: SegmentEnd, document: Document, output: PatientOutput | None) -> str:
+        how = ending.end(end, document)
+        if output is not None and how == "ended" and end.kind in ("completed", "exited", "failed"):
+            # The record of the end has been written into it since.
+            output.save(document)
+        return how
+
+    def _read_notebook(self, claimed: _Claimed) -> Document:
+        """Read the notebook, with the records of what was decided since, and the digests of its cells."""
+        execution = claimed.execution.id
+        document = self._queue.read_document(claimed.execution)
+        with reading(self._queue.engine) as connection:
+            enter_records(connection, execution, document)
+            suspension = suspensions.find_last(connection, execution)
+        if suspension is not None and suspension.shown is not None:
+            document.set_digests(map(CellDigest.from_json, suspension.shown["cells"]))
+        return document
 
     def _briefing(self, claimed: _Claimed, document: Document) -> Briefing:
         segment = claimed.segment

@@ -12,11 +12,14 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine.authorization import Callback, NotJudged, Verdict, comment_of
 from pauseflow_nb.engine.children import gather
+from pauseflow_nb.engine.decision_records import add_errors, record_decision
+from pauseflow_nb.engine.finish_notebook import describe_ending_decision
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import Failure, Wake
+from pauseflow_nb.protocol import Failure, PauseAnswer, Wake, answer_in
+from pauseflow_nb.runner.cards import describe_approval, describe_decision, describe_pause_decision
 from pauseflow_nb.store import executions, keys, segments, steps, suspensions
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now
@@ -86,6 +89,7 @@ class Settling:
         self._note(suspension, "settled", "clock", action="timeout")
         if suspension.kind == "pause":
             self._return(suspension, None)
+            self._record_pause("timeout", suspension, None)
             return True
         if suspension.on_timeout == "resume" or suspension.kind != "suspend":
             envelope = make_envelope(suspension.default, "clock") if suspension.kind == "suspend" else None
@@ -106,6 +110,7 @@ class Settling:
             error=error if state == "failed" else None,
             record_after=0.0,
         )
+        self.record_end(suspension)
         return True
 
     def apply_early(
@@ -135,6 +140,7 @@ class Settling:
     def ask_again(self, suspension: Row, errors: list[dict[str, JSON]]) -> None:
         """Reopen a suspension because the notebook's own validators refused the answer; the caller holds the rows."""
         suspensions.reopen(self.connection, suspension, errors)
+        suspensions.set_shown(self.connection, suspension, add_errors(suspension.shown, errors))
         steps.withdraw(self.connection, suspension.execution, suspension.step, suspension.run, "$resume_data")
         executions.set_state(self.connection, suspension.execution, "suspended")
         self._note(suspension, "refused", f"step:{suspension.step}", status=422, errors=errors)
@@ -162,13 +168,18 @@ class Settling:
             details = {"action": callback.action, "status": refusal.status, "error": refusal.error, **found}
             self._note(suspension, "refused", callback.by, **details)
             return self._respond(refusal.status, claim, error=refusal.error, **found)
+        if callback.seen is not None and callback.seen != (suspension.shown or {}).get("digest"):
+            stale = "what you saw has changed since: look at it again, then decide"
+            self._note(suspension, "refused", callback.by, action=callback.action, status=409, error=stale)
+            return self._respond(409, claim, error=stale, stale=True)
         if callback.action == "cancel":
-            self._cancel(suspension, callback.by, comment_of(envelope))
+            self._cancel(suspension, callback.by, comment_of(envelope), callback.seen)
             return self._respond(200, claim, action="cancel")
-        return self._approve(claim, suspension, callback.by, envelope)
+        return self._approve(claim, suspension, callback, envelope)
 
-    def _approve(self, claim: Claim, suspension: Row, by: str, envelope: dict[str, JSON]) -> Response:
+    def _approve(self, claim: Claim, suspension: Row, callback: Callback, envelope: dict[str, JSON]) -> Response:
         """Count a resume; the one that makes it enough wakes the execution, with its data."""
+        by, seen = callback.by, callback.seen
         approvals = approvals_of(suspension)
         needed = approvals["needed"]
         if any(people(one["by"], one.get("via")) & people(by) for one in approvals["given"]):
@@ -179,19 +190,22 @@ class Settling:
         count = len(approvals["given"])
         if count < needed:
             self._note(suspension, "approved", by, given=count, needed=needed, **said)
+            one = describe_approval(suspension.kind, "approve", approvals["given"][-1:], answer_in(envelope) or None)
+            record_decision(self.connection, suspension, one, seen=seen, is_final=False)
             return self._respond(202, claim, action="resume", approvals=approvals)
         suspensions.settle(self.connection, suspension, "resume", by)
         self._note(suspension, "settled", by, action="resume", **said)
-        self._wake(suspension, envelope, by, envelope, approvals=approvals["given"])
+        self._wake(suspension, envelope, by, envelope, approvals=approvals["given"], seen=seen)
         return self._respond(200, claim, action="resume")
 
-    def _cancel(self, suspension: Row, by: str, comment: str | None) -> None:
+    def _cancel(self, suspension: Row, by: str, comment: str | None, seen: str | None = None) -> None:
         if suspensions.settle(self.connection, suspension, "cancel", by):
             said = {} if comment is None else {"comment": comment}
             self._note(suspension, "settled", by, action="cancel", **said)
             if suspension.kind == "pause":
                 # The notebook sees the cancel, and may do something else than end.
                 self._return(suspension, None)
+                self._record_pause("cancel", suspension, None, seen)
                 return
             executions.end(
                 self.connection,
@@ -201,6 +215,22 @@ class Settling:
                 reason=make_cancel_reason(by, comment),
                 record_after=0.0,
             )
+            self.record_end(suspension, seen)
+
+    def record_end(self, suspension: Row, seen: str | None = None) -> None:
+        """Sign the decision that ended the execution; the caller has ended it."""
+        row = executions.find(self.connection, suspension.execution)
+        settled = suspensions.lock(self.connection, suspensions.make_claim(suspension))
+        if row is not None and settled is not None:
+            record_decision(self.connection, settled, describe_ending_decision(row, settled), seen=seen)
+
+    def _record_pause(
+        self, action: str, suspension: Row, envelope: dict[str, JSON] | None, seen: str | None = None
+    ) -> None:
+        settled = suspensions.lock(self.connection, suspensions.make_claim(suspension))
+        if settled is not None:
+            answer = PauseAnswer(action, envelope, settled.settled_by or "", iso(settled.settled_at) or "")
+            record_decision(self.connection, settled, describe_pause_decision(answer), seen=seen)
 
     def _wake(
         self,
@@ -210,6 +240,7 @@ class Settling:
         envelope: dict[str, JSON] | None,
         *,
         approvals: list[dict[str, JSON]] | None = None,
+        seen: str | None = None,
     ) -> None:
         """Queue the next segment, and publish `$resume_data` where later segments find it too."""
         moment = iso(now(self.connection)) or ""
@@ -220,6 +251,7 @@ class Settling:
             resumed = {"$resume_data": envelope}
             if suspension.kind == "pause":
                 self._return(suspension, envelope)
+                self._record_pause("resume", suspension, envelope, seen)
                 return
             steps.export(self.connection, suspension.execution, suspension.step, suspension.run, **resumed)
         wake = Wake(
@@ -234,6 +266,9 @@ class Settling:
             at=moment,
             approvals=approvals or [],
         )
+        if by != "notebooks" and (by != "clock" or suspension.kind == "suspend"):
+            # That the clock ends a delay or runs a step again is nobody's decision.
+            record_decision(self.connection, suspension, describe_decision(wake, envelope), seen=seen)
         before = segments.find(self.connection, suspension.execution, suspension.segment)
         first_cell = suspension.cell + (suspension.then != "rerun")
         # Not simply the next number: a segment may have ended by refusing an earlier answer.

@@ -22,6 +22,7 @@
     ├── LinkWithdrawn         (LookupError)        a link that was revoked, or whose key was withdrawn
     ├── LinkSpent             (AttributeError)     a link of an earlier pause, used after it
     ├── UnknownKey            (LookupError)
+    ├── InvalidRecord         (ValueError)         a decision record that proves nothing
     ├── InvalidBody           (ValueError)         a request's body or decision that cannot be read
     │   └── UnknownCharset                         a body in a charset that is not one of the web's
     ├── BodyTooLarge          (ValueError)
@@ -104,6 +105,7 @@ from pauseflow_nb.errors.root import (
 )
 from pauseflow_nb.errors.stored_data import (
     DiskNearlyFull,
+    InvalidRecord,
     NoRoomForBody,
     NotRestored,
     NotStorable,
@@ -144,6 +146,7 @@ __all__ = [
     "InvalidNotebook",
     "InvalidParameter",
     "InvalidParameters",
+    "InvalidRecord",
     "InvalidSetting",
     "InvalidStep",
     "InvalidValue",

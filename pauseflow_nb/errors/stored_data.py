@@ -148,3 +148,14 @@ class SnapshotMismatch(SnapshotError):
 
     def __str__(self) -> str:
         return f"snapshot {self.name} was made elsewhere: {'; '.join(self.differences)}. {self.way_out}"
+
+
+class InvalidRecord(PauseflowError, ValueError):
+    """A decision record that cannot be read, or whose signature is not valid."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem

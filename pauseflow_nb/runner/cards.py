@@ -24,8 +24,11 @@ __all__ = [
     "Place",
     "close_document",
     "copy_card",
+    "describe_approval",
     "describe_decision",
     "describe_pause_decision",
+    "find_question",
+    "make_facts",
     "put_back",
     "put_card",
     "put_decision",
@@ -116,17 +119,33 @@ def put_decision(document: Document, step: str, decision: Decision) -> bool:
     """Add a decision to the waiting card of a step; returns False if it has no waiting card."""
     for cell, output in _find_waiting_cards(document, step):
         facts = facts_of(output)
-        answer = hide_secrets(decision.answer, facts["question"].get("schema"))
-        said = asdict(decision)
-        # A plain text is both the answer and its comment.
-        said["answer"] = None if answer == decision.comment else answer
-        said["approvals"] = decision.approvals or []
+        said = make_facts(decision, facts["question"].get("schema"))
         # In place, because a cell that paused within its code goes on adding outputs.
         output.update(_output({**facts, "decision": said}))
         document.cells[cell].metadata["papermill"]["status"] = "completed"
         document.changed(cell)
         return True
     return False
+
+
+def make_facts(decision: Decision, schema: Mapping[str, JSON] | None) -> dict[str, Any]:
+    """Make what a card, and a signed record, holds of a decision."""
+    answer = hide_secrets(decision.answer, schema)
+    return {
+        **asdict(decision),
+        # A plain text is both the answer and its comment.
+        "answer": None if answer == decision.comment else answer,
+        "approvals": decision.approvals or [],
+    }
+
+
+def find_question(document: Document, place: Place) -> dict[str, Any]:
+    """Find what the card of a suspension asks; empty if there is no such card."""
+    for _, output in records_in(document, "suspension"):
+        facts = facts_of(output)
+        if _identify(facts) == (place.segment, place.step, place.run, place.ordinal):
+            return dict(facts["question"])
+    return {}
 
 
 def reset(document: Document, first: int) -> None:
@@ -190,7 +209,7 @@ def describe_pause_decision(answer: PauseAnswer) -> Decision:
     approval |= {key: envelope[key] for key in ("known_by", "via") if envelope.get(key)}
     approvals = envelope.get("approvals")
     approvals = approvals if isinstance(approvals, list) and approvals else [approval]
-    return _decision("pause", answer.action, approvals, answer_in(envelope) or None)
+    return describe_approval("pause", answer.action, approvals, answer_in(envelope) or None)
 
 
 def describe_decision(wake: Wake, envelope: Mapping[str, JSON] | None = None) -> Decision:
@@ -208,10 +227,11 @@ def describe_decision(wake: Wake, envelope: Mapping[str, JSON] | None = None) ->
         "via": facts.get("via"),
     }
     answer = answer_in(envelope or wake.callback or {}) or None
-    return _decision(wake.kind, "resume", wake.approvals or [approval], answer)
+    return describe_approval(wake.kind, "resume", wake.approvals or [approval], answer)
 
 
-def _decision(kind: str, action: str, approvals: list[dict[str, JSON]], answer: JSON) -> Decision:
+def describe_approval(kind: str, action: str, approvals: list[dict[str, JSON]], answer: JSON) -> Decision:
+    """Describe what the last of several people decided, and name all of them."""
     last = approvals[-1]
     return Decision(
         sentence=card_text.write_sentence(kind, action, approvals),

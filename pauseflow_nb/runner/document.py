@@ -13,6 +13,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from pauseflow_nb.decisions.digests import CellDigest, digest_cell, is_card
 from pauseflow_nb.errors import InvalidNotebook
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Failure
@@ -29,7 +30,7 @@ _AT_THE_CELL = f'<span id="papermill-error-cell" {_RED}>Execution using papermil
 
 _BLANK = "0" * 32
 # Two spaces: a key of the notebook's metadata, and of nothing deeper that happens to have the same name.
-_SEAL = re.compile(rb'\n  "pauseflow": \{[^{}]*?"seal": "([0-9a-f]{32})"')
+_SEAL = re.compile(rb'\n  "pauseflow": \{(?:\n   [^\n]*)*?\n   "seal": "([0-9a-f]{32})"')
 # What nbformat writes as a list of lines.
 _LINED = {"application/javascript", "image/svg+xml"}
 
@@ -48,6 +49,7 @@ class Document:
         self.before_writing: Callable[[], None] | None = None
         self._mask = Mask()
         self._written: dict[int, bytes] = {}
+        self._digests: dict[int, CellDigest] = {}
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Document":
@@ -79,6 +81,7 @@ class Document:
     def hide(self, links: Iterable[str]) -> None:
         """Mask the tokens of these links in everything that is written from now on."""
         self._mask.hide(links)
+        # Not the digests: they are of cells as they were written, and those from before this hold none of these links.
         self._written.clear()
         self.revision += 1
 
@@ -90,7 +93,32 @@ class Document:
         """Note that a cell has changed; without an index, that the metadata has."""
         if cell is not None:
             self._written.pop(cell, None)
+            self._digests.pop(cell, None)
         self.revision += 1
+
+    def digest_cells(self, count: int | None = None, *, with_cards: bool = False) -> list[CellDigest]:
+        """Digest the cells as they are written, for a decision record; only those that changed are read.
+
+        Args:
+            count: How many cells, from the first on; None: all.
+            with_cards: Whether cards of questions and decisions count, see `digest_cell`.
+        """
+        if self.before_writing is not None:
+            self.before_writing()
+        return [self._digest(index, with_cards=with_cards) for index in range(len(self.cells[:count]))]
+
+    def set_digests(self, digests: Iterable[CellDigest]) -> None:
+        """Take over the digests of cells that did not change since they were made, by another process."""
+        for index, (cell, digest) in enumerate(zip(self.cells, digests, strict=False)):
+            if cell.get("id") == digest.id:
+                self._digests[index] = digest
+
+    def _digest(self, index: int, *, with_cards: bool) -> CellDigest:
+        if with_cards and any(map(is_card, self.cells[index].get("outputs", []))):
+            return digest_cell(json.loads(self._encode_cell(index)), with_cards=True)
+        if index not in self._digests:
+            self._digests[index] = digest_cell(json.loads(self._encode_cell(index)))
+        return self._digests[index]
 
     def execution_count(self, *, before: int | None = None) -> int:
         """Return the highest `In [n]` among all cells, or among those before an index; 0 if none has run."""

@@ -20,9 +20,19 @@ from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.tables import callbacks, executions, keys, segments, steps
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-__all__ = ["Key", "add_first", "export_public_pem", "list_keys", "read_signer", "require_valid", "revoke", "rotate"]
+__all__ = [
+    "Key",
+    "add_first",
+    "export_public_pem",
+    "list_keys",
+    "read_signer",
+    "require_valid",
+    "revoke",
+    "rotate",
+    "signing_key",
+]
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,11 @@ def export_public_pem(connection: sa.Connection, number: int) -> str:
     if found is None:
         raise UnknownKey(number)
     return _public(found).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def signing_key(connection: sa.Connection) -> "Ed25519PrivateKey":
+    """Return the private half of the newest key, which signs decisions."""
+    return _load_private(_all(connection)[-1])
 
 
 def rotate(connection: sa.Connection, *, by: str, withdraw: bool = False) -> list[int]:
@@ -190,10 +205,14 @@ def _state(key: Row, newest: Row) -> str:
     return "signs" if key.id == newest.id else "verifies"
 
 
-def _public(key: Row) -> "Ed25519PublicKey":
+def _load_private(key: Row) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # lazily: few commands need it
 
-    return Ed25519PrivateKey.from_private_bytes(base64.b64decode(key.private)).public_key()
+    return Ed25519PrivateKey.from_private_bytes(base64.b64decode(key.private))
+
+
+def _public(key: Row) -> "Ed25519PublicKey":
+    return _load_private(key).public_key()
 
 
 def _fingerprint(public: "Ed25519PublicKey") -> str:

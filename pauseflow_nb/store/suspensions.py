@@ -32,6 +32,7 @@ __all__ = [
     "make_claim",
     "read_envelope",
     "reopen",
+    "set_shown",
     "set_verdict",
     "settle",
     "take_reminder",
@@ -45,7 +46,15 @@ MOST_EARLY = 100
 _KEY = (suspensions.c.execution, suspensions.c.segment, suspensions.c.step, suspensions.c.ordinal)
 
 
-def add(connection: sa.Connection, execution: str, segment: int, outcome: Outcome, cell: int) -> Row:
+def add(
+    connection: sa.Connection,
+    execution: str,
+    segment: int,
+    outcome: Outcome,
+    cell: int,
+    *,
+    shown: dict[str, JSON] | None = None,
+) -> Row:
     """Insert an open suspension; its clock starts now."""
     ask = outcome.suspension
     assert ask is not None, "only a suspended step leaves one"
@@ -72,6 +81,7 @@ def add(connection: sa.Connection, execution: str, segment: int, outcome: Outcom
         notice=None if ask.remind is None else {"every": ask.remind, "messages": [asdict(m) for m in ask.messages]},
         remind_at=None if ask.remind is None else moment + ask.remind,
         rules=collect_rules(ask),
+        shown=shown,
         state="open",
     )
     return connection.execute(statement.returning(*suspensions.c)).one()
@@ -158,6 +168,11 @@ def reopen(connection: sa.Connection, suspension: Row, errors: list[dict[str, JS
     # The approvals of others stand; the sender of this answer may send another.
     values = {"state": "open", "errors": errors, "given": (suspension.given or [])[:-1] or None, **settled}
     _update(connection, suspension, **values)
+
+
+def set_shown(connection: sa.Connection, suspension: Row, shown: dict[str, JSON] | None) -> None:
+    """Note that a question shows something else from now on."""
+    connection.execute(suspensions.update().where(*_is(suspensions, make_claim(suspension))).values(shown=shown))
 
 
 def clear_deadline(connection: sa.Connection, suspension: Row) -> None:

@@ -7,7 +7,8 @@
     steps         one row for each run of each step: the history, and the exports
     workers       processes that are alive: workers, servers, attached runs
     audit         who changed what, and when; written by the change's own transaction
-    keys          what signs links and manifests, oldest first; the newest signs
+    keys          what signs links, manifests and decisions, oldest first; the newest signs
+    decisions     signed records of an execution, oldest first: each names the one before it
 
 A segment's row is locked before its execution's row, everywhere, or PostgreSQL deadlocks.
 """
@@ -15,7 +16,18 @@ A segment's row is locked before its execution's row, everywhere, or PostgreSQL 
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
 
-__all__ = ["audit", "callbacks", "executions", "keys", "metadata", "segments", "steps", "suspensions", "workers"]
+__all__ = [
+    "audit",
+    "callbacks",
+    "decisions",
+    "executions",
+    "keys",
+    "metadata",
+    "segments",
+    "steps",
+    "suspensions",
+    "workers",
+]
 
 metadata = sa.MetaData()
 
@@ -181,6 +193,8 @@ suspensions = sa.Table(
     sa.Column("given", Json),
     # The answer, for a kernel that waits for it and has no next segment.
     sa.Column("envelope", Json),
+    # What its question is asked about: {digest, question, cells, …}, see `engine.decision_records`.
+    sa.Column("shown", Json),
     # What a reminder sends again, and when the next one is due: {every, to, …}, without any secret.
     sa.Column("notice", Json),
     sa.Column("remind_at", Time),
@@ -262,6 +276,17 @@ audit = sa.Table(
     sa.Column("step", sa.String(200)),
     sa.Column("details", Json, nullable=False),
     sa.Index("audit_of_an_execution", "execution", "id"),
+)
+
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("execution", Id, sa.ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True),
+    # From 1 on, without a gap.
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("at", Time, nullable=False),
+    # The DSSE envelope.
+    sa.Column("envelope", Json, nullable=False),
 )
 
 keys = sa.Table(

@@ -1,0 +1,124 @@
+"""`pauseflow verify`: compare an executed notebook with the decision records in it."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pauseflow_nb.cli.options import open_queue, print_json, say, store_options
+from pauseflow_nb.errors import InvalidNotebook, InvalidValue, NotebookNotFound
+from pauseflow_nb.printable import printable, printable_lines
+from pauseflow_nb.settings import Settings
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from pauseflow_nb.decisions.statement import Statement
+
+__all__ = ["verify"]
+
+_PEM = re.compile(r"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----\n?", re.DOTALL)
+
+
+@click.command()
+@click.argument("notebook", metavar="OUT.ipynb")
+@click.option("--key", "key_file", metavar="FILE", help="Public keys as PEM, from `pauseflow keys export`.")
+@click.option("--store", "from_store", is_flag=True, help="Take the keys of the store, and compare with its records.")
+@store_options
+def verify(settings: Settings, *, notebook: str, key_file: str | None, from_store: bool, as_json: bool) -> None:
+    """Check that an executed notebook is what its decisions were about.
+
+    Names every cell, output, question, answer and record that was changed, moved, added or removed since. Without --key
+    the keys of the store on this machine are used. Exit codes: 0 nothing was changed, 1 something was, 2 usage.
+    """
+    from pauseflow_nb.decisions.verification import verify as compare
+
+    if key_file is not None and from_store:
+        raise click.UsageError("--key and --store exclude each other: with --key no store is asked")
+    document = _read(notebook)
+    if key_file is not None:
+        result = compare(document, _keys_in(key_file))
+    else:
+        queue = open_queue(settings)
+        pems = [queue.public_key(key["id"]) for key in queue.list_keys()]
+        recorded = queue.decisions(_execution_of(document)) if from_store else None
+        result = compare(document, _parse("".join(pems)), recorded=recorded)
+    if as_json:
+        print_json(
+            {
+                "valid": result.is_valid,
+                "problems": result.problems,
+                "notes": result.notes,
+                "decisions": [statement.to_json()["predicate"] for statement in result.statements],
+            }
+        )
+    else:
+        for statement in result.statements:
+            say(printable(_sentence(statement)))
+        for problem in result.problems:
+            say(printable_lines(f"✗ {problem}", indent="  "), err=True)
+        for line in result.notes:
+            say(printable_lines(f"  {line}", indent="  "), err=True)
+        if result.is_valid:
+            say(f"✓ {notebook} is what was decided on: nothing was changed since")
+    sys.exit(0 if result.is_valid else 1)
+
+
+def _sentence(statement: "Statement") -> str:
+    decision: Any = statement.facts.get("decision") or statement.facts.get("approval")
+    if not isinstance(decision, dict):
+        return f"record {statement.number}: the execution has {statement.facts.get('state')}"
+    suspension: Any = statement.facts["suspension"]
+    known_by = {"link": "whoever had the link", "": "unknown"}.get(decision.get("known_by") or "")
+    who = known_by or f"{decision.get('by')}, known by {decision.get('known_by')}"
+    seen = "" if statement.facts.get("seen") else "; what this person had seen was not sent along"
+    return f"record {statement.number}: step {suspension['step']}, {decision['action']} by {who}, {decision.get('at')}{seen}"
+
+
+def _read(notebook: str) -> dict[str, Any]:
+    from pauseflow_nb.runner import file_addresses
+
+    try:
+        text = file_addresses.read(notebook) if "://" in notebook else Path(notebook).read_text(encoding="utf-8")
+        document = json.loads(text)
+    except FileNotFoundError:
+        raise NotebookNotFound(notebook) from None
+    except (OSError, ValueError) as problem:
+        raise InvalidNotebook(notebook, f"it cannot be read as JSON ({problem})") from None
+    if not isinstance(document, dict) or not isinstance(document.get("cells"), list):
+        raise InvalidNotebook(notebook, "it has no list of cells")
+    return document
+
+
+def _execution_of(document: dict[str, Any]) -> str:
+    found = document.get("metadata", {}).get("pauseflow")
+    return str(found.get("execution", "")) if isinstance(found, dict) else ""
+
+
+def _keys_in(file: str) -> "list[Ed25519PublicKey]":
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except (OSError, ValueError) as problem:
+        raise InvalidValue("--key", file, f"cannot be read: {problem}") from None
+    found = _parse(text)
+    if not found:
+        raise InvalidValue("--key", file, "holds no public Ed25519 key as PEM: `pauseflow keys export` writes one")
+    return found
+
+
+def _parse(text: str) -> "list[Ed25519PublicKey]":
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    found = []
+    for block in _PEM.findall(text):
+        try:
+            key = load_pem_public_key(block.encode())
+        except ValueError:
+            continue
+        if isinstance(key, Ed25519PublicKey):
+            found.append(key)
+    return found

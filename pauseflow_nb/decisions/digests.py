@@ -1,0 +1,127 @@
+"""Digest the cells of a notebook, so that a record can name each that was changed since.
+
+A digest is SHA-256 over canonical JSON (RFC 8785), in hexadecimal. It is made of what stands in the file, not of how the
+file is laid out: nbformat writes a text as one string or as a list of lines, and both have one digest.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import rfc8785
+
+from pauseflow_nb.json_values import JSON
+
+__all__ = ["CellDigest", "digest_cell", "digest_cells", "digest_json", "exact", "is_card", "to_canonical"]
+
+_OURS = "pauseflow"
+
+
+@dataclass(frozen=True)
+class CellDigest:
+    """What a record knows of one cell."""
+
+    #: The cell's id in the notebook.
+    id: str
+    #: `"code"`, `"markdown"` or `"raw"`.
+    kind: str
+    source: str
+    #: One for each output, in order.
+    outputs: tuple[str, ...]
+
+    @property
+    def whole(self) -> str:
+        """The digest of the cell."""
+        return digest_json([self.id, self.kind, self.source, list(self.outputs)])
+
+    def to_json(self) -> list[JSON]:
+        """Write it as a record holds it."""
+        return [self.id, self.kind, self.source, list(self.outputs)]
+
+    @classmethod
+    def from_json(cls, value: Any) -> "CellDigest":
+        """Read what `to_json` wrote."""
+        id_, kind, source, outputs = value
+        return cls(str(id_), str(kind), str(source), tuple(map(str, outputs)))
+
+
+def digest_json(value: Any) -> str:
+    """Digest a JSON value.
+
+    Raises:
+        rfc8785.CanonicalizationError: If it has numbers that no two programs read alike.
+    """
+    return hashlib.sha256(to_canonical(value)).hexdigest()
+
+
+def digest_cell(cell: Mapping[str, Any], *, with_cards: bool = False) -> CellDigest:
+    """Digest one cell as it stands in the file.
+
+    Args:
+        cell: The cell as JSON, of nbformat 4.5.
+        with_cards: Whether what pauseflow itself wrote into the outputs counts: the cards of questions and decisions. They
+            change when a decision is written into them, so only a record of the end counts them.
+    """
+    source: Any = _joined(cell.get("source", ""))
+    if cell.get("attachments"):
+        # Pictures of a Markdown cell are part of what it shows.
+        source = [source, cell["attachments"]]
+    outputs = [_output(each) for each in cell.get("outputs", []) if with_cards or not is_card(each)]
+    return CellDigest(
+        id=str(cell.get("id", "")),
+        kind=str(cell.get("cell_type", "")),
+        source=digest_json(source),
+        outputs=tuple(map(digest_json, outputs)),
+    )
+
+
+def digest_cells(cells: Iterable[CellDigest]) -> str:
+    """Digest all cells together: their content and their order."""
+    return digest_json([cell.whole for cell in cells])
+
+
+def is_card(output: Mapping[str, Any]) -> bool:
+    """Whether an output was written by pauseflow: a question with its decision, a loss, an ending."""
+    found = (output.get("metadata") or {}).get(_OURS)
+    return isinstance(found, Mapping) and bool(found.get("kind"))
+
+
+def _output(output: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(output)
+    if "text" in found:
+        found["text"] = _joined(found["text"])
+    if isinstance(found.get("data"), Mapping):
+        found["data"] = {mime: _joined(value) for mime, value in found["data"].items()}
+    return found
+
+
+def _joined(value: Any) -> Any:
+    is_lines = isinstance(value, list) and all(isinstance(line, str) for line in value)
+    return "".join(value) if is_lines else value
+
+
+def to_canonical(value: Any) -> bytes:
+    """Write a JSON value as RFC 8785 has it, so that equal values are equal bytes; see `exact`."""
+    try:
+        return rfc8785.dumps(value)
+    except rfc8785.CanonicalizationError:
+        return rfc8785.dumps(exact(value))
+
+
+def exact(value: Any) -> Any:
+    """Write what programs read in different ways so that all read it alike.
+
+    Integers from 2**53 on, which JavaScript rounds, become `{"integer": "9007199254740993"}`; numbers that are none become
+    null, and halves of surrogate pairs a question mark, as in the written notebook.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) < 2**53 else {"integer": str(value)}
+    if isinstance(value, Mapping):
+        return {exact(key): exact(each) for key, each in value.items()}
+    return [exact(each) for each in value] if isinstance(value, (list, tuple)) else value

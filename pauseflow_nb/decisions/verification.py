@@ -1,0 +1,204 @@
+"""Compare an executed notebook with its decision records, and name what was changed since."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pauseflow_nb.decisions.digests import CellDigest, digest_cell, exact, is_card
+from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, open_envelope, payload_digest
+from pauseflow_nb.errors import InvalidRecord
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+__all__ = ["Verification", "verify"]
+
+#: Facts of a question and of a decision, which card and record both have, by the words that people read.
+_QUESTION = {"title": "the title", "message": "the message", "data": "the data", "schema": "the form"}
+_DECISION = {
+    "action": "the decision",
+    "answer": "the answer",
+    "comment": "the comment",
+    "by": "who decided",
+    "known_by": "how it is known who decided",
+    "at": "the time of the decision",
+    "approvals": "the list of approvals",
+}
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came of a comparison."""
+
+    #: What is wrong, one sentence each; empty if nothing is.
+    problems: list[str] = field(default_factory=list)
+    #: What the records say, oldest first: those whose signature is valid.
+    statements: list[Statement] = field(default_factory=list)
+    #: What nobody claims, one sentence each.
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether there are records, and nothing was changed since."""
+        return not self.problems and bool(self.statements)
+
+
+def verify(
+    notebook: Mapping[str, Any],
+    keys: Sequence["Ed25519PublicKey"],
+    *,
+    recorded: Sequence[Mapping[str, Any]] | None = None,
+) -> Verification:
+    """Compare a notebook with its records.
+
+    Args:
+        notebook: The executed notebook, as JSON of nbformat 4.5.
+        keys: Public keys of the store that ran it.
+        recorded: The envelopes that the store has of this execution; None: it is not asked.
+    """
+    found = notebook.get("metadata", {}).get("pauseflow")
+    envelopes = found.get(DECISIONS) if isinstance(found, Mapping) else None
+    if not isinstance(envelopes, list) or not envelopes:
+        return Verification(["the notebook has no decision record: none was made, or all were cut out"])
+    problems: list[str] = []
+    statements: list[Statement] = []
+    for number, envelope in enumerate(envelopes, 1):
+        try:
+            statements.append(open_envelope(envelope, keys))
+        except InvalidRecord as problem:
+            problems.append(f"record {number} proves nothing: {problem}")
+    problems += _chain(envelopes, statements, found.get("execution") if isinstance(found, Mapping) else None)
+    cells = [cell for cell in notebook.get("cells", []) if not _is_papermills(cell)]
+    problems += [] if recorded is None else _missing(envelopes, recorded)
+    with_cards = bool(statements) and statements[-1].kind == ENDED
+    problems += _cells(statements, [digest_cell(cell, with_cards=with_cards) for cell in cells])
+    problems += _questions(statements, cells)
+    notes = []
+    if statements and statements[-1].kind != ENDED:
+        notes.append("the execution had not ended when this was written: cells after the last decision are not covered")
+    return Verification(problems, statements, notes)
+
+
+def _chain(envelopes: Sequence[Any], statements: Sequence[Statement], execution: Any) -> Iterator[str]:
+    """Find records that were cut out, put in, or moved."""
+    digests = {payload_digest(envelope) for envelope in envelopes if isinstance(envelope, Mapping)}
+    executions = {statement.execution for statement in statements}
+    if len(executions) > 1 or (executions and execution is not None and executions != {execution}):
+        for statement in statements:
+            if statement.execution != execution:
+                yield f"record {statement.number} is of another execution, {statement.execution}"
+    numbers = [statement.number for statement in statements if execution in (None, statement.execution)]
+    expected = list(range(1, len(numbers) + 1))
+    if numbers != expected:
+        missing = sorted(set(range(1, max(numbers, default=0) + 1)) - set(numbers))
+        if missing:
+            yield "cut out: " + ", ".join(f"record {number}" for number in missing)
+        if sorted(numbers) != numbers or len(set(numbers)) < len(numbers):
+            yield f"the records are out of order: {', '.join(map(str, numbers))}"
+    for statement in statements:
+        if statement.previous is not None and statement.previous not in digests:
+            yield f"record {statement.number} names a record before it that is not here, or was changed"
+
+
+def _missing(envelopes: Sequence[Any], recorded: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Find records that the store has and the notebook has not, and the other way round."""
+    here = {payload_digest(envelope) for envelope in envelopes if isinstance(envelope, Mapping)}
+    there = [payload_digest(envelope) for envelope in recorded]
+    for number, digest in enumerate(there, 1):
+        if digest not in here:
+            yield f"cut out: record {number}, which the store has"
+    for _ in here - set(there):
+        yield "the notebook has a record that the store does not have"
+
+
+def _cells(statements: Sequence[Statement], now: Sequence[CellDigest]) -> Iterator[str]:
+    """Find cells that differ from the newest record about each."""
+    if not statements:
+        return
+    last = statements[-1]
+    recorded = {cell.id: cell for cell in last.cells}
+    places = {cell.id: index for index, cell in enumerate(now, 1)}
+    for index, cell in enumerate(last.cells, 1):
+        if cell.id not in places:
+            yield f"cell {index} ({cell.id}) was removed"
+    for index, cell in enumerate(now, 1):
+        if cell.id in recorded:
+            yield from _differences(index, recorded[cell.id], cell)
+        elif last.kind == ENDED or index <= len(last.cells):
+            yield f"cell {index} ({cell.id}) was added"
+    order_then = [cell.id for cell in last.cells if cell.id in places]
+    order_now = [cell.id for cell in now if cell.id in recorded]
+    if order_then != order_now:
+        moved = [id_ for id_, other in zip(order_now, order_then, strict=False) if id_ != other]
+        yield "moved: " + ", ".join(f"cell {places[id_]} ({id_})" for id_ in moved)
+
+
+def _differences(index: int, then: CellDigest, now: CellDigest) -> Iterator[str]:
+    where = f"cell {index} ({now.id})"
+    if then.kind != now.kind:
+        yield f"{where} was a {then.kind} cell and is a {now.kind} cell"
+    if then.source != now.source:
+        yield f"{where}: its source was changed"
+    for number, (before, after) in enumerate(zip(then.outputs, now.outputs, strict=False), 1):
+        if before != after:
+            yield f"{where}: output {number} was changed"
+    if len(now.outputs) < len(then.outputs):
+        yield f"{where}: {_outputs(len(then.outputs) - len(now.outputs))} removed"
+    if len(now.outputs) > len(then.outputs):
+        yield f"{where}: {_outputs(len(now.outputs) - len(then.outputs))} added"
+
+
+def _outputs(count: int) -> str:
+    return "1 output was" if count == 1 else f"{count} outputs were"
+
+
+def _questions(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Compare what the cells show of each question and decision with what was signed."""
+    shown = {_identity(facts): facts for facts in _suspensions(cells)}
+    signed = {
+        _identity(statement.facts["suspension"]): statement for statement in statements if statement.kind == DECIDED
+    }
+    for identity, statement in signed.items():
+        where = f"step {identity[0] or 'none'}"
+        facts = shown.get(identity)
+        if facts is None:
+            yield f"{where}: the question and its decision (record {statement.number}) were removed from the cells"
+            continue
+        yield from _facts(where, facts.get("question"), statement.facts.get("question"), _QUESTION)
+        yield from _facts(where, facts.get("decision"), statement.facts.get("decision"), _DECISION)
+    for identity, facts in shown.items():
+        if facts.get("decision") and identity not in signed and _is_decided_by_people(facts):
+            yield f"step {identity[0] or 'none'}: the notebook shows a decision that no record has"
+
+
+def _facts(where: str, shown: Any, signed: Any, names: Mapping[str, str]) -> Iterator[str]:
+    shown, signed = (each if isinstance(each, Mapping) else {} for each in (shown, signed))
+    for key, word in names.items():
+        if exact(shown.get(key) or None) != exact(signed.get(key) or None):
+            yield f"{where}: {word} was changed"
+
+
+def _suspensions(cells: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for cell in cells:
+        for output in cell.get("outputs", []):
+            if not is_card(output):
+                continue
+            facts = output["metadata"]["pauseflow"]
+            if facts["kind"] == "suspension":
+                yield facts
+            elif facts["kind"] == "earlier":
+                yield from facts.get("suspensions", [])
+
+
+def _identity(facts: Any) -> tuple[str, int, int, int]:
+    return tuple(facts.get(key, 0) for key in ("step", "run", "segment", "ordinal"))  # type: ignore[return-value]
+
+
+def _is_decided_by_people(facts: Mapping[str, Any]) -> bool:
+    return facts["decision"].get("by") not in ("clock", "notebooks")
+
+
+def _is_papermills(cell: Mapping[str, Any]) -> bool:
+    """Whether it is one of the two cells that papermill's engines add on top of an error."""
+    tags = (cell.get("metadata") or {}).get("tags") or []
+    return "papermill-error-cell-tag" in tags and cell.get("id") in ("error-top", "error-cell")

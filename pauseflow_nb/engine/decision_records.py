@@ -1,0 +1,128 @@
+"""Make the signed records of an execution: what was shown, who decided, how it ended (SPEC 10).
+
+Each runs in the transaction of what it records, so a decision has its record or was not made.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from pauseflow_nb.decisions.digests import CellDigest, digest_cells, digest_json
+from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, payload_digest, sign
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.store import decisions, executions, keys, steps
+from pauseflow_nb.store.executions import Row
+
+if TYPE_CHECKING:
+    from pauseflow_nb.runner.cards import Decision
+    from pauseflow_nb.runner.document import Document
+
+__all__ = ["add_errors", "enter_records", "note_shown", "record_decision", "seal"]
+
+
+def note_shown(
+    connection: sa.Connection,
+    execution: str,
+    question: Mapping[str, JSON],
+    cells: Iterable[CellDigest],
+    *,
+    environment: str | None = None,
+) -> dict[str, JSON]:
+    """Note what a question is asked about.
+
+    Args:
+        connection: The transaction that stores the suspension.
+        execution: Id of the execution.
+        question: What its card asks: title, message, data, schema, deadline.
+        cells: Digests of all cells so far.
+        environment: Digest of the snapshot's manifest, which names Python and its packages.
+
+    Returns:
+        `{digest, question, cells, parameters, exports, environment}`; all but `question` and `cells` are digests.
+    """
+    row = executions.find(connection, execution)
+    known = list(cells)
+    parts: dict[str, JSON] = {
+        "question": dict(question),
+        "cells": [cell.to_json() for cell in known],
+        "parameters": digest_json({} if row is None else row.parameters),
+        "exports": digest_json({step: told.exports for step, told in steps.brief_steps(connection, execution).items()}),
+        "environment": environment,
+    }
+    return {**parts, "digest": digest_json({**parts, "cells": digest_cells(known)})}
+
+
+def add_errors(shown: Mapping[str, JSON] | None, errors: list[dict[str, JSON]]) -> dict[str, JSON] | None:
+    """Change what is shown: the question is asked again, with the errors of the last answer."""
+    return None if shown is None else {**shown, "digest": digest_json([shown["digest"], errors])}
+
+
+def record_decision(
+    connection: sa.Connection, suspension: Row, decision: "Decision", *, seen: str | None, is_final: bool = True
+) -> None:
+    """Sign a decision, and add it to the records of the execution; the caller holds the execution's row.
+
+    Args:
+        connection: The transaction that settles.
+        suspension: What was decided.
+        decision: The decision, as the notebook shows it.
+        seen: The digest of what the sender had before him; None if the request carried none.
+        is_final: Whether it settles the suspension; False for one approval of several.
+    """
+    from pauseflow_nb.runner.cards import make_facts  # lazily: a server that settles nothing needs no notebooks
+
+    shown: dict[str, Any] = suspension.shown or {}
+    facts = make_facts(decision, suspension.schema)
+    _add(
+        connection,
+        suspension.execution,
+        DECIDED,
+        tuple(map(CellDigest.from_json, shown.get("cells", []))),
+        {
+            "suspension": {name: getattr(suspension, name) for name in ("step", "run", "segment", "ordinal")},
+            "question": shown.get("question") or _question(suspension),
+            "decision" if is_final else "approval": facts,
+            "shown": shown.get("digest"),
+            "seen": seen is not None and seen == shown.get("digest"),
+            **{name: shown.get(name) for name in ("parameters", "exports", "environment")},
+        },
+    )
+
+
+def seal(connection: sa.Connection, execution: str, state: str, document: "Document") -> None:
+    """Sign the notebook as it is at the end of an execution, with all its cards, if anything was decided in it.
+
+    Args:
+        connection: The transaction; it holds the execution's row.
+        execution: Id of the execution.
+        state: How it ended.
+        document: Its notebook, which gets all the records.
+    """
+    if decisions.all_of(connection, execution):
+        _add(connection, execution, ENDED, tuple(document.digest_cells(with_cards=True)), {"state": state})
+        enter_records(connection, execution, document)
+
+
+def enter_records(connection: sa.Connection, execution: str, document: "Document") -> None:
+    """Write all records of an execution into its notebook."""
+    found = decisions.all_of(connection, execution)
+    own = document.metadata.get("pauseflow", {})
+    if found != own.get(DECISIONS, []):
+        document.metadata["pauseflow"] = {**own, DECISIONS: found}
+        document.changed()
+
+
+def _add(
+    connection: sa.Connection, execution: str, kind: str, cells: tuple[CellDigest, ...], facts: dict[str, JSON]
+) -> None:
+    before = decisions.all_of(connection, execution)
+    previous = payload_digest(before[-1]) if before else None
+    number = len(before) + 1
+    statement = Statement(kind, execution, number, previous, cells, facts)
+    decisions.add(connection, execution, number, sign(statement, keys.signing_key(connection)))
+
+
+def _question(suspension: Row) -> dict[str, JSON]:
+    """Take the question from the row: that of an earlier version, which noted nothing of what it showed."""
+    return {name: getattr(suspension, name) for name in ("kind", "title", "message", "data", "schema")}

@@ -1,0 +1,283 @@
+"""A notebook that was changed after its decisions were signed is found out, and what was changed is named."""
+
+import base64
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import nbformat
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from pauseflow_nb.decisions.digests import digest_cell
+from pauseflow_nb.decisions.statement import DECIDED, ENDED, Statement, payload_digest, sign
+from pauseflow_nb.decisions.verification import verify
+
+KEY = Ed25519PrivateKey.generate()
+PUBLIC = [KEY.public_key()]
+PNG = base64.b64encode(b"\x89PNG and more").decode()
+
+QUESTION = {"kind": "suspend", "title": "Publish?", "message": "The report of May.", "data": {"total": 12.5}}
+DECISION = {"action": "resume", "answer": {"approved": True}, "comment": "fine", "by": "user:ann", "known_by": "login", "at": "2026-11-28T10:00:00Z"}  # fmt: skip
+
+
+def card(question: dict[str, Any], decision: dict[str, Any] | None, *, step: str = "ask") -> Any:
+    facts = {"kind": "suspension", "step": step, "run": 1, "segment": 0, "ordinal": 0}
+    facts |= {"question": question, "decision": decision}
+    return new_output("display_data", {"text/plain": "Publish?"}, metadata={"pauseflow": facts})
+
+
+def executed() -> dict[str, Any]:
+    """A notebook as a run leaves it, without its records."""
+    notebook = new_notebook(metadata={"pauseflow": {"execution": "e1"}})
+    notebook.cells = [
+        new_markdown_cell("# Report", id="title"),
+        new_code_cell("print(1)\n2", id="work", outputs=[new_output("stream", text="1\n"), new_output("execute_result", {"text/plain": "2"})]),
+        new_code_cell("plot()", id="plot", outputs=[new_output("display_data", {"image/png": PNG, "text/plain": "<Figure>"})]),
+        new_code_cell("%%step ask", id="ask", outputs=[card(copy.deepcopy(QUESTION), copy.deepcopy(DECISION))]),
+        new_code_cell("publish()", id="after", outputs=[new_output("stream", text="done\n")]),
+    ]  # fmt: skip
+    found: dict[str, Any] = json.loads(nbformat.writes(notebook))
+    return found
+
+
+def cells_of(notebook: dict[str, Any], count: int | None = None) -> tuple[Any, ...]:
+    return tuple(digest_cell(cell, with_cards=count is None) for cell in notebook["cells"][:count])
+
+
+def decided(notebook: dict[str, Any], *, number: int = 1, previous: str | None = None, execution: str = "e1") -> Any:
+    facts: dict[str, Any] = {
+        "suspension": {"step": "ask", "run": 1, "segment": 0, "ordinal": 0},
+        "question": copy.deepcopy(QUESTION),
+        "decision": copy.deepcopy(DECISION),
+    }
+    return sign(Statement(DECIDED, execution, number, previous, cells_of(notebook, 4), facts), KEY)
+
+
+def ended(notebook: dict[str, Any], *, number: int = 2, previous: str | None = None) -> Any:
+    return sign(Statement(ENDED, "e1", number, previous, cells_of(notebook), {"state": "completed"}), KEY)
+
+
+def recorded() -> dict[str, Any]:
+    notebook = executed()
+    first = decided(notebook)
+    notebook["metadata"]["pauseflow"]["decisions"] = [first, ended(notebook, previous=payload_digest(first))]
+    return notebook
+
+
+def problems_of(notebook: dict[str, Any]) -> list[str]:
+    return verify(notebook, PUBLIC).problems
+
+
+def test_what_was_not_changed_is_valid() -> None:
+    result = verify(recorded(), PUBLIC)
+
+    assert result.problems == []
+    assert result.is_valid
+    assert [statement.kind for statement in result.statements] == [DECIDED, ENDED]
+
+
+def test_a_record_is_valid_however_the_file_is_laid_out() -> None:
+    """nbformat writes texts as lists of lines, others as one string."""
+    notebook = recorded()
+    for cell in notebook["cells"]:
+        cell["source"] = "".join(cell["source"])
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                output["text"] = "".join(output["text"])
+
+    assert problems_of(notebook) == []
+
+
+def change_source(notebook: dict[str, Any]) -> None:
+    notebook["cells"][1]["source"] = ["print(1)\n", "3"]
+
+
+def change_stream(notebook: dict[str, Any]) -> None:
+    notebook["cells"][1]["outputs"][0]["text"] = ["7\n"]
+
+
+def change_image(notebook: dict[str, Any]) -> None:
+    notebook["cells"][2]["outputs"][0]["data"]["image/png"] = PNG[::-1]
+
+
+def remove_output(notebook: dict[str, Any]) -> None:
+    notebook["cells"][1]["outputs"].pop()
+
+
+def add_output(notebook: dict[str, Any]) -> None:
+    notebook["cells"][1]["outputs"].append(notebook["cells"][1]["outputs"][0])
+
+
+def change_markdown(notebook: dict[str, Any]) -> None:
+    notebook["cells"][0]["source"] = ["# Another report"]
+
+
+def change_cell_after_the_decision(notebook: dict[str, Any]) -> None:
+    notebook["cells"][4]["outputs"][0]["text"] = ["not done\n"]
+
+
+def facts(notebook: dict[str, Any]) -> Any:
+    return notebook["cells"][3]["outputs"][0]["metadata"]["pauseflow"]
+
+
+def change_title(notebook: dict[str, Any]) -> None:
+    facts(notebook)["question"]["title"] = "Delete?"
+
+
+def change_data(notebook: dict[str, Any]) -> None:
+    facts(notebook)["question"]["data"] = {"total": 12.6}
+
+
+def change_answer(notebook: dict[str, Any]) -> None:
+    facts(notebook)["decision"]["answer"] = {"approved": False}
+
+
+def change_comment(notebook: dict[str, Any]) -> None:
+    facts(notebook)["decision"]["comment"] = ""
+
+
+def change_who(notebook: dict[str, Any]) -> None:
+    facts(notebook)["decision"]["by"] = "user:bob"
+
+
+def move_cells(notebook: dict[str, Any]) -> None:
+    cells = notebook["cells"]
+    cells[0], cells[2] = cells[2], cells[0]
+
+
+def add_cell(notebook: dict[str, Any]) -> None:
+    notebook["cells"].insert(2, {"id": "new", "cell_type": "markdown", "metadata": {}, "source": ["All checked."]})
+
+
+def add_cell_at_the_end(notebook: dict[str, Any]) -> None:
+    notebook["cells"].append({"id": "new", "cell_type": "markdown", "metadata": {}, "source": ["All checked."]})
+
+
+def remove_cell(notebook: dict[str, Any]) -> None:
+    del notebook["cells"][1]
+
+
+def change_what_a_card_shows(notebook: dict[str, Any]) -> None:
+    notebook["cells"][3]["outputs"][0]["data"]["text/plain"] = ["Delete?"]
+
+
+def remove_card(notebook: dict[str, Any]) -> None:
+    notebook["cells"][3]["outputs"] = []
+
+
+def cut_out_a_record(notebook: dict[str, Any]) -> None:
+    del notebook["metadata"]["pauseflow"]["decisions"][0]
+
+
+def cut_out_all_records(notebook: dict[str, Any]) -> None:
+    del notebook["metadata"]["pauseflow"]["decisions"]
+
+
+def put_in_a_record_of_another_run(notebook: dict[str, Any]) -> None:
+    notebook["metadata"]["pauseflow"]["decisions"][0] = decided(executed(), execution="e2")
+
+
+def change_a_record(notebook: dict[str, Any]) -> None:
+    envelope = notebook["metadata"]["pauseflow"]["decisions"][0]
+    payload = base64.b64decode(envelope["payload"]).replace(b"user:ann", b"user:bob")
+    envelope["payload"] = base64.b64encode(payload).decode()
+
+
+def sign_with_another_key(notebook: dict[str, Any]) -> None:
+    envelope = notebook["metadata"]["pauseflow"]["decisions"][0]
+    statement = Statement.from_json(json.loads(base64.b64decode(envelope["payload"])))
+    notebook["metadata"]["pauseflow"]["decisions"][0] = sign(statement, Ed25519PrivateKey.generate())
+
+
+def swap_records(notebook: dict[str, Any]) -> None:
+    notebook["metadata"]["pauseflow"]["decisions"].reverse()
+
+
+def add_a_decision(notebook: dict[str, Any]) -> None:
+    notebook["cells"][4]["outputs"].append(json.loads(json.dumps(card(QUESTION, DECISION, step="other"))))
+
+
+def strip(notebook: dict[str, Any]) -> None:
+    """What nbstripout does."""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (change_source, "cell 2 (work): its source was changed"),
+        (change_stream, "cell 2 (work): output 1 was changed"),
+        (change_image, "cell 3 (plot): output 1 was changed"),
+        (remove_output, "cell 2 (work): 1 output was removed"),
+        (add_output, "cell 2 (work): 1 output was added"),
+        (change_markdown, "cell 1 (title): its source was changed"),
+        (change_cell_after_the_decision, "cell 5 (after): output 1 was changed"),
+        (change_title, "step ask: the title was changed"),
+        (change_data, "step ask: the data was changed"),
+        (change_answer, "step ask: the answer was changed"),
+        (change_comment, "step ask: the comment was changed"),
+        (change_who, "step ask: who decided was changed"),
+        (change_what_a_card_shows, "cell 4 (ask): output 1 was changed"),
+        (move_cells, "moved: cell 1 (plot), cell 3 (title)"),
+        (add_cell, "cell 3 (new) was added"),
+        (add_cell_at_the_end, "cell 6 (new) was added"),
+        (remove_cell, "cell 2 (work) was removed"),
+        (remove_card, "step ask: the question and its decision (record 1) were removed from the cells"),
+        (cut_out_a_record, "cut out: record 1"),
+        (cut_out_all_records, "the notebook has no decision record: none was made, or all were cut out"),
+        (put_in_a_record_of_another_run, "record 1 is of another execution, e2"),
+        (change_a_record, "record 1 proves nothing: its signature"),
+        (sign_with_another_key, "record 1 proves nothing: its signature"),
+        (swap_records, "the records are out of order: 2, 1"),
+        (add_a_decision, "step other: the notebook shows a decision that no record has"),
+        (strip, "cell 2 (work): 2 outputs were removed"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_every_change_is_named(change: Callable[[dict[str, Any]], None], said: str) -> None:
+    notebook = recorded()
+    change(notebook)
+
+    problems = problems_of(notebook)
+
+    assert any(problem.startswith(said) for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 7, "text", [], [None], [{}], [{"payload": "?", "signatures": []}], [{"payload": "e30=", "signatures": [{"sig": "AA=="}], "payloadType": "text/plain"}], {"a": 1}],
+)  # fmt: skip
+def test_records_that_cannot_be_read_are_named_not_raised(value: Any) -> None:
+    notebook = recorded()
+    notebook["metadata"]["pauseflow"]["decisions"] = value
+
+    assert problems_of(notebook)
+
+
+@pytest.mark.parametrize("payload", [b"{}", b"[]", b"null", b"\xff", b'{"predicate": {}}', b'{"predicateType": 1, "predicate": {"execution": 1}}'])  # fmt: skip
+def test_a_signed_text_that_is_no_statement_proves_nothing(payload: bytes) -> None:
+    kind = b"application/vnd.in-toto+json"
+    signature = KEY.sign(b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
+    envelope = {
+        "payloadType": kind.decode(),
+        "payload": base64.b64encode(payload).decode(),
+        "signatures": [{"sig": base64.b64encode(signature).decode()}],
+    }
+    notebook = executed()
+    notebook["metadata"]["pauseflow"]["decisions"] = [envelope]
+
+    assert "record 1 proves nothing" in problems_of(notebook)[0]
+
+
+def test_numbers_beyond_what_programs_read_alike_are_digested_as_they_stand() -> None:
+    one, other = (
+        digest_cell({"id": "a", "cell_type": "code", "source": "", "outputs": [{"output_type": "display_data", "data": {"application/json": {"n": number}}}]})
+        for number in (2**60, 2**60 + 1)
+    )  # fmt: skip
+
+    assert one != other
