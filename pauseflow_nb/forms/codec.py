@@ -6,7 +6,7 @@ of its own.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -32,6 +32,7 @@ __all__ = [
     "read_pairs",
     "text_of_choice",
     "write_entries",
+    "written_rows",
 ]
 
 #: Input name → what stands in it.
@@ -336,7 +337,13 @@ class _Reader:
             return _NOTHING
         if number is None:
             return self._left_empty(asked)
-        return self.read(asked.branches[number], branch_name(asked, name, number), path, entries)
+        branch = asked.branches[number]
+        value = self.read(branch, branch_name(asked, name, number), path, entries)
+        if branch.kind == "object":
+            # The check would take it for another branch, in which nothing is missing.
+            missing = [key for key, each in branch.fields.items() if each.must_be_filled and key not in value]
+            self.problems += [{"path": [*path, key], "message": "is required"} for key in missing]
+        return value
 
     def _guess(self, asked: Field, text: str, path: Path) -> Any:
         """Read a text for which nobody has said which branch is meant: the first one that can be read as such."""
@@ -358,13 +365,8 @@ class _Reader:
             self.problems.append({"path": list(path), "message": message})
             by_row.pop(_MOST_ROWS)
         rows: list[JSON] = []
-        blank = write_entries(asked.item, asked.item.initial, f"{name}/~n")
-        for number in sorted(by_row):
-            prefix = f"{name}/{number}"
-            as_drawn = {f"{prefix}{key.removeprefix(f'{name}/~n')}": texts for key, texts in blank.items()}
-            if all(_is_same(texts, as_drawn.get(key, [])) for key, texts in by_row[number].items()):
-                continue
-            rows.append(self.read(asked.item, prefix, (*path, len(rows)), by_row[number]))
+        for number, row in written_rows(asked, name, by_row):
+            rows.append(self.read(asked.item, f"{name}/{number}", (*path, len(rows)), row))
         return rows or self._left_empty(asked)
 
     def _read_list(self, asked: Field, texts: list[str], path: Path) -> Any:
@@ -410,6 +412,18 @@ def entries_by_row(name: str, entries: Entries) -> dict[int, dict[str, list[str]
                 at = int(number) if len(number) <= len(str(_MOST_ROWS)) else _MOST_ROWS
                 rows.setdefault(min(at, _MOST_ROWS), {})[key] = texts
     return rows
+
+
+def written_rows(
+    asked: Field, name: str, by_row: Mapping[int, dict[str, list[str]]]
+) -> Iterator[tuple[int, dict[str, list[str]]]]:
+    """Go through the rows of a list in which something else stands than in a blank one."""
+    assert asked.item is not None
+    blank = write_entries(asked.item, asked.item.initial, f"{name}/~n")
+    for number, row in sorted(by_row.items()):
+        as_drawn = {key.replace(f"{name}/~n", f"{name}/{number}", 1): texts for key, texts in blank.items()}
+        if not all(_is_same(texts, as_drawn.get(key, [])) for key, texts in row.items()):
+            yield number, row
 
 
 def _choices_by_text(asked: Field) -> dict[str, JSON]:

@@ -17,6 +17,7 @@ from pauseflow_nb.forms.codec import (
     read_form,
     text_of_choice,
     write_entries,
+    written_rows,
 )
 from pauseflow_nb.forms.fields import Field, fields_of, zone_of
 from pauseflow_nb.json_values import JSON
@@ -219,7 +220,8 @@ class _Drawing:
     def _rows(self, asked: Field, name: str, about: dict[str, Any]) -> Control:
         assert asked.item is not None
         label = asked.item.label or asked.label or "Entry"
-        numbers = sorted(entries_by_row(name, self.entries))
+        # A form that is drawn again does not grow by the rows that were left blank.
+        numbers = [number for number, _ in written_rows(asked, name, entries_by_row(name, self.entries))]
         rows = [
             replace(self.control(asked.item, f"{name}/{number}"), label=f"{label} {at}")
             for at, number in enumerate(numbers, 1)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from pauseflow_nb.durations import parse_span
+from pauseflow_nb.durations import parse_span, spoken
 from pauseflow_nb.forms.dialect import reader
 from pauseflow_nb.forms.fields import Field, zone_of
 from pauseflow_nb.json_values import JSON, read_json
@@ -40,6 +40,8 @@ def read_text(asked: Field, text: str) -> JSON:
 
 def write_text(asked: Field, value: JSON) -> str:
     """Write a value as the text that stands in its input."""
+    if isinstance(value, str) and asked.kind == "duration":
+        return _spoken_span(value)
     if isinstance(value, str) and asked.kind not in ("json", "list", "object"):
         return _on_the_zone(asked, value) if asked.kind == "datetime" else value
     return json.dumps(value, ensure_ascii=False)
@@ -50,6 +52,18 @@ def iso_span(span: timedelta) -> str:
     from pydantic_core import to_jsonable_python
 
     return str(to_jsonable_python(span))
+
+
+def _spoken_span(written: str) -> str:
+    """Write a span as people do, if that says all of it."""
+    from pydantic_core import ValidationError
+
+    try:
+        span: timedelta = reader("duration").validate_python(written)
+        said = spoken(span)
+        return said if parse_span(said) == span else written
+    except (ValidationError, OverflowError):
+        return written
 
 
 def _on_the_zone(asked: Field, moment: str) -> str:

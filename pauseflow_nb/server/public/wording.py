@@ -217,7 +217,8 @@ def list_approvals(facts: Facts) -> Approvals | None:
     ]
     sentences = list(dict.fromkeys(refusals.values()))
     if (refusals or told["needed"] > 1) and not facts["signed_in_as"]:
-        sentences.append(f"signed in, answer here, in JupyterLab or with pauseflow resume {facts['execution']}")
+        here = "here, " if facts["sign_in_url"] else ""
+        sentences.append(f"signed in, answer {here}in JupyterLab or with pauseflow resume {facts['execution']}")
     return Approvals(f"{len(given)} of {told['needed']} approvals", given, sentences)
 
 
