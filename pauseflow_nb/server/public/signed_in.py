@@ -55,7 +55,7 @@ class SignedInHandler(JupyterHandler):
         set_private_headers(self)
 
     @authenticated
-    @authorized("execute", "pauseflow")
+    @authorized("execute", "pauseflow")  # type: ignore[untyped-decorator]  # Jupyter's are not typed
     async def get(self, action: str, token: str) -> None:
         """Show the page; somebody who has not signed in is sent to the login, and comes back."""
         claim = await self._read_claim(action, token)
@@ -63,7 +63,7 @@ class SignedInHandler(JupyterHandler):
         await self._write(410 if is_over(facts) else 200, claim, facts)
 
     @authenticated
-    @authorized("execute", "pauseflow")
+    @authorized("execute", "pauseflow")  # type: ignore[untyped-decorator]  # Jupyter's are not typed
     async def post(self, action: str, token: str) -> None:
         """Take an answer."""
         claim = await self._read_claim(action, token)
