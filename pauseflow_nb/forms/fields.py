@@ -45,6 +45,7 @@ _BRANCHES = {
     "text": "Text",
     "time": "Time",
     "tuple": "List",
+    "union": "Another kind",
 }
 
 
