@@ -130,8 +130,8 @@ def test_what_came_after_the_pause_is_not_shown() -> None:
     assert [len(exhibit.parts) for exhibit in evidence_in(document, 1)] == [1, 1]
 
 
-def test_an_exhibit_names_its_step_and_number() -> None:
+def test_an_exhibit_names_its_step_and_cell() -> None:
     cell = v4.new_code_cell("%%step train\n1", execution_count=3, outputs=[v4.new_output("stream", text="x")])
     (exhibit,) = evidence_in(json.dumps(v4.new_notebook(cells=[cell])).encode(), 0)
 
-    assert (exhibit.number, exhibit.step) == (3, "train")
+    assert (exhibit.cell, exhibit.step) == (0, "train")
