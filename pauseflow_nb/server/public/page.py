@@ -194,9 +194,9 @@ def render_suspension(
         takes_answer=facts["schema"] is None and "resume" in may,
         may_answer=bool(may),
         approvals=list_approvals(facts),
-        signed_in_as=facts["signed_in_as"],
-        sign_in_url=facts["sign_in_url"] if asks_who(facts) and not is_closed else None,
-        notebook_url=facts["notebook_url"],
+        signed_in_as=facts.get("signed_in_as"),
+        sign_in_url=facts.get("sign_in_url") if asks_who(facts) and not is_closed else None,
+        notebook_url=facts.get("notebook_url"),
         xsrf=xsrf,
     )
     return _render("suspension.html", landing, page=page, page_field=PAGE_FIELD)

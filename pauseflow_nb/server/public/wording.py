@@ -216,8 +216,9 @@ def list_approvals(facts: Facts) -> Approvals | None:
         for one in told["given"]
     ]
     sentences = list(dict.fromkeys(refusals.values()))
-    if (refusals or told["needed"] > 1) and not facts["signed_in_as"]:
-        sentences.append(f"signed in, answer here, in JupyterLab or with pauseflow resume {facts['execution']}")
+    if (refusals or told["needed"] > 1) and not facts.get("signed_in_as"):
+        here = "here, " if facts.get("sign_in_url") else ""
+        sentences.append(f"signed in, answer {here}in JupyterLab or with pauseflow resume {facts['execution']}")
     return Approvals(f"{len(given)} of {told['needed']} approvals", given, sentences)
 
 
