@@ -86,7 +86,7 @@ def test_the_first_example_ends_after_cancel(pauseflow: "Pauseflow") -> None:
 
 
 def test_the_example_of_a_schema_gets_an_instance(pauseflow: "Pauseflow") -> None:
-    cells = blocks("docs/steps.md", FIRST[0], "class Decision", "%%step ask\nflow.suspend(\"7d\"", "%%step order")
+    cells = blocks("docs/steps.md", FIRST[0], "class Decision", '%%step ask\nflow.suspend("7d"', "%%step order")
     running = start(pauseflow, *cells, "print(steps.ask.data)")
 
     press(running.link("approve"), "Submit", **{"answer/approved": "on", "answer/amount": "5"})

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
-from pauseflow_nb.kernel.snapshot.storage.manifest import SCHEMA
 from traitlets.config import Config
 
 from pauseflow_nb.kernel import snapshot
+from pauseflow_nb.kernel.snapshot.storage.manifest import SCHEMA
 
 HERE = Path(__file__).parent
 
