@@ -250,6 +250,10 @@ class NotebookNotFound(PauseflowError, FileNotFoundError):
     def __str__(self) -> str:
         return f"no notebook at {self.path}: {self.hint}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # OSError's own takes two facts for a number and a text, and adds the file's name.
+        return type(self), (self.path, self.hint)
+
 
 class NotebookGone(PauseflowError, FileNotFoundError):
     """The store's copy of an executed notebook is not there any more: somebody removed it."""

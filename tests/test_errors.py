@@ -11,6 +11,7 @@ import pytest
 
 from pauseflow_nb import errors
 from pauseflow_nb.errors import (
+    AmbiguousExecution,
     AmbiguousSuspension,
     BodyTooLarge,
     Cancelled,
@@ -65,6 +66,7 @@ from pauseflow_nb.errors import (
 )
 
 EXAMPLES: list[PauseflowError] = [
+    AmbiguousExecution("ab", ["ab12", "ab34"]),
     AmbiguousSuspension("k3v9", ["approve", "sign"]),
     BodyTooLarge(1024),
     Cancelled("ask", "link"),

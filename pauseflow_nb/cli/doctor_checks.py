@@ -119,7 +119,7 @@ def _room(queue: "Queue") -> Finding:
     from pauseflow_nb.engine.quota import require_room
 
     try:
-        require_room(queue.files, queue.settings.quota, 0)
+        require_room(queue.files, queue.settings.quota, 1)
     except PauseflowError as problem:
         return Finding("disk", "wrong", str(problem))
     free = queue.files.free()

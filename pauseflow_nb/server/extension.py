@@ -112,7 +112,8 @@ class PauseflowExtension(ExtensionApp):
             server.log, *(logging.getLogger(f"tornado.{name}") for name in ("access", "application", "general"))
         )
         clean_logs(server.log)
-        self.handlers.extend([
+        self.handlers.extend(
+            [
                 *handlers(self._queue, proxies=self._proxies),
                 *signed_in_routes(self._queue),
                 *api_routes(self._queue, self._standing),

@@ -101,7 +101,11 @@ class SignedInHandler(JupyterHandler):
 
     async def _facts(self, claim: Claim) -> Facts:
         facts = await collect_facts(self._lazy, claim, self._who())
-        return {**facts, "signed_in_as": str(self._who()).removeprefix("user:"), "notebook_url": self._notebook_url(facts)}
+        return {
+            **facts,
+            "signed_in_as": str(self._who()).removeprefix("user:"),
+            "notebook_url": self._notebook_url(facts),
+        }
 
     def _notebook_url(self, facts: Facts) -> str | None:
         """Give the address of the notebook in JupyterLab, if there is one and it has the file."""
