@@ -252,7 +252,7 @@ class NotebookNotFound(PauseflowError, FileNotFoundError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # OSError's own takes two facts for a number and a text, and adds the file's name.
-        return type(self), (self.path, self.hint)
+        return type(self), (self.path, self.hint), self.__dict__
 
 
 class NotebookGone(PauseflowError, FileNotFoundError):

@@ -116,9 +116,10 @@ def settings_options(command: Callable[P, R]) -> Callable[..., R]:
         }
         notebook = kwargs.get("notebook")
         beside = Path(notebook).parent if isinstance(notebook, str) and "://" not in notebook else None
-        kwargs["settings"] = Settings.load(flags={**flags, **more}, beside=beside)
+        settings = Settings.load(flags={**flags, **more}, beside=beside)
         if isinstance(beginning := kwargs.get("execution"), str):
-            kwargs["execution"] = find_execution(open_queue(kwargs["settings"]), beginning)
+            kwargs["execution"] = find_execution(open_queue(settings), beginning)
+        kwargs["settings"] = settings
         return command(*args, **kwargs)
 
     return with_settings

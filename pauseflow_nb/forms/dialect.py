@@ -197,7 +197,9 @@ def decimal_problem(limits: dict[str, JSON], value: JSON) -> dict[str, Any] | No
 def _decimal_reader(limits: str) -> "SchemaValidator":
     from pydantic_core import SchemaValidator, core_schema
 
-    read = {key: Decimal(each) if isinstance(each, str) else each for key, each in json.loads(limits).items()}
+    read: dict[str, Any] = {
+        key: Decimal(each) if isinstance(each, str) else each for key, each in json.loads(limits).items()
+    }
     return SchemaValidator(core_schema.decimal_schema(**read))
 
 
@@ -210,7 +212,7 @@ def reader(kind: str) -> "SchemaValidator":
     """
     from pydantic_core import SchemaValidator, core_schema
 
-    schemas = {
+    schemas: dict[str, Callable[[], core_schema.CoreSchema]] = {
         "integer": core_schema.int_schema,
         "number": core_schema.float_schema,
         "decimal": core_schema.decimal_schema,

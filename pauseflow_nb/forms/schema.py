@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from pauseflow_nb.forms.dialect import InvalidPattern, compile_schema, no_panics, translate
-from pauseflow_nb.forms.lax import as_asked
+from pauseflow_nb.forms.lax import normalize
 from pauseflow_nb.forms.messages import misfits
 from pauseflow_nb.json_values import JSON
 
@@ -33,7 +33,7 @@ def check(schema: Mapping[str, JSON], value: JSON) -> Iterator[list[dict[str, JS
         ValueError: If the schema cannot be used.
     """
     with no_panics():
-        yield from _check(schema, as_asked(schema, value))
+        yield from _check(schema, normalize(schema, value))
 
 
 def _check(schema: Mapping[str, JSON], value: JSON) -> Iterator[list[dict[str, JSON]]]:

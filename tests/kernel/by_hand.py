@@ -89,7 +89,7 @@ def input_at(buttons: Buttons, name: str) -> Input:
             return found[name]
         lists = [each for key, each in found.items() if hasattr(each, "add_row") and name.startswith(f"{key}/")]
         assert lists, f"no input {name}"
-        lists[-1].add_row()  # type: ignore[attr-defined]
+        lists[-1].add_row()
     raise AssertionError(name)
 
 

@@ -305,12 +305,17 @@ class TestWho:
         assert (answer.code, loads(answer.body)["error"]) == (403, "only ann, bob may answer, signed in")
         assert stage.queue.state(execution) == "suspended"
 
-    def test_the_page_says_who_may_and_its_buttons_cannot_be_pressed(self, stage: "Stage", send: "Send", base: str) -> None:
+    def test_the_page_says_who_may_and_its_buttons_cannot_be_pressed(
+        self, stage: "Stage", send: "Send", base: str
+    ) -> None:
         execution = stage.suspended(approvers=["ann"])
         html = send("GET", f"{base}/{stage.link('approve', execution)}", accept=BROWSER).body.decode()
 
         assert "Only ann may answer, signed in." in html
-        assert re.findall(r'<button[^>]*value="(\w+)" (disabled)', html) == [("resume", "disabled"), ("cancel", "disabled")]
+        assert re.findall(r'<button[^>]*value="(\w+)" (disabled)', html) == [
+            ("resume", "disabled"),
+            ("cancel", "disabled"),
+        ]
 
     def test_without_self_approval_a_link_cancels_and_does_not_approve(
         self, stage: "Stage", send: "Send", base: str

@@ -39,7 +39,7 @@ from pauseflow_nb.server.public.decision import DECISIONS, Request, entries_of, 
 from pauseflow_nb.server.public.envelope import envelope, query_of
 from pauseflow_nb.server.public.negotiation import is_from_program, may_act, prefers_json, wants_html
 from pauseflow_nb.server.public.outputs import Exhibit, evidence_in
-from pauseflow_nb.server.public.page import OURS, Facts, Landing, is_over, note_on, render_suspension
+from pauseflow_nb.server.public.page import OURS, Landing, render_suspension
 from pauseflow_nb.server.public.rate_limit import LinkLimits, check_length
 from pauseflow_nb.server.public.responses import (
     error_answer,
@@ -49,6 +49,7 @@ from pauseflow_nb.server.public.responses import (
     write_page,
 )
 from pauseflow_nb.server.public.upload import INLINE_BYTES, Upload
+from pauseflow_nb.server.public.wording import Facts, is_over, note_on
 
 __all__ = ["METHODS", "CallbackHandler", "collect_facts", "handlers", "problem_in"]
 

@@ -25,9 +25,10 @@ from pauseflow_nb.server.public.bodies import Body, parse_body
 from pauseflow_nb.server.public.callbacks import collect_facts, problem_in
 from pauseflow_nb.server.public.decision import DECISIONS, entries_of, read_request
 from pauseflow_nb.server.public.envelope import envelope
-from pauseflow_nb.server.public.page import OURS, Facts, Landing, is_over, note_on, render_suspension
+from pauseflow_nb.server.public.page import OURS, Landing, render_suspension
 from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer, write_page
 from pauseflow_nb.server.public.upload import INLINE_BYTES
+from pauseflow_nb.server.public.wording import Facts, is_over, note_on
 
 __all__ = ["signed_in_routes"]
 
@@ -54,7 +55,7 @@ class SignedInHandler(JupyterHandler):
         set_private_headers(self)
 
     @authenticated
-    @authorized("execute", "pauseflow")
+    @authorized("execute", "pauseflow")  # type: ignore[untyped-decorator]  # Jupyter's are not typed
     async def get(self, action: str, token: str) -> None:
         """Show the page; somebody who has not signed in is sent to the login, and comes back."""
         claim = await self._read_claim(action, token)
@@ -62,7 +63,7 @@ class SignedInHandler(JupyterHandler):
         await self._write(410 if is_over(facts) else 200, claim, facts)
 
     @authenticated
-    @authorized("execute", "pauseflow")
+    @authorized("execute", "pauseflow")  # type: ignore[untyped-decorator]  # Jupyter's are not typed
     async def post(self, action: str, token: str) -> None:
         """Take an answer."""
         claim = await self._read_claim(action, token)

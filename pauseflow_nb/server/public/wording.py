@@ -1,0 +1,269 @@
+"""Say in words what a question asks, what its buttons and silence do, and what became of it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from pauseflow_nb.durations import spoken
+from pauseflow_nb.json_values import JSON, json_text
+
+__all__ = [
+    "Approvals",
+    "Button",
+    "Facts",
+    "Silence",
+    "Verdict",
+    "asks_who",
+    "find_silence",
+    "find_verdict",
+    "is_over",
+    "is_overdue",
+    "list_approvals",
+    "list_parameters",
+    "make_button",
+    "name_place",
+    "note_on",
+    "say_what_is_kept",
+    "say_who_started",
+    "say_why_kernel_stays",
+    "words_for",
+]
+
+#: What `Queue.claim_page` tells, and the `evidence`.
+Facts: TypeAlias = dict[str, Any]
+
+# What is said depends on what waits: (what is said after it was resumed, title without one, what resuming does).
+_WORDS = {
+    "suspend": ("Approved", "Approve step {step}?", "the run goes on with the next cell"),
+    "pause": ("Approved", "Approve step {step}?", "the cell that waits goes on"),
+    "rerun": ("Run again", "Step {step} waits to run again", "the step runs again at once"),
+    "delay": ("Continued", "Step {step} waits", "the run goes on at once"),
+    "operator": ("Resumed", "Suspended from outside", "the run goes on"),
+    "notebook": ("Continued", "Step {step} waits for its notebooks", "the run goes on"),
+}
+_DONE = {"cancel": "Cancelled", "timeout": "Timed out"}
+_TONES = {"resume": "go", "cancel": "stop"}
+_HIDDEN = "••••"
+_SECRET = re.compile(r"key|passphrase|passw|pwd|secret|token|credential", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Button:
+    """One decision."""
+
+    action: str
+    label: str
+    tone: str
+    #: What happens then.
+    effect: str
+    #: Why it cannot be pressed; None: it can.
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was decided, and by whom."""
+
+    heading: str
+    sentence: str
+    tone: str
+    #: What was said with it.
+    comment: str | None = None
+    #: Whether more is to come, so that looking again later tells more.
+    goes_on: bool = False
+
+
+@dataclass(frozen=True)
+class Silence:
+    """What happens if nobody answers."""
+
+    #: The sentence before the moment, and after it.
+    before: str
+    after: str
+    #: None: there is no deadline, and `before` says all.
+    iso: str | None = None
+    text: str = ""
+    left: str | None = None
+
+
+@dataclass(frozen=True)
+class Approvals:
+    """How many have approved, and who may."""
+
+    heading: str
+    given: list[str]
+    sentences: list[str]
+
+
+def is_overdue(facts: Facts) -> bool:
+    """Whether the clock has decided, though nobody has noted it yet."""
+    deadline = facts["deadline"]
+    return (
+        facts["suspension"] == "open" and deadline is not None and datetime.fromisoformat(deadline) <= datetime.now(UTC)
+    )
+
+
+def is_over(facts: Facts) -> bool:
+    """Whether an answer comes too late, whichever it is: the clock decided, or the execution ended otherwise."""
+    return facts["suspension"] == "void" or facts["action"] == "timeout" or is_overdue(facts)
+
+
+def note_on(status: int, body: Mapping[str, Any]) -> str | None:
+    """What a person is told above the page about the answer just sent; None if the page says it."""
+    if status == 202 and "approvals" in body:
+        return "Your approval is noted. More people must approve before it goes on."
+    if body.get("already") and "approvals" in body:
+        return "This link has been used for one approval already. Nothing changed."
+    if body.get("already"):
+        return "This had been decided before. Nothing changed."
+    return {
+        202: "Your answer is kept. The step has not ended yet; your answer counts when it has.",
+        409: "The other decision came first. Your answer changed nothing.",
+        403: "Your answer changed nothing.",
+        410: "Your answer came too late and changed nothing.",
+        429: "Many answers are kept already for this step. Wait until it has ended.",
+    }.get(status)
+
+
+def find_verdict(facts: Facts) -> Verdict | None:
+    """What was decided; None while an answer is still taken."""
+    if facts["suspension"] == "settled":
+        heading = _DONE.get(facts["action"]) or words_for(facts)[0]
+        sentence = f"{heading} by {_who(facts['settled_by'])} at {_moment(facts['settled_at'])}; {_afterwards(facts)}."
+        tone = _TONES.get(facts["action"], "over")
+        return Verdict(heading, sentence, tone, facts["comment"], goes_on=facts["ended_at"] is None)
+    if facts["suspension"] == "void":
+        return Verdict("This is over", f"The execution is {facts['state']}; nothing is asked here any more.", "over")
+    if is_overdue(facts):
+        return Verdict("This is over", f"The time for an answer ended at {_moment(facts['deadline'])}.", "over")
+    return None
+
+
+def _afterwards(facts: Facts) -> str:
+    """What became of the run after it was decided, as the end of a sentence."""
+    if facts["ended_at"] is None:
+        return "the run goes on" if facts["state"] in {"queued", "running"} else "the run waits again"
+    return {"completed": "the run has finished", "failed": "the run has failed"}.get(
+        facts["state"], "the run has ended"
+    )
+
+
+def asks_who(facts: Facts) -> bool:
+    """Whether it matters who answers."""
+    approvals = facts["approvals"]
+    return bool(facts["refusals"]) or (approvals is not None and approvals["needed"] > 1)
+
+
+def make_button(facts: Facts, action: str) -> Button:
+    """Make the button for one decision."""
+    effect = _resumes(facts) if action == "resume" else _cancels(facts)
+    return Button(action, facts["labels"][action], _TONES[action], effect, facts["refusals"].get(action))
+
+
+def _resumes(facts: Facts) -> str:
+    approvals = facts["approvals"]
+    if approvals is not None and approvals["needed"] - len(approvals["given"]) > 1:
+        return f"your approval is counted; {approvals['needed']} are needed before the run goes on"
+    if facts["kind"] == "suspend" and facts["then"] == "rerun":
+        return "the step runs again and gets the answer"
+    return words_for(facts)[2]
+
+
+def _cancels(facts: Facts) -> str:
+    if facts["kind"] == "pause":
+        return "the cell that waits gets an error; unless it catches that, the run ends"
+    return "ends the run; no later cell runs"
+
+
+def name_place(facts: Facts) -> str:
+    """Name the place in words: `cell 3, step train`."""
+    cell = facts["cell"]
+    where = [] if cell is None else [f"cell {cell + 1}"]
+    return ", ".join([*where, *([f"step {facts['step']}"] if facts["step"] else [])])
+
+
+def say_who_started(facts: Facts) -> str:
+    """Say who started the run, and when."""
+    return f"Started by {_who(facts['created_by'])} on {_moment(facts['created_at'])}"
+
+
+def list_parameters(parameters: Mapping[str, JSON]) -> list[tuple[str, str]]:
+    """List the parameters; what is called a secret is not for everybody who has the link."""
+    return [
+        (name, _HIDDEN if _SECRET.search(name) else each if isinstance(each, str) else json_text(each))
+        for name, each in (parameters or {}).items()
+    ]
+
+
+def say_what_is_kept(facts: Facts) -> str | None:
+    """What is known of answers that came before the step has ended."""
+    said = [
+        f"An answer is kept: {facts['labels'][one['action']]}, by {_who(one['by'])} at {_moment(one['at'])}."
+        for one in facts["kept"]
+    ]
+    return " ".join([*said, "It counts when the step has ended."]) if said else None
+
+
+def list_approvals(facts: Facts) -> Approvals | None:
+    """Say how many have approved, and what keeps others from it; None where one answer by anybody is enough."""
+    told, refusals = facts["approvals"], facts["refusals"]
+    if told is None or (told["needed"] == 1 and not refusals):
+        return None
+    given = [
+        f"{_who(one['by'])} at {_moment(one['at'])}" + (f": {one['comment']}" if one["comment"] else "")
+        for one in told["given"]
+    ]
+    sentences = list(dict.fromkeys(refusals.values()))
+    if (refusals or told["needed"] > 1) and not facts["signed_in_as"]:
+        here = "here, " if facts["sign_in_url"] else ""
+        sentences.append(f"signed in, answer {here}in JupyterLab or with pauseflow resume {facts['execution']}")
+    return Approvals(f"{len(given)} of {told['needed']} approvals", given, sentences)
+
+
+def words_for(facts: Facts) -> tuple[str, str, str]:
+    """Give the words for the kind of suspension: what is said afterwards, a title, and what resuming does."""
+    return _WORDS.get(facts["kind"] or "suspend", _WORDS["suspend"])
+
+
+def _who(by: str) -> str:
+    return {"clock": "the clock", "link": "someone with the link"}.get(by, by.removeprefix("user:"))
+
+
+def find_silence(facts: Facts) -> Silence | None:
+    """Say what the clock does, and when."""
+    if facts["suspension"] != "open" or facts["kind"] == "notebook":
+        return None
+    iso = facts["deadline"]
+    if iso is None:
+        return Silence("There is no deadline: the run waits until somebody answers", "")
+    before = {"rerun": "Runs again at", "delay": "Goes on at"}.get(facts["kind"], "If nobody answers by")
+    left = datetime.fromisoformat(iso) - datetime.now(UTC)
+    return Silence(before, _when_silent(facts), iso, _moment(iso), spoken(left) if left.total_seconds() > 0 else None)
+
+
+def _when_silent(facts: Facts) -> str:
+    if facts["kind"] in ("rerun", "delay"):
+        return "unless somebody answers before"
+    if facts["kind"] == "pause":
+        return "the cell that waits gets an error"
+    if facts["on_timeout"] == "resume":
+        default = "" if facts["default"] is None else f", with {json_text(facts['default'])} as the answer"
+        return f"the run goes on{default}"
+    return {"fail": "the run fails"}.get(facts["on_timeout"], "the run is cancelled")
+
+
+def say_why_kernel_stays(facts: Facts) -> str | None:
+    """Say what it means that the notebook waits with its kernel."""
+    names = ", ".join(facts["kernel_bound"])
+    return names and (
+        f"While it waits, the notebook stays in memory: it needs {names}, which cannot be saved. "
+        "If the computer or the program that keeps it restarts before the answer, it fails."
+    )
+
+
+def _moment(iso: str) -> str:
+    # Without JavaScript the reader's zone is unknown, so the zone is said.
+    moment = datetime.fromisoformat(iso).astimezone(UTC)
+    return f"{moment.day} {moment:%b %Y, %H:%M} UTC"
