@@ -210,14 +210,7 @@ class Flow:
 
         Args:
             timeout: How long, with its unit: `"10m"` or a `timedelta`. None: no deadline.
-            data: JSON shown to whoever is asked.
-            schema: What an answer must be; see `suspend`.
-            title: A few words for messages and the approval page.
-            message: Sentences for the approval page.
-            approvals: How many different people must resume before it goes on.
-            approvers: Names of the only ones who may answer, signed in.
-            self_approval: Whether whoever started the execution may approve.
-            labels: Words on the buttons; see `suspend`.
+            data, schema, title, message, approvals, approvers, self_approval, labels: See `suspend`.
 
         Returns:
             What the answer brought: an instance with `schema`, otherwise the body, or the query where there is none.
