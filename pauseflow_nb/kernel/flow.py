@@ -210,7 +210,14 @@ class Flow:
 
         Args:
             timeout: How long, with its unit: `"10m"` or a `timedelta`. None: no deadline.
-            data, schema, title, message, approvals, approvers, self_approval, labels: See `suspend`.
+            data: As in `suspend`; so are the others.
+            schema: What an answer must be.
+            title: A few words.
+            message: Sentences, in Markdown.
+            approvals: How many must approve.
+            approvers: The only ones who may answer.
+            self_approval: Whether who started it may approve.
+            labels: Words on the buttons.
 
         Returns:
             What the answer brought: an instance with `schema`, otherwise the body, or the query where there is none.
