@@ -76,6 +76,7 @@ __all__ = [
     "InvalidDuration",
     "InvalidNotebook",
     "InvalidParameter",
+    "InvalidParameters",
     "InvalidSetting",
     "InvalidStep",
     "InvalidValue",
@@ -200,6 +201,13 @@ class InvalidAnswer(PauseflowError, ValueError):
         return "the answer does not fit what is asked for: " + "; ".join(
             f"{'.'.join(map(str, error['path']))} {error['message']}".strip() for error in self.errors
         )
+
+
+class InvalidParameters(InvalidAnswer):
+    """Texts in the form of a notebook's parameters that cannot be read; nothing was started."""
+
+    def __str__(self) -> str:
+        return "; ".join(f"{'.'.join(map(str, error['path']))} {error['message']}" for error in self.errors)
 
 
 class CannotCheck(PauseflowError, ValueError):

@@ -142,7 +142,7 @@ class Control:
             "name": self.name,
             "kind": self.kind,
             "label": self.label,
-            "description": self.description,
+            "description": self.explanation,
             "is_required": self.is_required,
             "texts": self.texts,
             "options": [list(option) for option in self.options],

@@ -4,7 +4,6 @@ Papermill reads from clouds and streams, and injects parameters; it is loaded on
 asked for, because it takes longer to import than a kernel takes to start.
 """
 
-import ast
 import json
 import logging
 import re
@@ -25,6 +24,7 @@ from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.runner import cell_statuses, file_addresses
 from pauseflow_nb.runner.document import ERROR_MARKER, Document
 from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL, Spec, find_spec
+from pauseflow_nb.runner.parameters import read_defaults
 
 __all__ = [
     "Frozen",
@@ -33,8 +33,11 @@ __all__ = [
     "adopt",
     "freeze",
     "frozen_of",
+    "inspect_notebook",
     "inspected",
     "kernel_of",
+    "language_of",
+    "parse_notebook",
     "prepare",
     "read_notebook",
     "write_text",
@@ -77,7 +80,15 @@ def read_notebook(path: str) -> NotebookNode:
         NotebookNotFound: If there is no such file.
         InvalidNotebook: Saying what is wrong with it.
     """
-    text = _text_of(path)
+    return parse_notebook(_text_of(path), path)
+
+
+def parse_notebook(text: str, path: str) -> NotebookNode:
+    """Parse a notebook's text; `path` is for errors.
+
+    Raises:
+        InvalidNotebook: Saying what is wrong with it.
+    """
     try:
         data = json.loads(text)
     except ValueError as problem:
@@ -142,7 +153,7 @@ def prepare(
     notebook = read_notebook(path)
     spec = find_spec(kernel or kernel_of(notebook))
     given = {name: _plain(value) for name, value in (parameters or {}).items()}
-    inputs = {**_defaults(notebook, spec.is_python), **given}
+    inputs = {**(read_defaults(notebook) if spec.is_python else {}), **given}
     notebook = _with_papermill_metadata(notebook, path, output)
     if parameters:
         language = language or notebook.metadata.get("kernelspec", {}).get("language") or spec.language
@@ -186,7 +197,7 @@ def adopt(notebook: NotebookNode, path: str, *, kernel: str) -> Frozen:
     given = {name: _plain(value) for name, value in noted.get("parameters", {}).items()}
     copy = _repaired(NotebookNode(nbformat.v4.upgrade(nbformat.from_dict(deepcopy(notebook)))))
     copy.metadata.pop("pauseflow", None)
-    return frozen_of(Prepared(copy, spec, {**_defaults(copy, spec.is_python), **given}), path)
+    return frozen_of(Prepared(copy, spec, {**(read_defaults(copy) if spec.is_python else {}), **given}), path)
 
 
 def frozen_of(prepared: Prepared, path: str) -> Frozen:
@@ -218,24 +229,28 @@ class Inspected:
 
 
 def inspected(path: str, *, kernel: str | None = None, language: str | None = None) -> Inspected:
-    """Look at a notebook's parameters and steps.
+    """Read a notebook, and look at its parameters and steps.
 
     Raises:
         NotebookNotFound: If there is no such file.
         InvalidNotebook: If it cannot be read.
         InvalidStep: For a step line that cannot be read, or a name used twice.
     """
-    notebook = read_notebook(path)
+    return inspect_notebook(read_notebook(path), kernel=kernel, language=language)
+
+
+def inspect_notebook(notebook: NotebookNode, *, kernel: str | None = None, language: str | None = None) -> Inspected:
+    """Look at a notebook's parameters and steps.
+
+    Raises:
+        InvalidStep: For a step line that cannot be read, or a name used twice.
+    """
     for cell in notebook.cells:
         cell.metadata.setdefault("tags", [])
     from papermill.inspection import _infer_parameters
 
     name = kernel or kernel_of(notebook)
-    metadata = notebook.metadata
-    language = (
-        language or metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
-    )
-    found = _infer_parameters(notebook, name=name, language=language or "python")
+    found = _infer_parameters(notebook, name=name, language=language or language_of(notebook))
     headers = steps_of((index, cell.source) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code")
     return Inspected(
         has_cell=any("parameters" in cell.metadata["tags"] for cell in notebook.cells),
@@ -261,6 +276,13 @@ def write_text(path: str, text: str) -> None:
     except Exception as problem:
         # Each of its handlers raises what its own client does.
         raise StoreUnavailable(path, f"{problem}: check the address and your credentials") from problem
+
+
+def language_of(notebook: NotebookNode) -> str:
+    """Name the language that a notebook is in."""
+    metadata = notebook.metadata
+    named = metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
+    return str(named or "python")
 
 
 def kernel_of(notebook: NotebookNode) -> str:
@@ -377,38 +399,6 @@ def _warn_of_unknown(notebook: NotebookNode, parameters: dict[str, Any], kernel:
     for name in parameters:
         if name not in known:
             log.warning("Passed unknown parameter: %s", name)
-
-
-def _defaults(notebook: NotebookNode, is_python: bool) -> dict[str, JSON]:
-    tagged = next((cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])), None)
-    if tagged is None or not is_python:
-        return {}
-    try:
-        tree = ast.parse(tagged.source)
-    except SyntaxError:
-        # A magic perhaps. Then only what is given is known before the cell has run.
-        return {}
-    found: dict[str, JSON] = {}
-    for statement in tree.body:
-        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        value = getattr(statement, "value", None)
-        for target in targets:
-            if (
-                isinstance(target, ast.Name)
-                and value is not None
-                and isinstance(statement, (ast.Assign, ast.AnnAssign))
-            ):
-                found.update(_literal(target.id, value))
-    return found
-
-
-def _literal(name: str, node: ast.expr) -> dict[str, JSON]:
-    try:
-        value = ast.literal_eval(node)
-        require_json(name, value)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return {}
-    return {name: json.loads(json.dumps(value))}
 
 
 def _plain(value: Any) -> JSON:

@@ -86,7 +86,7 @@ def execution_views(
         connection: The database, outside of a transaction that writes.
         ids: Which ones.
         links: Makes the links of what waits; None leaves them out (None in their place).
-        history: Whether to add every run of every step, and every suspension.
+        history: Whether to add all steps in order, every run of every step, and every suspension.
     """
     try:
         return _all_views(connection, ids, links=links, history=history)
@@ -170,6 +170,7 @@ def _view(
     }
     if history:
         view["history"] = {
+            "steps": row.steps,
             "runs": [_run(found) for found in its_runs],
             "suspensions": [{**_suspension(found, None, 0), **_settled(found)} for found in its_suspensions],
         }
@@ -223,7 +224,7 @@ def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:
 def _became(suspension: Row) -> str:
     """Tell the state of a step from its suspension: one that was answered is finished."""
     if suspension.state == "open":
-        return "suspended"
+        return "waiting" if suspension.kind in ("rerun", "delay") else "suspended"
     if suspension.state == "void" or suspension.action == "cancel":
         return "cancelled"
     if suspension.action == "resume" or suspension.kind != "suspend":

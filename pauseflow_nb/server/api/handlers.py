@@ -16,14 +16,15 @@ from jupyter_server.utils import ensure_async
 from tornado.http1connection import HTTP1Connection
 from tornado.web import HTTPError, RequestHandler, authenticated, stream_request_body
 
+from pauseflow_nb.engine.authorization import who_may
 from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.errors import BodyTooLarge, InvalidParameter
+from pauseflow_nb.errors import BodyTooLarge, InvalidAnswer, InvalidParameter
 from pauseflow_nb.identity import Who
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.api.health import HealthHandler
 from pauseflow_nb.server.api.login import who_is
-from pauseflow_nb.server.api.start_request import StartRequest, inside, start
+from pauseflow_nb.server.api.start_request import StartRequest, inside, inspect, start
 from pauseflow_nb.server.http_errors import RETRY_AFTER_SECONDS, status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.public.bodies import parse_json
@@ -41,6 +42,9 @@ Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
 #: In bytes, and all of it in memory; the largest request starts a notebook with its parameters.
 LARGEST_BODY = 4 * 1024**2
+
+#: Why those may not answer who may only look: action → sentence.
+_ONLY_LOOKING = dict.fromkeys(("resume", "cancel"), "you may look at executions here, but not answer")
 
 #: The most executions on one page of the list.
 _MOST = 500
@@ -88,9 +92,17 @@ class _Api(APIHandler):
         asked = self.authorizer.is_authorized(self, self.current_user, "execute", RESOURCE)
         return bool(await ensure_async(asked))
 
-    async def shown(self, view: JSON) -> JSON:
-        """What whoever asks may see of it: a step may have exported a link."""
-        return view if await self.may_execute() else Mask().value(view)
+    async def shown(self, view: dict[str, JSON]) -> JSON:
+        """Make a view of an execution what the user may see of it, and say whether the user may answer."""
+        may_execute = await self.may_execute()
+        for suspension in cast("list[dict[str, JSON]]", view["suspended"]):
+            suspension["refusals"] = self._refusals(view, suspension) if may_execute else dict(_ONLY_LOOKING)
+        # A step may have exported a link.
+        return view if may_execute else Mask().value(view)
+
+    def _refusals(self, view: dict[str, JSON], suspension: dict[str, JSON]) -> JSON:
+        approvals, created_by = cast("dict[str, JSON]", suspension["approvals"]), str(view["created_by"])
+        return {action: who_may(approvals, created_by, action, self.by()) for action in _ONLY_LOOKING}
 
     def by(self) -> Who:
         """Who asks, for the audit trail."""
@@ -131,7 +143,8 @@ class _Api(APIHandler):
         if status == 405:
             self.set_header("Allow", ", ".join(self.SUPPORTED_METHODS))
         # `message` is what Jupyter's own front ends look for.
-        write_json(self, status, {"error": sentence, "message": sentence})
+        errors = {"errors": error.errors} if isinstance(error, InvalidAnswer) else {}
+        write_json(self, status, {"error": sentence, "message": sentence, **errors})
         self.finish()
 
     def log_exception(
@@ -165,7 +178,8 @@ class ExecutionsHandler(_Api):
             with_links=await self.may_execute(),
         )
         more = offset + limit if len(found) > limit else None
-        write_json(self, 200, {"executions": await self.shown(found[:limit]), "next_offset": more})
+        shown = [await self.shown(view) for view in found[:limit]]
+        write_json(self, 200, {"executions": shown, "next_offset": more})
 
     @_may("execute")
     async def post(self) -> None:
@@ -181,6 +195,20 @@ class ExecutionsHandler(_Api):
         if not re.fullmatch(r"[0-9]{1,9}", text):
             raise InvalidParameter(name, f"must be a whole number, not {text!r}")
         return int(text) if most is None else min(int(text), most)
+
+
+class InspectHandler(_Api):
+    """What a notebook takes."""
+
+    SUPPORTED_METHODS = ("POST",)
+
+    @_may("execute")
+    async def post(self) -> None:
+        """Inspect a notebook, given as `{"notebook"}`, its path, or as `{"content"}`."""
+        body = await self.body("notebook", "content")
+        write_json(
+            self, 200, await self._lazy.compute(inspect, self._root(), _text_of(body, "notebook"), body.get("content"))
+        )
 
 
 class ExecutionHandler(_Api):
@@ -305,6 +333,7 @@ class EventsHandler(_Api):
 #: Path in the words of OpenAPI → handler.
 ROUTES: dict[str, type[RequestHandler]] = {
     "/pauseflow/api/health": HealthHandler,
+    "/pauseflow/api/inspect": InspectHandler,
     "/pauseflow/api/executions": ExecutionsHandler,
     "/pauseflow/api/executions/{execution}": ExecutionHandler,
     "/pauseflow/api/executions/{execution}/resume": ResumeHandler,

@@ -1,5 +1,6 @@
 """Read a request to start an execution, and freeze its notebook."""
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pauseflow_nb.engine.queue import Plan, Queue
 from pauseflow_nb.errors import InvalidParameter
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.runner.notebook import freeze
+from pauseflow_nb.runner.notebook import freeze, inspect_notebook, parse_notebook, read_notebook
 from pauseflow_nb.runner.output_file import require_writable
+from pauseflow_nb.server.api.parameters_form import draw_parameters, read_parameters
 
-__all__ = ["StartRequest", "inside", "start"]
+__all__ = ["StartRequest", "inside", "inspect", "start"]
 
 
 class StartRequest(BaseModel):
@@ -24,6 +26,8 @@ class StartRequest(BaseModel):
     #: Where the executed notebook is written as it goes, relative likewise; None: only in the store.
     output: str | None = Field(default=None, pattern=r"\.ipynb$")
     parameters: dict[str, Any] = Field(default_factory=dict)
+    #: Instead of `parameters`: what stands in the form that `inspect` draws.
+    form: dict[str, list[str]] = Field(default_factory=dict)
     kernel: str | None = None
     checkpoint: Literal["step", "pause"] = "step"
     strict: bool = False
@@ -62,7 +66,7 @@ def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
     notebook = inside(root, "notebook", request.notebook)
     output = None if request.output is None else inside(root, "output", request.output)
     require_writable(None if output is None else str(output))
-    frozen = freeze(str(notebook), request.parameters, kernel=request.kernel)
+    frozen = freeze(str(notebook), _parameters_of(request, notebook), kernel=request.kernel)
     plan = Plan(
         notebook=str(notebook),
         document=frozen.document,
@@ -77,6 +81,36 @@ def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
         options=request.model_dump(include={"checkpoint", "strict", "start_timeout", "execution_timeout"}),
     )
     return queue.start(plan)
+
+
+def inspect(root: Path, notebook: str | None, content: JSON) -> dict[str, Any]:
+    """Say which parameters a notebook takes, with a form for them, and which steps it has.
+
+    Args:
+        root: The server's root directory; nothing outside it is read.
+        notebook: Its path, relative to that.
+        content: The notebook itself, instead of its path.
+
+    Raises:
+        InvalidParameter: If neither or both are given, or the path leads out of the root directory.
+        PauseflowError: If the notebook cannot be read.
+    """
+    if (notebook is None) == (content is None):
+        raise InvalidParameter("notebook", "or `content` must be given, and not both")
+    if notebook is None:
+        read = parse_notebook(json.dumps(content), "content")
+    else:
+        read = read_notebook(str(inside(root, "notebook", notebook)))
+    found = inspect_notebook(read)
+    return {"parameters": found.parameters, "steps": found.steps, "form": draw_parameters(read)}
+
+
+def _parameters_of(request: StartRequest, notebook: Path) -> dict[str, Any]:
+    if not request.form:
+        return request.parameters
+    if request.parameters:
+        raise InvalidParameter("form", "cannot be given together with parameters")
+    return read_parameters(read_notebook(str(notebook)), request.form)
 
 
 def inside(root: Path, name: str, path: str) -> Path:

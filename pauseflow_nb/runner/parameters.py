@@ -1,0 +1,111 @@
+"""Read the parameters of a notebook with their default values from its cell tagged `parameters`, without running it."""
+
+import ast
+import io
+import json
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from nbformat import NotebookNode
+
+from pauseflow_nb.errors import NotJSON
+from pauseflow_nb.json_values import JSON, require_json
+
+__all__ = ["Parameter", "find_parameters", "read_defaults"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter."""
+
+    name: str
+    #: Its type as it is written; empty if it is not.
+    annotation: str
+    #: Its default value as it is written.
+    expression: str
+    #: Whether that is a literal which JSON has.
+    is_literal: bool
+    #: Its default value, if it is a literal.
+    value: JSON
+    comment: str
+
+
+def find_parameters(notebook: NotebookNode, *, language: str) -> list[Parameter]:
+    """List the parameters in the order in which their last assignments stand; empty without a tagged cell."""
+    cell = _tagged_cell(notebook)
+    if cell is None:
+        return []
+    try:
+        return _python_parameters(cell.source)
+    except (SyntaxError, ValueError, tokenize.TokenError):
+        # Another language, or a magic in it.
+        return _inferred_parameters(notebook, language)
+
+
+def read_defaults(notebook: NotebookNode) -> dict[str, JSON]:
+    """Read the default values that are literals, of a notebook in Python."""
+    cell = _tagged_cell(notebook)
+    try:
+        found = [] if cell is None else _python_parameters(cell.source)
+    except (SyntaxError, ValueError, tokenize.TokenError):
+        # A magic perhaps. Then only what is given is known before the cell has run.
+        return {}
+    return {each.name: each.value for each in found if each.is_literal}
+
+
+def _tagged_cell(notebook: NotebookNode) -> NotebookNode | None:
+    return next((cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])), None)
+
+
+def _python_parameters(source: str) -> list[Parameter]:
+    comments = dict(_comments_in(source))
+    found: dict[str, Parameter] = {}
+    for statement in ast.parse(source).body:
+        if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
+            continue
+        is_literal, value = _literal(statement.value)
+        annotation = ast.unparse(statement.annotation) if isinstance(statement, ast.AnnAssign) else ""
+        expression = ast.get_source_segment(source, statement.value) or ""
+        comment = comments.get(statement.end_lineno or 0, "")
+        for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
+            if isinstance(target, ast.Name):
+                # A name that is assigned twice counts the last time.
+                found.pop(target.id, None)
+                found[target.id] = Parameter(target.id, annotation, expression, is_literal, value, comment)
+    return list(found.values())
+
+
+def _comments_in(source: str) -> Iterator[tuple[int, str]]:
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string.lstrip("#").strip()
+
+
+def _inferred_parameters(notebook: NotebookNode, language: str) -> list[Parameter]:
+    from papermill.inspection import _infer_parameters
+
+    kernel = notebook.metadata.get("kernelspec", {}).get("name") or ""
+    found = []
+    for each in _infer_parameters(notebook, name=kernel, language=language):
+        annotation = "" if each.inferred_type_name == "None" else each.inferred_type_name
+        is_literal, value = _literal_text(each.default)
+        found.append(Parameter(each.name, annotation, each.default, is_literal, value, each.help))
+    return found
+
+
+def _literal_text(text: str) -> tuple[bool, JSON]:
+    try:
+        return True, json.loads(text)
+    except ValueError:
+        return False, None
+
+
+def _literal(node: ast.expr) -> tuple[bool, JSON]:
+    try:
+        value: Any = ast.literal_eval(node)
+        require_json("parameter", value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, NotJSON):
+        return False, None
+    return True, json.loads(json.dumps(value))
