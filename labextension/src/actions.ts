@@ -1,7 +1,7 @@
 /** What people do with executions, wherever the button is: panel, notification, command. */
 
 import { IDocumentManager } from '@jupyterlab/docmanager';
-import { Notification, showErrorMessage } from '@jupyterlab/apputils';
+import { Dialog, InputDialog, Notification, showErrorMessage } from '@jupyterlab/apputils';
 import { Contents } from '@jupyterlab/services';
 
 import { Api, IExecution, ISuspension, Refused } from './api';
@@ -23,6 +23,29 @@ export class Actions {
       this._documents?.openOrReveal(path, 'default', undefined, undefined, { shouldStart: false });
     } catch (error) {
       void showErrorMessage('The notebook cannot be opened', sentence(error));
+    }
+  }
+
+  /** Open the notebook whose outputs are the evidence of a question. */
+  async openOutputs(suspension: ISuspension): Promise<void> {
+    try {
+      await this.open(await this.api.get(suspension.execution));
+    } catch (error) {
+      void showErrorMessage('The notebook cannot be opened', sentence(error));
+    }
+  }
+
+  /** Ask why, and end an execution. */
+  async cancel(execution: string, label: string): Promise<void> {
+    const reason = await InputDialog.getText({
+      title: 'End this run?',
+      label: 'Why? (may be empty; it goes into the audit trail)',
+      okLabel: label,
+      cancelLabel: 'Go back',
+      renderer: new WarningRenderer()
+    });
+    if (reason.button.accept) {
+      await this.api.cancel(execution, reason.value?.trim() ?? '');
     }
   }
 
@@ -50,7 +73,14 @@ export class Actions {
   }
 }
 
-/** What to tell of an error. */
+/** Shows the button that accepts in the colour of a warning. */
+class WarningRenderer extends Dialog.Renderer {
+  override createButtonNode(button: Dialog.IButton): HTMLButtonElement {
+    return super.createButtonNode(button.accept ? { ...button, displayType: 'warn' } : button);
+  }
+}
+
+/** An error in words. */
 export function sentence(error: unknown): string {
   if (error instanceof Refused || error instanceof Error) {
     return error.message;

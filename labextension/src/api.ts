@@ -2,9 +2,10 @@
 
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
-import { JSONObject, JSONValue, PartialJSONObject } from '@lumino/coreutils';
+import { JSONObject, PartialJSONObject } from '@lumino/coreutils';
 
-import { below } from './form/fields';
+import { Entries, IControl, Problems } from './form/draft';
+import { asksSomebody } from './words';
 
 export type State = 'queued' | 'running' | 'suspended' | 'waiting' | 'paused' | 'completed' | 'failed' | 'cancelled';
 
@@ -21,11 +22,24 @@ export interface ISuspension {
   on_timeout: string;
   title: string | null;
   message: string | null;
-  data: JSONValue;
+  /** What the step shows with its question. */
+  shown: IShown;
   schema: JSONObject | null;
+  /** The fields that the answer has; null: any text. */
+  form: IControl | null;
   approvals: { needed: number; given: unknown[] };
+  /** The words on the buttons. */
+  labels: { resume: string; cancel: string };
+  /** Why the person who asks may not answer; null: may. */
+  refusals: { resume: string | null; cancel: string | null };
   /** Null for those who may not resume. */
   approval_url: string | null;
+}
+
+/** `data` as texts: a browser would round its large numbers. */
+export interface IShown {
+  rows: [name: string, value: string][];
+  text: string | null;
 }
 
 export interface IStep {
@@ -87,7 +101,24 @@ export interface IExecution {
   /** Why it cannot be shown; what could not be read of it is empty then. */
   problem?: string;
   /** Only if it was asked for. */
-  history?: { suspensions: ISettled[] };
+  history?: IHistory;
+}
+
+export interface IHistory {
+  /** All steps of the notebook, in order. */
+  steps: string[];
+  runs: IRun[];
+  suspensions: ISettled[];
+}
+
+/** One run of a step. */
+export interface IRun {
+  step: string;
+  run: number;
+  state: string;
+  attempts: number;
+  started_at: string | null;
+  ended_at: string | null;
 }
 
 export interface ISettled {
@@ -131,8 +162,15 @@ export interface IQuery {
 export interface IStart {
   /** Relative to the server's root directory. */
   notebook: string;
-  output?: string | null;
-  parameters?: JSONObject;
+  output: string | null;
+  /** The parameters, as they stand in the form that `inspect` gave. */
+  form: Entries;
+}
+
+/** What the server reads from a notebook. */
+export interface IInspection {
+  /** Its parameters; null: none. */
+  form: IControl | null;
 }
 
 /** An answer that is none: what the server says, in its words. */
@@ -140,8 +178,8 @@ export class Refused extends Error {
   constructor(
     readonly status: number,
     message: string,
-    /** What is wrong with the data, where the server says it field by field: path → sentence. */
-    readonly fields: Record<string, string> = {}
+    /** What is wrong with a form. */
+    readonly problems: Problems = {}
   ) {
     super(message);
     this.name = 'Refused';
@@ -168,14 +206,21 @@ export class Api {
     return this._ask<IExecution>(`${path(execution)}${withHistory ? '?history=1' : ''}`);
   }
 
+  /** Look at the parameters of a notebook. */
+  inspect(content: PartialJSONObject): Promise<IInspection> {
+    return this._ask<IInspection>('inspect', { content });
+  }
+
   start(request: IStart): Promise<IExecution> {
     return this._ask<IExecution>('executions', { ...request });
   }
 
-  /** Answer one suspension; `data` is what the notebook finds in `steps.NAME.data`. */
-  async resume(suspension: ISuspension, data?: JSONValue): Promise<void> {
+  /** Answer one suspension with the texts of its form. */
+  async resume(suspension: ISuspension, form: Entries = {}): Promise<void> {
     const { execution, step } = suspension;
-    await this._ask<JSONObject>(`${path(execution)}/resume`, data === undefined ? { step } : { step, data });
+    // What the clock will wake takes no answer.
+    const answer = asksSomebody(suspension) ? { step, form } : { step };
+    await this._ask<JSONObject>(`${path(execution)}/resume`, answer);
   }
 
   cancel(execution: string, text?: string): Promise<IExecution> {
@@ -220,15 +265,15 @@ function path(execution: string): string {
 function refusal(status: number, said: unknown): Refused {
   const body = (said ?? {}) as { error?: unknown; message?: unknown; errors?: unknown };
   const words = [body.error, body.message].find(each => typeof each === 'string' && each) as string | undefined;
-  return new Refused(status, words ?? `The server answers ${status}.`, fieldsOf(body.errors));
+  return new Refused(status, words ?? `The server answers ${status}.`, problemsIn(body.errors));
 }
 
-function fieldsOf(errors: unknown): Record<string, string> {
-  if (!Array.isArray(errors)) {
-    return {};
+function problemsIn(errors: unknown): Problems {
+  const found: Problems = {};
+  for (const { input } of Array.isArray(errors) ? (errors as { input?: { name: string; message: string } }[]) : []) {
+    if (input !== undefined) {
+      found[input.name] = [found[input.name], input.message].filter(Boolean).join('; ');
+    }
   }
-  const listed = errors as { path?: (string | number)[]; message?: string }[];
-  return Object.fromEntries(
-    listed.map(({ path = [], message = 'is not valid' }) => [path.reduce<string>(below, ''), message])
-  );
+  return found;
 }

@@ -7,8 +7,8 @@ import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { sentence } from './actions';
 import { IExecution, ISuspension } from './api';
 import { IChange, IExecutions } from './executions';
-import { Commands, SETTINGS } from './tokens';
-import { ASKING, asksSomebody, nameOf, question } from './words';
+import { Commands, IWorkflowsPanel, SETTINGS } from './tokens';
+import { ASKING, asksSomebody, keyOf, nameOf, question } from './words';
 
 interface IWishes {
   notify: boolean;
@@ -16,21 +16,38 @@ interface IWishes {
   desktop: boolean;
 }
 
+interface IAsking {
+  execution: IExecution;
+  suspension: ISuspension;
+}
+
+/** Executions that begin to wait within this time share a notification. */
+const GATHER_MS = 300;
+/** How long a notification stays. */
+const SHOWN_MS = 10_000;
+
 const plugin: JupyterFrontEndPlugin<void> = {
   id: 'pauseflow-nb:attention',
   description: 'Notifies when an execution begins to wait for an answer.',
   autoStart: true,
   requires: [IExecutions],
-  optional: [ISettingRegistry],
-  activate: (app: JupyterFrontEnd, executions: IExecutions, settings: ISettingRegistry | null): void => {
+  optional: [IWorkflowsPanel, ISettingRegistry],
+  activate: (
+    app: JupyterFrontEnd,
+    executions: IExecutions,
+    panel: IWorkflowsPanel | null,
+    settings: ISettingRegistry | null
+  ): void => {
     const wishes: IWishes = { notify: true, browserTitle: false, desktop: false };
     const notices = new Notices(app, executions);
+    // Whoever sees the panel needs nothing beside it.
+    panel?.seenChanged.connect((_, isSeen) => isSeen && notices.clear());
     const title = new Title();
     const update = (): void => title.show(wishes.browserTitle ? executions.asking : 0);
     executions.askingChanged.connect(update);
     executions.began.connect((_, execution) => {
-      if (wishes.notify) {
-        notices.show(execution);
+      if (wishes.notify && !panel?.isSeen) {
+        notices.add(execution);
       }
       if (wishes.desktop) {
         notifyDesktop(app, execution);
@@ -52,7 +69,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-/** One notification for each execution that waits; it goes when somebody has answered, here or elsewhere. */
+/** One notification for all executions that began to wait; it goes by itself, and when they are answered. */
 class Notices {
   constructor(
     private readonly _app: JupyterFrontEnd,
@@ -60,78 +77,110 @@ class Notices {
   ) {
     _executions.changed.connect((_, changes) => {
       if (changes === null) {
-        this._shown.forEach((_, execution) => void this._check(execution));
+        this._asking.forEach((_, execution) => void this._check(execution));
       } else {
-        changes.filter(isAnswered).forEach(change => this._dismiss(change.execution));
+        changes.filter(isAnswered).forEach(change => this._remove(change.execution));
       }
     });
   }
 
-  show(execution: IExecution): void {
+  add(execution: IExecution): void {
     const suspension = execution.suspended.find(asksSomebody);
     if (suspension === undefined) {
       return;
     }
-    // It is told of by an event and by a count; whichever comes second must not make the notification jump.
-    const of = [...suspension.path, suspension.since].join(' ');
-    if (this._shown.get(execution.id)?.of === of) {
+    // An event and a count may both report it; whichever comes second must not make the notification jump.
+    const known = this._asking.get(execution.id);
+    if (known === undefined || keyOf(known.suspension) !== keyOf(suspension)) {
+      this._asking.set(execution.id, { execution, suspension });
+      this._showSoon();
+    }
+  }
+
+  clear(): void {
+    this._asking.clear();
+    this._showSoon();
+  }
+
+  private _remove(execution: string): void {
+    if (this._asking.delete(execution)) {
+      this._showSoon();
+    }
+  }
+
+  /** Several that begin to wait at once make one notification. */
+  private _showSoon(): void {
+    window.clearTimeout(this._timer);
+    this._timer = window.setTimeout(() => this._show(), GATHER_MS);
+  }
+
+  private _show(): void {
+    if (this._notice) {
+      Notification.dismiss(this._notice);
+      this._notice = '';
+    }
+    const [first] = this._asking.values();
+    if (first === undefined) {
       return;
     }
-    this._dismiss(execution.id);
-    const open = { label: 'Open', caption: 'Show it in the Workflows panel', callback: () => this._open(execution) };
-    const approve = {
-      label: 'Approve',
-      caption: suspension.schema ? 'Answer in the Workflows panel' : 'Approve without data',
-      displayType: 'accent' as const,
+    const isOne = this._asking.size === 1;
+    const words = isOne
+      ? `${nameOf(first.execution.notebook)} waits: ${question(first.suspension)}`
+      : `${this._asking.size} workflows wait for an answer`;
+    const actions = isOne ? this._actionsFor(first) : [this._open(null)];
+    this._notice = Notification.info(words, { autoClose: SHOWN_MS, actions });
+  }
+
+  private _actionsFor({ execution, suspension }: IAsking): Notification.IAction[] {
+    const open = this._open(execution.id);
+    // What has a form is answered where the form is.
+    return suspension.form === null && suspension.refusals.resume === null
+      ? [this._approve({ execution, suspension }), open]
+      : [open];
+  }
+
+  private _open(execution: string | null): Notification.IAction {
+    return {
+      label: 'Open',
+      caption: 'Show it in the Workflows panel',
+      callback: () => void this._app.commands.execute(Commands.show, execution === null ? {} : { execution })
+    };
+  }
+
+  private _approve({ execution, suspension }: IAsking): Notification.IAction {
+    return {
+      label: suspension.labels.resume,
+      caption: 'Answer without data',
+      displayType: 'accent',
       callback: (event: MouseEvent) => {
         // Otherwise it would go before the server has said yes.
         event.preventDefault();
-        this._approve(execution, suspension);
+        this._executions.api.resume(suspension).then(
+          () => this._remove(execution.id),
+          (error: unknown) => {
+            Notification.error(`${nameOf(execution.notebook)}: ${sentence(error)}`, { autoClose: SHOWN_MS });
+          }
+        );
       }
     };
-    const words = `${nameOf(execution.notebook)} waits: ${question(suspension)}`;
-    const notice = Notification.info(words, { autoClose: false, actions: [approve, open] });
-    this._shown.set(execution.id, { notice, of });
-  }
-
-  private _approve(execution: IExecution, suspension: ISuspension): void {
-    if (suspension.schema) {
-      this._open(execution);
-      return;
-    }
-    this._executions.api.resume(suspension).then(
-      () => this._dismiss(execution.id),
-      (error: unknown) => {
-        Notification.error(`${nameOf(execution.notebook)}: ${sentence(error)}`, { autoClose: 8000 });
-      }
-    );
   }
 
   private async _check(execution: string): Promise<void> {
     try {
       const { state } = await this._executions.api.get(execution);
       if (!ASKING.includes(state)) {
-        this._dismiss(execution);
+        this._remove(execution);
       }
     } catch {
-      // It is gone, or the server is away again: whoever presses a button will be told.
+      // It is gone, or the server is away again: a button that is pressed reports it.
     }
   }
 
-  private _open(execution: IExecution): void {
-    void this._app.commands.execute(Commands.show, { execution: execution.id });
-  }
-
-  private _dismiss(execution: string): void {
-    const shown = this._shown.get(execution);
-    if (shown !== undefined) {
-      this._shown.delete(execution);
-      Notification.dismiss(shown.notice);
-    }
-  }
-
-  /** By execution: the notification, and the suspension that it tells of. */
-  private readonly _shown = new Map<string, { notice: string; of: string }>();
+  /** By execution. */
+  private readonly _asking = new Map<string, IAsking>();
+  /** Id of the notification; empty: none. */
+  private _notice = '';
+  private _timer = 0;
 }
 
 function isAnswered(change: IChange): boolean {

@@ -1,5 +1,8 @@
 /** The words that plugins use for each other. */
 
+import { Token } from '@lumino/coreutils';
+import { ISignal } from '@lumino/signaling';
+
 export const Commands = {
   run: 'pauseflow:run-as-workflow',
   show: 'pauseflow:show-workflows'
@@ -7,3 +10,15 @@ export const Commands = {
 
 /** Id of the plugin that owns the settings in `schema/plugin.json`. */
 export const SETTINGS = 'pauseflow-nb:plugin';
+
+/** The panel, for those who need not repeat what it shows. */
+export interface IWorkflowsPanel {
+  /** Whether somebody can see it. */
+  readonly isSeen: boolean;
+  readonly seenChanged: ISignal<IWorkflowsPanel, boolean>;
+}
+
+export const IWorkflowsPanel = new Token<IWorkflowsPanel>(
+  'pauseflow-nb:IWorkflowsPanel',
+  'The panel of executions, and whether it is seen.'
+);

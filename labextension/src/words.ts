@@ -1,6 +1,7 @@
-/** What people read: states, times, and what happened. */
+/** What people read: states, questions, and what happened. */
 
 import type { IAuditLine, IExecution, IStep, ISuspension, State } from './api';
+import { ago, at, countdown, spoken } from './times';
 
 /** States in which a person is waited for. */
 export const ASKING: readonly State[] = ['suspended', 'paused'];
@@ -15,82 +16,57 @@ export interface IFilter {
 
 export const FILTERS: Record<string, IFilter> = {
   all: { label: 'All states', states: [] },
-  asking: { label: 'Waits for an answer', states: ASKING },
-  clock: { label: 'Waits for the clock', states: ['waiting'] },
+  asking: { label: 'Suspended or paused', states: ASKING },
+  waiting: { label: 'Waiting', states: ['waiting'] },
   active: { label: 'Queued or running', states: ['queued', 'running'] },
   completed: { label: 'Completed', states: ['completed'] },
   failed: { label: 'Failed', states: ['failed'] },
   cancelled: { label: 'Cancelled', states: ['cancelled'] }
 };
 
+/** A state with a capital: at every door it is the same word. */
+export function stateWord(state: string): string {
+  return state.charAt(0).toUpperCase() + state.slice(1);
+}
+
 /** The last part of a path. */
 export function nameOf(path: string): string {
   return path.split('/').filter(Boolean).pop() ?? path;
 }
 
-/** Seconds as people say them, in at most two units: `2 d 4 h`, `59 s`, `0.4 s`. */
-export function spoken(seconds: number): string {
-  if (seconds < 10) {
-    return `${Math.max(0, Math.round(seconds * 10) / 10)} s`;
+/** What happens if nobody answers, and when. */
+export function silence(suspension: ISuspension, now: number): string {
+  const { deadline, kind } = suspension;
+  if (deadline === null) {
+    return kind === 'notebook' ? '' : 'Without an answer it waits for ever.';
   }
-  let rest = Math.round(seconds);
-  const parts: string[] = [];
-  for (const [unit, size] of [
-    ['d', 86400],
-    ['h', 3600],
-    ['min', 60],
-    ['s', 1]
-  ] as const) {
-    const count = Math.floor(rest / size);
-    rest -= count * size;
-    if (count > 0 || parts.length > 0) {
-      parts.push(count > 0 ? `${count} ${unit}` : '');
-    }
-    if (parts.length === 2) {
-      break;
-    }
+  const when = `${countdown(deadline, now)} (${at(deadline)})`;
+  if (kind === 'rerun') {
+    return `It runs again by itself: ${when}.`;
   }
-  return parts.filter(Boolean).join(' ');
+  if (kind === 'delay') {
+    return `It goes on by itself: ${when}.`;
+  }
+  return `Without an answer ${ON_TIMEOUT[suspension.on_timeout] ?? 'it ends'}: ${when}.`;
 }
 
-/** What is left until a moment: `23 h 59 min left`, or that it is over. */
-export function countdown(deadline: string, now: number): string {
-  const left = (Date.parse(deadline) - now) / 1000;
-  // Whole seconds, or the last ten would flicker.
-  return left > 0 ? `${spoken(left < 10 ? Math.ceil(left) : left)} left` : 'time is over';
+const ON_TIMEOUT: Record<string, string> = {
+  cancel: 'the run is cancelled',
+  resume: 'the run goes on',
+  fail: 'the run fails'
+};
+
+/** What the buttons do. */
+export function consequences(suspension: ISuspension): string {
+  const { resume, cancel } = suspension.labels;
+  const goesOn = suspension.kind === 'rerun' ? 'runs the step again' : 'lets the run go on';
+  return `“${resume}” ${goesOn}. “${cancel}” ends it.`;
 }
 
-/** When something was, as seen from now and in one unit: `just now`, `5 min ago`, or the date. */
-export function ago(moment: string, now: number): string {
-  const seconds = (now - Date.parse(moment)) / 1000;
-  if (seconds < 10) {
-    return 'just now';
-  }
-  if (seconds < 60) {
-    return `${Math.floor(seconds / 10) * 10} s ago`;
-  }
-  if (seconds < 86400) {
-    return seconds < 3600 ? `${Math.floor(seconds / 60)} min ago` : `${Math.floor(seconds / 3600)} h ago`;
-  }
-  return new Date(moment).toLocaleDateString(undefined, { dateStyle: 'medium' });
-}
-
-/** Date and time as this browser writes them. */
-export function at(moment: string): string {
-  return new Date(moment).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-}
-
-/** What the clock will do, as the end of a sentence. */
-export function afterwards(suspension: ISuspension): string {
-  if (suspension.kind === 'rerun') {
-    return 'then it runs again';
-  }
-  if (suspension.kind === 'delay') {
-    return 'then it goes on';
-  }
-  return (
-    { cancel: 'then it is cancelled', resume: 'then it goes on', fail: 'then it fails' }[suspension.on_timeout] ?? ''
-  );
+/** Who started it, when, and with which parameters. */
+export function startOf(execution: IExecution, now: number): string {
+  const values = summary(execution.parameters);
+  return `Started by ${who(execution.created_by)} ${ago(execution.created_at, now)}${values && `, with ${values}`}`;
 }
 
 /** What a suspension asks. */
@@ -106,11 +82,6 @@ export function question(suspension: ISuspension): string {
     operator: 'was paused from outside'
   };
   return `${step} ${waits[suspension.kind] ?? 'waits for an answer'}`;
-}
-
-/** What the button says that resumes. */
-export function resumeLabel(suspension: ISuspension): string {
-  return { rerun: 'Run again now', delay: 'Go on now', operator: 'Go on' }[suspension.kind] ?? 'Approve';
 }
 
 /** Whether a person is asked, and not only the clock awaited. */

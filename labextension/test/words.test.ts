@@ -2,17 +2,17 @@ import { describe, expect, it } from 'vitest';
 
 import type { IAuditLine, IExecution, ISuspension } from '../src/api';
 import {
-  afterwards,
-  ago,
   boundOf,
-  countdown,
+  consequences,
   happened,
   lossesOf,
   nameOf,
   question,
   reasonOf,
   runsOf,
-  spoken,
+  silence,
+  startOf,
+  stateWord,
   summary,
   who
 } from '../src/words';
@@ -29,45 +29,14 @@ const suspension: ISuspension = {
   on_timeout: 'cancel',
   title: null,
   message: null,
-  data: null,
+  shown: { rows: [], text: null },
   schema: null,
+  form: null,
   approvals: { needed: 1, given: [] },
+  labels: { resume: 'Approve', cancel: 'Cancel the run' },
+  refusals: { resume: null, cancel: null },
   approval_url: null
 };
-
-describe('spoken', () => {
-  it.each([
-    [0.04, '0 s'],
-    [0.44, '0.4 s'],
-    [59, '59 s'],
-    [60, '1 min'],
-    [3601, '1 h'],
-    [3660, '1 h 1 min'],
-    [86399, '23 h 59 min'],
-    [86400, '1 d'],
-    [190800, '2 d 5 h']
-  ])('%d seconds are %s', (seconds, words) => {
-    expect(spoken(seconds)).toBe(words);
-  });
-});
-
-describe('times', () => {
-  it('count down in whole seconds at the end', () => {
-    expect(countdown('2026-11-20T12:00:03.200Z', NOON)).toBe('4 s left');
-    expect(countdown('2026-11-21T12:00:00Z', NOON)).toBe('1 d left');
-  });
-
-  it('say that they are over', () => {
-    expect(countdown('2026-11-20T11:59:59Z', NOON)).toBe('time is over');
-  });
-
-  it('are told as seen from now', () => {
-    expect(ago('2026-11-20T11:59:55Z', NOON)).toBe('just now');
-    expect(ago('2026-11-20T11:59:15Z', NOON)).toBe('40 s ago');
-    expect(ago('2026-11-20T11:55:10Z', NOON)).toBe('4 min ago');
-    expect(ago('2026-11-20T09:30:00Z', NOON)).toBe('2 h ago');
-  });
-});
 
 describe('sentences', () => {
   it('name people, and hide the names of processes', () => {
@@ -93,9 +62,32 @@ describe('sentences', () => {
     expect(happened({ ...line, what: 'suspended', by: 'step:approve', details: {} })).toBe('suspended by step approve');
   });
 
-  it('say what the clock will do', () => {
-    expect(afterwards(suspension)).toBe('then it is cancelled');
-    expect(afterwards({ ...suspension, kind: 'rerun' })).toBe('then it runs again');
+  it('say what happens without an answer, and when', () => {
+    const until = { ...suspension, deadline: '2026-11-21T12:00:00Z' };
+
+    expect(silence(suspension, NOON)).toBe('Without an answer it waits for ever.');
+    expect(silence(until, NOON)).toMatch(/^Without an answer the run is cancelled: 1 d left \(.*2026.*\)\.$/);
+    expect(silence({ ...until, on_timeout: 'resume' }, NOON)).toContain('the run goes on');
+    expect(silence({ ...until, kind: 'rerun' }, NOON)).toContain('runs again by itself');
+  });
+
+  it('say what the buttons do, in the words of the author', () => {
+    expect(consequences(suspension)).toBe('“Approve” lets the run go on. “Cancel the run” ends it.');
+    expect(consequences({ ...suspension, labels: { resume: 'Ship', cancel: 'Stop' } })).toBe(
+      '“Ship” lets the run go on. “Stop” ends it.'
+    );
+  });
+
+  it('say who started it, with which parameters', () => {
+    const execution = { created_by: 'user:ada', created_at: '2026-11-20T11:00:00Z', parameters: { trees: 7 } };
+
+    expect(startOf(execution as unknown as IExecution, NOON)).toBe('Started by ada 1 h ago, with trees = 7');
+    expect(startOf({ ...execution, parameters: {} } as unknown as IExecution, NOON)).toBe('Started by ada 1 h ago');
+  });
+
+  it('name a state by its own word', () => {
+    expect(stateWord('suspended')).toBe('Suspended');
+    expect(stateWord('hibernating')).toBe('Hibernating');
   });
 
   it('ask even without a title', () => {

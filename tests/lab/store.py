@@ -1,5 +1,6 @@
 """Executions put into a store directly: as many as wanted, and no kernel."""
 
+import secrets
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,12 +25,20 @@ FACTS: dict[str, Any] = {
 
 
 def suspend(
-    queue: Queue, name: str, *, notebook: str = "/work/report.ipynb", bound: Any = None, losses: Any = None, **ask: Any
+    queue: Queue,
+    name: str | None,
+    *,
+    notebook: str = "/work/report.ipynb",
+    bound: Any = None,
+    losses: Any = None,
+    **ask: Any,
 ) -> str:
-    """Add an execution that waits in its step `approve`.
+    """Add an execution that waits in its step `approve`; without a name it gets one of its own.
 
     `bound`: variables that only its kernel has; `losses`: what its kernel could not bring back.
     """
+
+    name = name or secrets.token_hex(5)
 
     def change(connection: sa.Connection) -> None:
         _add(connection, name, notebook)
@@ -49,6 +58,18 @@ def suspend(
 
     queue.change(change)
     return name
+
+
+def fail(queue: Queue, name: str, notebook: str) -> None:
+    """Add an execution that has failed."""
+
+    def change(connection: sa.Connection) -> None:
+        _add(connection, name, notebook)
+        error = {"type": "ValueError", "message": "no wine", "cell": 1, "step": "approve"}
+        row = tables.executions.c.id == name
+        connection.execute(tables.executions.update().where(row).values(state="failed", error=error))
+
+    queue.change(change)
 
 
 def fill(queue: Queue, count: int) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from axe import found_by_axe
 from lab.conftest import Lab, Shoot
-from lab.store import suspend
+from lab.store import fail, suspend
 from lab.workflows import Workflows
 
 expect: Any = pytest.importorskip("playwright.sync_api").expect
@@ -71,31 +71,36 @@ def test_a_schema_becomes_a_form_with_its_problems_beside_the_fields(still_lab: 
     suspend(queue, "ordered", notebook="/work/order.ipynb", title="What to deliver?", schema=ORDER, seconds=86400)
     workflows = Workflows(page).open(still_lab)
     card = workflows.card("order.ipynb")
+    # A long form is shown to who wants to answer.
+    expect(card.get_by_label("Amount")).to_have_count(0)
+    card.get_by_role("button", name="Answer").click()
 
-    card.get_by_label("Amount").fill("0")
-    card.get_by_role("button", name="Approve").click()
-    expect(card.get_by_text("must be at least 1")).to_be_visible()
-    expect(card.get_by_text("is required")).to_have_count(2)
+    card.get_by_label("Amount").fill("1,000")
+    card.get_by_role("button", name="Submit").click()
+    expect(card.locator(".pf-problem", has_text="must be a whole number")).to_be_visible()
+    expect(card.get_by_label("Size")).to_have_attribute("aria-invalid", "true")
+    expect(card.get_by_label("Street")).to_have_attribute("aria-invalid", "true")
+    expect(card.get_by_label("Amount")).to_be_focused()
     shoot(page, "panel-form-problems")
-    card.get_by_label("Amount").fill("3")
+    card.get_by_label("Amount").fill("1_000")
     card.get_by_label("Size").select_option(label="large")
     card.get_by_label("Day of delivery").fill("2026-11-22")
     card.get_by_label("Street").fill("Elm 1")
-    card.get_by_role("button", name="Add").click()
-    card.get_by_label("Notes 2", exact=True).fill("second floor")
-    card.get_by_role("button", name="Approve").click()
+    card.get_by_label("Notes").fill("ring twice\nsecond floor")
+    card.get_by_role("button", name="Submit").click()
 
-    # What only the server knows stands beside its field, too, and what was typed is still there.
-    expect(card.locator(".pf-problem")).to_have_count(1)
+    # What was typed is still there.
+    expect(card.get_by_label("Day of delivery")).to_have_attribute("aria-invalid", "true")
+    expect(card.locator("[aria-invalid]")).to_have_count(1)
     expect(card.get_by_label("Street")).to_have_value("Elm 1")
     shoot(page, "panel-form-refused")
     assert queue.state("ordered") == "suspended"
     card.get_by_label("Day of delivery").fill("2026-11-23")
-    card.get_by_role("button", name="Approve").click()
+    card.get_by_role("button", name="Submit").click()
 
     expect(card.locator(".pf-state")).to_have_text("Queued")
     assert queue.view("ordered")["steps"]["approve"]["exports"]["$resume_data"]["body"] == {
-        "amount": 3,
+        "amount": 1000,
         "size": "large",
         "gift": True,
         "day": "2026-11-23",
@@ -132,38 +137,59 @@ def test_the_oddest_schema_is_a_form_that_fits_and_can_be_sent(still_lab: Lab, p
     workflows = Workflows(page).open(still_lab)
     workflows.search("odd.ipynb")
     card = workflows.card("odd.ipynb")
+    card.get_by_role("button", name="Answer").click()
     expect(card.get_by_label("a.b")).to_be_visible()
     workflows.theme("JupyterLab Dark")
     workflows.widen(220)
 
-    card.get_by_role("button", name="Approve").click()
-    expect(card.locator(".pf-problem")).to_have_count(2)
+    card.get_by_role("button", name="Submit").click()
+    expect(card.locator("[aria-invalid]")).to_have_count(2)
     shoot(page, "panel-odd-form")
     assert page.evaluate(OVERFLOW) <= 0
     assert found_by_axe(page, "#pauseflow-panel") == []
     card.get_by_label("a.b").fill("7")
     card.get_by_label("constructor").fill("été")
     card.get_by_label("__proto__").fill("kept")
-    card.get_by_role("button", name="Approve").click()
+    card.get_by_role("button", name="Submit").click()
 
     expect(card.locator(".pf-state")).to_have_text("Queued")
     body = queue.view("odd")["steps"]["approve"]["exports"]["$resume_data"]["body"]
     assert body == {"a.b": 7, "constructor": "été", "two words": None, "__proto__": "kept", "children": [], "": False}
 
 
+#: Sizes of all text that is shown, below 12 px.
+SMALL = """() => [...document.querySelectorAll('#pauseflow-panel *')]
+  .filter(each => [...each.childNodes].some(child => child.nodeType === 3 && child.textContent.trim()))
+  .filter(each => each.offsetParent !== null && parseFloat(getComputedStyle(each).fontSize) < 12)
+  .map(each => `${each.className}: ${each.textContent}`)"""
+
+
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_axe_finds_nothing_in_the_panel(still_lab: Lab, look: Workflows, theme: str) -> None:
-    suspend(still_lab.queue(), f"axe {theme}", notebook="/work/axe.ipynb", schema=ORDER)
+def test_axe_finds_nothing_in_the_panel(still_lab: Lab, look: Workflows, shoot: Shoot, theme: str) -> None:
+    queue = still_lab.queue()
+    name = f"axe {theme.split()[1].lower()}"
+    suspend(
+        queue, name, notebook="/work/axe.ipynb", schema=ORDER, message="**Look** at `this` [page](https://example.org)"
+    )
+    if not queue.list(text="axe-failed.ipynb"):
+        fail(queue, "axefailed", "/work/axe-failed.ipynb")
     look.open(still_lab)
     look.theme(theme)
+    look.search("axe")
     look.panel.get_by_role("button", name="Select").click()
-    expect(look.card("axe.ipynb")).to_be_visible()
+    look.card("axe.ipynb").get_by_role("button", name="Answer").click()
+    look.card("axe.ipynb").get_by_role("button", name="Submit").click()
+    expect(look.card("axe.ipynb").locator("[aria-invalid]").first).to_be_visible()
+    shoot(look.page, f"panel-axe-{name.split()[1]}")
     assert found_by_axe(look.page, "#pauseflow-panel") == []
+    assert look.page.evaluate(SMALL) == []
 
     look.card("axe.ipynb").get_by_role("button", name="Details").click()
     expect(look.panel.locator(".pf-details")).to_be_visible()
+    shoot(look.page, f"panel-axe-details-{name.split()[1]}")
 
     assert found_by_axe(look.page, "#pauseflow-panel") == []
+    assert look.page.evaluate(SMALL) == []
 
 
 def test_everything_can_be_reached_and_used_by_keyboard(still_lab: Lab, look: Workflows) -> None:
@@ -179,19 +205,19 @@ def test_everything_can_be_reached_and_used_by_keyboard(still_lab: Lab, look: Wo
         look.page.keyboard.press("Tab")
         reached.append(
             look.page.evaluate(
-                "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent"
+                "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent.trim()"
             )
         )
 
     assert reached == [
         "Filter by state",
         "a-notebook-with-quite-a-long-name-looks.ipynb",
+        "It is right about 97% of 72 wines.",
+        "See the outputs so far",
         "Approve",
-        "With data …",
+        "Cancel the run",
+        "Add a comment …",
         "Copy approval link",
-        "Save a copy of the executed notebook and open it",
-        "Details",
-        "Cancel execution",
     ]
     look.panel.get_by_role("button", name="Details").focus()
     look.page.keyboard.press("Enter")

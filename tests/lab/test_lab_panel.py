@@ -31,7 +31,8 @@ def test_a_notebook_runs_asks_and_goes_on_after_approve(lab: Lab, page: Any, sho
     card = workflows.card("wine.ipynb")
     expect(card).to_contain_text("Publish the model?", timeout=LONG)
     expect(card).to_contain_text("trees = 7")
-    expect(card).to_contain_text("23 h 59 min left, then it is cancelled")
+    expect(card).to_contain_text("Without an answer the run is cancelled: 23 h 59 min left")
+    expect(card).to_contain_text("“Approve” lets the run go on. “Cancel the run” ends it.")
     expect(workflows.count()).to_have_attribute("data-pf-count", re.compile(r"\d+"))
     shoot(page, "panel-waiting")
     card.get_by_role("button", name="Approve").click()
@@ -41,9 +42,10 @@ def test_a_notebook_runs_asks_and_goes_on_after_approve(lab: Lab, page: Any, sho
     card.get_by_role("button", name="Details").click()
     details = workflows.panel.locator(".pf-details")
     expect(details.get_by_role("region", name="Audit trail")).to_contain_text("approve resumed by")
-    expect(details.get_by_role("region", name="Timeline")).to_contain_text("approve waited")
-    expect(details.get_by_role("region", name="Timeline")).to_contain_text("Segment 1 completed")
-    expect(details.get_by_role("region", name="Steps")).to_contain_text("approve finished")
+    steps = details.get_by_role("region", name="Steps")
+    expect(steps).to_contain_text(re.compile(r"approve ?Finished"))
+    expect(steps).to_contain_text(re.compile(r"ran .* s · waited .* s"))
+    expect(steps.locator(".pf-bar[data-pf-bar=wait]").nth(1)).to_be_attached()
     shoot(page, "panel-details")
     workflows.panel.get_by_role("button", name="All workflows").click()
     expect(card).to_be_visible()
@@ -56,11 +58,11 @@ def test_an_answer_with_data_reaches_the_notebook(lab: Lab, page: Any) -> None:
     page.locator(".jp-CodeCell").first.wait_for()
     workflows.run_open_notebook()
     card = workflows.card("data.ipynb")
-    card.get_by_role("button", name="With data").click(timeout=LONG)
+    card.get_by_role("button", name="Add a comment").click(timeout=LONG)
 
     card.get_by_label("Data as JSON").fill("{comment: fine}")
     card.get_by_role("button", name="Approve").click()
-    expect(card.get_by_role("alert")).to_contain_text("must be JSON")
+    expect(card.get_by_label("Data as JSON")).to_have_attribute("aria-invalid", "true")
     card.get_by_label("Data as JSON").fill('{"comment": "fine"}')
     card.get_by_role("button", name="Approve").click()
 
@@ -69,14 +71,86 @@ def test_an_answer_with_data_reaches_the_notebook(lab: Lab, page: Any) -> None:
     assert execution["steps"]["use"]["exports"]["said"] == {"comment": "fine"}
 
 
+def test_a_typed_comment_is_what_the_notebook_gets(still_lab: Lab, page: Any) -> None:
+    queue = still_lab.queue()
+    suspend(queue, "comment", notebook="/work/comment.ipynb")
+    card = Workflows(page).open(still_lab).card("comment.ipynb")
+
+    card.get_by_role("button", name="Add a comment").click()
+    card.get_by_label("Comment").fill("looks good")
+    card.get_by_role("button", name="Approve").click()
+
+    expect(card.locator(".pf-state")).to_have_text("Queued")
+    resumed = queue.view("comment")["steps"]["approve"]["exports"]["$resume_data"]
+    assert resumed["body"] == {"comment": "looks good"}
+
+
+def test_the_author_names_the_buttons(still_lab: Lab, page: Any, shoot: Shoot) -> None:
+    suspend(
+        still_lab.queue(), "labels", notebook="/work/labels.ipynb", labels={"resume": "Ship it", "cancel": "Stop here"}
+    )
+    card = Workflows(page).open(still_lab).card("labels.ipynb")
+
+    expect(card).to_contain_text("“Ship it” lets the run go on. “Stop here” ends it.")
+    shoot(page, "panel-labels")
+    card.get_by_role("button", name="Stop here").click()
+    page.locator(".jp-Dialog").get_by_role("button", name="Stop here").click()
+
+    expect(card.locator(".pf-state")).to_have_text("Cancelled")
+
+
+def test_a_question_with_a_schema_is_submitted_and_not_approved(still_lab: Lab, page: Any) -> None:
+    schema = {"type": "object", "properties": {"approved": {"type": "boolean", "title": "Approved"}}}
+    suspend(still_lab.queue(), "submit", notebook="/work/labelled.ipynb", schema=schema)
+    card = Workflows(page).open(still_lab).card("labelled.ipynb")
+
+    expect(card.get_by_role("button", name="Submit")).to_be_visible()
+    expect(card.get_by_role("button", name="Approve")).to_have_count(0)
+
+
+def test_those_who_may_not_answer_see_why(still_lab: Lab, page: Any, shoot: Shoot) -> None:
+    suspend(still_lab.queue(), "closed", notebook="/work/closed.ipynb", approvers=["bob", "eve"])
+    card = Workflows(page).open(still_lab).card("closed.ipynb")
+
+    expect(card.get_by_role("button", name="Approve")).to_be_disabled()
+    expect(card.get_by_role("button", name="Cancel the run")).to_be_disabled()
+    expect(card).to_contain_text("may not answer, only bob, eve")
+    shoot(page, "panel-may-not")
+
+
+def test_a_message_is_markdown_and_runs_no_script(still_lab: Lab, page: Any, shoot: Shoot) -> None:
+    message = (
+        "Right about **97%** of [72 wines](https://example.org).\n\n"
+        "| region | wines | right | wrong | share | note |\n|---|---|---|---|---|---|\n"
+        f"| Rhein | 40 | 39 | 1 | 97.5% | {'x' * 200} |\n\n"
+        "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>"
+    )
+    suspend(
+        still_lab.queue(),
+        "markdown",
+        notebook="/work/markdown.ipynb",
+        message=message,
+        data={"rows": [{"region": "Rhein", "wines": 40, "note": "y" * 300}]},
+    )
+    workflows = Workflows(page).open(still_lab)
+    card = workflows.card("markdown.ipynb")
+
+    expect(card.locator(".pf-message strong")).to_have_text("97%")
+    expect(card.locator(".pf-message td").first).to_have_text("Rhein")
+    wide = card.locator(".pf-message")
+    assert wide.evaluate("node => node.scrollWidth > node.clientWidth")
+    assert page.evaluate("window.hacked") is None
+    shoot(page, "panel-markdown")
+
+
 def test_cancel_asks_why_and_says_so(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     suspend(still_lab.queue(), "cancelme", notebook="/work/cancelme.ipynb")
     workflows = Workflows(page).open(still_lab)
     card = workflows.card("cancelme.ipynb")
 
-    card.get_by_role("button", name="Cancel execution").click()
+    card.get_by_role("button", name="Cancel the run").click()
     page.locator(".jp-Dialog input").fill("not needed any more")
-    page.locator(".jp-Dialog").get_by_role("button", name="Cancel execution").click()
+    page.locator(".jp-Dialog").get_by_role("button", name="Cancel the run").click()
 
     expect(card.locator(".pf-state")).to_have_text("Cancelled")
     expect(card).to_contain_text("not needed any more")
@@ -117,7 +191,9 @@ def test_what_has_ended_runs_again_from_a_step(lab: Lab, page: Any, shoot: Shoot
     page.locator(".jp-Dialog").get_by_role("button", name="Run again").click()
 
     details = workflows.panel.locator(".pf-details")
-    expect(details.get_by_role("region", name="Timeline")).to_contain_text("Segment 1 completed", timeout=LONG)
+    expect(details.locator(".pf-state").first).to_have_text("Completed", timeout=LONG)
+    count = details.locator(".pf-step", has=page.get_by_text("count", exact=True))
+    expect(count).to_contain_text("2 attempts", timeout=LONG)
     shoot(page, "panel-retried")
     assert ((lab.root / "firsts").read_text(), (lab.root / "counted").read_text()) == ("x", "xx")
 

@@ -11,15 +11,25 @@ class Workflows:
         self.page = page
         self.panel = page.locator("#pauseflow-panel")
 
-    def open(self, lab: Any, path: str = "") -> "Workflows":
-        """Open JupyterLab in a fresh workspace, with the panel in sight."""
+    def open(self, lab: Any, path: str = "", *, shows_panel: bool = True) -> "Workflows":
+        """Open JupyterLab in a fresh workspace, with the panel in sight if wanted."""
         tree = f"/tree/{path}" if path else ""
         self.page.goto(f"{lab.url}/lab{tree}?reset&token=letmein")
-        self._show()
+        self._wait()
+        if shows_panel:
+            self.show()
         return self
 
-    def _show(self) -> None:
+    def _wait(self) -> None:
         self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=40_000)
+
+    def hide(self) -> None:
+        """Close the sidebar that the panel is in."""
+        self.page.evaluate("() => jupyterapp.shell.collapseRight()")
+        self.panel.wait_for(state="hidden")
+
+    def show(self) -> None:
+        """Bring the panel in sight."""
         self.command("pauseflow:show-workflows")
         self.panel.locator("h2").wait_for()
 
@@ -30,12 +40,14 @@ class Workflows:
         """The newest execution of a notebook."""
         return self.panel.locator(".pf-card", has=self.page.get_by_role("button", name=notebook, exact=True)).first
 
-    def run_open_notebook(self, **parameters: str) -> None:
+    def run_open_notebook(self, *, output: str | None = None, **parameters: str) -> None:
         """Start the open notebook as a workflow through its dialog."""
         self.command("pauseflow:run-as-workflow")
         dialog = self.page.locator(".jp-Dialog")
         for name, value in parameters.items():
             dialog.get_by_label(re.compile(f"^{name}")).fill(value)
+        if output is not None:
+            dialog.get_by_label("Output notebook").fill(output)
         dialog.get_by_role("button", name="Run").click()
 
     def toast(self, text: str) -> Any:
@@ -60,8 +72,9 @@ class Workflows:
             [name, value],
         )
         self.page.reload()
+        self._wait()
         # JupyterLab may not have noted yet that the panel was in sight.
-        self._show()
+        self.show()
 
     def theme(self, name: str) -> None:
         self.command("apputils:change-theme", theme=name)

@@ -1,225 +1,284 @@
-/** Fields as they are seen: label, description, input, and what is wrong beside it. */
+/** A form as the server describes it: label, description, input, and what is wrong beside it. */
 
 import { addIcon, closeIcon } from '@jupyterlab/ui-components';
-import React from 'react';
+import React, { createContext, useContext, useId } from 'react';
 
-import { own } from '../own';
-import { below, Draft, draftOf, IField, mustBeFilled, Problems, textOf } from './fields';
+import { addRow, branchOf, exceptionsOf, IControl, IDraft, Problems, removeRow, rowsIn, textsIn, type } from './draft';
 
-interface IProps {
-  field: IField;
-  draft: Draft;
+interface IForm {
+  control: IControl;
+  draft: IDraft;
   problems: Problems;
-  onChange: (draft: Draft) => void;
-  path?: string;
+  onChange: (draft: IDraft) => void;
+}
+
+interface IShared extends Omit<IForm, 'control'> {
   /** Makes ids of its own on a page with several forms. */
   prefix: string;
+  exceptions: 'required' | 'optional';
 }
 
-export function Form(props: IProps): React.JSX.Element {
-  const { field, path = '' } = props;
-  if (field.kind === 'object') {
-    return <Group {...props} path={path} />;
-  }
-  if (field.kind === 'list') {
-    return <List {...props} path={path} />;
-  }
-  return <Single {...props} path={path} />;
+const Shared = createContext<IShared | null>(null);
+
+function useShared(): IShared {
+  return useContext(Shared) as IShared;
 }
 
-type Placed = IProps & { path: string };
-
-function Group({ field, draft, problems, onChange, path, prefix }: Placed): React.JSX.Element {
-  const drafts = draft as { [name: string]: Draft };
-  const fields = Object.entries(field.fields).map(([name, each]) => (
-    <Form
-      key={name}
-      field={each}
-      draft={own(drafts, name) ?? draftOf(each)}
-      problems={problems}
-      onChange={changed => onChange({ ...drafts, [name]: changed })}
-      path={below(path, name)}
-      prefix={prefix}
-    />
-  ));
-  if (!path) {
-    return (
-      <div className="pf-form">
-        {field.description && <p className="pf-hint">{field.description}</p>}
-        {fields}
-        <Problem path="" problems={problems} prefix={prefix} />
-      </div>
-    );
-  }
+/** The outermost control needs no frame. */
+export function Form({ control, ...others }: IForm): React.JSX.Element {
+  const prefix = useId();
   return (
-    <fieldset className="pf-group">
+    <Shared.Provider value={{ ...others, prefix, exceptions: exceptionsOf(control) }}>
+      <div className="pf-form">
+        {control.kind === 'object' ? <Root control={control} /> : <Field control={control} />}
+      </div>
+    </Shared.Provider>
+  );
+}
+
+function Root({ control }: { control: IControl }): React.JSX.Element {
+  return (
+    <>
+      {control.description && <p className="pf-hint">{control.description}</p>}
+      <Problem name={control.name} />
+      {control.fields.map(each => (
+        <Field key={each.name} control={each} />
+      ))}
+    </>
+  );
+}
+
+function Field({ control }: { control: IControl }): React.JSX.Element {
+  switch (control.kind) {
+    case 'object':
+      return (
+        <Group control={control}>
+          {control.fields.map(each => (
+            <Field key={each.name} control={each} />
+          ))}
+        </Group>
+      );
+    case 'rows':
+      return <Rows control={control} />;
+    case 'union':
+      return <Union control={control} />;
+    case 'choices':
+      return <Choices control={control} />;
+    default:
+      return <Single control={control} />;
+  }
+}
+
+function Group({ control, children }: { control: IControl; children: React.ReactNode }): React.JSX.Element {
+  return (
+    <fieldset className="pf-group" data-pf-rows={control.kind === 'rows' ? control.name : undefined}>
       <legend>
-        <Label field={field} />
+        <Label control={control} />
       </legend>
-      {field.description && <p className="pf-hint">{field.description}</p>}
-      {fields}
-      <Problem path={path} problems={problems} prefix={prefix} />
+      {control.description && <p className="pf-hint">{control.description}</p>}
+      {children}
+      <Problem name={control.name} />
     </fieldset>
   );
 }
 
-function List({ field, draft, problems, onChange, path, prefix }: Placed): React.JSX.Element {
-  const drafts = draft as Draft[];
-  const item = field.item as IField;
+function Rows({ control }: { control: IControl }): React.JSX.Element {
+  const { draft, onChange } = useShared();
+  const rows = rowsIn(draft, control);
+  const most = Number(control.hints['most'] ?? Infinity);
   return (
-    <fieldset className="pf-group">
-      <legend>
-        <Label field={field} />
-      </legend>
-      {field.description && <p className="pf-hint">{field.description}</p>}
-      {drafts.map((each, n) => (
-        <div className="pf-item" key={n}>
-          <Form
-            field={{ ...item, label: item.label || `${field.label} ${n + 1}`, isRequired: false }}
-            draft={each}
-            problems={problems}
-            onChange={changed => onChange(drafts.map((old, m) => (m === n ? changed : old)))}
-            path={below(path, n)}
-            prefix={prefix}
-          />
+    <Group control={control}>
+      {rows.map((row, n) => (
+        <div className="pf-item" key={row.name}>
+          <Field control={{ ...row, label: `${control.label} ${n + 1}` }} />
           <button
             type="button"
             className="pf-icon-button"
-            aria-label={`Remove ${field.label} ${n + 1}`}
+            aria-label={`Remove ${control.label} ${n + 1}`}
             title="Remove"
-            onClick={() => onChange(drafts.filter((_, m) => m !== n))}
+            onClick={() => onChange(removeRow(draft, control, row))}
           >
             <closeIcon.react tag="span" />
           </button>
         </div>
       ))}
-      <button type="button" className="pf-text-button" onClick={() => onChange([...drafts, draftOf(item)])}>
+      <button
+        type="button"
+        className="pf-text-button"
+        disabled={rows.length >= most}
+        onClick={() => onChange(addRow(draft, control))}
+      >
         <addIcon.react tag="span" /> Add
       </button>
-      <Problem path={path} problems={problems} prefix={prefix} />
-    </fieldset>
+    </Group>
   );
 }
 
-function Single({ field, draft, problems, onChange, path, prefix }: Placed): React.JSX.Element {
-  const id = idOf(prefix, path);
-  const problem = problems[path];
+function Union({ control }: { control: IControl }): React.JSX.Element {
+  const { draft } = useShared();
+  const branch = branchOf(draft, control);
+  return (
+    <>
+      <Single control={{ ...control, kind: 'choice' }} />
+      {branch && <Field control={branch} />}
+    </>
+  );
+}
+
+function Choices({ control }: { control: IControl }): React.JSX.Element {
+  const { draft, onChange } = useShared();
+  const chosen = textsIn(draft, control);
+  return (
+    <Group control={control}>
+      {control.options.map(([text, label]) => (
+        <label className="pf-check" key={text}>
+          <input
+            type="checkbox"
+            name={control.name}
+            value={text}
+            checked={chosen.includes(text)}
+            onChange={event => {
+              const others = chosen.filter(each => each !== text);
+              onChange(type(draft, control.name, event.target.checked ? [...others, text] : others));
+            }}
+          />
+          <bdi>{label}</bdi>
+        </label>
+      ))}
+    </Group>
+  );
+}
+
+function Single({ control }: { control: IControl }): React.JSX.Element {
+  const { draft, onChange, problems, prefix } = useShared();
+  const id = idOf(prefix, control.name);
+  const problem = problems[control.name];
   const shared = {
     id,
+    name: control.name,
     'aria-invalid': problem ? true : undefined,
-    'aria-required': mustBeFilled(field) || undefined,
+    'aria-required': control.is_required || undefined,
     'aria-describedby':
-      [problem ? `${id}-problem` : '', field.description ? `${id}-hint` : ''].join(' ').trim() || undefined
+      [problem ? `${id}-problem` : '', control.description ? `${id}-hint` : ''].join(' ').trim() || undefined
   };
-  if (field.kind === 'boolean') {
+  const texts = textsIn(draft, control);
+  const write = (changed: string[]): void => onChange(type(draft, control.name, changed));
+  const about = (
+    <>
+      {control.description && (
+        <span id={`${id}-hint`} className="pf-hint">
+          {control.description}
+        </span>
+      )}
+      <Problem name={control.name} />
+    </>
+  );
+  if (control.kind === 'boolean') {
     return (
       <div className="pf-field">
         <label className="pf-check">
           <input
             {...shared}
             type="checkbox"
-            checked={draft === true}
-            onChange={event => onChange(event.target.checked)}
+            checked={texts.length > 0}
+            onChange={event => write(event.target.checked ? ['on'] : [])}
           />
-          <Label field={field} />
+          <Label control={control} />
         </label>
-        <Hint id={id} field={field} />
-        <Problem path={path} problems={problems} prefix={prefix} />
+        {about}
       </div>
     );
   }
   return (
     <div className="pf-field">
       <label htmlFor={id}>
-        <Label field={field} />
+        <Label control={control} />
       </label>
-      <Hint id={id} field={field} />
-      <Input field={field} text={textOf(draft)} shared={shared} onChange={onChange} />
-      <Problem path={path} problems={problems} prefix={prefix} />
+      <Input control={control} texts={texts} shared={shared} onChange={write} />
+      {about}
     </div>
   );
 }
 
 interface IInput {
-  field: IField;
-  text: string;
-  shared: React.HTMLAttributes<HTMLElement>;
-  onChange: (text: string) => void;
+  control: IControl;
+  texts: string[];
+  shared: React.InputHTMLAttributes<HTMLElement> & { name: string };
+  onChange: (texts: string[]) => void;
 }
 
-function Input({ field, text, shared, onChange }: IInput): React.JSX.Element {
-  if (field.kind === 'choice') {
+/** Kinds of text with several lines. */
+const LONG = ['long', 'json', 'lines'];
+
+function Input({ control, texts, shared, onChange }: IInput): React.JSX.Element {
+  const { kind, hints, options, is_required } = control;
+  const text = texts.join('\n');
+  const changed = (event: { target: { value: string } }): void => onChange([event.target.value]);
+  if (kind === 'choice') {
+    const hasBlank = options.some(([each]) => each === '');
     return (
-      <select {...shared} className="jp-mod-styled" value={text} onChange={event => onChange(event.target.value)}>
-        {(!mustBeFilled(field) || text === '') && <option value="">–</option>}
-        {field.choices.map(choice => (
-          <option key={JSON.stringify(choice)} value={JSON.stringify(choice)}>
-            {typeof choice === 'string' ? choice : JSON.stringify(choice)}
+      <select {...shared} className="jp-mod-styled" value={text} onChange={changed}>
+        {!hasBlank && (!is_required || text === '') && <option value="">–</option>}
+        {options.map(([each, label]) => (
+          <option key={each} value={each}>
+            {label}
           </option>
         ))}
       </select>
     );
   }
-  if (field.kind === 'json' || field.kind === 'long') {
+  if (LONG.includes(kind)) {
     return (
       <textarea
         {...shared}
-        className={`jp-mod-styled ${field.kind === 'json' ? 'pf-code' : ''}`}
+        className={`jp-mod-styled ${kind === 'json' ? 'pf-code' : ''}`}
         rows={3}
-        spellCheck={field.kind === 'long'}
+        spellCheck={kind === 'long'}
+        placeholder={hints['placeholder'] as string | undefined}
         value={text}
-        onChange={event => onChange(event.target.value)}
+        onChange={changed}
       />
     );
   }
-  const types: Partial<Record<typeof field.kind, string>> = { date: 'date', datetime: 'datetime-local' };
   return (
     <input
       {...shared}
       className="jp-mod-styled"
-      type={types[field.kind] ?? 'text'}
-      inputMode={field.kind === 'number' ? 'decimal' : field.kind === 'integer' ? 'numeric' : undefined}
+      type={kind === 'password' ? 'password' : ((hints['type'] as string | undefined) ?? 'text')}
+      // Seconds, where there are some.
+      step={hints['step'] ?? undefined}
+      inputMode={hints['inputmode'] as 'numeric' | 'decimal' | undefined}
+      placeholder={hints['placeholder'] as string | undefined}
       value={text}
-      onChange={event => onChange(event.target.value)}
+      onChange={changed}
     />
   );
 }
 
-function Label({ field }: { field: IField }): React.JSX.Element {
+function Label({ control }: { control: IControl }): React.JSX.Element {
+  const { exceptions } = useShared();
+  const isMarked = !['boolean', 'object', 'rows'].includes(control.kind);
+  const isException = control.is_required === (exceptions === 'required');
   return (
     <span className="pf-label">
-      <bdi>{field.label}</bdi>
-      {mustBeFilled(field) && field.label && <abbr title="required">*</abbr>}
+      <bdi>{control.label}</bdi>
+      {control.hints['zone'] && ` (${control.hints['zone']})`}
+      {isMarked && isException && <span className="pf-hint"> ({exceptions})</span>}
     </span>
   );
 }
 
-function Hint({ id, field }: { id: string; field: IField }): React.JSX.Element | null {
-  return field.description ? (
-    <span id={`${id}-hint`} className="pf-hint">
-      {field.description}
-    </span>
-  ) : null;
-}
-
-function Problem({
-  path,
-  problems,
-  prefix
-}: {
-  path: string;
-  problems: Problems;
-  prefix: string;
-}): React.JSX.Element | null {
-  const problem = problems[path];
+function Problem({ name }: { name: string }): React.JSX.Element | null {
+  const { problems, prefix } = useShared();
+  const problem = problems[name];
   return problem ? (
-    <span id={`${idOf(prefix, path)}-problem`} className="pf-problem" role="alert">
+    <span id={`${idOf(prefix, name)}-problem`} className="pf-problem" data-pf-input={name}>
       {problem}
     </span>
   ) : null;
 }
 
 /** An id for the input; without spaces, at which lists of ids are taken apart. */
-function idOf(prefix: string, path: string): string {
-  return `${prefix}-${encodeURIComponent(path) || 'value'}`;
+function idOf(prefix: string, name: string): string {
+  return `${prefix}-${encodeURIComponent(name)}`;
 }

@@ -37,17 +37,6 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-/** What the states of steps are called on a badge. */
-const WORDS: Record<string, string> = {
-  running: 'running',
-  interrupted: 'interrupted',
-  finished: 'done',
-  suspended: 'waiting',
-  exited: 'done',
-  failed: 'failed',
-  cancelled: 'cancelled'
-};
-
 function drawBadge(cell: Cell, execution: IExecution | null, show: (execution: string) => void): void {
   const header = cell.model.type === 'code' ? headerOf(cell.model.sharedModel.getSource()) : null;
   const old = cell.node.querySelector<HTMLButtonElement>(':scope > .pf-badge');
@@ -82,12 +71,11 @@ function describe(header: IHeader, execution: IExecution | null): { words: strin
     const caption = execution === null ? 'has not run as a workflow yet' : `not reached in execution ${execution.id}`;
     return { words: header.name, state: 'none', caption: `Step ${header.name}: ${caption}` };
   }
-  const word = WORDS[step.state] ?? step.state;
   const runs = runsOf(step) && `, ${runsOf(step)}`;
   return {
-    words: `${header.name} · ${word}${runs}`,
+    words: `${header.name} · ${step.state}${runs}`,
     state: step.state,
-    caption: `Step ${header.name}: ${word}${runs}, in execution ${execution.id}`
+    caption: `Step ${header.name}: ${step.state}${runs}, in execution ${execution.id}`
   };
 }
 

@@ -4,29 +4,31 @@ import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application'
 import { Dialog, ICommandPalette, Notification, showDialog, showErrorMessage } from '@jupyterlab/apputils';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { ReactWidget } from '@jupyterlab/ui-components';
-import { JSONObject } from '@lumino/coreutils';
+import { CommandRegistry } from '@lumino/commands';
+import { PartialJSONObject } from '@lumino/coreutils';
 import React from 'react';
 
 import { sentence } from '../actions';
+import { Refused } from '../api';
 import { IExecutions } from '../executions';
-import { Draft, draftOf, IField, Problems } from '../form/fields';
+import { EMPTY, entriesOf, IControl, Problems } from '../form/draft';
 import { Form } from '../form/form';
 import { runAsWorkflowIcon } from '../icons';
 import { outputBeside } from '../paths';
-import { Commands } from '../tokens';
+import { Commands, IWorkflowsPanel } from '../tokens';
 import { nameOf } from '../words';
-import { formOfParameters, IParameter, parametersOf, readParameters } from './parameters';
 
 const plugin: JupyterFrontEndPlugin<void> = {
   id: 'pauseflow-nb:run',
   description: 'The command "Run as workflow".',
   autoStart: true,
   requires: [IExecutions, INotebookTracker],
-  optional: [ICommandPalette],
+  optional: [IWorkflowsPanel, ICommandPalette],
   activate: (
     app: JupyterFrontEnd,
     executions: IExecutions,
     tracker: INotebookTracker,
+    workflows: IWorkflowsPanel | null,
     palette: ICommandPalette | null
   ): void => {
     app.commands.addCommand(Commands.run, {
@@ -38,7 +40,10 @@ const plugin: JupyterFrontEndPlugin<void> = {
       execute: async () => {
         const panel = tracker.currentWidget;
         if (panel !== null) {
-          await run(panel, executions);
+          const started = await run(panel, executions);
+          if (started !== null) {
+            showStarted(nameOf(panel.context.path), started, app.commands, workflows);
+          }
         }
       }
     });
@@ -47,11 +52,18 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-async function run(panel: NotebookPanel, executions: IExecutions): Promise<void> {
+/** Ask for the parameters and start it; returns the id of the execution, null if nobody wanted that. */
+async function run(panel: NotebookPanel, executions: IExecutions): Promise<string | null> {
   const { context } = panel;
   await context.ready;
-  const parameters = parametersOf(sourceOfParameters(panel));
-  const wanted = new Wanted(parameters, outputBeside(context.path));
+  let form: IControl | null;
+  try {
+    ({ form } = await executions.api.inspect(parametersCellOf(panel)));
+  } catch (error) {
+    void showErrorMessage('The parameters of this notebook cannot be read', sentence(error));
+    return null;
+  }
+  const wanted = new Wanted(form, outputBeside(context.path));
   for (;;) {
     const body = new Body(wanted);
     const { button } = await showDialog({
@@ -61,11 +73,7 @@ async function run(panel: NotebookPanel, executions: IExecutions): Promise<void>
       focusNodeSelector: 'input, textarea, select'
     });
     if (!button.accept) {
-      return;
-    }
-    const values = wanted.read();
-    if (values === null) {
-      continue;
+      return null;
     }
     try {
       // What runs is what is seen.
@@ -74,46 +82,56 @@ async function run(panel: NotebookPanel, executions: IExecutions): Promise<void>
       }
     } catch (error) {
       void showErrorMessage('The notebook could not be saved', sentence(error));
-      return;
+      return null;
     }
     try {
-      const output = wanted.output.trim();
-      const request = { notebook: context.path, output: output || null, parameters: values };
-      const started = await executions.api.start(request);
-      Notification.success(`${nameOf(context.path)} runs as a workflow (${started.id}).`, { autoClose: 4000 });
-      return;
+      const started = await executions.api.start({
+        notebook: context.path,
+        output: wanted.output.trim() || null,
+        form: form === null ? {} : entriesOf(wanted.draft, form)
+      });
+      return started.id;
     } catch (error) {
       wanted.failure = sentence(error);
+      wanted.problems = error instanceof Refused ? error.problems : {};
     }
   }
 }
 
-/** What stands in the dialog; kept when it is shown again because something was wrong. */
+/** Say that it runs, and where to look; the first time the panel opens by itself. */
+function showStarted(
+  name: string,
+  execution: string,
+  commands: CommandRegistry,
+  workflows: IWorkflowsPanel | null
+): void {
+  const show = {
+    label: 'Show',
+    caption: 'Show it in the Workflows panel',
+    callback: () => void commands.execute(Commands.show, { execution })
+  };
+  Notification.success(`${name} runs as a workflow.`, { autoClose: 6000, actions: [show] });
+  if (localStorage.getItem(HAS_RUN) === null) {
+    localStorage.setItem(HAS_RUN, 'yes');
+    if (!workflows?.isSeen) {
+      void commands.execute(Commands.show);
+    }
+  }
+}
+
+/** Set once somebody has run a notebook as a workflow in this browser. */
+const HAS_RUN = 'pauseflow-nb:has-run';
+
+/** What stands in the dialog; it stays when the dialog is shown again because something was wrong. */
 class Wanted {
   constructor(
-    private readonly _parameters: IParameter[],
+    readonly form: IControl | null,
     public output: string
-  ) {
-    this.form = formOfParameters(_parameters);
-    this.draft = draftOf(this.form);
-  }
+  ) {}
 
-  readonly form: IField;
-  draft: Draft;
+  draft = EMPTY;
   problems: Problems = {};
   failure = '';
-
-  get hasParameters(): boolean {
-    return this._parameters.length > 0;
-  }
-
-  /** Read the values that were changed; null if something is wrong. */
-  read(): JSONObject | null {
-    const { values, problems } = readParameters(this.form, this._parameters, this.draft);
-    this.problems = problems;
-    this.failure = '';
-    return Object.keys(problems).length > 0 ? null : values;
-  }
 }
 
 class Body extends ReactWidget {
@@ -132,19 +150,18 @@ class Body extends ReactWidget {
             {failure}
           </p>
         )}
-        {wanted.hasParameters ? (
+        {form === null ? (
+          <p className="pf-quiet">This notebook has no parameters: no cell is tagged “parameters”.</p>
+        ) : (
           <Form
-            field={form}
+            control={form}
             draft={draft}
             problems={problems}
-            prefix="pf-run"
             onChange={changed => {
               wanted.draft = changed;
               this.update();
             }}
           />
-        ) : (
-          <p className="pf-quiet">This notebook has no cell tagged “parameters”.</p>
         )}
         <div className="pf-field">
           <label htmlFor="pf-run-output">
@@ -170,14 +187,22 @@ class Body extends ReactWidget {
   }
 }
 
-function sourceOfParameters(panel: NotebookPanel): string {
-  for (const cell of panel.context.model.cells) {
+/** The notebook as far as it tells its parameters; what is not saved counts, outputs do not. */
+function parametersCellOf(panel: NotebookPanel): PartialJSONObject {
+  const { model } = panel.context;
+  const cells = [];
+  for (const cell of model.cells) {
     const tags: unknown = cell.getMetadata('tags');
     if (cell.type === 'code' && Array.isArray(tags) && tags.includes('parameters')) {
-      return cell.sharedModel.getSource();
+      const source = cell.sharedModel.getSource();
+      cells.push({ cell_type: 'code', source, metadata: { tags }, outputs: [], execution_count: null });
     }
   }
-  return '';
+  const { kernelspec, language_info } = model.metadata;
+  const metadata = Object.fromEntries(
+    Object.entries({ kernelspec, language_info }).filter(([, value]) => value !== undefined)
+  );
+  return { nbformat: 4, nbformat_minor: 4, metadata, cells };
 }
 
 export default plugin;

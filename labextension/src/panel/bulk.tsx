@@ -56,7 +56,7 @@ export function Bulk({ chosen, onDone }: IProps): React.JSX.Element {
         disabled={isIdle}
         onClick={() => void each(execution => actions.api.cancel(execution.id))}
       >
-        Cancel all
+        Cancel all runs
       </button>
       {failures.length > 0 && (
         <ul className="pf-problem" role="alert">

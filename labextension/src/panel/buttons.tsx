@@ -1,12 +1,12 @@
 /** What can be done with an execution at any time. */
 
 import { copyIcon, LabIcon, linkIcon, listIcon, notebookIcon, refreshIcon, stopIcon } from '@jupyterlab/ui-components';
-import { Dialog, InputDialog, Notification } from '@jupyterlab/apputils';
+import { Notification } from '@jupyterlab/apputils';
 import React, { useState } from 'react';
 
 import { sentence } from '../actions';
 import { IExecution } from '../api';
-import { asksSomebody, ENDED, nameOf } from '../words';
+import { asksSomebody, canBeAnswered, ENDED, nameOf } from '../words';
 import { usePanel } from './context';
 
 interface IProps {
@@ -30,19 +30,6 @@ export function Buttons({ execution, isDetailed = false }: IProps): React.JSX.El
       })
       .finally(() => setBusy(false));
   };
-  const cancel = async (): Promise<void> => {
-    const reason = await InputDialog.getText({
-      title: `Cancel ${name}?`,
-      label: 'Why? (may be empty; it goes into the audit trail)',
-      okLabel: 'Cancel execution',
-      cancelLabel: 'Go back',
-      renderer: new WarningRenderer()
-    });
-    if (reason.button.accept) {
-      await actions.api.cancel(id, reason.value?.trim() ?? '');
-    }
-  };
-
   return (
     <span className="pf-buttons">
       {asked && <Icon icon={linkIcon} label="Copy approval link" onClick={() => void actions.copyLink(asked)} />}
@@ -60,19 +47,14 @@ export function Buttons({ execution, isDetailed = false }: IProps): React.JSX.El
           onClick={() => attempt(actions.api.retry(id))}
         />
       )}
-      {!ENDED.includes(state) && (
-        <Icon icon={stopIcon} label="Cancel execution" isBusy={isBusy} onClick={() => attempt(cancel())} />
+      {!ENDED.includes(state) && !execution.suspended.some(canBeAnswered) && (
+        <Icon icon={stopIcon} label={CANCEL} isBusy={isBusy} onClick={() => attempt(actions.cancel(id, CANCEL))} />
       )}
     </span>
   );
 }
 
-/** Shows the button that accepts in the colour of a warning. */
-class WarningRenderer extends Dialog.Renderer {
-  override createButtonNode(button: Dialog.IButton): HTMLButtonElement {
-    return super.createButtonNode(button.accept ? { ...button, displayType: 'warn' } : button);
-  }
-}
+const CANCEL = 'Cancel the run';
 
 interface IIcon {
   icon: LabIcon;

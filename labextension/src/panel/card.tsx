@@ -3,7 +3,8 @@
 import React from 'react';
 
 import { IExecution } from '../api';
-import { ago, ASKING, at, ENDED, keyOf, nameOf, progressOf, reasonOf, summary, usageOf } from '../words';
+import { ago, at } from '../times';
+import { ASKING, ENDED, keyOf, nameOf, progressOf, reasonOf, summary, usageOf } from '../words';
 import { Buttons } from './buttons';
 import { usePanel } from './context';
 import { Bound, Losses, StateMark } from './state';
@@ -38,7 +39,7 @@ export function Card({ execution, now, choice }: IProps): React.JSX.Element {
         </button>
         <StateMark state={state} />
       </div>
-      {Object.keys(parameters).length > 0 && (
+      {suspended.length === 0 && Object.keys(parameters).length > 0 && (
         <p className="pf-quiet pf-line" title={summary(parameters)}>
           {summary(parameters)}
         </p>
@@ -50,7 +51,7 @@ export function Card({ execution, now, choice }: IProps): React.JSX.Element {
       <Bound execution={execution} />
       <Losses execution={execution} />
       {suspended.map(suspension => (
-        <Waiting key={keyOf(suspension)} suspension={suspension} now={now} />
+        <Waiting key={keyOf(suspension)} suspension={suspension} execution={execution} now={now} />
       ))}
       <p className="pf-quiet">{usageOf(execution)}</p>
       <div className="pf-row pf-foot">

@@ -1,5 +1,6 @@
 /** What every part of the panel may use. */
 
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { CommandRegistry } from '@lumino/commands';
 import React from 'react';
 
@@ -10,6 +11,8 @@ export interface IContext {
   executions: IExecutions;
   actions: Actions;
   commands: CommandRegistry;
+  /** Null where the application has none. */
+  rendermime: IRenderMimeRegistry | null;
   /** Show one execution in detail; null: the list. */
   show: (execution: string | null) => void;
 }

@@ -1,13 +1,16 @@
 /** The panel's widget: the list, or one execution in detail. */
 
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
 import { CommandRegistry } from '@lumino/commands';
 import { Message } from '@lumino/messaging';
 import { Signal } from '@lumino/signaling';
+import { Widget } from '@lumino/widgets';
 import React from 'react';
 
 import { Actions } from '../actions';
 import { IExecutions } from '../executions';
+import { IWorkflowsPanel } from '../tokens';
 import { Context } from './context';
 import { Details } from './details';
 import { List } from './list';
@@ -19,11 +22,12 @@ interface IView {
   execution: string | null;
 }
 
-export class Panel extends ReactWidget {
+export class Panel extends ReactWidget implements IWorkflowsPanel {
   constructor(
     private readonly _executions: IExecutions,
     private readonly _actions: Actions,
-    private readonly _commands: CommandRegistry
+    private readonly _commands: CommandRegistry,
+    private readonly _rendermime: IRenderMimeRegistry | null
   ) {
     super();
     this.addClass('pf-panel');
@@ -34,6 +38,12 @@ export class Panel extends ReactWidget {
   /** Show one execution in detail, or the list. */
   reveal(execution: string | null): void {
     this._update({ execution });
+  }
+
+  readonly seenChanged = new Signal<this, boolean>(this);
+
+  get isSeen(): boolean {
+    return this._view.isVisible && document.visibilityState === 'visible';
   }
 
   protected override onAfterShow(message: Message): void {
@@ -51,11 +61,17 @@ export class Panel extends ReactWidget {
     this._update({ isVisible: this.isVisible });
   }
 
+  protected override onResize(message: Widget.ResizeMessage): void {
+    super.onResize(message);
+    this._moveToasts();
+  }
+
   protected override render(): React.JSX.Element {
     const context = {
       executions: this._executions,
       actions: this._actions,
       commands: this._commands,
+      rendermime: this._rendermime,
       show: (execution: string | null) => this.reveal(execution)
     };
     return (
@@ -83,8 +99,20 @@ export class Panel extends ReactWidget {
   }
 
   private _update(change: Partial<IView>): void {
+    const wasVisible = this._view.isVisible;
     this._view = { ...this._view, ...change };
     this._viewed.emit(undefined);
+    if (this._view.isVisible !== wasVisible) {
+      this._moveToasts();
+      this.seenChanged.emit(this._view.isVisible);
+    }
+  }
+
+  /** Notifications appear at the right edge: they must not cover the panel there. */
+  private _moveToasts(): void {
+    const { left, right } = this.node.getBoundingClientRect();
+    const isAtTheRight = this._view.isVisible && left > window.innerWidth - right;
+    document.body.style.setProperty('--pf-covered', `${isAtTheRight ? window.innerWidth - left : 0}px`);
   }
 
   private _view: IView = { isVisible: false, execution: null };

@@ -3,30 +3,34 @@
 import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 
 import { Actions } from '../actions';
 import { IExecutions, MOST } from '../executions';
 import { workflowsIcon } from '../icons';
-import { Commands } from '../tokens';
+import { Commands, IWorkflowsPanel } from '../tokens';
 import { Panel } from './panel';
 
-const plugin: JupyterFrontEndPlugin<void> = {
+const plugin: JupyterFrontEndPlugin<IWorkflowsPanel> = {
   id: 'pauseflow-nb:panel',
   description: 'The panel "Workflows".',
   autoStart: true,
+  provides: IWorkflowsPanel,
   requires: [IExecutions],
-  optional: [IDocumentManager, ILayoutRestorer, ICommandPalette],
+  optional: [IDocumentManager, ILayoutRestorer, ICommandPalette, IRenderMimeRegistry],
   activate: (
     app: JupyterFrontEnd,
     executions: IExecutions,
     documents: IDocumentManager | null,
     restorer: ILayoutRestorer | null,
-    palette: ICommandPalette | null
-  ): void => {
+    palette: ICommandPalette | null,
+    rendermime: IRenderMimeRegistry | null
+  ): IWorkflowsPanel => {
     const panel = new Panel(
       executions,
       new Actions(executions.api, app.serviceManager.contents, documents),
-      app.commands
+      app.commands,
+      rendermime
     );
     panel.id = 'pauseflow-panel';
     panel.title.icon = workflowsIcon;
@@ -59,6 +63,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       }
     });
     palette?.addItem({ command: Commands.show, category: 'Workflows' });
+    return panel;
   }
 };
 

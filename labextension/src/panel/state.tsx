@@ -1,32 +1,14 @@
-/** The mark that tells a state by word, colour and shape, and what else is to be known of it. */
+/** The mark of a state, by word, colour and shape, and what else there is to know of an execution. */
 
 import React from 'react';
 
-import { IExecution, State } from '../api';
-import { boundOf, lossesOf } from '../words';
+import { IExecution } from '../api';
+import { boundOf, lossesOf, stateWord } from '../words';
 
-const WORDS: Record<State, string> = {
-  queued: 'Queued',
-  running: 'Running',
-  suspended: 'Waiting for an answer',
-  waiting: 'Waiting for the clock',
-  paused: 'Paused',
-  completed: 'Completed',
-  failed: 'Failed',
-  cancelled: 'Cancelled'
-};
-
-const SHORT: Partial<Record<State, string>> = { suspended: 'Waiting', waiting: 'Waiting' };
-
-/** A state of a newer version has no word here. */
-function wordOf(state: State): string {
-  return (WORDS as Partial<Record<string, string>>)[state] ?? state;
-}
-
-export function StateMark({ state }: { state: State }): React.JSX.Element {
+export function StateMark({ state }: { state: string }): React.JSX.Element {
   return (
-    <span className="pf-state" data-pf-state={state} title={wordOf(state)}>
-      {SHORT[state] ?? wordOf(state)}
+    <span className="pf-state" data-pf-state={state}>
+      {stateWord(state)}
     </span>
   );
 }

@@ -1,168 +1,200 @@
-/** What an execution waits for, until when, and the answer. */
+/** What an execution waits for: the question, the evidence, the answer, and what happens without one. */
 
-import React, { useId, useMemo, useState } from 'react';
-
-import { JSONValue } from '@lumino/coreutils';
+import React, { useEffect, useMemo, useRef, useState } from 'react';
 
 import { sentence } from '../actions';
-import { ISuspension, Refused } from '../api';
-import { Draft, draftOf, formOf, IField, parseJson, placed, Problems, read, textOf } from '../form/fields';
+import { IExecution, IShown, ISuspension, Refused } from '../api';
+import { EMPTY, Entries, entriesOf, IControl, Problems, sizeOf } from '../form/draft';
 import { Form } from '../form/form';
-import { afterwards, asksSomebody, at, canBeAnswered, countdown, question, resumeLabel } from '../words';
+import { asksSomebody, canBeAnswered, consequences, question, silence, startOf } from '../words';
 import { usePanel } from './context';
+import { Markdown } from './markdown';
 
 interface IProps {
   suspension: ISuspension;
+  execution: IExecution;
   now: number;
+  /** Whether a long form is shown at once. */
+  isDetailed?: boolean;
 }
 
-export function Waiting({ suspension, now }: IProps): React.JSX.Element {
-  const { approvals, deadline, message, data, schema } = suspension;
-  const [isOpen, setOpen] = useState(schema !== null);
+export function Waiting({ suspension, execution, now, isDetailed = false }: IProps): React.JSX.Element {
+  const { actions } = usePanel();
+  const { approvals, message, shown } = suspension;
+  const silent = silence(suspension, now);
   return (
     <section className="pf-waiting" aria-label={question(suspension)}>
       <p className="pf-question" dir="auto">
         {question(suspension)}
       </p>
-      {message && (
-        <p className="pf-message" dir="auto">
-          {message}
+      {message && <Markdown text={message} />}
+      <Data shown={shown} />
+      {asksSomebody(suspension) && (
+        <p>
+          <button type="button" className="pf-text-button" onClick={() => void actions.openOutputs(suspension)}>
+            See the outputs so far
+          </button>
         </p>
       )}
-      {data !== null && <Data value={data} />}
-      {deadline !== null && (
-        <p className="pf-quiet" title={at(deadline)}>
-          <time dateTime={deadline} role="timer">
-            {countdown(deadline, now)}
-          </time>
-          , {afterwards(suspension)}
-        </p>
-      )}
-      {approvals.needed > 1 && (
-        <p className="pf-quiet">
-          {approvals.given.length} of {approvals.needed} have approved
-        </p>
-      )}
-      {canBeAnswered(suspension) && <Answer suspension={suspension} isOpen={isOpen} setOpen={setOpen} />}
+      {canBeAnswered(suspension) && <Answer suspension={suspension} isDetailed={isDetailed} />}
+      <div className="pf-quiet">
+        {canBeAnswered(suspension) && <p dir="auto">{consequences(suspension)}</p>}
+        {silent && <p>{silent}</p>}
+        {approvals.needed > 1 && (
+          <p>
+            {approvals.given.length} of {approvals.needed} people have approved.
+          </p>
+        )}
+        <p className="pf-wrap">{startOf(execution, now)}</p>
+      </div>
     </section>
   );
 }
 
-interface IAnswer {
-  suspension: ISuspension;
-  isOpen: boolean;
-  setOpen: (isOpen: boolean) => void;
-}
-
-function Answer({ suspension, isOpen, setOpen }: IAnswer): React.JSX.Element {
+function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetailed: boolean }): React.JSX.Element {
   const { actions } = usePanel();
-  const prefix = useId();
-  const { schema } = suspension;
-  const form = useMemo(() => (schema === null ? FREE : formOf(schema)), [schema]);
-  const [draft, setDraft] = useState<Draft>(() => draftOf(form));
+  const place = useRef<HTMLFormElement>(null);
+  const { form, labels, refusals } = suspension;
+  const control = useMemo(() => form ?? FREE, [form]);
+  const isLong = form !== null && sizeOf(form) > INLINE;
+  const [isOpen, setOpen] = useState(form !== null && (isDetailed || !isLong));
+  const [draft, setDraft] = useState(EMPTY);
   const [problems, setProblems] = useState<Problems>({});
   const [failure, setFailure] = useState('');
   const [isBusy, setBusy] = useState(false);
+  const reasons = [...new Set(Object.values(refusals).filter(each => each !== null))];
 
-  const send = async (data?: JSONValue): Promise<void> => {
+  useEffect(() => {
+    place.current?.querySelector<HTMLElement>('[aria-invalid]')?.focus();
+  }, [problems]);
+
+  const send = async (entries: Entries): Promise<void> => {
     setBusy(true);
     setFailure('');
+    setProblems({});
     try {
-      await actions.api.resume(suspension, data);
-      setProblems({});
+      await actions.api.resume(suspension, entries);
     } catch (error) {
-      if (error instanceof Refused && Object.keys(error.fields).length > 0) {
-        setProblems(placed(form, error.fields));
-      } else {
-        setFailure(sentence(error));
-      }
+      const found = error instanceof Refused ? error.problems : {};
+      const count = Object.keys(found).length;
+      setProblems(found);
+      setFailure(
+        count === 0 ? sentence(error) : count === 1 ? 'One field is refused.' : `${count} fields are refused.`
+      );
     } finally {
       setBusy(false);
     }
   };
-  const answer = (): void => {
-    if (!isOpen) {
-      void send();
-      return;
-    }
-    const reading = schema === null ? readFree(textOf(draft)) : read(form, draft);
-    setProblems(reading.problems);
-    if (Object.keys(reading.problems).length === 0) {
-      void send(reading.value);
+  const cancel = async (): Promise<void> => {
+    setBusy(true);
+    setFailure('');
+    try {
+      await actions.cancel(suspension.execution, labels.cancel);
+    } catch (error) {
+      setFailure(sentence(error));
+    } finally {
+      setBusy(false);
     }
   };
+  const unfold = (words: string): React.JSX.Element => (
+    <button type="button" className="pf-text-button" aria-expanded={isOpen} onClick={() => setOpen(!isOpen)}>
+      {isOpen ? (form === null ? 'Without a comment' : 'Hide the form') : words}
+    </button>
+  );
 
   return (
     <form
+      ref={place}
       className="pf-answer"
       noValidate
       onSubmit={event => {
         event.preventDefault();
-        answer();
+        void send(isOpen ? entriesOf(draft, control) : {});
       }}
     >
-      {isOpen && <Form field={form} draft={draft} problems={problems} onChange={setDraft} prefix={prefix} />}
       {failure && (
         <p className="pf-problem" role="alert">
           {failure}
         </p>
       )}
-      <div className="pf-row">
-        <button type="submit" className="jp-mod-styled jp-mod-accept" disabled={isBusy}>
-          {resumeLabel(suspension)}
-        </button>
-        {schema === null && asksSomebody(suspension) && (
+      {isOpen && <Form control={control} draft={draft} problems={problems} onChange={setDraft} />}
+      <div className="pf-row pf-wrap">
+        {form !== null && !isOpen ? (
+          unfold('Answer …')
+        ) : (
           <button
-            type="button"
-            className="pf-text-button"
-            aria-expanded={isOpen}
-            title="Send JSON with the answer; the notebook finds it in steps.NAME.data"
-            onClick={() => setOpen(!isOpen)}
+            type="submit"
+            className="jp-mod-styled jp-mod-accept"
+            disabled={isBusy || refusals.resume !== null}
+            title={refusals.resume ?? ''}
           >
-            {isOpen ? 'Without data' : 'With data …'}
+            {labels.resume}
           </button>
         )}
+        <button
+          type="button"
+          className="jp-mod-styled jp-mod-warn"
+          disabled={isBusy || refusals.cancel !== null}
+          title={refusals.cancel ?? ''}
+          onClick={() => void cancel()}
+        >
+          {labels.cancel}
+        </button>
+        {form === null
+          ? asksSomebody(suspension) && unfold('Add a comment …')
+          : isOpen && isLong && !isDetailed && unfold('')}
       </div>
+      {reasons.map(reason => (
+        <p key={reason} className="pf-quiet">
+          {reason}
+        </p>
+      ))}
     </form>
   );
 }
 
-/** The answer to a question without a schema: anything, as JSON. */
-const FREE: IField = {
-  ...formOf({}),
-  label: 'Data as JSON',
-  description: '',
-  isRequired: false
+/** More inputs than this are shown only when somebody wants to answer. */
+const INLINE = 2;
+
+const FIELD = { kind: 'long', description: '', is_required: false, texts: [], options: [], fields: [], row: null };
+
+/** The answer to a question without a schema. */
+const FREE: IControl = {
+  ...FIELD,
+  name: 'answer',
+  kind: 'object',
+  label: '',
+  hints: {},
+  fields: [
+    { ...FIELD, name: 'comment', label: 'Comment', hints: {} },
+    {
+      ...FIELD,
+      name: 'data',
+      kind: 'json',
+      label: 'Data as JSON',
+      description: 'The notebook finds it in steps.NAME.data.',
+      hints: { placeholder: '{"amount": 3}' }
+    }
+  ]
 };
 
-function readFree(text: string): { value: JSONValue | undefined; problems: Problems } {
-  if (text.trim() === '') {
-    return { value: undefined, problems: {} };
-  }
-  try {
-    return { value: parseJson(text), problems: {} };
-  } catch (error) {
-    return { value: undefined, problems: { '': (error as Error).message } };
-  }
-}
-
-/** What the step shows to whoever decides: a small table if it is one. */
-function Data({ value }: { value: JSONValue }): React.JSX.Element {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+/** What the step shows to the person who decides: a small table if it is one. */
+function Data({ shown: { rows, text } }: { shown: IShown }): React.JSX.Element | null {
+  if (rows.length > 0) {
     return (
       <dl className="pf-data">
-        {Object.entries(value).map(([name, each]) => (
-          <React.Fragment key={name}>
+        {rows.map(([name, value], n) => (
+          <React.Fragment key={n}>
             <dt dir="auto">{name}</dt>
-            <dd dir="auto">{typeof each === 'string' ? each : JSON.stringify(each)}</dd>
+            <dd dir="auto">{value}</dd>
           </React.Fragment>
         ))}
       </dl>
     );
   }
-  return (
-    <pre className="pf-code" tabIndex={0} dir="auto">
-      {typeof value === 'string' ? value : JSON.stringify(value, null, 2)}
+  return text === null ? null : (
+    <pre className="pf-code pf-wide" tabIndex={0} dir="auto">
+      {text}
     </pre>
   );
 }
