@@ -114,10 +114,10 @@ def read_answer(schema: Mapping[str, JSON] | None, entries: Entries) -> tuple[Re
     Returns:
         The answer, and a comment that goes beside it into the record.
     """
-    comment = entries.get(COMMENT, [""])[-1].replace("\r\n", "\n").strip() or None
+    comment = (entries.get(COMMENT) or [""])[-1].replace("\r\n", "\n").strip() or None
     if schema is not None:
         return read_form(schema, entries), comment
-    text = entries.get(DATA, [""])[-1]
+    text = (entries.get(DATA) or [""])[-1]
     if not text.strip():
         # A comment is what the notebook gets, under its name.
         return Reading(None if comment is None else {COMMENT: comment}, inputs={(): COMMENT}), None

@@ -69,7 +69,7 @@ def test_the_beginning_of_an_id_is_enough_and_one_that_several_have_is_not(pause
 
 
 def test_an_ambiguous_beginning_names_those_it_may_be() -> None:
-    from pauseflow_nb.cli.completion import find_execution
+    from pauseflow_nb.cli.options import find_execution
     from pauseflow_nb.errors import AmbiguousExecution
 
     class Queue:
