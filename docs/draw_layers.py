@@ -1,7 +1,7 @@
 """Draw the package's layers for docs/design.md from import-linter's contract in pyproject.toml.
 
-    python docs/draw_layers.py            writes the drawing into docs/design.md
-    python docs/draw_layers.py --check    says whether the drawing there is up to date
+python docs/draw_layers.py            writes the drawing into docs/design.md
+python docs/draw_layers.py --check    says whether the drawing there is up to date
 """
 
 import ast
@@ -24,9 +24,9 @@ def read_layers() -> list[list[str]]:
     """
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = config["tool"]["importlinter"]["contracts"]
-    (contract,) = [each for each in contracts if each["type"] == "layers"]
-    package = config["tool"]["importlinter"]["root_package"] + "."
-    return [[name.strip().removeprefix(package) for name in layer.split("|")] for layer in contract["layers"]]
+    package = config["tool"]["importlinter"]["root_package"]
+    (contract,) = [each for each in contracts if each.get("containers") == [package] and each["type"] == "layers"]
+    return [[name.strip() for name in layer.split("|")] for layer in contract["layers"]]
 
 
 def describe(module: str) -> str:

@@ -24,6 +24,7 @@ SHORTEST = 40
 #: Short files with one importer, or none, that stand alone for a reason.
 SEAMS = {
     "pauseflow_nb.__main__": "`python -m pauseflow_nb`",
+    "pauseflow_nb.runner.kernels.launch_ipykernel": "a script that the kernel's own interpreter runs",
     "pauseflow_nb.papermill": "the former place of compat.papermill",
     "pauseflow_nb.prefect": "the former place of compat.prefect",
     "pauseflow_nb.scheduler": "the former place of compat.scheduler",
@@ -85,7 +86,7 @@ def test_a_module_says_in_its_first_line_what_it_is_for(name: str) -> None:
     first, *rest = docstring_of(MODULES[name]).split("\n")
 
     assert first.endswith("."), f"{name}: {first!r}"
-    assert len(first) < 120
+    assert len(first) <= 120
     assert not rest or rest[0] == ""
 
 
@@ -98,7 +99,11 @@ def test_the_drawing_in_the_docs_shows_the_layers_that_are_checked() -> None:
 
 def test_the_ten_files_to_read_first_are_there_and_have_the_lines_that_matter() -> None:
     page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\d+\. \[`(\S+)`\]\(\.\./pauseflow_nb/(\S+)\).*?\n\n   ```python\n(.*?)\n   ```", page, re.M | re.S)
+    listed = re.findall(
+        r"^\d+\. \[`(\S+)`\]\(\.\./pauseflow_nb/(\S+)\).*?\n\n   ```python\n(.*?)\n   ```",
+        page,
+        re.MULTILINE | re.DOTALL,
+    )
 
     assert len(listed) == 10
     for name, path, line in listed:

@@ -1,8 +1,7 @@
 """Read the texts of a form into JSON values, and write values as the texts that stand in it.
 
-A form is input name → texts, as a browser sends it. The page, the panel and the widgets send the same names, and no
-text is read anywhere else. A text is taken as pydantic takes it; what pydantic cannot read is a problem with a sentence
-of its own.
+A form is input name → texts, as a browser sends it: from the page, the panel and the widgets. No text is read elsewhere.
+A text is read as pydantic reads it; one that pydantic cannot read is a problem with a sentence of its own.
 """
 
 import dataclasses
@@ -45,12 +44,9 @@ Path: TypeAlias = tuple[str | int, ...]
 ROOT = "answer"
 
 #: The inputs beside the form: what a person says, and any JSON for a question without a schema.
-COMMENT = "comment"
-DATA = "data"
-
+COMMENT, DATA = "comment", "data"
 #: Rows that a list may have.
 _MOST_ROWS = 200
-
 _NOTHING: Any = object()
 
 

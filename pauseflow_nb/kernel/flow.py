@@ -23,7 +23,7 @@ from pauseflow_nb.kernel.issued_links import IssuedLinks
 from pauseflow_nb.kernel.run_notebook import add_child
 from pauseflow_nb.kernel.sending import Sender, make_notification, send
 from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
-from pauseflow_nb.kernel.steps import steps
+from pauseflow_nb.kernel.steps_view import steps
 from pauseflow_nb.protocol import SuspensionRequest
 
 #: `steps` is among them because stored snapshots name it `pauseflow_nb.kernel.flow.steps`.

@@ -23,7 +23,7 @@ from fuzz.values import (
 )
 from hypothesis import strategies as st
 
-from pauseflow_nb.cli.parameters import resolve_parameters
+from pauseflow_nb.cli.parameter_flags import resolve_parameters
 from pauseflow_nb.durations import LONGEST, SHORTEST, duration, milliseconds, seconds
 from pauseflow_nb.errors import InvalidBody, InvalidDuration, InvalidParameter, InvalidSetting, UnknownLink
 from pauseflow_nb.forms import schema as our_schemas

@@ -1,10 +1,8 @@
-"""The public links: /pauseflow/resume|cancel|approve/TOKEN (SPEC 7).
+"""Answer the public links: /pauseflow/resume|cancel|approve/TOKEN (SPEC 7).
 
-The token in the path is the only credential. So there is no login and no XSRF check here, and any
-Host is good: a link is opened through tunnels, proxies and public names that this server has never
-heard of, by people and programs without an account, and whoever could forge the request already has
-all that it takes. That is why these are plain tornado handlers: Jupyter's own would answer 403 to a
-foreign Host and to every POST without its cookie.
+The token in the path is the only credential: there is no login and no XSRF check, and any Host is accepted, because links
+are opened through tunnels, proxies and public names that this server does not know, by people and programs without an
+account. So these are plain tornado handlers: Jupyter's own answer 403 to a foreign Host and to a POST without its cookie.
 """
 
 import asyncio
