@@ -184,7 +184,9 @@ def test_what_a_peer_does_is_listed_with_its_test(peer: str) -> None:
 def test_the_table_of_threats_shows_what_the_lists_below_it_say() -> None:
     page = text_of("docs/security.md")
     table = re.findall(r"^\| ([^|]+) \| (.+) \|$", page.partition("| way in |")[2], re.MULTILINE)
-    shown = {way.strip(): [cell.strip() for cell in cells.split("|")] for way, cells in table if not way.startswith("-")}
+    shown = {
+        way.strip(): [cell.strip() for cell in cells.split("|")] for way, cells in table if not way.startswith("-")
+    }
     listed = {
         way: [
             "met" if ".py" in parts["test, or left to the operator"] else "operator"

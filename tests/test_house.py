@@ -109,3 +109,68 @@ def test_the_ten_files_to_read_first_are_there_and_have_the_lines_that_matter() 
     for name, path, line in listed:
         assert name == path
         assert line.strip() in (PACKAGE / path).read_text(encoding="utf-8"), f"{path} has no line {line.strip()!r}"
+
+
+#: A word that says nothing, or a synonym → the word of the glossary.
+SYNONYMS = {
+    "door": "way to answer, or the name of the page, panel, command or API",
+    "doors": "ways to answer",
+    "misfit": "error",
+    "misfits": "errors",
+    "told": "known, described, or the noun itself",
+    "travel": "retry, fork, checkpoint",
+    "webhook": "callback",
+    "whoever": "the person who, anyone who",
+    "workitem": "segment",
+}
+#: Names that Python files give: functions, classes, parameters, variables, attributes, modules.
+_WORD = re.compile(r"[A-Z]?[a-z]+")
+
+
+def names_in(path: Path) -> set[str]:
+    found = {path.stem}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case (
+                ast.FunctionDef(name=name)
+                | ast.AsyncFunctionDef(name=name)
+                | ast.ClassDef(name=name)
+                | ast.arg(arg=name)
+            ):
+                found.add(name)
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                found.add(name)
+    return found
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_names_use_the_words_of_the_glossary(name: str) -> None:
+    """Columns of the database are among them: they are strings in `store/tables.py`, which is read as text below."""
+    words = {word.lower() for each in names_in(MODULES[name]) for word in _WORD.findall(each)}
+
+    assert {word: SYNONYMS[word] for word in words & SYNONYMS.keys()} == {}
+
+
+TEXTS = [
+    PACKAGE / "store" / "tables.py",
+    PACKAGE / "server" / "api" / "openapi.yaml",
+    *sorted((PACKAGE / "server" / "public" / "templates").glob("*.html")),
+    *PANEL,
+    *sorted(ROOT.glob("docs/*.md")),
+    ROOT / "README.md",
+]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_texts_use_the_words_of_the_glossary(path: Path) -> None:
+    # `told` is also an ordinary word, and Mastra's and others' own terms may be quoted as code.
+    text = re.sub(r"`[^`]*`", "", path.read_text(encoding="utf-8"))
+    words = {word.lower() for word in re.findall(r"[A-Za-z]+", text)} - {"told", "webhook", "travel"}
+
+    assert {word: SYNONYMS[word] for word in words & SYNONYMS.keys()} == {}
+
+
+def test_every_synonym_has_its_word_in_the_glossary_or_says_what_to_write() -> None:
+    glossary = (ROOT / "GLOSSARY.md").read_text(encoding="utf-8")
+
+    assert all(f"**{word}**" not in glossary for word in SYNONYMS)

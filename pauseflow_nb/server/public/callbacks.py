@@ -91,7 +91,7 @@ class CallbackHandler(RequestHandler):
     def initialize(self, queue: LazyQueue, limits: LinkLimits, proxies: TrustedProxies) -> None:
         """Take the queue, the limits that all links share, and whom to believe where a request comes from."""
         self._lazy, self._limits = queue, limits
-        #: The client's address, from here on also for whoever asks tornado.
+        #: The client's address, from here on also for anyone who asks tornado.
         self.request.remote_ip = proxies.client_of(self.request)
         self._key = rate_limit_key(self.request.remote_ip)
         self._is_refused = False
@@ -215,7 +215,7 @@ class CallbackHandler(RequestHandler):
         except InvalidAnswer as problem:
             answer = Response(422, {"error": str(problem), "errors": problem.errors})
         finally:
-            # Also when the store did not answer: whoever gets no 200 sends it again.
+            # Also when the store did not answer: anyone who gets no 200 sends it again.
             if self._upload.is_large and not is_used:
                 await asyncio.to_thread(self._upload.discard)
         await self._write_answer(answer, entries)

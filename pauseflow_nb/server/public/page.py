@@ -121,10 +121,10 @@ class Page:
     form: Control | None = None
     #: Whether any JSON may be the answer.
     takes_answer: bool = True
-    #: Whether there is anything that whoever looks may press.
+    #: Whether there is anything that anyone who looks may press.
     may_answer: bool = True
     approvals: Approvals | None = None
-    #: The name of whoever looks, if it is known.
+    #: The name of anyone who looks, if it is known.
     signed_in_as: str | None = None
     #: Where to sign in, if that would help.
     sign_in_url: str | None = None
@@ -264,7 +264,7 @@ def _style(templates: Path | None) -> Markup:
     style = files("pauseflow_nb.server.public").joinpath("templates/page.css").read_text(encoding="utf-8")
     if templates is not None and (own := templates / "page.css").is_file():
         style = own.read_text(encoding="utf-8")
-    # Not escaped: it comes from whoever runs the server, and its digest stands in the policy.
+    # Not escaped: it comes from anyone who runs the server, and its digest stands in the policy.
     return Markup(style)  # noqa: S704
 
 
