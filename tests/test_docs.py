@@ -19,6 +19,16 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "labextensio
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
+def entries_in(section: str) -> list[tuple[str, dict[str, str]]]:
+    """Read a list whose entries have named parts: `- entry`, and below it `  - part: text`."""
+    entries = []
+    for entry in re.findall(r"^- (.*?)(?=^- |^\S|\Z)", section, re.MULTILINE | re.DOTALL):
+        lead, *parts = re.split(r"\n  - ", entry)
+        texts = (" ".join(part.split()).partition(": ") for part in parts)
+        entries.append((" ".join(lead.split()).strip("*"), {name: text for name, _, text in texts}))
+    return entries
+
+
 def text_of(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
 
@@ -91,7 +101,7 @@ def test_every_command_and_flag_says_what_it_does(command: click.Command) -> Non
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_explained_with_its_variable(name: str) -> None:
-    assert f"| `{name}` | `PAUSEFLOW_{name.upper()}` |" in text_of("docs/settings.md")
+    assert f"- `{name}`\n  - variable: `PAUSEFLOW_{name.upper()}`\n" in text_of("docs/settings.md")
 
 
 def test_every_example_notebook_is_listed() -> None:
@@ -115,7 +125,9 @@ def test_every_edge_names_tests_that_are_there() -> None:
 
     assert len(named) > 50
     assert missing == []
-    assert [row for row in re.findall(r"^\| \d+ .*$", text_of("docs/edges.md"), re.MULTILINE) if ".py" not in row] == []
+    edges = [(lead, parts) for lead, parts in entries_in(text_of("docs/edges.md")) if lead.isdecimal()]
+    assert len(edges) > 20
+    assert [lead for lead, parts in edges if ".py" not in parts["test"]] == []
 
 
 THREATS = [
@@ -139,8 +151,8 @@ def test_each_threat_at_each_way_in_has_a_test_or_a_sentence_for_the_operator(wa
     page = text_of("docs/security.md")
     (section,) = re.findall(rf"^## {re.escape(way_in)}$(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
     rows = [
-        [cell.strip() for cell in row.strip("|").split(" | ")]
-        for row in re.findall(r"^\|.+\|$", section, re.MULTILINE)[2:]
+        (threat, parts["what stands against it"], parts["test, or left to the operator"])
+        for threat, parts in entries_in(section)
     ]
 
     assert [threat for threat, _what, _where in rows] == THREATS
@@ -161,12 +173,29 @@ def test_each_threat_at_each_way_in_has_a_test_or_a_sentence_for_the_operator(wa
 def test_what_a_peer_does_is_listed_with_its_test(peer: str) -> None:
     """Each row has a test, and each test a row."""
     (section,) = re.findall(rf"^## {peer}$(.*?)(?=^## |\Z)", text_of("docs/coming-from.md"), re.MULTILINE | re.DOTALL)
-    columns = [row.strip("| ").rpartition(" | ")[2] for row in re.findall(r"^\|.+\|$", section, re.MULTILINE)[2:]]
+    columns = [parts["test"] for _, parts in entries_in(section)]
     there = names_of_tests(f"acceptance/test_{peer.lower()}.py")
 
     assert there - set(re.findall(r"`(\w+)`", section)) == set()
     assert {name for column in columns for name in re.findall(r"`(\w+)`", column)} - there == set()
     assert [column for column in columns if "`" not in column and "edges.md" not in column] == []
+
+
+def test_the_table_of_threats_shows_what_the_lists_below_it_say() -> None:
+    page = text_of("docs/security.md")
+    table = re.findall(r"^\| ([^|]+) \| (.+) \|$", page.partition("| way in |")[2], re.MULTILINE)
+    shown = {
+        way.strip(): [cell.strip() for cell in cells.split("|")] for way, cells in table if not way.startswith("-")
+    }
+    listed = {
+        way: [
+            "met" if ".py" in parts["test, or left to the operator"] else "operator"
+            for _, parts in entries_in(page.partition(f"## {way}\n")[2].partition("\n## ")[0])
+        ]
+        for way in WAYS_IN
+    }
+
+    assert shown == listed
 
 
 def test_every_page_can_be_reached_from_the_index_or_the_readme() -> None:

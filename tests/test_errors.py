@@ -69,6 +69,7 @@ from pauseflow_nb.errors import (
 )
 
 EXAMPLES: list[PauseflowError] = [
+    AmbiguousExecution("ab", ["ab12", "ab34"]),
     AmbiguousSuspension("k3v9", ["approve", "sign"]),
     BodyTooLarge(1024),
     Cancelled("ask", "link"),

@@ -40,7 +40,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   ): void => {
     const wishes: IWishes = { notify: true, browserTitle: false, desktop: false };
     const notices = new Notices(app, executions);
-    // Whoever sees the panel needs nothing beside it.
+    // Anyone who sees the panel needs nothing beside it.
     panel?.seenChanged.connect((_, isSeen) => isSeen && notices.clear());
     const title = new Title();
     const update = (): void => title.show(wishes.browserTitle ? executions.asking : 0);

@@ -24,7 +24,7 @@ export const FILTERS: Record<string, IFilter> = {
   cancelled: { label: 'Cancelled', states: ['cancelled'] }
 };
 
-/** A state with a capital: at every door it is the same word. */
+/** A state with a capital: the same word in panel, page, notebook and commands. */
 export function stateWord(state: string): string {
   return state.charAt(0).toUpperCase() + state.slice(1);
 }

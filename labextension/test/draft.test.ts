@@ -58,10 +58,10 @@ describe('entries', () => {
     });
 
     expect(branchOf(EMPTY, union)).toBeNull();
-    expect(entriesOf(EMPTY, root(union))).toEqual({ 'answer/to~is': [] });
+    expect(entriesOf(EMPTY, root(union))).toEqual({ 'answer/to~is': [''] });
     expect(entriesOf(type(EMPTY, 'answer/to~is', ['0']), root(union))).toEqual({
       'answer/to~is': ['0'],
-      'answer/to/name': []
+      'answer/to/name': ['']
     });
   });
 
@@ -93,7 +93,7 @@ describe('rows', () => {
     const again = addRow(removed, list);
 
     expect(rowsIn(again, list).map(row => row.name)).toEqual(['answer/list/1']);
-    expect(entriesOf(again, root(list))).toEqual({ 'answer/list/1/name': [] });
+    expect(entriesOf(again, root(list))).toEqual({ 'answer/list/1/name': [''] });
   });
 });
 

@@ -21,12 +21,12 @@ def complete_files(_context: click.Context, _parameter: click.Parameter, incompl
 
 def _complete_ids(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """List executions whose id begins like this, the newest first, with their state and notebook."""
-    from pauseflow_nb.cli.options import open_queue
+    from pauseflow_nb.engine.queue import Queue
     from pauseflow_nb.settings import Settings
 
     try:
         flags = {name: context.params.get(name) for name in ("data_dir", "db", "storage")}
-        queue = open_queue(Settings.load(flags=flags))
+        queue = Queue.open(Settings.load(flags=flags))
         views = [queue.view(id_, with_links=False) for id_ in queue.find_beginning(incomplete, _MOST)]
         return [CompletionItem(each["id"], help=f"{each['state']} {each['notebook']}") for each in views]
     except Exception:  # noqa: BLE001 (a shell that completes shows no error)

@@ -119,7 +119,7 @@ def _room(queue: "Queue") -> Finding:
     from pauseflow_nb.engine.start_checks import require_room
 
     try:
-        require_room(queue, 0)
+        require_room(queue, 1)
     except PauseflowError as problem:
         return Finding("disk", "wrong", str(problem))
     free = queue.files.free()

@@ -134,7 +134,7 @@ def store_options(command: Callable[P, R]) -> Callable[..., R]:
     return with_settings
 
 
-def find_execution(queue: "Queue", beginning: str) -> str:
+def find_execution(queue: Any, beginning: str) -> str:
     """Find the id with this beginning; a text that no id begins with is returned as it is.
 
     Raises:

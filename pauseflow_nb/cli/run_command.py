@@ -137,7 +137,7 @@ def _check_options(output: str | None, *, detach: bool, until_pause: bool, prepa
 
 def _split_options(notebook: str, output: str | None, options: dict[str, Any]) -> tuple[dict[str, Any], "RunOptions"]:
     """Separate the parameters from the options of the command."""
-    from pauseflow_nb.cli.parameters import resolve_parameters
+    from pauseflow_nb.cli.parameter_flags import resolve_parameters
     from pauseflow_nb.launching import RunOptions
 
     forms = ("typed", "raw", "files", "yaml", "base64_yaml")

@@ -1,0 +1,1 @@
+"""Offer what other programs and their users expect: papermill, Prefect, jupyter-scheduler."""

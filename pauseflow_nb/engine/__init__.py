@@ -1,0 +1,1 @@
+"""Make executions durable: settle and queue in one transaction, run segments, take over from dead workers."""

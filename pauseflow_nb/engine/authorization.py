@@ -1,4 +1,4 @@
-"""Who may answer a suspension, and with what: the one place that decides it, for every door.
+"""Decide who may answer a suspension, and with what; every way to answer asks here.
 
 Links, the approval page, buttons, commands and the REST API all send a `Callback`; what this says
 about it is what each of them tells its user. It is said before the transaction that settles: what a
@@ -137,7 +137,7 @@ def _what(question: Question, callback: Callback, checker: Checker, seconds: flo
         return None
     reading = callback.reading
     if question.schema is None:
-        return _refuse_misfits([] if reading is None else reading.problems)
+        return _refuse_errors([] if reading is None else reading.problems)
     if seconds is not None and seconds <= 0:
         return Refusal(422, _NO_TIME)
     answer = answer_for(question.schema, callback.envelope or {}) if reading is None else reading.value
@@ -150,10 +150,10 @@ def _what(question: Question, callback: Callback, checker: Checker, seconds: flo
         if seconds is None:
             raise
         return Refusal(422, _NO_TIME)
-    return _refuse_misfits(errors if reading is None else reading.merge(errors))
+    return _refuse_errors(errors if reading is None else reading.merge(errors))
 
 
-def _refuse_misfits(errors: list[dict[str, JSON]]) -> Refusal | None:
+def _refuse_errors(errors: list[dict[str, JSON]]) -> Refusal | None:
     if not errors:
         return None
     said = in_words(errors[:_MOST_ERRORS_SAID])
@@ -175,8 +175,8 @@ def who_may(approvals: Mapping[str, Any], created_by: str, action: str, by: str)
         return f"only {names} may answer, signed in" if by == LINK else f"{name_of(by)} may not answer, only {names}"
     if action == "resume" and not approvals["self_approval"]:
         if by == LINK:
-            # Whoever started it has seen the links as well.
-            return "whoever started this may not approve it, and a link does not tell who you are: sign in"
+            # The person who started it has seen the links as well.
+            return "the person who started this may not approve it, and a link does not tell who you are: sign in"
         if people(by) & people(created_by):
             return f"{name_of(by)} started this and may not approve it"
     return None

@@ -262,7 +262,7 @@ def _start(cpu_seconds: float, memory_bytes: int) -> "subprocess.Popen[bytes]":
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            # Ctrl-C in the terminal is the business of whoever started us.
+            # Ctrl-C in the terminal is for the process that started us.
             start_new_session=True,
         )
     except OSError as problem:
@@ -332,10 +332,10 @@ def _exchange(process: "subprocess.Popen[bytes]", request: bytes) -> tuple[list[
 def _read_reply(reply: _Reply) -> list[dict[str, JSON]]:
     if not reply.said:
         raise CannotCheck(_TOO_SLOW)
-    (told,) = reply.said
-    if "problem" in told:
-        raise CannotCheck(f"cannot be checked, because its schema {told['problem']}")
-    errors: list[dict[str, JSON]] = told["errors"]
+    (found,) = reply.said
+    if "problem" in found:
+        raise CannotCheck(f"cannot be checked, because its schema {found['problem']}")
+    errors: list[dict[str, JSON]] = found["errors"]
     return errors
 
 

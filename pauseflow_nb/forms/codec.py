@@ -1,13 +1,13 @@
 """Read the texts of a form into JSON values, and write values as the texts that stand in it.
 
-A form is input name → texts, as a browser sends it. The page, the panel and the widgets send the same names, and no
-text is read anywhere else. A text is taken as pydantic takes it; what pydantic cannot read is a problem with a sentence
-of its own.
+A form is input name → texts, as a browser sends it: from the page, the panel and the widgets. No text is read elsewhere.
+A text is read as pydantic reads it; one that pydantic cannot read is a problem with a sentence of its own.
 """
 
+import dataclasses
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from pauseflow_nb.forms.fields import Field, fields_of
@@ -32,6 +32,7 @@ __all__ = [
     "read_pairs",
     "text_of_choice",
     "write_entries",
+    "written_rows",
 ]
 
 #: Input name → what stands in it.
@@ -43,12 +44,9 @@ Path: TypeAlias = tuple[str | int, ...]
 ROOT = "answer"
 
 #: The inputs beside the form: what a person says, and any JSON for a question without a schema.
-COMMENT = "comment"
-DATA = "data"
-
+COMMENT, DATA = "comment", "data"
 #: Rows that a list may have.
 _MOST_ROWS = 200
-
 _NOTHING: Any = object()
 
 
@@ -58,9 +56,9 @@ class Reading:
 
     value: JSON
     #: What cannot be read, `{"path", "message"}` each.
-    problems: list[dict[str, JSON]] = field(default_factory=list)
+    problems: list[dict[str, JSON]] = dataclasses.field(default_factory=list)
     #: Place in the answer → input name.
-    inputs: Mapping[Path, str] = field(default_factory=dict)
+    inputs: Mapping[Path, str] = dataclasses.field(default_factory=dict)
 
     def merge(self, errors: Iterable[Mapping[str, JSON]]) -> list[dict[str, JSON]]:
         """Add what a check has found to what cannot be read; of a text that cannot be read, nothing else is said."""
@@ -88,14 +86,14 @@ class Reading:
 
 def initial_entries(schema: Mapping[str, JSON]) -> Entries:
     """What stands in a form that nobody has touched: the default values."""
-    asked = fields_of(schema)
-    return write_entries(asked, asked.initial, ROOT)
+    field = fields_of(schema)
+    return write_entries(field, field.initial, ROOT)
 
 
-def write_entries(asked: Field, value: JSON, name: str) -> dict[str, list[str]]:
+def write_entries(field: Field, value: JSON, name: str) -> dict[str, list[str]]:
     """Write a value as what stands in the inputs of a field."""
     entries: dict[str, list[str]] = {}
-    _write(asked, value, name, entries)
+    _write(field, value, name, entries)
     return entries
 
 
@@ -112,10 +110,10 @@ def read_answer(schema: Mapping[str, JSON] | None, entries: Entries) -> tuple[Re
     Returns:
         The answer, and a comment that goes beside it into the record.
     """
-    comment = entries.get(COMMENT, [""])[-1].replace("\r\n", "\n").strip() or None
+    comment = (entries.get(COMMENT) or [""])[-1].replace("\r\n", "\n").strip() or None
     if schema is not None:
         return read_form(schema, entries), comment
-    text = entries.get(DATA, [""])[-1]
+    text = (entries.get(DATA) or [""])[-1]
     if not text.strip():
         # A comment is what the notebook gets, under its name.
         return Reading(None if comment is None else {COMMENT: comment}, inputs={(): COMMENT}), None
@@ -130,15 +128,15 @@ def read_answer(schema: Mapping[str, JSON] | None, entries: Entries) -> tuple[Re
 
 def read_pairs(schema: Mapping[str, JSON], pairs: Mapping[str, JSON]) -> Reading:
     """Read a form or query that a program made: its texts become what the schema asks for under these names."""
-    asked = fields_of(schema)
+    field = fields_of(schema)
     reader = _Reader()
     read: dict[str, JSON] = {}
     for name, sent in pairs.items():
         texts = sent if isinstance(sent, list) else [sent]
-        if name not in asked.fields or not all(isinstance(text, str) for text in texts):
+        if name not in field.fields or not all(isinstance(text, str) for text in texts):
             read[name] = sent
             continue
-        read[name] = reader.read_pair(asked.fields[name], texts, (name,))
+        read[name] = reader.read_pair(field.fields[name], texts, (name,))
     return Reading(read, reader.problems)
 
 
@@ -152,9 +150,9 @@ def chooser_name(name: str) -> str:
     return f"{name}~is"
 
 
-def branch_name(asked: Field, name: str, number: int) -> str:
+def branch_name(field: Field, name: str, number: int) -> str:
     """Name the input of a branch; that of an object which may be left out is the field's own."""
-    return name if len(asked.branches) == 1 else f"{name}~b{number}"
+    return name if len(field.branches) == 1 else f"{name}~b{number}"
 
 
 def text_of_choice(value: JSON) -> str:
@@ -165,33 +163,33 @@ def text_of_choice(value: JSON) -> str:
 # Writing: a value becomes texts.
 
 
-def _write(asked: Field, value: JSON, name: str, entries: dict[str, list[str]]) -> None:
-    if asked.is_fixed:
+def _write(field: Field, value: JSON, name: str, entries: dict[str, list[str]]) -> None:
+    if field.is_fixed:
         return
-    if asked.kind in ("object", "tuple"):
-        for key, inner in asked.fields.items():
+    if field.kind in ("object", "tuple"):
+        for key, inner in field.fields.items():
             _write(inner, _inside(value, key, inner.initial), f"{name}/{escaped(key)}", entries)
-    elif asked.kind == "union":
-        _write_union(asked, value, name, entries)
+    elif field.kind == "union":
+        _write_union(field, value, name, entries)
     elif value is not None:
-        _write_value(asked, value, name, entries)
+        _write_value(field, value, name, entries)
 
 
-def _write_value(asked: Field, value: JSON, name: str, entries: dict[str, list[str]]) -> None:
-    item = asked.item
-    if item is not None and asked.is_rows and isinstance(value, list):
+def _write_value(field: Field, value: JSON, name: str, entries: dict[str, list[str]]) -> None:
+    item = field.item
+    if item is not None and field.is_rows and isinstance(value, list):
         for number, each in enumerate(value):
             _write(item, each, f"{name}/{number}", entries)
-    elif item is not None and asked.is_flat_list and isinstance(value, list):
+    elif item is not None and field.is_flat_list and isinstance(value, list):
         is_chosen = item.kind == "choice"
         texts = [text_of_choice(each) if is_chosen else write_text(item, each) for each in value]
         entries[name] = texts if is_chosen else ["\n".join(texts)]
-    elif asked.kind == "boolean":
+    elif field.kind == "boolean":
         entries[name] = ["on"] if value is True else []
-    elif asked.kind == "choice":
+    elif field.kind == "choice":
         entries[name] = [text_of_choice(value)]
     else:
-        entries[name] = [write_text(asked, value)]
+        entries[name] = [write_text(field, value)]
 
 
 def _inside(value: JSON, key: str, otherwise: JSON) -> JSON:
@@ -202,19 +200,19 @@ def _inside(value: JSON, key: str, otherwise: JSON) -> JSON:
     return otherwise
 
 
-def _write_union(asked: Field, value: JSON, name: str, entries: dict[str, list[str]]) -> None:
-    chosen = branch_of(asked, value)
+def _write_union(field: Field, value: JSON, name: str, entries: dict[str, list[str]]) -> None:
+    chosen = branch_of(field, value)
     entries[chooser_name(name)] = ["" if chosen is None else str(chosen)]
-    for number, branch in enumerate(asked.branches):
+    for number, branch in enumerate(field.branches):
         inside = value if number == chosen and value is not None else branch.initial
-        _write(branch, inside, branch_name(asked, name, number), entries)
+        _write(branch, inside, branch_name(field, name, number), entries)
 
 
-def branch_of(asked: Field, value: JSON) -> int | None:
+def branch_of(field: Field, value: JSON) -> int | None:
     """Say which branch of a union a value belongs to; the first one where a value is required and there is none."""
     if value is None:
-        return 0 if asked.must_be_filled and len(asked.branches) > 1 else None
-    fitting = (number for number, branch in enumerate(asked.branches) if _may_be(branch, value))
+        return 0 if field.must_be_filled and len(field.branches) > 1 else None
+    fitting = (number for number, branch in enumerate(field.branches) if _may_be(branch, value))
     return next(fitting, 0)
 
 
@@ -241,108 +239,114 @@ class _Reader:
         self.problems: list[dict[str, JSON]] = []
         self.inputs: dict[Path, str] = {}
 
-    def read(self, asked: Field, name: str, path: Path, entries: Entries) -> Any:
+    def read(self, field: Field, name: str, path: Path, entries: Entries) -> Any:
         """Read the value of a field; `_NOTHING` if there is none."""
         self.inputs[path] = name
-        if asked.kind == "union":
-            return self._read_union(asked, name, path, entries)
-        if asked.kind in ("object", "tuple"):
-            return self._read_object(asked, name, path, entries)
+        if field.kind == "union":
+            return self._read_union(field, name, path, entries)
+        if field.kind in ("object", "tuple"):
+            return self._read_object(field, name, path, entries)
         texts = entries.get(name, [])
-        if asked.kind == "boolean":
-            return self.read_named(asked, texts, path) if texts else False
-        if asked.is_rows:
-            return self._read_rows(asked, name, path, entries)
-        return self.read_named(asked, texts, path)
+        if field.kind == "boolean":
+            return self.read_named(field, texts, path) if texts else False
+        if field.is_rows:
+            return self._read_rows(field, name, path, entries)
+        return self.read_named(field, texts, path)
 
-    def read_named(self, asked: Field, texts: list[str], path: Path) -> Any:
+    def read_named(self, field: Field, texts: list[str], path: Path) -> Any:
         """Read the texts of a field that has one input."""
-        if asked.is_flat_list:
-            return self._read_list(asked, texts, path)
+        if field.is_flat_list:
+            return self._read_list(field, texts, path)
         text = texts[-1] if texts else ""
-        if asked.kind == "union":
-            return self._guess(asked, text, path)
+        if field.kind == "union":
+            return self._guess(field, text, path)
         if not text.strip():
-            return self._left_empty(asked)
-        return self._read_single(asked, text, path)
+            return self._left_empty(field)
+        return self._read_single(field, text, path)
 
-    def read_pair(self, asked: Field, texts: list[str], path: Path) -> JSON:
+    def read_pair(self, field: Field, texts: list[str], path: Path) -> JSON:
         """Read the texts that a program sends under a name: one for each entry of a list, and empty ones say something."""
-        if asked.is_flat_list:
-            assert asked.item is not None
-            item = asked.item
+        if field.is_flat_list:
+            assert field.item is not None
+            item = field.item
             choices = _choices_by_text(item) if item.kind == "choice" else None
             return [
                 self._read_single(item, text, (*path, number), choices) if text.strip() else text
                 for number, text in enumerate(texts)
             ]
         attempt = _Reader()
-        value = attempt.read_named(asked, texts, path)
-        if asked.kind == "json" and asked.takes_any_text and attempt.problems:
+        value = attempt.read_named(field, texts, path)
+        if field.kind == "json" and field.takes_any_text and attempt.problems:
             return texts[-1]
         self.problems += attempt.problems
         return texts[-1] if value is _NOTHING else value
 
-    def _read_single(self, asked: Field, text: str, path: Path, choices: Mapping[str, JSON] | None = None) -> Any:
+    def _read_single(self, field: Field, text: str, path: Path, choices: Mapping[str, JSON] | None = None) -> Any:
         try:
-            if asked.kind == "choice":
-                return _chosen(choices if choices is not None else _choices_by_text(asked), text)
-            return read_text(asked, text)
+            if field.kind == "choice":
+                return _chosen(choices if choices is not None else _choices_by_text(field), text)
+            return read_text(field, text)
         except Unreadable as problem:
             self.problems.append({"path": list(path), "message": str(problem)})
             return text
 
-    def _left_empty(self, asked: Field) -> Any:
-        if asked.is_fixed:
-            return asked.choices[0]
-        had_value = asked.initial is not None
-        if asked.is_nullable and (asked.is_required or had_value):
+    def _left_empty(self, field: Field) -> Any:
+        if field.is_fixed:
+            return field.choices[0]
+        had_value = field.initial is not None
+        if field.is_nullable and (field.is_required or had_value):
             return None
         # A text that stood in it was deleted on purpose.
-        if asked.kind in ("text", "long") and isinstance(asked.initial, str) and asked.initial:
+        if field.kind in ("text", "long") and isinstance(field.initial, str) and field.initial:
             return ""
-        if asked.kind == "list" and (asked.is_required or (had_value and asked.initial)):
+        if field.kind == "list" and (field.is_required or (had_value and field.initial)):
             return []
         return _NOTHING
 
-    def _read_object(self, asked: Field, name: str, path: Path, entries: Entries) -> Any:
+    def _read_object(self, field: Field, name: str, path: Path, entries: Entries) -> Any:
         read: dict[str, Any] = {}
-        for key, inner in asked.fields.items():
-            place = int(key) if asked.kind == "tuple" else key
+        for key, inner in field.fields.items():
+            place = int(key) if field.kind == "tuple" else key
             value = self.read(inner, f"{name}/{escaped(key)}", (*path, place), entries)
             if value is not _NOTHING:
                 read[key] = value
-        if asked.kind == "object":
+        if field.kind == "object":
             return read
         # A tuple has no gaps: what follows an entry that was left out cannot be said.
-        missing = [number for number, each in enumerate(asked.fields.values()) if each.must_be_filled]
+        missing = [number for number, each in enumerate(field.fields.values()) if each.must_be_filled]
         missing = [number for number in missing if str(number) not in read]
         self.problems += [{"path": [*path, number], "message": "is required"} for number in missing]
-        count = len(asked.fields) if missing else max(map(int, read), default=-1) + 1
+        count = len(field.fields) if missing else max(map(int, read), default=-1) + 1
         return [read.get(str(number)) for number in range(count)]
 
-    def _read_union(self, asked: Field, name: str, path: Path, entries: Entries) -> Any:
+    def _read_union(self, field: Field, name: str, path: Path, entries: Entries) -> Any:
         chosen = entries.get(chooser_name(name))
         self.inputs[path] = chooser_name(name)
         if chosen is None:
             # Somebody who does not know of the chooser has sent the fields alone.
-            number = next((n for n in range(len(asked.branches)) if _is_written(asked, name, n, entries)), None)
+            number = next((n for n in range(len(field.branches)) if _is_written(field, name, n, entries)), None)
         elif not chosen[-1:] or not chosen[-1]:
             number = None
-        elif chosen[-1] in map(str, range(len(asked.branches))):
+        elif chosen[-1] in map(str, range(len(field.branches))):
             number = int(chosen[-1])
         else:
             self.problems.append({"path": list(path), "message": "must be one of those that are offered"})
             return _NOTHING
         if number is None:
-            return self._left_empty(asked)
-        return self.read(asked.branches[number], branch_name(asked, name, number), path, entries)
+            return self._left_empty(field)
+        branch = field.branches[number]
+        value = self.read(branch, branch_name(field, name, number), path, entries)
+        if branch.kind == "object":
+            # The check would take it for another branch, in which nothing is missing.
+            missing = [key for key, each in branch.fields.items() if each.must_be_filled and key not in value]
+            self.problems += [{"path": [*path, key], "message": "is required"} for key in missing]
+        return value
 
-    def _guess(self, asked: Field, text: str, path: Path) -> Any:
+    def _guess(self, field: Field, text: str, path: Path) -> Any:
         """Read a text for which nobody has said which branch is meant: the first one that can be read as such."""
         if not text.strip():
-            return self._left_empty(asked)
-        for branch in asked.branches:
+            return self._left_empty(field)
+        for branch in field.branches:
             attempt = _Reader()
             value = attempt.read_named(branch, [text], path) if branch.kind != "object" else _NOTHING
             if value is not _NOTHING and not attempt.problems:
@@ -350,31 +354,26 @@ class _Reader:
         any_json = Field("json", "", schema={})
         return self._read_single(any_json, text, path)
 
-    def _read_rows(self, asked: Field, name: str, path: Path, entries: Entries) -> Any:
-        assert asked.item is not None
+    def _read_rows(self, field: Field, name: str, path: Path, entries: Entries) -> Any:
+        assert field.item is not None
         by_row = entries_by_row(name, entries)
         if _MOST_ROWS in by_row:
             message = f"must have at most {_MOST_ROWS} entries in this form: send the answer as JSON"
             self.problems.append({"path": list(path), "message": message})
             by_row.pop(_MOST_ROWS)
         rows: list[JSON] = []
-        blank = write_entries(asked.item, asked.item.initial, f"{name}/~n")
-        for number in sorted(by_row):
-            prefix = f"{name}/{number}"
-            as_drawn = {f"{prefix}{key.removeprefix(f'{name}/~n')}": texts for key, texts in blank.items()}
-            if all(_is_same(texts, as_drawn.get(key, [])) for key, texts in by_row[number].items()):
-                continue
-            rows.append(self.read(asked.item, prefix, (*path, len(rows)), by_row[number]))
-        return rows or self._left_empty(asked)
+        for number, row in written_rows(field, name, by_row):
+            rows.append(self.read(field.item, f"{name}/{number}", (*path, len(rows)), row))
+        return rows or self._left_empty(field)
 
-    def _read_list(self, asked: Field, texts: list[str], path: Path) -> Any:
-        assert asked.item is not None
-        item = asked.item
+    def _read_list(self, field: Field, texts: list[str], path: Path) -> Any:
+        assert field.item is not None
+        item = field.item
         choices = _choices_by_text(item) if item.kind == "choice" else None
         lines = texts if choices is not None else [line for text in texts for line in _lines_of(text)]
         written = [line for line in lines if line.strip()]
         values = [self._read_single(item, line, (*path, number), choices) for number, line in enumerate(written)]
-        return values or self._left_empty(asked)
+        return values or self._left_empty(field)
 
 
 def _is_below(path: Path, place: Path) -> bool:
@@ -385,10 +384,10 @@ def _is_same(texts: list[str], others: list[str]) -> bool:
     return [text for text in texts if text.strip()] == [text for text in others if text.strip()]
 
 
-def _is_written(asked: Field, name: str, number: int, entries: Entries) -> bool:
+def _is_written(field: Field, name: str, number: int, entries: Entries) -> bool:
     """Whether somebody has written into a branch something else than what stands in it at first."""
-    below = branch_name(asked, name, number)
-    drawn = write_entries(asked.branches[number], asked.branches[number].initial, below)
+    below = branch_name(field, name, number)
+    drawn = write_entries(field.branches[number], field.branches[number].initial, below)
     names = [key for key in entries if key == below or key.startswith(f"{below}/")]
     return any(not _is_same(entries[key], drawn.get(key, [])) for key in names)
 
@@ -412,22 +411,34 @@ def entries_by_row(name: str, entries: Entries) -> dict[int, dict[str, list[str]
     return rows
 
 
-def _choices_by_text(asked: Field) -> dict[str, JSON]:
+def written_rows(
+    field: Field, name: str, by_row: Mapping[int, dict[str, list[str]]]
+) -> Iterator[tuple[int, dict[str, list[str]]]]:
+    """Go through the rows of a list in which something else stands than in a blank one."""
+    assert field.item is not None
+    blank = write_entries(field.item, field.item.initial, f"{name}/~n")
+    for number, row in sorted(by_row.items()):
+        as_drawn = {key.replace(f"{name}/~n", f"{name}/{number}", 1): texts for key, texts in blank.items()}
+        if not all(_is_same(texts, as_drawn.get(key, [])) for key, texts in row.items()):
+            yield number, row
+
+
+def _choices_by_text(field: Field) -> dict[str, JSON]:
     """Index the choices by what stands in the form for them, as there may be many of both."""
     known: dict[str, JSON] = {}
-    for number in reversed(range(len(asked.choices))):
-        value = asked.choices[number]
-        label = asked.choice_labels[number] if asked.choice_labels else ""
+    for number in reversed(range(len(field.choices))):
+        value = field.choices[number]
+        label = field.choice_labels[number] if field.choice_labels else ""
         names = [text_of_choice(value), *([value] if isinstance(value, str) else []), *([label] if label else [])]
         known.update(dict.fromkeys(names, value))
     # What an option sends goes before what somebody else's option is called.
-    known.update({text_of_choice(value): value for value in asked.choices})
+    known.update({text_of_choice(value): value for value in field.choices})
     return known
 
 
-def find_option(asked: Field, text: str) -> str | None:
+def find_option(field: Field, text: str) -> str | None:
     """Say which option a text stands for; None for none of them."""
-    known = _choices_by_text(asked)
+    known = _choices_by_text(field)
     return text_of_choice(known[text]) if text in known else None
 
 

@@ -1,8 +1,9 @@
 """Draw a form: the controls that the approval page, the panel and the widgets show, all made from the same fields."""
 
+import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pauseflow_nb.forms.codec import (
@@ -17,8 +18,9 @@ from pauseflow_nb.forms.codec import (
     read_form,
     text_of_choice,
     write_entries,
+    written_rows,
 )
-from pauseflow_nb.forms.fields import Field, fields_of, zone_of
+from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.json_values import JSON
 
 __all__ = ["Control", "draw", "draw_json"]
@@ -59,15 +61,15 @@ class Control:
     #: Whether something must be written or chosen.
     is_required: bool = False
     #: What stands in it.
-    texts: list[str] = field(default_factory=list)
+    texts: list[str] = dataclasses.field(default_factory=list)
     #: (text, label)
-    options: list[tuple[str, str]] = field(default_factory=list)
+    options: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     #: Of a group; of a union, one for each branch; of rows, those that there are.
-    fields: "list[Control]" = field(default_factory=list)
+    fields: "list[Control]" = dataclasses.field(default_factory=list)
     #: A blank row, whose number is written `~n`.
     row: "Control | None" = None
     #: For the eye only: placeholder, inputmode, limits.
-    hints: Mapping[str, JSON] = field(default_factory=dict)
+    hints: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
     #: What is wrong with what stands in it.
     problem: str | None = None
 
@@ -175,102 +177,103 @@ class _Drawing:
     entries: Entries
     problems: Mapping[str, str]
 
-    def control(self, asked: Field, name: str) -> Control:
+    def control(self, field: Field, name: str) -> Control:
         """Draw one field."""
         about: dict[str, Any] = {
-            "label": asked.label or ("Your answer" if name == ROOT or asked.kind != "object" else ""),
-            "description": asked.description,
-            "is_required": asked.must_be_filled and asked.kind != "boolean",
+            "label": field.label or ("Your answer" if name == ROOT or field.kind != "object" else ""),
+            "description": field.description,
+            "is_required": field.must_be_filled and field.kind != "boolean",
             "problem": self.problems.get(name),
         }
-        if asked.kind == "union":
-            return self._union(asked, name, about)
-        if asked.kind in ("object", "tuple"):
-            shown = {key: each for key, each in asked.fields.items() if not each.is_fixed}
+        if field.kind == "union":
+            return self._union(field, name, about)
+        if field.kind in ("object", "tuple"):
+            shown = {key: each for key, each in field.fields.items() if not each.is_fixed}
             inner = [self.control(each, f"{name}/{escaped(key)}") for key, each in shown.items()]
             return Control(name, "object", fields=inner, **about)
-        if asked.is_rows:
-            return self._rows(asked, name, about)
-        return self._single(asked, name, about)
+        if field.is_rows:
+            return self._rows(field, name, about)
+        return self._single(field, name, about)
 
-    def _single(self, asked: Field, name: str, about: dict[str, Any]) -> Control:
+    def _single(self, field: Field, name: str, about: dict[str, Any]) -> Control:
         texts = self.entries.get(name, [])
-        if asked.is_flat_list and asked.item is not None:
-            if asked.item.kind == "choice":
-                return Control(name, "choices", texts=_chosen(asked.item, texts), options=_options(asked.item), **about)
-            return Control(name, "lines", texts=texts, hints=_limits(asked), **about)
-        if asked.kind == "choice":
-            return Control(name, "choice", texts=_chosen(asked, texts), options=_options(asked), **about)
-        kind = "json" if asked.kind == "list" else _KINDS.get(asked.kind, asked.kind)
-        return Control(name, kind, texts=texts, hints=_hints(asked, texts), **about)
+        if field.is_flat_list and field.item is not None:
+            if field.item.kind == "choice":
+                return Control(name, "choices", texts=_chosen(field.item, texts), options=_options(field.item), **about)
+            return Control(name, "lines", texts=texts, hints=_limits(field), **about)
+        if field.kind == "choice":
+            return Control(name, "choice", texts=_chosen(field, texts), options=_options(field), **about)
+        kind = "json" if field.kind == "list" else _KINDS.get(field.kind, field.kind)
+        return Control(name, kind, texts=texts, hints=_hints(field, texts), **about)
 
-    def _union(self, asked: Field, name: str, about: dict[str, Any]) -> Control:
+    def _union(self, field: Field, name: str, about: dict[str, Any]) -> Control:
         chooser = chooser_name(name)
         about["problem"] = self.problems.get(chooser)
-        options = [(str(number), branch.label) for number, branch in enumerate(asked.branches)]
+        options = [(str(number), branch.label) for number, branch in enumerate(field.branches)]
         chosen = self.entries.get(chooser, [])
-        if len(asked.branches) == 1:
-            options = [("0", f"Give {asked.label}" if asked.label else "Given")]
+        if len(field.branches) == 1:
+            options = [("0", f"Give {field.label}" if field.label else "Given")]
         if not about["is_required"] or not chosen[-1:] or not chosen[-1]:
             options.insert(0, ("", _ABSENT))
-        branches = [self.control(each, branch_name(asked, name, n)) for n, each in enumerate(asked.branches)]
+        branches = [self.control(each, branch_name(field, name, n)) for n, each in enumerate(field.branches)]
         return Control(chooser, "union", texts=chosen or [""], options=options, fields=branches, **about)
 
-    def _rows(self, asked: Field, name: str, about: dict[str, Any]) -> Control:
-        assert asked.item is not None
-        label = asked.item.label or asked.label or "Entry"
-        numbers = sorted(entries_by_row(name, self.entries))
+    def _rows(self, field: Field, name: str, about: dict[str, Any]) -> Control:
+        assert field.item is not None
+        label = field.item.label or field.label or "Entry"
+        # A form that is drawn again does not grow by the rows that were left blank.
+        numbers = [number for number, _ in written_rows(field, name, entries_by_row(name, self.entries))]
         rows = [
-            replace(self.control(asked.item, f"{name}/{number}"), label=f"{label} {at}")
+            replace(self.control(field.item, f"{name}/{number}"), label=f"{label} {at}")
             for at, number in enumerate(numbers, 1)
         ]
-        blank_entries = write_entries(asked.item, asked.item.initial, f"{name}/~n")
-        blank = _Drawing(blank_entries, {}).control(asked.item, f"{name}/~n")
-        return Control(name, "rows", fields=rows, row=replace(blank, label=label), hints=_limits(asked), **about)
+        blank_entries = write_entries(field.item, field.item.initial, f"{name}/~n")
+        blank = _Drawing(blank_entries, {}).control(field.item, f"{name}/~n")
+        return Control(name, "rows", fields=rows, row=replace(blank, label=label), hints=_limits(field), **about)
 
 
-def _chosen(asked: Field, texts: list[str]) -> list[str]:
+def _chosen(field: Field, texts: list[str]) -> list[str]:
     """Find the options that texts stand for; what is not offered cannot stand in the form again."""
-    found = [find_option(asked, text) for text in texts]
+    found = [find_option(field, text) for text in texts]
     return [text for text in found if text is not None]
 
 
-def _options(asked: Field) -> list[tuple[str, str]]:
-    labels = asked.choice_labels or [""] * len(asked.choices)
+def _options(field: Field) -> list[tuple[str, str]]:
+    labels = field.choice_labels or [""] * len(field.choices)
     return [
         (text := text_of_choice(each), label or (each if isinstance(each, str) else text))
-        for each, label in zip(asked.choices, labels, strict=True)
+        for each, label in zip(field.choices, labels, strict=True)
     ]
 
 
-def _hints(asked: Field, texts: list[str]) -> dict[str, JSON]:
-    hints: dict[str, JSON] = {**_HINTS.get(asked.kind, {}), **_limits(asked)}
+def _hints(field: Field, texts: list[str]) -> dict[str, JSON]:
+    hints: dict[str, JSON] = {**_HINTS.get(field.kind, {}), **_limits(field)}
     text = texts[-1] if texts else ""
-    if asked.kind == "text":
-        hints["type"] = _TYPES.get(str(asked.schema.get("format")), "text")
-    elif asked.kind in ("date", "time", "datetime"):
-        hints.update(_moment_hints(asked, text))
-    elif asked.kind == "json":
-        hints["placeholder"] = "[1, 2]" if asked.schema.get("type") == "array" else '{"a": 1}'
+    if field.kind == "text":
+        hints["type"] = _TYPES.get(str(field.schema.get("format")), "text")
+    elif field.kind in ("date", "time", "datetime"):
+        hints.update(_moment_hints(field, text))
+    elif field.kind == "json":
+        hints["placeholder"] = "[1, 2]" if field.schema.get("type") == "array" else '{"a": 1}'
     return hints
 
 
-def _moment_hints(asked: Field, text: str) -> dict[str, JSON]:
+def _moment_hints(field: Field, text: str) -> dict[str, JSON]:
     """Say which input takes what stands in it without a loss: a browser's has no zone, and no microseconds."""
-    day, _, time = text.partition("T") if asked.kind == "datetime" else ("", "", text)
+    day, _, time = text.partition("T") if field.kind == "datetime" else ("", "", text)
     fits = {
         "date": not text or _DATE.fullmatch(text),
         "time": not text or _TIME.fullmatch(text),
         "datetime": not text or (_DATE.fullmatch(day) and _TIME.fullmatch(time)),
-    }[asked.kind]
-    zone: dict[str, JSON] = {"zone": "UTC"} if asked.kind == "datetime" and zone_of(asked) == "UTC" else {}
+    }[field.kind]
+    zone: dict[str, JSON] = {"zone": "UTC"} if field.kind == "datetime" and field.zone == "UTC" else {}
     if not fits:
         return {**zone, "type": "text"}
-    step = {"step": "0.001" if "." in time else "1"} if asked.kind != "date" else {}
-    return {**zone, **step, "type": {"datetime": "datetime-local"}.get(asked.kind, asked.kind)}
+    step = {"step": "0.001" if "." in time else "1"} if field.kind != "date" else {}
+    return {**zone, **step, "type": {"datetime": "datetime-local"}.get(field.kind, field.kind)}
 
 
-def _limits(asked: Field) -> dict[str, JSON]:
+def _limits(field: Field) -> dict[str, JSON]:
     names = {
         "minimum": "min",
         "maximum": "max",
@@ -280,4 +283,4 @@ def _limits(asked: Field) -> dict[str, JSON]:
         "multipleOf": "step",
         "maxItems": "most",
     }
-    return {names[key]: asked.schema[key] for key in names if key in asked.schema}
+    return {names[key]: field.schema[key] for key in names if key in field.schema}

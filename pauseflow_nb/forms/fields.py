@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from pauseflow_nb.forms.dialect import DECIMAL, PYTHON, ZONE
+from pauseflow_nb.forms.dialect import DECIMAL, ZONE
 from pauseflow_nb.json_values import JSON
 
 __all__ = ["Field", "fields_of", "look_up", "take_apart"]
@@ -45,6 +45,7 @@ _BRANCHES = {
     "text": "Text",
     "time": "Time",
     "tuple": "List",
+    "union": "Another kind",
 }
 
 
@@ -98,6 +99,14 @@ class Field:
     def is_rows(self) -> bool:
         """Whether it is a list of objects, which is shown as rows."""
         return self.kind == "list" and self.item is not None and self.item.kind in ("object", "tuple")
+
+    @property
+    def zone(self) -> str:
+        """What a moment without a zone means here: `"naive"`, it has none, or `"UTC"`."""
+        if self.schema.get(ZONE):
+            return "naive" if self.schema[ZONE] == "naive" else "UTC"
+        is_naive = isinstance(self.initial, str) and "T" in self.initial and not _has_zone(self.initial)
+        return "naive" if is_naive else "UTC"
 
     @property
     def takes_any_text(self) -> bool:
@@ -298,20 +307,6 @@ def look_up(reference: str, root: Mapping[str, JSON]) -> Mapping[str, JSON]:
     for name in filter(None, reference.removeprefix("#").split("/")):
         found = found.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
     return found if isinstance(found, Mapping) else {}
-
-
-def is_from_python(schema: Mapping[str, JSON]) -> bool:
-    """Whether the schema was made from a Python type, so that pydantic has the last word."""
-    return PYTHON in schema
-
-
-def zone_of(asked: Field) -> str:
-    """Say which moments without a zone a field wants: `"naive"` keeps them so, `"UTC"` takes them as UTC."""
-    if asked.schema.get(ZONE):
-        return "naive" if asked.schema[ZONE] == "naive" else "UTC"
-    initial = asked.initial
-    is_naive = isinstance(initial, str) and "T" in initial and not _has_zone(initial)
-    return "naive" if is_naive else "UTC"
 
 
 def _has_zone(moment: str) -> bool:

@@ -18,7 +18,7 @@ from pauseflow_nb.forms.texts import iso_span
 from pauseflow_nb.json_values import JSON, compact
 from pauseflow_nb.protocol import answer_in
 
-__all__ = ["VALUE", "answer_for", "as_asked", "in_form", "with_spans"]
+__all__ = ["VALUE", "answer_for", "in_form", "normalize", "with_spans"]
 
 #: The one field of the form that a type without fields becomes.
 VALUE = "value"
@@ -72,7 +72,7 @@ def in_form(schema: Mapping[str, JSON], value: JSON) -> JSON:
     return value if is_form else {VALUE: value}
 
 
-def as_asked(schema: Mapping[str, JSON], value: JSON) -> JSON:
+def normalize(schema: Mapping[str, JSON], value: JSON) -> JSON:
     """Write an answer as the schema wants it; what does not fit stays as it is, and the check says so."""
     return _Walk(schema, only_spans=False).take(schema, value) if PYTHON in schema else value
 

@@ -11,7 +11,7 @@ from pauseflow_nb.validation_words import reword_error
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
 
-__all__ = ["misfits"]
+__all__ = ["describe_errors"]
 
 #: In characters.
 _LONGEST_MESSAGE = 200
@@ -76,7 +76,7 @@ _PLAIN = {
 }
 
 
-def misfits(problem: "ValidationError", schema: JSON) -> Iterator[dict[str, JSON]]:
+def describe_errors(problem: "ValidationError", schema: JSON) -> Iterator[dict[str, JSON]]:
     """Describe an error as `{"path": […], "message": …}`; the message continues the name of the place.
 
     Args:
@@ -89,7 +89,7 @@ def misfits(problem: "ValidationError", schema: JSON) -> Iterator[dict[str, JSON
     closest = _closest_branch(problem)
     if closest is not None:
         for each in closest:
-            yield from misfits(each, schema)
+            yield from describe_errors(each, schema)
         return
     error = _Error(problem, schema)
     path, said = list(problem.instance_path), _said(error)

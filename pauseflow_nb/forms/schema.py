@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from pauseflow_nb.forms.dialect import InvalidPattern, compile_schema, no_panics, translate
-from pauseflow_nb.forms.lax import as_asked
-from pauseflow_nb.forms.messages import misfits
+from pauseflow_nb.forms.lax import normalize
+from pauseflow_nb.forms.messages import describe_errors
 from pauseflow_nb.json_values import JSON
 
 __all__ = ["TOO_MANY", "check", "errors_of", "in_words", "problem_of"]
@@ -33,7 +33,7 @@ def check(schema: Mapping[str, JSON], value: JSON) -> Iterator[list[dict[str, JS
         ValueError: If the schema cannot be used.
     """
     with no_panics():
-        yield from _check(schema, as_asked(schema, value))
+        yield from _check(schema, normalize(schema, value))
 
 
 def _check(schema: Mapping[str, JSON], value: JSON) -> Iterator[list[dict[str, JSON]]]:
@@ -48,10 +48,10 @@ def _check(schema: Mapping[str, JSON], value: JSON) -> Iterator[list[dict[str, J
     try:
         validator.validate(value)
     except ValidationError as first:
-        yield list(misfits(first, whole))
+        yield list(describe_errors(first, whole))
     found: list[dict[str, JSON]] = []
     for problem in islice(validator.iter_errors(value), _MOST_SORTED):
-        for error in misfits(problem, whole):
+        for error in describe_errors(problem, whole):
             # One error for each missing field would come several times under one name otherwise.
             if error not in found:
                 found.append(error)
@@ -79,7 +79,7 @@ def problem_of(schema: Mapping[str, JSON]) -> str | None:
     except ValidationError as problem:
         if problem.kind.name == "$ref":
             return f"refers to something that is not in it: {problem.message.partition(' and retrieving')[0]}"
-        return f"is no JSON Schema: {in_words(list(misfits(problem, None))[:1])}"
+        return f"is no JSON Schema: {in_words(list(describe_errors(problem, None))[:1])}"
     except ValueError as problem:
         return f"is no JSON Schema: {problem}"
     except RecursionError:

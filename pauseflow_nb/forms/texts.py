@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from pauseflow_nb.durations import parse_span
+from pauseflow_nb.durations import parse_span, spoken
 from pauseflow_nb.forms.dialect import reader
-from pauseflow_nb.forms.fields import Field, zone_of
+from pauseflow_nb.forms.fields import Field
 from pauseflow_nb.json_values import JSON, read_json
 
 __all__ = ["Unreadable", "iso_span", "read_text", "write_text"]
@@ -29,19 +29,21 @@ class Unreadable(ValueError):
     """A text that is no value of its field; its words continue the field's name."""
 
 
-def read_text(asked: Field, text: str) -> JSON:
+def read_text(field: Field, text: str) -> JSON:
     """Read a text that somebody has written.
 
     Raises:
         Unreadable: Saying what must be written.
     """
-    return _READERS.get(asked.kind, _text)(asked, text)
+    return _READERS.get(field.kind, _text)(field, text)
 
 
-def write_text(asked: Field, value: JSON) -> str:
+def write_text(field: Field, value: JSON) -> str:
     """Write a value as the text that stands in its input."""
-    if isinstance(value, str) and asked.kind not in ("json", "list", "object"):
-        return _on_the_zone(asked, value) if asked.kind == "datetime" else value
+    if isinstance(value, str) and field.kind == "duration":
+        return _spoken_span(value)
+    if isinstance(value, str) and field.kind not in ("json", "list", "object"):
+        return _on_the_zone(field, value) if field.kind == "datetime" else value
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -52,9 +54,21 @@ def iso_span(span: timedelta) -> str:
     return str(to_jsonable_python(span))
 
 
-def _on_the_zone(asked: Field, moment: str) -> str:
+def _spoken_span(written: str) -> str:
+    """Write a span as people do, if that says all of it."""
+    from pydantic_core import ValidationError
+
+    try:
+        span: timedelta = reader("duration").validate_python(written)
+        said = spoken(span)
+        return said if parse_span(said) == span else written
+    except (ValidationError, OverflowError):
+        return written
+
+
+def _on_the_zone(field: Field, moment: str) -> str:
     """Leave the zone off where the field says that it is UTC, so that a browser's input takes it."""
-    return moment[:-1] if zone_of(asked) == "UTC" and moment.endswith("Z") else moment
+    return moment[:-1] if field.zone == "UTC" and moment.endswith("Z") else moment
 
 
 def _read_as(kind: str, text: str, otherwise: str) -> Any:
@@ -66,21 +80,21 @@ def _read_as(kind: str, text: str, otherwise: str) -> Any:
         raise Unreadable(otherwise) from None
 
 
-def _text(asked: Field, text: str) -> str:
+def _text(field: Field, text: str) -> str:
     text = text.replace("\r\n", "\n")
-    return text.strip() if "format" in asked.schema and asked.kind == "text" else text
+    return text.strip() if "format" in field.schema and field.kind == "text" else text
 
 
-def _integer(_asked: Field, text: str) -> int:
+def _integer(_field: Field, text: str) -> int:
     if len(text) > _LONGEST_NUMBER:
         raise Unreadable(f"must have at most {_LONGEST_NUMBER} digits")
     value: int = _read_as("integer", text, _how_to_write(text, "a whole number", "12"))
     return value
 
 
-def _number(_asked: Field, text: str) -> float:
+def _number(field: Field, text: str) -> float:
     if _WHOLE.fullmatch(text.strip()):
-        return _integer(_asked, text)
+        return _integer(field, text)
     value: float = _read_as("number", text, _how_to_write(text, "a number", "12.5"))
     if value != value or abs(value) == float("inf"):  # noqa: PLR0124  (NaN is equal to nothing)
         is_word = not any(each.isdecimal() for each in text)
@@ -88,7 +102,7 @@ def _number(_asked: Field, text: str) -> float:
     return value
 
 
-def _decimal(_asked: Field, text: str) -> str:
+def _decimal(_field: Field, text: str) -> str:
     value: Decimal = _read_as("decimal", text, _how_to_write(text, "a number", "12.5"))
     exponent = value.as_tuple().exponent
     is_short = isinstance(exponent, int) and abs(exponent) < _MOST_ZEROS
@@ -105,24 +119,24 @@ def _how_to_write(text: str, what: str, example: str) -> str:
     return f"must be {what}, such as {example}"
 
 
-def _boolean(_asked: Field, text: str) -> bool:
+def _boolean(_field: Field, text: str) -> bool:
     value: bool = _read_as("boolean", text, "must be yes or no")
     return value
 
 
-def _date(_asked: Field, text: str) -> str:
+def _date(_field: Field, text: str) -> str:
     return _dated("date", text, "must be a date such as 2026-11-20")
 
 
-def _time(_asked: Field, text: str) -> str:
+def _time(_field: Field, text: str) -> str:
     _read_as("time", text, "must be a time such as 14:30:00")
     return text.strip()
 
 
-def _datetime(asked: Field, text: str) -> str:
+def _datetime(field: Field, text: str) -> str:
     text = _dated("datetime", text, "must be a date and a time such as 2026-11-20T14:30")
     moment: datetime = reader("datetime").validate_python(text)
-    if moment.tzinfo is not None or zone_of(asked) == "naive":
+    if moment.tzinfo is not None or field.zone == "naive":
         return text
     # What a browser's input gives has no zone; the form says that it means UTC.
     return f"{text}Z" if _DAY.fullmatch(text) is None else f"{text}T00:00:00Z"
@@ -137,7 +151,7 @@ def _dated(kind: str, text: str, otherwise: str) -> str:
     return text
 
 
-def _duration(_asked: Field, text: str) -> str:
+def _duration(_field: Field, text: str) -> str:
     try:
         span = parse_span(text.strip())
     except OverflowError:
@@ -147,13 +161,13 @@ def _duration(_asked: Field, text: str) -> str:
     return iso_span(span)
 
 
-def _json(asked: Field, text: str) -> JSON:
+def _json(field: Field, text: str) -> JSON:
     try:
         return read_json(text)
     except ValueError as problem:
-        if asked.takes_any_text and text.lstrip()[0] not in "{[":
+        if field.takes_any_text and text.lstrip()[0] not in "{[":
             return text
-        is_list = asked.schema.get("type") == "array"
+        is_list = field.schema.get("type") == "array"
         example = "[1, 2]" if is_list else '{"a": 1}'
         raise Unreadable(f"{_of_json(str(problem))}; it must be JSON, such as {example}") from None
 

@@ -1,0 +1,1 @@
+"""Run steps inside the kernel of a notebook: `%%step`, `flow`, `steps`, saving and restoring variables."""

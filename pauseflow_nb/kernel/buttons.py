@@ -138,7 +138,7 @@ class Buttons:
 
     def _settled(self, ending: "Ending") -> None:
         markup = boxed(ending.sentence)
-        # Both: whoever opens the page anew gets the widget from the kernel, and the file must hold no buttons.
+        # Both: anyone who opens the page anew gets the widget from the kernel, and the file must hold no buttons.
         self.box.children = [widgets.HTML(markup)]
         self._card.show(ending.sentence, markup, metadata=self._metadata(ending.how))
 

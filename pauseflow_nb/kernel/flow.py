@@ -23,7 +23,7 @@ from pauseflow_nb.kernel.issued_links import IssuedLinks
 from pauseflow_nb.kernel.run_notebook import add_child
 from pauseflow_nb.kernel.sending import Sender, make_notification, send
 from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
-from pauseflow_nb.kernel.steps import steps
+from pauseflow_nb.kernel.steps_view import steps
 from pauseflow_nb.protocol import SuspensionRequest
 
 #: `steps` is among them because stored snapshots name it `pauseflow_nb.kernel.flow.steps`.
@@ -193,14 +193,14 @@ class Flow:
 
         Args:
             timeout: How long, with its unit: `"10m"` or a `timedelta`. None: no deadline.
-            data: JSON that the approval page shows.
-            schema: What an answer must be; see `suspend`.
-            title: A few words for messages and the approval page.
-            message: Sentences for the approval page.
-            approvals: How many different people must resume before it goes on.
-            approvers: Names of the only ones who may answer, signed in.
+            data: As in `suspend`; so are the others.
+            schema: What an answer must be.
+            title: A few words.
+            message: Sentences, in Markdown.
+            approvals: How many people must approve.
+            approvers: Names of the only people who may answer.
             self_approval: Whether the person who started the execution may approve.
-            labels: Words on the buttons; see `suspend`.
+            labels: Words on the buttons.
 
         Returns:
             The answer's data: an instance with `schema`, otherwise the body, or the query if there is no body.

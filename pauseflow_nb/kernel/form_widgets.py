@@ -28,6 +28,7 @@ STYLE = f"""<style>
   border: var(--jp-widgets-input-border-width) solid var(--jp-widgets-input-border-color);
   background: var(--jp-widgets-input-background-color); color: var(--jp-widgets-input-color);
   font-size: var(--jp-widgets-font-size); }}
+.pauseflow-form .widget-inline-hbox > select {{ height: var(--jp-widgets-inline-height); }}
 .pauseflow-form .widget-checkbox {{ width: auto; }}
 </style>"""
 

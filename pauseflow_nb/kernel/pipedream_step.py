@@ -5,7 +5,7 @@ from typing import Any
 from pauseflow_nb.kernel.attribute_dict import Record
 from pauseflow_nb.kernel.flow import Flow, flow
 from pauseflow_nb.kernel.sending import Sender
-from pauseflow_nb.kernel.steps import Steps, steps
+from pauseflow_nb.kernel.steps_view import Steps, steps
 
 __all__ = ["StepArgument"]
 

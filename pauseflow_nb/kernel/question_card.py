@@ -53,18 +53,28 @@ def write_question(step: str, call: str, request: SuspensionRequest, hint: str) 
     return plain, boxed(markup="".join(parts))
 
 
-def write_ending(step: str, request: SuspensionRequest, ending: Ending) -> tuple[str, str]:
-    """Write what became of a question, as text and as HTML; the question stays below it."""
+def write_ending(
+    step: str, request: SuspensionRequest, ending: Ending, *, says_what_next: bool = True
+) -> tuple[str, str]:
+    """Write what became of a question, as text and as HTML; the question stays below it.
+
+    Args:
+        step: The step that asked.
+        request: What it asked.
+        ending: What became of it.
+        says_what_next: Whether to say what to do next, too.
+    """
+    next_ = ending.sentence if says_what_next else ""
     headline = f"{ending.headline}: {request.title or _STEP.format(step)}"
     from pauseflow_nb.forms.secrets import hide_secrets  # lazily: few questions have a form
 
     value = hide_secrets(ending.answer, request.schema)
     answer = None if value is None else f"Answer: {_text_of(value)}"
-    plain = "\n".join(filter(None, [headline, request.message, answer, ending.sentence]))
+    plain = "\n".join(filter(None, [headline, request.message, answer, next_]))
     parts = [_bold(headline), _prose(request.message)]
     if value is not None:
         parts += ["<div>Answer:</div>", _value(value)]
-    return plain, boxed(markup="".join([*parts, _small(ending.sentence)]))
+    return plain, boxed(markup="".join([*parts, _small(next_) if next_ else ""]))
 
 
 def _headline(step: str, request: SuspensionRequest) -> str:

@@ -20,7 +20,7 @@ from pauseflow_nb.kernel.exports import RETURN_VALUE, as_json
 from pauseflow_nb.kernel.issued_links import IssuedLinks, spend
 from pauseflow_nb.kernel.mode import Mode
 from pauseflow_nb.kernel.pipedream_step import StepArgument
-from pauseflow_nb.kernel.question_card import write_ending
+from pauseflow_nb.kernel.question_card import Ending, write_ending
 from pauseflow_nb.kernel.setup_names import Bindings
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.test_mode import TestMode
@@ -256,13 +256,19 @@ class Session:
         if self.test_mode is None or waiting is None or card is None:
             return
         step, request = waiting.run.step, waiting.asked.request
-        waiting.when_settled.append(lambda ending: card.show(*write_ending(step, request, ending)))
+        buttons = None
+
+        def follow(ending: Ending) -> None:
+            # What to do next takes the place of the buttons, where there are any.
+            card.show(*write_ending(step, request, ending, says_what_next=buttons is None))
+
+        waiting.when_settled.append(follow)
         if not has_widgets(self.shell):
             return
         with suppress(ImportError):  # without ipywidgets the card stands alone, and says what to type
             from pauseflow_nb.kernel.buttons import show_buttons  # lazy: ipywidgets takes longer than all the rest
 
-            show_buttons(self.shell, self.test_mode)
+            buttons = show_buttons(self.shell, self.test_mode)
 
     def _fail(
         self, info: "ExecutionInfo", run: StepRun | None, result: "ExecutionResult | None", error: BaseException

@@ -15,6 +15,8 @@ from pauseflow_nb.json_values import JSON, require_json
 
 __all__ = ["Parameter", "check_parameters", "find_parameters", "read_defaults"]
 
+_DEEPEST = 100
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -120,18 +122,25 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for name, value in parameters.items():
         if not isinstance(name, str) or not name.isidentifier():
             raise InvalidParameter(str(name), "a name must be a Python identifier, such as `alpha`")
-        _check_value(name, value, "")
+        try:
+            # This also finds texts that grow without end where parts of them are repeated.
+            require_json(name, value)
+        except NotJSON:
+            # Papermill writes more than JSON: numbers that are none, tuples, and keys that are numbers.
+            _check_value(name, value, "", 0)
 
 
-def _check_value(name: str, value: Any, at: str) -> None:
+def _check_value(name: str, value: Any, at: str, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise InvalidParameter(name, "cannot be written into a notebook: it is nested too deeply, or holds itself")
     if value is None or isinstance(value, (bool, int, float, str)):
         return
     if isinstance(value, Mapping) and all(isinstance(key, (str, int, float)) for key in value):
         for key, each in value.items():
-            _check_value(name, each, f"{at}[{key!r}]")
+            _check_value(name, each, f"{at}[{key!r}]", depth + 1)
     elif isinstance(value, (list, tuple)):
         for number, each in enumerate(value):
-            _check_value(name, each, f"{at}[{number}]")
+            _check_value(name, each, f"{at}[{number}]", depth + 1)
     else:
         where = f" at {at}" if at else ""
         raise InvalidParameter(

@@ -1,0 +1,1 @@
+"""Serve links, the approval page and the REST API over HTTP."""

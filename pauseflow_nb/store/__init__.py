@@ -1,0 +1,1 @@
+"""Keep executions in a database and files: tables, migrations, keys, and the only SQL."""

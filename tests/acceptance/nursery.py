@@ -30,7 +30,7 @@ MODULES = (
     "pauseflow_nb.cli",
     "ipykernel.kernelspec",
     "jupyter_client.manager",
-    "pauseflow_nb.cli.parameters",
+    "pauseflow_nb.cli.parameter_flags",
     "pauseflow_nb.cli.progress",
     "pauseflow_nb.engine.attached",
     "pauseflow_nb.engine.checkpoints",

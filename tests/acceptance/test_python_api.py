@@ -3,10 +3,15 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from acceptance.command import Pauseflow
 from acceptance.test_command_line import ASK, IMPORT, notebook
+
+from pauseflow_nb import run_notebook
+from pauseflow_nb.errors import InvalidParameter
+from pauseflow_nb.settings import Settings
 
 pytestmark = pytest.mark.acceptance
 
@@ -96,3 +101,13 @@ def test_an_unknown_execution_is_an_error(pauseflow: Pauseflow) -> None:
     )
 
     assert "nope" in printed
+
+
+@pytest.mark.parametrize("parameters", [{"a": object()}, {"not ident": 1}])
+def test_parameters_that_no_notebook_can_hold_start_nothing(asks: Path, tmp_path: Path, parameters: Any) -> None:
+    settings = Settings.load(flags={"data_dir": str(tmp_path / "store")}, environment={})
+
+    with pytest.raises(InvalidParameter):
+        run_notebook(asks, parameters=parameters, settings=settings)
+
+    assert not (tmp_path / "store").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from pauseflow_nb.cli.parameters import resolve_parameters
+from pauseflow_nb.cli.parameter_flags import resolve_parameters
 from pauseflow_nb.errors import InvalidParameter, NotStorable
 from pauseflow_nb.launching import fill_path
 from pauseflow_nb.runner.notebook import freeze

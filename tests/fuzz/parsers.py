@@ -23,11 +23,12 @@ from fuzz.values import (
 )
 from hypothesis import strategies as st
 
-from pauseflow_nb.cli.parameters import resolve_parameters
+from pauseflow_nb.cli.parameter_flags import resolve_parameters
 from pauseflow_nb.durations import LONGEST, SHORTEST, duration, milliseconds, seconds
 from pauseflow_nb.errors import InvalidBody, InvalidDuration, InvalidParameter, InvalidSetting, UnknownLink
 from pauseflow_nb.forms import schema as our_schemas
 from pauseflow_nb.forms.codec import initial_entries, read_form, read_pairs
+from pauseflow_nb.forms.controls import draw
 from pauseflow_nb.forms.fields import fields_of
 from pauseflow_nb.forms.lax import in_form
 from pauseflow_nb.json_values import compact, require_json
@@ -157,8 +158,10 @@ def _check_form(given: tuple[Any, dict[str, list[str]], dict[str, Any]]) -> None
         return
     fields_of(schema)
     initial_entries(schema)
-    require_storable(read_form(schema, entries))
-    require_storable(read_pairs(schema, pairs))
+    for reading in (read_form(schema, entries), read_pairs(schema, pairs)):
+        require_storable(reading.value)
+        require_storable(reading.place(reading.problems))
+    require_storable(draw(schema, entries).to_dict())
 
 
 def _check_schema(given: tuple[Any, Any, int]) -> None:

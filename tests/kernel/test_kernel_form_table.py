@@ -21,8 +21,8 @@ def test_a_form_of_widgets_answers_as_the_table_says(kernel: Any, row: Row) -> N
 
     if row.is_taken:
         assert texts(buttons._summary) == ""
-        assert kernel.session.testmode.exports["a"]["$resume_data"]["body"] == row.value
+        assert kernel.session.test_mode.exports["a"]["$resume_data"]["body"] == row.value
     else:
         assert problems(buttons) == {name for name in row.errors if name != "answer"}
         assert "and nothing was answered" in texts(buttons._summary)
-        assert kernel.session.testmode.waiting is not None
+        assert kernel.session.test_mode.waiting is not None

@@ -29,7 +29,7 @@ def test_the_spelling_of_pipedream_works(kernel: Any) -> None:
     for run in (2, 3):
         kernel.run("%%step a\nflow.rerun(1000, None, maxRetries=2);")
         kernel.run("%pauseflow skip")
-        assert kernel.session.testmode.wake.max_retries == 2, run
+        assert kernel.session.test_mode.wake.max_retries == 2, run
 
     assert kernel.run("%%step a\nflow.rerun(1000, None, maxRetries=2);").ok
 

@@ -2,7 +2,8 @@
 
 import pytest
 from kernel_snapshot.conftest import Kernels, cell
-from pauseflow_nb.kernel.snapshot.packs import CHUNK
+
+from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK
 
 pytestmark = pytest.mark.one_python("the operating system says which memory was written to")
 

@@ -34,7 +34,7 @@ FORM = """\
 flow.suspend(title="Publish the model?", data={"accuracy": 0.972}, schema=Review)
 """
 REPORT = "%%step report\nprint('answered:', steps.ask.data)"
-CALM = "Workflow execution canceled — this may be due to `flow.suspend()` usage (not supported in test)"
+CALM = "Workflow execution canceled — this may be due to flow.suspend() usage (not supported in test)"
 
 _HAS_KERNEL = """() => {
   const kernel = jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel;
@@ -100,6 +100,7 @@ def test_a_pause_is_calm_and_run_all_stops_and_approve_goes_on(
 
     expect(notebook.output(1)).to_contain_text(CALM, timeout=40_000)
     expect(notebook.output(1)).to_contain_text("Publish the model?")
+    expect(notebook.output(1)).to_contain_text("Waiting for your answer: Publish the model?")
     expect(notebook.button(1, "Approve")).to_be_visible()
     expect(notebook.errors).to_have_count(0)
     expect(notebook.output(2)).to_be_empty()
@@ -112,6 +113,8 @@ def test_a_pause_is_calm_and_run_all_stops_and_approve_goes_on(
     notebook.output(1).get_by_label("Data").fill('{"ok": true}')
     notebook.button(1, "Approve").press("Enter")
     expect(notebook.output(1)).to_contain_text("Step 'ask' is approved")
+    expect(notebook.output(1)).to_contain_text("Approved by you: Publish the model?")
+    expect(notebook.output(1)).not_to_contain_text("canceled")
     expect(notebook.button(1, "Approve")).to_have_count(0)
     # By itself, because the pause had interrupted *Run All*.
     expect(notebook.output(2)).to_contain_text("answered: {'ok': True}")
@@ -131,7 +134,7 @@ def test_the_form_says_what_is_wrong_beside_its_fields(
     expect(accuracy).to_be_visible(timeout=40_000)
     shoot(page, "byhand-form")
     accuracy.fill("0.5")
-    notebook.button(1, "Approve").click()
+    notebook.button(1, "Submit").click()
 
     expect(notebook.output(1).get_by_role("alert").first).to_be_visible()
     expect(notebook.output(1)).to_contain_text("must be at least 0.9")
@@ -146,7 +149,7 @@ def test_the_form_says_what_is_wrong_beside_its_fields(
 
     accuracy.fill("0.95")
     notebook.output(1).get_by_label("Verdict").select_option("publish")
-    notebook.button(1, "Approve").click()
+    notebook.button(1, "Submit").click()
     expect(notebook.output(2)).to_contain_text("verdict='publish' accuracy=0.95")
     expect(notebook.output(1)).to_contain_text("is approved")
 
@@ -172,12 +175,12 @@ def test_a_pause_within_a_step_goes_on_after_approve(by_hand: Callable[..., Note
     hold = "%%step hold\nprint('asking')\nprint('got', flow.pause('1h', schema=int, title='How many?') + 1)"
     notebook = by_hand("hold.ipynb", LOAD, hold, "%%step after\nprint('over')")
     notebook.run_all()
-    notebook.button(1, "Approve").wait_for(timeout=40_000)
+    notebook.button(1, "Submit").wait_for(timeout=40_000)
 
     expect(notebook.errors).to_have_count(0)
     shoot(page, "byhand-pause")
     notebook.output(1).get_by_label("Value").fill("6")
-    notebook.button(1, "Approve").click()
+    notebook.button(1, "Submit").click()
     expect(notebook.output(1)).to_contain_text("got 7")
     expect(notebook.output(2)).to_contain_text("over")
 
@@ -209,7 +212,7 @@ def test_notebook_7_shows_the_same(still_lab: Lab, shoot: Shoot, page: Any) -> N
     expect(notebook.errors).to_have_count(0)
     expect(notebook.output(2)).to_be_empty()
     shoot(page, "byhand-notebook7")
-    notebook.button(1, "Approve").click()
+    notebook.button(1, "Submit").click()
     expect(notebook.output(2)).to_contain_text("verdict='wait' accuracy=0.95")
 
 

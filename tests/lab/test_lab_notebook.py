@@ -81,10 +81,12 @@ def test_parameters_that_are_not_saved_yet_are_asked_for(lab: Lab, page: Any) ->
     workflows = Workflows(page).open(lab, "unsaved.ipynb")
     page.locator(".jp-CodeCell").first.wait_for()
     page.evaluate(
-        """() => {
-          const cells = jupyterapp.shell.currentWidget.content.model.cells;
-          cells.get(0).sharedModel.setSource("trees = 2\\nfresh = 7615917337495251231");
-        }"""
+        """async source => {
+          const notebook = jupyterapp.shell.currentWidget;
+          await notebook.context.ready;
+          notebook.content.widgets[0].model.sharedModel.setSource(source);
+        }""",
+        "trees = 2\nfresh = 7615917337495251231",
     )
 
     workflows.command("pauseflow:run-as-workflow")
@@ -106,9 +108,11 @@ def test_the_panel_opens_at_the_first_run_and_a_toast_leads_to_it_later(lab: Lab
     toast = workflows.toast("runs as a workflow")
     expect(toast).to_be_visible()
     shoot(page, "run-toast")
-    # Nothing covers the panel.
-    box, edge = toast.bounding_box(), workflows.panel.bounding_box()
-    assert box["x"] + box["width"] <= edge["x"]
+    # Nothing covers the panel, once the notification has slid into its place.
+    page.wait_for_function(
+        """() => document.querySelector('.Toastify__toast').getBoundingClientRect().right
+          <= document.getElementById('pauseflow-panel').getBoundingClientRect().left"""
+    )
     expect(workflows.card("shown.ipynb").locator(".pf-state")).to_have_text("Suspended", timeout=LONG)
     workflows.hide()
 

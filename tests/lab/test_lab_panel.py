@@ -101,8 +101,8 @@ def test_the_author_names_the_buttons(still_lab: Lab, page: Any, shoot: Shoot) -
 
 def test_a_question_with_a_schema_is_submitted_and_not_approved(still_lab: Lab, page: Any) -> None:
     schema = {"type": "object", "properties": {"approved": {"type": "boolean", "title": "Approved"}}}
-    suspend(still_lab.queue(), "submit", notebook="/work/submit.ipynb", schema=schema)
-    card = Workflows(page).open(still_lab).card("submit.ipynb")
+    suspend(still_lab.queue(), "submit", notebook="/work/labelled.ipynb", schema=schema)
+    card = Workflows(page).open(still_lab).card("labelled.ipynb")
 
     expect(card.get_by_role("button", name="Submit")).to_be_visible()
     expect(card.get_by_role("button", name="Approve")).to_have_count(0)
@@ -192,7 +192,8 @@ def test_what_has_ended_runs_again_from_a_step(lab: Lab, page: Any, shoot: Shoot
 
     details = workflows.panel.locator(".pf-details")
     expect(details.locator(".pf-state").first).to_have_text("Completed", timeout=LONG)
-    expect(details.locator(".pf-step", has_text="count")).to_contain_text("run 2", timeout=LONG)
+    count = details.locator(".pf-step", has=page.get_by_text("count", exact=True))
+    expect(count).to_contain_text("2 attempts", timeout=LONG)
     shoot(page, "panel-retried")
     assert ((lab.root / "firsts").read_text(), (lab.root / "counted").read_text()) == ("x", "xx")
 

@@ -10,9 +10,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from pauseflow_nb.errors import InvalidNotebook, InvalidStep, KernelUnavailable, NotebookNotFound
+from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, InvalidStep, KernelUnavailable, NotebookNotFound
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.notebook import freeze, read_notebook
+from pauseflow_nb.runner.parameters import check_parameters
 
 
 def written(folder: Path, *cells: Any, **metadata: Any) -> str:
@@ -222,3 +223,26 @@ def test_a_script_without_jupytext_says_what_to_install(tmp_path: Path, monkeypa
     script.write_text(SCRIPT)
     with pytest.raises(InvalidNotebook, match="pip install jupytext"):
         freeze(str(script))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"a": object()}, "parameter a: must be JSON, but holds object: use text, numbers"),
+        ({"a": {"b": [1, {2}]}}, "parameter a: must be JSON, but holds set at ['b'][1]"),
+        ({"a": b"x"}, "must be JSON, but holds bytes"),
+        ({"not ident": 1}, "parameter not ident: a name must be a Python identifier, such as `alpha`"),
+        ({1: 1}, "a name must be a Python identifier"),
+        ({"": 1}, "a name must be a Python identifier"),
+    ],
+)
+def test_parameters_that_no_notebook_can_hold_are_refused(parameters: Any, sentence: str) -> None:
+    with pytest.raises(InvalidParameter) as caught:
+        check_parameters(parameters)
+
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [1, 1.5, float("nan"), True, None, "x", [1, (2, 3)], {"a": {"b": 1}, "c": [None]}])
+def test_other_parameters_are_taken(value: Any) -> None:
+    check_parameters({"alpha": value})

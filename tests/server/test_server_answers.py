@@ -325,7 +325,7 @@ class TestWho:
 
         assert send("POST", f"{base}/{stage.link('resume', execution)}", json={}).code == 403
         assert re.findall(r'<button[^>]*value="(\w+)" disabled', page) == ["resume"]
-        assert "<b>Approve</b> cannot be pressed: whoever started this may not approve it" in page
+        assert "<b>Approve</b> cannot be pressed: the person who started this may not approve it" in page
         assert send("POST", f"{base}/{stage.link('cancel', execution)}", json={}).code == 200
 
 

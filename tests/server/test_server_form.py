@@ -95,7 +95,7 @@ def test_a_text_is_not_cut_off_before_it_can_be_refused() -> None:
 def test_entries_without_a_name_are_numbered() -> None:
     schema = {"type": "array", "items": of(x={"type": "integer"})}
 
-    assert [row.label for row in draw(schema).blank_rows()] == ["Your answer 1", "Your answer 2"]
+    assert [row.label for row in draw(schema).blank_rows()] == ["Entry 1", "Entry 2"]
 
 
 def test_the_errors_of_a_row_stand_in_it_though_a_row_before_it_was_left_empty() -> None:

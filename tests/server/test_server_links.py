@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import socket
 import threading
 from collections import Counter
@@ -228,7 +229,8 @@ def test_every_answer_keeps_itself_private(send: "Send", stage: "Stage", base: s
         assert "Set-Cookie" not in answer.headers
     for page in (answers[0], answers[3]):
         assert "default-src 'none'" in page.headers["Content-Security-Policy"]
-        assert "script" not in page.headers["Content-Security-Policy"]
+        assert re.search(r"script-src 'sha256-[^' ]+';", page.headers["Content-Security-Policy"])
+        assert "unsafe" not in page.headers["Content-Security-Policy"]
         assert page.headers["X-Frame-Options"] == "DENY"
 
 

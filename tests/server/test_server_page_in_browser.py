@@ -314,6 +314,85 @@ def test_axe_finds_nothing_on_any_face_of_the_page(
     assert found_by_axe(page) == []
 
 
+MANY = {
+    "type": "object",
+    "required": ["boxes", "pet"],
+    "properties": {
+        "boxes": {"type": "integer", "title": "Boxes"},
+        "pet": {
+            "title": "Pet",
+            "anyOf": [
+                {"type": "object", "title": "Cat", "properties": {"lives": {"type": "integer", "title": "Lives"}}},
+                {"type": "object", "title": "Dog", "required": ["name"], "properties": {"name": {"type": "string"}}},
+            ],
+        },
+        "address": {"type": "object", "title": "Address", "properties": {"street": {"type": "string"}}},
+        "items": {
+            "type": "array",
+            "title": "Items",
+            "items": {"type": "object", "properties": {"n": {"type": "integer"}}},
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("look", ["wide", "dark-phone", "without-javascript"])
+def test_all_errors_are_listed_first_and_lead_to_their_fields(
+    open_page: "Callable[..., Page]", stage: "Stage", base: str, look: str
+) -> None:
+    execution = stage.suspended(schema=MANY)
+    page = open_page(f"{base}/{stage.link('approve', execution)}", look)
+    assert not page.get_by_label("Lives").is_hidden()
+    assert page.get_by_label("name").is_hidden()
+    page.get_by_label("Boxes").fill("1,000")
+    page.get_by_label("Dog").check()
+    page.get_by_label("n", exact=True).nth(1).fill("x")
+    page.get_by_role("button", name="Submit").click()
+
+    assert page.get_by_role("alert").get_by_role("link").all_inner_texts() == [
+        "Boxes must be a whole number without separators, such as 1000",
+        "name is required",
+        "n must be a whole number, such as 12",
+    ]
+    assert page.locator("#errors:focus").count() == 1
+    picture(page, f"errors-{look}")
+    # One row is filled, and two are blank.
+    assert page.get_by_label("n", exact=True).count() == 3
+    page.get_by_role("link", name="name is required").click()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.name" if look != "without-javascript" else "'answer/pet~b1/name'") in (
+        "answer/pet~b1/name",
+        "answer/items/0/n",
+        "answer/address~is",
+    )
+    assert _overflow(page, look) == 0
+
+
+def test_once_it_is_answered_the_page_follows_the_run(
+    open_page: "Callable[..., Page]", stage: "Stage", base: str
+) -> None:
+    execution = stage.suspended(**ASKED)
+    page = open_page(f"{base}/{stage.link('approve', execution)}")
+    page.get_by_role("button", name="Approve").click()
+    assert "the run goes on" in page.get_by_role("status").inner_text()
+
+    stage.queue.cancel(execution, by="user:ada")
+
+    page.get_by_text("the run has ended").wait_for()
+    assert page.get_by_text("Look again").count() == 0
+
+
+def test_the_words_of_the_author_stand_on_the_buttons(
+    open_page: "Callable[..., Page]", stage: "Stage", base: str
+) -> None:
+    execution = stage.suspended(**ASKED, labels={"resume": "Deploy", "cancel": "Keep the old one"})
+    page = open_page(f"{base}/{stage.link('approve', execution)}")
+
+    assert page.get_by_role("button").all_inner_texts() == ["Deploy", "Keep the old one"]
+    assert page.get_by_text("Keep the old one: ends the run; no later cell runs.").is_visible()
+    assert page.get_by_text("If nobody answers by").is_visible()
+
+
 ODD_FORM = {
     "type": "object",
     "required": ["a.b", "two words", "children"],

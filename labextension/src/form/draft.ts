@@ -37,9 +37,13 @@ export const EMPTY: IDraft = { texts: new Map(), rows: new Map() };
 /** Which kinds hold other controls, and send nothing themselves. */
 const GROUPS = ['object', 'rows'];
 
+/** Which kinds send nothing if nothing is ticked; all others send an empty text, as a browser does. */
+const BOXES = ['boolean', 'choices'];
+
 /** What stands in a control. */
 export function textsIn(draft: IDraft, control: IControl): string[] {
-  return draft.texts.get(control.name) ?? control.texts;
+  const texts = draft.texts.get(control.name) ?? control.texts;
+  return texts.length > 0 || BOXES.includes(control.kind) ? texts : [''];
 }
 
 export function type(draft: IDraft, name: string, texts: string[]): IDraft {

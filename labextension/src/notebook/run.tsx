@@ -15,7 +15,7 @@ import { EMPTY, entriesOf, IControl, Problems } from '../form/draft';
 import { Form } from '../form/form';
 import { runAsWorkflowIcon } from '../icons';
 import { outputBeside } from '../paths';
-import { Commands } from '../tokens';
+import { Commands, IWorkflowsPanel } from '../tokens';
 import { nameOf } from '../words';
 
 const plugin: JupyterFrontEndPlugin<void> = {
@@ -23,11 +23,12 @@ const plugin: JupyterFrontEndPlugin<void> = {
   description: 'The command "Run as workflow".',
   autoStart: true,
   requires: [IExecutions, INotebookTracker],
-  optional: [ICommandPalette],
+  optional: [IWorkflowsPanel, ICommandPalette],
   activate: (
     app: JupyterFrontEnd,
     executions: IExecutions,
     tracker: INotebookTracker,
+    workflows: IWorkflowsPanel | null,
     palette: ICommandPalette | null
   ): void => {
     app.commands.addCommand(Commands.run, {
@@ -39,7 +40,10 @@ const plugin: JupyterFrontEndPlugin<void> = {
       execute: async () => {
         const panel = tracker.currentWidget;
         if (panel !== null) {
-          await run(panel, executions, app.commands);
+          const started = await run(panel, executions);
+          if (started !== null) {
+            showStarted(nameOf(panel.context.path), started, app.commands, workflows);
+          }
         }
       }
     });
@@ -48,7 +52,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-async function run(panel: NotebookPanel, executions: IExecutions, commands: CommandRegistry): Promise<void> {
+/** Ask for the parameters and start it; returns the id of the execution, null if nobody wanted that. */
+async function run(panel: NotebookPanel, executions: IExecutions): Promise<string | null> {
   const { context } = panel;
   await context.ready;
   let form: IControl | null;
@@ -56,7 +61,7 @@ async function run(panel: NotebookPanel, executions: IExecutions, commands: Comm
     ({ form } = await executions.api.inspect(parametersCellOf(panel)));
   } catch (error) {
     void showErrorMessage('The parameters of this notebook cannot be read', sentence(error));
-    return;
+    return null;
   }
   const wanted = new Wanted(form, outputBeside(context.path));
   for (;;) {
@@ -68,7 +73,7 @@ async function run(panel: NotebookPanel, executions: IExecutions, commands: Comm
       focusNodeSelector: 'input, textarea, select'
     });
     if (!button.accept) {
-      return;
+      return null;
     }
     try {
       // What runs is what is seen.
@@ -77,7 +82,7 @@ async function run(panel: NotebookPanel, executions: IExecutions, commands: Comm
       }
     } catch (error) {
       void showErrorMessage('The notebook could not be saved', sentence(error));
-      return;
+      return null;
     }
     try {
       const started = await executions.api.start({
@@ -85,8 +90,7 @@ async function run(panel: NotebookPanel, executions: IExecutions, commands: Comm
         output: wanted.output.trim() || null,
         form: form === null ? {} : entriesOf(wanted.draft, form)
       });
-      showStarted(nameOf(context.path), started.id, commands);
-      return;
+      return started.id;
     } catch (error) {
       wanted.failure = sentence(error);
       wanted.problems = error instanceof Refused ? error.problems : {};
@@ -95,7 +99,12 @@ async function run(panel: NotebookPanel, executions: IExecutions, commands: Comm
 }
 
 /** Say that it runs, and where to look; the first time the panel opens by itself. */
-function showStarted(name: string, execution: string, commands: CommandRegistry): void {
+function showStarted(
+  name: string,
+  execution: string,
+  commands: CommandRegistry,
+  workflows: IWorkflowsPanel | null
+): void {
   const show = {
     label: 'Show',
     caption: 'Show it in the Workflows panel',
@@ -104,7 +113,9 @@ function showStarted(name: string, execution: string, commands: CommandRegistry)
   Notification.success(`${name} runs as a workflow.`, { autoClose: 6000, actions: [show] });
   if (localStorage.getItem(HAS_RUN) === null) {
     localStorage.setItem(HAS_RUN, 'yes');
-    void commands.execute(Commands.show);
+    if (!workflows?.isSeen) {
+      void commands.execute(Commands.show);
+    }
   }
 }
 

@@ -83,7 +83,7 @@ export class Panel extends ReactWidget implements IWorkflowsPanel {
 
   private _body(): React.JSX.Element {
     const { isVisible, execution } = this._view;
-    // The list stays, so that whoever comes back finds it as it was.
+    // The list stays, so that anyone who comes back finds it as it was.
     return (
       <>
         <div hidden={execution !== null} className="pf-page">

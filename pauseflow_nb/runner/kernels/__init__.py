@@ -1,0 +1,1 @@
+"""Start, fork and keep the kernels in which segments run."""

@@ -1,10 +1,8 @@
-"""The public links: /pauseflow/resume|cancel|approve/TOKEN (SPEC 7).
+"""Answer the public links: /pauseflow/resume|cancel|approve/TOKEN (SPEC 7).
 
-The token in the path is the only credential. So there is no login and no XSRF check here, and any
-Host is good: a link is opened through tunnels, proxies and public names that this server has never
-heard of, by people and programs without an account, and whoever could forge the request already has
-all that it takes. That is why these are plain tornado handlers: Jupyter's own would answer 403 to a
-foreign Host and to every POST without its cookie.
+The token in the path is the only credential: there is no login and no XSRF check, and any Host is accepted, because links
+are opened through tunnels, proxies and public names that this server does not know, by people and programs without an
+account. So these are plain tornado handlers: Jupyter's own answer 403 to a foreign Host and to a POST without its cookie.
 """
 
 import asyncio
@@ -93,7 +91,7 @@ class CallbackHandler(RequestHandler):
     def initialize(self, queue: LazyQueue, limits: LinkLimits, proxies: TrustedProxies) -> None:
         """Take the queue, the limits that all links share, and whom to believe where a request comes from."""
         self._lazy, self._limits = queue, limits
-        #: The client's address, from here on also for whoever asks tornado.
+        #: The client's address, from here on also for anyone who asks tornado.
         self.request.remote_ip = proxies.client_of(self.request)
         self._key = rate_limit_key(self.request.remote_ip)
         self._is_refused = False
@@ -217,7 +215,7 @@ class CallbackHandler(RequestHandler):
         except InvalidAnswer as problem:
             answer = Response(422, {"error": str(problem), "errors": problem.errors})
         finally:
-            # Also when the store did not answer: whoever gets no 200 sends it again.
+            # Also when the store did not answer: anyone who gets no 200 sends it again.
             if self._upload.is_large and not is_used:
                 await asyncio.to_thread(self._upload.discard)
         await self._write_answer(answer, entries)

@@ -42,7 +42,7 @@ def read_request(action: str, body: Body, query: dict[str, JSON], schema: dict[s
         schema: What an answer must be: the page has a form made of it, and forms of programs are read by it.
 
     Raises:
-        InvalidBody: If an approve link is not told `resume` or `cancel`.
+        InvalidBody: If an approve link does not say `resume` or `cancel`.
         InvalidAnswer: If a list has more rows than a form may have.
     """
     entries = entries_of(body)
@@ -90,5 +90,7 @@ def _decision(action: str, said: JSON) -> Decision:
     for decision in allowed:
         if said == decision:
             return decision
-    told = "is missing (send decision=resume, for example)" if said is None else f"is {repr(said)[:_LONGEST_REPEATED]}"
-    raise InvalidBody("the decision", f"{told}, and this link takes {' or '.join(allowed)}")
+    problem = (
+        "is missing (send decision=resume, for example)" if said is None else f"is {repr(said)[:_LONGEST_REPEATED]}"
+    )
+    raise InvalidBody("the decision", f"{problem}, and this link takes {' or '.join(allowed)}")

@@ -163,7 +163,7 @@ def _said(sentence: str) -> Markup:
 
 
 def _safe(html: str) -> Markup:
-    # Escaped or sanitised by whoever calls this, and only here.
+    # Escaped or sanitised by anyone who calls this, and only here.
     return Markup(html)  # noqa: S704
 
 
@@ -179,7 +179,7 @@ def _step_of(source: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """What a notebook holds as text. A cell may show anything raw, and whoever decides must see the page all the same."""
+    """What a notebook holds as text. A cell may show anything raw, and anyone who decides must see the page all the same."""
     if isinstance(value, list):
         value = "".join(each for each in value if isinstance(each, str))
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)

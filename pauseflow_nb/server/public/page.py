@@ -121,10 +121,10 @@ class Page:
     form: Control | None = None
     #: Whether any JSON may be the answer.
     takes_answer: bool = True
-    #: Whether there is anything that whoever looks may press.
+    #: Whether there is anything that anyone who looks may press.
     may_answer: bool = True
     approvals: Approvals | None = None
-    #: The name of whoever looks, if it is known.
+    #: The name of anyone who looks, if it is known.
     signed_in_as: str | None = None
     #: Where to sign in, if that would help.
     sign_in_url: str | None = None
@@ -194,9 +194,9 @@ def render_suspension(
         takes_answer=facts["schema"] is None and "resume" in may,
         may_answer=bool(may),
         approvals=list_approvals(facts),
-        signed_in_as=facts["signed_in_as"],
-        sign_in_url=facts["sign_in_url"] if asks_who(facts) and not is_closed else None,
-        notebook_url=facts["notebook_url"],
+        signed_in_as=facts.get("signed_in_as"),
+        sign_in_url=facts.get("sign_in_url") if asks_who(facts) and not is_closed else None,
+        notebook_url=facts.get("notebook_url"),
         xsrf=xsrf,
     )
     return _render("suspension.html", landing, page=page, page_field=PAGE_FIELD)
@@ -264,7 +264,7 @@ def _style(templates: Path | None) -> Markup:
     style = files("pauseflow_nb.server.public").joinpath("templates/page.css").read_text(encoding="utf-8")
     if templates is not None and (own := templates / "page.css").is_file():
         style = own.read_text(encoding="utf-8")
-    # Not escaped: it comes from whoever runs the server, and its digest stands in the policy.
+    # Not escaped: it comes from anyone who runs the server, and its digest stands in the policy.
     return Markup(style)  # noqa: S704
 
 

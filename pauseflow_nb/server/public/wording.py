@@ -111,7 +111,7 @@ def is_over(facts: Facts) -> bool:
 
 
 def note_on(status: int, body: Mapping[str, Any]) -> str | None:
-    """What a person is told above the page about the answer just sent; None if the page says it."""
+    """The sentence above the page about the answer that was just sent; None if the page says it."""
     if status == 202 and "approvals" in body:
         return "Your approval is noted. More people must approve before it goes on."
     if body.get("already") and "approvals" in body:
@@ -208,17 +208,18 @@ def say_what_is_kept(facts: Facts) -> str | None:
 
 def list_approvals(facts: Facts) -> Approvals | None:
     """Say how many have approved, and what keeps others from it; None where one answer by anybody is enough."""
-    told, refusals = facts["approvals"], facts["refusals"]
-    if told is None or (told["needed"] == 1 and not refusals):
+    approvals, refusals = facts["approvals"], facts["refusals"]
+    if approvals is None or (approvals["needed"] == 1 and not refusals):
         return None
     given = [
         f"{_who(one['by'])} at {_moment(one['at'])}" + (f": {one['comment']}" if one["comment"] else "")
-        for one in told["given"]
+        for one in approvals["given"]
     ]
     sentences = list(dict.fromkeys(refusals.values()))
-    if (refusals or told["needed"] > 1) and not facts["signed_in_as"]:
-        sentences.append(f"signed in, answer here, in JupyterLab or with pauseflow resume {facts['execution']}")
-    return Approvals(f"{len(given)} of {told['needed']} approvals", given, sentences)
+    if (refusals or approvals["needed"] > 1) and not facts.get("signed_in_as"):
+        here = "here, " if facts.get("sign_in_url") else ""
+        sentences.append(f"signed in, answer {here}in JupyterLab or with pauseflow resume {facts['execution']}")
+    return Approvals(f"{len(given)} of {approvals['needed']} approvals", given, sentences)
 
 
 def words_for(facts: Facts) -> tuple[str, str, str]:

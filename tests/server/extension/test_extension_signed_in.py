@@ -56,6 +56,7 @@ def test_one_who_may_answers_under_his_name(stage: "Stage", fetch: "Fetch") -> N
     assert answer.code == 200
     found = stage.resume_data(execution)
     assert (found["by"], found["known_by"], found["body"]) == (f"user:{me}", "login", {"comment": "fine"})
+    assert "_xsrf" not in str(found)
 
 
 def test_one_who_may_not_sees_why(stage: "Stage", fetch: "Fetch") -> None:

@@ -14,7 +14,7 @@ from cloudpickle import cloudpickle  # type: ignore[import-untyped]
 from pauseflow_nb.kernel.snapshot import reconstruct as _reconstruct  # noqa: F401 - gives their names to what pickles hold
 from pauseflow_nb.kernel.snapshot.pickling import cloudpickle_private, external_objects
 from pauseflow_nb.kernel.snapshot.pickling.load_context import definition, live_attribute, live_part
-from pauseflow_nb.kernel.snapshot.pickling.protocol import Reducer
+from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Reducer
 from pauseflow_nb.kernel.snapshot.pickling.reducers import find_reducer
 from pauseflow_nb.kernel.snapshot.pickling.set_order import Ordered
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, is_users_module, module_of, name_of

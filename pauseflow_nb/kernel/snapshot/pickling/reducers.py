@@ -9,7 +9,7 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling import external_objects
 from pauseflow_nb.kernel.snapshot.pickling.cloudpickle_private import is_importable
 from pauseflow_nb.kernel.snapshot.pickling.load_context import live_session, live_shell
-from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
+from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, is_users, library_of, module_of, name_of
 from pauseflow_nb.kernel.snapshot.pickling.types import builtin, functions, user_classes, widget_models
 from pauseflow_nb.kernel.snapshot.pickling.types.enums import reduce_member

@@ -1,0 +1,1 @@
+"""Write pickled variables into files, and map them back: manifest, pack files, raw memory."""

@@ -1,0 +1,1 @@
+"""How values of each kind are pickled: one module for each library or family of types."""

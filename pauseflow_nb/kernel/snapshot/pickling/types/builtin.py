@@ -25,7 +25,7 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.cloudpickle_private import is_importable
 from pauseflow_nb.kernel.snapshot.pickling.load_context import live_attribute
-from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
+from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.types import lru_caches
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, explain_file
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling import cloudpickle_private
 from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
-from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
+from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.types.user_classes import FILLED, PLAIN, base_of
 
 __all__ = ["reduce_enum", "reduce_member"]

@@ -9,7 +9,7 @@ import itertools
 import types
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
+from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 
 __all__ = ["reduce_exception", "reduce_traceback"]
 

@@ -3,7 +3,7 @@
 import copyreg
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
+from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.type_names import library_of, name_of
 from pauseflow_nb.kernel.snapshot.pickling.types.functions import Globals
 from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import make_view, set_attributes

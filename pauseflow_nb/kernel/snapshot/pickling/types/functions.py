@@ -14,7 +14,7 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling import cloudpickle_private
 from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial, live_module_namespace, live_namespace
-from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
+from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.types.enums import reduce_enum
 
 __all__ = ["Globals", "reduce_cell", "reduce_class", "reduce_code", "reduce_function"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
-from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
+from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.load_context import Filling, note_filling
-from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler
+from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 
 __all__ = ["make_filled_cache", "read_contents", "reduce_contents", "set_cache"]
 

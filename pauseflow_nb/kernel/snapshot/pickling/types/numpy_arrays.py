@@ -12,7 +12,7 @@ import pickle
 import sys
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
+from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
 __all__ = ["OUT_OF_BAND", "REDUCERS", "make_array", "raw_memory", "reduce_own_scalar", "reduce_own_subclass"]

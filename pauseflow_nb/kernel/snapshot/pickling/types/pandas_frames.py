@@ -11,7 +11,7 @@ import copyreg
 import importlib
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
+from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Reducer
 
 __all__ = ["REDUCERS", "reduce_block", "reduce_frame", "reduce_index"]
 

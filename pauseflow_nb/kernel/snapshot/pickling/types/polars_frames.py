@@ -7,7 +7,7 @@ import copyreg
 import importlib.util
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
+from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import OUT_OF_BAND
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 

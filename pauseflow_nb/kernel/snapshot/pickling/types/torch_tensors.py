@@ -5,7 +5,7 @@ Pickles name the `make_…` functions, so their names and arguments may never ch
 
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
+from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import raw_memory
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
-from pauseflow_nb.kernel.snapshot.pickling.protocol import Pickler, Reducer
+from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Reducer
 
 __all__ = ["REDUCERS", "has_traits", "make_comm", "reduce_traits", "set_comm", "set_traits"]
 

@@ -1,0 +1,98 @@
+"""What a person at a terminal is told after an error, and which ids and files the shell completes."""
+
+import json
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from acceptance.command import Pauseflow
+from nbformat import write
+from nbformat.v4 import new_code_cell, new_notebook
+
+pytestmark = pytest.mark.acceptance
+
+ASK = "%%step ask\nfrom pauseflow_nb import flow\nflow.suspend()"
+
+
+def notebook(folder: Path, *sources: str, name: str = "in.ipynb") -> Path:
+    made = new_notebook(cells=[new_code_cell(source) for source in sources])
+    made.metadata.kernelspec = {"name": "python3", "language": "python", "display_name": "Python"}
+    write(made, folder / name)
+    return folder / name
+
+
+def test_quiet_prints_the_error_and_the_command_that_goes_on_with_the_corrected_notebook(pauseflow: Pauseflow) -> None:
+    notebook(pauseflow.folder, "%%step first\n1", "%%step second\n1 / 0", name="my own.ipynb")
+    ended = pauseflow("run", "my own.ipynb", "--quiet")
+    (execution,) = [each["id"] for each in pauseflow.executions()]
+
+    assert ended.code == 1
+    assert ended.stdout == ""
+    assert "ZeroDivisionError in step 'second': division by zero" in ended.stderr
+    assert f"`pauseflow retry {execution} --with 'my own.ipynb'`" in ended.stderr
+    notebook(pauseflow.folder, "%%step first\n1", "%%step second\n2", name="my own.ipynb")
+    again = pauseflow("retry", execution, "--with", "my own.ipynb", "--wait")
+    assert again.code == 0, again.stderr
+
+
+def test_the_advice_repeats_the_flags_that_said_which_store(pauseflow: Pauseflow) -> None:
+    notebook(pauseflow.folder, "%%step a\n1 / 0")
+    ended = pauseflow("run", "in.ipynb", "-q", "--data-dir", "another store")
+    store = str(pauseflow.folder / "another store")
+
+    assert f"--data-dir '{store}' --with in.ipynb`" in ended.stderr
+
+
+def test_a_port_that_is_taken_is_said_only_to_who_gets_links(pauseflow: Pauseflow) -> None:
+    notebook(pauseflow.folder, "%%step a\n1", name="plain.ipynb")
+    notebook(pauseflow.folder, ASK, name="ask.ipynb")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        environment = {**pauseflow.environment, "PAUSEFLOW_PORT": str(taken.getsockname()[1])}
+        there = replace(pauseflow, environment=environment)
+        plain, asks = there("run", "plain.ipynb"), there("run", "ask.ipynb", "--until-pause")
+
+    assert "is taken by another program" not in plain.stderr
+    assert asks.stderr.count("is taken by another program: links of this run work only while it lives") == 1
+
+
+def test_the_beginning_of_an_id_is_enough_and_one_that_several_have_is_not(pauseflow: Pauseflow) -> None:
+    path = notebook(pauseflow.folder, ASK)
+    ids = [pauseflow("run", path, "--until-pause", "--json").execution["id"] for _ in range(2)]
+    beginning = next(ids[0][:n] for n in range(1, 13) if not ids[1].startswith(ids[0][:n]))
+
+    assert json.loads(pauseflow("show", beginning, "--json").stdout)["id"] == ids[0]
+    assert json.loads(pauseflow("cancel", beginning, "--json").stdout)["state"] == "cancelled"
+    assert pauseflow("show", "zzz").code == 2
+
+
+def test_an_ambiguous_beginning_names_those_it_may_be() -> None:
+    from pauseflow_nb.cli.options import find_execution
+    from pauseflow_nb.errors import AmbiguousExecution
+
+    class Queue:
+        def find_beginning(self, beginning: str, limit: int) -> list[str]:
+            return [each for each in ("ab12", "ab34", "cd56") if each.startswith(beginning)][:limit]
+
+    assert find_execution(Queue(), "c") == "cd56"
+    assert find_execution(Queue(), "x") == "x"
+    with pytest.raises(
+        AmbiguousExecution, match="several executions begin with 'ab', write more of the id: ab12, ab34"
+    ):
+        find_execution(Queue(), "ab")
+
+
+@pytest.mark.new_process
+def test_the_shell_completes_ids_and_files(pauseflow: Pauseflow) -> None:
+    execution = pauseflow("run", notebook(pauseflow.folder, ASK), "--until-pause", "--json").execution["id"]
+
+    def complete(words: str) -> str:
+        more = {"_PAUSEFLOW_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        there = replace(pauseflow, environment={**pauseflow.environment, **more}, nursery=None)
+        return there.start_process("-c", "from pauseflow_nb.cli import main; main(prog_name='pauseflow')").end().stdout
+
+    assert complete(f"pauseflow show {execution[:2]}") == f"plain,{execution}\n"
+    assert complete("pauseflow show zz").strip() == ""
+    assert complete("pauseflow run i") == "file,i\n"

@@ -1,0 +1,89 @@
+"""`pauseflow doctor` finds what would not work, and says what to write instead."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from acceptance.command import Pauseflow
+
+pytestmark = pytest.mark.acceptance
+
+
+def wrong(pauseflow: Pauseflow, *words: str, **environment: str) -> tuple[int, str]:
+    """Exit code of the doctor, and all that it says is wrong."""
+    ended = replace(pauseflow, environment={**pauseflow.environment, **environment})("doctor", *words, "--json")
+    return ended.code, "\n".join(each["text"] for each in ended.execution["checks"] if each["status"] == "wrong")
+
+
+def test_nothing_is_wrong_with_what_is_there_at_first(pauseflow: Pauseflow) -> None:
+    assert wrong(pauseflow) == (0, "")
+
+
+def test_it_looks_at_all_that_an_execution_may_need(pauseflow: Pauseflow) -> None:
+    checks: list[dict[str, Any]] = pauseflow("doctor", "--json").execution["checks"]
+
+    assert [each["name"] for each in checks] == [
+        *("database", "storage", "disk", "worker", "server", "links"),
+        *("kernels", "widgets", "server extension", "panel", "mail", "notify"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("PAUSEFLOW_STORAGE", "s3x://b", "Protocol not known: s3x"),
+        ("PAUSEFLOW_STORAGE", "/dev/null/files", "/dev/null/files"),
+        ("PAUSEFLOW_PROT", "1", "PAUSEFLOW_PROT is no setting: did you mean PAUSEFLOW_PORT?"),
+        ("PAUSEFLOW_ZZZZZZ", "1", "PAUSEFLOW_ZZZZZZ is no setting"),
+        ("PAUSEFLOW_PORT", "many", "port"),
+        ("PAUSEFLOW_DB", "sqlite:////dev/null/x.db", "the store"),
+        ("PAUSEFLOW_PUBLIC_URL", "https://nowhere.invalid", "public_url https://nowhere.invalid does not answer"),
+        ("PAUSEFLOW_SMTP_HOST", "nowhere.invalid", "nowhere.invalid: "),
+        ("PAUSEFLOW_NOTIFY", '{"team": "no such thing"}', "team"),
+        ("PAUSEFLOW_QUOTA", "0", "pauseflow gc"),
+    ],
+)
+def test_what_is_wrong_is_said_and_the_exit_code_is_1(
+    pauseflow: Pauseflow, variable: str, value: str, sentence: str
+) -> None:
+    code, said = wrong(pauseflow, **{variable: value})
+
+    assert sentence in said
+    assert code == 1
+
+
+def test_a_driver_that_is_missing_is_named(pauseflow: Pauseflow) -> None:
+    pytest.importorskip("fsspec")
+    with pytest.raises(ImportError):
+        __import__("s3fs")
+
+    assert "Install s3fs" in wrong(pauseflow, PAUSEFLOW_STORAGE="s3://b")[1]
+
+
+@pytest.mark.parametrize("place", ["beside", "data_dir", "notebook"])
+def test_a_word_in_a_file_that_is_no_setting_is_named_once(pauseflow: Pauseflow, place: str) -> None:
+    folder = {
+        "beside": pauseflow.folder,
+        "data_dir": Path(pauseflow.environment["PAUSEFLOW_DATA_DIR"]),
+        "notebook": pauseflow.folder / "sub",
+    }[place]
+    folder.mkdir(exist_ok=True, parents=True)
+    (folder / "pauseflow.toml").write_text("prot = 3\nsmpt_host = 'x'")
+    code, said = wrong(pauseflow, *([str(folder / "n.ipynb")] if place == "notebook" else []))
+
+    assert code == 1
+    assert said.count("prot is no setting: did you mean port?") == 1
+    assert said.count("smpt_host is no setting: did you mean smtp_host?") == 1
+
+
+def test_a_variable_that_is_read_and_is_no_setting_is_left_alone(pauseflow: Pauseflow) -> None:
+    assert wrong(pauseflow, PAUSEFLOW_SNAPSHOTS="plain", PAUSEFLOW_SECRET_KEY="x") == (0, "")
+
+
+def test_people_read_it_in_lines(pauseflow: Pauseflow) -> None:
+    ended = replace(pauseflow, environment={**pauseflow.environment, "PAUSEFLOW_PROT": "1"})("doctor")
+
+    assert "environment  " in ended.stdout
+    assert "WRONG" in ended.stdout
+    assert "did you mean PAUSEFLOW_PORT?" in ended.stderr

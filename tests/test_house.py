@@ -1,0 +1,176 @@
+"""The tree stays as easy to read as docs/design.md promises."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "pauseflow_nb"
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if "migrations" not in path.parts
+}
+PANEL = sorted(path for path in (ROOT / "labextension" / "src").rglob("*") if path.suffix in {".ts", ".tsx"})
+
+LONGEST = 450
+SHORTEST = 40
+
+#: Short files with one importer, or none, that stand alone for a reason.
+SEAMS = {
+    "pauseflow_nb.__main__": "`python -m pauseflow_nb`",
+    "pauseflow_nb.runner.kernels.launch_ipykernel": "a script that the kernel's own interpreter runs",
+    "pauseflow_nb.papermill": "the former place of compat.papermill",
+    "pauseflow_nb.prefect": "the former place of compat.prefect",
+    "pauseflow_nb.scheduler": "the former place of compat.scheduler",
+}
+
+#: Files that share a name and mean the same thing in two places.
+SAME_NAME = {
+    "__init__": "packages",
+    "papermill": "the former place and the new one",
+    "prefect": "the former place and the new one",
+    "scheduler": "the former place and the new one",
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Modules of the package that a file imports, also for typing and inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found & MODULES.keys()
+
+
+def docstring_of(path: Path) -> str:
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+
+
+@pytest.mark.parametrize("path", [*MODULES.values(), *PANEL], ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_has_more_than_450_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def test_a_short_file_has_several_importers_or_a_reason() -> None:
+    importers = defaultdict(set)
+    for name, path in MODULES.items():
+        for imported in imports_of(path) - {name}:
+            importers[imported].add(name)
+    short = {
+        name
+        for name, path in MODULES.items()
+        if path.name != "__init__.py"
+        and len(path.read_text(encoding="utf-8").splitlines()) < SHORTEST
+        and len(importers[name]) <= 1
+    }
+
+    assert short == SEAMS.keys()
+
+
+def test_no_two_files_share_a_name() -> None:
+    stems = [path.stem for path in MODULES.values()]
+
+    assert {stem for stem in stems if stems.count(stem) > 1} == SAME_NAME.keys()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_in_its_first_line_what_it_is_for(name: str) -> None:
+    first, *rest = docstring_of(MODULES[name]).split("\n")
+
+    assert first.endswith("."), f"{name}: {first!r}"
+    assert len(first) <= 120
+    assert not rest or rest[0] == ""
+
+
+def test_the_drawing_in_the_docs_shows_the_layers_that_are_checked() -> None:
+    command = [sys.executable, str(ROOT / "docs" / "draw_layers.py"), "--check"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_ten_files_to_read_first_are_there_and_have_the_lines_that_matter() -> None:
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    listed = re.findall(
+        r"^\d+\. \[`(\S+)`\]\(\.\./pauseflow_nb/(\S+)\).*?\n\n   ```python\n(.*?)\n   ```",
+        page,
+        re.MULTILINE | re.DOTALL,
+    )
+
+    assert len(listed) == 10
+    for name, path, line in listed:
+        assert name == path
+        assert line.strip() in (PACKAGE / path).read_text(encoding="utf-8"), f"{path} has no line {line.strip()!r}"
+
+
+#: A word that says nothing, or a synonym → the word of the glossary.
+SYNONYMS = {
+    "door": "way to answer, or the name of the page, panel, command or API",
+    "doors": "ways to answer",
+    "misfit": "error",
+    "misfits": "errors",
+    "told": "known, described, or the noun itself",
+    "travel": "retry, fork, checkpoint",
+    "webhook": "callback",
+    "whoever": "the person who, anyone who",
+    "workitem": "segment",
+}
+#: Names that Python files give: functions, classes, parameters, variables, attributes, modules.
+_WORD = re.compile(r"[A-Z]?[a-z]+")
+
+
+def names_in(path: Path) -> set[str]:
+    found = {path.stem}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case (
+                ast.FunctionDef(name=name)
+                | ast.AsyncFunctionDef(name=name)
+                | ast.ClassDef(name=name)
+                | ast.arg(arg=name)
+            ):
+                found.add(name)
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                found.add(name)
+    return found
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_names_use_the_words_of_the_glossary(name: str) -> None:
+    """Columns of the database are among them: they are strings in `store/tables.py`, which is read as text below."""
+    words = {word.lower() for each in names_in(MODULES[name]) for word in _WORD.findall(each)}
+
+    assert {word: SYNONYMS[word] for word in words & SYNONYMS.keys()} == {}
+
+
+TEXTS = [
+    PACKAGE / "store" / "tables.py",
+    PACKAGE / "server" / "api" / "openapi.yaml",
+    *sorted((PACKAGE / "server" / "public" / "templates").glob("*.html")),
+    *PANEL,
+    *sorted(ROOT.glob("docs/*.md")),
+    ROOT / "README.md",
+]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_texts_use_the_words_of_the_glossary(path: Path) -> None:
+    # `told` is also an ordinary word, and Mastra's and others' own terms may be quoted as code.
+    text = re.sub(r"`[^`]*`", "", path.read_text(encoding="utf-8"))
+    words = {word.lower() for word in re.findall(r"[A-Za-z]+", text)} - {"told", "webhook", "travel"}
+
+    assert {word: SYNONYMS[word] for word in words & SYNONYMS.keys()} == {}
+
+
+def test_every_synonym_has_its_word_in_the_glossary_or_says_what_to_write() -> None:
+    glossary = (ROOT / "GLOSSARY.md").read_text(encoding="utf-8")
+
+    assert all(f"**{word}**" not in glossary for word in SYNONYMS)
