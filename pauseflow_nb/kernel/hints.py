@@ -39,7 +39,7 @@ def check_keywords(call: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         # Not `inspect.signature`: every new kernel would pay for it.
-        code: CodeType = function.__code__  # type: ignore[attr-defined]
+        code: CodeType = function.__code__
         known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
 
         @functools.wraps(function)

@@ -120,7 +120,7 @@ def _paths_of_cells(shell: Any, *, is_bound: bool) -> Iterator[tuple[str, ...]]:
 
 def _paths_of_modules(shell: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Find what functions of modules beside the notebook change there, as module and path."""
-    before = getattr(shell, _LOADED_BEFORE, frozenset())
+    before: frozenset[str] = getattr(shell, _LOADED_BEFORE, frozenset())
     for module in imports.find_users_modules():
         if module in before:
             continue
