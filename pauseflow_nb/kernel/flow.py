@@ -11,7 +11,6 @@ from typing import Any
 
 from pauseflow_nb.durations import LONGEST, duration, milliseconds
 from pauseflow_nb.errors import InvalidDuration, InvalidValue
-from pauseflow_nb.forms.labels import check_labels
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import form_of
 from pauseflow_nb.kernel.arguments import check_choice, check_text, checked_count, checked_flag, checked_names
@@ -109,7 +108,7 @@ class Flow:
             approvals=checked_count("approvals", approvals),
             approvers=checked_names("approvers", approvers, approvals),
             self_approval=checked_flag("self_approval", self_approval),
-            labels=check_labels(labels, has_schema=form is not None),
+            labels=_check_labels(labels, form),
         )
         run.notes += [] if warning is None else [warning]
         return _plan(run, PlannedSuspension("suspend", request, form=form))
@@ -225,7 +224,7 @@ class Flow:
             approvals=checked_count("approvals", approvals),
             approvers=checked_names("approvers", approvers, approvals),
             self_approval=checked_flag("self_approval", self_approval),
-            labels=check_labels(labels, has_schema=form is not None),
+            labels=_check_labels(labels, form),
         )
         return session.mode.pause(run, request, form, session.time_limit())
 
@@ -376,3 +375,11 @@ def _plan(run: StepRun, planned: PlannedSuspension) -> IssuedLinks:
     else:
         run.exports.pop(SUSPEND_DATA, None)
     return links
+
+
+def _check_labels(labels: Any, form: Any) -> dict[str, str]:
+    if labels is None:
+        return {}
+    from pauseflow_nb.forms.labels import check_labels  # lazily: few questions have labels of their own
+
+    return check_labels(labels, has_schema=form is not None)

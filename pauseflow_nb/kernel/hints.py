@@ -1,10 +1,10 @@
 """Say what was probably meant, where a name, an argument or a number looks like a slip."""
 
 import functools
-import inspect
 import warnings
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from types import CodeType
 from typing import Any, ParamSpec, TypeVar
 
 from pauseflow_nb.durations import is_number, spoken
@@ -38,7 +38,9 @@ def check_keywords(call: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        known = [name for name in inspect.signature(function).parameters if name != "self"]
+        # Not `inspect.signature`: every new kernel would pay for it.
+        code: CodeType = function.__code__
+        known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
 
         @functools.wraps(function)
         def checked(*arguments: P.args, **keywords: P.kwargs) -> R:

@@ -269,7 +269,7 @@ def test_no_secret_of_the_operator_is_left_behind(operated: tuple[Pauseflow, Rec
 
     assert states == ["completed", "failed"]
     assert pages == [422, 200, 404, 403, 404], ended.stderr
-    assert receivers.logins == [MARKS["smtp"].encode()], "the password was used"
+    assert set(receivers.logins) == {MARKS["smtp"].encode()}, "the password was used"
     assert any(MARKS["notify"] in path for path in receivers.paths), "the address was used"
     assert len(processes) > 2, "worker and kernel were looked at"
     for name in ("environment.json", "environment-after.json"):

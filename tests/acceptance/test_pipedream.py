@@ -103,7 +103,7 @@ class TestSuspend:
         with urlopen(request, timeout=30) as page:
             html = page.read().decode()
 
-        assert '<button class="go" name="decision" value="resume">Approve</button>' in html
+        assert re.search(r'<button class="go" name="decision" value="resume"[^>]*>Approve</button>', html)
         assert road.queue.list()[0]["state"] == "suspended"
 
     def test_data_sent_in_the_request_is_in_the_resume_data_export(self, road: Road) -> None:

@@ -40,15 +40,12 @@ def test_nested_yaml_stays_nested_and_dates_stay_text() -> None:
     assert resolve_parameters(yaml=["{a: {b: [1, 2]}, day: 2026-11-20}"]) == {"a": {"b": [1, 2]}, "day": "2026-11-20"}
 
 
-def test_yaml_whose_aliases_become_endless_text_is_refused_at_once(tmp_path: Path) -> None:
+def test_yaml_whose_aliases_become_endless_text_is_refused_at_once() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 40)]
-    found = resolve_parameters(yaml=["\n".join(lines)])
-    notebook = tmp_path / "in.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(), notebook)
 
     with pytest.raises(NotStorable, match="more than 10000000 values"):
-        freeze(str(notebook), found)
+        resolve_parameters(yaml=["\n".join(lines)])
 
 
 @pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}", f"a: 0x{'f' * 6000}"])

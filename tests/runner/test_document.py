@@ -1,8 +1,6 @@
 """What is written is valid, masked, sealed, and costs what changed."""
 
 import json
-import time
-from collections.abc import Callable
 from typing import Any
 
 import nbformat
@@ -13,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from pauseflow_nb.errors import InvalidNotebook
 from pauseflow_nb.links import Signer
 from pauseflow_nb.runner import cell_statuses
+from pauseflow_nb.runner import document as document_module
 from pauseflow_nb.runner.document import Document, is_sealed_by
 
 LINKS = Signer(["key"]).links("http://h", "e1", 0, "approve")
@@ -110,21 +109,23 @@ def test_the_seal_distinguishes_our_save_from_an_edit() -> None:
     assert not is_sealed_by(b"not a notebook", "e1")
 
 
-def test_saving_costs_what_changed() -> None:
-    document = document_of(*["print(1)"] * 2000)
-    for index in range(2000):
-        show(document, index, output_type="stream", name="stdout", text="x" * 1000)
+def test_saving_encodes_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = document_of(*["print(1)"] * 200)
+    encode, encoded = document_module._encode, 0
 
-    def seconds_after(change: Callable[[], None]) -> float:
-        change()
-        started = time.perf_counter()
-        document.to_bytes()
-        return time.perf_counter() - started
+    def counting(value: Any, *, indent: str) -> bytes:
+        nonlocal encoded
+        encoded += 1
+        return encode(value, indent=indent)
 
-    whole = min(seconds_after(lambda: document.hide([])) for _ in range(5))
-    part = min(seconds_after(lambda: document.changed(1000)) for _ in range(5))
+    monkeypatch.setattr(document_module, "_encode", counting)
+    document.to_bytes()
+    assert encoded > 200
 
-    assert part < whole / 3
+    encoded = 0
+    document.changed(100)
+    document.to_bytes()
+    assert encoded == 2, "the cell, and the notebook's own metadata"
 
 
 def test_execution_counts_go_on_from_the_cells_before() -> None:

@@ -18,7 +18,7 @@ def test_input_is_refused_with_an_error_that_says_so(rehearse: Any) -> None:
     end = rehearsal.run()
 
     assert (end.kind, end.failure.type) == ("failed", "StdinNotImplementedError")
-    assert "nobody sits at a headless run: use a parameter" in end.failure.message
+    assert "a headless run cannot answer: use a parameter" in end.failure.message
     assert time.monotonic() - started < 20
 
 

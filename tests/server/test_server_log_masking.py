@@ -41,7 +41,7 @@ def test_a_token_in_the_message_of_an_exception_is_masked_and_its_traceback_stay
     assert TOKEN[:30] not in text.getvalue()
     assert TOKEN[-20:] not in text.getvalue()
     assert "ValueError: invalid unicode in url: /resume/***\xff" in text.getvalue()
-    assert "in test_a_token_in_the_words" in text.getvalue()
+    assert "in test_a_token_in_the_message" in text.getvalue()
 
 
 def test_a_record_that_holds_no_token_stays_as_it_is(logger: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:

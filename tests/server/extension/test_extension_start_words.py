@@ -28,7 +28,7 @@ def there(jp_root_dir: Path) -> Path:
         (
             {"notebook": "gone.ipynb"},
             404,
-            "no notebook at gone.ipynb: paths are meant from the server's root directory",
+            "no notebook at gone.ipynb: paths are relative to the root directory of the server",
         ),
         ({"notebook": "n.ipynb", "output": "out.txt"}, 400, "parameter output: must end in .ipynb"),
         (

@@ -105,6 +105,7 @@ def note_start(shell: Any) -> None:
     """
     if _start_of(shell) is None:
         process.note_start()
+        module_state.note_start(shell)
         compared, _ = _look(shell, compared_only=True)
         shell._pauseflow_start = _Start(compared, set(unfinished.find(shell, is_start=True)))  # noqa: SLF001 - it lives as long as its shell
 

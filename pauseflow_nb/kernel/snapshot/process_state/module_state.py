@@ -19,7 +19,10 @@ from pauseflow_nb.kernel.snapshot.process_state.changed_names import changes_by_
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
 
-__all__ = ["PARTS"]
+__all__ = ["PARTS", "note_start"]
+
+#: Attribute of a shell: names of the modules that were loaded before its first cell, and so are not the notebook's.
+_LOADED_BEFORE = "_pauseflow_loaded_before"
 
 #: Other parts save these, or they belong to the process.
 _ELSEWHERE = frozenset(
@@ -30,6 +33,11 @@ _ELSEWHERE = frozenset(
 )
 _ATOMS = (str, bytes, int, float, complex, bool, type(None))
 _CODE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, property, classmethod, staticmethod)
+
+
+def note_start(shell: Any) -> None:
+    """Note which modules are loaded before the first cell of a shell."""
+    setattr(shell, _LOADED_BEFORE, frozenset(sys.modules))
 
 
 def _take_attributes(shell: Any) -> dict[str, Any]:
@@ -54,7 +62,7 @@ def _take_values(shell: Any) -> dict[str, Any]:
     # See `imports.find_shared_with_modules`: what a variable is too comes back with it.
     bound = {id(value) for value in shell.user_ns.values()}
     found = {}
-    for module, path in dict.fromkeys((*_paths_of_modules(), *_paths_in_modules(shell))):
+    for module, path in dict.fromkeys((*_paths_of_modules(shell), *_paths_in_modules(shell))):
         owner = _walk(sys.modules[module], path[:-1])
         value = vars(owner).get(path[-1], _CODE) if owner is not None else _CODE
         if isinstance(value, _ATOMS) or not (
@@ -110,9 +118,12 @@ def _paths_of_cells(shell: Any, *, is_bound: bool) -> Iterator[tuple[str, ...]]:
             yield from (each.path for each in changes_in(source) if each.is_bound == is_bound)
 
 
-def _paths_of_modules() -> Iterator[tuple[str, tuple[str, ...]]]:
+def _paths_of_modules(shell: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Find what functions of modules beside the notebook change there, as module and path."""
+    before: frozenset[str] = getattr(shell, _LOADED_BEFORE, frozenset())
     for module in imports.find_users_modules():
+        if module in before:
+            continue
         for change in changes_by_functions(_source(module)):
             yield from _cut(sys.modules[module], change.path)
 
