@@ -140,21 +140,28 @@ class Execution:
         path = None if output is None else os.fspath(output)
         return Execution(self._queue, fork(self._queue, self.id, by=account(), from_step=from_step, output=path))
 
-    def resume(self, step: str | Sequence[str] | Mapping[str, Any] | None = None, data: Any = None) -> None:
+    def resume(
+        self,
+        step: str | Sequence[str] | Mapping[str, Any] | None = None,
+        data: Any = None,
+        *,
+        shown: str | None = None,
+    ) -> None:
         """Answer an open suspension.
 
         Args:
             step: Which, if several are open: a step's name, an entry of `suspended`, or its `path` or `address`.
             data: JSON value for the notebook, as the body of a request would be.
+            shown: The `shown` of the entry of `suspended` that was decided on; if that has changed, nothing is settled.
 
         Raises:
-            NotSuspended: If nothing waits.
+            NotSuspended: If nothing waits, or what was shown has changed.
             AmbiguousSuspension: If several wait and none was named.
             InvalidAnswer: If the data does not fit the schema; it goes on waiting.
             NotAllowed: If you may not answer this one.
         """
         where = _address(step)
-        response = self._queue.resume(self.id, step=where, data=data, by=account())
+        response = self._queue.resume(self.id, step=where, data=data, by=account(), seen=shown)
         if response.status == 422:
             raise InvalidAnswer(response.body["errors"])
         if response.status == 403:

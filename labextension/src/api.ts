@@ -23,7 +23,9 @@ export interface ISuspension {
   title: string | null;
   message: string | null;
   /** What the step shows with its question. */
-  shown: IShown;
+  data_as_text: IShown;
+  /** What was shown, to be sent back with the answer; null: an earlier version noted nothing. */
+  shown: string | null;
   schema: JSONObject | null;
   /** The fields that the answer has; null: any text. */
   form: IControl | null;
@@ -217,9 +219,9 @@ export class Api {
 
   /** Answer one suspension with the texts of its form. */
   async resume(suspension: ISuspension, form: Entries = {}): Promise<void> {
-    const { execution, step } = suspension;
+    const { execution, step, shown } = suspension;
     // What the clock will wake takes no answer.
-    const answer = asksSomebody(suspension) ? { step, form } : { step };
+    const answer = asksSomebody(suspension) ? { step, form, shown } : { step, shown };
     await this._ask<JSONObject>(`${path(execution)}/resume`, answer);
   }
 

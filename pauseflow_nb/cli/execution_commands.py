@@ -94,14 +94,22 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
 @execution_argument
 @click.option("--step", help="Step to answer; required if several wait.")
 @click.option("--data", metavar="JSON", help="Answer, which the notebook reads as `steps.NAME.data`.")
+@click.option("--shown", metavar="DIGEST", help="Refuse if what `show --json` had as `shown` has changed since.")
 @click.option("--wait", is_flag=True, help="Wait until the execution ends or waits again.")
 @store_options
 def resume(
-    settings: Settings, *, execution: str, step: str | None, data: str | None, wait: bool, as_json: bool
+    settings: Settings,
+    *,
+    execution: str,
+    step: str | None,
+    data: str | None,
+    shown: str | None,
+    wait: bool,
+    as_json: bool,
 ) -> None:
     """Answer and resume a suspended execution."""
     found = _find_execution(settings, execution)
-    found.resume(step, _parse_json("--data", data))
+    found.resume(step, _parse_json("--data", data), shown=shown)
     _finish(found, wait=wait, as_json=as_json)
 
 

@@ -72,7 +72,7 @@ def _sentence(statement: "Statement") -> str:
     if not isinstance(decision, dict):
         return f"record {statement.number}: the execution has {statement.facts.get('state')}"
     suspension: Any = statement.facts["suspension"]
-    known_by = {"link": "whoever had the link", "": "unknown"}.get(decision.get("known_by") or "")
+    known_by = {"link": "anyone who had the link", "": "unknown"}.get(decision.get("known_by") or "")
     who = known_by or f"{decision.get('by')}, known by {decision.get('known_by')}"
     seen = "" if statement.facts.get("seen") else "; what this person had seen was not sent along"
     return f"record {statement.number}: step {suspension['step']}, {decision['action']} by {who}, {decision.get('at')}{seen}"

@@ -82,12 +82,12 @@ def verify(
 def _chain(envelopes: Sequence[Any], statements: Sequence[Statement], execution: Any) -> Iterator[str]:
     """Find records that were cut out, put in, or moved."""
     digests = {payload_digest(envelope) for envelope in envelopes if isinstance(envelope, Mapping)}
-    executions = {statement.execution for statement in statements}
-    if len(executions) > 1 or (executions and execution is not None and executions != {execution}):
-        for statement in statements:
-            if statement.execution != execution:
-                yield f"record {statement.number} is of another execution, {statement.execution}"
-    numbers = [statement.number for statement in statements if execution in (None, statement.execution)]
+    # A fork goes on with the records of what it was forked from, and says so.
+    own = {execution} | {statement.facts.get("continues") for statement in statements}
+    for statement in statements:
+        if statement.execution not in own:
+            yield f"record {statement.number} is of another execution, {statement.execution}"
+    numbers = [statement.number for statement in statements if statement.execution in own]
     expected = list(range(1, len(numbers) + 1))
     if numbers != expected:
         missing = sorted(set(range(1, max(numbers, default=0) + 1)) - set(numbers))
@@ -191,7 +191,7 @@ def _suspensions(cells: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, An
 
 
 def _identity(facts: Any) -> tuple[str, int, int, int]:
-    return tuple(facts.get(key, 0) for key in ("step", "run", "segment", "ordinal"))  # type: ignore[return-value]
+    return tuple(facts.get(key, 0) for key in ("step", "run", "segment", "ordinal"))
 
 
 def _is_decided_by_people(facts: Mapping[str, Any]) -> bool:

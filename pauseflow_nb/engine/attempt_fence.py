@@ -4,6 +4,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -84,6 +85,7 @@ class Attempt:
         return note_shown(
             connection,
             self.segment.execution,
+            asdict(place),
             find_question(self.notebook, place),
             self.notebook.digest_cells(cell + 1),
             environment=None if outcome.snapshot is None else outcome.snapshot.digest,

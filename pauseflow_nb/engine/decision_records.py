@@ -3,6 +3,8 @@
 Each runs in the transaction of what it records, so a decision has its record or was not made.
 """
 
+import base64
+import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ __all__ = ["add_errors", "enter_records", "note_shown", "record_decision", "seal
 def note_shown(
     connection: sa.Connection,
     execution: str,
+    place: Mapping[str, JSON],
     question: Mapping[str, JSON],
     cells: Iterable[CellDigest],
     *,
@@ -34,12 +37,13 @@ def note_shown(
     Args:
         connection: The transaction that stores the suspension.
         execution: Id of the execution.
+        place: Which suspension the card is of: step, run, segment, ordinal. A fork keeps the card.
         question: What its card asks: title, message, data, schema, deadline.
         cells: Digests of all cells so far.
         environment: Digest of the snapshot's manifest, which names Python and its packages.
 
     Returns:
-        `{digest, question, cells, parameters, exports, environment}`; all but `question` and `cells` are digests.
+        `{digest, suspension, question, cells, parameters, exports, environment}`.
     """
     row = executions.find(connection, execution)
     known = list(cells)
@@ -47,10 +51,12 @@ def note_shown(
         "question": dict(question),
         "cells": [cell.to_json() for cell in known],
         "parameters": digest_json({} if row is None else row.parameters),
-        "exports": digest_json({step: told.exports for step, told in steps.brief_steps(connection, execution).items()}),
+        "exports": digest_json(
+            {step: briefing.exports for step, briefing in steps.brief_steps(connection, execution).items()}
+        ),
         "environment": environment,
     }
-    return {**parts, "digest": digest_json({**parts, "cells": digest_cells(known)})}
+    return {**parts, "suspension": dict(place), "digest": digest_json({**parts, "cells": digest_cells(known)})}
 
 
 def add_errors(shown: Mapping[str, JSON] | None, errors: list[dict[str, JSON]]) -> dict[str, JSON] | None:
@@ -80,7 +86,8 @@ def record_decision(
         DECIDED,
         tuple(map(CellDigest.from_json, shown.get("cells", []))),
         {
-            "suspension": {name: getattr(suspension, name) for name in ("step", "run", "segment", "ordinal")},
+            "suspension": shown.get("suspension")
+            or {name: getattr(suspension, name) for name in ("step", "run", "segment", "ordinal")},
             "question": shown.get("question") or _question(suspension),
             "decision" if is_final else "approval": facts,
             "shown": shown.get("digest"),
@@ -119,8 +126,16 @@ def _add(
     before = decisions.all_of(connection, execution)
     previous = payload_digest(before[-1]) if before else None
     number = len(before) + 1
+    if before and (earlier := _execution_of(before[-1])) != execution:
+        facts = {**facts, "continues": earlier}
     statement = Statement(kind, execution, number, previous, cells, facts)
     decisions.add(connection, execution, number, sign(statement, keys.signing_key(connection)))
+
+
+def _execution_of(envelope: Mapping[str, Any]) -> str:
+    """Read which execution a record of ours is of: a fork begins with those of what it was forked from."""
+    payload = json.loads(base64.b64decode(envelope["payload"]))
+    return str(payload["predicate"]["execution"])
 
 
 def _question(suspension: Row) -> dict[str, JSON]:

@@ -117,6 +117,7 @@ class Queue(Reader):
         data: JSON = None,
         form: Entries | None = None,
         by: str,
+        seen: str | None = None,
     ) -> Response:
         """Answer an open suspension as a user whose name is known.
 
@@ -127,6 +128,8 @@ class Queue(Reader):
             data: JSON value for the notebook, as a request's body would be.
             form: In its place, what stands in the form of the question: input name → texts.
             by: `"user:NAME"`.
+            seen: The `shown` of the suspension as this user saw it; if that has changed, nothing is settled (409). None:
+                not checked.
 
         Raises:
             UnknownExecution: If there is none.
@@ -139,7 +142,7 @@ class Queue(Reader):
             suspension = self._choose(connection, execution, step)
         claim = suspensions.make_claim(suspension, "resume")
         if form is None:
-            return self.settle(claim, Callback("resume", make_envelope(data, by), by))
+            return self.settle(claim, Callback("resume", make_envelope(data, by), by, seen=seen))
         read, comment = read_answer(suspension.schema, form)
         envelope = make_envelope(read.value, by)
         if suspension.schema is not None and read.value is None:
@@ -147,7 +150,7 @@ class Queue(Reader):
             envelope["body_raw"] = "null"
         if comment is not None:
             envelope["comment"] = comment
-        response = self.settle(claim, Callback("resume", envelope, by, read))
+        response = self.settle(claim, Callback("resume", envelope, by, read, seen))
         if response.body.get("errors"):
             response.body["errors"] = read.place(response.body["errors"])
         return response

@@ -20,7 +20,7 @@ interface IProps {
 
 export function Waiting({ suspension, execution, now, isDetailed = false }: IProps): React.JSX.Element {
   const { actions } = usePanel();
-  const { approvals, message, shown } = suspension;
+  const { approvals, message, data_as_text: shown } = suspension;
   const silent = silence(suspension, now);
   return (
     <section className="pf-waiting" aria-label={question(suspension)}>

@@ -229,10 +229,17 @@ class ResumeHandler(_Api):
         """Resume with `{"step", "data"}`, or `{"step", "form"}` with what stands in the form; all optional."""
         if len(self.request.body) > INLINE_BYTES:
             raise BodyTooLarge(INLINE_BYTES)
-        body = await self.read_body("step", "data", "form")
+        body = await self.read_body("step", "data", "form", "shown")
         step, form = _read_step(body), _read_form(body)
         answer = await self._lazy.answer(
-            execution, Queue.resume, execution, step=step, data=body.get("data"), form=form, by=self.identify_user()
+            execution,
+            Queue.resume,
+            execution,
+            step=step,
+            data=body.get("data"),
+            form=form,
+            by=self.identify_user(),
+            seen=_read_text(body, "shown"),
         )
         write_json(self, answer.status, answer.body)
 

@@ -246,7 +246,7 @@ class CallbackHandler(RequestHandler):
         described = envelope(self.request, wanted.body, by="link")
         if wanted.comment is not None:
             described["comment"] = wanted.comment
-        return Callback(action=wanted.action, envelope=described, by="link", reading=wanted.reading)
+        return Callback(action=wanted.action, envelope=described, by="link", reading=wanted.reading, seen=wanted.seen)
 
     async def _write_answer(self, answer: Response, entries: Entries | None) -> None:
         if answer.status == 404:

@@ -7,7 +7,7 @@ from pauseflow_nb.errors import InvalidBody
 from pauseflow_nb.forms.codec import COMMENT, DATA, ROOT, Entries, Reading, read_answer, read_pairs
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.server.public.bodies import Body
-from pauseflow_nb.server.public.page import PAGE_FIELD
+from pauseflow_nb.server.public.page import PAGE_FIELD, SHOWN_FIELD
 
 __all__ = ["DECISIONS", "Request", "entries_of", "read_request"]
 
@@ -30,6 +30,8 @@ class Request:
     reading: Reading | None = None
     #: What a person says beside the fields of a form.
     comment: str | None = None
+    #: The digest of what the page showed; None: it did not come from our page.
+    seen: str | None = None
 
 
 def read_request(action: str, body: Body, query: dict[str, JSON], schema: dict[str, JSON] | None = None) -> Request:
@@ -51,7 +53,10 @@ def read_request(action: str, body: Body, query: dict[str, JSON], schema: dict[s
         reading, comment = read_answer(schema, entries)
         # A body that is None says nothing, and not null, unless its text says so.
         raw = "null" if schema is not None and reading.value is None else body.raw
-        return Request(decided, Body(reading.value, raw), reading, comment)
+        seen = body.value.get(SHOWN_FIELD)
+        return Request(
+            decided, Body(reading.value, raw), reading, comment, seen if isinstance(seen, str) and seen else None
+        )
     if action != "approve":
         return _by_schema(_decision(action, action), body, query, schema)
     fields = body.value if isinstance(body.value, dict) else {}

@@ -53,6 +53,7 @@ from pauseflow_nb.server.public.wording import (
 __all__ = [
     "OURS",
     "PAGE_FIELD",
+    "SHOWN_FIELD",
     "Landing",
     "content_security_policy",
     "render_notice",
@@ -61,6 +62,8 @@ __all__ = [
 
 #: A hidden field of our form: tells its POST from a program's that sends a form of its own.
 PAGE_FIELD = "pauseflow_page"
+#: Input of our page that sends back what it showed: the digest of a decision record.
+SHOWN_FIELD = "pauseflow_shown"
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +134,8 @@ class Page:
     #: Where JupyterLab shows the notebook.
     notebook_url: str | None = None
     xsrf: str = ""
+    #: The digest of what the page shows; empty: an earlier version noted none.
+    shown: str = ""
 
 
 def render_suspension(
@@ -174,8 +179,8 @@ def render_suspension(
         step=step,
         title=facts["title"] or words_for(facts)[1].format(step=facts["step"]),
         message=as_html(facts["message"]) if facts["message"] else None,
-        rows=[(name, text) for name, text in facts["shown"]["rows"]],
-        data=facts["shown"]["text"],
+        rows=[(name, text) for name, text in facts["data_as_text"]["rows"]],
+        data=facts["data_as_text"]["text"],
         evidence=facts["evidence"],
         silence=find_silence(facts) if not is_closed else None,
         started=say_who_started(facts),
@@ -198,6 +203,7 @@ def render_suspension(
         sign_in_url=facts.get("sign_in_url") if asks_who(facts) and not is_closed else None,
         notebook_url=facts.get("notebook_url"),
         xsrf=xsrf,
+        shown=facts["shown"] or "",
     )
     return _render("suspension.html", landing, page=page, page_field=PAGE_FIELD)
 

@@ -93,7 +93,7 @@ class SignedInHandler(JupyterHandler):
             described["body_raw"] = None
         if request.comment is not None:
             described["comment"] = request.comment
-        return Callback(request.action, described, self._who(), request.reading)
+        return Callback(request.action, described, self._who(), request.reading, request.seen)
 
     async def _read_claim(self, action: str, token: str) -> Claim:
         queue = await self._lazy.call(lambda queue: queue)

@@ -112,6 +112,8 @@ def is_over(facts: Facts) -> bool:
 
 def note_on(status: int, body: Mapping[str, Any]) -> str | None:
     """The sentence above the page about the answer that was just sent; None if the page says it."""
+    if body.get("stale"):
+        return "What you saw has changed since, and your answer changed nothing. Look at it again, then decide."
     if status == 202 and "approvals" in body:
         return "Your approval is noted. More people must approve before it goes on."
     if body.get("already") and "approvals" in body:

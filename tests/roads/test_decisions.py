@@ -1,0 +1,178 @@
+"""Each decision is recorded, signed, in the notebook; a notebook that was changed since is found out."""
+
+import json
+from threading import Thread
+from typing import Any
+
+import pytest
+from acceptance.web import wait_until
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from roads.rider import Rider
+
+from pauseflow_nb.decisions.statement import DECIDED, ENDED
+from pauseflow_nb.decisions.verification import Verification, verify
+from pauseflow_nb.engine.clock import Clock
+from pauseflow_nb.engine.finish_notebook import finish_notebook
+
+ASK = "%%step ask\nflow.suspend('1h', title='Publish?', message='May', data={'total': 12.5, 'id': 2**60});"
+WORK = "x = 41\nprint('x is', x)\nx"
+
+
+def read(rider: Rider) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((rider.folder / "out.ipynb").read_text(encoding="utf-8"))
+    return found
+
+
+def check(rider: Rider, notebook: dict[str, Any] | None = None) -> Verification:
+    keys = [load_pem_public_key(rider.queue.public_key(key["id"]).encode()) for key in rider.queue.list_keys()]
+    document = notebook or read(rider)
+    recorded = rider.queue.decisions(document["metadata"]["pauseflow"]["execution"])
+    return verify(document, keys, recorded=recorded)  # type: ignore[arg-type]  # they are of Ed25519
+
+
+def decision(result: Verification, number: int = 1) -> dict[str, Any]:
+    facts: Any = result.statements[number - 1].facts["decision"]
+    return dict(facts)
+
+
+def test_an_approved_notebook_has_a_record_of_the_decision_and_of_the_end(rider: Rider) -> None:
+    view = rider.run(WORK, ASK, "print('published')")
+    ended = rider.answer(view["id"], {"comment": "looks good"})
+
+    result = check(rider)
+
+    assert ended["state"] == "completed"
+    assert result.problems == []
+    assert [statement.kind for statement in result.statements] == [DECIDED, ENDED]
+    assert (decision(result)["by"], decision(result)["comment"]) == ("user:ann", "looks good")
+    assert result.statements[0].facts["question"]["title"] == "Publish?"
+    assert len(result.statements[0].cells) == 3, "the cells up to the one that asked"
+
+
+@pytest.mark.parametrize("word", ["x is 41", "published", "looks good", "Publish?"])
+def test_what_is_changed_in_the_file_is_found(rider: Rider, word: str) -> None:
+    view = rider.run(WORK, ASK, "print('published')")
+    rider.answer(view["id"], {"comment": "looks good"})
+    text = (rider.folder / "out.ipynb").read_text(encoding="utf-8")
+
+    assert check(rider, json.loads(text.replace(word, word.upper()))).problems != []
+
+
+def test_an_answer_to_what_has_changed_since_is_refused_and_settles_nothing(rider: Rider) -> None:
+    view = rider.run(ASK, "1")
+    (suspension,) = view["suspended"]
+
+    stale = rider.queue.resume(view["id"], by="user:ann", seen="0" * 64)
+    answered = rider.queue.resume(view["id"], by="user:ann", seen=suspension["shown"])
+
+    assert (stale.status, stale.body["stale"]) == (409, True)
+    assert answered.status == 200
+    rider.ride(view["id"])
+    assert check(rider).statements[0].facts["seen"] is True
+
+
+def test_an_answer_that_carries_nothing_says_so(rider: Rider) -> None:
+    view = rider.run(ASK, "1")
+    rider.answer(view["id"])
+
+    assert check(rider).statements[0].facts["seen"] is False
+
+
+def test_a_cancel_is_a_decision_too(rider: Rider) -> None:
+    view = rider.run(ASK, "1")
+    rider.queue.cancel(view["id"], by="user:bob", text="no")
+    finish_notebook(rider.queue.engine, rider.queue.files, view["id"])
+    cancelled = check(rider)
+
+    assert cancelled.problems == []
+    assert (decision(cancelled)["action"], decision(cancelled)["by"]) == ("cancel", "user:bob")
+
+
+def test_each_of_several_approvals_has_its_record(rider: Rider) -> None:
+    view = rider.run("%%step ask\nflow.suspend(approvals=2);", "1")
+    first = rider.queue.resume(view["id"], by="user:ann")
+    rider.queue.resume(view["id"], by="user:bob")
+    rider.ride(view["id"])
+    result = check(rider)
+
+    assert first.status == 202
+    assert result.problems == []
+    assert ["approval" in each.facts for each in result.statements] == [True, False, False]
+    assert [one["by"] for one in decision(result, 2)["approvals"]] == ["user:ann", "user:bob"]
+
+
+def test_a_step_that_ran_again_keeps_the_decision_of_its_earlier_run(rider: Rider) -> None:
+    again = "%%step ask\nif flow.context.run.runs == 1: flow.suspend(then='rerun')\nelse: print('second')"
+    view = rider.run(WORK, again, "1")
+    rider.answer(view["id"])
+    result = check(rider)
+
+    assert result.problems == []
+    assert [statement.kind for statement in result.statements] == [DECIDED, ENDED]
+
+
+def test_two_questions_make_a_chain(rider: Rider) -> None:
+    view = rider.run(ASK, "print('between')", "%%step other\nflow.suspend(title='And this?');", "1")
+    rider.answer(view["id"])
+    rider.answer(view["id"])
+    result = check(rider)
+
+    assert result.problems == []
+    assert [statement.number for statement in result.statements] == [1, 2, 3]
+    assert result.statements[1].previous is not None
+
+
+def test_a_notebook_that_waits_again_is_compared_with_its_last_decision(rider: Rider) -> None:
+    view = rider.run(WORK, ASK, "%%step other\nflow.suspend();")
+    rider.answer(view["id"])
+    result = check(rider)
+
+    assert result.problems == []
+    assert result.notes != []
+
+
+def test_a_notebook_without_decisions_has_no_record(rider: Rider) -> None:
+    rider.run(WORK)
+
+    assert check(rider).problems == ["the notebook has no decision record: none was made, or all were cut out"]
+
+
+def test_silence_that_ends_the_run_is_recorded_as_the_clocks(rider: Rider) -> None:
+    view = rider.run(ASK, "1")
+    rider.let_time_pass(view, 2)
+    Clock(rider.queue).sweep()
+    finish_notebook(rider.queue.engine, rider.queue.files, view["id"])
+    result = check(rider)
+
+    assert result.problems == []
+    assert (decision(result)["action"], decision(result)["by"]) == ("timeout", "clock")
+
+
+def test_a_fork_goes_on_with_the_records_of_what_it_was_forked_from(rider: Rider) -> None:
+    view = rider.run(ASK, "%%step other\nflow.suspend();", "1")
+    rider.answer(view["id"])
+    sibling = rider.fork(view["id"], output=str(rider.folder / "sibling.ipynb"))
+    rider.ride(sibling)
+    rider.answer(sibling)
+    forked = json.loads((rider.folder / "sibling.ipynb").read_text(encoding="utf-8"))
+    result = check(rider, forked)
+
+    assert result.problems == []
+    assert [each.execution for each in result.statements] == [view["id"], sibling, sibling]
+
+
+def test_an_answer_within_a_cell_is_recorded(rider: Rider) -> None:
+    execution = rider.start("%%step ask\nprint(flow.pause('1h', title='Now?'))", "1")
+    answered = Thread(target=answer_when_paused, args=(rider, execution))
+    answered.start()
+    rider.ride(execution)
+    answered.join()
+    result = check(rider)
+
+    assert result.problems == []
+    assert decision(result)["action"] == "resume"
+
+
+def answer_when_paused(rider: Rider, execution: str) -> None:
+    wait_until(lambda: rider.queue.view(execution)["state"] == "paused", "it pauses")
+    assert rider.queue.resume(execution, by="user:ann", data={"a": 1}).status == 200
