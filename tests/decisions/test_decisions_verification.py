@@ -8,10 +8,13 @@ from typing import Any
 
 import nbformat
 import pytest
+import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis.strategies import booleans, dictionaries, floats, integers, lists, none, recursive, text
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from pauseflow_nb.decisions.digests import digest_cell
+from pauseflow_nb.decisions.digests import digest_cell, exact, to_canonical
 from pauseflow_nb.decisions.statement import DECIDED, ENDED, Statement, payload_digest, sign
 from pauseflow_nb.decisions.verification import verify
 
@@ -281,3 +284,14 @@ def test_numbers_beyond_what_programs_read_alike_are_digested_as_they_stand() ->
     )  # fmt: skip
 
     assert one != other
+
+
+@given(
+    recursive(
+        none() | booleans() | integers() | floats() | text(),
+        lambda inner: lists(inner) | dictionaries(text(), inner),
+        max_leaves=20,
+    )
+)
+def test_quick_and_general_canonical_json_are_the_same_bytes(value: Any) -> None:
+    assert to_canonical(value) == rfc8785.dumps(exact(value))
