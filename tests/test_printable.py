@@ -72,8 +72,11 @@ def test_json_is_the_same_value_and_holds_nothing_that_acts(text: str) -> None:
 
 def test_logs_are_cleaned_with_their_arguments_and_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
     log = logging.getLogger("pauseflow_nb.test")
-    handler = logging.StreamHandler()
-    log.addHandler(handler)
+    in_a_file = io.StringIO()
+    # Two handlers get the same record.
+    handlers = [logging.StreamHandler(in_a_file), logging.StreamHandler()]
+    for handler in handlers:
+        log.addHandler(handler)
     log.propagate = False
     try:
         clean_logs(log)
@@ -83,9 +86,11 @@ def test_logs_are_cleaned_with_their_arguments_and_tracebacks(capsys: pytest.Cap
         except ValueError:
             log.exception("step %s\nworker x ended", "a\x1b]0;t\x07")
     finally:
-        log.removeHandler(handler)
+        for handler in handlers:
+            log.removeHandler(handler)
     shown = capsys.readouterr().err
 
+    assert in_a_file.getvalue() == shown
     assert not ACTS.search(shown)
     assert "step a\\x1b]0;t\\x07\n    worker x ended" in shown
     assert r"ValueError: bad\x1b[2J" in shown
