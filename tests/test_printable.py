@@ -74,7 +74,7 @@ def test_logs_are_cleaned_with_their_arguments_and_tracebacks(capsys: pytest.Cap
     log = logging.getLogger("pauseflow_nb.test")
     in_a_file = io.StringIO()
     # Two handlers get the same record.
-    handlers = [logging.StreamHandler(in_a_file), logging.StreamHandler()]
+    handlers: list[logging.Handler] = [logging.StreamHandler(in_a_file), logging.StreamHandler()]
     for handler in handlers:
         log.addHandler(handler)
     log.propagate = False
