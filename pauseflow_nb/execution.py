@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.errors import InvalidAnswer, NotAllowed, NotSuspended
+from pauseflow_nb.errors import InvalidAnswer, NotAllowed, NotSuspended, QuestionChanged
 from pauseflow_nb.identity import account
 from pauseflow_nb.launching import RunOptions, attach, plan, start_attached
 from pauseflow_nb.settings import Settings
@@ -155,7 +155,8 @@ class Execution:
             shown: The `shown` of the entry of `suspended` that was decided on; if that has changed, nothing is settled.
 
         Raises:
-            NotSuspended: If nothing waits, or what was shown has changed.
+            NotSuspended: If nothing waits.
+            QuestionChanged: If what was shown has changed.
             AmbiguousSuspension: If several wait and none was named.
             InvalidAnswer: If the data does not fit the schema; it goes on waiting.
             NotAllowed: If you may not answer this one.
@@ -166,6 +167,8 @@ class Execution:
             raise InvalidAnswer(response.body["errors"])
         if response.status == 403:
             raise NotAllowed(str(response.body["error"]))
+        if response.body.get("stale"):
+            raise QuestionChanged(self.id)
         if response.status >= 400:
             # Another answer, or the clock, came first.
             raise NotSuspended(self.id, self.state, where)

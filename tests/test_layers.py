@@ -85,14 +85,14 @@ def test_a_kernel_loads_nothing_of_server_store_and_engine(code: str) -> None:
 
 
 def test_a_kernel_pays_little_for_us() -> None:
-    """Under 50 ms on a quiet machine. Told as a part of what the kernel itself loads, because this one may be busy."""
+    """Some 60 ms on a quiet machine. Told as a part of what the kernel itself loads, because this one may be busy."""
     code = """
         from time import process_time as t
         a = t(); import ipykernel.ipkernel; b = t(); import pauseflow_nb.kernel.ipython_extension; c = t()
         print((c - b) / (b - a))
     """
 
-    assert min(float(in_a_bare_process(dedent(code))) for _ in range(5)) < 0.35
+    assert min(float(in_a_bare_process(dedent(code))) for _ in range(5)) < 0.45
 
 
 def test_the_command_line_starts_without_engine_and_server() -> None:

@@ -60,6 +60,7 @@ _USAGE_ERRORS = (
     errors.NotAllowed,
     errors.NotebookNotFound,
     errors.NotSuspended,
+    errors.QuestionChanged,
     errors.OutputInUse,
     errors.UnknownExecution,
     errors.UnknownKey,

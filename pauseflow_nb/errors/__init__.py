@@ -30,6 +30,7 @@
     ├── PortInUse             (OSError)
     ├── AmbiguousSuspension   (LookupError)        several are open and none was named
     ├── NotSuspended          (RuntimeError)       a resume of what does not wait
+    ├── QuestionChanged       (RuntimeError)       an answer to what is no longer asked
     ├── CannotRetry           (RuntimeError)       a retry or fork of what is in another state
     ├── CannotSuspend         (RuntimeError)       a suspend of what cannot be suspended from outside
     ├── NoChecker             (RuntimeError)       no process can be started that checks answers
@@ -88,6 +89,7 @@ from pauseflow_nb.errors.execution_state import (
     NotebookGone,
     NotSuspended,
     OutputInUse,
+    QuestionChanged,
     UnknownExecution,
 )
 from pauseflow_nb.errors.processes import (
@@ -173,6 +175,7 @@ __all__ = [
     "PauseTimeout",
     "PauseflowError",
     "PortInUse",
+    "QuestionChanged",
     "QuotaReached",
     "SnapshotDamaged",
     "SnapshotError",

@@ -80,6 +80,20 @@ class NotSuspended(PauseflowError, RuntimeError):
         return f"execution {self.execution} does not wait for an answer{step}: it is {self.state}"
 
 
+class QuestionChanged(PauseflowError, RuntimeError):
+    """What was decided on is no longer what is asked: nothing was settled."""
+
+    def __init__(self, execution: str) -> None:
+        super().__init__(execution)
+        self.execution = execution
+
+    def __str__(self) -> str:
+        return (
+            f"what you saw has changed since, and your answer changed nothing: look at it again with"
+            f" `pauseflow show {self.execution}`, then decide"
+        )
+
+
 class CannotRetry(PauseflowError, RuntimeError):
     """A retry or a fork that makes no sense in this state."""
 

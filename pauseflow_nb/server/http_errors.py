@@ -14,6 +14,7 @@ _STATUSES: dict[type[Exception], int] = {
     errors.NotebookNotFound: 404,
     errors.NotebookGone: 404,
     errors.NotSuspended: 409,
+    errors.QuestionChanged: 409,
     errors.CannotRetry: 409,
     errors.CannotSuspend: 409,
     errors.AmbiguousSuspension: 409,
