@@ -31,6 +31,8 @@ class Questions:
         is_up_to_date = self._recorder.last_question == text
         if kind == "message":
             client.answer(json.dumps(self._observer.deliver(MessageRequest.from_json(data))))
+        elif kind == "respond":
+            client.answer(json.dumps(self._observer.respond(json.loads(data))))
         elif kind == "errors" and is_up_to_date:
             self._answer_errors(client, cell, is_retried=json.loads(data)["is_retried"])
         elif kind == "pause" and is_up_to_date:
