@@ -104,8 +104,7 @@ class Schedule:
             times = CronSim(str(self.cron), datetime.fromtimestamp(after, _find_zone(self.zone)))
         except CronSimError as problem:
             found = str(problem)
-            wrong = f"has a {found[0].lower()}{found[1:]}: write {_FIELDS}" if found.startswith("Bad") else found
-            raise InvalidSchedule("cron", self.cron, wrong) from None
+            raise InvalidSchedule("cron", self.cron, f"has a {found[:1].lower()}{found[1:]}: write {_FIELDS}") from None
         return next((moment for each in times if (moment := each.timestamp()) > after), None)
 
     def describe_time(self, due: float) -> dict[str, JSON]:

@@ -82,6 +82,7 @@ class StartHandler(Receiver):
         finally:
             if self._upload.is_large and not is_used:
                 await asyncio.to_thread(self._upload.discard)
+                await self._lazy.call(lambda queue: queue.files.remove(self._execution))
         if self._trigger.options.get("waits"):
             await self._respond(started.execution)
         else:
