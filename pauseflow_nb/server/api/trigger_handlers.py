@@ -33,6 +33,8 @@ class TriggerRequest(BaseModel):
     http: bool = False
     #: Whether a request waits for `flow.respond`.
     waits: bool = False
+    #: What `steps.trigger.event` is.
+    event: Literal["request", "body"] = "request"
     cron: str | None = None
     every: str | None = None
     at: str | None = None
@@ -68,13 +70,14 @@ class TriggerRequest(BaseModel):
         times = {"cron": self.cron, "every": self.every, "at": self.at}
         if self.http == any(value is not None for value in times.values()):
             raise InvalidParameter("http", "must be true, or one of cron, every and at must be given")
-        if self.waits and not self.http:
-            raise InvalidParameter("waits", "belongs to an HTTP trigger")
+        for name, is_set in (("waits", self.waits), ("event", self.event != "request")):
+            if is_set and not self.http:
+                raise InvalidParameter(name, "belongs to an HTTP trigger")
         new = NewTrigger(
             str(resolve_path(root, "notebook", self.notebook)),
             None if self.http else Schedule.read(**times, zone=self.tz),
             self.parameters,
-            **self.model_dump(include={"waits", "missed", "overlap", "kernel", "strict"}),
+            **self.model_dump(include={"waits", "event", "missed", "overlap", "kernel", "strict"}),
         )
         return managing.add(queue, new, by=by)
 
