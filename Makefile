@@ -73,8 +73,10 @@ test-hub: $(VENV)/.test $(VENV)/.hub ## run links, API and the managed service u
 	@sh tests/machine.sh
 	$(BIN)/pytest -n 0 -m hub tests/hub
 
-docs: $(VENV)/.test ## check that the docs name all that is public and that their links lead somewhere
+docs: $(VENV)/.docs ## build the site of the documentation into build/site; a dead link is an error
 	$(BIN)/pytest -q tests/test_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open build/site/index.html"
 
 audit: audit-python audit-npm ## look up known vulnerabilities of all dependencies; says so where there is no network
 
@@ -119,6 +121,11 @@ $(VENV)/.fuzz: pyproject.toml | $(VENV)/.test
 # Without a network the audit says that it looked nothing up.
 $(VENV)/.audit: pyproject.toml | $(VENV)/.test
 	@$(BIN)/pip install --quiet --group audit >/dev/null 2>&1 || true
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/.test
+	@echo "installing what builds the documentation (once) …"
+	@$(BIN)/pip install --quiet --group docs
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/.test
