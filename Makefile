@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 LAB_SOURCES := labextension/package-lock.json $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null)
 
-.PHONY: help demo test test-slow fuzz coverage mutants lint bench lab lab-build test-lab test-hub docs audit audit-python audit-npm clean
+.PHONY: help demo test test-slow fuzz coverage mutants lint bench lab lab-build test-lab test-hub docs dist release audit audit-python audit-npm clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -78,6 +78,20 @@ docs: $(VENV)/.docs ## build the site of the documentation into build/site; a de
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "open build/site/index.html"
 
+dist: $(VENV)/.dist ## build wheel and sdist, check them, and use the wheel in an empty environment
+	@rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+	@sh tests/dist.sh
+
+release: ## make lint, test and dist from a clean checkout, and tag it with the version in pyproject.toml
+	@test -z "$$(git status --porcelain)" || { echo "commit first: a release is made from what is committed"; exit 1; }
+	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); \
+	if git rev-parse -q --verify "v$$version" >/dev/null; then echo "v$$version exists: raise the version in pyproject.toml and pauseflow_nb/__init__.py"; exit 1; fi; \
+	grep -q "^## \[$$version\]" CHANGELOG.md || { echo "CHANGELOG.md has no section [$$version]"; exit 1; }; \
+	$(MAKE) lint test dist && git tag -a "v$$version" -m "pauseflow_nb $$version" && echo "tagged v$$version; publish with: $(BIN)/twine upload dist/*"
+
 audit: audit-python audit-npm ## look up known vulnerabilities of all dependencies; says so where there is no network
 
 audit-python: $(VENV)/.audit ## those of the Python packages in the environment
@@ -126,6 +140,10 @@ $(VENV)/.audit: pyproject.toml | $(VENV)/.test
 $(VENV)/.docs: pyproject.toml | $(VENV)/.test
 	@echo "installing what builds the documentation (once) …"
 	@$(BIN)/pip install --quiet --group docs
+	@touch $@
+
+$(VENV)/.dist: pyproject.toml | $(VENV)/.test
+	@$(BIN)/pip install --quiet --group dist
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/.test
