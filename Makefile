@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 LAB_SOURCES := labextension/package-lock.json $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null)
 
-.PHONY: help demo test test-slow fuzz coverage mutants lint bench lab lab-build test-lab test-hub docs dist release audit audit-python audit-npm clean
+.PHONY: help demo test test-slow fuzz coverage mutants lint bench lab lab-build test-lab test-hub docs dist release lock audit audit-python audit-npm clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -91,6 +91,10 @@ release: ## make lint, test and dist from a clean checkout, and tag it with the 
 	if git rev-parse -q --verify "v$$version" >/dev/null; then echo "v$$version exists: raise the version in pyproject.toml and pauseflow_nb/__init__.py"; exit 1; fi; \
 	grep -q "^## \[$$version\]" CHANGELOG.md || { echo "CHANGELOG.md has no section [$$version]"; exit 1; }; \
 	$(MAKE) lint test dist && git tag -a "v$$version" -m "pauseflow_nb $$version" && echo "tagged v$$version; publish with: $(BIN)/twine upload dist/*"
+
+lock: $(VENV)/.dist ## write constraints.txt: the versions and digests of all that the tests need
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--upgrade --quiet --extra examples --group test --group lint -o constraints.txt
 
 audit: audit-python audit-npm ## look up known vulnerabilities of all dependencies; says so where there is no network
 
