@@ -92,8 +92,6 @@ def add(
         raise click.UsageError("pass one of --http, --cron, --every and --at")
     if http and zone is not None:
         raise click.UsageError("--tz belongs to --cron and --at")
-    if (options["waits"] or options["event"] == "body") and not http:
-        raise click.UsageError("--wait and --event belong to --http")
     new = _make_trigger(notebook, None if http else {**times, "zone": zone}, options)
     _print(managing.add(open_queue(settings), new, by=account()), as_json=as_json)
 

@@ -85,10 +85,7 @@ def add(store: OpenStore, new: NewTrigger, *, by: str) -> dict[str, Any]:
     """
     from pauseflow_nb.runner.notebook import freeze  # lazily: see `starting`
 
-    choices = (("missed", new.missed, MISSED), ("overlap", new.overlap, OVERLAP), ("event", new.event, EVENTS))
-    for name, value, known in choices:
-        if value not in known:
-            raise InvalidSchedule(name, value, f"must be one of: {', '.join(known)}")
+    _check_options(new)
     notebook = new.notebook if "://" in new.notebook else str(Path(new.notebook).absolute())
     freeze(notebook, new.parameters, kernel=new.kernel)
     id_ = secrets.token_hex(6)
@@ -115,6 +112,19 @@ def add(store: OpenStore, new: NewTrigger, *, by: str) -> dict[str, Any]:
 
     store.change(insert)
     return view(store, id_)
+
+
+def _check_options(new: NewTrigger) -> None:
+    choices = (("missed", new.missed, MISSED), ("overlap", new.overlap, OVERLAP), ("event", new.event, EVENTS))
+    for name, value, known in choices:
+        if value not in known:
+            raise InvalidSchedule(name, value, f"must be one of: {', '.join(known)}")
+    others, owner = (
+        (("missed", "overlap"), "a schedule") if new.schedule is None else (("waits", "event"), "an HTTP trigger")
+    )
+    for name in others:
+        if getattr(new, name) != getattr(NewTrigger, name):
+            raise InvalidSchedule(name, getattr(new, name), f"belongs to {owner}: leave it out")
 
 
 def view(store: OpenStore, trigger: str, *, with_links: bool = True) -> dict[str, Any]:
