@@ -15,6 +15,7 @@ __all__ = ["make_response"]
 #: In bytes.
 _LARGEST_BODY = 1024 * 1024
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_BYTES = (bytes, bytearray, memoryview)
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 #: They belong to the server: a cookie would be one of Jupyter's own address, and the rest describes the connection.
@@ -45,11 +46,13 @@ def make_response(
     made = _make_body(body)
     if len(json.dumps(made)) > _LARGEST_BODY * 4 // 3 + 100:
         raise InvalidValue("body", "…", "must have at most 1 MiB: store it elsewhere, and respond with its address")
-    return {"status": status, "headers": _check_headers(headers or {}), "body": made}
+    response: dict[str, JSON] = {"status": status, "headers": _check_headers(headers or {}), "body": made}
+    # A JSON value may look like encoded bytes, and is sent as it is.
+    return {**response, "is_bytes": True} if isinstance(body, _BYTES) else response
 
 
 def _make_body(body: Any) -> JSON:
-    if isinstance(body, (bytes, bytearray, memoryview)):
+    if isinstance(body, _BYTES):
         data = bytes(body)
         return {"$base64": base64.b64encode(data).decode("ascii"), "size": len(data)}
     return as_json("body", body)

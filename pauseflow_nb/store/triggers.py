@@ -21,7 +21,6 @@ __all__ = [
     "find_unended",
     "list_all",
     "list_due",
-    "list_kinds",
     "lock",
     "read_response",
     "remove",
@@ -134,13 +133,6 @@ def count_queued(connection: sa.Connection, trigger: str, most: int) -> int:
     where = (executions.c.state == "queued", starts.c.trigger == trigger)
     statement = sa.select(executions.c.id).join(starts, starts.c.execution == executions.c.id).where(*where)
     return connection.execute(sa.select(sa.func.count()).select_from(statement.limit(most).subquery())).scalar_one()
-
-
-def list_kinds(connection: sa.Connection, ids: list[str]) -> dict[str, dict[str, JSON]]:
-    """Read which triggers started some executions: id → `{id, kind}` of the trigger."""
-    columns = (starts.c.execution, starts.c.trigger, starts.c.kind)
-    found = connection.execute(sa.select(*columns).where(starts.c.execution.in_(ids)))
-    return {row.execution: {"id": row.trigger, "kind": row.kind} for row in found}
 
 
 def set_response(connection: sa.Connection, execution: str, response: JSON) -> bool:

@@ -32,7 +32,8 @@ def test_by_hand_it_shows_what_a_request_would_get(kernel: Any, call: str) -> No
 
 
 def test_bytes_are_base64_and_nothing_is_nothing(kernel: Any) -> None:
-    assert by_hand(kernel, "flow.respond(body=b'\\x00\\xff')")["body"] == {"$base64": "AP8=", "size": 2}
+    sent = by_hand(kernel, "flow.respond(body=b'\\x00\\xff')")
+    assert (sent["body"], sent["is_bytes"]) == ({"$base64": "AP8=", "size": 2}, True)
     assert by_hand(kernel, "flow.respond()") == {"status": 200, "headers": {}, "body": None}
 
 

@@ -4,12 +4,14 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import nbformat
@@ -188,6 +190,17 @@ def test_a_body_beyond_the_limit_is_refused_and_leaves_nothing(hook: Hook) -> No
     assert response.code == 413
     assert hook.queue.list() == []
     assert list(hook.queue.files.folders()) == []
+
+
+def test_a_sender_who_hangs_up_leaves_nothing(hook: Hook, wait_until: Callable[..., None]) -> None:
+    url = urlsplit(hook.url(hook.add()))
+    with socket.create_connection((url.hostname, url.port)) as connection:
+        head = f"POST {url.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n"
+        connection.sendall(head.encode() + b"x" * 2_000_000)
+        wait_until(lambda: list(hook.queue.files.folders()), description="the body is stored as it comes")
+    wait_until(lambda: not list(hook.queue.files.folders()), description="what came is removed")
+
+    assert hook.queue.list() == []
 
 
 def test_json_that_is_none_starts_nothing(hook: Hook) -> None:
@@ -393,9 +406,16 @@ class TestResponse:
         ],
     )
     def test_text_and_bytes_stay_what_they_are(self, hook: Hook, body: Any, kind: str, sent: bytes) -> None:
-        got = self.got(hook, {"status": 200, "headers": {}, "body": body})
+        is_bytes = {"is_bytes": True} if isinstance(body, dict) else {}
+        got = self.got(hook, {"status": 200, "headers": {}, "body": body, **is_bytes})
 
         assert (got.body, got.headers["Content-Type"].partition(";")[0]) == (sent, kind)
+
+    def test_json_that_looks_like_bytes_is_sent_as_json(self, hook: Hook) -> None:
+        body = {"$base64": "no base64", "size": 1}
+        got = self.got(hook, {"status": 200, "headers": {}, "body": body})
+
+        assert (got.code, json.loads(got.body)) == (200, body)
 
     def test_a_page_has_no_rights_on_this_server(self, hook: Hook) -> None:
         headers = {"Content-Type": "text/html"}

@@ -80,7 +80,7 @@ class StartHandler(Receiver):
             write_json(self, 202, {"id": started.execution, "trigger": self._trigger.id, **facts})
             return
         if not self._limits.waiting.begin(self._key):
-            await self._discard()
+            await self._forget()
             raise TooManyWaiting
         try:
             await self._respond((await self._start_execution()).execution)
@@ -100,14 +100,15 @@ class StartHandler(Receiver):
             is_used = not started.is_earlier
         finally:
             if not is_used:
-                await self._discard()
+                await self._forget()
         return started
 
-    async def _discard(self) -> None:
-        """Remove a large body that started nothing."""
+    async def _forget(self) -> None:
+        """Remove what came of a body that starts nothing, with the folder of the execution."""
         assert self._upload is not None
-        if self._upload.is_large:
-            await asyncio.to_thread(self._upload.discard)
+        is_stored = self._upload.is_large
+        await super()._forget()
+        if is_stored:
             await self._lazy.call(lambda queue: queue.files.remove(self._execution))
 
     def _describe(self, body: Body) -> dict[str, JSON]:
@@ -145,7 +146,7 @@ def write_response(handler: StartHandler, response: dict[str, Any]) -> None:
     """Write the response of a notebook: what it says, but with no rights on this server's pages."""
     body, headers = response["body"], response["headers"]
     handler.set_status(response["status"])
-    if isinstance(body, dict) and set(body) == {"$base64", "size"}:
+    if response.get("is_bytes"):
         kind, data = "application/octet-stream", base64.b64decode(body["$base64"])
     elif isinstance(body, str):
         kind, data = "text/plain; charset=UTF-8", body.encode()
