@@ -101,14 +101,14 @@ def add(store: OpenStore, new: NewTrigger, *, by: str) -> dict[str, Any]:
     }
 
     def insert(connection: sa.Connection) -> None:
+        moment = now(connection)
         if new.schedule is not None:
-            moment = now(connection)
             next_at = new.schedule.find_next(moment, anchor=moment)
             if next_at is None:
                 raise InvalidSchedule("at", iso(new.schedule.at), "has passed")
             timing = {"schedule": new.schedule.to_json(), "missed": new.missed, "overlap": new.overlap}
             values.update(kind="schedule", next_at=next_at, **timing)
-        triggers.add(connection, id=id_, **values)
+        triggers.add(connection, id=id_, created_at=moment, **values)
 
     store.change(insert)
     return view(store, id_)
