@@ -13,12 +13,16 @@ from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.triggers.schedule import MISSED, OVERLAP, Schedule
 from pauseflow_nb.engine.triggers.starting import Started, describe_last, start_execution
 from pauseflow_nb.errors import (
+    CannotStart,
     InvalidSchedule,
     LinkWithdrawn,
     PauseflowError,
+    StorageFull,
+    StoreUnavailable,
     TooManyStarts,
     TriggerPaused,
     UnknownLink,
+    UnknownTrigger,
 )
 from pauseflow_nb.identity import facts_of
 from pauseflow_nb.json_values import JSON
@@ -281,7 +285,7 @@ def start_by_request(
         InvalidSchedule: If the key is too long.
         LinkWithdrawn, TriggerPaused: If that came first.
         TooManyStarts: If too many of its executions wait for a worker.
-        PauseflowError: If the notebook cannot be run; `pauseflow trigger list` shows it, too.
+        CannotStart: If the notebook cannot be run; `pauseflow trigger list` says why.
     """
     if key is not None and len(key) > _LONGEST_KEY:
         raise InvalidSchedule("Idempotency-Key", f"{key[:20]}…", f"has more than {_LONGEST_KEY} characters")
@@ -303,11 +307,13 @@ def start_by_request(
 
     try:
         started = start_execution(store, trigger, event, key=named, execution=execution, check=check)
-    except (LinkWithdrawn, TriggerPaused):
+    except (LinkWithdrawn, TriggerPaused, StoreUnavailable, UnknownTrigger):
         raise
     except PauseflowError as problem:
         store.change(lambda connection, why=problem: _note_failure(connection, trigger.id, why))  # type: ignore[misc]
-        raise
+        if isinstance(problem, StorageFull):
+            raise
+        raise CannotStart(trigger.id) from problem
     assert started is not None
     return started
 
