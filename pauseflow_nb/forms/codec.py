@@ -110,7 +110,7 @@ def read_answer(schema: Mapping[str, JSON] | None, entries: Entries) -> tuple[Re
     Returns:
         The answer, and a comment that goes beside it into the record.
     """
-    comment = (entries.get(COMMENT) or [""])[-1].replace("\r\n", "\n").strip() or None
+    comment = comment_in(entries)
     if schema is not None:
         return read_form(schema, entries), comment
     text = (entries.get(DATA) or [""])[-1]
@@ -124,6 +124,11 @@ def read_answer(schema: Mapping[str, JSON] | None, entries: Entries) -> tuple[Re
         return Reading({COMMENT: value} if is_words else value, inputs={(): DATA}), comment
     except Unreadable as problem:
         return Reading(None, [{"path": [], "message": str(problem)}], {(): DATA}), comment
+
+
+def comment_in(entries: Entries) -> str | None:
+    """Take the comment out of what stands in the inputs of a question; None if nothing was typed."""
+    return (entries.get(COMMENT) or [""])[-1].replace("\r\n", "\n").strip() or None
 
 
 def read_pairs(schema: Mapping[str, JSON], pairs: Mapping[str, JSON]) -> Reading:
