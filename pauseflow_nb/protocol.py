@@ -38,6 +38,7 @@ __all__ = [
     "answer_in",
     "button_labels",
     "published",
+    "waiting_state",
 ]
 
 #: Marks our payload in an `execute_reply`.
@@ -89,6 +90,11 @@ def answer_in(envelope: Mapping[str, JSON]) -> JSON:
     body, written = envelope.get("body"), envelope.get("body_raw")
     is_body = body is not None or (isinstance(written, str) and written.strip() == "null")
     return body if is_body or envelope.get("by") == "clock" else envelope.get("query") or {}
+
+
+def waiting_state(kind: str) -> str:
+    """Name the state of an execution or a step whose suspension of this kind is open: the glossary's words."""
+    return {"rerun": "waiting", "delay": "waiting", "pause": "paused"}.get(kind, "suspended")
 
 
 class Message:

@@ -378,7 +378,7 @@ def test_once_it_is_answered_the_page_follows_the_run(
 
     stage.queue.cancel(execution, by="user:ada")
 
-    page.get_by_text("the run has ended").wait_for()
+    page.get_by_text("the run is now cancelled").wait_for()
     assert page.get_by_text("Look again").count() == 0
 
 

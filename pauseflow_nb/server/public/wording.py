@@ -38,8 +38,8 @@ Facts: TypeAlias = dict[str, Any]
 _WORDS = {
     "suspend": ("Approved", "Approve step {step}?", "the run goes on with the next cell"),
     "pause": ("Approved", "Approve step {step}?", "the cell that waits goes on"),
-    "rerun": ("Run again", "Step {step} waits to run again", "the step runs again at once"),
-    "delay": ("Continued", "Step {step} waits", "the run goes on at once"),
+    "rerun": ("Run again", "Step {step} will run again", "the step runs again at once"),
+    "delay": ("Continued", "Step {step} waits for the clock", "the run goes on at once"),
     "operator": ("Resumed", "Suspended from outside", "the run goes on"),
     "notebook": ("Continued", "Step {step} waits for its notebooks", "the run goes on"),
 }
@@ -145,11 +145,7 @@ def find_verdict(facts: Facts) -> Verdict | None:
 
 def _afterwards(facts: Facts) -> str:
     """What became of the run after it was decided, as the end of a sentence."""
-    if facts["ended_at"] is None:
-        return "the run goes on" if facts["state"] in {"queued", "running"} else "the run waits again"
-    return {"completed": "the run has finished", "failed": "the run has failed"}.get(
-        facts["state"], "the run has ended"
-    )
+    return "the run goes on" if facts["state"] in {"queued", "running"} else f"the run is now {facts['state']}"
 
 
 def asks_who(facts: Facts) -> bool:
