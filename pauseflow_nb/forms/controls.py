@@ -23,7 +23,7 @@ from pauseflow_nb.forms.codec import (
 from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["Control", "draw", "draw_json"]
+__all__ = ["Control", "count_problems", "draw", "draw_json"]
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME = re.compile(r"\d\d:\d\d(:\d\d(\.\d{1,3})?)?")
@@ -284,3 +284,8 @@ def _limits(field: Field) -> dict[str, JSON]:
         "maxItems": "most",
     }
     return {names[key]: field.schema[key] for key in names if key in field.schema}
+
+
+def count_problems(count: int) -> str:
+    """Say how many entries of a form were refused, without a full stop."""
+    return "One entry needs a change" if count == 1 else f"{count} entries need a change"

@@ -12,7 +12,7 @@ import ipywidgets as widgets
 
 from pauseflow_nb.errors import InvalidAnswer, PauseflowError
 from pauseflow_nb.forms.codec import COMMENT, DATA, comment_in
-from pauseflow_nb.forms.controls import Control, draw
+from pauseflow_nb.forms.controls import Control, count_problems, draw
 from pauseflow_nb.kernel.display import Card, boxed
 from pauseflow_nb.kernel.form_widgets import STYLE, Input, input_for, note
 from pauseflow_nb.protocol import button_labels
@@ -60,6 +60,8 @@ class Buttons:
         row = widgets.HBox(list(self.buttons.values()), layout=widgets.Layout(flex_flow="row wrap"))
         style = widgets.HTML(STYLE, layout=widgets.Layout(display="none"))
         above = [each.box for each in (self.form, self.comment) if each is not None]
+        if self.form is not None and any(map(_is_starred, self.form.inputs())):
+            above.append(note("* required"))
         below = note(_CONSEQUENCE.format(self._cancel_label).replace("`", ""))
         layout = widgets.Layout(margin="0 0 4px 13px")
         self.box = widgets.VBox([style, self._summary, *above, row, below], layout=layout)
@@ -124,8 +126,8 @@ class Buttons:
             each.show("; ".join(messages))
             lines += [f"{each.control.label} {message}".strip() for message in messages]
         lines += [message for messages in beside.values() for message in messages]
-        count = "One entry needs" if len(lines) == 1 else f"{len(lines)} entries need"
-        self._say("\n".join([f"{count} a change, and nothing was answered:", *(f"• {line}" for line in lines)]))
+        heading = f"{count_problems(len(lines))}, and nothing was answered:"
+        self._say("\n".join([heading, *(f"• {line}" for line in lines)]))
 
     def _button(self, words: str, act: Callable[[], object]) -> widgets.Button:
         button = widgets.Button(description=words, tooltip=f"{words}: step {self._waiting.run.step}")
@@ -156,3 +158,7 @@ class Buttons:
 
     def _metadata(self, how: str) -> dict[str, Any]:
         return {"pauseflow": {"by_hand": how, "step": self._waiting.run.step}}
+
+
+def _is_starred(each: Input) -> bool:
+    return each.control.is_required and each.control.kind not in ("boolean", "object") and bool(each.control.label)

@@ -222,6 +222,7 @@ def test_all_that_is_wrong_is_said_at_once_beside_its_fields_and_in_a_summary(by
 
     assert problems(buttons) == {"answer/amount", "answer/price", "answer/address/street"}
     summary = texts(buttons._summary)
+    assert "* required" in texts(buttons.box)
     assert "3 entries need a change, and nothing was answered" in summary
     assert "Amount must be a whole number" in summary
     assert 'role="alert"' in summary

@@ -349,6 +349,7 @@ def test_all_errors_are_listed_first_and_lead_to_their_fields(
     page.get_by_label("n", exact=True).nth(1).fill("x")
     page.get_by_role("button", name="Submit").click()
 
+    assert page.get_by_role("alert").get_by_role("heading").inner_text() == "3 entries need a change."
     assert page.get_by_role("alert").get_by_role("link").all_inner_texts() == [
         "Boxes must be a whole number without separators, such as 1000",
         "name is required",

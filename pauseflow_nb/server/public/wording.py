@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from pauseflow_nb.durations import spoken
+from pauseflow_nb.forms.controls import count_problems
 from pauseflow_nb.json_values import JSON, json_text
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "list_parameters",
     "make_button",
     "name_place",
+    "name_problem",
     "note_on",
     "say_what_is_kept",
     "say_who_started",
@@ -127,6 +129,12 @@ def note_on(status: int, body: Mapping[str, Any]) -> str | None:
         410: "Your answer came too late and changed nothing.",
         429: "Many answers are kept already for this step. Wait until it has ended.",
     }.get(status)
+
+
+def name_problem(body: Mapping[str, Any]) -> str:
+    """Name what the page says first about a refused answer; errors stand beside their fields."""
+    errors = body.get("errors")
+    return count_problems(len(errors)) if errors else str(body["error"])
 
 
 def find_verdict(facts: Facts) -> Verdict | None:
