@@ -23,7 +23,6 @@ from pauseflow_nb.errors import (
     InvalidAnswer,
     InvalidBody,
     LinkWithdrawn,
-    NotebookGone,
     StorageFull,
     UnknownLink,
 )
@@ -37,8 +36,8 @@ from pauseflow_nb.server.public.bodies import Body, parse_body
 from pauseflow_nb.server.public.client_address import NO_PROXIES, TrustedProxies, rate_limit_key
 from pauseflow_nb.server.public.decision import DECISIONS, Request, entries_of, read_request
 from pauseflow_nb.server.public.envelope import envelope, query_of
+from pauseflow_nb.server.public.facts import collect_facts
 from pauseflow_nb.server.public.negotiation import is_from_program, may_act, prefers_json, wants_html
-from pauseflow_nb.server.public.outputs import Exhibit, evidence_in
 from pauseflow_nb.server.public.page import OURS, Landing, render_suspension
 from pauseflow_nb.server.public.rate_limit import LinkLimits, check_length
 from pauseflow_nb.server.public.responses import (
@@ -51,7 +50,7 @@ from pauseflow_nb.server.public.responses import (
 from pauseflow_nb.server.public.upload import INLINE_BYTES, Upload
 from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, note_on
 
-__all__ = ["METHODS", "CallbackHandler", "collect_facts", "handlers"]
+__all__ = ["METHODS", "CallbackHandler", "handlers"]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
