@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pauseflow_nb.forms.choices import find_option, text_of_choice
 from pauseflow_nb.forms.codec import (
     ROOT,
     Entries,
@@ -13,10 +14,8 @@ from pauseflow_nb.forms.codec import (
     chooser_name,
     entries_by_row,
     escaped,
-    find_option,
     initial_entries,
     read_form,
-    text_of_choice,
     write_entries,
     written_rows,
 )
