@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import nbformat
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.may_rerun("Chromium draws and loads in its own time")]
 
-#: Opens the page at a link, types into inputs by their name, and presses a button; gives the text of the page that follows.
+SCREENSHOTS = Path(__file__).parent.parent / "screenshots"
+
+#: Opens the page at a link, takes a picture of it if that has a name, types into inputs by their name, and presses a button; gives the text of the page that follows.
 Press: TypeAlias = Callable[..., str]
 
 
@@ -33,11 +36,14 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def press(browser: Any, request: pytest.FixtureRequest) -> Iterator[Press]:
-    page = browser.new_page()
+    page = browser.new_page(viewport={"width": 900, "height": 600})
     watch(request.node, page)
 
-    def press_(url: str, label: str, **typed: str) -> str:
+    def press_(url: str, label: str, *, picture: str = "", **typed: str) -> str:
         page.goto(url)
+        if picture:
+            SCREENSHOTS.mkdir(exist_ok=True)
+            page.screenshot(path=SCREENSHOTS / f"{picture}.png", full_page=True)
         for name, text in typed.items():
             control = page.locator(f"[name='{name}']")
             if control.get_attribute("type") == "checkbox":
@@ -136,7 +142,7 @@ def test_an_example_notebook_completes_after_approve_with_nothing_typed(
 ) -> None:
     running = pauseflow.start_example(name)
 
-    press(running.link("approve"), "Approve")
+    press(running.link("approve"), "Approve", picture=f"page-of-{name}")
 
     assert running.end().execution["state"] == "completed"
 
