@@ -144,7 +144,7 @@ def test_a_bad_value_is_named_with_its_origin(data_dir: Path, variable: str, val
 
 
 def test_a_bad_value_is_refused_in_words_for_users(data_dir: Path) -> None:
-    with pytest.raises(InvalidSetting, match="must be a whole number$"):
+    with pytest.raises(InvalidSetting, match=r"must be a whole number$"):
         Settings.load(flags={"data_dir": data_dir}, environment={"PAUSEFLOW_PORT": "many"})
 
 

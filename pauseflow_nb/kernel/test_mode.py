@@ -334,7 +334,8 @@ class TestMode:
         request = waiting.asked.request
         own = request.labels.get({"approved": "resume", "again": "resume", "cancelled": "cancel"}.get(how, ""))
         if own is not None and headline.endswith("by you"):
-            headline = f"{own} ({headline[0].lower()}{headline[1:]})"
+            # Who presses No has approved nothing.
+            headline = f"{own} ({'cancelled' if how == 'cancelled' else 'answered'} by you)"
         waiting.settle(Ending(how, headline, sentence, answer, comment))
         self.renew_refusals()
         return sentence

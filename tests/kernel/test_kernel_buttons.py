@@ -354,7 +354,7 @@ def test_the_author_writes_the_words_on_the_buttons(by_hand: ByHand) -> None:
     assert "Stop ends the flow here" in texts(buttons.box)
     buttons.buttons["Ship it"].click()
 
-    assert by_hand.card.splitlines()[0] == "Ship it (approved by you): Ship?"
+    assert by_hand.card.splitlines()[0] == "Ship it (answered by you): Ship?"
 
 
 @pytest.mark.parametrize(

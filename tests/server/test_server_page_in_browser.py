@@ -394,6 +394,21 @@ def test_the_words_of_the_author_stand_on_the_buttons(
     assert page.get_by_text("If nobody answers by").is_visible()
 
 
+@pytest.mark.parametrize(
+    ("label", "said"), [("No", "No: answered by someone"), ("Keep the old one", "Keep the old one: cancelled by")]
+)
+def test_what_was_pressed_is_said_in_its_own_words(
+    open_page: "Callable[..., Page]", stage: "Stage", base: str, label: str, said: str
+) -> None:
+    execution = stage.suspended(**ASKED, labels={"resume": "No", "cancel": "Keep the old one"})
+    page = open_page(f"{base}/{stage.link('approve', execution)}")
+
+    page.get_by_role("button", name=label, exact=True).click()
+
+    assert said in page.get_by_role("status").inner_text()
+    assert "Approved" not in page.content()
+
+
 ODD_FORM = {
     "type": "object",
     "required": ["a.b", "two words", "children"],
@@ -429,7 +444,7 @@ def test_the_oddest_question_fits_and_can_be_answered_with_the_keyboard(
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
 
-    assert "Approved by" in page.get_by_role("status").inner_text()
+    assert "Submitted by" in page.get_by_role("status").inner_text()
     assert stage.resume_data(execution)["body"] == {"a.b": 3, "two words": None, "children": []}
     assert _overflow(page, look) == 0
 

@@ -46,6 +46,8 @@ _WORDS = {
     "notebook": ("Continued", "Step {step} waits for its notebooks", "the run goes on"),
 }
 _DONE = {"cancel": "Cancelled", "timeout": "Timed out"}
+#: What is said afterwards of the buttons whose words are ours.
+_DONE_BY = {"Approve": "Approved", "Submit": "Submitted", "Cancel the run": "Cancelled"}
 _TONES = {"resume": "go", "cancel": "stop"}
 _HIDDEN = "••••"
 _SECRET = re.compile(r"key|passphrase|passw|pwd|secret|token|credential", re.IGNORECASE)
@@ -140,7 +142,7 @@ def name_problem(body: Mapping[str, Any]) -> str:
 def find_verdict(facts: Facts) -> Verdict | None:
     """What was decided; None while an answer is still taken."""
     if facts["suspension"] == "settled":
-        heading = _DONE.get(facts["action"]) or words_for(facts)[0]
+        heading = _name_decision(facts)
         sentence = f"{heading} by {_who(facts['settled_by'])} at {_moment(facts['settled_at'])}; {_afterwards(facts)}."
         tone = _TONES.get(facts["action"], "over")
         return Verdict(heading, sentence, tone, facts["comment"], goes_on=facts["ended_at"] is None)
@@ -149,6 +151,14 @@ def find_verdict(facts: Facts) -> Verdict | None:
     if is_overdue(facts):
         return Verdict("This is over", f"The time for an answer ended at {_moment(facts['deadline'])}.", "over")
     return None
+
+
+def _name_decision(facts: Facts) -> str:
+    """Name what was done, with the words of the button that did it: what says Submit, or No, approves nothing."""
+    action, label = facts["action"], facts["labels"].get(facts["action"])
+    if action not in _TONES or facts["kind"] not in ("suspend", "pause"):
+        return _DONE.get(action) or words_for(facts)[0]
+    return _DONE_BY.get(label) or f"{label}: {(_DONE.get(action) or 'Answered').lower()}"
 
 
 def _afterwards(facts: Facts) -> str:
