@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from pauseflow_nb.cli.doctor_command import doctor
-from pauseflow_nb.cli.execution_commands import cancel, fork, list_, outputs, resume, retry, show, suspend
+from pauseflow_nb.cli.execution_commands import cancel, fork, list_, outputs, resume, retry, send_back, show, suspend
 from pauseflow_nb.cli.gc_command import gc
 from pauseflow_nb.cli.inspect_command import inspect
 from pauseflow_nb.cli.key_commands import keys, revoke
@@ -41,6 +41,6 @@ def main() -> None:
 
 
 for _command in (
-    run, list_, show, resume, cancel, suspend, retry, fork, outputs, open_, inspect, serve, worker, gc, doctor, keys, revoke, verify
+    run, list_, show, resume, send_back, cancel, suspend, retry, fork, outputs, open_, inspect, serve, worker, gc, doctor, keys, revoke, verify
 ):  # fmt: skip
     main.add_command(_command)

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pauseflow_nb import identity
+from pauseflow_nb.actions import USUAL_ACTIONS, button_labels
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.printable import printable, printable_lines
-from pauseflow_nb.protocol import Unsaved, button_labels
+from pauseflow_nb.protocol import Unsaved
 
 __all__ = [
     "describe",
@@ -21,6 +22,13 @@ __all__ = [
     "describe_waiting",
     "table",
 ]
+
+_LINKS = (
+    ("approve", "approval_url"),
+    ("resume", "resume_url"),
+    ("send back", "send_back_url"),
+    ("cancel", "cancel_url"),
+)
 
 #: What happens at the deadline, as the end of a sentence.
 _BY_THE_CLOCK = {
@@ -51,9 +59,9 @@ def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = No
     lines.append(f"  {_describe_deadline(suspension, now or datetime.now(UTC))}")
     described = (*_describe_approvals(suspension), *_describe_schema(suspension), *_describe_buttons(suspension))
     lines += [f"  {printable(line)}" for line in described]
-    for label, key in (("approve", "approval_url"), ("resume", "resume_url"), ("cancel", "cancel_url")):
+    for label, key in _LINKS:
         if suspension.get(key):
-            lines.append(f"  {label:<8}{printable(suspension[key])}")
+            lines.append(f"  {label:<8}{' ' * (len(label) > 7)}{printable(suspension[key])}")
     return "\n".join(lines)
 
 
@@ -96,12 +104,12 @@ def _describe_schema(suspension: Mapping[str, Any]) -> list[str]:
 
 
 def _describe_buttons(suspension: Mapping[str, Any]) -> list[str]:
-    """Name the two answers, if the author did."""
-    labels = suspension.get("labels")
+    """Name the answers, if the author chose them or their names."""
+    labels, allow = suspension.get("labels"), suspension.get("allow") or USUAL_ACTIONS
     usual = button_labels(suspension["kind"], has_schema=suspension.get("schema") is not None)
-    if not labels or labels == usual:
+    if not labels or (labels == usual and tuple(allow) == USUAL_ACTIONS):
         return []
-    return [f"buttons   {labels['resume']} | {labels['cancel']}"]
+    return [f"buttons   {' | '.join(labels[action] for action in allow)}"]
 
 
 def _describe_field(field: Field) -> str:

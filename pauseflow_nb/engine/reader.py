@@ -8,18 +8,20 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.authorization import list_refusals
+from pauseflow_nb.actions import ACTIONS, USUAL_ACTIONS, button_labels
+from pauseflow_nb.engine.authorization import find_not_allowed, list_refusals
 from pauseflow_nb.engine.children import open_below, unended_below
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.identity import LINK
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import SnapshotRef, button_labels
+from pauseflow_nb.protocol import SnapshotRef
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.views import (
+    allowed_actions,
     approvals_of,
     execution_views,
     find_beginning,
@@ -202,7 +204,9 @@ class Reader(OpenStore):
             "data": None if found is None else found.data,
             "data_as_text": shown_data(None if found is None else found.data),
             "shown": None if found is None or found.shown is None else found.shown["digest"],
-            "labels": button_labels(None, has_schema=False) if found is None else labels_of(found),
+            "allow": list(USUAL_ACTIONS) if found is None else allowed_actions(found),
+            "not_allowed": None if found is None else find_not_allowed(found, claim.action),
+            "labels": button_labels(None, has_schema=False, allow=ACTIONS) if found is None else labels_of(found),
             "then": "continue" if found is None else found.then,
             "default": None if found is None else found.default,
             "created_by": executions.find_starter(row),

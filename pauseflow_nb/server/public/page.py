@@ -154,7 +154,7 @@ def render_suspension(
 
     Args:
         facts: What `Queue.claim_page` says about it.
-        actions: What the link that was opened may do: `("resume", "cancel")`, or one of them.
+        actions: What the link that was opened may do.
         note: A sentence above everything: what became of the answer just sent.
         closed: Whether to leave the form out, because an answer was kept.
         problem: Why the answer was refused.
