@@ -39,11 +39,12 @@ def check_labels(
             "labels", labels, f"has the key {unknown[0]!r}, and there are only: {', '.join(usable)}{hint}"
         )
     checked = {action: _check_label(action, labels[action]) for action in usable if action in labels}
-    said: set[str] = set()
-    for action, label in button_labels(kind, has_schema=has_schema, own=checked, allow=allow).items():
-        if action in allow and label.casefold() in said:
-            raise InvalidValue("labels", labels, f"makes two buttons say {label!r}, so nobody could tell them apart")
-        said |= {label.casefold()} if action in allow else set()
+    said: dict[str, str] = {}
+    texts = button_labels(kind, has_schema=has_schema, own=checked, allow=allow)
+    for label in (texts[action] for action in allow):
+        if (before := said.get(label.casefold())) is not None:
+            raise InvalidValue("labels", labels, f"makes two buttons say {before!r}, so nobody could tell them apart")
+        said[label.casefold()] = label
     return checked
 
 

@@ -54,3 +54,19 @@ def test_what_cannot_be_verified_is_refused_with_a_sentence(pauseflow: Pauseflow
     assert "no notebook at" in pauseflow("verify", pauseflow.folder / "gone.ipynb").stderr
     assert "keys export" in pauseflow("verify", decided, "--key", empty).stderr
     assert pauseflow("verify", decided, "--key", empty, "--store").code == 2
+
+
+def test_a_question_is_sent_back_by_a_command_and_the_step_runs_again(pauseflow: Pauseflow) -> None:
+    ask = "%%step ask\nprint(flow.context.run.get('sent_back', {}).get('comment'))\nflow.suspend(allow=['resume', 'send_back'])"
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    cells = [v4.new_code_cell(source) for source in (ASK[0], ask, "print('after')")]
+    write(v4.new_notebook(cells=cells, metadata=metadata), pauseflow.folder / "in.ipynb")
+    execution = pauseflow("run", "in.ipynb", "out.ipynb", "--until-pause", "--json").execution
+    shown = pauseflow("show", execution["id"])
+    again = pauseflow("send-back", execution["id"], "--comment", "Round the totals", "--wait", "--json")
+    refused = pauseflow("cancel", execution["id"])
+
+    assert "send back" in shown.stdout + shown.stderr
+    assert (again.code, again.execution["steps"]["ask"]["runs"]) == (75, 2)
+    assert "Round the totals" in (pauseflow.folder / "out.ipynb").read_text(encoding="utf-8")
+    assert refused.code == 0, "whoever runs it may always end it"
