@@ -99,12 +99,7 @@ def sign(statement: Statement, private: "Ed25519PrivateKey") -> dict[str, JSON]:
         The DSSE envelope, as JSON.
     """
     payload = to_canonical(statement.to_json())
-    signature = private.sign(_signed_bytes(payload))
-    return {
-        "payloadType": _PAYLOAD,
-        "payload": base64.b64encode(payload).decode(),
-        "signatures": [{"keyid": key_id(private.public_key()), "sig": base64.b64encode(signature).decode()}],
-    }
+    return _envelope(payload, private.sign(_signed_bytes(payload)), private.public_key())
 
 
 def open_envelope(envelope: Any, keys: Sequence["Ed25519PublicKey"]) -> Statement:
@@ -136,6 +131,8 @@ def open_envelope(envelope: Any, keys: Sequence["Ed25519PublicKey"]) -> Statemen
                 key.verify(signature, _signed_bytes(payload))
             except InvalidSignature:
                 continue
+            if envelope != _envelope(payload, signature, key):
+                raise InvalidRecord("parts of its envelope that are not signed were changed")
             try:
                 return Statement.from_json(json.loads(payload))
             except ValueError as problem:
@@ -143,6 +140,14 @@ def open_envelope(envelope: Any, keys: Sequence["Ed25519PublicKey"]) -> Statemen
     known = ", ".join(sorted(key_id(key)[:16] for key in keys))
     named = ", ".join(name[:16] for name, _ in signatures)
     raise InvalidRecord(f"its signature, by key {named or 'without a name'}, is not valid for any key given ({known})")
+
+
+def _envelope(payload: bytes, signature: bytes, key: "Ed25519PublicKey") -> dict[str, JSON]:
+    return {
+        "payloadType": _PAYLOAD,
+        "payload": base64.b64encode(payload).decode(),
+        "signatures": [{"keyid": key_id(key), "sig": base64.b64encode(signature).decode()}],
+    }
 
 
 def payload_digest(envelope: Mapping[str, Any]) -> str:
