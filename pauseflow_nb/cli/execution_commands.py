@@ -76,6 +76,10 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
     """Show one execution: its state, its steps, what it waits for, and the links."""
     queue = open_queue(settings)
     found = queue.view(execution, history=history)
+    if as_json:
+        envelopes = queue.decisions(execution)
+        for each, envelope in zip(found["decisions"], envelopes, strict=False):
+            each["envelope"] = envelope
     if not state:
         print_execution(found, as_json=as_json)
         return

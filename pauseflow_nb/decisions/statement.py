@@ -18,7 +18,17 @@ from pauseflow_nb.json_values import JSON
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-__all__ = ["DECIDED", "DECISIONS", "ENDED", "Statement", "key_id", "open_envelope", "payload_digest", "sign"]
+__all__ = [
+    "DECIDED",
+    "DECISIONS",
+    "ENDED",
+    "Statement",
+    "key_id",
+    "open_envelope",
+    "payload_digest",
+    "sign",
+    "summarise",
+]
 
 _STATEMENT = "https://in-toto.io/Statement/v1"
 _PAYLOAD = "application/vnd.in-toto+json"
@@ -156,6 +166,17 @@ def payload_digest(envelope: Mapping[str, Any]) -> str:
         return hashlib.sha256(base64.b64decode(envelope["payload"])).hexdigest()
     except (KeyError, TypeError, binascii.Error):
         return ""
+
+
+def summarise(envelope: Mapping[str, Any]) -> dict[str, JSON]:
+    """Say what a record of the store holds, without the digests of the cells; its signature is not checked."""
+    try:
+        statement = Statement.from_json(json.loads(base64.b64decode(envelope["payload"])))
+        digest, key = payload_digest(envelope), envelope["signatures"][0]["keyid"]
+    except (InvalidRecord, KeyError, IndexError, TypeError, ValueError) as problem:
+        return {"problem": f"this record cannot be read ({problem})"}
+    kind = "decision" if statement.kind == DECIDED else "end"
+    return {"number": statement.number, "kind": kind, "digest": digest, "key": key, **statement.facts}
 
 
 def key_id(key: "Ed25519PublicKey") -> str:

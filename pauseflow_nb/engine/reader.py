@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 
 from pauseflow_nb.actions import ACTIONS, USUAL_ACTIONS, button_labels
+from pauseflow_nb.decisions.statement import summarise
 from pauseflow_nb.engine.authorization import find_not_allowed, list_refusals
 from pauseflow_nb.engine.children import open_below, unended_below
 from pauseflow_nb.engine.open_store import OpenStore
@@ -64,7 +65,7 @@ class Reader(OpenStore):
             return str(self._row(connection, execution).state)
 
     def view(self, execution: str, *, with_links: bool = True, history: bool = False) -> dict[str, Any]:
-        """Show an execution (SPEC 9).
+        """Show an execution (SPEC 9), and what its records say: `decisions`, without their envelopes.
 
         Args:
             execution: Its id.
@@ -77,8 +78,9 @@ class Reader(OpenStore):
         links = self.link_maker() if with_links else None
         with reading(self.engine) as connection:
             found = execution_views(connection, [execution], links=links, history=history)
-        if not found:
-            raise UnknownExecution(execution)
+            if not found:
+                raise UnknownExecution(execution)
+            found[0]["decisions"] = [summarise(each) for each in decisions.all_of(connection, execution)]
         return found[0]
 
     def only_waits(self, execution: str) -> bool:

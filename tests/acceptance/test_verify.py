@@ -34,6 +34,10 @@ def test_what_was_decided_is_verified_with_the_store_and_with_a_key_file(pausefl
     key = pauseflow.folder / "keys.pem"
     key.write_text(pauseflow("keys", "export").stdout, encoding="utf-8")
 
+    document = json.loads(decided.read_text(encoding="utf-8"))
+    shown = pauseflow("show", document["metadata"]["pauseflow"]["execution"], "--json").execution
+    records = document["metadata"]["pauseflow"]["decisions"]
+    assert [each["envelope"] for each in shown["decisions"]] == records
     for flags in ([], ["--store"], ["--key", key]):
         verified = pauseflow("verify", decided, *flags)
         assert verified.code == 0, verified.stderr

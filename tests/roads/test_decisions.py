@@ -1,5 +1,6 @@
 """Each decision is recorded, signed, in the notebook; a notebook that was changed since is found out."""
 
+import base64
 import json
 from threading import Thread
 from typing import Any
@@ -262,3 +263,37 @@ def test_outputs_that_a_tool_strips_are_named_cell_by_cell(rider: Rider) -> None
 
     assert any(each.startswith("cell 2 (") and "2 outputs were removed" in each for each in problems), problems
     assert any("the question and its decision (record 1) were removed" in each for each in problems), problems
+
+
+def test_the_view_and_the_audit_trail_name_the_records(rider: Rider) -> None:
+    ask = "%%step ask\nflow.suspend(title='Publish?', approvals=2, schema={'type': 'object', 'properties': {'pin': {'type': 'string', 'format': 'password', 'writeOnly': True}}});"
+    view = rider.run(WORK, ask, "1")
+    link = view["suspended"][0]["approval_url"]
+    rider.queue.resume(view["id"], by="user:bob", data={"pin": "s3cret"})
+    rider.answer(view["id"], {"pin": "s3cret"})
+    found = rider.queue.view(view["id"])["decisions"]
+    lines = [each for each in rider.queue.audit(view["id"]) if "record" in each["details"]]
+    text = json.dumps(
+        [found, lines, [base64.b64decode(each["payload"]).decode() for each in rider.queue.decisions(view["id"])]]
+    )
+
+    assert [(each["number"], each["kind"]) for each in found] == [(1, "decision"), (2, "decision"), (3, "end")]
+    assert found[0]["approval"]["by"] == "user:bob"
+    assert found[1]["question"]["title"] == "Publish?"
+    assert [each["what"] for each in lines] == ["approved", "settled", "sealed"]
+    assert [each["details"]["digest"] for each in lines] == [each["digest"] for each in found]
+    assert "s3cret" not in text
+    assert link.rpartition("/")[2] not in text
+
+
+def test_a_cancel_from_outside_names_its_record_in_the_audit_trail(rider: Rider) -> None:
+    view = rider.run(ASK, "1")
+    rider.queue.cancel(view["id"], by="user:bob")
+    finish_notebook(rider.queue.engine, rider.queue.files, view["id"])
+
+    lines = [
+        (each["what"], each["details"]["record"])
+        for each in rider.queue.audit(view["id"])
+        if "record" in each["details"]
+    ]
+    assert lines == [("cancelled", 1), ("sealed", 2)]

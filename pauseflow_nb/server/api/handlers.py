@@ -332,6 +332,17 @@ class ForkHandler(_Api):
         await self.write_view(sibling, 201)
 
 
+class DecisionsHandler(_Api):
+    """The signed records."""
+
+    SUPPORTED_METHODS = ("GET",)
+
+    @require_permission("read")
+    async def get(self, execution: str) -> None:
+        """List the records of the execution, oldest first: DSSE envelopes."""
+        write_json(self, 200, {"decisions": await self._lazy.call(Queue.decisions, execution)})
+
+
 class OutputsHandler(_Api):
     """The executed notebook in its current state."""
 
@@ -370,6 +381,7 @@ ROUTES: dict[str, type[RequestHandler]] = {
     "/pauseflow/api/executions/{execution}/fork": ForkHandler,
     "/pauseflow/api/executions/{execution}/outputs": OutputsHandler,
     "/pauseflow/api/executions/{execution}/events": EventsHandler,
+    "/pauseflow/api/executions/{execution}/decisions": DecisionsHandler,
 }
 
 

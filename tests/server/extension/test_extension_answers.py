@@ -89,3 +89,13 @@ def test_a_question_that_does_not_allow_it_is_not_sent_back_over_rest(fetch: "Fe
     assert fetch(f"{API}/{execution}/send_back", json={}).code == 403
     assert fetch(f"{API}/{execution}/send_back", json={"comment": 3}).code == 400
     assert stage.queue.state(execution) == "suspended"
+
+
+def test_the_records_of_decisions_are_read_over_rest(fetch: "Fetch", stage: "Stage") -> None:
+    execution = stage.suspended()
+    assert resume(fetch, execution, {"comment": "fine"})[0] == 200
+    (record,) = loads(fetch(f"{API}/{execution}").body)["decisions"]
+    (envelope,) = loads(fetch(f"{API}/{execution}/decisions").body)["decisions"]
+
+    assert (record["number"], record["decision"]["comment"], record["seen"]) == (1, "fine", False)
+    assert envelope["payloadType"] == "application/vnd.in-toto+json"
