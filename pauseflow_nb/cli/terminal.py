@@ -18,6 +18,7 @@ __all__ = [
     "describe_bound",
     "describe_ending",
     "describe_losses",
+    "describe_record",
     "describe_unsaved",
     "describe_waiting",
     "table",
@@ -160,6 +161,22 @@ def describe_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> li
     ]
 
 
+def describe_record(record: Mapping[str, Any]) -> str:
+    """Describe a decision record in a line.
+
+    Args:
+        record: As `Queue.view` shows it.
+    """
+    if record.get("problem"):
+        return f"record: {printable(record['problem'])}"
+    decision = record.get("decision") or record.get("approval")
+    if not decision:
+        return f"record {record['number']}: the end of the execution, {printable(record.get('state'))}"
+    step = f"step {record['suspension']['step']}" if record["suspension"]["step"] else "the notebook"
+    seen = "" if record.get("seen") or decision["by"] == "clock" else " The answer did not say what was seen."
+    return printable(f"record {record['number']}: {step}: {decision['sentence']}{seen}")
+
+
 def describe(execution: Mapping[str, Any]) -> str:
     """Describe an execution in a few lines."""
     if execution.get("problem"):
@@ -187,6 +204,7 @@ def describe(execution: Mapping[str, Any]) -> str:
     lines += [describe_waiting(suspension) for suspension in execution["suspended"]]
     lines += [f"  {line}" for line in dict.fromkeys(describe_losses(execution))]
     lines += describe_bound(execution)
+    lines += [f"  {describe_record(record)}" for record in execution.get("decisions") or ()]
     if execution["error"]:
         lines.append(f"  error     {_describe_error(execution['error'], indent=' ' * 12)}")
     return "\n".join(lines)

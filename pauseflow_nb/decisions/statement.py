@@ -101,6 +101,10 @@ class Statement:
             raise InvalidRecord("its subjects are not the cells that it lists")
         return statement
 
+    def summarise(self) -> dict[str, JSON]:
+        """Say what it holds, without the digests of the cells: its number, its kind, and its facts."""
+        return {"number": self.number, "kind": "decision" if self.kind == DECIDED else "end", **self.facts}
+
 
 def sign(statement: Statement, private: "Ed25519PrivateKey") -> dict[str, JSON]:
     """Sign a statement.
@@ -175,8 +179,7 @@ def summarise(envelope: Mapping[str, Any]) -> dict[str, JSON]:
         digest, key = payload_digest(envelope), envelope["signatures"][0]["keyid"]
     except (InvalidRecord, KeyError, IndexError, TypeError, ValueError) as problem:
         return {"problem": f"this record cannot be read ({problem})"}
-    kind = "decision" if statement.kind == DECIDED else "end"
-    return {"number": statement.number, "kind": kind, "digest": digest, "key": key, **statement.facts}
+    return {**statement.summarise(), "execution": statement.execution, "digest": digest, "key": key}
 
 
 def key_id(key: "Ed25519PublicKey") -> str:

@@ -14,6 +14,7 @@ from pauseflow_nb.decisions.digests import CellDigest, digest_cells, digest_json
 from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, payload_digest, sign
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store import audit, decisions, executions, keys, steps
+from pauseflow_nb.store.database import iso
 from pauseflow_nb.store.executions import FINAL, Row
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def note_shown(
     question: Mapping[str, JSON],
     cells: Iterable[CellDigest],
     *,
+    rules: Mapping[str, JSON] | None = None,
     environment: str | None = None,
 ) -> dict[str, JSON]:
     """Note what a question is asked about.
@@ -40,15 +42,17 @@ def note_shown(
         place: Which suspension the card is of: step, run, segment, ordinal. A fork keeps the card.
         question: What its card asks: title, message, data, schema, deadline.
         cells: Digests of all cells so far.
+        rules: Who may answer, and how many must; None if any answer is enough.
         environment: Digest of the snapshot's manifest, which names Python and its packages.
 
     Returns:
-        `{digest, suspension, question, cells, parameters, exports, environment}`.
+        `{digest, suspension, question, rules, cells, parameters, exports, environment}`.
     """
     row = executions.find(connection, execution)
     known = list(cells)
     parts: dict[str, JSON] = {
         "question": dict(question),
+        "rules": None if rules is None else dict(rules),
         "cells": [cell.to_json() for cell in known],
         "parameters": digest_json({} if row is None else row.parameters),
         "exports": digest_json(
@@ -89,10 +93,11 @@ def record_decision(
             "suspension": shown.get("suspension")
             or {name: getattr(suspension, name) for name in ("step", "run", "segment", "ordinal")},
             "question": shown.get("question") or _question(suspension),
+            "asked": iso(suspension.since),
             "decision" if is_final else "approval": facts,
             "shown": shown.get("digest"),
             "seen": seen is not None and seen == shown.get("digest"),
-            **{name: shown.get(name) for name in ("parameters", "exports", "environment")},
+            **{name: shown.get(name) for name in ("rules", "parameters", "exports", "environment")},
         },
     )
     audit.add_details(connection, suspension.execution, "settled", "approved", *FINAL, **signed)

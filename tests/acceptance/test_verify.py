@@ -38,9 +38,12 @@ def test_what_was_decided_is_verified_with_the_store_and_with_a_key_file(pausefl
     shown = pauseflow("show", document["metadata"]["pauseflow"]["execution"], "--json").execution
     records = document["metadata"]["pauseflow"]["decisions"]
     assert [each["envelope"] for each in shown["decisions"]] == records
+    line = "record 1: step ask: Resumed by "
+    assert line in pauseflow("show", document["metadata"]["pauseflow"]["execution"]).stdout
     for flags in ([], ["--store"], ["--key", key]):
         verified = pauseflow("verify", decided, *flags)
         assert verified.code == 0, verified.stderr
+        assert line in verified.stdout
     text = decided.read_text(encoding="utf-8")
     decided.write_text(text.replace("total 12", "total 21"), encoding="utf-8")
     changed = pauseflow("verify", decided, "--key", key, "--json")

@@ -280,6 +280,8 @@ def test_the_view_and_the_audit_trail_name_the_records(rider: Rider) -> None:
     assert [(each["number"], each["kind"]) for each in found] == [(1, "decision"), (2, "decision"), (3, "end")]
     assert found[0]["approval"]["by"] == "user:bob"
     assert found[1]["question"]["title"] == "Publish?"
+    assert found[1]["rules"] == {"approvals": 2, "approvers": None, "self_approval": True}
+    assert found[0]["asked"] == found[1]["asked"] < found[0]["approval"]["at"] <= found[1]["decision"]["at"]
     assert [each["what"] for each in lines] == ["approved", "settled", "sealed"]
     assert [each["details"]["digest"] for each in lines] == [each["digest"] for each in found]
     assert "s3cret" not in text
