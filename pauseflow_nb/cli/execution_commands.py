@@ -75,11 +75,7 @@ def list_(
 def show(settings: Settings, *, execution: str, history: bool, state: bool, as_json: bool) -> None:
     """Show one execution: its state, its steps, what it waits for, and the links."""
     queue = open_queue(settings)
-    found = queue.view(execution, history=history)
-    if as_json:
-        envelopes = queue.decisions(execution)
-        for each, envelope in zip(found["decisions"], envelopes, strict=False):
-            each["envelope"] = envelope
+    found = queue.view(execution, history=history, envelopes=as_json)
     if not state:
         print_execution(found, as_json=as_json)
         return

@@ -14,7 +14,7 @@ from pauseflow_nb.decisions.digests import CellDigest, digest_cells, digest_json
 from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, payload_digest, sign
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store import audit, decisions, executions, keys, steps
-from pauseflow_nb.store.database import iso
+from pauseflow_nb.store.damaged_rows import time_or_none
 from pauseflow_nb.store.executions import FINAL, Row
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def record_decision(
             "suspension": shown.get("suspension")
             or {name: getattr(suspension, name) for name in ("step", "run", "segment", "ordinal")},
             "question": shown.get("question") or _question(suspension),
-            "asked": iso(suspension.since),
+            "asked": time_or_none(suspension.since),
             "decision" if is_final else "approval": facts,
             "shown": shown.get("digest"),
             "seen": seen is not None and seen == shown.get("digest"),

@@ -13,7 +13,7 @@ from pauseflow_nb.decisions.statement import summarise
 from pauseflow_nb.engine.authorization import find_not_allowed, list_refusals
 from pauseflow_nb.engine.children import open_below, unended_below
 from pauseflow_nb.engine.open_store import OpenStore
-from pauseflow_nb.errors import UnknownExecution
+from pauseflow_nb.errors import StoreDamaged, UnknownExecution
 from pauseflow_nb.identity import LINK
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
@@ -64,13 +64,16 @@ class Reader(OpenStore):
         with reading(self.engine) as connection:
             return str(self._row(connection, execution).state)
 
-    def view(self, execution: str, *, with_links: bool = True, history: bool = False) -> dict[str, Any]:
-        """Show an execution (SPEC 9), and what its records say: `decisions`, without their envelopes.
+    def view(
+        self, execution: str, *, with_links: bool = True, history: bool = False, envelopes: bool = False
+    ) -> dict[str, Any]:
+        """Show an execution (SPEC 9), and what its records say: `decisions`.
 
         Args:
             execution: Its id.
             with_links: Whether the viewer may resume it.
             history: Whether to add every run of every step and every suspension.
+            envelopes: Whether to add to each record the envelope that was signed.
 
         Raises:
             UnknownExecution: If there is none.
@@ -80,7 +83,7 @@ class Reader(OpenStore):
             found = execution_views(connection, [execution], links=links, history=history)
             if not found:
                 raise UnknownExecution(execution)
-            found[0]["decisions"] = [summarise(each) for each in decisions.all_of(connection, execution)]
+            found[0]["decisions"] = _show_records(connection, execution, envelopes=envelopes)
         return found[0]
 
     def only_waits(self, execution: str) -> bool:
@@ -334,3 +337,12 @@ def _comment_on(suspension: Row, execution: Row) -> str | None:
         return suspension.given[-1]["comment"]  # type: ignore[no-any-return]
     is_reason = suspension.action == "cancel" and execution.state == "cancelled" and execution.reason
     return execution.reason["text"] if is_reason else None
+
+
+def _show_records(connection: sa.Connection, execution: str, *, envelopes: bool) -> Views:
+    try:
+        found = decisions.all_of(connection, execution)
+    except (StoreDamaged, ValueError, TypeError) as problem:
+        # The rest of the execution can be shown all the same.
+        return [{"problem": f"the decision records cannot be read ({problem})"}]
+    return [{**summarise(each), **({"envelope": each} if envelopes else {})} for each in found]
