@@ -174,8 +174,9 @@ def describe_record(record: Mapping[str, Any]) -> str:
     if not decision:
         return f"record {record['number']}: the end of the execution, {printable(record.get('state'))}"
     step = f"step {record['suspension']['step']}" if record["suspension"]["step"] else "the notebook"
+    who = " Anyone who had the link could send this." if decision.get("known_by") == "link" else ""
     seen = "" if record.get("seen") or decision["by"] == "clock" else " The answer did not say what was seen."
-    return printable(f"record {record['number']}: {step}: {decision['sentence']}{seen}")
+    return printable(f"record {record['number']}: {step}: {decision['sentence']}{who}{seen}")
 
 
 def describe(execution: Mapping[str, Any]) -> str:
