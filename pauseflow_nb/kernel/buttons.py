@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from pauseflow_nb.actions import button_labels
 from pauseflow_nb.errors import InvalidAnswer, PauseflowError
 from pauseflow_nb.forms.codec import COMMENT, DATA, comment_in
 from pauseflow_nb.forms.controls import Control, count_problems, draw
 from pauseflow_nb.kernel.display import Card, boxed
 from pauseflow_nb.kernel.form_widgets import STYLE, Input, input_for, note
-from pauseflow_nb.protocol import button_labels
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -30,6 +30,10 @@ _NO_WIDGETS = "Buttons appear here where widgets run; `%pauseflow approve [JSON]
 _COMMENT = Control(COMMENT, "long", "Comment", 'The notebook gets it as {"comment": …}.')
 _DATA = Control(DATA, "json", "Data", "What a program would send; may be left empty.")
 _NOTED = Control(COMMENT, "long", "Comment", "It is noted with your decision.")
+_CHANGE = Control(
+    COMMENT, "long", "Comment", "It is noted with your decision; if you send it back, it says what is to change."
+)
+_BACK = "{} lets this step run again, with your comment."
 _CONSEQUENCE = "{} ends the flow here: no later step runs until `%pauseflow reset`."
 
 
@@ -62,7 +66,7 @@ class Buttons:
         above = [each.box for each in (self.form, self.comment) if each is not None]
         if self.form is not None and any(map(_is_starred, self.form.inputs())):
             above.append(note("* required"))
-        below = note(_CONSEQUENCE.format(self._cancel_label).replace("`", ""))
+        below = note(self._consequences().replace("`", ""))
         layout = widgets.Layout(margin="0 0 4px 13px")
         self.box = widgets.VBox([style, self._summary, *above, row, below], layout=layout)
         for name in ("pauseflow-buttons", "pauseflow-form"):
@@ -85,11 +89,20 @@ class Buttons:
         return input_for(Control("", "object", "", fields=fields), is_outer=True)
 
     def _made_comment(self) -> Input | None:
-        return None if self._waiting.asked.request.schema is None else input_for(_NOTED)
+        request = self._waiting.asked.request
+        if request.schema is None:
+            return None
+        return input_for(_CHANGE if "send_back" in request.allow else _NOTED)
+
+    def _consequences(self) -> str:
+        request, labels = self._waiting.asked.request, self._labels()
+        said = [_CONSEQUENCE.format(self._cancel_label)] if "cancel" in request.allow else []
+        return " ".join([*said, *([_BACK.format(labels["send_back"])] if "send_back" in labels else [])])
 
     def _labels(self) -> dict[str, str]:
         request = self._waiting.asked.request
-        return button_labels(request.kind, has_schema=request.schema is not None, own=request.labels)
+        has_schema = request.schema is not None
+        return button_labels(request.kind, has_schema=has_schema, own=request.labels, allow=request.allow)
 
     def _actions(self) -> dict[str, Callable[[], object]]:
         labels, testmode = self._labels(), self._testmode
@@ -99,7 +112,12 @@ class Buttons:
                 return {labels["resume"]: testmode.clock, "As if it called back": self._answer, **cancel}
             case "delay":
                 return {"Skip": testmode.clock, **cancel}
-        return {labels["resume"]: self._answer, **cancel}
+        back = {labels["send_back"]: self._send_back} if "send_back" in labels else {}
+        allowed = cancel if "cancel" in self._waiting.asked.request.allow else {}
+        return {labels["resume"]: self._answer, **back, **allowed}
+
+    def _send_back(self) -> None:
+        self._testmode.send_back(comment_in(self._entries()))
 
     def _entries(self) -> dict[str, list[str]]:
         inputs = [each for each in (self.form, self.comment) if each is not None]
