@@ -15,6 +15,7 @@
     ├── NotebookGone          (FileNotFoundError)  the store's copy of an executed notebook was removed
     ├── InvalidParameter      (ValueError)         a parameter that does not parse
     ├── InvalidSetting        (ValueError)
+    ├── MissingSecret         (LookupError)        a secret that no provider has
     ├── OutputInUse           (RuntimeError)       another execution, not ended yet, owns the output
     ├── UnknownExecution      (LookupError)
     ├── AmbiguousExecution    (LookupError)        a beginning that several ids have
@@ -125,6 +126,7 @@ from pauseflow_nb.errors.user_input import (
     InvalidNotebook,
     InvalidParameter,
     InvalidSetting,
+    MissingSecret,
     InvalidStep,
     InvalidValue,
     NotebookNotFound,
@@ -150,6 +152,7 @@ __all__ = [
     "InvalidParameters",
     "InvalidRecord",
     "InvalidSetting",
+    "MissingSecret",
     "InvalidStep",
     "InvalidValue",
     "KernelDied",
