@@ -52,8 +52,8 @@ FORMS: dict[str, Callable[[str], str]] = {
     "hex": lambda value: value.encode().hex(),
     "hex in capitals": lambda value: value.encode().hex().upper(),
     "wrapped": lambda value: textwrap.fill(value, 7),
-    "coloured": lambda value: "\x1b[31m".join(value),
-    "one letter a line": lambda value: "\n".join(value),
+    "coloured": "\x1b[31m".join,
+    "one letter a line": "\n".join,
     "wrapped base64": lambda value: "\n".join(textwrap.wrap(base64.b64encode(value.encode()).decode(), 10)),
 }
 
