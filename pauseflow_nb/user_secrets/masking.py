@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from urllib.parse import quote, quote_plus
@@ -81,6 +82,10 @@ class SecretMask:
             return [self.value(each) for each in value]
         return value
 
+    def is_in(self, value: JSON) -> bool:
+        """Whether a JSON value holds one of the values as text, at any depth."""
+        return self.value(value) != SecretMask().value(value)
+
     def count_beginning(self, text: str) -> int:
         """Count the characters at the end of a text with which a value may begin: the rest of it may follow."""
         most = min(len(text), _LONGEST_HELD)
@@ -152,7 +157,7 @@ def _forms_of(value: str) -> Iterator[_Forms]:
         raw = part.encode("utf-8", "surrogatepass")
         unchanged = max(_UNCHANGED.findall(part), key=len, default="")
         yield _Forms(unchanged if len(unchanged) >= _SHORTEST else "", _quote(part, raw))
-        for encoded in (raw.hex(), raw.hex().upper(), *_base64_of(raw)):
+        for encoded in (*_numbers_of(raw), *_base64_of(raw)):
             if len(encoded) >= _SHORTEST_PART:
                 yield _Forms(encoded, [encoded])
 
@@ -191,6 +196,8 @@ def _quote(value: str, raw: bytes) -> Iterator[str]:
     yield from (_escape_for_scripts(each, signs) for each in escaped for signs in ("<>&", "<>&'"))
     yield from (json.dumps(each)[1:-1] for each in escaped)
     yield from (repr(value)[1:-1], ascii(value)[1:-1], repr(raw)[2:-1])
+    # As a regular expression and in a command.
+    yield from (re.escape(value), shlex.quote(value).strip("'"))
     for apostrophe in ("&#x27;", "&#39;", "'"):
         yield from (html.escape(each).replace("&#x27;", apostrophe) for each in (value, *escaped))
     yield html.escape(value).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
@@ -202,6 +209,13 @@ def _escape_for_scripts(text: str, signs: str) -> str:
     for sign in signs:
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text
+
+
+def _numbers_of(raw: bytes) -> Iterator[str]:
+    """Write the bytes as numbers: in hex, also with what libraries put between them, and as a list."""
+    for digits in (raw.hex(), *(raw.hex(sign) for sign in ":- ")):
+        yield from (digits, digits.upper())
+    yield ", ".join(map(str, raw))
 
 
 def _base64_of(raw: bytes) -> set[str]:

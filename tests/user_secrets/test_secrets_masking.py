@@ -3,6 +3,8 @@
 import base64
 import html
 import json
+import re
+import shlex
 import textwrap
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
@@ -51,6 +53,11 @@ FORMS: dict[str, Callable[[str], str]] = {
     "base64 within a text": lambda value: base64.b64encode(b'{"key": "' + value.encode() + b'"}').decode(),
     "hex": lambda value: value.encode().hex(),
     "hex in capitals": lambda value: value.encode().hex().upper(),
+    "hex with colons": lambda value: value.encode().hex(":"),
+    "hex with blanks": lambda value: value.encode().hex(" "),
+    "a list of bytes": lambda value: str(list(value.encode())),
+    "a regular expression": re.escape,
+    "a word of a command": shlex.quote,
     "wrapped": lambda value: textwrap.fill(value, 7),
     "coloured": "\x1b[31m".join,
     "one letter a line": "\n".join,
