@@ -8,8 +8,10 @@ from pauseflow_nb.kernel.secret import MASK
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
 
-__all__ = ["HoldsSecret", "have_secret", "holds_secret", "refuse_secrets"]
+__all__ = ["SECRET", "HoldsSecret", "have_secret", "holds_secret", "refuse_secrets"]
 
+#: The type of what is to blame when a value is refused here.
+SECRET = "Secret"
 #: Numbers in more memory than this are not looked through; texts always are.
 _LARGEST_NUMBERS = 1 << 20
 #: Memory is looked through in pieces of this size.
@@ -21,7 +23,8 @@ class HoldsSecret(CannotSave):
 
     def __init__(self) -> None:
         super().__init__(
-            "it holds the text of a secret, which no snapshot may hold; a `%%setup` cell makes it again in every new kernel"
+            "it holds the text of a secret, which no snapshot may hold; keep what `flow.secret` returns itself, "
+            "and make such a text where it is used"
         )
 
 
