@@ -41,6 +41,8 @@ class SecretMask:
         self._words: list[re.Pattern[str]] = []
         self._forms: list[_Forms] = []
         self._beginnings: set[str] = set()
+        #: For each kind of form what is in all of them, and the forms.
+        self._encoded: list[tuple[bytes, list[bytes]]] = []
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -56,6 +58,8 @@ class SecretMask:
         added = list(_forms_of(value))
         self._forms = sorted([*self._forms, *added], key=lambda forms: -len(forms.written[0]))
         self._beginnings |= {beginning for forms in added for beginning in forms.beginnings()}
+        wide = value.encode("utf-32-le", "surrogatepass")
+        self._encoded += [(wide, [wide]), *(forms.encoded() for forms in added)]
         return True
 
     def text(self, text: str) -> str:
@@ -91,11 +95,14 @@ class SecretMask:
         most = min(len(text), _LONGEST_HELD)
         return next((count for count in range(most, 0, -1) if text[-count:] in self._beginnings), 0)
 
-    def encoded(self) -> list[bytes]:
-        """List what raw memory and pickles hold if they hold a value: every form in UTF-8, each value also in UTF-32."""
-        wide = [value.encode("utf-32-le", "surrogatepass") for value in self._values if len(value) >= _SHORTEST]
-        written = {form for forms in self._forms for form in forms.written}
-        return [*(form.encode("utf-8", "surrogatepass") for form in written), *wide]
+    def is_in_memory(self, memory: bytes) -> bool:
+        """Whether raw memory or a pickle holds a value, in UTF-8 in any form, or itself in UTF-32."""
+        return any(needle in memory and any(form in memory for form in forms) for needle, forms in self._encoded)
+
+    @property
+    def longest(self) -> int:
+        """Most bytes that `is_in_memory` looks for."""
+        return max((len(form) for _, forms in self._encoded for form in forms), default=0)
 
 
 class _Forms:
@@ -111,6 +118,11 @@ class _Forms:
         for form in self.written:
             if len(form) <= _LONGEST_HELD:
                 yield from (form[:count] for count in range(1, len(form)))
+
+    def encoded(self) -> tuple[bytes, list[bytes]]:
+        """Return `needle` and `written` as UTF-8."""
+        written = [form.encode("utf-8", "surrogatepass") for form in self.written]
+        return self.needle.encode("utf-8", "surrogatepass"), written
 
     def mask(self, text: str) -> str:
         """Mask what stands in a text in one piece."""

@@ -130,9 +130,12 @@ def test_the_beginning_of_a_secret_is_recognised_at_the_end_of_a_text(text: str,
 
 
 def test_memory_that_holds_a_value_is_recognised() -> None:
-    encoded = masking("s3cr3t-1").encoded()
-    assert any(form in b"..s3cr3t-1.." for form in encoded)
-    assert any(form in "s3cr3t-1".encode("utf-32-le") for form in encoded)
+    mask = masking("s3cr3t-1")
+    assert mask.is_in_memory(b"..s3cr3t-1..")
+    assert mask.is_in_memory(b"..czNjcjN0LTE=..")
+    assert mask.is_in_memory("s3cr3t-1".encode("utf-32-le"))
+    assert not mask.is_in_memory(b"s3cr3t")
+    assert mask.longest >= len("s3cr3t-1") * 4
 
 
 def test_large_texts_take_time_in_proportion() -> None:
