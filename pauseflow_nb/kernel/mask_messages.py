@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.protocol import SOURCE
-from pauseflow_nb.user_secrets.masking import SecretMask
+from pauseflow_nb.user_secrets.secret_mask import SecretMask
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from pauseflow_nb.errors import InvalidValue, MissingSecret
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.mask_messages import mask_messages
-from pauseflow_nb.user_secrets.masking import SECRET_MASK, SecretMask
 from pauseflow_nb.user_secrets.providers import VARIABLE_PREFIX
 from pauseflow_nb.user_secrets.references import PREFIX, check_name, read_reference
+from pauseflow_nb.user_secrets.secret_mask import SECRET_MASK, SecretMask
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pauseflow_nb.user_secrets.masking import SECRET_MASK, SecretMask
+from pauseflow_nb.user_secrets.secret_mask import SECRET_MASK, SecretMask
 
 VALUE = 's3cr3t-"välue"/42&<\'\\x>'
 PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\nAoIBAQC7VJTUt9Us8cKj\n-----END KEY-----"
