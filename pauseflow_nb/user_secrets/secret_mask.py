@@ -88,7 +88,7 @@ class SecretMask:
 
     def is_in(self, value: JSON) -> bool:
         """Whether a JSON value holds one of the values as text, at any depth."""
-        return self.value(value) != SecretMask().value(value)
+        return bool(self.value(value) != SecretMask().value(value))
 
     def count_beginning(self, text: str) -> int:
         """Count the characters at the end of a text with which a value may begin: the rest of it may follow."""
