@@ -64,6 +64,14 @@ class Observer(Protocol):
     def respond(self, response: dict[str, JSON]) -> bool:
         """Respond to the request that started the execution; returns whether it is the first response to one."""
 
+    def find_secret(self, name: str) -> str:
+        """Return the value of a secret.
+
+        Raises:
+            MissingSecret: If it is not there.
+            InvalidValue: If the name cannot be one.
+        """
+
     def on_not_suspended(self, problem: str) -> None:
         """The segment was to be suspended, but its variables cannot be saved; it goes on."""
 
