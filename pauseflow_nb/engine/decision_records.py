@@ -113,8 +113,7 @@ def seal(connection: sa.Connection, execution: str, state: str, document: "Docum
         document: Its notebook, which gets all the records.
     """
     if decisions.all_of(connection, execution):
-        signed = _add(connection, execution, ENDED, tuple(document.digest_cells(with_cards=True)), {"state": state})
-        audit.note(connection, execution, "sealed", "pauseflow", **signed)
+        _add(connection, execution, ENDED, tuple(document.digest_cells(with_cards=True)), {"state": state})
         enter_records(connection, execution, document)
 
 
