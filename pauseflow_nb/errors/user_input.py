@@ -17,17 +17,18 @@ class NotInStep(PauseflowError, RuntimeError):
 
 
 class InvalidStep(PauseflowError, ValueError):
-    """A `%%step` or `%%setup` line that cannot be used."""
+    """A `%%step`, `%%fresh` or `%%setup` line that cannot be used; its `kind` says which."""
 
-    def __init__(self, step: str, problem: str, cell: int | None = None) -> None:
-        super().__init__(step, problem, cell)
-        self.step, self.problem, self.cell = step, problem, cell
+    def __init__(self, step: str, problem: str, cell: int | None = None, kind: str = "step") -> None:
+        super().__init__(step, problem, cell, kind)
+        self.step, self.problem, self.cell, self.kind = step, problem, cell, kind
 
     def __str__(self) -> str:
         cell = "" if self.cell is None else f"cell {self.cell + 1}"
         if not self.step:
             return f"{cell}: {self.problem}" if cell else self.problem
-        return f"step {self.step!r}{f' ({cell})' if cell else ''}: {self.problem}"
+        what = "fresh cell" if self.kind == "fresh" else "step"
+        return f"{what} {self.step!r}{f' ({cell})' if cell else ''}: {self.problem}"
 
 
 class InvalidDuration(PauseflowError, ValueError):

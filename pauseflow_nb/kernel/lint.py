@@ -96,11 +96,11 @@ def _headers(sources: Mapping[int, str]) -> tuple[dict[int, Header], list[str]]:
             continue
         mistake = find_mistake(source)
         if mistake is not None:
-            found.append(str(InvalidStep(mistake.step, mistake.problem, cell)))
+            found.append(str(InvalidStep(mistake.step, mistake.problem, cell, mistake.kind)))
         if header is None:
             continue
         headers[cell] = header
-        if header.kind == "step" and first.setdefault(header.name, cell) != cell:
+        if header.name and first.setdefault(header.name, cell) != cell:
             found.append(f"cells {first[header.name] + 1} and {cell + 1} are both named {header.name!r}: rename one")
     return headers, found
 
