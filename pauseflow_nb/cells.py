@@ -19,6 +19,7 @@ from pauseflow_nb.durations import duration
 from pauseflow_nb.errors import InvalidDuration, InvalidStep
 
 __all__ = [
+    "NO_VALUE",
     "FreshOptions",
     "Header",
     "StepOptions",
@@ -31,6 +32,9 @@ __all__ = [
 
 #: `steps.trigger` is Pipedream's name for what started the workflow.
 RESERVED = frozenset({"trigger"})
+
+#: What is wrong with a fresh cell whose last line is no expression.
+NO_VALUE = "there is nothing to compare: end the cell with its value, as an expression on the last line"
 
 _HEADER = re.compile(r"%%(step|setup|fresh)(?=\s|$)([^\n]*)")
 #: One below nothing but comments: IPython would say that it knows no such magic, when the cell's turn comes.
@@ -151,8 +155,7 @@ def find_mistake(source: str, *, is_known: Callable[[str], bool] = lambda _word:
         # Below it may stand another magic, whose rest is no Python.
         body = source[first.end() :]
         if first[1] == "fresh" and _has_no_value(body):
-            problem = "nothing to compare: end the cell with the value, as an expression on its last line"
-            return InvalidStep(first[3].split()[0] if first[3] else "", problem, kind="fresh")
+            return InvalidStep(first[3].split()[0] if first[3] else "", NO_VALUE, kind="fresh")
         return _find_misplaced(body) if _HEADER.match(body.lstrip()) else find_mistake(body, is_known=is_known)
     if first is not None and not first[2] and _is_like_header(first[1]) and not is_known(first[1]):
         return InvalidStep("", f"there is no cell magic `%%{first[1]}`: did you mean {_KINDS[_nearest(first[1])]}?")

@@ -22,6 +22,7 @@ __all__ = [
     "Briefing",
     "ChildRequest",
     "Failure",
+    "FreshValue",
     "Links",
     "Loss",
     "Message",
@@ -171,6 +172,13 @@ class Wake(Message):
     at: str = ""
     #: Everybody who approved, in order: `{"by", "at", "comment"}`.
     approvals: list[dict[str, JSON]] = field(default_factory=list)
+    #: Whether the fresh cells have run again since, and what they found was saved.
+    is_checked: bool = False
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether somebody has answered a question: then what was shown may have changed meanwhile."""
+        return self.kind in ("suspend", "operator") and self.by != "clock"
 
 
 @dataclass(frozen=True)
@@ -372,6 +380,23 @@ class Ready(Message):
     failure: Failure | None = None
     #: What the model's own validators have against the answer, `{"path", "message"}` each: the step asks again.
     refused: list[dict[str, JSON]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class FreshValue(Message):
+    """The value of a fresh cell, as far as it is compared and shown."""
+
+    #: Of the cell.
+    name: str
+    #: What it is, in words: `"number"`, `"frame, 3 rows by 2 columns (symbol, price)"`; another one differs.
+    shape: str
+    #: Place and text of each single value; of a large one, of some figures about it. The text begins with the kind:
+    #: `n` a number, `t` a text, `b` true or false, `o` anything else.
+    parts: list[list[str]] = field(default_factory=list)
+    #: SHA-256 of a large one; empty if `parts` has all of it.
+    digest: str = ""
+    #: Whether the cell failed; then the one part is the error.
+    is_error: bool = False
 
 
 @dataclass(frozen=True)

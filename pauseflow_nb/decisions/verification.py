@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["Verification", "verify"]
 
 #: Facts of a question and of a decision, which card and record both have, by the words that people read.
-_QUESTION = {"title": "the title", "message": "the message", "data": "the data", "schema": "the form"}
+_QUESTION = {
+    "title": "the title",
+    "message": "the message",
+    "data": "the data",
+    "schema": "the form",
+    "drift": "what had changed",
+}
 _DECISION = {
     "action": "the decision",
     "answer": "the answer",

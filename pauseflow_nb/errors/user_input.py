@@ -68,6 +68,20 @@ class NotJSON(PauseflowError, TypeError):
         )
 
 
+class NotComparable(PauseflowError, TypeError):
+    """A value of a fresh cell that cannot be compared with a later one."""
+
+    def __init__(self, name: str, type_name: str) -> None:
+        super().__init__(name, type_name)
+        self.name, self.type_name = name, type_name
+
+    def __str__(self) -> str:
+        return (
+            f"fresh cell {self.name!r}: {_with_article(self.type_name)} cannot be compared with a later one: "
+            "end the cell with a number, a text, an array, a frame, or lists and dicts of them"
+        )
+
+
 class InvalidNotebook(PauseflowError, ValueError):
     """A file that is not a notebook, or one that cannot run."""
 

@@ -262,6 +262,7 @@ def _suspension(row: Row, links: LinksOf | None, revocations: int) -> dict[str, 
         "form": draw_json(row.schema),
         "labels": labels_of(row),
         "errors": row.errors,
+        "drift": (row.shown or {}).get("drift") or [],
         "approvals": approvals_of(row),
         **made,
     }

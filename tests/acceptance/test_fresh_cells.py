@@ -1,0 +1,316 @@
+"""What was shown still holds when an answer takes effect: fresh cells run again, and a drift asks again."""
+
+import json
+from typing import Any
+
+import nbformat
+import pytest
+from acceptance.road import Road
+from roads.rider import LOG, returned, shown
+
+from pauseflow_nb.decisions.verification import verify
+from pauseflow_nb.errors import InvalidStep
+
+pytestmark = pytest.mark.acceptance
+
+#: Reads a number that the test changes while the notebook waits.
+READ = "price = float(open('price').read())\nprice"
+ASK = "%%step ask\nflow.suspend(title='Buy?', data={'price': price})"
+BUY = "%%step buy\nprice"
+
+
+def set_price(road: Road, text: object) -> None:
+    (road.folder / "price").write_text(str(text))
+
+
+def ordered(road: Road, header: str = "%%fresh price --tolerance 1%", *more: str) -> dict[str, Any]:
+    """Ask whether to buy at 100."""
+    set_price(road, 100)
+    view = road.run(f"{header}\n{READ}", ASK, *more, BUY)
+    assert view["state"] == "suspended", view
+    return view
+
+
+def audit(road: Road, view: dict[str, Any]) -> list[str]:
+    return [line["what"] for line in road.queue.events(view["id"])]
+
+
+def problems(road: Road) -> list[str]:
+    """What `pauseflow verify` has against the output."""
+    notebook = json.loads(nbformat.writes(road.output()))
+    keys = [road.queue.public_key(key["id"]) for key in road.queue.list_keys()]
+    from pauseflow_nb.cli.verify_command import _parse
+
+    return verify(notebook, [each for key in keys for each in _parse(key)]).problems
+
+
+class TestWithinTheTolerance:
+    def test_it_goes_on_with_the_new_value(self, road: Road) -> None:
+        view = ordered(road)
+        set_price(road, 100.5)
+
+        ended = road.answer(view["id"])
+
+        assert (ended["state"], returned(ended, "buy")) == ("completed", 100.5)
+        assert "it is within the tolerance" in shown(road.output())
+        assert problems(road) == []
+
+    @pytest.mark.parametrize(
+        ("tolerance", "price", "state"),
+        [
+            ("1%", 101, "completed"), ("1%", 101.0001, "suspended"), ("1%", 99, "completed"),
+            ("0.5", 100.5, "completed"), ("0.5", 99.4, "suspended"), ("0", 100.0, "completed"), ("0", 100.0001, "suspended"),
+            ("1%", "nan", "suspended"), ("1%", "inf", "suspended"),
+        ],
+    )  # fmt: skip
+    def test_the_border_is_exact(self, road: Road, tolerance: str, price: object, state: str) -> None:
+        view = ordered(road, f"%%fresh price --tolerance {tolerance}")
+        set_price(road, price)
+
+        assert road.answer(view["id"])["state"] == state
+
+
+class TestADriftAsksAgain:
+    def test_with_the_same_links_and_deadline_and_both_values(self, road: Road) -> None:
+        view = ordered(road)
+        (before,) = view["suspended"]
+        set_price(road, 120)
+
+        again = road.answer(view["id"])
+
+        assert again["state"] == "suspended"
+        (asked,) = again["suspended"]
+        (drift,) = asked["drift"]
+        assert [asked[key] for key in ("title", "resume_url", "cancel_url", "approval_url", "deadline")] == [
+            before[key] for key in ("title", "resume_url", "cancel_url", "approval_url", "deadline")
+        ]
+        assert (drift["name"], drift["old"], drift["new"]) == ("price", "100.0", "120.0")
+        assert drift["reason"] == "100.0 has become 120.0 (20 % more), the tolerance is 1%"
+        assert drift["rows"] == [{"place": "", "old": "100.0", "new": "120.0", "changed": True}]
+        assert before["drift"] == []
+        assert asked["shown"] != before["shown"]
+        assert "drift" in audit(road, view)
+        assert "$resume_data" not in again["steps"]["ask"]["exports"]
+        text = shown(road.output())
+        assert "100.0 \\u2192 120.0" in text
+        assert "<mark>120.0</mark>" in text
+        assert problems(road) == []
+
+    def test_the_next_answer_counts_if_it_holds_by_then(self, road: Road) -> None:
+        view = ordered(road)
+        set_price(road, 120)
+        again = road.answer(view["id"])
+
+        ended = road.answer(again["id"])
+
+        assert (ended["state"], returned(ended, "buy")) == ("completed", 120.0)
+        assert problems(road) == []
+
+    def test_back_at_the_first_value_it_has_drifted_from_the_second(self, road: Road) -> None:
+        view = ordered(road)
+        for price in (120, 100):
+            set_price(road, price)
+            view = road.answer(view["id"])
+
+        (asked,) = view["suspended"]
+        assert [(each["old"], each["new"]) for each in asked["drift"]] == [("120.0", "100.0")]
+
+    def test_an_answer_to_what_was_shown_before_is_stale(self, road: Road) -> None:
+        view = ordered(road)
+        (before,) = view["suspended"]
+        set_price(road, 120)
+        again = road.answer(view["id"])
+
+        stale = road.send(again, body={"shown": before["shown"]})
+        assert road.queue.resume(view["id"], by="user:ann", seen=before["shown"]).status == 409, stale
+
+    def test_a_cancel_still_cancels(self, road: Road) -> None:
+        view = ordered(road)
+        set_price(road, 120)
+        again = road.answer(view["id"])
+
+        assert road.send(again, "cancel")[0] == 200
+        assert road.view(view)["state"] == "cancelled"
+
+    def test_over_http_the_first_answer_is_taken_and_the_page_shows_both(self, road: Road) -> None:
+        view = ordered(road)
+        set_price(road, 120)
+        assert road.send(view)[0] == 200
+        again = road.ride(view["id"])
+
+        import urllib.request
+
+        request = urllib.request.Request(again["suspended"][0]["approval_url"], headers={"Accept": "text/html"})
+        page = urllib.request.urlopen(request).read().decode()
+        assert "has changed since" in page
+        assert "<mark>120.0</mark>" in page
+
+    def test_all_people_are_asked_again(self, road: Road) -> None:
+        set_price(road, 100)
+        view = road.run(f"%%fresh price\n{READ}", "%%step ask\nflow.suspend(approvals=2)", BUY)
+        assert road.queue.resume(view["id"], by="user:bob").status == 202
+        set_price(road, 120)
+
+        again = road.answer(view["id"])
+
+        assert again["suspended"][0]["approvals"]["given"] == []
+        assert road.queue.resume(view["id"], by="user:bob").status == 202
+        assert returned(road.answer(view["id"]), "buy") == 120.0
+
+    def test_with_then_rerun_before_the_step_runs_again(self, road: Road) -> None:
+        set_price(road, 100)
+        view = road.run(
+            LOG,
+            f"%%fresh price\n{READ}",
+            "%%step ask\nlog('ask')\nif flow.context.run.runs == 1:\n    flow.suspend(then='rerun')\nprice",
+        )
+        set_price(road, 120)
+        again = road.answer(view["id"])
+        assert (again["state"], road.log()) == ("suspended", ["ask"])
+
+        assert returned(road.answer(view["id"]), "ask") == 120.0
+        assert road.log() == ["ask", "ask"]
+
+
+class TestOtherChoices:
+    def test_fail_ends_it_and_retry_uses_the_answer_if_it_holds_again(self, road: Road) -> None:
+        view = ordered(road, "%%fresh price --on-drift fail")
+        set_price(road, 120)
+
+        failed = road.answer(view["id"])
+
+        assert (failed["state"], failed["reason"]["kind"]) == ("failed", "drift")
+        assert failed["error"]["type"] == "Drift"
+        assert "100.0 has become 120.0" in failed["error"]["message"]
+        assert problems(road) == []
+        set_price(road, 100)
+        road.retry(view["id"])
+        assert returned(road.ride(view["id"]), "buy") == 100.0
+
+    def test_a_retry_compares_with_what_was_shown(self, road: Road) -> None:
+        view = ordered(road, "%%fresh price --on-drift=fail")
+        set_price(road, 120)
+        road.answer(view["id"])
+
+        road.retry(view["id"])
+
+        assert road.ride(view["id"])["reason"]["kind"] == "drift"
+
+    def test_go_notes_it(self, road: Road) -> None:
+        view = ordered(road, "%%fresh price --on-drift go")
+        set_price(road, 120)
+
+        ended = road.answer(view["id"])
+
+        assert returned(ended, "buy") == 120.0
+        assert "looked" in audit(road, view)
+        assert "100.0 \\u2192 120.0" in shown(road.output())
+        assert problems(road) == []
+
+
+class TestWhenItRunsAgain:
+    def test_not_after_the_clock(self, road: Road) -> None:
+        set_price(road, 100)
+        view = road.run(
+            LOG,
+            f"%%fresh price\nlog('look')\n{READ}",
+            "%%step nap\nflow.sleep('1h')",
+            "%%step ask\nflow.suspend(on_timeout='resume', default=1)",
+            BUY,
+        )
+        set_price(road, 120)
+        for _ in range(2):
+            road.let_time_pass(view, hours=25)
+            view = road.ride(view["id"])
+
+        assert (view["state"], returned(view, "buy"), road.log()) == ("completed", 100.0, ["look"])
+
+    def test_after_each_later_answer_and_compared_with_the_last_value(self, road: Road) -> None:
+        view = ordered(road, "%%fresh price --tolerance 10", "%%step second\nflow.suspend()")
+        for price in (109, 118):
+            set_price(road, price)
+            view = road.answer(view["id"])
+
+        assert (view["state"], returned(view, "buy")) == ("completed", 118.0)
+
+    def test_a_cell_below_the_question_runs_in_its_place_only(self, road: Road) -> None:
+        set_price(road, 100)
+        view = road.run(LOG, "%%step ask\nflow.suspend()", f"%%fresh price\nlog('look')\n{READ}", BUY)
+        assert road.log() == []
+
+        assert returned(road.answer(view["id"]), "buy") == 100.0
+        assert road.log() == ["look"]
+
+    def test_after_a_suspend_from_outside(self, road: Road) -> None:
+        set_price(road, 100)
+        execution = road.start(f"%%fresh price\n{READ}", "%%step work\n1", BUY)
+        road.queue.suspend(execution, by="user:ann")
+        view = road.ride(execution)
+        while view["suspended"] and view["cells"]["done"] < 2:
+            view = road.answer(execution)
+            if view["state"] == "completed":
+                break
+        assert view["state"] == "completed"
+
+
+class TestErrors:
+    def test_an_error_counts_as_drift_and_is_said(self, road: Road) -> None:
+        view = ordered(road)
+        (road.folder / "price").unlink()
+
+        again = road.answer(view["id"])
+
+        (drift,) = again["suspended"][0]["drift"]
+        assert drift["reason"].startswith("the cell failed when it ran again: FileNotFoundError")
+        assert drift["old"] == "100.0"
+
+    def test_an_error_is_no_value_to_compare_with(self, road: Road) -> None:
+        view = ordered(road)
+        (road.folder / "price").unlink()
+        road.answer(view["id"])
+        set_price(road, 100)
+
+        assert returned(road.answer(view["id"]), "buy") == 100.0
+
+    def test_in_its_place_it_fails_the_notebook(self, road: Road) -> None:
+        view = road.run("%%fresh price\n1 / 0", ASK)
+
+        assert (view["state"], view["error"]["type"]) == ("failed", "ZeroDivisionError")
+
+    def test_a_value_that_cannot_be_compared_fails_in_its_place(self, road: Road) -> None:
+        view = road.run("%%fresh price\nobject()", ASK)
+
+        assert (view["state"], view["error"]["type"]) == ("failed", "NotComparable")
+
+    def test_a_cell_that_takes_too_long(self, road: Road) -> None:
+        set_price(road, 0)
+        view = road.run("import time", f"%%fresh price\ntime.sleep({READ.splitlines()[0].split(' = ')[1]})\n1", ASK, BUY)
+        assert view["state"] == "failed"  # price is not defined in ASK
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("%%fresh price --tolerance abc\n1", "--tolerance must be a number, such as 0.5, or a percentage, such as 1%, not 'abc'"),
+        ("%%fresh price --tolerance 0,5\n1", "write 0.5"),
+        ("%%fresh price --tolerance -1\n1", "--tolerance must be 0 or more"),
+        ("%%fresh price --tolerance nan\n1", "--tolerance must be 0 or more"),
+        ("%%fresh price --tolerence 1%\n1", "there is no option --tolerence: did you mean --tolerance?"),
+        ("%%fresh price --retries 3\n1", "there is no option --retries; there are --tolerance, --on-drift"),
+        ("%%fresh price --on-drift aks\n1", "--on-drift must be ask, fail or go, not 'aks': did you mean ask?"),
+        ("%%fresh\n1", "a fresh cell needs a name: write `%%fresh NAME`"),
+        ("%%fresh a price\n1", "a name is one word: write `%%fresh a_price`"),
+        ("%%fresh ask\n1", "cell 2 has this name already"),
+        ("%%fresh other\n1", "cell 3 has this name already"),
+        ("%%fresh price\nx = 1", "there is nothing to compare"),
+        ("%%fresh price\n# soon", "there is nothing to compare"),
+        ("%%frehs price\n1", "did you mean `%%fresh NAME`?"),
+        ("%fresh price\n1", "`%fresh` has two signs"),
+        ("x = 1\n%%fresh price\nx", "`%%fresh` must stand in the first line of its cell"),
+    ],
+)  # fmt: skip
+def test_a_bad_header_is_reported_before_anything_runs(road: Road, source: str, problem: str) -> None:
+    with pytest.raises(InvalidStep) as caught:
+        road.start("%%step ask\n1", "%%fresh other\n1", source)
+
+    assert problem in str(caught.value)
