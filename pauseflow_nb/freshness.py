@@ -109,7 +109,7 @@ def _by(old: str, new: str) -> str:
         return ""
     share = abs((after - before) / before) * 100
     word = "more" if (after > before) == (before > 0) else "less"
-    return f" ({share:.3g} % {word})" if share < 1000 else ""
+    return f" ({float(share):.3g} % {word})" if share < 1000 else ""
 
 
 def _number(text: str | None) -> Decimal | None:

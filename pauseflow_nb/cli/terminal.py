@@ -49,7 +49,12 @@ def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = No
     if suspension.get("message"):
         lines.append(f"    {printable_lines(suspension['message'], indent='    ')}")
     lines.append(f"  {_describe_deadline(suspension, now or datetime.now(UTC))}")
-    described = (*_describe_approvals(suspension), *_describe_schema(suspension), *_describe_buttons(suspension))
+    described = (
+        *_describe_drift(suspension),
+        *_describe_approvals(suspension),
+        *_describe_schema(suspension),
+        *_describe_buttons(suspension),
+    )
     lines += [f"  {printable(line)}" for line in described]
     for label, key in (("approve", "approval_url"), ("resume", "resume_url"), ("cancel", "cancel_url")):
         if suspension.get(key):
@@ -62,6 +67,13 @@ def _describe_place(suspension: Mapping[str, Any]) -> str:
     # If one step started two notebooks, only the address distinguishes them.
     named = f" (--step {address})" if len(path) > 1 and suspension["kind"] != "notebook" else ""
     return " → ".join(path) + named
+
+
+def _describe_drift(suspension: Mapping[str, Any]) -> list[str]:
+    """Show old and new values side by side, where they have changed since an earlier answer."""
+    from pauseflow_nb.runner.card_text import write_look  # lazily: few questions are asked again
+
+    return [f"changed   {line}" for look in suspension.get("drift") or () for line in write_look(look)]
 
 
 def _describe_approvals(suspension: Mapping[str, Any]) -> list[str]:

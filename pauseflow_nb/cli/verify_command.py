@@ -72,7 +72,9 @@ def _sentence(statement: "Statement") -> str:
     if not isinstance(decision, dict) and "suspension" in statement.facts:
         question: Any = statement.facts["question"]
         changed = ", ".join(look["name"] for look in question.get("drift") or ())
-        return f"record {statement.number}: step {statement.facts['suspension']['step']}, asked again because of {changed}"
+        return (
+            f"record {statement.number}: step {statement.facts['suspension']['step']}, asked again because of {changed}"
+        )
     if not isinstance(decision, dict):
         return f"record {statement.number}: the execution has {statement.facts.get('state')}"
     suspension: Any = statement.facts["suspension"]
