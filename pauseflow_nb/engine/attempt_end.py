@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pauseflow_nb.engine import children
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.authorization import NotJudged, Verdict
-from pauseflow_nb.engine.decision_records import record_looks, seal
+from pauseflow_nb.engine.decision_records import add_drift, record_looks, record_reopening, seal
 from pauseflow_nb.engine.judging import judge_early
 from pauseflow_nb.engine.kernel_bound import KERNEL_LOST, explain_loss
 from pauseflow_nb.engine.settling import Settling, make_cancel_reason
@@ -78,13 +78,19 @@ class Ending:
         return "ended"
 
     def _seal(self, end: SegmentEnd, document: Document) -> None:
-        """Sign the notebook of an execution that ends now; if it ends without its kernel, it is signed when it is finished."""
+        """Sign what the notebook shows from now on; if an execution ends without its kernel, that is done when it is finished."""
         state = {"completed": "completed", "exited": "completed", "failed": "failed"}.get(end.kind)
-        if state is None or end.environment:
+        if end.kind != "drifted" and (state is None or end.environment):
             return
 
         def change(connection: sa.Connection) -> None:
             self._attempt.require_mine(connection)
+            if state is None:
+                suspension = suspensions.find_last(connection, self._segment.execution)
+                assert suspension is not None, "an answer has woken the segment"
+                fresh = list_shown(document, end.next_cell)
+                record_reopening(connection, suspension, add_drift(suspension, end.looks, fresh), document)
+                return
             if end.looks:
                 record_looks(connection, self._segment.execution, end.looks)
             seal(connection, self._segment.execution, state, document)

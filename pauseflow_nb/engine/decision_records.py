@@ -88,16 +88,17 @@ def add_drift(suspension: Row, drift: list[dict[str, JSON]], fresh: list[dict[st
     return {**shown, "question": question, "drift": drift, "fresh": fresh, "digest": digest}
 
 
-def record_reopening(connection: sa.Connection, suspension: Row, shown: dict[str, Any]) -> None:
+def record_reopening(connection: sa.Connection, suspension: Row, shown: dict[str, Any], document: "Document") -> None:
     """Sign that the last decision does not count, because the values that it was about have changed."""
     _add_decision(connection, suspension.execution, shown, {"suspension": _place(suspension, shown), "decision": None})
+    enter_records(connection, suspension.execution, document)
 
 
 def record_looks(connection: sa.Connection, execution: str, looks: list[dict[str, JSON]]) -> None:
     """Sign the last decision once more, with what the fresh cells found when it took effect."""
-    before = decisions.all_of(connection, execution)
-    last: dict[str, Any] = _predicate_of(before[-1]) if before else {}
-    if last.get("decision"):
+    found = map(_predicate_of, reversed(decisions.all_of(connection, execution)))
+    last = next((each for each in found if each.get("decision")), None)
+    if last is not None:
         cells = tuple(map(CellDigest.from_json, last["cells"]))
         facts = {name: each for name, each in last.items() if name not in _OF_STATEMENT}
         _add(connection, execution, DECIDED, cells, {**facts, "looks": looks})

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine.authorization import Callback, NotJudged, Verdict, comment_of
 from pauseflow_nb.engine.children import gather
-from pauseflow_nb.engine.decision_records import add_drift, add_errors, record_decision, record_reopening
+from pauseflow_nb.engine.decision_records import add_drift, add_errors, record_decision
 from pauseflow_nb.engine.finish_notebook import describe_ending_decision
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.identity import LINK, facts_of, people
@@ -154,9 +154,7 @@ class Settling:
             fresh: The values that are shown from now on.
         """
         suspensions.reopen(self.connection, suspension, None)
-        shown = add_drift(suspension, drift, fresh)
-        suspensions.set_shown(self.connection, suspension, shown)
-        record_reopening(self.connection, suspension, shown)
+        suspensions.set_shown(self.connection, suspension, add_drift(suspension, drift, fresh))
         steps.withdraw(self.connection, suspension.execution, suspension.step, suspension.run, "$resume_data")
         executions.set_state(self.connection, suspension.execution, "suspended")
         self._note(suspension, "drift", "notebook", looks=drift)

@@ -34,6 +34,9 @@ _DEEPEST = 50
 #: An integer with more bits is shown by its digest.
 _MOST_BITS = 1000
 
+#: Types that need no look into them: most values of long lists are of these.
+_SINGLE = frozenset({bool, int, float, str, type(None)})
+
 #: Kind and text of a single value; see `protocol.FreshValue`.
 _Part = tuple[str, str]
 
@@ -140,6 +143,9 @@ def _count(value: Any) -> int:
 
 def _parts(name: str, value: Any, place: str, depth: int) -> Iterator[_Part]:
     """List place and text of each single value."""
+    if type(value) in _SINGLE:
+        yield _shorten(place, _LONGEST_PLACE), _write(value) or ""
+        return
     value = _opened(value) if depth else value
     if depth > _DEEPEST:
         raise NotComparable(name, f"values nested more than {_DEEPEST} levels deep")
@@ -155,6 +161,9 @@ def _parts(name: str, value: Any, place: str, depth: int) -> Iterator[_Part]:
     elif isinstance(value, (list, tuple, set, frozenset)):
         ordered = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
         for index, each in enumerate(ordered):
+            if type(each) in _SINGLE:
+                yield _shorten(f"{place}[{index}]", _LONGEST_PLACE), _write(each) or ""
+                continue
             yield from _parts(name, each, f"{place}[{index}]", depth + 1)
         if not value:
             yield place, "o[]"
@@ -214,7 +223,12 @@ def _join(place: str, key: Any) -> str:
 
 def _write(value: Any) -> str | None:
     """Write a single value with its kind; None if it cannot be compared."""
-    if hasattr(value, "dtype") and hasattr(value, "item") and getattr(value, "shape", None) == ():
+    if (
+        type(value) not in _SINGLE
+        and hasattr(value, "dtype")
+        and hasattr(value, "item")
+        and getattr(value, "shape", None) == ()
+    ):
         # A scalar of numpy. Times keep their own text: their `item` may be a bare number.
         value = value if value.dtype.kind in "mM" else value.item()
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
@@ -294,7 +308,7 @@ def _add_array(found: Any, name: str, array: Any) -> None:
         found.update(array.dtype.kind.replace("u", "i").encode() + np.ascontiguousarray(flat).tobytes())
         return
     for each in np.ravel(array).tolist():
-        for part in _parts(name, each, "", 1):
+        for part in [("", _write(each))] if type(each) in _SINGLE else _parts(name, each, "", 1):
             found.update(repr(part).encode("utf-8", "surrogatepass"))
 
 
