@@ -35,6 +35,7 @@ const suspension: ISuspension = {
   form: null,
   approvals: { needed: 1, given: [] },
   labels: { resume: 'Approve', cancel: 'Cancel the run' },
+  drift: [],
   refusals: { resume: null, cancel: null },
   approval_url: null
 };
