@@ -73,7 +73,7 @@ def _find_reason(old: FreshValue, new: FreshValue, tolerance: str, differ: list[
 
 
 def _describe_difference(before: Mapping[str, str], after: Mapping[str, str], tolerance: str, differ: list[str]) -> str:
-    beyond = "" if Decimal(tolerance.removesuffix("%")) == 0 else f", the tolerance is {tolerance}"
+    beyond = "" if Decimal(tolerance.removesuffix("%")) == 0 else f"; the tolerance is {tolerance}"
     place = differ[0]
     if len(differ) == 1 and place in before and place in after:
         where = f"{place}: " if place else ""
@@ -109,7 +109,7 @@ def _by(old: str, new: str) -> str:
         return ""
     share = abs((after - before) / before) * 100
     word = "more" if (after > before) == (before > 0) else "less"
-    return f" ({float(share):.3g} % {word})" if share < 1000 else ""
+    return f" ({float(share):.3g}% {word})" if share < 1000 else ""
 
 
 def _number(text: str | None) -> Decimal | None:

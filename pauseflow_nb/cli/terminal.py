@@ -70,10 +70,14 @@ def _describe_place(suspension: Mapping[str, Any]) -> str:
 
 
 def _describe_drift(suspension: Mapping[str, Any]) -> list[str]:
-    """Show old and new values side by side, where they have changed since an earlier answer."""
-    from pauseflow_nb.runner.card_text import write_look  # lazily: few questions are asked again
-
-    return [f"changed   {line}" for look in suspension.get("drift") or () for line in write_look(look)]
+    """Say what has changed since an earlier answer; of a table or object, old and new of each value."""
+    lines = []
+    for check in suspension.get("drift") or ():
+        lines.append(f"changed   {check['name']}: {check['reason']}")
+        rows = [row for row in check["rows"] if row["changed"] and row["place"]]
+        lines += [f"            {row['place']}: {row['old']} → {row['new']}" for row in rows]
+        lines += [f"            and {check['more']} more"] if check["more"] else []
+    return lines
 
 
 def _describe_approvals(suspension: Mapping[str, Any]) -> list[str]:

@@ -71,7 +71,7 @@ def _sentence(statement: "Statement") -> str:
     decision: Any = statement.facts.get("decision") or statement.facts.get("approval")
     if not isinstance(decision, dict) and "suspension" in statement.facts:
         question: Any = statement.facts["question"]
-        changed = ", ".join(look["name"] for look in question.get("drift") or ())
+        changed = ", ".join(check["name"] for check in question.get("drift") or ())
         return (
             f"record {statement.number}: step {statement.facts['suspension']['step']}, asked again because of {changed}"
         )

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pauseflow_nb.engine import children
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.authorization import NotJudged, Verdict
-from pauseflow_nb.engine.decision_records import add_drift, record_looks, record_reopening, seal
+from pauseflow_nb.engine.decision_records import add_drift, record_checks, record_reopening, seal
 from pauseflow_nb.engine.judging import judge_early
 from pauseflow_nb.engine.kernel_bound import KERNEL_LOST, explain_loss
 from pauseflow_nb.engine.settling import Settling, make_cancel_reason
@@ -89,10 +89,10 @@ class Ending:
                 suspension = suspensions.find_last(connection, self._segment.execution)
                 assert suspension is not None, "an answer has woken the segment"
                 fresh = list_shown(document, end.next_cell)
-                record_reopening(connection, suspension, add_drift(suspension, end.looks, fresh), document)
+                record_reopening(connection, suspension, add_drift(suspension, end.checks, fresh), document)
                 return
-            if end.looks:
-                record_looks(connection, self._segment.execution, end.looks)
+            if end.checks:
+                record_checks(connection, self._segment.execution, end.checks)
             seal(connection, self._segment.execution, state, document)
 
         with contextlib.suppress(Fenced):
@@ -208,7 +208,7 @@ class Ending:
         if end.outcome is not None and end.outcome.kind == "failed":
             cell = failure.cell if failure.cell is not None else end.next_cell
             steps.end(connection, self._segment.execution, self._segment.n, end.outcome, cell)
-        self._end_failed(connection, "environment" if end.environment else "drift" if end.looks else "error", failure)
+        self._end_failed(connection, "environment" if end.environment else "drift" if end.checks else "error", failure)
 
     def _refused(self, connection: sa.Connection, end: SegmentEnd) -> None:
         """Open the suspension again: the notebook does not take the answer."""
@@ -229,7 +229,7 @@ class Ending:
         assert suspension is not None, "an answer has woken the segment"
         segments.end(connection, self._segment, "refused")
         fresh = [] if self._attempt.notebook is None else list_shown(self._attempt.notebook, end.next_cell)
-        Settling(connection, self._store.jobs).ask_about_drift(suspension, end.looks, fresh)
+        Settling(connection, self._store.jobs).ask_about_drift(suspension, end.checks, fresh)
 
     def _end_failed(self, connection: sa.Connection, kind: str, failure: Failure) -> None:
         execution = self._segment.execution

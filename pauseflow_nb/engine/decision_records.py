@@ -26,7 +26,7 @@ __all__ = [
     "enter_records",
     "note_shown",
     "record_decision",
-    "record_looks",
+    "record_checks",
     "record_reopening",
     "seal",
 ]
@@ -94,14 +94,14 @@ def record_reopening(connection: sa.Connection, suspension: Row, shown: dict[str
     enter_records(connection, suspension.execution, document)
 
 
-def record_looks(connection: sa.Connection, execution: str, looks: list[dict[str, JSON]]) -> None:
+def record_checks(connection: sa.Connection, execution: str, checks: list[dict[str, JSON]]) -> None:
     """Sign the last decision once more, with what the fresh cells found when it took effect."""
     found = map(_predicate_of, reversed(decisions.all_of(connection, execution)))
     last = next((each for each in found if each.get("decision")), None)
     if last is not None:
         cells = tuple(map(CellDigest.from_json, last["cells"]))
         facts = {name: each for name, each in last.items() if name not in _OF_STATEMENT}
-        _add(connection, execution, DECIDED, cells, {**facts, "looks": looks})
+        _add(connection, execution, DECIDED, cells, {**facts, "checks": checks})
 
 
 def record_decision(

@@ -157,7 +157,7 @@ class Settling:
         suspensions.set_shown(self.connection, suspension, add_drift(suspension, drift, fresh))
         steps.withdraw(self.connection, suspension.execution, suspension.step, suspension.run, "$resume_data")
         executions.set_state(self.connection, suspension.execution, "suspended")
-        self._note(suspension, "drift", "notebook", looks=drift)
+        self._note(suspension, "reopened", "notebook", checks=drift)
 
     def _apply_one(self, claim: Claim, early: Row, verdict: Verdict | None) -> str:
         # Read anew each time: the one before it may have changed the row.

@@ -207,6 +207,8 @@ def refuse(
     facts = facts_of(output)
     refused = {key: facts["decision"][key] for key in ("by", "known_by", "at", "answer")}
     refused["errors"] = [dict(error) for error in errors]
+    if drift is not None:
+        refused["is_drift"] = True
     question = facts["question"] if drift is None else {**facts["question"], "drift": drift}
     reopened = {"question": question, "decision": None, "refused": [*facts["refused"], refused]}
     output.update(_output({**facts, **reopened}))

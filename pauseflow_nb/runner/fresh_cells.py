@@ -16,31 +16,31 @@ from pauseflow_nb.freshness import compare, summarize
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SOURCE, Briefing, Failure, FreshValue, Outcome
 from pauseflow_nb.runner import cell_statuses, notices
-from pauseflow_nb.runner.card_text import render_looks_html, render_looks_text
+from pauseflow_nb.runner.card_text import render_checks_html, render_checks_text
 from pauseflow_nb.runner.client import KernelClient, Reply
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernel_messages import read_outcome, read_value, suspend_kernel
 from pauseflow_nb.runner.record_outputs import facts_of, kind_of, record
 
 __all__ = [
-    "Look",
+    "Check",
     "fail",
     "find_verdict",
     "list_errors",
     "list_shown",
-    "look_again",
+    "check_again",
     "save_variables",
-    "show_looks",
+    "show_checks",
     "take_value",
 ]
 
 #: Of a cell that ran again very often, these last times are shown.
-_MOST_LOOKS = 20
+_MOST_CHECKS = 20
 _LONGEST_ERROR = 200
 
 
 @dataclass(frozen=True)
-class Look:
+class Check:
     """A fresh cell that ran again."""
 
     cell: int
@@ -62,13 +62,13 @@ def take_value(document: Document, index: int, header: Header, reply: Reply) -> 
     return replace(reply, payload=[each for each in reply.payload if each.get("source") != SOURCE])
 
 
-def look_again(
+def check_again(
     document: Document,
     briefing: Briefing,
     headers: Mapping[int, Header],
     client: KernelClient,
     wait: Callable[[KernelClient, str], Reply],
-) -> list[Look]:
+) -> list[Check]:
     """Run the fresh cells that were passed again, in order, if somebody's answer has woken the segment.
 
     Args:
@@ -87,13 +87,13 @@ def look_again(
 
     passed = [index for index, header in headers.items() if header.kind == "fresh" and index < briefing.first_cell]
     return [
-        _look(document, index, headers[index], shown, run(document.cells[index].source))
+        _check(document, index, headers[index], shown, run(document.cells[index].source))
         for index in passed
         if (shown := _shown(document.cells[index])) is not None
     ]
 
 
-def _look(document: Document, index: int, header: Header, shown: FreshValue, reply: Reply) -> Look:
+def _check(document: Document, index: int, header: Header, shown: FreshValue, reply: Reply) -> Check:
     value = _masked(document, read_value(reply) or _describe_error(header.name, reply))
     facts: dict[str, Any] = {
         "name": header.name,
@@ -107,55 +107,55 @@ def _look(document: Document, index: int, header: Header, shown: FreshValue, rep
         "new_digest": _digest(value),
         **asdict(compare(shown, value, header.fresh)),
     }
-    return Look(index, header, value, facts)
+    return Check(index, header, value, facts)
 
 
-def find_verdict(looks: Iterable[Look]) -> str:
+def find_verdict(checks: Iterable[Check]) -> str:
     """Say what follows: `"fail"` and `"ask"` win over `"go"`, in this order."""
-    wanted = {look.header.fresh.on_drift for look in looks if look.is_drift}
+    wanted = {check.header.fresh.on_drift for check in checks if check.is_drift}
     return next((each for each in ("fail", "ask") if each in wanted), "go")
 
 
-def fail(document: Document, first: int, looks: Iterable[Look]) -> Failure:
+def fail(document: Document, first: int, checks: Iterable[Check]) -> Failure:
     """Complete the document of an execution that ends because of a drift, above its next cell; returns why it ends."""
-    look = next(look for look in looks if look.is_drift and look.header.fresh.on_drift == "fail")
-    message = f"{look.header.name} is not what was shown any more: {look.facts['reason']}"
+    check = next(check for check in checks if check.is_drift and check.header.fresh.on_drift == "fail")
+    message = f"{check.header.name} is not what was shown any more: {check.facts['reason']}"
     notices.put_ending(document, first, f"Failed: {message}.")
     cell_statuses.close(document)
-    return Failure("Drift", message, look.cell)
+    return Failure("Drift", message, check.cell)
 
 
 def list_errors(drifts: Iterable[Mapping[str, JSON]]) -> list[dict[str, JSON]]:
     """Say in words why an answer does not count."""
-    return [{"path": [], "message": f"{look['name']} has changed since it was shown"} for look in drifts]
+    return [{"path": [], "message": f"{check['name']} has changed since it was shown"} for check in drifts]
 
 
 def save_variables(client: KernelClient, briefing: Briefing) -> Outcome | None:
-    """Save what the fresh cells bound, so that another attempt goes on from here, and looks no more; None if it cannot."""
+    """Save what the fresh cells bound, so that another attempt does not check again; None if it cannot."""
     if briefing.checkpoint != "step" or briefing.snapshot is None:
         return None
     outcome = read_outcome(suspend_kernel(client, briefing.first_cell))
     return None if outcome is None or outcome.snapshot is None else replace(outcome, kind="finished")
 
 
-def show_looks(document: Document, looks: list[Look], *, counts_as_shown: bool) -> None:
+def show_checks(document: Document, checks: list[Check], *, counts_as_shown: bool) -> None:
     """Write into the fresh cells what they found when they ran again.
 
     Args:
         document: The notebook.
-        looks: What they found.
+        checks: What they found.
         counts_as_shown: Whether later values are compared with these.
     """
-    for look in looks:
-        outputs = document.cells[look.cell].outputs
-        earlier = [each for output in outputs if kind_of(output) == "fresh" for each in facts_of(output)["looks"]]
-        found = [*earlier, look.facts][-_MOST_LOOKS:]
+    for check in checks:
+        outputs = document.cells[check.cell].outputs
+        earlier = [each for output in outputs if kind_of(output) == "fresh" for each in facts_of(output)["checks"]]
+        found = [*earlier, check.facts][-_MOST_CHECKS:]
         outputs[:] = [output for output in outputs if kind_of(output) != "fresh"]
-        outputs.append(record("fresh", render_looks_html(found), render_looks_text(found), looks=found))
+        outputs.append(record("fresh", render_checks_html(found), render_checks_text(found), checks=found))
         # An error is not a value: the next one is compared with the last that was.
-        if counts_as_shown and not look.value.is_error:
-            _keep(document, look.cell, look.value)
-        document.changed(look.cell)
+        if counts_as_shown and not check.value.is_error:
+            _keep(document, check.cell, check.value)
+        document.changed(check.cell)
 
 
 def list_shown(document: Document, before: int) -> list[dict[str, JSON]]:

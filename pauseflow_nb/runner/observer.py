@@ -33,7 +33,7 @@ class SegmentEnd:
     #: With `refused`: the errors of the notebook's validators about the answer. No cell ran, and the card waits again.
     errors: list[dict[str, JSON]] = field(default_factory=list)
     #: With `drifted`: what the fresh cells found. No other cell ran, and the card waits again. With `failed`: why.
-    looks: list[dict[str, JSON]] = field(default_factory=list)
+    checks: list[dict[str, JSON]] = field(default_factory=list)
 
 
 class Observer(Protocol):
@@ -57,8 +57,8 @@ class Observer(Protocol):
     def on_checkpoint(self, next_cell: int, outcome: Outcome, document: Document) -> None:
         """A step finished and the variables were saved; `document` is up to date."""
 
-    def on_looks(
-        self, looks: list[dict[str, JSON]], first_cell: int, saved: Outcome | None, document: Document
+    def on_checks(
+        self, checks: list[dict[str, JSON]], first_cell: int, saved: Outcome | None, document: Document
     ) -> None:
         """The fresh cells ran again after an answer, which stands; `saved` has the variables, if they could be saved."""
 

@@ -228,7 +228,7 @@ class _Segment:
     def run_cells(self, client: KernelClient) -> SegmentEnd:
         """Run what remains of the notebook."""
         self._client = client
-        end = self._look_again(client)
+        end = self._check_again(client)
         if end is not None:
             return end
         for index in range(self._briefing.first_cell, len(self.document.cells)):
@@ -245,26 +245,26 @@ class _Segment:
                 return end
         return self._find_late_error() or self._complete()
 
-    def _look_again(self, client: KernelClient) -> SegmentEnd | None:
+    def _check_again(self, client: KernelClient) -> SegmentEnd | None:
         """Run the fresh cells again after an answer; returns an end if what was shown does not hold any more."""
         briefing = self._briefing
         # Their outputs are dropped: the document has those of the first time.
-        looks = fresh_cells.look_again(self.document, briefing, self._headers, client, self._wait)
+        checks = fresh_cells.check_again(self.document, briefing, self._headers, client, self._wait)
         if self._control.request:
             return self._stop()
-        found = [look.facts for look in looks]
-        verdict = fresh_cells.find_verdict(looks)
-        fresh_cells.show_looks(self.document, looks, counts_as_shown=verdict != "fail")
+        found = [check.facts for check in checks]
+        verdict = fresh_cells.find_verdict(checks)
+        fresh_cells.show_checks(self.document, checks, counts_as_shown=verdict != "fail")
         if verdict == "fail":
-            failure = fresh_cells.fail(self.document, briefing.first_cell, looks)
-            return SegmentEnd("failed", self.checkpoint, None, failure, looks=found)
+            failure = fresh_cells.fail(self.document, briefing.first_cell, checks)
+            return SegmentEnd("failed", self.checkpoint, None, failure, checks=found)
         if verdict == "ask":
-            drifts = [look.facts for look in looks if look.is_drift]
+            drifts = [check.facts for check in checks if check.is_drift]
             self._put_card_back(fresh_cells.list_errors(drifts), drifts)
-            return SegmentEnd("drifted", self.checkpoint, looks=drifts)
-        if looks:
+            return SegmentEnd("drifted", self.checkpoint, checks=drifts)
+        if checks:
             saved = fresh_cells.save_variables(client, briefing)
-            self._observer.on_looks(found, briefing.first_cell, saved, self.document)
+            self._observer.on_checks(found, briefing.first_cell, saved, self.document)
         return None
 
     def _complete(self) -> SegmentEnd:

@@ -90,11 +90,11 @@ class TestADriftAsksAgain:
             before[key] for key in ("title", "resume_url", "cancel_url", "approval_url", "deadline")
         ]
         assert (drift["name"], drift["old"], drift["new"]) == ("price", "100.0", "120.0")
-        assert drift["reason"] == "100.0 has become 120.0 (20 % more), the tolerance is 1%"
+        assert drift["reason"] == "100.0 has become 120.0 (20% more); the tolerance is 1%"
         assert drift["rows"] == [{"place": "", "old": "100.0", "new": "120.0", "changed": True}]
         assert before["drift"] == []
         assert asked["shown"] != before["shown"]
-        assert "drift" in audit(road, view)
+        assert "reopened" in audit(road, view)
         assert "$resume_data" not in again["steps"]["ask"]["exports"]
         text = shown(road.output())
         assert "100.0 \\u2192 120.0" in text
@@ -207,7 +207,7 @@ class TestOtherChoices:
         ended = road.answer(view["id"])
 
         assert returned(ended, "buy") == 120.0
-        assert "looked" in audit(road, view)
+        assert "checked" in audit(road, view)
         assert "100.0 \\u2192 120.0" in shown(road.output())
         assert problems(road) == []
 

@@ -45,7 +45,7 @@ class Log:
     messages: list[MessageRequest] = field(default_factory=list)
     not_suspended: list[str] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
-    looks: list[tuple[list[dict[str, JSON]], Outcome | None]] = field(default_factory=list)
+    checks: list[tuple[list[dict[str, JSON]], Outcome | None]] = field(default_factory=list)
     updates: list[tuple[int, NotebookNode]] = field(default_factory=list)
     when_output: Callable[[int, NotebookNode], None] = lambda _cell, _output: None
     when_checkpoint: Callable[[Document], None] = lambda _document: None
@@ -66,10 +66,10 @@ class Log:
         self.checkpoints.append((next_cell, outcome))
         self.when_checkpoint(document)
 
-    def on_looks(
-        self, looks: list[dict[str, JSON]], first_cell: int, saved: Outcome | None, document: Document
+    def on_checks(
+        self, checks: list[dict[str, JSON]], first_cell: int, saved: Outcome | None, document: Document
     ) -> None:
-        self.looks.append((looks, saved))
+        self.checks.append((checks, saved))
 
     def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
         return self.answers.pop(0) if self.answers else None
