@@ -106,6 +106,8 @@ def _parts_of(outputs: list[dict[str, Any]]) -> Iterator[Markup]:
         elif kind == "error":
             traceback = "\n".join(map(_text, output.get("traceback") or []))
             yield _preformatted(traceback or f"{_text(output.get('ename'))}: {_text(output.get('evalue'))}")
+        elif _kind_of(output) == "fresh":
+            yield from _checks_in(_text((output.get("data") or {}).get("text/plain")))
         elif not _is_ours(output) and (part := _richest(output.get("data") or {})):
             yield part
 
@@ -170,7 +172,18 @@ def _safe(html: str) -> Markup:
 def _is_ours(output: dict[str, Any]) -> bool:
     """Whether it says what the page says itself: what is waited for, or what did not come back."""
     noted = output.get("metadata", {}).get("pauseflow") or {}
-    return noted.get("kind") in ("losses", "ending") or (noted.get("kind") == "suspension" and not noted["decision"])
+    return _kind_of(output) in ("losses", "ending") or (noted.get("kind") == "suspension" and not noted["decision"])
+
+
+def _kind_of(output: dict[str, Any]) -> Any:
+    return (output.get("metadata", {}).get("pauseflow") or {}).get("kind")
+
+
+def _checks_in(text: str) -> Iterator[Markup]:
+    """Say what a fresh cell found when it ran again; the page itself has the tables of what has changed."""
+    for line in text.splitlines():
+        if not line.startswith(" "):
+            yield _safe(f'<p class="hint" dir="auto">{escape(line)}</p>')
 
 
 def _step_of(source: str) -> str:
