@@ -13,6 +13,7 @@ from json import dumps, loads
 from types import NoneType, UnionType
 from typing import Any, Self, TypeAlias, Union, get_args, get_origin, get_type_hints
 
+from pauseflow_nb.actions import USUAL_ACTIONS
 from pauseflow_nb.json_values import JSON
 
 __all__ = [
@@ -37,7 +38,6 @@ __all__ = [
     "Unsaved",
     "Wake",
     "answer_in",
-    "button_labels",
     "published",
 ]
 
@@ -48,7 +48,7 @@ SOURCE = "pauseflow"
 #: Questions come by a channel of their own, which may overtake what was shown before them.
 ASKED = "pauseflow_asked"
 
-#: `resume_url`, `cancel_url`, `approval_url` of one suspension.
+#: The links of one suspension, by the names in `LINK_NAMES`.
 Links: TypeAlias = dict[str, str]
 
 
@@ -60,26 +60,6 @@ def published(exports: Mapping[str, JSON]) -> dict[str, JSON]:
     """Give everything a step published: its exports, and the keys of a returned dict that no export shadows."""
     returned = exports.get(RETURN_VALUE)
     return {**(returned if isinstance(returned, dict) else {}), **exports}
-
-
-_RESUME_LABELS = {
-    "rerun": "Run again now",
-    "delay": "Continue now",
-    "operator": "Resume",
-    "notebook": "Resume",
-}
-
-
-def button_labels(kind: str | None, *, has_schema: bool, own: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Say what the buttons of a question say: `{"resume", "cancel"}`.
-
-    Args:
-        kind: Of the suspension; None: it is not known yet.
-        has_schema: Whether an answer has fields: then a button that says Approve would say more than the fields.
-        own: The author's words.
-    """
-    ours = {"resume": _RESUME_LABELS.get(kind or "", "Submit" if has_schema else "Approve"), "cancel": "Cancel the run"}
-    return {**ours, **{key: each for key, each in (own or {}).items() if key in ours}}
 
 
 def answer_in(envelope: Mapping[str, JSON]) -> JSON:
@@ -172,6 +152,8 @@ class Wake(Message):
     at: str = ""
     #: Everybody who approved, in order: `{"by", "at", "comment"}`.
     approvals: list[dict[str, JSON]] = field(default_factory=list)
+    #: Who sent the step back, and with which comment: `{"comment", "data", "by", "at"}`; None: nobody did.
+    sent_back: dict[str, JSON] | None = None
     #: Whether the fresh cells have run again since, and what they found was saved.
     is_checked: bool = False
 
@@ -292,8 +274,15 @@ class SuspensionRequest(Message):
     approvers: list[str] | None = None
     #: Whether the one who started the execution may approve.
     self_approval: bool = True
-    #: What the buttons say in place of our own words: `"resume"`, `"cancel"`.
+    #: What the buttons say in place of our own words: `"resume"`, `"send_back"`, `"cancel"`.
     labels: dict[str, str] = field(default_factory=dict)
+    #: What an answer may do: some of `ACTIONS`.
+    allow: list[str] = field(default_factory=lambda: list(USUAL_ACTIONS))
+
+    @property
+    def may_run_again(self) -> bool:
+        """Whether an answer, or the clock, may run the step again."""
+        return self.then == "rerun" or "send_back" in self.allow
 
 
 @dataclass(frozen=True)

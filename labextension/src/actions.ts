@@ -49,6 +49,19 @@ export class Actions {
     }
   }
 
+  /** Ask what is to change, and let the step run again. */
+  async sendBack(suspension: ISuspension, label: string): Promise<void> {
+    const comment = await InputDialog.getText({
+      title: 'Send this step back?',
+      label: 'What is to change? The step gets it when it runs again.',
+      okLabel: label,
+      cancelLabel: 'Go back'
+    });
+    if (comment.button.accept) {
+      await this.api.sendBack(suspension, comment.value?.trim() ?? '');
+    }
+  }
+
   /** Copy the link for somebody without Jupyter. */
   async copyLink(suspension: ISuspension): Promise<void> {
     const link = suspension.approval_url;

@@ -9,6 +9,8 @@ import { asksSomebody } from './words';
 
 export type State = 'queued' | 'running' | 'suspended' | 'waiting' | 'paused' | 'completed' | 'failed' | 'cancelled';
 
+export type Action = 'resume' | 'send_back' | 'cancel';
+
 export interface ISuspension {
   /** Whose it is: of a nested one, the child's id. */
   execution: string;
@@ -32,10 +34,12 @@ export interface ISuspension {
   /** The fields that the answer has; null: any text. */
   form: IControl | null;
   approvals: { needed: number; given: unknown[] };
+  /** What an answer may do, in the order of the buttons. */
+  allow: Action[];
   /** The words on the buttons. */
-  labels: { resume: string; cancel: string };
-  /** Why the person who asks may not answer; null: may. */
-  refusals: { resume: string | null; cancel: string | null };
+  labels: Partial<Record<Action, string>> & { resume: string; cancel: string };
+  /** Why the person who asks may not do what is allowed; null: may. */
+  refusals: Partial<Record<Action, string | null>>;
   /** Null for those who may not resume. */
   approval_url: string | null;
 }
@@ -235,6 +239,12 @@ export class Api {
     // What the clock will wake takes no answer.
     const answer = asksSomebody(suspension) ? { step, form, shown } : { step, shown };
     await this._ask<JSONObject>(`${path(execution)}/resume`, answer);
+  }
+
+  /** Let the step run again with what is to change. */
+  async sendBack(suspension: ISuspension, comment: string): Promise<void> {
+    const { execution, step, shown } = suspension;
+    await this._ask<JSONObject>(`${path(execution)}/send_back`, { step, shown, ...(comment && { comment }) });
   }
 
   cancel(execution: string, text?: string): Promise<IExecution> {

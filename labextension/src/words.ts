@@ -1,6 +1,6 @@
 /** What people read: states, questions, and what happened. */
 
-import type { IAuditLine, IExecution, IStep, ISuspension, State } from './api';
+import type { Action, IAuditLine, IExecution, IStep, ISuspension, State } from './api';
 import { ago, at, countdown, spoken } from './times';
 
 /** States in which a person is waited for. */
@@ -58,9 +58,13 @@ const ON_TIMEOUT: Record<string, string> = {
 
 /** What the buttons do. */
 export function consequences(suspension: ISuspension): string {
-  const { resume, cancel } = suspension.labels;
-  const goesOn = suspension.kind === 'rerun' ? 'runs the step again' : 'lets the run go on';
-  return `“${resume}” ${goesOn}. “${cancel}” ends it.`;
+  const { labels, allow } = suspension;
+  const does: Record<Action, string> = {
+    resume: suspension.kind === 'rerun' ? 'runs the step again' : 'lets the run go on',
+    send_back: 'runs the step again with your comment',
+    cancel: 'ends it'
+  };
+  return allow.map(action => `“${labels[action]}” ${does[action]}.`).join(' ');
 }
 
 /** Who started it, when, and with which parameters. */
@@ -124,7 +128,12 @@ function known(line: IAuditLine): string {
 /** One line of the audit trail. */
 export function happened(line: IAuditLine): string {
   const action = typeof line.details['action'] === 'string' ? line.details['action'] : '';
-  const decided: Record<string, string> = { resume: 'resumed', cancel: 'cancelled', timeout: 'timed out' };
+  const decided: Record<string, string> = {
+    resume: 'resumed',
+    send_back: 'sent back',
+    cancel: 'cancelled',
+    timeout: 'timed out'
+  };
   const said = line.what === 'settled' ? (decided[action] ?? 'settled') : line.what;
   const where = line.step === null || line.by === `step:${line.step}` ? '' : `${line.step} `;
   const comment = line.details['comment'];

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from pauseflow_nb.cli.doctor_command import doctor
-from pauseflow_nb.cli.execution_commands import cancel, fork, list_, outputs, resume, retry, show, suspend
+from pauseflow_nb.cli.execution_commands import cancel, fork, list_, outputs, resume, retry, send_back, show, suspend
 from pauseflow_nb.cli.gc_command import gc
 from pauseflow_nb.cli.inspect_command import inspect
 from pauseflow_nb.cli.key_commands import keys, revoke
@@ -29,7 +29,7 @@ __all__ = ["main"]
 _SECTIONS = {
     "Run notebooks": (run, inspect),
     "Look": (list_, show, open_, outputs, verify),
-    "Answer": (resume, cancel),
+    "Answer": (resume, send_back, cancel),
     "Stop and go back": (suspend, retry, fork),
     "Serve": (serve, worker),
     "Look after the store": (doctor, gc, keys, revoke),

@@ -6,21 +6,30 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pauseflow_nb import identity
+from pauseflow_nb.actions import USUAL_ACTIONS, button_labels
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.printable import printable, printable_lines
-from pauseflow_nb.protocol import Unsaved, button_labels
+from pauseflow_nb.protocol import Unsaved
 
 __all__ = [
     "describe",
     "describe_bound",
     "describe_ending",
     "describe_losses",
+    "describe_record",
     "describe_unsaved",
     "describe_waiting",
     "table",
 ]
+
+_LINKS = (
+    ("approve", "approval_url"),
+    ("resume", "resume_url"),
+    ("send back", "send_back_url"),
+    ("cancel", "cancel_url"),
+)
 
 #: What happens at the deadline, as the end of a sentence.
 _BY_THE_CLOCK = {
@@ -56,9 +65,9 @@ def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = No
         *_describe_buttons(suspension),
     )
     lines += [f"  {printable(line)}" for line in described]
-    for label, key in (("approve", "approval_url"), ("resume", "resume_url"), ("cancel", "cancel_url")):
+    for label, key in _LINKS:
         if suspension.get(key):
-            lines.append(f"  {label:<8}{printable(suspension[key])}")
+            lines.append(f"  {label:<8}{' ' * (len(label) > 7)}{printable(suspension[key])}")
     return "\n".join(lines)
 
 
@@ -112,12 +121,12 @@ def _describe_schema(suspension: Mapping[str, Any]) -> list[str]:
 
 
 def _describe_buttons(suspension: Mapping[str, Any]) -> list[str]:
-    """Name the two answers, if the author did."""
-    labels = suspension.get("labels")
+    """Name the answers, if the author chose them or their names."""
+    labels, allow = suspension.get("labels"), suspension.get("allow") or USUAL_ACTIONS
     usual = button_labels(suspension["kind"], has_schema=suspension.get("schema") is not None)
-    if not labels or labels == usual:
+    if not labels or (labels == usual and tuple(allow) == USUAL_ACTIONS):
         return []
-    return [f"buttons   {labels['resume']} | {labels['cancel']}"]
+    return [f"buttons   {' | '.join(labels[action] for action in allow)}"]
 
 
 def _describe_field(field: Field) -> str:
@@ -168,6 +177,32 @@ def describe_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> li
     ]
 
 
+def describe_record(record: Mapping[str, Any]) -> str:
+    """Describe a decision record in a line.
+
+    Args:
+        record: As `Queue.view` shows it.
+    """
+    if record.get("problem"):
+        return f"record: {printable(record['problem'])}"
+    decision = record.get("decision") or record.get("approval")
+    if not decision and not record.get("suspension"):
+        return f"record {record['number']}: the end of the execution, {printable(record.get('state'))}"
+    step = f"step {record['suspension']['step']}" if record["suspension"]["step"] else "the notebook"
+    if not decision:
+        changed = _describe_checks((record.get("question") or {}).get("drift"))
+        return printable(f"record {record['number']}: {step}: asked again. {changed}")
+    if record.get("checks"):
+        found = _describe_checks(record["checks"])
+        return printable(f"record {record['number']}: {step}: checked when the answer took effect. {found}")
+    seen = "" if record.get("seen") or decision["by"] == "clock" else " The answer did not say what was seen."
+    return printable(f"record {record['number']}: {step}: {decision['sentence']}{seen}")
+
+
+def _describe_checks(checks: Iterable[Mapping[str, Any]] | None) -> str:
+    return " ".join(f"{check['name']}: {check['reason']}." for check in checks or ())
+
+
 def describe(execution: Mapping[str, Any]) -> str:
     """Describe an execution in a few lines."""
     if execution.get("problem"):
@@ -195,6 +230,7 @@ def describe(execution: Mapping[str, Any]) -> str:
     lines += [describe_waiting(suspension) for suspension in execution["suspended"]]
     lines += [f"  {line}" for line in dict.fromkeys(describe_losses(execution))]
     lines += describe_bound(execution)
+    lines += [f"  {describe_record(record)}" for record in execution.get("decisions") or ()]
     if execution["error"]:
         lines.append(f"  error     {_describe_error(execution['error'], indent=' ' * 12)}")
     return "\n".join(lines)

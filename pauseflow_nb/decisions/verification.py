@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.decisions.digests import CellDigest, digest_cell, exact, is_card
+from pauseflow_nb.decisions.digests import CellDigest, digest_cell, is_card, to_canonical
 from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, open_envelope, payload_digest
 from pauseflow_nb.errors import InvalidRecord
 
@@ -15,10 +15,16 @@ __all__ = ["Verification", "verify"]
 
 #: Facts of a question and of a decision, which card and record both have, by the words that people read.
 _QUESTION = {
+    "kind": "what it waits for",
     "title": "the title",
     "message": "the message",
     "data": "the data",
     "schema": "the form",
+    "deadline": "the deadline",
+    "until": "the sentence about the deadline",
+    "notebooks": "the list of notebooks",
+    "labels": "a word on the buttons",
+    "allow": "the list of what an answer may do",
     "drift": "what had changed",
 }
 _DECISION = {
@@ -29,6 +35,7 @@ _DECISION = {
     "known_by": "how it is known who decided",
     "at": "the time of the decision",
     "approvals": "the list of approvals",
+    "sentence": "the sentence about the decision",
 }
 
 
@@ -79,6 +86,8 @@ def verify(
     with_cards = bool(statements) and statements[-1].kind == ENDED
     problems += _cells(statements, [digest_cell(cell, with_cards=with_cards) for cell in cells])
     problems += _questions(statements, cells)
+    problems += _checks(statements, cells)
+    problems += _end(statements, notebook)
     notes = []
     if statements and statements[-1].kind != ENDED:
         notes.append("the execution had not ended when this was written: cells after the last decision are not covered")
@@ -104,6 +113,13 @@ def _chain(envelopes: Sequence[Any], statements: Sequence[Statement], execution:
     for statement in statements:
         if statement.previous is not None and statement.previous not in digests:
             yield f"record {statement.number} names a record before it that is not here, or was changed"
+
+
+def _end(statements: Sequence[Statement], notebook: Mapping[str, Any]) -> Iterator[str]:
+    """Find out whether the record of the end was cut out: the notebook itself notes when it ended."""
+    noted = notebook.get("metadata", {}).get("papermill")
+    if statements and statements[-1].kind != ENDED and isinstance(noted, Mapping) and noted.get("end_time"):
+        yield "cut out: the record of the end, though the notebook says that it has ended"
 
 
 def _missing(envelopes: Sequence[Any], recorded: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -173,14 +189,30 @@ def _questions(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any
         yield from _facts(where, facts.get("question"), statement.facts.get("question"), _QUESTION)
         yield from _facts(where, facts.get("decision"), statement.facts.get("decision"), _DECISION)
     for identity, facts in shown.items():
-        if facts.get("decision") and identity not in signed and _is_decided_by_people(facts):
+        if facts.get("decision") and identity not in signed and _is_decision(facts):
             yield f"step {identity[0] or 'none'}: the notebook shows a decision that no record has"
+
+
+def _checks(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Find what the cells say that fresh cells found, and no record has."""
+    signed = [to_canonical(check) for statement in statements for check in _listed(statement.facts)]
+    for index, cell in enumerate(cells, 1):
+        for output in filter(is_card, cell.get("outputs", [])):
+            for check in _listed(output["metadata"]["pauseflow"]):
+                if to_canonical(check) not in signed:
+                    yield f"cell {index} ({cell['id']}): what was found when it ran again was changed"
+
+
+def _listed(facts: Mapping[str, Any]) -> list[Any]:
+    checks = facts.get("checks")
+    return checks if isinstance(checks, list) else []
 
 
 def _facts(where: str, shown: Any, signed: Any, names: Mapping[str, str]) -> Iterator[str]:
     shown, signed = (each if isinstance(each, Mapping) else {} for each in (shown, signed))
     for key, word in names.items():
-        if exact(shown.get(key) or None) != exact(signed.get(key) or None):
+        # As bytes: in Python 1 equals True.
+        if to_canonical(shown.get(key)) != to_canonical(signed.get(key)):
             yield f"{where}: {word} was changed"
 
 
@@ -200,8 +232,10 @@ def _identity(facts: Any) -> tuple[str, int, int, int]:
     return tuple(facts.get(key, 0) for key in ("step", "run", "segment", "ordinal"))
 
 
-def _is_decided_by_people(facts: Mapping[str, Any]) -> bool:
-    return facts["decision"].get("by") not in ("clock", "notebooks")
+def _is_decision(facts: Mapping[str, Any]) -> bool:
+    """Whether a card shows a decision: that a delay is over is none."""
+    ended = (facts["decision"].get("by"), (facts.get("question") or {}).get("kind"))
+    return ended not in (("notebooks", "notebook"), ("clock", "rerun"), ("clock", "delay"))
 
 
 def _is_papermills(cell: Mapping[str, Any]) -> bool:

@@ -89,7 +89,8 @@ class Ending:
                 suspension = suspensions.find_last(connection, self._segment.execution)
                 assert suspension is not None, "an answer has woken the segment"
                 fresh = list_shown(document, end.next_cell)
-                record_reopening(connection, suspension, add_drift(suspension, end.checks, fresh), document)
+                shown = add_drift(suspension, end.checks, fresh)
+                record_reopening(connection, suspension, shown, end.checks, document)
                 return
             if end.checks:
                 record_checks(connection, self._segment.execution, end.checks)

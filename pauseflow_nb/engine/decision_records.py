@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from pauseflow_nb.decisions.digests import CellDigest, digest_cells, digest_json
 from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, payload_digest, sign
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.store import decisions, executions, keys, steps
-from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store import audit, decisions, executions, keys, steps
+from pauseflow_nb.store.damaged_rows import time_or_none
+from pauseflow_nb.store.executions import FINAL, Row
 
 if TYPE_CHECKING:
     from pauseflow_nb.runner.cards import Decision
@@ -43,6 +44,7 @@ def note_shown(
     question: Mapping[str, JSON],
     cells: Iterable[CellDigest],
     *,
+    rules: Mapping[str, JSON] | None = None,
     environment: str | None = None,
     fresh: list[dict[str, JSON]] | None = None,
 ) -> dict[str, JSON]:
@@ -54,16 +56,18 @@ def note_shown(
         place: Which suspension the card is of: step, run, segment, ordinal. A fork keeps the card.
         question: What its card asks: title, message, data, schema, deadline.
         cells: Digests of all cells so far.
+        rules: Who may answer, and how many must; None if any answer is enough.
         environment: Digest of the snapshot's manifest, which names Python and its packages.
         fresh: Values of the fresh cells so far.
 
     Returns:
-        `{digest, suspension, question, cells, parameters, exports, environment}`.
+        `{digest, suspension, question, rules, cells, parameters, exports, environment}`.
     """
     row = executions.find(connection, execution)
     known = list(cells)
     parts: dict[str, JSON] = {
         "question": dict(question),
+        "rules": None if rules is None else dict(rules),
         "cells": [cell.to_json() for cell in known],
         "parameters": digest_json({} if row is None else row.parameters),
         "exports": digest_json(
@@ -80,17 +84,25 @@ def add_errors(shown: Mapping[str, JSON] | None, errors: list[dict[str, JSON]]) 
     return None if shown is None else {**shown, "digest": digest_json([shown["digest"], errors])}
 
 
-def add_drift(suspension: Row, drift: list[dict[str, JSON]], fresh: list[dict[str, JSON]]) -> dict[str, JSON]:
+def add_drift(suspension: Row, checks: list[dict[str, JSON]], fresh: list[dict[str, JSON]]) -> dict[str, JSON]:
     """Change what is shown: the question is asked again, with the old and the new values side by side."""
     shown: dict[str, Any] = suspension.shown or {"digest": None}
+    drift = [check for check in checks if check["is_drift"]]
     question = {**(shown.get("question") or _question(suspension)), "drift": drift}
     digest = digest_json([shown["digest"], drift])
     return {**shown, "question": question, "drift": drift, "fresh": fresh, "digest": digest}
 
 
-def record_reopening(connection: sa.Connection, suspension: Row, shown: dict[str, Any], document: "Document") -> None:
+def record_reopening(
+    connection: sa.Connection,
+    suspension: Row,
+    shown: dict[str, Any],
+    checks: list[dict[str, JSON]],
+    document: "Document",
+) -> None:
     """Sign that the last decision does not count, because the values that it was about have changed."""
-    _add_decision(connection, suspension.execution, shown, {"suspension": _place(suspension, shown), "decision": None})
+    facts = {"suspension": _place(suspension, shown), "decision": None, "checks": checks}
+    _add_decision(connection, suspension.execution, shown, facts)
     enter_records(connection, suspension.execution, document)
 
 
@@ -120,17 +132,19 @@ def record_decision(
 
     shown: dict[str, Any] = suspension.shown or {}
     facts = make_facts(decision, suspension.schema)
-    _add_decision(
+    signed = _add_decision(
         connection,
         suspension.execution,
         shown,
         {
             "suspension": _place(suspension, shown),
             "question": shown.get("question") or _question(suspension),
+            "asked": time_or_none(suspension.since),
             "decision" if is_final else "approval": facts,
             "seen": seen is not None and seen == shown.get("digest"),
         },
     )
+    audit.add_details(connection, suspension.execution, "settled", "approved", *FINAL, **signed)
 
 
 def seal(connection: sa.Connection, execution: str, state: str, document: "Document") -> None:
@@ -143,7 +157,8 @@ def seal(connection: sa.Connection, execution: str, state: str, document: "Docum
         document: Its notebook, which gets all the records.
     """
     if decisions.all_of(connection, execution):
-        _add(connection, execution, ENDED, tuple(document.digest_cells(with_cards=True)), {"state": state})
+        signed = _add(connection, execution, ENDED, tuple(document.digest_cells(with_cards=True)), {"state": state})
+        audit.note(connection, execution, "sealed", "pauseflow", **signed)
         enter_records(connection, execution, document)
 
 
@@ -156,11 +171,14 @@ def enter_records(connection: sa.Connection, execution: str, document: "Document
         document.changed()
 
 
-def _add_decision(connection: sa.Connection, execution: str, shown: Mapping[str, Any], facts: dict[str, Any]) -> None:
-    """Add a record about a question, with what was shown."""
-    names = ("question", "parameters", "exports", "environment", *(["fresh"] if "fresh" in shown else []))
+def _add_decision(
+    connection: sa.Connection, execution: str, shown: Mapping[str, Any], facts: dict[str, Any]
+) -> dict[str, JSON]:
+    """Add a record about a question, with what was shown; returns what `_add` does."""
+    names = ("question", "rules", "parameters", "exports", "environment", *(["fresh"] if "fresh" in shown else []))
     known = {"shown": shown.get("digest"), **{name: shown.get(name) for name in names}}
-    _add(connection, execution, DECIDED, tuple(map(CellDigest.from_json, shown.get("cells", []))), {**known, **facts})
+    cells = tuple(map(CellDigest.from_json, shown.get("cells", [])))
+    return _add(connection, execution, DECIDED, cells, {**known, **facts})
 
 
 def _place(suspension: Row, shown: Mapping[str, Any]) -> dict[str, JSON]:
@@ -170,14 +188,21 @@ def _place(suspension: Row, shown: Mapping[str, Any]) -> dict[str, JSON]:
 
 def _add(
     connection: sa.Connection, execution: str, kind: str, cells: tuple[CellDigest, ...], facts: dict[str, JSON]
-) -> None:
+) -> dict[str, JSON]:
+    """Sign and add a record.
+
+    Returns:
+        What the audit trail says of it: its number and the digest of what was signed.
+    """
     before = decisions.all_of(connection, execution)
     previous = payload_digest(before[-1]) if before else None
     number = len(before) + 1
     if before and (earlier := _execution_of(before[-1])) != execution:
         facts = {**facts, "continues": earlier}
     statement = Statement(kind, execution, number, previous, cells, facts)
-    decisions.add(connection, execution, number, sign(statement, keys.signing_key(connection)))
+    envelope = sign(statement, keys.signing_key(connection))
+    decisions.add(connection, execution, number, envelope)
+    return {"record": number, "digest": payload_digest(envelope)}
 
 
 def _execution_of(envelope: Mapping[str, Any]) -> str:

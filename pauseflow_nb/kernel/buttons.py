@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from pauseflow_nb.actions import button_labels
 from pauseflow_nb.errors import InvalidAnswer, PauseflowError
 from pauseflow_nb.forms.codec import COMMENT, DATA
 from pauseflow_nb.forms.controls import Control, draw
 from pauseflow_nb.kernel.display import Card, boxed
 from pauseflow_nb.kernel.form_widgets import STYLE, Input, input_for, note
-from pauseflow_nb.protocol import button_labels
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -29,6 +29,8 @@ _VIEW = "application/vnd.jupyter.widget-view+json"
 _NO_WIDGETS = "Buttons appear here where widgets run; `%pauseflow approve [JSON]` and `%pauseflow cancel` do the same."
 _COMMENT = Control(COMMENT, "long", "Comment", 'The notebook gets it as {"comment": …}.')
 _DATA = Control(DATA, "json", "Data", "What a program would send; may be left empty.")
+_CHANGE = Control(COMMENT, "long", "Comment", "What is to change, if you send it back.")
+_BACK = "{} lets this step run again, with your comment."
 _CONSEQUENCE = "{} ends the flow here: no later step runs until `%pauseflow reset`."
 
 
@@ -50,14 +52,16 @@ class Buttons:
         self._card = Card(shell, self._metadata("open"))
         self._summary = widgets.Box(layout=widgets.Layout(display="none"))
         self.form = self._made_form()
+        #: What is to change, where the form has no place for that.
+        self.comment = self._made_comment()
         self._cancel_label = self._labels()["cancel"]
         #: By their words.
         self.buttons = {words: self._button(words, act) for words, act in self._actions().items()}
         next(iter(self.buttons.values())).button_style = "primary"
         row = widgets.HBox(list(self.buttons.values()), layout=widgets.Layout(flex_flow="row wrap"))
         style = widgets.HTML(STYLE, layout=widgets.Layout(display="none"))
-        above = [] if self.form is None else [self.form.box]
-        below = note(_CONSEQUENCE.format(self._cancel_label).replace("`", ""))
+        above = [each.box for each in (self.form, self.comment) if each is not None]
+        below = note(self._consequences().replace("`", ""))
         layout = widgets.Layout(margin="0 0 4px 13px")
         self.box = widgets.VBox([style, self._summary, *above, row, below], layout=layout)
         for name in ("pauseflow-buttons", "pauseflow-form"):
@@ -79,9 +83,20 @@ class Buttons:
         fields = [_DATA] if request.kind == "rerun" else [_COMMENT, _DATA]
         return input_for(Control("", "object", "", fields=fields), is_outer=True)
 
+    def _made_comment(self) -> Input | None:
+        request = self._waiting.asked.request
+        needs_one = request.schema is not None and "send_back" in request.allow
+        return input_for(_CHANGE) if needs_one else None
+
+    def _consequences(self) -> str:
+        request, labels = self._waiting.asked.request, self._labels()
+        said = [_CONSEQUENCE.format(self._cancel_label)] if "cancel" in request.allow else []
+        return " ".join([*said, *([_BACK.format(labels["send_back"])] if "send_back" in labels else [])])
+
     def _labels(self) -> dict[str, str]:
         request = self._waiting.asked.request
-        return button_labels(request.kind, has_schema=request.schema is not None, own=request.labels)
+        has_schema = request.schema is not None
+        return button_labels(request.kind, has_schema=has_schema, own=request.labels, allow=request.allow)
 
     def _actions(self) -> dict[str, Callable[[], object]]:
         labels, testmode = self._labels(), self._testmode
@@ -91,7 +106,15 @@ class Buttons:
                 return {labels["resume"]: testmode.clock, "As if it called back": self._answer, **cancel}
             case "delay":
                 return {"Skip": testmode.clock, **cancel}
-        return {labels["resume"]: self._answer, **cancel}
+        back = {labels["send_back"]: self._send_back} if "send_back" in labels else {}
+        allowed = cancel if "cancel" in self._waiting.asked.request.allow else {}
+        return {labels["resume"]: self._answer, **back, **allowed}
+
+    def _send_back(self) -> None:
+        """Send back with what is written beside Comment; where the question has a form, that is all there is to say."""
+        entries = {} if self.form is None else self.form.entries()
+        said = (entries.get(COMMENT) or [""])[-1] if self.comment is None else self.comment.entries()[COMMENT][-1]
+        self._testmode.send_back(said)
 
     def _answer(self) -> None:
         entries = {} if self.form is None else self.form.entries()

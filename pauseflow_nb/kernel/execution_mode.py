@@ -329,6 +329,9 @@ class ExecutionMode:
         wake = self.briefing.wake
         if wake is None or wake.kind != "suspend":
             return
+        if wake.sent_back is not None:
+            self.answers.receive(wake.step, None)
+            return
         # The wake has no data of an answer by the clock; the step's exports do.
         exported = self.briefing.steps.get(wake.step, StepBriefing()).exports.get(RESUME_DATA)
         envelope = wake.callback if wake.callback is not None else exported
@@ -354,7 +357,7 @@ class ExecutionMode:
         index = next((int(i) for i, h in headers.items() if h is not None and h.name == run.step), None)
         if index is None:
             return self.briefing.coming, self.briefing.passed
-        is_rerun = run.suspension is not None and run.suspension.request.then == "rerun"
+        is_rerun = run.suspension is not None and run.suspension.request.may_run_again
         return self._split_cells(index if is_rerun else index + 1)
 
     def _split_cells(self, next_cell: int) -> tuple[dict[str, str], dict[str, str]]:

@@ -329,16 +329,53 @@ class TestMode:
         sentence = f"The flow is cancelled in step '{step}'. `%pauseflow reset` starts over."
         return self._settle(waiting, "cancelled", "Cancelled by you", sentence)
 
-    def _settle(self, waiting: Waiting, how: str, headline: str, sentence: str, answer: JSON = None) -> str:
+    def send_back(self, comment: str | None = None) -> str:
+        """Send the open question back: its step has to run again, and finds the comment.
+
+        Raises:
+            InvalidStep: If no step waits, or the question does not allow it.
+        """
+        waiting = self._open()
+        run, request = waiting.run, waiting.asked.request
+        if "send_back" not in request.allow:
+            raise InvalidStep(
+                run.step, "its question cannot be sent back: write allow=['resume', 'send_back', 'cancel']"
+            )
+        said = (comment or "").strip() or None
+        moment = datetime.now(UTC).isoformat()
+        self.waiting = None
+        self.answers.pop(run.step, None)
+        sent_back: dict[str, JSON] = {"by": "user", "known_by": "account", "at": moment, "comment": said, "data": None}
+        self._wake(waiting, None, "user", sent_back)
+        sentence = f"Step '{run.step}' is sent back: run its cell again, it will be run {run.number + 1}."
+        return self._settle(waiting, "again", "Sent back by you", sentence, said, action="send_back")
+
+    def _settle(
+        self,
+        waiting: Waiting,
+        how: str,
+        headline: str,
+        sentence: str,
+        answer: JSON = None,
+        *,
+        action: str | None = None,
+    ) -> str:
         request = waiting.asked.request
-        own = request.labels.get({"approved": "resume", "again": "resume", "cancelled": "cancel"}.get(how, ""))
+        did = action or {"approved": "resume", "again": "resume", "cancelled": "cancel"}.get(how, "")
+        own = request.labels.get(did)
         if own is not None and headline.endswith("by you"):
             headline = f"{own} ({headline[0].lower()}{headline[1:]})"
         waiting.settle(how, headline, sentence, answer)
         self.renew_refusals()
         return sentence
 
-    def _wake(self, waiting: Waiting, envelope: dict[str, JSON] | None, by: str) -> None:
+    def _wake(
+        self,
+        waiting: Waiting,
+        envelope: dict[str, JSON] | None,
+        by: str,
+        sent_back: dict[str, JSON] | None = None,
+    ) -> None:
         run, request = waiting.run, waiting.asked.request
         self.wake = Wake(
             run.step,
@@ -350,6 +387,7 @@ class TestMode:
             max_retries=request.max_retries,
             by=by,
             at=datetime.now(UTC).isoformat(),
+            sent_back=sent_back,
         )
         self._runs = run.number
         self.due = run.step
@@ -366,8 +404,9 @@ class TestMode:
 
 
 def _hint(run: StepRun, asked: PlannedSuspension) -> str:
+    back = " `%pauseflow send_back COMMENT` runs it again." if "send_back" in asked.request.allow else ""
     by_clock = "" if asked.request.kind == "suspend" else " `%pauseflow skip` lets its time pass."
-    return f"`%pauseflow approve [JSON]` answers step '{run.step}' here.{by_clock}"
+    return f"`%pauseflow approve [JSON]` answers step '{run.step}' here.{back}{by_clock}"
 
 
 def _headline(request: SuspensionRequest) -> str:

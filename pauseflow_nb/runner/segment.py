@@ -261,7 +261,7 @@ class _Segment:
         if verdict == "ask":
             drifts = [check.facts for check in checks if check.is_drift]
             self._put_card_back(fresh_cells.list_errors(drifts), drifts)
-            return SegmentEnd("drifted", self.checkpoint, checks=drifts)
+            return SegmentEnd("drifted", self.checkpoint, checks=found)
         if checks:
             saved = fresh_cells.save_variables(client, briefing)
             self._observer.on_checks(found, briefing.first_cell, saved, self.document)

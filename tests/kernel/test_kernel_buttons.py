@@ -407,3 +407,34 @@ def test_two_kernels_do_not_mix(new_kernel: Callable[[], Any]) -> None:
     assert two.kernel.session.test_mode.waiting is not None
     second.buttons["Cancel the run"].click()
     assert one.kernel.session.test_mode.cancelled is None
+
+
+ALLOW = "allow=['resume', 'send_back', 'cancel']"
+
+
+def test_a_question_that_is_sent_back_runs_its_step_again_with_the_comment(by_hand: ByHand) -> None:
+    buttons = by_hand.ask(f"flow.suspend({ALLOW}, labels={{'send_back': 'Rework'}})")
+    assert list(buttons.buttons) == ["Approve", "Rework", "Cancel the run"]
+    inputs(buttons)["Comment"].value = "Round the totals"
+    buttons.buttons["Rework"].click()
+
+    assert by_hand.last["data"]["text/plain"] == "Step 'a' is sent back: run its cell again, it will be run 2."
+    assert "was answered" in by_hand.kernel.run("%%step b\n1").shown
+    source = "%%step a\nrun = flow.context.run\n(run.runs, run.sent_back.comment, 'callback_request' in run, flow.data)"
+    assert by_hand.value(source) == (2, "Round the totals", False, None)
+
+
+def test_a_form_has_a_place_for_the_comment_with_which_it_is_sent_back(by_hand: ByHand) -> None:
+    buttons = by_hand.ask(f"flow.suspend(schema=int, {ALLOW})")
+    assert buttons.comment is not None
+    buttons.comment.body.value = "too low"  # type: ignore[attr-defined]
+    buttons.buttons["Send back"].click()
+
+    assert by_hand.value("%%step a\nflow.context.run.sent_back.comment") == "too low"
+
+
+def test_a_question_without_a_cancel_has_no_button_for_it(by_hand: ByHand) -> None:
+    buttons = by_hand.ask("flow.suspend(allow=['resume', 'send_back'])")
+
+    assert list(buttons.buttons) == ["Approve", "Send back"]
+    assert "ends the flow" not in texts(buttons.box)

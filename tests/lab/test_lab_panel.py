@@ -286,3 +286,22 @@ def test_an_answer_that_comes_too_late_says_so(still_lab: Lab, page: Any) -> Non
     approve.click()
 
     expect(workflows.card(f"{late}.ipynb").get_by_role("alert")).to_contain_text("cancelled")
+
+
+def test_a_question_is_sent_back_with_a_comment(still_lab: Lab, page: Any, shoot: Shoot) -> None:
+    queue = still_lab.queue()
+    allow, labels = ["resume", "send_back"], {"send_back": "Rework"}
+    execution = suspend(queue, "back", notebook="/work/back.ipynb", allow=allow, labels=labels)
+    card = Workflows(page).open(still_lab).card("back.ipynb")
+    expect(card).to_contain_text("“Rework” runs the step again with your comment.")
+    expect(card.get_by_role("button", name="Approve")).to_be_visible()
+    expect(card.get_by_role("button", name="Cancel the run")).to_have_count(1)
+    shoot(page, "panel-send-back")
+
+    card.get_by_role("button", name="Rework").click()
+    page.locator(".jp-Dialog").get_by_label("What is to change?").fill("Round the totals")
+    page.locator(".jp-Dialog").get_by_role("button", name="Rework").click()
+    expect(card.locator(".pf-state")).to_have_text("Queued")
+
+    (settled,) = [each for each in queue.audit(execution) if each["what"] == "settled"]
+    assert (settled["details"]["action"], settled["details"]["comment"]) == ("send_back", "Round the totals")

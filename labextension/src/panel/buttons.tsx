@@ -47,9 +47,10 @@ export function Buttons({ execution, isDetailed = false }: IProps): React.JSX.El
           onClick={() => attempt(actions.api.retry(id))}
         />
       )}
-      {!ENDED.includes(state) && !execution.suspended.some(canBeAnswered) && (
-        <Icon icon={stopIcon} label={CANCEL} isBusy={isBusy} onClick={() => attempt(actions.cancel(id, CANCEL))} />
-      )}
+      {!ENDED.includes(state) &&
+        !execution.suspended.some(each => canBeAnswered(each) && each.allow.includes('cancel')) && (
+          <Icon icon={stopIcon} label={CANCEL} isBusy={isBusy} onClick={() => attempt(actions.cancel(id, CANCEL))} />
+        )}
     </span>
   );
 }

@@ -130,7 +130,7 @@ function choiceOf(
   setChosen: (chosen: ReadonlySet<string>) => void
 ): { isChosen: boolean; toggle: () => void } | null {
   // What has a form of its own needs an answer of its own.
-  if (!execution.suspended.some(each => asksSomebody(each) && each.form === null && each.refusals.resume === null)) {
+  if (!execution.suspended.some(each => asksSomebody(each) && each.form === null && !each.refusals.resume)) {
     return null;
   }
   const isChosen = chosen.has(execution.id);

@@ -14,7 +14,7 @@ from typing import Any
 import nh3
 from markupsafe import Markup
 
-__all__ = ["Exhibit", "evidence_in"]
+__all__ = ["Exhibit", "evidence_in", "show_outputs"]
 
 #: Characters of text, and of an image's base64, that one output may have on the page.
 MOST_TEXT, MOST_IMAGE = 20_000, 3_000_000
@@ -86,7 +86,7 @@ def evidence_in(document: bytes, last_cell: int) -> list[Exhibit]:
         if cell["cell_type"] != "code":
             continue
         parts = []
-        for part in _parts_of(cell.get("outputs", [])):
+        for part in show_outputs(cell.get("outputs", [])):
             left -= len(part)
             parts.append(part if left > 0 else _said("more was shown than this page can hold"))
             if left <= 0:
@@ -98,7 +98,8 @@ def evidence_in(document: bytes, last_cell: int) -> list[Exhibit]:
     return exhibits
 
 
-def _parts_of(outputs: list[dict[str, Any]]) -> Iterator[Markup]:
+def show_outputs(outputs: list[dict[str, Any]]) -> Iterator[Markup]:
+    """Show the outputs of a cell, but not what the page says itself."""
     for output in outputs:
         kind = output.get("output_type")
         if kind == "stream":

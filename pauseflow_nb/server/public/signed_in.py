@@ -22,7 +22,7 @@ from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.login import RESOURCE, identify, require_permission
 from pauseflow_nb.server.public.bodies import Body, parse_body
 from pauseflow_nb.server.public.callbacks import collect_facts, problem_in
-from pauseflow_nb.server.public.decision import DECISIONS, entries_of, read_request
+from pauseflow_nb.server.public.decision import entries_of, read_request
 from pauseflow_nb.server.public.envelope import envelope
 from pauseflow_nb.server.public.page import OURS, Landing, render_suspension
 from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer, write_page
@@ -34,7 +34,7 @@ __all__ = ["signed_in_routes"]
 
 def signed_in_routes(queue: LazyQueue) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
     """Make the route; only a server with a login has it."""
-    return [(r"/pauseflow/signed-in/(resume|cancel|approve)/(.*)", SignedInHandler, {"queue": queue})]
+    return [(r"/pauseflow/signed-in/(resume|cancel|send_back|approve)/(.*)", SignedInHandler, {"queue": queue})]
 
 
 class SignedInHandler(JupyterHandler):
@@ -117,7 +117,7 @@ class SignedInHandler(JupyterHandler):
         return f"{self.base_url}lab/tree/{quote(path.relative_to(root).as_posix())}"
 
     async def _write(self, status: int, claim: Claim, facts: Facts, **more: Any) -> None:
-        actions = DECISIONS if claim.action == "approve" else (claim.action,)
+        actions = facts["allow"] if claim.action == "approve" else (claim.action,)
         more.update(actions=actions, landing=self._landing, xsrf=self.xsrf_token.decode())
         page = await self._lazy.compute(render_suspension, facts, **more)
         write_page(self, status, page, self._landing)

@@ -43,8 +43,8 @@ _WORDS = {
     "operator": ("Resumed", "Suspended from outside", "the run goes on"),
     "notebook": ("Continued", "Step {step} waits for its notebooks", "the run goes on"),
 }
-_DONE = {"cancel": "Cancelled", "timeout": "Timed out"}
-_TONES = {"resume": "go", "cancel": "stop"}
+_DONE = {"cancel": "Cancelled", "timeout": "Timed out", "send_back": "Sent back"}
+_TONES = {"resume": "go", "send_back": "back", "cancel": "stop"}
 _HIDDEN = "••••"
 _SECRET = re.compile(r"key|passphrase|passw|pwd|secret|token|credential", re.IGNORECASE)
 
@@ -160,11 +160,17 @@ def asks_who(facts: Facts) -> bool:
 
 def make_button(facts: Facts, action: str) -> Button:
     """Make the button for one decision."""
-    effect = _resumes(facts) if action == "resume" else _cancels(facts)
-    return Button(action, facts["labels"][action], _TONES[action], effect, facts["refusals"].get(action))
+    says = {
+        "resume": _say_what_resuming_does,
+        "send_back": _say_what_sending_back_does,
+        "cancel": _say_what_cancelling_does,
+    }
+    refusal = facts["refusals"].get(action) or facts["not_allowed"]
+    label = facts["labels"].get(action, "Send back")
+    return Button(action, label, _TONES[action], says[action](facts), refusal)
 
 
-def _resumes(facts: Facts) -> str:
+def _say_what_resuming_does(facts: Facts) -> str:
     approvals = facts["approvals"]
     if approvals is not None and approvals["needed"] - len(approvals["given"]) > 1:
         return f"your approval is counted; {approvals['needed']} are needed before the run goes on"
@@ -173,7 +179,11 @@ def _resumes(facts: Facts) -> str:
     return words_for(facts)[2]
 
 
-def _cancels(facts: Facts) -> str:
+def _say_what_sending_back_does(_: Facts) -> str:
+    return "the step runs again with your comment, and may ask again"
+
+
+def _say_what_cancelling_does(facts: Facts) -> str:
     if facts["kind"] == "pause":
         return "the cell that waits gets an error; unless it catches that, the run ends"
     return "ends the run; no later cell runs"
