@@ -31,7 +31,7 @@ class Comparison:
 
 def compare(old: FreshValue, new: FreshValue, options: FreshOptions) -> Comparison:
     """Compare two values; NaN equals NaN, and an error equals nothing."""
-    before, after = dict(old.parts), dict(new.parts)
+    before, after = _by_place(old), _by_place(new)
     places = [*after, *(place for place in before if place not in after)]
     differ = [place for place in places if not _is_near(before.get(place), after.get(place), options.tolerance)]
     listed = places if len(places) <= _MOST_ROWS else differ
@@ -46,6 +46,17 @@ def compare(old: FreshValue, new: FreshValue, options: FreshOptions) -> Comparis
     if reason is None:
         return Comparison(is_drift=False, reason=_describe_equal(old, new), rows=rows)
     return Comparison(is_drift=True, reason=reason, rows=rows, more=more)
+
+
+def _by_place(value: FreshValue) -> dict[str, str]:
+    """Index the single values; of two of one place the later one gets a number."""
+    found: dict[str, str] = {}
+    for place, text in value.parts:
+        name, number = place, 2
+        while name in found:
+            name, number = f"{place} ({number})", number + 1
+        found[name] = text
+    return found
 
 
 def summarize(value: FreshValue) -> str:
@@ -69,7 +80,7 @@ def _find_reason(old: FreshValue, new: FreshValue, tolerance: str, differ: list[
     if old.digest or new.digest:
         changed = "it has changed, and is too large to be compared value by value"
         return None if old.digest == new.digest else changed
-    return _describe_difference(dict(old.parts), dict(new.parts), tolerance, differ) if differ else None
+    return _describe_difference(_by_place(old), _by_place(new), tolerance, differ) if differ else None
 
 
 def _describe_difference(before: Mapping[str, str], after: Mapping[str, str], tolerance: str, differ: list[str]) -> str:

@@ -26,8 +26,8 @@ __all__ = [
     "add_errors",
     "enter_records",
     "note_shown",
-    "record_decision",
     "record_checks",
+    "record_decision",
     "record_reopening",
     "seal",
 ]

@@ -153,25 +153,25 @@ def _parts(name: str, value: Any, place: str, depth: int) -> Iterator[_Part]:
         yield from _parts_of_frame(name, value, place, depth)
     elif _is_array(value):
         yield from _parts_of_array(name, value, place, depth)
-    elif isinstance(value, Mapping):
-        for key, each in value.items():
-            yield from _parts(name, each, _join(place, key), depth + 1)
-        if not value:
-            yield place, "o{}"
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        ordered = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
-        for index, each in enumerate(ordered):
-            if type(each) in _SINGLE:
-                yield _shorten(f"{place}[{index}]", _LONGEST_PLACE), _write(each) or ""
-                continue
-            yield from _parts(name, each, f"{place}[{index}]", depth + 1)
-        if not value:
-            yield place, "o[]"
+    elif isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        yield from _parts_of_container(name, value, place, depth)
     else:
         text = _write(value)
         if text is None:
             raise NotComparable(name, f"{type(value).__module__}.{type(value).__qualname__}")
         yield _shorten(place, _LONGEST_PLACE), text
+
+
+def _parts_of_container(name: str, value: Any, place: str, depth: int) -> Iterator[_Part]:
+    if not value:
+        yield place, "o{}" if isinstance(value, Mapping) else "o[]"
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _parts(name, each, _join(place, key), depth + 1)
+    else:
+        ordered = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
+        for index, each in enumerate(ordered):
+            yield from _parts(name, each, f"{place}[{index}]", depth + 1)
 
 
 def _parts_of_array(name: str, array: Any, place: str, depth: int) -> Iterator[_Part]:
@@ -215,10 +215,9 @@ def _columns(frame: Any) -> Iterator[tuple[str, Iterable[Any]]]:
 
 
 def _join(place: str, key: Any) -> str:
-    text = str(key)
-    if not text.isidentifier():
-        return f"{place}[{text!r}]"
-    return f"{place}.{text}" if place else text
+    if not isinstance(key, str) or not key.isidentifier():
+        return f"{place}[{key!r}]"
+    return f"{place}.{key}" if place else key
 
 
 def _write(value: Any) -> str | None:

@@ -19,11 +19,11 @@ from pauseflow_nb.printable import printable_lines
 __all__ = [
     "format_moment",
     "render_box",
+    "render_checks_html",
+    "render_checks_text",
     "render_earlier_html",
     "render_earlier_text",
     "render_html",
-    "render_checks_html",
-    "render_checks_text",
     "render_text",
     "write_check",
     "write_sentence",

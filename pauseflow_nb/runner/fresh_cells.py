@@ -24,11 +24,11 @@ from pauseflow_nb.runner.record_outputs import facts_of, kind_of, record
 
 __all__ = [
     "Check",
+    "check_again",
     "fail",
     "find_verdict",
     "list_errors",
     "list_shown",
-    "check_again",
     "save_variables",
     "show_checks",
     "take_value",

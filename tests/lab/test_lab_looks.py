@@ -77,7 +77,12 @@ DRIFT = [
         "name": "book",
         "reason": "21 of 900 values differ",
         "rows": [
-            {"place": "bid, row ACME", "old": "a text that does not fit beside another one", "new": "same", "changed": True},
+            {
+                "place": "bid, row ACME",
+                "old": "a text that does not fit beside another one",
+                "new": "same",
+                "changed": True,
+            },
             {"place": "ask, row ACME", "old": "100.2", "new": "100.2", "changed": False},
         ],
         "more": 20,
