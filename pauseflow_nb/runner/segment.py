@@ -253,7 +253,9 @@ class _Segment:
         if self._control.request:
             return self._stop()
         found = [check.facts for check in checks]
-        verdict = fresh_cells.find_verdict(checks)
+        # Who sends a question back decides nothing yet: it is asked anew, about what is found now.
+        is_sent_back = briefing.wake is not None and briefing.wake.sent_back is not None
+        verdict = "go" if is_sent_back else fresh_cells.find_verdict(checks)
         fresh_cells.show_checks(self.document, checks, counts_as_shown=verdict != "fail")
         if verdict == "fail":
             failure = fresh_cells.fail(self.document, briefing.first_cell, checks)
