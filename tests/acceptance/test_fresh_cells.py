@@ -326,7 +326,7 @@ class TestWhenItRunsAgain:
 
 
 class TestCrashes:
-    def test_between_the_fresh_cell_and_the_next_it_does_not_look_again(self, road: Road) -> None:
+    def test_between_the_fresh_cell_and_the_next_it_is_not_checked_again(self, road: Road) -> None:
         """The answer stands, and so does the value that was found after it."""
         set_price(road, 100)
         view = road.run(LOG, f"%%fresh price --tolerance 1\nlog('look')\n{READ}", ASK, f"import os\n{DIE_ONCE}", BUY)
@@ -339,7 +339,7 @@ class TestCrashes:
         assert "crashed" in audit(road, view)
         assert problems(road) == []
 
-    def test_without_checkpoints_it_looks_again_and_compares_with_what_was_shown(self, road: Road) -> None:
+    def test_without_checkpoints_it_runs_again_and_compares_with_what_was_shown(self, road: Road) -> None:
         set_price(road, 100)
         path = road.notebook(LOG, f"%%fresh price\nlog('look')\n{READ}", ASK, f"import os\n{DIE_ONCE}", BUY)
         options = RunOptions(cwd=str(road.folder), checkpoint="pause")
@@ -351,7 +351,7 @@ class TestCrashes:
         assert [each["new"] for each in again["suspended"][0]["drift"]] == ["500.0"]
         assert road.log() == ["look", "look", "look"]
 
-    def test_within_the_fresh_cell_it_looks_again(self, road: Road) -> None:
+    def test_within_the_fresh_cell_it_runs_again(self, road: Road) -> None:
         set_price(road, 100)
         die = "if open('price').read() == '101':\n    open('price', 'w').write('102')\n    os.kill(os.getpid(), 9)"
         view = road.run("import os", f"%%fresh price --tolerance 5\n{die}\n{READ}", ASK, BUY)
