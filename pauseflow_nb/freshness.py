@@ -44,7 +44,7 @@ def compare(old: FreshValue, new: FreshValue, options: FreshOptions) -> Comparis
         rows.insert(0, {"place": "", "old": old.shape, "new": new.shape, "changed": True})
     reason = _find_reason(old, new, options.tolerance, differ)
     if reason is None:
-        return Comparison(is_drift=False, reason=_describe_equal(old, new), rows=rows)
+        return Comparison(is_drift=False, reason=_describe_equal(old, new, options.tolerance), rows=rows)
     return Comparison(is_drift=True, reason=reason, rows=rows, more=more)
 
 
@@ -92,8 +92,20 @@ def _describe_difference(before: Mapping[str, str], after: Mapping[str, str], to
     return f"{len(differ)} of {len({**before, **after})} values differ{beyond}"
 
 
-def _describe_equal(old: FreshValue, new: FreshValue) -> str:
-    return "it has not changed" if (old.parts, old.digest) == (new.parts, new.digest) else "it is within the tolerance"
+def _describe_equal(old: FreshValue, new: FreshValue, tolerance: str) -> str:
+    before, after = _by_place(old), _by_place(new)
+    moved = [] if new.digest else [place for place in after if not _is_near(before[place], after[place], "0")]
+    if not moved:
+        return "it has not changed"
+    if len(moved) > 1:
+        return f"{len(moved)} of {len(after)} values have changed, each within the tolerance of {tolerance}"
+    (place,) = moved
+    change = f"{_say(before[place])} has become {_say(after[place])}{_by(before[place], after[place])}"
+    return (
+        f"{place}: {change}, within the tolerance of {tolerance}"
+        if place
+        else f"{change}, within the tolerance of {tolerance}"
+    )
 
 
 def _is_near(old: str | None, new: str | None, tolerance: str) -> bool:

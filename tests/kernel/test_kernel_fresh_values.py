@@ -47,7 +47,8 @@ class Model(pydantic.BaseModel):
         ([], []), ({}, {}), ({"a": [1, {"b": NAN}]}, {"a": [1, {"b": NAN}]}), ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
         ({1, 2, 3}, {3, 2, 1}), ((1, 2), [1, 2]),
         (np.array([1, NAN]), np.array([1, NAN])), (np.array([1, 2]), np.array([1.0, 2.0])), (np.zeros((0, 3)), np.zeros((0, 3))),
-        (np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 9], mask=[0, 1])), (np.array(3), 3),
+        (np.ma.array([1, 2], mask=[False, True]), np.ma.array([1, 9], mask=[False, True])), (np.array(3), 3),
+        ({1: "a", "1": "b"}, {1: "a", "1": "b"}),
         (np.array(["a", None], dtype=object), np.array(["a", None], dtype=object)),
         (np.datetime64("2026-01-01"), np.datetime64("2026-01-01")),
         (pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": [1.0, 2.0]})), (pd.DataFrame(), pd.DataFrame()),
@@ -75,7 +76,8 @@ def test_equal_values(old: Any, new: Any) -> None:
     ("old", "new"),
     [
         (1, 2), (1, True), (1, "1"), (None, 0), (0, NAN), (NAN, None), ("a", "b"), ("x" * 10_000, "x" * 9_999 + "y"), (2**5000, 2**5000 + 1),
-        ([1], [1, 2]), ([1, 2], [2, 1]), ([], {}), ({"a": 1}, {"a": 1, "b": None}), ({"a": 1}, {"b": 1}), ([[1]], [1]),
+        ([1], [1, 2]), ([1, 2], [2, 1]), ([], {}), ({"a": 1}, {"a": 1, "b": None}), ({"a": 1}, {"b": 1}), ([[1]], [1]), ({1: "a", "1": "b"}, {1: "c", "1": "b"}),
+        (pd.DataFrame([[1, 2, 3]], columns=["a", "a", "a (2)"]), pd.DataFrame([[1, 4, 3]], columns=["a", "a", "a (2)"])),
         (float("inf"), float("-inf")), (10**30, 10**30 + 1),
         (np.array([1, 2]), np.array([[1, 2]])), (np.array([1, 2]), [1, 2]), (np.array([1, NAN]), np.array([NAN, 1])),
         (pd.DataFrame({"a": [1]}), pd.DataFrame({"b": [1]})), (pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [1, 2]})),
@@ -134,6 +136,20 @@ def test_the_places_of_what_changed_are_named() -> None:
         "bids[0].price",
         "['odd key']",
     ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (100, 100.5, "100 has become 100.5 (0.5% more), within the tolerance of 1%"),
+        ({"a": 1, "b": 100}, {"a": 1, "b": 99}, "b: 100 has become 99 (1% less), within the tolerance of 1%"),
+        ([100, 100, NAN], [100.5, 99.5, NAN], "2 of 3 values have changed, each within the tolerance of 1%"),
+        (1, 1.0, "it has not changed"), (NAN, NAN, "it has not changed"), ("a", "a", "it has not changed"),
+        (np.arange(100_000.0), np.arange(100_000), "it has not changed"),
+    ],
+)  # fmt: skip
+def test_what_is_within_the_tolerance_is_said(old: Any, new: Any, reason: str) -> None:
+    assert compared(old, new, "1%").reason == reason
 
 
 def test_of_many_values_those_that_changed_are_shown_and_the_rest_counted() -> None:
