@@ -31,6 +31,9 @@ class Comparison:
 
 def compare(old: FreshValue, new: FreshValue, options: FreshOptions) -> Comparison:
     """Compare two values; NaN equals NaN, and an error equals nothing."""
+    if old.is_error or new.is_error:
+        row = {"place": "", "old": summarize(old), "new": summarize(new), "changed": True}
+        return Comparison(is_drift=True, reason=_describe_error(new), rows=[row])
     before, after = _by_place(old), _by_place(new)
     places = [*after, *(place for place in before if place not in after)]
     differ = [place for place in places if not _is_near(before.get(place), after.get(place), options.tolerance)]
@@ -69,12 +72,14 @@ def summarize(value: FreshValue) -> str:
     return parts if len(value.parts) <= _MOST_ROWS and len(parts) <= _LONGEST_SUMMARY else value.shape
 
 
+def _describe_error(new: FreshValue) -> str:
+    if new.is_error:
+        return f"the cell failed when it ran again: {summarize(new)}"
+    return "there is no value to compare with: the cell had failed"
+
+
 def _find_reason(old: FreshValue, new: FreshValue, tolerance: str, differ: list[str]) -> str | None:
     """Say why two values differ; None if they do not."""
-    if new.is_error:
-        return f"the cell failed when it ran again: {_say(new.parts[0][1])}"
-    if old.is_error:
-        return "there is no value to compare with: the cell had failed"
     if old.shape != new.shape:
         return f"it was a {old.shape}, and is a {new.shape}".replace("a array", "an array")
     if old.digest or new.digest:
@@ -145,4 +150,4 @@ def _number(text: str | None) -> Decimal | None:
 
 
 def _say(text: str | None) -> str:
-    return _MISSING if text is None else text[1:]
+    return _MISSING if text is None else text[1:].replace("\n", "\\n")

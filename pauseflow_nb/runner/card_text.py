@@ -118,11 +118,12 @@ def _render_check(check: Mapping[str, Any]) -> str:
 
 
 def _render_row(check: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    tag = "mark" if row["changed"] else "span"
-    place = _escape(row["place"] or check["name"])
-    cells = [_escape(row["old"]), f"<{tag}>{_escape(row['new'])}</{tag}>", "changed" if row["changed"] else ""]
-    head = f'<th scope="row" style="{_CELL};font-weight:normal;opacity:.75">{place}</th>'
-    columns = "".join(f'<td style="{_CELL}">{each}</td>' for each in cells)
+    tag, word = ("mark", "changed") if row["changed"] else ("span", "")
+    head = (
+        f'<th scope="row" style="{_CELL};font-weight:normal;opacity:.75">{_escape(row["place"] or check["name"])}</th>'
+    )
+    old, new = _escape(row["old"]), f"<{tag}>{_escape(row['new'])}</{tag}>"
+    columns = f'<td style="{_CELL}">{old}</td><td style="{_CELL}">{new}</td><td style="{_CELL};white-space:nowrap">{word}</td>'
     return f'<tr style="background:none">{head}{columns}</tr>'
 
 

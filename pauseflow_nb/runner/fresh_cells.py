@@ -189,5 +189,5 @@ def _digest(value: FreshValue) -> str:
 
 
 def _describe_error(name: str, reply: Reply) -> FreshValue:
-    text = f"{reply.ename}: {reply.evalue}"[:_LONGEST_ERROR] if reply.ename else "it ended without a value"
+    text = f"{reply.ename}: {reply.evalue}"[:_LONGEST_ERROR].strip() if reply.ename else "it ended without a value"
     return FreshValue(name, "error", [["", f"t{text}"]], is_error=True)

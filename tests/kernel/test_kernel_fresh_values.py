@@ -152,6 +152,24 @@ def test_what_is_within_the_tolerance_is_said(old: Any, new: Any, reason: str) -
     assert compared(old, new, "1%").reason == reason
 
 
+def test_of_a_failure_one_row_is_shown_whatever_the_value_was() -> None:
+    old, failed = (
+        describe_value("x", pd.DataFrame({"a": [1, 2]})),
+        FreshValue("x", "error", [["", "tNo"]], is_error=True),
+    )
+
+    assert compare(old, failed, FreshOptions()).rows == [
+        {"place": "", "old": "a, row 0: 1, a, row 1: 2", "new": "No", "changed": True}
+    ]
+    assert compare(failed, old, FreshOptions()).is_drift
+
+
+def test_a_value_is_shown_in_one_line() -> None:
+    (row,) = compared("a\nb", "a b").rows
+
+    assert (row["old"], row["new"]) == ("a\\nb", "a b")
+
+
 def test_of_many_values_those_that_changed_are_shown_and_the_rest_counted() -> None:
     found = compared(list(range(1000)), [n + (n >= 900) for n in range(1000)])
 
