@@ -18,6 +18,7 @@ from pauseflow_nb.engine.ownership import Watch, detach
 from pauseflow_nb.engine.progress_events import Events, ignore
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.recording import Recording
+from pauseflow_nb.engine.traces import send_trace
 from pauseflow_nb.engine.write_output import PatientOutput, is_first, open_output, start_output
 from pauseflow_nb.errors import (
     InvalidNotebook,
@@ -108,6 +109,8 @@ class Segments:
                 return self._give_up(claimed, lost)
             how, lost = self._attempt(claimed, control)
             if how != "crashed":
+                if how == "ended":
+                    send_trace(self._queue.engine, execution)
                 return how
 
     def look_after_kernels(self) -> list[Row]:
