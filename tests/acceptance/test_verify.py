@@ -54,6 +54,23 @@ def test_what_was_decided_is_verified_with_the_store_and_with_a_key_file(pausefl
     assert any("source" in problem for problem in found["problems"])
 
 
+def test_a_report_is_written_to_a_file_or_printed(pauseflow: Pauseflow, decided: Path) -> None:
+    id_ = json.loads(decided.read_text(encoding="utf-8"))["metadata"]["pauseflow"]["execution"]
+    written = pauseflow("report", id_, "-o", "page.html", "--json")
+    by_name = pauseflow("report", id_)
+    printed = pauseflow("report", id_, "-o", "-")
+    refused = pauseflow("report", id_, "-o", "gone/page.html")
+
+    assert (written.code, written.execution["problems"]) == (0, []), written.stderr
+    page = (pauseflow.folder / "page.html").read_text(encoding="utf-8")
+    assert "Record 1, step ask: Approved" in page
+    assert (pauseflow.folder / f"report-{id_}.html").exists(), by_name.stderr
+    assert printed.stdout.startswith("<!doctype html>")
+    assert refused.code == 2
+    assert "--output" in refused.stderr
+    assert pauseflow("report", id_, "-o", "-", "--json").code == 2
+
+
 def test_what_cannot_be_verified_is_refused_with_a_sentence(pauseflow: Pauseflow, decided: Path) -> None:
     empty = pauseflow.folder / "empty.pem"
     empty.write_text("no key", encoding="utf-8")
