@@ -15,6 +15,7 @@ from roads.rider import LOG, returned, shown
 from pauseflow_nb.decisions.verification import verify
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.launching import RunOptions, plan, start_attached
+from pauseflow_nb.server.report import make_report
 
 pytestmark = pytest.mark.acceptance
 
@@ -230,9 +231,13 @@ class TestTheRecord:
         view = road.answer(view["id"])
         set_price(road, 120.5)
         records = road.answer(view["id"])["decisions"]
+        report = make_report(road.queue, view["id"])
 
         # Approved, asked again, approved again, and checked when that took effect.
         assert [bool(each.get("decision")) for each in records] == [True, False, True, True, False]
+        assert report.problems == []
+        for text in ("asked again", "100.0 has become 120.0 (20% more)", "checked when the answer took effect"):
+            assert text in report.html
         found = [[(one["old"], one["new"]) for one in each.get("checks", [])] for each in records]
         assert found == [[], [("100.0", "120.0")], [], [("120.0", "120.5")], []]
         assert [[one["value"] for one in each.get("fresh", [])] for each in records[:3]] == [
