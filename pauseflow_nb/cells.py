@@ -252,7 +252,8 @@ def _likeness(word: str, kind: str) -> float:
 def _check_name(name: str, cell: int | None, kind: str) -> None:
     if not name.isidentifier() or keyword.iskeyword(name):
         raise InvalidStep(name, "a name must be a Python identifier, such as `approve_model`", cell, kind)
-    if name in RESERVED or (name.startswith("__") and name.endswith("__")):
+    is_special = name.startswith("__") and name.endswith("__") and name.strip("_")
+    if name in RESERVED or is_special:
         raise InvalidStep(name, "this name is reserved", cell, kind)
 
 
