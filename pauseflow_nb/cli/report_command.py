@@ -29,7 +29,7 @@ def report(settings: Settings, *, execution: str, output: str | None, as_json: b
     The page loads nothing and holds no link that acts. It says first whether the notebook in the store is still what
     was signed.
     """
-    from pauseflow_nb.server.report import make_report  # lazily: only this command writes pages
+    from pauseflow_nb.server.execution_report import make_report  # lazily: only this command writes pages
 
     file = output or f"report-{execution}.html"
     if file == "-" and as_json:

@@ -195,8 +195,9 @@ def describe_record(record: Mapping[str, Any]) -> str:
     if record.get("checks"):
         found = _describe_checks(record["checks"])
         return printable(f"record {record['number']}: {step}: checked when the answer took effect. {found}")
+    who = " Anyone who had the link could send this." if decision.get("known_by") == "link" else ""
     seen = "" if record.get("seen") or decision["by"] == "clock" else " The answer did not say what was seen."
-    return printable(f"record {record['number']}: {step}: {decision['sentence']}{seen}")
+    return printable(f"record {record['number']}: {step}: {decision['sentence']}{who}{seen}")
 
 
 def _describe_checks(checks: Iterable[Mapping[str, Any]] | None) -> str:

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 from roads.rider import Rider
 
-from pauseflow_nb.server.report import make_report
+from pauseflow_nb.server.execution_report import make_report
 from pauseflow_nb.store import executions
 from pauseflow_nb.store.database import reading
 

@@ -258,15 +258,8 @@ class SendBackHandler(_Api):
     async def post(self, execution: str) -> None:
         """Send back with `{"step", "comment", "shown"}`, all optional."""
         body = await self.read_body("step", "comment", "shown")
-        answer = await self._lazy.answer(
-            execution,
-            Queue.send_back,
-            execution,
-            step=_read_step(body),
-            comment=_read_text(body, "comment"),
-            by=self.identify_user(),
-            seen=_read_text(body, "shown"),
-        )
+        said = {"step": _read_step(body), "comment": _read_text(body, "comment"), "seen": _read_text(body, "shown")}
+        answer = await self._lazy.answer(execution, Queue.send_back, execution, **said, by=self.identify_user())
         write_json(self, answer.status, answer.body)
 
 
