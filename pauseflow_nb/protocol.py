@@ -39,6 +39,7 @@ __all__ = [
     "Wake",
     "answer_in",
     "published",
+    "waiting_state",
 ]
 
 #: Marks our payload in an `execute_reply`.
@@ -70,6 +71,11 @@ def answer_in(envelope: Mapping[str, JSON]) -> JSON:
     body, written = envelope.get("body"), envelope.get("body_raw")
     is_body = body is not None or (isinstance(written, str) and written.strip() == "null")
     return body if is_body or envelope.get("by") == "clock" else envelope.get("query") or {}
+
+
+def waiting_state(kind: str) -> str:
+    """Name the state of an execution or a step whose suspension of this kind is open: the glossary's words."""
+    return {"rerun": "waiting", "delay": "waiting", "pause": "paused"}.get(kind, "suspended")
 
 
 class Message:
@@ -205,6 +211,8 @@ class Briefing(Message):
     force: bool = False
     #: Whether cells may run without a variable that they need and that did not come back.
     goes_without: bool = False
+    #: Names of secrets that cells may use; their values are asked for.
+    secrets: list[str] = field(default_factory=list)
 
 
 #: Stands for the link to the approval page in a message's text.

@@ -256,6 +256,11 @@ export class Api {
     return this._ask<IExecution>(`${path(execution)}/retry`, step === undefined ? {} : { from: step });
   }
 
+  /** Let it go on with an edited notebook: cells that were changed run again, and all after them. */
+  retryWith(execution: string, notebook: string): Promise<IExecution> {
+    return this._ask<IExecution>(`${path(execution)}/retry`, { notebook });
+  }
+
   /** The executed notebook as the store has it. */
   outputs(execution: string): Promise<PartialJSONObject> {
     return this._ask<PartialJSONObject>(`${path(execution)}/outputs`);

@@ -50,8 +50,9 @@ def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = No
     title = suspension.get("title") or {
         "suspend": "waits for an answer",
         "rerun": "will run again",
-        "delay": "sleeps",
+        "delay": "waits for the clock",
         "pause": "waits for an answer, with its kernel alive",
+        "operator": "was suspended from outside",
         "notebook": f"waits for {', '.join(suspension.get('data') or {})}",
     }.get(kind, "waits")
     lines = [f"⏸ {printable(_describe_place(suspension) or step)}: {printable(title)}"]

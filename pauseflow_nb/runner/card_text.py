@@ -219,7 +219,8 @@ def _write_heading(facts: Mapping[str, Any]) -> str:
     title = facts["question"]["title"]
     if title:
         return str(title)
-    return f"Step {facts['step']} {_describe_wait(facts)}" if facts["step"] else _describe_wait(facts).capitalize()
+    waits = _describe_wait(facts)
+    return f"Step {facts['step']} {waits}" if facts["step"] else waits.removeprefix("was ").capitalize()
 
 
 def _describe_wait(facts: Mapping[str, Any]) -> str:
@@ -229,6 +230,8 @@ def _describe_wait(facts: Mapping[str, Any]) -> str:
         return "was to run again" if is_over else "will run again"
     if kind == "delay":
         return f"{waits} for the clock"
+    if kind == "operator":
+        return "was suspended from outside"
     if kind == "notebook":
         return f"{waits} for {', '.join(question['notebooks'])}"
     return "asked for an answer" if is_over else "waits for an answer"

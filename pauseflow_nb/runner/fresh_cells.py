@@ -17,7 +17,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SOURCE, Briefing, Failure, FreshValue, Outcome
 from pauseflow_nb.runner import cell_statuses, notices
 from pauseflow_nb.runner.card_text import render_checks_html, render_checks_text
-from pauseflow_nb.runner.client import KernelClient, Reply
+from pauseflow_nb.runner.client import KernelClient, Reply, Tick
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernel_messages import read_outcome, read_value, suspend_kernel
 from pauseflow_nb.runner.record_outputs import facts_of, kind_of, record
@@ -130,11 +130,11 @@ def list_errors(drifts: Iterable[Mapping[str, JSON]]) -> list[dict[str, JSON]]:
     return [{"path": [], "message": f"{check['name']} has changed since it was shown"} for check in drifts]
 
 
-def save_variables(client: KernelClient, briefing: Briefing) -> Outcome | None:
+def save_variables(client: KernelClient, briefing: Briefing, document: Document, tick: Tick) -> Outcome | None:
     """Save what the fresh cells bound, so that another attempt does not check again; None if it cannot."""
     if briefing.checkpoint != "step" or briefing.snapshot is None:
         return None
-    outcome = read_outcome(suspend_kernel(client, briefing.first_cell))
+    outcome = read_outcome(suspend_kernel(client, briefing.first_cell, tick), document)
     return None if outcome is None or outcome.snapshot is None else replace(outcome, kind="finished")
 
 

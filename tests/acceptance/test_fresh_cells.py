@@ -10,12 +10,12 @@ from acceptance.road import Road
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from decisions.program import check
-from pauseflow_nb.server.report import make_report
 from roads.rider import LOG, returned, shown
 
 from pauseflow_nb.decisions.verification import verify
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.launching import RunOptions, plan, start_attached
+from pauseflow_nb.server.execution_report import make_report
 
 pytestmark = pytest.mark.acceptance
 

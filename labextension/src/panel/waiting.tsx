@@ -83,7 +83,7 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
       const count = Object.keys(found).length;
       setProblems(found);
       setFailure(
-        count === 0 ? sentence(error) : count === 1 ? 'One field is refused.' : `${count} fields are refused.`
+        count === 0 ? sentence(error) : count === 1 ? 'One entry needs a change.' : `${count} entries need a change.`
       );
     } finally {
       setBusy(false);
