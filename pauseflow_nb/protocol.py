@@ -23,6 +23,7 @@ __all__ = [
     "Briefing",
     "ChildRequest",
     "Failure",
+    "FreshValue",
     "Links",
     "Loss",
     "Message",
@@ -38,6 +39,7 @@ __all__ = [
     "Wake",
     "answer_in",
     "published",
+    "waiting_state",
 ]
 
 #: Marks our payload in an `execute_reply`.
@@ -69,6 +71,11 @@ def answer_in(envelope: Mapping[str, JSON]) -> JSON:
     body, written = envelope.get("body"), envelope.get("body_raw")
     is_body = body is not None or (isinstance(written, str) and written.strip() == "null")
     return body if is_body or envelope.get("by") == "clock" else envelope.get("query") or {}
+
+
+def waiting_state(kind: str) -> str:
+    """Name the state of an execution or a step whose suspension of this kind is open: the glossary's words."""
+    return {"rerun": "waiting", "delay": "waiting", "pause": "paused"}.get(kind, "suspended")
 
 
 class Message:
@@ -153,6 +160,13 @@ class Wake(Message):
     approvals: list[dict[str, JSON]] = field(default_factory=list)
     #: Who sent the step back, and with which comment: `{"comment", "data", "by", "at"}`; None: nobody did.
     sent_back: dict[str, JSON] | None = None
+    #: Whether the fresh cells have run again since, and what they found was saved.
+    is_checked: bool = False
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether somebody has answered a question: then what was shown may have changed meanwhile."""
+        return self.kind in ("suspend", "operator") and self.by != "clock"
 
 
 @dataclass(frozen=True)
@@ -197,6 +211,8 @@ class Briefing(Message):
     force: bool = False
     #: Whether cells may run without a variable that they need and that did not come back.
     goes_without: bool = False
+    #: Names of secrets that cells may use; their values are asked for.
+    secrets: list[str] = field(default_factory=list)
 
 
 #: Stands for the link to the approval page in a message's text.
@@ -361,6 +377,23 @@ class Ready(Message):
     failure: Failure | None = None
     #: What the model's own validators have against the answer, `{"path", "message"}` each: the step asks again.
     refused: list[dict[str, JSON]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class FreshValue(Message):
+    """The value of a fresh cell, as far as it is compared and shown."""
+
+    #: Of the cell.
+    name: str
+    #: What it is, in words: `"number"`, `"frame, 3 rows by 2 columns (symbol, price)"`; another one differs.
+    shape: str
+    #: Place and text of each single value; of a large one, of some figures about it. The text begins with the kind:
+    #: `n` a number, `t` a text, `b` true or false, `o` anything else.
+    parts: list[list[str]] = field(default_factory=list)
+    #: SHA-256 of a large one; empty if `parts` has all of it.
+    digest: str = ""
+    #: Whether the cell failed; then the one part is the error.
+    is_error: bool = False
 
 
 @dataclass(frozen=True)

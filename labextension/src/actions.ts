@@ -1,7 +1,7 @@
 /** What people do with executions, wherever the button is: panel, notification, command. */
 
 import { IDocumentManager } from '@jupyterlab/docmanager';
-import { Dialog, InputDialog, Notification, showErrorMessage } from '@jupyterlab/apputils';
+import { Dialog, InputDialog, Notification, showDialog, showErrorMessage } from '@jupyterlab/apputils';
 import { Contents } from '@jupyterlab/services';
 
 import { Api, IExecution, ISuspension, Refused } from './api';
@@ -33,6 +33,32 @@ export class Actions {
     } catch (error) {
       void showErrorMessage('The notebook cannot be opened', sentence(error));
     }
+  }
+
+  /** Whether the notebook that ran can be opened here, and so edited. */
+  canOpenSource(execution: IExecution): boolean {
+    return this._documents !== null && inBrowser(execution.notebook, rootOfServer()) !== null;
+  }
+
+  /** Save the notebook that ran, if it is open, and let the execution go on with it. */
+  async retryEdited(execution: IExecution): Promise<void> {
+    const path = inBrowser(execution.notebook, rootOfServer());
+    if (path === null) {
+      return;
+    }
+    const { button } = await showDialog({
+      title: `Run again with ${nameOf(path)} as it is now?`,
+      body: 'It goes on from the last checkpoint before the first cell that was changed. Cells before that one do not run again.',
+      buttons: [Dialog.cancelButton({ label: 'Go back' }), Dialog.okButton({ label: 'Run again' })]
+    });
+    if (!button.accept) {
+      return;
+    }
+    const open = this._documents?.findWidget(path, null);
+    if (open?.context.model.dirty) {
+      await open.context.save();
+    }
+    await this.api.retryWith(execution.id, path);
   }
 
   /** Ask why, and end an execution. */

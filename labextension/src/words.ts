@@ -83,7 +83,7 @@ export function question(suspension: ISuspension): string {
     rerun: 'will run again',
     delay: 'waits for the clock',
     notebook: 'waits for another notebook',
-    operator: 'was paused from outside'
+    operator: 'was suspended from outside'
   };
   return `${step} ${waits[suspension.kind] ?? 'waits for an answer'}`;
 }
@@ -108,7 +108,7 @@ export function who(by: string | null): string {
   if (!by) {
     return 'unknown';
   }
-  const known: Record<string, string> = { clock: 'the clock', link: 'a link' };
+  const known: Record<string, string> = { clock: 'the clock', link: 'a link', notebook: 'the notebook' };
   if (by.startsWith('user:')) {
     return by.slice(5);
   }
@@ -148,9 +148,32 @@ export function runsOf(step: IStep): string {
   return `run ${step.runs} of ${step.most_runs}`;
 }
 
-/** How far it is: `3 of 9 cells`. */
+/** How far it is: `3 of 9 cells`, with the step that runs. */
 export function progressOf(execution: IExecution): string {
-  return `${execution.cells.done} of ${execution.cells.total} cells`;
+  const step = Object.entries(execution.steps).find(([, each]) => each.state === 'running')?.[0];
+  return `${execution.cells.done} of ${execution.cells.total} cells${step === undefined ? '' : ` · step ${step}`}`;
+}
+
+/** The open question that has to be answered first: one that asks somebody, and of those the one with least time. */
+function firstOf(execution: IExecution): ISuspension | undefined {
+  const time = (each: ISuspension): number => (each.deadline === null ? Infinity : Date.parse(each.deadline));
+  const rank = (each: ISuspension): number => (asksSomebody(each) ? 0 : 1);
+  return [...execution.suspended].sort((a, b) => rank(a) - rank(b) || time(a) - time(b))[0];
+}
+
+/** What a row says of an execution: what it waits for, how far it is, or why it ended. */
+export function aboutOf(execution: IExecution): string {
+  const first = firstOf(execution);
+  if (first !== undefined) {
+    const others = execution.suspended.length - 1;
+    return question(first) + (others > 0 ? ` (and ${others} more)` : '');
+  }
+  return ENDED.includes(execution.state) ? reasonOf(execution) : progressOf(execution);
+}
+
+/** Until when it waits; null if it does not wait, or has no deadline. */
+export function deadlineOf(execution: IExecution): string | null {
+  return firstOf(execution)?.deadline ?? null;
 }
 
 /** What it cost: `3.2 s of compute, waited 4 min, woken once`. */

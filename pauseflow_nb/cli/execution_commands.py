@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pauseflow_nb.cli.completion import complete_files, execution_argument
+from pauseflow_nb.cli.completion import complete_files, complete_open_steps, complete_steps, execution_argument
 from pauseflow_nb.cli.options import (
     COMPLETED,
     STRANDED,
@@ -92,7 +92,7 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
 
 @click.command()
 @execution_argument
-@click.option("--step", help="Step to answer; required if several wait.")
+@click.option("--step", shell_complete=complete_open_steps, help="Step to answer; required if several wait.")
 @click.option("--data", metavar="JSON", help="Answer, which the notebook reads as `steps.NAME.data`.")
 @click.option("--shown", metavar="DIGEST", help="Refuse if what `show --json` had as `shown` has changed since.")
 @click.option("--wait", is_flag=True, help="Wait until the execution ends or waits again.")
@@ -161,7 +161,13 @@ def suspend(settings: Settings, *, execution: str, wait: bool, as_json: bool) ->
 
 @click.command()
 @execution_argument
-@click.option("--from", "from_step", metavar="STEP", help="Run this step and all cells below it again.")
+@click.option(
+    "--from",
+    "from_step",
+    metavar="STEP",
+    shell_complete=complete_steps,
+    help="Run this step and all cells below it again.",
+)
 @click.option(
     "--with",
     "edited",
@@ -195,7 +201,9 @@ def retry(
 
 @click.command()
 @execution_argument
-@click.option("--from", "from_step", metavar="STEP", help="Step with which the fork begins.")
+@click.option(
+    "--from", "from_step", metavar="STEP", shell_complete=complete_steps, help="Step with which the fork begins."
+)
 @click.option(
     "--output", metavar="OUT.ipynb", help="Output of the fork; by default named after the output of the execution."
 )

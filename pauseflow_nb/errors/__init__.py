@@ -6,6 +6,7 @@
     ├── InvalidDuration       (ValueError)         a span of time that cannot be read
     ├── InvalidValue          (ValueError)         an argument outside what it may be
     ├── NotJSON               (TypeError)          a value that must be JSON and is not
+    ├── NotComparable         (TypeError)          a value of a fresh cell that cannot be compared
     ├── InvalidAnswer         (ValueError)         data that does not fit the schema
     │   └── InvalidParameters                      texts in the form of a notebook's parameters that cannot be read
     ├── CannotCheck           (ValueError)         data that takes too long to be checked against the schema
@@ -15,6 +16,7 @@
     ├── NotebookGone          (FileNotFoundError)  the store's copy of an executed notebook was removed
     ├── InvalidParameter      (ValueError)         a parameter that does not parse
     ├── InvalidSetting        (ValueError)
+    ├── MissingSecret         (LookupError)        a secret that no provider has
     ├── OutputInUse           (RuntimeError)       another execution, not ended yet, owns the output
     ├── UnknownExecution      (LookupError)
     ├── AmbiguousExecution    (LookupError)        a beginning that several ids have
@@ -127,6 +129,8 @@ from pauseflow_nb.errors.user_input import (
     InvalidSetting,
     InvalidStep,
     InvalidValue,
+    MissingSecret,
+    NotComparable,
     NotebookNotFound,
     NotInStep,
     NotJSON,
@@ -158,11 +162,13 @@ __all__ = [
     "KernelUnavailable",
     "LinkSpent",
     "LinkWithdrawn",
+    "MissingSecret",
     "NoChecker",
     "NoRoomForBody",
     "NoServer",
     "NoWorker",
     "NotAllowed",
+    "NotComparable",
     "NotDelivered",
     "NotInStep",
     "NotJSON",

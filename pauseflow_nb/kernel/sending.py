@@ -10,6 +10,7 @@ from typing import Any
 from pauseflow_nb.actions import ACTIONS
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.kernel.current import RunningSession, require_step
+from pauseflow_nb.kernel.secret import MASK
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.protocol import APPROVAL_URL, MessageRequest, SuspensionRequest
 
@@ -79,6 +80,8 @@ def add_reminder(run: StepRun, request: SuspensionRequest) -> SuspensionRequest:
             raise InvalidValue(
                 "remind", request.remind, "stores no URLs: give the target a name in the setting `notify`"
             )
+        if MASK.is_in(message.to):
+            raise InvalidValue("remind", request.remind, "stores no secrets, and an address of a message is one")
     return replace(request, messages=[replace(message, link=None) for message in run.delivered])
 
 

@@ -11,20 +11,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pauseflow_nb.cells import Header
 from pauseflow_nb.errors import InvalidAnswer, InvalidStep
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.attribute_dict import Record
 from pauseflow_nb.kernel.context import InputsByHand, build_context
 from pauseflow_nb.kernel.control_flow import Exited, Paused, Stop
-from pauseflow_nb.kernel.display import Card, boxed
+from pauseflow_nb.kernel.display import Card, boxed, say
 from pauseflow_nb.kernel.exports import RESUME_DATA
 from pauseflow_nb.kernel.issued_links import links_for_test
 from pauseflow_nb.kernel.pausing import pause_by_hand
 from pauseflow_nb.kernel.question_card import FOR_REAL, STOPPED, Ending, write_question
+from pauseflow_nb.kernel.secret import find_by_hand
 from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
 from pauseflow_nb.kernel.timeout import TimeLimit
-from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionRequest, Wake
+from pauseflow_nb.protocol import FreshValue, MessageRequest, StepBriefing, SuspensionRequest, Wake, waiting_state
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -46,12 +48,11 @@ class Waiting:
     #: Called once, with what became of it.
     when_settled: list[Callable[[Ending], None]] = field(default_factory=list, compare=False)
 
-    def settle(self, how: str, headline: str, sentence: str, answer: JSON = None) -> str:
-        """Call the listeners; returns the sentence."""
+    def settle(self, ending: Ending) -> None:
+        """Call the listeners."""
         listeners, self.when_settled[:] = list(self.when_settled), []
         for listen in listeners:
-            listen(Ending(how, headline, sentence, answer))
-        return sentence
+            listen(ending)
 
 
 @dataclass
@@ -75,6 +76,8 @@ class TestMode:
     wake: Wake | None = None
     #: What the calls of `flow.pause` in a step were answered, in their order; None for one that was in vain.
     pause_answers: dict[str, list[dict[str, JSON] | None]] = field(default_factory=dict)
+    #: The last value of each fresh cell.
+    fresh_values: dict[str, FreshValue] = field(default_factory=dict)
     #: Steps that did not run, with the card that says why.
     refused: list[tuple[str, Card]] = field(default_factory=list)
     #: Runs that ended, of the step that `wake` names.
@@ -97,9 +100,17 @@ class TestMode:
                 f"Run the cell of '{before}' first; `%pauseflow reset` starts over."
             )
         return (
-            f"Step '{waiting.run.step}' is waiting (`flow.{waiting.asked.call}()`), so '{step}' did not run. "
+            f"Step '{waiting.run.step}' is {waiting_state(waiting.asked.request.kind)} (`flow.{waiting.asked.call}()`), so '{step}' did not run. "
             "`%pauseflow approve [JSON]` goes on, `%pauseflow cancel` ends the flow, `%pauseflow reset` starts over."
         )
+
+    def take_value(self, header: Header, value: Any) -> None:
+        """Say what a headless run would compare, and how this value differs from that of the run before."""
+        from pauseflow_nb.kernel.fresh_value import describe_by_hand, describe_value  # lazy: few have such a cell
+
+        new = describe_value(header.name, value)
+        old, self.fresh_values[header.name] = self.fresh_values.get(header.name), new
+        say(self.shell, describe_by_hand(header, old, new), is_small=True)
 
     def renew_refusals(self) -> None:
         """Bring up to date what steps show that did not run, because something has changed since."""
@@ -121,6 +132,10 @@ class TestMode:
         # Set by Jupyter Server; other front ends do not tell a kernel which notebook it serves.
         notebook = os.environ.get("JPY_SESSION_NAME")
         return build_context(run, execution="test", notebook=notebook, started_at=self.started_at, is_test=True)
+
+    def find_secret(self, name: str) -> str:
+        """Ask the providers from here."""
+        return find_by_hand(name)
 
     def begin_setup(self) -> None:
         """Do nothing: nothing is saved in test mode."""
@@ -193,10 +208,11 @@ class TestMode:
         if self.cancelled is not None:
             return f"cancelled in step {self.cancelled!r}"
         if self.waiting is not None:
-            return f"step {self.waiting.run.step!r} is waiting (flow.{self.waiting.asked.call}())"
+            state = waiting_state(self.waiting.asked.request.kind)
+            return f"step {self.waiting.run.step!r} is {state} (flow.{self.waiting.asked.call}())"
         if self.due is not None:
             return f"step {self.due!r} was answered and has to run again"
-        return "nothing is waiting"
+        return "nothing waits"
 
     def approve(self, body: JSON = _NOTHING) -> str:
         """Answer the open suspension as a request with this body would.
@@ -226,24 +242,24 @@ class TestMode:
             InvalidStep: If no step waits.
             InvalidAnswer: With every error; `input` says beside which control it is to be shown.
         """
-        from pauseflow_nb.forms.codec import read_answer  # lazily: only forms need it
+        from pauseflow_nb.forms.codec import comment_in, read_answer  # lazily: only forms need it
 
         form = self._open().asked.form
         if form is not None:
-            return self._approve(form.read(entries))
-        reading, _ = read_answer(None, entries)
+            return self._approve(form.read(entries), comment_in(entries))
+        reading, comment = read_answer(None, entries)
         if reading.problems:
             raise InvalidAnswer(reading.place(reading.problems))
-        return self._approve(reading.value)
+        return self._approve(reading.value, comment)
 
-    def _approve(self, body: JSON) -> str:
+    def _approve(self, body: JSON, comment: str | None = None) -> str:
         waiting = self._open()
         run, request, form = waiting.run, waiting.asked.request, waiting.asked.form
         answer = None if form is None else form.judge(body)
         self.answers.pop(run.step, None)
         if form is not None:
             self.answers[run.step] = answer
-        envelope = _envelope(run.step, body)
+        envelope = _envelope(run.step, body) | ({} if comment is None else {"comment": comment})
         self.exports.setdefault(run.step, {})[RESUME_DATA] = envelope
         self.waiting = None
         headline = _headline(request)
@@ -251,13 +267,13 @@ class TestMode:
             self.due = run.step
             self.pause_answers.setdefault(run.step, []).append(envelope)
             sentence = f"Step '{run.step}' is answered: run its cell again, and `flow.{waiting.asked.call}()` returns."
-            return self._settle(waiting, "again", headline, sentence, body)
+            return self._settle(waiting, "again", headline, sentence, body, comment=comment)
         if request.then == "rerun":
             self._wake(waiting, envelope, "user")
             sentence = f"Step '{run.step}' is called back: run its cell again, it will be run {run.number + 1}."
-            return self._settle(waiting, "again", headline, sentence, body)
+            return self._settle(waiting, "again", headline, sentence, body, comment=comment)
         sentence = f"Step '{run.step}' is approved: go on with the next cell."
-        return self._settle(waiting, "approved", headline, sentence, body)
+        return self._settle(waiting, "approved", headline, sentence, body, comment=comment)
 
     def clock(self) -> str:
         """Let the open suspension end as if nobody had answered and its time were over.
@@ -306,8 +322,11 @@ class TestMode:
         self.drop(sentence)
         self.renew_refusals()
 
-    def cancel(self) -> str:
+    def cancel(self, comment: str | None = None) -> str:
         """Cancel the flow at the open suspension; steps refuse to run until a reset.
+
+        Args:
+            comment: Why.
 
         Raises:
             InvalidStep: If no step waits.
@@ -316,7 +335,7 @@ class TestMode:
         step = waiting.run.step
         self.cancelled, self.waiting = step, None
         sentence = f"The flow is cancelled in step '{step}'. `%pauseflow reset` starts over."
-        return self._settle(waiting, "cancelled", "Cancelled by you", sentence)
+        return self._settle(waiting, "cancelled", "Cancelled by you", sentence, comment=comment)
 
     def send_back(self, comment: str | None = None) -> str:
         """Send the open question back: its step has to run again, and finds the comment.
@@ -337,7 +356,7 @@ class TestMode:
         sent_back: dict[str, JSON] = {"by": "user", "known_by": "account", "at": moment, "comment": said, "data": None}
         self._wake(waiting, None, "user", sent_back)
         sentence = f"Step '{run.step}' is sent back: run its cell again, it will be run {run.number + 1}."
-        return self._settle(waiting, "again", "Sent back by you", sentence, said, action="send_back")
+        return self._settle(waiting, "again", "Sent back by you", sentence, comment=said, action="send_back")
 
     def _settle(
         self,
@@ -347,14 +366,17 @@ class TestMode:
         sentence: str,
         answer: JSON = None,
         *,
+        comment: str | None = None,
         action: str | None = None,
     ) -> str:
         request = waiting.asked.request
         did = action or {"approved": "resume", "again": "resume", "cancelled": "cancel"}.get(how, "")
         own = request.labels.get(did)
         if own is not None and headline.endswith("by you"):
-            headline = f"{own} ({headline[0].lower()}{headline[1:]})"
-        waiting.settle(how, headline, sentence, answer)
+            # Who presses No has approved nothing.
+            done = {"cancel": "cancelled", "send_back": "sent back"}.get(did, "answered")
+            headline = f"{own} ({done} by you)"
+        waiting.settle(Ending(how, headline, sentence, answer, comment))
         self.renew_refusals()
         return sentence
 
@@ -388,7 +410,7 @@ class TestMode:
 
     def _open(self) -> Waiting:
         if self.waiting is None:
-            raise InvalidStep("", "no step is waiting in this kernel")
+            raise InvalidStep("", "no step waits in this kernel")
         return self.waiting
 
 

@@ -11,7 +11,7 @@ from pauseflow_nb.actions import LINK_NAMES, USUAL_ACTIONS, allowed_links, butto
 from pauseflow_nb.forms.controls import draw_json
 from pauseflow_nb.json_values import JSON, compact, json_text
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import Links, Loss, published
+from pauseflow_nb.protocol import Links, Loss, published, waiting_state
 from pauseflow_nb.store import steps as runs
 from pauseflow_nb.store.damaged_rows import damaged_view, require_shape
 from pauseflow_nb.store.database import iso, now
@@ -234,7 +234,7 @@ def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:
 def _became(suspension: Row) -> str:
     """Derive the state of a step from its suspension: one that was answered is finished."""
     if suspension.state == "open":
-        return "waiting" if suspension.kind in ("rerun", "delay") else "suspended"
+        return waiting_state(suspension.kind)
     if suspension.state == "void" or suspension.action == "cancel":
         return "cancelled"
     if suspension.action in ("resume", "send_back") or suspension.kind != "suspend":
@@ -266,6 +266,7 @@ def _suspension(row: Row, links: LinksOf | None, revocations: int) -> dict[str, 
         "allow": allow,
         "labels": labels_of(row),
         "errors": row.errors,
+        "drift": (row.shown or {}).get("drift") or [],
         "approvals": approvals_of(row),
         **{name: made.get(name) for name in LINK_NAMES.values()},
     }

@@ -19,6 +19,10 @@ class Service:
     failures: int = 0
     #: Looks at a job until it is done.
     looks: int = 2
+    #: What /prices/ACME answers.
+    price: float = 100.0
+    #: What was sent to /orders.
+    orders: list[dict[str, Any]] = field(default_factory=list)
     #: Whether /transcriptions calls back.
     calls_back: bool = True
     #: Path of each request, in order.
@@ -27,6 +31,8 @@ class Service:
     on_mail: Callable[[dict[str, str]], None] = field(default=lambda _: None)
     mail: list[dict[str, str]] = field(default_factory=list)
     callbacks: list[tuple[int, Any]] = field(default_factory=list)
+    #: The header `Authorization` of each POST.
+    authorizations: list[str] = field(default_factory=list)
     url: str = ""
 
     def answer(self, method: str, path: str, message: Any) -> tuple[int, Any]:
@@ -41,6 +47,11 @@ class Service:
             return 200, {"id": "job-7", "status": "DONE" if is_done else "RUNNING", "result": "10,000 pictures"}
         if path == "/transcriptions":
             return 202, {"accepted": True}
+        if path == "/prices/ACME":
+            return 200, {"price": self.price}
+        if path == "/orders":
+            self.orders.append(message)
+            return 200, {"placed": True}
         if path == "/mailbox":
             self.on_mail(message)
             self.mail.append(message)
@@ -65,6 +76,7 @@ def serve(state: Service) -> Iterator[None]:
             self.reply(None)
 
         def do_POST(self) -> None:
+            state.authorizations.append(self.headers.get("Authorization", ""))
             self.reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
         def reply(self, message: Any) -> None:

@@ -222,8 +222,9 @@ def test_all_that_is_wrong_is_said_at_once_beside_its_fields_and_in_a_summary(by
 
     assert problems(buttons) == {"answer/amount", "answer/price", "answer/address/street"}
     summary = texts(buttons._summary)
+    assert "* required" in texts(buttons.box)
     assert "3 entries need a change, and nothing was answered" in summary
-    assert "Amount: must be a whole number" in summary
+    assert "Amount must be a whole number" in summary
     assert 'role="alert"' in summary
     assert by_hand.kernel.session.test_mode.waiting is not None
 
@@ -324,13 +325,36 @@ def test_a_comment_is_what_the_notebook_gets(by_hand: ByHand) -> None:
     assert by_hand.value("%%step b\nsteps.a.data.comment") == "looks good"
 
 
+def test_a_comment_beside_a_form_is_noted_with_the_decision(by_hand: ByHand) -> None:
+    buttons = by_hand.ask("flow.suspend(schema=int)")
+    assert buttons.comment is not None
+    below(buttons.comment.box)[1].value = "three\nat most"
+    fill(buttons, {"answer/value": ["3"]})
+    buttons.buttons["Submit"].click()
+
+    assert "Comment: three\nat most" in by_hand.card
+    assert "three\nat most" in by_hand.markup
+    assert by_hand.value("%%step b\nsteps.a.data, steps.a['$resume_data']['comment']") == (3, "three\nat most")
+
+
+@pytest.mark.parametrize("call", ["flow.suspend()", "flow.suspend(schema=int)", "flow.pause(schema=int)"])
+def test_a_comment_says_why_the_flow_was_cancelled(by_hand: ByHand, call: str) -> None:
+    buttons = by_hand.ask(call)
+    commented = inputs(buttons)["Comment"] if buttons.comment is None else below(buttons.comment.box)[1]
+    commented.value = "not today"
+    buttons.buttons["Cancel the run"].click()
+
+    assert by_hand.card.startswith("Cancelled by you: step 'a'")
+    assert "Comment: not today" in by_hand.card
+
+
 def test_the_author_writes_the_words_on_the_buttons(by_hand: ByHand) -> None:
     buttons = by_hand.ask("flow.suspend(title='Ship?', labels={'resume': 'Ship it', 'cancel': 'Stop'})")
     assert list(buttons.buttons) == ["Ship it", "Stop"]
     assert "Stop ends the flow here" in texts(buttons.box)
     buttons.buttons["Ship it"].click()
 
-    assert by_hand.card.splitlines()[0] == "Ship it (approved by you): Ship?"
+    assert by_hand.card.splitlines()[0] == "Ship it (answered by you): Ship?"
 
 
 @pytest.mark.parametrize(
@@ -379,7 +403,7 @@ def test_the_card_says_what_was_answered_without_its_secrets(by_hand: ByHand) ->
 def test_the_refusal_of_a_later_step_goes_when_the_answer_has_come(by_hand: ByHand) -> None:
     buttons = by_hand.ask("flow.suspend()")
     refused = by_hand.show("%%step b\n1")
-    assert "Step 'a' is waiting" in by_hand.text(refused)
+    assert "Step 'a' is suspended" in by_hand.text(refused)
     buttons.buttons["Approve"].click()
 
     assert by_hand.text(refused) == "Step 'b' can run now: run its cell."

@@ -59,9 +59,17 @@ def test_hostile_html_does_nothing(hostile: str) -> None:
         assert sign not in html
 
 
+def test_a_check_of_a_fresh_cell_is_one_line_and_its_table_is_left_to_the_page() -> None:
+    check = display(html="<table></table>", plain="price, checked again: <b>.\n  changed  price: 1 \u2192 2")
+    check["metadata"] = {"pauseflow": {"kind": "fresh"}}
+
+    assert shown(check) == '<p class="hint" dir="auto">price, checked again: &lt;b&gt;.</p>'
+
+
 @pytest.mark.parametrize(
     "output",
     [
+        {"output_type": "display_data", "metadata": {"pauseflow": {"kind": "fresh"}}},
         {"output_type": "display_data", "data": {"text/plain": 5}},
         {"output_type": "display_data", "data": {"text/html": None}},
         {"output_type": "display_data", "data": {"text/html": ["<b>", 5]}},
@@ -106,6 +114,22 @@ def test_text_is_escaped_and_loses_its_colours() -> None:
     )
 
     assert ">&lt;b&gt;red&lt;/b&gt; link<" in html
+
+
+def test_the_answered_card_of_the_question_is_no_evidence_and_that_of_an_earlier_one_is() -> None:
+    cards = [
+        v4.new_output(
+            "display_data",
+            {"text/plain": text},
+            metadata={"pauseflow": {"kind": "suspension", "ordinal": ordinal, "decision": {"action": "resume"}}},
+        )
+        for ordinal, text in enumerate(["the earlier question", "this question"])
+    ]
+    document = json.dumps(v4.new_notebook(cells=[v4.new_code_cell(outputs=cards)])).encode()
+
+    (exhibit,) = evidence_in(document, 0, 1)
+    assert "the earlier question" in "".join(exhibit.parts)
+    assert "this question" not in "".join(exhibit.parts)
 
 
 def test_our_own_card_is_not_evidence() -> None:

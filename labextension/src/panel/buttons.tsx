@@ -1,6 +1,15 @@
 /** What can be done with an execution at any time. */
 
-import { copyIcon, LabIcon, linkIcon, listIcon, notebookIcon, refreshIcon, stopIcon } from '@jupyterlab/ui-components';
+import {
+  copyIcon,
+  editIcon,
+  LabIcon,
+  linkIcon,
+  listIcon,
+  notebookIcon,
+  refreshIcon,
+  stopIcon
+} from '@jupyterlab/ui-components';
 import { Notification } from '@jupyterlab/apputils';
 import React, { useState } from 'react';
 
@@ -45,6 +54,14 @@ export function Buttons({ execution, isDetailed = false }: IProps): React.JSX.El
           label="Retry from the last checkpoint"
           isBusy={isBusy}
           onClick={() => attempt(actions.api.retry(id))}
+        />
+      )}
+      {ENDED.includes(state) && actions.canOpenSource(execution) && (
+        <Icon
+          icon={editIcon}
+          label="Retry with the notebook as it is now"
+          isBusy={isBusy}
+          onClick={() => attempt(actions.retryEdited(execution))}
         />
       )}
       {!ENDED.includes(state) &&

@@ -8,6 +8,7 @@ import { EMPTY, Entries, entriesOf, IControl, Problems, sizeOf } from '../form/d
 import { Form } from '../form/form';
 import { asksSomebody, canBeAnswered, consequences, question, silence, startOf } from '../words';
 import { usePanel } from './context';
+import { Drift } from './drift';
 import { Markdown } from './markdown';
 
 interface IProps {
@@ -28,6 +29,9 @@ export function Waiting({ suspension, execution, now, isDetailed = false }: IPro
         {question(suspension)}
       </p>
       {message && <Markdown text={message} />}
+      {suspension.drift.map(each => (
+        <Drift key={each.name} drift={each} />
+      ))}
       <Data shown={shown} />
       {asksSomebody(suspension) && (
         <p>
@@ -79,7 +83,7 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
       const count = Object.keys(found).length;
       setProblems(found);
       setFailure(
-        count === 0 ? sentence(error) : count === 1 ? 'One field is refused.' : `${count} fields are refused.`
+        count === 0 ? sentence(error) : count === 1 ? 'One entry needs a change.' : `${count} entries need a change.`
       );
     } finally {
       setBusy(false);

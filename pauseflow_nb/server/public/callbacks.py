@@ -23,7 +23,6 @@ from pauseflow_nb.errors import (
     InvalidAnswer,
     InvalidBody,
     LinkWithdrawn,
-    NotebookGone,
     StorageFull,
     UnknownLink,
 )
@@ -37,8 +36,8 @@ from pauseflow_nb.server.public.bodies import Body, parse_body
 from pauseflow_nb.server.public.client_address import NO_PROXIES, TrustedProxies, rate_limit_key
 from pauseflow_nb.server.public.decision import Request, entries_of, read_request
 from pauseflow_nb.server.public.envelope import envelope, query_of
+from pauseflow_nb.server.public.facts import collect_facts
 from pauseflow_nb.server.public.negotiation import is_from_program, may_act, prefers_json, wants_html
-from pauseflow_nb.server.public.outputs import Exhibit, evidence_in
 from pauseflow_nb.server.public.page import OURS, Landing, render_suspension
 from pauseflow_nb.server.public.rate_limit import LinkLimits, check_length
 from pauseflow_nb.server.public.responses import (
@@ -49,9 +48,9 @@ from pauseflow_nb.server.public.responses import (
     write_page,
 )
 from pauseflow_nb.server.public.upload import INLINE_BYTES, Upload
-from pauseflow_nb.server.public.wording import Facts, is_over, note_on
+from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, note_on
 
-__all__ = ["METHODS", "CallbackHandler", "collect_facts", "handlers", "problem_in"]
+__all__ = ["METHODS", "CallbackHandler", "handlers"]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -268,7 +267,7 @@ class CallbackHandler(RequestHandler):
             return
         facts = await self._facts()
         if answer.status == 422:
-            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": problem_in(answer)}
+            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": name_problem(answer.body)}
             await self._write_suspension(422, facts, **more)
             return
         note = note_on(answer.status, answer.body)
@@ -415,36 +414,3 @@ class CallbackHandler(RequestHandler):
     def _log(self) -> None:
         # The access log prints paths, and a path is all that it takes to answer.
         pass
-
-
-def problem_in(answer: Response) -> str:
-    """What the page says first about a refused answer; errors stand beside their fields."""
-    return "Some of it does not fit yet" if answer.body.get("errors") else str(answer.body["error"])
-
-
-async def collect_facts(lazy: LazyQueue, claim: Claim, by: str) -> Facts:
-    """Collect what the page shows to somebody.
-
-    Args:
-        lazy: The queue.
-        claim: The question.
-        by: Who looks at it: `"link"` or `"user:NAME"`.
-
-    Raises:
-        UnknownLink: If there is no such execution.
-    """
-    facts = await lazy.call(Queue.claim_page, claim, by)
-    if facts is None:
-        raise UnknownLink
-    evidence = await lazy.call(_evidence_for, facts)
-    return {**facts, "evidence": evidence, "sign_in_url": None, "signed_in_as": None, "notebook_url": None}
-
-
-def _evidence_for(queue: Queue, facts: Facts) -> list[Exhibit]:
-    if facts["cell"] is None:
-        return []
-    try:
-        return evidence_in(queue.document(facts["execution"]), facts["cell"])
-    except NotebookGone:
-        # The question can still be answered.
-        return []

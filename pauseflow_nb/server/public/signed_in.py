@@ -21,13 +21,13 @@ from pauseflow_nb.server.http_errors import status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.login import RESOURCE, identify, require_permission
 from pauseflow_nb.server.public.bodies import Body, parse_body
-from pauseflow_nb.server.public.callbacks import collect_facts, problem_in
 from pauseflow_nb.server.public.decision import entries_of, read_request
 from pauseflow_nb.server.public.envelope import envelope
+from pauseflow_nb.server.public.facts import collect_facts
 from pauseflow_nb.server.public.page import OURS, Landing, render_suspension
 from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer, write_page
 from pauseflow_nb.server.public.upload import INLINE_BYTES
-from pauseflow_nb.server.public.wording import Facts, is_over, note_on
+from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, note_on
 
 __all__ = ["signed_in_routes"]
 
@@ -79,7 +79,7 @@ class SignedInHandler(JupyterHandler):
             return
         facts = await self._facts(claim)
         if answer.status == 422:
-            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": problem_in(answer)}
+            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": name_problem(answer.body)}
             await self._write(422, claim, facts, **more)
             return
         note = note_on(answer.status, answer.body)
