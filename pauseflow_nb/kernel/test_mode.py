@@ -77,10 +77,10 @@ class TestMode:
     wake: Wake | None = None
     #: What the calls of `flow.pause` in a step were answered, in their order; None for one that was in vain.
     pause_answers: dict[str, list[dict[str, JSON] | None]] = field(default_factory=dict)
-    #: What `steps.trigger.event` shows in place of the parameters, once set by `%pauseflow trigger`.
-    sample: JSON = _NOTHING
     #: The last value of each fresh cell.
     fresh_values: dict[str, FreshValue] = field(default_factory=dict)
+    #: What `steps.trigger.event` shows in place of the parameters, once set by `%pauseflow trigger`.
+    sample: JSON = _NOTHING
     #: Steps that did not run, with the card that says why.
     refused: list[tuple[str, Card]] = field(default_factory=list)
     #: Runs that ended, of the step that `wake` names.
