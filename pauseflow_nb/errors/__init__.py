@@ -44,6 +44,8 @@
     │   └── KernelNotReady                         it was started, and ended or took too long: worth another try
     ├── KernelDied            (RuntimeError)
     ├── KernelLost            (RuntimeError)       the kernel of a kernel-bound execution is gone
+    ├── NodeUnavailable       (RuntimeError)       no Node.js for a step in JavaScript
+    ├── NodeFailed            (RuntimeError)       the JavaScript of a step raised an error
     ├── StoreUnavailable      (ConnectionError)    the database is locked, gone or unfit
     ├── StoreDamaged          (ValueError)         a row of the database that cannot be read
     ├── NotStorable           (ValueError)         a value that the database cannot hold
@@ -97,6 +99,8 @@ from pauseflow_nb.errors.processes import (
     KernelLost,
     KernelNotReady,
     KernelUnavailable,
+    NodeFailed,
+    NodeUnavailable,
     NoServer,
     NotDelivered,
     NoWorker,
@@ -161,6 +165,8 @@ __all__ = [
     "NoChecker",
     "NoRoomForBody",
     "NoServer",
+    "NodeFailed",
+    "NodeUnavailable",
     "NoWorker",
     "NotAllowed",
     "NotDelivered",
