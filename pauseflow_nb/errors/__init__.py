@@ -15,6 +15,7 @@
     ├── NotebookGone          (FileNotFoundError)  the store's copy of an executed notebook was removed
     ├── InvalidParameter      (ValueError)         a parameter that does not parse
     ├── InvalidSetting        (ValueError)
+    ├── MissingSecret         (LookupError)        a secret that no provider has
     ├── OutputInUse           (RuntimeError)       another execution, not ended yet, owns the output
     ├── UnknownExecution      (LookupError)
     ├── AmbiguousExecution    (LookupError)        a beginning that several ids have
@@ -129,6 +130,7 @@ from pauseflow_nb.errors.user_input import (
     InvalidNotebook,
     InvalidParameter,
     InvalidSetting,
+    MissingSecret,
     InvalidStep,
     InvalidValue,
     NotebookNotFound,
@@ -154,6 +156,7 @@ __all__ = [
     "InvalidParameters",
     "InvalidRecord",
     "InvalidSetting",
+    "MissingSecret",
     "InvalidStep",
     "InvalidValue",
     "KernelDied",

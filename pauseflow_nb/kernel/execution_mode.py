@@ -1,11 +1,12 @@
 """Run the steps of an execution: begin with the runner's briefing, and end each step with an outcome."""
 
 import json
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.cells import Header, header_of
-from pauseflow_nb.errors import InvalidAnswer, InvalidStep, NotDelivered, Unsaveable
+from pauseflow_nb.errors import InvalidAnswer, InvalidStep, MissingSecret, NotDelivered, Unsaveable
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.attribute_dict import Record, as_records
@@ -16,6 +17,7 @@ from pauseflow_nb.kernel.exports import RESUME_DATA
 from pauseflow_nb.kernel.pausing import ask_runner, pause_execution
 from pauseflow_nb.kernel.resume_data import Answers
 from pauseflow_nb.kernel.sending import add_reminder
+from pauseflow_nb.kernel.secret import read_found
 from pauseflow_nb.kernel.setup_names import Bindings
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.timeout import TimeLimit
@@ -254,6 +256,12 @@ class ExecutionMode:
         problem = json.loads(ask_runner(self._shell, "message", message.to_json()))
         if problem is not None:
             raise NotDelivered(*problem)
+
+    def find_secret(self, name: str) -> str:
+        """Ask the runner, whose process has the providers."""
+        if threading.current_thread() is not threading.main_thread():
+            raise MissingSecret(name, "it can be fetched only in the main thread: call `flow.secret` before the thread starts")
+        return read_found(name, ask_runner(self._shell, "secret", json.dumps(name)))
 
     @property
     def _ends_with_pause(self) -> bool:

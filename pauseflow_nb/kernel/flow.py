@@ -20,6 +20,7 @@ from pauseflow_nb.kernel.exports import SUSPEND_DATA, as_json, select_data
 from pauseflow_nb.kernel.hints import check_keywords, did_you_mean, warn_if_short
 from pauseflow_nb.kernel.issued_links import IssuedLinks
 from pauseflow_nb.kernel.run_notebook import add_child
+from pauseflow_nb.kernel.secret import Secret, fetch_secret
 from pauseflow_nb.kernel.sending import Sender, make_notification, send
 from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
 from pauseflow_nb.kernel.steps_view import steps
@@ -290,6 +291,22 @@ class Flow:
         if not isinstance(name, str) or not name or name.startswith("$"):
             raise InvalidValue("name", name, "must be a text that is not empty and does not begin with $")
         run.exports[name] = as_json(f"export {name!r}", value)
+
+    @check_keywords("flow.secret")
+    def secret(self, name: str) -> Secret:
+        """Return the value of a secret that the operator has put into the environment, a mounted file or the keyring.
+
+        Works in every cell. It is a text for libraries, and `••••` where it is shown; snapshots hold its name alone, and a
+        new kernel fetches it again.
+
+        Args:
+            name: Its name, as a text: then a missing one is reported before the first cell runs.
+
+        Raises:
+            InvalidValue: If the name cannot be one.
+            MissingSecret: If no provider has it.
+        """
+        return fetch_secret(name)
 
     @property
     def context(self) -> Record:

@@ -22,6 +22,7 @@ from pauseflow_nb.kernel.exports import RESUME_DATA
 from pauseflow_nb.kernel.issued_links import links_for_test
 from pauseflow_nb.kernel.pausing import pause_by_hand
 from pauseflow_nb.kernel.question_card import FOR_REAL, STOPPED, Ending, write_question
+from pauseflow_nb.kernel.secret import find_by_hand
 from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
 from pauseflow_nb.kernel.timeout import TimeLimit
 from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionRequest, Wake
@@ -121,6 +122,10 @@ class TestMode:
         # Set by Jupyter Server; other front ends do not tell a kernel which notebook it serves.
         notebook = os.environ.get("JPY_SESSION_NAME")
         return build_context(run, execution="test", notebook=notebook, started_at=self.started_at, is_test=True)
+
+    def find_secret(self, name: str) -> str:
+        """Ask the providers from here."""
+        return find_by_hand(name)
 
     def begin_setup(self) -> None:
         """Do nothing: nothing is saved in test mode."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pauseflow_nb.errors import KernelUnavailable
 from pauseflow_nb.protocol import SOURCE, Briefing, Failure, Outcome, Ready
-from pauseflow_nb.runner.client import KernelClient, Reply
+from pauseflow_nb.runner.client import KernelClient, Reply, Tick
 from pauseflow_nb.runner.document import Document
 
 __all__ = ["brief_new_kernel", "brief_same_kernel", "read_outcome", "read_question", "suspend_kernel"]
@@ -27,7 +27,7 @@ _SETTLE = "get_ipython().pauseflow.settle_names()"
 
 
 def brief_new_kernel(
-    client: KernelClient, briefing: Briefing, document: Document, setups: list[int]
+    client: KernelClient, briefing: Briefing, document: Document, setups: list[int], tick: Tick
 ) -> Iterator[Ready]:
     """Load our extension in a new kernel, restore the variables and run the setup cells that were passed.
 
@@ -37,6 +37,7 @@ def brief_new_kernel(
         document: The notebook.
         setups: Indices of the setup cells to run, in order. Their outputs are dropped: the document has those of the
             first time.
+        tick: Answers what the kernel asks meanwhile.
 
     Yields:
         What the kernel answers: once when the variables are restored, once when the setup cells have run. After an answer
@@ -46,23 +47,23 @@ def brief_new_kernel(
         KernelUnavailable: If the interpreter of the kernel cannot import this package.
     """
     _load_extension(client)
-    yield _read_ready(client.run(_BEGIN.format(briefing.to_json())))
+    yield _read_ready(client.run(_BEGIN.format(briefing.to_json()), tick=tick))
     for index in setups:
-        reply = client.run(document.cells[index].source)
+        reply = client.run(document.cells[index].source, tick=tick)
         if reply.status != "ok":
             yield Ready(failure=Failure(reply.ename, str(document.masked(reply.evalue)), index))
             return
-    yield _read_ready(client.run(_SETTLE))
+    yield _read_ready(client.run(_SETTLE, tick=tick))
 
 
-def brief_same_kernel(client: KernelClient, briefing: Briefing) -> Iterator[Ready]:
+def brief_same_kernel(client: KernelClient, briefing: Briefing, tick: Tick) -> Iterator[Ready]:
     """Brief the kernel in which the segment before this one ended; it has its variables and the setup cells have run."""
-    yield _read_ready(client.run(_GO_ON.format(briefing.to_json())))
+    yield _read_ready(client.run(_GO_ON.format(briefing.to_json()), tick=tick))
 
 
-def suspend_kernel(client: KernelClient, next_cell: int) -> Reply:
+def suspend_kernel(client: KernelClient, next_cell: int, tick: Tick) -> Reply:
     """Save the variables of a kernel between two cells; `read_outcome` reads the result."""
-    return client.run(_SUSPEND.format(next_cell))
+    return client.run(_SUSPEND.format(next_cell), tick=tick)
 
 
 def read_question(text: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.user_secrets.masking import SecretMask
 
 __all__ = ["MASK", "Mask"]
 
@@ -37,6 +38,8 @@ class Mask:
     def __init__(self) -> None:
         self._tokens: set[str] = set()
         self._issued: re.Pattern[str] | None = None
+        #: Masks the values of secrets, too.
+        self.secrets = SecretMask()
 
     def hide(self, links: Iterable[str]) -> None:
         """Mask the tokens of these links from now on, wherever they appear and however they are wrapped."""
@@ -45,7 +48,8 @@ class Mask:
         self._issued = re.compile("|".join(spread)) if spread else None
 
     def text(self, text: str) -> str:
-        """Return a text with its links masked."""
+        """Return a text with its links and secrets masked."""
+        text = self.secrets.text(text) if self.secrets else text
         if self._issued is not None:
             text = self._issued.sub(MASK, text)
         if "pauseflow" in text:

@@ -1,0 +1,141 @@
+"""Provide `flow.secret`: a text that is the value of a secret, that displays as `••••`, and that pickles as its name."""
+
+import json
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from pauseflow_nb.errors import MissingSecret
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel.current import get_session
+from pauseflow_nb.kernel.mask_messages import mask_messages
+from pauseflow_nb.user_secrets.masking import SECRET_MASK, SecretMask
+from pauseflow_nb.user_secrets.references import PREFIX, check_name, read_reference
+
+if TYPE_CHECKING:
+    from pauseflow_nb.kernel.mode import Mode
+
+__all__ = ["MASK", "Secret", "fetch_secret", "fetch_secrets", "refer_to_secrets", "resolve_references"]
+
+#: Masks what this kernel sends; it knows every secret that was fetched here.
+MASK = SecretMask()
+
+_fetched: dict[str, "Secret"] = {}
+_lock = threading.Lock()
+
+
+class Secret(str):
+    """The value of a secret: a text like any other for libraries, `••••` where it is displayed.
+
+    `str(secret)` and `f"{secret}"` are the value, because that is what a header or a connection needs; what a cell prints
+    is masked. A pickle holds the name alone.
+    """
+
+    __slots__ = ("name",)
+
+    name: str
+
+    def __new__(cls, value: str, name: str) -> "Secret":
+        """Make the value of the secret of this name."""
+        made = super().__new__(cls, value)
+        made.name = name
+        return made
+
+    def __repr__(self) -> str:
+        return f"'{SECRET_MASK}'"
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(repr(self))
+
+    def __reduce_ex__(self, _protocol: object) -> tuple[Any, ...]:
+        """Pickle the name alone."""
+        return fetch_secret, (self.name,)
+
+    def __copy__(self) -> "Secret":
+        """Return itself, as every text does."""
+        return self
+
+    def __deepcopy__(self, _memo: object) -> "Secret":
+        """Return itself, as every text does."""
+        return self
+
+
+def fetch_secret(name: str) -> Secret:
+    """Return a secret; its provider is asked once in each kernel. Pickles name this function by way of `reconstruct`.
+
+    Raises:
+        InvalidValue: If the name cannot be one.
+        MissingSecret: If no provider has it.
+    """
+    name = check_name(name)
+    found = _fetched.get(name)
+    return found if found is not None else _keep(name, _ask(name))
+
+
+def fetch_secrets(names: Iterable[str]) -> None:
+    """Fetch secrets that cells may use, so that threads find them; those that are missing are reported when they are used."""
+    for name in names:
+        try:
+            fetch_secret(name)
+        except MissingSecret:
+            continue
+
+
+def resolve_references(value: JSON) -> Any:
+    """Return a JSON value with the secret in the place of each `secret:NAME`."""
+    if isinstance(value, dict):
+        return {key: resolve_references(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [resolve_references(each) for each in value]
+    name = read_reference(value)
+    return value if name is None else fetch_secret(name)
+
+
+def refer_to_secrets(value: Any) -> Any:
+    """Return a value with `secret:NAME` in the place of each secret in it: what another notebook may be given."""
+    if isinstance(value, Secret):
+        return PREFIX + value.name
+    if isinstance(value, dict):
+        return {key: refer_to_secrets(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [refer_to_secrets(each) for each in value]
+    return value
+
+
+def _keep(name: str, value: str) -> Secret:
+    session = get_session()
+    with _lock:
+        MASK.add(value)
+        if session is not None:
+            mask_messages(session.shell, MASK)
+        return _fetched.setdefault(name, Secret(value, name))
+
+
+def _ask(name: str) -> str:
+    session = get_session()
+    if session is None:
+        return find_by_hand(name)
+    mode: Mode = session.mode
+    return mode.find_secret(name)
+
+
+def find_by_hand(name: str) -> str:
+    """Ask the providers from this process: no worker runs the cells."""
+    from pathlib import Path
+
+    from pauseflow_nb.settings import Settings  # lazily: it takes longer than all the rest
+    from pauseflow_nb.user_secrets.providers import Providers
+
+    return Providers(Settings.load(beside=Path.cwd()).secrets_dir).find(name)
+
+
+def read_found(name: str, answer: str) -> str:
+    """Read the runner's answer to the question for a secret.
+
+    Raises:
+        MissingSecret: If it is not there.
+    """
+    found = json.loads(answer)
+    if found.get("value") is None:
+        raise MissingSecret(name, str(found.get("problem")))
+    return str(found["value"])

@@ -1,0 +1,143 @@
+"""Take the value of a secret from where the operator put it: the environment, a mounted file, the keyring.
+
+Workers ask; a kernel does so only where cells are run by hand.
+"""
+
+import importlib.util
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pauseflow_nb.errors import MissingSecret
+from pauseflow_nb.user_secrets.references import check_name
+
+__all__ = ["KEYRING_SERVICE", "Providers"]
+
+#: Begins a variable that holds a secret; with `_FILE` at its end it holds the path of a file.
+PREFIX = "PAUSEFLOW_SECRET_"
+#: Where Docker mounts secrets.
+_MOUNTED = Path("/run/secrets")
+#: Under which name the keyring has them: `keyring set pauseflow NAME`.
+KEYRING_SERVICE = "pauseflow"
+#: More is no secret but a file that lies there by mistake.
+_LARGEST = 256 << 10
+
+
+@dataclass(frozen=True)
+class Providers:
+    """Where secrets are looked for, in this order: the environment, the folders, the keyring."""
+
+    #: The setting `secrets_dir`; its folder is looked into first.
+    secrets_dir: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def find(self, name: str) -> str:
+        """Return the value of a secret.
+
+        Raises:
+            InvalidValue: If the name cannot be one.
+            MissingSecret: If no provider has it, or its value cannot be used.
+        """
+        check_name(name)
+        for value in (self._in_environment(name), self._in_folders(name), self._in_keyring(name)):
+            if value is not None:
+                return _checked(name, value)
+        raise MissingSecret(name, f"no provider has it: {self._advice(name)}")
+
+    def describe(self) -> dict[str, str]:
+        """Say for each provider whether it is there and what it holds, without any value."""
+        names = sorted(name.removeprefix(PREFIX) for name in self.environment if name.startswith(PREFIX))
+        shown = {"environment": ", ".join(names) or f"no variable {PREFIX}NAME is set"}
+        for folder in self._folders:
+            shown[f"folder {folder}"] = _describe_folder(folder)
+        shown["keyring"] = _describe_keyring()
+        return shown
+
+    @property
+    def _folders(self) -> list[Path]:
+        return list(dict.fromkeys(filter(None, (self.secrets_dir, _MOUNTED))))
+
+    def _in_environment(self, name: str) -> str | None:
+        for each in _spellings(name):
+            if (value := self.environment.get(PREFIX + each)) is not None:
+                return value
+            if (path := self.environment.get(f"{PREFIX}{each}_FILE")) is not None:
+                value = _read(name, Path(path))
+                if value is None:
+                    raise MissingSecret(name, f"{PREFIX}{each}_FILE names {path}, and there is no such file")
+                return value
+        return None
+
+    def _in_folders(self, name: str) -> str | None:
+        # Docker's names are small, as a rule.
+        files = (folder / each for folder in self._folders for each in dict.fromkeys((name, name.lower())))
+        return next((value for file in files if (value := _read(name, file)) is not None), None)
+
+    def _in_keyring(self, name: str) -> str | None:
+        if importlib.util.find_spec("keyring") is None:
+            return None
+        import keyring  # lazily: it is an extra, and slow to import
+
+        try:
+            return keyring.get_password(KEYRING_SERVICE, name)
+        except keyring.errors.NoKeyringError:
+            return None
+        except keyring.errors.KeyringError as problem:
+            raise MissingSecret(name, f"the keyring cannot be read: {problem}") from None
+
+    def _advice(self, name: str) -> str:
+        folders = " or ".join(str(folder) for folder in self._folders)
+        variable = PREFIX + list(_spellings(name))[-1]
+        return (
+            f"set the variable {variable} for the worker, put a file {name} into {folders}, or store it with "
+            f"`keyring set {KEYRING_SERVICE} {name}`"
+        )
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """Give the names that a variable may have: as written, and as a shell allows."""
+    yield from dict.fromkeys((name, re.sub(r"[^A-Za-z0-9]", "_", name).upper()))
+
+
+def _checked(name: str, value: str) -> str:
+    if not value:
+        raise MissingSecret(name, "its value is empty")
+    if "\0" in value:
+        raise MissingSecret(name, "its value is not a text")
+    return value
+
+
+def _read(name: str, file: Path) -> str | None:
+    """Read a mounted file, without the line end that editors add; None if there is none."""
+    try:
+        if not file.is_file():
+            return None
+        if file.stat().st_size > _LARGEST:
+            raise MissingSecret(name, f"{file} has more than {_LARGEST >> 10} KiB, which is no secret")
+        return re.sub(r"\r?\n\Z", "", file.read_bytes().decode())
+    except (OSError, ValueError) as problem:
+        what = "it is not text in UTF-8" if isinstance(problem, UnicodeDecodeError) else str(problem)
+        raise MissingSecret(name, f"{file} cannot be read: {what}") from None
+
+
+def _describe_folder(folder: Path) -> str:
+    names: list[str] = []
+    with suppress(OSError):
+        names = sorted(file.name for file in folder.iterdir() if file.is_file())
+    if names:
+        return ", ".join(names)
+    return "no files" if folder.is_dir() else "not there"
+
+
+def _describe_keyring() -> str:
+    if importlib.util.find_spec("keyring") is None:
+        return "not installed: pip install 'pauseflow-nb[keyring]'"
+    import keyring  # lazily: see above
+
+    with suppress(Exception):  # a backend may raise anything
+        backend = keyring.get_keyring()
+        return backend.name if getattr(backend, "priority", 1) > 0 else "no keyring on this machine"
+    return "cannot be used"
