@@ -27,6 +27,7 @@ from pauseflow_nb.errors import (
     InvalidParameter,
     InvalidParameters,
     InvalidRecord,
+    InvalidSchedule,
     InvalidSetting,
     InvalidStep,
     InvalidValue,
@@ -65,10 +66,12 @@ from pauseflow_nb.errors import (
     StoreDamaged,
     StoreUnavailable,
     TooManyAnswers,
+    TriggerPaused,
     UnknownCharset,
     UnknownExecution,
     UnknownKey,
     UnknownLink,
+    UnknownTrigger,
     Unsaveable,
 )
 
@@ -136,6 +139,9 @@ EXAMPLES: list[PauseflowError] = [
     InvalidParameters([{"path": ["n"], "message": "must be a whole number"}]),
     AmbiguousExecution("ab", ["abc", "abd"]),
     UnknownLink(),
+    UnknownTrigger("k3v9"),
+    TriggerPaused("k3v9"),
+    InvalidSchedule("cron", "99 * * * *", "has a bad minute"),
     Unsaveable("connection", "sqlite3.Connection", "it is open"),
 ]
 

@@ -35,7 +35,7 @@ from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernels.keeper import Keeper
 from pauseflow_nb.runner.segment import SegmentEnd, run_segment
-from pauseflow_nb.store import executions, keys, segments, steps, suspensions
+from pauseflow_nb.store import executions, keys, segments, steps, suspensions, triggers
 from pauseflow_nb.store.audit import find_last, note
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
@@ -302,11 +302,14 @@ class Segments:
         segment = claimed.segment
         if not claimed.is_signed:
             raise SnapshotDamaged(segment.snapshot, "this store did not sign it, so it is not loaded")
+        with reading(self._queue.engine) as connection:
+            start = triggers.find_start(connection, segment.execution)
         return make_briefing(
             claimed.execution,
             segment,
             claimed.steps,
             document,
+            start=start,
             snapshots=self._queue.files.folder(segment.execution),
             links=self._queue.link_maker(),
             is_checked=self._queue.settings.snapshot_check == "full" or self._queue.files.is_shared,

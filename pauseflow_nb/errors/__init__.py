@@ -19,6 +19,9 @@
     ├── OutputInUse           (RuntimeError)       another execution, not ended yet, owns the output
     ├── UnknownExecution      (LookupError)
     ├── AmbiguousExecution    (LookupError)        a beginning that several ids have
+    ├── UnknownTrigger        (LookupError)
+    ├── TriggerPaused         (RuntimeError)       a request to a trigger that starts nothing now
+    ├── InvalidSchedule       (ValueError)         a schedule that cannot be read, or has no time to come
     ├── UnknownLink           (LookupError)        a token that we did not sign
     ├── LinkWithdrawn         (LookupError)        a link that was revoked, or whose key was withdrawn
     ├── LinkSpent             (AttributeError)     a link of an earlier pause, used after it
@@ -125,6 +128,11 @@ from pauseflow_nb.errors.stored_data import (
     StoreUnavailable,
     Unsaveable,
 )
+from pauseflow_nb.errors.triggers import (
+    InvalidSchedule,
+    TriggerPaused,
+    UnknownTrigger,
+)
 from pauseflow_nb.errors.user_input import (
     InvalidDuration,
     InvalidNotebook,
@@ -155,6 +163,7 @@ __all__ = [
     "InvalidParameter",
     "InvalidParameters",
     "InvalidRecord",
+    "InvalidSchedule",
     "InvalidSetting",
     "MissingSecret",
     "InvalidStep",
@@ -193,10 +202,12 @@ __all__ = [
     "StoreDamaged",
     "StoreUnavailable",
     "TooManyAnswers",
+    "TriggerPaused",
     "UnknownCharset",
     "UnknownExecution",
     "UnknownKey",
     "UnknownLink",
+    "UnknownTrigger",
     "Unsaveable",
 ]
 

@@ -214,6 +214,12 @@ class ExecutionMode:
         inputs: Record = as_records(self.briefing.inputs)
         return inputs
 
+    @property
+    def trigger(self) -> Record:
+        """What started the execution; without a trigger, the event is the parameters."""
+        trigger: Record = as_records({"event": self.inputs, **self.briefing.trigger})
+        return trigger
+
     def context(self, run: StepRun) -> Record:
         """Build what `flow.context` shows during a run."""
         briefing = self.briefing

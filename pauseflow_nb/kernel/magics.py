@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pauseflow_nb.errors import InvalidStep, InvalidValue, PauseflowError
-from pauseflow_nb.json_values import read_json
+from pauseflow_nb.json_values import JSON, read_json
 from pauseflow_nb.kernel.tracebacks import hide_traceback
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pauseflow_magic", "setup_magic", "step_magic"]
 
-_USAGE = "must be one of: state, reset, approve [JSON], cancel, skip, lint"
+_USAGE = "must be one of: state, reset, approve [JSON], cancel, skip, trigger [JSON], lint"
 
 
 def pauseflow_magic(session: "Session", line: str) -> None:
@@ -24,6 +24,7 @@ def pauseflow_magic(session: "Session", line: str) -> None:
     %pauseflow cancel          cancel the flow; steps refuse to run until a reset
     %pauseflow skip            let the time of what waits pass: a rerun runs again, a delay ends
     %pauseflow reset           forget what was run by hand; variables stay as they are
+    %pauseflow trigger [JSON]  let steps.trigger.event be this sample; without JSON, show it
     %pauseflow lint            what a headless run of this notebook would trip over
 
     The buttons under a cell do the same as approve, cancel and skip.
@@ -73,7 +74,9 @@ def _do(session: "Session", word: str, rest: str) -> str:
     if testmode is None:
         raise InvalidValue("%pauseflow", word, "is for cells run by hand, and this is a headless run")
     if word == "approve":
-        return testmode.approve(_body(rest)) if rest else testmode.approve()
+        return testmode.approve(_body(word, rest)) if rest else testmode.approve()
+    if word == "trigger":
+        return testmode.set_sample(_body(word, rest)) if rest else testmode.describe_sample()
     if word == "cancel" and not rest:
         return testmode.cancel()
     if word == "skip" and not rest:
@@ -111,9 +114,8 @@ def _variables(session: "Session") -> str:
     return "\n".join(["\nvariables, as a pause would save them:", *(f"  {line}" for line in lines)])
 
 
-def _body(text: str) -> object:
+def _body(word: str, text: str) -> JSON:
     try:
-        body: object = read_json(text)
+        return read_json(text)
     except ValueError as problem:
-        raise InvalidValue("%pauseflow approve", text, str(problem)) from None
-    return body
+        raise InvalidValue(f"%pauseflow {word}", text, str(problem)) from None

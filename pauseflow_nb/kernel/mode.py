@@ -28,6 +28,10 @@ class Mode(Protocol):
     def inputs(self) -> Record:
         """The notebook's parameters."""
 
+    @property
+    def trigger(self) -> Record:
+        """What started the execution: `event` and `context`."""
+
     def context(self, run: StepRun) -> Record:
         """Build what `flow.context` shows during a run."""
 
