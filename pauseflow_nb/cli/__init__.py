@@ -11,6 +11,7 @@ import click
 from pauseflow_nb.cli.doctor_command import doctor
 from pauseflow_nb.cli.execution_commands import cancel, fork, list_, outputs, resume, retry, show, suspend
 from pauseflow_nb.cli.gc_command import gc
+from pauseflow_nb.cli.import_command import import_
 from pauseflow_nb.cli.inspect_command import inspect
 from pauseflow_nb.cli.key_commands import keys, revoke
 from pauseflow_nb.cli.open_command import open_
@@ -41,6 +42,6 @@ def main() -> None:
 
 
 for _command in (
-    run, list_, show, resume, cancel, suspend, retry, fork, outputs, open_, inspect, serve, worker, gc, doctor, keys, revoke, verify
+    run, list_, show, resume, cancel, suspend, retry, fork, outputs, open_, inspect, import_, serve, worker, gc, doctor, keys, revoke, verify
 ):  # fmt: skip
     main.add_command(_command)

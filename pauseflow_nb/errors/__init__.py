@@ -13,6 +13,7 @@
     ├── InvalidNotebook       (ValueError)         a file that is not a notebook
     ├── NotebookNotFound      (FileNotFoundError)
     ├── NotebookGone          (FileNotFoundError)  the store's copy of an executed notebook was removed
+    ├── InvalidImport         (ValueError)         a file that no workflow can be read from
     ├── InvalidParameter      (ValueError)         a parameter that does not parse
     ├── InvalidSetting        (ValueError)
     ├── MissingSecret         (LookupError)        a secret that no provider has
@@ -135,6 +136,7 @@ from pauseflow_nb.errors.triggers import (
 )
 from pauseflow_nb.errors.user_input import (
     InvalidDuration,
+    InvalidImport,
     InvalidNotebook,
     InvalidParameter,
     InvalidSetting,
@@ -159,6 +161,7 @@ __all__ = [
     "InvalidAnswer",
     "InvalidBody",
     "InvalidDuration",
+    "InvalidImport",
     "InvalidNotebook",
     "InvalidParameter",
     "InvalidParameters",

@@ -67,12 +67,11 @@ class NodeFailed(PauseflowError, RuntimeError):
 
     def __init__(self, step: str, problem: str, place: str | None) -> None:
         super().__init__(step, problem, place)
-        #: Line and column in the cell, such as `"5:11"`.
+        #: Line and column in the cell: `"5:11"`.
         self.step, self.problem, self.place = step, problem, place
 
     def __str__(self) -> str:
-        line, _, column = (self.place or "").partition(":")
-        at = f" (line {line} of the cell, column {column})" if line and column else ""
+        at = f" (line {self.place} of the cell)" if self.place is not None else ""
         return f"step {self.step!r}: {self.problem}{at}"
 
 

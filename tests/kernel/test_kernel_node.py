@@ -103,7 +103,7 @@ def test_an_error_names_the_line_of_the_cell(kernel: Any) -> None:
         "%%step code\n%%node\nexport default defineComponent({\n  async run() {\n    nothing.here;\n  },\n});"
     )
 
-    assert str(ran.error) == "step 'code': ReferenceError: nothing is not defined (line 5 of the cell, column 5)"
+    assert str(ran.error) == "step 'code': ReferenceError: nothing is not defined (line 5:5 of the cell)"
 
 
 def test_a_syntax_error_is_said(kernel: Any) -> None:

@@ -1,0 +1,190 @@
+"""Make the notebook of one workflow, and list what it needs."""
+
+import pprint
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from pauseflow_nb.pipedream.code_scan import find_environment
+from pauseflow_nb.pipedream.step_cells import make_cells
+from pauseflow_nb.pipedream.workflow import Step, Trigger, Workflow
+
+__all__ = ["Made", "TriggerLine", "make_notebook"]
+
+#: Settings that people should know of, in the words of Pipedream.
+_IGNORED_SETTINGS = frozenset({"name", "auto_deploy"})
+
+
+@dataclass
+class TriggerLine:
+    """What starts the notebook."""
+
+    #: A command; None: a person must find one.
+    command: str | None
+    sentence: str
+
+
+@dataclass
+class Made:
+    """A notebook, and what its project needs for it."""
+
+    workflow: Workflow
+    #: Name of its folder and file.
+    slug: str
+    notebook: NotebookNode
+    steps: list[str] = field(default_factory=list)
+    pip: list[str] = field(default_factory=list)
+    npm: dict[str, str] = field(default_factory=dict)
+    #: Name of each secret, and what it is.
+    secrets: dict[str, str] = field(default_factory=dict)
+    #: Environment variables that the code reads.
+    environment: list[str] = field(default_factory=list)
+    triggers: list[TriggerLine] = field(default_factory=list)
+    hands: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    #: Names of fields without a meaning here; the notebook's metadata keep them.
+    kept: list[str] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        """Where the notebook is in the project."""
+        return f"{self.slug}/{self.slug}.ipynb"
+
+
+def make_notebook(workflow: Workflow, slug: str) -> Made:
+    """Make the notebook of a workflow.
+
+    Args:
+        workflow: What was read.
+        slug: Name of the folder and the file.
+    """
+    made = Made(workflow, slug, new_notebook())
+    props: dict[str, Any] = {}
+    cells: list[NotebookNode] = []
+    for step in workflow.steps:
+        one = make_cells(step)
+        cells += one.cells
+        made.steps.append(step.name)
+        made.pip += [line for line in one.pip if line not in made.pip]
+        made.npm |= one.npm
+        made.secrets |= one.props.secrets
+        made.hands += one.hands
+        made.notes += one.notes
+        if step.branches:
+            props |= one.props.values
+        elif one.props.values:
+            props[step.name] = one.props.values
+    made.environment = list(dict.fromkeys(_find_all_environment(workflow.steps)))
+    made.triggers = [_describe_trigger(each, made.path) for each in workflow.triggers]
+    made.hands += [line.sentence for line in made.triggers if line.command is None]
+    made.kept = list(_list_kept(workflow))
+    made.notebook.cells = [new_markdown_cell(_write_title(made)), new_code_cell(_write_first_cell(props)), *cells]
+    made.notebook.metadata.update(
+        kernelspec={"name": "python3", "display_name": "Python 3", "language": "python"},
+        pipedream=_keep(workflow),
+    )
+    for number, cell in enumerate(made.notebook.cells):
+        cell["id"] = f"cell-{number}"
+    return made
+
+
+def _write_title(made: Made) -> str:
+    workflow = made.workflow
+    where = f"Pipedream's workflow `{workflow.identifier}`" if workflow.identifier else "a workflow of Pipedream"
+    lines = [f"# {workflow.name}", "", f"Imported from {where}."]
+    if not workflow.is_active:
+        lines.append("It was switched off there.")
+    for trigger in made.triggers:
+        lines += ["", trigger.sentence]
+        if trigger.command:
+            lines += ["", f"```shell\n{trigger.command}\n```"]
+    return "\n".join(lines)
+
+
+def _write_first_cell(props: dict[str, Any]) -> str:
+    start = "%%setup\nfrom pauseflow_nb import flow, steps"
+    if not props:
+        return start
+    text = pprint.pformat(props, width=110, sort_dicts=False)
+    return f"{start}\n\n# The props of the steps. Secrets come from the environment: see .env.example.\nprops = {text}"
+
+
+def _describe_trigger(trigger: Trigger, path: str) -> TriggerLine:
+    add = f"pauseflow trigger add {path}"
+    if trigger.kind == "http":
+        answer = " The workflow itself responds." if trigger.has_custom_response else ""
+        return TriggerLine(f"{add} --http", f"Started by an HTTP request.{answer}")
+    if trigger.kind == "schedule" and trigger.cron:
+        zone = f" --tz {trigger.zone}" if trigger.zone else ""
+        return TriggerLine(f'{add} --cron "{trigger.cron}"{zone}', f"Started by the schedule `{trigger.cron}`.")
+    if trigger.kind == "schedule" and trigger.interval_seconds:
+        return TriggerLine(
+            f"{add} --every {trigger.interval_seconds}s", f"Started every {trigger.interval_seconds} seconds."
+        )
+    name = f" `{trigger.title or trigger.identifier}`" if trigger.title or trigger.identifier else ""
+    if trigger.kind == "schedule":
+        return TriggerLine(
+            None,
+            f'Started by the schedule{name}, whose times the source does not hold: `{add} --cron "0 8 * * *" --tz UTC`'
+            " with its own times.",
+        )
+    if trigger.kind == "email":
+        return TriggerLine(None, f"Started by mail{name}: let your mail service send it to `{add} --http`.")
+    if trigger.kind == "source":
+        return TriggerLine(
+            None,
+            f"Started by the event source{name}, which looked for events at a service: let the service call "
+            f"`{add} --http`, or look yourself in a first step with `{add} --every 15m`.",
+        )
+    return TriggerLine(None, f"Started by a trigger{name} of a kind that is not known.")
+
+
+def _find_all_environment(steps: list[Step]) -> Iterator[str]:
+    for step in steps:
+        if step.is_disabled:
+            continue
+        yield from find_environment(step.code or "")
+        yield from find_environment(repr(step.props))
+        for branch in step.branches:
+            yield from _find_all_environment(branch.steps)
+
+
+def _list_kept(workflow: Workflow) -> Iterator[str]:
+    yield from (f"settings.{name}" for name in workflow.settings if name not in _IGNORED_SETTINGS)
+    yield from (name for name, value in workflow.other.items() if value not in (None, "", [], {}))
+    for number, trigger in enumerate(workflow.triggers):
+        yield from (f"triggers[{number}].{name}" for name in (*trigger.props, *trigger.other))
+    for step in _all_steps(workflow.steps):
+        yield from (f"steps.{step.name}.{name}" for name in step.other)
+
+
+def _all_steps(steps: list[Step]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        for branch in step.branches:
+            yield from _all_steps(branch.steps)
+
+
+def _keep(workflow: Workflow) -> dict[str, Any]:
+    triggers = [
+        {"id": each.identifier, "kind": each.kind, "name": each.title, "props": each.props, "fields": each.other}
+        for each in workflow.triggers
+    ]
+    return {
+        "id": workflow.identifier,
+        "name": workflow.name,
+        "place": workflow.place,
+        "settings": workflow.settings,
+        "triggers": triggers,
+        "fields": workflow.other,
+    }
+
+
+def make_slug(name: str) -> str:
+    """Make the name of a folder: lower case, `-` between words."""
+    slug = re.sub(r"[^\w]+", "-", name.lower()).strip("-_")[:60]
+    return slug or "workflow"
