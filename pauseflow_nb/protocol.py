@@ -217,6 +217,8 @@ class Briefing(Message):
     force: bool = False
     #: Whether cells may run without a variable that they need and that did not come back.
     goes_without: bool = False
+    #: Names of secrets that cells may use; their values are asked for.
+    secrets: list[str] = field(default_factory=list)
 
 
 #: Stands for the link to the approval page in a message's text.

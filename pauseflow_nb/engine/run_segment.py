@@ -18,6 +18,7 @@ from pauseflow_nb.engine.ownership import Watch, detach
 from pauseflow_nb.engine.progress_events import Events, ignore
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.recording import Recording
+from pauseflow_nb.engine.secret_checks import find_secrets
 from pauseflow_nb.engine.write_output import PatientOutput, is_first, open_output, start_output
 from pauseflow_nb.errors import (
     InvalidNotebook,
@@ -39,6 +40,7 @@ from pauseflow_nb.store import executions, keys, segments, steps, suspensions, t
 from pauseflow_nb.store.audit import find_last, note
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.user_secrets.providers import Providers
 
 __all__ = ["MOST_CRASHES", "Segments"]
 
@@ -304,6 +306,7 @@ class Segments:
             raise SnapshotDamaged(segment.snapshot, "this store did not sign it, so it is not loaded")
         with reading(self._queue.engine) as connection:
             start = triggers.find_start(connection, segment.execution)
+        providers = Providers(self._queue.settings.secrets_dir)
         return make_briefing(
             claimed.execution,
             segment,
@@ -314,6 +317,7 @@ class Segments:
             links=self._queue.link_maker(),
             is_checked=self._queue.settings.snapshot_check == "full" or self._queue.files.is_shared,
             unkept=self._why_unkept(segment),
+            secrets=find_secrets(claimed.execution, segment, document, providers),
         )
 
     def _why_unkept(self, segment: Row) -> str | None:

@@ -16,8 +16,8 @@ from pauseflow_nb.kernel.display import say
 from pauseflow_nb.kernel.exports import RESUME_DATA
 from pauseflow_nb.kernel.pausing import ask_runner, pause_execution
 from pauseflow_nb.kernel.resume_data import Answers
+from pauseflow_nb.kernel.secret import fetch_secrets, read_found, resolve_references
 from pauseflow_nb.kernel.sending import add_reminder
-from pauseflow_nb.kernel.secret import read_found
 from pauseflow_nb.kernel.setup_names import Bindings
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.timeout import TimeLimit
@@ -94,10 +94,11 @@ class ExecutionMode:
         # Before the first cell: what cells change of the environment from now on is saved with the variables.
         snapshot.note_start(self._shell)
         self._shell.execution_count = self.briefing.execution_count + 1
-        if self.briefing.snapshot is None:
-            self.send(Ready())
-            return
         try:
+            fetch_secrets(self.briefing.secrets)
+            if self.briefing.snapshot is None:
+                self.send(Ready())
+                return
             folder, force = self.briefing.snapshots, self.briefing.force
             execution = self.briefing.execution
             self._restored = snapshot.restore(
@@ -211,7 +212,7 @@ class ExecutionMode:
     @property
     def inputs(self) -> Record:
         """The notebook's parameters."""
-        inputs: Record = as_records(self.briefing.inputs)
+        inputs: Record = as_records(resolve_references(self.briefing.inputs))
         return inputs
 
     @property
@@ -266,7 +267,9 @@ class ExecutionMode:
     def find_secret(self, name: str) -> str:
         """Ask the runner, whose process has the providers."""
         if threading.current_thread() is not threading.main_thread():
-            raise MissingSecret(name, "it can be fetched only in the main thread: call `flow.secret` before the thread starts")
+            raise MissingSecret(
+                name, "it can be fetched only in the main thread: call `flow.secret` before the thread starts"
+            )
         return read_found(name, ask_runner(self._shell, "secret", json.dumps(name)))
 
     @property

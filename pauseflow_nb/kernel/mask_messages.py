@@ -81,7 +81,11 @@ class _Masking:
             if held:
                 self._held[key] = stream, {**message, "content": {**content, "text": text[-held:]}}
             shown = text[: len(text) - held]
-            return self._send(stream, {**message, "content": {**content, "text": shown}}, None, *more, **named) if shown else None
+            return (
+                self._send(stream, {**message, "content": {**content, "text": shown}}, None, *more, **named)
+                if shown
+                else None
+            )
 
     def _let_go(self) -> None:
         with self._lock:

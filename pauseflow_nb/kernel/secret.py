@@ -3,23 +3,51 @@
 import json
 import threading
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pauseflow_nb.errors import MissingSecret
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.kernel.current import get_session
 from pauseflow_nb.kernel.mask_messages import mask_messages
 from pauseflow_nb.user_secrets.masking import SECRET_MASK, SecretMask
 from pauseflow_nb.user_secrets.references import PREFIX, check_name, read_reference
 
 if TYPE_CHECKING:
-    from pauseflow_nb.kernel.mode import Mode
+    from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["MASK", "Secret", "fetch_secret", "fetch_secrets", "refer_to_secrets", "resolve_references"]
+__all__ = [
+    "MASK",
+    "Secret",
+    "as_secret",
+    "fetch_secret",
+    "fetch_secrets",
+    "find_by_hand",
+    "read_found",
+    "refer_to_secrets",
+    "resolve_references",
+    "take_secrets_from",
+]
 
 #: Masks what this kernel sends; it knows every secret that was fetched here.
 MASK = SecretMask()
 
+
+class _Finder(Protocol):
+    def find_secret(self, name: str) -> str:
+        """Return the value of a secret."""
+
+
+class _Session(Protocol):
+    """The session, as far as secrets need it."""
+
+    shell: "InteractiveShell"
+
+    @property
+    def mode(self) -> _Finder:
+        """Who is asked for values."""
+
+
+_session: _Session | None = None
 _fetched: dict[str, "Secret"] = {}
 _lock = threading.Lock()
 
@@ -35,7 +63,7 @@ class Secret(str):
 
     name: str
 
-    def __new__(cls, value: str, name: str) -> "Secret":
+    def __new__(cls, value: str, name: str) -> Self:
         """Make the value of the secret of this name."""
         made = super().__new__(cls, value)
         made.name = name
@@ -102,27 +130,31 @@ def refer_to_secrets(value: Any) -> Any:
     return value
 
 
+def take_secrets_from(session: _Session) -> None:
+    """Ask the mode of this session for values from now on, and mask what its kernel sends."""
+    global _session  # noqa: PLW0603 (one kernel has one session, and users call `flow` by name)
+    _session = session
+
+
+def as_secret(text: str) -> str:
+    """Return the secret whose value a text is, which pickles as its name; the text itself if there is none."""
+    return next((secret for secret in _fetched.values() if secret == text), text)
+
+
 def _keep(name: str, value: str) -> Secret:
-    session = get_session()
     with _lock:
         MASK.add(value)
-        if session is not None:
-            mask_messages(session.shell, MASK)
+        if _session is not None:
+            mask_messages(_session.shell, MASK)
         return _fetched.setdefault(name, Secret(value, name))
 
 
 def _ask(name: str) -> str:
-    session = get_session()
-    if session is None:
-        return find_by_hand(name)
-    mode: Mode = session.mode
-    return mode.find_secret(name)
+    return find_by_hand(name) if _session is None else _session.mode.find_secret(name)
 
 
 def find_by_hand(name: str) -> str:
     """Ask the providers from this process: no worker runs the cells."""
-    from pathlib import Path
-
     from pauseflow_nb.settings import Settings  # lazily: it takes longer than all the rest
     from pauseflow_nb.user_secrets.providers import Providers
 

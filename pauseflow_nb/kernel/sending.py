@@ -9,6 +9,7 @@ from typing import Any
 
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.kernel.current import RunningSession, require_step
+from pauseflow_nb.kernel.secret import MASK
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.protocol import APPROVAL_URL, MessageRequest, SuspensionRequest
 
@@ -78,6 +79,8 @@ def add_reminder(run: StepRun, request: SuspensionRequest) -> SuspensionRequest:
             raise InvalidValue(
                 "remind", request.remind, "stores no URLs: give the target a name in the setting `notify`"
             )
+        if MASK and MASK.value(message.to) != message.to:
+            raise InvalidValue("remind", request.remind, "stores no secrets, and an address of a message is one")
     return replace(request, messages=[replace(message, link=None) for message in run.delivered])
 
 

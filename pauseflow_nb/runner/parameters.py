@@ -10,8 +10,9 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from pauseflow_nb.errors import InvalidParameter, NotJSON
+from pauseflow_nb.errors import InvalidParameter, InvalidValue, NotJSON
 from pauseflow_nb.json_values import JSON, require_json
+from pauseflow_nb.user_secrets.references import list_references
 
 __all__ = ["Parameter", "check_parameters", "find_parameters", "read_defaults"]
 
@@ -128,6 +129,12 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         except NotJSON:
             # Papermill writes more than JSON: numbers that are none, tuples, and keys that are numbers.
             _check_value(name, value, "", 0)
+        try:
+            list(list_references(value))
+        except InvalidValue as problem:
+            raise InvalidParameter(
+                name, f"after `secret:` there must be the name of a secret, which {problem.problem}"
+            ) from None
 
 
 def _check_value(name: str, value: Any, at: str, depth: int) -> None:

@@ -37,7 +37,7 @@ class Questions:
         # Some questions must wait until the recorder has every output that the cell has shown before them.
         is_up_to_date = self._recorder.last_question == text
         if kind == "message":
-            client.answer(json.dumps(self._observer.deliver(MessageRequest.from_json(data))))
+            client.answer(json.dumps(self._observer.deliver(self._read_message(data))))
         elif kind == "secret":
             self._answer_secret(client, json.loads(data))
         elif cell is None:
@@ -45,9 +45,16 @@ class Questions:
         elif kind == "errors" and is_up_to_date:
             self._answer_errors(client, cell, is_retried=json.loads(data)["is_retried"])
         elif kind == "pause" and is_up_to_date:
-            self._answer_pause(client, PauseQuestion.from_json(data), cell)
+            self._answer_pause(client, PauseQuestion.from_dict(self._document.without_secrets(json.loads(data))), cell)
         elif kind not in {"errors", "pause"}:
             client.answer(None)
+
+    def _read_message(self, data: str) -> MessageRequest:
+        """Read a message, with secrets masked but in the addresses: one of them may be a secret."""
+        fields = json.loads(data)
+        return MessageRequest.from_dict(
+            {**self._document.without_secrets(fields), "to": fields["to"], "link": fields["link"]}
+        )
 
     def _answer_secret(self, client: KernelClient, name: str) -> None:
         try:

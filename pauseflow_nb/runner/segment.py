@@ -201,7 +201,7 @@ class _Segment:
         answers = (
             brief_new_kernel(client, self._briefing, self.document, setups, self._tick)
             if is_new
-            else brief_same_kernel(client, self._briefing, self._tick)
+            else brief_same_kernel(client, self._briefing, self.document, self._tick)
         )
         return next(filter(None, map(self._judge_ready, answers)), None)
 
@@ -320,7 +320,7 @@ class _Segment:
         return Reply("timeout", "TimeoutError", f"the cell ran longer than {self._cell_timeout:g} s")
 
     def _judge(self, index: int, step: str | None, reply: Reply, *, may_fail: bool) -> SegmentEnd | None:
-        outcome = read_outcome(reply)
+        outcome = read_outcome(reply, self.document)
         if reply.status == "timeout" or (outcome is None and reply.status != "ok"):
             failure = self._make_failure(reply, index, step)
         elif outcome is not None and outcome.kind == "failed":
@@ -378,10 +378,10 @@ class _Segment:
             self._observer.on_not_suspended(f"the variables of a {client.kernel.spec.language} kernel cannot be saved")
             return None
         reply = suspend_kernel(client, index, self._tick)
-        outcome = read_outcome(reply)
+        outcome = read_outcome(reply, self.document)
         if outcome is None or outcome.snapshot is None:
             failure = outcome.failure if outcome is not None else None
-            problem = reply.evalue if failure is None else f"{failure.type}: {failure.message}"
+            problem = self.document.masked(reply.evalue) if failure is None else f"{failure.type}: {failure.message}"
             self._observer.on_not_suspended(problem)
             return None
         asked = SuspensionRequest("operator", on_timeout="cancel", title=f"Suspended by {by.removeprefix('user:')}")

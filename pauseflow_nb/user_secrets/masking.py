@@ -12,7 +12,7 @@ from pauseflow_nb.json_values import JSON
 __all__ = ["SECRET_MASK", "SecretMask"]
 
 #: Stands in the place of a secret.
-SECRET_MASK = "••••"
+SECRET_MASK = "••••"  # noqa: S105 (it is what stands in place of one)
 
 #: A shorter value is masked only where it stands as a word of its own, or it would be found in every text.
 _SHORTEST = 4

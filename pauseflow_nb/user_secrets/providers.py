@@ -82,11 +82,12 @@ class Providers:
         import keyring  # lazily: it is an extra, and slow to import
 
         try:
-            return keyring.get_password(KEYRING_SERVICE, name)
+            value: str | None = keyring.get_password(KEYRING_SERVICE, name)
         except keyring.errors.NoKeyringError:
             return None
         except keyring.errors.KeyringError as problem:
             raise MissingSecret(name, f"the keyring cannot be read: {problem}") from None
+        return value
 
     def _advice(self, name: str) -> str:
         folders = " or ".join(str(folder) for folder in self._folders)

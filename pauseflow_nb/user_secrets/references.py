@@ -15,7 +15,9 @@ __all__ = ["PREFIX", "NamesInCells", "check_name", "find_names_in_cells", "list_
 PREFIX = "secret:"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
-_NO_NAME = "must be a name such as `API_KEY`: letters, digits, `_`, `-` and `.`, at most 128, with a letter or `_` first"
+_NO_NAME = (
+    "must be a name such as `API_KEY`: letters, digits, `_`, `-` and `.`, at most 128, with a letter or `_` first"
+)
 #: Where a call may be passed over: whether it runs is not known before.
 _MAYBE = (
     ast.If,
@@ -142,6 +144,7 @@ def _parse(source: str) -> ast.AST | None:
     # A line magic or a command becomes `pass`, so that the rest can be read.
     plain = re.sub(r"^([ \t]*)[%!][^\n]*", r"\1pass", body, flags=re.MULTILINE)
     try:
-        return compile(plain, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        tree: ast.AST = compile(plain, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+    return tree
