@@ -18,6 +18,7 @@ from pauseflow_nb.cli.open_command import open_
 from pauseflow_nb.cli.options import print_errors
 from pauseflow_nb.cli.process_commands import serve, worker
 from pauseflow_nb.cli.run_command import run
+from pauseflow_nb.cli.trigger_commands import trigger
 from pauseflow_nb.cli.verify_command import verify
 from pauseflow_nb.printable import clean_logs
 
@@ -42,6 +43,6 @@ def main() -> None:
 
 
 for _command in (
-    run, list_, show, resume, cancel, suspend, retry, fork, outputs, open_, inspect, import_, serve, worker, gc, doctor, keys, revoke, verify
+    run, list_, show, resume, cancel, suspend, retry, fork, outputs, open_, inspect, import_, serve, worker, gc, doctor, keys, revoke, verify, trigger
 ):  # fmt: skip
     main.add_command(_command)

@@ -272,6 +272,10 @@ class ExecutionMode:
             )
         return read_found(name, ask_runner(self._shell, "secret", json.dumps(name)))
 
+    def respond(self, response: dict[str, JSON]) -> bool:
+        """Let the runner store the response, which the server sends."""
+        return bool(json.loads(ask_runner(self._shell, "respond", json.dumps(response))))
+
     @property
     def _ends_with_pause(self) -> bool:
         # Then what this kernel alone has would be lost without a word.

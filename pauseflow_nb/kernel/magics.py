@@ -77,14 +77,15 @@ def _do(session: "Session", word: str, rest: str) -> str:
         return testmode.approve(_body(word, rest)) if rest else testmode.approve()
     if word == "trigger":
         return testmode.set_sample(_body(word, rest)) if rest else testmode.describe_sample()
-    if word == "cancel" and not rest:
-        return testmode.cancel()
-    if word == "skip" and not rest:
-        return testmode.clock()
-    if word == "reset" and not rest:
-        session.reset()
-        return "The flow starts over: no step has run, nothing waits. Variables stay as they are."
+    simple = {"cancel": testmode.cancel, "skip": testmode.clock, "reset": lambda: _reset(session)}
+    if word in simple and not rest:
+        return simple[word]()
     raise InvalidValue("%pauseflow", f"{word} {rest}".strip(), _USAGE)
+
+
+def _reset(session: "Session") -> str:
+    session.reset()
+    return "The flow starts over: no step has run, nothing waits. Variables stay as they are."
 
 
 def _lint(session: "Session") -> str:

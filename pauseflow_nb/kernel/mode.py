@@ -81,6 +81,9 @@ class Mode(Protocol):
             MissingSecret: If it is not there.
         """
 
+    def respond(self, response: dict[str, JSON]) -> bool:
+        """Respond to the request that started the execution; returns whether it is the first response to one."""
+
     def begin_setup(self) -> None:
         """Note what is set before a `%%setup` cell."""
 

@@ -17,7 +17,7 @@ from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.attribute_dict import Record, as_records
 from pauseflow_nb.kernel.context import InputsByHand, build_context, trigger_by_hand
 from pauseflow_nb.kernel.control_flow import Exited, Paused, Stop
-from pauseflow_nb.kernel.display import Card, boxed
+from pauseflow_nb.kernel.display import Card, boxed, say
 from pauseflow_nb.kernel.exports import RESUME_DATA
 from pauseflow_nb.kernel.issued_links import links_for_test
 from pauseflow_nb.kernel.pausing import pause_by_hand
@@ -171,6 +171,11 @@ class TestMode:
         from pauseflow_nb.settings import Settings
 
         deliver(Settings.load(), message)
+
+    def respond(self, response: dict[str, JSON]) -> bool:
+        """Say what would be sent."""
+        say(self.shell, f"A request that started this would get: {json_text(response)}", is_small=True)
+        return True
 
     def brief(self, step: str) -> tuple[StepBriefing, Wake | None]:
         """Return a new briefing for a step that starts, or the one of its rerun."""

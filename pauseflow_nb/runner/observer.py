@@ -69,6 +69,9 @@ class Observer(Protocol):
             InvalidValue: If the name cannot be one.
         """
 
+    def respond(self, response: dict[str, JSON]) -> bool:
+        """Respond to the request that started the execution; returns whether it is the first response to one."""
+
     def on_not_suspended(self, problem: str) -> None:
         """The segment was to be suspended, but its variables cannot be saved; it goes on."""
 

@@ -323,7 +323,7 @@ triggers = sa.Table(
     sa.Column("parameters", Json, nullable=False),
     # kernel, checkpoint, strict, …; of an HTTP trigger also waits: whether a request waits for `flow.respond`.
     sa.Column("options", Json, nullable=False),
-    # {cron, zone}, {every} or {at}
+    # Of one of three kinds: cron and zone, every_seconds, or at and zone.
     sa.Column("schedule", Json),
     # run, skip
     sa.Column("missed", State),

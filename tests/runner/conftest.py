@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
 import pauseflow_nb
+from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Signer
 from pauseflow_nb.protocol import (
     Briefing,
@@ -44,6 +45,7 @@ class Log:
     answers: list[PauseAnswer | None] = field(default_factory=list)
     messages: list[MessageRequest] = field(default_factory=list)
     not_suspended: list[str] = field(default_factory=list)
+    responses: list[dict[str, JSON]] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     updates: list[tuple[int, NotebookNode]] = field(default_factory=list)
     when_output: Callable[[int, NotebookNode], None] = lambda _cell, _output: None
@@ -64,6 +66,10 @@ class Log:
     def on_checkpoint(self, next_cell: int, outcome: Outcome, document: Document) -> None:
         self.checkpoints.append((next_cell, outcome))
         self.when_checkpoint(document)
+
+    def respond(self, response: dict[str, JSON]) -> bool:
+        self.responses.append(response)
+        return len(self.responses) == 1
 
     def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
         return self.answers.pop(0) if self.answers else None
