@@ -79,7 +79,8 @@ def make_notebook(workflow: Workflow, slug: str) -> Made:
         elif one.props.values:
             props[step.name] = one.props.values
     made.environment = list(dict.fromkeys(_find_all_environment(workflow.steps)))
-    made.triggers = [_describe_trigger(each, made.path) for each in workflow.triggers]
+    responds = any(_responds(step) for step in _all_steps(workflow.steps))
+    made.triggers = [_describe_trigger(each, made.path, responds=responds) for each in workflow.triggers]
     made.hands += [line.sentence for line in made.triggers if line.command is None]
     made.kept = list(_list_kept(workflow))
     made.notebook.cells = [new_markdown_cell(_write_title(made)), new_code_cell(_write_first_cell(props)), *cells]
@@ -113,11 +114,16 @@ def _write_first_cell(props: dict[str, Any]) -> str:
     return f"{start}\n\n# The props of the steps. Secrets come from the environment: see .env.example.\nprops = {text}"
 
 
-def _describe_trigger(trigger: Trigger, path: str) -> TriggerLine:
+def _responds(step: Step) -> bool:
+    return not step.is_disabled and re.search(r"(?:\$|\bpd)\.respond\(", step.code or "") is not None
+
+
+def _describe_trigger(trigger: Trigger, path: str, *, responds: bool) -> TriggerLine:
     add = f"pauseflow trigger add {path}"
+    if trigger.kind == "http" and (responds or trigger.has_custom_response):
+        return TriggerLine(f"{add} --http --wait", "Started by an HTTP request, which waits for the response of a step.")
     if trigger.kind == "http":
-        answer = " The workflow itself responds." if trigger.has_custom_response else ""
-        return TriggerLine(f"{add} --http", f"Started by an HTTP request.{answer}")
+        return TriggerLine(f"{add} --http", "Started by an HTTP request.")
     if trigger.kind == "schedule" and trigger.cron:
         zone = f" --tz {trigger.zone}" if trigger.zone else ""
         return TriggerLine(f'{add} --cron "{trigger.cron}"{zone}', f"Started by the schedule `{trigger.cron}`.")

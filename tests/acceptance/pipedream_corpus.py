@@ -29,10 +29,12 @@ class Api:
 
     url: str = ""
     requests: list[str] = field(default_factory=list)
+    authorizations: list[str] = field(default_factory=list)
     _seen: Counter[str] = field(default_factory=Counter)
 
     def answer(self, method: str, path: str, headers: Any, body: bytes) -> tuple[int, Any]:
         self.requests.append(f"{method} {path}")
+        self.authorizations += filter(None, [headers.get("Authorization")])
         self._seen[path] += 1
         if path.startswith("/job/"):
             return 200, {"status": "DONE", "result": "42 rows"} if self._seen[path] >= 3 else {"status": "RUNNING"}

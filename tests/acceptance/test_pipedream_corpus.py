@@ -89,7 +89,14 @@ def test_the_corpus_holds_what_is_expected_of_it(imported: dict[str, tuple[Path,
     assert len(EXPECTED) >= 30
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+#: A kernel and often two of Node.js each: the rest belong to the slow tests.
+QUICK = {
+    "Greet in Python", "Approve in Node", "Poll a job in Node", "Filter that ends", "Account in Node", "Account in Python",
+    "Action of the registry", "Templates in props", "Send over HTTP", "Ask two people", "Two ways", "Respond in Node",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [each if each in QUICK else pytest.param(each, marks=pytest.mark.slow) for each in EXPECTED])
 def test_a_workflow_exports_what_it_does_on_pipedream(
     imported: dict[str, tuple[Path, Made]], road: Road, api: Api, box: Mailbox, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +106,7 @@ def test_a_workflow_exports_what_it_does_on_pipedream(
         assert secret in made.secrets
         monkeypatch.setenv(f"PAUSEFLOW_SECRET_{secret}", value)
     api.requests.clear()
+    api.authorizations.clear()
     box.mails.clear()
     view = run(road, write_by_hand(path, case.get("fill", {})), case, api.url)
 
@@ -111,6 +119,7 @@ def test_a_workflow_exports_what_it_does_on_pipedream(
     assert (view["reason"] or {}).get("kind") == case.get("reason", (view["reason"] or {}).get("kind"))
     assert case.get("error", "") in str(view["error"])
     assert [each for each in sorted(api.requests) if each in case.get("requests", [])] == case.get("requests", [])
+    assert api.authorizations == case.get("authorizations", api.authorizations)
     assert [[mail["subject"], box.texts(n).strip()] for n, mail in enumerate(box.mails)] == case.get("mails", [])
     report = json.dumps([made.hands, made.pip, [line.command for line in made.triggers]], ensure_ascii=False)
     for part in (*case.get("hands", []), *case.get("pip", [])):

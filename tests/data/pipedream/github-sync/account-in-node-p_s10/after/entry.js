@@ -1,6 +1,5 @@
 export default defineComponent({
   async run({ steps, $ }) {
-    const { authorization, path } = steps.call_shop.$return_value;
-    return [authorization.length, path];
+    return steps.call_shop.$return_value.path;
   },
 });
