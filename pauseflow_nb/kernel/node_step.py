@@ -22,7 +22,6 @@ from pauseflow_nb.kernel.step_props import find_props
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.steps_view import steps
 from pauseflow_nb.kernel.tracebacks import hide_traceback
-from pauseflow_nb.protocol import RETURN_VALUE
 
 __all__ = ["node_magic", "run_node"]
 

@@ -27,9 +27,49 @@ _JS_IMPORT = re.compile(
 )
 _NPM = re.compile(r"((?:@[\w.~-]+/)?[\w.~-]+)(?:@([^/]+))?(?:/.*)?$")
 _NODE_MODULES = frozenset(
-    "assert async_hooks buffer child_process cluster console constants crypto dgram diagnostics_channel dns domain events"
-    " fs http http2 https inspector module net os path perf_hooks process punycode querystring readline repl stream"
-    " string_decoder timers tls trace_events tty url util v8 vm wasi worker_threads zlib".split()
+    [
+        "assert",
+        "async_hooks",
+        "buffer",
+        "child_process",
+        "cluster",
+        "console",
+        "constants",
+        "crypto",
+        "dgram",
+        "diagnostics_channel",
+        "dns",
+        "domain",
+        "events",
+        "fs",
+        "http",
+        "http2",
+        "https",
+        "inspector",
+        "module",
+        "net",
+        "os",
+        "path",
+        "perf_hooks",
+        "process",
+        "punycode",
+        "querystring",
+        "readline",
+        "repl",
+        "stream",
+        "string_decoder",
+        "timers",
+        "tls",
+        "trace_events",
+        "tty",
+        "url",
+        "util",
+        "v8",
+        "vm",
+        "wasi",
+        "worker_threads",
+        "zlib",
+    ]
 )
 _OF_PIPEDREAM = frozenset({"@pipedream/platform", "@pipedreamhq/platform"})
 

@@ -11,21 +11,17 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from pauseflow_nb.pipedream.code_scan import find_environment
 from pauseflow_nb.pipedream.step_cells import make_cells
-from pauseflow_nb.pipedream.workflow import Step, Trigger, Workflow
+from pauseflow_nb.pipedream.trigger_commands import TriggerLine, describe_trigger
+from pauseflow_nb.pipedream.workflow import Step, Workflow
 
-__all__ = ["Made", "TriggerLine", "make_notebook"]
+__all__ = ["Made", "make_notebook", "make_slug"]
 
-#: Settings that people should know of, in the words of Pipedream.
-_IGNORED_SETTINGS = frozenset({"name", "auto_deploy"})
-
-
-@dataclass
-class TriggerLine:
-    """What starts the notebook."""
-
-    #: A command; None: a person must find one.
-    command: str | None
-    sentence: str
+#: Fields that are known, and say nothing about what a workflow does: they are kept, and not listed.
+_UNLISTED = frozenset(
+    {"name", "auto_deploy", "id", "type", "key", "created_at", "updated_at", "schedule_changed_at", "owner_id"}
+    | {"component_id", "component_owner_id", "component", "savedComponent", "_props_cursor", "codeConfigJson"}
+    | {"endpoint_url", "email_address", "active", "name_slug"}
+)
 
 
 @dataclass
@@ -80,7 +76,7 @@ def make_notebook(workflow: Workflow, slug: str) -> Made:
             props[step.name] = one.props.values
     made.environment = list(dict.fromkeys(_find_all_environment(workflow.steps)))
     responds = any(_responds(step) for step in _all_steps(workflow.steps))
-    made.triggers = [_describe_trigger(each, made.path, responds=responds) for each in workflow.triggers]
+    made.triggers = [describe_trigger(each, made.path, responds=responds) for each in workflow.triggers]
     made.hands += [line.sentence for line in made.triggers if line.command is None]
     made.kept = list(_list_kept(workflow))
     made.notebook.cells = [new_markdown_cell(_write_title(made)), new_code_cell(_write_first_cell(props)), *cells]
@@ -118,37 +114,6 @@ def _responds(step: Step) -> bool:
     return not step.is_disabled and re.search(r"(?:\$|\bpd)\.respond\(", step.code or "") is not None
 
 
-def _describe_trigger(trigger: Trigger, path: str, *, responds: bool) -> TriggerLine:
-    add = f"pauseflow trigger add {path}"
-    if trigger.kind == "http" and (responds or trigger.has_custom_response):
-        return TriggerLine(f"{add} --http --wait", "Started by an HTTP request, which waits for the response of a step.")
-    if trigger.kind == "http":
-        return TriggerLine(f"{add} --http", "Started by an HTTP request.")
-    if trigger.kind == "schedule" and trigger.cron:
-        zone = f" --tz {trigger.zone}" if trigger.zone else ""
-        return TriggerLine(f'{add} --cron "{trigger.cron}"{zone}', f"Started by the schedule `{trigger.cron}`.")
-    if trigger.kind == "schedule" and trigger.interval_seconds:
-        return TriggerLine(
-            f"{add} --every {trigger.interval_seconds}s", f"Started every {trigger.interval_seconds} seconds."
-        )
-    name = f" `{trigger.title or trigger.identifier}`" if trigger.title or trigger.identifier else ""
-    if trigger.kind == "schedule":
-        return TriggerLine(
-            None,
-            f'Started by the schedule{name}, whose times the source does not hold: `{add} --cron "0 8 * * *" --tz UTC`'
-            " with its own times.",
-        )
-    if trigger.kind == "email":
-        return TriggerLine(None, f"Started by mail{name}: let your mail service send it to `{add} --http`.")
-    if trigger.kind == "source":
-        return TriggerLine(
-            None,
-            f"Started by the event source{name}, which looked for events at a service: let the service call "
-            f"`{add} --http`, or look yourself in a first step with `{add} --every 15m`.",
-        )
-    return TriggerLine(None, f"Started by a trigger{name} of a kind that is not known.")
-
-
 def _find_all_environment(steps: list[Step]) -> Iterator[str]:
     for step in steps:
         if step.is_disabled:
@@ -160,12 +125,15 @@ def _find_all_environment(steps: list[Step]) -> Iterator[str]:
 
 
 def _list_kept(workflow: Workflow) -> Iterator[str]:
-    yield from (f"settings.{name}" for name in workflow.settings if name not in _IGNORED_SETTINGS)
-    yield from (name for name, value in workflow.other.items() if value not in (None, "", [], {}))
+    """Name the fields that nothing here is made of."""
+    groups = [("settings.", workflow.settings), ("", workflow.other)]
     for number, trigger in enumerate(workflow.triggers):
-        yield from (f"triggers[{number}].{name}" for name in (*trigger.props, *trigger.other))
-    for step in _all_steps(workflow.steps):
-        yield from (f"steps.{step.name}.{name}" for name in step.other)
+        groups += [(f"triggers[{number}].props.", trigger.props), (f"triggers[{number}].", trigger.other)]
+    groups += [(f"steps.{step.name}.", step.other) for step in _all_steps(workflow.steps)]
+    for prefix, fields in groups:
+        for name, value in fields.items():
+            if name not in _UNLISTED and value not in (None, "", [], {}):
+                yield f"{prefix}{name}"
 
 
 def _all_steps(steps: list[Step]) -> Iterator[Step]:

@@ -169,7 +169,7 @@ def _find_ways(name: str, value: JSON) -> Iterator[tuple[str, JSON]]:
         rows: list[Any] = value
         if any(isinstance(row.get(inner), (list, dict)) for row in rows for inner in ("steps", "then", "children")):
             for number, row in enumerate(rows, start=1):
-                steps = next((row[inner] for inner in ("steps", "then", "children") if inner in row), [])
+                steps: JSON = next((row[inner] for inner in ("steps", "then", "children") if inner in row), [])
                 yield _describe_way(row, f"{name} {number}"), steps
         elif all(_is_step(row) for row in rows):
             yield name, rows

@@ -53,7 +53,8 @@ def make_cells(step: Step) -> StepCells:
     else:
         _add_placeholder(step, made)
     kept = {"step": step.former_name, "action": step.action, "fields": step.other}
-    made.cells[-1].metadata["pipedream"] = {name: value for name, value in kept.items() if value}
+    its_own = next((cell for cell in made.cells if cell.cell_type == "code"), made.cells[-1])
+    its_own.metadata["pipedream"] = {name: value for name, value in kept.items() if value}
     return made
 
 
@@ -102,11 +103,13 @@ def _add_placeholder(step: Step, made: StepCells) -> None:
     """Show what stood there, and stop a run at it, so that nothing is left out unseen."""
     what, advice = _explain(step)
     made.hands.append(f"`{step.name}` is {what}: {advice}")
-    made.cells.append(_markdown(f"**Needs your hands.** Step `{step.name}` is {what}: {advice}\n\n{_show(step)}"))
+    made.cells.append(
+        _markdown(f"**Needs your hands.** Step `{step.name}` is {what}: {advice}.\n\n{_show(step)}".rstrip())
+    )
     sentence = f"step {step.name} is {what.replace('`', '')}: write it, see the cell above"
     made.cells.append(new_code_cell(f"%%step {step.name}\nraise NotImplementedError({json.dumps(sentence)})"))
     for branch in step.branches:
-        made.cells.append(_markdown(f"Branch of `{step.name}`: {branch.title}"))
+        made.cells.append(_markdown(f"Way of the branch `{step.name}`: {branch.title}"))
         for inner in branch.steps:
             _add_branch_step(inner, made)
 
@@ -148,6 +151,8 @@ def _show(step: Step) -> str:
         parts.append(f"{fence}{_FENCES.get(step.kind, '')}\n{step.code.rstrip()}\n{fence}")
     if step.action:
         parts.append(f"Action: `{step.action}`")
+    if step.branches and step.other:
+        parts.append(f"Its fields:\n\n```json\n{json.dumps(step.other, indent=2, ensure_ascii=False)}\n```")
     if step.props:
         shown: dict[str, Any] = convert_props(step).values
         parts.append(f"Props:\n\n```json\n{json.dumps(shown, indent=2, ensure_ascii=False, default=repr)}\n```")
@@ -155,4 +160,5 @@ def _show(step: Step) -> str:
 
 
 def _markdown(text: str) -> NotebookNode:
-    return new_markdown_cell(text)
+    cell: NotebookNode = new_markdown_cell(text)
+    return cell

@@ -130,7 +130,7 @@ def _list_files(report: Report) -> Iterator[tuple[str, str]]:
     yield "README.md", _write_readme(report, has_npm=bool(npm), has_environment=bool(secrets or environment))
 
 
-def _merge(parts: "Iterator[Mapping[str, str]]") -> dict[str, str]:
+def _merge(parts: Iterator[Mapping[str, str]]) -> dict[str, str]:
     merged: dict[str, str] = {}
     for part in parts:
         merged.update(part)
@@ -155,11 +155,14 @@ def _write_environment(secrets: Mapping[str, str], environment: list[str]) -> st
 
 def _write_readme(report: Report, *, has_npm: bool, has_environment: bool) -> str:
     count = len(report.made)
+    origin = (
+        f"{count} notebook{'' if count == 1 else 's'}, made of Pipedream workflows from `{Path(report.source).name}` by "
+        "`pauseflow import`. Each runs by itself, and pauses where the workflow did."
+    )
     lines = [
         f"# {report.folder.name}",
         "",
-        f"{count} notebook{'' if count == 1 else 's'}, made of Pipedream workflows from `{Path(report.source).name}` by "
-        "`pauseflow import`. Each runs by itself, and pauses where the workflow did.",
+        origin,
         "",
         "## Start",
         "",

@@ -64,7 +64,7 @@ def serve_api() -> Iterator[Api]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815 - its name in http.server
 
         def log_message(self, *_: object) -> None:
             pass

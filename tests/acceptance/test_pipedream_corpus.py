@@ -26,7 +26,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, 
     """Every workflow of the corpus by its name, with its notebook."""
     folder = tmp_path_factory.mktemp("imported")
     sources = [CORPUS / "github-sync", *sorted((CORPUS / "rest").glob("*.json")), pack_export(folder / "export.zip")]
-    made = {}
+    made: dict[str, tuple[Path, Made]] = {}
     for number, source in enumerate(sources):
         report = import_workflows(source, folder / f"project-{number}")
         made |= {each.workflow.name: (report.folder / each.path, each) for each in report.made}
@@ -46,9 +46,7 @@ def box() -> Iterator[Mailbox]:
 
 
 @pytest.fixture(scope="module")
-def road(
-    tmp_path_factory: pytest.TempPathFactory, shared_supply: Supply, box: Mailbox
-) -> Iterator[Road]:
+def road(tmp_path_factory: pytest.TempPathFactory, shared_supply: Supply, box: Mailbox) -> Iterator[Road]:
     folder = tmp_path_factory.mktemp("corpus")
     settings = Settings.load(flags={"data_dir": folder / "store"}, environment={}).model_copy(update=box.settings)
     with open_road(settings, folder, shared_supply) as road:
@@ -96,9 +94,16 @@ QUICK = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [each if each in QUICK else pytest.param(each, marks=pytest.mark.slow) for each in EXPECTED])
+@pytest.mark.parametrize(
+    "name", [each if each in QUICK else pytest.param(each, marks=pytest.mark.slow) for each in EXPECTED]
+)
 def test_a_workflow_exports_what_it_does_on_pipedream(
-    imported: dict[str, tuple[Path, Made]], road: Road, api: Api, box: Mailbox, name: str, monkeypatch: pytest.MonkeyPatch
+    imported: dict[str, tuple[Path, Made]],
+    road: Road,
+    api: Api,
+    box: Mailbox,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     case = EXPECTED[name]
     path, made = imported[name]

@@ -187,7 +187,12 @@ def test_a_workflow_may_be_wrapped(tmp_path: Path, wrap: Callable[[object], obje
 
 
 def test_what_only_the_manifest_knows_and_what_is_no_workflow_is_reported(tmp_path: Path) -> None:
-    manifest = {"workflows": [{"id": "p_1", "name": "One", "status": "exported"}, {"id": "p_2", "name": "Two", "error": "too large"}]}
+    manifest = {
+        "workflows": [
+            {"id": "p_1", "name": "One", "status": "exported"},
+            {"id": "p_2", "name": "Two", "error": "too large"},
+        ]
+    }
     source = pack(tmp_path, ("manifest.json", json.dumps(manifest)), ("f/one.json", ONE), ("f/other.json", '{"x": 1}'))
     report = import_workflows(source, tmp_path / "made")
 
