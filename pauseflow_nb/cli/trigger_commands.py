@@ -49,6 +49,13 @@ def trigger() -> None:
     help="What becomes of a time while the last execution has not ended: wait for its end, skip the time, or start.",
 )
 @click.option("--wait", "waits", is_flag=True, help="With --http: a request waits up to 30 s for `flow.respond`.")
+@click.option(
+    "--event",
+    type=click.Choice(["request", "body"]),
+    default="request",
+    show_default=True,
+    help="With --http: what `steps.trigger.event` is, the whole request or its body.",
+)
 @click.option("--cwd", metavar="DIR", help="Working directory of the kernels; by default the folder of the notebook.")
 @click.option("-k", "--kernel", help="Kernel to use instead of the one that the notebook names.")
 @click.option("--strict", is_flag=True, help="Fail a step if a variable that later cells need cannot be saved.")
@@ -75,8 +82,8 @@ def add(
         raise click.UsageError("pass one of --http, --cron, --every and --at")
     if http and zone is not None:
         raise click.UsageError("--tz belongs to --cron and --at")
-    if options["waits"] and not http:
-        raise click.UsageError("--wait belongs to --http")
+    if (options["waits"] or options["event"] == "body") and not http:
+        raise click.UsageError("--wait and --event belong to --http")
     new = _make_trigger(notebook, None if http else {**times, "zone": zone}, options)
     _print(managing.add(open_queue(settings), new, by=account()), as_json=as_json)
 

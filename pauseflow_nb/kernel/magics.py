@@ -1,5 +1,6 @@
 """`%pauseflow`: the flow in this kernel, for who runs cells by hand."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,11 @@ def _do(session: "Session", word: str, rest: str) -> str:
         return testmode.approve(_body(word, rest)) if rest else testmode.approve()
     if word == "trigger":
         return testmode.set_sample(_body(word, rest)) if rest else testmode.describe_sample()
-    simple = {"cancel": testmode.cancel, "skip": testmode.clock, "reset": lambda: _reset(session)}
+    simple: dict[str, Callable[[], str]] = {
+        "cancel": testmode.cancel,
+        "skip": testmode.clock,
+        "reset": lambda: _reset(session),
+    }
     if word in simple and not rest:
         return simple[word]()
     raise InvalidValue("%pauseflow", f"{word} {rest}".strip(), _USAGE)

@@ -1,7 +1,6 @@
 """Schedules start executions: once for all workers, with a clock that the test sets."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,7 +52,7 @@ class Calendar:
 
 
 @pytest.fixture
-def calendar(queue: Queue, tmp_path: Path) -> Iterator[Calendar]:
+def calendar(queue: Queue, tmp_path: Path) -> Calendar:
     return Calendar(queue, tmp_path)
 
 

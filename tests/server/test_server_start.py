@@ -125,6 +125,12 @@ def test_asking_whether_it_is_there_starts_nothing(hook: Hook, method: str, stat
     assert hook.queue.list() == []
 
 
+def test_the_event_can_be_the_body_alone(hook: Hook) -> None:
+    trigger = hook.add(event="body")
+
+    assert hook.event(hook.send(trigger, json={"name": "Bulbasaur"})) == {"name": "Bulbasaur"}
+
+
 class TestWebhooks:
     """Three kinds of senders."""
 

@@ -88,8 +88,7 @@ class _Due:
             return None
         event = {**Schedule.from_json(self.row.schedule).describe_time(self.row.next_at), "manual": False}
         key = f"due {iso(self.row.next_at)}"
-        options = {"check": self._may_start, "changes": self._move_on}
-        started = start_execution(self.store, self.row, event, key=key, **options)
+        started = start_execution(self.store, self.row, event, key=key, check=self._may_start, changes=self._move_on)
         return None if started is None or started.is_earlier else started.execution
 
     def _is_current(self, row: Row) -> bool:

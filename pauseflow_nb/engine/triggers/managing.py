@@ -34,6 +34,8 @@ __all__ = [
     "view",
 ]
 
+#: What the event of an HTTP trigger is.
+EVENTS = ("request", "body")
 #: Characters of an Idempotency-Key; the database holds a few more.
 _LONGEST_KEY = 255
 
@@ -49,6 +51,8 @@ class NewTrigger:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     #: Whether a request waits for `flow.respond`.
     waits: bool = False
+    #: What `steps.trigger.event` is: `"request"`, or `"body"`, that of the request alone.
+    event: str = "request"
     #: One of `MISSED`.
     missed: str = "run"
     #: One of `OVERLAP`.
@@ -72,14 +76,15 @@ def add(store: OpenStore, new: NewTrigger, *, by: str) -> dict[str, Any]:
     """
     from pauseflow_nb.runner.notebook import freeze  # lazily: see `starting`
 
-    for name, value, known in (("missed", new.missed, MISSED), ("overlap", new.overlap, OVERLAP)):
+    choices = (("missed", new.missed, MISSED), ("overlap", new.overlap, OVERLAP), ("event", new.event, EVENTS))
+    for name, value, known in choices:
         if value not in known:
             raise InvalidSchedule(name, value, f"must be one of: {', '.join(known)}")
     notebook = new.notebook if "://" in new.notebook else str(Path(new.notebook).absolute())
     freeze(notebook, new.parameters, kernel=new.kernel)
     id_ = secrets.token_hex(6)
     via = facts_of(by).get("via")
-    options = {"kernel": new.kernel, "strict": new.strict, "checkpoint": new.checkpoint, "waits": new.waits}
+    options = {name: getattr(new, name) for name in ("kernel", "strict", "checkpoint", "waits", "event")}
     values: dict[str, Any] = {
         "kind": "http",
         "notebook": notebook,
@@ -209,6 +214,7 @@ def run(store: OpenStore, trigger: str, *, data: JSON = None) -> str:
     else:
         event = {"method": "POST", "path": None, "query": {}, "headers": {}, "body": data, "body_raw": None}
         event |= {"client_ip": None, "url": None, "received_at": iso(moment), "manual": True}
+        event = data if row.options.get("event") == "body" else event
     started = start_execution(store, row, event)
     assert started is not None
     return started.execution
@@ -320,6 +326,7 @@ def _view(row: Row, urls: _Urls | None) -> dict[str, Any]:
         "missed": row.missed,
         "overlap": row.overlap,
         "waits": bool(row.options.get("waits")),
+        "event": row.options.get("event", "request") if row.kind == "http" else None,
         "next_at": iso(row.next_at),
         "last": row.last,
         "created_at": iso(row.created_at),

@@ -75,7 +75,9 @@ class StartHandler(Receiver):
         assert self._trigger is not None
         is_used = False
         try:
-            event = self._describe(await self.parse())
+            body = await self.parse()
+            is_body = self._trigger.options.get("event") == "body"
+            event = body.value if is_body else self._describe(body)
             key = self.request.headers.get("Idempotency-Key")
             started = await self._lazy.call(start_by_request, self._trigger, event, key=key, execution=self._execution)
             is_used = not started.is_earlier
