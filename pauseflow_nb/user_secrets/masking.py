@@ -4,7 +4,8 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from urllib.parse import quote, quote_plus
 
 from pauseflow_nb.json_values import JSON
@@ -20,9 +21,15 @@ _SHORTEST = 4
 _SHORTEST_PART = 8
 #: From this length on a value is found also where a terminal or a library has wrapped it.
 _SHORTEST_WRAPPED = 12
-# What rich, pprint, MIME and terminals insert into a long word: white space, also escaped, quotes of Python, and colours.
+#: The end of a stream is held back for what is at most this long; a longer value has lines, which are found alone.
+_LONGEST_HELD = 256
+# What rich, pprint, MIME and terminals insert into a long word: white space, also escaped, and colours.
 _GAP = r"(?:\s|\\n|\x1b\[[0-9;]*m)*+"
 _GAPS = re.compile(r"(?:\s|\\n|\x1b\[[0-9;]*m)+")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_QUOTED = re.compile(r"%[0-9A-Fa-f]{2}")
+#: What no quoting changes.
+_UNCHANGED = re.compile(r"[A-Za-z0-9]+")
 
 
 class SecretMask:
@@ -30,10 +37,9 @@ class SecretMask:
 
     def __init__(self) -> None:
         self._values: set[str] = set()
-        #: Every way in which a value may be written, the longest first.
-        self._forms: list[str] = []
         self._words: list[re.Pattern[str]] = []
-        self._wrapped: list[tuple[str, re.Pattern[str]]] = []
+        self._forms: list[_Forms] = []
+        self._beginnings: set[str] = set()
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -46,26 +52,23 @@ class SecretMask:
         if len(value) < _SHORTEST:
             self._words.append(re.compile(rf"(?<!\w){re.escape(value)}(?!\w)"))
             return True
-        self._forms = sorted({*self._forms, *_forms_of(value)}, key=lambda form: (-len(form), form))
-        self._wrapped = [
-            (_GAPS.sub("", form), re.compile(_GAP.join(map(re.escape, _GAPS.sub("", form)))))
-            for form in self._forms
-            if len(_GAPS.sub("", form)) >= _SHORTEST_WRAPPED
-        ]
+        added = list(_forms_of(value))
+        self._forms = sorted([*self._forms, *added], key=lambda forms: -len(forms.written[0]))
+        self._beginnings |= {beginning for forms in added for beginning in forms.beginnings()}
         return True
 
     def text(self, text: str) -> str:
         """Return a text with all values masked."""
-        for form in self._forms:
-            if form in text:
-                text = text.replace(form, SECRET_MASK)
+        for forms in self._forms:
+            if forms.needle in text:
+                text = forms.mask(text)
         for word in self._words:
             text = word.sub(SECRET_MASK, text)
-        if self._wrapped and _GAPS.search(text):
-            joined = _GAPS.sub("", text)
-            for form, pattern in self._wrapped:
-                if form in joined:
-                    text = pattern.sub(SECRET_MASK, text)
+        joined = _join(text)
+        if len(joined) < len(text):
+            for forms in self._forms:
+                if forms.needle in joined:
+                    text = forms.mask_wrapped(text, joined)
         return text
 
     def value(self, value: JSON) -> JSON:
@@ -80,26 +83,78 @@ class SecretMask:
 
     def count_beginning(self, text: str) -> int:
         """Count the characters at the end of a text with which a value may begin: the rest of it may follow."""
-        longest = len(self._forms[0]) if self._forms else 0
-        for count in range(min(len(text), longest - 1), 0, -1):
-            end = text[-count:]
-            if any(len(form) > count and form.startswith(end) for form in self._forms):
-                return count
-        return 0
+        most = min(len(text), _LONGEST_HELD)
+        return next((count for count in range(most, 0, -1) if text[-count:] in self._beginnings), 0)
 
     def encoded(self) -> list[bytes]:
         """List what raw memory and pickles hold if they hold a value: every form in UTF-8, each value also in UTF-32."""
-        values = [value for value in self._values if len(value) >= _SHORTEST]
-        wide = [value.encode("utf-32-le", "surrogatepass") for value in values]
-        return [*(form.encode("utf-8", "surrogatepass") for form in self._forms), *wide]
+        wide = [value.encode("utf-32-le", "surrogatepass") for value in self._values if len(value) >= _SHORTEST]
+        written = {form for forms in self._forms for form in forms.written}
+        return [*(form.encode("utf-8", "surrogatepass") for form in written), *wide]
 
 
-def _forms_of(value: str) -> Iterator[str]:
+class _Forms:
+    """Ways to write one value that have a part in common, the longest first."""
+
+    def __init__(self, needle: str, written: Iterable[str]) -> None:
+        #: Is in all of them; empty if there is no such part.
+        self.needle = needle
+        self.written = sorted(set(written), key=lambda form: (-len(form), form))
+
+    def beginnings(self) -> Iterator[str]:
+        """Give every text that one of them begins with and that is not all of it."""
+        for form in self.written:
+            if len(form) <= _LONGEST_HELD:
+                yield from (form[:count] for count in range(1, len(form)))
+
+    def mask(self, text: str) -> str:
+        """Mask what stands in a text in one piece."""
+        for form in self.written:
+            if form in text:
+                text = text.replace(form, SECRET_MASK)
+        if self._quoted and "%" in text:
+            capitals = _QUOTED.sub(lambda found: found[0].upper(), text)
+            for form, pattern in self._quoted:
+                if form in capitals:
+                    text = pattern.sub(SECRET_MASK, text)
+        return text
+
+    def mask_wrapped(self, text: str, joined: str) -> str:
+        """Mask what is wrapped in a text; `joined` is the text without what wraps it."""
+        for form in self.written:
+            plain = _join(form)
+            if len(plain) >= _SHORTEST_WRAPPED and plain in joined:
+                text = re.sub(_GAP.join(map(re.escape, plain)), SECRET_MASK, text)
+        return text
+
+    @cached_property
+    def _quoted(self) -> list[tuple[str, re.Pattern[str]]]:
+        """Those with quoted signs, whose digits may be letters of either case."""
+        return [
+            (form, re.compile(_QUOTED.sub(lambda found: f"(?i:{found[0]})", re.escape(form))))
+            for form in self.written
+            if _QUOTED.search(form)
+        ]
+
+
+def _join(text: str) -> str:
+    """Remove what wraps long words."""
+    joined = "".join(text.split())
+    if "\x1b" in joined:
+        joined = _COLOUR.sub("", joined)
+    return joined.replace("\\n", "") if "\\n" in joined else joined
+
+
+def _forms_of(value: str) -> Iterator[_Forms]:
     """List the ways in which a value, or a part of it that is a secret by itself, may be written."""
-    yield from _written(value)
-    for part in {*_lines_of(value), *_leaves_of(value)}:
-        if len(part) >= _SHORTEST_PART and part != value:
-            yield from _written(part)
+    parts = {part for part in (*_lines_of(value), *_leaves_of(value)) if len(part) >= _SHORTEST_PART}
+    for part in {value, *parts}:
+        raw = part.encode("utf-8", "surrogatepass")
+        unchanged = max(_UNCHANGED.findall(part), key=len, default="")
+        yield _Forms(unchanged if len(unchanged) >= _SHORTEST else "", _quote(part, raw))
+        for encoded in (raw.hex(), raw.hex().upper(), *_base64_of(raw)):
+            if len(encoded) >= _SHORTEST_PART:
+                yield _Forms(encoded, [encoded])
 
 
 def _lines_of(value: str) -> Iterator[str]:
@@ -126,44 +181,36 @@ def _leaves_of(value: str) -> Iterator[str]:
             todo.extend(each.values() if isinstance(each, dict) else each)
 
 
-def _written(value: str) -> Iterator[str]:
-    """Write a value in the usual encodings."""
-    raw = value.encode("utf-8", "surrogatepass")
+def _quote(value: str, raw: bytes) -> Iterator[str]:
+    """Write a value as it is, and quoted in the usual ways."""
     quoted = [quote(raw, safe=""), quote(raw), quote(raw, safe="~()*!.'"), quote_plus(raw)]
     escaped = [json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]]
-    plain = {
-        value,
-        *quoted,
-        *(re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), each) for each in quoted),
-        *(quote(each, safe="") for each in quoted),
-        *escaped,
-        *(each.replace("/", "\\/") for each in escaped),
-        *(_escape_for_scripts(each) for each in escaped),
-        *(json.dumps(each)[1:-1] for each in escaped),
-        repr(value)[1:-1],
-        ascii(value)[1:-1],
-        repr(raw)[2:-1],
-        *(html.escape(each).replace("&#x27;", sign) for each in (value, *escaped) for sign in ("&#x27;", "&#39;", "'")),
-        html.escape(value).replace("&quot;", "&#34;").replace("&#x27;", "&#39;"),
-        html.escape(value, quote=False),
-    }
-    yield from (each for each in plain if len(each) >= _SHORTEST)
-    yield from (each for each in {raw.hex(), raw.hex().upper()} if len(each) >= _SHORTEST_PART)
-    yield from (each for each in _base64_of(raw) if len(each) >= _SHORTEST_PART)
+    yield from (value, *quoted, *escaped)
+    yield from (quote(each, safe="") for each in quoted)
+    yield from (each.replace("/", "\\/") for each in escaped)
+    yield from (_escape_for_scripts(each, signs) for each in escaped for signs in ("<>&", "<>&'"))
+    yield from (json.dumps(each)[1:-1] for each in escaped)
+    yield from (repr(value)[1:-1], ascii(value)[1:-1], repr(raw)[2:-1])
+    for apostrophe in ("&#x27;", "&#39;", "'"):
+        yield from (html.escape(each).replace("&#x27;", apostrophe) for each in (value, *escaped))
+    yield html.escape(value).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+    yield html.escape(value, quote=False)
 
 
-def _escape_for_scripts(text: str) -> str:
+def _escape_for_scripts(text: str, signs: str) -> str:
     """Escape as JSON inside HTML is written."""
-    for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("'", "\\u0027")):
-        text = text.replace(sign, code)
+    for sign in signs:
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text
 
 
-def _base64_of(raw: bytes) -> Iterator[str]:
+def _base64_of(raw: bytes) -> set[str]:
     """Write as base64, at each of the three places where it may begin in longer text, without what its neighbours decide."""
+    found = set()
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         for before, first in ((0, 0), (1, 2), (2, 3)):
             whole = encode(b"\0" * before + raw).decode().rstrip("=")
             rest = (before + len(raw)) % 3
-            yield whole[first : len(whole) - 1 if rest else None]
-        yield encode(raw).decode()
+            found.add(whole[first : len(whole) - 1 if rest else None])
+        found.add(encode(raw).decode())
+    return found

@@ -47,14 +47,13 @@ class Providers:
                 return _checked(name, value)
         raise MissingSecret(name, f"no provider has it: {self._advice(name)}")
 
-    def describe(self) -> dict[str, str]:
-        """Say for each provider whether it is there and what it holds, without any value."""
-        names = sorted(name.removeprefix(PREFIX) for name in self.environment if name.startswith(PREFIX))
-        shown = {"environment": ", ".join(names) or f"no variable {PREFIX}NAME is set"}
-        for folder in self._folders:
-            shown[f"folder {folder}"] = _describe_folder(folder)
-        shown["keyring"] = _describe_keyring()
-        return shown
+    def describe(self) -> tuple[bool, str]:
+        """Say whether any provider has a secret, and for each which names it has, without any value."""
+        names = {name.removeprefix(PREFIX) for name in self.environment if name.startswith(PREFIX)}
+        listed = {"environment": sorted(names), **{str(folder): _names_in(folder) for folder in self._folders}}
+        has_keyring, keyring = _describe_keyring()
+        shown = [f"{where}: {', '.join(found) or 'none'}" for where, found in listed.items()]
+        return has_keyring or any(listed.values()), "; ".join([*shown, f"keyring: {keyring}"])
 
     @property
     def _folders(self) -> list[Path]:
@@ -124,21 +123,19 @@ def _read(name: str, file: Path) -> str | None:
         raise MissingSecret(name, f"{file} cannot be read: {what}") from None
 
 
-def _describe_folder(folder: Path) -> str:
-    names: list[str] = []
+def _names_in(folder: Path) -> list[str]:
     with suppress(OSError):
-        names = sorted(file.name for file in folder.iterdir() if file.is_file())
-    if names:
-        return ", ".join(names)
-    return "no files" if folder.is_dir() else "not there"
+        return sorted(file.name for file in folder.iterdir() if file.is_file())
+    return []
 
 
-def _describe_keyring() -> str:
+def _describe_keyring() -> tuple[bool, str]:
+    """Say whether there is a keyring, and which."""
     if importlib.util.find_spec("keyring") is None:
-        return "not installed: pip install 'pauseflow-nb[keyring]'"
+        return False, "not installed (pip install 'pauseflow-nb[keyring]')"
     import keyring  # lazily: see above
 
     with suppress(Exception):  # a backend may raise anything
         backend = keyring.get_keyring()
-        return backend.name if getattr(backend, "priority", 1) > 0 else "no keyring on this machine"
-    return "cannot be used"
+        return backend.priority > 0, str(backend.name)
+    return False, "cannot be used"

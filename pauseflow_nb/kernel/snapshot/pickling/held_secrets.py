@@ -21,8 +21,7 @@ class HoldsSecret(CannotSave):
 
     def __init__(self) -> None:
         super().__init__(
-            "it holds the text of a secret, which no snapshot may hold: make it in a `%%setup` cell, which runs again in "
-            "every new kernel, or call `flow.secret` where the text is needed"
+            "it holds the text of a secret, which no snapshot may hold; a `%%setup` cell makes it again in every new kernel"
         )
 
 
