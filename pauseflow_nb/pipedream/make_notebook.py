@@ -2,6 +2,8 @@
 
 import pprint
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,12 +11,14 @@ from typing import Any
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from pauseflow_nb.pipedream.account_props import Accounts, without_secrets
 from pauseflow_nb.pipedream.code_scan import find_environment
+from pauseflow_nb.pipedream.markdown_text import code_span, plain
 from pauseflow_nb.pipedream.step_cells import make_cells
 from pauseflow_nb.pipedream.trigger_commands import TriggerLine, describe_trigger
 from pauseflow_nb.pipedream.workflow import Step, Workflow
 
-__all__ = ["Made", "make_notebook", "make_slug"]
+__all__ = ["Made", "Slugs", "make_notebook", "make_slug"]
 
 #: Fields that are known, and say nothing about what a workflow does: they are kept, and not listed.
 _UNLISTED = frozenset(
@@ -22,6 +26,8 @@ _UNLISTED = frozenset(
     | {"component_id", "component_owner_id", "component", "savedComponent", "_props_cursor", "codeConfigJson"}
     | {"endpoint_url", "email_address", "active", "name_slug"}
 )
+#: Windows has devices of these names.
+_NOT_ON_WINDOWS = {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(1, 10))}
 
 
 @dataclass
@@ -51,18 +57,19 @@ class Made:
         return f"{self.slug}/{self.slug}.ipynb"
 
 
-def make_notebook(workflow: Workflow, slug: str) -> Made:
+def make_notebook(workflow: Workflow, slug: str, accounts: Accounts) -> Made:
     """Make the notebook of a workflow.
 
     Args:
         workflow: What was read.
         slug: Name of the folder and the file.
+        accounts: Those of the project so far.
     """
     made = Made(workflow, slug, new_notebook())
     props: dict[str, Any] = {}
     cells: list[NotebookNode] = []
     for step in workflow.steps:
-        one = make_cells(step)
+        one = make_cells(step, accounts)
         cells += one.cells
         made.steps.append(step.name)
         made.pip += [line for line in one.pip if line not in made.pip]
@@ -91,8 +98,9 @@ def make_notebook(workflow: Workflow, slug: str) -> Made:
 
 def _write_title(made: Made) -> str:
     workflow = made.workflow
-    where = f"Pipedream's workflow `{workflow.identifier}`" if workflow.identifier else "a workflow of Pipedream"
-    lines = [f"# {workflow.name}", "", f"Imported from {where}."]
+    identifier = code_span(workflow.identifier) if workflow.identifier else None
+    where = f"Pipedream's workflow {identifier}" if identifier else "a workflow of Pipedream"
+    lines = [f"# {plain(workflow.name)}", "", f"Imported from {where}."]
     if not workflow.is_active:
         lines.append("It was switched off there.")
     for trigger in made.triggers:
@@ -145,10 +153,11 @@ def _all_steps(steps: list[Step]) -> Iterator[Step]:
 
 def _keep(workflow: Workflow) -> dict[str, Any]:
     triggers = [
-        {"id": each.identifier, "kind": each.kind, "name": each.title, "props": each.props, "fields": each.other}
+        {"id": each.identifier, "kind": each.kind, "name": each.title, "cron": each.cron, "props": each.props}
+        | {"fields": each.other}
         for each in workflow.triggers
     ]
-    return {
+    kept: dict[str, Any] = {
         "id": workflow.identifier,
         "name": workflow.name,
         "place": workflow.place,
@@ -156,9 +165,27 @@ def _keep(workflow: Workflow) -> dict[str, Any]:
         "triggers": triggers,
         "fields": workflow.other,
     }
+    return {name: without_secrets(value) for name, value in kept.items()}
 
 
 def make_slug(name: str) -> str:
     """Make the name of a folder: lower case, `-` between words."""
-    slug = re.sub(r"[^\w]+", "-", name.lower()).strip("-_")[:60]
-    return slug or "workflow"
+    words = unicodedata.normalize("NFKC", name[:1000]).lower()
+    slug = re.sub(r"[^\w]+", "-", words).strip("-_")[:60].strip("-_")
+    return f"{slug}-workflow" if slug in _NOT_ON_WINDOWS else slug or "workflow"
+
+
+class Slugs:
+    """Names of folders, no two alike."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def add(self, name: str) -> str:
+        """Make a slug that is new."""
+        wanted = slug = make_slug(name)
+        while slug in self._counts:
+            self._counts[wanted] += 1
+            slug = f"{wanted}-{self._counts[wanted]}"
+        self._counts[slug] = 1
+        return slug

@@ -3,13 +3,16 @@
 import json
 import math
 import os
+import re
 import stat
+import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -21,11 +24,22 @@ __all__ = ["Source", "open_source", "parse_json", "parse_yaml"]
 MOST_FILES = 10_000
 MOST_BYTES_PER_FILE = 8 * 2**20
 MOST_BYTES = 128 * 2**20
+#: An archive's list of files is read as a whole.
+MOST_BYTES_OF_ARCHIVE = 32 * 2**20
+#: The parser of YAML in pure Python takes some ten seconds for so much.
+MOST_BYTES_OF_YAML = 2**20
 #: With aliases written out, of which a few lines can make billions.
 MOST_VALUES = 200_000
 MOST_LEVELS = 100
 
 _MEGABYTE = 2**20
+_LINK = "a symbolic link, or no file"
+_ABSENT = "not in what was imported"
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+#: What `zipfile` raises for bytes that are not what they should be.
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, OverflowError, RuntimeError, ValueError,
+)  # fmt: skip
 
 
 @dataclass
@@ -37,8 +51,33 @@ class Source:
     paths: list[str]
     #: Paths that are not read, each with the reason.
     skipped: dict[str, str] = field(default_factory=dict)
+    #: Where files beside a single definition are, which are looked for when a step names them.
+    beside: Path | None = None
     _read: Callable[[str], bytes] = field(default=lambda _: b"", repr=False)
     _left: int = MOST_BYTES
+
+    def __post_init__(self) -> None:
+        self._known = set(self.paths)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether as much was read as may be."""
+        return self._left < 0
+
+    def find_obstacle(self, path: str) -> str | None:
+        """Say why a file cannot be read; None if it can."""
+        if path in self._known:
+            return None
+        if path in self.skipped or self.beside is None:
+            return self.skipped.get(path, _ABSENT)
+        whole = self.beside
+        for part in PurePosixPath(path).parts:
+            if part in {"", "..", "/", "//"} or re.search(r"[\0:\\]", part):
+                return _ABSENT
+            whole /= part
+            if whole.is_symlink():
+                return _LINK
+        return None if whole.is_file() else _ABSENT
 
     def read(self, path: str) -> str:
         """Return the text of a file.
@@ -56,35 +95,30 @@ class Source:
             raise InvalidImport(self.name, f"{path} is no text in UTF-8") from None
 
 
-def open_source(path: Path) -> Source:
+@contextmanager
+def open_source(path: Path) -> Iterator[Source]:
     """Open a ZIP archive, a folder or a single file.
 
     Raises:
-        InvalidImport: If there is nothing that can be read, or a path in it leaves it.
+        InvalidImport: If there is nothing that can be read, or a path in it leads out of it.
     """
     if path.is_dir():
-        return _open_folder(path)
-    if not path.is_file():
+        yield _list_folder(path)
+    elif not path.is_file():
         raise InvalidImport(str(path), "there is no such file or folder")
-    if zipfile.is_zipfile(path):
-        return _open_archive(path)
-    if path.suffix.lower() == ".zip":
+    elif zipfile.is_zipfile(path):
+        with _open_archive(path) as archive:
+            yield _list_archive(path, archive)
+    elif path.suffix.lower() == ".zip":
         raise InvalidImport(str(path), "it is no ZIP archive, or a damaged one")
-    if path.suffix.lower() in {".yaml", ".yml"}:
-        # Its steps name files beside it.
-        folder = _open_folder(path.parent or Path())
-        folder.paths = [path.name, *(each for each in folder.paths if not _is_definition(each))]
-        folder.name = str(path)
-        return folder
-    return Source(str(path), [path.name], _read=lambda _: _bounded(str(path), path.name, path))
+    else:
+        beside = path.parent if path.suffix.lower() in {".yaml", ".yml"} else None
+        yield Source(str(path), [path.name], beside=beside, _read=_reader(str(path), path.parent))
 
 
-def _is_definition(path: str) -> bool:
-    return PurePosixPath(path).suffix.lower() in {".yaml", ".yml", ".json", ".zip"}
-
-
-def _open_folder(root: Path) -> Source:
-    source = Source(str(root), [])
+def _list_folder(root: Path) -> Source:
+    paths: list[str] = []
+    skipped: dict[str, str] = {}
     hidden = {".git", "node_modules", "__pycache__", ".venv"}
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if name not in hidden)
@@ -92,30 +126,45 @@ def _open_folder(root: Path) -> Source:
             whole = Path(folder, name)
             path = whole.relative_to(root).as_posix()
             if whole.is_symlink() or not whole.is_file():
-                source.skipped[path] = "a symbolic link, or no file"
+                skipped[path] = _LINK
             else:
-                source.paths.append(path)
-        if len(source.paths) > MOST_FILES:
+                paths.append(path)
+        if len(paths) > MOST_FILES:
             raise InvalidImport(str(root), f"it holds more than {MOST_FILES:,} files: name the folder of the project")
-    source._read = lambda path: _bounded(str(root), path, root / path)  # noqa: SLF001 - of this module
-    return source
+    return Source(str(root), paths, skipped, _read=_reader(str(root), root))
 
 
-def _bounded(source: str, path: str, whole: Path) -> bytes:
-    with whole.open("rb") as file:
-        content = file.read(MOST_BYTES_PER_FILE + 1)
+def _reader(source: str, root: Path) -> Callable[[str], bytes]:
+    def read(path: str) -> bytes:
+        try:
+            with (root / path).open("rb") as file:
+                content = file.read(MOST_BYTES_PER_FILE + 1)
+        except OSError as error:
+            raise InvalidImport(source, f"{path} cannot be read: {error.strerror}") from None
+        return _bounded(source, path, content)
+
+    return read
+
+
+def _bounded(source: str, path: str, content: bytes) -> bytes:
+    # What is read counts, not what an archive says of its size.
     if len(content) > MOST_BYTES_PER_FILE:
         raise InvalidImport(source, f"{path} is larger than {MOST_BYTES_PER_FILE // _MEGABYTE} MB")
     return content
 
 
-def _open_archive(path: Path) -> Source:
-    name = str(path)
+def _open_archive(path: Path) -> zipfile.ZipFile:
+    if path.stat().st_size > MOST_BYTES_OF_ARCHIVE:
+        raise InvalidImport(str(path), f"it is larger than {MOST_BYTES_OF_ARCHIVE // _MEGABYTE} MB")
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise InvalidImport(name, f"it is a damaged ZIP archive: {error}") from None
+        return zipfile.ZipFile(path)
+    except _DAMAGED as error:
+        raise InvalidImport(str(path), f"it is a damaged ZIP archive: {error}") from None
+
+
+def _list_archive(path: Path, archive: zipfile.ZipFile) -> Source:
+    name = str(path)
+    members = archive.infolist()
     if len(members) > MOST_FILES:
         raise InvalidImport(name, f"it holds more than {MOST_FILES:,} files")
     found: dict[str, zipfile.ZipInfo] = {}
@@ -129,14 +178,11 @@ def _open_archive(path: Path) -> Source:
 
     def read(member: str) -> bytes:
         try:
-            with zipfile.ZipFile(path) as archive, archive.open(found[member]) as file:
+            with archive.open(found[member]) as file:
                 content = file.read(MOST_BYTES_PER_FILE + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        except _DAMAGED as error:
             raise InvalidImport(name, f"{member} in it cannot be read: {error}") from None
-        # What is read counts, not what the archive says of its size.
-        if len(content) > MOST_BYTES_PER_FILE:
-            raise InvalidImport(name, f"{member} in it is larger than {MOST_BYTES_PER_FILE // _MEGABYTE} MB")
-        return content
+        return _bounded(name, member, content)
 
     return Source(name, list(found), _read=read)
 
@@ -152,6 +198,9 @@ def _check_member(source: str, member: zipfile.ZipInfo) -> None:
         raise InvalidImport(source, f"{path} in it is a symbolic link: put the file itself into the archive")
     if member.flag_bits & 1:
         raise InvalidImport(source, f"{path} in it is encrypted: make an archive without a password")
+    # Others may ask for gigabytes before the first byte is read.
+    if member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise InvalidImport(source, f"{path} in it is compressed in an unusual way: make an ordinary ZIP archive")
 
 
 def parse_json(source: str, path: str, text: str) -> JSON:
@@ -161,7 +210,7 @@ def parse_json(source: str, path: str, text: str) -> JSON:
         InvalidImport: If it is none, or too deep or too large.
     """
     try:
-        value: JSON = json.loads(text)
+        value: JSON = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise InvalidImport(source, f"{path} is nested too deeply") from None
     except ValueError as error:
@@ -170,12 +219,18 @@ def parse_json(source: str, path: str, text: str) -> JSON:
     return value
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no value in JSON")
+
+
 def parse_yaml(source: str, path: str, text: str) -> JSON:
     """Parse YAML, within bounds; its values are those of JSON.
 
     Raises:
         InvalidImport: If it is none, or too deep or too large with its aliases written out.
     """
+    if len(text) > MOST_BYTES_OF_YAML:
+        raise InvalidImport(source, f"{path} is larger than {MOST_BYTES_OF_YAML // _MEGABYTE} MB")
     try:
         loader = _Loader(text)
         try:
@@ -195,7 +250,7 @@ def parse_yaml(source: str, path: str, text: str) -> JSON:
     return value
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # not every build has the fast one
     """Leaves dates and times as the texts that they are."""
 
 
@@ -236,19 +291,31 @@ def _check_size(source: str, path: str, value: Any) -> None:
         seen += len(level)
         if seen > MOST_VALUES:
             break
-        inside: list[Any] = []
-        for each in level:
-            if isinstance(each, dict):
-                if not all(isinstance(key, str) for key in each):
-                    _make_keys_texts(each)
-                inside.extend(each.values())
-            elif isinstance(each, list):
-                inside.extend(each)
-            elif not (each is None or isinstance(each, (str, bool, int, float))):
-                raise InvalidImport(source, f"{path} holds a value that is no JSON: a {type(each).__name__}")
-        level = inside
+        level = [value for each in level for value in _look_into(source, path, each)]
     if level:
         raise InvalidImport(source, f"{path} holds more than {MOST_VALUES:,} values, or more than {MOST_LEVELS} levels")
+
+
+def _look_into(source: str, path: str, value: Any) -> list[Any]:
+    """Return the values inside of one, and refuse one that is no JSON."""
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            _make_keys_texts(value)
+        for key in value:
+            _look_into(source, path, key)
+        return list(value.values())
+    if isinstance(value, list):
+        return value
+    if isinstance(value, str):
+        if not value.isascii() and _HALF_CHARACTER.search(value):
+            raise InvalidImport(
+                source, f"{path} holds a text that is no Unicode: half of a character (a lone surrogate)"
+            )
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidImport(source, f"{path} holds a value that is no JSON: {value}")
+    elif not (value is None or isinstance(value, (bool, int, float))):
+        raise InvalidImport(source, f"{path} holds a value that is no JSON: a {type(value).__name__}")
+    return []
 
 
 def _make_keys_texts(mapping: dict[Any, Any]) -> None:

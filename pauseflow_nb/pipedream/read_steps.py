@@ -3,6 +3,7 @@
 import json
 import keyword
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from pauseflow_nb.cells import RESERVED
 from pauseflow_nb.errors import InvalidImport
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.pipedream.markdown_text import code_span
 from pauseflow_nb.pipedream.read_source import Source, parse_json
 from pauseflow_nb.pipedream.workflow import Branch, Step
 
@@ -23,6 +25,11 @@ _RUNTIMES = (("python", "python"), ("node", "node"), ("javascript", "node"), ("b
 _BRANCHES = ("branches", "paths", "cases", "children", "then", "else", "default", "steps", "rules", "conditions")
 _ITS_OWN_NAMES = ("condition", "rule", "expression", "name", "label", "title", "when", "if")
 _MOST_LEVELS = 10
+_LONGEST_NAME = 100
+#: In one workflow.
+MOST_STEPS = 1000
+#: Of one step. What is looked for in code takes a time that grows faster than the code.
+MOST_CHARACTERS = 2**20
 
 
 def take(mapping: dict[str, Any], *names: str) -> Any:
@@ -95,7 +102,11 @@ class _StepReader:
             step.branches = self._read_branches(rest, level)
             step.kind = "branch" if step.branches else "action" if step.action else step.kind
         elif step.kind == "unknown":
-            step.kind = "python" if re.search(r"^\s*def handler\(", step.code or "", re.MULTILINE) else "node"
+            step.kind = (
+                "python" if re.search(r"^[ \t]*(?:async )?def handler\(", step.code or "", re.MULTILINE) else "node"
+            )
+        if len(step.code or "") > MOST_CHARACTERS:
+            raise InvalidImport(self._source.name, f"the code of step {former!r} in {self._path} is larger than 1 MB")
         step.other = {**{name: value for name, value in rest.items() if value not in (None, "", [], {})}}
         if component := {name: value for name, value in inside.items() if value not in (None, "", [], {})}:
             step.other["savedComponent"] = component
@@ -125,7 +136,7 @@ class _StepReader:
         parent = PurePosixPath(self._path).parent
         parts: list[str] = list(parent.parts)
         for part in PurePosixPath(uses).parts:
-            if part == "/" or (part == ".." and not parts):
+            if part.startswith("/") or (part == ".." and not parts):
                 raise InvalidImport(
                     self._source.name, f"{self._path} names the file {uses!r}, which lies outside of it"
                 )
@@ -134,8 +145,9 @@ class _StepReader:
             else:
                 parts.append(part)
         path = "/".join(parts)
-        if path not in self._source.paths:
-            step.problem = f"its code, `{uses}`, is {self._source.skipped.get(path, 'not in what was imported')}"
+        obstacle = self._source.find_obstacle(path)
+        if obstacle is not None:
+            step.problem = f"its code, {code_span(uses)}, is {obstacle}"
             return
         step.code = self._source.read(path)
         if step.kind == "unknown":
@@ -152,7 +164,9 @@ class _StepReader:
         return branches
 
     def _new_name(self, former: str) -> str:
-        name = re.sub(r"\W", "_", former)
+        if len(self._names) >= MOST_STEPS:
+            raise InvalidImport(self._source.name, f"a workflow in {self._path} has more than {MOST_STEPS:,} steps")
+        name = re.sub(r"\W", "_", unicodedata.normalize("NFKC", former[:_LONGEST_NAME]))
         name = f"step_{name}" if not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED else name
         if name.startswith("__"):
             name = f"step{name}"

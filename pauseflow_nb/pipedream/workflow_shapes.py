@@ -1,5 +1,6 @@
 """Find workflows in a source, and read them: the project's export, the REST API's JSON, GitHub Sync's `workflow.yaml`."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -7,7 +8,7 @@ from typing import Any
 
 from pauseflow_nb.errors import InvalidImport
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.pipedream.read_source import Source, parse_json, parse_yaml
+from pauseflow_nb.pipedream.read_source import MOST_FILES, Source, parse_json, parse_yaml
 from pauseflow_nb.pipedream.read_steps import read_steps, take, take_text
 from pauseflow_nb.pipedream.workflow import Trigger, Workflow
 
@@ -15,6 +16,8 @@ __all__ = ["Found", "find_workflows"]
 
 _WRAPPERS = ("data", "workflow", "definition")
 _LISTS = ("steps", "triggers")
+MOST_WORKFLOWS = 2000
+_LONGEST_INTERVAL = 366 * 24 * 60 * 60
 
 
 @dataclass
@@ -34,21 +37,19 @@ def find_workflows(source: Source) -> Found:
     """
     found = Found(left_out={path: reason for path, reason in source.skipped.items() if _may_define(path)})
     listed: dict[str, str] = {}
+    is_alone = len(source.paths) == 1
     for path in source.paths:
-        name = PurePosixPath(path).name.lower()
-        if not _may_define(path):
+        if not (is_alone or _may_define(path)):
             continue
-        text = source.read(path)
-        is_json = name.endswith(".json") or text.lstrip()[:1] in {"{", "["}
-        parsed = (parse_json if is_json else parse_yaml)(source.name, path, text)
-        if name == "manifest.json":
-            listed.update(_read_manifest(parsed))
-            continue
-        raws = list(_find_definitions(parsed))
-        if not raws and name not in {"package.json", "package-lock.json", "tsconfig.json"}:
-            found.left_out[path] = "no workflow: it has neither steps nor triggers"
-        for raw in raws:
-            found.workflows.append(_read_workflow(source, path, raw))
+        try:
+            _read_definition(source, path, found, listed)
+        except InvalidImport as error:
+            if is_alone or source.is_exhausted:
+                raise
+            # Others in an archive or a folder may be in order.
+            found.left_out[path] = error.problem
+        if len(found.workflows) > MOST_WORKFLOWS:
+            raise InvalidImport(source.name, f"it holds more than {MOST_WORKFLOWS:,} workflows: import it in parts")
     _compare_with_manifest(found, listed)
     if not found.workflows:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in list(found.left_out.items())[:3])
@@ -61,8 +62,22 @@ def find_workflows(source: Source) -> Found:
 
 
 def _may_define(path: str) -> bool:
-    suffix = PurePosixPath(path).suffix.lower()
-    return suffix == ".json" or suffix in {".yaml", ".yml"} or not suffix
+    return PurePosixPath(path).suffix.lower() in {".json", ".yaml", ".yml"}
+
+
+def _read_definition(source: Source, path: str, found: Found, listed: dict[str, str]) -> None:
+    """Add the workflows of a file to those found; what a manifest lists, to those listed."""
+    name = PurePosixPath(path).name.lower()
+    text = source.read(path)
+    is_json = name.endswith(".json") or text.lstrip()[:1] in {"{", "["}
+    parsed = (parse_json if is_json else parse_yaml)(source.name, path, text)
+    if name == "manifest.json":
+        listed.update(_read_manifest(parsed))
+        return
+    raws = list(itertools.islice(_find_definitions(parsed), MOST_WORKFLOWS + 1))
+    if not raws and name not in {"package.json", "package-lock.json", "tsconfig.json"}:
+        found.left_out[path] = "no workflow: it has neither steps nor triggers"
+    found.workflows += [_read_workflow(source, path, raw) for raw in raws]
 
 
 def _find_definitions(parsed: JSON) -> Iterator[Mapping[str, JSON]]:
@@ -78,16 +93,18 @@ def _find_definitions(parsed: JSON) -> Iterator[Mapping[str, JSON]]:
             inside = parsed.get(name)
             if not isinstance(inside, (dict, list)):
                 continue
+            # What stands around it, such as its name, is part of it: of the first, if there are several.
+            around = {key: value for key, value in parsed.items() if key != name}
             for each in _find_definitions(inside):
-                # What stands around it, such as its name, is part of it.
-                yield {**{key: value for key, value in parsed.items() if key != name}, **each}
+                yield {**around, **each}
+                around = {}
 
 
 def _read_manifest(parsed: JSON) -> dict[str, str]:
     """Return the workflows that a manifest lists, each with what it says of it."""
     rows = parsed.get("workflows", parsed) if isinstance(parsed, dict) else parsed
     entries = rows.values() if isinstance(rows, dict) else rows if isinstance(rows, list) else []
-    listed = {}
+    listed: dict[str, str] = {}
     for row in entries:
         if isinstance(row, dict):
             rest = dict(row)
@@ -96,7 +113,7 @@ def _read_manifest(parsed: JSON) -> dict[str, str]:
             reason = take_text(rest, "error", "reason", "message", "status", "state")
             path = take_text(rest, "file", "path", "filename", "file_path")
             key = identifier or path or title
-            if key:
+            if key and len(listed) < MOST_FILES:
                 listed[key] = f"{title or path or key}: {reason or 'the export has no file of it'}"
     return listed
 
@@ -104,12 +121,10 @@ def _read_manifest(parsed: JSON) -> dict[str, str]:
 def _compare_with_manifest(found: Found, listed: Mapping[str, str]) -> None:
     """Say which workflows the manifest lists and the archive does not hold."""
     known = {each.identifier for each in found.workflows} | {each.name for each in found.workflows}
-    places = [each.place for each in found.workflows]
+    places = "\n".join(each.place for each in found.workflows)
     for key, sentence in listed.items():
         title = sentence.partition(":")[0]
-        if key in known or title in known or any(place == key or place.endswith(f"/{key}") for place in places):
-            continue
-        if any(key in place for place in places):
+        if key in known or title in known or key in places:
             continue
         found.left_out[f"manifest.json, {key}"] = f"{sentence}. It is in the manifest only"
 
@@ -118,7 +133,9 @@ def _read_workflow(source: Source, path: str, raw: Mapping[str, JSON]) -> Workfl
     rest: dict[str, Any] = dict(raw)
     take(rest, "schema", "schema_version", "schemaVersion")
     settings = take(rest, "settings")
-    settings = settings if isinstance(settings, dict) else {}
+    if not isinstance(settings, dict):
+        rest |= {"settings": settings} if settings else {}
+        settings = {}
     name = take_text(rest, "name", "title", "workflow_name") or take_text(settings, "name")
     identifier = take_text(rest, "id", "workflow_id", "workflowId") or _read_state(source, path)
     inactive = take(rest, "inactive")
@@ -140,7 +157,7 @@ def _read_workflow(source: Source, path: str, raw: Mapping[str, JSON]) -> Workfl
 def _read_state(source: Source, path: str) -> str | None:
     """Return the id that GitHub Sync keeps beside `workflow.yaml`."""
     state = (PurePosixPath(path).parent / ".workflow.state").as_posix()
-    if state not in source.paths:
+    if source.find_obstacle(state) is not None:
         return None
     parsed = parse_yaml(source.name, state, source.read(state))
     return take_text(dict(parsed), "id") if isinstance(parsed, dict) else None
@@ -177,13 +194,21 @@ def _read_trigger(raw: JSON) -> Trigger:
         kind=kind,
         identifier=identifier,
         cron=cron,
-        interval_seconds=interval if isinstance(interval, int) and not isinstance(interval, bool) else None,
+        interval_seconds=_read_seconds(interval),
         zone=zone,
         has_custom_response=bool(responds),
         title=title,
         props=props,
         other=rest,
     )
+
+
+def _read_seconds(value: JSON) -> int | None:
+    try:
+        seconds = 0 if isinstance(value, bool) else round(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return seconds if 0 < seconds <= _LONGEST_INTERVAL else None
 
 
 def _guess_kind(rest: Mapping[str, JSON], title: str | None, cron: str | None, interval: JSON) -> str:

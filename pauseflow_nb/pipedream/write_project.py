@@ -11,7 +11,9 @@ from pathlib import Path
 import nbformat
 
 from pauseflow_nb.errors import InvalidImport
-from pauseflow_nb.pipedream.make_notebook import Made, make_notebook, make_slug
+from pauseflow_nb.pipedream.account_props import Accounts
+from pauseflow_nb.pipedream.make_notebook import Made, Slugs, make_notebook, make_slug
+from pauseflow_nb.pipedream.markdown_text import code_span, one_line, plain
 from pauseflow_nb.pipedream.read_source import open_source
 from pauseflow_nb.pipedream.workflow_shapes import find_workflows
 
@@ -67,9 +69,10 @@ def import_workflows(source: str | Path, folder: str | Path | None = None) -> Re
     target = Path(folder) if folder is not None else _default_folder(path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InvalidImport(str(source), f"{target} exists already: name another folder with -o")
-    found = find_workflows(open_source(path))
-    slugs: set[str] = set()
-    made = [make_notebook(each, _new_slug(each.name, slugs)) for each in found.workflows]
+    with open_source(path) as opened:
+        found = find_workflows(opened)
+    slugs, accounts = Slugs(), Accounts()
+    made = [make_notebook(each, slugs.add(each.name), accounts) for each in found.workflows]
     report = Report(str(source), target, made, found.left_out)
     _write(report)
     return report
@@ -80,15 +83,6 @@ def _default_folder(path: Path) -> Path:
     stem = name if path.is_dir() else Path(name).stem
     folder = make_slug(path.resolve().parent.name if stem == "workflow" else stem)
     return Path(f"{folder}-notebooks")
-
-
-def _new_slug(name: str, taken: set[str]) -> str:
-    wanted = slug = make_slug(name)
-    number = 2
-    while slug in taken:
-        slug, number = f"{wanted}-{number}", number + 1
-    taken.add(slug)
-    return slug
 
 
 def _write(report: Report) -> None:
@@ -146,7 +140,8 @@ def _write_environment(secrets: Mapping[str, str], environment: list[str]) -> st
     lines = ["# Copy this file to .env, fill in the values, and load it before you start pauseflow:", "#"]
     lines += ["#     set -a; . ./.env; set +a", ""]
     for name, what in secrets.items():
-        lines += [f"# {what}", f"PAUSEFLOW_SECRET_{name}="]
+        # A shell reads this file: what came from outside must not begin a line of its own.
+        lines += [f"# {one_line(what)}", f"PAUSEFLOW_SECRET_{name}="]
     if environment:
         lines += ["", "# Environment variables that the code reads"] if secrets else []
         lines += [f"{name}=" for name in environment]
@@ -156,7 +151,7 @@ def _write_environment(secrets: Mapping[str, str], environment: list[str]) -> st
 def _write_readme(report: Report, *, has_npm: bool, has_environment: bool) -> str:
     count = len(report.made)
     origin = (
-        f"{count} notebook{'' if count == 1 else 's'}, made of Pipedream workflows from `{Path(report.source).name}` by "
+        f"{count} notebook{'' if count == 1 else 's'}, made of Pipedream workflows from {code_span(Path(report.source).name)} by "
         "`pauseflow import`. Each runs by itself, and pauses where the workflow did."
     )
     lines = [
@@ -178,12 +173,17 @@ def _write_readme(report: Report, *, has_npm: bool, has_environment: bool) -> st
     for each in report.made:
         lines += ["", *_describe_workflow(each)]
     if report.left_out:
-        lines += ["", "## Not imported", "", *(f"- `{path}`: {reason}" for path, reason in report.left_out.items())]
+        lines += [
+            "",
+            "## Not imported",
+            "",
+            *(f"- {code_span(path)}: {plain(reason)}" for path, reason in report.left_out.items()),
+        ]
     return "\n".join(lines) + "\n"
 
 
 def _describe_workflow(made: Made) -> Iterator[str]:
-    yield f"## {made.workflow.name}"
+    yield f"## {plain(made.workflow.name)}"
     yield ""
     yield f"Notebook: [{made.path}]({made.path})"
     if not made.workflow.is_active:
@@ -195,8 +195,8 @@ def _describe_workflow(made: Made) -> Iterator[str]:
     sections = (
         ("Needs your hands:", made.hands),
         ("Changed:", made.notes),
-        ("Kept in the notebook's metadata, without effect:", [f"`{name}`" for name in made.kept]),
-        ("npm packages:", [f"`{name}` {version}" for name, version in made.npm.items()]),
+        ("Kept in the notebook's metadata, without effect:", [code_span(name) for name in made.kept]),
+        ("npm packages:", [f"`{name}` {plain(version)}" for name, version in made.npm.items()]),
     )
     for title, rows in sections:
         if rows:

@@ -56,7 +56,7 @@ def pack(folder: Path, *members: tuple[str | zipfile.ZipInfo, str | bytes]) -> P
         ("a.yaml", "- just\n- a list\n", "it holds no workflow of Pipedream"),
         ("a.yaml", "steps:\n- !!python/object:os.system {}\n", "is no YAML"),
         ("a.yaml", "steps: &a [*a]\n", "more than 200,000 values"),
-        ("a.yaml", "steps: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("a.yaml", "steps: " + "[" * 3000 + "]" * 3000, "nest"),
         ("workflow.yaml", YAML.replace("./a/entry.py", "../../etc/passwd"), "lies outside of it"),
         ("workflow.yaml", YAML.replace("./a/entry.py", "/etc/passwd"), "lies outside of it"),
         ("a.zip", "no archive", "it is no ZIP archive"),
