@@ -201,6 +201,9 @@ function makeDollar(asked, { context, links }, deliveries) {
   };
   return {
     context,
+    get files() {
+      throw new Error("$.files is not available in pauseflow: use node:fs");
+    },
     export(name, value) {
       say("export", { name, value });
     },
