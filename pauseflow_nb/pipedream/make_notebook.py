@@ -90,11 +90,8 @@ def make_notebook(workflow: Workflow, slug: str, accounts: Accounts) -> Made:
     responds = any(_responds(step) for step in _all_steps(workflow.steps))
     made.triggers = [describe_trigger(each, made.path, responds=responds) for each in workflow.triggers]
     made.kept = list(_list_kept(workflow))
-    made.notebook.cells = [
-        new_markdown_cell(_write_title(made)),
-        new_code_cell(_write_first_cell(props, has_secrets=bool(made.secrets))),
-        *cells,
-    ]
+    first = _make_first_cells(props, has_secrets=bool(made.secrets))
+    made.notebook.cells = [new_markdown_cell(_write_title(made)), *first, *cells]
     # The title says so of a trigger already.
     made.hands += [line.sentence for line in made.triggers if line.command is None]
     made.notebook.metadata.update(
@@ -122,13 +119,13 @@ def _write_title(made: Made) -> str:
     return "\n".join(lines)
 
 
-def _write_first_cell(props: dict[str, Any], *, has_secrets: bool) -> str:
-    start = "%%setup\nfrom pauseflow_nb import flow, steps"
-    if not props:
-        return start
-    text = pprint.pformat(props, width=110, sort_dicts=False)
-    secrets = " Secrets come from the environment: see .env.example." if has_secrets else ""
-    return f"{start}\n\n# The props of the steps.{secrets}\nprops = {text}"
+def _make_first_cells(props: dict[str, Any], *, has_secrets: bool) -> Iterator[NotebookNode]:
+    """Make the cells that steps need: the import, which makes `%%setup` known by hand too, and the props."""
+    yield new_code_cell("from pauseflow_nb import flow, steps")
+    if props:
+        text = pprint.pformat(props, width=110, sort_dicts=False)
+        secrets = " Secrets come from the environment: see .env.example." if has_secrets else ""
+        yield new_code_cell(f"%%setup\n# The props of the steps.{secrets}\nprops = {text}")
 
 
 def _responds(step: Step) -> bool:
