@@ -25,6 +25,8 @@ FINAL_STATES = frozenset({"completed", "failed", "cancelled"})
 _POLL_SECONDS = 0.1
 #: Seconds between two checks whether another process still runs the execution.
 _LOOK_SECONDS = 1.0
+#: How long the thread that runs an execution is waited for.
+_LEAVE_SECONDS = 10.0
 
 
 class Execution:
@@ -198,6 +200,9 @@ class Execution:
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"execution {self.id} is still {self.state} after {timeout} s")
             time.sleep(_POLL_SECONDS)
+        if self._runner is not None and self.state in FINAL_STATES:
+            # It still sends the trace, which cannot be done while the interpreter ends.
+            self._runner.join(_LEAVE_SECONDS)
         return self
 
     def _runs_here(self) -> bool:
@@ -293,4 +298,4 @@ def get_execution(execution: str, *, settings: Settings | None = None) -> Execut
 
 def _leave(control: "Control", runner: threading.Thread) -> None:
     control.stop_at_boundary()
-    runner.join(10)
+    runner.join(_LEAVE_SECONDS)

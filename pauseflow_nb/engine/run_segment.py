@@ -19,6 +19,7 @@ from pauseflow_nb.engine.progress_events import Events, ignore
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.recording import Recording
 from pauseflow_nb.engine.secret_checks import find_secrets
+from pauseflow_nb.engine.traces import send_trace
 from pauseflow_nb.engine.write_output import PatientOutput, is_first, open_output, start_output
 from pauseflow_nb.errors import (
     InvalidNotebook,
@@ -110,6 +111,8 @@ class Segments:
                 return self._give_up(claimed, lost)
             how, lost = self._attempt(claimed, control)
             if how != "crashed":
+                if how == "ended":
+                    send_trace(self._queue.engine, execution)
                 return how
 
     def look_after_kernels(self) -> list[Row]:
