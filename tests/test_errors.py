@@ -67,6 +67,8 @@ from pauseflow_nb.errors import (
     StoreDamaged,
     StoreUnavailable,
     TooManyAnswers,
+    TooManyStarts,
+    TooManyWaiting,
     TriggerPaused,
     UnknownCharset,
     UnknownExecution,
@@ -143,6 +145,8 @@ EXAMPLES: list[PauseflowError] = [
     UnknownLink(),
     UnknownTrigger("k3v9"),
     TriggerPaused("k3v9"),
+    TooManyStarts("k3v9", 1000),
+    TooManyWaiting(),
     InvalidSchedule("cron", "99 * * * *", "has a bad minute"),
     Unsaveable("connection", "sqlite3.Connection", "it is open"),
 ]

@@ -22,7 +22,17 @@ _FORMS = ("typed", "raw", "files", "yaml", "base64_yaml")
 _trigger_argument = click.argument("trigger_id", metavar="TRIGGER")
 
 
-@click.group()
+class _Commands(click.Group):
+    """The commands of a group, each with its whole first sentence."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the signature of click
+        """List them in the order in which they are needed."""
+        with formatter.section("Commands"):
+            listed = [(name, each.get_short_help_str(limit=1000)) for name, each in self.commands.items()]
+            formatter.write_dl(listed)
+
+
+@click.group(cls=_Commands)
 def trigger() -> None:
     """Start executions by a schedule, or by requests to a signed URL."""
 
@@ -82,8 +92,6 @@ def add(
         raise click.UsageError("pass one of --http, --cron, --every and --at")
     if http and zone is not None:
         raise click.UsageError("--tz belongs to --cron and --at")
-    if (options["waits"] or options["event"] == "body") and not http:
-        raise click.UsageError("--wait and --event belong to --http")
     new = _make_trigger(notebook, None if http else {**times, "zone": zone}, options)
     _print(managing.add(open_queue(settings), new, by=account()), as_json=as_json)
 

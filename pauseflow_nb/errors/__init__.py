@@ -22,6 +22,8 @@
     ├── AmbiguousExecution    (LookupError)        a beginning that several ids have
     ├── UnknownTrigger        (LookupError)
     ├── TriggerPaused         (RuntimeError)       a request to a trigger that starts nothing now
+    ├── TooManyStarts         (RuntimeError)       a request to a trigger whose executions wait for a worker
+    ├── TooManyWaiting        (RuntimeError)       a request while too many wait for a response
     ├── InvalidSchedule       (ValueError)         a schedule that cannot be read, or has no time to come
     ├── UnknownLink           (LookupError)        a token that we did not sign
     ├── LinkWithdrawn         (LookupError)        a link that was revoked, or whose key was withdrawn
@@ -88,6 +90,13 @@ from pauseflow_nb.errors.answers import (
     UnknownKey,
     UnknownLink,
 )
+from pauseflow_nb.errors.automatic_starts import (
+    InvalidSchedule,
+    TooManyStarts,
+    TooManyWaiting,
+    TriggerPaused,
+    UnknownTrigger,
+)
 from pauseflow_nb.errors.execution_state import (
     AmbiguousExecution,
     AmbiguousSuspension,
@@ -128,11 +137,6 @@ from pauseflow_nb.errors.stored_data import (
     StoreDamaged,
     StoreUnavailable,
     Unsaveable,
-)
-from pauseflow_nb.errors.triggers import (
-    InvalidSchedule,
-    TriggerPaused,
-    UnknownTrigger,
 )
 from pauseflow_nb.errors.user_input import (
     InvalidDuration,
@@ -205,6 +209,8 @@ __all__ = [
     "StoreDamaged",
     "StoreUnavailable",
     "TooManyAnswers",
+    "TooManyStarts",
+    "TooManyWaiting",
     "TriggerPaused",
     "UnknownCharset",
     "UnknownExecution",

@@ -1,13 +1,12 @@
 """Check the response that a step gives to the request that started its execution."""
 
 import base64
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from pauseflow_nb.errors import InvalidValue
-from pauseflow_nb.json_values import JSON
+from pauseflow_nb.json_values import JSON, json_text
 from pauseflow_nb.kernel.exports import as_json
 
 __all__ = ["make_response"]
@@ -15,6 +14,7 @@ __all__ = ["make_response"]
 #: In bytes.
 _LARGEST_BODY = 1024 * 1024
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_BYTES = (bytes, bytearray, memoryview)
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 #: They belong to the server: a cookie would be one of Jupyter's own address, and the rest describes the connection.
@@ -43,16 +43,25 @@ def make_response(
     if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 599:
         raise InvalidValue("status", status, "must be a whole number from 200 to 599")
     made = _make_body(body)
-    if len(json.dumps(made)) > _LARGEST_BODY * 4 // 3 + 100:
+    if _measure(body, made) > _LARGEST_BODY:
         raise InvalidValue("body", "…", "must have at most 1 MiB: store it elsewhere, and respond with its address")
-    return {"status": status, "headers": _check_headers(headers or {}), "body": made}
+    response: dict[str, JSON] = {"status": status, "headers": _check_headers(headers or {}), "body": made}
+    # A JSON value may look like encoded bytes, and is sent as it is.
+    return {**response, "is_bytes": True} if isinstance(body, _BYTES) else response
 
 
 def _make_body(body: Any) -> JSON:
-    if isinstance(body, (bytes, bytearray, memoryview)):
+    if isinstance(body, _BYTES):
         data = bytes(body)
         return {"$base64": base64.b64encode(data).decode("ascii"), "size": len(data)}
     return as_json("body", body)
+
+
+def _measure(body: Any, made: JSON) -> int:
+    """Count the bytes that are sent."""
+    if isinstance(body, _BYTES):
+        return memoryview(body).nbytes
+    return len((made if isinstance(made, str) else json_text(made)).encode())
 
 
 def _check_headers(headers: Any) -> dict[str, JSON]:

@@ -26,6 +26,8 @@ _STATUSES: dict[type[Exception], int] = {
     errors.InvalidAnswer: 422,
     errors.CannotCheck: 422,
     errors.TooManyAnswers: 429,
+    errors.TooManyStarts: 429,
+    errors.TooManyWaiting: 429,
     errors.NotAllowed: 403,
     errors.InvalidBody: 400,
     errors.UnknownCharset: 415,

@@ -14,13 +14,13 @@ __all__ = [
     "add",
     "add_start",
     "copy_start",
+    "count_queued",
     "find",
     "find_key",
     "find_start",
     "find_unended",
     "list_all",
     "list_due",
-    "list_kinds",
     "lock",
     "read_response",
     "remove",
@@ -118,18 +118,21 @@ def find_key(connection: sa.Connection, trigger: str, key: str) -> str | None:
     return connection.execute(sa.select(starts.c.execution).where(*where)).scalar()
 
 
-def find_unended(connection: sa.Connection, trigger: str) -> str | None:
-    """Find an execution of a trigger that has not ended."""
+def find_unended(connection: sa.Connection, trigger: str, likely: str | None = None) -> str | None:
+    """Find an execution of a trigger that has not ended; `likely` is looked at first, which takes no time."""
     where = (starts.c.trigger == trigger, executions.c.ended_at.is_(None))
+    first = sa.select(executions.c.id).where(executions.c.id == likely, executions.c.ended_at.is_(None))
+    if likely is not None and connection.execute(first).scalar() is not None:
+        return likely
     statement = sa.select(executions.c.id).join(starts, starts.c.execution == executions.c.id).where(*where)
     return connection.execute(statement.order_by(executions.c.created_at.desc()).limit(1)).scalar()
 
 
-def list_kinds(connection: sa.Connection, ids: list[str]) -> dict[str, dict[str, JSON]]:
-    """Read which triggers started some executions: id → `{id, kind}` of the trigger."""
-    columns = (starts.c.execution, starts.c.trigger, starts.c.kind)
-    found = connection.execute(sa.select(*columns).where(starts.c.execution.in_(ids)))
-    return {row.execution: {"id": row.trigger, "kind": row.kind} for row in found}
+def count_queued(connection: sa.Connection, trigger: str, most: int) -> int:
+    """Count the executions of a trigger that no worker has taken yet, up to `most`."""
+    where = (executions.c.state == "queued", starts.c.trigger == trigger)
+    statement = sa.select(executions.c.id).join(starts, starts.c.execution == executions.c.id).where(*where)
+    return connection.execute(sa.select(sa.func.count()).select_from(statement.limit(most).subquery())).scalar_one()
 
 
 def set_response(connection: sa.Connection, execution: str, response: JSON) -> bool:

@@ -32,7 +32,8 @@ def test_by_hand_it_shows_what_a_request_would_get(kernel: Any, call: str) -> No
 
 
 def test_bytes_are_base64_and_nothing_is_nothing(kernel: Any) -> None:
-    assert by_hand(kernel, "flow.respond(body=b'\\x00\\xff')")["body"] == {"$base64": "AP8=", "size": 2}
+    sent = by_hand(kernel, "flow.respond(body=b'\\x00\\xff')")
+    assert (sent["body"], sent["is_bytes"]) == ({"$base64": "AP8=", "size": 2}, True)
     assert by_hand(kernel, "flow.respond()") == {"status": 200, "headers": {}, "body": None}
 
 
@@ -50,11 +51,18 @@ def test_bytes_are_base64_and_nothing_is_nothing(kernel: Any) -> None:
         ("200, [('X-A', 'b')]", "must be a mapping"),
         ("200, {}, {1, 2}", "body"),
         ("200, {}, 'x' * 2_000_000", "at most 1 MiB"),
+        ("200, {}, b'x' * (2**20 + 1)", "at most 1 MiB"),
+        ("200, {}, ['ä' * 2**19]", "at most 1 MiB"),
         ("{'code': 200}", "must be one mapping of status, headers and body"),
     ],
 )
 def test_what_cannot_be_sent_is_an_error_at_the_call(kernel: Any, arguments: str, sentence: str) -> None:
     assert sentence in str(kernel.run(f"%%step a\nflow.respond({arguments})").error)
+
+
+@pytest.mark.parametrize("body", ["b'x' * 2**20", "'ä' * 2**19"])
+def test_a_body_of_a_mebibyte_is_sent(kernel: Any, body: str) -> None:
+    assert kernel.run(f"%%step a\nflow.respond(body={body})").error is None
 
 
 def test_it_needs_a_step(kernel: Any) -> None:

@@ -4,10 +4,15 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import nbformat
 import pytest
@@ -17,7 +22,9 @@ from tornado.httpclient import HTTPResponse
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.triggers import managing
 from pauseflow_nb.engine.triggers.managing import NewTrigger
-from pauseflow_nb.server.public import start as module
+from pauseflow_nb.server.listener import Listener
+from pauseflow_nb.server.public import http_start as module
+from pauseflow_nb.server.public.rate_limit import LinkLimits, OpenRequests
 from pauseflow_nb.store import tables, triggers
 from pauseflow_nb.store.database import reading
 
@@ -185,11 +192,56 @@ def test_a_body_beyond_the_limit_is_refused_and_leaves_nothing(hook: Hook) -> No
     assert list(hook.queue.files.folders()) == []
 
 
+def test_a_sender_who_hangs_up_leaves_nothing(hook: Hook, wait_until: Callable[..., None]) -> None:
+    url = urlsplit(hook.url(hook.add()))
+    with socket.create_connection((url.hostname, url.port)) as connection:
+        head = f"POST {url.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n"
+        connection.sendall(head.encode() + b"x" * 2_000_000)
+        wait_until(lambda: list(hook.queue.files.folders()), description="the body is stored as it comes")
+    wait_until(lambda: not list(hook.queue.files.folders()), description="what came is removed")
+
+    assert hook.queue.list() == []
+
+
 def test_json_that_is_none_starts_nothing(hook: Hook) -> None:
     response = hook.send(hook.add(), body="{", headers={"Content-Type": "application/json"})
 
     assert response.code == 400
     assert hook.queue.list() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        ("[" * 100_000, "application/json", 400),
+        ("[" + "1," * 300_000 + "1]", "application/json", 400),
+        ('{"a": NaN}', "application/json", 400),
+        ('{"a": ' + "9" * 5000 + "}", "application/json", 400),
+        ("&".join(f"a{n}" for n in range(20_000)), "application/x-www-form-urlencoded", 400),
+        ("--x", "multipart/form-data", 400),
+        ("{}", "application/json; charset=utf-7", 415),
+    ],
+    ids=["depth", "values", "nan", "digits", "fields", "boundary", "charset"],
+)
+def test_a_hostile_body_starts_nothing_and_leaves_nothing(hook: Hook, body: str, kind: str, status: int) -> None:
+    response = hook.send(hook.add(), body=body, headers={"Content-Type": kind})
+
+    assert (response.code, "nothing was done" in json.loads(response.body)["error"]) == (status, True)
+    assert hook.queue.list() == []
+    assert list(hook.queue.files.folders()) == []
+
+
+def test_a_trigger_whose_executions_no_worker_takes_starts_no_more(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(managing, "_MOST_QUEUED", 3)
+    trigger, other = hook.add(), hook.add()
+    answers = [hook.send(trigger, json={}, headers={"Idempotency-Key": str(n)}) for n in range(4)]
+
+    assert [each.code for each in answers] == [202, 202, 202, 429]
+    assert "Retry-After" in answers[3].headers
+    assert hook.send(trigger, json={}, headers={"Idempotency-Key": "0"}).code == 202
+    assert hook.send(other, json={}).code == 202
+    hook.queue.cancel(json.loads(answers[0].body)["id"], by="user:ann")
+    assert hook.send(trigger, json={}).code == 202
 
 
 class TestIdempotencyKey:
@@ -213,8 +265,6 @@ class TestIdempotencyKey:
         found: list[int] = []
 
         def post() -> None:
-            from urllib.request import Request, urlopen
-
             with urlopen(Request(url, b"{}", {"Idempotency-Key": "a", "Content-Type": "application/json"})) as answer:
                 found.append(answer.status)
 
@@ -235,6 +285,13 @@ class TestIdempotencyKey:
 
         (execution,) = hook.queue.list()
         assert list(hook.queue.files.folders()) == [execution["id"]]
+
+    def test_an_empty_one_is_none(self, hook: Hook) -> None:
+        trigger = hook.add()
+        for _ in range(2):
+            assert hook.send(trigger, json={}, headers={"Idempotency-Key": ""}).code == 202
+
+        assert len(hook.queue.list()) == 2
 
     def test_one_that_is_too_long_is_refused(self, hook: Hook) -> None:
         assert hook.send(hook.add(), json={}, headers={"Idempotency-Key": "a" * 256}).code == 400
@@ -349,9 +406,16 @@ class TestResponse:
         ],
     )
     def test_text_and_bytes_stay_what_they_are(self, hook: Hook, body: Any, kind: str, sent: bytes) -> None:
-        got = self.got(hook, {"status": 200, "headers": {}, "body": body})
+        is_bytes = {"is_bytes": True} if isinstance(body, dict) else {}
+        got = self.got(hook, {"status": 200, "headers": {}, "body": body, **is_bytes})
 
         assert (got.body, got.headers["Content-Type"].partition(";")[0]) == (sent, kind)
+
+    def test_json_that_looks_like_bytes_is_sent_as_json(self, hook: Hook) -> None:
+        body = {"$base64": "no base64", "size": 1}
+        got = self.got(hook, {"status": 200, "headers": {}, "body": body})
+
+        assert (got.code, json.loads(got.body)) == (200, body)
 
     def test_a_page_has_no_rights_on_this_server(self, hook: Hook) -> None:
         headers = {"Content-Type": "text/html"}
@@ -370,6 +434,29 @@ class TestResponse:
         got = hook.send(hook.add(waits=True), json={})
 
         assert (got.code, json.loads(got.body)["state"]) == (202, "queued")
+
+    def test_only_so_many_requests_wait_at_once_and_others_start_nothing(
+        self, hook: Hook, wait_until: Callable[..., None]
+    ) -> None:
+        listener = Listener(hook.queue, 0, limits=LinkLimits(waiting=OpenRequests(1)))
+        url = hook.url(hook.add(waits=True)).replace(hook._base, listener.start())
+
+        def post() -> None:
+            with suppress(HTTPError):
+                urlopen(Request(url, b"{}", {"Content-Type": "application/json"}), timeout=60).close()
+
+        first = threading.Thread(target=post)
+        first.start()
+        wait_until(hook.queue.list, description="the first request has started one")
+        refused = hook._send("POST", url, body=b"x" * 2_000_000)
+        (execution,) = hook.queue.list()
+        folders = list(hook.queue.files.folders())
+        hook.queue.cancel(execution["id"], by="user:ann")
+        first.join()
+        listener.stop()
+
+        assert (refused.code, "Retry-After" in refused.headers) == (429, True)
+        assert folders == [execution["id"]]
 
     def test_the_same_key_gets_the_same_response(self, hook: Hook) -> None:
         trigger = hook.add(waits=True)

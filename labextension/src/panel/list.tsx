@@ -11,6 +11,7 @@ import { Bulk } from './bulk';
 import { Card } from './card';
 import { usePanel } from './context';
 import { ILive, useLive, useNow } from './live';
+import { Triggers } from './triggers';
 
 const PER_PAGE = 25;
 
@@ -80,6 +81,7 @@ export function List({ isVisible }: { isVisible: boolean }): React.JSX.Element {
         {live.error !== null && page !== null && <Banner text={live.error} again={live.again} />}
       </header>
 
+      <Triggers isVisible={isVisible} now={now} />
       <div className="pf-scroll" aria-busy={live.isLoading}>
         {page === null ? (
           <Nothing live={live} />

@@ -53,11 +53,15 @@ def _judge(connection: sa.Connection, row: Row, moment: float) -> str | None:
     is_held = row.held_since is not None
     if row.missed == "skip" and not is_held and moment - row.next_at > _GRACE_SECONDS:
         return "missed"
-    if row.overlap == "allow" or triggers.find_unended(connection, row.id) is None:
+    if row.overlap == "allow" or _find_unended(connection, row) is None:
         return "start"
     if row.overlap == "skip":
         return "skipped"
     return None if is_held else "queued"
+
+
+def _find_unended(connection: sa.Connection, row: Row) -> str | None:
+    return triggers.find_unended(connection, row.id, likely=(row.last or {}).get("execution"))
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class _Due:
         moment = self.read_time(connection)
         verdict = _judge(connection, row, moment)
         if verdict in ("missed", "skipped", "queued"):
-            unended = triggers.find_unended(connection, row.id)
+            unended = _find_unended(connection, row)
             last = describe_last(connection, verdict, due=row.next_at, execution=unended)
             changes = {"held_since": moment} if verdict == "queued" else self._move_on(connection, row)
             triggers.update(connection, row.id, **{**changes, "last": last})

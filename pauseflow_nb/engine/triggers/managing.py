@@ -12,7 +12,14 @@ import sqlalchemy as sa
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.triggers.schedule import MISSED, OVERLAP, Schedule
 from pauseflow_nb.engine.triggers.starting import Started, describe_last, start_execution
-from pauseflow_nb.errors import InvalidSchedule, LinkWithdrawn, PauseflowError, TriggerPaused, UnknownLink
+from pauseflow_nb.errors import (
+    InvalidSchedule,
+    LinkWithdrawn,
+    PauseflowError,
+    TooManyStarts,
+    TriggerPaused,
+    UnknownLink,
+)
 from pauseflow_nb.identity import facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store import keys, triggers
@@ -38,6 +45,8 @@ __all__ = [
 EVENTS = ("request", "body")
 #: Characters of an Idempotency-Key; the database holds a few more.
 _LONGEST_KEY = 255
+#: Executions of one trigger that wait for a worker: its URL may be known to anybody.
+_MOST_QUEUED = 1000
 
 
 @dataclass(frozen=True)
@@ -76,10 +85,7 @@ def add(store: OpenStore, new: NewTrigger, *, by: str) -> dict[str, Any]:
     """
     from pauseflow_nb.runner.notebook import freeze  # lazily: see `starting`
 
-    choices = (("missed", new.missed, MISSED), ("overlap", new.overlap, OVERLAP), ("event", new.event, EVENTS))
-    for name, value, known in choices:
-        if value not in known:
-            raise InvalidSchedule(name, value, f"must be one of: {', '.join(known)}")
+    _check_options(new)
     notebook = new.notebook if "://" in new.notebook else str(Path(new.notebook).absolute())
     freeze(notebook, new.parameters, kernel=new.kernel)
     id_ = secrets.token_hex(6)
@@ -106,6 +112,19 @@ def add(store: OpenStore, new: NewTrigger, *, by: str) -> dict[str, Any]:
 
     store.change(insert)
     return view(store, id_)
+
+
+def _check_options(new: NewTrigger) -> None:
+    choices = (("missed", new.missed, MISSED), ("overlap", new.overlap, OVERLAP), ("event", new.event, EVENTS))
+    for name, value, known in choices:
+        if value not in known:
+            raise InvalidSchedule(name, value, f"must be one of: {', '.join(known)}")
+    others, owner = (
+        (("missed", "overlap"), "a schedule") if new.schedule is None else (("waits", "event"), "an HTTP trigger")
+    )
+    for name in others:
+        if getattr(new, name) != getattr(NewTrigger, name):
+            raise InvalidSchedule(name, getattr(new, name), f"belongs to {owner}: leave it out")
 
 
 def view(store: OpenStore, trigger: str, *, with_links: bool = True) -> dict[str, Any]:
@@ -261,6 +280,7 @@ def start_by_request(
     Raises:
         InvalidSchedule: If the key is too long.
         LinkWithdrawn, TriggerPaused: If that came first.
+        TooManyStarts: If too many of its executions wait for a worker.
         PauseflowError: If the notebook cannot be run; `pauseflow trigger list` shows it, too.
     """
     if key is not None and len(key) > _LONGEST_KEY:
@@ -268,8 +288,11 @@ def start_by_request(
     named = None if key is None else f"request {key}"
     with reading(store.engine) as connection:
         earlier = None if named is None else triggers.find_key(connection, trigger.id, named)
+        is_full = triggers.count_queued(connection, trigger.id, _MOST_QUEUED) == _MOST_QUEUED
     if earlier is not None:
         return Started(earlier, is_earlier=True)
+    if is_full:
+        raise TooManyStarts(trigger.id, _MOST_QUEUED)
 
     def check(_connection: sa.Connection, row: Row) -> bool:
         if row.rotations != trigger.rotations:

@@ -219,7 +219,7 @@ class EventsHandler(ApiHandler):
         write_json(self, 200, {"events": await self._lazy.call(Queue.audit, execution)})
 
 
-class MetricsHandler(_Api):
+class MetricsHandler(ApiHandler):
     """Counts of executions, late work and processes, for Prometheus."""
 
     SUPPORTED_METHODS = ("GET",)

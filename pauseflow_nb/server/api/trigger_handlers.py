@@ -70,9 +70,6 @@ class TriggerRequest(BaseModel):
         times = {"cron": self.cron, "every": self.every, "at": self.at}
         if self.http == any(value is not None for value in times.values()):
             raise InvalidParameter("http", "must be true, or one of cron, every and at must be given")
-        for name, is_set in (("waits", self.waits), ("event", self.event != "request")):
-            if is_set and not self.http:
-                raise InvalidParameter(name, "belongs to an HTTP trigger")
         new = NewTrigger(
             str(resolve_path(root, "notebook", self.notebook)),
             None if self.http else Schedule.read(**times, zone=self.tz),

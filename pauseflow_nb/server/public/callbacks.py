@@ -25,6 +25,7 @@ from pauseflow_nb.server.public.bodies import Body
 from pauseflow_nb.server.public.client_address import NO_PROXIES, TrustedProxies
 from pauseflow_nb.server.public.decision import DECISIONS, Request, entries_of, read_request
 from pauseflow_nb.server.public.envelope import envelope, query_of
+from pauseflow_nb.server.public.http_start import StartHandler
 from pauseflow_nb.server.public.negotiation import is_from_program, may_act, prefers_json, wants_html
 from pauseflow_nb.server.public.outputs import Exhibit, evidence_in
 from pauseflow_nb.server.public.page import render_suspension
@@ -35,7 +36,6 @@ from pauseflow_nb.server.public.responses import (
     write_json,
     write_page,
 )
-from pauseflow_nb.server.public.start import StartHandler
 from pauseflow_nb.server.public.upload import INLINE_BYTES, Sink
 from pauseflow_nb.server.public.wording import Facts, is_over, note_on
 

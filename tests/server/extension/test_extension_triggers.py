@@ -92,6 +92,7 @@ def test_it_is_paused_resumed_replaced_and_run(fetch: "Fetch", notebook: str) ->
         ({"every": "5"}, "every"),
         ({"every": "5m", "waits": True}, "waits"),
         ({"every": "5m", "missed": "perhaps"}, "missed"),
+        ({"http": True, "overlap": "skip"}, "overlap"),
         ({"every": "5m", "nonsense": 1}, "nonsense"),
         ({"http": True, "notebook": "../up.ipynb"}, "notebook"),
     ],

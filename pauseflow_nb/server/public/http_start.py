@@ -10,6 +10,8 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.triggers.managing import read_response, read_url, start_by_request
+from pauseflow_nb.engine.triggers.starting import Started
+from pauseflow_nb.errors import TooManyWaiting
 from pauseflow_nb.json_values import JSON, json_text
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.public.bodies import Body
@@ -71,6 +73,21 @@ class StartHandler(Receiver):
     get = head = post = put = patch = delete = options = allow_unauthenticated(act)
 
     async def _start(self) -> None:
+        assert self._trigger is not None
+        if not self._trigger.options.get("waits"):
+            started = await self._start_execution()
+            facts = {"already": True} if started.is_earlier else {}
+            write_json(self, 202, {"id": started.execution, "trigger": self._trigger.id, **facts})
+            return
+        if not self._limits.waiting.begin(self._key):
+            await self._forget()
+            raise TooManyWaiting
+        try:
+            await self._respond((await self._start_execution()).execution)
+        finally:
+            self._limits.waiting.end(self._key)
+
+    async def _start_execution(self) -> Started:
         assert self._upload is not None
         assert self._trigger is not None
         is_used = False
@@ -78,18 +95,21 @@ class StartHandler(Receiver):
             body = await self.parse()
             is_body = self._trigger.options.get("event") == "body"
             event = body.value if is_body else self._describe(body)
-            key = self.request.headers.get("Idempotency-Key")
+            key = self.request.headers.get("Idempotency-Key") or None
             started = await self._lazy.call(start_by_request, self._trigger, event, key=key, execution=self._execution)
             is_used = not started.is_earlier
         finally:
-            if self._upload.is_large and not is_used:
-                await asyncio.to_thread(self._upload.discard)
-                await self._lazy.call(lambda queue: queue.files.remove(self._execution))
-        if self._trigger.options.get("waits"):
-            await self._respond(started.execution)
-        else:
-            facts = {"already": True} if started.is_earlier else {}
-            write_json(self, 202, {"id": started.execution, "trigger": self._trigger.id, **facts})
+            if not is_used:
+                await self._forget()
+        return started
+
+    async def _forget(self) -> None:
+        """Remove what came of a body that starts nothing, with the folder of the execution."""
+        assert self._upload is not None
+        is_stored = self._upload.is_large
+        await super()._forget()
+        if is_stored:
+            await self._lazy.call(lambda queue: queue.files.remove(self._execution))
 
     def _describe(self, body: Body) -> dict[str, JSON]:
         assert self._upload is not None
@@ -103,7 +123,7 @@ class StartHandler(Receiver):
 
     async def _respond(self, execution: str) -> None:
         """Write what the execution responds; if it does not in time, or stops before, say how it is."""
-        deadline = time.monotonic() + WAIT_SECONDS
+        begin = time.monotonic()
         state = "queued"
         while not self._is_gone:
             found = await self._lazy.call(read_response, execution)
@@ -113,9 +133,10 @@ class StartHandler(Receiver):
             if isinstance(response, dict):
                 write_response(self, response)
                 return
-            if state in FINAL | _WAITING or time.monotonic() > deadline:
+            if state in FINAL | _WAITING or (waited := time.monotonic() - begin) > WAIT_SECONDS:
                 break
-            await asyncio.sleep(_POLL_SECONDS)
+            # The longer it has taken, the less a little more matters.
+            await asyncio.sleep(_POLL_SECONDS + waited / 20)
         status = {"completed": 200, "failed": 500, "cancelled": 500}.get(state, 202)
         error = {"error": "the workflow ended before it responded"} if status == 500 else {}
         write_json(self, status, {"id": execution, "state": state, **error})
@@ -125,7 +146,7 @@ def write_response(handler: StartHandler, response: dict[str, Any]) -> None:
     """Write the response of a notebook: what it says, but with no rights on this server's pages."""
     body, headers = response["body"], response["headers"]
     handler.set_status(response["status"])
-    if isinstance(body, dict) and set(body) == {"$base64", "size"}:
+    if response.get("is_bytes"):
         kind, data = "application/octet-stream", base64.b64decode(body["$base64"])
     elif isinstance(body, str):
         kind, data = "text/plain; charset=UTF-8", body.encode()

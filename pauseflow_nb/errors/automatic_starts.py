@@ -1,4 +1,4 @@
-"""Errors of what starts executions."""
+"""Errors of triggers, which start executions without a person."""
 
 from pauseflow_nb.errors.root import PauseflowError
 
@@ -23,6 +23,24 @@ class TriggerPaused(PauseflowError, RuntimeError):
 
     def __str__(self) -> str:
         return f"trigger {self.trigger} is paused: send it again after `pauseflow trigger resume {self.trigger}`"
+
+
+class TooManyStarts(PauseflowError, RuntimeError):
+    """A request that starts nothing, because too many others before it are not done yet."""
+
+    def __init__(self, trigger: str, limit: int) -> None:
+        super().__init__(trigger, limit)
+        self.trigger, self.limit = trigger, limit
+
+    def __str__(self) -> str:
+        return f"trigger {self.trigger} has started {self.limit} executions that no worker has taken yet: send it again later"
+
+
+class TooManyWaiting(PauseflowError, RuntimeError):
+    """A request that starts nothing, because too many others of its address wait for a response."""
+
+    def __str__(self) -> str:
+        return "too many requests from this address wait for a response: nothing was done, send it again later"
 
 
 class InvalidSchedule(PauseflowError, ValueError):
