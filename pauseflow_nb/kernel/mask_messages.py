@@ -4,14 +4,15 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.user_secrets.masking import SecretMask
+from pauseflow_nb.protocol import SOURCE
+from pauseflow_nb.user_secrets.secret_mask import SecretMask
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 __all__ = ["mask_messages"]
 
-#: What may show a value. A reply to a cell has a payload for the runner, which masks it when it has read it.
+#: What may show a value: outputs, errors, widgets, help, prompts, and what a debugger sees.
 _SHOWN = frozenset(
     {
         "stream",
@@ -23,6 +24,9 @@ _SHOWN = frozenset(
         "comm_msg",
         "inspect_reply",
         "complete_reply",
+        "history_reply",
+        "debug_reply",
+        "debug_event",
     }
 )
 _SHOWN_IN_REPLY = ("ename", "evalue", "traceback", "user_expressions")
@@ -68,7 +72,10 @@ class _Masking:
             return self._mask.value(content)
         if kind == "execute_reply" and isinstance(content, Mapping):
             shown = {name: self._mask.value(content[name]) for name in _SHOWN_IN_REPLY if name in content}
-            return {**content, **shown}
+            payload = [each if _is_ours(each) else self._mask.value(each) for each in content.get("payload", [])]
+            return {**content, **shown, "payload": payload}
+        if kind == "input_request" and SOURCE not in content["prompt"]:
+            return {**content, "prompt": self._mask.text(content["prompt"])}
         return content
 
     def _send_stream(self, stream: Any, message: dict[str, Any], *more: Any, **named: Any) -> Any:
@@ -92,3 +99,8 @@ class _Masking:
             held, self._held = self._held, {}
             for stream, message in held.values():
                 self._send(stream, message)
+
+
+def _is_ours(payload: Mapping[str, Any]) -> bool:
+    """Whether the runner reads it, and masks it then: an address of a message may be a secret."""
+    return payload.get("source") == SOURCE

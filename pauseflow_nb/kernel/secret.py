@@ -1,16 +1,18 @@
 """Provide `flow.secret`: a text that is the value of a secret, that displays as `••••`, and that pickles as its name."""
 
 import json
+import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from pauseflow_nb.errors import MissingSecret
+from pauseflow_nb.errors import InvalidValue, MissingSecret
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.mask_messages import mask_messages
-from pauseflow_nb.user_secrets.masking import SECRET_MASK, SecretMask
+from pauseflow_nb.user_secrets.providers import VARIABLE_PREFIX
 from pauseflow_nb.user_secrets.references import PREFIX, check_name, read_reference
+from pauseflow_nb.user_secrets.secret_mask import SECRET_MASK, SecretMask
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -22,8 +24,8 @@ __all__ = [
     "fetch_secret",
     "fetch_secrets",
     "find_by_hand",
+    "name_secrets",
     "read_found",
-    "refer_to_secrets",
     "resolve_references",
     "take_secrets_from",
 ]
@@ -119,21 +121,44 @@ def resolve_references(value: JSON) -> Any:
     return value if name is None else fetch_secret(name)
 
 
-def refer_to_secrets(value: Any) -> Any:
-    """Return a value with `secret:NAME` in the place of each secret in it: what another notebook may be given."""
+def name_secrets(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters for another notebook with `secret:NAME` in the place of each secret: they are stored.
+
+    Raises:
+        InvalidValue: If the value of a secret is a part of a text.
+    """
+    given = dict(parameters)
+    if not MASK:
+        return given
+    try:
+        named: dict[str, Any] = _refer(given)
+        is_written = MASK.is_in(named)
+    except RecursionError:
+        # It holds itself, or is far too deep: whoever writes the parameters down says so.
+        return given
+    if is_written:
+        problem = "hold the value of a secret as plain text: pass `flow.secret(…)` itself, as a parameter of its own"
+        raise InvalidValue("parameters", MASK.value(named), problem)
+    return named
+
+
+def _refer(value: Any) -> Any:
     if isinstance(value, Secret):
         return PREFIX + value.name
     if isinstance(value, dict):
-        return {key: refer_to_secrets(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [refer_to_secrets(each) for each in value]
-    return value
+        return {key: _refer(each) for key, each in value.items()}
+    # Papermill writes a tuple as a tuple.
+    return type(value)(map(_refer, value)) if type(value) in {list, tuple} else value
 
 
 def take_secrets_from(session: _Session) -> None:
     """Ask the mode of this session for values from now on, and mask what its kernel sends."""
     global _session  # noqa: PLW0603 (one kernel has one session, and users call `flow` by name)
     _session = session
+    # Where cells are run by hand, the environment of the kernel has values that `%env` would show.
+    for name, value in os.environ.items():
+        if name.startswith(VARIABLE_PREFIX) and not name.endswith("_FILE"):
+            _hide(value)
 
 
 def as_secret(text: str) -> str:
@@ -143,10 +168,14 @@ def as_secret(text: str) -> str:
 
 def _keep(name: str, value: str) -> Secret:
     with _lock:
-        MASK.add(value)
-        if _session is not None:
-            mask_messages(_session.shell, MASK)
+        _hide(value)
         return _fetched.setdefault(name, Secret(value, name))
+
+
+def _hide(value: str) -> None:
+    MASK.add(value)
+    if _session is not None:
+        mask_messages(_session.shell, MASK)
 
 
 def _ask(name: str) -> str:

@@ -117,7 +117,7 @@ def add_reminder(run: StepRun, request: SuspensionRequest) -> SuspensionRequest:
             raise InvalidValue(
                 "remind", request.remind, "stores no URLs: give the target a name in the setting `notify`"
             )
-        if MASK and MASK.value(message.to) != message.to:
+        if MASK.is_in(message.to):
             raise InvalidValue("remind", request.remind, "stores no secrets, and an address of a message is one")
     return replace(request, messages=[replace(message, link=None) for message in run.delivered])
 

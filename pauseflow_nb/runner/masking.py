@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.user_secrets.masking import SecretMask
+from pauseflow_nb.user_secrets.secret_mask import SecretMask
 
 __all__ = ["MASK", "Mask"]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from pauseflow_nb.errors import MissingSecret
 from pauseflow_nb.user_secrets.references import check_name
 
-__all__ = ["KEYRING_SERVICE", "Providers"]
+__all__ = ["KEYRING_SERVICE", "VARIABLE_PREFIX", "Providers"]
 
 #: Begins a variable that holds a secret; with `_FILE` at its end it holds the path of a file.
-PREFIX = "PAUSEFLOW_SECRET_"
+VARIABLE_PREFIX = "PAUSEFLOW_SECRET_"
 #: Where Docker mounts secrets.
 _MOUNTED = Path("/run/secrets")
 #: Under which name the keyring has them: `keyring set pauseflow NAME`.
@@ -49,8 +49,9 @@ class Providers:
 
     def describe(self) -> tuple[bool, str]:
         """Say whether any provider has a secret, and for each which names it has, without any value."""
-        names = {name.removeprefix(PREFIX) for name in self.environment if name.startswith(PREFIX)}
-        listed = {"environment": sorted(names), **{str(folder): _names_in(folder) for folder in self._folders}}
+        ours = [name for name in self.environment if name.startswith(VARIABLE_PREFIX)]
+        names = sorted({name.removeprefix(VARIABLE_PREFIX).removesuffix("_FILE") for name in ours})
+        listed = {"environment": names, **{str(folder): _names_in(folder) for folder in self._folders}}
         has_keyring, keyring = _describe_keyring()
         shown = [f"{where}: {', '.join(found) or 'none'}" for where, found in listed.items()]
         return has_keyring or any(listed.values()), "; ".join([*shown, f"keyring: {keyring}"])
@@ -61,12 +62,12 @@ class Providers:
 
     def _in_environment(self, name: str) -> str | None:
         for each in _spellings(name):
-            if (value := self.environment.get(PREFIX + each)) is not None:
+            if (value := self.environment.get(VARIABLE_PREFIX + each)) is not None:
                 return value
-            if (path := self.environment.get(f"{PREFIX}{each}_FILE")) is not None:
+            if (path := self.environment.get(f"{VARIABLE_PREFIX}{each}_FILE")) is not None:
                 value = _read(name, Path(path))
                 if value is None:
-                    raise MissingSecret(name, f"{PREFIX}{each}_FILE names {path}, and there is no such file")
+                    raise MissingSecret(name, f"{VARIABLE_PREFIX}{each}_FILE names {path}, and there is no such file")
                 return value
         return None
 
@@ -78,19 +79,14 @@ class Providers:
     def _in_keyring(self, name: str) -> str | None:
         if importlib.util.find_spec("keyring") is None:
             return None
-        import keyring  # lazily: it is an extra, and slow to import
-
         try:
-            value: str | None = keyring.get_password(KEYRING_SERVICE, name)
-        except keyring.errors.NoKeyringError:
-            return None
-        except keyring.errors.KeyringError as problem:
+            return _ask_keyring(name)
+        except Exception as problem:  # noqa: BLE001 - backends are plug-ins, which may raise anything
             raise MissingSecret(name, f"the keyring cannot be read: {problem}") from None
-        return value
 
     def _advice(self, name: str) -> str:
         folders = " or ".join(str(folder) for folder in self._folders)
-        variable = PREFIX + list(_spellings(name))[-1]
+        variable = VARIABLE_PREFIX + list(_spellings(name))[-1]
         return (
             f"set the variable {variable} for the worker, put a file {name} into {folders}, or store it with "
             f"`keyring set {KEYRING_SERVICE} {name}`"
@@ -129,13 +125,24 @@ def _names_in(folder: Path) -> list[str]:
     return []
 
 
+def _ask_keyring(name: str) -> str | None:
+    import keyring  # lazily: it is an extra, and slow to import
+    from keyring.errors import NoKeyringError
+
+    try:
+        value: str | None = keyring.get_password(KEYRING_SERVICE, name)
+    except NoKeyringError:
+        return None
+    return value
+
+
 def _describe_keyring() -> tuple[bool, str]:
     """Say whether there is a keyring, and which."""
     if importlib.util.find_spec("keyring") is None:
         return False, "not installed (pip install 'pauseflow-nb[keyring]')"
-    import keyring  # lazily: see above
+    with suppress(Exception):  # see above
+        import keyring  # lazily: see above
 
-    with suppress(Exception):  # a backend may raise anything
         backend = keyring.get_keyring()
         return backend.priority > 0, str(backend.name)
     return False, "cannot be used"

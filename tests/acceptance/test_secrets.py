@@ -5,7 +5,6 @@ import html
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -112,8 +111,10 @@ def left_in_database(url: str) -> list[str]:
     return found
 
 
-@pytest.fixture(params=["cold", "prestarted", "forked"])
-def server(request: pytest.FixtureRequest, pauseflow: Pauseflow) -> Iterator[tuple[Pauseflow, Browser, Any]]:
+@pytest.fixture(
+    params=["cold", pytest.param("prestarted", marks=pytest.mark.slow), pytest.param("forked", marks=pytest.mark.slow)]
+)
+def server(request: pytest.FixtureRequest, pauseflow: Pauseflow) -> tuple[Pauseflow, Browser, Any]:
     """A server whose worker has the secret; with forked kernels the database is PostgreSQL."""
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     for name, sources in NOTEBOOKS.items():
@@ -199,3 +200,31 @@ def test_no_secret_is_left_behind(server: tuple[Pauseflow, Browser, Any]) -> Non
     left += [line for text in plain.heard for line in found_in(f"HTTP: {text[:2000]}", text)]
     left += [line for one in (*told, over) for line in found_in("terminal", one.stdout + one.stderr)]
     assert left + left_in(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "flags", "name"),
+    [
+        ("%%step a\nflow.secret('NOWHERE')", [], "NOWHERE (cell 3 uses it)"),
+        ("1", ["-y", "token: {a: [secret:NOWHERE]}"], "NOWHERE"),
+    ],
+)
+def test_a_missing_secret_is_reported_before_any_cell_runs(
+    pauseflow: Pauseflow, cell: str, flags: list[str], name: str
+) -> None:
+    sources = ["token = ''", "from pauseflow_nb import flow\nopen('ran', 'w').close()", cell]
+    cells = [v4.new_code_cell(source) for source in sources]
+    cells[0].metadata["tags"] = ["parameters"]
+    write(v4.new_notebook(cells=cells), pauseflow.folder / "missing.ipynb")
+    output = pauseflow.folder / "out.ipynb"
+    command = ["run", pauseflow.folder / "missing.ipynb", output, *flags, "--json"]
+    missing = pauseflow(*command)
+    has_run = (pauseflow.folder / "ran").exists()
+    pauseflow.environment["PAUSEFLOW_SECRET_NOWHERE"] = VALUE
+    found = pauseflow(*command)
+
+    assert missing.execution["state"] == "failed"
+    assert f"secret {name}" in missing.execution["error"]["message"]
+    assert "PAUSEFLOW_SECRET_NOWHERE" in missing.execution["error"]["message"]
+    assert not has_run
+    assert found.execution["state"] == "completed", found.execution["error"]

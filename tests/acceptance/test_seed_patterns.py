@@ -250,6 +250,21 @@ class TestPassContext:
         assert ended.printed("read") == "run 1 was given None\n"
 
 
+class TestUseSecret:
+    def test_the_service_gets_the_key_before_and_after_the_pause_and_nobody_sees_it(
+        self, pauseflow: Pauseflow, service: Service
+    ) -> None:
+        pauseflow.environment["PAUSEFLOW_SECRET_SERVICE_KEY"] = "k3y-7f3a91c0de55"
+        running = pauseflow.start_example("use_secret", service_url=service.url)
+        send(running.line_with("/pauseflow/resume/").split()[-1])
+        ended = running.end()
+
+        assert_completed(ended)
+        assert service.authorizations == ["Bearer k3y-7f3a91c0de55"] * 2
+        assert ended.printed("draft") == "asks with the key ••••\n"
+        assert "7f3a91c0de55" not in ended.stdout + ended.stderr + ended.output.read_text()
+
+
 class TestMaxRetries:
     def test_exceeded_and_raised(self, pauseflow: Pauseflow) -> None:
         ended = pauseflow.run_example("max_retries_raises", delay=100)

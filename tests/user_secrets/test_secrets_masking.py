@@ -3,6 +3,8 @@
 import base64
 import html
 import json
+import re
+import shlex
 import textwrap
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pauseflow_nb.user_secrets.masking import SECRET_MASK, SecretMask
+from pauseflow_nb.user_secrets.secret_mask import SECRET_MASK, SecretMask
 
 VALUE = 's3cr3t-"välue"/42&<\'\\x>'
 PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\nAoIBAQC7VJTUt9Us8cKj\n-----END KEY-----"
@@ -51,6 +53,11 @@ FORMS: dict[str, Callable[[str], str]] = {
     "base64 within a text": lambda value: base64.b64encode(b'{"key": "' + value.encode() + b'"}').decode(),
     "hex": lambda value: value.encode().hex(),
     "hex in capitals": lambda value: value.encode().hex().upper(),
+    "hex with colons": lambda value: value.encode().hex(":"),
+    "hex with blanks": lambda value: value.encode().hex(" "),
+    "a list of bytes": lambda value: str(list(value.encode())),
+    "a regular expression": re.escape,
+    "a word of a command": shlex.quote,
     "wrapped": lambda value: textwrap.fill(value, 7),
     "coloured": "\x1b[31m".join,
     "one letter a line": "\n".join,
@@ -123,9 +130,12 @@ def test_the_beginning_of_a_secret_is_recognised_at_the_end_of_a_text(text: str,
 
 
 def test_memory_that_holds_a_value_is_recognised() -> None:
-    encoded = masking("s3cr3t-1").encoded()
-    assert any(form in b"..s3cr3t-1.." for form in encoded)
-    assert any(form in "s3cr3t-1".encode("utf-32-le") for form in encoded)
+    mask = masking("s3cr3t-1")
+    assert mask.is_in_memory(b"..s3cr3t-1..")
+    assert mask.is_in_memory(b"..czNjcjN0LTE=..")
+    assert mask.is_in_memory("s3cr3t-1".encode("utf-32-le"))
+    assert not mask.is_in_memory(b"s3cr3t")
+    assert mask.longest >= len("s3cr3t-1") * 4
 
 
 def test_large_texts_take_time_in_proportion() -> None:

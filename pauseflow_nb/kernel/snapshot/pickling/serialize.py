@@ -10,7 +10,7 @@ from pauseflow_nb.errors import SnapshotError
 from pauseflow_nb.kernel.secret import MASK
 from pauseflow_nb.kernel.snapshot.pickling import batches, chunked, reference_counts, set_order, verify
 from pauseflow_nb.kernel.snapshot.pickling.at_rest import at_rest
-from pauseflow_nb.kernel.snapshot.pickling.held_secrets import HoldsSecret, refuse_secrets
+from pauseflow_nb.kernel.snapshot.pickling.held_secrets import SECRET, HoldsSecret, refuse_secrets
 from pauseflow_nb.kernel.snapshot.pickling.locate import find_place
 from pauseflow_nb.kernel.snapshot.pickling.memo_table import has_met
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump, Refused
@@ -272,7 +272,7 @@ def _dump(
     except chunked.TooMuchShared:
         raise
     except HoldsSecret as error:
-        raise _Failed(str(error)) from None
+        raise _Failed(str(error), SECRET) from None
     except Exception as error:
         if file.problem is not None:
             raise file.problem from None

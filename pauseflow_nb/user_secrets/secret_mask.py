@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from urllib.parse import quote, quote_plus
@@ -40,6 +41,8 @@ class SecretMask:
         self._words: list[re.Pattern[str]] = []
         self._forms: list[_Forms] = []
         self._beginnings: set[str] = set()
+        #: For each kind of form what is in all of them, and the forms.
+        self._encoded: list[tuple[bytes, list[bytes]]] = []
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -55,6 +58,8 @@ class SecretMask:
         added = list(_forms_of(value))
         self._forms = sorted([*self._forms, *added], key=lambda forms: -len(forms.written[0]))
         self._beginnings |= {beginning for forms in added for beginning in forms.beginnings()}
+        wide = value.encode("utf-32-le", "surrogatepass")
+        self._encoded += [(wide, [wide]), *(forms.encoded() for forms in added)]
         return True
 
     def text(self, text: str) -> str:
@@ -81,16 +86,23 @@ class SecretMask:
             return [self.value(each) for each in value]
         return value
 
+    def is_in(self, value: JSON) -> bool:
+        """Whether a JSON value holds one of the values as text, at any depth."""
+        return bool(self.value(value) != SecretMask().value(value))
+
     def count_beginning(self, text: str) -> int:
         """Count the characters at the end of a text with which a value may begin: the rest of it may follow."""
         most = min(len(text), _LONGEST_HELD)
         return next((count for count in range(most, 0, -1) if text[-count:] in self._beginnings), 0)
 
-    def encoded(self) -> list[bytes]:
-        """List what raw memory and pickles hold if they hold a value: every form in UTF-8, each value also in UTF-32."""
-        wide = [value.encode("utf-32-le", "surrogatepass") for value in self._values if len(value) >= _SHORTEST]
-        written = {form for forms in self._forms for form in forms.written}
-        return [*(form.encode("utf-8", "surrogatepass") for form in written), *wide]
+    def is_in_memory(self, memory: bytes) -> bool:
+        """Whether raw memory or a pickle holds a value, in UTF-8 in any form, or itself in UTF-32."""
+        return any(needle in memory and any(form in memory for form in forms) for needle, forms in self._encoded)
+
+    @property
+    def longest(self) -> int:
+        """Most bytes that `is_in_memory` looks for."""
+        return max((len(form) for _, forms in self._encoded for form in forms), default=0)
 
 
 class _Forms:
@@ -106,6 +118,11 @@ class _Forms:
         for form in self.written:
             if len(form) <= _LONGEST_HELD:
                 yield from (form[:count] for count in range(1, len(form)))
+
+    def encoded(self) -> tuple[bytes, list[bytes]]:
+        """Return `needle` and `written` as UTF-8."""
+        written = [form.encode("utf-8", "surrogatepass") for form in self.written]
+        return self.needle.encode("utf-8", "surrogatepass"), written
 
     def mask(self, text: str) -> str:
         """Mask what stands in a text in one piece."""
@@ -152,7 +169,7 @@ def _forms_of(value: str) -> Iterator[_Forms]:
         raw = part.encode("utf-8", "surrogatepass")
         unchanged = max(_UNCHANGED.findall(part), key=len, default="")
         yield _Forms(unchanged if len(unchanged) >= _SHORTEST else "", _quote(part, raw))
-        for encoded in (raw.hex(), raw.hex().upper(), *_base64_of(raw)):
+        for encoded in (*_numbers_of(raw), *_base64_of(raw)):
             if len(encoded) >= _SHORTEST_PART:
                 yield _Forms(encoded, [encoded])
 
@@ -191,6 +208,8 @@ def _quote(value: str, raw: bytes) -> Iterator[str]:
     yield from (_escape_for_scripts(each, signs) for each in escaped for signs in ("<>&", "<>&'"))
     yield from (json.dumps(each)[1:-1] for each in escaped)
     yield from (repr(value)[1:-1], ascii(value)[1:-1], repr(raw)[2:-1])
+    # As a regular expression and in a command.
+    yield from (re.escape(value), shlex.quote(value).strip("'"))
     for apostrophe in ("&#x27;", "&#39;", "'"):
         yield from (html.escape(each).replace("&#x27;", apostrophe) for each in (value, *escaped))
     yield html.escape(value).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
@@ -202,6 +221,13 @@ def _escape_for_scripts(text: str, signs: str) -> str:
     for sign in signs:
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text
+
+
+def _numbers_of(raw: bytes) -> Iterator[str]:
+    """Write the bytes as numbers: in hex, also with what libraries put between them, and as a list."""
+    for digits in (raw.hex(), *(raw.hex(sign) for sign in ":- ")):
+        yield from (digits, digits.upper())
+    yield ", ".join(map(str, raw))
 
 
 def _base64_of(raw: bytes) -> set[str]:
