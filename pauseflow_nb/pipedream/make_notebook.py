@@ -15,7 +15,7 @@ from pauseflow_nb.pipedream.account_props import Accounts, without_secrets
 from pauseflow_nb.pipedream.code_scan import find_environment
 from pauseflow_nb.pipedream.markdown_text import code_span, plain
 from pauseflow_nb.pipedream.step_cells import make_cells
-from pauseflow_nb.pipedream.trigger_commands import TriggerLine, describe_trigger
+from pauseflow_nb.pipedream.trigger_lines import TriggerLine, describe_trigger
 from pauseflow_nb.pipedream.workflow import Step, Workflow
 
 __all__ = ["Made", "Slugs", "make_notebook", "make_slug"]
