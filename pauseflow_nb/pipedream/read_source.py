@@ -105,7 +105,8 @@ def open_source(path: Path) -> Iterator[Source]:
     if path.is_dir():
         yield _list_folder(path)
     elif not path.is_file():
-        raise InvalidImport(str(path), "there is no such file or folder")
+        what = "it is neither a file nor a folder" if path.exists() else "there is no such file or folder"
+        raise InvalidImport(str(path), what)
     elif zipfile.is_zipfile(path):
         with _open_archive(path) as archive:
             yield _list_archive(path, archive)
@@ -243,6 +244,8 @@ def parse_yaml(source: str, path: str, text: str) -> JSON:
             loader.dispose()
     except RecursionError:
         raise InvalidImport(source, f"{path} is nested too deeply") from None
+    except InvalidImport:
+        raise
     except (yaml.YAMLError, ValueError, TypeError) as error:
         sentence = " ".join(str(error).split())
         raise InvalidImport(source, f"{path} is no YAML: {sentence}") from None
