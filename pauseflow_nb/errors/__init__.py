@@ -22,6 +22,7 @@
     ├── AmbiguousExecution    (LookupError)        a beginning that several ids have
     ├── UnknownTrigger        (LookupError)
     ├── TriggerPaused         (RuntimeError)       a request to a trigger that starts nothing now
+    ├── CannotStart           (RuntimeError)       a request to a trigger whose notebook cannot be run
     ├── TooManyStarts         (RuntimeError)       a request to a trigger whose executions wait for a worker
     ├── TooManyWaiting        (RuntimeError)       a request while too many wait for a response
     ├── InvalidSchedule       (ValueError)         a schedule that cannot be read, or has no time to come
@@ -91,6 +92,7 @@ from pauseflow_nb.errors.answers import (
     UnknownLink,
 )
 from pauseflow_nb.errors.automatic_starts import (
+    CannotStart,
     InvalidSchedule,
     TooManyStarts,
     TooManyWaiting,
@@ -159,6 +161,7 @@ __all__ = [
     "Cancelled",
     "CannotCheck",
     "CannotRetry",
+    "CannotStart",
     "CannotSuspend",
     "CheckersBusy",
     "DiskNearlyFull",

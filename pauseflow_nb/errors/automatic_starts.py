@@ -25,6 +25,17 @@ class TriggerPaused(PauseflowError, RuntimeError):
         return f"trigger {self.trigger} is paused: send it again after `pauseflow trigger resume {self.trigger}`"
 
 
+class CannotStart(PauseflowError, RuntimeError):
+    """A request to a trigger whose notebook cannot be run; the sender does not see why, which may name paths."""
+
+    def __init__(self, trigger: str) -> None:
+        super().__init__(trigger)
+        self.trigger = trigger
+
+    def __str__(self) -> str:
+        return f"trigger {self.trigger} cannot start its notebook now: `pauseflow trigger show {self.trigger}` says why"
+
+
 class TooManyStarts(PauseflowError, RuntimeError):
     """A request that starts nothing, because too many others before it are not done yet."""
 

@@ -13,6 +13,7 @@ _STATUSES: dict[type[Exception], int] = {
     errors.LinkWithdrawn: 410,
     errors.UnknownTrigger: 404,
     errors.TriggerPaused: 503,
+    errors.CannotStart: 503,
     errors.InvalidSchedule: 400,
     errors.NotebookNotFound: 404,
     errors.NotebookGone: 404,

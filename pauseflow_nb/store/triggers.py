@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.errors import UnknownTrigger
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.store.database import lock_row, now
+from pauseflow_nb.store.database import lock_row
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import executions, starts, triggers
 
@@ -31,8 +31,8 @@ __all__ = [
 
 
 def add(connection: sa.Connection, **values: Any) -> None:
-    """Insert an active trigger."""
-    connection.execute(triggers.insert().values(state="active", rotations=0, created_at=now(connection), **values))
+    """Insert an active trigger; `created_at` is the moment from which its intervals are counted."""
+    connection.execute(triggers.insert().values(state="active", rotations=0, **values))
 
 
 def find(connection: sa.Connection, trigger: str) -> Row | None:

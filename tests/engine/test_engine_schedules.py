@@ -92,6 +92,14 @@ def test_the_next_time_follows_the_one_before_without_drift(calendar: Calendar) 
     assert [len(calendar.pass_time(seconds)) for seconds in (605, 594, 1, 599, 1)] == [1, 0, 1, 0, 1]
 
 
+def test_the_first_time_counts_from_the_same_moment_as_all_others(calendar: Calendar) -> None:
+    trigger = calendar.add(every="10m")
+
+    assert datetime.fromisoformat(calendar.view(trigger)["next_at"]).timestamp() == pytest.approx(
+        calendar.moment + 600, abs=0.001
+    )
+
+
 def test_it_goes_on_where_it_was_after_a_restart(calendar: Calendar, settings: Settings) -> None:
     calendar.add(every="10m", overlap="allow")
     calendar.pass_time(600)

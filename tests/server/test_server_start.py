@@ -356,12 +356,14 @@ class TestUrls:
         assert hook._send("POST", url, json={}).code == 202
 
 
-def test_a_notebook_that_is_gone_is_an_error_that_the_list_shows(hook: Hook) -> None:
+def test_a_notebook_that_is_gone_is_an_error_whose_reason_only_the_list_shows(hook: Hook) -> None:
     trigger = hook.add()
     (hook.folder / "hook.ipynb").unlink()
 
-    response = hook.send(trigger, json={})
-    assert response.code == 404
+    response = hook.send(trigger, body=b"x" * 2_000_000)
+    assert (response.code, "Retry-After" in response.headers) == (503, True)
+    assert str(hook.folder) not in response.body.decode()
+    assert list(hook.queue.files.folders()) == []
     last = managing.view(hook.queue, trigger)["last"]
     assert (last["what"], "hook.ipynb" in last["text"]) == ("failed", True)
 

@@ -13,12 +13,16 @@ from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.triggers.schedule import MISSED, OVERLAP, Schedule
 from pauseflow_nb.engine.triggers.starting import Started, describe_last, start_execution
 from pauseflow_nb.errors import (
+    CannotStart,
     InvalidSchedule,
     LinkWithdrawn,
     PauseflowError,
+    StorageFull,
+    StoreUnavailable,
     TooManyStarts,
     TriggerPaused,
     UnknownLink,
+    UnknownTrigger,
 )
 from pauseflow_nb.identity import facts_of
 from pauseflow_nb.json_values import JSON
@@ -101,14 +105,14 @@ def add(store: OpenStore, new: NewTrigger, *, by: str) -> dict[str, Any]:
     }
 
     def insert(connection: sa.Connection) -> None:
+        moment = now(connection)
         if new.schedule is not None:
-            moment = now(connection)
             next_at = new.schedule.find_next(moment, anchor=moment)
             if next_at is None:
                 raise InvalidSchedule("at", iso(new.schedule.at), "has passed")
             timing = {"schedule": new.schedule.to_json(), "missed": new.missed, "overlap": new.overlap}
             values.update(kind="schedule", next_at=next_at, **timing)
-        triggers.add(connection, id=id_, **values)
+        triggers.add(connection, id=id_, created_at=moment, **values)
 
     store.change(insert)
     return view(store, id_)
@@ -281,7 +285,7 @@ def start_by_request(
         InvalidSchedule: If the key is too long.
         LinkWithdrawn, TriggerPaused: If that came first.
         TooManyStarts: If too many of its executions wait for a worker.
-        PauseflowError: If the notebook cannot be run; `pauseflow trigger list` shows it, too.
+        CannotStart: If the notebook cannot be run; `pauseflow trigger list` says why.
     """
     if key is not None and len(key) > _LONGEST_KEY:
         raise InvalidSchedule("Idempotency-Key", f"{key[:20]}…", f"has more than {_LONGEST_KEY} characters")
@@ -303,11 +307,13 @@ def start_by_request(
 
     try:
         started = start_execution(store, trigger, event, key=named, execution=execution, check=check)
-    except (LinkWithdrawn, TriggerPaused):
+    except (LinkWithdrawn, TriggerPaused, StoreUnavailable, UnknownTrigger):
         raise
     except PauseflowError as problem:
         store.change(lambda connection, why=problem: _note_failure(connection, trigger.id, why))  # type: ignore[misc]
-        raise
+        if isinstance(problem, StorageFull):
+            raise
+        raise CannotStart(trigger.id) from problem
     assert started is not None
     return started
 
