@@ -25,7 +25,7 @@ def test_it_looks_at_all_that_an_execution_may_need(pauseflow: Pauseflow) -> Non
 
     assert [each["name"] for each in checks] == [
         *("database", "storage", "disk", "worker", "server", "links"),
-        *("kernels", "widgets", "server extension", "panel", "mail", "notify"),
+        *("kernels", "widgets", "server extension", "panel", "mail", "notify", "secrets"),
     ]
 
 
