@@ -89,8 +89,8 @@ def test_the_corpus_holds_what_is_expected_of_it(imported: dict[str, tuple[Path,
 
 #: A kernel and often two of Node.js each: the rest belong to the slow tests.
 QUICK = {
-    "Greet in Python", "Approve in Node", "Poll a job in Node", "Filter that ends", "Account in Node", "Account in Python",
-    "Action of the registry", "Templates in props", "Send over HTTP", "Ask two people", "Two ways", "Respond in Node",
+    "Greet in Python", "Approve in Node", "Account in Node", "Filter that ends", "Templates in props", "Two ways",
+    "Respond in Node",
 }  # fmt: skip
 
 
