@@ -15,7 +15,7 @@ from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.checkpoints import Restart
-    from pauseflow_nb.engine.queue import Queue
+    from pauseflow_nb.engine.queue import Queue, Response
     from pauseflow_nb.runner.control import Control
 
 __all__ = ["FINAL_STATES", "Execution", "RunOptions", "get_execution", "run_notebook"]
@@ -164,7 +164,30 @@ class Execution:
             NotAllowed: If you may not answer this one.
         """
         where = _address(step)
-        response = self._queue.resume(self.id, step=where, data=data, by=account(), seen=shown)
+        self._check(self._queue.resume(self.id, step=where, data=data, by=account(), seen=shown), where)
+
+    def send_back(
+        self,
+        comment: str | None = None,
+        *,
+        step: str | Sequence[str] | Mapping[str, Any] | None = None,
+        shown: str | None = None,
+    ) -> None:
+        """Send an open suspension back: its step runs again, and finds the comment in `flow.context`.
+
+        Args:
+            comment: What is to change.
+            step: As in `resume`.
+            shown: As in `resume`.
+
+        Raises:
+            NotAllowed: If the question does not allow it, or not to you.
+            NotSuspended, QuestionChanged, AmbiguousSuspension: As in `resume`.
+        """
+        where = _address(step)
+        self._check(self._queue.send_back(self.id, step=where, comment=comment, by=account(), seen=shown), where)
+
+    def _check(self, response: "Response", where: str | None) -> None:
         if response.status == 422:
             raise InvalidAnswer(response.body["errors"])
         if response.status == 403:

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from pauseflow_nb.decisions.digests import CellDigest, digest_cells, digest_json
 from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, payload_digest, sign
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.store import decisions, executions, keys, steps
-from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store import audit, decisions, executions, keys, steps
+from pauseflow_nb.store.damaged_rows import time_or_none
+from pauseflow_nb.store.executions import FINAL, Row
 
 if TYPE_CHECKING:
     from pauseflow_nb.runner.cards import Decision
@@ -30,6 +31,7 @@ def note_shown(
     question: Mapping[str, JSON],
     cells: Iterable[CellDigest],
     *,
+    rules: Mapping[str, JSON] | None = None,
     environment: str | None = None,
 ) -> dict[str, JSON]:
     """Note what a question is asked about.
@@ -40,15 +42,17 @@ def note_shown(
         place: Which suspension the card is of: step, run, segment, ordinal. A fork keeps the card.
         question: What its card asks: title, message, data, schema, deadline.
         cells: Digests of all cells so far.
+        rules: Who may answer, and how many must; None if any answer is enough.
         environment: Digest of the snapshot's manifest, which names Python and its packages.
 
     Returns:
-        `{digest, suspension, question, cells, parameters, exports, environment}`.
+        `{digest, suspension, question, rules, cells, parameters, exports, environment}`.
     """
     row = executions.find(connection, execution)
     known = list(cells)
     parts: dict[str, JSON] = {
         "question": dict(question),
+        "rules": None if rules is None else dict(rules),
         "cells": [cell.to_json() for cell in known],
         "parameters": digest_json({} if row is None else row.parameters),
         "exports": digest_json(
@@ -80,7 +84,7 @@ def record_decision(
 
     shown: dict[str, Any] = suspension.shown or {}
     facts = make_facts(decision, suspension.schema)
-    _add(
+    signed = _add(
         connection,
         suspension.execution,
         DECIDED,
@@ -89,12 +93,14 @@ def record_decision(
             "suspension": shown.get("suspension")
             or {name: getattr(suspension, name) for name in ("step", "run", "segment", "ordinal")},
             "question": shown.get("question") or _question(suspension),
+            "asked": time_or_none(suspension.since),
             "decision" if is_final else "approval": facts,
             "shown": shown.get("digest"),
             "seen": seen is not None and seen == shown.get("digest"),
-            **{name: shown.get(name) for name in ("parameters", "exports", "environment")},
+            **{name: shown.get(name) for name in ("rules", "parameters", "exports", "environment")},
         },
     )
+    audit.add_details(connection, suspension.execution, "settled", "approved", *FINAL, **signed)
 
 
 def seal(connection: sa.Connection, execution: str, state: str, document: "Document") -> None:
@@ -107,7 +113,8 @@ def seal(connection: sa.Connection, execution: str, state: str, document: "Docum
         document: Its notebook, which gets all the records.
     """
     if decisions.all_of(connection, execution):
-        _add(connection, execution, ENDED, tuple(document.digest_cells(with_cards=True)), {"state": state})
+        signed = _add(connection, execution, ENDED, tuple(document.digest_cells(with_cards=True)), {"state": state})
+        audit.note(connection, execution, "sealed", "pauseflow", **signed)
         enter_records(connection, execution, document)
 
 
@@ -122,14 +129,21 @@ def enter_records(connection: sa.Connection, execution: str, document: "Document
 
 def _add(
     connection: sa.Connection, execution: str, kind: str, cells: tuple[CellDigest, ...], facts: dict[str, JSON]
-) -> None:
+) -> dict[str, JSON]:
+    """Sign and add a record.
+
+    Returns:
+        What the audit trail says of it: its number and the digest of what was signed.
+    """
     before = decisions.all_of(connection, execution)
     previous = payload_digest(before[-1]) if before else None
     number = len(before) + 1
     if before and (earlier := _execution_of(before[-1])) != execution:
         facts = {**facts, "continues": earlier}
     statement = Statement(kind, execution, number, previous, cells, facts)
-    decisions.add(connection, execution, number, sign(statement, keys.signing_key(connection)))
+    envelope = sign(statement, keys.signing_key(connection))
+    decisions.add(connection, execution, number, envelope)
+    return {"record": number, "digest": payload_digest(envelope)}
 
 
 def _execution_of(envelope: Mapping[str, Any]) -> str:

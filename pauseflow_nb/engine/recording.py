@@ -140,10 +140,6 @@ class Recording:
             return problem.to, problem.problem
         return None
 
-    def find_secret(self, name: str) -> str:
-        """Ask the providers of this process."""
-        return Providers(self._store.settings.secrets_dir).find(name)
-
     def respond(self, response: dict[str, JSON]) -> bool:
         """Store it, for the server that holds the request."""
 
@@ -152,6 +148,10 @@ class Recording:
             return triggers.set_response(connection, self._segment.execution, response)
 
         return self._attempt.change(change)
+
+    def find_secret(self, name: str) -> str:
+        """Ask the providers of this process."""
+        return Providers(self._store.settings.secrets_dir).find(name)
 
     def on_not_suspended(self, problem: str) -> None:
         """Record why, and drop the request."""

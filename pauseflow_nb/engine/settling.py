@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.authorization import Callback, NotJudged, Verdict, comment_of
+from pauseflow_nb.engine.authorization import Callback, NotJudged, Verdict, comment_of, find_comment
 from pauseflow_nb.engine.children import gather
 from pauseflow_nb.engine.decision_records import add_errors, record_decision
 from pauseflow_nb.engine.finish_notebook import describe_ending_decision
@@ -176,6 +176,9 @@ class Settling:
         if callback.action == "cancel":
             self._cancel(suspension, callback.by, comment_of(envelope), callback.seen)
             return self._respond(200, claim, action="cancel")
+        if callback.action == "send_back":
+            self._send_back(suspension, callback, envelope)
+            return self._respond(200, claim, action="send_back")
         return self._approve(claim, suspension, callback, envelope)
 
     def _approve(self, claim: Claim, suspension: Row, callback: Callback, envelope: dict[str, JSON]) -> Response:
@@ -198,6 +201,27 @@ class Settling:
         self._note(suspension, "settled", by, action="resume", **said)
         self._wake(suspension, envelope, by, envelope, approvals=approvals["given"], seen=seen)
         return self._respond(200, claim, action="resume")
+
+    def _send_back(self, suspension: Row, callback: Callback, envelope: dict[str, JSON]) -> None:
+        """Let the step run again with the comment. That is no answer, so nothing becomes `$resume_data`."""
+        by, comment = callback.by, comment_of(envelope)
+        suspensions.settle(self.connection, suspension, "send_back", by)
+        said = {} if comment is None else {"comment": comment}
+        self._note(suspension, "settled", by, action="send_back", **said)
+        moment = iso(now(self.connection)) or ""
+        known: dict[str, JSON] = {"by": by, "at": moment, **facts_of(by)}
+        wake = Wake(
+            step=suspension.step,
+            kind=suspension.kind,
+            then="rerun",
+            suspend_data=suspension.data,
+            by=by,
+            at=moment,
+            approvals=[{**known, "comment": comment}],
+            sent_back={**known, "comment": find_comment(envelope), "data": answer_in(envelope) or None},
+        )
+        record_decision(self.connection, suspension, describe_decision(wake), seen=callback.seen)
+        self._queue_next(suspension, wake)
 
     def _cancel(self, suspension: Row, by: str, comment: str | None, seen: str | None = None) -> None:
         if suspensions.settle(self.connection, suspension, "cancel", by):
@@ -275,8 +299,11 @@ class Settling:
         if by != "notebooks" and (by != "clock" or suspension.kind == "suspend"):
             # That the clock ends a delay or runs a step again is nobody's decision.
             record_decision(self.connection, suspension, describe_decision(wake, envelope), seen=seen)
+        self._queue_next(suspension, wake)
+
+    def _queue_next(self, suspension: Row, wake: Wake) -> None:
         before = segments.find(self.connection, suspension.execution, suspension.segment)
-        first_cell = suspension.cell + (suspension.then != "rerun")
+        first_cell = suspension.cell + (wake.then != "rerun")
         # Not simply the next number: a segment may have ended by refusing an earlier answer.
         n = segments.next_number(self.connection, suspension.execution)
         bound = None if before is None else before.bound

@@ -125,6 +125,9 @@ class InvalidSetting(PauseflowError, ValueError):
         self.name, self.value, self.origin, self.problem = name, value, origin, problem
 
     def __str__(self) -> str:
+        if self.value == self.origin:
+            # It is the file as a whole.
+            return f"{self.origin} {self.problem}"
         return f"setting {self.name}={self.value!r} (from {self.origin}): {self.problem}"
 
 

@@ -264,6 +264,10 @@ class ExecutionMode:
         if problem is not None:
             raise NotDelivered(*problem)
 
+    def respond(self, response: dict[str, JSON]) -> bool:
+        """Let the runner store the response, which the server sends."""
+        return bool(json.loads(ask_runner(self._shell, "respond", json.dumps(response))))
+
     def find_secret(self, name: str) -> str:
         """Ask the runner, whose process has the providers."""
         if threading.current_thread() is not threading.main_thread():
@@ -271,10 +275,6 @@ class ExecutionMode:
                 name, "it can be fetched only in the main thread: call `flow.secret` before the thread starts"
             )
         return read_found(name, ask_runner(self._shell, "secret", json.dumps(name)))
-
-    def respond(self, response: dict[str, JSON]) -> bool:
-        """Let the runner store the response, which the server sends."""
-        return bool(json.loads(ask_runner(self._shell, "respond", json.dumps(response))))
 
     @property
     def _ends_with_pause(self) -> bool:
@@ -344,6 +344,9 @@ class ExecutionMode:
         wake = self.briefing.wake
         if wake is None or wake.kind != "suspend":
             return
+        if wake.sent_back is not None:
+            self.answers.receive(wake.step, None)
+            return
         # The wake has no data of an answer by the clock; the step's exports do.
         exported = self.briefing.steps.get(wake.step, StepBriefing()).exports.get(RESUME_DATA)
         envelope = wake.callback if wake.callback is not None else exported
@@ -369,7 +372,7 @@ class ExecutionMode:
         index = next((int(i) for i, h in headers.items() if h is not None and h.name == run.step), None)
         if index is None:
             return self.briefing.coming, self.briefing.passed
-        is_rerun = run.suspension is not None and run.suspension.request.then == "rerun"
+        is_rerun = run.suspension is not None and run.suspension.request.may_run_again
         return self._split_cells(index if is_rerun else index + 1)
 
     def _split_cells(self, next_cell: int) -> tuple[dict[str, str], dict[str, str]]:

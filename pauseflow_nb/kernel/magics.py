@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pauseflow_magic", "setup_magic", "step_magic"]
 
-_USAGE = "must be one of: state, reset, approve [JSON], cancel, skip, trigger [JSON], lint"
+_USAGE = "must be one of: state, reset, approve [JSON], send_back [COMMENT], cancel, skip, trigger [JSON], lint"
 
 
 def pauseflow_magic(session: "Session", line: str) -> None:
@@ -22,13 +22,14 @@ def pauseflow_magic(session: "Session", line: str) -> None:
     %pauseflow                 what waits, and which steps have run
     %pauseflow state           the same, and what a pause would do with each variable
     %pauseflow approve [JSON]  answer the step that waits, with data
+    %pauseflow send_back TEXT  send the question back: its step runs again, with this comment
     %pauseflow cancel          cancel the flow; steps refuse to run until a reset
     %pauseflow skip            let the time of what waits pass: a rerun runs again, a delay ends
     %pauseflow reset           forget what was run by hand; variables stay as they are
     %pauseflow trigger [JSON]  let steps.trigger.event be this sample; without JSON, show it
     %pauseflow lint            what a headless run of this notebook would trip over
 
-    The buttons under a cell do the same as approve, cancel and skip.
+    The buttons under a cell do the same as approve, send_back, cancel and skip.
     """
     word, _, rest = line.strip().partition(" ")
     try:
@@ -76,6 +77,8 @@ def _do(session: "Session", word: str, rest: str) -> str:
         raise InvalidValue("%pauseflow", word, "is for cells run by hand, and this is a headless run")
     if word == "approve":
         return testmode.approve(_body(word, rest)) if rest else testmode.approve()
+    if word == "send_back":
+        return testmode.send_back(rest)
     if word == "trigger":
         return testmode.set_sample(_body(word, rest)) if rest else testmode.describe_sample()
     simple: dict[str, Callable[[], str]] = {

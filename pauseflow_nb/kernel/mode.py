@@ -74,15 +74,15 @@ class Mode(Protocol):
             NotDelivered: If it could not be sent.
         """
 
+    def respond(self, response: dict[str, JSON]) -> bool:
+        """Respond to the request that started the execution; returns whether it is the first response to one."""
+
     def find_secret(self, name: str) -> str:
         """Return the value of a secret.
 
         Raises:
             MissingSecret: If it is not there.
         """
-
-    def respond(self, response: dict[str, JSON]) -> bool:
-        """Respond to the request that started the execution; returns whether it is the first response to one."""
 
     def begin_setup(self) -> None:
         """Note what is set before a `%%setup` cell."""

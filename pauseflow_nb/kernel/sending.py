@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from pauseflow_nb.actions import ACTIONS
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.kernel.current import RunningSession, require_step
 from pauseflow_nb.kernel.secret import MASK
@@ -127,7 +128,7 @@ def _replace_links(run: StepRun, request: MessageRequest) -> MessageRequest:
 
     Mail scanners open links, and a link that acts would decide. The texts stored for reminders hold no link at all.
     """
-    urls = run.links().values()
+    urls = run.links(ACTIONS).values()
     whole = f"{request.text}\n{request.html or ''}"
     if any(url in request.subject for url in urls) or (request.link is None and any(url in whole for url in urls)):
         raise InvalidValue("subject or text", "…", "holds a link that acts at once: leave it out")

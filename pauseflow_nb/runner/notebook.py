@@ -5,6 +5,7 @@ import takes longer than the start of a kernel.
 """
 
 import json
+import keyword
 import logging
 import re
 import secrets
@@ -403,6 +404,8 @@ def _inject(notebook: NotebookNode, parameters: dict[str, Any], kernel: str, lan
     from papermill.exceptions import PapermillException
     from papermill.parameterize import parameterize_notebook
 
+    for name in filter(keyword.iskeyword, parameters if language == "python" else ()):
+        raise InvalidParameter(name, "is a word of Python itself: give it another name")
     try:
         notebook = parameterize_notebook(notebook, parameters, kernel_name=kernel, language=language)
     except (PapermillException, NotImplementedError, ValueError, RecursionError) as problem:

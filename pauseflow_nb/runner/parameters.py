@@ -119,7 +119,10 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
 
     Raises:
         InvalidParameter: Naming the first that cannot.
+        InvalidValue: If they are no mapping.
     """
+    if not isinstance(parameters, Mapping):
+        raise InvalidValue("parameters", parameters, 'must map names to values, such as {"alpha": 0.6}')
     for name, value in parameters.items():
         if not isinstance(name, str) or not name.isidentifier():
             raise InvalidParameter(str(name), "a name must be a Python identifier, such as `alpha`")

@@ -10,7 +10,7 @@ from pauseflow_nb.json_values import JSON, compact
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.tables import audit
 
-__all__ = ["find_last", "note", "read_trail"]
+__all__ = ["add_details", "find_last", "note", "read_trail"]
 
 Row: TypeAlias = sa.Row[Any]
 
@@ -41,6 +41,15 @@ def note(
     known = {} if by == LINK else facts_of(by)
     values = {"what": what, "by": by, "segment": segment, "step": step, "details": details | known}
     connection.execute(audit.insert().values(execution=execution, at=now(connection), **values))
+
+
+def add_details(connection: sa.Connection, execution: str, *what: str, **details: JSON) -> None:
+    """Add details to the newest line of an execution that says one of these; the same transaction has written it."""
+    where = (audit.c.execution == execution, audit.c.what.in_(what))
+    row = connection.execute(sa.select(audit).where(*where).order_by(audit.c.id.desc()).limit(1)).first()
+    if row is not None:
+        completed = {**row.details, **details}
+        connection.execute(audit.update().where(audit.c.id == row.id).values(details=completed))
 
 
 def find_last(connection: sa.Connection, execution: str, what: str) -> dict[str, Any] | None:

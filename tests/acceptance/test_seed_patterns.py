@@ -155,6 +155,24 @@ class TestCustomTimeout:
         assert ended.code == 75
 
 
+class TestApprovePayment:
+    def test_the_payment_is_sent_back_then_approved_and_both_are_verified(self, pauseflow: Pauseflow) -> None:
+        waits = pauseflow.run_example("approve_payment", "--until-pause")
+        id_ = waits.execution["id"]
+        pauseflow("send-back", id_, "--comment", "Where is the order?", "--wait")
+        again = json.loads(pauseflow("show", id_, "--json").stdout)
+        paid = pauseflow("resume", id_, "--wait", "--json")
+        verified = pauseflow("verify", waits.output)
+
+        (asked,) = again["suspended"]
+        assert (asked["title"], asked["labels"]["resume"]) == ("Pay 12,400.00 euros to Acme Ltd?", "Pay")
+        assert asked["message"] == "It was sent back: Where is the order?"
+        assert paid.exports("pay")["paid"]["total"] == 12_400
+        assert verified.code == 0, verified.stderr
+        assert "Sent back by " in verified.stdout
+        assert_is_a_record(waits)
+
+
 class TestRetryFailedRequest:
     def test_it_asks_again_until_it_is_answered(self, pauseflow: Pauseflow, service: Service) -> None:
         service.failures = 2

@@ -31,8 +31,8 @@ __all__ = ["LARGEST_BODY", "ApiHandler", "read_text"]
 #: In bytes; bodies are read into memory, and the largest ones have the parameters of a notebook.
 LARGEST_BODY = 4 * 1024**2
 
-#: Why those may not answer who may only look: action → sentence.
-_ONLY_LOOKING = dict.fromkeys(("resume", "cancel"), "you may look at executions here, but not answer")
+#: Why those may not answer who may only look.
+_ONLY_LOOKING = "you may look at executions here, but not answer"
 
 
 @stream_request_body
@@ -77,13 +77,17 @@ class ApiHandler(APIHandler):
         """Mask links in a view unless the user may execute, and say whether the user may answer."""
         may_execute = await self.may_execute()
         for suspension in cast("list[dict[str, JSON]]", view["suspended"]):
-            suspension["refusals"] = self._refusals(view, suspension) if may_execute else dict(_ONLY_LOOKING)
+            suspension["refusals"] = self._refusals(view, suspension, may_execute=may_execute)
         # A step may have exported a link.
         return view if may_execute else Mask().value(view)
 
-    def _refusals(self, view: dict[str, JSON], suspension: dict[str, JSON]) -> JSON:
+    def _refusals(self, view: dict[str, JSON], suspension: dict[str, JSON], *, may_execute: bool) -> JSON:
+        allow = cast("list[str]", suspension["allow"])
+        if not may_execute:
+            return dict.fromkeys(allow, _ONLY_LOOKING)
         approvals, created_by = cast("dict[str, JSON]", suspension["approvals"]), str(view["created_by"])
-        return {action: who_may(approvals, created_by, action, self.identify_user()) for action in _ONLY_LOOKING}
+        who = self.identify_user()
+        return {action: who_may(approvals, created_by, action, who, allow) for action in allow}
 
     def identify_user(self) -> Who:
         """Identify the user, for the audit trail."""

@@ -132,6 +132,20 @@ class ResumeHandler(ApiHandler):
         write_json(self, answer.status, answer.body)
 
 
+class SendBackHandler(ApiHandler):
+    """Send a question back."""
+
+    SUPPORTED_METHODS = ("POST",)
+
+    @require_permission("execute")
+    async def post(self, execution: str) -> None:
+        """Send back with `{"step", "comment", "shown"}`, all optional."""
+        body = await self.read_body("step", "comment", "shown")
+        said = {"step": _read_step(body), "comment": read_text(body, "comment"), "seen": read_text(body, "shown")}
+        answer = await self._lazy.answer(execution, Queue.send_back, execution, **said, by=self.identify_user())
+        write_json(self, answer.status, answer.body)
+
+
 class CancelHandler(ApiHandler):
     """Cancel an execution in any state."""
 
@@ -195,6 +209,17 @@ class ForkHandler(ApiHandler):
         await self.write_view(sibling, 201)
 
 
+class DecisionsHandler(ApiHandler):
+    """The signed records."""
+
+    SUPPORTED_METHODS = ("GET",)
+
+    @require_permission("read")
+    async def get(self, execution: str) -> None:
+        """List the records of the execution, oldest first: DSSE envelopes."""
+        write_json(self, 200, {"decisions": await self._lazy.call(Queue.decisions, execution)})
+
+
 class OutputsHandler(ApiHandler):
     """The executed notebook in its current state."""
 
@@ -238,6 +263,7 @@ ROUTES: dict[str, type[RequestHandler]] = {
     "/pauseflow/api/executions": ExecutionsHandler,
     "/pauseflow/api/executions/{execution}": ExecutionHandler,
     "/pauseflow/api/executions/{execution}/resume": ResumeHandler,
+    "/pauseflow/api/executions/{execution}/send_back": SendBackHandler,
     "/pauseflow/api/executions/{execution}/cancel": CancelHandler,
     "/pauseflow/api/executions/{execution}/suspend": SuspendHandler,
     "/pauseflow/api/executions/{execution}/retry": RetryHandler,
@@ -245,6 +271,7 @@ ROUTES: dict[str, type[RequestHandler]] = {
     "/pauseflow/api/executions/{execution}/outputs": OutputsHandler,
     "/pauseflow/api/executions/{execution}/events": EventsHandler,
     **TRIGGER_ROUTES,
+    "/pauseflow/api/executions/{execution}/decisions": DecisionsHandler,
 }
 
 

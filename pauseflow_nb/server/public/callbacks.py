@@ -1,4 +1,4 @@
-"""Answer the public links: /pauseflow/resume|cancel|approve/TOKEN (SPEC 7)."""
+"""Answer the public links: /pauseflow/resume|cancel|send_back|approve/TOKEN (SPEC 7)."""
 
 import asyncio
 import logging
@@ -12,7 +12,6 @@ from pauseflow_nb.errors import (
     BodyTooLarge,
     InvalidAnswer,
     InvalidBody,
-    NotebookGone,
     UnknownLink,
 )
 from pauseflow_nb.forms.codec import Entries
@@ -23,11 +22,11 @@ from pauseflow_nb.server.http_errors import status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.public.bodies import Body
 from pauseflow_nb.server.public.client_address import NO_PROXIES, TrustedProxies
-from pauseflow_nb.server.public.decision import DECISIONS, Request, entries_of, read_request
+from pauseflow_nb.server.public.decision import Request, entries_of, read_request
 from pauseflow_nb.server.public.envelope import envelope, query_of
+from pauseflow_nb.server.public.facts import collect_facts
 from pauseflow_nb.server.public.http_start import StartHandler
 from pauseflow_nb.server.public.negotiation import is_from_program, may_act, prefers_json, wants_html
-from pauseflow_nb.server.public.outputs import Exhibit, evidence_in
 from pauseflow_nb.server.public.page import render_suspension
 from pauseflow_nb.server.public.rate_limit import LinkLimits
 from pauseflow_nb.server.public.receiving import METHODS, Receiver
@@ -37,9 +36,9 @@ from pauseflow_nb.server.public.responses import (
     write_page,
 )
 from pauseflow_nb.server.public.upload import INLINE_BYTES, Sink
-from pauseflow_nb.server.public.wording import Facts, is_over, note_on
+from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, note_on
 
-__all__ = ["METHODS", "CallbackHandler", "collect_facts", "handlers", "problem_in"]
+__all__ = ["METHODS", "CallbackHandler", "handlers"]
 
 #: What a program that looks at a link does not get: markup, and addresses of pages.
 _FOR_THE_PAGE = ("evidence", "sign_in_url", "signed_in_as", "notebook_url")
@@ -60,7 +59,7 @@ def handlers(
     """Make the routes of the public links. Anything may stand for the token, so that no other handler logs it."""
     options = {"queue": queue, "limits": limits or LinkLimits(), "proxies": proxies}
     return [
-        (r"/pauseflow/(resume|cancel|approve)/(.*)", CallbackHandler, options),
+        (r"/pauseflow/(resume|cancel|send_back|approve)/(.*)", CallbackHandler, options),
         (r"/pauseflow/start/(.*)", StartHandler, options),
     ]
 
@@ -178,7 +177,7 @@ class CallbackHandler(Receiver):
             return
         facts = await self._facts()
         if answer.status == 422:
-            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": problem_in(answer)}
+            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": name_problem(answer.body)}
             await self._write_suspension(422, facts, **more)
             return
         note = note_on(answer.status, answer.body)
@@ -192,8 +191,8 @@ class CallbackHandler(Receiver):
 
     async def _write_suspension(self, status: int, facts: Facts, **more: Any) -> None:
         action = self._known_claim().action
-        # A link gives no more than was given away with it: only an approve link has both buttons.
-        actions = DECISIONS if action == "approve" else (action,)
+        # A link gives no more than was given away with it: only an approve link has all buttons.
+        actions = facts["allow"] if action == "approve" else (action,)
         more.update(actions=actions, landing=self._landing)
         page = await self._lazy.compute(render_suspension, facts, **more)
         write_page(self, status, page, self._landing)
@@ -201,36 +200,3 @@ class CallbackHandler(Receiver):
     def _known_claim(self) -> Claim:
         assert self._claim is not None
         return self._claim
-
-
-def problem_in(answer: Response) -> str:
-    """What the page says first about a refused answer; errors stand beside their fields."""
-    return "Some of it does not fit yet" if answer.body.get("errors") else str(answer.body["error"])
-
-
-async def collect_facts(lazy: LazyQueue, claim: Claim, by: str) -> Facts:
-    """Collect what the page shows to somebody.
-
-    Args:
-        lazy: The queue.
-        claim: The question.
-        by: Who looks at it: `"link"` or `"user:NAME"`.
-
-    Raises:
-        UnknownLink: If there is no such execution.
-    """
-    facts = await lazy.call(Queue.claim_page, claim, by)
-    if facts is None:
-        raise UnknownLink
-    evidence = await lazy.call(_evidence_for, facts)
-    return {**facts, "evidence": evidence, "sign_in_url": None, "signed_in_as": None, "notebook_url": None}
-
-
-def _evidence_for(queue: Queue, facts: Facts) -> list[Exhibit]:
-    if facts["cell"] is None:
-        return []
-    try:
-        return evidence_in(queue.document(facts["execution"]), facts["cell"])
-    except NotebookGone:
-        # The question can still be answered.
-        return []
