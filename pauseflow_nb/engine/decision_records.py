@@ -21,7 +21,20 @@ if TYPE_CHECKING:
     from pauseflow_nb.runner.cards import Decision
     from pauseflow_nb.runner.document import Document
 
-__all__ = ["add_errors", "enter_records", "note_shown", "record_decision", "seal"]
+__all__ = [
+    "add_drift",
+    "add_errors",
+    "enter_records",
+    "note_shown",
+    "record_checks",
+    "record_decision",
+    "record_reopening",
+    "seal",
+]
+
+
+#: What a statement says of itself, beside its facts.
+_OF_STATEMENT = frozenset({"execution", "number", "previous", "cells", "continues"})
 
 
 def note_shown(
@@ -33,6 +46,7 @@ def note_shown(
     *,
     rules: Mapping[str, JSON] | None = None,
     environment: str | None = None,
+    fresh: list[dict[str, JSON]] | None = None,
 ) -> dict[str, JSON]:
     """Note what a question is asked about.
 
@@ -44,6 +58,7 @@ def note_shown(
         cells: Digests of all cells so far.
         rules: Who may answer, and how many must; None if any answer is enough.
         environment: Digest of the snapshot's manifest, which names Python and its packages.
+        fresh: Values of the fresh cells so far.
 
     Returns:
         `{digest, suspension, question, rules, cells, parameters, exports, environment}`.
@@ -59,6 +74,7 @@ def note_shown(
             {step: briefing.exports for step, briefing in steps.brief_steps(connection, execution).items()}
         ),
         "environment": environment,
+        **({"fresh": list(fresh)} if fresh else {}),
     }
     return {**parts, "suspension": dict(place), "digest": digest_json({**parts, "cells": digest_cells(known)})}
 
@@ -66,6 +82,38 @@ def note_shown(
 def add_errors(shown: Mapping[str, JSON] | None, errors: list[dict[str, JSON]]) -> dict[str, JSON] | None:
     """Change what is shown: the question is asked again, with the errors of the last answer."""
     return None if shown is None else {**shown, "digest": digest_json([shown["digest"], errors])}
+
+
+def add_drift(suspension: Row, checks: list[dict[str, JSON]], fresh: list[dict[str, JSON]]) -> dict[str, JSON]:
+    """Change what is shown: the question is asked again, with the old and the new values side by side."""
+    shown: dict[str, Any] = suspension.shown or {"digest": None}
+    drift = [check for check in checks if check["is_drift"]]
+    question = {**(shown.get("question") or _question(suspension)), "drift": drift}
+    digest = digest_json([shown["digest"], drift])
+    return {**shown, "question": question, "drift": drift, "fresh": fresh, "digest": digest}
+
+
+def record_reopening(
+    connection: sa.Connection,
+    suspension: Row,
+    shown: dict[str, Any],
+    checks: list[dict[str, JSON]],
+    document: "Document",
+) -> None:
+    """Sign that the last decision does not count, because the values that it was about have changed."""
+    facts = {"suspension": _place(suspension, shown), "decision": None, "checks": checks}
+    _add_decision(connection, suspension.execution, shown, facts)
+    enter_records(connection, suspension.execution, document)
+
+
+def record_checks(connection: sa.Connection, execution: str, checks: list[dict[str, JSON]]) -> None:
+    """Sign the last decision once more, with what the fresh cells found when it took effect."""
+    found = map(_predicate_of, reversed(decisions.all_of(connection, execution)))
+    last = next((each for each in found if each.get("decision")), None)
+    if last is not None:
+        cells = tuple(map(CellDigest.from_json, last["cells"]))
+        facts = {name: each for name, each in last.items() if name not in _OF_STATEMENT}
+        _add(connection, execution, DECIDED, cells, {**facts, "checks": checks})
 
 
 def record_decision(
@@ -84,20 +132,16 @@ def record_decision(
 
     shown: dict[str, Any] = suspension.shown or {}
     facts = make_facts(decision, suspension.schema)
-    signed = _add(
+    signed = _add_decision(
         connection,
         suspension.execution,
-        DECIDED,
-        tuple(map(CellDigest.from_json, shown.get("cells", []))),
+        shown,
         {
-            "suspension": shown.get("suspension")
-            or {name: getattr(suspension, name) for name in ("step", "run", "segment", "ordinal")},
+            "suspension": _place(suspension, shown),
             "question": shown.get("question") or _question(suspension),
             "asked": time_or_none(suspension.since),
             "decision" if is_final else "approval": facts,
-            "shown": shown.get("digest"),
             "seen": seen is not None and seen == shown.get("digest"),
-            **{name: shown.get(name) for name in ("rules", "parameters", "exports", "environment")},
         },
     )
     audit.add_details(connection, suspension.execution, "settled", "approved", *FINAL, **signed)
@@ -113,8 +157,7 @@ def seal(connection: sa.Connection, execution: str, state: str, document: "Docum
         document: Its notebook, which gets all the records.
     """
     if decisions.all_of(connection, execution):
-        signed = _add(connection, execution, ENDED, tuple(document.digest_cells(with_cards=True)), {"state": state})
-        audit.note(connection, execution, "sealed", "pauseflow", **signed)
+        _add(connection, execution, ENDED, tuple(document.digest_cells(with_cards=True)), {"state": state})
         enter_records(connection, execution, document)
 
 
@@ -125,6 +168,21 @@ def enter_records(connection: sa.Connection, execution: str, document: "Document
     if found != own.get(DECISIONS, []):
         document.metadata["pauseflow"] = {**own, DECISIONS: found}
         document.changed()
+
+
+def _add_decision(
+    connection: sa.Connection, execution: str, shown: Mapping[str, Any], facts: dict[str, Any]
+) -> dict[str, JSON]:
+    """Add a record about a question, with what was shown; returns what `_add` does."""
+    names = ("question", "rules", "parameters", "exports", "environment", *(["fresh"] if "fresh" in shown else []))
+    known = {"shown": shown.get("digest"), **{name: shown.get(name) for name in names}}
+    cells = tuple(map(CellDigest.from_json, shown.get("cells", [])))
+    return _add(connection, execution, DECIDED, cells, {**known, **facts})
+
+
+def _place(suspension: Row, shown: Mapping[str, Any]) -> dict[str, JSON]:
+    own = {name: getattr(suspension, name) for name in ("step", "run", "segment", "ordinal")}
+    return dict(shown.get("suspension") or own)
 
 
 def _add(
@@ -148,8 +206,12 @@ def _add(
 
 def _execution_of(envelope: Mapping[str, Any]) -> str:
     """Read which execution a record of ours is of: a fork begins with those of what it was forked from."""
-    payload = json.loads(base64.b64decode(envelope["payload"]))
-    return str(payload["predicate"]["execution"])
+    return str(_predicate_of(envelope)["execution"])
+
+
+def _predicate_of(envelope: Mapping[str, Any]) -> dict[str, Any]:
+    payload: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
+    return dict(payload["predicate"])
 
 
 def _question(suspension: Row) -> dict[str, JSON]:

@@ -47,6 +47,7 @@ class Log:
     not_suspended: list[str] = field(default_factory=list)
     responses: list[dict[str, JSON]] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    checks: list[tuple[list[dict[str, JSON]], Outcome | None]] = field(default_factory=list)
     updates: list[tuple[int, NotebookNode]] = field(default_factory=list)
     when_output: Callable[[int, NotebookNode], None] = lambda _cell, _output: None
     when_checkpoint: Callable[[Document], None] = lambda _document: None
@@ -70,6 +71,11 @@ class Log:
     def respond(self, response: dict[str, JSON]) -> bool:
         self.responses.append(response)
         return len(self.responses) == 1
+
+    def on_checks(
+        self, checks: list[dict[str, JSON]], first_cell: int, saved: Outcome | None, document: Document
+    ) -> None:
+        self.checks.append((checks, saved))
 
     def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
         return self.answers.pop(0) if self.answers else None
