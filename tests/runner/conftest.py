@@ -68,14 +68,14 @@ class Log:
         self.checkpoints.append((next_cell, outcome))
         self.when_checkpoint(document)
 
-    def respond(self, response: dict[str, JSON]) -> bool:
-        self.responses.append(response)
-        return len(self.responses) == 1
-
     def on_checks(
         self, checks: list[dict[str, JSON]], first_cell: int, saved: Outcome | None, document: Document
     ) -> None:
         self.checks.append((checks, saved))
+
+    def respond(self, response: dict[str, JSON]) -> bool:
+        self.responses.append(response)
+        return len(self.responses) == 1
 
     def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
         return self.answers.pop(0) if self.answers else None
