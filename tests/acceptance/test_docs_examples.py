@@ -150,7 +150,7 @@ def test_an_example_notebook_completes_after_approve_with_nothing_typed(
 ITEMS = "items = [{'price': 19.5, 'count': 2}, {'price': 3, 'count': 1}]"
 
 
-def test_the_notebook_beside_mastras_workflow_ships_when_approved(pauseflow: "Pauseflow") -> None:
+def test_the_notebook_beside_mastras_workflow_ships_when_approved(pauseflow: "Pauseflow", press: Press) -> None:
     names = ("from pydantic import BaseModel", "%%step total", "%%step ask\nclass Decision", "%%step ship")
     running = start(pauseflow, ITEMS, *blocks("docs/coming-from.md", *names))
 
@@ -159,7 +159,7 @@ def test_the_notebook_beside_mastras_workflow_ships_when_approved(pauseflow: "Pa
     assert printed(running.end()) == "shipped for 42.0\n"
 
 
-def test_the_notebook_beside_prefects_flow_gets_an_instance(pauseflow: "Pauseflow") -> None:
+def test_the_notebook_beside_prefects_flow_gets_an_instance(pauseflow: "Pauseflow", press: Press) -> None:
     names = ("%%step total", "%%step ask\nfrom pauseflow_nb import RunInput")
     running = start(pauseflow, ITEMS, *blocks("docs/coming-from.md", *names), "print(decision.approved)")
 
