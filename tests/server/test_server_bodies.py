@@ -164,7 +164,7 @@ def test_what_a_sender_decides_wrongly_is_not_repeated_at_length() -> None:
 
 @pytest.mark.parametrize("value", [None, {}, {"decision": "approve"}, {"decision": ["resume"]}, "resume"])
 def test_an_approve_link_that_is_not_told_does_nothing(value: Any) -> None:
-    with pytest.raises(InvalidBody, match="takes resume or cancel"):
+    with pytest.raises(InvalidBody, match="takes resume, send_back or cancel"):
         read_request("approve", Body(value, ""), {})
 
 

@@ -101,4 +101,5 @@ def _decision(action: str, said: JSON) -> Decision:
     problem = (
         "is missing (send decision=resume, for example)" if said is None else f"is {repr(said)[:_LONGEST_REPEATED]}"
     )
-    raise InvalidBody("the decision", f"{problem}, and this link takes {' or '.join(allowed)}")
+    words = " or ".join([", ".join(allowed[:-1]), allowed[-1]] if len(allowed) > 1 else allowed)
+    raise InvalidBody("the decision", f"{problem}, and this link takes {words}")
