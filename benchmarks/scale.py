@@ -24,9 +24,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
-
 from beside import databases, machine
 from beside.served import percentile
+
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.links import Claim
@@ -179,7 +179,9 @@ class Bench:
         at = urlsplit(url)
         program = Path(__file__).parent / "beside" / "senders.py"
         words = [sys.executable, str(program), str(at.hostname), str(at.port), str(senders)]
-        found = json.loads(subprocess.run(words, input="\n".join(paths), capture_output=True, text=True, check=True).stdout)
+        found = json.loads(
+            subprocess.run(words, input="\n".join(paths), capture_output=True, text=True, check=True).stdout
+        )
         if found["settled"] != len(paths):
             raise SystemExit(f"{len(paths) - found['settled']} of {len(paths)} answers were not settled")
         plural = "" if senders == 1 else "s"
@@ -189,8 +191,9 @@ class Bench:
 
     def measure_timers(self, count: int) -> None:
         """Let many deadlines pass at one moment, and take how late each was settled by a worker."""
-        with databases.opened(self._environment) as queue, databases.serving(
-            self._environment, self._folder, "--workers", "1"
+        with (
+            databases.opened(self._environment) as queue,
+            databases.serving(self._environment, self._folder, "--workers", "1"),
         ):
             names = [databases.name(n) for n in range(min(count, self._filled // 2))]
             of = tables.suspensions.c.execution

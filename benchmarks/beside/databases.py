@@ -39,7 +39,10 @@ def database(kind: str, folder: Path) -> Iterator[dict[str, str]]:
         yield made
         return
     # Not below a folder that is for its owner alone: the server may have to be another user.
-    with tempfile.TemporaryDirectory(prefix="pauseflow-pg-", ignore_cleanup_errors=True) as name, _running(Path(name)) as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="pauseflow-pg-", ignore_cleanup_errors=True) as name,
+        _running(Path(name)) as url,
+    ):
         yield {**made, "PAUSEFLOW_DB": url}
 
 
@@ -91,7 +94,7 @@ def serving(environment: dict[str, str], folder: Path, *words: str) -> Iterator[
         server = subprocess.Popen(command, env={**os.environ, **environment}, cwd=folder, stdout=log, stderr=log)
     try:
         with opened(environment) as queue:
-            wait_until(lambda: queue.live_server_url(), seconds=60)
+            wait_until(queue.live_server_url, seconds=60)
             if "--no-worker" not in words:
                 wait_until(queue.has_live_worker, seconds=60)
         yield server
@@ -142,14 +145,18 @@ def _copy(connection: sa.Connection, table: sa.Table, template: str, numbers: sa
         if connection.dialect.name == "sqlite"
         else sa.func.lpad(sa.func.to_hex(numbers.c.n), 12, "0")
     )
-    columns = {name: column for name, column in table.c.items() if not (table.name in {"audit", "callbacks"} and name == "id")}
+    columns = {
+        name: column for name, column in table.c.items() if not (table.name in {"audit", "callbacks"} and name == "id")
+    }
     values: dict[str, Any] = dict(columns)
     values[key] = sa.func.replace(columns[key], template, hexadecimal)
     if "creator_xid" in columns:
         values["creator_xid"] = sa.func.replace(columns[key], template, hexadecimal)
     if table.name == "executions":
         values["output"] = sa.literal("/work/reports/") + hexadecimal + sa.literal(".ipynb")
-        values["notebook"] = sa.literal("/work/notebooks/report-") + sa.cast(numbers.c.n % 97, sa.String) + sa.literal(".ipynb")
+        values["notebook"] = (
+            sa.literal("/work/notebooks/report-") + sa.cast(numbers.c.n % 97, sa.String) + sa.literal(".ipynb")
+        )
         values["created_at"] = columns["created_at"] - numbers.c.n * _APART
     selected = sa.select(*values.values()).select_from(table.join(numbers, sa.true()))
     where = columns[key].startswith(template)

@@ -5,7 +5,8 @@ Each runs in the transaction of what it records, so a decision has its record or
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pauseflow_nb.runner.cards import Decision
     from pauseflow_nb.runner.document import Document
 
-__all__ = ["add_errors", "enter_records", "note_shown", "record_decision", "seal"]
+__all__ = ["MadeDecision", "add_errors", "enter_records", "note_shown", "record_decision", "record_decisions", "seal"]
 
 
 def note_shown(
@@ -64,37 +65,57 @@ def add_errors(shown: Mapping[str, JSON] | None, errors: list[dict[str, JSON]]) 
     return None if shown is None else {**shown, "digest": digest_json([shown["digest"], errors])}
 
 
+@dataclass(frozen=True)
+class MadeDecision:
+    """A decision that is to be recorded."""
+
+    #: What was decided.
+    suspension: Row
+    #: The decision, as the notebook shows it.
+    decision: "Decision"
+    #: The digest of what the sender had before him; None if the request carried none.
+    seen: str | None
+    #: Whether it settles the suspension; False for one approval of several.
+    is_final: bool = True
+
+    def to_record(self) -> "_Record":
+        """Write what its record says."""
+        from pauseflow_nb.runner.cards import make_facts  # lazily: a server that settles nothing needs no notebooks
+
+        suspension, shown = self.suspension, dict[str, Any](self.suspension.shown or {})
+        facts = make_facts(self.decision, suspension.schema)
+        return _Record(
+            suspension.execution,
+            DECIDED,
+            tuple(map(CellDigest.from_json, shown.get("cells", []))),
+            {
+                "suspension": shown.get("suspension")
+                or {name: getattr(suspension, name) for name in ("step", "run", "segment", "ordinal")},
+                "question": shown.get("question") or _question(suspension),
+                "decision" if self.is_final else "approval": facts,
+                "shown": shown.get("digest"),
+                "seen": self.seen is not None and self.seen == shown.get("digest"),
+                **{name: shown.get(name) for name in ("parameters", "exports", "environment")},
+            },
+        )
+
+
 def record_decision(
     connection: sa.Connection, suspension: Row, decision: "Decision", *, seen: str | None, is_final: bool = True
 ) -> None:
-    """Sign a decision, and add it to the records of the execution; the caller holds the execution's row.
+    """Sign a decision, and add it to the records of the execution; see `record_decisions`."""
+    record_decisions(connection, [MadeDecision(suspension, decision, seen, is_final)])
+
+
+def record_decisions(connection: sa.Connection, made: Sequence[MadeDecision]) -> None:
+    """Sign decisions, and add each to the records of its execution.
 
     Args:
-        connection: The transaction that settles.
-        suspension: What was decided.
-        decision: The decision, as the notebook shows it.
-        seen: The digest of what the sender had before him; None if the request carried none.
-        is_final: Whether it settles the suspension; False for one approval of several.
+        connection: The transaction that settles; it holds the executions' rows.
+        made: At most one of each execution.
     """
-    from pauseflow_nb.runner.cards import make_facts  # lazily: a server that settles nothing needs no notebooks
-
-    shown: dict[str, Any] = suspension.shown or {}
-    facts = make_facts(decision, suspension.schema)
-    _add(
-        connection,
-        suspension.execution,
-        DECIDED,
-        tuple(map(CellDigest.from_json, shown.get("cells", []))),
-        {
-            "suspension": shown.get("suspension")
-            or {name: getattr(suspension, name) for name in ("step", "run", "segment", "ordinal")},
-            "question": shown.get("question") or _question(suspension),
-            "decision" if is_final else "approval": facts,
-            "shown": shown.get("digest"),
-            "seen": seen is not None and seen == shown.get("digest"),
-            **{name: shown.get(name) for name in ("parameters", "exports", "environment")},
-        },
-    )
+    if made:
+        _add(connection, [each.to_record() for each in made])
 
 
 def seal(connection: sa.Connection, execution: str, state: str, document: "Document") -> None:
@@ -107,7 +128,8 @@ def seal(connection: sa.Connection, execution: str, state: str, document: "Docum
         document: Its notebook, which gets all the records.
     """
     if decisions.all_of(connection, execution):
-        _add(connection, execution, ENDED, tuple(document.digest_cells(with_cards=True)), {"state": state})
+        cells = tuple(document.digest_cells(with_cards=True))
+        _add(connection, [_Record(execution, ENDED, cells, {"state": state})])
         enter_records(connection, execution, document)
 
 
@@ -120,16 +142,27 @@ def enter_records(connection: sa.Connection, execution: str, document: "Document
         document.changed()
 
 
-def _add(
-    connection: sa.Connection, execution: str, kind: str, cells: tuple[CellDigest, ...], facts: dict[str, JSON]
-) -> None:
-    before = decisions.all_of(connection, execution)
-    previous = payload_digest(before[-1]) if before else None
-    number = len(before) + 1
-    if before and (earlier := _execution_of(before[-1])) != execution:
-        facts = {**facts, "continues": earlier}
-    statement = Statement(kind, execution, number, previous, cells, facts)
-    decisions.add(connection, execution, number, sign(statement, keys.signing_key(connection)))
+@dataclass(frozen=True)
+class _Record:
+    execution: str
+    kind: str
+    cells: tuple[CellDigest, ...]
+    facts: dict[str, JSON]
+
+
+def _add(connection: sa.Connection, records: Sequence[_Record]) -> None:
+    last = decisions.last_of(connection, [each.execution for each in records])
+    key = keys.signing_key(connection)
+    signed = []
+    for each in records:
+        number, before = last.get(each.execution, (0, None))
+        facts = each.facts
+        if before is not None and (earlier := _execution_of(before)) != each.execution:
+            facts = {**facts, "continues": earlier}
+        previous = None if before is None else payload_digest(before)
+        statement = Statement(each.kind, each.execution, number + 1, previous, each.cells, facts)
+        signed.append((each.execution, number + 1, sign(statement, key)))
+    decisions.add_all(connection, signed)
 
 
 def _execution_of(envelope: Mapping[str, Any]) -> str:

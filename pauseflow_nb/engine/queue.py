@@ -3,6 +3,7 @@
 What a method says has happened when it returns.
 """
 
+import functools
 import secrets
 
 import sqlalchemy as sa
@@ -12,9 +13,11 @@ from pauseflow_nb.engine.children import open_below, unended_below
 from pauseflow_nb.engine.judging import judge_callback
 from pauseflow_nb.engine.plan import Plan, add_execution
 from pauseflow_nb.engine.reader import Reader
+from pauseflow_nb.engine.settle_together import MOST_TOGETHER, Answer, settle_together
 from pauseflow_nb.engine.settling import RECORD_AFTER, Response, Settling, make_cancel_reason, make_envelope
 from pauseflow_nb.engine.start_checks import explain_conflict, require_free_output, require_room, resolve_output
 from pauseflow_nb.engine.stored_bodies import BodyRoom
+from pauseflow_nb.engine.together import Together
 from pauseflow_nb.errors import (
     AmbiguousSuspension,
     CannotSuspend,
@@ -43,6 +46,15 @@ class Queue(Reader):
         super().__init__(settings, engine, base_url=base_url)
         #: Where large bodies of answers are written.
         self.bodies = BodyRoom(self.files, settings.quota, settings.max_body)
+        #: Settles what comes at the same time in one transaction.
+        self.settling = Together(
+            functools.partial(settle_together, self), name="pauseflow-settling", most=MOST_TOGETHER
+        )
+
+    def close(self) -> None:
+        """Settle what has come, and close all connections."""
+        self.settling.close()
+        super().close()
 
     # Starting
 
@@ -98,9 +110,7 @@ class Queue(Reader):
         while True:
             verdict = judge_callback(self, claim, callback)
             try:
-                response = self.change(
-                    lambda connection, found=verdict: Settling(connection, self.jobs).apply(claim, callback, found)  # type: ignore[misc]
-                )
+                response = self.settling.submit(Answer(claim, callback, verdict)).result()
             except NotJudged:
                 # The suspension was opened in between.
                 continue
