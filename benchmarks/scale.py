@@ -167,7 +167,7 @@ class Bench:
                 names = [databases.name(self._filled - 1 - n - self._answered) for n in range(count)]
                 self._answered += count
                 paths = [f"/pauseflow/resume/{signer.token(Claim(each, 0, 'ask', 0, 'resume'))}" for each in names]
-                self._send(url, senders, paths)
+                self._send(server, url, senders, paths)
             resident = next(
                 int(line.split()[1]) / 1024
                 for line in Path(f"/proc/{server.pid}/status").read_text().splitlines()
@@ -175,17 +175,18 @@ class Bench:
             )
             self._add("memory of the server", resident, "MB")
 
-    def _send(self, url: str, senders: int, paths: list[str]) -> None:
+    def _send(self, server: subprocess.Popen[bytes], url: str, senders: int, paths: list[str]) -> None:
         at = urlsplit(url)
         program = Path(__file__).parent / "beside" / "senders.py"
         words = [sys.executable, str(program), str(at.hostname), str(at.port), str(senders)]
-        found = json.loads(
-            subprocess.run(words, input="\n".join(paths), capture_output=True, text=True, check=True).stdout
-        )
+        before = _processor_seconds(server.pid)
+        sent = subprocess.run(words, input="\n".join(paths), capture_output=True, text=True, check=True)
+        used, found = _processor_seconds(server.pid) - before, json.loads(sent.stdout)
         if found["settled"] != len(paths):
             raise SystemExit(f"{len(paths) - found['settled']} of {len(paths)} answers were not settled")
         plural = "" if senders == 1 else "s"
         self._add(f"answers settled, {senders} sender{plural}", len(paths) / found["seconds"], "per second")
+        self._add(f"  the server's processor for each, {senders} sender{plural}", used / len(paths) * 1000)
         self._add(f"  p50, {senders} sender{plural}", statistics.median(found["each"]) * 1000)
         self._add(f"  p99, {senders} sender{plural}", percentile(found["each"], 0.99) * 1000)
 
@@ -216,6 +217,11 @@ class Bench:
         what = f"{len(names):,} timers due at once: late"
         self._add(f"{what} (p50)", statistics.median(found), "s")
         self._add(f"{what} (p99)", percentile(found, 0.99), "s")
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _write(value: float | None, unit: str) -> str:

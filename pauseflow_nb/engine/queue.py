@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from pauseflow_nb.engine.authorization import Callback, NotJudged
 from pauseflow_nb.engine.children import open_below, unended_below
 from pauseflow_nb.engine.judging import judge_callback
+from pauseflow_nb.engine.linked import read_linked
 from pauseflow_nb.engine.plan import Plan, add_execution
 from pauseflow_nb.engine.reader import Reader
 from pauseflow_nb.engine.settle_together import MOST_TOGETHER, Answer, settle_together
@@ -46,6 +47,8 @@ class Queue(Reader):
         super().__init__(settings, engine, base_url=base_url)
         #: Where large bodies of answers are written.
         self.bodies = BodyRoom(self.files, settings.quota, settings.max_body)
+        #: Reads what links ask, of all requests that come at the same time in one go.
+        self.linked = Together(functools.partial(read_linked, self), name="pauseflow-links", most=MOST_TOGETHER)
         #: Settles what comes at the same time in one transaction.
         self.settling = Together(
             functools.partial(settle_together, self), name="pauseflow-settling", most=MOST_TOGETHER
@@ -53,6 +56,7 @@ class Queue(Reader):
 
     def close(self) -> None:
         """Settle what has come, and close all connections."""
+        self.linked.close()
         self.settling.close()
         super().close()
 

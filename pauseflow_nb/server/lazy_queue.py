@@ -2,12 +2,17 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Concatenate, ParamSpec, TypeVar
 
-from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.engine.authorization import NotJudged, Question, judge
+from pauseflow_nb.engine.linked import Linked, Token
+from pauseflow_nb.engine.queue import Callback, Queue, Response
+from pauseflow_nb.engine.settle_together import Answer
 from pauseflow_nb.errors import TooManyAnswers
+from pauseflow_nb.links import Claim
 
 __all__ = ["LazyQueue"]
 
@@ -68,18 +73,66 @@ class LazyQueue:
         Raises:
             TooManyAnswers: If too many answers to this execution wait.
         """
+        async with self._turn(execution):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._answering, lambda: function(self.get(), *args, **kwargs))
+
+    @asynccontextmanager
+    async def _turn(self, execution: str) -> AsyncIterator[None]:
         turn = self._turns.setdefault(execution, _Turn())
         if turn.count > _MOST_WAITING:
             raise TooManyAnswers(execution)
         turn.count += 1
         try:
             async with turn.lock:
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._answering, lambda: function(self.get(), *args, **kwargs))
+                yield
         finally:
             turn.count -= 1
             if turn.count == 0:
                 self._turns.pop(execution, None)
+
+    async def opened(self) -> Queue:
+        """Return the open queue.
+
+        Raises:
+            StoreUnavailable: If it cannot be opened.
+        """
+        return self._queue or await self.call(lambda queue: queue)
+
+    async def read_link(self, token: str, action: str) -> Linked:
+        """Verify the token of a link, and read what it asks.
+
+        Raises:
+            UnknownLink: If this store did not sign it for this action.
+            LinkWithdrawn: If it was revoked, or its key withdrawn.
+        """
+        queue = await self.opened()
+        return await asyncio.wrap_future(queue.linked.submit(Token(token, action)))
+
+    async def settle(self, linked: Linked, callback: Callback) -> Response:
+        """Settle what a link means; see `Queue.settle`.
+
+        Raises:
+            TooManyAnswers: If too many answers to this execution wait.
+        """
+        claim, question = linked.claim, linked.question
+        if callback.action == "cancel":
+            # There is nothing to check: it need not wait for the answers that are being checked.
+            return await self.call(Queue.settle, claim, callback)
+        if question is not None and question.schema is None:
+            try:
+                return await self._settle_unchecked(question, claim, callback)
+            except NotJudged:
+                # It was asked again since its link was read.
+                pass
+        return await self.answer(claim.execution, Queue.settle, claim, callback)
+
+    async def _settle_unchecked(self, question: Question, claim: Claim, callback: Callback) -> Response:
+        """Settle with an answer that no schema restricts: it is judged at once, and needs no thread of its own."""
+        queue = await self.opened()
+        verdict = judge(question, callback, queue.checker)
+        async with self._turn(claim.execution):
+            return await asyncio.wrap_future(queue.settling.submit(Answer(claim, callback, verdict)))
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that parses a request or renders a page, in a thread."""

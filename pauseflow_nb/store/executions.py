@@ -24,6 +24,7 @@ __all__ = [
     "find_owner",
     "find_plain",
     "find_starter",
+    "find_starters",
     "is_named_in_answers",
     "list_abandoned",
     "list_attached",
@@ -87,6 +88,13 @@ def add(connection: sa.Connection, execution: str, *, by: str, **values: Any) ->
 def find_starter(row: Row) -> Who:
     """Read who started an execution, and who called sudo for that."""
     return Who(row.created_by, via=row.options.get(_VIA))
+
+
+def find_starters(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Row]:
+    """Read who started executions, and how often their links were revoked."""
+    columns = (executions.c.id, executions.c.created_by, executions.c.options, executions.c.revocations)
+    found = connection.execute(sa.select(*columns).where(executions.c.id.in_(ids)))
+    return {row.id: row for row in found}
 
 
 def find(connection: sa.Connection, execution: str) -> Row | None:

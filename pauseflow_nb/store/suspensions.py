@@ -25,6 +25,7 @@ __all__ = [
     "copy",
     "find",
     "find_last",
+    "find_questions",
     "key_of",
     "leave_answer",
     "list_due",
@@ -117,6 +118,14 @@ def lock_all(connection: sa.Connection, claims: Sequence[Claim]) -> dict[Key, Ro
     """Read and keep the suspensions that claims mean; see `lock`."""
     found = sa.select(suspensions).where(*are_among([key_of(claim) for claim in claims], *_KEY)).order_by(*_KEY)
     return {(row.execution, row.segment, row.step, row.ordinal): row for row in connection.execute(lock_row(found))}
+
+
+def find_questions(connection: sa.Connection, claims: Sequence[Claim]) -> dict[Key, Row]:
+    """Read what the open suspensions ask that claims mean: `kind`, `schema`, `rules`."""
+    columns = (*_KEY, suspensions.c.kind, suspensions.c.schema, suspensions.c.rules)
+    among = are_among([key_of(claim) for claim in claims], *_KEY)
+    found = connection.execute(sa.select(*columns).where(*among, suspensions.c.state == "open"))
+    return {(row.execution, row.segment, row.step, row.ordinal): row for row in found}
 
 
 def list_open(connection: sa.Connection, execution: str) -> list[Row]:

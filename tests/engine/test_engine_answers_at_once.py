@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -195,10 +196,7 @@ def test_an_answer_that_cannot_be_applied_spoils_no_other(stage: Stage) -> None:
 def test_a_row_that_cannot_be_read_spoils_no_other_answer(stage: Stage) -> None:
     good, damaged, last = (stage.suspended(data={"n": 1}) for _ in range(3))
     with transaction(stage.queue.engine) as connection:
-        text = "'{'" if connection.dialect.name == "sqlite" else "'[[[]'"
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql("ALTER TABLE suspensions ALTER COLUMN data TYPE text")
-        connection.exec_driver_sql(f"UPDATE suspensions SET data = {text} WHERE execution = '{damaged}'")
+        connection.exec_driver_sql(f"UPDATE suspensions SET rules = '[1]' WHERE execution = '{damaged}'")
 
     results = settle_together(stage.queue, [answer(good), answer(damaged), answer(last)])
 
@@ -307,7 +305,7 @@ def test_of_two_processes_one_wins_each_execution(stage: Stage, environment_of_s
     outputs = [communicate(process, "go\n") for process in processes]
 
     for execution in ids:
-        mine = [(status, already) for each, status, already in sum(outputs, []) if each == execution]
+        mine = [(status, already) for each, status, already in chain(*outputs) if each == execution]
         assert sorted(mine) == [(200, False), (200, True), (200, True), (200, True)]
         assert_settled_once(stage, execution)
 

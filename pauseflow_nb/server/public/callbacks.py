@@ -7,9 +7,10 @@ account. So these are plain tornado handlers: Jupyter's own answer 403 to a fore
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.http1connection import HTTP1Connection
@@ -17,6 +18,7 @@ from tornado.ioloop import IOLoop
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
+from pauseflow_nb.engine.linked import Linked
 from pauseflow_nb.engine.queue import Callback, Queue, Response
 from pauseflow_nb.errors import (
     BodyTooLarge,
@@ -59,6 +61,8 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _DRAINED_BYTES = 16 * 1024 * 1024
 #: We count a body's bytes ourselves; tornado would answer 400 to one that is too large.
 _UNLIMITED = 1 << 62
+#: A body of this size is parsed sooner than handed to a thread.
+_SMALL_BYTES = 4096
 _UNLIMITED_SECONDS = 10.0**9
 
 #: What a program that looks at a link does not get: markup, and addresses of pages.
@@ -70,6 +74,9 @@ _NO_GET = {
     False: "a GET acts only for clients that are known to be programs, because crawlers, mail scanners and previews open "
     "links too: send a POST",
 }
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +106,7 @@ class CallbackHandler(RequestHandler):
         self._received = 0
         self._received_before = self._received_when_refused = 0
         self._timer: object = None
-        self._claim: Claim | None = None
+        self._linked: Linked | None = None
         self._upload: Upload | None = None
         self._landing = OURS
         self._receiving = asyncio.Lock()
@@ -122,9 +129,9 @@ class CallbackHandler(RequestHandler):
             await self._refuse_for(seconds, "too many requests from this address")
             return
         try:
-            queue = await self._lazy.call(lambda queue: queue)
+            queue = await self._lazy.opened()
             self._landing = Landing(queue.settings.templates, queue.settings.redirect)
-            self._claim = await self._lazy.call(Queue.read_link, self.path_args[1], self.path_args[0])
+            self._linked = await self._lazy.read_link(self.path_args[1], self.path_args[0])
             check_length(self.request.headers, queue.settings.max_body)
         except UnknownLink as problem:
             seconds = self._limits.unknown.wait("")
@@ -167,7 +174,7 @@ class CallbackHandler(RequestHandler):
         if self._is_refused or self._upload is None:
             return
         self._upload.is_whole = True
-        links = (await self._lazy.call(lambda queue: queue)).settings.links
+        links = (await self._lazy.opened()).settings.links
         method = self.request.method or ""
         if method == "OPTIONS":
             self.set_header("Allow", ", ".join(METHODS))
@@ -198,11 +205,11 @@ class CallbackHandler(RequestHandler):
         assert self._upload is not None
         is_used, entries = False, None
         try:
-            schema = await self._lazy.call(Queue.read_schema, self._known_claim())
+            schema = await self._schema()
             body = await self._body(schema)
             entries = entries_of(body)
-            wanted = await self._lazy.compute(self._wanted, action, body, schema)
-            answer = await self._apply(wanted)
+            wanted = await self._compute(self._wanted, action, body, schema)
+            answer = await self._lazy.settle(self._known_link(), wanted)
             if wanted.reading is not None and answer.body.get("errors"):
                 answer.body["errors"] = wanted.reading.place(answer.body["errors"])
             is_used = answer.status in {200, 202} and not answer.body.get("already")
@@ -220,6 +227,13 @@ class CallbackHandler(RequestHandler):
                 await asyncio.to_thread(self._upload.discard)
         await self._write_answer(answer, entries)
 
+    async def _schema(self) -> dict[str, JSON] | None:
+        question = self._known_link().question
+        if question is None:
+            # It may have been asked since.
+            return await self._lazy.call(Queue.read_schema, self._known_claim())
+        return question.schema
+
     async def _body(self, schema: dict[str, JSON] | None) -> Body:
         assert self._upload is not None
         if schema is not None and self._upload.is_large:
@@ -230,17 +244,14 @@ class CallbackHandler(RequestHandler):
         if self._upload.is_large:
             path = await asyncio.to_thread(self._upload.end)
             return Body({"$file": path, "size": self._upload.size}, None)
-        return await self._lazy.compute(parse_body, self._upload.kept, self.request.headers.get("Content-Type"))
+        return await self._compute(parse_body, self._upload.kept, self.request.headers.get("Content-Type"))
+
+    async def _compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        is_small = self._upload is not None and self._upload.size <= _SMALL_BYTES
+        return function(*args, **kwargs) if is_small else await self._lazy.compute(function, *args, **kwargs)
 
     def _wanted(self, action: str, body: Body, schema: dict[str, JSON] | None) -> Callback:
         return self._callback(read_request(action, body, query_of(self.request.query), schema))
-
-    async def _apply(self, callback: Callback) -> Response:
-        claim = self._known_claim()
-        if callback.action == "cancel":
-            # There is nothing to check: it need not wait for the answers that are being checked.
-            return await self._lazy.call(Queue.settle, claim, callback)
-        return await self._lazy.answer(claim.execution, Queue.settle, claim, callback)
 
     def _callback(self, wanted: Request) -> Callback:
         described = envelope(self.request, wanted.body, by="link")
@@ -288,9 +299,12 @@ class CallbackHandler(RequestHandler):
         page = await self._lazy.compute(render_suspension, facts, **more)
         write_page(self, status, page, self._landing)
 
+    def _known_link(self) -> Linked:
+        assert self._linked is not None
+        return self._linked
+
     def _known_claim(self) -> Claim:
-        assert self._claim is not None
-        return self._claim
+        return self._known_link().claim
 
     # Refusing
 
