@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 LAB_SOURCES := labextension/package-lock.json $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null)
 
-.PHONY: help demo test test-slow fuzz coverage mutants lint bench lab lab-build test-lab test-hub docs audit audit-python audit-npm clean
+.PHONY: help demo test test-slow fuzz coverage mutants lint bench lab lab-build test-lab test-hub docs dist release lock audit audit-python audit-npm clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -73,8 +73,28 @@ test-hub: $(VENV)/.test $(VENV)/.hub ## run links, API and the managed service u
 	@sh tests/machine.sh
 	$(BIN)/pytest -n 0 -m hub tests/hub
 
-docs: $(VENV)/.test ## check that the docs name all that is public and that their links lead somewhere
+docs: $(VENV)/.docs ## build the site of the documentation into build/site; a dead link is an error
 	$(BIN)/pytest -q tests/test_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open build/site/index.html"
+
+dist: $(VENV)/.dist ## build wheel and sdist, check them, and use the wheel in an empty environment
+	@rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+	@sh tests/dist.sh
+
+release: ## make lint, test and dist from a clean checkout, and tag it with the version in pyproject.toml
+	@test -z "$$(git status --porcelain)" || { echo "commit first: a release is made from what is committed"; exit 1; }
+	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); \
+	if git rev-parse -q --verify "v$$version" >/dev/null; then echo "v$$version exists: raise the version in pyproject.toml and pauseflow_nb/__init__.py"; exit 1; fi; \
+	grep -q "^## \[$$version\]" CHANGELOG.md || { echo "CHANGELOG.md has no section [$$version]"; exit 1; }; \
+	$(MAKE) lint test dist && git tag -a "v$$version" -m "pauseflow_nb $$version" && echo "tagged v$$version; publish with: $(BIN)/twine upload dist/*"
+
+lock: $(VENV)/.dist ## write constraints.txt: the versions and digests of all that the tests need
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--upgrade --quiet --extra examples --group test --group lint -o constraints.txt
 
 audit: audit-python audit-npm ## look up known vulnerabilities of all dependencies; says so where there is no network
 
@@ -119,6 +139,15 @@ $(VENV)/.fuzz: pyproject.toml | $(VENV)/.test
 # Without a network the audit says that it looked nothing up.
 $(VENV)/.audit: pyproject.toml | $(VENV)/.test
 	@$(BIN)/pip install --quiet --group audit >/dev/null 2>&1 || true
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/.test
+	@echo "installing what builds the documentation (once) …"
+	@$(BIN)/pip install --quiet --group docs
+	@touch $@
+
+$(VENV)/.dist: pyproject.toml | $(VENV)/.test
+	@$(BIN)/pip install --quiet --group dist
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/.test

@@ -4,6 +4,8 @@ With `--json`, standard output has exactly one JSON value, and text for people g
 Exit codes: 0 completed, 1 failed, 2 usage, 3 cancelled, 75 suspended or waiting, 130 stopped by Ctrl-C.
 """
 
+import itertools
+import shlex
 from typing import Any
 
 import click
@@ -23,6 +25,26 @@ from pauseflow_nb.printable import clean_logs
 __all__ = ["main"]
 
 
+#: The commands as `pauseflow --help` lists them.
+_SECTIONS = {
+    "Run notebooks": (run, inspect),
+    "Look": (list_, show, open_, outputs, verify),
+    "Answer": (resume, cancel),
+    "Stop and go back": (suspend, retry, fork),
+    "Serve": (serve, worker),
+    "Look after the store": (doctor, gc, keys, revoke),
+}
+
+_HOW_TO_BEGIN = """\
+Run Jupyter notebooks that can pause and resume. To begin:
+
+  pauseflow run NOTEBOOK.ipynb   run a notebook; where it pauses, links to answer are printed
+  pauseflow list                 list what runs, waits and has ended
+  pauseflow doctor               check settings, kernels and the database
+  pauseflow --help               list all commands
+"""
+
+
 class _Commands(click.Group):
     """All commands; an error in one of them is printed as a sentence."""
 
@@ -32,15 +54,42 @@ class _Commands(click.Group):
         with print_errors(as_json="--json" in ctx.args):
             return super().invoke(ctx)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first word names; a notebook there means that `run` was forgotten."""
+        if args[0].lower().endswith(".ipynb") and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"{args[0]!r} is no command. To run this notebook: pauseflow run {shlex.join(args)}")
+        return super().resolve_command(ctx, args)
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the signature of click
+        """List the commands by what one wants to do, each with its whole first sentence."""
+        for title, commands in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(str(each.name), each.get_short_help_str(limit=1000)) for each in commands])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - likewise
+        """Show what is typed most."""
+        with formatter.section("Examples"):
+            formatter.write_dl(
+                [
+                    ("pauseflow run train.ipynb done.ipynb -p alpha 0.6", "run with a parameter, and wait for answers"),
+                    ("pauseflow list --state suspended", "list what waits for somebody"),
+                    ("pauseflow resume fc7e --data '{\"ok\": true}'", "answer; the beginning of an id is enough"),
+                    ("pauseflow retry fc7e --with corrected.ipynb", "continue after an error in a cell"),
+                ]
+            )
+
+
+@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pauseflow-nb")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Run Jupyter notebooks that can pause and resume."""
     clean_logs()
+    if ctx.invoked_subcommand is None:
+        click.echo(_HOW_TO_BEGIN, nl=False)
 
 
-for _command in (
-    run, list_, show, resume, cancel, suspend, retry, fork, outputs, open_, inspect, serve, worker, gc, doctor, keys, revoke, verify
-):  # fmt: skip
+for _command in itertools.chain.from_iterable(_SECTIONS.values()):
     main.add_command(_command)

@@ -186,7 +186,7 @@ class Queue(Reader):
             if row.state in FINAL:
                 return
             running = segment.state == "running"
-            waiting = suspensions.list_open(connection, execution)
+            waiting = suspensions.list_open_claims(connection, execution)
             segments.end(connection, segment, "cancelled")
             steps.fail(connection, execution, segment.n, None)
             suspensions.void(connection, execution, by)
@@ -199,8 +199,8 @@ class Queue(Reader):
                 reason=make_cancel_reason(by, text),
                 record_after=RECORD_AFTER if running else 0.0,
             )
-            for suspension in waiting:
-                Settling(connection, self.jobs).record_end(suspension)
+            for claim in waiting:
+                Settling(connection, self.jobs).record_end(claim)
 
         self.change(change)
         self._cancel_children(execution)

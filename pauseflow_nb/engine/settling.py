@@ -16,7 +16,7 @@ from pauseflow_nb.engine.decision_records import add_errors, record_decision
 from pauseflow_nb.engine.finish_notebook import describe_ending_decision
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.engine.waking import Waking, complete_envelope, resume_all, wake_all
-from pauseflow_nb.errors import LinkWithdrawn
+from pauseflow_nb.errors import LinkWithdrawn, StoreDamaged
 from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
@@ -127,7 +127,7 @@ class Settling:
             error=error if state == "failed" else None,
             record_after=0.0,
         )
-        self.record_end(suspension)
+        self.record_end(suspensions.make_claim(suspension))
         return True
 
     def apply_early(
@@ -240,12 +240,17 @@ class Settling:
                 reason=make_cancel_reason(by, comment),
                 record_after=0.0,
             )
-            self.record_end(suspension, seen)
+            self.record_end(suspensions.make_claim(suspension), seen)
 
-    def record_end(self, suspension: Row, seen: str | None = None) -> None:
+    def record_end(self, claim: Claim, seen: str | None = None) -> None:
         """Sign the decision that ended the execution; the caller has ended it."""
-        row = executions.find(self.connection, suspension.execution)
-        settled = suspensions.lock(self.connection, suspensions.make_claim(suspension))
+        try:
+            row = executions.find(self.connection, claim.execution)
+            settled = suspensions.lock(self.connection, claim)
+        except StoreDamaged as problem:
+            # A row that cannot be read must not keep its execution from ending.
+            note(self.connection, claim.execution, "unrecorded", "engine", segment=claim.segment, problem=str(problem))
+            return
         if row is not None and settled is not None:
             record_decision(self.connection, settled, describe_ending_decision(row, settled), seen=seen)
 

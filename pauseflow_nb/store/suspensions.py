@@ -31,6 +31,7 @@ __all__ = [
     "list_due",
     "list_early",
     "list_open",
+    "list_open_claims",
     "list_to_remind",
     "lock",
     "lock_all",
@@ -132,6 +133,14 @@ def list_open(connection: sa.Connection, execution: str) -> list[Row]:
     """List what an execution waits for."""
     where = (suspensions.c.execution == execution, suspensions.c.state == "open")
     return list(connection.execute(sa.select(suspensions).where(*where).order_by(suspensions.c.segment)))
+
+
+def list_open_claims(connection: sa.Connection, execution: str) -> list[Claim]:
+    """Name what an execution waits for, also where a row holds what cannot be read."""
+    where = (suspensions.c.execution == execution, suspensions.c.state == "open")
+    return [
+        Claim(*row, "") for row in connection.execute(sa.select(*_KEY).where(*where).order_by(suspensions.c.segment))
+    ]
 
 
 def list_due(connection: sa.Connection, execution: str | None = None, limit: int = 100) -> list[Claim]:

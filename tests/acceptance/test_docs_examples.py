@@ -135,3 +135,25 @@ def test_an_example_notebook_completes_after_approve_with_nothing_typed(pauseflo
     press(running.link("approve"), "Approve")
 
     assert running.end().execution["state"] == "completed"
+
+
+TUTORIAL = ("from pauseflow_nb import flow, steps", "import random", "%%step approve", "%%step publish")
+
+
+def test_the_tutorial_waits_goes_on_by_command_and_can_be_verified(pauseflow: "Pauseflow") -> None:
+    *cells, publish = blocks("docs/tutorial.md", *TUTORIAL)
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source) for source in (*cells, f"{publish}\n1 / 0")]
+    )
+    nbformat.write(notebook, pauseflow.folder / "report.ipynb")
+    waits = pauseflow("run", "report.ipynb", "report-done.ipynb", "--until-pause", "--json").execution
+    answer = '{"comment": "looks right"}'
+
+    assert pauseflow("resume", waits["id"][:6], "--data", answer, "--wait").code == 1
+
+    notebook.cells[-1].source = publish
+    nbformat.write(notebook, pauseflow.folder / "report.ipynb")
+    assert pauseflow("retry", waits["id"][:6], "--with", "report.ipynb").code == 0
+    done = nbformat.read(pauseflow.folder / "report-done.ipynb", as_version=4)
+    assert "published; looks right" in done.cells[-1].outputs[0].text
+    assert pauseflow("verify", "report-done.ipynb").code == 0
