@@ -17,7 +17,7 @@ from pauseflow_nb.store.database import named, url_with_password
 if TYPE_CHECKING:
     from dbos import DBOSClient
 
-__all__ = ["APPLICATION", "DBOS_SCHEMA", "JOB", "QUEUE", "VERSION", "Jobs", "NotReady", "migrate_jobs"]
+__all__ = ["APPLICATION", "DBOS_SCHEMA", "JOB", "QUEUE", "VERSION", "Jobs", "migrate_jobs"]
 
 #: Names of ours in DBOS's tables. Constants: others would strand what an older version queued.
 APPLICATION = "pauseflow"
@@ -58,7 +58,7 @@ class Jobs:
         if not jobs:
             return
         if self._client is None:
-            raise NotReady
+            raise _NotReady
         for execution, n, job in jobs:
             name = _name(execution, n, job)
             self._client.enqueue_in_transaction(
@@ -91,7 +91,7 @@ class Jobs:
         """
         try:
             return change()
-        except NotReady:
+        except _NotReady:
             self._open()
             return change()
 
@@ -141,5 +141,5 @@ def migrate_jobs(engine: sa.Engine) -> None:
         raise StoreUnavailable(named(engine), f"the job tables cannot be made: {problem}") from problem
 
 
-class NotReady(Exception):
+class _NotReady(Exception):
     """DBOS is not loaded yet: the transaction must be rolled back, and made again when it is; see `Jobs.ready`."""

@@ -5,6 +5,7 @@ What a method says has happened when it returns.
 
 import functools
 import secrets
+from contextlib import suppress
 
 import sqlalchemy as sa
 
@@ -14,7 +15,7 @@ from pauseflow_nb.engine.judging import judge_callback
 from pauseflow_nb.engine.linked import read_linked
 from pauseflow_nb.engine.plan import Plan, add_execution
 from pauseflow_nb.engine.reader import Reader
-from pauseflow_nb.engine.settle_together import MOST_TOGETHER, Answer, settle_together
+from pauseflow_nb.engine.settle_together import MOST_TOGETHER, Answer, NotTogether, settle_alone, settle_together
 from pauseflow_nb.engine.settling import RECORD_AFTER, Response, Settling, make_cancel_reason, make_envelope
 from pauseflow_nb.engine.start_checks import explain_conflict, require_free_output, require_room, resolve_output
 from pauseflow_nb.engine.stored_bodies import BodyRoom
@@ -112,9 +113,9 @@ class Queue(Reader):
             NoChecker: If it cannot be checked now.
         """
         while True:
-            verdict = judge_callback(self, claim, callback)
+            answer = Answer(claim, callback, judge_callback(self, claim, callback))
             try:
-                response = self.settling.submit(Answer(claim, callback, verdict)).result()
+                response = self._settle(answer)
             except NotJudged:
                 # The suspension was opened in between.
                 continue
@@ -122,6 +123,12 @@ class Queue(Reader):
         if response.status == 200 and response.body.get("state") == "cancelled":
             self._cancel_children(claim.execution)
         return response
+
+    def _settle(self, answer: Answer) -> Response:
+        if answer.may_resume:
+            with suppress(NotTogether):
+                return self.settling.submit(answer).result()
+        return settle_alone(self, answer)
 
     def resume(
         self,

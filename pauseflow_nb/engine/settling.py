@@ -48,9 +48,8 @@ class Response:
 
 @dataclass(frozen=True)
 class Rows:
-    """What a callback is applied to, locked in the transaction; None for a row that does not exist."""
+    """What a callback is applied to, locked in the transaction; None for a row that is not there."""
 
-    claim: Claim
     segment: Row | None
     execution: Row | None
     suspension: Row | None
@@ -78,11 +77,8 @@ class Settling:
             LinkWithdrawn: If it came over a link that was withdrawn since it was verified.
             NotJudged: If there is one now: the transaction must be rolled back, and the callback judged.
         """
-        return self.apply_to(lock_rows(self.connection, [claim])[0], callback, verdict)
-
-    def apply_to(self, rows: "Rows", callback: Callback, verdict: Verdict | None) -> Response:
-        """Apply one callback to rows that are locked; see `apply`."""
-        claim, suspension, segment, execution = rows.claim, rows.suspension, rows.segment, rows.execution
+        rows = lock_rows(self.connection, [claim])[0]
+        suspension, segment, execution = rows.suspension, rows.segment, rows.execution
         if segment is None or execution is None:
             return Response(404, {"error": "this link is unknown here"})
         if rows.is_withdrawn:
@@ -371,15 +367,21 @@ class Settling:
         note(self.connection, suspension.execution, what, by, **where, **details)
 
 
-def lock_rows(connection: sa.Connection, claims: Sequence[Claim]) -> list[Rows]:
-    """Lock what claims mean, of any number of executions: all segments, then all executions, then all suspensions."""
-    found = segments.lock_all(connection, [(claim.execution, claim.segment) for claim in claims])
-    rows = executions.lock_all(connection, [claim.execution for claim in claims])
-    open_ones = suspensions.lock_all(connection, claims)
+def lock_rows(connection: sa.Connection, claims: Sequence[Claim], *, skip_locked: bool = False) -> list[Rows]:
+    """Lock what claims mean: all segments, then all executions, then all suspensions.
+
+    Args:
+        connection: The caller's transaction.
+        claims: Of any number of executions.
+        skip_locked: Whether to leave out rows that another transaction holds, instead of waiting for it.
+    """
+    names = [(claim.execution, claim.segment) for claim in claims]
+    found = segments.lock_all(connection, names, skip_locked=skip_locked)
+    rows = executions.lock_all(connection, [name for name, _ in names], skip_locked=skip_locked)
+    open_ones = suspensions.lock_all(connection, claims, skip_locked=skip_locked)
     withdrawn = keys.list_withdrawn(connection)
     return [
         Rows(
-            claim,
             found.get((claim.execution, claim.segment)),
             row := rows.get(claim.execution),
             open_ones.get(suspensions.key_of(claim)),

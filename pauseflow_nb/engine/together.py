@@ -5,6 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+from pauseflow_nb.errors import StoreUnavailable
+
 __all__ = ["Together"]
 
 T = TypeVar("T")
@@ -25,30 +27,42 @@ class Together(Generic[T, R]):
         self._handle, self._most = handle, most
         self._lock = threading.Lock()
         self._waiting: list[tuple[T, Future[R]]] = []
-        self._is_busy = False
+        self._is_busy = self._is_closed = False
         self._thread = ThreadPoolExecutor(1, name)
 
     def submit(self, one: T) -> Future[R]:
-        """Hand one over; the result is there when all that are handled with it are done."""
+        """Hand one over; the result is there when all that are handled with it are done.
+
+        Until it is taken, its future can be cancelled, and then it is never handled.
+
+        Raises:
+            StoreUnavailable: If it is closed.
+        """
         future: Future[R] = Future()
         with self._lock:
-            self._waiting.append((one, future))
+            if self._is_closed:
+                raise StoreUnavailable("the store", "this process is being stopped: try again when it has restarted")
             if not self._is_busy:
-                self._is_busy = True
                 self._thread.submit(self._run)
+                self._is_busy = True
+            self._waiting.append((one, future))
         return future
 
     def close(self) -> None:
-        """Handle what is there, and end the thread."""
+        """Handle what is there, refuse what comes later, and end the thread."""
+        with self._lock:
+            self._is_closed = True
         self._thread.shutdown()
 
     def _run(self) -> None:
         while taken := self._take():
+            # One whose sender does not wait any more is left untouched; from here on nobody can cancel.
+            running = [(one, future) for one, future in taken if future.set_running_or_notify_cancel()]
             try:
-                results = self._handle([one for one, _ in taken])
+                results = self._handle([one for one, _ in running]) if running else []
             except Exception as problem:  # noqa: BLE001  (whatever it is, those who wait must not wait for ever)
-                results = [problem] * len(taken)
-            for (_, future), result in zip(taken, results, strict=True):
+                results = [problem] * len(running)
+            for (_, future), result in zip(running, results, strict=True):
                 if isinstance(result, Exception):
                     future.set_exception(result)
                 else:

@@ -2,16 +2,16 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Concatenate, ParamSpec, TypeVar
 
-from pauseflow_nb.engine.authorization import NotJudged, Question, judge
+from pauseflow_nb.engine.authorization import Question, judge
 from pauseflow_nb.engine.linked import Linked, Token
 from pauseflow_nb.engine.queue import Callback, Queue, Response
-from pauseflow_nb.engine.settle_together import Answer
-from pauseflow_nb.errors import TooManyAnswers
+from pauseflow_nb.engine.settle_together import Answer, NotTogether
+from pauseflow_nb.errors import StoreUnavailable, TooManyAnswers
 from pauseflow_nb.links import Claim
 
 __all__ = ["LazyQueue"]
@@ -25,6 +25,8 @@ _THREADS = 8
 _ANSWERING_THREADS = 32
 #: Bodies that are parsed at the same time; parsing holds the interpreter's lock, which the event loop needs, too.
 _PARSING_THREADS = 2
+#: Seconds that the replies to answers may take when the server is stopped.
+_DRAIN_SECONDS = 10.0
 #: Answers to one execution that may wait for their turn.
 _MOST_WAITING = 16
 
@@ -41,6 +43,9 @@ class LazyQueue:
         self._answering = ThreadPoolExecutor(_ANSWERING_THREADS, thread_name_prefix="pauseflow-answering")
         self._parsing = ThreadPoolExecutor(_PARSING_THREADS, thread_name_prefix="pauseflow-parsing")
         self._turns: dict[str, _Turn] = {}
+        self._answers = 0
+        self._is_stopping = False
+        self._idle = asyncio.Event()
 
     @classmethod
     def of(cls, queue: Queue) -> "LazyQueue":
@@ -73,9 +78,39 @@ class LazyQueue:
         Raises:
             TooManyAnswers: If too many answers to this execution wait.
         """
-        async with self._turn(execution):
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._answering, lambda: function(self.get(), *args, **kwargs))
+        with self.answering():
+            async with self._turn(execution):
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._answering, lambda: function(self.get(), *args, **kwargs))
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Let `drain` wait for the end of this block, in which an answer is applied and its sender gets the reply.
+
+        Raises:
+            StoreUnavailable: If this server is being stopped.
+        """
+        if self._is_stopping:
+            raise StoreUnavailable("the store", "this server is being stopped: try again when it has restarted")
+        self._answers += 1
+        try:
+            yield
+        finally:
+            self._answers -= 1
+            if not self._answers:
+                self._idle.set()
+
+    async def drain(self, *, seconds: float = _DRAIN_SECONDS) -> None:
+        """Refuse new answers, and wait until the senders of those that have come have their replies.
+
+        Args:
+            seconds: How long at most.
+        """
+        self._is_stopping = True
+        if self._answers:
+            self._idle.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), seconds)
 
     @asynccontextmanager
     async def _turn(self, execution: str) -> AsyncIterator[None]:
@@ -120,19 +155,22 @@ class LazyQueue:
             # There is nothing to check: it need not wait for the answers that are being checked.
             return await self.call(Queue.settle, claim, callback)
         if question is not None and question.schema is None:
-            try:
+            with suppress(NotTogether):
                 return await self._settle_unchecked(question, claim, callback)
-            except NotJudged:
-                # It was asked again since its link was read.
-                pass
         return await self.answer(claim.execution, Queue.settle, claim, callback)
 
     async def _settle_unchecked(self, question: Question, claim: Claim, callback: Callback) -> Response:
-        """Settle with an answer that no schema restricts: it is judged at once, and needs no thread of its own."""
+        """Settle with an answer that no schema restricts: it is judged at once, and needs no thread of its own.
+
+        Raises:
+            NotTogether: If it does need one, and nothing has changed.
+        """
         queue = await self.opened()
-        verdict = judge(question, callback, queue.checker)
+        answer = Answer(claim, callback, judge(question, callback, queue.checker))
+        if not answer.may_resume:
+            raise NotTogether
         async with self._turn(claim.execution):
-            return await asyncio.wrap_future(queue.settling.submit(Answer(claim, callback, verdict)))
+            return await asyncio.wrap_future(queue.settling.submit(answer))
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that parses a request or renders a page, in a thread."""

@@ -27,6 +27,7 @@ from pauseflow_nb.store.mounts import find_filesystem, is_network
 __all__ = [
     "SCHEMA",
     "are_among",
+    "is_conflict",
     "iso",
     "lock_row",
     "named",
@@ -43,6 +44,9 @@ SCHEMA = "pauseflow"
 _PATIENCE = timedelta(seconds=30)
 #: Seconds between two tries to begin while another process writes. SQLite itself would sleep up to 0.1 s.
 _RETRY_SECONDS = 0.001
+
+#: States of PostgreSQL.
+_SERIALIZATION_FAILURE, _DEADLOCK = "40001", "40P01"
 
 
 def open_engine(url: str, *, patience: timedelta = _PATIENCE) -> sa.Engine:
@@ -120,9 +124,20 @@ def are_among(keys: Sequence[tuple[Any, ...]], *columns: sa.ColumnElement[Any]) 
     return columns[0].in_({key[0] for key in keys}), sa.tuple_(*columns).in_(keys)
 
 
-def lock_row(statement: sa.Select[Any]) -> sa.Select[Any]:
-    """Keep the selected row for this transaction. On SQLite the transaction holds the whole file already."""
-    return statement.with_for_update()
+def lock_row(statement: sa.Select[Any], *, skip_locked: bool = False) -> sa.Select[Any]:
+    """Keep the selected rows for this transaction. On SQLite the transaction holds the whole file already.
+
+    Args:
+        statement: What selects them.
+        skip_locked: Whether to leave out rows that another transaction holds, instead of waiting for it.
+    """
+    return statement.with_for_update(skip_locked=skip_locked)
+
+
+def is_conflict(problem: BaseException) -> bool:
+    """Whether PostgreSQL has undone a transaction because of others at the same time, so that it may be made again."""
+    state = getattr(getattr(problem.__cause__, "orig", None), "sqlstate", None)
+    return state in {_SERIALIZATION_FAILURE, _DEADLOCK}
 
 
 def named(engine: sa.Engine) -> str:

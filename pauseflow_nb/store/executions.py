@@ -129,11 +129,11 @@ def lock_plain(connection: sa.Connection, execution: str) -> Row | None:
     return connection.execute(lock_row(sa.select(*_PLAIN).where(executions.c.id == execution))).first()
 
 
-def lock_all(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Row]:
+def lock_all(connection: sa.Connection, ids: Sequence[str], *, skip_locked: bool = False) -> dict[str, Row]:
     """Keep several rows, and read the columns that hold no JSON; lock the segments' rows before."""
     # In one order: see `segments.lock_all`.
     statement = sa.select(*_PLAIN).where(executions.c.id.in_(ids)).order_by(executions.c.id)
-    return {row.id: row for row in connection.execute(lock_row(statement))}
+    return {row.id: row for row in connection.execute(lock_row(statement, skip_locked=skip_locked))}
 
 
 def find_owner(connection: sa.Connection, output: str) -> Row | None:

@@ -113,17 +113,20 @@ def lock(connection: sa.Connection, execution: str, n: int) -> Row | None:
     return connection.execute(lock_row(sa.select(segments).where(*_is(execution, n)))).first()
 
 
-def lock_all(connection: sa.Connection, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Row]:
+def lock_all(
+    connection: sa.Connection, keys: Sequence[tuple[str, int]], *, skip_locked: bool = False
+) -> dict[tuple[str, int], Row]:
     """Read and keep several rows; see `lock`.
 
     Args:
         connection: The caller's transaction.
         keys: Execution and number of each.
+        skip_locked: Whether to leave out rows that another transaction holds.
     """
     # In one order, or two transactions that lock the same rows would wait for each other.
     statement = sa.select(segments).where(*are_among(keys, segments.c.execution, segments.c.n))
     ordered = statement.order_by(segments.c.execution, segments.c.n)
-    return {(row.execution, row.n): row for row in connection.execute(lock_row(ordered))}
+    return {(row.execution, row.n): row for row in connection.execute(lock_row(ordered, skip_locked=skip_locked))}
 
 
 def list_all(connection: sa.Connection, execution: str) -> list[Row]:

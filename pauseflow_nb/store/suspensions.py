@@ -115,10 +115,11 @@ def lock(connection: sa.Connection, claim: Claim) -> Row | None:
     return connection.execute(lock_row(sa.select(suspensions).where(*_is(suspensions, claim)))).first()
 
 
-def lock_all(connection: sa.Connection, claims: Sequence[Claim]) -> dict[Key, Row]:
+def lock_all(connection: sa.Connection, claims: Sequence[Claim], *, skip_locked: bool = False) -> dict[Key, Row]:
     """Read and keep the suspensions that claims mean; see `lock`."""
-    found = sa.select(suspensions).where(*are_among([key_of(claim) for claim in claims], *_KEY)).order_by(*_KEY)
-    return {(row.execution, row.segment, row.step, row.ordinal): row for row in connection.execute(lock_row(found))}
+    statement = sa.select(suspensions).where(*are_among([key_of(claim) for claim in claims], *_KEY)).order_by(*_KEY)
+    found = connection.execute(lock_row(statement, skip_locked=skip_locked))
+    return {(row.execution, row.segment, row.step, row.ordinal): row for row in found}
 
 
 def find_questions(connection: sa.Connection, claims: Sequence[Claim]) -> dict[Key, Row]:

@@ -18,8 +18,9 @@ from pauseflow_nb.engine.authorization import Verdict
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.queue import Callback
 from pauseflow_nb.engine.retry_fork import retry
-from pauseflow_nb.engine.settle_together import Answer, settle_together
+from pauseflow_nb.engine.settle_together import Answer, NotTogether, settle_alone, settle_together
 from pauseflow_nb.engine.settling import Response
+from pauseflow_nb.engine.together import Together
 from pauseflow_nb.errors import LinkWithdrawn, StoreUnavailable
 from pauseflow_nb.links import Claim
 from pauseflow_nb.settings import Settings
@@ -84,6 +85,22 @@ def answer(execution: str, body: Any = None, action: str = "resume", **facts: An
     claim = Claim(execution, **{"segment": 0, "step": "ask", "ordinal": 0, "action": action, **facts})
     callback = Callback(action, {"method": "POST", "body": body}, "link")  # type: ignore[arg-type]
     return Answer(claim, callback, Verdict(None))
+
+
+def settle_all(stage: Stage, answers: list[Answer]) -> list[Response | Exception]:
+    """Settle together what can be, and then the others alone, as the queue does."""
+    found = settle_together(stage.queue, answers)
+    return [
+        settled_alone(stage, answer) if isinstance(result, NotTogether) else result
+        for answer, result in zip(answers, found, strict=True)
+    ]
+
+
+def settled_alone(stage: Stage, answer: Answer) -> Response | Exception:
+    try:
+        return settle_alone(stage.queue, answer)
+    except Exception as problem:  # noqa: BLE001
+        return problem
 
 
 def statuses(results: list[Response | Exception]) -> list[Any]:
@@ -165,7 +182,7 @@ def test_two_answers_to_one_execution_are_applied_in_the_order_in_which_they_cam
     one, other = stage.suspended(), stage.suspended()
     sent = [answer(one, "a"), answer(other, "b", "cancel"), answer(one, "c"), answer(one, "d", "cancel"), answer(other)]
 
-    results = settle_together(stage.queue, sent)
+    results = settle_all(stage, sent)
 
     assert statuses(results) == [200, 200, 200, 409, 409]
     assert isinstance(results[2], Response)
@@ -185,7 +202,7 @@ def test_an_answer_that_cannot_be_applied_spoils_no_other(stage: Stage) -> None:
         answer(last),
     ]
 
-    results = settle_together(stage.queue, sent)
+    results = settle_all(stage, sent)
 
     assert statuses(results) == [200, LinkWithdrawn, 404, 410, 200]
     assert_settled_once(stage, good)
@@ -198,7 +215,7 @@ def test_a_row_that_cannot_be_read_spoils_no_other_answer(stage: Stage) -> None:
     with transaction(stage.queue.engine) as connection:
         connection.exec_driver_sql(f"UPDATE suspensions SET rules = '[1]' WHERE execution = '{damaged}'")
 
-    results = settle_together(stage.queue, [answer(good), answer(damaged), answer(last)])
+    results = settle_all(stage, [answer(good), answer(damaged), answer(last)])
 
     assert statuses(results)[::2] == [200, 200]
     assert isinstance(results[1], Exception)
@@ -220,9 +237,7 @@ def test_answers_of_all_kinds_at_once(stage: Stage) -> None:
     ann = Answer(answer(two).claim, Callback("resume", None, "user:ann"), Verdict(None))
     bob = Answer(answer(two).claim, Callback("resume", None, "user:bob"), Verdict(None))
 
-    results = settle_together(
-        stage.queue, [answer(plain), answer(early), ann, old, answer(cancelled, action="cancel"), ann, bob]
-    )
+    results = settle_all(stage, [answer(plain), answer(early), ann, old, answer(cancelled, action="cancel"), ann, bob])
 
     assert refusal.status == 422
     assert statuses(results) == [200, 202, 202, 409, 200, 200, 200]
@@ -243,8 +258,8 @@ def test_the_first_answers_of_a_store_make_the_job_tables(stage: Stage) -> None:
     by = [Callback("resume", None, f"user:{name}") for name in ("ann", "bob")]
     claims = [answer(each).claim for each in ids]
 
-    first = settle_together(stage.queue, [Answer(claim, by[0], Verdict(None)) for claim in claims])
-    second = settle_together(stage.queue, [Answer(claim, by[1], Verdict(None)) for claim in claims])
+    first = settle_all(stage, [Answer(claim, by[0], Verdict(None)) for claim in claims])
+    second = settle_all(stage, [Answer(claim, by[1], Verdict(None)) for claim in claims])
 
     assert (statuses(first), statuses(second)) == ([202, 202], [200, 200])
     assert [stage.whats(each).count("settled") for each in ids] == [1, 1]
@@ -362,10 +377,107 @@ def test_an_execution_that_is_retried_takes_the_next_answers_with_others(stage: 
     stage.play(again)
     segment = stage.queue.view(again)["segment"]
 
-    results = settle_together(stage.queue, [answer(again, segment=segment), answer(other), answer(again)])
+    results = settle_all(stage, [answer(again, segment=segment), answer(other), answer(again)])
 
     assert statuses(results) == [200, 200, 409]
     assert settled_lines(stage, again) == 2
+
+
+def test_an_answer_whose_rows_another_transaction_holds_makes_no_other_wait(stage: Stage) -> None:
+    if stage.queue.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no locks of rows")
+    free, held, last = (stage.suspended() for _ in range(3))
+    for table, column in ((tables.segments, "execution"), (tables.executions, "id"), (tables.suspensions, "execution")):
+        with transaction(stage.queue.engine) as connection:
+            connection.execute(sa.select(table).where(table.c[column] == held).with_for_update())
+            results = settle_together(stage.queue, [answer(free), answer(held), answer(last)])
+
+        assert isinstance(results[1], NotTogether)
+    assert [settled_lines(stage, each) for each in (free, held, last)] == [1, 0, 1]
+    assert stage.send(held)[0] == 200
+    assert_settled_once(stage, held)
+
+
+def test_a_change_that_a_deadlock_undid_is_made_again(stage: Stage) -> None:
+    if stage.queue.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer, and no deadlocks")
+    one, other = stage.suspended(), stage.suspended()
+    ours, theirs = threading.Event(), threading.Event()
+    tries: list[int] = []
+
+    def lock(connection: sa.Connection, execution: str) -> None:
+        connection.execute(sa.select(tables.executions).where(tables.executions.c.id == execution).with_for_update())
+
+    def lock_the_other_way_round() -> None:
+        with transaction(stage.queue.engine) as connection:
+            # PostgreSQL undoes the transaction that looks first.
+            connection.exec_driver_sql("SET LOCAL deadlock_timeout TO '1h'")
+            lock(connection, other)
+            theirs.set()
+            ours.wait()
+            lock(connection, one)
+
+    def change(connection: sa.Connection) -> str:
+        tries.append(1)
+        lock(connection, one)
+        ours.set()
+        theirs.wait()
+        lock(connection, other)
+        return "done"
+
+    beside = threading.Thread(target=lock_the_other_way_round)
+    beside.start()
+    done = stage.queue.change(change)
+    beside.join()
+
+    assert (done, len(tries)) == ("done", 2)
+
+
+def test_what_its_sender_has_cancelled_is_not_handled_and_stops_nothing() -> None:
+    handled: list[str] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def handle(names: list[str]) -> list[str | Exception]:
+        begun.set()
+        go_on.wait()
+        handled.extend(names)
+        return [name.upper() for name in names]
+
+    together = Together(handle, name="test", most=3)
+    first = together.submit("first")
+    begun.wait()
+    others = [together.submit(name) for name in ("a", "b", "c", "d")]
+
+    assert others[1].cancel()
+    assert not first.cancel()
+    go_on.set()
+    assert [each.result() for each in (first, others[0], *others[2:])] == ["FIRST", "A", "C", "D"]
+    together.close()
+    assert handled == ["first", "a", "c", "d"]
+
+
+def test_when_it_cannot_handle_them_each_gets_the_error_and_the_next_is_handled() -> None:
+    def handle(names: list[str]) -> list[str | Exception]:
+        if "bad" in names:
+            raise ValueError(names)
+        return list(names)
+
+    together = Together(handle, name="test", most=1)
+    results = [together.submit(name) for name in ("bad", "good")]
+
+    assert isinstance(results[0].exception(), ValueError)
+    assert results[1].result() == "good"
+    together.close()
+
+
+def test_what_comes_before_it_is_closed_is_handled_and_what_comes_later_is_refused() -> None:
+    together = Together(list, name="test", most=8)
+    before = together.submit("before")
+    together.close()
+
+    assert before.result() == "before"
+    with pytest.raises(StoreUnavailable, match="being stopped"):
+        together.submit("later")
 
 
 def test_threads_of_one_process_wait_for_each_other_without_trying(sqlite_settings: Settings) -> None:

@@ -182,7 +182,8 @@ class CallbackHandler(RequestHandler):
         elif action == "approve" and method in {"GET", "HEAD"}:
             await self._show()
         elif may_act(method, self.request.headers, links):
-            await self._settle(action)
+            with self._lazy.answering():
+                await self._settle(action)
         elif method == "GET" and (prefers_json(self.request.headers) or is_from_program(self.request.headers)):
             # A program that got 200 here would think that it had acted.
             self.set_header("Allow", "POST, PUT, PATCH, DELETE, HEAD, OPTIONS")
@@ -208,7 +209,8 @@ class CallbackHandler(RequestHandler):
             schema = await self._schema()
             body = await self._body(schema)
             entries = entries_of(body)
-            wanted = await self._compute(self._wanted, action, body, schema)
+            compute = self._compute if schema is None else self._lazy.compute
+            wanted = await compute(self._wanted, action, body, schema)
             answer = await self._lazy.settle(self._known_link(), wanted)
             if wanted.reading is not None and answer.body.get("errors"):
                 answer.body["errors"] = wanted.reading.place(answer.body["errors"])
