@@ -104,7 +104,7 @@ def main() -> None:
             bench.measure_timers(timers)
     about = (
         f"{machine.described()}. Load at the start {load:.1f}, at the end {os.getloadavg()[0]:.1f}; "
-        f"{(time.monotonic() - started) / 60:.0f} minutes. `python benchmarks/scale.py`."
+        f"{(time.monotonic() - started) / 60:.0f} minutes. `python benchmarks/scale.py{''.join(f' {word}' for word in sys.argv[1:])}`."
     )
     text = "\n".join(["# Many suspended executions", "", about, "", *table.lines()]) + "\n"
     print(text)

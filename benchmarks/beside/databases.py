@@ -159,8 +159,9 @@ def _copy(connection: sa.Connection, table: sa.Table, template: str, numbers: sa
         )
         values["created_at"] = columns["created_at"] - numbers.c.n * _APART
     selected = sa.select(*values.values()).select_from(table.join(numbers, sa.true()))
-    where = columns[key].startswith(template)
-    connection.execute(table.insert().from_select(list(values), selected.where(where)))
+    # A range, which an index leads to: ids are hexadecimal, and those of jobs go on with a slash.
+    where = (columns[key] >= template, columns[key] < f"{template}g")
+    connection.execute(table.insert().from_select(list(values), selected.where(*where)))
 
 
 def name(number: int) -> str:
