@@ -17,6 +17,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import SnapshotRef, button_labels
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, workers
+from pauseflow_nb.store.counts import Counts, count
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.views import (
@@ -276,6 +277,11 @@ class Reader(OpenStore):
         with reading(self.engine) as connection:
             found = suspensions.find(connection, claim)
         return None if found is None else found.schema
+
+    def count(self) -> Counts:
+        """Count executions, late work and processes."""
+        with reading(self.engine) as connection:
+            return count(connection)
 
     # Addresses and processes
 

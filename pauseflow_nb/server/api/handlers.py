@@ -23,6 +23,7 @@ from pauseflow_nb.identity import Who
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.api.health import HealthHandler
+from pauseflow_nb.server.api.metrics import CONTENT_TYPE_LATEST, write_metrics
 from pauseflow_nb.server.api.start_request import StartRequest, inspect, resolve_path, start
 from pauseflow_nb.server.http_errors import RETRY_AFTER_SECONDS, status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
@@ -332,9 +333,21 @@ class EventsHandler(_Api):
         write_json(self, 200, {"events": await self._lazy.call(Queue.audit, execution)})
 
 
+class MetricsHandler(_Api):
+    """Counts of executions, late work and processes, for Prometheus."""
+
+    SUPPORTED_METHODS = ("GET",)
+
+    @require_permission("read")
+    async def get(self) -> None:
+        """Return the counts of this moment."""
+        self.finish(write_metrics(await self._lazy.call(Queue.count)), set_content_type=CONTENT_TYPE_LATEST)
+
+
 #: Path as in OpenAPI → handler.
 ROUTES: dict[str, type[RequestHandler]] = {
     "/pauseflow/api/health": HealthHandler,
+    "/pauseflow/api/metrics": MetricsHandler,
     "/pauseflow/api/inspect": InspectHandler,
     "/pauseflow/api/executions": ExecutionsHandler,
     "/pauseflow/api/executions/{execution}": ExecutionHandler,
