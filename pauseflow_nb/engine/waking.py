@@ -99,7 +99,7 @@ def complete_envelope(waking: Waking, moment: str) -> dict[str, JSON] | None:
     envelope, by = waking.envelope, waking.by
     envelope = {**envelope, "by": by, **facts_of(by), "received_at": envelope.get("received_at") or moment}
     if waking.approvals and has_rules(waking.suspension):
-        envelope["approvals"] = waking.approvals  # type: ignore[assignment]
+        envelope["approvals"] = waking.approvals
     return envelope
 
 

@@ -132,7 +132,9 @@ class LazyQueue:
         Raises:
             StoreUnavailable: If it cannot be opened.
         """
-        return self._queue or await self.call(lambda queue: queue)
+        if self._queue is None:
+            return await self.call(lambda queue: queue)
+        return self._queue
 
     async def read_link(self, token: str, action: str) -> Linked:
         """Verify the token of a link, and read what it asks.

@@ -92,7 +92,7 @@ def find_starter(row: Row) -> Who:
 
 def find_starters(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Row]:
     """Read who started executions, and how often their links were revoked."""
-    columns = (executions.c.id, executions.c.created_by, executions.c.options, executions.c.revocations)
+    columns: list[sa.Column[Any]] = [executions.c[name] for name in ("id", "created_by", "options", "revocations")]
     found = connection.execute(sa.select(*columns).where(executions.c.id.in_(ids)))
     return {row.id: row for row in found}
 

@@ -124,7 +124,7 @@ def lock_all(connection: sa.Connection, claims: Sequence[Claim], *, skip_locked:
 
 def find_questions(connection: sa.Connection, claims: Sequence[Claim]) -> dict[Key, Row]:
     """Read what the open suspensions ask that claims mean: `kind`, `schema`, `rules`."""
-    columns = (*_KEY, suspensions.c.kind, suspensions.c.schema, suspensions.c.rules)
+    columns: list[sa.Column[Any]] = [*_KEY, suspensions.c.kind, suspensions.c.schema, suspensions.c.rules]
     among = are_among([key_of(claim) for claim in claims], *_KEY)
     found = connection.execute(sa.select(*columns).where(*among, suspensions.c.state == "open"))
     return {(row.execution, row.segment, row.step, row.ordinal): row for row in found}

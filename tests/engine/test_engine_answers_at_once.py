@@ -471,7 +471,7 @@ def test_when_it_cannot_handle_them_each_gets_the_error_and_the_next_is_handled(
 
 
 def test_what_comes_before_it_is_closed_is_handled_and_what_comes_later_is_refused() -> None:
-    together = Together(list, name="test", most=8)
+    together: Together[str, str] = Together(lambda names: [*names], name="test", most=8)
     before = together.submit("before")
     together.close()
 

@@ -1,7 +1,7 @@
 """Many senders at the same moment: each gets the result of its own answer, and most of them share a transaction."""
 
 import threading
-from collections.abc import Callable
+from concurrent.futures import Future
 from http.client import HTTPConnection
 from json import dumps, loads
 from pathlib import Path
@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 import sqlalchemy as sa
 
+from pauseflow_nb.engine.settle_together import Answer
+from pauseflow_nb.engine.settling import Response
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store.database import transaction
 
@@ -62,14 +64,19 @@ def settled_lines(stage: "Stage", execution: str) -> int:
 
 
 def test_what_comes_while_the_database_is_busy_shares_a_transaction(
-    stage: "Stage", base: str, wait_until: "WaitUntil"
+    stage: "Stage", base: str, wait_until: "WaitUntil", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The first answer of a store makes the job tables.
     assert Senders(base, [stage.link("resume", stage.suspended())]).finish()[0][0] == 200
     ids = [stage.suspended() for _ in range(SENDERS)]
-    waiting: list[Any] = []
-    submit: Callable[[Any], Any] = stage.queue.settling.submit
-    stage.queue.settling.submit = lambda answer: waiting.append(answer) or submit(answer)  # type: ignore[method-assign, func-returns-value]
+    waiting: list[Answer] = []
+    submit = stage.queue.settling.submit
+
+    def note(answer: Answer) -> Future[Response]:
+        waiting.append(answer)
+        return submit(answer)
+
+    monkeypatch.setattr(stage.queue.settling, "submit", note)
     commits: list[object] = []
 
     with transaction(stage.queue.engine) as connection:

@@ -25,7 +25,6 @@ from pauseflow_nb.errors import (
     InvalidAnswer,
     InvalidBody,
     LinkWithdrawn,
-    NotebookGone,
     StorageFull,
     UnknownLink,
 )
@@ -40,8 +39,8 @@ from pauseflow_nb.server.public.client_address import NO_PROXIES, TrustedProxies
 from pauseflow_nb.server.public.decision import DECISIONS, Request, entries_of, read_request
 from pauseflow_nb.server.public.envelope import envelope, query_of
 from pauseflow_nb.server.public.negotiation import is_from_program, may_act, prefers_json, wants_html
-from pauseflow_nb.server.public.outputs import Exhibit, evidence_in
 from pauseflow_nb.server.public.page import OURS, Landing, render_suspension
+from pauseflow_nb.server.public.page_facts import collect_facts
 from pauseflow_nb.server.public.rate_limit import LinkLimits, check_length
 from pauseflow_nb.server.public.responses import (
     error_answer,
@@ -53,7 +52,7 @@ from pauseflow_nb.server.public.responses import (
 from pauseflow_nb.server.public.upload import INLINE_BYTES, Upload
 from pauseflow_nb.server.public.wording import Facts, is_over, note_on
 
-__all__ = ["METHODS", "CallbackHandler", "collect_facts", "handlers", "problem_in"]
+__all__ = ["METHODS", "CallbackHandler", "handlers", "problem_in"]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -436,31 +435,3 @@ class CallbackHandler(RequestHandler):
 def problem_in(answer: Response) -> str:
     """What the page says first about a refused answer; errors stand beside their fields."""
     return "Some of it does not fit yet" if answer.body.get("errors") else str(answer.body["error"])
-
-
-async def collect_facts(lazy: LazyQueue, claim: Claim, by: str) -> Facts:
-    """Collect what the page shows to somebody.
-
-    Args:
-        lazy: The queue.
-        claim: The question.
-        by: Who looks at it: `"link"` or `"user:NAME"`.
-
-    Raises:
-        UnknownLink: If there is no such execution.
-    """
-    facts = await lazy.call(Queue.claim_page, claim, by)
-    if facts is None:
-        raise UnknownLink
-    evidence = await lazy.call(_evidence_for, facts)
-    return {**facts, "evidence": evidence, "sign_in_url": None, "signed_in_as": None, "notebook_url": None}
-
-
-def _evidence_for(queue: Queue, facts: Facts) -> list[Exhibit]:
-    if facts["cell"] is None:
-        return []
-    try:
-        return evidence_in(queue.document(facts["execution"]), facts["cell"])
-    except NotebookGone:
-        # The question can still be answered.
-        return []

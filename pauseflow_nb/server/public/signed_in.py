@@ -21,10 +21,11 @@ from pauseflow_nb.server.http_errors import status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.login import RESOURCE, identify, require_permission
 from pauseflow_nb.server.public.bodies import Body, parse_body
-from pauseflow_nb.server.public.callbacks import collect_facts, problem_in
+from pauseflow_nb.server.public.callbacks import problem_in
 from pauseflow_nb.server.public.decision import DECISIONS, entries_of, read_request
 from pauseflow_nb.server.public.envelope import envelope
 from pauseflow_nb.server.public.page import OURS, Landing, render_suspension
+from pauseflow_nb.server.public.page_facts import collect_facts
 from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer, write_page
 from pauseflow_nb.server.public.upload import INLINE_BYTES
 from pauseflow_nb.server.public.wording import Facts, is_over, note_on

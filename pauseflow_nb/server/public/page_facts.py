@@ -1,0 +1,38 @@
+"""Collect what the page of a link shows."""
+
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.errors import NotebookGone, UnknownLink
+from pauseflow_nb.links import Claim
+from pauseflow_nb.server.lazy_queue import LazyQueue
+from pauseflow_nb.server.public.outputs import Exhibit, evidence_in
+from pauseflow_nb.server.public.wording import Facts
+
+__all__ = ["collect_facts"]
+
+
+async def collect_facts(lazy: LazyQueue, claim: Claim, by: str) -> Facts:
+    """Collect what the page shows to somebody.
+
+    Args:
+        lazy: The queue.
+        claim: The question.
+        by: Who looks at it: `"link"` or `"user:NAME"`.
+
+    Raises:
+        UnknownLink: If there is no such execution.
+    """
+    facts = await lazy.call(Queue.claim_page, claim, by)
+    if facts is None:
+        raise UnknownLink
+    evidence = await lazy.call(_evidence_for, facts)
+    return {**facts, "evidence": evidence, "sign_in_url": None, "signed_in_as": None, "notebook_url": None}
+
+
+def _evidence_for(queue: Queue, facts: Facts) -> list[Exhibit]:
+    if facts["cell"] is None:
+        return []
+    try:
+        return evidence_in(queue.document(facts["execution"]), facts["cell"])
+    except NotebookGone:
+        # The question can still be answered.
+        return []
