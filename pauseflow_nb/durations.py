@@ -111,7 +111,8 @@ def _as_timedelta(value: Any, what: str) -> timedelta:
         converted = value.astype("timedelta64[us]").item()
     except (TypeError, ValueError):
         converted = None
-    if not isinstance(converted, timedelta) or str(value.dtype) == "timedelta64":
+    # A year and a month are no certain number of days, and one without a unit is no span.
+    if not isinstance(converted, timedelta) or str(value.dtype) in ("timedelta64", "timedelta64[M]", "timedelta64[Y]"):
         raise InvalidDuration(what, value, 'must be a span with a unit, such as np.timedelta64(90, "s")')
     return converted
 
@@ -129,8 +130,6 @@ def _counted(value: object, unit: str, what: str) -> timedelta:
 def _read(value: object, what: str) -> timedelta:
     if _is_numpy_span(value):
         value = _as_timedelta(value, what)
-    if value != value:  # noqa: PLR0124  (pandas' NaT is a timedelta for isinstance, and equal to nothing)
-        raise InvalidDuration(what, value, _BOUNDS)
     return _bounded(value if isinstance(value, timedelta) else _parsed(value, what), value, what)
 
 

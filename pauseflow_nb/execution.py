@@ -15,7 +15,7 @@ from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.checkpoints import Restart
-    from pauseflow_nb.engine.queue import Queue
+    from pauseflow_nb.engine.queue import Queue, Response
     from pauseflow_nb.runner.control import Control
 
 __all__ = ["FINAL_STATES", "Execution", "RunOptions", "get_execution", "run_notebook"]
@@ -25,6 +25,8 @@ FINAL_STATES = frozenset({"completed", "failed", "cancelled"})
 _POLL_SECONDS = 0.1
 #: Seconds between two checks whether another process still runs the execution.
 _LOOK_SECONDS = 1.0
+#: How long the thread that runs an execution is waited for.
+_LEAVE_SECONDS = 10.0
 
 
 class Execution:
@@ -162,7 +164,30 @@ class Execution:
             NotAllowed: If you may not answer this one.
         """
         where = _address(step)
-        response = self._queue.resume(self.id, step=where, data=data, by=account(), seen=shown)
+        self._check(self._queue.resume(self.id, step=where, data=data, by=account(), seen=shown), where)
+
+    def send_back(
+        self,
+        comment: str | None = None,
+        *,
+        step: str | Sequence[str] | Mapping[str, Any] | None = None,
+        shown: str | None = None,
+    ) -> None:
+        """Send an open suspension back: its step runs again, and finds the comment in `flow.context`.
+
+        Args:
+            comment: What is to change.
+            step: As in `resume`.
+            shown: As in `resume`.
+
+        Raises:
+            NotAllowed: If the question does not allow it, or not to you.
+            NotSuspended, QuestionChanged, AmbiguousSuspension: As in `resume`.
+        """
+        where = _address(step)
+        self._check(self._queue.send_back(self.id, step=where, comment=comment, by=account(), seen=shown), where)
+
+    def _check(self, response: "Response", where: str | None) -> None:
         if response.status == 422:
             raise InvalidAnswer(response.body["errors"])
         if response.status == 403:
@@ -198,6 +223,9 @@ class Execution:
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"execution {self.id} is still {self.state} after {timeout} s")
             time.sleep(_POLL_SECONDS)
+        if self._runner is not None and self.state in FINAL_STATES:
+            # It still sends the trace, which cannot be done while the interpreter ends.
+            self._runner.join(_LEAVE_SECONDS)
         return self
 
     def _runs_here(self) -> bool:
@@ -293,4 +321,4 @@ def get_execution(execution: str, *, settings: Settings | None = None) -> Execut
 
 def _leave(control: "Control", runner: threading.Thread) -> None:
     control.stop_at_boundary()
-    runner.join(10)
+    runner.join(_LEAVE_SECONDS)

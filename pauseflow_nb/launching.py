@@ -91,9 +91,12 @@ def plan(notebook: str, output: str | None, parameters: Mapping[str, Any], optio
         InvalidStep: If a `%%step` line cannot be read, or two steps share a name.
         KernelUnavailable: If its kernel is not installed.
         InvalidParameter: If a parameter cannot be written in the notebook's language, or a path names an unknown one.
+        InvalidValue: If a parameter holds the value of a secret that this process has fetched, within another text.
     """
+    from pauseflow_nb.kernel.secret import name_secrets
     from pauseflow_nb.runner.notebook import freeze
 
+    parameters = name_secrets(parameters)
     notebook, output = fill_path(notebook, parameters), None if output is None else fill_path(output, parameters)
     frozen = freeze(
         notebook,

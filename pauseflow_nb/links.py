@@ -13,15 +13,14 @@ from typing import Any
 from itsdangerous import BadData, URLSafeSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
 
+from pauseflow_nb.actions import LINK_NAMES
 from pauseflow_nb.errors import InvalidValue, LinkWithdrawn, UnknownLink
 from pauseflow_nb.protocol import Links
 
 __all__ = ["ACTIONS", "Claim", "Signer"]
 
-#: What a link can do; `approve` opens the page from which a person resumes or cancels.
-ACTIONS = ("resume", "cancel", "approve")
-
-_NAMES = {"resume": "resume_url", "cancel": "cancel_url", "approve": "approval_url"}
+#: What a link can do; `approve` opens the page on which a person chooses.
+ACTIONS = tuple(LINK_NAMES)
 
 
 @dataclass(frozen=True)
@@ -84,10 +83,12 @@ class Signer:
     def links(
         self, base_url: str, execution: str, segment: int, step: str, ordinal: int = 0, *, revocations: int = 0
     ) -> Links:
-        """Make the three links of one suspension."""
+        """Make the links of one suspension; one that its question does not allow is refused when it is called."""
         base = base_url.rstrip("/")
         claims = {action: Claim(execution, segment, step, ordinal, action, revocations) for action in ACTIONS}
-        return {_NAMES[action]: f"{base}/pauseflow/{action}/{self.token(claim)}" for action, claim in claims.items()}
+        return {
+            LINK_NAMES[action]: f"{base}/pauseflow/{action}/{self.token(claim)}" for action, claim in claims.items()
+        }
 
     def sign_manifest(self, execution: str, digest: str) -> str:
         """Sign a snapshot's digest for one execution: another execution's snapshot does not verify."""

@@ -13,6 +13,7 @@ from json import dumps, loads
 from types import NoneType, UnionType
 from typing import Any, Self, TypeAlias, Union, get_args, get_origin, get_type_hints
 
+from pauseflow_nb.actions import USUAL_ACTIONS
 from pauseflow_nb.json_values import JSON
 
 __all__ = [
@@ -36,8 +37,8 @@ __all__ = [
     "Unsaved",
     "Wake",
     "answer_in",
-    "button_labels",
     "published",
+    "waiting_state",
 ]
 
 #: Marks our payload in an `execute_reply`.
@@ -47,7 +48,7 @@ SOURCE = "pauseflow"
 #: Questions come by a channel of their own, which may overtake what was shown before them.
 ASKED = "pauseflow_asked"
 
-#: `resume_url`, `cancel_url`, `approval_url` of one suspension.
+#: The links of one suspension, by the names in `LINK_NAMES`.
 Links: TypeAlias = dict[str, str]
 
 
@@ -61,26 +62,6 @@ def published(exports: Mapping[str, JSON]) -> dict[str, JSON]:
     return {**(returned if isinstance(returned, dict) else {}), **exports}
 
 
-_RESUME_LABELS = {
-    "rerun": "Run again now",
-    "delay": "Continue now",
-    "operator": "Resume",
-    "notebook": "Resume",
-}
-
-
-def button_labels(kind: str | None, *, has_schema: bool, own: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Say what the buttons of a question say: `{"resume", "cancel"}`.
-
-    Args:
-        kind: Of the suspension; None: it is not known yet.
-        has_schema: Whether an answer has fields: then a button that says Approve would say more than the fields.
-        own: The author's words.
-    """
-    ours = {"resume": _RESUME_LABELS.get(kind or "", "Submit" if has_schema else "Approve"), "cancel": "Cancel the run"}
-    return {**ours, **{key: each for key, each in (own or {}).items() if key in ours}}
-
-
 def answer_in(envelope: Mapping[str, JSON]) -> JSON:
     """Take the answer out of a request's envelope (SPEC 3): the body, or the query where there is no body.
 
@@ -89,6 +70,11 @@ def answer_in(envelope: Mapping[str, JSON]) -> JSON:
     body, written = envelope.get("body"), envelope.get("body_raw")
     is_body = body is not None or (isinstance(written, str) and written.strip() == "null")
     return body if is_body or envelope.get("by") == "clock" else envelope.get("query") or {}
+
+
+def waiting_state(kind: str) -> str:
+    """Name the state of an execution or a step whose suspension of this kind is open: the glossary's words."""
+    return {"rerun": "waiting", "delay": "waiting", "pause": "paused"}.get(kind, "suspended")
 
 
 class Message:
@@ -171,6 +157,8 @@ class Wake(Message):
     at: str = ""
     #: Everybody who approved, in order: `{"by", "at", "comment"}`.
     approvals: list[dict[str, JSON]] = field(default_factory=list)
+    #: Who sent the step back, and with which comment: `{"comment", "data", "by", "at"}`; None: nobody did.
+    sent_back: dict[str, JSON] | None = None
 
 
 @dataclass(frozen=True)
@@ -215,6 +203,8 @@ class Briefing(Message):
     force: bool = False
     #: Whether cells may run without a variable that they need and that did not come back.
     goes_without: bool = False
+    #: Names of secrets that cells may use; their values are asked for.
+    secrets: list[str] = field(default_factory=list)
 
 
 #: Stands for the link to the approval page in a message's text.
@@ -284,8 +274,15 @@ class SuspensionRequest(Message):
     approvers: list[str] | None = None
     #: Whether the one who started the execution may approve.
     self_approval: bool = True
-    #: What the buttons say in place of our own words: `"resume"`, `"cancel"`.
+    #: What the buttons say in place of our own words: `"resume"`, `"send_back"`, `"cancel"`.
     labels: dict[str, str] = field(default_factory=dict)
+    #: What an answer may do: some of `ACTIONS`.
+    allow: list[str] = field(default_factory=lambda: list(USUAL_ACTIONS))
+
+    @property
+    def may_run_again(self) -> bool:
+        """Whether an answer, or the clock, may run the step again."""
+        return self.then == "rerun" or "send_back" in self.allow
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,9 @@ class Settings(BaseModel):
     #: Bytes that the storage may hold before new executions are refused; None: no limit.
     quota: ByteSize | None = None
 
+    #: Folder of files that hold secrets, one for each; besides, `/run/secrets` is looked into. None: only that.
+    secrets_dir: Path | None = None
+
     #: Mail server for `flow.send.email`; None: no mail can be sent.
     smtp_host: str | None = None
     #: Its port; None: the usual one for `smtp_security`.
@@ -160,6 +163,12 @@ class Settings(BaseModel):
         if not whole.is_dir():
             raise ValueError(_NO_FOLDER)
         return whole
+
+    @field_validator("secrets_dir")
+    @classmethod
+    def _is_path(cls, folder: Path | None) -> Path | None:
+        # It may be mounted later.
+        return None if folder is None else _whole_path(folder)
 
     @field_validator("redirect")
     @classmethod
@@ -258,7 +267,7 @@ def _did_you_mean(name: str) -> str:
 
 def _shown(name: str, value: object) -> Any:
     """Give a value for people: without what is secret in it."""
-    if value is not None and (name == "notify" or is_secret_name(name)):
+    if value is not None and (name == "notify" or (is_secret_name(name) and name != "secrets_dir")):
         return MASKED
     return mask_passwords(str(value)) if isinstance(value, (str, Path, bytes)) else value
 

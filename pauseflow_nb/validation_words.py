@@ -6,6 +6,17 @@ from typing import Any
 
 __all__ = ["reword_error"]
 
+_PLAIN = {
+    "missing": "is required",
+    "extra_forbidden": "is not asked for",
+    **dict.fromkeys(["int_type", "int_parsing", "int_from_float"], "must be a whole number"),
+    **dict.fromkeys(["float_type", "float_parsing"], "must be a number"),
+    **dict.fromkeys(["bool_type", "bool_parsing"], "must be true or false"),
+    "string_type": "must be text",
+    "list_type": "must be a list",
+    **dict.fromkeys(["dict_type", "model_type", "model_attributes_type"], "must be an object"),
+}
+
 
 def reword_error(error: Mapping[str, Any]) -> str:
     """Write an error of pydantic so that it continues the name of the field.
@@ -16,5 +27,4 @@ def reword_error(error: Mapping[str, Any]) -> str:
     message: str = error["msg"]
     if error["type"] in ("value_error", "assertion_error"):
         return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    plain = {"missing": "is required", "extra_forbidden": "is not asked for"}
-    return plain.get(error["type"]) or re.sub(r"^\w+ should ", "must ", message)
+    return _PLAIN.get(error["type"]) or re.sub(r"^\w+ should ", "must ", message)

@@ -176,13 +176,19 @@ def test_a_span_of_pandas_is_a_span(read: Callable[..., timedelta]) -> None:
 
     assert read(pd.Timedelta("10s")) == timedelta(seconds=10)
     assert read(pd.Timedelta("10s").to_timedelta64()) == timedelta(seconds=10)
-    with pytest.raises(InvalidDuration, match="must be between"):
+    with pytest.raises(InvalidDuration, match="or a timedelta"):
         read(pd.NaT)
 
 
-@pytest.mark.parametrize(("count", "unit"), [(10, None), ("NaT", "s")])
+@pytest.mark.parametrize(("count", "unit"), [(10, None), ("NaT", "s"), (1, "M"), (1, "Y")])
 def test_a_span_of_numpy_without_a_length_is_refused(count: Any, unit: Any) -> None:
     value = np.timedelta64(count) if unit is None else np.timedelta64(count, unit)
 
     with pytest.raises(InvalidDuration):
+        milliseconds(value)
+
+
+@pytest.mark.parametrize("value", [np.array([1, 2]), np.array([], "timedelta64[s]"), pd.Series([1, 2]), pd.NA])
+def test_several_values_are_no_span_and_what_to_write_is_said(value: Any) -> None:
+    with pytest.raises(InvalidDuration, match='must be text such as "90s"'):
         milliseconds(value)

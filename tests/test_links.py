@@ -142,10 +142,10 @@ def test_a_correct_signature_on_something_else_is_unknown() -> None:
         signer.read(signer.sign_manifest("k3v9", "digest"), "resume")
 
 
-def test_the_three_links_of_a_suspension(signer: Signer) -> None:
+def test_the_links_of_a_suspension(signer: Signer) -> None:
     links = signer.links("https://example.org/base/", "k3v9", 2, "approve", 1)
 
-    assert list(links) == ["resume_url", "cancel_url", "approval_url"]
+    assert list(links) == ["resume_url", "cancel_url", "send_back_url", "approval_url"]
     for (name, link), action in zip(links.items(), ACTIONS, strict=True):
         base, _, token = link.rpartition("/")
         assert base == f"https://example.org/base/pauseflow/{action}", name

@@ -143,6 +143,11 @@ def test_a_bad_value_is_named_with_its_origin(data_dir: Path, variable: str, val
     assert str(caught.value).startswith(f"setting {variable.lower()}={value!r} (from environment): ")
 
 
+def test_a_bad_value_is_refused_in_words_for_users(data_dir: Path) -> None:
+    with pytest.raises(InvalidSetting, match=r"must be a whole number$"):
+        Settings.load(flags={"data_dir": data_dir}, environment={"PAUSEFLOW_PORT": "many"})
+
+
 def test_a_word_that_is_no_setting_is_named(data_dir: Path) -> None:
     (data_dir / FILE_NAME).write_text("prot = 80")
 
@@ -163,9 +168,10 @@ def test_a_storage_that_ends_with_the_process_is_refused(data_dir: Path, url: st
 def test_a_file_that_cannot_be_read_is_named(data_dir: Path, content: bytes) -> None:
     (data_dir / FILE_NAME).write_bytes(content)
 
-    with pytest.raises(InvalidSetting, match="cannot be read") as caught:
+    with pytest.raises(InvalidSetting) as caught:
         Settings.load(flags={"data_dir": data_dir}, environment={})
     assert caught.value.origin == str(data_dir / FILE_NAME)
+    assert str(caught.value).startswith(f"{data_dir / FILE_NAME} cannot be read: ")
 
 
 def test_the_file_is_utf8_on_every_machine(data_dir: Path) -> None:

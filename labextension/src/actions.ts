@@ -1,7 +1,7 @@
 /** What people do with executions, wherever the button is: panel, notification, command. */
 
 import { IDocumentManager } from '@jupyterlab/docmanager';
-import { Dialog, InputDialog, Notification, showErrorMessage } from '@jupyterlab/apputils';
+import { Dialog, InputDialog, Notification, showDialog, showErrorMessage } from '@jupyterlab/apputils';
 import { Contents } from '@jupyterlab/services';
 
 import { Api, IExecution, ISuspension, Refused } from './api';
@@ -35,6 +35,32 @@ export class Actions {
     }
   }
 
+  /** Whether the notebook that ran can be opened here, and so edited. */
+  canOpenSource(execution: IExecution): boolean {
+    return this._documents !== null && inBrowser(execution.notebook, rootOfServer()) !== null;
+  }
+
+  /** Save the notebook that ran, if it is open, and let the execution go on with it. */
+  async retryEdited(execution: IExecution): Promise<void> {
+    const path = inBrowser(execution.notebook, rootOfServer());
+    if (path === null) {
+      return;
+    }
+    const { button } = await showDialog({
+      title: `Run again with ${nameOf(path)} as it is now?`,
+      body: 'It goes on from the last checkpoint before the first cell that was changed. Cells before that one do not run again.',
+      buttons: [Dialog.cancelButton({ label: 'Go back' }), Dialog.okButton({ label: 'Run again' })]
+    });
+    if (!button.accept) {
+      return;
+    }
+    const open = this._documents?.findWidget(path, null);
+    if (open?.context.model.dirty) {
+      await open.context.save();
+    }
+    await this.api.retryWith(execution.id, path);
+  }
+
   /** Ask why, and end an execution. */
   async cancel(execution: string, label: string): Promise<void> {
     const reason = await InputDialog.getText({
@@ -46,6 +72,19 @@ export class Actions {
     });
     if (reason.button.accept) {
       await this.api.cancel(execution, reason.value?.trim() ?? '');
+    }
+  }
+
+  /** Ask what is to change, and let the step run again. */
+  async sendBack(suspension: ISuspension, label: string): Promise<void> {
+    const comment = await InputDialog.getText({
+      title: 'Send this step back?',
+      label: 'What is to change? The step gets it when it runs again.',
+      okLabel: label,
+      cancelLabel: 'Go back'
+    });
+    if (comment.button.accept) {
+      await this.api.sendBack(suspension, comment.value?.trim() ?? '');
     }
   }
 

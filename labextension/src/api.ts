@@ -9,6 +9,8 @@ import { asksSomebody } from './words';
 
 export type State = 'queued' | 'running' | 'suspended' | 'waiting' | 'paused' | 'completed' | 'failed' | 'cancelled';
 
+export type Action = 'resume' | 'send_back' | 'cancel';
+
 export interface ISuspension {
   /** Whose it is: of a nested one, the child's id. */
   execution: string;
@@ -30,10 +32,12 @@ export interface ISuspension {
   /** The fields that the answer has; null: any text. */
   form: IControl | null;
   approvals: { needed: number; given: unknown[] };
+  /** What an answer may do, in the order of the buttons. */
+  allow: Action[];
   /** The words on the buttons. */
-  labels: { resume: string; cancel: string };
-  /** Why the person who asks may not answer; null: may. */
-  refusals: { resume: string | null; cancel: string | null };
+  labels: Partial<Record<Action, string>> & { resume: string; cancel: string };
+  /** Why the person who asks may not do what is allowed; null: may. */
+  refusals: Partial<Record<Action, string | null>>;
   /** Null for those who may not resume. */
   approval_url: string | null;
 }
@@ -225,6 +229,12 @@ export class Api {
     await this._ask<JSONObject>(`${path(execution)}/resume`, answer);
   }
 
+  /** Let the step run again with what is to change. */
+  async sendBack(suspension: ISuspension, comment: string): Promise<void> {
+    const { execution, step, shown } = suspension;
+    await this._ask<JSONObject>(`${path(execution)}/send_back`, { step, shown, ...(comment && { comment }) });
+  }
+
   cancel(execution: string, text?: string): Promise<IExecution> {
     return this._ask<IExecution>(`${path(execution)}/cancel`, text ? { text } : {});
   }
@@ -232,6 +242,11 @@ export class Api {
   /** Let it go on from its last checkpoint, or run again from a step. */
   retry(execution: string, step?: string): Promise<IExecution> {
     return this._ask<IExecution>(`${path(execution)}/retry`, step === undefined ? {} : { from: step });
+  }
+
+  /** Let it go on with an edited notebook: cells that were changed run again, and all after them. */
+  retryWith(execution: string, notebook: string): Promise<IExecution> {
+    return this._ask<IExecution>(`${path(execution)}/retry`, { notebook });
   }
 
   /** The executed notebook as the store has it. */

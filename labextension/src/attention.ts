@@ -134,7 +134,7 @@ class Notices {
   private _actionsFor({ execution, suspension }: IAsking): Notification.IAction[] {
     const open = this._open(execution.id);
     // What has a form is answered where the form is.
-    return suspension.form === null && suspension.refusals.resume === null
+    return suspension.form === null && !suspension.refusals.resume
       ? [this._approve({ execution, suspension }), open]
       : [open];
   }

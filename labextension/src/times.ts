@@ -32,6 +32,13 @@ export function countdown(deadline: string, now: number): string {
   return left > 0 ? `${spoken(left < 10 ? Math.ceil(left) : left)} left` : 'time is over';
 }
 
+/** What is left until a moment, in one unit: `23 h left`. */
+export function left(deadline: string, now: number): string {
+  const words = countdown(deadline, now);
+  const [count, unit] = words.split(' ');
+  return words.endsWith('left') ? `${count} ${unit} left` : words;
+}
+
 /** When something was, as seen from now and in one unit: `just now`, `5 min ago`, or the date. */
 export function ago(moment: string, now: number): string {
   const seconds = (now - Date.parse(moment)) / 1000;

@@ -1,6 +1,6 @@
 /** What people read: states, questions, and what happened. */
 
-import type { IAuditLine, IExecution, IStep, ISuspension, State } from './api';
+import type { Action, IAuditLine, IExecution, IStep, ISuspension, State } from './api';
 import { ago, at, countdown, spoken } from './times';
 
 /** States in which a person is waited for. */
@@ -58,9 +58,13 @@ const ON_TIMEOUT: Record<string, string> = {
 
 /** What the buttons do. */
 export function consequences(suspension: ISuspension): string {
-  const { resume, cancel } = suspension.labels;
-  const goesOn = suspension.kind === 'rerun' ? 'runs the step again' : 'lets the run go on';
-  return `“${resume}” ${goesOn}. “${cancel}” ends it.`;
+  const { labels, allow } = suspension;
+  const does: Record<Action, string> = {
+    resume: suspension.kind === 'rerun' ? 'runs the step again' : 'lets the run go on',
+    send_back: 'runs the step again with your comment',
+    cancel: 'ends it'
+  };
+  return allow.map(action => `“${labels[action]}” ${does[action]}.`).join(' ');
 }
 
 /** Who started it, when, and with which parameters. */
@@ -79,7 +83,7 @@ export function question(suspension: ISuspension): string {
     rerun: 'will run again',
     delay: 'waits for the clock',
     notebook: 'waits for another notebook',
-    operator: 'was paused from outside'
+    operator: 'was suspended from outside'
   };
   return `${step} ${waits[suspension.kind] ?? 'waits for an answer'}`;
 }
@@ -124,7 +128,12 @@ function known(line: IAuditLine): string {
 /** One line of the audit trail. */
 export function happened(line: IAuditLine): string {
   const action = typeof line.details['action'] === 'string' ? line.details['action'] : '';
-  const decided: Record<string, string> = { resume: 'resumed', cancel: 'cancelled', timeout: 'timed out' };
+  const decided: Record<string, string> = {
+    resume: 'resumed',
+    send_back: 'sent back',
+    cancel: 'cancelled',
+    timeout: 'timed out'
+  };
   const said = line.what === 'settled' ? (decided[action] ?? 'settled') : line.what;
   const where = line.step === null || line.by === `step:${line.step}` ? '' : `${line.step} `;
   const comment = line.details['comment'];
@@ -139,9 +148,32 @@ export function runsOf(step: IStep): string {
   return `run ${step.runs} of ${step.most_runs}`;
 }
 
-/** How far it is: `3 of 9 cells`. */
+/** How far it is: `3 of 9 cells`, with the step that runs. */
 export function progressOf(execution: IExecution): string {
-  return `${execution.cells.done} of ${execution.cells.total} cells`;
+  const step = Object.entries(execution.steps).find(([, each]) => each.state === 'running')?.[0];
+  return `${execution.cells.done} of ${execution.cells.total} cells${step === undefined ? '' : ` · step ${step}`}`;
+}
+
+/** The open question that has to be answered first: one that asks somebody, and of those the one with least time. */
+function firstOf(execution: IExecution): ISuspension | undefined {
+  const time = (each: ISuspension): number => (each.deadline === null ? Infinity : Date.parse(each.deadline));
+  const rank = (each: ISuspension): number => (asksSomebody(each) ? 0 : 1);
+  return [...execution.suspended].sort((a, b) => rank(a) - rank(b) || time(a) - time(b))[0];
+}
+
+/** What a row says of an execution: what it waits for, how far it is, or why it ended. */
+export function aboutOf(execution: IExecution): string {
+  const first = firstOf(execution);
+  if (first !== undefined) {
+    const others = execution.suspended.length - 1;
+    return question(first) + (others > 0 ? ` (and ${others} more)` : '');
+  }
+  return ENDED.includes(execution.state) ? reasonOf(execution) : progressOf(execution);
+}
+
+/** Until when it waits; null if it does not wait, or has no deadline. */
+export function deadlineOf(execution: IExecution): string | null {
+  return firstOf(execution)?.deadline ?? null;
 }
 
 /** What it cost: `3.2 s of compute, waited 4 min, woken once`. */

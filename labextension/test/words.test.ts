@@ -34,6 +34,7 @@ const suspension: ISuspension = {
   schema: null,
   form: null,
   approvals: { needed: 1, given: [] },
+  allow: ['resume', 'cancel'],
   labels: { resume: 'Approve', cancel: 'Cancel the run' },
   refusals: { resume: null, cancel: null },
   approval_url: null
@@ -77,6 +78,12 @@ describe('sentences', () => {
     expect(consequences({ ...suspension, labels: { resume: 'Ship', cancel: 'Stop' } })).toBe(
       '“Ship” lets the run go on. “Stop” ends it.'
     );
+    const back: ISuspension = {
+      ...suspension,
+      allow: ['resume', 'send_back'],
+      labels: { resume: 'Ship', cancel: 'Stop', send_back: 'Rework' }
+    };
+    expect(consequences(back)).toBe('“Ship” lets the run go on. “Rework” runs the step again with your comment.');
   });
 
   it('say who started it, with which parameters', () => {

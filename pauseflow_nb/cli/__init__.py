@@ -11,13 +11,14 @@ from typing import Any
 import click
 
 from pauseflow_nb.cli.doctor_command import doctor
-from pauseflow_nb.cli.execution_commands import cancel, fork, list_, outputs, resume, retry, show, suspend
+from pauseflow_nb.cli.execution_commands import cancel, fork, list_, outputs, resume, retry, send_back, show, suspend
 from pauseflow_nb.cli.gc_command import gc
 from pauseflow_nb.cli.inspect_command import inspect
 from pauseflow_nb.cli.key_commands import keys, revoke
 from pauseflow_nb.cli.open_command import open_
 from pauseflow_nb.cli.options import print_errors
 from pauseflow_nb.cli.process_commands import serve, worker
+from pauseflow_nb.cli.report_command import report
 from pauseflow_nb.cli.run_command import run
 from pauseflow_nb.cli.verify_command import verify
 from pauseflow_nb.printable import clean_logs
@@ -28,8 +29,8 @@ __all__ = ["main"]
 #: The commands as `pauseflow --help` lists them.
 _SECTIONS = {
     "Run notebooks": (run, inspect),
-    "Look": (list_, show, open_, outputs, verify),
-    "Answer": (resume, cancel),
+    "Look": (list_, show, open_, outputs, verify, report),
+    "Answer": (resume, send_back, cancel),
     "Stop and go back": (suspend, retry, fork),
     "Serve": (serve, worker),
     "Look after the store": (doctor, gc, keys, revoke),

@@ -95,6 +95,7 @@ def check_machine(settings: Settings) -> Iterator[Finding]:
     yield _panel()
     yield _mail(settings)
     yield _notify(settings)
+    yield _secrets(settings)
 
 
 def _storage(settings: Settings) -> Finding:
@@ -214,6 +215,14 @@ def _notify(settings: Settings) -> Finding:
     if wrong:
         return Finding("notify", "wrong", f"apprise does not understand the URL of: {', '.join(wrong)}")
     return Finding("notify", "ok", ", ".join(settings.notify))
+
+
+def _secrets(settings: Settings) -> Finding:
+    from pauseflow_nb.user_secrets.providers import Providers
+
+    providers = Providers(settings.secrets_dir)
+    has_any, text = providers.describe()
+    return Finding("secrets", "ok" if has_any else "note", text)
 
 
 def _problem_of(try_it: Callable[[], Any]) -> str | None:

@@ -39,12 +39,16 @@ def doctor(*, notebook: str | None, as_json: bool, **flags: Any) -> None:
         )
     in_files = list(check_files([beside, data_dir]))
     found += in_files
-    if problem is not None and not any(f"{problem.name} is no setting" in each.text for each in in_files):
+    if problem is not None and not any(_is_same(problem, each) for each in in_files):
         found.append(Finding("settings", "wrong", str(problem)))
     if settings is not None:
         found += [*check_store(settings, open_queue), *check_machine(settings)]
     _show(settings, found, as_json=as_json)
     sys.exit(FAILED if any(each.status == "wrong" for each in found) else COMPLETED)
+
+
+def _is_same(problem: InvalidSetting, finding: Finding) -> bool:
+    return f"{problem.name} is no setting" in finding.text or problem.problem in finding.text
 
 
 def _show(settings: Settings | None, found: list[Finding], *, as_json: bool) -> None:

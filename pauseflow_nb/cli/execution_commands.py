@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pauseflow_nb.cli.completion import complete_files, execution_argument
+from pauseflow_nb.cli.completion import complete_files, complete_open_steps, complete_steps, execution_argument
 from pauseflow_nb.cli.options import (
     COMPLETED,
     STRANDED,
@@ -24,7 +24,7 @@ from pauseflow_nb.settings import Settings
 if TYPE_CHECKING:
     from pauseflow_nb.execution import Execution
 
-__all__ = ["cancel", "fork", "list_", "outputs", "resume", "retry", "show", "suspend"]
+__all__ = ["cancel", "fork", "list_", "outputs", "resume", "retry", "send_back", "show", "suspend"]
 
 
 #: Characters of an invalid value that the error message repeats.
@@ -75,7 +75,7 @@ def list_(
 def show(settings: Settings, *, execution: str, history: bool, state: bool, as_json: bool) -> None:
     """Show one execution: its state, its steps, what it waits for, and the links."""
     queue = open_queue(settings)
-    found = queue.view(execution, history=history)
+    found = queue.view(execution, history=history, envelopes=as_json)
     if not state:
         print_execution(found, as_json=as_json)
         return
@@ -92,7 +92,7 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
 
 @click.command()
 @execution_argument
-@click.option("--step", help="Step to answer; required if several wait.")
+@click.option("--step", shell_complete=complete_open_steps, help="Step to answer; required if several wait.")
 @click.option("--data", metavar="JSON", help="Answer, which the notebook reads as `steps.NAME.data`.")
 @click.option("--shown", metavar="DIGEST", help="Refuse if what `show --json` had as `shown` has changed since.")
 @click.option("--wait", is_flag=True, help="Wait until the execution ends or waits again.")
@@ -110,6 +110,29 @@ def resume(
     """Answer and resume a suspended execution."""
     found = _find_execution(settings, execution)
     found.resume(step, _parse_json("--data", data), shown=shown)
+    _finish(found, wait=wait, as_json=as_json)
+
+
+@click.command("send-back")
+@execution_argument
+@click.option("--comment", help="What is to change; the step finds it in `flow.context`.")
+@click.option("--step", help="Step to send back; required if several wait.")
+@click.option("--shown", metavar="DIGEST", help="Refuse if what `show --json` had as `shown` has changed since.")
+@click.option("--wait", is_flag=True, help="Wait until the execution ends or waits again.")
+@store_options
+def send_back(
+    settings: Settings,
+    *,
+    execution: str,
+    comment: str | None,
+    step: str | None,
+    shown: str | None,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Send a question back: its step runs again with a comment."""
+    found = _find_execution(settings, execution)
+    found.send_back(comment, step=step, shown=shown)
     _finish(found, wait=wait, as_json=as_json)
 
 
@@ -138,7 +161,13 @@ def suspend(settings: Settings, *, execution: str, wait: bool, as_json: bool) ->
 
 @click.command()
 @execution_argument
-@click.option("--from", "from_step", metavar="STEP", help="Run this step and all cells below it again.")
+@click.option(
+    "--from",
+    "from_step",
+    metavar="STEP",
+    shell_complete=complete_steps,
+    help="Run this step and all cells below it again.",
+)
 @click.option(
     "--with",
     "edited",
@@ -172,7 +201,9 @@ def retry(
 
 @click.command()
 @execution_argument
-@click.option("--from", "from_step", metavar="STEP", help="Step with which the fork begins.")
+@click.option(
+    "--from", "from_step", metavar="STEP", shell_complete=complete_steps, help="Step with which the fork begins."
+)
 @click.option(
     "--output", metavar="OUT.ipynb", help="Output of the fork; by default named after the output of the execution."
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pauseflow_nb.cli.completion import execution_argument
+from pauseflow_nb.cli.completion import complete_open_steps, execution_argument
 from pauseflow_nb.cli.options import open_queue, print_json, say, store_options
 from pauseflow_nb.errors import AmbiguousSuspension, NoServer, NotSuspended
 from pauseflow_nb.settings import Settings
@@ -21,7 +21,9 @@ __all__ = ["open_"]
 
 @click.command("open")
 @execution_argument
-@click.option("--step", help="Step whose question is opened; required if several wait.")
+@click.option(
+    "--step", shell_complete=complete_open_steps, help="Step whose question is opened; required if several wait."
+)
 @click.option(
     "--notebook", "wants_notebook", is_flag=True, help="Open the executed notebook, also if a question waits."
 )

@@ -6,21 +6,30 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pauseflow_nb import identity
+from pauseflow_nb.actions import USUAL_ACTIONS, button_labels
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.printable import printable, printable_lines
-from pauseflow_nb.protocol import Unsaved, button_labels
+from pauseflow_nb.protocol import Unsaved
 
 __all__ = [
     "describe",
     "describe_bound",
     "describe_ending",
     "describe_losses",
+    "describe_record",
     "describe_unsaved",
     "describe_waiting",
     "table",
 ]
+
+_LINKS = (
+    ("approve", "approval_url"),
+    ("resume", "resume_url"),
+    ("send back", "send_back_url"),
+    ("cancel", "cancel_url"),
+)
 
 #: What happens at the deadline, as the end of a sentence.
 _BY_THE_CLOCK = {
@@ -41,8 +50,9 @@ def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = No
     title = suspension.get("title") or {
         "suspend": "waits for an answer",
         "rerun": "will run again",
-        "delay": "sleeps",
+        "delay": "waits for the clock",
         "pause": "waits for an answer, with its kernel alive",
+        "operator": "was suspended from outside",
         "notebook": f"waits for {', '.join(suspension.get('data') or {})}",
     }.get(kind, "waits")
     lines = [f"⏸ {printable(_describe_place(suspension) or step)}: {printable(title)}"]
@@ -51,9 +61,9 @@ def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = No
     lines.append(f"  {_describe_deadline(suspension, now or datetime.now(UTC))}")
     described = (*_describe_approvals(suspension), *_describe_schema(suspension), *_describe_buttons(suspension))
     lines += [f"  {printable(line)}" for line in described]
-    for label, key in (("approve", "approval_url"), ("resume", "resume_url"), ("cancel", "cancel_url")):
+    for label, key in _LINKS:
         if suspension.get(key):
-            lines.append(f"  {label:<8}{printable(suspension[key])}")
+            lines.append(f"  {label:<8}{' ' * (len(label) > 7)}{printable(suspension[key])}")
     return "\n".join(lines)
 
 
@@ -96,12 +106,12 @@ def _describe_schema(suspension: Mapping[str, Any]) -> list[str]:
 
 
 def _describe_buttons(suspension: Mapping[str, Any]) -> list[str]:
-    """Name the two answers, if the author did."""
-    labels = suspension.get("labels")
+    """Name the answers, if the author chose them or their names."""
+    labels, allow = suspension.get("labels"), suspension.get("allow") or USUAL_ACTIONS
     usual = button_labels(suspension["kind"], has_schema=suspension.get("schema") is not None)
-    if not labels or labels == usual:
+    if not labels or (labels == usual and tuple(allow) == USUAL_ACTIONS):
         return []
-    return [f"buttons   {labels['resume']} | {labels['cancel']}"]
+    return [f"buttons   {' | '.join(labels[action] for action in allow)}"]
 
 
 def _describe_field(field: Field) -> str:
@@ -152,6 +162,23 @@ def describe_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> li
     ]
 
 
+def describe_record(record: Mapping[str, Any]) -> str:
+    """Describe a decision record in a line.
+
+    Args:
+        record: As `Queue.view` shows it.
+    """
+    if record.get("problem"):
+        return f"record: {printable(record['problem'])}"
+    decision = record.get("decision") or record.get("approval")
+    if not decision:
+        return f"record {record['number']}: the end of the execution, {printable(record.get('state'))}"
+    step = f"step {record['suspension']['step']}" if record["suspension"]["step"] else "the notebook"
+    who = " Anyone who had the link could send this." if decision.get("known_by") == "link" else ""
+    seen = "" if record.get("seen") or decision["by"] == "clock" else " The answer did not say what was seen."
+    return printable(f"record {record['number']}: {step}: {decision['sentence']}{who}{seen}")
+
+
 def describe(execution: Mapping[str, Any]) -> str:
     """Describe an execution in a few lines."""
     if execution.get("problem"):
@@ -179,6 +206,7 @@ def describe(execution: Mapping[str, Any]) -> str:
     lines += [describe_waiting(suspension) for suspension in execution["suspended"]]
     lines += [f"  {line}" for line in dict.fromkeys(describe_losses(execution))]
     lines += describe_bound(execution)
+    lines += [f"  {describe_record(record)}" for record in execution.get("decisions") or ()]
     if execution["error"]:
         lines.append(f"  error     {_describe_error(execution['error'], indent=' ' * 12)}")
     return "\n".join(lines)

@@ -10,13 +10,12 @@ import click
 
 from pauseflow_nb.cli.options import open_queue, print_json, say, store_options
 from pauseflow_nb.errors import InvalidNotebook, InvalidValue, NotebookNotFound
-from pauseflow_nb.printable import printable, printable_lines
+from pauseflow_nb.printable import printable_lines
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    from pauseflow_nb.decisions.statement import Statement
 
 __all__ = ["verify"]
 
@@ -34,6 +33,7 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
     Names every cell, output, question, answer and record that was changed, moved, added or removed since. Without --key
     the keys of the store on this machine are used. Exit codes: 0 nothing was changed, 1 something was, 2 usage.
     """
+    from pauseflow_nb.cli.terminal import describe_record
     from pauseflow_nb.decisions.verification import verify as compare
 
     if key_file is not None and from_store:
@@ -57,7 +57,7 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
         )
     else:
         for statement in result.statements:
-            say(printable(_sentence(statement)))
+            say(describe_record(statement.summarise()))
         for problem in result.problems:
             say(printable_lines(f"✗ {problem}", indent="  "), err=True)
         for line in result.notes:
@@ -65,17 +65,6 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
         if result.is_valid:
             say(f"✓ {notebook} is what was decided on: nothing was changed since")
     sys.exit(0 if result.is_valid else 1)
-
-
-def _sentence(statement: "Statement") -> str:
-    decision: Any = statement.facts.get("decision") or statement.facts.get("approval")
-    if not isinstance(decision, dict):
-        return f"record {statement.number}: the execution has {statement.facts.get('state')}"
-    suspension: Any = statement.facts["suspension"]
-    known_by = {"link": "anyone who had the link", "": "unknown"}.get(decision.get("known_by") or "")
-    who = known_by or f"{decision.get('by')}, known by {decision.get('known_by')}"
-    seen = "" if statement.facts.get("seen") else "; what this person had seen was not sent along"
-    return f"record {statement.number}: step {suspension['step']}, {decision['action']} by {who}, {decision.get('at')}{seen}"
 
 
 def _read(notebook: str) -> dict[str, Any]:

@@ -18,7 +18,17 @@ from pauseflow_nb.json_values import JSON
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-__all__ = ["DECIDED", "DECISIONS", "ENDED", "Statement", "key_id", "open_envelope", "payload_digest", "sign"]
+__all__ = [
+    "DECIDED",
+    "DECISIONS",
+    "ENDED",
+    "Statement",
+    "key_id",
+    "open_envelope",
+    "payload_digest",
+    "sign",
+    "summarise",
+]
 
 _STATEMENT = "https://in-toto.io/Statement/v1"
 _PAYLOAD = "application/vnd.in-toto+json"
@@ -91,6 +101,10 @@ class Statement:
             raise InvalidRecord("its subjects are not the cells that it lists")
         return statement
 
+    def summarise(self) -> dict[str, JSON]:
+        """Say what it holds, without the digests of the cells: its number, its kind, and its facts."""
+        return {"number": self.number, "kind": "decision" if self.kind == DECIDED else "end", **self.facts}
+
 
 def sign(statement: Statement, private: "Ed25519PrivateKey") -> dict[str, JSON]:
     """Sign a statement.
@@ -99,12 +113,7 @@ def sign(statement: Statement, private: "Ed25519PrivateKey") -> dict[str, JSON]:
         The DSSE envelope, as JSON.
     """
     payload = to_canonical(statement.to_json())
-    signature = private.sign(_signed_bytes(payload))
-    return {
-        "payloadType": _PAYLOAD,
-        "payload": base64.b64encode(payload).decode(),
-        "signatures": [{"keyid": key_id(private.public_key()), "sig": base64.b64encode(signature).decode()}],
-    }
+    return _envelope(payload, private.sign(_signed_bytes(payload)), private.public_key())
 
 
 def open_envelope(envelope: Any, keys: Sequence["Ed25519PublicKey"]) -> Statement:
@@ -136,6 +145,8 @@ def open_envelope(envelope: Any, keys: Sequence["Ed25519PublicKey"]) -> Statemen
                 key.verify(signature, _signed_bytes(payload))
             except InvalidSignature:
                 continue
+            if envelope != _envelope(payload, signature, key):
+                raise InvalidRecord("parts of its envelope that are not signed were changed")
             try:
                 return Statement.from_json(json.loads(payload))
             except ValueError as problem:
@@ -145,12 +156,30 @@ def open_envelope(envelope: Any, keys: Sequence["Ed25519PublicKey"]) -> Statemen
     raise InvalidRecord(f"its signature, by key {named or 'without a name'}, is not valid for any key given ({known})")
 
 
+def _envelope(payload: bytes, signature: bytes, key: "Ed25519PublicKey") -> dict[str, JSON]:
+    return {
+        "payloadType": _PAYLOAD,
+        "payload": base64.b64encode(payload).decode(),
+        "signatures": [{"keyid": key_id(key), "sig": base64.b64encode(signature).decode()}],
+    }
+
+
 def payload_digest(envelope: Mapping[str, Any]) -> str:
     """Digest the payload of an envelope: what the record after it names as the one before."""
     try:
         return hashlib.sha256(base64.b64decode(envelope["payload"])).hexdigest()
     except (KeyError, TypeError, binascii.Error):
         return ""
+
+
+def summarise(envelope: Mapping[str, Any]) -> dict[str, JSON]:
+    """Say what a record of the store holds, without the digests of the cells; its signature is not checked."""
+    try:
+        statement = Statement.from_json(json.loads(base64.b64decode(envelope["payload"])))
+        digest, key = payload_digest(envelope), envelope["signatures"][0]["keyid"]
+    except (InvalidRecord, KeyError, IndexError, TypeError, ValueError) as problem:
+        return {"problem": f"this record cannot be read ({problem})"}
+    return {**statement.summarise(), "execution": statement.execution, "digest": digest, "key": key}
 
 
 def key_id(key: "Ed25519PublicKey") -> str:

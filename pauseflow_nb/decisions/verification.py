@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.decisions.digests import CellDigest, digest_cell, exact, is_card
+from pauseflow_nb.decisions.digests import CellDigest, digest_cell, is_card, to_canonical
 from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, open_envelope, payload_digest
 from pauseflow_nb.errors import InvalidRecord
 
@@ -14,7 +14,18 @@ if TYPE_CHECKING:
 __all__ = ["Verification", "verify"]
 
 #: Facts of a question and of a decision, which card and record both have, by the words that people read.
-_QUESTION = {"title": "the title", "message": "the message", "data": "the data", "schema": "the form"}
+_QUESTION = {
+    "kind": "what it waits for",
+    "title": "the title",
+    "message": "the message",
+    "data": "the data",
+    "schema": "the form",
+    "deadline": "the deadline",
+    "until": "the sentence about the deadline",
+    "notebooks": "the list of notebooks",
+    "labels": "a word on the buttons",
+    "allow": "the list of what an answer may do",
+}
 _DECISION = {
     "action": "the decision",
     "answer": "the answer",
@@ -23,6 +34,7 @@ _DECISION = {
     "known_by": "how it is known who decided",
     "at": "the time of the decision",
     "approvals": "the list of approvals",
+    "sentence": "the sentence about the decision",
 }
 
 
@@ -73,6 +85,7 @@ def verify(
     with_cards = bool(statements) and statements[-1].kind == ENDED
     problems += _cells(statements, [digest_cell(cell, with_cards=with_cards) for cell in cells])
     problems += _questions(statements, cells)
+    problems += _end(statements, notebook)
     notes = []
     if statements and statements[-1].kind != ENDED:
         notes.append("the execution had not ended when this was written: cells after the last decision are not covered")
@@ -98,6 +111,13 @@ def _chain(envelopes: Sequence[Any], statements: Sequence[Statement], execution:
     for statement in statements:
         if statement.previous is not None and statement.previous not in digests:
             yield f"record {statement.number} names a record before it that is not here, or was changed"
+
+
+def _end(statements: Sequence[Statement], notebook: Mapping[str, Any]) -> Iterator[str]:
+    """Find out whether the record of the end was cut out: the notebook itself notes when it ended."""
+    noted = notebook.get("metadata", {}).get("papermill")
+    if statements and statements[-1].kind != ENDED and isinstance(noted, Mapping) and noted.get("end_time"):
+        yield "cut out: the record of the end, though the notebook says that it has ended"
 
 
 def _missing(envelopes: Sequence[Any], recorded: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -167,14 +187,15 @@ def _questions(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any
         yield from _facts(where, facts.get("question"), statement.facts.get("question"), _QUESTION)
         yield from _facts(where, facts.get("decision"), statement.facts.get("decision"), _DECISION)
     for identity, facts in shown.items():
-        if facts.get("decision") and identity not in signed and _is_decided_by_people(facts):
+        if facts.get("decision") and identity not in signed and _is_decision(facts):
             yield f"step {identity[0] or 'none'}: the notebook shows a decision that no record has"
 
 
 def _facts(where: str, shown: Any, signed: Any, names: Mapping[str, str]) -> Iterator[str]:
     shown, signed = (each if isinstance(each, Mapping) else {} for each in (shown, signed))
     for key, word in names.items():
-        if exact(shown.get(key) or None) != exact(signed.get(key) or None):
+        # As bytes: in Python 1 equals True.
+        if to_canonical(shown.get(key)) != to_canonical(signed.get(key)):
             yield f"{where}: {word} was changed"
 
 
@@ -194,8 +215,10 @@ def _identity(facts: Any) -> tuple[str, int, int, int]:
     return tuple(facts.get(key, 0) for key in ("step", "run", "segment", "ordinal"))
 
 
-def _is_decided_by_people(facts: Mapping[str, Any]) -> bool:
-    return facts["decision"].get("by") not in ("clock", "notebooks")
+def _is_decision(facts: Mapping[str, Any]) -> bool:
+    """Whether a card shows a decision: that a delay is over is none."""
+    ended = (facts["decision"].get("by"), (facts.get("question") or {}).get("kind"))
+    return ended not in (("notebooks", "notebook"), ("clock", "rerun"), ("clock", "delay"))
 
 
 def _is_papermills(cell: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from pauseflow_nb.errors import PauseflowError
 from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import Failure
+from pauseflow_nb.protocol import Failure, waiting_state
 from pauseflow_nb.runner.cards import Decision, close_document
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.masking import Mask
@@ -166,7 +166,7 @@ class Ending:
         segments.end(connection, self._segment, "suspended")
         shown = self._attempt.note_shown(connection, outcome, cell)
         suspension = suspensions.add(connection, execution, n, outcome, cell, shown=shown)
-        state = "waiting" if suspension.kind in ("rerun", "delay") else "suspended"
+        state = waiting_state(suspension.kind)
         row = executions.find(connection, execution)
         by = f"step:{suspension.step}" if suspension.step or row is None else row.suspend_by or "unknown"
         executions.set_state(connection, execution, state, **({} if suspension.step else {"suspend_by": None}))

@@ -18,7 +18,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Outcome
 from pauseflow_nb.runner.cards import Place, find_question
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.store import executions, keys, segments, steps
+from pauseflow_nb.store import executions, keys, segments, steps, suspensions
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 
@@ -88,6 +88,7 @@ class Attempt:
             asdict(place),
             find_question(self.notebook, place),
             self.notebook.digest_cells(cell + 1),
+            rules=suspensions.collect_rules(outcome.suspension),
             environment=None if outcome.snapshot is None else outcome.snapshot.digest,
         )
 

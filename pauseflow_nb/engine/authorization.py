@@ -5,10 +5,11 @@ about it is what each of them tells its user. It is said before the transaction 
 suspension asks never changes, and a check may take long.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pauseflow_nb.actions import USUAL_ACTIONS
 from pauseflow_nb.errors import CannotCheck, CheckersBusy
 from pauseflow_nb.forms.check_process import Checker
 from pauseflow_nb.forms.codec import Reading
@@ -19,7 +20,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SuspensionRequest, answer_in
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.suspensions import collect_rules
-from pauseflow_nb.store.views import approvals_of, has_rules
+from pauseflow_nb.store.views import allowed_actions, approvals_of, has_rules
 
 __all__ = [
     "LINK",
@@ -29,12 +30,19 @@ __all__ = [
     "Refusal",
     "Verdict",
     "comment_of",
+    "find_comment",
+    "find_not_allowed",
     "judge",
     "list_refusals",
     "who_may",
 ]
 
 _LONGEST_COMMENT = 2000
+_NOT_ALLOWED = {
+    "resume": "this question takes no approval",
+    "send_back": "this question cannot be sent back: its author allows that with `allow`",
+    "cancel": "this question takes no cancel as its answer: `pauseflow cancel` cancels the execution",
+}
 _MOST_ERRORS_SAID = 3
 _NO_TIME = "there was no time left to check the answer: send it again"
 
@@ -43,7 +51,7 @@ _NO_TIME = "there was no time left to check the answer: send it again"
 class Callback:
     """What somebody sends to settle a suspension."""
 
-    action: Literal["resume", "cancel"]
+    action: Literal["resume", "send_back", "cancel"]
     #: The request, as `$resume_data` will hold it (SPEC 3); None if there was none.
     envelope: dict[str, JSON] | None
     #: `"link"` or `"user:NAME"`.
@@ -122,7 +130,8 @@ def judge(question: Question, callback: Callback, checker: Checker, *, seconds: 
 def _who_or_how(question: Question, callback: Callback) -> Refusal | None:
     if callback.action == "resume" and question.kind == "notebook":
         return Refusal(409, f"step '{question.step}' waits for its notebooks: answer those, or cancel it")
-    who = who_may(approvals_of(question), question.created_by, callback.action, callback.by)
+    approvals, allow = approvals_of(question), allowed_actions(question)
+    who = who_may(approvals, question.created_by, callback.action, callback.by, allow)
     if who is not None:
         return Refusal(403, who)
     method = (callback.envelope or {}).get("method")
@@ -133,10 +142,11 @@ def _who_or_how(question: Question, callback: Callback) -> Refusal | None:
 
 
 def _what(question: Question, callback: Callback, checker: Checker, seconds: float | None) -> Refusal | None:
-    if callback.action != "resume":
-        return None
     reading = callback.reading
-    if question.schema is None:
+    if callback.action == "cancel":
+        return None
+    if question.schema is None or callback.action == "send_back":
+        # What is sent back answers no form; a text that was to be JSON is read all the same.
         return _refuse_errors([] if reading is None else reading.problems)
     if seconds is not None and seconds <= 0:
         return Refusal(422, _NO_TIME)
@@ -160,15 +170,20 @@ def _refuse_errors(errors: list[dict[str, JSON]]) -> Refusal | None:
     return Refusal(422, f"the answer does not fit what is asked for: {said}", errors)
 
 
-def who_may(approvals: Mapping[str, Any], created_by: str, action: str, by: str) -> str | None:
+def who_may(
+    approvals: Mapping[str, Any], created_by: str, action: str, by: str, allow: Collection[str] = USUAL_ACTIONS
+) -> str | None:
     """Say why this person may not do this; None if he may.
 
     Args:
         approvals: What `store.views.approvals_of` shows.
         created_by: Who started the execution.
-        action: `"resume"` or `"cancel"`.
+        action: `"resume"`, `"send_back"` or `"cancel"`.
         by: Who asks: `"link"` or `"user:NAME"`.
+        allow: What an answer to this question may do.
     """
+    if action not in allow:
+        return _NOT_ALLOWED[action]
     approvers: list[str] | None = approvals["approvers"]
     if approvers is not None and name_of(by) not in approvers:
         names = ", ".join(approvers)
@@ -185,12 +200,24 @@ def who_may(approvals: Mapping[str, Any], created_by: str, action: str, by: str)
 def list_refusals(suspension: Row, created_by: str, by: str) -> dict[str, str]:
     """Say what somebody may not do with a suspension, by action, and why."""
     approvals = approvals_of(suspension)
-    why = {action: who_may(approvals, created_by, action, by) for action in ("resume", "cancel")}
+    allow = allowed_actions(suspension)
+    why = {action: who_may(approvals, created_by, action, by, allow) for action in allow}
     return {action: sentence for action, sentence in why.items() if sentence is not None}
 
 
+def find_not_allowed(suspension: Row, action: str) -> str | None:
+    """Say why the action of a link does nothing here; None if the author allows it, or it only opens the page."""
+    return None if action in allowed_actions(suspension) else _NOT_ALLOWED.get(action)
+
+
 def comment_of(envelope: Mapping[str, JSON]) -> str | None:
-    """The comment in an answer: beside it, the text that it is, or what stands in its field `comment`."""
+    """The comment in an answer, cut to what a record holds."""
+    said = find_comment(envelope)
+    return None if said is None else said[:_LONGEST_COMMENT]
+
+
+def find_comment(envelope: Mapping[str, JSON]) -> str | None:
+    """Find the comment in an answer: beside it, the text that it is, or what stands in its field `comment`."""
     body = answer_in(envelope)
     said = envelope.get("comment") or (body.get("comment") if isinstance(body, dict) else body)
-    return said[:_LONGEST_COMMENT] if isinstance(said, str) and said.strip() else None
+    return said if isinstance(said, str) and said.strip() else None

@@ -1,5 +1,6 @@
 """Build the briefing of a kernel from the rows of its execution and segment."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from pauseflow_nb.cells import Header, steps_of
@@ -25,6 +26,7 @@ def make_briefing(
     links: LinksOf,
     is_checked: bool = False,
     unkept: str | None = None,
+    secrets: Iterable[str] = (),
 ) -> Briefing:
     """Build the briefing of one attempt.
 
@@ -37,6 +39,7 @@ def make_briefing(
         links: Makes the links of one suspension.
         is_checked: Whether snapshots are read through before they are used.
         unkept: Why a pause may not keep the kernel alive; None: it may.
+        secrets: Names of the secrets that cells may use.
     """
     sources = {index: cell.source for index, cell in enumerate(document.cells) if cell.cell_type == "code"}
     headers = steps_of(sources.items())
@@ -64,6 +67,7 @@ def make_briefing(
         unkept=unkept or "",
         checkpoint=str(execution.options.get("checkpoint", "step")),
         force=bool(execution.options.get("force", False)),
+        secrets=list(secrets),
         goes_without=is_untouched and execution.options.get("goes_without") == segment.n,
     )
 

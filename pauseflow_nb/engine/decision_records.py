@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from pauseflow_nb.decisions.digests import CellDigest, digest_cells, digest_json
 from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, payload_digest, sign
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.store import decisions, executions, keys, steps
-from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store import audit, decisions, executions, keys, steps
+from pauseflow_nb.store.damaged_rows import time_or_none
+from pauseflow_nb.store.executions import FINAL, Row
 
 if TYPE_CHECKING:
     from pauseflow_nb.runner.cards import Decision
@@ -31,6 +32,7 @@ def note_shown(
     question: Mapping[str, JSON],
     cells: Iterable[CellDigest],
     *,
+    rules: Mapping[str, JSON] | None = None,
     environment: str | None = None,
 ) -> dict[str, JSON]:
     """Note what a question is asked about.
@@ -41,15 +43,17 @@ def note_shown(
         place: Which suspension the card is of: step, run, segment, ordinal. A fork keeps the card.
         question: What its card asks: title, message, data, schema, deadline.
         cells: Digests of all cells so far.
+        rules: Who may answer, and how many must; None if any answer is enough.
         environment: Digest of the snapshot's manifest, which names Python and its packages.
 
     Returns:
-        `{digest, suspension, question, cells, parameters, exports, environment}`.
+        `{digest, suspension, question, rules, cells, parameters, exports, environment}`.
     """
     row = executions.find(connection, execution)
     known = list(cells)
     parts: dict[str, JSON] = {
         "question": dict(question),
+        "rules": None if rules is None else dict(rules),
         "cells": [cell.to_json() for cell in known],
         "parameters": digest_json({} if row is None else row.parameters),
         "exports": digest_json(
@@ -92,10 +96,11 @@ class MadeDecision:
                 "suspension": shown.get("suspension")
                 or {name: getattr(suspension, name) for name in ("step", "run", "segment", "ordinal")},
                 "question": shown.get("question") or _question(suspension),
+                "asked": time_or_none(suspension.since),
                 "decision" if self.is_final else "approval": facts,
                 "shown": shown.get("digest"),
                 "seen": self.seen is not None and self.seen == shown.get("digest"),
-                **{name: shown.get(name) for name in ("parameters", "exports", "environment")},
+                **{name: shown.get(name) for name in ("rules", "parameters", "exports", "environment")},
             },
         )
 
@@ -115,7 +120,8 @@ def record_decisions(connection: sa.Connection, made: Sequence[MadeDecision]) ->
         made: At most one of each execution.
     """
     if made:
-        _add(connection, [each.to_record() for each in made])
+        signed = _add(connection, [each.to_record() for each in made])
+        audit.add_details(connection, signed, "settled", "approved", *FINAL)
 
 
 def seal(connection: sa.Connection, execution: str, state: str, document: "Document") -> None:
@@ -129,7 +135,8 @@ def seal(connection: sa.Connection, execution: str, state: str, document: "Docum
     """
     if decisions.all_of(connection, execution):
         cells = tuple(document.digest_cells(with_cards=True))
-        _add(connection, [_Record(execution, ENDED, cells, {"state": state})])
+        signed = _add(connection, [_Record(execution, ENDED, cells, {"state": state})])
+        audit.note(connection, execution, "sealed", "pauseflow", **signed[execution])
         enter_records(connection, execution, document)
 
 
@@ -150,19 +157,27 @@ class _Record:
     facts: dict[str, JSON]
 
 
-def _add(connection: sa.Connection, records: Sequence[_Record]) -> None:
+def _add(connection: sa.Connection, records: Sequence[_Record]) -> dict[str, dict[str, JSON]]:
+    """Sign and add records, at most one of each execution.
+
+    Returns:
+        What the audit trail says of each, by execution: its number and the digest of what was signed.
+    """
     last = decisions.last_of(connection, [each.execution for each in records])
     key = keys.signing_key(connection)
-    signed = []
+    signed: dict[str, dict[str, JSON]] = {}
+    envelopes = []
     for each in records:
         number, before = last.get(each.execution, (0, None))
         facts = each.facts
         if before is not None and (earlier := _execution_of(before)) != each.execution:
             facts = {**facts, "continues": earlier}
         previous = None if before is None else payload_digest(before)
-        statement = Statement(each.kind, each.execution, number + 1, previous, each.cells, facts)
-        signed.append((each.execution, number + 1, sign(statement, key)))
-    decisions.add_all(connection, signed)
+        envelope = sign(Statement(each.kind, each.execution, number + 1, previous, each.cells, facts), key)
+        envelopes.append((each.execution, number + 1, envelope))
+        signed[each.execution] = {"record": number + 1, "digest": payload_digest(envelope)}
+    decisions.add_all(connection, envelopes)
+    return signed
 
 
 def _execution_of(envelope: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.decision_records import seal
+from pauseflow_nb.engine.traces import send_trace
 from pauseflow_nb.errors import PauseflowError
 from pauseflow_nb.identity import in_words
 from pauseflow_nb.protocol import Wake
@@ -60,6 +61,7 @@ def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Docu
         executions.set_recorded(connection, execution, document=name)
     if name != row.document:
         files.remove(row.document)
+    send_trace(engine, execution)
 
 
 def describe_end(row: Row) -> str:

@@ -176,6 +176,30 @@ class Queue(Reader):
             response.body["errors"] = read.place(response.body["errors"])
         return response
 
+    def send_back(
+        self, execution: str, *, step: str | None = None, comment: str | None = None, by: str, seen: str | None = None
+    ) -> Response:
+        """Send an open suspension back as a user whose name is known: its step runs again, with the comment.
+
+        Args:
+            execution: Its id.
+            step: Which suspension, as in `resume`.
+            comment: What is to change.
+            by: `"user:NAME"`.
+            seen: As in `resume`.
+
+        Raises:
+            UnknownExecution: If there is none.
+            NotSuspended: If nothing waits, or not in this step.
+            AmbiguousSuspension: If several wait and none was named.
+        """
+        with reading(self.engine) as connection:
+            suspension = self._choose(connection, execution, step)
+        envelope = make_envelope(None, by) | ({} if comment is None else {"comment": comment})
+        return self.settle(
+            suspensions.make_claim(suspension, "send_back"), Callback("send_back", envelope, by, seen=seen)
+        )
+
     def cancel(self, execution: str, *, by: str, text: str | None = None) -> None:
         """Cancel an execution in whatever state it is; one that has ended stays as it is.
 

@@ -8,19 +8,22 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.authorization import list_refusals
+from pauseflow_nb.actions import ACTIONS, USUAL_ACTIONS, button_labels
+from pauseflow_nb.decisions.statement import summarise
+from pauseflow_nb.engine.authorization import find_not_allowed, list_refusals
 from pauseflow_nb.engine.children import open_below, unended_below
 from pauseflow_nb.engine.open_store import OpenStore
-from pauseflow_nb.errors import UnknownExecution
+from pauseflow_nb.errors import StoreDamaged, UnknownExecution
 from pauseflow_nb.identity import LINK
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import SnapshotRef, button_labels
+from pauseflow_nb.protocol import SnapshotRef
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.counts import Counts, count
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.views import (
+    allowed_actions,
     approvals_of,
     execution_views,
     find_beginning,
@@ -62,13 +65,16 @@ class Reader(OpenStore):
         with reading(self.engine) as connection:
             return str(self._row(connection, execution).state)
 
-    def view(self, execution: str, *, with_links: bool = True, history: bool = False) -> dict[str, Any]:
-        """Show an execution (SPEC 9).
+    def view(
+        self, execution: str, *, with_links: bool = True, history: bool = False, envelopes: bool = False
+    ) -> dict[str, Any]:
+        """Show an execution (SPEC 9), and what its records say: `decisions`.
 
         Args:
             execution: Its id.
             with_links: Whether the viewer may resume it.
             history: Whether to add every run of every step and every suspension.
+            envelopes: Whether to add to each record the envelope that was signed.
 
         Raises:
             UnknownExecution: If there is none.
@@ -76,8 +82,9 @@ class Reader(OpenStore):
         links = self.link_maker() if with_links else None
         with reading(self.engine) as connection:
             found = execution_views(connection, [execution], links=links, history=history)
-        if not found:
-            raise UnknownExecution(execution)
+            if not found:
+                raise UnknownExecution(execution)
+            found[0]["decisions"] = _show_records(connection, execution, envelopes=envelopes)
         return found[0]
 
     def only_waits(self, execution: str) -> bool:
@@ -208,7 +215,9 @@ class Reader(OpenStore):
             "data": None if found is None else found.data,
             "data_as_text": shown_data(None if found is None else found.data),
             "shown": None if found is None or found.shown is None else found.shown["digest"],
-            "labels": button_labels(None, has_schema=False) if found is None else labels_of(found),
+            "allow": list(USUAL_ACTIONS) if found is None else allowed_actions(found),
+            "not_allowed": None if found is None else find_not_allowed(found, claim.action),
+            "labels": button_labels(None, has_schema=False, allow=ACTIONS) if found is None else labels_of(found),
             "then": "continue" if found is None else found.then,
             "default": None if found is None else found.default,
             "created_by": executions.find_starter(row),
@@ -339,3 +348,12 @@ def _comment_on(suspension: Row, execution: Row) -> str | None:
         return suspension.given[-1]["comment"]  # type: ignore[no-any-return]
     is_reason = suspension.action == "cancel" and execution.state == "cancelled" and execution.reason
     return execution.reason["text"] if is_reason else None
+
+
+def _show_records(connection: sa.Connection, execution: str, *, envelopes: bool) -> Views:
+    try:
+        found = decisions.all_of(connection, execution)
+    except (StoreDamaged, ValueError, TypeError) as problem:
+        # The rest of the execution can be shown all the same.
+        return [{"problem": f"the decision records cannot be read ({problem})"}]
+    return [{**summarise(each), **({"envelope": each} if envelopes else {})} for each in found]

@@ -18,6 +18,7 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.views import iso
+from pauseflow_nb.user_secrets.providers import Providers
 
 __all__ = ["Recording"]
 
@@ -138,6 +139,10 @@ class Recording:
         except NotDelivered as problem:
             return problem.to, problem.problem
         return None
+
+    def find_secret(self, name: str) -> str:
+        """Ask the providers of this process."""
+        return Providers(self._store.settings.secrets_dir).find(name)
 
     def on_not_suspended(self, problem: str) -> None:
         """Record why, and drop the request."""

@@ -18,6 +18,8 @@ from pauseflow_nb.engine.ownership import Watch, detach
 from pauseflow_nb.engine.progress_events import Events, ignore
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.recording import Recording
+from pauseflow_nb.engine.secret_checks import find_secrets
+from pauseflow_nb.engine.traces import send_trace
 from pauseflow_nb.engine.write_output import PatientOutput, is_first, open_output, start_output
 from pauseflow_nb.errors import (
     InvalidNotebook,
@@ -39,6 +41,7 @@ from pauseflow_nb.store import executions, keys, segments, steps, suspensions
 from pauseflow_nb.store.audit import find_last, note
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.user_secrets.providers import Providers
 
 __all__ = ["MOST_CRASHES", "Segments"]
 
@@ -108,6 +111,8 @@ class Segments:
                 return self._give_up(claimed, lost)
             how, lost = self._attempt(claimed, control)
             if how != "crashed":
+                if how == "ended":
+                    send_trace(self._queue.engine, execution)
                 return how
 
     def look_after_kernels(self) -> list[Row]:
@@ -302,6 +307,7 @@ class Segments:
         segment = claimed.segment
         if not claimed.is_signed:
             raise SnapshotDamaged(segment.snapshot, "this store did not sign it, so it is not loaded")
+        providers = Providers(self._queue.settings.secrets_dir)
         return make_briefing(
             claimed.execution,
             segment,
@@ -311,6 +317,7 @@ class Segments:
             links=self._queue.link_maker(),
             is_checked=self._queue.settings.snapshot_check == "full" or self._queue.files.is_shared,
             unkept=self._why_unkept(segment),
+            secrets=find_secrets(claimed.execution, segment, document, providers),
         )
 
     def _why_unkept(self, segment: Row) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.authorization import Callback, NotJudged, Verdict, comment_of
+from pauseflow_nb.engine.authorization import Callback, NotJudged, Verdict, comment_of, find_comment
 from pauseflow_nb.engine.children import gather
 from pauseflow_nb.engine.decision_records import add_errors, record_decision
 from pauseflow_nb.engine.finish_notebook import describe_ending_decision
@@ -21,7 +21,7 @@ from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Failure, PauseAnswer, Wake, answer_in
-from pauseflow_nb.runner.cards import describe_approval, describe_pause_decision
+from pauseflow_nb.runner.cards import describe_approval, describe_decision, describe_pause_decision
 from pauseflow_nb.store import executions, keys, segments, steps, suspensions
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now
@@ -188,6 +188,9 @@ class Settling:
         if callback.action == "cancel":
             self._cancel(suspension, callback.by, comment_of(envelope), callback.seen)
             return self._respond(200, claim, action="cancel")
+        if callback.action == "send_back":
+            self._send_back(suspension, callback, envelope)
+            return self._respond(200, claim, action="send_back")
         return self._approve(claim, suspension, callback, envelope)
 
     def _approve(self, claim: Claim, suspension: Row, callback: Callback, envelope: dict[str, JSON]) -> Response:
@@ -218,6 +221,27 @@ class Settling:
         self._return(suspension, answer)
         self._record_pause("resume", suspension, answer, seen)
         return self._respond(200, claim, action="resume")
+
+    def _send_back(self, suspension: Row, callback: Callback, envelope: dict[str, JSON]) -> None:
+        """Let the step run again with the comment. That is no answer, so nothing becomes `$resume_data`."""
+        by, comment = callback.by, comment_of(envelope)
+        suspensions.settle(self.connection, suspension, "send_back", by)
+        said = {} if comment is None else {"comment": comment}
+        self._note(suspension, "settled", by, action="send_back", **said)
+        moment = iso(now(self.connection)) or ""
+        known: dict[str, JSON] = {"by": by, "at": moment, **facts_of(by)}
+        wake = Wake(
+            step=suspension.step,
+            kind=suspension.kind,
+            then="rerun",
+            suspend_data=suspension.data,
+            by=by,
+            at=moment,
+            approvals=[{**known, "comment": comment}],
+            sent_back={**known, "comment": find_comment(envelope), "data": answer_in(envelope) or None},
+        )
+        record_decision(self.connection, suspension, describe_decision(wake), seen=callback.seen)
+        self._queue_next(suspension, wake)
 
     def _cancel(self, suspension: Row, by: str, comment: str | None, seen: str | None = None) -> None:
         if suspensions.settle(self.connection, suspension, "cancel", by):
@@ -266,6 +290,14 @@ class Settling:
         before = segments.find(self.connection, suspension.execution, suspension.segment)
         row = executions.find_plain(self.connection, suspension.execution)
         return Waking(suspension, before, None if row is None else row.attached_to, by, **known)
+
+    def _queue_next(self, suspension: Row, wake: Wake) -> None:
+        before = segments.find(self.connection, suspension.execution, suspension.segment)
+        first_cell = suspension.cell + (wake.then != "rerun")
+        # Not simply the next number: a segment may have ended by refusing an earlier answer.
+        n = segments.next_number(self.connection, suspension.execution)
+        bound = None if before is None else before.bound
+        self.next_segment(suspension.execution, n, first_cell, wake=wake, saved_by=before, bound=bound)
 
     def _gather(self, suspension: Row) -> bool:
         """Go on if all notebooks that it waits for have ended; fail if one of them must not have failed."""

@@ -15,6 +15,7 @@
     ├── NotebookGone          (FileNotFoundError)  the store's copy of an executed notebook was removed
     ├── InvalidParameter      (ValueError)         a parameter that does not parse
     ├── InvalidSetting        (ValueError)
+    ├── MissingSecret         (LookupError)        a secret that no provider has
     ├── OutputInUse           (RuntimeError)       another execution, not ended yet, owns the output
     ├── UnknownExecution      (LookupError)
     ├── AmbiguousExecution    (LookupError)        a beginning that several ids have
@@ -127,6 +128,7 @@ from pauseflow_nb.errors.user_input import (
     InvalidSetting,
     InvalidStep,
     InvalidValue,
+    MissingSecret,
     NotebookNotFound,
     NotInStep,
     NotJSON,
@@ -158,6 +160,7 @@ __all__ = [
     "KernelUnavailable",
     "LinkSpent",
     "LinkWithdrawn",
+    "MissingSecret",
     "NoChecker",
     "NoRoomForBody",
     "NoServer",

@@ -114,7 +114,22 @@ class InvalidSetting(PauseflowError, ValueError):
         self.name, self.value, self.origin, self.problem = name, value, origin, problem
 
     def __str__(self) -> str:
+        if self.value == self.origin:
+            # It is the file as a whole.
+            return f"{self.origin} {self.problem}"
         return f"setting {self.name}={self.value!r} (from {self.origin}): {self.problem}"
+
+
+class MissingSecret(PauseflowError, LookupError):
+    """A secret that no provider has, or whose value cannot be used."""
+
+    def __init__(self, name: str, problem: str, cell: int | None = None) -> None:
+        super().__init__(name, problem, cell)
+        self.name, self.problem, self.cell = name, problem, cell
+
+    def __str__(self) -> str:
+        used = "" if self.cell is None else f" (cell {self.cell + 1} uses it)"
+        return f"secret {self.name}{used}: {self.problem}"
 
 
 def _with_article(name: str) -> str:

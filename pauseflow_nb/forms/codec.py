@@ -5,11 +5,11 @@ A text is read as pydantic reads it; one that pydantic cannot read is a problem 
 """
 
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from pauseflow_nb.forms.choices import choices_by_text, find_choice, text_of_choice
 from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.forms.texts import Unreadable, read_text, write_text
 from pauseflow_nb.json_values import JSON
@@ -25,12 +25,10 @@ __all__ = [
     "chooser_name",
     "entries_by_row",
     "escaped",
-    "find_option",
     "initial_entries",
     "read_answer",
     "read_form",
     "read_pairs",
-    "text_of_choice",
     "write_entries",
     "written_rows",
 ]
@@ -110,7 +108,7 @@ def read_answer(schema: Mapping[str, JSON] | None, entries: Entries) -> tuple[Re
     Returns:
         The answer, and a comment that goes beside it into the record.
     """
-    comment = (entries.get(COMMENT) or [""])[-1].replace("\r\n", "\n").strip() or None
+    comment = comment_in(entries)
     if schema is not None:
         return read_form(schema, entries), comment
     text = (entries.get(DATA) or [""])[-1]
@@ -124,6 +122,11 @@ def read_answer(schema: Mapping[str, JSON] | None, entries: Entries) -> tuple[Re
         return Reading({COMMENT: value} if is_words else value, inputs={(): DATA}), comment
     except Unreadable as problem:
         return Reading(None, [{"path": [], "message": str(problem)}], {(): DATA}), comment
+
+
+def comment_in(entries: Entries) -> str | None:
+    """Take the comment out of what stands in the inputs of a question; None if nothing was typed."""
+    return (entries.get(COMMENT) or [""])[-1].replace("\r\n", "\n").strip() or None
 
 
 def read_pairs(schema: Mapping[str, JSON], pairs: Mapping[str, JSON]) -> Reading:
@@ -153,11 +156,6 @@ def chooser_name(name: str) -> str:
 def branch_name(field: Field, name: str, number: int) -> str:
     """Name the input of a branch; that of an object which may be left out is the field's own."""
     return name if len(field.branches) == 1 else f"{name}~b{number}"
-
-
-def text_of_choice(value: JSON) -> str:
-    """Write a choice as the text that its option sends: a text as it is in JSON, so that `"1"` is not 1."""
-    return json.dumps(value, ensure_ascii=False)
 
 
 # Writing: a value becomes texts.
@@ -269,7 +267,7 @@ class _Reader:
         if field.is_flat_list:
             assert field.item is not None
             item = field.item
-            choices = _choices_by_text(item) if item.kind == "choice" else None
+            choices = choices_by_text(item) if item.kind == "choice" else None
             return [
                 self._read_single(item, text, (*path, number), choices) if text.strip() else text
                 for number, text in enumerate(texts)
@@ -284,7 +282,7 @@ class _Reader:
     def _read_single(self, field: Field, text: str, path: Path, choices: Mapping[str, JSON] | None = None) -> Any:
         try:
             if field.kind == "choice":
-                return _chosen(choices if choices is not None else _choices_by_text(field), text)
+                return find_choice(choices if choices is not None else choices_by_text(field), text)
             return read_text(field, text)
         except Unreadable as problem:
             self.problems.append({"path": list(path), "message": str(problem)})
@@ -369,7 +367,7 @@ class _Reader:
     def _read_list(self, field: Field, texts: list[str], path: Path) -> Any:
         assert field.item is not None
         item = field.item
-        choices = _choices_by_text(item) if item.kind == "choice" else None
+        choices = choices_by_text(item) if item.kind == "choice" else None
         lines = texts if choices is not None else [line for text in texts for line in _lines_of(text)]
         written = [line for line in lines if line.strip()]
         values = [self._read_single(item, line, (*path, number), choices) for number, line in enumerate(written)]
@@ -421,30 +419,3 @@ def written_rows(
         as_drawn = {key.replace(f"{name}/~n", f"{name}/{number}", 1): texts for key, texts in blank.items()}
         if not all(_is_same(texts, as_drawn.get(key, [])) for key, texts in row.items()):
             yield number, row
-
-
-def _choices_by_text(field: Field) -> dict[str, JSON]:
-    """Index the choices by what stands in the form for them, as there may be many of both."""
-    known: dict[str, JSON] = {}
-    for number in reversed(range(len(field.choices))):
-        value = field.choices[number]
-        label = field.choice_labels[number] if field.choice_labels else ""
-        names = [text_of_choice(value), *([value] if isinstance(value, str) else []), *([label] if label else [])]
-        known.update(dict.fromkeys(names, value))
-    # What an option sends goes before what somebody else's option is called.
-    known.update({text_of_choice(value): value for value in field.choices})
-    return known
-
-
-def find_option(field: Field, text: str) -> str | None:
-    """Say which option a text stands for; None for none of them."""
-    known = _choices_by_text(field)
-    return text_of_choice(known[text]) if text in known else None
-
-
-def _chosen(choices: Mapping[str, JSON], text: str) -> JSON:
-    for written in (text, text.strip()):
-        if written in choices:
-            return choices[written]
-    values = list({text_of_choice(value): value for value in choices.values()})
-    raise Unreadable(f"must be one of {', '.join(values)}" if len(values) > 1 else f"must be {values[0]}")

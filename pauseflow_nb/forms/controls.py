@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pauseflow_nb.forms.choices import find_option, text_of_choice
 from pauseflow_nb.forms.codec import (
     ROOT,
     Entries,
@@ -13,17 +14,15 @@ from pauseflow_nb.forms.codec import (
     chooser_name,
     entries_by_row,
     escaped,
-    find_option,
     initial_entries,
     read_form,
-    text_of_choice,
     write_entries,
     written_rows,
 )
 from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["Control", "draw", "draw_json"]
+__all__ = ["Control", "count_problems", "draw", "draw_json"]
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME = re.compile(r"\d\d:\d\d(:\d\d(\.\d{1,3})?)?")
@@ -284,3 +283,8 @@ def _limits(field: Field) -> dict[str, JSON]:
         "maxItems": "most",
     }
     return {names[key]: field.schema[key] for key in names if key in field.schema}
+
+
+def count_problems(count: int) -> str:
+    """Say how many entries of a form were refused, without a full stop."""
+    return "One entry needs a change" if count == 1 else f"{count} entries need a change"

@@ -1,22 +1,27 @@
 """Check the labels that an author gives to the buttons under a question."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from pauseflow_nb.actions import ACTIONS, USUAL_ACTIONS, button_labels
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.printable import printable
-from pauseflow_nb.protocol import button_labels
 
 __all__ = ["check_labels"]
-
-#: What an answer can do, and so what a button can.
-ACTIONS = ("resume", "cancel")
 
 #: In characters: a button is one line, also on a phone.
 _LONGEST = 40
 
 
-def check_labels(labels: object, *, kind: str = "suspend", has_schema: bool = False) -> dict[str, str]:
+def check_labels(
+    labels: object, *, kind: str = "suspend", has_schema: bool = False, allow: Collection[str] = USUAL_ACTIONS
+) -> dict[str, str]:
     """Check the labels that an author gives; empty if there are none.
+
+    Args:
+        labels: What the author gave.
+        kind: Of the suspension.
+        has_schema: Whether the answer has a form.
+        allow: What an answer may do.
 
     Raises:
         InvalidValue: Naming what is wrong with which.
@@ -26,13 +31,20 @@ def check_labels(labels: object, *, kind: str = "suspend", has_schema: bool = Fa
     example = 'write labels={"resume": "Ship it", "cancel": "Stop"}'
     if not isinstance(labels, Mapping) or not labels:
         raise InvalidValue("labels", labels, f"must name the buttons: {example}")
-    unknown = [key for key in labels if key not in ACTIONS]
+    usable = [action for action in ACTIONS if action in allow]
+    unknown = [key for key in labels if key not in usable]
     if unknown:
-        raise InvalidValue("labels", labels, f"has the key {unknown[0]!r}, and there are only: {', '.join(ACTIONS)}")
-    checked = {action: _check_label(action, labels[action]) for action in ACTIONS if action in labels}
-    resume, cancel = button_labels(kind, has_schema=has_schema, own=checked).values()
-    if resume.casefold() == cancel.casefold():
-        raise InvalidValue("labels", labels, f"makes both buttons say {resume!r}, so nobody could tell them apart")
+        hint = f"; name it in `allow`: allow={(*allow, unknown[0])}" if unknown[0] in ACTIONS else ""
+        raise InvalidValue(
+            "labels", labels, f"has the key {unknown[0]!r}, and there are only: {', '.join(usable)}{hint}"
+        )
+    checked = {action: _check_label(action, labels[action]) for action in usable if action in labels}
+    said: dict[str, str] = {}
+    texts = button_labels(kind, has_schema=has_schema, own=checked, allow=allow)
+    for label in (texts[action] for action in allow):
+        if (before := said.get(label.casefold())) is not None:
+            raise InvalidValue("labels", labels, f"makes two buttons say {before!r}, so nobody could tell them apart")
+        said[label.casefold()] = label
     return checked
 
 

@@ -1,14 +1,26 @@
 """Check the arguments of `flow`'s calls; each error names the argument and says what it may be."""
 
+from pauseflow_nb.actions import ACTIONS
 from pauseflow_nb.errors import InvalidValue
 
-__all__ = ["check_choice", "check_text", "checked_count", "checked_flag", "checked_names"]
+__all__ = ["check_choice", "check_text", "checked_actions", "checked_count", "checked_flag", "checked_names"]
 
 
 def check_choice(what: str, value: object, choices: tuple[str, ...]) -> None:
     """Check one of a few words."""
     if value not in choices:
         raise InvalidValue(what, value, f"must be one of {', '.join(map(repr, choices))}")
+
+
+def checked_actions(what: str, value: object) -> list[str]:
+    """Check what an answer may do; the actions come back each once, in the order of the buttons."""
+    actions = list(value) if isinstance(value, (list, tuple, set, frozenset)) else []
+    unknown = [action for action in actions if action not in ACTIONS]
+    if not actions or unknown:
+        raise InvalidValue(what, value, f"must be a list of some of {', '.join(map(repr, ACTIONS))}")
+    if "resume" not in actions:
+        raise InvalidValue(what, value, "must include 'resume': nobody could ever approve")
+    return [action for action in ACTIONS if action in actions]
 
 
 def checked_count(what: str, value: object) -> int:

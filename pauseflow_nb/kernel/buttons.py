@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from pauseflow_nb.actions import button_labels
 from pauseflow_nb.errors import InvalidAnswer, PauseflowError
-from pauseflow_nb.forms.codec import COMMENT, DATA
-from pauseflow_nb.forms.controls import Control, draw
+from pauseflow_nb.forms.codec import COMMENT, DATA, comment_in
+from pauseflow_nb.forms.controls import Control, count_problems, draw
 from pauseflow_nb.kernel.display import Card, boxed
 from pauseflow_nb.kernel.form_widgets import STYLE, Input, input_for, note
-from pauseflow_nb.protocol import button_labels
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -29,6 +29,11 @@ _VIEW = "application/vnd.jupyter.widget-view+json"
 _NO_WIDGETS = "Buttons appear here where widgets run; `%pauseflow approve [JSON]` and `%pauseflow cancel` do the same."
 _COMMENT = Control(COMMENT, "long", "Comment", 'The notebook gets it as {"comment": …}.')
 _DATA = Control(DATA, "json", "Data", "What a program would send; may be left empty.")
+_NOTED = Control(COMMENT, "long", "Comment", "It is noted with your decision.")
+_CHANGE = Control(
+    COMMENT, "long", "Comment", "It is noted with your decision; if you send it back, it says what is to change."
+)
+_BACK = "{} lets this step run again, with your comment."
 _CONSEQUENCE = "{} ends the flow here: no later step runs until `%pauseflow reset`."
 
 
@@ -50,14 +55,18 @@ class Buttons:
         self._card = Card(shell, self._metadata("open"))
         self._summary = widgets.Box(layout=widgets.Layout(display="none"))
         self.form = self._made_form()
+        #: What is said with the decision, where the form has no place for that.
+        self.comment = self._made_comment()
         self._cancel_label = self._labels()["cancel"]
         #: By their words.
         self.buttons = {words: self._button(words, act) for words, act in self._actions().items()}
         next(iter(self.buttons.values())).button_style = "primary"
         row = widgets.HBox(list(self.buttons.values()), layout=widgets.Layout(flex_flow="row wrap"))
         style = widgets.HTML(STYLE, layout=widgets.Layout(display="none"))
-        above = [] if self.form is None else [self.form.box]
-        below = note(_CONSEQUENCE.format(self._cancel_label).replace("`", ""))
+        above = [each.box for each in (self.form, self.comment) if each is not None]
+        if self.form is not None and any(map(_is_starred, self.form.inputs())):
+            above.append(note("* required"))
+        below = note(self._consequences().replace("`", ""))
         layout = widgets.Layout(margin="0 0 4px 13px")
         self.box = widgets.VBox([style, self._summary, *above, row, below], layout=layout)
         for name in ("pauseflow-buttons", "pauseflow-form"):
@@ -79,24 +88,47 @@ class Buttons:
         fields = [_DATA] if request.kind == "rerun" else [_COMMENT, _DATA]
         return input_for(Control("", "object", "", fields=fields), is_outer=True)
 
+    def _made_comment(self) -> Input | None:
+        request = self._waiting.asked.request
+        if request.schema is None:
+            return None
+        return input_for(_CHANGE if "send_back" in request.allow else _NOTED)
+
+    def _consequences(self) -> str:
+        request, labels = self._waiting.asked.request, self._labels()
+        said = [_CONSEQUENCE.format(self._cancel_label)] if "cancel" in request.allow else []
+        return " ".join([*said, *([_BACK.format(labels["send_back"])] if "send_back" in labels else [])])
+
     def _labels(self) -> dict[str, str]:
         request = self._waiting.asked.request
-        return button_labels(request.kind, has_schema=request.schema is not None, own=request.labels)
+        has_schema = request.schema is not None
+        return button_labels(request.kind, has_schema=has_schema, own=request.labels, allow=request.allow)
 
     def _actions(self) -> dict[str, Callable[[], object]]:
         labels, testmode = self._labels(), self._testmode
-        cancel = {self._cancel_label: testmode.cancel}
+        cancel = {self._cancel_label: self._cancel}
         match self._waiting.asked.request.kind:
             case "rerun":
                 return {labels["resume"]: testmode.clock, "As if it called back": self._answer, **cancel}
             case "delay":
                 return {"Skip": testmode.clock, **cancel}
-        return {labels["resume"]: self._answer, **cancel}
+        back = {labels["send_back"]: self._send_back} if "send_back" in labels else {}
+        allowed = cancel if "cancel" in self._waiting.asked.request.allow else {}
+        return {labels["resume"]: self._answer, **back, **allowed}
+
+    def _send_back(self) -> None:
+        self._testmode.send_back(comment_in(self._entries()))
+
+    def _entries(self) -> dict[str, list[str]]:
+        inputs = [each for each in (self.form, self.comment) if each is not None]
+        return {name: texts for each in inputs for name, texts in each.entries().items()}
+
+    def _cancel(self) -> None:
+        self._testmode.cancel(comment_in(self._entries()))
 
     def _answer(self) -> None:
-        entries = {} if self.form is None else self.form.entries()
         try:
-            self._testmode.approve_form(entries)
+            self._testmode.approve_form(self._entries())
         except InvalidAnswer as refused:
             self._refuse(refused.errors)
 
@@ -110,10 +142,10 @@ class Buttons:
         for each in () if self.form is None else self.form.inputs():
             messages = beside.pop(each.control.name, [])
             each.show("; ".join(messages))
-            lines += [f"{each.control.label}: {message}" if each.control.label else message for message in messages]
+            lines += [f"{each.control.label} {message}".strip() for message in messages]
         lines += [message for messages in beside.values() for message in messages]
-        count = "One entry needs" if len(lines) == 1 else f"{len(lines)} entries need"
-        self._say("\n".join([f"{count} a change, and nothing was answered:", *(f"• {line}" for line in lines)]))
+        heading = f"{count_problems(len(lines))}, and nothing was answered:"
+        self._say("\n".join([heading, *(f"• {line}" for line in lines)]))
 
     def _button(self, words: str, act: Callable[[], object]) -> widgets.Button:
         button = widgets.Button(description=words, tooltip=f"{words}: step {self._waiting.run.step}")
@@ -144,3 +176,7 @@ class Buttons:
 
     def _metadata(self, how: str) -> dict[str, Any]:
         return {"pauseflow": {"by_hand": how, "step": self._waiting.run.step}}
+
+
+def _is_starred(each: Input) -> bool:
+    return each.control.is_required and each.control.kind not in ("boolean", "object") and bool(each.control.label)

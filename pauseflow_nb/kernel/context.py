@@ -13,7 +13,8 @@ __all__ = ["InputsByHand", "build_context"]
 def build_context(run: StepRun, *, execution: str, notebook: str | None, started_at: str, is_test: bool) -> Record:
     """Build what `flow.context` shows during a run.
 
-    `run.callback_request` is absent, not None, unless a request caused this run.
+    `run.callback_request` is absent, not None, unless a request caused this run, and so is `run.sent_back` unless somebody
+    sent the step back. A step that was sent back has no answer yet, so it never has both.
     """
     wake = run.wake
     facts: dict[str, JSON] = {
@@ -25,6 +26,8 @@ def build_context(run: StepRun, *, execution: str, notebook: str | None, started
     }
     if wake is not None and wake.callback is not None:
         facts["callback_request"] = wake.callback
+    if wake is not None and wake.sent_back is not None:
+        facts["sent_back"] = wake.sent_back
     context = {
         "id": execution,
         "notebook": notebook,

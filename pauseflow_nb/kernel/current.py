@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pauseflow_nb.errors import NotInStep
 from pauseflow_nb.kernel.mode import Mode
+from pauseflow_nb.kernel.secret import take_secrets_from
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.timeout import TimeLimit
 from pauseflow_nb.kernel.tracebacks import hide_traceback
@@ -33,6 +34,7 @@ def set_session(session: RunningSession) -> None:
     """Make `flow` and `steps` act for this session; the shell that runs a cell calls it."""
     global _session  # noqa: PLW0603 (one kernel has one flow, and users import it by name)
     _session = session
+    take_secrets_from(session)
 
 
 def get_session() -> RunningSession | None:

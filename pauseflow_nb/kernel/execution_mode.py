@@ -1,11 +1,12 @@
 """Run the steps of an execution: begin with the runner's briefing, and end each step with an outcome."""
 
 import json
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.cells import Header, header_of
-from pauseflow_nb.errors import InvalidAnswer, InvalidStep, NotDelivered, Unsaveable
+from pauseflow_nb.errors import InvalidAnswer, InvalidStep, MissingSecret, NotDelivered, Unsaveable
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.attribute_dict import Record, as_records
@@ -15,6 +16,7 @@ from pauseflow_nb.kernel.display import say
 from pauseflow_nb.kernel.exports import RESUME_DATA
 from pauseflow_nb.kernel.pausing import ask_runner, pause_execution
 from pauseflow_nb.kernel.resume_data import Answers
+from pauseflow_nb.kernel.secret import fetch_secrets, read_found, resolve_references
 from pauseflow_nb.kernel.sending import add_reminder
 from pauseflow_nb.kernel.setup_names import Bindings
 from pauseflow_nb.kernel.step_run import StepRun
@@ -92,10 +94,11 @@ class ExecutionMode:
         # Before the first cell: what cells change of the environment from now on is saved with the variables.
         snapshot.note_start(self._shell)
         self._shell.execution_count = self.briefing.execution_count + 1
-        if self.briefing.snapshot is None:
-            self.send(Ready())
-            return
         try:
+            fetch_secrets(self.briefing.secrets)
+            if self.briefing.snapshot is None:
+                self.send(Ready())
+                return
             folder, force = self.briefing.snapshots, self.briefing.force
             execution = self.briefing.execution
             self._restored = snapshot.restore(
@@ -209,7 +212,7 @@ class ExecutionMode:
     @property
     def inputs(self) -> Record:
         """The notebook's parameters."""
-        inputs: Record = as_records(self.briefing.inputs)
+        inputs: Record = as_records(resolve_references(self.briefing.inputs))
         return inputs
 
     def context(self, run: StepRun) -> Record:
@@ -254,6 +257,14 @@ class ExecutionMode:
         problem = json.loads(ask_runner(self._shell, "message", message.to_json()))
         if problem is not None:
             raise NotDelivered(*problem)
+
+    def find_secret(self, name: str) -> str:
+        """Ask the runner, whose process has the providers."""
+        if threading.current_thread() is not threading.main_thread():
+            raise MissingSecret(
+                name, "it can be fetched only in the main thread: call `flow.secret` before the thread starts"
+            )
+        return read_found(name, ask_runner(self._shell, "secret", json.dumps(name)))
 
     @property
     def _ends_with_pause(self) -> bool:
@@ -323,6 +334,9 @@ class ExecutionMode:
         wake = self.briefing.wake
         if wake is None or wake.kind != "suspend":
             return
+        if wake.sent_back is not None:
+            self.answers.receive(wake.step, None)
+            return
         # The wake has no data of an answer by the clock; the step's exports do.
         exported = self.briefing.steps.get(wake.step, StepBriefing()).exports.get(RESUME_DATA)
         envelope = wake.callback if wake.callback is not None else exported
@@ -348,7 +362,7 @@ class ExecutionMode:
         index = next((int(i) for i, h in headers.items() if h is not None and h.name == run.step), None)
         if index is None:
             return self.briefing.coming, self.briefing.passed
-        is_rerun = run.suspension is not None and run.suspension.request.then == "rerun"
+        is_rerun = run.suspension is not None and run.suspension.request.may_run_again
         return self._split_cells(index if is_rerun else index + 1)
 
     def _split_cells(self, next_cell: int) -> tuple[dict[str, str], dict[str, str]]:

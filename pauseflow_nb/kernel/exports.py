@@ -11,6 +11,7 @@ from typing import Any
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.kernel.attribute_dict import RESUME_DATA, as_records, select_data
 from pauseflow_nb.kernel.issued_links import HIDDEN, IssuedLink, IssuedLinks, SpentLinks
+from pauseflow_nb.kernel.secret import MASK
 from pauseflow_nb.protocol import RETURN_VALUE, published
 
 __all__ = ["RESUME_DATA", "RETURN_VALUE", "SUSPEND_DATA", "StepExports", "as_json", "select_data"]
@@ -85,10 +86,12 @@ class StepExports(Mapping[str, Any]):
 def _copied(value: Any) -> JSON:
     if isinstance(value, IssuedLink):
         return str(value)
+    if isinstance(value, str):
+        return MASK.text(value) if MASK else value
     if isinstance(value, IssuedLinks) and not isinstance(value, SpentLinks):
         return dict.fromkeys(value, HIDDEN)
     if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
+        return {MASK.text(key) if MASK else key: _copied(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_copied(item) for item in value]
     return value

@@ -5,21 +5,30 @@ No database, no HTTP. `flow` is one per process and acts for the shell that runs
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pauseflow_nb.actions import USUAL_ACTIONS
 from pauseflow_nb.durations import LONGEST, duration, milliseconds
 from pauseflow_nb.errors import InvalidDuration, InvalidValue
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import form_of
-from pauseflow_nb.kernel.arguments import check_choice, check_text, checked_count, checked_flag, checked_names
+from pauseflow_nb.kernel.arguments import (
+    check_choice,
+    check_text,
+    checked_actions,
+    checked_count,
+    checked_flag,
+    checked_names,
+)
 from pauseflow_nb.kernel.attribute_dict import Record
 from pauseflow_nb.kernel.current import get_session, require_step
 from pauseflow_nb.kernel.exports import SUSPEND_DATA, as_json, select_data
 from pauseflow_nb.kernel.hints import check_keywords, did_you_mean, warn_if_short
 from pauseflow_nb.kernel.issued_links import IssuedLinks
 from pauseflow_nb.kernel.run_notebook import add_child
+from pauseflow_nb.kernel.secret import Secret, fetch_secret
 from pauseflow_nb.kernel.sending import Sender, make_notification, send
 from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
 from pauseflow_nb.kernel.steps_view import steps
@@ -51,6 +60,7 @@ class Flow:
         approvals: int = 1,
         approvers: Iterable[str] | None = None,
         self_approval: bool = True,
+        allow: Iterable[str] = USUAL_ACTIONS,
         labels: Mapping[str, str] | None = None,
         remind: timedelta | str | None = None,
     ) -> IssuedLinks:
@@ -69,7 +79,9 @@ class Flow:
             approvals: How many different people must resume before it goes on. One cancel cancels.
             approvers: Names of the only people who may answer. They must sign in: a link alone does not say who calls.
             self_approval: Whether the person who started the execution may approve.
-            labels: Words on the buttons, such as `{"resume": "Ship it", "cancel": "Stop"}`; either may be left out.
+            allow: What an answer may do: `"resume"`, and perhaps `"cancel"` and `"send_back"`. Sent back, this step runs
+                again and finds the comment in `flow.context["run"]["sent_back"]`.
+            labels: Words on the buttons, such as `{"resume": "Ship it", "cancel": "Stop"}`; each may be left out.
             remind: How often the messages of this step are sent again while it waits: `"4h"` or a `timedelta`.
 
         Returns:
@@ -87,6 +99,7 @@ class Flow:
         check_choice("then", then, ("continue", "rerun"))
         check_text("title", title)
         check_text("message", message)
+        allowed = checked_actions("allow", allow)
         if default is not None and on_timeout != "resume":
             raise InvalidValue("default", default, 'is handed over only with on_timeout="resume"')
         form = None if schema is None else form_of(schema)
@@ -108,7 +121,8 @@ class Flow:
             approvals=checked_count("approvals", approvals),
             approvers=checked_names("approvers", approvers, approvals),
             self_approval=checked_flag("self_approval", self_approval),
-            labels=_check_labels(labels, form),
+            allow=allowed,
+            labels=_check_labels(labels, form, allowed),
         )
         run.notes += [] if warning is None else [warning]
         return _plan(run, PlannedSuspension("suspend", request, form=form))
@@ -291,6 +305,22 @@ class Flow:
             raise InvalidValue("name", name, "must be a text that is not empty and does not begin with $")
         run.exports[name] = as_json(f"export {name!r}", value)
 
+    @check_keywords("flow.secret")
+    def secret(self, name: str) -> Secret:
+        """Return the value of a secret that the operator has put into the environment, a mounted file or the keyring.
+
+        Works in every cell. It is a text for libraries, and `••••` where it is shown; snapshots hold its name alone, and a
+        new kernel fetches it again.
+
+        Args:
+            name: Its name, as a text: then a missing one is reported before the first cell runs.
+
+        Raises:
+            InvalidValue: If the name cannot be one.
+            MissingSecret: If no provider has it.
+        """
+        return fetch_secret(name)
+
     @property
     def context(self) -> Record:
         """Facts about this execution, this step and this run."""
@@ -361,7 +391,7 @@ def _make_delay(
 
 
 def _plan(run: StepRun, planned: PlannedSuspension) -> IssuedLinks:
-    links = run.links()
+    links = run.links(planned.request.allow)
     if run.suspension is not None:
         sentence = (
             f"step {run.step!r} asked to pause twice: flow.{planned.call}() replaces flow.{run.suspension.call}()"
@@ -377,9 +407,9 @@ def _plan(run: StepRun, planned: PlannedSuspension) -> IssuedLinks:
     return links
 
 
-def _check_labels(labels: Any, form: Any) -> dict[str, str]:
+def _check_labels(labels: Any, form: Any, allow: Collection[str] = USUAL_ACTIONS) -> dict[str, str]:
     if labels is None:
         return {}
     from pauseflow_nb.forms.labels import check_labels  # lazily: few questions have labels of their own
 
-    return check_labels(labels, has_schema=form is not None)
+    return check_labels(labels, has_schema=form is not None, allow=allow)

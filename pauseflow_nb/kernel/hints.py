@@ -7,7 +7,7 @@ from datetime import timedelta
 from types import CodeType
 from typing import Any, ParamSpec, TypeVar
 
-from pauseflow_nb.durations import is_number, spoken
+from pauseflow_nb.durations import is_number, parse_span, spoken
 
 __all__ = ["check_keywords", "did_you_mean", "explain", "warn_if_short"]
 
@@ -74,7 +74,10 @@ def warn_if_short(call: str, timeout: Any, span: timedelta) -> str | None:
     """
     if span >= _SHORT or not is_number(timeout):
         return None
-    meant = spoken(timedelta(seconds=float(timeout))).replace(" ", "").replace("min", "m")
+    whole = timedelta(seconds=float(timeout))
+    meant = spoken(whole).replace(" ", "").replace("min", "m")
+    if parse_span(meant) != whole:
+        meant = f"{timeout}s"
     sentence = (
         f"{call}({timeout}) waits only {span.total_seconds():g} s, because {timeout} is milliseconds: "
         f'write "{meant}" if you mean seconds, or "{timeout}ms"'

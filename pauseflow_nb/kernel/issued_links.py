@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any, Never, Self
 
+from pauseflow_nb.actions import LINK_NAMES
 from pauseflow_nb.errors import LinkSpent
 from pauseflow_nb.protocol import Links
 
@@ -40,7 +41,7 @@ class IssuedLink(str):
 
 
 class IssuedLinks(dict[str, str]):
-    """`resume_url`, `cancel_url` and `approval_url` of one suspension, valid at once."""
+    """`resume_url`, `cancel_url`, `approval_url` and perhaps `send_back_url` of one suspension, valid at once."""
 
     def __init__(self, links: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
         """Take the links by their names."""
@@ -136,5 +137,4 @@ def spend() -> None:
 
 def links_for_test(step: str) -> Links:
     """Make links that say that they are only for a test; `.invalid` never resolves (RFC 2606)."""
-    names = {"resume_url": "resume", "cancel_url": "cancel", "approval_url": "approve"}
-    return {name: f"https://test-link.invalid/pauseflow/{action}/{step}" for name, action in names.items()}
+    return {name: f"https://test-link.invalid/pauseflow/{action}/{step}" for action, name in LINK_NAMES.items()}

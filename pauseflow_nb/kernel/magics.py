@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pauseflow_magic", "setup_magic", "step_magic"]
 
-_USAGE = "must be one of: state, reset, approve [JSON], cancel, skip, lint"
+_USAGE = "must be one of: state, reset, approve [JSON], send_back [COMMENT], cancel, skip, lint"
 
 
 def pauseflow_magic(session: "Session", line: str) -> None:
@@ -21,12 +21,13 @@ def pauseflow_magic(session: "Session", line: str) -> None:
     %pauseflow                 what waits, and which steps have run
     %pauseflow state           the same, and what a pause would do with each variable
     %pauseflow approve [JSON]  answer the step that waits, with data
+    %pauseflow send_back TEXT  send the question back: its step runs again, with this comment
     %pauseflow cancel          cancel the flow; steps refuse to run until a reset
     %pauseflow skip            let the time of what waits pass: a rerun runs again, a delay ends
     %pauseflow reset           forget what was run by hand; variables stay as they are
     %pauseflow lint            what a headless run of this notebook would trip over
 
-    The buttons under a cell do the same as approve, cancel and skip.
+    The buttons under a cell do the same as approve, send_back, cancel and skip.
     """
     word, _, rest = line.strip().partition(" ")
     try:
@@ -74,10 +75,11 @@ def _do(session: "Session", word: str, rest: str) -> str:
         raise InvalidValue("%pauseflow", word, "is for cells run by hand, and this is a headless run")
     if word == "approve":
         return testmode.approve(_body(rest)) if rest else testmode.approve()
-    if word == "cancel" and not rest:
-        return testmode.cancel()
-    if word == "skip" and not rest:
-        return testmode.clock()
+    if word == "send_back":
+        return testmode.send_back(rest)
+    plain = {"cancel": testmode.cancel, "skip": testmode.clock}
+    if word in plain and not rest:
+        return plain[word]()
     if word == "reset" and not rest:
         session.reset()
         return "The flow starts over: no step has run, nothing waits. Variables stay as they are."

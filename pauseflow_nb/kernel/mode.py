@@ -70,6 +70,13 @@ class Mode(Protocol):
             NotDelivered: If it could not be sent.
         """
 
+    def find_secret(self, name: str) -> str:
+        """Return the value of a secret.
+
+        Raises:
+            MissingSecret: If it is not there.
+        """
+
     def begin_setup(self) -> None:
         """Note what is set before a `%%setup` cell."""
 

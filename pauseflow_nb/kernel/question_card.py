@@ -34,6 +34,8 @@ class Ending:
     sentence: str
     #: What was answered; None: nothing.
     answer: JSON = None
+    #: What was said with it, beside the answer.
+    comment: str | None = None
 
 
 def write_question(step: str, call: str, request: SuspensionRequest, hint: str) -> tuple[str, str]:
@@ -70,10 +72,13 @@ def write_ending(
 
     value = hide_secrets(ending.answer, request.schema)
     answer = None if value is None else f"Answer: {_text_of(value)}"
-    plain = "\n".join(filter(None, [headline, request.message, answer, next_]))
+    comment = None if ending.comment is None else f"Comment: {_text_of(ending.comment)}"
+    plain = "\n".join(filter(None, [headline, request.message, answer, comment, next_]))
     parts = [_bold(headline), _prose(request.message)]
     if value is not None:
         parts += ["<div>Answer:</div>", _value(value)]
+    if ending.comment is not None:
+        parts += ["<div>Comment:</div>", _value(ending.comment)]
     return plain, boxed(markup="".join([*parts, _small(next_) if next_ else ""]))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pauseflow_nb.errors import InvalidValue, NotebookNotFound
 from pauseflow_nb.kernel.exports import as_json
+from pauseflow_nb.kernel.secret import name_secrets
 from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
 from pauseflow_nb.protocol import ChildRequest, SuspensionRequest
 
@@ -30,7 +31,7 @@ def add_child(
 
     Raises:
         NotebookNotFound: If there is none at this path.
-        InvalidValue: If another one has this name.
+        InvalidValue: If another one has this name, or a text holds the value of a secret.
         NotJSON: If a parameter is no JSON.
     """
     path = os.fspath(notebook)
@@ -46,7 +47,7 @@ def add_child(
     name = _choose_name(Path(path).stem, taken) if name is None else name
     if name in taken or not name or name.startswith("$"):
         raise InvalidValue("name", name, "must be a text of its own for each notebook, and not begin with $")
-    values = as_json("parameters", dict(parameters or {}))
+    values = as_json("parameters", name_secrets(parameters or {}))
     assert isinstance(values, dict)
     child = ChildRequest(path, values, name, linked=linked, check=check)
     request = before or SuspensionRequest("notebook", on_timeout="resume")

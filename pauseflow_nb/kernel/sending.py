@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from pauseflow_nb.actions import ACTIONS
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.kernel.current import RunningSession, require_step
+from pauseflow_nb.kernel.secret import MASK
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.protocol import APPROVAL_URL, MessageRequest, SuspensionRequest
 
@@ -78,6 +80,8 @@ def add_reminder(run: StepRun, request: SuspensionRequest) -> SuspensionRequest:
             raise InvalidValue(
                 "remind", request.remind, "stores no URLs: give the target a name in the setting `notify`"
             )
+        if MASK.is_in(message.to):
+            raise InvalidValue("remind", request.remind, "stores no secrets, and an address of a message is one")
     return replace(request, messages=[replace(message, link=None) for message in run.delivered])
 
 
@@ -86,7 +90,7 @@ def _replace_links(run: StepRun, request: MessageRequest) -> MessageRequest:
 
     Mail scanners open links, and a link that acts would decide. The texts stored for reminders hold no link at all.
     """
-    urls = run.links().values()
+    urls = run.links(ACTIONS).values()
     whole = f"{request.text}\n{request.html or ''}"
     if any(url in request.subject for url in urls) or (request.link is None and any(url in whole for url in urls)):
         raise InvalidValue("subject or text", "…", "holds a link that acts at once: leave it out")

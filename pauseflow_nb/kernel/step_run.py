@@ -1,9 +1,11 @@
 """Hold one run of one step: its briefing, the suspension that it plans and its exports so far."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from pauseflow_nb.actions import USUAL_ACTIONS, allowed_links
 from pauseflow_nb.cells import Header
 from pauseflow_nb.durations import SHORTEST
 from pauseflow_nb.errors import InvalidStep
@@ -84,23 +86,28 @@ class StepRun:
     @property
     def envelope(self) -> dict[str, JSON] | None:
         """The `$resume_data` that caused this run: a request's, or the clock's if it brought a default."""
-        if self.wake is None:
+        if self.wake is None or self.wake.sent_back is not None:
+            # Sent back is not answered.
             return None
         if self.wake.callback is not None:
             return self.wake.callback
         stored = self.briefing.exports.get(RESUME_DATA)
         return stored if isinstance(stored, dict) and stored.get("by") == "clock" else None
 
-    def links(self) -> IssuedLinks:
+    def links(self, allow: Collection[str] = USUAL_ACTIONS) -> IssuedLinks:
         """Return the links of this attempt, the same ones at every call.
+
+        Args:
+            allow: What an answer may do: there are links for that alone.
 
         Raises:
             InvalidStep: If the briefing has none for this attempt.
         """
         try:
-            return IssuedLinks(self.briefing.links[self.failed_attempts])
+            links = self.briefing.links[self.failed_attempts]
         except IndexError:
             raise InvalidStep(self.step, f"there are no links for attempt {self.failed_attempts + 1}") from None
+        return IssuedLinks(allowed_links(links, allow))
 
     def start_attempt(self) -> None:
         """Forget the suspension and the exports of a failed attempt; its links are void."""

@@ -22,9 +22,10 @@ from pauseflow_nb.kernel.exports import RESUME_DATA
 from pauseflow_nb.kernel.issued_links import links_for_test
 from pauseflow_nb.kernel.pausing import pause_by_hand
 from pauseflow_nb.kernel.question_card import FOR_REAL, STOPPED, Ending, write_question
+from pauseflow_nb.kernel.secret import find_by_hand
 from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
 from pauseflow_nb.kernel.timeout import TimeLimit
-from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionRequest, Wake
+from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionRequest, Wake, waiting_state
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -46,12 +47,11 @@ class Waiting:
     #: Called once, with what became of it.
     when_settled: list[Callable[[Ending], None]] = field(default_factory=list, compare=False)
 
-    def settle(self, how: str, headline: str, sentence: str, answer: JSON = None) -> str:
-        """Call the listeners; returns the sentence."""
+    def settle(self, ending: Ending) -> None:
+        """Call the listeners."""
         listeners, self.when_settled[:] = list(self.when_settled), []
         for listen in listeners:
-            listen(Ending(how, headline, sentence, answer))
-        return sentence
+            listen(ending)
 
 
 @dataclass
@@ -97,7 +97,7 @@ class TestMode:
                 f"Run the cell of '{before}' first; `%pauseflow reset` starts over."
             )
         return (
-            f"Step '{waiting.run.step}' is waiting (`flow.{waiting.asked.call}()`), so '{step}' did not run. "
+            f"Step '{waiting.run.step}' is {waiting_state(waiting.asked.request.kind)} (`flow.{waiting.asked.call}()`), so '{step}' did not run. "
             "`%pauseflow approve [JSON]` goes on, `%pauseflow cancel` ends the flow, `%pauseflow reset` starts over."
         )
 
@@ -121,6 +121,10 @@ class TestMode:
         # Set by Jupyter Server; other front ends do not tell a kernel which notebook it serves.
         notebook = os.environ.get("JPY_SESSION_NAME")
         return build_context(run, execution="test", notebook=notebook, started_at=self.started_at, is_test=True)
+
+    def find_secret(self, name: str) -> str:
+        """Ask the providers from here."""
+        return find_by_hand(name)
 
     def begin_setup(self) -> None:
         """Do nothing: nothing is saved in test mode."""
@@ -193,10 +197,11 @@ class TestMode:
         if self.cancelled is not None:
             return f"cancelled in step {self.cancelled!r}"
         if self.waiting is not None:
-            return f"step {self.waiting.run.step!r} is waiting (flow.{self.waiting.asked.call}())"
+            state = waiting_state(self.waiting.asked.request.kind)
+            return f"step {self.waiting.run.step!r} is {state} (flow.{self.waiting.asked.call}())"
         if self.due is not None:
             return f"step {self.due!r} was answered and has to run again"
-        return "nothing is waiting"
+        return "nothing waits"
 
     def approve(self, body: JSON = _NOTHING) -> str:
         """Answer the open suspension as a request with this body would.
@@ -226,24 +231,24 @@ class TestMode:
             InvalidStep: If no step waits.
             InvalidAnswer: With every error; `input` says beside which control it is to be shown.
         """
-        from pauseflow_nb.forms.codec import read_answer  # lazily: only forms need it
+        from pauseflow_nb.forms.codec import comment_in, read_answer  # lazily: only forms need it
 
         form = self._open().asked.form
         if form is not None:
-            return self._approve(form.read(entries))
-        reading, _ = read_answer(None, entries)
+            return self._approve(form.read(entries), comment_in(entries))
+        reading, comment = read_answer(None, entries)
         if reading.problems:
             raise InvalidAnswer(reading.place(reading.problems))
-        return self._approve(reading.value)
+        return self._approve(reading.value, comment)
 
-    def _approve(self, body: JSON) -> str:
+    def _approve(self, body: JSON, comment: str | None = None) -> str:
         waiting = self._open()
         run, request, form = waiting.run, waiting.asked.request, waiting.asked.form
         answer = None if form is None else form.judge(body)
         self.answers.pop(run.step, None)
         if form is not None:
             self.answers[run.step] = answer
-        envelope = _envelope(run.step, body)
+        envelope = _envelope(run.step, body) | ({} if comment is None else {"comment": comment})
         self.exports.setdefault(run.step, {})[RESUME_DATA] = envelope
         self.waiting = None
         headline = _headline(request)
@@ -251,13 +256,13 @@ class TestMode:
             self.due = run.step
             self.pause_answers.setdefault(run.step, []).append(envelope)
             sentence = f"Step '{run.step}' is answered: run its cell again, and `flow.{waiting.asked.call}()` returns."
-            return self._settle(waiting, "again", headline, sentence, body)
+            return self._settle(waiting, "again", headline, sentence, body, comment=comment)
         if request.then == "rerun":
             self._wake(waiting, envelope, "user")
             sentence = f"Step '{run.step}' is called back: run its cell again, it will be run {run.number + 1}."
-            return self._settle(waiting, "again", headline, sentence, body)
+            return self._settle(waiting, "again", headline, sentence, body, comment=comment)
         sentence = f"Step '{run.step}' is approved: go on with the next cell."
-        return self._settle(waiting, "approved", headline, sentence, body)
+        return self._settle(waiting, "approved", headline, sentence, body, comment=comment)
 
     def clock(self) -> str:
         """Let the open suspension end as if nobody had answered and its time were over.
@@ -306,8 +311,11 @@ class TestMode:
         self.drop(sentence)
         self.renew_refusals()
 
-    def cancel(self) -> str:
+    def cancel(self, comment: str | None = None) -> str:
         """Cancel the flow at the open suspension; steps refuse to run until a reset.
+
+        Args:
+            comment: Why.
 
         Raises:
             InvalidStep: If no step waits.
@@ -316,18 +324,58 @@ class TestMode:
         step = waiting.run.step
         self.cancelled, self.waiting = step, None
         sentence = f"The flow is cancelled in step '{step}'. `%pauseflow reset` starts over."
-        return self._settle(waiting, "cancelled", "Cancelled by you", sentence)
+        return self._settle(waiting, "cancelled", "Cancelled by you", sentence, comment=comment)
 
-    def _settle(self, waiting: Waiting, how: str, headline: str, sentence: str, answer: JSON = None) -> str:
+    def send_back(self, comment: str | None = None) -> str:
+        """Send the open question back: its step has to run again, and finds the comment.
+
+        Raises:
+            InvalidStep: If no step waits, or the question does not allow it.
+        """
+        waiting = self._open()
+        run, request = waiting.run, waiting.asked.request
+        if "send_back" not in request.allow:
+            raise InvalidStep(
+                run.step, "its question cannot be sent back: write allow=['resume', 'send_back', 'cancel']"
+            )
+        said = (comment or "").strip() or None
+        moment = datetime.now(UTC).isoformat()
+        self.waiting = None
+        self.answers.pop(run.step, None)
+        sent_back: dict[str, JSON] = {"by": "user", "known_by": "account", "at": moment, "comment": said, "data": None}
+        self._wake(waiting, None, "user", sent_back)
+        sentence = f"Step '{run.step}' is sent back: run its cell again, it will be run {run.number + 1}."
+        return self._settle(waiting, "again", "Sent back by you", sentence, comment=said, action="send_back")
+
+    def _settle(
+        self,
+        waiting: Waiting,
+        how: str,
+        headline: str,
+        sentence: str,
+        answer: JSON = None,
+        *,
+        comment: str | None = None,
+        action: str | None = None,
+    ) -> str:
         request = waiting.asked.request
-        own = request.labels.get({"approved": "resume", "again": "resume", "cancelled": "cancel"}.get(how, ""))
+        did = action or {"approved": "resume", "again": "resume", "cancelled": "cancel"}.get(how, "")
+        own = request.labels.get(did)
         if own is not None and headline.endswith("by you"):
-            headline = f"{own} ({headline[0].lower()}{headline[1:]})"
-        waiting.settle(how, headline, sentence, answer)
+            # Who presses No has approved nothing.
+            done = {"cancel": "cancelled", "send_back": "sent back"}.get(did, "answered")
+            headline = f"{own} ({done} by you)"
+        waiting.settle(Ending(how, headline, sentence, answer, comment))
         self.renew_refusals()
         return sentence
 
-    def _wake(self, waiting: Waiting, envelope: dict[str, JSON] | None, by: str) -> None:
+    def _wake(
+        self,
+        waiting: Waiting,
+        envelope: dict[str, JSON] | None,
+        by: str,
+        sent_back: dict[str, JSON] | None = None,
+    ) -> None:
         run, request = waiting.run, waiting.asked.request
         self.wake = Wake(
             run.step,
@@ -339,6 +387,7 @@ class TestMode:
             max_retries=request.max_retries,
             by=by,
             at=datetime.now(UTC).isoformat(),
+            sent_back=sent_back,
         )
         self._runs = run.number
         self.due = run.step
@@ -350,13 +399,14 @@ class TestMode:
 
     def _open(self) -> Waiting:
         if self.waiting is None:
-            raise InvalidStep("", "no step is waiting in this kernel")
+            raise InvalidStep("", "no step waits in this kernel")
         return self.waiting
 
 
 def _hint(run: StepRun, asked: PlannedSuspension) -> str:
+    back = " `%pauseflow send_back COMMENT` runs it again." if "send_back" in asked.request.allow else ""
     by_clock = "" if asked.request.kind == "suspend" else " `%pauseflow skip` lets its time pass."
-    return f"`%pauseflow approve [JSON]` answers step '{run.step}' here.{by_clock}"
+    return f"`%pauseflow approve [JSON]` answers step '{run.step}' here.{back}{by_clock}"
 
 
 def _headline(request: SuspensionRequest) -> str:

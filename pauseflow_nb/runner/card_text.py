@@ -10,11 +10,11 @@ from html import escape
 from typing import Any
 
 from pauseflow_nb import identity
+from pauseflow_nb.actions import USUAL_ACTIONS, button_labels
 from pauseflow_nb.forms.markdown import as_html as render_markdown
 from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.printable import printable_lines
-from pauseflow_nb.protocol import button_labels
 
 __all__ = [
     "format_moment",
@@ -100,12 +100,14 @@ def write_sentence(kind: str, action: str, approvals: Iterable[Mapping[str, Any]
 
     Args:
         kind: Kind of the suspension.
-        action: `"resume"`, `"cancel"` or `"timeout"`.
+        action: `"resume"`, `"send_back"`, `"cancel"` or `"timeout"`.
         approvals: `{"by", "at"}`, and perhaps `{"known_by", "comment"}`, of each approval.
     """
     approvals = list(approvals)
     has_no_answer = kind in ("suspend", "pause") and all(each["by"] == "clock" for each in approvals)
-    done = {"cancel": "Cancelled", "timeout": "Timed out"}.get(action) or _DONE.get(kind, "Resumed")
+    done = {"cancel": "Cancelled", "timeout": "Timed out", "send_back": "Sent back"}.get(action) or _DONE.get(
+        kind, "Resumed"
+    )
     sentence = f"{done} by {', '.join(map(_describe_approval, approvals))}."
     return f"Nobody answered in time. {sentence}" if has_no_answer and action != "cancel" else sentence
 
@@ -153,12 +155,14 @@ def _list_lines(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _describe_buttons(question: Mapping[str, Any]) -> str | None:
-    """Name the two answers, if the author did."""
-    if not question.get("labels"):
+    """Name the answers, if the author chose them or their names."""
+    allow = question.get("allow") or USUAL_ACTIONS
+    if not question.get("labels") and tuple(allow) == USUAL_ACTIONS:
         return None
     has_schema = question.get("schema") is not None
-    labels = button_labels(question["kind"], has_schema=has_schema, own=question["labels"])
-    return f"To choose: {labels['resume']}, or {labels['cancel']}."
+    labels = button_labels(question["kind"], has_schema=has_schema, own=question["labels"], allow=allow)
+    *others, last = (labels[action] for action in allow)
+    return f"To choose: {', '.join(others)}{', or ' * bool(others)}{last}."
 
 
 def _write_heading(facts: Mapping[str, Any]) -> str:
@@ -166,7 +170,8 @@ def _write_heading(facts: Mapping[str, Any]) -> str:
     title = facts["question"]["title"]
     if title:
         return str(title)
-    return f"Step {facts['step']} {_describe_wait(facts)}" if facts["step"] else _describe_wait(facts).capitalize()
+    waits = _describe_wait(facts)
+    return f"Step {facts['step']} {waits}" if facts["step"] else waits.removeprefix("was ").capitalize()
 
 
 def _describe_wait(facts: Mapping[str, Any]) -> str:
@@ -176,6 +181,8 @@ def _describe_wait(facts: Mapping[str, Any]) -> str:
         return "was to run again" if is_over else "will run again"
     if kind == "delay":
         return f"{waits} for the clock"
+    if kind == "operator":
+        return "was suspended from outside"
     if kind == "notebook":
         return f"{waits} for {', '.join(question['notebooks'])}"
     return "asked for an answer" if is_over else "waits for an answer"

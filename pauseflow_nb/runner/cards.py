@@ -54,7 +54,7 @@ class Decision:
 
     #: Who or what decided, and when, as a sentence.
     sentence: str
-    #: `"resume"`, `"cancel"`, `"timeout"`, or how the execution ended.
+    #: `"resume"`, `"send_back"`, `"cancel"`, `"timeout"`, or how the execution ended.
     action: str = ""
     #: `"clock"`, `"link"`, `"user:NAME"`, …
     by: str = ""
@@ -104,6 +104,7 @@ def put_card(
             "until": _describe_deadline(request),
             "notebooks": [child.name for child in request.children],
             "labels": request.labels,
+            "allow": request.allow,
         },
         "unsaved": said,
         "refused": [],
@@ -219,6 +220,10 @@ def describe_decision(wake: Wake, envelope: Mapping[str, JSON] | None = None) ->
         wake: What woke the segment.
         envelope: The answer, also if the clock gave it.
     """
+    if wake.sent_back is not None:
+        said, comment = wake.sent_back.get("data"), wake.sent_back.get("comment")
+        # A comment that came in a field of its own is not also an answer.
+        return describe_approval(wake.kind, "send_back", wake.approvals, None if said == {"comment": comment} else said)
     facts = envelope or wake.callback or {}
     approval: dict[str, JSON] = {
         "by": wake.by,

@@ -187,9 +187,9 @@ class KernelClient:
                 break
         return reply
 
-    def run(self, code: str) -> Reply:
+    def run(self, code: str, *, tick: Tick | None = None) -> Reply:
         """Run code that belongs to no cell: its outputs are not recorded, and it takes no execution number."""
-        return self.wait(self.send(code, store_history=False, silent=True))
+        return self.wait(self.send(code, store_history=False, silent=True), tick=tick)
 
     def answer(self, text: str | None) -> None:
         """Answer the question of the running cell; None means that there is no answer, and `input()` raises EOFError."""

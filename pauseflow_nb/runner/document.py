@@ -85,9 +85,20 @@ class Document:
         self._written.clear()
         self.revision += 1
 
+    def hide_secret(self, value: str) -> None:
+        """Mask the value of a secret in everything that is written from now on."""
+        if self._mask.secrets.add(value):
+            self._written.clear()
+            self._digests.clear()
+            self.revision += 1
+
     def masked(self, value: JSON) -> JSON:
-        """Return a text or JSON value with its links masked, as in the written document."""
+        """Return a text or JSON value with its links and secrets masked, as in the written document."""
         return self._mask.value(value)
+
+    def without_secrets(self, value: JSON) -> JSON:
+        """Return a text or JSON value with its secrets masked; links stay."""
+        return self._mask.secrets.value(value) if self._mask.secrets else value
 
     def changed(self, cell: int | None = None) -> None:
         """Note that a cell has changed; without an index, that the metadata has."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pauseflow_nb.errors import KernelUnavailable
 from pauseflow_nb.protocol import SOURCE, Briefing, Failure, Outcome, Ready
-from pauseflow_nb.runner.client import KernelClient, Reply
+from pauseflow_nb.runner.client import KernelClient, Reply, Tick
 from pauseflow_nb.runner.document import Document
 
 __all__ = ["brief_new_kernel", "brief_same_kernel", "read_outcome", "read_question", "suspend_kernel"]
@@ -27,7 +27,7 @@ _SETTLE = "get_ipython().pauseflow.settle_names()"
 
 
 def brief_new_kernel(
-    client: KernelClient, briefing: Briefing, document: Document, setups: list[int]
+    client: KernelClient, briefing: Briefing, document: Document, setups: list[int], tick: Tick
 ) -> Iterator[Ready]:
     """Load our extension in a new kernel, restore the variables and run the setup cells that were passed.
 
@@ -37,6 +37,7 @@ def brief_new_kernel(
         document: The notebook.
         setups: Indices of the setup cells to run, in order. Their outputs are dropped: the document has those of the
             first time.
+        tick: Answers what the kernel asks meanwhile.
 
     Yields:
         What the kernel answers: once when the variables are restored, once when the setup cells have run. After an answer
@@ -46,23 +47,23 @@ def brief_new_kernel(
         KernelUnavailable: If the interpreter of the kernel cannot import this package.
     """
     _load_extension(client)
-    yield _read_ready(client.run(_BEGIN.format(briefing.to_json())))
+    yield _read_ready(client.run(_BEGIN.format(briefing.to_json()), tick=tick), document)
     for index in setups:
-        reply = client.run(document.cells[index].source)
+        reply = client.run(document.cells[index].source, tick=tick)
         if reply.status != "ok":
             yield Ready(failure=Failure(reply.ename, str(document.masked(reply.evalue)), index))
             return
-    yield _read_ready(client.run(_SETTLE))
+    yield _read_ready(client.run(_SETTLE, tick=tick), document)
 
 
-def brief_same_kernel(client: KernelClient, briefing: Briefing) -> Iterator[Ready]:
+def brief_same_kernel(client: KernelClient, briefing: Briefing, document: Document, tick: Tick) -> Iterator[Ready]:
     """Brief the kernel in which the segment before this one ended; it has its variables and the setup cells have run."""
-    yield _read_ready(client.run(_GO_ON.format(briefing.to_json())))
+    yield _read_ready(client.run(_GO_ON.format(briefing.to_json()), tick=tick), document)
 
 
-def suspend_kernel(client: KernelClient, next_cell: int) -> Reply:
+def suspend_kernel(client: KernelClient, next_cell: int, tick: Tick) -> Reply:
     """Save the variables of a kernel between two cells; `read_outcome` reads the result."""
-    return client.run(_SUSPEND.format(next_cell))
+    return client.run(_SUSPEND.format(next_cell), tick=tick)
 
 
 def read_question(text: str) -> tuple[str, str]:
@@ -74,18 +75,18 @@ def read_question(text: str) -> tuple[str, str]:
         return "", ""
 
 
-def read_outcome(reply: Reply) -> Outcome | None:
-    """Read how a step ended; None if the reply is to a cell without a step."""
+def read_outcome(reply: Reply, document: Document) -> Outcome | None:
+    """Read how a step ended, with secrets masked; None if the reply is to a cell without a step."""
     text = _find_payload(reply)
-    return None if text is None else Outcome.from_json(text)
+    return None if text is None else Outcome.from_dict(document.without_secrets(json.loads(text)))
 
 
-def _read_ready(reply: Reply) -> Ready:
+def _read_ready(reply: Reply, document: Document) -> Ready:
     text = _find_payload(reply)
     if text is None:
-        message = reply.evalue or "the kernel did not answer its briefing"
+        message = document.without_secrets(reply.evalue) or "the kernel did not answer its briefing"
         return Ready(failure=Failure(reply.ename or "RuntimeError", message))
-    return Ready.from_json(text)
+    return Ready.from_dict(document.without_secrets(json.loads(text)))
 
 
 def _find_payload(reply: Reply) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.user_secrets.secret_mask import SecretMask
 
 __all__ = ["MASK", "Mask"]
 
@@ -16,7 +17,7 @@ __all__ = ["MASK", "Mask"]
 MASK = "***"
 
 _SLASH = r"(?:/|\\/|%2[Ff]|%252[Ff]|&#x2[Ff];|&#47;|&sol;|\\u002[Ff])"
-_ANY_LINK = re.compile(rf"(pauseflow{_SLASH}(?:resume|cancel|approve){_SLASH})[A-Za-z0-9_.~%-]{{12,}}")
+_ANY_LINK = re.compile(rf"(pauseflow{_SLASH}(?:resume|cancel|send_back|approve){_SLASH})[A-Za-z0-9_.~%-]{{12,}}")
 
 # What a URL may be made of, as long as the shortest token.
 _RUN = re.compile(r"[A-Za-z0-9_.~%-]{60,}")
@@ -37,6 +38,8 @@ class Mask:
     def __init__(self) -> None:
         self._tokens: set[str] = set()
         self._issued: re.Pattern[str] | None = None
+        #: Masks the values of secrets, too.
+        self.secrets = SecretMask()
 
     def hide(self, links: Iterable[str]) -> None:
         """Mask the tokens of these links from now on, wherever they appear and however they are wrapped."""
@@ -45,7 +48,8 @@ class Mask:
         self._issued = re.compile("|".join(spread)) if spread else None
 
     def text(self, text: str) -> str:
-        """Return a text with its links masked."""
+        """Return a text with its links and secrets masked."""
+        text = self.secrets.text(text) if self.secrets else text
         if self._issued is not None:
             text = self._issued.sub(MASK, text)
         if "pauseflow" in text:

@@ -5,6 +5,7 @@ import takes longer than the start of a kernel.
 """
 
 import json
+import keyword
 import logging
 import re
 import secrets
@@ -25,6 +26,7 @@ from pauseflow_nb.runner import cell_statuses, file_addresses
 from pauseflow_nb.runner.document import ERROR_MARKER, Document
 from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL, Spec, find_spec
 from pauseflow_nb.runner.parameters import check_parameters, read_defaults
+from pauseflow_nb.user_secrets.references import list_references
 
 __all__ = [
     "Frozen",
@@ -50,6 +52,9 @@ log = logging.getLogger(__name__)
 _SCRIPTS = {".py", ".md", ".Rmd", ".qmd", ".R", ".jl", ".sh"}
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+#: A parameter that refers to a secret, as papermill writes it; within another text the quotes are escaped.
+_REFERENCE = re.compile(r'(?<!\\)"secret:([A-Za-z_][A-Za-z0-9_.-]*)"')
 
 #: Levels that a notebook's JSON may have: with some 500, copying it ends in a RecursionError.
 _DEEPEST = 200
@@ -208,6 +213,7 @@ def adopt(notebook: NotebookNode, path: str, *, kernel: str) -> Frozen:
     injected = {name: _make_json(value) for name, value in metadata.get("parameters", {}).items()}
     copy = _repair(NotebookNode(nbformat.v4.upgrade(nbformat.from_dict(deepcopy(notebook)))))
     copy.metadata.pop("pauseflow", None)
+    _inject_secrets(copy, spec.language)
     return freeze_prepared(Prepared(copy, spec, {**(read_defaults(copy) if spec.is_python else {}), **injected}), path)
 
 
@@ -398,15 +404,30 @@ def _inject(notebook: NotebookNode, parameters: dict[str, Any], kernel: str, lan
     from papermill.exceptions import PapermillException
     from papermill.parameterize import parameterize_notebook
 
+    for name in filter(keyword.iskeyword, parameters if language == "python" else ()):
+        raise InvalidParameter(name, "is a word of Python itself: give it another name")
     try:
         notebook = parameterize_notebook(notebook, parameters, kernel_name=kernel, language=language)
     except (PapermillException, NotImplementedError, ValueError, RecursionError) as problem:
         raise InvalidParameter(", ".join(parameters), f"cannot be written in {language}: {problem}") from None
     notebook.metadata.papermill["parameters"] = {name: _make_json(value) for name, value in parameters.items()}
+    _inject_secrets(notebook, language)
     _warn_of_unknown_parameters(notebook, parameters, kernel, language)
     for cell in notebook.cells:
         cell.metadata.setdefault("papermill", NotebookNode())
     return notebook
+
+
+def _inject_secrets(notebook: NotebookNode, language: str) -> None:
+    """Write a call in the place of each `secret:NAME` among the injected parameters."""
+    parameters = notebook.metadata.get("papermill", {}).get("parameters", {})
+    named = [name for name, value in parameters.items() if any(list_references(value))]
+    if named and language != "python":
+        raise InvalidParameter(named[0], f"only a notebook in Python can take a secret, and this one is in {language}")
+    if named:
+        for cell in notebook.cells:
+            if "injected-parameters" in cell.metadata.get("tags", []):
+                cell["source"] = _REFERENCE.sub(r'__import__("pauseflow_nb").flow.secret("\1")', cell.source)
 
 
 def _warn_of_unknown_parameters(notebook: NotebookNode, parameters: dict[str, Any], kernel: str, language: str) -> None:

@@ -61,6 +61,14 @@ class Observer(Protocol):
     def deliver(self, message: MessageRequest) -> tuple[str, str] | None:
         """Send a message of a step; returns the recipients that it did not reach and the reason, or None."""
 
+    def find_secret(self, name: str) -> str:
+        """Return the value of a secret.
+
+        Raises:
+            MissingSecret: If it is not there.
+            InvalidValue: If the name cannot be one.
+        """
+
     def on_not_suspended(self, problem: str) -> None:
         """The segment was to be suspended, but its variables cannot be saved; it goes on."""
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from pauseflow_nb.errors import InvalidParameter, NotJSON
+from pauseflow_nb.errors import InvalidParameter, InvalidValue, NotJSON
 from pauseflow_nb.json_values import JSON, require_json
+from pauseflow_nb.user_secrets.references import list_references
 
 __all__ = ["Parameter", "check_parameters", "find_parameters", "read_defaults"]
 
@@ -118,7 +119,10 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
 
     Raises:
         InvalidParameter: Naming the first that cannot.
+        InvalidValue: If they are no mapping.
     """
+    if not isinstance(parameters, Mapping):
+        raise InvalidValue("parameters", parameters, 'must map names to values, such as {"alpha": 0.6}')
     for name, value in parameters.items():
         if not isinstance(name, str) or not name.isidentifier():
             raise InvalidParameter(str(name), "a name must be a Python identifier, such as `alpha`")
@@ -128,6 +132,12 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         except NotJSON:
             # Papermill writes more than JSON: numbers that are none, tuples, and keys that are numbers.
             _check_value(name, value, "", 0)
+        try:
+            list(list_references(value))
+        except InvalidValue as problem:
+            raise InvalidParameter(
+                name, f"after `secret:` there must be the name of a secret, which {problem.problem}"
+            ) from None
 
 
 def _check_value(name: str, value: Any, at: str, depth: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+from pauseflow_nb.errors import InvalidValue, MissingSecret
 from pauseflow_nb.protocol import MessageRequest, PauseQuestion
 from pauseflow_nb.runner import cards, cell_statuses
 from pauseflow_nb.runner.client import KernelClient
@@ -24,19 +25,45 @@ class Questions:
         #: The pause whose card is in the notebook.
         self._pause: PauseQuestion | None = None
 
-    def answer(self, client: KernelClient, text: str, cell: int) -> None:
-        """Answer a question of the running cell if there is an answer yet; call it again until `client` has none."""
+    def answer(self, client: KernelClient, text: str, cell: int | None) -> None:
+        """Answer a question of the kernel if there is an answer yet; call it again until `client` has none.
+
+        Args:
+            client: The connection to the kernel.
+            text: The question.
+            cell: Index of the running cell; None: code of ours runs, or a setup cell that was passed.
+        """
         kind, data = read_question(text)
         # Some questions must wait until the recorder has every output that the cell has shown before them.
         is_up_to_date = self._recorder.last_question == text
         if kind == "message":
-            client.answer(json.dumps(self._observer.deliver(MessageRequest.from_json(data))))
+            client.answer(json.dumps(self._observer.deliver(self._read_message(data))))
+        elif kind == "secret":
+            self._answer_secret(client, json.loads(data))
+        elif cell is None:
+            client.answer(None)
         elif kind == "errors" and is_up_to_date:
             self._answer_errors(client, cell, is_retried=json.loads(data)["is_retried"])
         elif kind == "pause" and is_up_to_date:
-            self._answer_pause(client, PauseQuestion.from_json(data), cell)
+            self._answer_pause(client, PauseQuestion.from_dict(self._document.without_secrets(json.loads(data))), cell)
         elif kind not in {"errors", "pause"}:
             client.answer(None)
+
+    def _read_message(self, data: str) -> MessageRequest:
+        """Read a message, with secrets masked but in the addresses: one of them may be a secret."""
+        fields = json.loads(data)
+        return MessageRequest.from_dict(
+            {**self._document.without_secrets(fields), "to": fields["to"], "link": fields["link"]}
+        )
+
+    def _answer_secret(self, client: KernelClient, name: str) -> None:
+        try:
+            value = self._observer.find_secret(name)
+        except (MissingSecret, InvalidValue) as problem:
+            client.answer(json.dumps({"value": None, "problem": problem.problem}))
+            return
+        self._document.hide_secret(value)
+        client.answer(json.dumps({"value": value}))
 
     def _answer_errors(self, client: KernelClient, cell: int, *, is_retried: bool) -> None:
         self._recorder.join()

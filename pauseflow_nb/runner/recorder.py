@@ -116,7 +116,7 @@ class Recorder:
             # A later segment finds the output by this id: `transient`, where the protocol has it, is not stored.
             output.metadata[_OURS] = NotebookNode(display_id=display_id)
         # A copy, because our output goes on growing.
-        self._on_output(cell, NotebookNode(output))
+        self._on_output(cell, NotebookNode(self._document.without_secrets(output)))
         (captured or self._outputs[cell]).add(output)
         self._growing.add(cell)
         if display_id is not None:

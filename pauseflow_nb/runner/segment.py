@@ -193,14 +193,15 @@ class _Segment:
 
     def start(self, client: KernelClient, *, is_new: bool) -> SegmentEnd | None:
         """Brief the kernel, and bring the variables back in a new one; returns an end if no cell can run."""
+        self._client = client
         sources = [(index, cell.source) for index, cell in enumerate(self.document.cells) if cell.cell_type == "code"]
         self._headers = steps_of(sources)
         passed = range(self._briefing.first_cell)
         setups = [index for index in passed if index in self._headers and self._headers[index].kind == "setup"]
         answers = (
-            brief_new_kernel(client, self._briefing, self.document, setups)
+            brief_new_kernel(client, self._briefing, self.document, setups, self._tick)
             if is_new
-            else brief_same_kernel(client, self._briefing)
+            else brief_same_kernel(client, self._briefing, self.document, self._tick)
         )
         return next(filter(None, map(self._judge_ready, answers)), None)
 
@@ -319,7 +320,7 @@ class _Segment:
         return Reply("timeout", "TimeoutError", f"the cell ran longer than {self._cell_timeout:g} s")
 
     def _judge(self, index: int, step: str | None, reply: Reply, *, may_fail: bool) -> SegmentEnd | None:
-        outcome = read_outcome(reply)
+        outcome = read_outcome(reply, self.document)
         if reply.status == "timeout" or (outcome is None and reply.status != "ok"):
             failure = self._make_failure(reply, index, step)
         elif outcome is not None and outcome.kind == "failed":
@@ -376,11 +377,11 @@ class _Segment:
         if not client.kernel.spec.is_python:
             self._observer.on_not_suspended(f"the variables of a {client.kernel.spec.language} kernel cannot be saved")
             return None
-        reply = suspend_kernel(client, index)
-        outcome = read_outcome(reply)
+        reply = suspend_kernel(client, index, self._tick)
+        outcome = read_outcome(reply, self.document)
         if outcome is None or outcome.snapshot is None:
             failure = outcome.failure if outcome is not None else None
-            problem = reply.evalue if failure is None else f"{failure.type}: {failure.message}"
+            problem = self.document.masked(reply.evalue) if failure is None else f"{failure.type}: {failure.message}"
             self._observer.on_not_suspended(problem)
             return None
         asked = SuspensionRequest("operator", on_timeout="cancel", title=f"Suspended by {by.removeprefix('user:')}")
@@ -410,7 +411,7 @@ class _Segment:
 
     def _tick(self) -> float | None:
         due = None if self._output is None else self._output.save_when_due(self.document)
-        if self._client is None or self._client.question is None or self._running is None:
+        if self._client is None or self._client.question is None:
             return due
         self._questions.answer(self._client, self._client.question, self._running)
         return ASK_AGAIN_SECONDS if due is None else min(due, ASK_AGAIN_SECONDS)

@@ -12,7 +12,7 @@ from pauseflow_nb.json_values import JSON, compact
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.tables import audit
 
-__all__ = ["Line", "find_last", "note", "note_all", "read_trail"]
+__all__ = ["Line", "add_details", "find_last", "note", "note_all", "read_trail"]
 
 Row: TypeAlias = sa.Row[Any]
 
@@ -71,6 +71,23 @@ def note_all(connection: sa.Connection, lines: Iterable[Line]) -> None:
         for line in lines
     ]
     connection.execute(audit.insert(), rows)
+
+
+def add_details(connection: sa.Connection, details: Mapping[str, Mapping[str, JSON]], *what: str) -> None:
+    """Add details to the newest line of executions that says one of these; the same transaction has written it.
+
+    Args:
+        connection: The transaction.
+        details: What is added, by execution.
+        what: See `note`.
+    """
+    newest = sa.select(sa.func.max(audit.c.id)).where(audit.c.execution.in_(details), audit.c.what.in_(what))
+    ids = connection.execute(newest.group_by(audit.c.execution)).scalars().all()
+    found = connection.execute(sa.select(audit).where(audit.c.id.in_(ids)))
+    rows = [{"of_id": row.id, "details": {**row.details, **details[row.execution]}} for row in found]
+    if rows:
+        changed = audit.update().where(audit.c.id == sa.bindparam("of_id"))
+        connection.execute(changed.values(details=sa.bindparam("details")), rows)
 
 
 def find_last(connection: sa.Connection, execution: str, what: str) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from pauseflow_nb.store.database import iso
 from pauseflow_nb.store.executions import STATES
 from pauseflow_nb.store.tables import executions
 
-__all__ = ["damaged_view", "require_shape"]
+__all__ = ["damaged_view", "require_shape", "time_or_none"]
 
 #: What keys of a view hold, where another type would break a reader.
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -73,9 +73,9 @@ def damaged_view(connection: sa.Connection, execution: str, problem: Exception) 
             "parameters": _value_or(found["parameters"], dict, {}),
             "state": _value_or(found["state"], str, "unknown"),
             "reason": None,
-            "created_at": _time(found["created_at"]) or iso(0.0),
-            "started_at": _time(found["started_at"]),
-            "ended_at": _time(found["ended_at"]),
+            "created_at": time_or_none(found["created_at"]) or iso(0.0),
+            "started_at": time_or_none(found["started_at"]),
+            "ended_at": time_or_none(found["ended_at"]),
             "created_by": _value_or(found["created_by"], str, "unknown"),
             "parent": _value_or(found["parent"], str, None),
             "segment": _value_or(found["segment"], int, 0),
@@ -111,7 +111,8 @@ def _value_or(value: Any, kind: type, otherwise: Any) -> Any:
     return value if isinstance(value, kind) else otherwise
 
 
-def _time(value: Any) -> str | None:
+def time_or_none(value: Any) -> str | None:
+    """Read a time of a row as text in ISO 8601; None if it is none."""
     try:
         return iso(value)
     except (TypeError, ValueError, OverflowError, OSError):

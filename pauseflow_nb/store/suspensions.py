@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
+from pauseflow_nb.actions import USUAL_ACTIONS
 from pauseflow_nb.identity import facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
@@ -320,11 +321,12 @@ def _void(connection: sa.Connection, execution: str, by: str, *where: sa.ColumnE
 
 
 def collect_rules(ask: SuspensionRequest) -> dict[str, JSON] | None:
-    """Collect the rules of who may answer, and the words on the buttons; None if anybody with a link may, and the words are ours."""
-    labels: dict[str, JSON] = {"labels": ask.labels} if ask.labels else {}
+    """Collect who may answer, what an answer may do, and the words on the buttons; None if all of that is as usual."""
+    buttons: dict[str, JSON] = {"labels": ask.labels} if ask.labels else {}
+    buttons |= {} if ask.allow == list(USUAL_ACTIONS) else {"allow": ask.allow}
     if ask.approvals == 1 and ask.approvers is None and ask.self_approval:
-        return labels or None
-    return {"approvals": ask.approvals, "approvers": ask.approvers, "self_approval": ask.self_approval, **labels}
+        return buttons or None
+    return {"approvals": ask.approvals, "approvers": ask.approvers, "self_approval": ask.self_approval, **buttons}
 
 
 def _is(table: sa.Table, claim: Claim) -> tuple[Any, ...]:

@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from pauseflow_nb.actions import LINK_NAMES, USUAL_ACTIONS, allowed_links, button_labels
 from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.forms.controls import draw_json
 from pauseflow_nb.json_values import JSON, compact, json_text
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import Links, Loss, button_labels, published
+from pauseflow_nb.protocol import Links, Loss, published, waiting_state
 from pauseflow_nb.store import steps as runs
 from pauseflow_nb.store.damaged_rows import damaged_view, require_shape
 from pauseflow_nb.store.database import iso, now
@@ -21,6 +22,7 @@ from pauseflow_nb.store.tables import executions, segments, suspensions
 __all__ = [
     "HasRules",
     "LinksOf",
+    "allowed_actions",
     "approvals_of",
     "execution_views",
     "find_beginning",
@@ -264,18 +266,19 @@ def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:
 def _became(suspension: Row) -> str:
     """Derive the state of a step from its suspension: one that was answered is finished."""
     if suspension.state == "open":
-        return "waiting" if suspension.kind in ("rerun", "delay") else "suspended"
+        return waiting_state(suspension.kind)
     if suspension.state == "void" or suspension.action == "cancel":
         return "cancelled"
-    if suspension.action == "resume" or suspension.kind != "suspend":
+    if suspension.action in ("resume", "send_back") or suspension.kind != "suspend":
         return "finished"
     return {"resume": "finished", "fail": "failed"}.get(suspension.on_timeout, "cancelled")
 
 
 def _suspension(row: Row, links: LinksOf | None, revocations: int) -> dict[str, Any]:
-    made: Mapping[str, str | None] = dict.fromkeys(("resume_url", "cancel_url", "approval_url"))
+    allow = allowed_actions(row)
+    made: Mapping[str, str | None] = {}
     if links is not None and row.kind != "notebook":
-        made = links(Claim(row.execution, row.segment, row.step, row.ordinal, "", revocations))
+        made = allowed_links(links(Claim(row.execution, row.segment, row.step, row.ordinal, "", revocations)), allow)
     return {
         "execution": row.execution,
         "path": [row.step] if row.step else [],
@@ -292,10 +295,11 @@ def _suspension(row: Row, links: LinksOf | None, revocations: int) -> dict[str, 
         "shown": None if row.shown is None else row.shown["digest"],
         "schema": row.schema,
         "form": draw_json(row.schema),
+        "allow": allow,
         "labels": labels_of(row),
         "errors": row.errors,
         "approvals": approvals_of(row),
-        **made,
+        **{name: made.get(name) for name in LINK_NAMES.values()},
     }
 
 
@@ -330,12 +334,18 @@ def approvals_of(row: HasRules | Row) -> dict[str, Any]:
 
 def has_rules(row: HasRules | Row) -> bool:
     """Whether a question says who may answer it, and not only what its buttons say."""
-    return any(key != "labels" for key in row.rules or ())
+    return any(key not in ("labels", "allow") for key in row.rules or ())
 
 
 def labels_of(row: Row) -> dict[str, str]:
-    """Say what the buttons of a question say: `resume` and `cancel`."""
-    return button_labels(row.kind, has_schema=row.schema is not None, own=(row.rules or {}).get("labels"))
+    """Say what the buttons of a question say, by action."""
+    own = (row.rules or {}).get("labels")
+    return button_labels(row.kind, has_schema=row.schema is not None, own=own, allow=allowed_actions(row))
+
+
+def allowed_actions(row: HasRules | Row) -> list[str]:
+    """List what an answer may do, in the order of the buttons."""
+    return list((row.rules or {}).get("allow") or USUAL_ACTIONS)
 
 
 def shown_data(data: JSON) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Service:
     on_mail: Callable[[dict[str, str]], None] = field(default=lambda _: None)
     mail: list[dict[str, str]] = field(default_factory=list)
     callbacks: list[tuple[int, Any]] = field(default_factory=list)
+    #: The header `Authorization` of each POST.
+    authorizations: list[str] = field(default_factory=list)
     url: str = ""
 
     def answer(self, method: str, path: str, message: Any) -> tuple[int, Any]:
@@ -65,6 +67,7 @@ def serve(state: Service) -> Iterator[None]:
             self.reply(None)
 
         def do_POST(self) -> None:
+            state.authorizations.append(self.headers.get("Authorization", ""))
             self.reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
         def reply(self, message: Any) -> None:

@@ -85,7 +85,7 @@ def test_an_ambiguous_beginning_names_those_it_may_be() -> None:
 
 
 @pytest.mark.new_process
-def test_the_shell_completes_ids_and_files(pauseflow: Pauseflow) -> None:
+def test_the_shell_completes_ids_steps_and_files(pauseflow: Pauseflow) -> None:
     execution = pauseflow("run", notebook(pauseflow.folder, ASK), "--until-pause", "--json").execution["id"]
 
     def complete(words: str) -> str:
@@ -95,4 +95,7 @@ def test_the_shell_completes_ids_and_files(pauseflow: Pauseflow) -> None:
 
     assert complete(f"pauseflow show {execution[:2]}") == f"plain,{execution}\n"
     assert complete("pauseflow show zz").strip() == ""
+    assert complete(f"pauseflow resume {execution[:4]} --step ") == "plain,ask\n"
+    assert complete(f"pauseflow fork {execution[:4]} --from a") == "plain,ask\n"
+    assert complete(f"pauseflow retry {execution[:4]} --from z").strip() == ""
     assert complete("pauseflow run i") == "file,i\n"

@@ -1,39 +1,60 @@
-"""The examples of the docs, answered through the form of the real page, with nothing typed and with a comment."""
+"""The examples of the docs, answered by a person in Chromium: through the buttons of the page, with nothing typed and with a comment."""
 
 import re
-import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import nbformat
 import pytest
-from server.page_form import PageForm
+from chromium import find, launch
+from docs_examples import BEFORE, FIRST, README, blocks
+from evidence import watch
 
 if TYPE_CHECKING:
     from acceptance.command import Ended, Pauseflow, Running
 
-ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
-#: What the examples use and do not define.
-BEFORE = """
-from pydantic import BaseModel, Field
+pytestmark = [pytest.mark.browser, pytest.mark.may_rerun("Chromium draws and loads in its own time")]
 
-def load_table():
-    return [1, 2]
+SCREENSHOTS = Path(__file__).parent.parent / "screenshots"
 
-def tell_somebody(url):
-    pass
-
-def send(table):
-    print("sent", table)
-"""
+#: Opens the page at a link, takes a picture of it if that has a name, types into inputs by their name, and presses a button; gives the text of the page that follows.
+Press: TypeAlias = Callable[..., str]
 
 
-def blocks(page: str, *beginnings: str) -> list[str]:
-    """The code of a page, as cells: the first block that begins with each of these."""
-    found = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
-    return [next(block for block in found if block.startswith(beginning)) for beginning in beginnings]
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    chromium = find()
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = launch(driver, chromium)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def press(browser: Any, request: pytest.FixtureRequest) -> Iterator[Press]:
+    page = browser.new_page(viewport={"width": 900, "height": 600})
+    watch(request.node, page)
+
+    def press_(url: str, label: str, *, picture: str = "", **typed: str) -> str:
+        page.goto(url)
+        if picture:
+            SCREENSHOTS.mkdir(exist_ok=True)
+            page.screenshot(path=SCREENSHOTS / f"{picture}.png", full_page=True)
+        for name, text in typed.items():
+            control = page.locator(f"[name='{name}']")
+            if control.get_attribute("type") == "checkbox":
+                control.check()
+            else:
+                control.fill(text)
+        page.get_by_role("button", name=label, exact=True).click()
+        return str(page.get_by_role("status").first.inner_text())
+
+    yield press_
+    page.close()
 
 
 def start(pauseflow: "Pauseflow", *cells: str) -> "Running":
@@ -44,28 +65,15 @@ def start(pauseflow: "Pauseflow", *cells: str) -> "Running":
     return pauseflow.start("run", path, output, "--json", output=output)
 
 
-def press(url: str, label: str, **typed: str) -> str:
-    """Open the page, type, and press a button; gives the page that follows."""
-    accept = {"Accept": "text/html", "User-Agent": "Mozilla/5.0"}
-    with urllib.request.urlopen(urllib.request.Request(url, headers=accept), timeout=60) as answer:
-        page = PageForm(answer.read().decode())
-    decision = next(action for action, words, _ in page.buttons if words == label)
-    entries = {**page.entries, **{name: [text] for name, text in typed.items()}, "decision": [decision]}
-    request = urllib.request.Request(url, urlencode(entries, doseq=True).encode(), headers=accept)
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return str(answer.read().decode())
-
-
 def printed(ended: "Ended") -> str:
     outputs = [output for cell in ended.notebook.cells for output in cell.get("outputs", [])]
     return "".join(output.get("text", "") for output in outputs)
 
 
-FIRST = ("from pauseflow_nb import flow, steps", "%%step ask\ntable", "%%step send")
-
-
 @pytest.mark.parametrize(("typed", "said"), [({}, "None"), ({"comment": "looks good"}, "looks good")])
-def test_the_first_example_goes_on_after_approve(pauseflow: "Pauseflow", typed: dict[str, str], said: str) -> None:
+def test_the_first_example_goes_on_after_approve(
+    pauseflow: "Pauseflow", press: Press, typed: dict[str, str], said: str
+) -> None:
     running = start(pauseflow, *blocks("docs/steps.md", *FIRST))
 
     assert "Approved by" in press(running.link("approve"), "Approve", **typed)
@@ -75,7 +83,7 @@ def test_the_first_example_goes_on_after_approve(pauseflow: "Pauseflow", typed: 
     assert printed(ended) == f"sent [1, 2]\n{said}\n"
 
 
-def test_the_first_example_ends_after_cancel(pauseflow: "Pauseflow") -> None:
+def test_the_first_example_ends_after_cancel(pauseflow: "Pauseflow", press: Press) -> None:
     running = start(pauseflow, *blocks("docs/steps.md", *FIRST))
 
     assert "Cancelled by" in press(running.link("approve"), "Cancel the run", comment="not today")
@@ -85,7 +93,7 @@ def test_the_first_example_ends_after_cancel(pauseflow: "Pauseflow") -> None:
     assert "sent" not in printed(ended)
 
 
-def test_the_example_of_a_schema_gets_an_instance(pauseflow: "Pauseflow") -> None:
+def test_the_example_of_a_schema_gets_an_instance(pauseflow: "Pauseflow", press: Press) -> None:
     cells = blocks("docs/steps.md", FIRST[0], "class Decision", '%%step ask\nflow.suspend("7d"', "%%step order")
     running = start(pauseflow, *cells, "print(steps.ask.data)")
 
@@ -94,7 +102,7 @@ def test_the_example_of_a_schema_gets_an_instance(pauseflow: "Pauseflow") -> Non
     assert printed(running.end()) == "approved=True amount=5\n"
 
 
-def test_the_example_that_asks_again_ends_when_it_has_its_answer(pauseflow: "Pauseflow") -> None:
+def test_the_example_that_asks_again_ends_when_it_has_its_answer(pauseflow: "Pauseflow", press: Press) -> None:
     running = start(pauseflow, *blocks("docs/steps.md", FIRST[0], "%%step confirm"), "print('done')")
     first = running.link("approve")
 
@@ -118,9 +126,9 @@ def next_link(running: "Running", before: str) -> str:
 
 @pytest.mark.parametrize(("typed", "said"), [({}, "{}"), ({"comment": "go on"}, "{'comment': 'go on'}")])
 def test_the_example_of_the_readme_prints_what_was_typed(
-    pauseflow: "Pauseflow", typed: dict[str, str], said: str
+    pauseflow: "Pauseflow", press: Press, typed: dict[str, str], said: str
 ) -> None:
-    cells = blocks("README.md", "from pauseflow_nb import flow, steps", "%%step ask\nimport random", "%%step report")
+    cells = blocks("README.md", *README)
     running = start(pauseflow, *cells)
 
     press(running.link("approve"), "Approve", **typed)
@@ -128,11 +136,13 @@ def test_the_example_of_the_readme_prints_what_was_typed(
     assert printed(running.end()).startswith(f"{said} and the numbers are still here:")
 
 
-@pytest.mark.parametrize("name", ["approve_by_link", "custom_timeout", "handler_style"])
-def test_an_example_notebook_completes_after_approve_with_nothing_typed(pauseflow: "Pauseflow", name: str) -> None:
+@pytest.mark.parametrize("name", ["approve_model", "approve_by_link", "custom_timeout", "handler_style"])
+def test_an_example_notebook_completes_after_approve_with_nothing_typed(
+    pauseflow: "Pauseflow", press: Press, name: str
+) -> None:
     running = pauseflow.start_example(name)
 
-    press(running.link("approve"), "Approve")
+    press(running.link("approve"), "Approve", picture=f"page-of-{name}")
 
     assert running.end().execution["state"] == "completed"
 

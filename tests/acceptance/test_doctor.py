@@ -25,7 +25,7 @@ def test_it_looks_at_all_that_an_execution_may_need(pauseflow: Pauseflow) -> Non
 
     assert [each["name"] for each in checks] == [
         *("database", "storage", "disk", "worker", "server", "links"),
-        *("kernels", "widgets", "server extension", "panel", "mail", "notify"),
+        *("kernels", "widgets", "server extension", "panel", "mail", "notify", "secrets"),
     ]
 
 
@@ -75,6 +75,17 @@ def test_a_word_in_a_file_that_is_no_setting_is_named_once(pauseflow: Pauseflow,
     assert code == 1
     assert said.count("prot is no setting: did you mean port?") == 1
     assert said.count("smpt_host is no setting: did you mean smtp_host?") == 1
+
+
+@pytest.mark.parametrize("place", ["beside", "data_dir"])
+def test_a_file_that_cannot_be_read_is_named_once(pauseflow: Pauseflow, place: str) -> None:
+    folder = pauseflow.folder if place == "beside" else Path(pauseflow.environment["PAUSEFLOW_DATA_DIR"])
+    folder.mkdir(exist_ok=True, parents=True)
+    (folder / "pauseflow.toml").write_text("port = ")
+    code, said = wrong(pauseflow)
+
+    assert code == 1
+    assert said.count("pauseflow.toml cannot be read: ") == said.count("pauseflow.toml") == 1
 
 
 def test_a_variable_that_is_read_and_is_no_setting_is_left_alone(pauseflow: Pauseflow) -> None:

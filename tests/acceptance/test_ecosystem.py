@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from acceptance.command import Pauseflow
 from acceptance.test_command_line import notebook
@@ -96,6 +97,35 @@ def test_nbconvert_shows_the_card_and_nbdiff_leaves_our_metadata_out(pauseflow: 
     assert shown.returncode == 0, shown.stderr
     assert "Approve?" in (pauseflow.folder / "out.html").read_text()
     assert (compared.returncode, compared.stdout) == (0, ""), compared.stderr
+
+
+def test_tools_take_a_notebook_with_records_and_what_they_strip_is_named(pauseflow: Pauseflow) -> None:
+    pytest.importorskip("nbdime", reason="needs `pip install nbdime`")
+    pytest.importorskip("jupytext", reason="needs `pip install jupytext`")
+    report(pauseflow, "print(40 + 2)", *STEPS)
+    waits = pauseflow("run", "report.ipynb", "out.ipynb", "--until-pause", "--json")
+    pauseflow("resume", waits.execution["id"], "--data", '"yes"', "--wait")
+    nbformat.write(nbformat.read(pauseflow.folder / "out.ipynb", as_version=4), pauseflow.folder / "written.ipynb")
+    nbformat.validate(nbformat.read(pauseflow.folder / "written.ipynb", as_version=4))
+    done = [
+        shell(pauseflow, command)
+        for command in (
+            "jupyter-nbconvert --to notebook --output converted.ipynb out.ipynb",
+            "nbdiff out.ipynb written.ipynb",
+            "cp out.ipynb text.ipynb; jupytext --to py:percent -o text.py text.ipynb; jupytext --to ipynb --update -o text.ipynb text.py",
+            "papermill --help-notebook out.ipynb || test $? = 1",
+            "jupyter-nbconvert --to notebook --clear-output --output stripped.ipynb out.ipynb",
+        )
+    ]
+    verified = {
+        name: pauseflow("verify", f"{name}.ipynb") for name in ("out", "written", "converted", "text", "stripped")
+    }
+
+    assert [each.stderr for each in done if each.returncode] == []
+    codes = {name: each.code for name, each in verified.items()}
+    assert codes == {"out": 0, "written": 0, "converted": 0, "text": 0, "stripped": 1}
+    assert "1 output was removed" in verified["stripped"].stderr
+    assert "the question and its decision (record 1) were removed" in verified["stripped"].stderr
 
 
 def test_a_percent_script_runs_and_comes_back_as_one(pauseflow: Pauseflow) -> None:

@@ -10,7 +10,7 @@ from acceptance.command import Pauseflow
 from acceptance.test_command_line import ASK, IMPORT, notebook
 
 from pauseflow_nb import run_notebook
-from pauseflow_nb.errors import InvalidParameter
+from pauseflow_nb.errors import InvalidParameter, InvalidValue
 from pauseflow_nb.settings import Settings
 
 pytestmark = pytest.mark.acceptance
@@ -103,11 +103,11 @@ def test_an_unknown_execution_is_an_error(pauseflow: Pauseflow) -> None:
     assert "nope" in printed
 
 
-@pytest.mark.parametrize("parameters", [{"a": object()}, {"not ident": 1}])
+@pytest.mark.parametrize("parameters", [{"a": object()}, {"not ident": 1}, {"class": 1}, [1]])
 def test_parameters_that_no_notebook_can_hold_start_nothing(asks: Path, tmp_path: Path, parameters: Any) -> None:
     settings = Settings.load(flags={"data_dir": str(tmp_path / "store")}, environment={})
 
-    with pytest.raises(InvalidParameter):
+    with pytest.raises((InvalidParameter, InvalidValue), match=r"parameter"):
         run_notebook(asks, parameters=parameters, settings=settings)
 
     assert not (tmp_path / "store").exists()

@@ -155,6 +155,24 @@ class TestCustomTimeout:
         assert ended.code == 75
 
 
+class TestApprovePayment:
+    def test_the_payment_is_sent_back_then_approved_and_both_are_verified(self, pauseflow: Pauseflow) -> None:
+        waits = pauseflow.run_example("approve_payment", "--until-pause")
+        id_ = waits.execution["id"]
+        pauseflow("send-back", id_, "--comment", "Where is the order?", "--wait")
+        again = json.loads(pauseflow("show", id_, "--json").stdout)
+        paid = pauseflow("resume", id_, "--wait", "--json")
+        verified = pauseflow("verify", waits.output)
+
+        (asked,) = again["suspended"]
+        assert (asked["title"], asked["labels"]["resume"]) == ("Pay 12,400.00 euros to Acme Ltd?", "Pay")
+        assert asked["message"] == "It was sent back: Where is the order?"
+        assert paid.exports("pay")["paid"]["total"] == 12_400
+        assert verified.code == 0, verified.stderr
+        assert "Sent back by " in verified.stdout
+        assert_is_a_record(waits)
+
+
 class TestRetryFailedRequest:
     def test_it_asks_again_until_it_is_answered(self, pauseflow: Pauseflow, service: Service) -> None:
         service.failures = 2
@@ -248,6 +266,21 @@ class TestPassContext:
         ended = pauseflow.run_example("pass_context", pages=1)
 
         assert ended.printed("read") == "run 1 was given None\n"
+
+
+class TestUseSecret:
+    def test_the_service_gets_the_key_before_and_after_the_pause_and_nobody_sees_it(
+        self, pauseflow: Pauseflow, service: Service
+    ) -> None:
+        pauseflow.environment["PAUSEFLOW_SECRET_SERVICE_KEY"] = "k3y-7f3a91c0de55"
+        running = pauseflow.start_example("use_secret", service_url=service.url)
+        send(running.line_with("/pauseflow/resume/").split()[-1])
+        ended = running.end()
+
+        assert_completed(ended)
+        assert service.authorizations == ["Bearer k3y-7f3a91c0de55"] * 2
+        assert ended.printed("draft") == "asks with the key ••••\n"
+        assert "7f3a91c0de55" not in ended.stdout + ended.stderr + ended.output.read_text()
 
 
 class TestMaxRetries:

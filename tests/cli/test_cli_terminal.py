@@ -39,6 +39,14 @@ def test_an_overdue_pause_does_not_count_backwards() -> None:
     assert "-" not in describe_waiting({**OPEN, "deadline": "2026-11-20T11:00:00+00:00"}, now=NOW).split("(in ")[1]
 
 
+def test_what_waits_without_a_title_is_described_in_the_words_of_the_panel_and_the_page() -> None:
+    untitled = {**OPEN, "title": None}
+
+    assert "approve: waits for the clock" in describe_waiting({**untitled, "kind": "delay"}, now=NOW)
+    outside = describe_waiting({**untitled, "kind": "operator", "step": None, "path": []}, now=NOW)
+    assert "the notebook: was suspended from outside" in outside
+
+
 def test_a_rerun_is_described_as_waiting_for_the_clock() -> None:
     assert "or a link" in describe_waiting({**OPEN, "kind": "rerun", "title": None}, now=NOW)
 

@@ -22,8 +22,8 @@ KEY = Ed25519PrivateKey.generate()
 PUBLIC = [KEY.public_key()]
 PNG = base64.b64encode(b"\x89PNG and more").decode()
 
-QUESTION = {"kind": "suspend", "title": "Publish?", "message": "The report of May.", "data": {"total": 12.5}}
-DECISION = {"action": "resume", "answer": {"approved": True}, "comment": "fine", "by": "user:ann", "known_by": "login", "at": "2026-11-28T10:00:00Z"}  # fmt: skip
+QUESTION = {"kind": "suspend", "title": "Publish?", "message": "The report of May.", "data": {"total": 12.5, "rows": 1}, "schema": {"type": "object"}, "deadline": "2026-11-29T10:00:00Z", "labels": {"resume": "Publish"}, "allow": ["resume", "cancel"]}  # fmt: skip
+DECISION = {"action": "resume", "answer": {"approved": True}, "comment": "fine", "by": "user:ann", "known_by": "login", "at": "2026-11-28T10:00:00Z", "sentence": "Resumed by ann.", "approvals": [{"by": "user:ann", "comment": "fine"}]}  # fmt: skip
 
 
 def card(question: dict[str, Any], decision: dict[str, Any] | None, *, step: str = "ask") -> Any:
@@ -34,7 +34,9 @@ def card(question: dict[str, Any], decision: dict[str, Any] | None, *, step: str
 
 def executed() -> dict[str, Any]:
     """A notebook as a run leaves it, without its records."""
-    notebook = new_notebook(metadata={"pauseflow": {"execution": "e1"}})
+    notebook = new_notebook(
+        metadata={"pauseflow": {"execution": "e1"}, "papermill": {"end_time": "2026-11-28T11:00:00Z"}}
+    )
     notebook.cells = [
         new_markdown_cell("# Report", id="title"),
         new_code_cell("print(1)\n2", id="work", outputs=[new_output("stream", text="1\n"), new_output("execute_result", {"text/plain": "2"})]),
@@ -130,8 +132,32 @@ def change_title(notebook: dict[str, Any]) -> None:
     facts(notebook)["question"]["title"] = "Delete?"
 
 
+def change_message(notebook: dict[str, Any]) -> None:
+    facts(notebook)["question"]["message"] = "The report of June."
+
+
 def change_data(notebook: dict[str, Any]) -> None:
-    facts(notebook)["question"]["data"] = {"total": 12.6}
+    facts(notebook)["question"]["data"]["total"] = 12.6
+
+
+def change_a_number_in_the_data_to_true(notebook: dict[str, Any]) -> None:
+    facts(notebook)["question"]["data"]["rows"] = True
+
+
+def change_form(notebook: dict[str, Any]) -> None:
+    facts(notebook)["question"]["schema"] = None
+
+
+def change_deadline(notebook: dict[str, Any]) -> None:
+    facts(notebook)["question"]["deadline"] = None
+
+
+def change_labels(notebook: dict[str, Any]) -> None:
+    facts(notebook)["question"]["labels"]["resume"] = "Delete"
+
+
+def change_allow(notebook: dict[str, Any]) -> None:
+    facts(notebook)["question"]["allow"].append("send_back")
 
 
 def change_answer(notebook: dict[str, Any]) -> None:
@@ -142,8 +168,64 @@ def change_comment(notebook: dict[str, Any]) -> None:
     facts(notebook)["decision"]["comment"] = ""
 
 
+def change_answer_to_nothing(notebook: dict[str, Any]) -> None:
+    facts(notebook)["decision"]["answer"] = None
+
+
+def change_action(notebook: dict[str, Any]) -> None:
+    facts(notebook)["decision"]["action"] = "cancel"
+
+
+def change_known_by(notebook: dict[str, Any]) -> None:
+    facts(notebook)["decision"]["known_by"] = "account"
+
+
+def change_when(notebook: dict[str, Any]) -> None:
+    facts(notebook)["decision"]["at"] = "2026-11-28T10:00:01Z"
+
+
+def change_sentence(notebook: dict[str, Any]) -> None:
+    facts(notebook)["decision"]["sentence"] = "Resumed by bob."
+
+
+def change_an_approval(notebook: dict[str, Any]) -> None:
+    facts(notebook)["decision"]["approvals"][0]["by"] = "user:bob"
+
+
 def change_who(notebook: dict[str, Any]) -> None:
     facts(notebook)["decision"]["by"] = "user:bob"
+
+
+def change_rich_output(notebook: dict[str, Any]) -> None:
+    notebook["cells"][2]["outputs"][0]["data"]["text/plain"] = ["<Another figure>"]
+
+
+def change_metadata_of_an_output(notebook: dict[str, Any]) -> None:
+    notebook["cells"][2]["outputs"][0]["metadata"] = {"image/png": {"width": 1}}
+
+
+def change_number_of_a_result(notebook: dict[str, Any]) -> None:
+    notebook["cells"][1]["outputs"][1]["execution_count"] = 9
+
+
+def change_kind_of_output(notebook: dict[str, Any]) -> None:
+    notebook["cells"][1]["outputs"][0]["name"] = "stderr"
+
+
+def change_cell_id(notebook: dict[str, Any]) -> None:
+    notebook["cells"][1]["id"] = "other"
+
+
+def change_kind_of_cell(notebook: dict[str, Any]) -> None:
+    notebook["cells"][0]["cell_type"] = "raw"
+
+
+def add_attachment(notebook: dict[str, Any]) -> None:
+    notebook["cells"][0]["attachments"] = {"a.png": {"image/png": PNG}}
+
+
+def move_outputs(notebook: dict[str, Any]) -> None:
+    notebook["cells"][1]["outputs"].reverse()
 
 
 def move_cells(notebook: dict[str, Any]) -> None:
@@ -179,6 +261,41 @@ def cut_out_all_records(notebook: dict[str, Any]) -> None:
     del notebook["metadata"]["pauseflow"]["decisions"]
 
 
+def cut_out_the_end(notebook: dict[str, Any]) -> None:
+    del notebook["metadata"]["pauseflow"]["decisions"][-1]
+
+
+def put_a_record_in_twice(notebook: dict[str, Any]) -> None:
+    records = notebook["metadata"]["pauseflow"]["decisions"]
+    records.insert(0, records[0])
+
+
+def change_the_execution(notebook: dict[str, Any]) -> None:
+    notebook["metadata"]["pauseflow"]["execution"] = "e2"
+
+
+def change_key_of_a_record(notebook: dict[str, Any]) -> None:
+    notebook["metadata"]["pauseflow"]["decisions"][0]["signatures"][0]["keyid"] = "0" * 64
+
+
+def change_type_of_a_record(notebook: dict[str, Any]) -> None:
+    notebook["metadata"]["pauseflow"]["decisions"][0]["payloadType"] = "text/plain"
+
+
+def change_signature(notebook: dict[str, Any]) -> None:
+    signature = notebook["metadata"]["pauseflow"]["decisions"][1]["signatures"][0]
+    signature["sig"] = base64.b64encode(base64.b64decode(signature["sig"])[::-1]).decode()
+
+
+def add_to_a_record(notebook: dict[str, Any]) -> None:
+    notebook["metadata"]["pauseflow"]["decisions"][0]["note"] = "checked by the board"
+
+
+def add_a_signature(notebook: dict[str, Any]) -> None:
+    signatures = notebook["metadata"]["pauseflow"]["decisions"][0]["signatures"]
+    signatures.append({"keyid": "board", "sig": signatures[0]["sig"]})
+
+
 def put_in_a_record_of_another_run(notebook: dict[str, Any]) -> None:
     notebook["metadata"]["pauseflow"]["decisions"][0] = decided(executed(), execution="e2")
 
@@ -203,6 +320,11 @@ def add_a_decision(notebook: dict[str, Any]) -> None:
     notebook["cells"][4]["outputs"].append(json.loads(json.dumps(card(QUESTION, DECISION, step="other"))))
 
 
+def add_a_timeout(notebook: dict[str, Any]) -> None:
+    decision = {**DECISION, "by": "clock", "action": "timeout"}
+    notebook["cells"][4]["outputs"].append(json.loads(json.dumps(card(QUESTION, decision, step="other"))))
+
+
 def strip(notebook: dict[str, Any]) -> None:
     """What nbstripout does."""
     for cell in notebook["cells"]:
@@ -222,7 +344,35 @@ def strip(notebook: dict[str, Any]) -> None:
         (change_cell_after_the_decision, "cell 5 (after): output 1 was changed"),
         (change_title, "step ask: the title was changed"),
         (change_data, "step ask: the data was changed"),
+        (change_message, "step ask: the message was changed"),
+        (change_a_number_in_the_data_to_true, "step ask: the data was changed"),
+        (change_form, "step ask: the form was changed"),
+        (change_deadline, "step ask: the deadline was changed"),
+        (change_labels, "step ask: a word on the buttons was changed"),
+        (change_allow, "step ask: the list of what an answer may do was changed"),
         (change_answer, "step ask: the answer was changed"),
+        (change_answer_to_nothing, "step ask: the answer was changed"),
+        (change_action, "step ask: the decision was changed"),
+        (change_known_by, "step ask: how it is known who decided was changed"),
+        (change_when, "step ask: the time of the decision was changed"),
+        (change_sentence, "step ask: the sentence about the decision was changed"),
+        (change_an_approval, "step ask: the list of approvals was changed"),
+        (change_rich_output, "cell 3 (plot): output 1 was changed"),
+        (change_metadata_of_an_output, "cell 3 (plot): output 1 was changed"),
+        (change_number_of_a_result, "cell 2 (work): output 2 was changed"),
+        (change_kind_of_output, "cell 2 (work): output 1 was changed"),
+        (change_cell_id, "cell 2 (work) was removed"),
+        (change_kind_of_cell, "cell 1 (title) was a markdown cell and is a raw cell"),
+        (add_attachment, "cell 1 (title): its source was changed"),
+        (move_outputs, "cell 2 (work): output 1 was changed"),
+        (cut_out_the_end, "cut out: the record of the end"),
+        (put_a_record_in_twice, "the records are out of order: 1, 1, 2"),
+        (change_the_execution, "record 1 is of another execution, e1"),
+        (change_key_of_a_record, "record 1 proves nothing: parts of its envelope"),
+        (change_type_of_a_record, "record 1 proves nothing: its payload is of type"),
+        (change_signature, "record 2 proves nothing: its signature"),
+        (add_to_a_record, "record 1 proves nothing: parts of its envelope"),
+        (add_a_signature, "record 1 proves nothing: parts of its envelope"),
         (change_comment, "step ask: the comment was changed"),
         (change_who, "step ask: who decided was changed"),
         (change_what_a_card_shows, "cell 4 (ask): output 1 was changed"),
@@ -238,6 +388,7 @@ def strip(notebook: dict[str, Any]) -> None:
         (sign_with_another_key, "record 1 proves nothing: its signature"),
         (swap_records, "the records are out of order: 2, 1"),
         (add_a_decision, "step other: the notebook shows a decision that no record has"),
+        (add_a_timeout, "step other: the notebook shows a decision that no record has"),
         (strip, "cell 2 (work): 2 outputs were removed"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",

@@ -198,3 +198,14 @@ def test_a_segment_that_cannot_be_read_is_given_up(stage: Stage) -> None:
     Segments(stage.queue, ME, run=stage.script).give_up(execution, 0, ValueError("it cannot be read"))
 
     assert stage.queue.state(execution) == "failed"
+
+
+@pytest.mark.parametrize("value", ["[]", '{"payload": "e30="}', '{"payload": 7}', '"text"'])
+def test_a_record_that_cannot_be_read_says_so_and_the_execution_is_shown(stage: Stage, value: str) -> None:
+    execution = stage.suspended(seconds=3600.0)
+    stage.queue.resume(execution, by="user:ann")
+    spoil(stage, execution, "decisions", "envelope", value)
+
+    view = stage.queue.view(execution)
+    assert view["state"] != "unknown"
+    assert "cannot be read" in view["decisions"][0]["problem"]

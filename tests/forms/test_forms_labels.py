@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from pauseflow_nb.actions import button_labels
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.forms.labels import check_labels
-from pauseflow_nb.protocol import button_labels
 
 FORM: dict[str, Any] = {"properties": {"n": {"type": "integer"}}}
 
@@ -48,8 +48,9 @@ def test_labels_are_taken_without_the_blanks_around_them() -> None:
         ({"resume": "x" * 41}, "must be at most 40 characters"),
         ({"resume": "two\nlines"}, "must be one line without control characters"),
         ({"resume": "red \u202e der"}, "must be one line without control characters"),
-        ({"resume": "Go", "cancel": "go"}, "both buttons say 'Go'"),
-        ({"cancel": "approve"}, "both buttons say 'Approve'"),
+        ({"resume": "Go", "cancel": "go"}, "two buttons say 'Go'"),
+        ({"resume": "Go", "cancel": "Go"}, "two buttons say 'Go'"),
+        ({"cancel": "approve"}, "two buttons say 'Approve'"),
         ({}, "must name the buttons"),
         ("Ship it", 'write labels={"resume": "Ship it", "cancel": "Stop"}'),
     ],

@@ -222,8 +222,9 @@ def test_all_that_is_wrong_is_said_at_once_beside_its_fields_and_in_a_summary(by
 
     assert problems(buttons) == {"answer/amount", "answer/price", "answer/address/street"}
     summary = texts(buttons._summary)
+    assert "* required" in texts(buttons.box)
     assert "3 entries need a change, and nothing was answered" in summary
-    assert "Amount: must be a whole number" in summary
+    assert "Amount must be a whole number" in summary
     assert 'role="alert"' in summary
     assert by_hand.kernel.session.test_mode.waiting is not None
 
@@ -324,13 +325,36 @@ def test_a_comment_is_what_the_notebook_gets(by_hand: ByHand) -> None:
     assert by_hand.value("%%step b\nsteps.a.data.comment") == "looks good"
 
 
+def test_a_comment_beside_a_form_is_noted_with_the_decision(by_hand: ByHand) -> None:
+    buttons = by_hand.ask("flow.suspend(schema=int)")
+    assert buttons.comment is not None
+    below(buttons.comment.box)[1].value = "three\nat most"
+    fill(buttons, {"answer/value": ["3"]})
+    buttons.buttons["Submit"].click()
+
+    assert "Comment: three\nat most" in by_hand.card
+    assert "three\nat most" in by_hand.markup
+    assert by_hand.value("%%step b\nsteps.a.data, steps.a['$resume_data']['comment']") == (3, "three\nat most")
+
+
+@pytest.mark.parametrize("call", ["flow.suspend()", "flow.suspend(schema=int)", "flow.pause(schema=int)"])
+def test_a_comment_says_why_the_flow_was_cancelled(by_hand: ByHand, call: str) -> None:
+    buttons = by_hand.ask(call)
+    commented = inputs(buttons)["Comment"] if buttons.comment is None else below(buttons.comment.box)[1]
+    commented.value = "not today"
+    buttons.buttons["Cancel the run"].click()
+
+    assert by_hand.card.startswith("Cancelled by you: step 'a'")
+    assert "Comment: not today" in by_hand.card
+
+
 def test_the_author_writes_the_words_on_the_buttons(by_hand: ByHand) -> None:
     buttons = by_hand.ask("flow.suspend(title='Ship?', labels={'resume': 'Ship it', 'cancel': 'Stop'})")
     assert list(buttons.buttons) == ["Ship it", "Stop"]
     assert "Stop ends the flow here" in texts(buttons.box)
     buttons.buttons["Ship it"].click()
 
-    assert by_hand.card.splitlines()[0] == "Ship it (approved by you): Ship?"
+    assert by_hand.card.splitlines()[0] == "Ship it (answered by you): Ship?"
 
 
 @pytest.mark.parametrize(
@@ -379,7 +403,7 @@ def test_the_card_says_what_was_answered_without_its_secrets(by_hand: ByHand) ->
 def test_the_refusal_of_a_later_step_goes_when_the_answer_has_come(by_hand: ByHand) -> None:
     buttons = by_hand.ask("flow.suspend()")
     refused = by_hand.show("%%step b\n1")
-    assert "Step 'a' is waiting" in by_hand.text(refused)
+    assert "Step 'a' is suspended" in by_hand.text(refused)
     buttons.buttons["Approve"].click()
 
     assert by_hand.text(refused) == "Step 'b' can run now: run its cell."
@@ -407,3 +431,34 @@ def test_two_kernels_do_not_mix(new_kernel: Callable[[], Any]) -> None:
     assert two.kernel.session.test_mode.waiting is not None
     second.buttons["Cancel the run"].click()
     assert one.kernel.session.test_mode.cancelled is None
+
+
+ALLOW = "allow=['resume', 'send_back', 'cancel']"
+
+
+def test_a_question_that_is_sent_back_runs_its_step_again_with_the_comment(by_hand: ByHand) -> None:
+    buttons = by_hand.ask(f"flow.suspend({ALLOW}, labels={{'send_back': 'Rework'}})")
+    assert list(buttons.buttons) == ["Approve", "Rework", "Cancel the run"]
+    inputs(buttons)["Comment"].value = "Round the totals"
+    buttons.buttons["Rework"].click()
+
+    assert by_hand.last["data"]["text/plain"] == "Step 'a' is sent back: run its cell again, it will be run 2."
+    assert "was answered" in by_hand.kernel.run("%%step b\n1").shown
+    source = "%%step a\nrun = flow.context.run\n(run.runs, run.sent_back.comment, 'callback_request' in run, flow.data)"
+    assert by_hand.value(source) == (2, "Round the totals", False, None)
+
+
+def test_a_form_has_a_place_for_the_comment_with_which_it_is_sent_back(by_hand: ByHand) -> None:
+    buttons = by_hand.ask(f"flow.suspend(schema=int, {ALLOW})")
+    assert buttons.comment is not None
+    buttons.comment.body.value = "too low"  # type: ignore[attr-defined]
+    buttons.buttons["Send back"].click()
+
+    assert by_hand.value("%%step a\nflow.context.run.sent_back.comment") == "too low"
+
+
+def test_a_question_without_a_cancel_has_no_button_for_it(by_hand: ByHand) -> None:
+    buttons = by_hand.ask("flow.suspend(allow=['resume', 'send_back'])")
+
+    assert list(buttons.buttons) == ["Approve", "Send back"]
+    assert "ends the flow" not in texts(buttons.box)

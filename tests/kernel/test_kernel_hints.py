@@ -61,6 +61,7 @@ def test_another_missing_name_is_left_as_it_is(kernel: Any) -> None:
             'waits only 0.09 s, because 90 is milliseconds: write "1m30s" if you mean seconds',
         ),
         ("flow.suspend(59_999)", '"59999ms"'),
+        ("flow.suspend(5000)", 'write "5000s" if you mean seconds'),
     ],
 )
 def test_a_timeout_under_a_minute_is_warned_of_at_the_line(kernel: Any, call: str, sentence: str) -> None:

@@ -107,7 +107,7 @@ def test_state_says_what_a_pause_would_do_with_each_variable(kernel: Any) -> Non
     kernel.run("table = list(range(10))\nlot = (n for n in table)")
     said = kernel.run("%pauseflow state").text
 
-    assert said.startswith("test mode: nothing is waiting\n")
+    assert said.startswith("test mode: nothing waits\n")
     assert "table" in said
     assert "restored" in said
     line = next(line for line in said.splitlines() if line.split()[:1] == ["lot"])

@@ -261,4 +261,4 @@ class TestByHand:
 
         assert isinstance(ran.error, InvalidAnswer)
         assert ran.error.errors == [{"path": ["amount"], "message": "must be even"}]
-        assert "is waiting" in kernel.run("%pauseflow").text
+        assert "is suspended" in kernel.run("%pauseflow").text

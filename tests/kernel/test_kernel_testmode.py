@@ -37,6 +37,17 @@ def test_a_pause_shows_the_calm_message_and_stops(kernel: Any, call: str, name: 
     assert ran.messages == []
 
 
+@pytest.mark.parametrize(
+    ("call", "state"),
+    [("suspend()", "suspended"), ("rerun('1h')", "waiting"), ("delay(60_000)", "waiting"), ("pause('1h')", "paused")],
+)
+def test_a_step_that_waits_is_called_by_the_word_of_its_state(kernel: Any, call: str, state: str) -> None:
+    kernel.run(f"%%step a\nflow.{call}")
+
+    assert f"step 'a' is {state} (flow.{call.partition('(')[0]}())" in kernel.run("%pauseflow").text
+    assert f"Step 'a' is {state} (`flow." in kernel.run("%%step b\n1").shown
+
+
 def test_links_say_that_they_are_for_a_test(kernel: Any) -> None:
     kernel.run("%%step a\nlinks = flow.suspend()")
 
@@ -47,7 +58,7 @@ def test_another_step_says_who_waits_and_does_not_run(kernel: Any) -> None:
     kernel.run("%%step a\nflow.suspend();")
     ran = kernel.run("%%step b\nx = 1")
 
-    assert "Step 'a' is waiting (`flow.suspend()`), so 'b' did not run." in ran.displays[0]["text/plain"]
+    assert "Step 'a' is suspended (`flow.suspend()`), so 'b' did not run." in ran.displays[0]["text/plain"]
     assert type(ran.error).__name__ == "Paused"
     assert "Traceback" not in ran.shown
     assert "x" not in kernel.names
@@ -72,7 +83,7 @@ def test_a_step_before_the_one_that_waits_may_run_again(kernel: Any) -> None:
     kernel.run("%%step a\nflow.suspend();")
 
     assert kernel.run("%%step first\n2").value == 2
-    assert "step 'a' is waiting" in kernel.run("%pauseflow").text
+    assert "step 'a' is suspended" in kernel.run("%pauseflow").text
 
 
 def test_an_earlier_step_that_asks_takes_the_place_of_the_one_that_waits(kernel: Any) -> None:
@@ -80,7 +91,7 @@ def test_an_earlier_step_that_asks_takes_the_place_of_the_one_that_waits(kernel:
     kernel.run("%%step a\nflow.suspend();")
     kernel.run("%%step first\nflow.suspend();")
 
-    assert "Step 'first' is waiting" in kernel.run("%%step a\n1").shown
+    assert "Step 'first' is suspended" in kernel.run("%%step a\n1").shown
 
 
 @pytest.mark.parametrize("call", ["flow.rerun(1000)", "flow.suspend(then='rerun')", "flow.pause('1h')"])
@@ -116,10 +127,10 @@ def test_reset_clears_the_suspension_and_the_exports_and_keeps_variables(kernel:
 
 
 def test_the_magic_shows_the_state(kernel: Any) -> None:
-    assert kernel.run("%pauseflow").text == "test mode: nothing is waiting\nsteps that have run: none\n"
+    assert kernel.run("%pauseflow").text == "test mode: nothing waits\nsteps that have run: none\n"
     kernel.run("%%step a\nflow.suspend();")
     assert kernel.run("%pauseflow").text == (
-        "test mode: step 'a' is waiting (flow.suspend())\nsteps that have run: a\n"
+        "test mode: step 'a' is suspended (flow.suspend())\nsteps that have run: a\n"
     )
 
 
@@ -167,9 +178,9 @@ def test_cancel_ends_the_flow_until_a_reset(kernel: Any) -> None:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("%pauseflow approve", "no step is waiting"),
-        ("%pauseflow cancel", "InvalidStep: no step is waiting in this kernel"),
-        ("%pauseflow explode", "must be one of: state, reset, approve [JSON], cancel, skip, lint"),
+        ("%pauseflow approve", "no step waits"),
+        ("%pauseflow cancel", "InvalidStep: no step waits in this kernel"),
+        ("%pauseflow explode", "must be one of: state, reset, approve [JSON], send_back [COMMENT], cancel, skip, lint"),
         ("%pauseflow reset now", "must be one of"),
     ],
 )
@@ -185,7 +196,7 @@ def test_a_body_that_is_not_json_is_one_clear_line_and_the_step_still_waits(kern
     kernel.run("%%step a\nflow.suspend();")
 
     assert "is not JSON" in kernel.run("%pauseflow approve {ok}").text
-    assert "is waiting" in kernel.run("%pauseflow").text
+    assert "is suspended" in kernel.run("%pauseflow").text
 
 
 def test_exit_stops_calmly_and_blocks_no_later_step(kernel: Any) -> None:

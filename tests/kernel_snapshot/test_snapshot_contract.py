@@ -70,6 +70,7 @@ def test_a_golden_snapshot_of_another_python_is_refused_by_name(schema: str, pyt
 #: What the pickles of users hold: no line of this goes away or changes, and a new one raises `reconstruct.PROTOCOL`.
 FROZEN = {
     "definition": "key",
+    "fetch_secret": "name",
     "import_module": "name",
     "kernel_method": "name",
     "live_attribute": "module, path",

@@ -66,6 +66,14 @@ def test_nothing_that_a_step_made_is_replayed(kernels: Kernels) -> None:
     assert fate(saved, "lock") == "lost"
 
 
+def test_what_a_step_put_into_a_container_is_not_replayed_without_it(kernels: Kernels) -> None:
+    plain = {"0": "import threading\nmade = {'first': threading.Lock()}", "1": "%%step a\nmade['second'] = 2"}
+
+    saved = kernels.save(plain["0"], "made['second'] = 2", passed=plain, coming={"2": "made"})
+
+    assert fate(saved, "made") == "lost"
+
+
 def test_a_replay_needs_what_it_read_as_it_was(kernels: Kernels) -> None:
     changed = {"0": "import sqlite3\npath = 'a.db'", "1": "db = sqlite3.connect(path)", "2": "path = 'b.db'"}
 

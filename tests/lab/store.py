@@ -53,7 +53,8 @@ def suspend(
         segments.end(connection, segment, "suspended")
         its = tables.segments.c.execution == name
         connection.execute(tables.segments.update().where(its).values(bound=bound, losses=losses))
-        executions.set_state(connection, name, "suspended", cells_done=2)
+        state = "waiting" if asked.kind in ("rerun", "delay") else "suspended"
+        executions.set_state(connection, name, state, cells_done=2)
         note(connection, name, "suspended", "step:approve", segment=0, step="approve", kind="suspend")
 
     queue.change(change)

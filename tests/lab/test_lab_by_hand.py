@@ -107,7 +107,7 @@ def test_a_pause_is_calm_and_run_all_stops_and_approve_goes_on(
     shoot(page, "byhand-waiting")
 
     notebook.run(2)
-    expect(notebook.output(2)).to_contain_text("Step 'ask' is waiting")
+    expect(notebook.output(2)).to_contain_text("Step 'ask' is suspended")
     shoot(page, "byhand-refused")
 
     notebook.output(1).get_by_label("Data").fill('{"ok": true}')

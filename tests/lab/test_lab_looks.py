@@ -61,6 +61,8 @@ def test_the_panel_fits(still_lab: Lab, look: Workflows, shoot: Shoot, theme: st
     look.theme(theme)
     look.widen(width)
     expect(look.panel.locator(".pf-card")).to_have_count(1)
+    shoot(look.page, f"panel-row-{theme.split()[1].lower()}-{width}")
+    look.open_card("a-notebook-with-quite-a-long-name-looks.ipynb")
     shoot(look.page, f"panel-{theme.split()[1].lower()}-{width}")
 
     assert look.page.evaluate(OVERFLOW) <= 0
@@ -70,7 +72,7 @@ def test_a_schema_becomes_a_form_with_its_problems_beside_the_fields(still_lab: 
     queue = still_lab.queue()
     suspend(queue, "ordered", notebook="/work/order.ipynb", title="What to deliver?", schema=ORDER, seconds=86400)
     workflows = Workflows(page).open(still_lab)
-    card = workflows.card("order.ipynb")
+    card = workflows.open_card("order.ipynb")
     # A long form is shown to who wants to answer.
     expect(card.get_by_label("Amount")).to_have_count(0)
     card.get_by_role("button", name="Answer").click()
@@ -136,7 +138,7 @@ def test_the_oddest_schema_is_a_form_that_fits_and_can_be_sent(still_lab: Lab, p
     suspend(queue, "odd", notebook="/work/odd.ipynb", title=title, message="<b>x</b>" * 40, schema=ODD)
     workflows = Workflows(page).open(still_lab)
     workflows.search("odd.ipynb")
-    card = workflows.card("odd.ipynb")
+    card = workflows.open_card("odd.ipynb")
     card.get_by_role("button", name="Answer").click()
     expect(card.get_by_label("a.b")).to_be_visible()
     workflows.theme("JupyterLab Dark")
@@ -177,14 +179,14 @@ def test_axe_finds_nothing_in_the_panel(still_lab: Lab, look: Workflows, shoot: 
     look.theme(theme)
     look.search("axe")
     look.panel.get_by_role("button", name="Select").click()
-    look.card("axe.ipynb").get_by_role("button", name="Answer").click()
-    look.card("axe.ipynb").get_by_role("button", name="Submit").click()
-    expect(look.card("axe.ipynb").locator("[aria-invalid]").first).to_be_visible()
+    look.open_card("axe.ipynb").get_by_role("button", name="Answer").click()
+    look.open_card("axe.ipynb").get_by_role("button", name="Submit").click()
+    expect(look.open_card("axe.ipynb").locator("[aria-invalid]").first).to_be_visible()
     shoot(look.page, f"panel-axe-{name.split()[1]}")
     assert found_by_axe(look.page, "#pauseflow-panel") == []
     assert look.page.evaluate(SMALL) == []
 
-    look.card("axe.ipynb").get_by_role("button", name="Details").click()
+    look.open_card("axe.ipynb").get_by_role("button", name="Details").click()
     expect(look.panel.locator(".pf-details")).to_be_visible()
     shoot(look.page, f"panel-axe-details-{name.split()[1]}")
 
@@ -200,18 +202,10 @@ def test_everything_can_be_reached_and_used_by_keyboard(still_lab: Lab, look: Wo
     look.page.locator(".jp-LauncherCard").last.wait_for()
 
     look.panel.get_by_label("Search notebook or id").focus()
-    reached = []
-    for _ in range(8):
-        look.page.keyboard.press("Tab")
-        reached.append(
-            look.page.evaluate(
-                "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent.trim()"
-            )
-        )
-
-    assert reached == [
-        "Filter by state",
-        "a-notebook-with-quite-a-long-name-looks.ipynb",
+    assert tab_through(look.page, 2) == ["Filter by state", "a-notebook-with-quite-a-long-name-looks.ipynb"]
+    look.page.keyboard.press("Enter")
+    expect(look.panel.get_by_role("button", name="Approve")).to_be_visible()
+    assert tab_through(look.page, 6) == [
         "It is right about 97% of 72 wines.",
         "See the outputs so far",
         "Approve",
@@ -222,6 +216,38 @@ def test_everything_can_be_reached_and_used_by_keyboard(still_lab: Lab, look: Wo
     look.panel.get_by_role("button", name="Details").focus()
     look.page.keyboard.press("Enter")
     expect(look.panel.locator(".pf-details")).to_be_visible()
+
+
+def tab_through(page: Any, count: int) -> list[str]:
+    """Press Tab; give the names of what is focused then."""
+    reached = []
+    for _ in range(count):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate(
+                "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent.trim()"
+            )
+        )
+    return reached
+
+
+def test_arrow_keys_lead_from_row_to_row_across_groups(still_lab: Lab, page: Any) -> None:
+    queue = still_lab.queue()
+    for n, kind in ((1, "suspend"), (2, "suspend")):
+        suspend(queue, None, notebook=f"/work/arrow-{n}.ipynb", kind=kind)
+    fail(queue, "arrowfailed", "/work/arrow-3.ipynb")
+    workflows = Workflows(page).open(still_lab)
+    workflows.search("arrow-")
+    expect(workflows.panel.locator(".pf-card")).to_have_count(3)
+
+    workflows.panel.get_by_role("button", name="arrow-2.ipynb").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    expect(workflows.panel.get_by_role("button", name="arrow-3.ipynb")).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+
+    expect(workflows.card("arrow-1.ipynb").get_by_role("button", name="Approve")).to_be_visible()
 
 
 def test_everything_has_a_name_for_those_who_do_not_see_it(still_lab: Lab, look: Workflows) -> None:

@@ -28,7 +28,7 @@ def test_badges_and_the_output_notebook_follow_the_execution(lab: Lab, page: Any
 
     workflows.run_open_notebook()
     expect(badges).to_have_text(["setup", "approve · suspended", "after"], timeout=LONG)
-    card = workflows.card("follow.ipynb")
+    card = workflows.open_card("follow.ipynb")
     card.get_by_role("button", name="Open output notebook").click()
     output = page.locator(".jp-NotebookPanel:visible")
     expect(output).to_contain_text("It is right about 97% of the wines.", timeout=LONG)
@@ -47,7 +47,7 @@ def test_a_badge_counts_the_runs_of_a_step_as_it_goes_on(lab: Lab, page: Any, sh
     badge = page.locator(".jp-NotebookPanel:visible .pf-badge")
     expect(badge).to_have_text("poll")
     workflows.run_open_notebook()
-    again = workflows.card("poll.ipynb").get_by_role("button", name="Run again now")
+    again = workflows.open_card("poll.ipynb").get_by_role("button", name="Run again now")
     expect(badge).to_have_text("poll · waiting, run 1 of 10", timeout=LONG)
 
     again.click()

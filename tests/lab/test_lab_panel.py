@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from lab.conftest import APPROVE, Lab, Shoot
-from lab.store import suspend
+from lab.store import fail, suspend
 from lab.workflows import Workflows
 
 from pauseflow_nb.protocol import Loss, Unsaved
@@ -28,7 +28,7 @@ def test_a_notebook_runs_asks_and_goes_on_after_approve(lab: Lab, page: Any, sho
     page.locator(".jp-Dialog").get_by_label("trees").fill("7")
     shoot(page, "run-dialog")
     page.locator(".jp-Dialog").get_by_role("button", name="Run").click()
-    card = workflows.card("wine.ipynb")
+    card = workflows.open_card("wine.ipynb")
     expect(card).to_contain_text("Publish the model?", timeout=LONG)
     expect(card).to_contain_text("trees = 7")
     expect(card).to_contain_text("Without an answer the run is cancelled: 23 h 59 min left")
@@ -57,7 +57,7 @@ def test_an_answer_with_data_reaches_the_notebook(lab: Lab, page: Any) -> None:
     workflows = Workflows(page).open(lab, "data.ipynb")
     page.locator(".jp-CodeCell").first.wait_for()
     workflows.run_open_notebook()
-    card = workflows.card("data.ipynb")
+    card = workflows.open_card("data.ipynb")
     card.get_by_role("button", name="Add a comment").click(timeout=LONG)
 
     card.get_by_label("Data as JSON").fill("{comment: fine}")
@@ -74,7 +74,7 @@ def test_an_answer_with_data_reaches_the_notebook(lab: Lab, page: Any) -> None:
 def test_a_typed_comment_is_what_the_notebook_gets(still_lab: Lab, page: Any) -> None:
     queue = still_lab.queue()
     suspend(queue, "comment", notebook="/work/comment.ipynb")
-    card = Workflows(page).open(still_lab).card("comment.ipynb")
+    card = Workflows(page).open(still_lab).open_card("comment.ipynb")
 
     card.get_by_role("button", name="Add a comment").click()
     card.get_by_label("Comment").fill("looks good")
@@ -89,7 +89,7 @@ def test_the_author_names_the_buttons(still_lab: Lab, page: Any, shoot: Shoot) -
     suspend(
         still_lab.queue(), "labels", notebook="/work/labels.ipynb", labels={"resume": "Ship it", "cancel": "Stop here"}
     )
-    card = Workflows(page).open(still_lab).card("labels.ipynb")
+    card = Workflows(page).open(still_lab).open_card("labels.ipynb")
 
     expect(card).to_contain_text("“Ship it” lets the run go on. “Stop here” ends it.")
     shoot(page, "panel-labels")
@@ -102,7 +102,7 @@ def test_the_author_names_the_buttons(still_lab: Lab, page: Any, shoot: Shoot) -
 def test_a_question_with_a_schema_is_submitted_and_not_approved(still_lab: Lab, page: Any) -> None:
     schema = {"type": "object", "properties": {"approved": {"type": "boolean", "title": "Approved"}}}
     suspend(still_lab.queue(), "submit", notebook="/work/labelled.ipynb", schema=schema)
-    card = Workflows(page).open(still_lab).card("labelled.ipynb")
+    card = Workflows(page).open(still_lab).open_card("labelled.ipynb")
 
     expect(card.get_by_role("button", name="Submit")).to_be_visible()
     expect(card.get_by_role("button", name="Approve")).to_have_count(0)
@@ -110,7 +110,7 @@ def test_a_question_with_a_schema_is_submitted_and_not_approved(still_lab: Lab, 
 
 def test_those_who_may_not_answer_see_why(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     suspend(still_lab.queue(), "closed", notebook="/work/closed.ipynb", approvers=["bob", "eve"])
-    card = Workflows(page).open(still_lab).card("closed.ipynb")
+    card = Workflows(page).open(still_lab).open_card("closed.ipynb")
 
     expect(card.get_by_role("button", name="Approve")).to_be_disabled()
     expect(card.get_by_role("button", name="Cancel the run")).to_be_disabled()
@@ -133,7 +133,7 @@ def test_a_message_is_markdown_and_runs_no_script(still_lab: Lab, page: Any, sho
         data={"rows": [{"region": "Rhein", "wines": 40, "note": "y" * 300}]},
     )
     workflows = Workflows(page).open(still_lab)
-    card = workflows.card("markdown.ipynb")
+    card = workflows.open_card("markdown.ipynb")
 
     expect(card.locator(".pf-message strong")).to_have_text("97%")
     expect(card.locator(".pf-message td").first).to_have_text("Rhein")
@@ -146,7 +146,7 @@ def test_a_message_is_markdown_and_runs_no_script(still_lab: Lab, page: Any, sho
 def test_cancel_asks_why_and_says_so(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     suspend(still_lab.queue(), "cancelme", notebook="/work/cancelme.ipynb")
     workflows = Workflows(page).open(still_lab)
-    card = workflows.card("cancelme.ipynb")
+    card = workflows.open_card("cancelme.ipynb")
 
     card.get_by_role("button", name="Cancel the run").click()
     page.locator(".jp-Dialog input").fill("not needed any more")
@@ -166,7 +166,7 @@ def test_what_failed_says_why_and_can_be_retried(lab: Lab, page: Any, shoot: Sho
     workflows = Workflows(page).open(lab, "flaky.ipynb")
     page.locator(".jp-CodeCell").first.wait_for()
     workflows.run_open_notebook()
-    card = workflows.card("flaky.ipynb")
+    card = workflows.open_card("flaky.ipynb")
 
     expect(card).to_contain_text("Step risky: AssertionError: not repaired yet", timeout=LONG)
     expect(page.locator(".pf-badge")).to_have_text("risky · failed")
@@ -177,13 +177,65 @@ def test_what_failed_says_why_and_can_be_retried(lab: Lab, page: Any, shoot: Sho
     expect(card.locator(".pf-state")).to_have_text("Completed", timeout=LONG)
 
 
+def test_an_execution_that_failed_goes_on_with_the_notebook_as_it_was_corrected(
+    lab: Lab, page: Any, shoot: Shoot
+) -> None:
+    first = "%%step first\nfrom pathlib import Path\nPath('begins').open('a').write('x')"
+    lab.notebook("typo.ipynb", first, "%%step wrong\nprnt('right')")
+    workflows = Workflows(page).open(lab, "typo.ipynb")
+    page.locator(".jp-CodeCell").first.wait_for()
+    workflows.run_open_notebook()
+    card = workflows.open_card("typo.ipynb")
+    expect(card.locator(".pf-state")).to_have_text("Failed", timeout=LONG)
+    page.locator(".jp-CodeCell .cm-content").nth(1).click()
+    page.keyboard.press("Control+End")
+    page.keyboard.press("Shift+Home")
+    page.keyboard.type("print('right')")
+
+    card.get_by_role("button", name="Retry with the notebook as it is now").click()
+    shoot(page, "panel-retry-edited")
+    page.locator(".jp-Dialog").get_by_role("button", name="Run again").click()
+
+    expect(card.locator(".pf-state")).to_have_text("Completed", timeout=LONG)
+    assert (lab.root / "begins").read_text() == "x"
+    assert "print('right')" in (lab.root / "typo.ipynb").read_text()
+
+
+def test_executions_are_rows_in_groups_and_open_on_demand(still_lab: Lab, page: Any, shoot: Shoot) -> None:
+    queue = still_lab.queue()
+    suspend(queue, None, notebook="/work/rows-ask.ipynb", title="Ship it?", seconds=5 * 3600 + 60)
+    suspend(queue, None, notebook="/work/rows-poll.ipynb", kind="rerun", on_timeout="resume", seconds=90_000)
+    fail(queue, secrets.token_hex(5), "/work/rows-failed.ipynb")
+    workflows = Workflows(page).open(still_lab)
+    workflows.search("rows-")
+    expect(workflows.panel.locator(".pf-card")).to_have_count(3)
+
+    asking = workflows.card("rows-ask.ipynb")
+    expect(workflows.group("Needs you")).to_contain_text("rows-ask.ipynb")
+    expect(asking).to_contain_text(re.compile("Ship it\\?.*5 h left.*Suspended"))
+    expect(asking.get_by_role("button", name="Approve")).to_have_count(0)
+    expect(workflows.group("Done")).to_contain_text("Step approve: ValueError: no wine")
+    shoot(page, "panel-rows")
+    asking.locator(".pf-about").click()
+    asking.get_by_role("button", name="Add a comment").click()
+    asking.get_by_label("Comment").fill("not yet sent")
+    asking.get_by_role("button", name="rows-ask.ipynb").click()
+    expect(asking.get_by_label("Comment")).to_be_hidden()
+    asking.get_by_role("button", name="rows-ask.ipynb").click()
+    expect(asking.get_by_label("Comment")).to_have_value("not yet sent")
+    asking.get_by_role("button", name="Approve").click()
+
+    expect(workflows.group("Running")).to_contain_text("rows-ask.ipynb")
+    expect(workflows.group("Needs you")).to_have_count(0)
+
+
 def test_what_has_ended_runs_again_from_a_step(lab: Lab, page: Any, shoot: Shoot) -> None:
     count = "%%step count\nfrom pathlib import Path\nwith Path('counted').open('a') as file:\n    file.write('x')"
     lab.notebook("again.ipynb", "%%step first\nfrom pathlib import Path\nPath('firsts').open('a').write('x')", count)
     workflows = Workflows(page).open(lab, "again.ipynb")
     page.locator(".jp-CodeCell").first.wait_for()
     workflows.run_open_notebook()
-    card = workflows.card("again.ipynb")
+    card = workflows.open_card("again.ipynb")
     expect(card.locator(".pf-state")).to_have_text("Completed", timeout=LONG)
     card.get_by_role("button", name="Details").click()
 
@@ -209,7 +261,8 @@ def test_several_are_answered_at_once(still_lab: Lab, page: Any, shoot: Shoot) -
     for n in range(2):
         workflows.panel.get_by_role("checkbox", name=f"Choose bulk-{n}.ipynb").check()
     shoot(page, "panel-bulk")
-    workflows.panel.get_by_role("button", name="Approve all").click()
+    expect(workflows.panel.get_by_role("button", name="Cancel 2 runs")).to_be_visible()
+    workflows.panel.get_by_role("button", name="Approve 2").click()
 
     expect(workflows.card("bulk-0.ipynb").locator(".pf-state")).to_have_text("Queued")
     expect(workflows.card("bulk-1.ipynb").locator(".pf-state")).to_have_text("Queued")
@@ -220,7 +273,7 @@ def test_that_its_kernel_is_kept_is_said_in_list_and_details(still_lab: Lab, pag
     lock = asdict(Unsaved("lock", "_thread.lock", "a lock belongs to this process"))
     suspend(still_lab.queue(), "bound", notebook="/work/bound.ipynb", bound=[lock])
     workflows = Workflows(page).open(still_lab)
-    card = workflows.card("bound.ipynb")
+    card = workflows.open_card("bound.ipynb")
     said = "It keeps its kernel: later cells need lock, which cannot be saved. If the worker restarts, it fails."
 
     expect(card.locator(".pf-bound")).to_have_text(said)
@@ -234,7 +287,7 @@ def test_what_did_not_come_back_is_said_in_list_and_details(still_lab: Lab, page
     suspend(still_lab.queue(), "losses", notebook="/work/losses.ipynb", title="Go on?", losses=[asdict(loss)])
     workflows = Workflows(page).open(still_lab)
     workflows.search("losses.ipynb")
-    card = workflows.card("losses.ipynb")
+    card = workflows.open_card("losses.ipynb")
 
     expect(card.get_by_label("Not brought back")).to_contain_text("budget (helper.Budget) did not come back")
     card.get_by_role("button", name="Details").click()
@@ -246,7 +299,7 @@ def test_the_link_for_others_is_copied(still_lab: Lab, page: Any) -> None:
     suspend(still_lab.queue(), "linkme", notebook="/work/linkme.ipynb")
     workflows = Workflows(page).open(still_lab)
 
-    workflows.card("linkme.ipynb").get_by_role("button", name="Copy approval link").click()
+    workflows.open_card("linkme.ipynb").get_by_role("button", name="Copy approval link").click()
 
     expect(workflows.toast("in the clipboard")).to_be_visible()
     assert "/pauseflow/approve/" in page.evaluate("navigator.clipboard.readText()")
@@ -258,9 +311,9 @@ def test_two_tabs_show_the_same_and_one_answer_counts(
     queue = still_lab.queue()
     first, second = Workflows(page).open(still_lab), Workflows(second_page).open(still_lab)
     suspend(queue, "both", notebook="/work/both.ipynb")
-    approve = first.card("both.ipynb").get_by_role("button", name="Approve")
+    approve = first.open_card("both.ipynb").get_by_role("button", name="Approve")
     expect(approve).to_be_visible()
-    expect(second.card("both.ipynb").get_by_role("button", name="Approve")).to_be_visible()
+    expect(second.open_card("both.ipynb").get_by_role("button", name="Approve")).to_be_visible()
 
     approve.click()
 
@@ -275,7 +328,7 @@ def test_an_answer_that_comes_too_late_says_so(still_lab: Lab, page: Any) -> Non
     late = f"late-{secrets.token_hex(4)}"
     suspend(queue, late, notebook=f"/work/{late}.ipynb")
     workflows = Workflows(page).open(still_lab)
-    approve = workflows.card(f"{late}.ipynb").get_by_role("button", name="Approve")
+    approve = workflows.open_card(f"{late}.ipynb").get_by_role("button", name="Approve")
     expect(approve).to_be_visible()
     # The tab does not hear of it, as in the moment before an event arrives.
     page.evaluate("jupyterapp.serviceManager.events._socket.onmessage = () => undefined")
@@ -285,4 +338,23 @@ def test_an_answer_that_comes_too_late_says_so(still_lab: Lab, page: Any) -> Non
 
     approve.click()
 
-    expect(workflows.card(f"{late}.ipynb").get_by_role("alert")).to_contain_text("cancelled")
+    expect(workflows.open_card(f"{late}.ipynb").get_by_role("alert")).to_contain_text("cancelled")
+
+
+def test_a_question_is_sent_back_with_a_comment(still_lab: Lab, page: Any, shoot: Shoot) -> None:
+    queue = still_lab.queue()
+    allow, labels = ["resume", "send_back"], {"send_back": "Rework"}
+    execution = suspend(queue, "back", notebook="/work/back.ipynb", allow=allow, labels=labels)
+    card = Workflows(page).open(still_lab).open_card("back.ipynb")
+    expect(card).to_contain_text("“Rework” runs the step again with your comment.")
+    expect(card.get_by_role("button", name="Approve")).to_be_visible()
+    expect(card.get_by_role("button", name="Cancel the run")).to_have_count(1)
+    shoot(page, "panel-send-back")
+
+    card.get_by_role("button", name="Rework").click()
+    page.locator(".jp-Dialog").get_by_label("What is to change?").fill("Round the totals")
+    page.locator(".jp-Dialog").get_by_role("button", name="Rework").click()
+    expect(card.locator(".pf-state")).to_have_text("Queued")
+
+    (settled,) = [each for each in queue.audit(execution) if each["what"] == "settled"]
+    assert (settled["details"]["action"], settled["details"]["comment"]) == ("send_back", "Round the totals")

@@ -69,7 +69,7 @@ def test_a_notebook_waits_for_somebody_with_a_phone_and_goes_on(lab: Lab, page: 
     story.add(page, 2500)
 
     workflows.run_open_notebook()
-    card = workflows.card("sales.ipynb")
+    card = workflows.open_card("sales.ipynb")
     expect(card.locator(".pf-state")).to_have_text("Suspended", timeout=LONG)
     card.get_by_role("button", name="Open output notebook").click()
     output = page.locator(".jp-NotebookPanel:visible")

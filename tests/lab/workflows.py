@@ -40,6 +40,19 @@ class Workflows:
         """The newest execution of a notebook."""
         return self.panel.locator(".pf-card", has=self.page.get_by_role("button", name=notebook, exact=True)).first
 
+    def open_card(self, notebook: str) -> Any:
+        """The newest execution of a notebook, once it is listed, with its row opened."""
+        card = self.card(notebook)
+        row = card.get_by_role("button", name=notebook, exact=True)
+        row.wait_for(timeout=40_000)
+        if row.get_attribute("aria-expanded") == "false":
+            row.click()
+        return card
+
+    def group(self, title: str) -> Any:
+        """The rows of a group."""
+        return self.panel.get_by_role("region", name=title, exact=True)
+
     def run_open_notebook(self, *, output: str | None = None, **parameters: str) -> None:
         """Start the open notebook as a workflow through its dialog."""
         self.command("pauseflow:run-as-workflow")

@@ -1,5 +1,6 @@
 """Each decision is recorded, signed, in the notebook; a notebook that was changed since is found out."""
 
+import base64
 import json
 from threading import Thread
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from acceptance.web import wait_until
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from decisions import program
 from roads.rider import Rider
 
 from pauseflow_nb.decisions.statement import DECIDED, ENDED
@@ -27,6 +29,8 @@ def check(rider: Rider, notebook: dict[str, Any] | None = None) -> Verification:
     keys = [load_pem_public_key(rider.queue.public_key(key["id"]).encode()) for key in rider.queue.list_keys()]
     document = notebook or read(rider)
     recorded = rider.queue.decisions(document["metadata"]["pauseflow"]["execution"])
+    alone = verify(document, keys)  # type: ignore[arg-type]  # they are of Ed25519
+    assert bool(alone.problems) == bool(program.check(document, keys[-1])), "the program of the docs finds the same"
     return verify(document, keys, recorded=recorded)  # type: ignore[arg-type]  # they are of Ed25519
 
 
@@ -176,3 +180,122 @@ def test_an_answer_within_a_cell_is_recorded(rider: Rider) -> None:
 def answer_when_paused(rider: Rider, execution: str) -> None:
     wait_until(lambda: rider.queue.view(execution)["state"] == "paused", "it pauses")
     assert rider.queue.resume(execution, by="user:ann", data={"a": 1}).status == 200
+
+
+def test_a_retry_goes_on_with_the_records_and_ends_with_another(rider: Rider) -> None:
+    view = rider.run(ASK, "%%step fragile\nimport os\nassert os.path.exists('fixed')", "1")
+    failed = rider.answer(view["id"])
+    first = check(rider)
+    (rider.folder / "fixed").touch()
+    rider.retry(view["id"])
+    retried = rider.ride(view["id"])
+    result = check(rider)
+
+    assert (failed["state"], retried["state"]) == ("failed", "completed")
+    assert (first.problems, result.problems) == ([], [])
+    assert [each.facts.get("state") for each in result.statements] == [None, "failed", "completed"]
+
+
+def test_a_nested_execution_has_its_own_records(rider: Rider) -> None:
+    rider.notebook(ASK, "1", name="child.ipynb")
+    view = rider.run("%%step parent\nflow.run_notebook('child.ipynb')", "%%step last\nflow.suspend()", "1")
+    child = next(each["execution"] for each in view["suspended"] if each["step"] == "ask")
+    rider.queue.resume(view["id"], step="child.ask", by="user:ann")
+    rider.ride(child, until_pause=False)
+    rider.ride(view["id"])
+    rider.answer(view["id"])
+    result = check(rider)
+    nested = check(rider, json.loads(rider.queue.document(child)))
+
+    assert (result.problems, nested.problems) == ([], [])
+    assert {each.execution for each in result.statements} == {view["id"]}
+    assert {each.execution for each in nested.statements} == {child}
+    assert decision(nested)["by"] == "user:ann"
+
+
+def test_an_answer_that_the_clock_gave_is_recorded_as_the_clocks(rider: Rider) -> None:
+    view = rider.run(
+        "%%step ask\nflow.suspend('1h', on_timeout='resume', default={'ok': True});", "print(steps.ask.data)"
+    )
+    rider.let_time_pass(view, 2)
+    Clock(rider.queue).sweep()
+    ended = rider.ride(view["id"])
+    result = check(rider)
+
+    assert (ended["state"], result.problems) == ("completed", [])
+    assert (decision(result)["by"], decision(result)["answer"]) == ("clock", {"ok": True})
+
+
+def test_what_was_changed_among_several_approvals_is_named(rider: Rider) -> None:
+    view = rider.run(WORK, "%%step ask\nflow.suspend(approvals=2);", "1")
+    rider.queue.resume(view["id"], by="user:ann", data={"comment": "fine"})
+    rider.queue.resume(view["id"], by="user:bob")
+    rider.ride(view["id"])
+    forged = read(rider)
+    (card,) = [
+        each for cell in forged["cells"] for each in cell["outputs"] if each.get("metadata", {}).get("pauseflow")
+    ]
+    card["metadata"]["pauseflow"]["decision"]["approvals"][0]["comment"] = "not fine"
+    without = read(rider)
+    del without["metadata"]["pauseflow"]["decisions"][0]
+
+    assert "step ask: the list of approvals was changed" in check(rider, forged).problems
+    assert "cut out: record 1" in check(rider, without).problems
+
+
+def test_the_end_that_was_cut_out_is_named_without_the_store(rider: Rider) -> None:
+    view = rider.run(WORK, ASK, "print('published')")
+    rider.answer(view["id"])
+    notebook = read(rider)
+    del notebook["metadata"]["pauseflow"]["decisions"][-1]
+    notebook["cells"][-1]["outputs"] = []
+
+    assert any("record of the end" in problem for problem in check(rider, notebook).problems)
+
+
+def test_outputs_that_a_tool_strips_are_named_cell_by_cell(rider: Rider) -> None:
+    view = rider.run(WORK, ASK, "print('published')")
+    rider.answer(view["id"])
+    stripped = read(rider)
+    for cell in stripped["cells"]:
+        cell |= {"outputs": [], "execution_count": None}
+    problems = check(rider, stripped).problems
+
+    assert any(each.startswith("cell 2 (") and "2 outputs were removed" in each for each in problems), problems
+    assert any("the question and its decision (record 1) were removed" in each for each in problems), problems
+
+
+def test_the_view_and_the_audit_trail_name_the_records(rider: Rider) -> None:
+    ask = "%%step ask\nflow.suspend(title='Publish?', approvals=2, schema={'type': 'object', 'properties': {'pin': {'type': 'string', 'format': 'password', 'writeOnly': True}}});"
+    view = rider.run(WORK, ask, "1")
+    link = view["suspended"][0]["approval_url"]
+    rider.queue.resume(view["id"], by="user:bob", data={"pin": "s3cret"})
+    rider.answer(view["id"], {"pin": "s3cret"})
+    found = rider.queue.view(view["id"])["decisions"]
+    lines = [each for each in rider.queue.audit(view["id"]) if "record" in each["details"]]
+    text = json.dumps(
+        [found, lines, [base64.b64decode(each["payload"]).decode() for each in rider.queue.decisions(view["id"])]]
+    )
+
+    assert [(each["number"], each["kind"]) for each in found] == [(1, "decision"), (2, "decision"), (3, "end")]
+    assert found[0]["approval"]["by"] == "user:bob"
+    assert found[1]["question"]["title"] == "Publish?"
+    assert found[1]["rules"] == {"approvals": 2, "approvers": None, "self_approval": True}
+    assert found[0]["asked"] == found[1]["asked"] < found[0]["approval"]["at"] <= found[1]["decision"]["at"]
+    assert [each["what"] for each in lines] == ["approved", "settled", "sealed"]
+    assert [each["details"]["digest"] for each in lines] == [each["digest"] for each in found]
+    assert "s3cret" not in text
+    assert link.rpartition("/")[2] not in text
+
+
+def test_a_cancel_from_outside_names_its_record_in_the_audit_trail(rider: Rider) -> None:
+    view = rider.run(ASK, "1")
+    rider.queue.cancel(view["id"], by="user:bob")
+    finish_notebook(rider.queue.engine, rider.queue.files, view["id"])
+
+    lines = [
+        (each["what"], each["details"]["record"])
+        for each in rider.queue.audit(view["id"])
+        if "record" in each["details"]
+    ]
+    assert lines == [("cancelled", 1), ("sealed", 2)]

@@ -26,6 +26,7 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.runner.notebook import freeze
 from pauseflow_nb.runner.segment import Control, SegmentEnd, run_segment
+from pauseflow_nb.user_secrets.providers import Providers
 
 SIGNER = Signer(["a key for tests"])
 BASE = "http://127.0.0.1:7287"
@@ -66,6 +67,9 @@ class Log:
 
     def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
         return self.answers.pop(0) if self.answers else None
+
+    def find_secret(self, name: str) -> str:
+        return Providers().find(name)
 
     def deliver(self, message: MessageRequest) -> tuple[str, str] | None:
         self.messages.append(message)

@@ -44,6 +44,7 @@ def test_a_card_shows_the_question_its_deadline_and_what_happens_then(document: 
     [
         (SuspensionRequest("suspend"), "Step ask waits for an answer"),
         (SuspensionRequest("rerun", 60), "at the latest, or earlier by its link."),
+        (SuspensionRequest("operator"), "Step ask was suspended from outside"),
         (SuspensionRequest("delay", 60), "Step ask waits for the clock\nUntil "),
     ],
 )

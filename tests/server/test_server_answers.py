@@ -8,6 +8,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from pauseflow_nb.store import executions
+
 if TYPE_CHECKING:
     from .conftest import Send, Stage
 
@@ -379,8 +381,18 @@ class TestAfterwards:
 
         stage.queue.cancel(execution, by="user:ada")
 
-        assert "the run has ended." in (told := self.page(send, stage, base, execution))
+        assert "the run is now cancelled." in (told := self.page(send, stage, base, execution))
         assert "Look again" not in told
+
+    @pytest.mark.parametrize("state", ["suspended", "waiting", "paused", "completed", "failed"])
+    def test_the_page_calls_the_state_of_the_run_by_its_word(
+        self, send: "Send", stage: "Stage", base: str, state: str
+    ) -> None:
+        execution = stage.suspended()
+        stage.queue.resume(execution, by="user:ada")
+        stage.queue.change(lambda connection: executions.set_state(connection, execution, state))
+
+        assert f"the run is now {state}." in self.page(send, stage, base, execution)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,22 @@ def test_text_is_escaped_and_loses_its_colours() -> None:
     assert ">&lt;b&gt;red&lt;/b&gt; link<" in html
 
 
+def test_the_answered_card_of_the_question_is_no_evidence_and_that_of_an_earlier_one_is() -> None:
+    cards = [
+        v4.new_output(
+            "display_data",
+            {"text/plain": text},
+            metadata={"pauseflow": {"kind": "suspension", "ordinal": ordinal, "decision": {"action": "resume"}}},
+        )
+        for ordinal, text in enumerate(["the earlier question", "this question"])
+    ]
+    document = json.dumps(v4.new_notebook(cells=[v4.new_code_cell(outputs=cards)])).encode()
+
+    (exhibit,) = evidence_in(document, 0, 1)
+    assert "the earlier question" in "".join(exhibit.parts)
+    assert "this question" not in "".join(exhibit.parts)
+
+
 def test_our_own_card_is_not_evidence() -> None:
     card = v4.new_output(
         "display_data", {"text/plain": "waits"}, metadata={"pauseflow": {"kind": "suspension", "decision": None}}

@@ -349,6 +349,7 @@ def test_all_errors_are_listed_first_and_lead_to_their_fields(
     page.get_by_label("n", exact=True).nth(1).fill("x")
     page.get_by_role("button", name="Submit").click()
 
+    assert page.get_by_role("alert").get_by_role("heading").inner_text() == "3 entries need a change."
     assert page.get_by_role("alert").get_by_role("link").all_inner_texts() == [
         "Boxes must be a whole number without separators, such as 1000",
         "name is required",
@@ -378,7 +379,7 @@ def test_once_it_is_answered_the_page_follows_the_run(
 
     stage.queue.cancel(execution, by="user:ada")
 
-    page.get_by_text("the run has ended").wait_for()
+    page.get_by_text("the run is now cancelled").wait_for()
     assert page.get_by_text("Look again").count() == 0
 
 
@@ -391,6 +392,21 @@ def test_the_words_of_the_author_stand_on_the_buttons(
     assert page.get_by_role("button").all_inner_texts() == ["Deploy", "Keep the old one"]
     assert page.get_by_text("Keep the old one: ends the run; no later cell runs.").is_visible()
     assert page.get_by_text("If nobody answers by").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("label", "said"), [("No", "No: answered by someone"), ("Keep the old one", "Keep the old one: cancelled by")]
+)
+def test_what_was_pressed_is_said_in_its_own_words(
+    open_page: "Callable[..., Page]", stage: "Stage", base: str, label: str, said: str
+) -> None:
+    execution = stage.suspended(**ASKED, labels={"resume": "No", "cancel": "Keep the old one"})
+    page = open_page(f"{base}/{stage.link('approve', execution)}")
+
+    page.get_by_role("button", name=label, exact=True).click()
+
+    assert said in page.get_by_role("status").inner_text()
+    assert "Approved" not in page.content()
 
 
 ODD_FORM = {
@@ -428,7 +444,7 @@ def test_the_oddest_question_fits_and_can_be_answered_with_the_keyboard(
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
 
-    assert "Approved by" in page.get_by_role("status").inner_text()
+    assert "Submitted by" in page.get_by_role("status").inner_text()
     assert stage.resume_data(execution)["body"] == {"a.b": 3, "two words": None, "children": []}
     assert _overflow(page, look) == 0
 

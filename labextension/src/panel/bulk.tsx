@@ -48,7 +48,7 @@ export function Bulk({ chosen, onDone }: IProps): React.JSX.Element {
         disabled={isIdle}
         onClick={() => void each(approve)}
       >
-        Approve all
+        {chosen.length > 0 ? `Approve ${chosen.length}` : 'Approve'}
       </button>
       <button
         type="button"
@@ -56,7 +56,7 @@ export function Bulk({ chosen, onDone }: IProps): React.JSX.Element {
         disabled={isIdle}
         onClick={() => void each(execution => actions.api.cancel(execution.id))}
       >
-        Cancel all runs
+        {chosen.length > 1 ? `Cancel ${chosen.length} runs` : 'Cancel the run'}
       </button>
       {failures.length > 0 && (
         <ul className="pf-problem" role="alert">

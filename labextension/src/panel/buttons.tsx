@@ -1,6 +1,15 @@
 /** What can be done with an execution at any time. */
 
-import { copyIcon, LabIcon, linkIcon, listIcon, notebookIcon, refreshIcon, stopIcon } from '@jupyterlab/ui-components';
+import {
+  copyIcon,
+  editIcon,
+  LabIcon,
+  linkIcon,
+  listIcon,
+  notebookIcon,
+  refreshIcon,
+  stopIcon
+} from '@jupyterlab/ui-components';
 import { Notification } from '@jupyterlab/apputils';
 import React, { useState } from 'react';
 
@@ -47,9 +56,18 @@ export function Buttons({ execution, isDetailed = false }: IProps): React.JSX.El
           onClick={() => attempt(actions.api.retry(id))}
         />
       )}
-      {!ENDED.includes(state) && !execution.suspended.some(canBeAnswered) && (
-        <Icon icon={stopIcon} label={CANCEL} isBusy={isBusy} onClick={() => attempt(actions.cancel(id, CANCEL))} />
+      {ENDED.includes(state) && actions.canOpenSource(execution) && (
+        <Icon
+          icon={editIcon}
+          label="Retry with the notebook as it is now"
+          isBusy={isBusy}
+          onClick={() => attempt(actions.retryEdited(execution))}
+        />
       )}
+      {!ENDED.includes(state) &&
+        !execution.suspended.some(each => canBeAnswered(each) && each.allow.includes('cancel')) && (
+          <Icon icon={stopIcon} label={CANCEL} isBusy={isBusy} onClick={() => attempt(actions.cancel(id, CANCEL))} />
+        )}
     </span>
   );
 }

@@ -1,31 +1,37 @@
-/** One execution in the list: where it stands, what it waits for, what can be done. */
+/** One execution in the list: a row with where it stands and what it waits for; once opened, what can be done. */
 
-import React from 'react';
+import { caretRightIcon } from '@jupyterlab/ui-components';
+import React, { useRef } from 'react';
 
 import { IExecution } from '../api';
-import { ago, at } from '../times';
-import { ASKING, ENDED, keyOf, nameOf, progressOf, reasonOf, summary, usageOf } from '../words';
+import { ago, at, left } from '../times';
+import { aboutOf, ASKING, deadlineOf, ENDED, keyOf, nameOf, progressOf, reasonOf, summary, usageOf } from '../words';
 import { Buttons } from './buttons';
-import { usePanel } from './context';
 import { Bound, Losses, StateMark } from './state';
 import { Waiting } from './waiting';
+
+export interface IChoice {
+  isChosen: boolean;
+  toggle: () => void;
+}
 
 interface IProps {
   execution: IExecution;
   now: number;
   /** Null: it cannot be chosen now. */
-  choice: { isChosen: boolean; toggle: () => void } | null;
+  choice: IChoice | null;
+  isOpen: boolean;
+  toggle: () => void;
 }
 
-export function Card({ execution, now, choice }: IProps): React.JSX.Element {
-  const { show } = usePanel();
-  const { id, notebook, state, parameters, suspended } = execution;
+export function Card({ execution, now, choice, isOpen, toggle }: IProps): React.JSX.Element {
+  const { id, notebook, state } = execution;
   const name = nameOf(notebook);
-  const reason = reasonOf(execution);
-  const isAsking = ASKING.includes(state);
+  const wasOpened = useRef(false);
+  wasOpened.current ||= isOpen;
   return (
-    <li className={`pf-card ${isAsking ? 'pf-mod-asking' : ''}`} data-pf-id={id} data-pf-state={state}>
-      <div className="pf-row">
+    <li className={`pf-card ${ASKING.includes(state) ? 'pf-mod-asking' : ''}`} data-pf-id={id} data-pf-state={state}>
+      <div className="pf-row pf-summary">
         {choice && (
           <input
             type="checkbox"
@@ -34,11 +40,46 @@ export function Card({ execution, now, choice }: IProps): React.JSX.Element {
             onChange={choice.toggle}
           />
         )}
-        <button type="button" className="pf-name" title={`${notebook}\nDetails`} onClick={() => show(id)}>
-          {name}
+        <button type="button" className="pf-name" title={notebook} aria-expanded={isOpen} onClick={toggle}>
+          <caretRightIcon.react tag="span" className="pf-caret" />
+          <span className="pf-line">{name}</span>
         </button>
+        <Summary execution={execution} now={now} toggle={toggle} />
         <StateMark state={state} />
       </div>
+      {/* What was typed stays when the row is closed. */}
+      {wasOpened.current && (
+        <div className="pf-body" hidden={!isOpen}>
+          <Body execution={execution} now={now} />
+        </div>
+      )}
+    </li>
+  );
+}
+
+/** What it waits for or why it ended, and how long it may take or when it began. */
+function Summary({ execution, now, toggle }: Pick<IProps, 'execution' | 'now' | 'toggle'>): React.JSX.Element {
+  const words = aboutOf(execution);
+  const deadline = deadlineOf(execution);
+  const moment = deadline ?? execution.created_at;
+  return (
+    // The mouse may press the whole row; the keyboard has the button.
+    <span className="pf-about" onClick={toggle}>
+      <span className={`pf-line ${execution.state === 'failed' ? 'pf-mod-failed' : ''}`} title={words} dir="auto">
+        {words}
+      </span>
+      <time className="pf-quiet" dateTime={moment} title={at(moment)}>
+        {deadline === null ? ago(moment, now) : left(deadline, now)}
+      </time>
+    </span>
+  );
+}
+
+function Body({ execution, now }: { execution: IExecution; now: number }): React.JSX.Element {
+  const { state, parameters, suspended } = execution;
+  const reason = reasonOf(execution);
+  return (
+    <>
       {suspended.length === 0 && Object.keys(parameters).length > 0 && (
         <p className="pf-quiet pf-line" title={summary(parameters)}>
           {summary(parameters)}
@@ -60,14 +101,13 @@ export function Card({ execution, now, choice }: IProps): React.JSX.Element {
         </time>
         <Buttons execution={execution} />
       </div>
-    </li>
+    </>
   );
 }
 
 function Progress({ execution }: { execution: IExecution }): React.JSX.Element {
   const { done, total } = execution.cells;
-  const step = Object.entries(execution.steps).find(([, each]) => each.state === 'running')?.[0];
-  const words = step ? `${progressOf(execution)} · step ${step}` : progressOf(execution);
+  const words = progressOf(execution);
   return (
     <div className="pf-progress">
       <progress value={done} max={Math.max(total, 1)} aria-label={words} />

@@ -1,15 +1,15 @@
-/** Executions, the newest first: filter, search, pages, and answers to many at once. */
+/** Executions in groups, a row each: filter, search, pages, and one answer to several. */
 
 import { caretLeftIcon, caretRightIcon, UseSignal } from '@jupyterlab/ui-components';
 import React, { useEffect, useState } from 'react';
 
-import { IExecution, IPage } from '../api';
-import { IChange } from '../executions';
+import { IExecution, State } from '../api';
+import { IChange, IExecutions, MOST } from '../executions';
 import { Commands } from '../tokens';
 import { asksSomebody, FILTERS } from '../words';
 import { Bulk } from './bulk';
-import { Card } from './card';
 import { usePanel } from './context';
+import { GROUPS, Group, IGroup, IGroups } from './groups';
 import { ILive, useLive, useNow } from './live';
 
 const PER_PAGE = 25;
@@ -20,17 +20,19 @@ export function List({ isVisible }: { isVisible: boolean }): React.JSX.Element {
   const [text, setText] = useState('');
   const [offset, setOffset] = useState(0);
   const [chosen, setChosen] = useState<ReadonlySet<string> | null>(null);
+  const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
   const settled = useSettled(text);
   const now = useNow(isVisible);
   const states = FILTERS[filter]?.states ?? [];
-  const live = useLive<IPage>(executions, {
+  const live = useLive<IGroups>(executions, {
     key: JSON.stringify([filter, settled, offset]),
     isVisible,
-    ask: () => executions.api.list({ states, text: settled.trim(), limit: PER_PAGE, offset }),
+    ask: () => askForGroups(executions, states, settled.trim(), offset),
     concerns: (changes, patch) => concerns(changes, patch)
   });
-  const page = live.value;
-  const shown = page?.executions ?? [];
+  const groups = live.value;
+  const shown = groups?.flatMap(each => each.page.executions) ?? [];
+  const paged = groups?.find(each => each.isPaged);
   const isFiltered = filter !== 'all' || settled.trim() !== '';
 
   return (
@@ -77,13 +79,13 @@ export function List({ isVisible }: { isVisible: boolean }): React.JSX.Element {
           </select>
         </div>
         <UseSignal signal={executions.heardChanged}>{() => (executions.isHeard ? null : <Unheard />)}</UseSignal>
-        {live.error !== null && page !== null && <Banner text={live.error} again={live.again} />}
+        {live.error !== null && groups !== null && <Banner text={live.error} again={live.again} />}
       </header>
 
       <div className="pf-scroll" aria-busy={live.isLoading}>
-        {page === null ? (
+        {groups === null ? (
           <Nothing live={live} />
-        ) : shown.length === 0 ? (
+        ) : shown.length === 0 && offset === 0 ? (
           <Empty
             isFiltered={isFiltered}
             clear={() => {
@@ -93,34 +95,69 @@ export function List({ isVisible }: { isVisible: boolean }): React.JSX.Element {
             }}
           />
         ) : (
-          <ul className="pf-list" aria-label="Executions, the newest first">
-            {shown.map(each => (
-              <Card
-                key={each.id}
-                execution={each}
-                now={now}
-                choice={chosen === null ? null : choiceOf(each, chosen, setChosen)}
-              />
-            ))}
-          </ul>
+          groups.map(group => (
+            <Group
+              key={group.title}
+              group={group}
+              now={now}
+              open={open}
+              toggle={id => setOpen(old => toggled(old, id))}
+              choiceOf={each => (chosen === null ? null : choiceOf(each, chosen, setChosen))}
+            />
+          ))
         )}
       </div>
 
       {chosen !== null && (
         <Bulk chosen={shown.filter(each => chosen.has(each.id))} onDone={() => setChosen(new Set())} />
       )}
-      <Pages offset={offset} count={shown.length} isLast={page?.next_offset === null} go={setOffset} />
+      {paged && (
+        <Pages
+          offset={offset}
+          count={paged.page.executions.length}
+          isLast={paged.page.next_offset === null}
+          go={setOffset}
+        />
+      )}
     </>
   );
 }
 
-/** Progress is shown as it is told; for anything else the page is asked for again. */
-function concerns(changes: IChange[], patch: ILive<IPage>['patch']): boolean {
+/** Ask for the groups that have one of these states; no states: for all. Only the last is long, and comes in pages. */
+async function askForGroups(
+  executions: IExecutions,
+  states: readonly State[],
+  text: string,
+  offset: number
+): Promise<IGroups> {
+  const wanted = GROUPS.map(group => ({
+    ...group,
+    states: group.states.filter(each => states.length === 0 || states.includes(each))
+  })).filter(group => group.states.length > 0);
+  const ask = async (group: IGroup): Promise<IGroups[number]> => ({
+    ...group,
+    page: await executions.api.list({
+      states: group.states,
+      text,
+      limit: group.isPaged ? PER_PAGE : MOST,
+      offset: group.isPaged ? offset : 0
+    })
+  });
+  return Promise.all(wanted.map(ask));
+}
+
+/** Progress is shown as the server reports it; after any other change the groups are asked for again. */
+function concerns(changes: IChange[], patch: ILive<IGroups>['patch']): boolean {
   const progress = new Map(changes.map(each => [each.execution, each.cells]));
-  patch(page => ({
-    ...page,
-    executions: page.executions.map(each => ({ ...each, cells: progress.get(each.id) ?? each.cells }))
-  }));
+  patch(groups =>
+    groups.map(group => ({
+      ...group,
+      page: {
+        ...group.page,
+        executions: group.page.executions.map(each => ({ ...each, cells: progress.get(each.id) ?? each.cells }))
+      }
+    }))
+  );
   return changes.some(each => each.what.length > 0);
 }
 
@@ -130,15 +167,16 @@ function choiceOf(
   setChosen: (chosen: ReadonlySet<string>) => void
 ): { isChosen: boolean; toggle: () => void } | null {
   // What has a form of its own needs an answer of its own.
-  if (!execution.suspended.some(each => asksSomebody(each) && each.form === null && each.refusals.resume === null)) {
+  if (!execution.suspended.some(each => asksSomebody(each) && each.form === null && !each.refusals.resume)) {
     return null;
   }
-  const isChosen = chosen.has(execution.id);
-  const toggle = (): void => {
-    const others = [...chosen].filter(each => each !== execution.id);
-    setChosen(new Set(isChosen ? others : [...others, execution.id]));
-  };
-  return { isChosen, toggle };
+  return { isChosen: chosen.has(execution.id), toggle: () => setChosen(toggled(chosen, execution.id)) };
+}
+
+/** With it, if it was not there; without it, if it was. */
+function toggled(all: ReadonlySet<string>, one: string): ReadonlySet<string> {
+  const others = [...all].filter(each => each !== one);
+  return new Set(all.has(one) ? others : [...others, one]);
 }
 
 /** A text once nobody has typed for a moment. */
@@ -151,7 +189,7 @@ function useSettled(text: string): string {
   return settled;
 }
 
-function Nothing({ live }: { live: ILive<IPage> }): React.JSX.Element {
+function Nothing({ live }: { live: ILive<IGroups> }): React.JSX.Element {
   if (live.error !== null) {
     return (
       <div className="pf-empty" role="alert">

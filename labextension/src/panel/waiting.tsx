@@ -54,7 +54,7 @@ export function Waiting({ suspension, execution, now, isDetailed = false }: IPro
 function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetailed: boolean }): React.JSX.Element {
   const { actions } = usePanel();
   const place = useRef<HTMLFormElement>(null);
-  const { form, labels, refusals } = suspension;
+  const { form, labels, allow, refusals } = suspension;
   const control = useMemo(() => form ?? FREE, [form]);
   const isLong = form !== null && sizeOf(form) > INLINE;
   const [isOpen, setOpen] = useState(form !== null && (isDetailed || !isLong));
@@ -79,17 +79,17 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
       const count = Object.keys(found).length;
       setProblems(found);
       setFailure(
-        count === 0 ? sentence(error) : count === 1 ? 'One field is refused.' : `${count} fields are refused.`
+        count === 0 ? sentence(error) : count === 1 ? 'One entry needs a change.' : `${count} entries need a change.`
       );
     } finally {
       setBusy(false);
     }
   };
-  const cancel = async (): Promise<void> => {
+  const ask = async (act: () => Promise<void>): Promise<void> => {
     setBusy(true);
     setFailure('');
     try {
-      await actions.cancel(suspension.execution, labels.cancel);
+      await act();
     } catch (error) {
       setFailure(sentence(error));
     } finally {
@@ -125,21 +125,34 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
           <button
             type="submit"
             className="jp-mod-styled jp-mod-accept"
-            disabled={isBusy || refusals.resume !== null}
+            disabled={isBusy || Boolean(refusals.resume)}
             title={refusals.resume ?? ''}
           >
             {labels.resume}
           </button>
         )}
-        <button
-          type="button"
-          className="jp-mod-styled jp-mod-warn"
-          disabled={isBusy || refusals.cancel !== null}
-          title={refusals.cancel ?? ''}
-          onClick={() => void cancel()}
-        >
-          {labels.cancel}
-        </button>
+        {allow.includes('send_back') && (
+          <button
+            type="button"
+            className="jp-mod-styled"
+            disabled={isBusy || Boolean(refusals.send_back)}
+            title={refusals.send_back ?? ''}
+            onClick={() => void ask(() => actions.sendBack(suspension, labels.send_back ?? 'Send back'))}
+          >
+            {labels.send_back}
+          </button>
+        )}
+        {allow.includes('cancel') && (
+          <button
+            type="button"
+            className="jp-mod-styled jp-mod-warn"
+            disabled={isBusy || Boolean(refusals.cancel)}
+            title={refusals.cancel ?? ''}
+            onClick={() => void ask(() => actions.cancel(suspension.execution, labels.cancel))}
+          >
+            {labels.cancel}
+          </button>
+        )}
         {form === null
           ? asksSomebody(suspension) && unfold('Add a comment …')
           : isOpen && isLong && !isDetailed && unfold('')}

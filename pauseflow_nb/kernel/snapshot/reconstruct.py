@@ -9,6 +9,7 @@ from typing import Any
 
 from pauseflow_nb.errors import SnapshotMismatch
 from pauseflow_nb.kernel.issued_links import spent_link, spent_links
+from pauseflow_nb.kernel.secret import fetch_secret
 from pauseflow_nb.kernel.snapshot.pickling.cloudpickle_private import (
     FORMER_NAMES,
     import_module,
@@ -92,6 +93,7 @@ from pauseflow_nb.kernel.snapshot.pickling.types.widget_models import make_comm,
 
 __all__ = [
     "definition",
+    "fetch_secret",
     "import_module",
     "kernel_method",
     "live_attribute",
@@ -170,7 +172,7 @@ __all__ = [
 ]
 
 #: Goes up with each name that is added, so that an older version says that it is too old. Before there was a number: 0.
-PROTOCOL = 1
+PROTOCOL = 2
 
 _PACKAGE = "pauseflow_nb.kernel.snapshot."
 #: Where classes are now that variables may be instances of: pickles name these by their module.

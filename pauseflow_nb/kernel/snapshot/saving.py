@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pauseflow_nb.errors import SnapshotError, StorageFull, Unsaveable
 from pauseflow_nb.kernel.snapshot import compatibility
 from pauseflow_nb.kernel.snapshot.pickling.at_rest import at_rest
+from pauseflow_nb.kernel.snapshot.pickling.held_secrets import refuse_secrets
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump
 from pauseflow_nb.kernel.snapshot.pickling.serialize import Dumped, dump_namespace, type_name
 from pauseflow_nb.kernel.snapshot.process_state import capture
@@ -173,6 +174,7 @@ def _put(pack: PackWriter, piece: Bytes | StoredPiece) -> str:
 
 
 def _put_early(pack: PackWriter, piece: Bytes) -> str:
+    refuse_secrets([piece])
     digest = strong_digest(piece)
     pack.put_early(piece, digest)
     return digest

@@ -40,8 +40,8 @@ __all__ = ["LARGEST_BODY", "ROUTES", "api_routes"]
 #: In bytes; bodies are read into memory, and the largest ones have the parameters of a notebook.
 LARGEST_BODY = 4 * 1024**2
 
-#: Why those may not answer who may only look: action → sentence.
-_ONLY_LOOKING = dict.fromkeys(("resume", "cancel"), "you may look at executions here, but not answer")
+#: Why those may not answer who may only look.
+_ONLY_LOOKING = "you may look at executions here, but not answer"
 
 #: The most executions on one page of the list.
 _MOST = 500
@@ -87,13 +87,17 @@ class _Api(APIHandler):
         """Mask links in a view unless the user may execute, and say whether the user may answer."""
         may_execute = await self.may_execute()
         for suspension in cast("list[dict[str, JSON]]", view["suspended"]):
-            suspension["refusals"] = self._refusals(view, suspension) if may_execute else dict(_ONLY_LOOKING)
+            suspension["refusals"] = self._refusals(view, suspension, may_execute=may_execute)
         # A step may have exported a link.
         return view if may_execute else Mask().value(view)
 
-    def _refusals(self, view: dict[str, JSON], suspension: dict[str, JSON]) -> JSON:
+    def _refusals(self, view: dict[str, JSON], suspension: dict[str, JSON], *, may_execute: bool) -> JSON:
+        allow = cast("list[str]", suspension["allow"])
+        if not may_execute:
+            return dict.fromkeys(allow, _ONLY_LOOKING)
         approvals, created_by = cast("dict[str, JSON]", suspension["approvals"]), str(view["created_by"])
-        return {action: who_may(approvals, created_by, action, self.identify_user()) for action in _ONLY_LOOKING}
+        who = self.identify_user()
+        return {action: who_may(approvals, created_by, action, who, allow) for action in allow}
 
     def identify_user(self) -> Who:
         """Identify the user, for the audit trail."""
@@ -246,6 +250,20 @@ class ResumeHandler(_Api):
         write_json(self, answer.status, answer.body)
 
 
+class SendBackHandler(_Api):
+    """Send a question back."""
+
+    SUPPORTED_METHODS = ("POST",)
+
+    @require_permission("execute")
+    async def post(self, execution: str) -> None:
+        """Send back with `{"step", "comment", "shown"}`, all optional."""
+        body = await self.read_body("step", "comment", "shown")
+        said = {"step": _read_step(body), "comment": _read_text(body, "comment"), "seen": _read_text(body, "shown")}
+        answer = await self._lazy.answer(execution, Queue.send_back, execution, **said, by=self.identify_user())
+        write_json(self, answer.status, answer.body)
+
+
 class CancelHandler(_Api):
     """Cancel an execution in any state."""
 
@@ -309,6 +327,17 @@ class ForkHandler(_Api):
         await self.write_view(sibling, 201)
 
 
+class DecisionsHandler(_Api):
+    """The signed records."""
+
+    SUPPORTED_METHODS = ("GET",)
+
+    @require_permission("read")
+    async def get(self, execution: str) -> None:
+        """List the records of the execution, oldest first: DSSE envelopes."""
+        write_json(self, 200, {"decisions": await self._lazy.call(Queue.decisions, execution)})
+
+
 class OutputsHandler(_Api):
     """The executed notebook in its current state."""
 
@@ -352,12 +381,14 @@ ROUTES: dict[str, type[RequestHandler]] = {
     "/pauseflow/api/executions": ExecutionsHandler,
     "/pauseflow/api/executions/{execution}": ExecutionHandler,
     "/pauseflow/api/executions/{execution}/resume": ResumeHandler,
+    "/pauseflow/api/executions/{execution}/send_back": SendBackHandler,
     "/pauseflow/api/executions/{execution}/cancel": CancelHandler,
     "/pauseflow/api/executions/{execution}/suspend": SuspendHandler,
     "/pauseflow/api/executions/{execution}/retry": RetryHandler,
     "/pauseflow/api/executions/{execution}/fork": ForkHandler,
     "/pauseflow/api/executions/{execution}/outputs": OutputsHandler,
     "/pauseflow/api/executions/{execution}/events": EventsHandler,
+    "/pauseflow/api/executions/{execution}/decisions": DecisionsHandler,
 }
 
 

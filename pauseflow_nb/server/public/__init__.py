@@ -1,1 +1,1 @@
-"""Answer the links that need no login: `/pauseflow/resume|cancel|approve/TOKEN`, and the approval page."""
+"""Answer the links that need no login: `/pauseflow/resume|cancel|send_back|approve/TOKEN`, and the approval page."""

@@ -1,4 +1,4 @@
-"""Answer the public links: /pauseflow/resume|cancel|approve/TOKEN (SPEC 7).
+"""Answer the public links: /pauseflow/resume|cancel|send_back|approve/TOKEN (SPEC 7).
 
 The token in the path is the only credential: there is no login and no XSRF check, and any Host is accepted, because links
 are opened through tunnels, proxies and public names that this server does not know, by people and programs without an
@@ -36,11 +36,11 @@ from pauseflow_nb.server.http_errors import RETRY_AFTER_SECONDS, status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.public.bodies import Body, parse_body
 from pauseflow_nb.server.public.client_address import NO_PROXIES, TrustedProxies, rate_limit_key
-from pauseflow_nb.server.public.decision import DECISIONS, Request, entries_of, read_request
+from pauseflow_nb.server.public.decision import Request, entries_of, read_request
 from pauseflow_nb.server.public.envelope import envelope, query_of
+from pauseflow_nb.server.public.facts import collect_facts
 from pauseflow_nb.server.public.negotiation import is_from_program, may_act, prefers_json, wants_html
 from pauseflow_nb.server.public.page import OURS, Landing, render_suspension
-from pauseflow_nb.server.public.page_facts import collect_facts
 from pauseflow_nb.server.public.rate_limit import LinkLimits, check_length
 from pauseflow_nb.server.public.responses import (
     error_answer,
@@ -50,9 +50,9 @@ from pauseflow_nb.server.public.responses import (
     write_page,
 )
 from pauseflow_nb.server.public.upload import INLINE_BYTES, Upload
-from pauseflow_nb.server.public.wording import Facts, is_over, note_on
+from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, note_on
 
-__all__ = ["METHODS", "CallbackHandler", "handlers", "problem_in"]
+__all__ = ["METHODS", "CallbackHandler", "handlers"]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -85,7 +85,7 @@ def handlers(
 ) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
     """Make the routes of the public links. Anything may stand for the token, so that no other handler logs it."""
     options = {"queue": queue, "limits": limits or LinkLimits(), "proxies": proxies}
-    return [(r"/pauseflow/(resume|cancel|approve)/(.*)", CallbackHandler, options)]
+    return [(r"/pauseflow/(resume|cancel|send_back|approve)/(.*)", CallbackHandler, options)]
 
 
 @stream_request_body
@@ -280,7 +280,7 @@ class CallbackHandler(RequestHandler):
             return
         facts = await self._facts()
         if answer.status == 422:
-            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": problem_in(answer)}
+            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": name_problem(answer.body)}
             await self._write_suspension(422, facts, **more)
             return
         note = note_on(answer.status, answer.body)
@@ -294,8 +294,8 @@ class CallbackHandler(RequestHandler):
 
     async def _write_suspension(self, status: int, facts: Facts, **more: Any) -> None:
         action = self._known_claim().action
-        # A link gives no more than was given away with it: only an approve link has both buttons.
-        actions = DECISIONS if action == "approve" else (action,)
+        # A link gives no more than was given away with it: only an approve link has all buttons.
+        actions = facts["allow"] if action == "approve" else (action,)
         more.update(actions=actions, landing=self._landing)
         page = await self._lazy.compute(render_suspension, facts, **more)
         write_page(self, status, page, self._landing)
@@ -430,8 +430,3 @@ class CallbackHandler(RequestHandler):
     def _log(self) -> None:
         # The access log prints paths, and a path is all that it takes to answer.
         pass
-
-
-def problem_in(answer: Response) -> str:
-    """What the page says first about a refused answer; errors stand beside their fields."""
-    return "Some of it does not fit yet" if answer.body.get("errors") else str(answer.body["error"])

@@ -9,15 +9,15 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.server.public.bodies import Body
 from pauseflow_nb.server.public.page import PAGE_FIELD, SHOWN_FIELD
 
-__all__ = ["DECISIONS", "Request", "entries_of", "read_request"]
+__all__ = ["Request", "entries_of", "read_request"]
 
-Decision: TypeAlias = Literal["resume", "cancel"]
+Decision: TypeAlias = Literal["resume", "send_back", "cancel"]
 
 #: In characters, of what a sender has written.
 _LONGEST_REPEATED = 100
 
-#: What may be decided.
-DECISIONS: tuple[Decision, ...] = ("resume", "cancel")
+#: What may be decided, where the author allows it.
+_DECISIONS: tuple[Decision, ...] = ("resume", "send_back", "cancel")
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,14 @@ def read_request(action: str, body: Body, query: dict[str, JSON], schema: dict[s
     """Read what is decided.
 
     Args:
-        action: The link's: `"resume"` and `"cancel"` decide by themselves, `"approve"` leaves it to the request.
+        action: The link's: `"resume"`, `"send_back"` and `"cancel"` decide by themselves, `"approve"` leaves it to the
+            request.
         body: The parsed body.
         query: The parsed query.
         schema: What an answer must be: the page has a form made of it, and forms of programs are read by it.
 
     Raises:
-        InvalidBody: If an approve link does not say `resume` or `cancel`.
+        InvalidBody: If an approve link does not say what is decided.
         InvalidAnswer: If a list has more rows than a form may have.
     """
     entries = entries_of(body)
@@ -53,10 +54,12 @@ def read_request(action: str, body: Body, query: dict[str, JSON], schema: dict[s
         reading, comment = read_answer(schema, entries)
         # A body that is None says nothing, and not null, unless its text says so.
         raw = "null" if schema is not None and reading.value is None else body.raw
-        seen = body.value.get(SHOWN_FIELD)
-        return Request(
-            decided, Body(reading.value, raw), reading, comment, seen if isinstance(seen, str) and seen else None
-        )
+        said = body.value.get(SHOWN_FIELD)
+        seen = said if isinstance(said, str) and said else None
+        if decided == "send_back" and schema is not None:
+            # The fields are those of an approval, and may be incomplete.
+            return Request(decided, Body(None, None), None, comment, seen)
+        return Request(decided, Body(reading.value, raw), reading, comment, seen)
     if action != "approve":
         return _by_schema(_decision(action, action), body, query, schema)
     fields = body.value if isinstance(body.value, dict) else {}
@@ -91,7 +94,7 @@ def _by_schema(action: Decision, body: Body, query: dict[str, JSON], schema: dic
 
 
 def _decision(action: str, said: JSON) -> Decision:
-    allowed = [decision for decision in DECISIONS if action in (decision, "approve")]
+    allowed = [decision for decision in _DECISIONS if action in (decision, "approve")]
     for decision in allowed:
         if said == decision:
             return decision

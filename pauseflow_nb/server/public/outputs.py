@@ -14,7 +14,7 @@ from typing import Any
 import nh3
 from markupsafe import Markup
 
-__all__ = ["Exhibit", "evidence_in"]
+__all__ = ["Exhibit", "evidence_in", "show_outputs"]
 
 #: Characters of text, and of an image's base64, that one output may have on the page.
 MOST_TEXT, MOST_IMAGE = 20_000, 3_000_000
@@ -74,19 +74,20 @@ class Exhibit:
     parts: list[Markup]
 
 
-def evidence_in(document: bytes, last_cell: int) -> list[Exhibit]:
+def evidence_in(document: bytes, last_cell: int, ordinal: int | None = None) -> list[Exhibit]:
     """Find what the notebook has shown up to a cell.
 
     Args:
         document: The executed notebook, links masked.
         last_cell: Index of the cell that waits; what came later is not shown.
+        ordinal: Which question of that cell is asked; its card is left out when it is answered, too.
     """
     exhibits, left = [], MOST_OF_ALL
     for index, cell in enumerate(json.loads(document)["cells"][: last_cell + 1]):
         if cell["cell_type"] != "code":
             continue
         parts = []
-        for part in _parts_of(cell.get("outputs", [])):
+        for part in show_outputs(cell.get("outputs", []), ordinal if index == last_cell else None):
             left -= len(part)
             parts.append(part if left > 0 else _said("more was shown than this page can hold"))
             if left <= 0:
@@ -98,7 +99,8 @@ def evidence_in(document: bytes, last_cell: int) -> list[Exhibit]:
     return exhibits
 
 
-def _parts_of(outputs: list[dict[str, Any]]) -> Iterator[Markup]:
+def show_outputs(outputs: list[dict[str, Any]], ordinal: int | None = None) -> Iterator[Markup]:
+    """Show the outputs of a cell, but not what the page says itself: the question with this ordinal, open or answered."""
     for output in outputs:
         kind = output.get("output_type")
         if kind == "stream":
@@ -106,7 +108,7 @@ def _parts_of(outputs: list[dict[str, Any]]) -> Iterator[Markup]:
         elif kind == "error":
             traceback = "\n".join(map(_text, output.get("traceback") or []))
             yield _preformatted(traceback or f"{_text(output.get('ename'))}: {_text(output.get('evalue'))}")
-        elif not _is_ours(output) and (part := _richest(output.get("data") or {})):
+        elif not _is_ours(output, ordinal) and (part := _richest(output.get("data") or {})):
             yield part
 
 
@@ -167,10 +169,11 @@ def _safe(html: str) -> Markup:
     return Markup(html)  # noqa: S704
 
 
-def _is_ours(output: dict[str, Any]) -> bool:
+def _is_ours(output: dict[str, Any], ordinal: int | None) -> bool:
     """Whether it says what the page says itself: what is waited for, or what did not come back."""
     noted = output.get("metadata", {}).get("pauseflow") or {}
-    return noted.get("kind") in ("losses", "ending") or (noted.get("kind") == "suspension" and not noted["decision"])
+    is_asked = not noted.get("decision") or (ordinal is not None and noted.get("ordinal") == ordinal)
+    return noted.get("kind") in ("losses", "ending") or (noted.get("kind") == "suspension" and is_asked)
 
 
 def _step_of(source: str) -> str:

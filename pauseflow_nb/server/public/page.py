@@ -56,6 +56,7 @@ __all__ = [
     "SHOWN_FIELD",
     "Landing",
     "content_security_policy",
+    "render",
     "render_notice",
     "render_suspension",
 ]
@@ -154,7 +155,7 @@ def render_suspension(
 
     Args:
         facts: What `Queue.claim_page` says about it.
-        actions: What the link that was opened may do: `("resume", "cancel")`, or one of them.
+        actions: What the link that was opened may do.
         note: A sentence above everything: what became of the answer just sent.
         closed: Whether to leave the form out, because an answer was kept.
         problem: Why the answer was refused.
@@ -205,12 +206,12 @@ def render_suspension(
         xsrf=xsrf,
         shown=facts["shown"] or "",
     )
-    return _render("suspension.html", landing, page=page, page_field=PAGE_FIELD)
+    return render("suspension.html", landing, page=page, page_field=PAGE_FIELD)
 
 
 def render_notice(heading: str, sentence: str, landing: Landing = OURS) -> str:
     """Render a page that only says something."""
-    return _render("notice.html", landing, heading=heading, sentence=sentence)
+    return render("notice.html", landing, heading=heading, sentence=sentence)
 
 
 @cache
@@ -231,7 +232,14 @@ def _digest(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _render(name: str, landing: Landing, **facts: Any) -> str:
+def render(name: str, landing: Landing = OURS, **facts: Any) -> str:
+    """Render a template with the style of the pages.
+
+    Args:
+        name: Its file.
+        landing: Whose templates.
+        facts: What it shows.
+    """
     try:
         return _environment(landing.templates).get_template(name).render(**facts, **_parts(landing.templates))
     except (TemplateError, OSError, UnicodeDecodeError, TypeError) as problem:

@@ -21,21 +21,20 @@ from pauseflow_nb.server.http_errors import status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.login import RESOURCE, identify, require_permission
 from pauseflow_nb.server.public.bodies import Body, parse_body
-from pauseflow_nb.server.public.callbacks import problem_in
-from pauseflow_nb.server.public.decision import DECISIONS, entries_of, read_request
+from pauseflow_nb.server.public.decision import entries_of, read_request
 from pauseflow_nb.server.public.envelope import envelope
+from pauseflow_nb.server.public.facts import collect_facts
 from pauseflow_nb.server.public.page import OURS, Landing, render_suspension
-from pauseflow_nb.server.public.page_facts import collect_facts
 from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer, write_page
 from pauseflow_nb.server.public.upload import INLINE_BYTES
-from pauseflow_nb.server.public.wording import Facts, is_over, note_on
+from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, note_on
 
 __all__ = ["signed_in_routes"]
 
 
 def signed_in_routes(queue: LazyQueue) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
     """Make the route; only a server with a login has it."""
-    return [(r"/pauseflow/signed-in/(resume|cancel|approve)/(.*)", SignedInHandler, {"queue": queue})]
+    return [(r"/pauseflow/signed-in/(resume|cancel|send_back|approve)/(.*)", SignedInHandler, {"queue": queue})]
 
 
 class SignedInHandler(JupyterHandler):
@@ -80,7 +79,7 @@ class SignedInHandler(JupyterHandler):
             return
         facts = await self._facts(claim)
         if answer.status == 422:
-            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": problem_in(answer)}
+            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": name_problem(answer.body)}
             await self._write(422, claim, facts, **more)
             return
         note = note_on(answer.status, answer.body)
@@ -118,7 +117,7 @@ class SignedInHandler(JupyterHandler):
         return f"{self.base_url}lab/tree/{quote(path.relative_to(root).as_posix())}"
 
     async def _write(self, status: int, claim: Claim, facts: Facts, **more: Any) -> None:
-        actions = DECISIONS if claim.action == "approve" else (claim.action,)
+        actions = facts["allow"] if claim.action == "approve" else (claim.action,)
         more.update(actions=actions, landing=self._landing, xsrf=self.xsrf_token.decode())
         page = await self._lazy.compute(render_suspension, facts, **more)
         write_page(self, status, page, self._landing)

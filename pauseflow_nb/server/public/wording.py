@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from pauseflow_nb.durations import spoken
+from pauseflow_nb.forms.controls import count_problems
 from pauseflow_nb.json_values import JSON, json_text
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "list_parameters",
     "make_button",
     "name_place",
+    "name_problem",
     "note_on",
     "say_what_is_kept",
     "say_who_started",
@@ -38,13 +40,15 @@ Facts: TypeAlias = dict[str, Any]
 _WORDS = {
     "suspend": ("Approved", "Approve step {step}?", "the run goes on with the next cell"),
     "pause": ("Approved", "Approve step {step}?", "the cell that waits goes on"),
-    "rerun": ("Run again", "Step {step} waits to run again", "the step runs again at once"),
-    "delay": ("Continued", "Step {step} waits", "the run goes on at once"),
+    "rerun": ("Run again", "Step {step} will run again", "the step runs again at once"),
+    "delay": ("Continued", "Step {step} waits for the clock", "the run goes on at once"),
     "operator": ("Resumed", "Suspended from outside", "the run goes on"),
     "notebook": ("Continued", "Step {step} waits for its notebooks", "the run goes on"),
 }
-_DONE = {"cancel": "Cancelled", "timeout": "Timed out"}
-_TONES = {"resume": "go", "cancel": "stop"}
+_DONE = {"cancel": "Cancelled", "timeout": "Timed out", "send_back": "Sent back"}
+#: What is said afterwards of the buttons whose words are ours.
+_DONE_BY = {"Approve": "Approved", "Submit": "Submitted", "Send back": "Sent back", "Cancel the run": "Cancelled"}
+_TONES = {"resume": "go", "send_back": "back", "cancel": "stop"}
 _HIDDEN = "••••"
 _SECRET = re.compile(r"key|passphrase|passw|pwd|secret|token|credential", re.IGNORECASE)
 
@@ -129,10 +133,16 @@ def note_on(status: int, body: Mapping[str, Any]) -> str | None:
     }.get(status)
 
 
+def name_problem(body: Mapping[str, Any]) -> str:
+    """Name what the page says first about a refused answer; errors stand beside their fields."""
+    errors = body.get("errors")
+    return count_problems(len(errors)) if errors else str(body["error"])
+
+
 def find_verdict(facts: Facts) -> Verdict | None:
     """What was decided; None while an answer is still taken."""
     if facts["suspension"] == "settled":
-        heading = _DONE.get(facts["action"]) or words_for(facts)[0]
+        heading = _name_decision(facts)
         sentence = f"{heading} by {_who(facts['settled_by'])} at {_moment(facts['settled_at'])}; {_afterwards(facts)}."
         tone = _TONES.get(facts["action"], "over")
         return Verdict(heading, sentence, tone, facts["comment"], goes_on=facts["ended_at"] is None)
@@ -143,13 +153,17 @@ def find_verdict(facts: Facts) -> Verdict | None:
     return None
 
 
+def _name_decision(facts: Facts) -> str:
+    """Name what was done, with the words of the button that did it: what says Submit, or No, approves nothing."""
+    action, label = facts["action"], facts["labels"].get(facts["action"])
+    if action not in _TONES or facts["kind"] not in ("suspend", "pause"):
+        return _DONE.get(action) or words_for(facts)[0]
+    return _DONE_BY.get(label) or f"{label}: {(_DONE.get(action) or 'Answered').lower()}"
+
+
 def _afterwards(facts: Facts) -> str:
     """What became of the run after it was decided, as the end of a sentence."""
-    if facts["ended_at"] is None:
-        return "the run goes on" if facts["state"] in {"queued", "running"} else "the run waits again"
-    return {"completed": "the run has finished", "failed": "the run has failed"}.get(
-        facts["state"], "the run has ended"
-    )
+    return "the run goes on" if facts["state"] in {"queued", "running"} else f"the run is now {facts['state']}"
 
 
 def asks_who(facts: Facts) -> bool:
@@ -160,11 +174,17 @@ def asks_who(facts: Facts) -> bool:
 
 def make_button(facts: Facts, action: str) -> Button:
     """Make the button for one decision."""
-    effect = _resumes(facts) if action == "resume" else _cancels(facts)
-    return Button(action, facts["labels"][action], _TONES[action], effect, facts["refusals"].get(action))
+    says = {
+        "resume": _say_what_resuming_does,
+        "send_back": _say_what_sending_back_does,
+        "cancel": _say_what_cancelling_does,
+    }
+    refusal = facts["refusals"].get(action) or facts["not_allowed"]
+    label = facts["labels"].get(action, "Send back")
+    return Button(action, label, _TONES[action], says[action](facts), refusal)
 
 
-def _resumes(facts: Facts) -> str:
+def _say_what_resuming_does(facts: Facts) -> str:
     approvals = facts["approvals"]
     if approvals is not None and approvals["needed"] - len(approvals["given"]) > 1:
         return f"your approval is counted; {approvals['needed']} are needed before the run goes on"
@@ -173,7 +193,11 @@ def _resumes(facts: Facts) -> str:
     return words_for(facts)[2]
 
 
-def _cancels(facts: Facts) -> str:
+def _say_what_sending_back_does(_: Facts) -> str:
+    return "the step runs again with your comment, and may ask again"
+
+
+def _say_what_cancelling_does(facts: Facts) -> str:
     if facts["kind"] == "pause":
         return "the cell that waits gets an error; unless it catches that, the run ends"
     return "ends the run; no later cell runs"

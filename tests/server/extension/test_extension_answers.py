@@ -64,3 +64,38 @@ def test_the_person_who_started_it_may_not_approve_it(fetch: "Fetch", stage: "St
 
     assert resume(fetch, execution)[0] == 403
     assert stage.queue.resume(execution, by="user:somebody-else").status == 200
+
+
+def test_a_question_is_sent_back_under_the_name_that_the_login_gives(fetch: "Fetch", stage: "Stage") -> None:
+    mine = name(fetch, stage)
+    execution = stage.suspended(allow=["resume", "send_back", "cancel"])
+    (suspension,) = loads(fetch(f"{API}/{execution}").body)["suspended"]
+    assert suspension["refusals"] == {"resume": None, "send_back": None, "cancel": None}
+
+    stale = fetch(f"{API}/{execution}/send_back", json={"comment": "no", "shown": "0" * 64})
+    answer = fetch(f"{API}/{execution}/send_back", json={"step": "approve", "comment": "Round the totals"})
+
+    assert stale.code == 409
+    assert (answer.code, loads(answer.body)["action"]) == (200, "send_back")
+    (settled,) = [each for each in stage.queue.audit(execution) if each["what"] == "settled"]
+    assert (settled["by"], settled["details"]["comment"]) == (f"user:{mine}", "Round the totals")
+
+
+def test_a_question_that_does_not_allow_it_is_not_sent_back_over_rest(fetch: "Fetch", stage: "Stage") -> None:
+    execution = stage.suspended()
+    (suspension,) = loads(fetch(f"{API}/{execution}").body)["suspended"]
+
+    assert set(suspension["refusals"]) == {"resume", "cancel"}
+    assert fetch(f"{API}/{execution}/send_back", json={}).code == 403
+    assert fetch(f"{API}/{execution}/send_back", json={"comment": 3}).code == 400
+    assert stage.queue.state(execution) == "suspended"
+
+
+def test_the_records_of_decisions_are_read_over_rest(fetch: "Fetch", stage: "Stage") -> None:
+    execution = stage.suspended()
+    assert resume(fetch, execution, {"comment": "fine"})[0] == 200
+    (record,) = loads(fetch(f"{API}/{execution}").body)["decisions"]
+    (envelope,) = loads(fetch(f"{API}/{execution}/decisions").body)["decisions"]
+
+    assert (record["number"], record["decision"]["comment"], record["seen"]) == (1, "fine", False)
+    assert envelope["payloadType"] == "application/vnd.in-toto+json"

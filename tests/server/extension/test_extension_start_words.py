@@ -43,12 +43,12 @@ def there(jp_root_dir: Path) -> Path:
         ),
         ({"notebook": "n.ipynb", "zzz": 1}, 400, "is not known here; what is: notebook, output, parameters"),
         ({"notebook": "n.ipynb", "checkpoint": "never"}, 400, "parameter checkpoint: must be 'step' or 'pause'"),
-        ({"notebook": "n.ipynb", "start_timeout": "soon"}, 400, "parameter start_timeout: must be a valid number"),
+        ({"notebook": "n.ipynb", "start_timeout": "soon"}, 400, "parameter start_timeout: must be a number"),
         ({"notebook": "n.ipynb", "start_timeout": 0}, 400, "parameter start_timeout: must be greater than 0"),
-        ({"notebook": 7}, 400, "parameter notebook: must be a valid string"),
+        ({"notebook": 7}, 400, "parameter notebook: must be text"),
         ({}, 400, "parameter notebook: is required"),
         ({"notebook": "n.ipynb", "parameters": {"not ident": 1}}, 400, "a name must be a Python identifier"),
-        ({"notebook": "n.ipynb", "parameters": [1]}, 400, "parameter parameters: must be a valid dictionary"),
+        ({"notebook": "n.ipynb", "parameters": [1]}, 400, "parameter parameters: must be an object"),
     ],
 )
 def test_what_cannot_be_taken_is_said(

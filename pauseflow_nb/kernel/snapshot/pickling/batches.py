@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling import set_order, verify
+from pauseflow_nb.kernel.snapshot.pickling.held_secrets import have_secret
 from pauseflow_nb.kernel.snapshot.pickling.memo_table import has_met
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump, Refused
 from pauseflow_nb.kernel.snapshot.pickling.pickler import Environment, SnapshotPickler
@@ -78,7 +79,9 @@ def dump_batch(environment: Environment, names: list[str]) -> Dump | None:
         _apart.update(large)
         if large:
             return dump_batch(environment, names)
-    if has_met(pickler, environment.namespace) or pickler.needs or not all(_may(kind) for kind in pickler.kinds):
+    is_fit = not (has_met(pickler, environment.namespace) or pickler.needs) and all(map(_may, pickler.kinds))
+    # Of what holds the text of a secret, the variable that does will be refused alone.
+    if not is_fit or have_secret(pieces, pickler.buffers):
         return None
     seconds = time.perf_counter() - began
     dump = Dump(chosen, pieces, pickler.buffers, has_definitions=False, pickler=pickler, seconds=seconds)

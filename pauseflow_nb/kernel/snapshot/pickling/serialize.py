@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pauseflow_nb.errors import SnapshotError
+from pauseflow_nb.kernel.secret import MASK
 from pauseflow_nb.kernel.snapshot.pickling import batches, chunked, reference_counts, set_order, verify
 from pauseflow_nb.kernel.snapshot.pickling.at_rest import at_rest
+from pauseflow_nb.kernel.snapshot.pickling.held_secrets import SECRET, HoldsSecret, refuse_secrets
 from pauseflow_nb.kernel.snapshot.pickling.locate import find_place
 from pauseflow_nb.kernel.snapshot.pickling.memo_table import has_met
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump, Refused
@@ -261,12 +263,16 @@ def _dump(
             # The pickler asks nobody about a dict, and would make a second notebook of it.
             pickler.last = environment.namespace
             raise CannotSave("the notebook's own namespace inside of something; call globals() where it is used")
-        return Dump(names, file.done(), pickler.buffers, definitions, pickler, time.perf_counter() - began, costs)
+        pieces = file.done()
+        refuse_secrets(pieces, pickler.buffers)
+        return Dump(names, pieces, pickler.buffers, definitions, pickler, time.perf_counter() - began, costs)
 
     try:
         return at_any_depth(attempt)
     except chunked.TooMuchShared:
         raise
+    except HoldsSecret as error:
+        raise _Failed(str(error), SECRET) from None
     except Exception as error:
         if file.problem is not None:
             raise file.problem from None
@@ -275,14 +281,15 @@ def _dump(
 
 
 def _explain(error: Exception, culprit: Any, values: dict[str, Any]) -> str:
-    reason = str(error) if isinstance(error, CannotSave) else describe_error(error)
+    # An error of a library may quote what it could not save.
+    reason = MASK.text(str(error) if isinstance(error, CannotSave) else describe_error(error))
     if len(values) != 1:
         return reason
     ((name, value),) = values.items()
     place = name
     # Looking into things runs the user's code, which may raise anything.
     with contextlib.suppress(Exception):
-        place = find_place(culprit, value, name)
+        place = MASK.text(find_place(culprit, value, name))
     if culprit is value or (place == name and isinstance(error, CannotSave)):
         return reason
     return f"{place} is a {type_name(culprit)}: {reason}" if place != name else f"{reason} (at a {type_name(culprit)})"

@@ -14,6 +14,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pauseflow_nb.kernel.snapshot.pickling.held_secrets import HoldsSecret, holds_secret
 from pauseflow_nb.kernel.snapshot.pickling.types import log_handlers
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_error
 from pauseflow_nb.kernel.snapshot.process_state import ipython, libraries, module_state, process, unfinished
@@ -148,6 +149,9 @@ def capture(shell: Any) -> Captured:
             continue
         if _PARTS[part].is_shared or not is_plain(value):
             captured.like_variables[_among_variables(part, setting)] = value
+        elif holds_secret(value):
+            # Only once it is plain: what leads to the notebook is looked at among the variables.
+            notes.append(f"not saved: {_PARTS[part].name(setting)}, {HoldsSecret()}")
         elif setting:
             captured.plain.setdefault(part, {})[setting] = value
         else:

@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from pauseflow_nb.kernel.secret import as_secret
 from pauseflow_nb.kernel.snapshot.pickling import at_rest
 from pauseflow_nb.kernel.snapshot.pickling.external_objects import is_stream_of_cells
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, full_name_of_function, is_of_cells, is_users
@@ -85,7 +86,7 @@ def put_back_path(added: list[str]) -> None:
 def _take_environment(_shell: Any) -> dict[str, str | None]:
     names = set(os.environ) | set(_environment_at_start) | _changed_before
     return {
-        name: os.environ.get(name)
+        name: None if (value := os.environ.get(name)) is None else as_secret(value)
         for name in sorted(names)
         if (name in _changed_before or os.environ.get(name) != _environment_at_start.get(name))
         and not _PER_KERNEL.fullmatch(name)
@@ -98,7 +99,7 @@ def _put_environment(_shell: Any, name: str, value: str | None) -> None:
     if value is None:
         os.environ.pop(name, None)
     else:
-        os.environ[name] = value
+        os.environ[name] = str(value)
     if name == "TZ" and hasattr(time, "tzset"):
         time.tzset()
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pauseflow_nb.kernel.snapshot.pickling.held_secrets import SECRET
 from pauseflow_nb.kernel.snapshot.recovery.dependencies import Statement, parse_statements
 
 __all__ = ["Cells", "run"]
@@ -20,6 +21,15 @@ __all__ = ["Cells", "run"]
 _IN_PROGRESS = frozenset(
     {"generator", "async_generator", "coroutine", "TextIOWrapper", "BufferedReader", "BufferedWriter", "BufferedRandom"}
     | {"FileIO", "reader", "Cursor", "HASH", "nditer", "flatiter", "DictReader", "_csv.reader"}
+)
+#: Objects that are nothing but what was put into them.
+_CONTAINERS = frozenset(
+    {"dict", "list", "set", "bytearray", "collections.deque", "collections.defaultdict", "collections.OrderedDict"}
+)
+#: Methods that change what is in an object.
+_CHANGING = frozenset(
+    {"add", "append", "appendleft", "clear", "discard", "extend", "extendleft", "insert", "pop", "popitem", "popleft"}
+    | {"remove", "reverse", "rotate", "setdefault", "sort", "update", "__setitem__", "__delitem__", "__setattr__"}
 )
 _SHOWING = frozenset({"print", "display"})
 
@@ -42,6 +52,7 @@ class Cells:
         of_steps = [_with_mentions(s, names) for s in of_steps]
         self._plain = [_Placed(position, cell, _with_mentions(s, names)) for position, (cell, s) in enumerate(placed)]
         self._by_steps = frozenset().union(*(s.binds for s in of_steps)) if of_steps else frozenset()
+        self._changing = [s.tree for s in of_steps]
         self._in_steps = frozenset().union(*(s.reads for s in of_steps)) if of_steps else frozenset()
 
     def maker(self, name: str) -> int | None:
@@ -65,6 +76,9 @@ class Cells:
         """
         is_moving = bool({type_name.rpartition(".")[2], culprit.rpartition(".")[2]} & _IN_PROGRESS)
         if is_moving and (name in self._in_steps or self._is_read_later(name)):
+            return None
+        is_data = culprit == SECRET or type_name in _CONTAINERS
+        if is_data and any(_may_change(name, tree) for tree in self._changing):
             return None
         chosen: dict[int, _Placed] = {}
         if not self._collect(name, len(self._plain), chosen, saved, remade):
@@ -139,13 +153,23 @@ def _effect_on(name: str, statement: Statement) -> bool | None:
     return None
 
 
+def _may_change(name: str, tree: ast.stmt) -> bool:
+    """Whether a statement puts something into what a name is bound to, or takes something out."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Attribute, ast.Subscript)):
+            is_target = not isinstance(node.ctx, ast.Load)
+            if (is_target or (isinstance(node, ast.Attribute) and node.attr in _CHANGING)) and _root_name(node) == name:
+                return True
+    return False
+
+
 def _only_shows(value: ast.expr) -> bool:
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in _SHOWING:
         return not any(isinstance(part, ast.Call) for argument in value.args for part in ast.walk(argument))
     return not any(isinstance(part, (ast.Call, ast.Await, ast.NamedExpr)) for part in ast.walk(value))
 
 
-def _root_name(target: ast.expr) -> str | None:
+def _root_name(target: ast.AST) -> str | None:
     while isinstance(target, (ast.Attribute, ast.Subscript, ast.Starred)):
         target = target.value
     return target.id if isinstance(target, ast.Name) else None

@@ -1,4 +1,4 @@
-"""Collect what the page of a link shows."""
+"""Collect what the approval page shows to somebody."""
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import NotebookGone, UnknownLink
@@ -24,15 +24,15 @@ async def collect_facts(lazy: LazyQueue, claim: Claim, by: str) -> Facts:
     facts = await lazy.call(Queue.claim_page, claim, by)
     if facts is None:
         raise UnknownLink
-    evidence = await lazy.call(_evidence_for, facts)
+    evidence = await lazy.call(_evidence_for, facts, claim.ordinal)
     return {**facts, "evidence": evidence, "sign_in_url": None, "signed_in_as": None, "notebook_url": None}
 
 
-def _evidence_for(queue: Queue, facts: Facts) -> list[Exhibit]:
+def _evidence_for(queue: Queue, facts: Facts, ordinal: int) -> list[Exhibit]:
     if facts["cell"] is None:
         return []
     try:
-        return evidence_in(queue.document(facts["execution"]), facts["cell"])
+        return evidence_in(queue.document(facts["execution"]), facts["cell"], ordinal)
     except NotebookGone:
         # The question can still be answered.
         return []

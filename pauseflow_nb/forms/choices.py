@@ -1,0 +1,47 @@
+"""Which texts stand for the choices of a field."""
+
+import json
+from collections.abc import Mapping
+
+from pauseflow_nb.forms.fields import Field
+from pauseflow_nb.forms.texts import Unreadable
+from pauseflow_nb.json_values import JSON
+
+__all__ = ["choices_by_text", "find_choice", "find_option", "text_of_choice"]
+
+
+def text_of_choice(value: JSON) -> str:
+    """Write a choice as the text that its option sends: a text as it is in JSON, so that `"1"` is not 1."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def choices_by_text(field: Field) -> dict[str, JSON]:
+    """Index the choices by what stands in the form for them, as there may be many of both."""
+    known: dict[str, JSON] = {}
+    for number in reversed(range(len(field.choices))):
+        value = field.choices[number]
+        label = field.choice_labels[number] if field.choice_labels else ""
+        names = [text_of_choice(value), *([value] if isinstance(value, str) else []), *([label] if label else [])]
+        known.update(dict.fromkeys(names, value))
+    # What an option sends goes before what somebody else's option is called.
+    known.update({text_of_choice(value): value for value in field.choices})
+    return known
+
+
+def find_option(field: Field, text: str) -> str | None:
+    """Say which option a text stands for; None for none of them."""
+    known = choices_by_text(field)
+    return text_of_choice(known[text]) if text in known else None
+
+
+def find_choice(choices: Mapping[str, JSON], text: str) -> JSON:
+    """Find the value that a text stands for.
+
+    Raises:
+        Unreadable: If it stands for none of them.
+    """
+    for written in (text, text.strip()):
+        if written in choices:
+            return choices[written]
+    values = list({text_of_choice(value): value for value in choices.values()})
+    raise Unreadable(f"must be one of {', '.join(values)}" if len(values) > 1 else f"must be {values[0]}")

@@ -1,0 +1,202 @@
+"""Provide `flow.secret`: a text that is the value of a secret, that displays as `••••`, and that pickles as its name."""
+
+import json
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from pauseflow_nb.errors import InvalidValue, MissingSecret
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel.mask_messages import mask_messages
+from pauseflow_nb.user_secrets.providers import VARIABLE_PREFIX
+from pauseflow_nb.user_secrets.references import PREFIX, check_name, read_reference
+from pauseflow_nb.user_secrets.secret_mask import SECRET_MASK, SecretMask
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = [
+    "MASK",
+    "Secret",
+    "as_secret",
+    "fetch_secret",
+    "fetch_secrets",
+    "find_by_hand",
+    "name_secrets",
+    "read_found",
+    "resolve_references",
+    "take_secrets_from",
+]
+
+#: Masks what this kernel sends; it knows every secret that was fetched here.
+MASK = SecretMask()
+
+
+class _Finder(Protocol):
+    def find_secret(self, name: str) -> str:
+        """Return the value of a secret."""
+
+
+class _Session(Protocol):
+    """The session, as far as secrets need it."""
+
+    shell: "InteractiveShell"
+
+    @property
+    def mode(self) -> _Finder:
+        """Who is asked for values."""
+
+
+_session: _Session | None = None
+_fetched: dict[str, "Secret"] = {}
+_lock = threading.Lock()
+
+
+class Secret(str):
+    """The value of a secret: a text like any other for libraries, `••••` where it is displayed.
+
+    `str(secret)` and `f"{secret}"` are the value, because that is what a header or a connection needs; what a cell prints
+    is masked. A pickle holds the name alone.
+    """
+
+    __slots__ = ("name",)
+
+    name: str
+
+    def __new__(cls, value: str, name: str) -> Self:
+        """Make the value of the secret of this name."""
+        made = super().__new__(cls, value)
+        made.name = name
+        return made
+
+    def __repr__(self) -> str:
+        return f"'{SECRET_MASK}'"
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(repr(self))
+
+    def __reduce_ex__(self, _protocol: object) -> tuple[Any, ...]:
+        """Pickle the name alone."""
+        return fetch_secret, (self.name,)
+
+    def __copy__(self) -> "Secret":
+        """Return itself, as every text does."""
+        return self
+
+    def __deepcopy__(self, _memo: object) -> "Secret":
+        """Return itself, as every text does."""
+        return self
+
+
+def fetch_secret(name: str) -> Secret:
+    """Return a secret; its provider is asked once in each kernel. Pickles name this function by way of `reconstruct`.
+
+    Raises:
+        InvalidValue: If the name cannot be one.
+        MissingSecret: If no provider has it.
+    """
+    name = check_name(name)
+    found = _fetched.get(name)
+    return found if found is not None else _keep(name, _ask(name))
+
+
+def fetch_secrets(names: Iterable[str]) -> None:
+    """Fetch secrets that cells may use, so that threads find them; those that are missing are reported when they are used."""
+    for name in names:
+        try:
+            fetch_secret(name)
+        except MissingSecret:
+            continue
+
+
+def resolve_references(value: JSON) -> Any:
+    """Return a JSON value with the secret in the place of each `secret:NAME`."""
+    if isinstance(value, dict):
+        return {key: resolve_references(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [resolve_references(each) for each in value]
+    name = read_reference(value)
+    return value if name is None else fetch_secret(name)
+
+
+def name_secrets(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters for another notebook with `secret:NAME` in the place of each secret: they are stored.
+
+    Raises:
+        InvalidValue: If the value of a secret is a part of a text.
+    """
+    given = dict(parameters)
+    if not MASK:
+        return given
+    try:
+        named: dict[str, Any] = _refer(given)
+        is_written = MASK.is_in(named)
+    except RecursionError:
+        # It holds itself, or is far too deep: whoever writes the parameters down says so.
+        return given
+    if is_written:
+        problem = "hold the value of a secret as plain text: pass `flow.secret(…)` itself, as a parameter of its own"
+        raise InvalidValue("parameters", MASK.value(named), problem)
+    return named
+
+
+def _refer(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return PREFIX + value.name
+    if isinstance(value, dict):
+        return {key: _refer(each) for key, each in value.items()}
+    # Papermill writes a tuple as a tuple.
+    return type(value)(map(_refer, value)) if type(value) in {list, tuple} else value
+
+
+def take_secrets_from(session: _Session) -> None:
+    """Ask the mode of this session for values from now on, and mask what its kernel sends."""
+    global _session  # noqa: PLW0603 (one kernel has one session, and users call `flow` by name)
+    _session = session
+    # Where cells are run by hand, the environment of the kernel has values that `%env` would show.
+    for name, value in os.environ.items():
+        if name.startswith(VARIABLE_PREFIX) and not name.endswith("_FILE"):
+            _hide(value)
+
+
+def as_secret(text: str) -> str:
+    """Return the secret whose value a text is, which pickles as its name; the text itself if there is none."""
+    return next((secret for secret in _fetched.values() if secret == text), text)
+
+
+def _keep(name: str, value: str) -> Secret:
+    with _lock:
+        _hide(value)
+        return _fetched.setdefault(name, Secret(value, name))
+
+
+def _hide(value: str) -> None:
+    MASK.add(value)
+    if _session is not None:
+        mask_messages(_session.shell, MASK)
+
+
+def _ask(name: str) -> str:
+    return find_by_hand(name) if _session is None else _session.mode.find_secret(name)
+
+
+def find_by_hand(name: str) -> str:
+    """Ask the providers from this process: no worker runs the cells."""
+    from pauseflow_nb.settings import Settings  # lazily: it takes longer than all the rest
+    from pauseflow_nb.user_secrets.providers import Providers
+
+    return Providers(Settings.load(beside=Path.cwd()).secrets_dir).find(name)
+
+
+def read_found(name: str, answer: str) -> str:
+    """Read the runner's answer to the question for a secret.
+
+    Raises:
+        MissingSecret: If it is not there.
+    """
+    found = json.loads(answer)
+    if found.get("value") is None:
+        raise MissingSecret(name, str(found.get("problem")))
+    return str(found["value"])

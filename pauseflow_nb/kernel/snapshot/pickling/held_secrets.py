@@ -1,0 +1,70 @@
+"""Refuse to save what holds the text of a secret: a snapshot lies on a disk, and has names of secrets only."""
+
+import pickle
+from collections.abc import Iterable
+from typing import Any
+
+from pauseflow_nb.kernel.secret import MASK
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
+from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
+
+__all__ = ["SECRET", "HoldsSecret", "have_secret", "holds_secret", "refuse_secrets"]
+
+#: The type of what is to blame when a value is refused here.
+SECRET = "Secret"  # noqa: S105 (the name of a type)
+#: Numbers in more memory than this are not looked through; texts always are.
+_LARGEST_NUMBERS = 1 << 20
+#: Memory is looked through in pieces of this size.
+_PIECE = 16 << 20
+
+
+class HoldsSecret(CannotSave):
+    """A pickle holds the text of a secret."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "it holds the text of a secret, which no snapshot may hold; keep what `flow.secret` returns itself, "
+            "and make such a text where it is used"
+        )
+
+
+def refuse_secrets(pieces: Iterable[Bytes | StoredPiece], buffers: Iterable[memoryview] = ()) -> None:
+    """Check that a pickle holds no text of a secret that this kernel has fetched.
+
+    Args:
+        pieces: The pickle; what is stored already was checked then.
+        buffers: Its memory.
+
+    Raises:
+        HoldsSecret: If it does.
+    """
+    if have_secret(pieces, buffers):
+        raise HoldsSecret
+
+
+def have_secret(pieces: Iterable[Bytes | StoredPiece], buffers: Iterable[memoryview] = ()) -> bool:
+    """Whether a pickle holds the text of a secret that this kernel has fetched; see `refuse_secrets`."""
+    if not MASK:
+        return False
+    at_hand = (memoryview(piece) for piece in pieces if not isinstance(piece, StoredPiece))
+    raw = (buffer for buffer in buffers if not _is_of_numbers(buffer))
+    return any(map(_is_in, (*at_hand, *raw)))
+
+
+def holds_secret(value: Any) -> bool:
+    """Whether a value that pickle can take apart holds the text of a secret."""
+    return bool(MASK) and have_secret([pickle.dumps(value, 5)])
+
+
+def _is_in(memory: memoryview) -> bool:
+    flat = memory.cast("B") if memory.nbytes else memory
+    size = _PIECE + MASK.longest
+    return any(MASK.is_in_memory(bytes(flat[start : start + size])) for start in range(0, memory.nbytes, _PIECE))
+
+
+def _is_of_numbers(buffer: memoryview) -> bool:
+    # Memory that is stored as it lies is offered as bytes; its owner says what they are.
+    owner = getattr(getattr(buffer.obj, "base", None), "owner", buffer.obj)
+    kind = getattr(getattr(owner, "dtype", None), "kind", "")
+    is_tensor = type(owner).__module__.partition(".")[0] == "torch"
+    return buffer.nbytes > _LARGEST_NUMBERS and (is_tensor or kind in set("biufcmM"))

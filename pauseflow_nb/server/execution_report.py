@@ -1,0 +1,199 @@
+"""Write the report of an execution: one page, with nothing to load, of its decisions, its timeline and its outputs.
+
+For people who were not there, such as auditors. What a notebook has shown is sanitised as on the approval page.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from markupsafe import Markup
+
+from pauseflow_nb import identity
+from pauseflow_nb.decisions.verification import Verification, verify
+from pauseflow_nb.errors import StoreDamaged
+from pauseflow_nb.forms.markdown import as_html
+from pauseflow_nb.json_values import json_text
+from pauseflow_nb.server.public.outputs import show_outputs
+from pauseflow_nb.server.public.page import render
+from pauseflow_nb.server.public.wording import list_parameters, say_who_started, words_for
+
+if TYPE_CHECKING:
+    from pauseflow_nb.engine.reader import Reader
+
+__all__ = ["Report", "make_report"]
+
+#: What was decided, in words; `resume` depends on what was asked.
+_ACTIONS = {"send_back": "Sent back", "cancel": "Cancelled", "timeout": "Nobody answered in time"}
+_KNOWN_BY = {
+    "login": "who had signed in",
+    "account": "by the account of the operating system that gave the command",
+    "link": "by nothing but the link: anyone who had it",
+}
+#: Details of the audit trail that the page shows elsewhere, or that mean nothing to people.
+_NOT_LISTED = frozenset({"digest", "attempt", "kind"})
+
+
+@dataclass(frozen=True)
+class Report:
+    """The page, and what its check found."""
+
+    html: str
+    #: What was changed since it was signed, one sentence each; empty: nothing.
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class _Decision:
+    heading: str
+    title: str
+    message: Markup | None
+    #: What was asked, what was decided, and what identifies the record: names with texts.
+    asked: list[tuple[str, str]]
+    decided: list[tuple[str, str]]
+    proof: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class _Event:
+    at: str
+    what: str
+    by: str
+    details: str
+
+
+@dataclass(frozen=True)
+class _Cell:
+    number: int
+    #: None: it is no code, and `parts` is its text.
+    source: str | None
+    parts: list[Markup]
+
+
+def make_report(store: "Reader", execution: str) -> Report:
+    """Write the report of an execution as it is now.
+
+    Raises:
+        UnknownExecution: If there is none.
+        NotebookGone: If its executed notebook was removed.
+        StoreDamaged: If its rows cannot be read.
+    """
+    view = store.view(execution, with_links=False)
+    if "problem" in view:
+        raise StoreDamaged(view["problem"])
+    document = json.loads(store.document(execution))
+    check = _check(store, execution, document) if view["decisions"] else None
+    html = render(
+        "report.html",
+        view=view,
+        notebook=PurePath(view["notebook"]).name,
+        started=say_who_started(view),
+        ended=view["ended_at"] and _moment(view["ended_at"]),
+        reason=(view["reason"] or {}).get("text"),
+        parameters=list_parameters(view["parameters"]),
+        check=check,
+        keys=sorted({str(each["key"]) for each in view["decisions"] if "key" in each}),
+        decisions=[_describe_record(each) for each in view["decisions"]],
+        events=[_describe_event(each) for each in store.audit(execution)],
+        cells=list(_show_cells(document["cells"])),
+    )
+    return Report(html, [] if check is None else check.problems)
+
+
+def _check(store: "Reader", execution: str, document: Mapping[str, Any]) -> Verification:
+    keys = [load_pem_public_key(store.public_key(key["id"]).encode()) for key in store.list_keys()]
+    return verify(document, keys, recorded=store.decisions(execution))  # type: ignore[arg-type]  # all are of Ed25519
+
+
+def _describe_record(record: Mapping[str, Any]) -> _Decision:
+    if "problem" in record:
+        return _Decision(f"A record: {record['problem']}", "", None, [], [], [])
+    heading = f"Record {record['number']}"
+    proof = [("Digest of the record", record["digest"]), ("Key", record["key"]), ("Execution", record["execution"])]
+    decision = record.get("decision") or record.get("approval")
+    if decision is None:
+        return _Decision(f"{heading}: the end, {record['state']}", "", None, [], [], proof)
+    question, step = record["question"], record["suspension"]["step"]
+    where = f"{heading}, step {step}" if step else heading
+    done = _ACTIONS.get(decision["action"]) or words_for(question)[0]
+    return _Decision(
+        heading=f"{where}: {'one approval of several' if 'approval' in record else done}",
+        title=question.get("title") or "",
+        message=as_html(question["message"]) if question.get("message") else None,
+        asked=list(_say_what_was_asked(record, question)),
+        decided=list(_say_what_was_decided(record, decision, question)),
+        proof=[*proof, ("Digest of what was shown", record.get("shown") or "none")],
+    )
+
+
+def _say_what_was_asked(record: Mapping[str, Any], question: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    data = question.get("data")
+    if isinstance(data, Mapping):
+        yield from ((str(name), _text(each)) for name, each in data.items())
+    elif data is not None:
+        yield "Data", json_text(data)
+    if record.get("asked"):
+        yield "Asked", _moment(record["asked"])
+    if question.get("deadline"):
+        yield "Deadline", _moment(question["deadline"])
+    rules = record.get("rules") or {}
+    if rules.get("approvals", 1) > 1:
+        yield "Approvals needed", str(rules["approvals"])
+    if rules.get("approvers"):
+        yield "May answer", ", ".join(map(str, rules["approvers"]))
+    if rules.get("self_approval") is False:
+        yield "May not answer", "the person who started the run"
+
+
+def _say_what_was_decided(
+    record: Mapping[str, Any], decision: Mapping[str, Any], question: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    label = (question.get("labels") or {}).get(decision["action"])
+    if label and decision["by"] != "clock":
+        yield "Button", label
+    answer, comment = decision.get("answer"), decision.get("comment")
+    if answer is not None and answer != {"comment": comment}:
+        yield "Answer", _text(answer)
+    if comment:
+        yield "Comment", comment
+    approvals = decision.get("approvals") or [decision]
+    for each in approvals:
+        yield "Decided by", _name(each) + (f", {_moment(each['at'])}" if each.get("at") else "")
+    if decision.get("known_by") and len(approvals) == 1:
+        yield "Known", _KNOWN_BY.get(decision["known_by"], decision["known_by"])
+    if decision["by"] != "clock":
+        seen = "yes: the answer named the digest of what was shown"
+        yield "Seen", seen if record.get("seen") else "not known: the answer did not name what was shown"
+
+
+def _name(facts: Mapping[str, Any]) -> str:
+    by = str(facts.get("by") or "unknown")
+    return {"clock": "the clock", "link": "someone with the link"}.get(by) or identity.in_words(by, facts)
+
+
+def _describe_event(line: Mapping[str, Any]) -> _Event:
+    step = f", step {line['step']}" if line.get("step") else ""
+    listed = {key: each for key, each in line["details"].items() if each is not None and key not in _NOT_LISTED}
+    details = [f"{key}: {_text(each)}" for key, each in listed.items()]
+    details += [line["problem"]] if line.get("problem") else []
+    return _Event(_moment(line["at"]).removesuffix(" UTC"), f"{line['what']}{step}", _name(line), ", ".join(details))
+
+
+def _show_cells(cells: list[dict[str, Any]]) -> Iterator[_Cell]:
+    for number, cell in enumerate(cells, 1):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            yield _Cell(number, source, list(show_outputs(cell.get("outputs", []))))
+        else:
+            yield _Cell(number, None, [as_html(source)])
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json_text(value)
+
+
+def _moment(iso: str) -> str:
+    return iso.replace("T", " ").replace("Z", " UTC").replace("+00:00", " UTC")
