@@ -217,7 +217,7 @@ def test_a_missing_secret_is_reported_before_any_cell_runs(
     cells[0].metadata["tags"] = ["parameters"]
     write(v4.new_notebook(cells=cells), pauseflow.folder / "missing.ipynb")
     output = pauseflow.folder / "out.ipynb"
-    command = ["run", pauseflow.folder / "missing.ipynb", output, *flags, "--json"]
+    command: list[str | Path] = ["run", pauseflow.folder / "missing.ipynb", output, *flags, "--json"]
     missing = pauseflow(*command)
     has_run = (pauseflow.folder / "ran").exists()
     pauseflow.environment["PAUSEFLOW_SECRET_NOWHERE"] = VALUE
