@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from engine.stage import Stage, at_once
 
+from pauseflow_nb.decisions.statement import payload_digest
 from pauseflow_nb.engine.authorization import Verdict
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.queue import Callback
@@ -60,6 +61,7 @@ import os, signal, sys
 import sqlalchemy as sa
 from pauseflow_nb.engine.queue import Callback, Queue
 from pauseflow_nb.engine.settle_together import Answer, settle_together
+from pauseflow_nb.decisions.statement import payload_digest
 from pauseflow_nb.engine.authorization import Verdict
 from pauseflow_nb.links import Claim
 from pauseflow_nb.settings import Settings
@@ -133,6 +135,9 @@ def test_each_of_several_executions_goes_on_with_its_own_answer(stage: Stage) ->
         assert_settled_once(stage, execution)
         exports = stage.queue.view(execution)["steps"]["ask"]["exports"]
         assert (exports["$resume_data"]["body"], exports["x"]) == ({"for": execution}, 1)
+        line = next(line for line in stage.queue.audit(execution) if line["what"] == "settled")
+        (record,) = stage.queue.decisions(execution)
+        assert (line["details"]["record"], line["details"]["digest"]) == (1, payload_digest(record))
         stage.play(execution)
         assert stage.queue.view(execution)["state"] == "completed"
 
