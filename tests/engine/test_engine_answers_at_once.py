@@ -175,7 +175,20 @@ def everything_of(stage: Stage, execution: str) -> dict[str, Any]:
 
 
 def without_times(value: Any) -> Any:
-    private = ("id", "document", "signature", "shown", "compute_seconds", "since", "started", "beat", "at", "deadline")
+    # The digest of a record is that of its execution.
+    private = (
+        "id",
+        "document",
+        "signature",
+        "digest",
+        "shown",
+        "compute_seconds",
+        "since",
+        "started",
+        "beat",
+        "at",
+        "deadline",
+    )
     if isinstance(value, list):
         return [without_times(each) for each in value]
     if not hasattr(value, "items"):
