@@ -1,35 +1,54 @@
-"""What kind a cell is, read from its first line: `%%step NAME [options]`, `%%setup`, or neither.
+"""What kind a cell is, read from its first line: `%%step NAME [options]`, `%%fresh NAME [options]`, `%%setup`, or none.
 
 Both sides of the kernel boundary read the same line: the runner to know the notebook's steps before
 anything runs, the kernel to turn the line into code. So it is read here, once.
 """
 
+import ast
 import itertools
 import keyword
 import re
 import shlex
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal, InvalidOperation
 
 from pauseflow_nb.durations import duration
 from pauseflow_nb.errors import InvalidDuration, InvalidStep
 
-__all__ = ["Header", "StepOptions", "find_mistake", "header_of", "refuse_mistakes", "steps_of"]
+__all__ = [
+    "NO_VALUE",
+    "FreshOptions",
+    "Header",
+    "StepOptions",
+    "find_mistake",
+    "header_of",
+    "refuse_mistakes",
+    "runs_again",
+    "steps_of",
+]
 
 #: `steps.trigger` is Pipedream's name for what started the workflow.
 RESERVED = frozenset({"trigger"})
 
-_HEADER = re.compile(r"%%(step|setup)(?=\s|$)([^\n]*)")
+#: What is wrong with a fresh cell whose last line is no expression.
+NO_VALUE = "there is nothing to compare: end the cell with its value, as an expression on the last line"
+
+_HEADER = re.compile(r"%%(step|setup|fresh)(?=\s|$)([^\n]*)")
 #: One below nothing but comments: IPython would say that it knows no such magic, when the cell's turn comes.
-_LATE_HEADER = re.compile(r"(?:[ \t]*#[^\n]*\n\s*)+%%(step|setup)(?=\s|$)[ \t]*(\S*)")
+_LATE_HEADER = re.compile(r"(?:[ \t]*#[^\n]*\n\s*)+%%(step|setup|fresh)(?=\s|$)[ \t]*(\S*)")
 
 #: The options of a step, with an example of a value for each.
 _OPTIONS = {"timeout": "10m", "retries": "3", "retry-delay": "30s", "backoff": "2"}
+#: Those of a fresh cell.
+_FRESH_OPTIONS = {"tolerance": "1%", "on-drift": "ask"}
+_ON_DRIFT = ("ask", "fail", "go")
 _MOST_DIGITS = 9
 #: From this ratio on two words count as one with a slip: `steps` and `stepp`, not `stop`.
 _ALIKE = 0.8
+_KINDS = {"step": "`%%step NAME` or `%%setup`", "setup": "`%%step NAME` or `%%setup`", "fresh": "`%%fresh NAME`"}
 
 #: Comments and whole strings, in which a header is only mentioned.
 _MENTIONS = re.compile(
@@ -37,10 +56,10 @@ _MENTIONS = re.compile(
     re.DOTALL,
 )
 #: Cell magics that run the rest of their cell as Python.
-_RUNS_PYTHON = frozenset({"capture", "prun", "setup", "step", "time", "timeit"})
+_RUNS_PYTHON = frozenset({"capture", "fresh", "prun", "setup", "step", "time", "timeit"})
 _ANY_MAGIC = re.compile(r"%%[ \t]*([^\s?]+)(\?*)[ \t]*([^\n]*)")
-_MISPLACED = re.compile(r"^[ \t]*%%(step|setup)(?=\s|$)[ \t]*(\S*)", re.MULTILINE)
-_LINE_MAGIC = re.compile(r"^[ \t]*%(step|setup)(?=\s|$)[ \t]*(\S*)", re.MULTILINE)
+_MISPLACED = re.compile(r"^[ \t]*%%(step|setup|fresh)(?=\s|$)[ \t]*(\S*)", re.MULTILINE)
+_LINE_MAGIC = re.compile(r"^[ \t]*%(step|setup|fresh)(?=\s|$)[ \t]*(\S*)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -58,14 +77,25 @@ class StepOptions:
 
 
 @dataclass(frozen=True)
-class Header:
-    """The first line of a step or setup cell."""
+class FreshOptions:
+    """What stands behind the name in `%%fresh NAME`."""
 
-    #: `"step"` or `"setup"`.
+    #: By how much a number may differ from the one that was shown: `"0.5"`, or of that one, `"1%"`.
+    tolerance: str = "0"
+    #: What happens if it differs more: `"ask"`, `"fail"` or `"go"`.
+    on_drift: str = "ask"
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first line of a step, a fresh cell or a setup cell."""
+
+    #: `"step"`, `"fresh"` or `"setup"`.
     kind: str
-    #: The step's name; empty for a setup cell.
+    #: Name of the step or the fresh cell; empty for a setup cell.
     name: str = ""
     options: StepOptions = StepOptions()
+    fresh: FreshOptions = FreshOptions()
 
 
 def header_of(source: str, *, cell: int | None = None) -> Header | None:
@@ -76,7 +106,7 @@ def header_of(source: str, *, cell: int | None = None) -> Header | None:
         cell: Index of the cell, for the error.
 
     Raises:
-        InvalidStep: If the line is a `%%step` or `%%setup` that cannot be read.
+        InvalidStep: If the line is a `%%step`, `%%fresh` or `%%setup` that cannot be read.
     """
     source = source.lstrip()
     late = _LATE_HEADER.match(source)
@@ -95,11 +125,19 @@ def header_of(source: str, *, cell: int | None = None) -> Header | None:
             raise InvalidStep(rest, "%%setup takes no name and no options", cell)
         return Header("setup")
     if not words or words[0].startswith("-"):
-        raise InvalidStep(rest, "a step needs a name: write `%%step NAME`", cell)
+        what = "a step" if kind == "step" else "a fresh cell"
+        raise InvalidStep(rest, f"{what} needs a name: write `%%{kind} NAME`", cell, kind)
     # As Python reads it: `steps.NAME` is normalised before anything looks it up.
     name = unicodedata.normalize("NFKC", words[0])
-    _check_name(name, cell)
+    _check_name(name, cell, kind)
+    if kind == "fresh":
+        return Header("fresh", name, fresh=_fresh_options(name, words[1:], cell))
     return Header("step", name, _options(name, words[1:], cell))
+
+
+def runs_again(header: Header | None) -> bool:
+    """Whether a cell that has been passed may run again before the cells that are still to come."""
+    return header is not None and header.kind in ("setup", "fresh")
 
 
 def find_mistake(source: str, *, is_known: Callable[[str], bool] = lambda _word: False) -> InvalidStep | None:
@@ -111,22 +149,33 @@ def find_mistake(source: str, *, is_known: Callable[[str], bool] = lambda _word:
     """
     source = source.lstrip()
     first = _ANY_MAGIC.match(source)
-    if first is not None and first[1] in ("step", "setup") and not first[2]:
+    if first is not None and first[1] in ("step", "setup", "fresh") and not first[2]:
         if source[2:3].isspace():
             return InvalidStep(first[3], f"write `%%{first[1]}` without a blank behind the signs")
         # Below it may stand another magic, whose rest is no Python.
         body = source[first.end() :]
+        if first[1] == "fresh" and _has_no_value(body):
+            return InvalidStep(first[3].split()[0] if first[3] else "", NO_VALUE, kind="fresh")
         return _find_misplaced(body) if _HEADER.match(body.lstrip()) else find_mistake(body, is_known=is_known)
     if first is not None and not first[2] and _is_like_header(first[1]) and not is_known(first[1]):
-        return InvalidStep("", f"there is no cell magic `%%{first[1]}`: did you mean `%%step NAME` or `%%setup`?")
+        return InvalidStep("", f"there is no cell magic `%%{first[1]}`: did you mean {_KINDS[_nearest(first[1])]}?")
     if first is not None and first[1] not in _RUNS_PYTHON:
         return None  # the rest is no Python
     return _find_misplaced(source if first is None else source[first.end() :])
 
 
+def _has_no_value(body: str) -> bool:
+    """Whether code has no last expression; code with magics, which Python cannot read, may have one."""
+    try:
+        statements = ast.parse(body).body
+    except (SyntaxError, ValueError):
+        return False
+    return not statements or not isinstance(statements[-1], ast.Expr)
+
+
 def _find_misplaced(source: str) -> InvalidStep | None:
     """Find a header in Python code, where none can stand; strings and comments may mention one."""
-    if "%step" not in source and "%setup" not in source:
+    if not any(f"%{kind}" in source for kind in _KINDS):
         return None
     code = _MENTIONS.sub("", source)
     if (late := _MISPLACED.search(code)) is not None:
@@ -152,17 +201,17 @@ def refuse_mistakes(sources: Iterable[tuple[int, str]]) -> None:
     for cell, source in sources:
         mistake = find_mistake(source)
         if mistake is not None:
-            raise InvalidStep(mistake.step, mistake.problem, cell)
+            raise InvalidStep(mistake.step, mistake.problem, cell, mistake.kind)
 
 
 def steps_of(sources: Iterable[tuple[int, str]]) -> dict[int, Header]:
-    """Find the steps and setups of a notebook and check their names against each other.
+    """Find the steps, fresh cells and setups of a notebook and check their names against each other.
 
     Args:
         sources: Index and source of each code cell, in order.
 
     Returns:
-        Cell index → header, for step and setup cells only.
+        Cell index → header, for these cells only.
 
     Raises:
         InvalidStep: For a line that cannot be read, or a name that two cells share.
@@ -174,35 +223,43 @@ def steps_of(sources: Iterable[tuple[int, str]]) -> dict[int, Header]:
         if header is None:
             continue
         headers[cell] = header
-        if header.kind == "step":
+        if header.name:
             if header.name in first:
-                raise InvalidStep(header.name, f"cell {first[header.name] + 1} has this name already", cell)
+                raise InvalidStep(
+                    header.name, f"cell {first[header.name] + 1} has this name already", cell, header.kind
+                )
             first[header.name] = cell
     return headers
 
 
 def _is_like_header(word: str) -> bool:
-    """Whether a word looks like a slip for `step` or `setup`."""
+    """Whether a word looks like a slip for `step`, `setup` or `fresh`."""
+    return _likeness(word, _nearest(word)) >= _ALIKE
+
+
+def _nearest(word: str) -> str:
+    return max(_KINDS, key=lambda kind: _likeness(word, kind))
+
+
+def _likeness(word: str, kind: str) -> float:
     import difflib  # lazily: few cells have such a word
 
     lower = word.lower().replace("_", "")
-    return any(
-        difflib.SequenceMatcher(None, lower, name).ratio() >= _ALIKE
-        or (lower[:1], sorted(lower)) == ("s", sorted(name))
-        for name in ("step", "setup")
-    )
+    has_same_letters = (lower[:1], sorted(lower)) == (kind[0], sorted(kind))
+    return 1.0 if has_same_letters else difflib.SequenceMatcher(None, lower, kind).ratio()
 
 
-def _check_name(name: str, cell: int | None) -> None:
+def _check_name(name: str, cell: int | None, kind: str) -> None:
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise InvalidStep(name, "a name must be a Python identifier, such as `approve_model`", cell)
-    if name in RESERVED or (name.startswith("__") and name.endswith("__")):
-        raise InvalidStep(name, "this name is reserved", cell)
+        raise InvalidStep(name, "a name must be a Python identifier, such as `approve_model`", cell, kind)
+    is_special = name.startswith("__") and name.endswith("__") and name.strip("_")
+    if name in RESERVED or is_special:
+        raise InvalidStep(name, "this name is reserved", cell, kind)
 
 
 def _options(name: str, words: list[str], cell: int | None) -> StepOptions:
     try:
-        given = _values(name, words)
+        given = _values("step", name, words, _OPTIONS)
         return StepOptions(
             timeout=duration(given["timeout"], what="--timeout") if "timeout" in given else None,
             retries=_retries(given.get("retries", "0")),
@@ -213,25 +270,54 @@ def _options(name: str, words: list[str], cell: int | None) -> StepOptions:
         raise InvalidStep(name, str(problem), cell) from None
 
 
-def _values(name: str, words: list[str]) -> dict[str, str]:
+def _fresh_options(name: str, words: list[str], cell: int | None) -> FreshOptions:
+    try:
+        given = _values("fresh", name, words, _FRESH_OPTIONS)
+        return FreshOptions(_tolerance(given.get("tolerance", "0")), _on_drift(given.get("on-drift", "ask")))
+    except ValueError as problem:
+        raise InvalidStep(name, str(problem), cell, "fresh") from None
+
+
+def _tolerance(text: str) -> str:
+    try:
+        number = Decimal(text.removesuffix("%"))
+    except InvalidOperation:
+        hint = f": write {text.replace(',', '.')}" if re.fullmatch(r"\d+,\d+%?", text) else ""
+        raise ValueError(
+            f"--tolerance must be a number, such as 0.5, or a percentage, such as 1%, not {text!r}{hint}"
+        ) from None
+    if not number.is_finite() or number < 0:
+        raise ValueError(f"--tolerance must be 0 or more, not {text!r}")
+    return text
+
+
+def _on_drift(text: str) -> str:
+    if text not in _ON_DRIFT:
+        raise ValueError(f"--on-drift must be ask, fail or go, not {text!r}{_did_you_mean(text, _ON_DRIFT)}")
+    return text
+
+
+def _values(kind: str, name: str, words: list[str], options: Mapping[str, str]) -> dict[str, str]:
     """Read `--option value` and `--option=value`; the last one wins."""
     given: dict[str, str] = {}
     left = list(words)
     while left:
         option, sign, value = left.pop(0).partition("=")
         if not option.startswith("-"):
-            raise ValueError(_surplus(name, [option + sign + value, *left]))
-        if option.removeprefix("--") not in _OPTIONS:
-            raise ValueError(f"there is no option {option}{_did_you_mean(option)}")
+            raise ValueError(_surplus(kind, name, [option + sign + value, *left]))
+        if option.removeprefix("--") not in options:
+            flags = [f"--{known}" for known in options]
+            near = _did_you_mean(option.replace("_", "-"), flags) or f"; there are {', '.join(flags)}"
+            raise ValueError(f"there is no option {option}{near}")
         if not sign:
             if not left or left[0].startswith("--"):
-                raise ValueError(f"{option} needs a value, such as {option} {_OPTIONS[option.removeprefix('--')]}")
+                raise ValueError(f"{option} needs a value, such as {option} {options[option.removeprefix('--')]}")
             value = left.pop(0)
         given[option.removeprefix("--")] = value
     return given
 
 
-def _surplus(name: str, words: list[str]) -> str:
+def _surplus(kind: str, name: str, words: list[str]) -> str:
     """Say why a word behind the name cannot stay there."""
     if words[0].startswith("#"):
         return "a comment must stand on a line of its own, below the first"
@@ -239,14 +325,14 @@ def _surplus(name: str, words: list[str]) -> str:
         return f"options begin with two dashes: write --{words[0]}"
     rest = itertools.takewhile(lambda word: not word.startswith(("-", "#")), words)
     joined = "_".join([name, *rest])
-    return f"a name is one word: write `%%step {joined if joined.isidentifier() else 'approve_model'}`"
+    return f"a name is one word: write `%%{kind} {joined if joined.isidentifier() else 'approve_model'}`"
 
 
-def _did_you_mean(option: str) -> str:
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
     import difflib  # lazily: few headers have a mistake
 
-    close = difflib.get_close_matches(option.lower().replace("_", "-"), [f"--{known}" for known in _OPTIONS], 1)
-    return f": did you mean {close[0]}?" if close else f"; there are {', '.join(f'--{known}' for known in _OPTIONS)}"
+    close = difflib.get_close_matches(word.lower(), list(known), 1)
+    return f": did you mean {close[0]}?" if close else ""
 
 
 def _retries(text: str) -> int:

@@ -23,6 +23,7 @@ __all__ = [
     "Briefing",
     "ChildRequest",
     "Failure",
+    "FreshValue",
     "Links",
     "Loss",
     "Message",
@@ -159,6 +160,13 @@ class Wake(Message):
     approvals: list[dict[str, JSON]] = field(default_factory=list)
     #: Who sent the step back, and with which comment: `{"comment", "data", "by", "at"}`; None: nobody did.
     sent_back: dict[str, JSON] | None = None
+    #: Whether the fresh cells have run again since, and what they found was saved.
+    is_checked: bool = False
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether somebody has answered a question: then what was shown may have changed meanwhile."""
+        return self.kind in ("suspend", "operator") and self.by != "clock"
 
 
 @dataclass(frozen=True)
@@ -369,6 +377,23 @@ class Ready(Message):
     failure: Failure | None = None
     #: What the model's own validators have against the answer, `{"path", "message"}` each: the step asks again.
     refused: list[dict[str, JSON]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class FreshValue(Message):
+    """The value of a fresh cell, as far as it is compared and shown."""
+
+    #: Of the cell.
+    name: str
+    #: What it is, in words: `"number"`, `"frame, 3 rows by 2 columns (symbol, price)"`; another one differs.
+    shape: str
+    #: Place and text of each single value; of a large one, of some figures about it. The text begins with the kind:
+    #: `n` a number, `t` a text, `b` true or false, `o` anything else.
+    parts: list[list[str]] = field(default_factory=list)
+    #: SHA-256 of a large one; empty if `parts` has all of it.
+    digest: str = ""
+    #: Whether the cell failed; then the one part is the error.
+    is_error: bool = False
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ export interface ISuspension {
   data_as_text: IShown;
   /** What was shown, to be sent back with the answer; null: an earlier version noted nothing. */
   shown: string | null;
+  /** What has changed since the answer before, one fresh cell each; empty: nothing. */
+  drift: IDrift[];
   schema: JSONObject | null;
   /** The fields that the answer has; null: any text. */
   form: IControl | null;
@@ -46,6 +48,16 @@ export interface ISuspension {
 export interface IShown {
   rows: [name: string, value: string][];
   text: string | null;
+}
+
+/** A fresh cell whose value is not the one that was shown any more. */
+export interface IDrift {
+  name: string;
+  /** In words, what differs. */
+  reason: string;
+  rows: { place: string; old: string; new: string; changed: boolean }[];
+  /** How many more have changed than the rows show. */
+  more: number;
 }
 
 export interface IStep {

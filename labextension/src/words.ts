@@ -108,7 +108,7 @@ export function who(by: string | null): string {
   if (!by) {
     return 'unknown';
   }
-  const known: Record<string, string> = { clock: 'the clock', link: 'a link' };
+  const known: Record<string, string> = { clock: 'the clock', link: 'a link', notebook: 'the notebook' };
   if (by.startsWith('user:')) {
     return by.slice(5);
   }

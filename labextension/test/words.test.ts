@@ -36,6 +36,7 @@ const suspension: ISuspension = {
   approvals: { needed: 1, given: [] },
   allow: ['resume', 'cancel'],
   labels: { resume: 'Approve', cancel: 'Cancel the run' },
+  drift: [],
   refusals: { resume: null, cancel: null },
   approval_url: null
 };

@@ -59,7 +59,12 @@ def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = No
     if suspension.get("message"):
         lines.append(f"    {printable_lines(suspension['message'], indent='    ')}")
     lines.append(f"  {_describe_deadline(suspension, now or datetime.now(UTC))}")
-    described = (*_describe_approvals(suspension), *_describe_schema(suspension), *_describe_buttons(suspension))
+    described = (
+        *_describe_drift(suspension),
+        *_describe_approvals(suspension),
+        *_describe_schema(suspension),
+        *_describe_buttons(suspension),
+    )
     lines += [f"  {printable(line)}" for line in described]
     for label, key in _LINKS:
         if suspension.get(key):
@@ -72,6 +77,17 @@ def _describe_place(suspension: Mapping[str, Any]) -> str:
     # If one step started two notebooks, only the address distinguishes them.
     named = f" (--step {address})" if len(path) > 1 and suspension["kind"] != "notebook" else ""
     return " → ".join(path) + named
+
+
+def _describe_drift(suspension: Mapping[str, Any]) -> list[str]:
+    """Say what has changed since an earlier answer; of a table or object, old and new of each value."""
+    lines = []
+    for check in suspension.get("drift") or ():
+        lines.append(f"changed   {check['name']}: {check['reason']}")
+        rows = [row for row in check["rows"] if row["changed"] and row["place"]]
+        lines += [f"            {row['place']}: {row['old']} → {row['new']}" for row in rows]
+        lines += [f"            and {check['more']} more"] if check["more"] else []
+    return lines
 
 
 def _describe_approvals(suspension: Mapping[str, Any]) -> list[str]:
@@ -171,12 +187,22 @@ def describe_record(record: Mapping[str, Any]) -> str:
     if record.get("problem"):
         return f"record: {printable(record['problem'])}"
     decision = record.get("decision") or record.get("approval")
-    if not decision:
+    if not decision and not record.get("suspension"):
         return f"record {record['number']}: the end of the execution, {printable(record.get('state'))}"
     step = f"step {record['suspension']['step']}" if record["suspension"]["step"] else "the notebook"
+    if not decision:
+        changed = _describe_checks((record.get("question") or {}).get("drift"))
+        return printable(f"record {record['number']}: {step}: asked again. {changed}")
+    if record.get("checks"):
+        found = _describe_checks(record["checks"])
+        return printable(f"record {record['number']}: {step}: checked when the answer took effect. {found}")
     who = " Anyone who had the link could send this." if decision.get("known_by") == "link" else ""
     seen = "" if record.get("seen") or decision["by"] == "clock" else " The answer did not say what was seen."
     return printable(f"record {record['number']}: {step}: {decision['sentence']}{who}{seen}")
+
+
+def _describe_checks(checks: Iterable[Mapping[str, Any]] | None) -> str:
+    return " ".join(f"{check['name']}: {check['reason']}." for check in checks or ())
 
 
 def describe(execution: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ _QUESTION = {
     "notebooks": "the list of notebooks",
     "labels": "a word on the buttons",
     "allow": "the list of what an answer may do",
+    "drift": "what had changed",
 }
 _DECISION = {
     "action": "the decision",
@@ -85,6 +86,7 @@ def verify(
     with_cards = bool(statements) and statements[-1].kind == ENDED
     problems += _cells(statements, [digest_cell(cell, with_cards=with_cards) for cell in cells])
     problems += _questions(statements, cells)
+    problems += _checks(statements, cells)
     problems += _end(statements, notebook)
     notes = []
     if statements and statements[-1].kind != ENDED:
@@ -189,6 +191,21 @@ def _questions(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any
     for identity, facts in shown.items():
         if facts.get("decision") and identity not in signed and _is_decision(facts):
             yield f"step {identity[0] or 'none'}: the notebook shows a decision that no record has"
+
+
+def _checks(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Find what the cells say that fresh cells found, and no record has."""
+    signed = [to_canonical(check) for statement in statements for check in _listed(statement.facts)]
+    for index, cell in enumerate(cells, 1):
+        for output in filter(is_card, cell.get("outputs", [])):
+            for check in _listed(output["metadata"]["pauseflow"]):
+                if to_canonical(check) not in signed:
+                    yield f"cell {index} ({cell['id']}): what was found when it ran again was changed"
+
+
+def _listed(facts: Mapping[str, Any]) -> list[Any]:
+    checks = facts.get("checks")
+    return checks if isinstance(checks, list) else []
 
 
 def _facts(where: str, shown: Any, signed: Any, names: Mapping[str, str]) -> Iterator[str]:

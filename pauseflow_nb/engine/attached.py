@@ -141,7 +141,7 @@ class _Attached:
                 return
             time.sleep(_POLL_SECONDS)
 
-    def _look(self) -> tuple[Row, Row, list[tuple[str, int, str, int]]] | None:
+    def _look(self) -> tuple[Row, Row, list[tuple[str, int, str, int, str | None]]] | None:
         """Sweep, start what nested executions have queued, and read; None while the store cannot be used."""
         try:
             self._segments.look_after_kernels()
@@ -151,7 +151,8 @@ class _Attached:
                 row = executions.find(connection, self._execution)
                 segment = None if row is None else segments.find(connection, self._execution, row.segment)
                 waits = [
-                    (r.execution, r.segment, r.step, r.ordinal)
+                    # One that is asked again shows something else: what was refused, or what has changed.
+                    (r.execution, r.segment, r.step, r.ordinal, (r.shown or {}).get("digest"))
                     for r in (one.row for one in open_below(connection, self._execution))
                 ]
         except StoreUnavailable as problem:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pauseflow_nb.engine import children
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.authorization import NotJudged, Verdict
-from pauseflow_nb.engine.decision_records import seal
+from pauseflow_nb.engine.decision_records import add_drift, record_checks, record_reopening, seal
 from pauseflow_nb.engine.judging import judge_early
 from pauseflow_nb.engine.kernel_bound import KERNEL_LOST, explain_loss
 from pauseflow_nb.engine.settling import Settling, make_cancel_reason
@@ -21,6 +21,7 @@ from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Failure, waiting_state
 from pauseflow_nb.runner.cards import Decision, close_document
 from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.fresh_cells import list_shown
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.runner.segment import SegmentEnd
 from pauseflow_nb.store import executions, segments, steps, suspensions, workers
@@ -52,13 +53,14 @@ class Ending:
         end = self._with_children(end, document)
         self._seal(end, document)
         name = self._attempt.store_document(document)
-        done = end.next_cell if end.kind not in ("failed", "refused") else None
+        done = end.next_cell if end.kind not in ("failed", "refused", "drifted") else None
         record = {
             "completed": self._completed,
             "exited": self._exited,
             "suspended": self._suspended,
             "failed": self._failed,
             "refused": self._refused,
+            "drifted": self._drifted,
         }[end.kind]
 
         def change(connection: sa.Connection) -> None:
@@ -76,13 +78,22 @@ class Ending:
         return "ended"
 
     def _seal(self, end: SegmentEnd, document: Document) -> None:
-        """Sign the notebook of an execution that ends now; if it ends without its kernel, it is signed when it is finished."""
+        """Sign what the notebook shows from now on; if an execution ends without its kernel, that is done when it is finished."""
         state = {"completed": "completed", "exited": "completed", "failed": "failed"}.get(end.kind)
-        if state is None or end.environment:
+        if end.kind != "drifted" and (state is None or end.environment):
             return
 
         def change(connection: sa.Connection) -> None:
             self._attempt.require_mine(connection)
+            if state is None:
+                suspension = suspensions.find_last(connection, self._segment.execution)
+                assert suspension is not None, "an answer has woken the segment"
+                fresh = list_shown(document, end.next_cell)
+                shown = add_drift(suspension, end.checks, fresh)
+                record_reopening(connection, suspension, shown, end.checks, document)
+                return
+            if end.checks:
+                record_checks(connection, self._segment.execution, end.checks)
             seal(connection, self._segment.execution, state, document)
 
         with contextlib.suppress(Fenced):
@@ -198,7 +209,7 @@ class Ending:
         if end.outcome is not None and end.outcome.kind == "failed":
             cell = failure.cell if failure.cell is not None else end.next_cell
             steps.end(connection, self._segment.execution, self._segment.n, end.outcome, cell)
-        self._end_failed(connection, "environment" if end.environment else "error", failure)
+        self._end_failed(connection, "environment" if end.environment else "drift" if end.checks else "error", failure)
 
     def _refused(self, connection: sa.Connection, end: SegmentEnd) -> None:
         """Open the suspension again: the notebook does not take the answer."""
@@ -212,6 +223,14 @@ class Ending:
             return
         segments.end(connection, self._segment, "refused")
         Settling(connection, self._store.jobs).ask_again(suspension, end.errors)
+
+    def _drifted(self, connection: sa.Connection, end: SegmentEnd) -> None:
+        """Open the suspension again: what was shown with it does not hold any more."""
+        suspension = suspensions.find_last(connection, self._segment.execution)
+        assert suspension is not None, "an answer has woken the segment"
+        segments.end(connection, self._segment, "refused")
+        fresh = [] if self._attempt.notebook is None else list_shown(self._attempt.notebook, end.next_cell)
+        Settling(connection, self._store.jobs).ask_about_drift(suspension, end.checks, fresh)
 
     def _end_failed(self, connection: sa.Connection, kind: str, failure: Failure) -> None:
         execution = self._segment.execution

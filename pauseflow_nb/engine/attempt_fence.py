@@ -18,6 +18,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Outcome
 from pauseflow_nb.runner.cards import Place, find_question
 from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.fresh_cells import list_shown
 from pauseflow_nb.store import executions, keys, segments, steps, suspensions
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
@@ -90,6 +91,7 @@ class Attempt:
             self.notebook.digest_cells(cell + 1),
             rules=suspensions.collect_rules(outcome.suspension),
             environment=None if outcome.snapshot is None else outcome.snapshot.digest,
+            fresh=list_shown(self.notebook, cell + 1),
         )
 
     def change(self, change: Callable[[sa.Connection], T]) -> T:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from pauseflow_nb.cells import Header, steps_of
+from pauseflow_nb.cells import Header, runs_again, steps_of
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, SnapshotRef, StepBriefing, Wake
 from pauseflow_nb.runner.document import Document
@@ -59,8 +59,8 @@ def make_briefing(
         steps=_steps(execution, segment.n, begun, headers, links),
         # Once a step has finished since, what woke the segment has been used.
         wake=Wake.from_dict(segment.wake) if segment.wake is not None and is_untouched else None,
-        # A setup that has been passed runs again first, so what it needs is needed.
-        coming={str(i): source for i, source in sources.items() if i >= first or _is_setup(headers.get(i))},
+        # What has been passed and runs again first needs what it needs.
+        coming={str(i): source for i, source in sources.items() if i >= first or runs_again(headers.get(i))},
         passed={str(index): source for index, source in sources.items() if index < first and index not in headers},
         strict=bool(execution.options.get("strict", False)),
         may_keep=unkept is None,
@@ -70,10 +70,6 @@ def make_briefing(
         secrets=list(secrets),
         goes_without=is_untouched and execution.options.get("goes_without") == segment.n,
     )
-
-
-def _is_setup(header: Header | None) -> bool:
-    return header is not None and header.kind == "setup"
 
 
 def _steps(

@@ -5,7 +5,7 @@ must be what the notebook says, so an edited cell is found before anything runs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -198,6 +198,8 @@ def _left_by(connection: sa.Connection, run: Row) -> Checkpoint | None:
     wake = None if woken is None else Wake.from_dict(woken.wake)
     if wake is None or wake.step != run.step or wake.then == "rerun":
         return None
+    # This snapshot is that of the pause: what the fresh cells have bound since is in none.
+    wake = replace(wake, is_checked=False)
     return Checkpoint(run.cell + 1, run.snapshot, run.digest, run.signature, run.step, wake)
 
 

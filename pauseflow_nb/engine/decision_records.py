@@ -22,7 +22,22 @@ if TYPE_CHECKING:
     from pauseflow_nb.runner.cards import Decision
     from pauseflow_nb.runner.document import Document
 
-__all__ = ["MadeDecision", "add_errors", "enter_records", "note_shown", "record_decision", "record_decisions", "seal"]
+__all__ = [
+    "MadeDecision",
+    "add_drift",
+    "add_errors",
+    "enter_records",
+    "note_shown",
+    "record_checks",
+    "record_decision",
+    "record_decisions",
+    "record_reopening",
+    "seal",
+]
+
+
+#: What a statement says of itself, beside its facts.
+_OF_STATEMENT = frozenset({"execution", "number", "previous", "cells", "continues"})
 
 
 def note_shown(
@@ -34,6 +49,7 @@ def note_shown(
     *,
     rules: Mapping[str, JSON] | None = None,
     environment: str | None = None,
+    fresh: list[dict[str, JSON]] | None = None,
 ) -> dict[str, JSON]:
     """Note what a question is asked about.
 
@@ -45,6 +61,7 @@ def note_shown(
         cells: Digests of all cells so far.
         rules: Who may answer, and how many must; None if any answer is enough.
         environment: Digest of the snapshot's manifest, which names Python and its packages.
+        fresh: Values of the fresh cells so far.
 
     Returns:
         `{digest, suspension, question, rules, cells, parameters, exports, environment}`.
@@ -60,6 +77,7 @@ def note_shown(
             {step: briefing.exports for step, briefing in steps.brief_steps(connection, execution).items()}
         ),
         "environment": environment,
+        **({"fresh": list(fresh)} if fresh else {}),
     }
     return {**parts, "suspension": dict(place), "digest": digest_json({**parts, "cells": digest_cells(known)})}
 
@@ -88,21 +106,49 @@ class MadeDecision:
 
         suspension, shown = self.suspension, dict[str, Any](self.suspension.shown or {})
         facts = make_facts(self.decision, suspension.schema)
-        return _Record(
+        return _record_about(
             suspension.execution,
-            DECIDED,
-            tuple(map(CellDigest.from_json, shown.get("cells", []))),
+            shown,
             {
-                "suspension": shown.get("suspension")
-                or {name: getattr(suspension, name) for name in ("step", "run", "segment", "ordinal")},
+                "suspension": _place(suspension, shown),
                 "question": shown.get("question") or _question(suspension),
                 "asked": time_or_none(suspension.since),
                 "decision" if self.is_final else "approval": facts,
-                "shown": shown.get("digest"),
                 "seen": self.seen is not None and self.seen == shown.get("digest"),
-                **{name: shown.get(name) for name in ("rules", "parameters", "exports", "environment")},
             },
         )
+
+
+def add_drift(suspension: Row, checks: list[dict[str, JSON]], fresh: list[dict[str, JSON]]) -> dict[str, JSON]:
+    """Change what is shown: the question is asked again, with the old and the new values side by side."""
+    shown: dict[str, Any] = suspension.shown or {"digest": None}
+    drift = [check for check in checks if check["is_drift"]]
+    question = {**(shown.get("question") or _question(suspension)), "drift": drift}
+    digest = digest_json([shown["digest"], drift])
+    return {**shown, "question": question, "drift": drift, "fresh": fresh, "digest": digest}
+
+
+def record_reopening(
+    connection: sa.Connection,
+    suspension: Row,
+    shown: dict[str, Any],
+    checks: list[dict[str, JSON]],
+    document: "Document",
+) -> None:
+    """Sign that the last decision does not count, because the values that it was about have changed."""
+    facts = {"suspension": _place(suspension, shown), "decision": None, "checks": checks}
+    _add(connection, [_record_about(suspension.execution, shown, facts)])
+    enter_records(connection, suspension.execution, document)
+
+
+def record_checks(connection: sa.Connection, execution: str, checks: list[dict[str, JSON]]) -> None:
+    """Sign the last decision once more, with what the fresh cells found when it took effect."""
+    found = map(_predicate_of, reversed(decisions.all_of(connection, execution)))
+    last = next((each for each in found if each.get("decision")), None)
+    if last is not None:
+        cells = tuple(map(CellDigest.from_json, last["cells"]))
+        facts = {name: each for name, each in last.items() if name not in _OF_STATEMENT}
+        _add(connection, [_Record(execution, DECIDED, cells, {**facts, "checks": checks})])
 
 
 def record_decision(
@@ -157,6 +203,19 @@ class _Record:
     facts: dict[str, JSON]
 
 
+def _record_about(execution: str, shown: Mapping[str, Any], facts: dict[str, Any]) -> _Record:
+    """Write a record about a question, with what was shown."""
+    names = ("question", "rules", "parameters", "exports", "environment", *(["fresh"] if "fresh" in shown else []))
+    known = {"shown": shown.get("digest"), **{name: shown.get(name) for name in names}}
+    cells = tuple(map(CellDigest.from_json, shown.get("cells", [])))
+    return _Record(execution, DECIDED, cells, {**known, **facts})
+
+
+def _place(suspension: Row, shown: Mapping[str, Any]) -> dict[str, JSON]:
+    own = {name: getattr(suspension, name) for name in ("step", "run", "segment", "ordinal")}
+    return dict(shown.get("suspension") or own)
+
+
 def _add(connection: sa.Connection, records: Sequence[_Record]) -> dict[str, dict[str, JSON]]:
     """Sign and add records, at most one of each execution.
 
@@ -182,8 +241,12 @@ def _add(connection: sa.Connection, records: Sequence[_Record]) -> dict[str, dic
 
 def _execution_of(envelope: Mapping[str, Any]) -> str:
     """Read which execution a record of ours is of: a fork begins with those of what it was forked from."""
-    payload = json.loads(base64.b64decode(envelope["payload"]))
-    return str(payload["predicate"]["execution"])
+    return str(_predicate_of(envelope)["execution"])
+
+
+def _predicate_of(envelope: Mapping[str, Any]) -> dict[str, Any]:
+    payload: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
+    return dict(payload["predicate"])
 
 
 def _question(suspension: Row) -> dict[str, JSON]:

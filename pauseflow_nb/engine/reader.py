@@ -225,6 +225,7 @@ class Reader(OpenStore):
             "parameters": row.parameters,
             "schema": None if found is None else found.schema,
             "errors": None if found is None else found.errors,
+            "drift": [] if found is None else (found.shown or {}).get("drift") or [],
             "approvals": None if found is None else approvals_of(found),
             "refusals": {} if found is None else list_refusals(found, executions.find_starter(row), by),
             "kept": [{"action": each.action, "by": each.by, "at": iso(each.at)} for each in early_ones],

@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.clock import Clock
-from pauseflow_nb.engine.decision_records import add_errors
+from pauseflow_nb.engine.decision_records import add_errors, record_checks
 from pauseflow_nb.errors import NotDelivered, StoreUnavailable
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
@@ -90,6 +90,36 @@ class Recording:
 
         self._attempt.change(change)
         self._attempt.replace_document(name)
+
+    def on_checks(
+        self, checks: list[dict[str, JSON]], first_cell: int, saved: Outcome | None, document: Document
+    ) -> None:
+        """Record what the fresh cells found; with the variables saved, another attempt does not run them again."""
+        # Without, it compares with what was shown: that stands in the notebook as it was stored before.
+        name = None if saved is None else self._attempt.store_document(document)
+
+        def change(connection: sa.Connection) -> None:
+            self._attempt.require_mine(connection)
+            record_checks(connection, self._segment.execution, checks)
+            note(
+                connection,
+                self._segment.execution,
+                "checked",
+                str(self._segment.worker),
+                segment=self._segment.n,
+                checks=checks,
+            )
+            if saved is not None and name is not None:
+                self._attempt.checkpoint(connection, first_cell, saved)
+                segments.note_checked(connection, self._segment)
+                executions.set_state(connection, self._segment.execution, "running", document=name)
+
+        self._attempt.change(change)
+        if name is not None:
+            self._attempt.replace_document(name)
+        for check in checks:
+            if check["is_drift"]:
+                self._attempt.tell("said", text=f"⚠ {check['name']} has changed since it was shown: {check['reason']}")
 
     def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
         """Open the suspension, the first time; then look for an answer of a person, a program or the clock."""

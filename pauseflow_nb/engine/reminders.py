@@ -47,11 +47,12 @@ def _send_one(store: OpenStore, row: Row) -> None:
         return
     claim = suspensions.make_claim(row, revocations=execution.revocations)
     link = store.link_maker()(claim)["approval_url"]
+    word = "Asked again" if (row.shown or {}).get("drift") else "Reminder"
     problem: str | None = None
     for stored in row.notice["messages"]:
         message = MessageRequest.from_dict(stored)
         try:
-            deliver(store.settings, replace(message, subject=f"Reminder: {message.subject}", link=link))
+            deliver(store.settings, replace(message, subject=f"{word}: {message.subject}", link=link))
         except NotDelivered as failure:
             problem = str(failure)
             log.warning("%s", problem, extra={"execution": row.execution})

@@ -287,8 +287,8 @@ class Segments:
 
     def _end(self, ending: Ending, end: SegmentEnd, document: Document, output: PatientOutput | None) -> str:
         how = ending.end(end, document)
-        if output is not None and how == "ended" and end.kind in ("completed", "exited", "failed"):
-            # The record of the end has been written into it since.
+        if output is not None and how == "ended" and end.kind in ("completed", "exited", "failed", "drifted"):
+            # The record of it has been written into it since.
             output.save(document)
         return how
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine.authorization import Callback, NotJudged, Verdict, comment_of, find_comment
 from pauseflow_nb.engine.children import gather
-from pauseflow_nb.engine.decision_records import add_errors, record_decision
+from pauseflow_nb.engine.decision_records import add_drift, add_errors, record_decision
 from pauseflow_nb.engine.finish_notebook import describe_ending_decision
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.engine.waking import Waking, complete_envelope, resume_all, wake_all
@@ -157,6 +157,20 @@ class Settling:
         steps.withdraw(self.connection, suspension.execution, suspension.step, suspension.run, "$resume_data")
         executions.set_state(self.connection, suspension.execution, "suspended")
         self._note(suspension, "refused", f"step:{suspension.step}", status=422, errors=errors)
+
+    def ask_about_drift(self, suspension: Row, checks: list[dict[str, JSON]], fresh: list[dict[str, JSON]]) -> None:
+        """Reopen a suspension because what was shown has changed meanwhile: all are asked again; the caller holds the rows.
+
+        Args:
+            suspension: Its row.
+            checks: What the fresh cells found.
+            fresh: The values that are shown from now on.
+        """
+        suspensions.reopen(self.connection, suspension, None)
+        suspensions.set_shown(self.connection, suspension, add_drift(suspension, checks, fresh))
+        steps.withdraw(self.connection, suspension.execution, suspension.step, suspension.run, "$resume_data")
+        executions.set_state(self.connection, suspension.execution, "suspended")
+        self._note(suspension, "reopened", "notebook", checks=checks)
 
     def _apply_one(self, claim: Claim, early: Row, verdict: Verdict | None) -> str:
         # Read anew each time: the one before it may have changed the row.

@@ -6,6 +6,7 @@
     ├── InvalidDuration       (ValueError)         a span of time that cannot be read
     ├── InvalidValue          (ValueError)         an argument outside what it may be
     ├── NotJSON               (TypeError)          a value that must be JSON and is not
+    ├── NotComparable         (TypeError)          a value of a fresh cell that cannot be compared
     ├── InvalidAnswer         (ValueError)         data that does not fit the schema
     │   └── InvalidParameters                      texts in the form of a notebook's parameters that cannot be read
     ├── CannotCheck           (ValueError)         data that takes too long to be checked against the schema
@@ -129,6 +130,7 @@ from pauseflow_nb.errors.user_input import (
     InvalidStep,
     InvalidValue,
     MissingSecret,
+    NotComparable,
     NotebookNotFound,
     NotInStep,
     NotJSON,
@@ -166,6 +168,7 @@ __all__ = [
     "NoServer",
     "NoWorker",
     "NotAllowed",
+    "NotComparable",
     "NotDelivered",
     "NotInStep",
     "NotJSON",

@@ -17,17 +17,18 @@ class NotInStep(PauseflowError, RuntimeError):
 
 
 class InvalidStep(PauseflowError, ValueError):
-    """A `%%step` or `%%setup` line that cannot be used."""
+    """A `%%step`, `%%fresh` or `%%setup` line that cannot be used; its `kind` says which."""
 
-    def __init__(self, step: str, problem: str, cell: int | None = None) -> None:
-        super().__init__(step, problem, cell)
-        self.step, self.problem, self.cell = step, problem, cell
+    def __init__(self, step: str, problem: str, cell: int | None = None, kind: str = "step") -> None:
+        super().__init__(step, problem, cell, kind)
+        self.step, self.problem, self.cell, self.kind = step, problem, cell, kind
 
     def __str__(self) -> str:
         cell = "" if self.cell is None else f"cell {self.cell + 1}"
         if not self.step:
             return f"{cell}: {self.problem}" if cell else self.problem
-        return f"step {self.step!r}{f' ({cell})' if cell else ''}: {self.problem}"
+        what = "fresh cell" if self.kind == "fresh" else "step"
+        return f"{what} {self.step!r}{f' ({cell})' if cell else ''}: {self.problem}"
 
 
 class InvalidDuration(PauseflowError, ValueError):
@@ -64,6 +65,20 @@ class NotJSON(PauseflowError, TypeError):
         return (
             f"{self.what} must be JSON, but holds {_with_article(self.type_name)}{at}: "
             "use text, numbers, booleans, None, lists and dicts with text keys, or keep it as a variable"
+        )
+
+
+class NotComparable(PauseflowError, TypeError):
+    """A value of a fresh cell that cannot be compared with a later one."""
+
+    def __init__(self, name: str, type_name: str) -> None:
+        super().__init__(name, type_name)
+        self.name, self.type_name = name, type_name
+
+    def __str__(self) -> str:
+        return (
+            f"fresh cell {self.name!r}: {_with_article(self.type_name)} cannot be compared with a later one: "
+            "end the cell with a number, a text, an array, a frame, or lists and dicts of them"
         )
 
 

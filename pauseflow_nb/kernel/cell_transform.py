@@ -1,4 +1,4 @@
-"""Turn a `%%step` or `%%setup` cell into ordinary code, in two stages.
+"""Turn a `%%step`, `%%fresh` or `%%setup` cell into ordinary code, in two stages.
 
 1. Text, in `input_transformers_cleanup`. IPython runs these several times for one cell and also for
    cells it never executes, so this stage is pure: the header line becomes a string literal on the
@@ -124,7 +124,7 @@ class StepCells(ast.NodeTransformer):
         self._shell = shell
 
     def visit(self, tree: ast.AST) -> ast.AST:
-        """Rewrite the tree of a step or setup cell; leave others alone."""
+        """Rewrite the tree of a step, fresh or setup cell; leave others alone."""
         header = _literal(tree) if isinstance(tree, ast.Module) else None
         if header is None:
             return tree
@@ -137,6 +137,8 @@ class StepCells(ast.NodeTransformer):
         if header.startswith("%%setup"):
             names = sorted(collect_stored_names(tree))
             ours = [*_parsed(f"{_SESSION}.open_setup({header!r}, {names!r})", at), *rest]
+        elif header.startswith("%%fresh"):
+            ours = _fresh(header, rest, at)
         else:
             ours = [self._step(header, rest, at)]
         return ast.Module([*futures, *ours], tree.type_ignores)
@@ -167,6 +169,13 @@ class StepCells(ast.NodeTransformer):
             else s
             for s in body
         ]
+
+
+def _fresh(header: str, body: list[ast.stmt], at: tuple[int, int]) -> list[ast.stmt]:
+    """Take the value of the last expression; without one, the cell refuses to run."""
+    last = body[-1] if body else None
+    value = _displayed(last, at, f"{_SESSION}.take_value({header!r}, None)") if isinstance(last, ast.Expr) else None
+    return [*body[:-1], value] if value is not None else _parsed(f"{_SESSION}.refuse_value({header!r})", at)
 
 
 def _is_header(line: str) -> bool:
@@ -223,11 +232,12 @@ def _handler(body: list[ast.stmt]) -> ast.FunctionDef | ast.AsyncFunctionDef | N
     return next(reversed(list(functions)), None)
 
 
-def _displayed(statement: ast.Expr, at: tuple[int, int]) -> ast.stmt:
-    (call,) = _parsed(f"{_SESSION}.show(None)", at)
+def _displayed(statement: ast.Expr, at: tuple[int, int], shows: str = f"{_SESSION}.show(None)") -> ast.stmt:
+    """Pass the value of an expression to a call, as its last argument."""
+    (call,) = _parsed(shows, at)
     assert isinstance(call, ast.Expr)
     assert isinstance(call.value, ast.Call)
-    call.value.args = [statement.value]
+    call.value.args[-1] = statement.value
     return ast.copy_location(call, statement)
 
 

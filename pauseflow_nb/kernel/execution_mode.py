@@ -5,7 +5,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.cells import Header, header_of
+from pauseflow_nb.cells import Header, header_of, runs_again
 from pauseflow_nb.errors import InvalidAnswer, InvalidStep, MissingSecret, NotDelivered, Unsaveable
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form
@@ -234,6 +234,12 @@ class ExecutionMode:
         """Refuse no step."""
         return None
 
+    def take_value(self, header: Header, value: Any) -> None:
+        """Send the value of a fresh cell, as far as it is compared."""
+        from pauseflow_nb.kernel.fresh_value import describe_value  # lazy: few notebooks have such a cell
+
+        self.send(describe_value(header.name, value))
+
     def fails_step(self, run: StepRun, *, is_magic: bool, is_retried: bool) -> bool:
         """Ask the runner whether an error still stands among the cell's outputs; it counts as raised then.
 
@@ -370,9 +376,8 @@ class ExecutionMode:
         coming, passed = {}, dict(self.briefing.passed)
         for index, source in self.briefing.coming.items():
             header = _header(source)
-            is_setup = header is not None and header.kind == "setup"
-            # A setup runs again in the next kernel, so what it needs is needed.
-            if int(index) >= next_cell or is_setup:
+            # Setups and fresh cells run again in the next segment, so what they need is needed.
+            if int(index) >= next_cell or runs_again(header):
                 coming[index] = source
             elif header is None:
                 passed[index] = source

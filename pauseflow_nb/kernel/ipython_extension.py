@@ -1,4 +1,4 @@
-"""Load `%%step` and `%%setup` into a shell: its cells can be steps from then on.
+"""Load `%%step`, `%%fresh` and `%%setup` into a shell: its cells can be steps from then on.
 
 Where to look: `cell_transform` turns a cell into calls of the `session`; users type `flow` and `steps`;
 `step_run` is one run of a step, `attempt` one attempt at it. A session has one `mode`: `execution_mode` takes
@@ -11,7 +11,7 @@ from pauseflow_nb.kernel.cell_transform import HeaderMistakes, OneLineBodies, St
 from pauseflow_nb.kernel.control_flow import Exited, Paused
 from pauseflow_nb.kernel.current import set_session
 from pauseflow_nb.kernel.flow import flow, steps
-from pauseflow_nb.kernel.magics import pauseflow_magic, setup_magic, step_magic
+from pauseflow_nb.kernel.magics import fresh_magic, pauseflow_magic, setup_magic, step_magic
 from pauseflow_nb.kernel.session import Session
 
 if TYPE_CHECKING:
@@ -53,6 +53,6 @@ def _attach(shell: "InteractiveShell") -> Session:
     magic.__doc__ = pauseflow_magic.__doc__
     shell.register_magic_function(magic, "line", "pauseflow")  # type: ignore[arg-type] # its types miss `self`
     # No cell calls them: `header_to_literal` is first. They are for `%%step?`, `%step?` and completion.
-    for function, name in ((step_magic, "step"), (setup_magic, "setup")):
+    for function, name in ((step_magic, "step"), (setup_magic, "setup"), (fresh_magic, "fresh")):
         shell.register_magic_function(function, "line_cell", name)  # type: ignore[arg-type] # see above
     return session

@@ -41,6 +41,7 @@ def find_problems(
             found += _waits_without_end(header.name, calls)
             if any(call in _PAUSING for call, _ in calls):
                 pausing[cell] = header.name
+    found += _find_idle_fresh_cells(sources, headers, pausing)
     asking = [cell for cell, source in sources.items() if any(call == "input" for call, _ in _calls(source))]
     found += [f"cell {cell + 1} asks with input(), and nobody is there to answer in a headless run" for cell in asking]
     return [*found, *_lost(shell, sources, pausing, remade)]
@@ -96,11 +97,11 @@ def _headers(sources: Mapping[int, str]) -> tuple[dict[int, Header], list[str]]:
             continue
         mistake = find_mistake(source)
         if mistake is not None:
-            found.append(str(InvalidStep(mistake.step, mistake.problem, cell)))
+            found.append(str(InvalidStep(mistake.step, mistake.problem, cell, mistake.kind)))
         if header is None:
             continue
         headers[cell] = header
-        if header.kind == "step" and first.setdefault(header.name, cell) != cell:
+        if header.name and first.setdefault(header.name, cell) != cell:
             found.append(f"cells {first[header.name] + 1} and {cell + 1} are both named {header.name!r}: rename one")
     return headers, found
 
@@ -117,6 +118,30 @@ def _calls(source: str) -> Iterator[tuple[str, ast.Call]]:
                 yield node.func.id, node
             elif isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value).split(".")[-1] == "flow":
                 yield node.func.attr, node
+
+
+def _is_fresh(source: str) -> bool:
+    try:
+        header = header_of(source)
+    except InvalidStep:
+        return False
+    return header is not None and header.kind == "fresh"
+
+
+def _find_idle_fresh_cells(
+    sources: Mapping[int, str], headers: Mapping[int, Header], pausing: Mapping[int, str]
+) -> list[str]:
+    """Find fresh cells that ask by themselves, and those whose value is never compared."""
+    found = []
+    for cell, header in headers.items():
+        if header.kind != "fresh":
+            continue
+        call = next((call for call, _ in _calls(sources[cell]) if call in _PAUSING), None)
+        if call is not None:
+            found.append(f"flow.{call}() in fresh cell {header.name!r} fails: put it in a step")
+        if not any(pause > cell and any(call == "suspend" for call, _ in _calls(sources[pause])) for pause in pausing):
+            found.append(f"fresh cell {header.name!r} is never compared: no step below it asks with flow.suspend()")
+    return found
 
 
 def _waits_without_end(step: str, calls: list[tuple[str, ast.Call]]) -> list[str]:
@@ -140,6 +165,7 @@ def _lost(
 ) -> list[str]:
     if not pausing:
         return []
+    fresh = {cell for cell, source in sources.items() if _is_fresh(source)}
     # Lazy: cloudpickle is needed only where something is, or would be, saved.
     from pauseflow_nb.kernel.snapshot.pickling.serialize import dump_namespace
     from pauseflow_nb.kernel.snapshot.recovery.decide import decide
@@ -149,7 +175,8 @@ def _lost(
     refused = dump_namespace(shell.user_ns, names, shell).refused
     found: dict[str, str] = {}
     for pausing_cell, step in pausing.items():
-        coming = {str(cell): source for cell, source in sources.items() if cell > pausing_cell}
+        # A fresh cell above runs again after the answer, so what it needs is needed.
+        coming = {str(cell): source for cell, source in sources.items() if cell > pausing_cell or cell in fresh}
         passed = {str(cell): source for cell, source in sources.items() if cell <= pausing_cell}
         saved = set(names) - refused.keys()
         decided = decide(shell, refused, coming=coming, passed=passed, saved=saved, remade=set(remade))

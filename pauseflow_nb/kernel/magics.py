@@ -10,7 +10,7 @@ from pauseflow_nb.kernel.tracebacks import hide_traceback
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.session import Session
 
-__all__ = ["pauseflow_magic", "setup_magic", "step_magic"]
+__all__ = ["fresh_magic", "pauseflow_magic", "setup_magic", "step_magic"]
 
 _USAGE = "must be one of: state, reset, approve [JSON], send_back [COMMENT], cancel, skip, lint"
 
@@ -52,6 +52,21 @@ def step_magic(line: str, cell: str | None = None) -> None:
     """
     del cell
     raise hide_traceback(InvalidStep(line.strip(), "`%%step` must be the first line of a cell"))
+
+
+def fresh_magic(line: str, cell: str | None = None) -> None:
+    """Make this cell one whose value must still hold when somebody has answered.
+
+    %%fresh NAME [--tolerance 1%] [--on-drift ask|fail|go]
+
+    It ends with its value: a number, a text, JSON, an array or a frame. After an answer it runs again, and the value is
+    compared with the one that was shown. Run by hand it is an ordinary cell, and says what would be compared.
+
+    --tolerance 0.5    by how much a number may differ; 1% of the number that was shown
+    --on-drift ask     what happens if it differs: the question is asked again (ask), the run fails (fail), it is noted (go)
+    """
+    del cell
+    raise hide_traceback(InvalidStep(line.strip(), "`%%fresh` must be the first line of a cell"))
 
 
 def setup_magic(line: str, cell: str | None = None) -> None:

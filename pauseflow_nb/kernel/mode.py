@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from pauseflow_nb.cells import Header
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.attribute_dict import Record
@@ -45,6 +46,13 @@ class Mode(Protocol):
 
     def fail(self, step: str, error: BaseException, run: StepRun | None) -> None:
         """Record a step that failed; `run` is None if it failed before it ran."""
+
+    def take_value(self, header: Header, value: Any) -> None:
+        """Note the value of a fresh cell.
+
+        Raises:
+            NotComparable: If it cannot be compared with a later one.
+        """
 
     def fails_step(self, run: StepRun, *, is_magic: bool, is_retried: bool) -> bool:
         """Whether an error that the cell showed and did not raise fails the step.

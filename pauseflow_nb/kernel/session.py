@@ -1,15 +1,15 @@
 """Follow the cells of one kernel and run its steps: the session that a shell carries as `shell.pauseflow`.
 
 The runner calls `begin`, `go_on`, `settle_names` and `suspend`; the code that `cell_transform` makes of a cell calls
-`runs_now`, `begin_attempt`, `show` and `open_setup`; IPython's events call the rest.
+`runs_now`, `begin_attempt`, `show`, `take_value` and `open_setup`; IPython's events call the rest.
 """
 
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.cells import Header, header_of
-from pauseflow_nb.errors import InvalidStep, NotJSON, PauseflowError
+from pauseflow_nb.cells import NO_VALUE, Header, header_of
+from pauseflow_nb.errors import InvalidStep, NotComparable, NotJSON, PauseflowError
 from pauseflow_nb.kernel.attempt import Attempt
 from pauseflow_nb.kernel.cell_transform import find_stored_names
 from pauseflow_nb.kernel.control_flow import Paused, Stop
@@ -114,6 +114,24 @@ class Session:
         is_silenced = self.shell.displayhook.quiet()  # type: ignore[no-untyped-call]
         if self.run is not None and not is_silenced:
             self.run.value = value
+
+    def take_value(self, header: str, value: Any) -> None:
+        """Display the value of a fresh cell, and note it for the comparison with a later one."""
+        __tracebackhide__ = True
+        sys.displayhook(value)
+        parsed = _parsed(header)
+        assert parsed is not None
+        try:
+            self.mode.take_value(parsed, value)
+        except NotComparable as error:
+            raise hide_traceback(error) from None
+
+    def refuse_value(self, header: str) -> None:
+        """Stop a fresh cell that ends without an expression."""
+        __tracebackhide__ = True
+        parsed = _parsed(header)
+        assert parsed is not None
+        raise hide_traceback(InvalidStep(parsed.name, NO_VALUE, kind="fresh"))
 
     def open_setup(self, header: str, stored: list[str]) -> None:
         """Begin a `%%setup` cell that binds these names by its text."""

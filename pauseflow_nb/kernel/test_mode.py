@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pauseflow_nb.cells import Header
 from pauseflow_nb.errors import InvalidAnswer, InvalidStep
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.attribute_dict import Record
 from pauseflow_nb.kernel.context import InputsByHand, build_context
 from pauseflow_nb.kernel.control_flow import Exited, Paused, Stop
-from pauseflow_nb.kernel.display import Card, boxed
+from pauseflow_nb.kernel.display import Card, boxed, say
 from pauseflow_nb.kernel.exports import RESUME_DATA
 from pauseflow_nb.kernel.issued_links import links_for_test
 from pauseflow_nb.kernel.pausing import pause_by_hand
@@ -25,7 +26,7 @@ from pauseflow_nb.kernel.question_card import FOR_REAL, STOPPED, Ending, write_q
 from pauseflow_nb.kernel.secret import find_by_hand
 from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
 from pauseflow_nb.kernel.timeout import TimeLimit
-from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionRequest, Wake, waiting_state
+from pauseflow_nb.protocol import FreshValue, MessageRequest, StepBriefing, SuspensionRequest, Wake, waiting_state
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -75,6 +76,8 @@ class TestMode:
     wake: Wake | None = None
     #: What the calls of `flow.pause` in a step were answered, in their order; None for one that was in vain.
     pause_answers: dict[str, list[dict[str, JSON] | None]] = field(default_factory=dict)
+    #: The last value of each fresh cell.
+    fresh_values: dict[str, FreshValue] = field(default_factory=dict)
     #: Steps that did not run, with the card that says why.
     refused: list[tuple[str, Card]] = field(default_factory=list)
     #: Runs that ended, of the step that `wake` names.
@@ -100,6 +103,14 @@ class TestMode:
             f"Step '{waiting.run.step}' is {waiting_state(waiting.asked.request.kind)} (`flow.{waiting.asked.call}()`), so '{step}' did not run. "
             "`%pauseflow approve [JSON]` goes on, `%pauseflow cancel` ends the flow, `%pauseflow reset` starts over."
         )
+
+    def take_value(self, header: Header, value: Any) -> None:
+        """Say what a headless run would compare, and how this value differs from that of the run before."""
+        from pauseflow_nb.kernel.fresh_value import describe_by_hand, describe_value  # lazy: few have such a cell
+
+        new = describe_value(header.name, value)
+        old, self.fresh_values[header.name] = self.fresh_values.get(header.name), new
+        say(self.shell, describe_by_hand(header, old, new), is_small=True)
 
     def renew_refusals(self) -> None:
         """Bring up to date what steps show that did not run, because something has changed since."""

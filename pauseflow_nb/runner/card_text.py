@@ -19,10 +19,13 @@ from pauseflow_nb.printable import printable_lines
 __all__ = [
     "format_moment",
     "render_box",
+    "render_checks_html",
+    "render_checks_text",
     "render_earlier_html",
     "render_earlier_text",
     "render_html",
     "render_text",
+    "write_check",
     "write_sentence",
 ]
 
@@ -59,6 +62,7 @@ def render_html(facts: Mapping[str, Any]) -> str:
     if question.get("message"):
         parts.append(f"<div>{render_markdown(printable_lines(question['message']))}</div>")
     parts += _render_value("", question.get("data")) if question.get("data") is not None else []
+    parts += [_render_check(check) for check in question.get("drift") or []]
     parts += [f"<div>{_escape(line)}</div>" for line in _list_lines(facts)]
     parts += [f'<div style="{_GAP}">{_escape(line)}</div>' for line in _list_refusals(facts)]
     if decision is not None:
@@ -71,11 +75,56 @@ def render_text(facts: Mapping[str, Any]) -> str:
     question, decision = facts["question"], facts.get("decision")
     lines = [_write_heading(facts), question.get("message"), *_list_lines(facts)]
     lines += [_shorten(question["data"])] if question.get("data") is not None else []
+    lines += [line for check in question.get("drift") or [] for line in write_check(check)]
     lines += _list_refusals(facts)
     if decision is not None:
         lines.append(_describe_decision(decision, question))
         lines += [f"Answer: {_shorten(decision['answer'])}"] if decision.get("answer") is not None else []
     return printable_lines("\n".join(filter(None, lines)))
+
+
+def render_checks_html(checks: Iterable[Mapping[str, Any]]) -> str:
+    """Render what a fresh cell found each time that it ran again."""
+    found = list(checks)
+    return render_box("".join(map(_render_check, found)), WRONG if found[-1]["is_drift"] else DECIDED)
+
+
+def render_checks_text(checks: Iterable[Mapping[str, Any]]) -> str:
+    """Render the same as plain text."""
+    return printable_lines("\n".join(line for check in checks for line in write_check(check)))
+
+
+def write_check(check: Mapping[str, Any]) -> list[str]:
+    """Write in lines what a fresh cell found when it ran again; what has changed stands first in its line."""
+    lines = [f"{check['name']}, checked again{format_moment(check['at'])}: {check['reason']}."]
+    lines += [
+        f"  {'changed' if row['changed'] else 'same   '}  {row['place'] or check['name']}: {row['old']} → {row['new']}"
+        for row in check["rows"]
+        if check["is_drift"]
+    ]
+    return lines + ([f"  and {check['more']} more that have changed"] if check["more"] else [])
+
+
+def _render_check(check: Mapping[str, Any]) -> str:
+    title = f"<strong>{_escape(check['name'])}</strong>, checked again{format_moment(check['at'])}: "
+    html = f'<div style="{_GAP}">{title}{_escape(check["reason"])}.</div>'
+    if not check["is_drift"] or not check["rows"]:
+        return html
+    rows = "".join(_render_row(check, row) for row in check["rows"])
+    heads = "".join(f'<th scope="col" style="{_CELL}">{word}</th>' for word in ("", "shown", "now", ""))
+    more = f"<div>and {check['more']} more that have changed</div>" if check["more"] else ""
+    table = f'<table style="border:none;margin:.2em 0"><tr style="background:none">{heads}</tr>{rows}</table>'
+    return f"{html}{table}{more}"
+
+
+def _render_row(check: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    tag, word = ("mark", "changed") if row["changed"] else ("span", "")
+    head = (
+        f'<th scope="row" style="{_CELL};font-weight:normal;opacity:.75">{_escape(row["place"] or check["name"])}</th>'
+    )
+    old, new = _escape(row["old"]), f"<{tag}>{_escape(row['new'])}</{tag}>"
+    columns = f'<td style="{_CELL}">{old}</td><td style="{_CELL}">{new}</td><td style="{_CELL};white-space:nowrap">{word}</td>'
+    return f'<tr style="background:none">{head}{columns}</tr>'
 
 
 def render_earlier_html(all_facts: Iterable[Mapping[str, Any]]) -> str:
@@ -190,10 +239,14 @@ def _describe_wait(facts: Mapping[str, Any]) -> str:
 
 def _list_refusals(facts: Mapping[str, Any]) -> list[str]:
     which = "An earlier answer" if facts.get("decision") else "The answer"
-    return [
-        f"{which} was refused: {in_words(refused['errors'])}. It came from {_describe_approval(refused)}: {_shorten(refused['answer'])}"
-        for refused in facts.get("refused") or []
-    ]
+    return [f"{which} {_describe_refusal(refused)}" for refused in facts.get("refused") or []]
+
+
+def _describe_refusal(refused: Mapping[str, Any]) -> str:
+    came = f"It came from {_describe_approval(refused)}"
+    if refused.get("is_drift"):
+        return f"did not count: {in_words(refused['errors'])}. {came}."
+    return f"was refused: {in_words(refused['errors'])}. {came}: {_shorten(refused['answer'])}"
 
 
 def _name_run(facts: Mapping[str, Any]) -> str:

@@ -165,20 +165,41 @@ def copy_card(document: Document, step: str) -> tuple[int, NotebookNode] | None:
 
 
 def put_back(
-    document: Document, index: int, cell: NotebookNode, decision: Decision, errors: Iterable[Mapping[str, JSON]]
+    document: Document,
+    index: int,
+    cell: NotebookNode,
+    decision: Decision,
+    errors: Iterable[Mapping[str, JSON]],
+    *,
+    drift: list[dict[str, Any]] | None = None,
 ) -> None:
-    """Restore a waiting cell, and show on its card why the answer was refused."""
+    """Restore a waiting cell, and show on its card why the answer does not count.
+
+    Args:
+        document: The notebook.
+        index: Index of the cell.
+        cell: The cell as it waited.
+        decision: The answer.
+        errors: What the notebook's validators have against it; or what has changed, in words.
+        drift: Values of fresh cells that differ from those that were shown.
+    """
     status, waiting = cell_statuses.status_of(cell), [each for each in cell.outputs if _is_waiting(each)]
     document.cells[index] = cell
     for card in waiting:
         step = facts_of(card)["step"]
         put_decision(document, step, decision)
-        refuse(document, step, errors)
+        refuse(document, step, errors, drift=drift)
     cell.metadata["papermill"]["status"] = status
     document.changed(index)
 
 
-def refuse(document: Document, step: str, errors: Iterable[Mapping[str, JSON]]) -> None:
+def refuse(
+    document: Document,
+    step: str,
+    errors: Iterable[Mapping[str, JSON]],
+    *,
+    drift: list[dict[str, Any]] | None = None,
+) -> None:
     """Reopen the last decided card of a step, and show on it why the answer was refused."""
     found = [each for each in records_in(document, "suspension") if facts_of(each[1])["step"] == step]
     if not found or facts_of(found[-1][1])["decision"] is None:
@@ -187,7 +208,11 @@ def refuse(document: Document, step: str, errors: Iterable[Mapping[str, JSON]]) 
     facts = facts_of(output)
     refused = {key: facts["decision"][key] for key in ("by", "known_by", "at", "answer")}
     refused["errors"] = [dict(error) for error in errors]
-    output.update(_output({**facts, "decision": None, "refused": [*facts["refused"], refused]}))
+    if drift is not None:
+        refused["is_drift"] = True
+    question = facts["question"] if drift is None else {**facts["question"], "drift": drift}
+    reopened = {"question": question, "decision": None, "refused": [*facts["refused"], refused]}
+    output.update(_output({**facts, **reopened}))
     document.changed(cell)
 
 

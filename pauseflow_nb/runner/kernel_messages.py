@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator
 
 from pauseflow_nb.errors import KernelUnavailable
-from pauseflow_nb.protocol import SOURCE, Briefing, Failure, Outcome, Ready
+from pauseflow_nb.protocol import SOURCE, Briefing, Failure, FreshValue, Outcome, Ready
 from pauseflow_nb.runner.client import KernelClient, Reply, Tick
 from pauseflow_nb.runner.document import Document
 
-__all__ = ["brief_new_kernel", "brief_same_kernel", "read_outcome", "read_question", "suspend_kernel"]
+__all__ = ["brief_new_kernel", "brief_same_kernel", "read_outcome", "read_question", "read_value", "suspend_kernel"]
 
 # Imports and calls as expressions: the user's namespace keeps no name of ours.
 # The second line: a kernel drops messages beyond the 1000th that we have not yet received; this removes the limit. It
@@ -79,6 +79,12 @@ def read_outcome(reply: Reply, document: Document) -> Outcome | None:
     """Read how a step ended, with secrets masked; None if the reply is to a cell without a step."""
     text = _find_payload(reply)
     return None if text is None else Outcome.from_dict(document.without_secrets(json.loads(text)))
+
+
+def read_value(reply: Reply) -> FreshValue | None:
+    """Read the value of a fresh cell; None if it failed."""
+    text = _find_payload(reply) if reply.status == "ok" else None
+    return None if text is None else FreshValue.from_json(text)
 
 
 def _read_ready(reply: Reply, document: Document) -> Ready:

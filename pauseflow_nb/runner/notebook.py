@@ -1,7 +1,6 @@
 """Read a notebook, check it, inject its parameters, and make the document of an execution from it.
 
-Papermill reads from object stores and streams, and injects parameters. It is imported only when it is needed, because its
-import takes longer than the start of a kernel.
+Papermill reads from object stores and streams, and injects parameters. Its import takes long, so it is done when needed.
 """
 
 import json

@@ -20,7 +20,7 @@ class SegmentEnd:
     `next_cell`, and cells that ran after the checkpoint run again.
     """
 
-    kind: Literal["completed", "suspended", "exited", "failed", "stopped", "interrupted", "refused"]
+    kind: Literal["completed", "suspended", "exited", "failed", "stopped", "interrupted", "refused", "drifted"]
     #: Index of the cell from which another segment, or another attempt at this one, goes on.
     next_cell: int
     #: The outcome of the step that ended the segment, if one did.
@@ -32,6 +32,8 @@ class SegmentEnd:
     losses: list[Loss] = field(default_factory=list)
     #: With `refused`: the errors of the notebook's validators about the answer. No cell ran, and the card waits again.
     errors: list[dict[str, JSON]] = field(default_factory=list)
+    #: With `drifted`: what the fresh cells found. No other cell ran, and the card waits again. With `failed`: why.
+    checks: list[dict[str, JSON]] = field(default_factory=list)
 
 
 class Observer(Protocol):
@@ -54,6 +56,11 @@ class Observer(Protocol):
 
     def on_checkpoint(self, next_cell: int, outcome: Outcome, document: Document) -> None:
         """A step finished and the variables were saved; `document` is up to date."""
+
+    def on_checks(
+        self, checks: list[dict[str, JSON]], first_cell: int, saved: Outcome | None, document: Document
+    ) -> None:
+        """The fresh cells ran again after an answer, which stands; `saved` has the variables, if they could be saved."""
 
     def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
         """Find the answer to a pause within a cell; called repeatedly until it returns one."""

@@ -23,7 +23,7 @@ from pauseflow_nb.protocol import (
     SuspensionRequest,
     Wake,
 )
-from pauseflow_nb.runner import cards, cell_statuses, notices
+from pauseflow_nb.runner import cards, cell_statuses, fresh_cells, notices
 from pauseflow_nb.runner.client import CellTimeout, KernelClient, Reply
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
@@ -130,8 +130,10 @@ def run_segment(
 
 def _needs_kernel(end: SegmentEnd, *, needed_before: bool) -> bool:
     """Whether the notebook waits, and could go on in no other kernel."""
-    # A segment that refused its answer waits as it did before.
-    return needed_before if end.kind == "refused" else end.outcome is not None and end.outcome.is_kernel_bound
+    # A segment whose answer does not count waits as it did before.
+    return (
+        needed_before if end.kind in ("refused", "drifted") else end.outcome is not None and end.outcome.is_kernel_bound
+    )
 
 
 class _Segment:
@@ -227,6 +229,9 @@ class _Segment:
     def run_cells(self, client: KernelClient) -> SegmentEnd:
         """Run what remains of the notebook."""
         self._client = client
+        end = self._check_again(client)
+        if end is not None:
+            return end
         for index in range(self._briefing.first_cell, len(self.document.cells)):
             if self._control.request:
                 return self._stop()
@@ -240,6 +245,30 @@ class _Segment:
             if end is not None:
                 return end
         return self._find_late_error() or self._complete()
+
+    def _check_again(self, client: KernelClient) -> SegmentEnd | None:
+        """Run the fresh cells again after an answer; returns an end if what was shown does not hold any more."""
+        briefing = self._briefing
+        # Their outputs are dropped: the document has those of the first time.
+        checks = fresh_cells.check_again(self.document, briefing, self._headers, client, self._wait)
+        if self._control.request:
+            return self._stop()
+        found = [check.facts for check in checks]
+        # Who sends a question back decides nothing yet: it is asked anew, about what is found now.
+        is_sent_back = briefing.wake is not None and briefing.wake.sent_back is not None
+        verdict = "go" if is_sent_back else fresh_cells.find_verdict(checks)
+        fresh_cells.show_checks(self.document, checks, counts_as_shown=verdict != "fail")
+        if verdict == "fail":
+            failure = fresh_cells.fail(self.document, briefing.first_cell, checks)
+            return SegmentEnd("failed", self.checkpoint, None, failure, checks=found)
+        if verdict == "ask":
+            drifts = [check.facts for check in checks if check.is_drift]
+            self._put_card_back(fresh_cells.list_errors(drifts), drifts)
+            return SegmentEnd("drifted", self.checkpoint, checks=found)
+        if checks:
+            saved = fresh_cells.save_variables(client, briefing, self.document, self._tick)
+            self._observer.on_checks(found, briefing.first_cell, saved, self.document)
+        return None
 
     def _complete(self) -> SegmentEnd:
         cell_statuses.close(self.document)
@@ -291,6 +320,8 @@ class _Segment:
         reply = self._execute(client, index)
         self._running = None
         self.recorder.join()
+        if header is not None and header.kind == "fresh":
+            reply = fresh_cells.take_value(self.document, index, header, reply)
         if reply.execution_count is not None:
             cell.execution_count = reply.execution_count
         return self._judge(index, step, reply, may_fail=RAISES_EXCEPTION in tags)
@@ -299,16 +330,15 @@ class _Segment:
         cell = self.document.cells[index]
         request = client.send(cell.source, cell_id=cell.get("id"))
         self.recorder.expect(request, index)
-        try:
-            reply = client.wait(request, tick=self._tick, timeout_seconds=self._cell_timeout)
-        except CellTimeout:
-            reply = self._interrupt(client, request)
+        reply = self._wait(client, request)
         self.recorder.note_time(index, "shell.execute_reply", {"header": reply.header})
         for content in self.recorder.widgets.take_updates():
             client.send_widget_update(content)
         return reply
 
-    def _interrupt(self, client: KernelClient, request: str) -> Reply:
+    def _wait(self, client: KernelClient, request: str) -> Reply:
+        with contextlib.suppress(CellTimeout):
+            return client.wait(request, tick=self._tick, timeout_seconds=self._cell_timeout)
         # Another control: the time limit is the same, but the segment itself is not stopped.
         control = Control()
         control.attach(client.kernel)
@@ -396,9 +426,12 @@ class _Segment:
         return SegmentEnd("stopped" if self._control.request == "stop" else "interrupted", self.checkpoint)
 
     def _refuse_answer(self, errors: list[dict[str, JSON]]) -> SegmentEnd:
-        if self._card is not None and self._briefing.wake is not None:
-            cards.put_back(self.document, *self._card, self._decision(self._briefing.wake), errors)
+        self._put_card_back(errors)
         return SegmentEnd("refused", self.checkpoint, errors=errors)
+
+    def _put_card_back(self, errors: list[dict[str, JSON]], drift: list[dict[str, JSON]] | None = None) -> None:
+        if self._card is not None and self._briefing.wake is not None:
+            cards.put_back(self.document, *self._card, self._decision(self._briefing.wake), errors, drift=drift)
 
     def _end_before_cells(self, failure: Failure) -> SegmentEnd:
         if self._control.request in {"interrupt", "kill"}:

@@ -114,17 +114,24 @@ def _describe_record(record: Mapping[str, Any]) -> _Decision:
     heading = f"Record {record['number']}"
     proof = [("Digest of the record", record["digest"]), ("Key", record["key"]), ("Execution", record["execution"])]
     decision = record.get("decision") or record.get("approval")
-    if decision is None:
+    if decision is None and "suspension" not in record:
         return _Decision(f"{heading}: the end, {record['state']}", "", None, [], [], proof)
     question, step = record["question"], record["suspension"]["step"]
     where = f"{heading}, step {step}" if step else heading
-    done = _ACTIONS.get(decision["action"]) or words_for(question)[0]
+    if decision is None:
+        what, decided = "asked again", list(_say_what_was_found(record))
+    elif record.get("checks"):
+        what, decided = "checked when the answer took effect", list(_say_what_was_found(record))
+    else:
+        done = _ACTIONS.get(decision["action"]) or words_for(question)[0]
+        what = "one approval of several" if "approval" in record else done
+        decided = list(_say_what_was_decided(record, decision, question))
     return _Decision(
-        heading=f"{where}: {'one approval of several' if 'approval' in record else done}",
+        heading=f"{where}: {what}",
         title=question.get("title") or "",
         message=as_html(question["message"]) if question.get("message") else None,
         asked=list(_say_what_was_asked(record, question)),
-        decided=list(_say_what_was_decided(record, decision, question)),
+        decided=decided,
         proof=[*proof, ("Digest of what was shown", record.get("shown") or "none")],
     )
 
@@ -169,6 +176,12 @@ def _say_what_was_decided(
         yield "Seen", seen if record.get("seen") else "not known: the answer did not name what was shown"
 
 
+def _say_what_was_found(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Say what the fresh cells found, when an answer took effect or did not count."""
+    for check in record.get("checks") or ():
+        yield f"{check['name']}, found {_moment(check['at'])}", check["reason"]
+
+
 def _name(facts: Mapping[str, Any]) -> str:
     by = str(facts.get("by") or "unknown")
     return {"clock": "the clock", "link": "someone with the link"}.get(by) or identity.in_words(by, facts)
@@ -177,7 +190,9 @@ def _name(facts: Mapping[str, Any]) -> str:
 def _describe_event(line: Mapping[str, Any]) -> _Event:
     step = f", step {line['step']}" if line.get("step") else ""
     listed = {key: each for key, each in line["details"].items() if each is not None and key not in _NOT_LISTED}
+    checks = listed.pop("checks", None) or []
     details = [f"{key}: {_text(each)}" for key, each in listed.items()]
+    details += [f"{check['name']}: {check['reason']}" for check in checks]
     details += [line["problem"]] if line.get("problem") else []
     return _Event(_moment(line["at"]).removesuffix(" UTC"), f"{line['what']}{step}", _name(line), ", ".join(details))
 

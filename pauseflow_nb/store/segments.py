@@ -41,6 +41,7 @@ __all__ = [
     "mark_seen",
     "next_number",
     "next_numbers",
+    "note_checked",
     "release",
     "set_losses",
 ]
@@ -244,6 +245,11 @@ def checkpoint(
 def mark_seen(connection: sa.Connection, segment: Row) -> bool:
     """Note that the attempt is alive; False if another one has taken over."""
     return _change(connection, segment, seen_at=now(connection))
+
+
+def note_checked(connection: sa.Connection, segment: Row) -> bool:
+    """Note that the fresh cells have run again since the answer; False if another attempt has taken over."""
+    return _change(connection, segment, wake={**segment.wake, "is_checked": True})
 
 
 def is_lost(connection: sa.Connection, segment: Row) -> bool:

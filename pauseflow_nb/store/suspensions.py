@@ -216,11 +216,22 @@ def approve(connection: sa.Connection, suspension: Row, by: str, comment: str | 
     return given
 
 
-def reopen(connection: sa.Connection, suspension: Row, errors: list[dict[str, JSON]]) -> None:
-    """Ask again, with the same links and the same deadline, because the notebook refused the answer."""
-    settled: dict[str, Any] = dict.fromkeys(("action", "settled_by", "settled_at", "envelope"))
-    # The approvals of others stand; the sender of this answer may send another.
-    values = {"state": "open", "errors": errors, "given": (suspension.given or [])[:-1] or None, **settled}
+def reopen(connection: sa.Connection, suspension: Row, errors: list[dict[str, JSON]] | None) -> None:
+    """Ask again, with the same links and the same deadline.
+
+    Args:
+        connection: The caller's transaction.
+        suspension: Its row.
+        errors: Why the notebook refused the answer; None: what was shown has changed.
+    """
+    values: dict[str, Any] = dict.fromkeys(("action", "settled_by", "settled_at", "envelope", "given"))
+    values |= {"state": "open", "errors": errors}
+    if errors is not None:
+        # The approvals of others stand; the sender of this answer may send another.
+        values["given"] = (suspension.given or [])[:-1] or None
+    elif suspension.notice is not None:
+        # Those who were written to learn of it at once.
+        values["remind_at"] = now(connection)
     _update(connection, suspension, **values)
 
 

@@ -298,6 +298,7 @@ def _suspension(row: Row, links: LinksOf | None, revocations: int) -> dict[str, 
         "allow": allow,
         "labels": labels_of(row),
         "errors": row.errors,
+        "drift": (row.shown or {}).get("drift") or [],
         "approvals": approvals_of(row),
         **{name: made.get(name) for name in LINK_NAMES.values()},
     }

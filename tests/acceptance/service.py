@@ -19,6 +19,10 @@ class Service:
     failures: int = 0
     #: Looks at a job until it is done.
     looks: int = 2
+    #: What /prices/ACME answers.
+    price: float = 100.0
+    #: What was sent to /orders.
+    orders: list[dict[str, Any]] = field(default_factory=list)
     #: Whether /transcriptions calls back.
     calls_back: bool = True
     #: Path of each request, in order.
@@ -43,6 +47,11 @@ class Service:
             return 200, {"id": "job-7", "status": "DONE" if is_done else "RUNNING", "result": "10,000 pictures"}
         if path == "/transcriptions":
             return 202, {"accepted": True}
+        if path == "/prices/ACME":
+            return 200, {"price": self.price}
+        if path == "/orders":
+            self.orders.append(message)
+            return 200, {"placed": True}
         if path == "/mailbox":
             self.on_mail(message)
             self.mail.append(message)

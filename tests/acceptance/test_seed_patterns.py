@@ -125,6 +125,35 @@ class TestApproveByLink:
         assert_is_a_record(ended)
 
 
+class TestApproveAtPrice:
+    def test_a_price_that_moves_a_little_is_the_one_that_is_paid(self, pauseflow: Pauseflow, service: Service) -> None:
+        running = pauseflow.start_example("approve_at_price", service_url=service.url)
+        link = running.link("resume")
+        service.price = 100.9
+        send(link)
+        ended = running.end()
+
+        assert_completed(ended)
+        assert service.orders == [{"symbol": "ACME", "amount": 50, "limit": 100.9}]
+
+    def test_one_that_moves_far_is_approved_again_behind_the_same_link(
+        self, pauseflow: Pauseflow, service: Service
+    ) -> None:
+        running = pauseflow.start_example("approve_at_price", service_url=service.url)
+        link = running.link("resume")
+        service.price = 120.0
+        send(link)
+        running.line_with("price: 100.0 has become 120.0 (20% more)")
+        orders_meanwhile = list(service.orders)
+        send(link)
+        ended = running.end()
+
+        assert orders_meanwhile == []
+        assert_completed(ended)
+        assert service.orders == [{"symbol": "ACME", "amount": 50, "limit": 120.0}]
+        assert ended.exports("order")["paid"] == 6000.0
+
+
 class TestCustomTimeout:
     def test_nobody_answers_and_it_is_cancelled(self, pauseflow: Pauseflow) -> None:
         ended = pauseflow.run_example("custom_timeout", timeout=700)

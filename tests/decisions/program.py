@@ -14,7 +14,7 @@ def load() -> dict[str, Any]:
     """The names that it defines."""
     (source,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert "pauseflow_nb" not in source
-    assert len(source.splitlines()) < 75
+    assert len(source.splitlines()) < 80
     namespace: dict[str, Any] = {"__name__": "verify_decisions"}
     exec(compile(source, "verify_decisions.py", "exec"), namespace)
     return namespace

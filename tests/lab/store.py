@@ -31,11 +31,13 @@ def suspend(
     notebook: str = "/work/report.ipynb",
     bound: Any = None,
     losses: Any = None,
+    drift: Any = None,
     **ask: Any,
 ) -> str:
     """Add an execution that waits in its step `approve`; without a name it gets one of its own.
 
-    `bound`: variables that only its kernel has; `losses`: what its kernel could not bring back.
+    `bound`: variables that only its kernel has; `losses`: what its kernel could not bring back; `drift`: what has
+    changed since an answer.
     """
 
     name = name or secrets.token_hex(5)
@@ -50,6 +52,9 @@ def suspend(
         outcome = Outcome(kind="suspended", step="approve", suspension=asked)
         steps.end(connection, name, 0, outcome, cell=1)
         suspensions.add(connection, name, 0, outcome, cell=1)
+        if drift is not None:
+            of_it = tables.suspensions.c.execution == name
+            connection.execute(tables.suspensions.update().where(of_it).values(shown={"digest": "0", "drift": drift}))
         segments.end(connection, segment, "suspended")
         its = tables.segments.c.execution == name
         connection.execute(tables.segments.update().where(its).values(bound=bound, losses=losses))

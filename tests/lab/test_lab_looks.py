@@ -68,6 +68,48 @@ def test_the_panel_fits(still_lab: Lab, look: Workflows, shoot: Shoot, theme: st
     assert look.page.evaluate(OVERFLOW) <= 0
 
 
+DRIFT = [
+    {
+        "name": "price",
+        "reason": "100.0 has become 120.0 (20% more); the tolerance is 1%",
+        "rows": [{"place": "", "old": "100.0", "new": "120.0", "changed": True}],
+        "more": 0,
+    },
+    {
+        "name": "book",
+        "reason": "21 of 900 values differ",
+        "rows": [
+            {
+                "place": "bid, row ACME",
+                "old": "a text that does not fit beside another one",
+                "new": "same",
+                "changed": True,
+            },
+            {"place": "ask, row ACME", "old": "100.2", "new": "100.2", "changed": False},
+        ],
+        "more": 20,
+    },
+]
+
+
+def test_what_has_changed_stands_beside_what_was_shown(still_lab: Lab, page: Any, shoot: Shoot) -> None:
+    suspend(still_lab.queue(), "drifted", notebook="/work/drift.ipynb", title="Buy 50 ACME?", drift=DRIFT)
+    workflows = Workflows(page).open(still_lab)
+    workflows.search("drift.ipynb")
+    card = workflows.card("drift.ipynb")
+
+    expect(card).to_contain_text("price has changed: 100.0 has become 120.0 (20% more); the tolerance is 1%.")
+    expect(card.locator("mark")).to_have_text(["120.0", "same"])
+    expect(card.get_by_role("region", name="book: shown and now")).to_contain_text("100.2")
+    expect(card).to_contain_text("And 20 more that have changed.")
+    for theme, width in (("JupyterLab Light", 600), ("JupyterLab Dark", 220)):
+        workflows.theme(theme)
+        workflows.widen(width)
+        shoot(page, f"panel-drift-{width}")
+        assert page.evaluate(OVERFLOW) <= 0
+    assert found_by_axe(page, "#pauseflow-panel") == []
+
+
 def test_a_schema_becomes_a_form_with_its_problems_beside_the_fields(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     queue = still_lab.queue()
     suspend(queue, "ordered", notebook="/work/order.ipynb", title="What to deliver?", schema=ORDER, seconds=86400)

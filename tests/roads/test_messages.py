@@ -216,6 +216,27 @@ def test_a_reminder_sends_again_until_it_is_answered(sender: Rider, mailbox: Mai
     assert len(mailbox.mails) - count <= 1
 
 
+def test_who_was_written_to_learns_at_once_that_what_was_asked_about_has_changed(
+    sender: Rider, mailbox: Mailbox, wait_until: Any
+) -> None:
+    price = sender.folder / "price"
+    price.write_text("100")
+    view = sender.run(
+        "%%fresh price\nopen('price').read()",
+        "%%step ask\nflow.suspend('2d', remind='1d')\nflow.send.email('Buy?', 'Please', to='ann@example.org')",
+    )
+    price.write_text("120")
+    assert sender.answer(view["id"])["state"] == "suspended"
+
+    def swept() -> bool:
+        Clock(sender.queue).sweep()
+        return len(mailbox.mails) == 2
+
+    wait_until(swept, description="another message came")
+    assert mailbox.mails[1]["subject"] == "Asked again: Buy?"
+    assert view["suspended"][0]["approval_url"] in mailbox.texts(1)
+
+
 @pytest.mark.parametrize("how", ["revoke", "withdraw"])
 def test_a_reminder_carries_the_new_link_once_the_old_one_was_withdrawn(
     sender: Rider, mailbox: Mailbox, wait_until: Any, how: str

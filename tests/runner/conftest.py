@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
 import pauseflow_nb
+from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Signer
 from pauseflow_nb.protocol import (
     Briefing,
@@ -45,6 +46,7 @@ class Log:
     messages: list[MessageRequest] = field(default_factory=list)
     not_suspended: list[str] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    checks: list[tuple[list[dict[str, JSON]], Outcome | None]] = field(default_factory=list)
     updates: list[tuple[int, NotebookNode]] = field(default_factory=list)
     when_output: Callable[[int, NotebookNode], None] = lambda _cell, _output: None
     when_checkpoint: Callable[[Document], None] = lambda _document: None
@@ -64,6 +66,11 @@ class Log:
     def on_checkpoint(self, next_cell: int, outcome: Outcome, document: Document) -> None:
         self.checkpoints.append((next_cell, outcome))
         self.when_checkpoint(document)
+
+    def on_checks(
+        self, checks: list[dict[str, JSON]], first_cell: int, saved: Outcome | None, document: Document
+    ) -> None:
+        self.checks.append((checks, saved))
 
     def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
         return self.answers.pop(0) if self.answers else None

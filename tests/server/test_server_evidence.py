@@ -59,9 +59,17 @@ def test_hostile_html_does_nothing(hostile: str) -> None:
         assert sign not in html
 
 
+def test_a_check_of_a_fresh_cell_is_one_line_and_its_table_is_left_to_the_page() -> None:
+    check = display(html="<table></table>", plain="price, checked again: <b>.\n  changed  price: 1 \u2192 2")
+    check["metadata"] = {"pauseflow": {"kind": "fresh"}}
+
+    assert shown(check) == '<p class="hint" dir="auto">price, checked again: &lt;b&gt;.</p>'
+
+
 @pytest.mark.parametrize(
     "output",
     [
+        {"output_type": "display_data", "metadata": {"pauseflow": {"kind": "fresh"}}},
         {"output_type": "display_data", "data": {"text/plain": 5}},
         {"output_type": "display_data", "data": {"text/html": None}},
         {"output_type": "display_data", "data": {"text/html": ["<b>", 5]}},

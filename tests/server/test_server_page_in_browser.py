@@ -425,6 +425,32 @@ WIDE = "".join(f"<td>column {n} of a table</td>" for n in range(40))
 
 
 @pytest.mark.parametrize("look", ["dark-phone", pytest.param("wide", marks=pytest.mark.slow)])
+def test_what_has_changed_stands_beside_what_was_shown(
+    open_page: "Callable[..., Page]", stage: "Stage", base: str, look: str
+) -> None:
+    execution = stage.suspended(title="Buy 50 ACME?", data={"price": 100.0})
+    rows = [
+        {"place": "bid, row ACME", "old": "100.0", "new": "120.0", "changed": True},
+        {"place": "y" * 90, "old": "an unbroken_" * 9, "new": "<b>words</b>", "changed": False},
+    ]
+    drift = {"name": "book", "reason": "1 of 2 values differs", "rows": rows, "more": 3}
+    statement = tables.suspensions.update().where(tables.suspensions.c.execution == execution)
+    stage.queue.change(lambda connection: connection.execute(statement.values(shown={"digest": "0", "drift": [drift]})))
+
+    page = open_page(f"{base}/{stage.link('approve', execution)}", look)
+    picture(page, f"drift-{look}")
+
+    changed = page.get_by_role("region", name="book: shown and now")
+    assert changed.get_by_role("row").nth(1).inner_text().split("\t") == ["bid, row ACME", "100.0", "120.0"]
+    assert changed.locator("mark").all_inner_texts() == ["120.0"]
+    assert "<b>words</b>" in changed.inner_text()
+    assert "And 3 more that have changed." in page.locator("main").inner_text()
+    assert page.get_by_role("heading", name="As it was first asked").is_visible()
+    assert _overflow(page, look) == 0
+    assert found_by_axe(page) == []
+
+
+@pytest.mark.parametrize("look", ["dark-phone", pytest.param("wide", marks=pytest.mark.slow)])
 def test_the_oddest_question_fits_and_can_be_answered_with_the_keyboard(
     open_page: "Callable[..., Page]", stage: "Stage", base: str, look: str
 ) -> None:

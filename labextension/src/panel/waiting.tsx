@@ -8,6 +8,7 @@ import { EMPTY, Entries, entriesOf, IControl, Problems, sizeOf } from '../form/d
 import { Form } from '../form/form';
 import { asksSomebody, canBeAnswered, consequences, question, silence, startOf } from '../words';
 import { usePanel } from './context';
+import { Drift } from './drift';
 import { Markdown } from './markdown';
 
 interface IProps {
@@ -28,6 +29,9 @@ export function Waiting({ suspension, execution, now, isDetailed = false }: IPro
         {question(suspension)}
       </p>
       {message && <Markdown text={message} />}
+      {suspension.drift.map(each => (
+        <Drift key={each.name} drift={each} />
+      ))}
       <Data shown={shown} />
       {asksSomebody(suspension) && (
         <p>

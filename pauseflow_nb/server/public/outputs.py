@@ -108,6 +108,8 @@ def show_outputs(outputs: list[dict[str, Any]], ordinal: int | None = None) -> I
         elif kind == "error":
             traceback = "\n".join(map(_text, output.get("traceback") or []))
             yield _preformatted(traceback or f"{_text(output.get('ename'))}: {_text(output.get('evalue'))}")
+        elif _kind_of(output) == "fresh":
+            yield from _checks_in(_text((output.get("data") or {}).get("text/plain")))
         elif not _is_ours(output, ordinal) and (part := _richest(output.get("data") or {})):
             yield part
 
@@ -173,7 +175,18 @@ def _is_ours(output: dict[str, Any], ordinal: int | None) -> bool:
     """Whether it says what the page says itself: what is waited for, or what did not come back."""
     noted = output.get("metadata", {}).get("pauseflow") or {}
     is_asked = not noted.get("decision") or (ordinal is not None and noted.get("ordinal") == ordinal)
-    return noted.get("kind") in ("losses", "ending") or (noted.get("kind") == "suspension" and is_asked)
+    return _kind_of(output) in ("losses", "ending") or (noted.get("kind") == "suspension" and is_asked)
+
+
+def _kind_of(output: dict[str, Any]) -> Any:
+    return (output.get("metadata", {}).get("pauseflow") or {}).get("kind")
+
+
+def _checks_in(text: str) -> Iterator[Markup]:
+    """Say what a fresh cell found when it ran again; the page itself has the tables of what has changed."""
+    for line in text.splitlines():
+        if not line.startswith(" "):
+            yield _safe(f'<p class="hint" dir="auto">{escape(line)}</p>')
 
 
 def _step_of(source: str) -> str:

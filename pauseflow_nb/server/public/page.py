@@ -100,6 +100,8 @@ class Page:
     message: Markup | None
     rows: list[tuple[str, str]] = field(default_factory=list)
     data: str | None = None
+    #: What has changed since an earlier answer, one fresh cell each.
+    drift: list[dict[str, Any]] = field(default_factory=list)
     evidence: list[Exhibit] = field(default_factory=list)
     silence: Silence | None = None
     #: Who started the run, when, and with what.
@@ -169,6 +171,8 @@ def render_suspension(
         note = say_what_is_kept(facts) or "The step has not ended yet. Your answer is kept, and counts when it has."
     if verdict is None and note is None and facts["errors"] and entries is None:
         problem, errors = "The notebook refused the last answer", facts["errors"]
+    if verdict is None and note is None and facts["drift"] and entries is None:
+        note = "What you are asked about has changed since it was last answered: look at it, then decide again."
     is_closed = verdict is not None or closed or bool(facts["kept"])
     buttons = [] if is_closed else [make_button(facts, action) for action in actions]
     may = [button.action for button in buttons if button.refusal is None]
@@ -182,6 +186,7 @@ def render_suspension(
         message=as_html(facts["message"]) if facts["message"] else None,
         rows=[(name, text) for name, text in facts["data_as_text"]["rows"]],
         data=facts["data_as_text"]["text"],
+        drift=[] if is_closed else facts["drift"],
         evidence=facts["evidence"],
         silence=find_silence(facts) if not is_closed else None,
         started=say_who_started(facts),

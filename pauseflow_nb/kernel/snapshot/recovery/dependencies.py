@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pauseflow_nb.cells import header_of
+from pauseflow_nb.cells import header_of, runs_again
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.kernel.snapshot.recovery.code_reads import DYNAMIC, find_names, find_reads
 from pauseflow_nb.kernel.user_code import compiled, parsed
@@ -81,7 +81,8 @@ def find_needed_names(coming: Mapping[str, str], namespace: Mapping[str, Any]) -
                 return Needed(frozenset(), f"cell {int(index) + 1} uses {statement.dynamic}, so it may need anything")
             first_read |= (statement.reads | statement.mentions) - bound
             # A setup that has been passed runs before the saved values are put back: what it binds may be replaced.
-            bound |= statement.surely_binds if not _is_setup(coming[index]) else frozenset()
+            # A fresh cell does not run again after every pause.
+            bound |= statement.surely_binds if not _runs_again(coming[index]) else frozenset()
     found = _followed(first_read, namespace)
     return found if found.because else Needed(found.names & namespace.keys())
 
@@ -109,7 +110,7 @@ def find_cells_needing(
             is_dynamic |= bool(statement.dynamic)
             words = _words_in(statement.tree) if quoted else set()
             reads |= (statement.reads | statement.mentions | words) - bound
-            bound |= statement.surely_binds if not _is_setup(coming[index]) else frozenset()
+            bound |= statement.surely_binds if not _runs_again(coming[index]) else frozenset()
         found = _followed(reads, namespace)
         for name, cells in needed.items():
             if found.needs(name) or (is_dynamic and name not in bound):
@@ -138,12 +139,11 @@ def _followed(names: Iterable[str], namespace: Mapping[str, Any]) -> Needed:
     return Needed(frozenset(needed))
 
 
-def _is_setup(source: str) -> bool:
+def _runs_again(source: str) -> bool:
     try:
-        header = header_of(source)
+        return runs_again(header_of(source))
     except InvalidStep:
         return False
-    return header is not None and header.kind == "setup"
 
 
 def _words_in(node: ast.AST) -> set[str]:
