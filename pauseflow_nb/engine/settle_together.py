@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine.authorization import Callback, Verdict, comment_of
 from pauseflow_nb.engine.jobs import Jobs
+from pauseflow_nb.engine.locking import Rows, lock_rows
 from pauseflow_nb.engine.open_store import OpenStore
-from pauseflow_nb.engine.settling import Response, Rows, Settling, lock_rows, make_envelope
+from pauseflow_nb.engine.settling import Response, Settling, make_envelope
 from pauseflow_nb.engine.waking import Waking, resume_all
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.links import Claim

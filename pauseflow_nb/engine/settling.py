@@ -4,7 +4,7 @@ Each method runs in a transaction of its caller, which locks the segment's row f
 The deadline itself decides whether an answer is late, not the moment at which a process notices it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from pauseflow_nb.engine.children import gather
 from pauseflow_nb.engine.decision_records import add_drift, add_errors, record_decision
 from pauseflow_nb.engine.finish_notebook import describe_ending_decision
 from pauseflow_nb.engine.jobs import Jobs
+from pauseflow_nb.engine.locking import lock_rows
 from pauseflow_nb.engine.waking import Waking, complete_envelope, resume_all, wake_all
 from pauseflow_nb.errors import LinkWithdrawn, StoreDamaged
 from pauseflow_nb.identity import LINK, facts_of, people
@@ -22,13 +23,13 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Failure, PauseAnswer, Wake, answer_in
 from pauseflow_nb.runner.cards import describe_approval, describe_decision, describe_pause_decision
-from pauseflow_nb.store import executions, keys, segments, steps, suspensions
+from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.views import approvals_of, iso
 
-__all__ = ["Callback", "Response", "Rows", "Settling", "lock_rows", "make_cancel_reason", "make_envelope"]
+__all__ = ["Callback", "Response", "Settling", "make_cancel_reason", "make_envelope"]
 
 #: Seconds that a worker has to finish the notebook of an execution which was cancelled under it.
 RECORD_AFTER = 15.0
@@ -44,17 +45,6 @@ class Response:
 
     status: int
     body: dict[str, JSON] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What a callback is applied to, locked in the transaction; None for a row that is not there."""
-
-    segment: Row | None
-    execution: Row | None
-    suspension: Row | None
-    #: Whether the link was withdrawn since it was verified.
-    is_withdrawn: bool
 
 
 @dataclass(frozen=True)
@@ -411,32 +401,6 @@ class Settling:
     def _note(self, suspension: Row, what: str, by: str, **details: Any) -> None:
         where = {"segment": suspension.segment, "step": suspension.step}
         note(self.connection, suspension.execution, what, by, **where, **details)
-
-
-def lock_rows(connection: sa.Connection, claims: Sequence[Claim], *, skip_locked: bool = False) -> list[Rows]:
-    """Lock what claims mean: all segments, then all executions, then all suspensions.
-
-    Args:
-        connection: The caller's transaction.
-        claims: Of any number of executions.
-        skip_locked: Whether to leave out rows that another transaction holds, instead of waiting for it.
-    """
-    names = [(claim.execution, claim.segment) for claim in claims]
-    found = segments.lock_all(connection, names, skip_locked=skip_locked)
-    rows = executions.lock_all(connection, [name for name, _ in names], skip_locked=skip_locked)
-    open_ones = suspensions.lock_all(connection, claims, skip_locked=skip_locked)
-    withdrawn = keys.list_withdrawn(connection)
-    return [
-        Rows(
-            found.get((claim.execution, claim.segment)),
-            row := rows.get(claim.execution),
-            open_ones.get(suspensions.key_of(claim)),
-            # A claim without a key is no link's.
-            claim.key is not None
-            and (claim.key in withdrawn or (row is not None and row.revocations != claim.revocations)),
-        )
-        for claim in claims
-    ]
 
 
 def make_envelope(body: JSON, by: str) -> dict[str, JSON]:
