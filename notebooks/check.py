@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-LINK = re.compile(r"/pauseflow/(?:resume|cancel|approve)/[\w.-]{16,}")
+LINK = re.compile(r"/pauseflow/(?:resume|cancel|approve|start)/[\w.-]{16,}")
 
 
 def problems(notebook: Path) -> list[str]:

@@ -56,6 +56,7 @@ class Signer:
             raise InvalidValue("keys", len(keys), "must include one that is not withdrawn")
         self._valid = tuple(reversed(valid))
         self._tokens = {number: _Tokens(key, salt="pauseflow.link", **_HASHING) for number, key in _numbered(keys)}
+        self._triggers = {number: _Tokens(key, salt="pauseflow.trigger", **_HASHING) for number, key in _numbered(keys)}
         self._digests = {number: _Tokens(key, salt="pauseflow.manifest", **_HASHING) for number, key in _numbered(keys)}
 
     def token(self, claim: Claim) -> str:
@@ -89,6 +90,25 @@ class Signer:
         return {
             LINK_NAMES[action]: f"{base}/pauseflow/{action}/{self.token(claim)}" for action, claim in claims.items()
         }
+
+    def trigger_token(self, trigger: str, rotations: int) -> str:
+        """Sign the URL of a trigger, which holds how often it was replaced; the same letters as in `token`."""
+        return self._triggers[self._valid[0]].dumps([trigger, rotations])
+
+    def read_trigger(self, token: str) -> tuple[str, int]:
+        """Verify the token in the URL of a trigger in constant time; returns its id and the number of replacements.
+
+        Raises:
+            UnknownLink: If we did not sign it.
+            LinkWithdrawn: If the key that signed it was withdrawn.
+        """
+        for number in sorted(self._triggers, key=lambda number: number not in self._valid):
+            match _loaded(self._triggers[number], token):
+                case [str(trigger), int(rotations)]:
+                    if number not in self._valid:
+                        raise LinkWithdrawn
+                    return trigger, rotations
+        raise UnknownLink
 
     def sign_manifest(self, execution: str, digest: str) -> str:
         """Sign a snapshot's digest for one execution: another execution's snapshot does not verify."""

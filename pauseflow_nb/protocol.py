@@ -186,6 +186,8 @@ class Briefing(Message):
     #: Whether all that is restored is read through and compared with cryptographic digests before it is used.
     is_checked: bool = False
     inputs: dict[str, JSON] = field(default_factory=dict)
+    #: What started the execution: `context`, and `event` unless that is the parameters.
+    trigger: dict[str, JSON] = field(default_factory=dict)
     #: The last `In [n]`, so that numbers go on.
     execution_count: int = 0
     #: Index of the first cell to run.

@@ -17,6 +17,7 @@ from pauseflow_nb.errors import (
     Cancelled,
     CannotCheck,
     CannotRetry,
+    CannotStart,
     CannotSuspend,
     CheckersBusy,
     DiskNearlyFull,
@@ -27,6 +28,7 @@ from pauseflow_nb.errors import (
     InvalidParameter,
     InvalidParameters,
     InvalidRecord,
+    InvalidSchedule,
     InvalidSetting,
     InvalidStep,
     InvalidValue,
@@ -64,10 +66,14 @@ from pauseflow_nb.errors import (
     StoreDamaged,
     StoreUnavailable,
     TooManyAnswers,
+    TooManyStarts,
+    TooManyWaiting,
+    TriggerPaused,
     UnknownCharset,
     UnknownExecution,
     UnknownKey,
     UnknownLink,
+    UnknownTrigger,
     Unsaveable,
 )
 
@@ -134,6 +140,12 @@ EXAMPLES: list[PauseflowError] = [
     InvalidParameters([{"path": ["n"], "message": "must be a whole number"}]),
     AmbiguousExecution("ab", ["abc", "abd"]),
     UnknownLink(),
+    UnknownTrigger("k3v9"),
+    TriggerPaused("k3v9"),
+    CannotStart("k3v9"),
+    TooManyStarts("k3v9", 1000),
+    TooManyWaiting(),
+    InvalidSchedule("cron", "99 * * * *", "has a bad minute"),
     Unsaveable("connection", "sqlite3.Connection", "it is open"),
 ]
 

@@ -103,6 +103,16 @@ export class Actions {
     }
   }
 
+  /** Copy the URL of a trigger, for the program that sends requests to it. */
+  async copyUrl(url: string): Promise<void> {
+    try {
+      await navigator.clipboard.writeText(url);
+      Notification.success('The URL is in the clipboard.', { autoClose: 2500 });
+    } catch {
+      void showErrorMessage('Copy this URL', url);
+    }
+  }
+
   private async _saveCopy(execution: IExecution): Promise<string> {
     const content = await this.api.outputs(execution.id);
     const source = inBrowser(execution.notebook, rootOfServer()) ?? nameOf(execution.notebook);

@@ -164,6 +164,27 @@ export interface IAuditLine {
   details: JSONObject;
 }
 
+/** What starts executions of a notebook: requests to its URL, or a schedule. */
+export interface ITrigger {
+  id: string;
+  kind: 'http' | 'schedule';
+  state: 'active' | 'paused' | 'ended';
+  /** Whole path on the server. */
+  notebook: string;
+  schedule: { cron: string | null; zone: string | null; every_seconds: number | null; at: string | null } | null;
+  /** Null: by requests only, paused, or ended. */
+  next_at: string | null;
+  /** What became of the last due time or request. */
+  last: {
+    what: 'started' | 'skipped' | 'queued' | 'missed' | 'failed';
+    at: string;
+    execution: string | null;
+    text: string | null;
+  } | null;
+  /** Null for a schedule, and for those who may not start executions. */
+  url: string | null;
+}
+
 export interface IPage {
   executions: IExecution[];
   /** Null on the last page. */
@@ -264,6 +285,19 @@ export class Api {
   /** The executed notebook as the store has it. */
   outputs(execution: string): Promise<PartialJSONObject> {
     return this._ask<PartialJSONObject>(`${path(execution)}/outputs`);
+  }
+
+  async listTriggers(): Promise<ITrigger[]> {
+    return (await this._ask<{ triggers: ITrigger[] }>('triggers')).triggers;
+  }
+
+  async changeTrigger(trigger: string, what: 'pause' | 'resume'): Promise<void> {
+    await this._ask<ITrigger>(`triggers/${encodeURIComponent(trigger)}/${what}`, {});
+  }
+
+  /** Start an execution now. */
+  runTrigger(trigger: string): Promise<IExecution> {
+    return this._ask<IExecution>(`triggers/${encodeURIComponent(trigger)}/run`, {});
   }
 
   async audit(execution: string): Promise<IAuditLine[]> {

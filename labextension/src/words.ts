@@ -1,6 +1,6 @@
 /** What people read: states, questions, and what happened. */
 
-import type { Action, IAuditLine, IExecution, IStep, ISuspension, State } from './api';
+import type { Action, IAuditLine, IExecution, IStep, ISuspension, ITrigger, State } from './api';
 import { ago, at, countdown, spoken } from './times';
 
 /** States in which a person is waited for. */
@@ -227,4 +227,30 @@ export function summary(values: Record<string, unknown>): string {
   return Object.entries(values)
     .map(([name, value]) => `${name} = ${JSON.stringify(value)}`)
     .join(', ');
+}
+
+/** When a trigger starts executions. */
+export function timingOf({ schedule }: ITrigger): string {
+  if (schedule === null) {
+    return 'By HTTP';
+  }
+  if (schedule.every_seconds !== null) {
+    return `Every ${spoken(schedule.every_seconds)}`;
+  }
+  return schedule.cron !== null ? `${schedule.cron} (${schedule.zone ?? 'UTC'})` : 'Once';
+}
+
+/** What became of the last due time or request of a trigger. */
+export function lastOf({ last }: ITrigger, now: number): string {
+  if (last === null) {
+    return 'Nothing started yet';
+  }
+  const words = {
+    started: 'started',
+    skipped: 'skipped, because the execution before has not ended',
+    queued: 'waits for the execution before to end',
+    missed: 'missed, because no worker was alive',
+    failed: `failed: ${last.text ?? ''}`
+  };
+  return `Last: ${words[last.what]} ${last.what === 'failed' ? `(${ago(last.at, now)})` : ago(last.at, now)}`;
 }

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
-import type { IAuditLine, IExecution, ISuspension } from '../src/api';
+import type { IAuditLine, IExecution, ISuspension, ITrigger } from '../src/api';
 import {
   boundOf,
   consequences,
   happened,
+  lastOf,
   lossesOf,
   nameOf,
   question,
@@ -14,6 +15,7 @@ import {
   startOf,
   stateWord,
   summary,
+  timingOf,
   who
 } from '../src/words';
 
@@ -161,5 +163,36 @@ describe('runs of a step', () => {
     const step = { state: 'suspended', runs, most_runs, started_at: null, ended_at: null, exports: {} };
 
     expect(runsOf(step)).toBe(words);
+  });
+});
+
+describe('a trigger', () => {
+  const trigger: ITrigger = {
+    id: 'k3v9',
+    kind: 'schedule',
+    state: 'active',
+    notebook: '/work/report.ipynb',
+    schedule: { cron: '0 8 * * 1-5', zone: 'Europe/Berlin', every_seconds: null, at: null },
+    next_at: null,
+    last: null,
+    url: null
+  };
+  const facts = { at: '2026-11-20T11:55:00Z', execution: 'abc', text: null };
+
+  it.each([
+    [trigger.schedule, '0 8 * * 1-5 (Europe/Berlin)'],
+    [{ cron: null, zone: null, every_seconds: 600, at: null }, 'Every 10 min'],
+    [{ cron: null, zone: null, every_seconds: null, at: '2030-01-31T08:00:00Z' }, 'Once'],
+    [null, 'By HTTP']
+  ])('says when it starts', (schedule, words) => {
+    expect(timingOf({ ...trigger, schedule })).toBe(words);
+  });
+
+  it('says what became of the last time', () => {
+    expect(lastOf(trigger, NOON)).toBe('Nothing started yet');
+    expect(lastOf({ ...trigger, last: { ...facts, what: 'started' } }, NOON)).toBe('Last: started 5 min ago');
+    expect(lastOf({ ...trigger, last: { ...facts, what: 'failed', text: 'no file' } }, NOON)).toBe(
+      'Last: failed: no file (5 min ago)'
+    );
   });
 });

@@ -20,6 +20,7 @@ from pauseflow_nb.cli.options import print_errors
 from pauseflow_nb.cli.process_commands import serve, worker
 from pauseflow_nb.cli.report_command import report
 from pauseflow_nb.cli.run_command import run
+from pauseflow_nb.cli.trigger_commands import trigger
 from pauseflow_nb.cli.verify_command import verify
 from pauseflow_nb.printable import clean_logs
 
@@ -28,7 +29,7 @@ __all__ = ["main"]
 
 #: The commands as `pauseflow --help` lists them.
 _SECTIONS = {
-    "Run notebooks": (run, inspect),
+    "Run notebooks": (run, inspect, trigger),
     "Look": (list_, show, open_, outputs, verify, report),
     "Answer": (resume, send_back, cancel),
     "Stop and go back": (suspend, retry, fork),

@@ -53,6 +53,7 @@ _USAGE_ERRORS = (
     errors.InvalidDuration,
     errors.InvalidNotebook,
     errors.InvalidParameter,
+    errors.InvalidSchedule,
     errors.InvalidSetting,
     errors.InvalidStep,
     errors.InvalidValue,
@@ -64,6 +65,7 @@ _USAGE_ERRORS = (
     errors.OutputInUse,
     errors.UnknownExecution,
     errors.UnknownKey,
+    errors.UnknownTrigger,
 )
 
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["notebook_options", "papermill_options", "parameter_options"]
+__all__ = ["notebook_options", "papermill_options", "parameter_options", "parameter_values"]
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -28,7 +28,7 @@ notebook_options = _all(
 )
 
 #: Options for parameters in all forms; `parameters.resolve_parameters` merges them.
-parameter_options = _all(
+parameter_values = _all(
     click.option(
         "-p",
         "--parameters",
@@ -60,6 +60,11 @@ parameter_options = _all(
         metavar="BASE64",
         help="Set parameters from a YAML mapping encoded as base64.",
     ),
+)
+
+#: The same, and those that name the paths of a run.
+parameter_options = _all(
+    parameter_values,
     click.option("--inject-input-path", is_flag=True, help="Set the parameter PAPERMILL_INPUT_PATH."),
     click.option("--inject-output-path", is_flag=True, help="Set the parameter PAPERMILL_OUTPUT_PATH."),
     click.option("--inject-paths", is_flag=True, help="Set both of these parameters."),

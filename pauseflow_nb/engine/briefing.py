@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from pauseflow_nb.cells import Header, runs_again, steps_of
+from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, SnapshotRef, StepBriefing, Wake
 from pauseflow_nb.runner.document import Document
@@ -22,6 +23,7 @@ def make_briefing(
     begun: dict[str, StepBriefing],
     document: Document,
     *,
+    start: Row | None,
     snapshots: str,
     links: LinksOf,
     is_checked: bool = False,
@@ -35,6 +37,7 @@ def make_briefing(
         segment: The segment's row as this attempt claimed it.
         begun: The briefing of each step that has begun, without links.
         document: The notebook so far.
+        start: What started the execution; None if no trigger did.
         snapshots: Where the kernel saves.
         links: Makes the links of one suspension.
         is_checked: Whether snapshots are read through before they are used.
@@ -53,6 +56,7 @@ def make_briefing(
         snapshots=snapshots,
         is_checked=is_checked,
         inputs=execution.parameters,
+        trigger=_trigger(execution, start),
         execution_count=document.execution_count(before=first),
         first_cell=first,
         snapshot=None if segment.snapshot is None else SnapshotRef(segment.snapshot, segment.digest),
@@ -70,6 +74,19 @@ def make_briefing(
         secrets=list(secrets),
         goes_without=is_untouched and execution.options.get("goes_without") == segment.n,
     )
+
+
+def _trigger(execution: Row, start: Row | None) -> dict[str, JSON]:
+    """Say what started an execution; without `event`, its parameters did."""
+    context: dict[str, JSON] = {
+        "id": execution.id,
+        "ts": iso(execution.created_at),
+        "kind": start.kind if start is not None else "run" if execution.parent is None else "notebook",
+        "notebook": execution.notebook,
+        "trigger": None if start is None else start.trigger,
+        "test": False,
+    }
+    return {"context": context} if start is None else {"context": context, "event": start.event}
 
 
 def _steps(

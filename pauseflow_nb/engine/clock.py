@@ -11,6 +11,7 @@ from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.ownership import detach
 from pauseflow_nb.engine.reminders import remind
 from pauseflow_nb.engine.settling import Settling
+from pauseflow_nb.engine.triggers.due import start_due
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.links import Claim
 from pauseflow_nb.store import executions, segments, suspensions
@@ -36,14 +37,14 @@ class Clock:
     def sweep(self, execution: str | None = None) -> int:
         """Settle what is due.
 
-        Also: notebooks of executions that ended without a kernel are finished, and executions attached to a process
+        Also: schedules start what is due, notebooks of executions that ended without a kernel are finished, and executions attached to a process
         that is not registered any more are left to the workers.
 
         Args:
             execution: Only this one.
 
         Returns:
-            How many suspensions were settled. While nothing is due this is four plain reads.
+            How many suspensions were settled. While nothing is due this is five plain reads.
         """
         store = self._store
         # As many more as there are that cannot be settled: they stay due, and must not hide those behind them.
@@ -54,6 +55,8 @@ class Clock:
             reminders = suspensions.list_to_remind(connection, execution, 20 + more)
             abandoned = [] if execution is not None else executions.list_abandoned(connection, 20 + more)
         settled = [self._attempt(claim, lambda: self._settle(claim)) for claim in due]  # noqa: B023
+        if execution is None:
+            self._attempt("schedules", lambda: start_due(store))
         for id_ in unfinished:
             if execution in (None, id_):
                 self._attempt(id_, lambda: finish_notebook(store.engine, store.files, id_))  # noqa: B023

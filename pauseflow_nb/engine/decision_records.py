@@ -181,8 +181,7 @@ def seal(connection: sa.Connection, execution: str, state: str, document: "Docum
     """
     if decisions.all_of(connection, execution):
         cells = tuple(document.digest_cells(with_cards=True))
-        signed = _add(connection, [_Record(execution, ENDED, cells, {"state": state})])
-        audit.note(connection, execution, "sealed", "pauseflow", **signed[execution])
+        _add(connection, [_Record(execution, ENDED, cells, {"state": state})])
         enter_records(connection, execution, document)
 
 

@@ -15,7 +15,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Loss, MessageRequest, Outcome, PauseAnswer, PauseQuestion
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.store import executions, segments, steps, suspensions
+from pauseflow_nb.store import executions, segments, steps, suspensions, triggers
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.views import iso
 from pauseflow_nb.user_secrets.providers import Providers
@@ -169,6 +169,15 @@ class Recording:
         except NotDelivered as problem:
             return problem.to, problem.problem
         return None
+
+    def respond(self, response: dict[str, JSON]) -> bool:
+        """Store it, for the server that holds the request."""
+
+        def change(connection: sa.Connection) -> bool:
+            self._attempt.require_mine(connection)
+            return triggers.set_response(connection, self._segment.execution, response)
+
+        return self._attempt.change(change)
 
     def find_secret(self, name: str) -> str:
         """Ask the providers of this process."""

@@ -12,7 +12,7 @@ from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.settling import Settling
 from pauseflow_nb.engine.start_checks import explain_conflict, require_free_output, require_room, resolve_output
 from pauseflow_nb.errors import CannotRetry, PauseflowError
-from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, workers
+from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, triggers, workers
 from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import FINAL, Row
 
@@ -246,6 +246,7 @@ class _Fork:
                 start = Checkpoint(point.cell, point.snapshot, *signed[point.snapshot])
             require_free_output(connection, self.output)
             self._add(connection, name, point)
+            triggers.copy_start(connection, self.source.id, self.id)
             steps.copy(connection, past, self.id, signed)
             decisions.copy(connection, self.source.id, self.id)
             segments.add(connection, self.id, 0, first_cell=point.cell, wake=point.wake, saved_by=start)

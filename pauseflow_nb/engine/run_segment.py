@@ -37,7 +37,7 @@ from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernels.keeper import Keeper
 from pauseflow_nb.runner.segment import SegmentEnd, run_segment
-from pauseflow_nb.store import executions, keys, segments, steps, suspensions
+from pauseflow_nb.store import executions, keys, segments, steps, suspensions, triggers
 from pauseflow_nb.store.audit import find_last, note
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
@@ -307,12 +307,15 @@ class Segments:
         segment = claimed.segment
         if not claimed.is_signed:
             raise SnapshotDamaged(segment.snapshot, "this store did not sign it, so it is not loaded")
+        with reading(self._queue.engine) as connection:
+            start = triggers.find_start(connection, segment.execution)
         providers = Providers(self._queue.settings.secrets_dir)
         return make_briefing(
             claimed.execution,
             segment,
             claimed.steps,
             document,
+            start=start,
             snapshots=self._queue.files.folder(segment.execution),
             links=self._queue.link_maker(),
             is_checked=self._queue.settings.snapshot_check == "full" or self._queue.files.is_shared,

@@ -20,6 +20,12 @@
     ├── OutputInUse           (RuntimeError)       another execution, not ended yet, owns the output
     ├── UnknownExecution      (LookupError)
     ├── AmbiguousExecution    (LookupError)        a beginning that several ids have
+    ├── UnknownTrigger        (LookupError)
+    ├── TriggerPaused         (RuntimeError)       a request to a trigger that starts nothing now
+    ├── CannotStart           (RuntimeError)       a request to a trigger whose notebook cannot be run
+    ├── TooManyStarts         (RuntimeError)       a request to a trigger whose executions wait for a worker
+    ├── TooManyWaiting        (RuntimeError)       a request while too many wait for a response
+    ├── InvalidSchedule       (ValueError)         a schedule that cannot be read, or has no time to come
     ├── UnknownLink           (LookupError)        a token that we did not sign
     ├── LinkWithdrawn         (LookupError)        a link that was revoked, or whose key was withdrawn
     ├── LinkSpent             (AttributeError)     a link of an earlier pause, used after it
@@ -83,6 +89,14 @@ from pauseflow_nb.errors.answers import (
     UnknownKey,
     UnknownLink,
 )
+from pauseflow_nb.errors.automatic_starts import (
+    CannotStart,
+    InvalidSchedule,
+    TooManyStarts,
+    TooManyWaiting,
+    TriggerPaused,
+    UnknownTrigger,
+)
 from pauseflow_nb.errors.execution_state import (
     AmbiguousExecution,
     AmbiguousSuspension,
@@ -143,6 +157,7 @@ __all__ = [
     "Cancelled",
     "CannotCheck",
     "CannotRetry",
+    "CannotStart",
     "CannotSuspend",
     "CheckersBusy",
     "DiskNearlyFull",
@@ -153,6 +168,7 @@ __all__ = [
     "InvalidParameter",
     "InvalidParameters",
     "InvalidRecord",
+    "InvalidSchedule",
     "InvalidSetting",
     "InvalidStep",
     "InvalidValue",
@@ -190,10 +206,14 @@ __all__ = [
     "StoreDamaged",
     "StoreUnavailable",
     "TooManyAnswers",
+    "TooManyStarts",
+    "TooManyWaiting",
+    "TriggerPaused",
     "UnknownCharset",
     "UnknownExecution",
     "UnknownKey",
     "UnknownLink",
+    "UnknownTrigger",
     "Unsaveable",
 ]
 

@@ -87,7 +87,7 @@ class InvalidBody(PauseflowError, ValueError):
         self.what, self.problem = what, problem
 
     def __str__(self) -> str:
-        return f"{self.what} {self.problem}: nothing was settled, send it again"
+        return f"{self.what} {self.problem}: nothing was done, send it again"
 
 
 class UnknownCharset(InvalidBody):
@@ -98,7 +98,7 @@ class UnknownCharset(InvalidBody):
         self.what, self.charset = what, charset
 
     def __str__(self) -> str:
-        return f"{self.what} has a charset that is not known here, {self.charset!r}: nothing was settled, send it again as UTF-8"
+        return f"{self.what} has a charset that is not known here, {self.charset!r}: nothing was done, send it again as UTF-8"
 
 
 class BodyTooLarge(PauseflowError, ValueError):
@@ -109,7 +109,7 @@ class BodyTooLarge(PauseflowError, ValueError):
         self.limit = limit
 
     def __str__(self) -> str:
-        return f"the body is larger than {self.limit} bytes, the most that this server takes: nothing was settled"
+        return f"the body is larger than {self.limit} bytes, the most that this server takes: nothing was done"
 
 
 class UnknownLink(PauseflowError, LookupError):

@@ -87,7 +87,7 @@ class NoRoomForBody(StorageFull):
 
     def __str__(self) -> str:
         return (
-            "the server has no room for a body of this size: nothing was settled; send the data in another way and a link "
+            "the server has no room for a body of this size: nothing was done; send the data in another way and a link "
             "to it, or again when there is room"
         )
 

@@ -7,7 +7,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.attribute_dict import Record, as_records
 from pauseflow_nb.kernel.step_run import StepRun
 
-__all__ = ["InputsByHand", "build_context"]
+__all__ = ["InputsByHand", "build_context", "trigger_by_hand"]
 
 
 def build_context(run: StepRun, *, execution: str, notebook: str | None, started_at: str, is_test: bool) -> Record:
@@ -38,6 +38,12 @@ def build_context(run: StepRun, *, execution: str, notebook: str | None, started
     }
     record: Record = as_records(context)
     return record
+
+
+def trigger_by_hand(event: Any, *, notebook: str | None, started_at: str) -> Record:
+    """Build what `steps.trigger` shows when cells are run by hand."""
+    context = {"id": "test", "ts": started_at, "kind": "test", "notebook": notebook, "trigger": None, "test": True}
+    return Record(event=event, context=Record(context))
 
 
 class InputsByHand(Record):

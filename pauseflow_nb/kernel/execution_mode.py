@@ -215,6 +215,12 @@ class ExecutionMode:
         inputs: Record = as_records(resolve_references(self.briefing.inputs))
         return inputs
 
+    @property
+    def trigger(self) -> Record:
+        """What started the execution; without a trigger, the event is the parameters."""
+        trigger: Record = as_records({"event": self.inputs, **self.briefing.trigger})
+        return trigger
+
     def context(self, run: StepRun) -> Record:
         """Build what `flow.context` shows during a run."""
         briefing = self.briefing
@@ -263,6 +269,10 @@ class ExecutionMode:
         problem = json.loads(ask_runner(self._shell, "message", message.to_json()))
         if problem is not None:
             raise NotDelivered(*problem)
+
+    def respond(self, response: dict[str, JSON]) -> bool:
+        """Let the runner store the response, which the server sends."""
+        return bool(json.loads(ask_runner(self._shell, "respond", json.dumps(response))))
 
     def find_secret(self, name: str) -> str:
         """Ask the runner, whose process has the providers."""

@@ -27,6 +27,7 @@ from pauseflow_nb.kernel.current import get_session, require_step
 from pauseflow_nb.kernel.exports import SUSPEND_DATA, as_json, select_data
 from pauseflow_nb.kernel.hints import check_keywords, did_you_mean, warn_if_short
 from pauseflow_nb.kernel.issued_links import IssuedLinks
+from pauseflow_nb.kernel.responding import make_response
 from pauseflow_nb.kernel.run_notebook import add_child
 from pauseflow_nb.kernel.secret import Secret, fetch_secret
 from pauseflow_nb.kernel.sending import Sender, make_notification, send
@@ -304,6 +305,27 @@ class Flow:
         if not isinstance(name, str) or not name or name.startswith("$"):
             raise InvalidValue("name", name, "must be a text that is not empty and does not begin with $")
         run.exports[name] = as_json(f"export {name!r}", value)
+
+    @check_keywords("flow.respond")
+    def respond(
+        self, status: int | Mapping[str, Any] = 200, headers: Mapping[str, Any] | None = None, body: Any = None
+    ) -> None:
+        """Respond at once to the HTTP request that started this execution, if that waits for it.
+
+        The first call counts. Without a request that waits nothing is sent, so that the notebook also runs otherwise.
+
+        Args:
+            status: From 200 to 599; or a mapping of `status`, `headers` and `body`, as Pipedream has it.
+            headers: Names and values. What the server itself sets, and cookies, are refused.
+            body: Text, bytes, or JSON, at most 1 MiB.
+
+        Raises:
+            NotInStep: Outside a step.
+            InvalidValue, NotJSON: Naming the argument.
+        """
+        session, run = require_step("flow.respond()")
+        if not session.mode.respond(make_response(status, headers, body)):
+            run.notes.append("flow.respond() sent nothing: no request waits for it, or an earlier call has responded")
 
     @check_keywords("flow.secret")
     def secret(self, name: str) -> Secret:

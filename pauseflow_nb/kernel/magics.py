@@ -1,10 +1,11 @@
 """`%pauseflow`: the flow in this kernel, for who runs cells by hand."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pauseflow_nb.errors import InvalidStep, InvalidValue, PauseflowError
-from pauseflow_nb.json_values import read_json
+from pauseflow_nb.json_values import JSON, read_json
 from pauseflow_nb.kernel.tracebacks import hide_traceback
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fresh_magic", "pauseflow_magic", "setup_magic", "step_magic"]
 
-_USAGE = "must be one of: state, reset, approve [JSON], send_back [COMMENT], cancel, skip, lint"
+_USAGE = "must be one of: state, reset, approve [JSON], send_back [COMMENT], cancel, skip, trigger [JSON], lint"
 
 
 def pauseflow_magic(session: "Session", line: str) -> None:
@@ -25,6 +26,7 @@ def pauseflow_magic(session: "Session", line: str) -> None:
     %pauseflow cancel          cancel the flow; steps refuse to run until a reset
     %pauseflow skip            let the time of what waits pass: a rerun runs again, a delay ends
     %pauseflow reset           forget what was run by hand; variables stay as they are
+    %pauseflow trigger [JSON]  let steps.trigger.event be this sample; without JSON, show it
     %pauseflow lint            what a headless run of this notebook would trip over
 
     The buttons under a cell do the same as approve, send_back, cancel and skip.
@@ -89,16 +91,24 @@ def _do(session: "Session", word: str, rest: str) -> str:
     if testmode is None:
         raise InvalidValue("%pauseflow", word, "is for cells run by hand, and this is a headless run")
     if word == "approve":
-        return testmode.approve(_body(rest)) if rest else testmode.approve()
+        return testmode.approve(_body(word, rest)) if rest else testmode.approve()
     if word == "send_back":
         return testmode.send_back(rest)
-    plain = {"cancel": testmode.cancel, "skip": testmode.clock}
-    if word in plain and not rest:
-        return plain[word]()
-    if word == "reset" and not rest:
-        session.reset()
-        return "The flow starts over: no step has run, nothing waits. Variables stay as they are."
+    if word == "trigger":
+        return testmode.set_sample(_body(word, rest)) if rest else testmode.describe_sample()
+    simple: dict[str, Callable[[], str]] = {
+        "cancel": testmode.cancel,
+        "skip": testmode.clock,
+        "reset": lambda: _reset(session),
+    }
+    if word in simple and not rest:
+        return simple[word]()
     raise InvalidValue("%pauseflow", f"{word} {rest}".strip(), _USAGE)
+
+
+def _reset(session: "Session") -> str:
+    session.reset()
+    return "The flow starts over: no step has run, nothing waits. Variables stay as they are."
 
 
 def _lint(session: "Session") -> str:
@@ -128,9 +138,8 @@ def _variables(session: "Session") -> str:
     return "\n".join(["\nvariables, as a pause would save them:", *(f"  {line}" for line in lines)])
 
 
-def _body(text: str) -> object:
+def _body(word: str, text: str) -> JSON:
     try:
-        body: object = read_json(text)
+        return read_json(text)
     except ValueError as problem:
-        raise InvalidValue("%pauseflow approve", text, str(problem)) from None
-    return body
+        raise InvalidValue(f"%pauseflow {word}", text, str(problem)) from None

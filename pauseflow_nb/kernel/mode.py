@@ -29,6 +29,10 @@ class Mode(Protocol):
     def inputs(self) -> Record:
         """The notebook's parameters."""
 
+    @property
+    def trigger(self) -> Record:
+        """What started the execution: `event` and `context`."""
+
     def context(self, run: StepRun) -> Record:
         """Build what `flow.context` shows during a run."""
 
@@ -77,6 +81,9 @@ class Mode(Protocol):
         Raises:
             NotDelivered: If it could not be sent.
         """
+
+    def respond(self, response: dict[str, JSON]) -> bool:
+        """Respond to the request that started the execution; returns whether it is the first response to one."""
 
     def find_secret(self, name: str) -> str:
         """Return the value of a secret.

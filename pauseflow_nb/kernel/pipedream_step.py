@@ -37,6 +37,10 @@ class StepArgument:
         """As `flow.export`."""
         flow.export(name, value)
 
+    def respond(self, response: Any) -> None:
+        """As `flow.respond`."""
+        flow.respond(response)
+
     @property
     def send(self) -> Sender:
         """As `flow.send`."""

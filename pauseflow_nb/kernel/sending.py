@@ -3,7 +3,7 @@
 The process that runs the notebook delivers them with its own settings, so that no kernel needs a password.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +40,44 @@ class Sender:
         session, run = require_step("flow.send.email()")
         _, body = _texts(run, "", text)
         send(session, run, MessageRequest("email", _require_names("to", to), subject, body, html, link=_link(run)))
+
+    def http(
+        self,
+        request: Mapping[str, Any] | None = None,
+        *,
+        url: str = "",
+        method: str = "POST",
+        data: Any = None,
+        headers: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        auth: Mapping[str, str] | tuple[str, str] | None = None,
+    ) -> None:
+        """Send an HTTP request at once, and wait until the server has accepted it; its response is dropped.
+
+        Args:
+            request: The other arguments in one mapping, as Pipedream has it.
+            url: Its address.
+            method: `"POST"`, `"GET"`, …
+            data: The body: JSON, text or bytes.
+            headers: Names and values.
+            params: Added to the query of the URL.
+            auth: User name and password, as a mapping of `username` and `password` or a pair.
+
+        Raises:
+            NotInStep: Outside a step.
+            NotDelivered: If the server did not answer within 30 s, or not with success.
+            InvalidValue, NotJSON: Naming the argument.
+        """
+        require_step("flow.send.http()")
+        if request is not None:
+            unknown = set(request) - {"url", "method", "data", "headers", "params", "auth"}
+            if unknown:
+                raise InvalidValue("send.http", sorted(map(str, unknown)), "is unknown to flow.send.http()")
+            self.http(**request)
+            return
+        from pauseflow_nb.kernel.http_request import send_request  # lazy: few steps send any, and urllib takes long
+
+        send_request(url, method, data=data, headers=headers, params=params, auth=auth)
 
 
 def make_notification(

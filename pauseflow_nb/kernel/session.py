@@ -153,9 +153,7 @@ class Session:
 
     def reset(self) -> None:
         """Start over in test mode; variables stay as they are."""
-        if self.test_mode is not None:
-            self.test_mode.close("The flow was reset.")
-        self.mode = TestMode(self.shell)
+        self.mode = TestMode(self.shell) if self.test_mode is None else self.test_mode.start_over()
 
     def describe(self) -> str:
         """Say how the flow in this kernel stands."""

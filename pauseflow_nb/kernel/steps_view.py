@@ -1,25 +1,33 @@
-"""Provide the `steps` object that users type: the exports of the steps that have run."""
+"""Provide the `steps` object that users type: the exports of the steps that have run, and what started the execution."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel.attribute_dict import Record
 from pauseflow_nb.kernel.current import get_session
 from pauseflow_nb.kernel.exports import StepExports
 
 __all__ = ["Steps", "steps"]
 
 
-class Steps(Mapping[str, StepExports]):
-    """The exports of the steps that have run: `steps.NAME`, `steps["NAME"]`."""
+#: No step can have this name.
+_TRIGGER = "trigger"
 
-    def __getitem__(self, name: str) -> StepExports:
+
+class Steps(Mapping[str, StepExports | Record]):
+    """The exports of the steps that have run: `steps.NAME`, `steps["NAME"]`.
+
+    `steps.trigger` says what started the execution: `event` and `context`. It is no step, so iteration leaves it out.
+    """
+
+    def __getitem__(self, name: str) -> StepExports | Record:
         try:
             return _find(name)
         except KeyError:
             raise KeyError(f"step {name!r} has not run") from None
 
-    def __getattr__(self, name: str) -> StepExports:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         try:
@@ -38,20 +46,22 @@ class Steps(Mapping[str, StepExports]):
         return f"<steps that have run: {', '.join(self) or 'none'}>"
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self]
+        return [*super().__dir__(), _TRIGGER, *self]
 
     def __reduce__(self) -> str:
         return "steps"
 
     def _ipython_key_completions_(self) -> list[str]:
-        return list(self)
+        return [_TRIGGER, *self]
 
 
 steps = Steps()
 
 
-def _find(name: str) -> StepExports:
+def _find(name: str) -> StepExports | Record:
     session = get_session()
+    if name == _TRIGGER and session is not None:
+        return session.mode.trigger
     answers: Mapping[str, Any] = {} if session is None else session.mode.answers
     return StepExports(name, _exports()[name], answers)
 

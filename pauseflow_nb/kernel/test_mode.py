@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.cells import Header
 from pauseflow_nb.errors import InvalidAnswer, InvalidStep
-from pauseflow_nb.json_values import JSON
+from pauseflow_nb.json_values import JSON, json_text
 from pauseflow_nb.kernel.answer_types import Form
-from pauseflow_nb.kernel.attribute_dict import Record
-from pauseflow_nb.kernel.context import InputsByHand, build_context
+from pauseflow_nb.kernel.attribute_dict import Record, as_records
+from pauseflow_nb.kernel.context import InputsByHand, build_context, trigger_by_hand
 from pauseflow_nb.kernel.control_flow import Exited, Paused, Stop
 from pauseflow_nb.kernel.display import Card, boxed, say
 from pauseflow_nb.kernel.exports import RESUME_DATA
@@ -78,6 +78,8 @@ class TestMode:
     pause_answers: dict[str, list[dict[str, JSON] | None]] = field(default_factory=dict)
     #: The last value of each fresh cell.
     fresh_values: dict[str, FreshValue] = field(default_factory=dict)
+    #: What `steps.trigger.event` shows in place of the parameters, once set by `%pauseflow trigger`.
+    sample: JSON = _NOTHING
     #: Steps that did not run, with the card that says why.
     refused: list[tuple[str, Card]] = field(default_factory=list)
     #: Runs that ended, of the step that `wake` names.
@@ -127,10 +129,31 @@ class TestMode:
         """The notebook's own variables: its parameters cell has set them."""
         return InputsByHand(self.shell.user_ns)
 
+    @property
+    def trigger(self) -> Record:
+        """The sample, or the parameters as the event."""
+        event = self.inputs if self.sample is _NOTHING else as_records(self.sample)
+        return trigger_by_hand(event, notebook=_find_notebook(), started_at=self.started_at)
+
+    def set_sample(self, event: JSON) -> str:
+        """Let `steps.trigger.event` be this value; returns a sentence that says so."""
+        self.sample = event
+        return "`steps.trigger.event` is this sample, until another one is set."
+
+    def describe_sample(self) -> str:
+        """Say what `steps.trigger.event` is."""
+        if self.sample is _NOTHING:
+            return "`steps.trigger.event` holds the parameters; `%pauseflow trigger JSON` sets a sample event."
+        return f"`steps.trigger.event` is this sample:\n{json_text(self.sample, indent=2)}"
+
+    def start_over(self) -> "TestMode":
+        """Forget everything but the sample, because the flow starts over; what is shown says so."""
+        self.close("The flow was reset.")
+        return TestMode(self.shell, sample=self.sample)
+
     def context(self, run: StepRun) -> Record:
         """Build what `flow.context` shows during a run."""
-        # Set by Jupyter Server; other front ends do not tell a kernel which notebook it serves.
-        notebook = os.environ.get("JPY_SESSION_NAME")
+        notebook = _find_notebook()
         return build_context(run, execution="test", notebook=notebook, started_at=self.started_at, is_test=True)
 
     def find_secret(self, name: str) -> str:
@@ -158,6 +181,11 @@ class TestMode:
         from pauseflow_nb.settings import Settings
 
         deliver(Settings.load(), message)
+
+    def respond(self, response: dict[str, JSON]) -> bool:
+        """Say what would be sent."""
+        say(self.shell, f"A request that started this would get: {json_text(response)}", is_small=True)
+        return True
 
     def brief(self, step: str) -> tuple[StepBriefing, Wake | None]:
         """Return a new briefing for a step that starts, or the one of its rerun."""
@@ -412,6 +440,11 @@ class TestMode:
         if self.waiting is None:
             raise InvalidStep("", "no step waits in this kernel")
         return self.waiting
+
+
+def _find_notebook() -> str | None:
+    # Set by Jupyter Server; other front ends do not tell a kernel which notebook it serves.
+    return os.environ.get("JPY_SESSION_NAME")
 
 
 def _hint(run: StepRun, asked: PlannedSuspension) -> str:

@@ -17,7 +17,7 @@ __all__ = ["MASK", "Mask"]
 MASK = "***"
 
 _SLASH = r"(?:/|\\/|%2[Ff]|%252[Ff]|&#x2[Ff];|&#47;|&sol;|\\u002[Ff])"
-_ANY_LINK = re.compile(rf"(pauseflow{_SLASH}(?:resume|cancel|send_back|approve){_SLASH})[A-Za-z0-9_.~%-]{{12,}}")
+_ANY_LINK = re.compile(rf"(pauseflow{_SLASH}(?:resume|cancel|send_back|approve|start){_SLASH})[A-Za-z0-9_.~%-]{{12,}}")
 
 # What a URL may be made of, as long as the shortest token.
 _RUN = re.compile(r"[A-Za-z0-9_.~%-]{60,}")

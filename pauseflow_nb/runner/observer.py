@@ -68,6 +68,9 @@ class Observer(Protocol):
     def deliver(self, message: MessageRequest) -> tuple[str, str] | None:
         """Send a message of a step; returns the recipients that it did not reach and the reason, or None."""
 
+    def respond(self, response: dict[str, JSON]) -> bool:
+        """Respond to the request that started the execution; returns whether it is the first response to one."""
+
     def find_secret(self, name: str) -> str:
         """Return the value of a secret.
 

@@ -40,6 +40,8 @@ class Questions:
             client.answer(json.dumps(self._observer.deliver(self._read_message(data))))
         elif kind == "secret":
             self._answer_secret(client, json.loads(data))
+        elif kind == "respond":
+            client.answer(json.dumps(self._observer.respond(json.loads(data))))
         elif cell is None:
             client.answer(None)
         elif kind == "errors" and is_up_to_date:

@@ -10,7 +10,7 @@ from pauseflow_nb.identity import Who, facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import lock_row, now
-from pauseflow_nb.store.tables import callbacks, executions, segments, steps, suspensions, workers
+from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
 
 __all__ = [
     "FINAL",
@@ -286,8 +286,8 @@ def remove(connection: sa.Connection, execution: str) -> None:
 
 
 def is_named_in_answers(connection: sa.Connection, execution: str, word: str) -> bool:
-    """Whether an answer to this execution has an ASCII word in it, such as a part of a file's name."""
-    columns = (callbacks.c.envelope, segments.c.wake, steps.c.exports, suspensions.c.envelope)
+    """Whether an answer to this execution, or the request that started it, has an ASCII word in it, such as a part of a file's name."""
+    columns = (callbacks.c.envelope, segments.c.wake, steps.c.exports, suspensions.c.envelope, starts.c.event)
     for column in columns:
         of_execution = column.table.c.execution == execution
         holds = sa.cast(column, sa.Text).contains(word, autoescape=True)

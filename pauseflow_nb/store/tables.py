@@ -9,6 +9,8 @@
     audit         who changed what, and when; written by the change's own transaction
     keys          what signs links, manifests and decisions, oldest first; the newest signs
     decisions     signed records of an execution, oldest first: each names the one before it
+    triggers      what starts executions of a notebook: a signed URL, or a schedule
+    starts        of each execution that a trigger started: what started it, and what it responded
 
 A segment's row is locked before its execution's row, everywhere, or PostgreSQL deadlocks.
 """
@@ -24,8 +26,10 @@ __all__ = [
     "keys",
     "metadata",
     "segments",
+    "starts",
     "steps",
     "suspensions",
+    "triggers",
     "workers",
 ]
 
@@ -303,4 +307,59 @@ keys = sa.Table(
     sa.Column("created_by", Words),
     sa.Column("withdrawn_at", Time),
     sa.Column("withdrawn_by", Words),
+)
+
+triggers = sa.Table(
+    "triggers",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    # http, schedule
+    sa.Column("kind", State, nullable=False),
+    # active, paused, ended (a schedule that has no further time)
+    sa.Column("state", State, nullable=False),
+    # A path or URL: the notebook is read each time it is started.
+    sa.Column("notebook", Words, nullable=False),
+    sa.Column("cwd", Words, nullable=False),
+    sa.Column("parameters", Json, nullable=False),
+    # kernel, checkpoint, strict, …; of an HTTP trigger also waits: whether a request waits for `flow.respond`.
+    sa.Column("options", Json, nullable=False),
+    # Of one of three kinds: cron and zone, every_seconds, or at and zone.
+    sa.Column("schedule", Json),
+    # run, skip
+    sa.Column("missed", State),
+    # queue, skip, allow
+    sa.Column("overlap", State),
+    sa.Column("next_at", Time),
+    # Since when a due time waits for the execution before it to end.
+    sa.Column("held_since", Time),
+    # What became of the last due time or request: {what, at, due, execution, text}.
+    sa.Column("last", Json),
+    # How often its URL was replaced; a token holds the number of its time.
+    sa.Column("rotations", sa.Integer, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("created_by", Words, nullable=False),
+    sa.Index(
+        "triggers_due",
+        "next_at",
+        sqlite_where=sa.text("state = 'active' AND next_at IS NOT NULL"),
+        postgresql_where=sa.text("state = 'active' AND next_at IS NOT NULL"),
+    ),
+)
+
+starts = sa.Table(
+    "starts",
+    metadata,
+    sa.Column("execution", Id, sa.ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True),
+    # Of the triggers; the trigger may have been removed since.
+    sa.Column("trigger", Id, nullable=False),
+    # Starts only one execution: a due time, or a request's Idempotency-Key.
+    sa.Column("key", sa.String(300)),
+    # http, schedule
+    sa.Column("kind", State, nullable=False),
+    # `steps.trigger.event`
+    sa.Column("event", Json),
+    # The argument of `flow.respond`: {status, headers, body}.
+    sa.Column("response", Json),
+    sa.Index("starts_of_a_trigger", "trigger"),
+    sa.Index("one_start_for_a_key", "trigger", "key", unique=True),
 )

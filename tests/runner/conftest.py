@@ -45,6 +45,7 @@ class Log:
     answers: list[PauseAnswer | None] = field(default_factory=list)
     messages: list[MessageRequest] = field(default_factory=list)
     not_suspended: list[str] = field(default_factory=list)
+    responses: list[dict[str, JSON]] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     checks: list[tuple[list[dict[str, JSON]], Outcome | None]] = field(default_factory=list)
     updates: list[tuple[int, NotebookNode]] = field(default_factory=list)
@@ -71,6 +72,10 @@ class Log:
         self, checks: list[dict[str, JSON]], first_cell: int, saved: Outcome | None, document: Document
     ) -> None:
         self.checks.append((checks, saved))
+
+    def respond(self, response: dict[str, JSON]) -> bool:
+        self.responses.append(response)
+        return len(self.responses) == 1
 
     def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
         return self.answers.pop(0) if self.answers else None

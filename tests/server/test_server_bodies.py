@@ -96,7 +96,7 @@ def test_no_body_is_none() -> None:
     ],
 )
 def test_a_body_that_is_not_what_it_says_is_refused_with_a_sentence(data: bytes, content_type: str) -> None:
-    with pytest.raises(InvalidBody, match="nothing was settled, send it again"):
+    with pytest.raises(InvalidBody, match="nothing was done, send it again"):
         parse_body(data, content_type)
 
 

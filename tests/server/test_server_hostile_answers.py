@@ -56,7 +56,7 @@ def test_a_body_that_cannot_be_read_settles_nothing(
     )
 
     assert answer.code == status
-    assert "nothing was settled" in loads(answer.body)["error"]
+    assert "nothing was done" in loads(answer.body)["error"]
     assert stage.queue.view(execution)["state"] == ("running" if is_early else "suspended")
     assert len(stage.queue.list()) == 1
 

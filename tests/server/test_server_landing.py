@@ -69,7 +69,7 @@ def test_what_a_template_shows_is_escaped(ask: "Ask", tmp_path: Path) -> None:
 
     answer = ask(templates=tmp_path, max_body=1)(decision="resume")
 
-    assert (answer.code, answer.body.decode()) == (413, "<b>This answer is too large</b> &lt;script&gt;")
+    assert (answer.code, answer.body.decode()) == (413, "<b>This is too large</b> &lt;script&gt;")
 
 
 @pytest.mark.parametrize("broken", ["{% block", "{{ page.nosuch.thing }}", '{% extends "nosuch.html" %}', "\udcff"])

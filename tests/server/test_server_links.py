@@ -378,7 +378,7 @@ def test_a_body_for_which_there_is_no_room_gets_507_and_settles_nothing(
     refused = send("POST", link, body=b"x" * 2 * MEBIBYTE)
 
     assert refused.code == 507
-    assert "nothing was settled" in body(refused)["error"]
+    assert "nothing was done" in body(refused)["error"]
     assert not [path for path in (tmp_path / "other").rglob("bodies/*") if path.is_file()]
     assert send("POST", link, json={"small": True}).code == 200
     queue.close()

@@ -11,6 +11,7 @@ import { Bulk } from './bulk';
 import { usePanel } from './context';
 import { GROUPS, Group, IGroup, IGroups } from './groups';
 import { ILive, useLive, useNow } from './live';
+import { Triggers } from './triggers';
 
 const PER_PAGE = 25;
 
@@ -82,6 +83,7 @@ export function List({ isVisible }: { isVisible: boolean }): React.JSX.Element {
         {live.error !== null && groups !== null && <Banner text={live.error} again={live.again} />}
       </header>
 
+      <Triggers isVisible={isVisible} now={now} />
       <div className="pf-scroll" aria-busy={live.isLoading}>
         {groups === null ? (
           <Nothing live={live} />

@@ -6,151 +6,34 @@ because everybody who has a link can use it.
 
 import re
 from collections.abc import Callable
-from pathlib import Path
-from types import TracebackType
 from typing import Any, cast
 
-from jupyter_server.base.handlers import APIHandler
-from jupyter_server.utils import ensure_async
-from tornado.http1connection import HTTP1Connection
-from tornado.web import HTTPError, RequestHandler, stream_request_body
+from tornado.web import RequestHandler
 
-from pauseflow_nb.engine.authorization import who_may
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.retry_fork import fork, retry
-from pauseflow_nb.errors import BodyTooLarge, InvalidAnswer, InvalidParameter
-from pauseflow_nb.identity import Who
+from pauseflow_nb.errors import BodyTooLarge, InvalidParameter
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.masking import Mask
+from pauseflow_nb.server.api.api_handler import LARGEST_BODY, ApiHandler, read_text
 from pauseflow_nb.server.api.health import HealthHandler
 from pauseflow_nb.server.api.metrics import CONTENT_TYPE_LATEST, write_metrics
 from pauseflow_nb.server.api.start_request import StartRequest, inspect, resolve_path, start
-from pauseflow_nb.server.http_errors import RETRY_AFTER_SECONDS, status_of
+from pauseflow_nb.server.api.trigger_handlers import TRIGGER_ROUTES
 from pauseflow_nb.server.lazy_queue import LazyQueue
-from pauseflow_nb.server.login import RESOURCE, identify, require_permission
-from pauseflow_nb.server.public.bodies import parse_json
-from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, check_length
-from pauseflow_nb.server.public.responses import error_answer, write_json
+from pauseflow_nb.server.login import require_permission
+from pauseflow_nb.server.public.responses import write_json
 from pauseflow_nb.server.public.upload import INLINE_BYTES
 from pauseflow_nb.server.registration import Readiness
 from pauseflow_nb.store.executions import STATES
 
 __all__ = ["LARGEST_BODY", "ROUTES", "api_routes"]
 
-#: In bytes; bodies are read into memory, and the largest ones have the parameters of a notebook.
-LARGEST_BODY = 4 * 1024**2
-
-#: Why those may not answer who may only look.
-_ONLY_LOOKING = "you may look at executions here, but not answer"
-
 #: The most executions on one page of the list.
 _MOST = 500
 
 
-@stream_request_body
-class _Api(APIHandler):
-    """Shared by all handlers: the user, the body of the request, and the mapping of errors."""
-
-    auth_resource = RESOURCE
-
-    def initialize(self, queue: LazyQueue) -> None:
-        self._lazy = queue
-
-    def set_default_headers(self) -> None:
-        super().set_default_headers()
-        # Responses may contain links.
-        self.set_header("Cache-Control", "no-store")
-
-    async def prepare(self) -> None:  # type: ignore[override]  # the base class has a wider return type
-        """Refuse a request before its body is read, if it is too large, from another origin, or not signed in."""
-        self._received = bytearray()
-        connection = self.request.connection
-        assert isinstance(connection, HTTP1Connection)
-        connection.set_max_body_size(LARGEST_BODY)
-        connection.set_body_timeout(IDLE_SECONDS)
-        check_length(self.request.headers, LARGEST_BODY)
-        await super().prepare()
-        if self.current_user is None:
-            # Jupyter asks after the body has come, which takes memory.
-            raise HTTPError(403)
-
-    def data_received(self, chunk: bytes) -> None:
-        """Add a piece of the body."""
-        self._received += chunk
-
-    async def may_execute(self) -> bool:
-        """Whether the user may execute, and so may see links."""
-        allowed = self.authorizer.is_authorized(self, self.current_user, "execute", RESOURCE)
-        return bool(await ensure_async(allowed))
-
-    async def mask_for_user(self, view: dict[str, JSON]) -> JSON:
-        """Mask links in a view unless the user may execute, and say whether the user may answer."""
-        may_execute = await self.may_execute()
-        for suspension in cast("list[dict[str, JSON]]", view["suspended"]):
-            suspension["refusals"] = self._refusals(view, suspension, may_execute=may_execute)
-        # A step may have exported a link.
-        return view if may_execute else Mask().value(view)
-
-    def _refusals(self, view: dict[str, JSON], suspension: dict[str, JSON], *, may_execute: bool) -> JSON:
-        allow = cast("list[str]", suspension["allow"])
-        if not may_execute:
-            return dict.fromkeys(allow, _ONLY_LOOKING)
-        approvals, created_by = cast("dict[str, JSON]", suspension["approvals"]), str(view["created_by"])
-        who = self.identify_user()
-        return {action: who_may(approvals, created_by, action, who, allow) for action in allow}
-
-    def identify_user(self) -> Who:
-        """Identify the user, for the audit trail."""
-        return identify(self.current_user, self.identity_provider)
-
-    def _root(self) -> Path:
-        return Path(self.settings["server_root_dir"])
-
-    async def read_body(self, *known: str) -> dict[str, JSON]:
-        """Read the JSON object in the body; empty if there is no body.
-
-        Args:
-            known: Names of the allowed fields; without any, all fields are allowed.
-        """
-        value = await self._lazy.compute(_parse_body, bytes(self._received))
-        if not isinstance(value, dict):
-            raise InvalidParameter("body", "must be a JSON object")
-        unknown = set(value) - set(known)
-        if known and unknown:
-            raise InvalidParameter(min(unknown), f"is no field of this request; its fields are: {', '.join(known)}")
-        return value
-
-    async def write_view(self, execution: str, status: int = 200) -> None:
-        """Write an execution as the response."""
-        links = await self.may_execute()
-        view = await self._lazy.call(Queue.view, execution, with_links=links)
-        write_json(self, status, await self.mask_for_user(view))
-
-    def write_error(self, status_code: int, **info: Any) -> None:
-        error = info.get("exc_info", (None, None, None))[1]
-        if isinstance(error, HTTPError):
-            sentence = error.log_message or error.reason or self._reason
-            status = status_code
-        else:
-            status, sentence = error_answer(error, status_code)
-        if status in {429, 503}:
-            self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
-        if status == 405:
-            self.set_header("Allow", ", ".join(self.SUPPORTED_METHODS))
-        # Front ends of Jupyter read `message`.
-        errors = {"errors": error.errors} if isinstance(error, InvalidAnswer) else {}
-        write_json(self, status, {"error": sentence, "message": sentence, **errors})
-        self.finish()
-
-    def log_exception(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        # The response has the message of our own errors; a traceback in the log would add nothing.
-        if error is None or status_of(error) is None:
-            super().log_exception(kind, error, traceback)
-
-
-class ExecutionsHandler(_Api):
+class ExecutionsHandler(ApiHandler):
     """All executions."""
 
     SUPPORTED_METHODS = ("GET", "POST")
@@ -181,7 +64,7 @@ class ExecutionsHandler(_Api):
     async def post(self) -> None:
         """Start an execution."""
         request = StartRequest.read(await self.read_body())
-        execution = await self._lazy.call(start, self._root(), request, self.identify_user())
+        execution = await self._lazy.call(start, self.root(), request, self.identify_user())
         self.set_header("Location", f"{self.base_url}pauseflow/api/executions/{execution}")
         await self.write_view(execution, 201)
 
@@ -193,7 +76,7 @@ class ExecutionsHandler(_Api):
         return int(text) if most is None else min(int(text), most)
 
 
-class InspectHandler(_Api):
+class InspectHandler(ApiHandler):
     """What a notebook takes."""
 
     SUPPORTED_METHODS = ("POST",)
@@ -205,11 +88,11 @@ class InspectHandler(_Api):
         write_json(
             self,
             200,
-            await self._lazy.compute(inspect, self._root(), _read_text(body, "notebook"), body.get("content")),
+            await self._lazy.compute(inspect, self.root(), read_text(body, "notebook"), body.get("content")),
         )
 
 
-class ExecutionHandler(_Api):
+class ExecutionHandler(ApiHandler):
     """One execution."""
 
     SUPPORTED_METHODS = ("GET",)
@@ -225,7 +108,7 @@ class ExecutionHandler(_Api):
         write_json(self, 200, await self.mask_for_user(view))
 
 
-class ResumeHandler(_Api):
+class ResumeHandler(ApiHandler):
     """Answer an execution that waits."""
 
     SUPPORTED_METHODS = ("POST",)
@@ -245,12 +128,12 @@ class ResumeHandler(_Api):
             data=body.get("data"),
             form=form,
             by=self.identify_user(),
-            seen=_read_text(body, "shown"),
+            seen=read_text(body, "shown"),
         )
         write_json(self, answer.status, answer.body)
 
 
-class SendBackHandler(_Api):
+class SendBackHandler(ApiHandler):
     """Send a question back."""
 
     SUPPORTED_METHODS = ("POST",)
@@ -259,12 +142,12 @@ class SendBackHandler(_Api):
     async def post(self, execution: str) -> None:
         """Send back with `{"step", "comment", "shown"}`, all optional."""
         body = await self.read_body("step", "comment", "shown")
-        said = {"step": _read_step(body), "comment": _read_text(body, "comment"), "seen": _read_text(body, "shown")}
+        said = {"step": _read_step(body), "comment": read_text(body, "comment"), "seen": read_text(body, "shown")}
         answer = await self._lazy.answer(execution, Queue.send_back, execution, **said, by=self.identify_user())
         write_json(self, answer.status, answer.body)
 
 
-class CancelHandler(_Api):
+class CancelHandler(ApiHandler):
     """Cancel an execution in any state."""
 
     SUPPORTED_METHODS = ("POST",)
@@ -272,12 +155,12 @@ class CancelHandler(_Api):
     @require_permission("execute")
     async def post(self, execution: str) -> None:
         """Cancel, with `{"text"}` as the reason."""
-        text = _read_text(await self.read_body("text"), "text")
+        text = read_text(await self.read_body("text"), "text")
         await self._lazy.call(Queue.cancel, execution, by=self.identify_user(), text=text)
         await self.write_view(execution)
 
 
-class SuspendHandler(_Api):
+class SuspendHandler(ApiHandler):
     """Suspend an execution."""
 
     SUPPORTED_METHODS = ("POST",)
@@ -289,7 +172,7 @@ class SuspendHandler(_Api):
         await self.write_view(execution)
 
 
-class RetryHandler(_Api):
+class RetryHandler(ApiHandler):
     """Continue an execution from a checkpoint."""
 
     SUPPORTED_METHODS = ("POST",)
@@ -298,8 +181,8 @@ class RetryHandler(_Api):
     async def post(self, execution: str) -> None:
         """Retry, with `{"from", "notebook", "force"}`, all optional."""
         body = await self.read_body("from", "notebook", "force")
-        from_step, notebook = _read_text(body, "from"), _read_text(body, "notebook")
-        path = None if notebook is None else str(resolve_path(self._root(), "notebook", notebook))
+        from_step, notebook = read_text(body, "from"), read_text(body, "notebook")
+        path = None if notebook is None else str(resolve_path(self.root(), "notebook", notebook))
         force = body.get("force", False)
         if not isinstance(force, bool):
             raise InvalidParameter("force", "must be true or false")
@@ -309,7 +192,7 @@ class RetryHandler(_Api):
         await self.write_view(execution)
 
 
-class ForkHandler(_Api):
+class ForkHandler(ApiHandler):
     """Fork an execution."""
 
     SUPPORTED_METHODS = ("POST",)
@@ -318,16 +201,16 @@ class ForkHandler(_Api):
     async def post(self, execution: str) -> None:
         """Fork, with `{"from", "output"}`, both optional; the response is the fork."""
         body = await self.read_body("from", "output")
-        output = _read_text(body, "output")
-        path = None if output is None else str(resolve_path(self._root(), "output", output))
+        output = read_text(body, "output")
+        path = None if output is None else str(resolve_path(self.root(), "output", output))
         sibling = await self._lazy.call(
-            fork, execution, by=self.identify_user(), from_step=_read_text(body, "from"), output=path
+            fork, execution, by=self.identify_user(), from_step=read_text(body, "from"), output=path
         )
         self.set_header("Location", f"{self.base_url}pauseflow/api/executions/{sibling}")
         await self.write_view(sibling, 201)
 
 
-class DecisionsHandler(_Api):
+class DecisionsHandler(ApiHandler):
     """The signed records."""
 
     SUPPORTED_METHODS = ("GET",)
@@ -338,7 +221,7 @@ class DecisionsHandler(_Api):
         write_json(self, 200, {"decisions": await self._lazy.call(Queue.decisions, execution)})
 
 
-class OutputsHandler(_Api):
+class OutputsHandler(ApiHandler):
     """The executed notebook in its current state."""
 
     SUPPORTED_METHODS = ("GET",)
@@ -351,7 +234,7 @@ class OutputsHandler(_Api):
         self.write(text)
 
 
-class EventsHandler(_Api):
+class EventsHandler(ApiHandler):
     """The audit trail."""
 
     SUPPORTED_METHODS = ("GET",)
@@ -362,7 +245,7 @@ class EventsHandler(_Api):
         write_json(self, 200, {"events": await self._lazy.call(Queue.audit, execution)})
 
 
-class MetricsHandler(_Api):
+class MetricsHandler(ApiHandler):
     """Counts of executions, late work and processes, for Prometheus."""
 
     SUPPORTED_METHODS = ("GET",)
@@ -388,6 +271,7 @@ ROUTES: dict[str, type[RequestHandler]] = {
     "/pauseflow/api/executions/{execution}/fork": ForkHandler,
     "/pauseflow/api/executions/{execution}/outputs": OutputsHandler,
     "/pauseflow/api/executions/{execution}/events": EventsHandler,
+    **TRIGGER_ROUTES,
     "/pauseflow/api/executions/{execution}/decisions": DecisionsHandler,
 }
 
@@ -398,24 +282,9 @@ def api_routes(
     """Make the routes; `readiness` says whether the server is ready."""
     more: dict[type[RequestHandler], dict[str, Any]] = {HealthHandler: {"readiness": readiness}}
     return [
-        (path.replace("{execution}", "([^/]+)"), handler, {"queue": queue, **more.get(handler, {})})
+        (re.sub(r"\{[a-z]+\}", "([^/]+)", path), handler, {"queue": queue, **more.get(handler, {})})
         for path, handler in ROUTES.items()
     ]
-
-
-def _parse_body(body: bytes) -> JSON:
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        text = None
-    return {} if text is not None and not text.strip() else parse_json("the body", text)
-
-
-def _read_text(body: dict[str, JSON], field: str) -> str | None:
-    value = body.get(field)
-    if not isinstance(value, str | None):
-        raise InvalidParameter(field, "must be text")
-    return value
 
 
 def _read_step(body: dict[str, JSON]) -> str | None:

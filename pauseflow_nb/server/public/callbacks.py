@@ -1,22 +1,11 @@
-"""Answer the public links: /pauseflow/resume|cancel|send_back|approve/TOKEN (SPEC 7).
-
-The token in the path is the only credential: there is no login and no XSRF check, and any Host is accepted, because links
-are opened through tunnels, proxies and public names that this server does not know, by people and programs without an
-account. So these are plain tornado handlers: Jupyter's own answer 403 to a foreign Host and to a POST without its cookie.
-"""
+"""Answer the public links: /pauseflow/resume|cancel|send_back|approve/TOKEN (SPEC 7)."""
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import suppress
-from types import TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from jupyter_server.auth.decorator import allow_unauthenticated
-from tornado.http1connection import HTTP1Connection
-from tornado.ioloop import IOLoop
-from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError, RequestHandler, stream_request_body
+from tornado.web import RequestHandler
 
 from pauseflow_nb.engine.linked import Linked
 from pauseflow_nb.engine.queue import Callback, Queue, Response
@@ -24,45 +13,33 @@ from pauseflow_nb.errors import (
     BodyTooLarge,
     InvalidAnswer,
     InvalidBody,
-    LinkWithdrawn,
-    StorageFull,
     UnknownLink,
 )
 from pauseflow_nb.forms.codec import Entries
 from pauseflow_nb.identity import LINK
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
-from pauseflow_nb.server.http_errors import RETRY_AFTER_SECONDS, status_of
+from pauseflow_nb.server.http_errors import status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
-from pauseflow_nb.server.public.bodies import Body, parse_body
-from pauseflow_nb.server.public.client_address import NO_PROXIES, TrustedProxies, rate_limit_key
+from pauseflow_nb.server.public.bodies import Body
+from pauseflow_nb.server.public.client_address import NO_PROXIES, TrustedProxies
 from pauseflow_nb.server.public.decision import Request, entries_of, read_request
 from pauseflow_nb.server.public.envelope import envelope, query_of
 from pauseflow_nb.server.public.facts import collect_facts
+from pauseflow_nb.server.public.http_start import StartHandler
 from pauseflow_nb.server.public.negotiation import is_from_program, may_act, prefers_json, wants_html
-from pauseflow_nb.server.public.page import OURS, Landing, render_suspension
-from pauseflow_nb.server.public.rate_limit import LinkLimits, check_length
+from pauseflow_nb.server.public.page import render_suspension
+from pauseflow_nb.server.public.rate_limit import LinkLimits
+from pauseflow_nb.server.public.receiving import METHODS, Receiver
 from pauseflow_nb.server.public.responses import (
-    error_answer,
-    set_private_headers,
     write_error_answer,
     write_json,
     write_page,
 )
-from pauseflow_nb.server.public.upload import INLINE_BYTES, Upload
+from pauseflow_nb.server.public.upload import INLINE_BYTES, Sink
 from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, note_on
 
 __all__ = ["METHODS", "CallbackHandler", "handlers"]
-
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-#: What is still read of a body that was refused, so that its sender sees the answer and not a reset connection.
-_DRAINED_BYTES = 16 * 1024 * 1024
-#: We count a body's bytes ourselves; tornado would answer 400 to one that is too large.
-_UNLIMITED = 1 << 62
-#: A body of this size is parsed sooner than handed to a thread.
-_SMALL_BYTES = 4096
-_UNLIMITED_SECONDS = 10.0**9
 
 #: What a program that looks at a link does not get: markup, and addresses of pages.
 _FOR_THE_PAGE = ("evidence", "sign_in_url", "signed_in_as", "notebook_url")
@@ -74,9 +51,6 @@ _NO_GET = {
     "links too: send a POST",
 }
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 log = logging.getLogger(__name__)
 
 
@@ -85,94 +59,29 @@ def handlers(
 ) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
     """Make the routes of the public links. Anything may stand for the token, so that no other handler logs it."""
     options = {"queue": queue, "limits": limits or LinkLimits(), "proxies": proxies}
-    return [(r"/pauseflow/(resume|cancel|send_back|approve)/(.*)", CallbackHandler, options)]
+    return [
+        (r"/pauseflow/(resume|cancel|send_back|approve)/(.*)", CallbackHandler, options),
+        (r"/pauseflow/start/(.*)", StartHandler, options),
+    ]
 
 
-@stream_request_body
-class CallbackHandler(RequestHandler):
+class CallbackHandler(Receiver):
     """One request to one link."""
 
-    SUPPORTED_METHODS = METHODS
+    _linked: Linked | None = None
 
-    def initialize(self, queue: LazyQueue, limits: LinkLimits, proxies: TrustedProxies) -> None:
-        """Take the queue, the limits that all links share, and whom to believe where a request comes from."""
-        self._lazy, self._limits = queue, limits
-        #: The client's address, from here on also for anyone who asks tornado.
-        self.request.remote_ip = proxies.client_of(self.request)
-        self._key = rate_limit_key(self.request.remote_ip)
-        self._is_refused = False
-        self._is_counted = False
-        self._received = 0
-        self._received_before = self._received_when_refused = 0
-        self._timer: object = None
-        self._linked: Linked | None = None
-        self._upload: Upload | None = None
-        self._landing = OURS
-        self._receiving = asyncio.Lock()
+    async def read_token(self) -> None:
+        """Find the suspension that the link answers."""
+        self._linked = await self._lazy.read_link(self.path_args[1], self.path_args[0])
 
-    def set_default_headers(self) -> None:
-        """Set what every answer carries, errors too."""
-        set_private_headers(self)
-
-    async def prepare(self) -> None:
-        """Refuse before the body is read: too often, unknown, too large."""
-        # How long a body takes is watched here, because a large one may take longer than any other request.
-        self._connection().set_max_body_size(_UNLIMITED)
-        self._connection().set_body_timeout(_UNLIMITED_SECONDS)
-        if self._has_body() and not self._watch():
-            await self._refuse(429, "too many requests from this address are still sending: try again later")
-            self.finish()
-            return
-        seconds = self._limits.requests.wait(self._key)
-        if seconds:
-            await self._refuse_for(seconds, "too many requests from this address")
-            return
-        try:
-            queue = await self._lazy.opened()
-            self._landing = Landing(queue.settings.templates, queue.settings.redirect)
-            self._linked = await self._lazy.read_link(self.path_args[1], self.path_args[0])
-            check_length(self.request.headers, queue.settings.max_body)
-        except UnknownLink as problem:
-            seconds = self._limits.unknown.wait("")
-            if seconds:
-                await self._refuse_for(seconds, "too many requests with unknown links")
-            else:
-                await self._refuse(*error_answer(problem))
-            return
-        except (BodyTooLarge, LinkWithdrawn) as problem:
-            await self._refuse(*error_answer(problem))
-            return
-        self._upload = Upload(queue.settings.max_body, lambda: queue.bodies.open(self._known_claim()))
-
-    async def data_received(self, chunk: bytes) -> None:
-        """Take a piece of the body; the next one is read when this one is written."""
-        self._received += len(chunk)
-        if self._is_refused:
-            self._drain()
-            return
-        assert self._upload is not None
-        try:
-            async with self._receiving:
-                if self._upload.blocks_for(chunk):
-                    await asyncio.to_thread(self._upload.add, chunk)
-                else:
-                    self._upload.add(chunk)
-        except (BodyTooLarge, StorageFull) as problem:
-            await self._forget()
-            await self._refuse(*error_answer(problem))
-
-    def on_connection_close(self) -> None:
-        """Leave nothing of a body whose sender went away before its end."""
-        self._unwatch()
-        if self._upload is not None and not self._upload.is_whole:
-            IOLoop.current().add_callback(self._forget)
+    def open_sink(self, queue: Queue) -> Sink:
+        """Open a file beside the other bodies of this suspension."""
+        return queue.bodies.open(self._known_claim())
 
     async def act(self, action: str, _token: str) -> None:
         """Answer a request of any method."""
-        self._unwatch()
-        if self._is_refused or self._upload is None:
+        if not self.received_all():
             return
-        self._upload.is_whole = True
         links = (await self._lazy.opened()).settings.links
         method = self.request.method or ""
         if method == "OPTIONS":
@@ -208,7 +117,7 @@ class CallbackHandler(RequestHandler):
             schema = await self._schema()
             body = await self._body(schema)
             entries = entries_of(body)
-            compute = self._compute if schema is None else self._lazy.compute
+            compute = self.compute if schema is None else self._lazy.compute
             wanted = await compute(self._wanted, action, body, schema)
             answer = await self._lazy.settle(self._known_link(), wanted)
             if wanted.reading is not None and answer.body.get("errors"):
@@ -240,16 +149,7 @@ class CallbackHandler(RequestHandler):
         if schema is not None and self._upload.is_large:
             # It is checked in memory, and what goes to a file could not be.
             raise BodyTooLarge(INLINE_BYTES)
-        if "Content-Encoding" in self.request.headers:
-            raise InvalidBody("the body", "is compressed, and is only taken as it is")
-        if self._upload.is_large:
-            path = await asyncio.to_thread(self._upload.end)
-            return Body({"$file": path, "size": self._upload.size}, None)
-        return await self._compute(parse_body, self._upload.kept, self.request.headers.get("Content-Type"))
-
-    async def _compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        is_small = self._upload is not None and self._upload.size <= _SMALL_BYTES
-        return function(*args, **kwargs) if is_small else await self._lazy.compute(function, *args, **kwargs)
+        return await self.parse()
 
     def _wanted(self, action: str, body: Body, schema: dict[str, JSON] | None) -> Callback:
         return self._callback(read_request(action, body, query_of(self.request.query), schema))
@@ -306,127 +206,3 @@ class CallbackHandler(RequestHandler):
 
     def _known_claim(self) -> Claim:
         return self._known_link().claim
-
-    # Refusing
-
-    def _watch(self) -> bool:
-        """Begin to watch that the body comes; False if this address sends too many at once."""
-        self._is_counted = self._limits.open.begin(self._key)
-        if self._is_counted:
-            self._timer = IOLoop.current().call_later(self._limits.patience_seconds, self._check_progress)
-        return self._is_counted
-
-    def _unwatch(self) -> None:
-        if self._is_counted:
-            self._is_counted = False
-            self._limits.open.end(self._key)
-            IOLoop.current().remove_timeout(self._timer)
-
-    async def _check_progress(self) -> None:
-        wanted = self._limits.patience_seconds * self._limits.bytes_per_second
-        # While we write to the storage, the sender has to wait for us.
-        if self._received - self._received_before >= wanted or self._receiving.locked():
-            self._received_before = self._received
-            self._timer = IOLoop.current().call_later(self._limits.patience_seconds, self._check_progress)
-            return
-        self._unwatch()
-        if self._upload is not None:
-            await self._forget()
-        if not self._is_refused:
-            await self._refuse(408, "the body did not come in time: send it again, at once and whole")
-        if not self._finished:
-            self.finish()
-
-    def on_finish(self) -> None:
-        """Stop watching, however the answer came, and keep the promise of `Connection: close`."""
-        self._unwatch()
-        if self._is_refused and self._has_body():
-            self._connection().close()
-
-    async def _refuse_for(self, seconds: int, sentence: str) -> None:
-        self.set_header("Retry-After", str(seconds))
-        await self._refuse(429, f"{sentence}: try again in {seconds} s")
-
-    async def _refuse(self, status: int, sentence: str) -> None:
-        """Answer now, whatever may still come."""
-        self._is_refused = True
-        self._received_when_refused = self._received
-        html = wants_html(self.request.headers)
-        write_error_answer(self, status, sentence, html=html, landing=self._landing)
-        if not self._has_body():
-            self.finish()
-            return
-        # Closing at once would reset the connection while the sender still sends, and the answer would be lost.
-        self.set_header("Connection", "close")
-        self.set_header("Content-Length", str(sum(map(len, self._write_buffer))))
-        # Many who are refused have gone by now, and it is no error that nobody reads the answer.
-        with suppress(StreamClosedError):
-            await self.flush()
-
-    def _has_body(self) -> bool:
-        headers = self.request.headers
-        return headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
-
-    def _drain(self) -> None:
-        if self._received > self._received_when_refused + _DRAINED_BYTES and not self._finished:
-            self.finish()
-
-    async def _forget(self) -> None:
-        assert self._upload is not None
-        async with self._receiving:
-            await asyncio.to_thread(self._upload.discard)
-
-    def _connection(self) -> HTTP1Connection:
-        connection = self.request.connection
-        assert isinstance(connection, HTTP1Connection)
-        return connection
-
-    # What tornado would do otherwise
-
-    def compute_etag(self) -> str | None:
-        """Give none: a GET that acts must not be answered with 304, as if nothing had happened."""
-        return None
-
-    def check_xsrf_cookie(self) -> None:
-        """Let every request pass: the token in the path is the credential, and no cookie means anything here."""
-
-    def check_trusted_origin(self, origin: str) -> bool:  # noqa: ARG002 - tornado's signature
-        """Let every origin pass, for the same reason."""
-        return True
-
-    def decode_argument(self, value: bytes, name: str | None = None) -> str:  # noqa: ARG002 - tornado's signature
-        """Read a path as text whatever its bytes are; tornado would say 400 and log them."""
-        return value.decode("utf-8", "replace")
-
-    def send_error(self, status_code: int = 500, **info: Any) -> None:
-        """Answer an error, unless it was answered: who is refused often hangs up in the middle of what it sends."""
-        if not self._is_refused:
-            super().send_error(status_code, **info)
-        elif not self._finished:
-            self.finish()
-
-    def write_error(self, status_code: int, **info: Any) -> None:
-        """Write an error as JSON or as a page; see `statuses`."""
-        error = info.get("exc_info", (None, None, None))[1]
-        status, sentence = error_answer(error, status_code)
-        if status == 405:
-            self.set_header("Allow", ", ".join(METHODS))
-        if status == 429:
-            self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
-        html = wants_html(self.request.headers)
-        write_error_answer(self, status, sentence, html=html, landing=self._landing)
-        self.finish()
-
-    def log_exception(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Log what is our fault or the store's, without the request: its path holds the token."""
-        status, sentence = error_answer(error, error.status_code if isinstance(error, HTTPError) else 500)
-        if status == 500 and kind is not None and error is not None:
-            log.error("could not answer a link", exc_info=(kind, error, traceback))
-        elif status > 500:
-            log.warning("could not answer a link: %s", sentence)
-
-    def _log(self) -> None:
-        # The access log prints paths, and a path is all that it takes to answer.
-        pass

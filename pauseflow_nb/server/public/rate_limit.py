@@ -61,7 +61,7 @@ class RateLimit:
 
 
 class OpenRequests:
-    """Counts requests whose body has not come yet, or connections, for each address and for all together."""
+    """Counts requests whose body has not come yet or that wait, or connections, for each address and for all together."""
 
     def __init__(self, most: int = 64, most_in_all: int = 1024) -> None:
         """Set how many requests one address, and all addresses together, may have open."""
@@ -95,6 +95,8 @@ class LinkLimits:
     #: Requests with unknown tokens, of all addresses together: guessing from many addresses must not be faster.
     unknown: RateLimit = field(default_factory=lambda: RateLimit(per_second=20, burst=1000))
     open: OpenRequests = field(default_factory=OpenRequests)
+    #: Requests that wait for the response of an execution.
+    waiting: OpenRequests = field(default_factory=lambda: OpenRequests(64, 256))
     #: Interval, in seconds, in which a body must make a progress of `bytes_per_second` on average.
     patience_seconds: float = 30.0
     bytes_per_second: int = 1024

@@ -11,13 +11,13 @@ from pauseflow_nb.server.public.page import OURS, Landing, content_security_poli
 __all__ = ["error_answer", "set_private_headers", "write_error_answer", "write_json", "write_page"]
 
 _HEADINGS = {
-    400: "This answer cannot be read",
+    400: "This cannot be read",
     404: "This link is unknown",
     405: "This link wants a POST",
-    408: "This answer did not come in time",
+    408: "This did not come in time",
     410: "This link was withdrawn",
-    413: "This answer is too large",
-    415: "This answer cannot be read",
+    413: "This is too large",
+    415: "This cannot be read",
     422: "This answer does not fit",
     429: "Too many requests",
     503: "Not available at the moment",

@@ -38,7 +38,7 @@ def body(response: HTTPResponse) -> Any:
 def test_no_endpoint_is_unguarded(stranger: "Fetch", stage: "Stage", path: str, method: str) -> None:
     execution = stage.suspended()
 
-    answer = stranger(path.replace("{execution}", execution).lstrip("/"), method=method)
+    answer = stranger(path.replace("{execution}", execution).replace("{trigger}", "t").lstrip("/"), method=method)
 
     assert answer.code == 403
     assert stage.queue.state(execution) == "suspended"
@@ -48,8 +48,10 @@ def test_no_endpoint_is_unguarded(stranger: "Fetch", stage: "Stage", path: str, 
 def test_no_other_method_reads_or_changes_anything(stranger: "Fetch", stage: "Stage", method: str) -> None:
     execution = stage.suspended()
 
-    for path in ROUTES:
-        answer = stranger(path.replace("{execution}", execution).lstrip("/"), method=method)
+    for path, handler in ROUTES.items():
+        if method in handler.SUPPORTED_METHODS and not path.endswith("/health"):
+            continue
+        answer = stranger(path.replace("{execution}", execution).replace("{trigger}", "t").lstrip("/"), method=method)
         assert answer.code in {200, 204} if path.endswith("/health") and method == "HEAD" else answer.code == 405
     assert stage.queue.state(execution) == "suspended"
 

@@ -10,6 +10,7 @@ import yaml
 
 from pauseflow_nb.server.api.handlers import ROUTES
 from pauseflow_nb.server.api.start_request import StartRequest
+from pauseflow_nb.server.api.trigger_handlers import TriggerRequest
 
 if TYPE_CHECKING:
     from server.conftest import Stage
@@ -32,6 +33,12 @@ def test_what_starts_an_execution_is_described(described: dict[str, Any]) -> Non
     told = described["components"]["schemas"]["StartRequest"]
 
     assert set(told["properties"]) == set(StartRequest.model_fields)
+
+
+def test_what_adds_a_trigger_is_described(described: dict[str, Any]) -> None:
+    told = described["components"]["schemas"]["TriggerRequest"]
+
+    assert set(told["properties"]) == set(TriggerRequest.model_fields)
 
 
 def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:

@@ -1,0 +1,120 @@
+"""Start an execution of a trigger's notebook, once for each key."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine.open_store import OpenStore
+from pauseflow_nb.engine.plan import Plan, add_execution
+from pauseflow_nb.engine.start_checks import require_room
+from pauseflow_nb.identity import Who
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.store import triggers
+from pauseflow_nb.store.database import now
+from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store.views import iso
+
+__all__ = ["Started", "describe_last", "start_execution"]
+
+#: Options of a trigger that are options of its executions.
+RUN_OPTIONS = ("strict", "checkpoint", "start_timeout", "execution_timeout", "created_via")
+
+
+@dataclass(frozen=True)
+class Started:
+    """An execution that a trigger has started."""
+
+    execution: str
+    #: Whether the same key has started it before.
+    is_earlier: bool
+
+
+def start_execution(
+    store: OpenStore,
+    trigger: Row,
+    event: JSON,
+    *,
+    key: str | None = None,
+    execution: str | None = None,
+    check: Callable[[sa.Connection, Row], bool] = lambda _connection, _row: True,
+    changes: Callable[[sa.Connection, Row], dict[str, object]] = lambda _connection, _row: {},
+) -> Started | None:
+    """Start an execution; the notebook is read now.
+
+    Args:
+        store: The store.
+        trigger: Its row, as it was read before.
+        event: What `steps.trigger.event` shows.
+        key: Starts no more than one execution.
+        execution: Its id, whose folder may hold the body of a request already; None: a new one.
+        check: Called with the locked row: whether to start.
+        changes: Called with the locked row: further columns to change in the same transaction.
+
+    Returns:
+        The execution, also one that this key has started before; None if `check` said no.
+
+    Raises:
+        UnknownTrigger: If it was removed.
+        PauseflowError: If the notebook cannot be run, or the storage has no room.
+    """
+    plan = _plan(trigger)
+    require_room(store, len(plan.document))
+    execution = execution or secrets.token_hex(6)
+    document = f"{execution}/start-{secrets.token_hex(4)}.ipynb"
+    store.files.write(document, plan.document)
+
+    def insert(connection: sa.Connection) -> Started | None:
+        row = triggers.lock(connection, trigger.id)
+        earlier = None if key is None else triggers.find_key(connection, row.id, key)
+        if earlier is not None:
+            return Started(earlier, is_earlier=True)
+        if not check(connection, row):
+            return None
+        add_execution(connection, store.jobs, execution, plan, document, output=None, attached_to=None)
+        triggers.add_start(connection, execution, trigger=row.id, kind=row.kind, event=event, key=key)
+        last = describe_last(connection, "started", execution=execution)
+        triggers.update(connection, row.id, **{"last": last, **changes(connection, row)})
+        return Started(execution, is_earlier=False)
+
+    started = None
+    try:
+        started = store.change(insert)
+    finally:
+        if started is None or started.is_earlier:
+            store.files.remove(execution)
+    return started
+
+
+def describe_last(
+    connection: sa.Connection,
+    what: str,
+    *,
+    due: float | None = None,
+    execution: str | None = None,
+    problem: Exception | None = None,
+) -> dict[str, JSON]:
+    """Describe what became of a due time or a request, for the list of triggers."""
+    text = None if problem is None else str(problem)
+    return {"what": what, "at": iso(now(connection)), "due": iso(due), "execution": execution, "text": text}
+
+
+def _plan(trigger: Row) -> Plan:
+    # Lazily: only this needs the notebook's side of the house.
+    from pauseflow_nb.runner.notebook import freeze
+
+    frozen = freeze(trigger.notebook, trigger.parameters, kernel=trigger.options.get("kernel"))
+    return Plan(
+        notebook=trigger.notebook,
+        document=frozen.document,
+        output=None,
+        inputs=frozen.inputs,
+        cells=frozen.cells,
+        steps=frozen.steps,
+        kernel=frozen.kernel,
+        interpreter=frozen.interpreter,
+        cwd=trigger.cwd,
+        created_by=Who(trigger.created_by, via=trigger.options.get("created_via")),
+        options={name: trigger.options[name] for name in RUN_OPTIONS if name in trigger.options},
+    )

@@ -1,0 +1,78 @@
+"""Check the response that a step gives to the request that started its execution."""
+
+import base64
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pauseflow_nb.errors import InvalidValue
+from pauseflow_nb.json_values import JSON, json_text
+from pauseflow_nb.kernel.exports import as_json
+
+__all__ = ["make_response"]
+
+#: In bytes.
+_LARGEST_BODY = 1024 * 1024
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_BYTES = (bytes, bytearray, memoryview)
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+#: They belong to the server: a cookie would be one of Jupyter's own address, and the rest describes the connection.
+_NOT_OURS = frozenset(
+    {"set-cookie", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer", "te"}
+    | {"content-security-policy", "clear-site-data", "service-worker-allowed", "strict-transport-security"}
+)
+
+
+def make_response(
+    status: int | Mapping[str, Any] = 200, headers: Mapping[str, Any] | None = None, body: Any = None
+) -> dict[str, JSON]:
+    """Read the arguments of `flow.respond`.
+
+    Raises:
+        InvalidValue, NotJSON: Naming the argument.
+    """
+    if isinstance(status, Mapping):
+        given = dict(status)
+        # Ours is always sent at once.
+        given.pop("immediate", None)
+        unknown = set(given) - {"status", "headers", "body"}
+        if unknown or headers is not None or body is not None:
+            raise InvalidValue("respond", sorted(map(str, unknown)), "must be one mapping of status, headers and body")
+        return make_response(given.get("status", 200), given.get("headers"), given.get("body"))
+    if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 599:
+        raise InvalidValue("status", status, "must be a whole number from 200 to 599")
+    made = _make_body(body)
+    if _measure(body, made) > _LARGEST_BODY:
+        raise InvalidValue("body", "…", "must have at most 1 MiB: store it elsewhere, and respond with its address")
+    response: dict[str, JSON] = {"status": status, "headers": _check_headers(headers or {}), "body": made}
+    # A JSON value may look like encoded bytes, and is sent as it is.
+    return {**response, "is_bytes": True} if isinstance(body, _BYTES) else response
+
+
+def _make_body(body: Any) -> JSON:
+    if isinstance(body, _BYTES):
+        data = bytes(body)
+        return {"$base64": base64.b64encode(data).decode("ascii"), "size": len(data)}
+    return as_json("body", body)
+
+
+def _measure(body: Any, made: JSON) -> int:
+    """Count the bytes that are sent."""
+    if isinstance(body, _BYTES):
+        return memoryview(body).nbytes
+    return len((made if isinstance(made, str) else json_text(made)).encode())
+
+
+def _check_headers(headers: Any) -> dict[str, JSON]:
+    if not isinstance(headers, Mapping):
+        raise InvalidValue("headers", headers, "must be a mapping of names to texts")
+    checked: dict[str, JSON] = {}
+    for name, value in headers.items():
+        text = str(value) if isinstance(value, (str, int, float)) else None
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name) or text is None or not _VALUE.fullmatch(text):
+            raise InvalidValue("headers", {name: value}, "is not a header: write a name and one line of text")
+        if name.lower() in _NOT_OURS:
+            raise InvalidValue("headers", name, "cannot be set by a notebook: leave it out")
+        checked[name] = text
+    return checked
