@@ -141,7 +141,8 @@ THREATS = [
     "tampering",
 ]
 WAYS_IN = [
-    "A link, by POST", "A link, by GET", "The page behind a link", "The URL of an HTTP trigger", "The REST API", "The command line", "The kernel",
+    "A link, by POST", "A link, by GET", "The page behind a link", "The URL of an HTTP trigger", "The REST API", "The command line", "An imported file",
+    "The kernel",
     "Storage on a local disk", "Storage elsewhere", "Keys", "Mail and notifications", "Logs", "A proxy before it", "JupyterHub",
 ]  # fmt: skip
 

@@ -13,6 +13,7 @@ import click
 from pauseflow_nb.cli.doctor_command import doctor
 from pauseflow_nb.cli.execution_commands import cancel, fork, list_, outputs, resume, retry, send_back, show, suspend
 from pauseflow_nb.cli.gc_command import gc
+from pauseflow_nb.cli.import_command import import_
 from pauseflow_nb.cli.inspect_command import inspect
 from pauseflow_nb.cli.key_commands import keys, revoke
 from pauseflow_nb.cli.open_command import open_
@@ -29,7 +30,7 @@ __all__ = ["main"]
 
 #: The commands as `pauseflow --help` lists them.
 _SECTIONS = {
-    "Run notebooks": (run, inspect, trigger),
+    "Run notebooks": (run, inspect, trigger, import_),
     "Look": (list_, show, open_, outputs, verify, report),
     "Answer": (resume, send_back, cancel),
     "Stop and go back": (suspend, retry, fork),

@@ -14,6 +14,7 @@
     ├── InvalidNotebook       (ValueError)         a file that is not a notebook
     ├── NotebookNotFound      (FileNotFoundError)
     ├── NotebookGone          (FileNotFoundError)  the store's copy of an executed notebook was removed
+    ├── InvalidImport         (ValueError)         a file that no workflow can be read from
     ├── InvalidParameter      (ValueError)         a parameter that does not parse
     ├── InvalidSetting        (ValueError)
     ├── MissingSecret         (LookupError)        a secret that no provider has
@@ -52,6 +53,8 @@
     │   └── KernelNotReady                         it was started, and ended or took too long: worth another try
     ├── KernelDied            (RuntimeError)
     ├── KernelLost            (RuntimeError)       the kernel of a kernel-bound execution is gone
+    ├── NodeUnavailable       (RuntimeError)       no Node.js for a step in JavaScript
+    ├── NodeFailed            (RuntimeError)       the JavaScript of a step raised an error
     ├── StoreUnavailable      (ConnectionError)    the database is locked, gone or unfit
     ├── StoreDamaged          (ValueError)         a row of the database that cannot be read
     ├── NotStorable           (ValueError)         a value that the database cannot hold
@@ -113,6 +116,8 @@ from pauseflow_nb.errors.processes import (
     KernelLost,
     KernelNotReady,
     KernelUnavailable,
+    NodeFailed,
+    NodeUnavailable,
     NoServer,
     NotDelivered,
     NoWorker,
@@ -138,6 +143,7 @@ from pauseflow_nb.errors.stored_data import (
 )
 from pauseflow_nb.errors.user_input import (
     InvalidDuration,
+    InvalidImport,
     InvalidNotebook,
     InvalidParameter,
     InvalidSetting,
@@ -164,6 +170,7 @@ __all__ = [
     "InvalidAnswer",
     "InvalidBody",
     "InvalidDuration",
+    "InvalidImport",
     "InvalidNotebook",
     "InvalidParameter",
     "InvalidParameters",
@@ -183,6 +190,8 @@ __all__ = [
     "NoRoomForBody",
     "NoServer",
     "NoWorker",
+    "NodeFailed",
+    "NodeUnavailable",
     "NotAllowed",
     "NotComparable",
     "NotDelivered",

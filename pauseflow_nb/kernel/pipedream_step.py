@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from pauseflow_nb.kernel.attribute_dict import Record
+from pauseflow_nb.kernel.attribute_dict import Record, as_records
+from pauseflow_nb.kernel.current import require_step
 from pauseflow_nb.kernel.flow import Flow, flow
 from pauseflow_nb.kernel.sending import Sender
+from pauseflow_nb.kernel.step_props import find_props
 from pauseflow_nb.kernel.steps_view import Steps, steps
 
 __all__ = ["StepArgument"]
@@ -30,8 +32,10 @@ class StepArgument:
 
     @property
     def inputs(self) -> Record:
-        """As `flow.inputs`."""
-        return flow.inputs
+        """As `flow.inputs`, with the props of the step: its entry in the notebook's variable `props`."""
+        session, run = require_step("pd.inputs")
+        mine = find_props(session.shell.user_ns, run.step)
+        return as_records({**flow.inputs, **mine}) if mine else flow.inputs
 
     def export(self, name: str, value: Any) -> None:
         """As `flow.export`."""

@@ -147,6 +147,27 @@ def test_an_example_notebook_completes_after_approve_with_nothing_typed(
     assert running.end().execution["state"] == "completed"
 
 
+ITEMS = "items = [{'price': 19.5, 'count': 2}, {'price': 3, 'count': 1}]"
+
+
+def test_the_notebook_beside_mastras_workflow_ships_when_approved(pauseflow: "Pauseflow") -> None:
+    names = ("from pydantic import BaseModel", "%%step total", "%%step ask\nclass Decision", "%%step ship")
+    running = start(pauseflow, ITEMS, *blocks("docs/coming-from.md", *names))
+
+    press(running.link("approve"), "Submit", **{"answer/approved": "on"})
+
+    assert printed(running.end()) == "shipped for 42.0\n"
+
+
+def test_the_notebook_beside_prefects_flow_gets_an_instance(pauseflow: "Pauseflow") -> None:
+    names = ("%%step total", "%%step ask\nfrom pauseflow_nb import RunInput")
+    running = start(pauseflow, ITEMS, *blocks("docs/coming-from.md", *names), "print(decision.approved)")
+
+    press(running.link("approve"), "Submit", **{"answer/approved": "on"})
+
+    assert printed(running.end()) == "True\n"
+
+
 TUTORIAL = ("from pauseflow_nb import flow, steps", "import random", "%%step approve", "%%step publish")
 
 

@@ -180,7 +180,10 @@ def test_cancel_ends_the_flow_until_a_reset(kernel: Any) -> None:
     [
         ("%pauseflow approve", "no step waits"),
         ("%pauseflow cancel", "InvalidStep: no step waits in this kernel"),
-        ("%pauseflow explode", "must be one of: state, reset, approve [JSON], send_back [COMMENT], cancel, skip, lint"),
+        (
+            "%pauseflow explode",
+            "must be one of: state, reset, approve [JSON], send_back [COMMENT], cancel, skip, trigger [JSON], lint",
+        ),
         ("%pauseflow reset now", "must be one of"),
     ],
 )

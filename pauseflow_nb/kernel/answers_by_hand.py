@@ -1,0 +1,49 @@
+"""Describe answers to cells that are run by hand: how to give one, what it is called, and its `$resume_data`."""
+
+from datetime import UTC, datetime
+
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.kernel.issued_links import links_for_test
+from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
+from pauseflow_nb.protocol import SuspensionRequest
+
+__all__ = ["describe_answers", "make_clock_envelope", "make_envelope", "name_answer"]
+
+
+def describe_answers(run: StepRun, asked: PlannedSuspension) -> str:
+    """Say which magics answer a step that waits."""
+    back = " `%pauseflow send_back COMMENT` runs it again." if "send_back" in asked.request.allow else ""
+    by_clock = "" if asked.request.kind == "suspend" else " `%pauseflow skip` lets its time pass."
+    return f"`%pauseflow approve [JSON]` answers step '{run.step}' here.{back}{by_clock}"
+
+
+def name_answer(request: SuspensionRequest) -> str:
+    """Say in a few words what somebody did who answered."""
+    if request.kind in ("rerun", "delay"):
+        return "Called back by you" if request.kind == "rerun" else "Continued by you"
+    return "Approved by you" if request.schema is None else "Submitted by you"
+
+
+def make_envelope(step: str, body: JSON) -> dict[str, JSON]:
+    """Make `$resume_data` of an answer by a button or a magic."""
+    url = links_for_test(step)["resume_url"]
+    return {
+        "method": "POST",
+        "path": f"/pauseflow/resume/{step}",
+        "query": {},
+        "headers": {},
+        "body": body,
+        "body_raw": "",
+        "client_ip": "",
+        "url": url,
+        "received_at": datetime.now(UTC).isoformat(),
+        "by": "user",
+        "known_by": "account",
+    }
+
+
+def make_clock_envelope(body: JSON) -> dict[str, JSON]:
+    """Make `$resume_data` of a question that nobody answered in time."""
+    missing: dict[str, JSON] = dict.fromkeys(("method", "path", "body_raw", "client_ip", "url"))
+    received_at = datetime.now(UTC).isoformat()
+    return {**missing, "query": {}, "headers": {}, "body": body, "received_at": received_at, "by": "clock"}

@@ -1,0 +1,1 @@
+"""Make notebooks of Pipedream workflows: `pauseflow import`."""

@@ -1,0 +1,5 @@
+export default defineComponent({
+  async run({ steps, $ }) {
+    return steps.call_shop.$return_value.path;
+  },
+});

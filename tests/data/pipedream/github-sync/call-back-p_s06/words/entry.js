@@ -1,0 +1,5 @@
+export default defineComponent({
+  async run({ steps, $ }) {
+    return steps.transcribe.$return_value.text.split(" ").length;
+  },
+});

@@ -1,0 +1,5 @@
+export default defineComponent({
+  async run({ steps, $ }) {
+    return steps.trigger.event.items.length;
+  },
+});

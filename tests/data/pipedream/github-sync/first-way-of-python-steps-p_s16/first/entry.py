@@ -1,0 +1,3 @@
+from pipedream.script_helpers import (steps, export)
+
+export("doubled", steps["trigger"]["event"]["n"] * 2)

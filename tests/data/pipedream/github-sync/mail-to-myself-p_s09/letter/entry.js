@@ -1,0 +1,5 @@
+export default defineComponent({
+  async run({ steps, $ }) {
+    return "Dear " + steps.trigger.event.name;
+  },
+});

@@ -1,0 +1,2 @@
+def handler(pd: "pipedream"):
+    return 1

@@ -1,0 +1,2 @@
+def handler(pd: "pipedream"):
+    return pd.steps["list_files"]["files"] + 1

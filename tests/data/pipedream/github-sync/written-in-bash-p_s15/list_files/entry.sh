@@ -1,0 +1,1 @@
+echo "files=3" >> $PIPEDREAM_EXPORTS
