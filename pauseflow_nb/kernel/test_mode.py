@@ -15,6 +15,7 @@ from pauseflow_nb.cells import Header
 from pauseflow_nb.errors import InvalidAnswer, InvalidStep
 from pauseflow_nb.json_values import JSON, json_text
 from pauseflow_nb.kernel.answer_types import Form
+from pauseflow_nb.kernel.answers_by_hand import describe_answers, make_clock_envelope, make_envelope, name_answer
 from pauseflow_nb.kernel.attribute_dict import Record, as_records
 from pauseflow_nb.kernel.context import InputsByHand, build_context, trigger_by_hand
 from pauseflow_nb.kernel.control_flow import Exited, Paused, Stop
@@ -217,7 +218,7 @@ class TestMode:
         call, request = run.suspension.call, run.suspension.request
         return Stop(
             Paused(f"{STOPPED.format(call=call)}. {FOR_REAL}"),
-            *write_question(run.step, call, request, _hint(run, run.suspension)),
+            *write_question(run.step, call, request, describe_answers(run, run.suspension)),
         )
 
     def fail(self, step: str, error: BaseException, run: StepRun | None) -> None:  # noqa: ARG002 - as in `Mode`
@@ -287,10 +288,10 @@ class TestMode:
         self.answers.pop(run.step, None)
         if form is not None:
             self.answers[run.step] = answer
-        envelope = _envelope(run.step, body) | ({} if comment is None else {"comment": comment})
+        envelope = make_envelope(run.step, body) | ({} if comment is None else {"comment": comment})
         self.exports.setdefault(run.step, {})[RESUME_DATA] = envelope
         self.waiting = None
-        headline = _headline(request)
+        headline = name_answer(request)
         if request.kind == "pause":
             self.due = run.step
             self.pause_answers.setdefault(run.step, []).append(envelope)
@@ -329,7 +330,7 @@ class TestMode:
             form = waiting.asked.form
             if form is not None and request.default is not None:
                 self.answers[run.step] = form.build(request.default)
-            self.exports.setdefault(run.step, {})[RESUME_DATA] = _envelope_of_clock(request.default)
+            self.exports.setdefault(run.step, {})[RESUME_DATA] = make_clock_envelope(request.default)
         headline = "Timed out" if request.kind == "suspend" else "Skipped by you"
         if request.then == "rerun":
             self._wake(waiting, None, "clock")
@@ -445,39 +446,3 @@ class TestMode:
 def _find_notebook() -> str | None:
     # Set by Jupyter Server; other front ends do not tell a kernel which notebook it serves.
     return os.environ.get("JPY_SESSION_NAME")
-
-
-def _hint(run: StepRun, asked: PlannedSuspension) -> str:
-    back = " `%pauseflow send_back COMMENT` runs it again." if "send_back" in asked.request.allow else ""
-    by_clock = "" if asked.request.kind == "suspend" else " `%pauseflow skip` lets its time pass."
-    return f"`%pauseflow approve [JSON]` answers step '{run.step}' here.{back}{by_clock}"
-
-
-def _headline(request: SuspensionRequest) -> str:
-    """Say in a few words what somebody did who answered."""
-    if request.kind in ("rerun", "delay"):
-        return "Called back by you" if request.kind == "rerun" else "Continued by you"
-    return "Approved by you" if request.schema is None else "Submitted by you"
-
-
-def _envelope(step: str, body: JSON) -> dict[str, JSON]:
-    url = links_for_test(step)["resume_url"]
-    return {
-        "method": "POST",
-        "path": f"/pauseflow/resume/{step}",
-        "query": {},
-        "headers": {},
-        "body": body,
-        "body_raw": "",
-        "client_ip": "",
-        "url": url,
-        "received_at": datetime.now(UTC).isoformat(),
-        "by": "user",
-        "known_by": "account",
-    }
-
-
-def _envelope_of_clock(body: JSON) -> dict[str, JSON]:
-    missing: dict[str, JSON] = dict.fromkeys(("method", "path", "body_raw", "client_ip", "url"))
-    received_at = datetime.now(UTC).isoformat()
-    return {**missing, "query": {}, "headers": {}, "body": body, "received_at": received_at, "by": "clock"}

@@ -93,10 +93,10 @@ DRIFT = [
 
 
 def test_what_has_changed_stands_beside_what_was_shown(still_lab: Lab, page: Any, shoot: Shoot) -> None:
-    suspend(still_lab.queue(), "drifted", notebook="/work/drift.ipynb", title="Buy 50 ACME?", drift=DRIFT)
+    suspend(still_lab.queue(), None, notebook="/work/drift.ipynb", title="Buy 50 ACME?", drift=DRIFT)
     workflows = Workflows(page).open(still_lab)
     workflows.search("drift.ipynb")
-    card = workflows.card("drift.ipynb")
+    card = workflows.open_card("drift.ipynb")
 
     expect(card).to_contain_text("price has changed: 100.0 has become 120.0 (20% more); the tolerance is 1%.")
     expect(card.locator("mark")).to_have_text(["120.0", "same"])
