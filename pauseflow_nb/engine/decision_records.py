@@ -5,7 +5,8 @@ Each runs in the transaction of what it records, so a decision has its record or
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from pauseflow_nb.runner.document import Document
 
 __all__ = [
+    "MadeDecision",
     "add_drift",
     "add_errors",
     "enter_records",
     "note_shown",
     "record_checks",
     "record_decision",
+    "record_decisions",
     "record_reopening",
     "seal",
 ]
@@ -84,6 +87,38 @@ def add_errors(shown: Mapping[str, JSON] | None, errors: list[dict[str, JSON]]) 
     return None if shown is None else {**shown, "digest": digest_json([shown["digest"], errors])}
 
 
+@dataclass(frozen=True)
+class MadeDecision:
+    """A decision that is to be recorded."""
+
+    #: What was decided.
+    suspension: Row
+    #: The decision, as the notebook shows it.
+    decision: "Decision"
+    #: The digest of what the sender had before him; None if the request carried none.
+    seen: str | None
+    #: Whether it settles the suspension; False for one approval of several.
+    is_final: bool = True
+
+    def to_record(self) -> "_Record":
+        """Write what its record says."""
+        from pauseflow_nb.runner.cards import make_facts  # lazily: a server that settles nothing needs no notebooks
+
+        suspension, shown = self.suspension, dict[str, Any](self.suspension.shown or {})
+        facts = make_facts(self.decision, suspension.schema)
+        return _record_about(
+            suspension.execution,
+            shown,
+            {
+                "suspension": _place(suspension, shown),
+                "question": shown.get("question") or _question(suspension),
+                "asked": time_or_none(suspension.since),
+                "decision" if self.is_final else "approval": facts,
+                "seen": self.seen is not None and self.seen == shown.get("digest"),
+            },
+        )
+
+
 def add_drift(suspension: Row, checks: list[dict[str, JSON]], fresh: list[dict[str, JSON]]) -> dict[str, JSON]:
     """Change what is shown: the question is asked again, with the old and the new values side by side."""
     shown: dict[str, Any] = suspension.shown or {"digest": None}
@@ -102,7 +137,7 @@ def record_reopening(
 ) -> None:
     """Sign that the last decision does not count, because the values that it was about have changed."""
     facts = {"suspension": _place(suspension, shown), "decision": None, "checks": checks}
-    _add_decision(connection, suspension.execution, shown, facts)
+    _add(connection, [_record_about(suspension.execution, shown, facts)])
     enter_records(connection, suspension.execution, document)
 
 
@@ -113,38 +148,26 @@ def record_checks(connection: sa.Connection, execution: str, checks: list[dict[s
     if last is not None:
         cells = tuple(map(CellDigest.from_json, last["cells"]))
         facts = {name: each for name, each in last.items() if name not in _OF_STATEMENT}
-        _add(connection, execution, DECIDED, cells, {**facts, "checks": checks})
+        _add(connection, [_Record(execution, DECIDED, cells, {**facts, "checks": checks})])
 
 
 def record_decision(
     connection: sa.Connection, suspension: Row, decision: "Decision", *, seen: str | None, is_final: bool = True
 ) -> None:
-    """Sign a decision, and add it to the records of the execution; the caller holds the execution's row.
+    """Sign a decision, and add it to the records of the execution; see `record_decisions`."""
+    record_decisions(connection, [MadeDecision(suspension, decision, seen, is_final)])
+
+
+def record_decisions(connection: sa.Connection, made: Sequence[MadeDecision]) -> None:
+    """Sign decisions, and add each to the records of its execution.
 
     Args:
-        connection: The transaction that settles.
-        suspension: What was decided.
-        decision: The decision, as the notebook shows it.
-        seen: The digest of what the sender had before him; None if the request carried none.
-        is_final: Whether it settles the suspension; False for one approval of several.
+        connection: The transaction that settles; it holds the executions' rows.
+        made: At most one of each execution.
     """
-    from pauseflow_nb.runner.cards import make_facts  # lazily: a server that settles nothing needs no notebooks
-
-    shown: dict[str, Any] = suspension.shown or {}
-    facts = make_facts(decision, suspension.schema)
-    signed = _add_decision(
-        connection,
-        suspension.execution,
-        shown,
-        {
-            "suspension": _place(suspension, shown),
-            "question": shown.get("question") or _question(suspension),
-            "asked": time_or_none(suspension.since),
-            "decision" if is_final else "approval": facts,
-            "seen": seen is not None and seen == shown.get("digest"),
-        },
-    )
-    audit.add_details(connection, suspension.execution, "settled", "approved", *FINAL, **signed)
+    if made:
+        signed = _add(connection, [each.to_record() for each in made])
+        audit.add_details(connection, signed, "settled", "approved", *FINAL)
 
 
 def seal(connection: sa.Connection, execution: str, state: str, document: "Document") -> None:
@@ -157,7 +180,8 @@ def seal(connection: sa.Connection, execution: str, state: str, document: "Docum
         document: Its notebook, which gets all the records.
     """
     if decisions.all_of(connection, execution):
-        _add(connection, execution, ENDED, tuple(document.digest_cells(with_cards=True)), {"state": state})
+        cells = tuple(document.digest_cells(with_cards=True))
+        _add(connection, [_Record(execution, ENDED, cells, {"state": state})])
         enter_records(connection, execution, document)
 
 
@@ -170,14 +194,20 @@ def enter_records(connection: sa.Connection, execution: str, document: "Document
         document.changed()
 
 
-def _add_decision(
-    connection: sa.Connection, execution: str, shown: Mapping[str, Any], facts: dict[str, Any]
-) -> dict[str, JSON]:
-    """Add a record about a question, with what was shown; returns what `_add` does."""
+@dataclass(frozen=True)
+class _Record:
+    execution: str
+    kind: str
+    cells: tuple[CellDigest, ...]
+    facts: dict[str, JSON]
+
+
+def _record_about(execution: str, shown: Mapping[str, Any], facts: dict[str, Any]) -> _Record:
+    """Write a record about a question, with what was shown."""
     names = ("question", "rules", "parameters", "exports", "environment", *(["fresh"] if "fresh" in shown else []))
     known = {"shown": shown.get("digest"), **{name: shown.get(name) for name in names}}
     cells = tuple(map(CellDigest.from_json, shown.get("cells", [])))
-    return _add(connection, execution, DECIDED, cells, {**known, **facts})
+    return _Record(execution, DECIDED, cells, {**known, **facts})
 
 
 def _place(suspension: Row, shown: Mapping[str, Any]) -> dict[str, JSON]:
@@ -185,23 +215,27 @@ def _place(suspension: Row, shown: Mapping[str, Any]) -> dict[str, JSON]:
     return dict(shown.get("suspension") or own)
 
 
-def _add(
-    connection: sa.Connection, execution: str, kind: str, cells: tuple[CellDigest, ...], facts: dict[str, JSON]
-) -> dict[str, JSON]:
-    """Sign and add a record.
+def _add(connection: sa.Connection, records: Sequence[_Record]) -> dict[str, dict[str, JSON]]:
+    """Sign and add records, at most one of each execution.
 
     Returns:
-        What the audit trail says of it: its number and the digest of what was signed.
+        What the audit trail says of each, by execution: its number and the digest of what was signed.
     """
-    before = decisions.all_of(connection, execution)
-    previous = payload_digest(before[-1]) if before else None
-    number = len(before) + 1
-    if before and (earlier := _execution_of(before[-1])) != execution:
-        facts = {**facts, "continues": earlier}
-    statement = Statement(kind, execution, number, previous, cells, facts)
-    envelope = sign(statement, keys.signing_key(connection))
-    decisions.add(connection, execution, number, envelope)
-    return {"record": number, "digest": payload_digest(envelope)}
+    last = decisions.last_of(connection, [each.execution for each in records])
+    key = keys.signing_key(connection)
+    signed: dict[str, dict[str, JSON]] = {}
+    envelopes = []
+    for each in records:
+        number, before = last.get(each.execution, (0, None))
+        facts = each.facts
+        if before is not None and (earlier := _execution_of(before)) != each.execution:
+            facts = {**facts, "continues": earlier}
+        previous = None if before is None else payload_digest(before)
+        envelope = sign(Statement(each.kind, each.execution, number + 1, previous, each.cells, facts), key)
+        envelopes.append((each.execution, number + 1, envelope))
+        signed[each.execution] = {"record": number + 1, "digest": payload_digest(envelope)}
+    decisions.add_all(connection, envelopes)
+    return signed
 
 
 def _execution_of(envelope: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ under `pauseflow run` never needs it.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
@@ -51,16 +51,23 @@ class Jobs:
             n: Number of the segment.
             job: How often it has been queued before; DBOS keeps the first job of a name and drops later ones.
         """
+        self.enqueue_all(connection, [(execution, n, job)])
+
+    def enqueue_all(self, connection: sa.Connection, jobs: Sequence[tuple[str, int, int]]) -> None:
+        """Queue several segments: execution, number and job of each; see `enqueue`."""
+        if not jobs:
+            return
         if self._client is None:
             raise _NotReady
-        name = _name(execution, n, job)
-        self._client.enqueue_in_transaction(
-            connection,
-            {"workflow_name": JOB, "queue_name": QUEUE, "workflow_id": name, "app_version": VERSION},
-            execution,
-            n,
-            job,
-        )
+        for execution, n, job in jobs:
+            name = _name(execution, n, job)
+            self._client.enqueue_in_transaction(
+                connection,
+                {"workflow_name": JOB, "queue_name": QUEUE, "workflow_id": name, "app_version": VERSION},
+                execution,
+                n,
+                job,
+            )
 
     def forget(self, execution: str, jobs: Iterable[tuple[int, int]]) -> None:
         """Remove jobs that are not needed any more.
@@ -135,4 +142,4 @@ def migrate_jobs(engine: sa.Engine) -> None:
 
 
 class _NotReady(Exception):
-    """DBOS is not loaded yet."""
+    """DBOS is not loaded yet: the transaction must be rolled back, and made again when it is; see `Jobs.ready`."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.jobs import Jobs
-from pauseflow_nb.errors import NotebookGone
+from pauseflow_nb.errors import NotebookGone, StoreUnavailable
 from pauseflow_nb.forms.check_process import default_checker
 from pauseflow_nb.links import Claim, Signer
 from pauseflow_nb.protocol import Links
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import keys, workers
-from pauseflow_nb.store.database import open_engine, reading, transaction
+from pauseflow_nb.store.database import is_conflict, open_engine, reading, transaction
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.files import Files
 from pauseflow_nb.store.migrate import migrate
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pauseflow_nb.runner.document import Document
 
 __all__ = ["OpenStore"]
+
+#: How often a change is made again that PostgreSQL has undone because of others at the same time.
+_MOST_CONFLICTS = 3
 
 T = TypeVar("T")
 
@@ -61,12 +64,18 @@ class OpenStore:
         self.engine.dispose()
 
     def change(self, change: Callable[[sa.Connection], T]) -> T:
-        """Make a change in one transaction that may queue jobs. It may be called twice, and is committed once."""
+        """Make a change in one transaction that may queue jobs. It may be called several times, and is committed once."""
 
         def attempt() -> T:
             with transaction(self.engine) as connection:
                 return change(connection)
 
+        for _ in range(_MOST_CONFLICTS):
+            try:
+                return self.jobs.ready(attempt)
+            except StoreUnavailable as problem:
+                if not is_conflict(problem):
+                    raise
         return self.jobs.ready(attempt)
 
     # Notebooks

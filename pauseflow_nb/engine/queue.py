@@ -3,18 +3,23 @@
 What a method says has happened when it returns.
 """
 
+import functools
 import secrets
+from contextlib import suppress
 
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.authorization import Callback, NotJudged
 from pauseflow_nb.engine.children import open_below, unended_below
 from pauseflow_nb.engine.judging import judge_callback
+from pauseflow_nb.engine.linked import read_linked
 from pauseflow_nb.engine.plan import Plan, add_execution
 from pauseflow_nb.engine.reader import Reader
+from pauseflow_nb.engine.settle_together import MOST_TOGETHER, Answer, NotTogether, settle_alone, settle_together
 from pauseflow_nb.engine.settling import RECORD_AFTER, Response, Settling, make_cancel_reason, make_envelope
 from pauseflow_nb.engine.start_checks import explain_conflict, require_free_output, require_room, resolve_output
 from pauseflow_nb.engine.stored_bodies import BodyRoom
+from pauseflow_nb.engine.together import Together
 from pauseflow_nb.errors import (
     AmbiguousSuspension,
     CannotSuspend,
@@ -43,6 +48,18 @@ class Queue(Reader):
         super().__init__(settings, engine, base_url=base_url)
         #: Where large bodies of answers are written.
         self.bodies = BodyRoom(self.files, settings.quota, settings.max_body)
+        #: Reads what links ask, of all requests that come at the same time in one go.
+        self.linked = Together(functools.partial(read_linked, self), name="pauseflow-links", most=MOST_TOGETHER)
+        #: Settles what comes at the same time in one transaction.
+        self.settling = Together(
+            functools.partial(settle_together, self), name="pauseflow-settling", most=MOST_TOGETHER
+        )
+
+    def close(self) -> None:
+        """Settle what has come, and close all connections."""
+        self.linked.close()
+        self.settling.close()
+        super().close()
 
     # Starting
 
@@ -96,11 +113,9 @@ class Queue(Reader):
             NoChecker: If it cannot be checked now.
         """
         while True:
-            verdict = judge_callback(self, claim, callback)
+            answer = Answer(claim, callback, judge_callback(self, claim, callback))
             try:
-                response = self.change(
-                    lambda connection, found=verdict: Settling(connection, self.jobs).apply(claim, callback, found)  # type: ignore[misc]
-                )
+                response = self._settle(answer)
             except NotJudged:
                 # The suspension was opened in between.
                 continue
@@ -108,6 +123,12 @@ class Queue(Reader):
         if response.status == 200 and response.body.get("state") == "cancelled":
             self._cancel_children(claim.execution)
         return response
+
+    def _settle(self, answer: Answer) -> Response:
+        if answer.may_resume:
+            with suppress(NotTogether):
+                return self.settling.submit(answer).result()
+        return settle_alone(self, answer)
 
     def resume(
         self,

@@ -132,6 +132,7 @@ class Reader(OpenStore):
         *,
         states: Iterable[str] | None = None,
         text: str | None = None,
+        after: str | None = None,
         limit: int = 50,
         offset: int = 0,
         with_links: bool = False,
@@ -141,13 +142,17 @@ class Reader(OpenStore):
         Args:
             states: Only those in one of these states.
             text: Only those whose notebook, output or id contains this.
+            after: Only those that come after this one: the last of the page before.
             limit: How many at most.
             offset: How many to skip.
             with_links: Whether the viewer may resume them.
+
+        Raises:
+            UnknownExecution: If there is none to come after.
         """
         links = self.link_maker() if with_links else None
         with reading(self.engine) as connection:
-            found = find_ids(connection, states=states, text=text, limit=limit, offset=offset)
+            found = find_ids(connection, states=states, text=text, after=after, limit=limit, offset=offset)
             return execution_views(connection, found, links=links)
 
     def audit(self, execution: str) -> Views:

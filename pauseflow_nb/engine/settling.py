@@ -15,17 +15,19 @@ from pauseflow_nb.engine.children import gather
 from pauseflow_nb.engine.decision_records import add_drift, add_errors, record_decision
 from pauseflow_nb.engine.finish_notebook import describe_ending_decision
 from pauseflow_nb.engine.jobs import Jobs
-from pauseflow_nb.errors import StoreDamaged
+from pauseflow_nb.engine.locking import lock_rows
+from pauseflow_nb.engine.waking import Waking, complete_envelope, resume_all, wake_all
+from pauseflow_nb.errors import LinkWithdrawn, StoreDamaged
 from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Failure, PauseAnswer, Wake, answer_in
 from pauseflow_nb.runner.cards import describe_approval, describe_decision, describe_pause_decision
-from pauseflow_nb.store import executions, keys, segments, steps, suspensions
+from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import FINAL, Row
-from pauseflow_nb.store.views import approvals_of, has_rules, iso
+from pauseflow_nb.store.views import approvals_of, iso
 
 __all__ = ["Callback", "Response", "Settling", "make_cancel_reason", "make_envelope"]
 
@@ -65,12 +67,12 @@ class Settling:
             LinkWithdrawn: If it came over a link that was withdrawn since it was verified.
             NotJudged: If there is one now: the transaction must be rolled back, and the callback judged.
         """
-        segment = segments.lock(self.connection, claim.execution, claim.segment)
-        execution = executions.lock(self.connection, claim.execution)
+        rows = lock_rows(self.connection, [claim])[0]
+        suspension, segment, execution = rows.suspension, rows.segment, rows.execution
         if segment is None or execution is None:
             return Response(404, {"error": "this link is unknown here"})
-        keys.require_valid(self.connection, claim)
-        suspension = suspensions.lock(self.connection, claim)
+        if rows.is_withdrawn:
+            raise LinkWithdrawn
         if suspension is None:
             return self._early(claim, callback, segment, execution)
         if suspension.state == "open":
@@ -94,7 +96,7 @@ class Settling:
             return True
         if suspension.on_timeout == "resume" or suspension.kind != "suspend":
             envelope = make_envelope(suspension.default, "clock") if suspension.kind == "suspend" else None
-            self._wake(suspension, None, "clock", envelope)
+            self._wake(suspension, "clock", envelope)
             return True
         state = "failed" if suspension.on_timeout == "fail" else "cancelled"
         text = f"nobody answered step {suspension.step!r} in time"
@@ -204,6 +206,11 @@ class Settling:
             return self._respond(200, claim, action="resume", already=True, approvals=approvals)
         comment = comment_of(envelope)
         said = {} if comment is None else {"comment": comment}
+        if len(approvals["given"]) + 1 >= needed and suspension.kind != "pause":
+            given = [*approvals["given"], suspensions.make_approval(by, comment, now(self.connection))]
+            known = {"envelope": envelope, "is_sent": True, "approvals": given, "seen": seen, "comment": comment}
+            resume_all(self.connection, self.jobs, [self._waking(suspension, by, **known)])
+            return self._respond(200, claim, action="resume")
         approvals["given"] = suspensions.approve(self.connection, suspension, by, comment)
         count = len(approvals["given"])
         if count < needed:
@@ -213,7 +220,10 @@ class Settling:
             return self._respond(202, claim, action="resume", approvals=approvals)
         suspensions.settle(self.connection, suspension, "resume", by)
         self._note(suspension, "settled", by, action="resume", **said)
-        self._wake(suspension, envelope, by, envelope, approvals=approvals["given"], seen=seen)
+        waking = self._waking(suspension, by, envelope=envelope, approvals=approvals["given"])
+        answer = complete_envelope(waking, iso(now(self.connection)) or "")
+        self._return(suspension, answer)
+        self._record_pause("resume", suspension, answer, seen)
         return self._respond(200, claim, action="resume")
 
     def _send_back(self, suspension: Row, callback: Callback, envelope: dict[str, JSON]) -> None:
@@ -276,44 +286,14 @@ class Settling:
             answer = PauseAnswer(action, envelope, settled.settled_by or "", iso(settled.settled_at) or "")
             record_decision(self.connection, settled, describe_pause_decision(answer), seen=seen)
 
-    def _wake(
-        self,
-        suspension: Row,
-        callback: dict[str, JSON] | None,
-        by: str,
-        envelope: dict[str, JSON] | None,
-        *,
-        approvals: list[dict[str, JSON]] | None = None,
-        seen: str | None = None,
-    ) -> None:
-        """Queue the next segment, and publish `$resume_data` where later segments find it too."""
-        moment = iso(now(self.connection)) or ""
-        if envelope is not None:
-            envelope = {**envelope, "by": by, **facts_of(by), "received_at": envelope.get("received_at") or moment}
-            if approvals is not None and has_rules(suspension):
-                envelope["approvals"] = approvals
-            resumed = {"$resume_data": envelope}
-            if suspension.kind == "pause":
-                self._return(suspension, envelope)
-                self._record_pause("resume", suspension, envelope, seen)
-                return
-            steps.export(self.connection, suspension.execution, suspension.step, suspension.run, **resumed)
-        wake = Wake(
-            step=suspension.step,
-            kind=suspension.kind,
-            then=suspension.then,
-            callback=None if callback is None else envelope,
-            context=suspension.context,
-            suspend_data=suspension.data,
-            max_retries=suspension.max_retries,
-            by=by,
-            at=moment,
-            approvals=approvals or [],
-        )
-        if by != "notebooks" and (by != "clock" or suspension.kind == "suspend"):
-            # That the clock ends a delay or runs a step again is nobody's decision.
-            record_decision(self.connection, suspension, describe_decision(wake, envelope), seen=seen)
-        self._queue_next(suspension, wake)
+    def _wake(self, suspension: Row, by: str, envelope: dict[str, JSON] | None) -> None:
+        """Queue the next segment of an execution whose suspension is settled."""
+        wake_all(self.connection, self.jobs, [self._waking(suspension, by, envelope=envelope)])
+
+    def _waking(self, suspension: Row, by: str, **known: Any) -> Waking:
+        before = segments.find(self.connection, suspension.execution, suspension.segment)
+        row = executions.find_plain(self.connection, suspension.execution)
+        return Waking(suspension, before, None if row is None else row.attached_to, by, **known)
 
     def _queue_next(self, suspension: Row, wake: Wake) -> None:
         before = segments.find(self.connection, suspension.execution, suspension.segment)
@@ -337,7 +317,7 @@ class Settling:
         self._note(suspension, "settled", "notebooks", action="resume")
         steps.export(self.connection, suspension.execution, suspension.step, suspension.run, **found.exports)
         if found.problem is None:
-            self._wake(suspension, None, "notebooks", None)
+            self._wake(suspension, "notebooks", None)
             return True
         failure = Failure("NotebookFailed", found.problem, suspension.cell, suspension.step)
         steps.fail_ended(self.connection, suspension.execution, suspension.step, suspension.run, failure)

@@ -123,6 +123,7 @@ class PauseflowExtension(ExtensionApp):
             await asyncio.to_thread(self._emitter.stop)
         if self._registration is not None:
             await asyncio.to_thread(self._registration.stop)
+        await self._queue.drain()
         self._queue.close()
 
     def _start_threads(self) -> None:

@@ -2,12 +2,17 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Concatenate, ParamSpec, TypeVar
 
-from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.errors import TooManyAnswers
+from pauseflow_nb.engine.authorization import Question, judge
+from pauseflow_nb.engine.linked import Linked, Token
+from pauseflow_nb.engine.queue import Callback, Queue, Response
+from pauseflow_nb.engine.settle_together import Answer, NotTogether
+from pauseflow_nb.errors import StoreUnavailable, TooManyAnswers
+from pauseflow_nb.links import Claim
 
 __all__ = ["LazyQueue"]
 
@@ -20,6 +25,8 @@ _THREADS = 8
 _ANSWERING_THREADS = 32
 #: Bodies that are parsed at the same time; parsing holds the interpreter's lock, which the event loop needs, too.
 _PARSING_THREADS = 2
+#: Seconds that the replies to answers may take when the server is stopped.
+_DRAIN_SECONDS = 10.0
 #: Answers to one execution that may wait for their turn.
 _MOST_WAITING = 16
 
@@ -36,6 +43,9 @@ class LazyQueue:
         self._answering = ThreadPoolExecutor(_ANSWERING_THREADS, thread_name_prefix="pauseflow-answering")
         self._parsing = ThreadPoolExecutor(_PARSING_THREADS, thread_name_prefix="pauseflow-parsing")
         self._turns: dict[str, _Turn] = {}
+        self._answers = 0
+        self._is_stopping = False
+        self._idle = asyncio.Event()
 
     @classmethod
     def of(cls, queue: Queue) -> "LazyQueue":
@@ -68,18 +78,101 @@ class LazyQueue:
         Raises:
             TooManyAnswers: If too many answers to this execution wait.
         """
+        with self.answering():
+            async with self._turn(execution):
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._answering, lambda: function(self.get(), *args, **kwargs))
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Let `drain` wait for the end of this block, in which an answer is applied and its sender gets the reply.
+
+        Raises:
+            StoreUnavailable: If this server is being stopped.
+        """
+        if self._is_stopping:
+            raise StoreUnavailable("the store", "this server is being stopped: try again when it has restarted")
+        self._answers += 1
+        try:
+            yield
+        finally:
+            self._answers -= 1
+            if not self._answers:
+                self._idle.set()
+
+    async def drain(self, *, seconds: float = _DRAIN_SECONDS) -> None:
+        """Refuse new answers, and wait until the senders of those that have come have their replies.
+
+        Args:
+            seconds: How long at most.
+        """
+        self._is_stopping = True
+        if self._answers:
+            self._idle.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), seconds)
+
+    @asynccontextmanager
+    async def _turn(self, execution: str) -> AsyncIterator[None]:
         turn = self._turns.setdefault(execution, _Turn())
         if turn.count > _MOST_WAITING:
             raise TooManyAnswers(execution)
         turn.count += 1
         try:
             async with turn.lock:
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._answering, lambda: function(self.get(), *args, **kwargs))
+                yield
         finally:
             turn.count -= 1
             if turn.count == 0:
                 self._turns.pop(execution, None)
+
+    async def opened(self) -> Queue:
+        """Return the open queue.
+
+        Raises:
+            StoreUnavailable: If it cannot be opened.
+        """
+        if self._queue is None:
+            return await self.call(lambda queue: queue)
+        return self._queue
+
+    async def read_link(self, token: str, action: str) -> Linked:
+        """Verify the token of a link, and read what it asks.
+
+        Raises:
+            UnknownLink: If this store did not sign it for this action.
+            LinkWithdrawn: If it was revoked, or its key withdrawn.
+        """
+        queue = await self.opened()
+        return await asyncio.wrap_future(queue.linked.submit(Token(token, action)))
+
+    async def settle(self, linked: Linked, callback: Callback) -> Response:
+        """Settle what a link means; see `Queue.settle`.
+
+        Raises:
+            TooManyAnswers: If too many answers to this execution wait.
+        """
+        claim, question = linked.claim, linked.question
+        if callback.action == "cancel":
+            # There is nothing to check: it need not wait for the answers that are being checked.
+            return await self.call(Queue.settle, claim, callback)
+        if question is not None and question.schema is None:
+            with suppress(NotTogether):
+                return await self._settle_unchecked(question, claim, callback)
+        return await self.answer(claim.execution, Queue.settle, claim, callback)
+
+    async def _settle_unchecked(self, question: Question, claim: Claim, callback: Callback) -> Response:
+        """Settle with an answer that no schema restricts: it is judged at once, and needs no thread of its own.
+
+        Raises:
+            NotTogether: If it does need one, and nothing has changed.
+        """
+        queue = await self.opened()
+        answer = Answer(claim, callback, judge(question, callback, queue.checker))
+        if not answer.may_resume:
+            raise NotTogether
+        async with self._turn(claim.execution):
+            return await asyncio.wrap_future(queue.settling.submit(answer))
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that parses a request or renders a page, in a thread."""

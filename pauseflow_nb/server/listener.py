@@ -94,6 +94,7 @@ class Listener:
         ready.set_result(f"http://{host}:{found.getsockname()[1]}")
         await self._stopping.wait()
         server.stop()
+        await self._queue.drain(seconds=_STOP_SECONDS)
         with suppress(TimeoutError):
             await asyncio.wait_for(server.close_all_connections(), _STOP_SECONDS)
         self._queue.close()

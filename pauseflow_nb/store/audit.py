@@ -1,5 +1,7 @@
 """Read and write the audit trail: who changed what, and when. The transaction of a change writes its line."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -10,11 +12,23 @@ from pauseflow_nb.json_values import JSON, compact
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.tables import audit
 
-__all__ = ["add_details", "find_last", "note", "read_trail"]
+__all__ = ["Line", "add_details", "find_last", "note", "note_all", "read_trail"]
 
 Row: TypeAlias = sa.Row[Any]
 
 _PLAIN = tuple(column for column in audit.c if column.name != "details")
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one line says; see `note`."""
+
+    execution: str
+    what: str
+    by: str
+    segment: int | None
+    step: str | None
+    details: Mapping[str, JSON]
 
 
 def note(
@@ -38,18 +52,42 @@ def note(
         step: Name of the step, if it concerns one.
         details: What else is worth knowing; never links and never what people sent.
     """
-    known = {} if by == LINK else facts_of(by)
-    values = {"what": what, "by": by, "segment": segment, "step": step, "details": details | known}
-    connection.execute(audit.insert().values(execution=execution, at=now(connection), **values))
+    note_all(connection, [Line(execution, what, by, segment, step, details)])
 
 
-def add_details(connection: sa.Connection, execution: str, *what: str, **details: JSON) -> None:
-    """Add details to the newest line of an execution that says one of these; the same transaction has written it."""
-    where = (audit.c.execution == execution, audit.c.what.in_(what))
-    row = connection.execute(sa.select(audit).where(*where).order_by(audit.c.id.desc()).limit(1)).first()
-    if row is not None:
-        completed = {**row.details, **details}
-        connection.execute(audit.update().where(audit.c.id == row.id).values(details=completed))
+def note_all(connection: sa.Connection, lines: Iterable[Line]) -> None:
+    """Add several lines, in their order."""
+    moment = now(connection)
+    rows = [
+        {
+            "execution": line.execution,
+            "at": moment,
+            "what": line.what,
+            "by": line.by,
+            "segment": line.segment,
+            "step": line.step,
+            "details": {**line.details, **({} if line.by == LINK else facts_of(line.by))},
+        }
+        for line in lines
+    ]
+    connection.execute(audit.insert(), rows)
+
+
+def add_details(connection: sa.Connection, details: Mapping[str, Mapping[str, JSON]], *what: str) -> None:
+    """Add details to the newest line of executions that says one of these; the same transaction has written it.
+
+    Args:
+        connection: The transaction.
+        details: What is added, by execution.
+        what: See `note`.
+    """
+    newest = sa.select(sa.func.max(audit.c.id)).where(audit.c.execution.in_(details), audit.c.what.in_(what))
+    ids = connection.execute(newest.group_by(audit.c.execution)).scalars().all()
+    found = connection.execute(sa.select(audit).where(audit.c.id.in_(ids)))
+    rows = [{"of_id": row.id, "details": {**row.details, **details[row.execution]}} for row in found]
+    if rows:
+        changed = audit.update().where(audit.c.id == sa.bindparam("of_id"))
+        connection.execute(changed.values(details=sa.bindparam("details")), rows)
 
 
 def find_last(connection: sa.Connection, execution: str, what: str) -> dict[str, Any] | None:

@@ -7,9 +7,11 @@ store is the database's own clock: machines that share a store need not agree on
 import contextlib
 import json
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,29 @@ from pauseflow_nb.operator_secrets import mask_passwords
 from pauseflow_nb.private_files import create, make_folder
 from pauseflow_nb.store.mounts import find_filesystem, is_network
 
-__all__ = ["SCHEMA", "iso", "lock_row", "named", "now", "open_engine", "reading", "transaction", "url_with_password"]
+__all__ = [
+    "SCHEMA",
+    "are_among",
+    "is_conflict",
+    "iso",
+    "lock_row",
+    "named",
+    "now",
+    "open_engine",
+    "reading",
+    "transaction",
+    "url_with_password",
+]
 
 #: Where our tables live on PostgreSQL.
 SCHEMA = "pauseflow"
 
 _PATIENCE = timedelta(seconds=30)
+#: Seconds between two tries to begin while another process writes. SQLite itself would sleep up to 0.1 s.
+_RETRY_SECONDS = 0.001
+
+#: States of PostgreSQL.
+_SERIALIZATION_FAILURE, _DEADLOCK = "40001", "40P01"
 
 
 def open_engine(url: str, *, patience: timedelta = _PATIENCE) -> sa.Engine:
@@ -62,12 +81,12 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
         StoreUnavailable: If the database is locked, gone or unfit; nothing was changed.
         StorageFull: If the disk is full; nothing was changed.
     """
-    with _plain_errors(engine), engine.begin() as connection:
-        if engine.dialect.name == "sqlite":
-            # pysqlite begins a transaction at its first write: what was read before it would stand outside,
-            # and updates are lost. Not in an engine's "begin" event: DBOS's migrations begin their own.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        yield connection
+    with _plain_errors(engine):
+        writer: _Writer | None = engine.get_execution_options().get("writer")
+        with nullcontext() if writer is None else writer.turn(engine), engine.begin() as connection:
+            if writer is not None:
+                writer.begin(connection)
+            yield connection
 
 
 @contextmanager
@@ -99,9 +118,26 @@ def iso(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def lock_row(statement: sa.Select[Any]) -> sa.Select[Any]:
-    """Keep the selected row for this transaction. On SQLite the transaction holds the whole file already."""
-    return statement.with_for_update()
+def are_among(keys: Sequence[tuple[Any, ...]], *columns: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[bool], ...]:
+    """Select the rows whose columns are one of these keys; the first column alone leads to them by an index."""
+    # SQLite uses no index for a comparison of several columns at once.
+    return columns[0].in_({key[0] for key in keys}), sa.tuple_(*columns).in_(keys)
+
+
+def lock_row(statement: sa.Select[Any], *, skip_locked: bool = False) -> sa.Select[Any]:
+    """Keep the selected rows for this transaction. On SQLite the transaction holds the whole file already.
+
+    Args:
+        statement: What selects them.
+        skip_locked: Whether to leave out rows that another transaction holds, instead of waiting for it.
+    """
+    return statement.with_for_update(skip_locked=skip_locked)
+
+
+def is_conflict(problem: BaseException) -> bool:
+    """Whether PostgreSQL has undone a transaction because of others at the same time, so that it may be made again."""
+    state = getattr(getattr(problem.__cause__, "orig", None), "sqlstate", None)
+    return state in {_SERIALIZATION_FAILURE, _DEADLOCK}
 
 
 def named(engine: sa.Engine) -> str:
@@ -146,6 +182,7 @@ def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
     # Parameters are what people wrote, and keys: no error may hold them.
     options: dict[str, Any] = {"pool_size": 10, "max_overflow": 30, "hide_parameters": True}
     options["json_deserializer"] = _read_json
+    options["execution_options"] = {"writer": _Writer(patience)}
     engine = sa.create_engine(url.set(database=str(path)), creator=connect, **options)
 
     @sa.event.listens_for(engine, "connect")
@@ -164,6 +201,51 @@ def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
             raise sa.exc.DisconnectionError
 
     return engine
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Lets the threads of this process write to one SQLite file one after the other; none sleeps while another writes."""
+
+    patience: timedelta
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def turn(self, engine: sa.Engine) -> Iterator[None]:
+        if not self.lock.acquire(timeout=self.patience.total_seconds()):
+            raise StoreUnavailable(
+                named(engine), "another thread of this process writes to it: try again when it is done"
+            )
+        try:
+            yield
+        finally:
+            self.lock.release()
+
+    def begin(self, connection: sa.Connection) -> None:
+        """Begin a transaction that writes.
+
+        pysqlite begins a transaction at its first write: what was read before it would stand outside, and updates are
+        lost. Not in an engine's "begin" event: DBOS's migrations begin their own.
+        """
+        deadline = time.monotonic() + self.patience.total_seconds()
+        connection.exec_driver_sql("PRAGMA busy_timeout=0")
+        try:
+            while True:
+                try:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                except sa.exc.OperationalError as problem:
+                    if not _is_busy(problem.orig) or time.monotonic() > deadline:
+                        raise
+                    time.sleep(_RETRY_SECONDS)
+                else:
+                    return
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={int(self.patience.total_seconds() * 1000)}")
+
+
+def _is_busy(problem: BaseException | None) -> bool:
+    # Extended codes carry the plain one in their lowest byte.
+    return (getattr(problem, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _make_file(path: Path, patience: timedelta) -> None:
@@ -193,7 +275,7 @@ def _use_wal(connection: sqlite3.Connection, patience: timedelta) -> None:
         except sqlite3.OperationalError as problem:
             # SQLite's own timeout does not apply: of several processes that switch a new file, all but one are refused
             # at once.
-            if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if not _is_busy(problem) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
         else:

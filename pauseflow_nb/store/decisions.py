@@ -1,6 +1,6 @@
 """The signed records of an execution, in the order in which they were made."""
 
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
@@ -8,7 +8,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.tables import decisions
 
-__all__ = ["add", "all_of", "copy"]
+__all__ = ["add", "add_all", "all_of", "copy", "last_of"]
 
 
 def all_of(connection: sa.Connection, execution: str) -> list[dict[str, JSON]]:
@@ -17,10 +17,32 @@ def all_of(connection: sa.Connection, execution: str) -> list[dict[str, JSON]]:
     return list(connection.execute(statement.order_by(decisions.c.number)).scalars())
 
 
+def last_of(connection: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[int, dict[str, JSON]]]:
+    """Read number and envelope of the newest record of executions; those without any are left out."""
+    row = decisions.c
+    newest = sa.select(row.execution, sa.func.max(row.number).label("number"))
+    last = newest.where(row.execution.in_(ids)).group_by(row.execution).subquery()
+    is_last = (row.execution == last.c.execution) & (row.number == last.c.number)
+    found = connection.execute(sa.select(row.execution, row.number, row.envelope).join(last, is_last))
+    return {execution: (number, envelope) for execution, number, envelope in found}
+
+
 def add(connection: sa.Connection, execution: str, number: int, envelope: dict[str, JSON]) -> None:
-    """Insert a record; the caller holds the execution's row, so that no other takes its number."""
-    values: dict[str, Any] = {"execution": execution, "number": number, "envelope": envelope}
-    connection.execute(decisions.insert().values(at=now(connection), **values))
+    """Insert a record; see `add_all`."""
+    add_all(connection, [(execution, number, envelope)])
+
+
+def add_all(connection: sa.Connection, records: Iterable[tuple[str, int, dict[str, JSON]]]) -> None:
+    """Insert records: execution, number and envelope of each.
+
+    The caller holds the executions' rows, so that no other takes their numbers.
+    """
+    moment = now(connection)
+    rows = [
+        {"execution": execution, "number": number, "at": moment, "envelope": envelope}
+        for execution, number, envelope in records
+    ]
+    connection.execute(decisions.insert(), rows)
 
 
 def copy(connection: sa.Connection, source: str, execution: str) -> None:

@@ -1,5 +1,6 @@
 """Changes of an execution's row, inside the transaction that the caller opened."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ __all__ = [
     "find_owner",
     "find_plain",
     "find_starter",
+    "find_starters",
     "is_named_in_answers",
     "list_abandoned",
     "list_attached",
@@ -32,12 +34,14 @@ __all__ = [
     "list_to_suspend",
     "list_unended",
     "lock",
+    "lock_all",
     "lock_plain",
     "name_children",
     "remove",
     "reopen",
     "require",
     "set_progress",
+    "set_queued",
     "set_recorded",
     "set_state",
 ]
@@ -86,6 +90,13 @@ def find_starter(row: Row) -> Who:
     return Who(row.created_by, via=row.options.get(_VIA))
 
 
+def find_starters(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Row]:
+    """Read who started executions, and how often their links were revoked."""
+    columns: list[sa.Column[Any]] = [executions.c[name] for name in ("id", "created_by", "options", "revocations")]
+    found = connection.execute(sa.select(*columns).where(executions.c.id.in_(ids)))
+    return {row.id: row for row in found}
+
+
 def find(connection: sa.Connection, execution: str) -> Row | None:
     """Read a row without locking it."""
     return connection.execute(sa.select(executions).where(executions.c.id == execution)).first()
@@ -118,6 +129,13 @@ def lock_plain(connection: sa.Connection, execution: str) -> Row | None:
     return connection.execute(lock_row(sa.select(*_PLAIN).where(executions.c.id == execution))).first()
 
 
+def lock_all(connection: sa.Connection, ids: Sequence[str], *, skip_locked: bool = False) -> dict[str, Row]:
+    """Keep several rows, and read the columns that hold no JSON; lock the segments' rows before."""
+    # In one order: see `segments.lock_all`.
+    statement = sa.select(*_PLAIN).where(executions.c.id.in_(ids)).order_by(executions.c.id)
+    return {row.id: row for row in connection.execute(lock_row(statement, skip_locked=skip_locked))}
+
+
 def find_owner(connection: sa.Connection, output: str) -> Row | None:
     """Find the execution that has not ended and writes this output."""
     where = (executions.c.output == output, executions.c.ended_at.is_(None))
@@ -127,6 +145,13 @@ def find_owner(connection: sa.Connection, output: str) -> Row | None:
 def set_state(connection: sa.Connection, execution: str, state: str, **values: Any) -> None:
     """Move to a state that is not final."""
     _update(connection, execution, state=state, **values)
+
+
+def set_queued(connection: sa.Connection, numbers: Mapping[str, int]) -> None:
+    """Move to the state `queued`, each execution with the segment of this number."""
+    statement = executions.update().where(executions.c.id == sa.bindparam("of")).values(state="queued")
+    rows = [{"of": execution, "segment": n} for execution, n in numbers.items()]
+    connection.execute(statement.values(segment=sa.bindparam("segment")), rows)
 
 
 def end(

@@ -27,6 +27,7 @@ __all__ = [
     "add_first",
     "export_public_pem",
     "list_keys",
+    "list_withdrawn",
     "read_signer",
     "require_valid",
     "revoke",
@@ -163,6 +164,11 @@ def require_valid(connection: sa.Connection, claim: Claim) -> None:
         raise LinkWithdrawn
     if connection.execute(revocations).scalar() not in (None, claim.revocations):
         raise LinkWithdrawn
+
+
+def list_withdrawn(connection: sa.Connection) -> set[int]:
+    """List the numbers of the keys that are not valid any more."""
+    return set(connection.execute(sa.select(keys.c.id).where(keys.c.withdrawn_at.is_not(None))).scalars())
 
 
 def _sign_again(connection: sa.Connection, table: sa.Table, before: Signer, after: Signer) -> None:

@@ -4,6 +4,8 @@ A claim raises `attempt`. What an earlier attempt writes afterwards finds no row
 returns False.
 """
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -12,13 +14,15 @@ from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SnapshotRef, Wake
 from pauseflow_nb.store import executions
-from pauseflow_nb.store.database import lock_row, now
+from pauseflow_nb.store.database import are_among, lock_row, now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import segments, steps
 
 __all__ = [
     "HasSnapshot",
+    "NewSegment",
     "add",
+    "add_all",
     "checkpoint",
     "claim",
     "close",
@@ -30,11 +34,13 @@ __all__ = [
     "list_jobs",
     "list_snapshots",
     "lock",
+    "lock_all",
     "lock_latest",
     "lock_latest_number",
     "lock_with_execution",
     "mark_seen",
     "next_number",
+    "next_numbers",
     "note_checked",
     "release",
     "set_losses",
@@ -57,6 +63,23 @@ class HasSnapshot(Protocol):
         """Ours, under the digest."""
 
 
+@dataclass(frozen=True)
+class NewSegment:
+    """A segment that is to be queued."""
+
+    execution: str
+    #: Its number, from 0.
+    n: int
+    #: Index of the cell to begin with.
+    first_cell: int
+    #: What ended the suspension before it.
+    wake: Wake | None = None
+    #: The segment, or the run of a step, whose snapshot it begins with.
+    saved_by: HasSnapshot | Row | None = None
+    #: Variables that this snapshot lacks, so that it must begin in the kernel that was kept.
+    bound: list[dict[str, JSON]] | None = None
+
+
 def add(
     connection: sa.Connection,
     execution: str,
@@ -64,42 +87,17 @@ def add(
     *,
     first_cell: int,
     wake: Wake | None = None,
-    saved_by: "HasSnapshot | Row | None" = None,
+    saved_by: HasSnapshot | Row | None = None,
     bound: list[dict[str, JSON]] | None = None,
 ) -> None:
-    """Insert a queued segment.
+    """Insert a queued segment; see `NewSegment`."""
+    add_all(connection, [NewSegment(execution, n, first_cell, wake, saved_by, bound)])
 
-    Args:
-        connection: The caller's transaction.
-        execution: Id of the execution.
-        n: Number of the segment, from 0.
-        first_cell: Index of the cell to begin with.
-        wake: What ended the suspension before it.
-        saved_by: The segment, or the run of a step, whose snapshot it begins with.
-        bound: Variables that this snapshot lacks, so that it must begin in the kernel that was kept.
-    """
-    from dataclasses import asdict
 
-    snapshot = (None, None, None) if saved_by is None else (saved_by.snapshot, saved_by.digest, saved_by.signature)
-    connection.execute(
-        segments.insert().values(
-            execution=execution,
-            n=n,
-            state="queued",
-            attempt=0,
-            job=0,
-            crashes=0,
-            start_cell=first_cell,
-            first_cell=first_cell,
-            snapshot=snapshot[0],
-            digest=snapshot[1],
-            signature=snapshot[2],
-            wake=None if wake is None else asdict(wake),
-            bound=bound,
-            queued_at=now(connection),
-            compute_seconds=0.0,
-        )
-    )
+def add_all(connection: sa.Connection, new: Iterable[NewSegment]) -> None:
+    """Insert queued segments."""
+    moment = now(connection)
+    connection.execute(segments.insert(), [_values(each, moment) for each in new])
 
 
 def find(connection: sa.Connection, execution: str, n: int) -> Row | None:
@@ -114,6 +112,22 @@ def lock(connection: sa.Connection, execution: str, n: int) -> Row | None:
     committed yet, and a callback that comes at the end of the step is lost.
     """
     return connection.execute(lock_row(sa.select(segments).where(*_is(execution, n)))).first()
+
+
+def lock_all(
+    connection: sa.Connection, keys: Sequence[tuple[str, int]], *, skip_locked: bool = False
+) -> dict[tuple[str, int], Row]:
+    """Read and keep several rows; see `lock`.
+
+    Args:
+        connection: The caller's transaction.
+        keys: Execution and number of each.
+        skip_locked: Whether to leave out rows that another transaction holds.
+    """
+    # In one order, or two transactions that lock the same rows would wait for each other.
+    statement = sa.select(segments).where(*are_among(keys, segments.c.execution, segments.c.n))
+    ordered = statement.order_by(segments.c.execution, segments.c.n)
+    return {(row.execution, row.n): row for row in connection.execute(lock_row(ordered, skip_locked=skip_locked))}
 
 
 def list_all(connection: sa.Connection, execution: str) -> list[Row]:
@@ -152,8 +166,14 @@ def lock_latest_number(connection: sa.Connection, execution: str) -> None:
 
 def next_number(connection: sa.Connection, execution: str) -> int:
     """Tell the number of the next segment of an execution whose row the caller has locked."""
-    newest = sa.select(sa.func.max(segments.c.n)).where(segments.c.execution == execution)
-    return int(connection.execute(newest).scalar_one()) + 1
+    return next_numbers(connection, [execution])[execution]
+
+
+def next_numbers(connection: sa.Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Read the numbers of the next segments of executions whose rows the caller has locked."""
+    columns = (segments.c.execution, sa.func.max(segments.c.n))
+    newest = sa.select(*columns).where(segments.c.execution.in_(ids)).group_by(segments.c.execution)
+    return {execution: n + 1 for execution, n in connection.execute(newest)}
 
 
 def find_woken_after(connection: sa.Connection, execution: str, n: int) -> Row | None:
@@ -292,6 +312,29 @@ def release(connection: sa.Connection, segment: Row, *, crashed: bool = False, n
         job=segments.c.job + int(new_job),
         compute_seconds=segments.c.compute_seconds + (moment - (segment.attempt_at or moment)),
     )
+
+
+def _values(new: NewSegment, moment: float) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    by = new.saved_by
+    return {
+        "execution": new.execution,
+        "n": new.n,
+        "state": "queued",
+        "attempt": 0,
+        "job": 0,
+        "crashes": 0,
+        "start_cell": new.first_cell,
+        "first_cell": new.first_cell,
+        "snapshot": None if by is None else by.snapshot,
+        "digest": None if by is None else by.digest,
+        "signature": None if by is None else by.signature,
+        "wake": None if new.wake is None else asdict(new.wake),
+        "bound": new.bound,
+        "queued_at": moment,
+        "compute_seconds": 0.0,
+    }
 
 
 def _is(execution: str, n: int) -> tuple[sa.ColumnElement[bool], ...]:

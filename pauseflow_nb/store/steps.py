@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Failure, Outcome, SnapshotRef, StepBriefing
-from pauseflow_nb.store.database import now
+from pauseflow_nb.store.database import are_among, now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import steps
 
@@ -17,6 +17,7 @@ __all__ = [
     "copy",
     "end",
     "export",
+    "export_all",
     "fail",
     "fail_ended",
     "forget",
@@ -147,10 +148,25 @@ def has_ended(connection: sa.Connection, execution: str, segment: int, step: str
 
 def export(connection: sa.Connection, execution: str, step: str, run: int, **values: JSON) -> None:
     """Publish more values for a run that has ended."""
-    row = _one(connection, execution, step, run)
-    if row is not None:
-        exports = {**row.exports, **values}
-        connection.execute(steps.update().where(*_is(execution, step, run)).values(exports=exports))
+    export_all(connection, {(execution, step, run): values})
+
+
+def export_all(connection: sa.Connection, values: Mapping[tuple[str, str, int], Mapping[str, JSON]]) -> None:
+    """Publish more values for runs that have ended, each named by its execution, step and number."""
+    columns = (steps.c.execution, steps.c.step, steps.c.run)
+    found = sa.select(*columns, steps.c.exports).where(*are_among(list(values), *columns))
+    where = [column == sa.bindparam(f"of_{column.name}") for column in columns]
+    rows = [
+        {
+            "of_execution": row[0],
+            "of_step": row[1],
+            "of_run": row[2],
+            "exports": {**row.exports, **values[row[0], row[1], row[2]]},
+        }
+        for row in connection.execute(found)
+    ]
+    if rows:
+        connection.execute(steps.update().where(*where).values(exports=sa.bindparam("exports")), rows)
 
 
 def withdraw(connection: sa.Connection, execution: str, step: str, run: int, name: str) -> None:

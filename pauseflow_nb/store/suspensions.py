@@ -1,7 +1,8 @@
 """Read and change the rows of suspensions, and of callbacks that came before their step had ended."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
@@ -10,13 +11,14 @@ from pauseflow_nb.identity import facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Outcome, SuspensionRequest
-from pauseflow_nb.store.database import lock_row, now
+from pauseflow_nb.store.database import are_among, lock_row, now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import callbacks, suspensions
 from pauseflow_nb.store.views import iso
 
 __all__ = [
     "MOST_EARLY",
+    "Key",
     "add",
     "add_early",
     "clear_deadline",
@@ -24,6 +26,8 @@ __all__ = [
     "copy",
     "find",
     "find_last",
+    "find_questions",
+    "key_of",
     "leave_answer",
     "list_due",
     "list_early",
@@ -31,12 +35,15 @@ __all__ = [
     "list_open_claims",
     "list_to_remind",
     "lock",
+    "lock_all",
+    "make_approval",
     "make_claim",
     "read_envelope",
     "reopen",
     "set_shown",
     "set_verdict",
     "settle",
+    "settle_all",
     "take_reminder",
     "void",
     "void_pauses",
@@ -44,6 +51,9 @@ __all__ = [
 
 #: Callbacks that are stored for one suspension before its step has ended.
 MOST_EARLY = 100
+
+#: What names a suspension: execution, segment, step, ordinal.
+Key: TypeAlias = tuple[str, int, str, int]
 
 _KEY = (suspensions.c.execution, suspensions.c.segment, suspensions.c.step, suspensions.c.ordinal)
 
@@ -106,6 +116,21 @@ def lock(connection: sa.Connection, claim: Claim) -> Row | None:
     return connection.execute(lock_row(sa.select(suspensions).where(*_is(suspensions, claim)))).first()
 
 
+def lock_all(connection: sa.Connection, claims: Sequence[Claim], *, skip_locked: bool = False) -> dict[Key, Row]:
+    """Read and keep the suspensions that claims mean; see `lock`."""
+    statement = sa.select(suspensions).where(*are_among([key_of(claim) for claim in claims], *_KEY)).order_by(*_KEY)
+    found = connection.execute(lock_row(statement, skip_locked=skip_locked))
+    return {(row.execution, row.segment, row.step, row.ordinal): row for row in found}
+
+
+def find_questions(connection: sa.Connection, claims: Sequence[Claim]) -> dict[Key, Row]:
+    """Read what the open suspensions ask that claims mean: `kind`, `schema`, `rules`."""
+    columns: list[sa.Column[Any]] = [*_KEY, suspensions.c.kind, suspensions.c.schema, suspensions.c.rules]
+    among = are_among([key_of(claim) for claim in claims], *_KEY)
+    found = connection.execute(sa.select(*columns).where(*among, suspensions.c.state == "open"))
+    return {(row.execution, row.segment, row.step, row.ordinal): row for row in found}
+
+
 def list_open(connection: sa.Connection, execution: str) -> list[Row]:
     """List what an execution waits for."""
     where = (suspensions.c.execution == execution, suspensions.c.state == "open")
@@ -161,13 +186,32 @@ def settle(connection: sa.Connection, suspension: Row, action: str, by: str) -> 
     return _update(connection, suspension, suspensions.c.state == "open", **values)
 
 
+def settle_all(
+    connection: sa.Connection, approvals: Sequence[tuple[Row, list[dict[str, JSON]]]], moment: float
+) -> None:
+    """Settle open suspensions that the caller has locked: each was resumed by the last of those who approved it."""
+    statement = suspensions.update().values(state="settled", action="resume", settled_at=moment)
+    where = [column == sa.bindparam(f"of_{column.name}") for column in _KEY]
+    changed = statement.where(*where).values(settled_by=sa.bindparam("by"), given=sa.bindparam("given"))
+    rows = [
+        {**{f"of_{column.name}": getattr(row, column.name) for column in _KEY}, "by": given[-1]["by"], "given": given}
+        for row, given in approvals
+    ]
+    connection.execute(changed, rows)
+
+
+def make_approval(by: str, comment: str | None, moment: float) -> dict[str, JSON]:
+    """Describe one approval, as `given` holds it."""
+    return {"by": by, "at": iso(moment), "comment": comment, **facts_of(by)}
+
+
 def approve(connection: sa.Connection, suspension: Row, by: str, comment: str | None) -> list[dict[str, JSON]]:
     """Note one more approval of a suspension that the caller has locked.
 
     Returns:
         All approvals, this one last.
     """
-    given = [*(suspension.given or []), {"by": by, "at": iso(now(connection)), "comment": comment, **facts_of(by)}]
+    given = [*(suspension.given or []), make_approval(by, comment, now(connection))]
     _update(connection, suspension, given=given)
     return given
 
@@ -268,6 +312,11 @@ def make_claim(suspension: Row, action: str = "", revocations: int = 0) -> Claim
         revocations: How often the links of its execution were revoked.
     """
     return Claim(suspension.execution, suspension.segment, suspension.step, suspension.ordinal, action, revocations)
+
+
+def key_of(claim: Claim) -> Key:
+    """Take what names the suspension that a claim means."""
+    return claim.execution, claim.segment, claim.step, claim.ordinal
 
 
 def _update(connection: sa.Connection, suspension: Row, *where: sa.ColumnElement[bool], **values: Any) -> bool:

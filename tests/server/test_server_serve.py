@@ -8,9 +8,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException
 from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import urlsplit
 
 import nbformat
 import pytest
@@ -189,6 +192,36 @@ def test_no_rule_of_the_served_application_is_unexpected(settings: Settings, tmp
     others = {(pattern, handler) for pattern, handler, module in rules if not module.startswith("pauseflow_nb.server.")}
     assert {pattern for pattern, _, _ in rules} >= {rf"{path.replace('{execution}', '([^/]+)')}$" for path in ROUTES}
     assert others <= JUPYTERS_RULES
+
+
+def test_each_answer_that_a_stopping_server_has_settled_gets_its_reply(stage: "Stage", start: Start) -> None:
+    ids = [stage.suspended() for _ in range(60)]
+    process = start()
+    base, _ = ready_line(process)
+    left, replied, seen = iter(ids), [], threading.Semaphore(0)
+
+    def send_on() -> None:
+        for execution in left:
+            connection = HTTPConnection(str(urlsplit(base).hostname), int(urlsplit(base).port or 0), timeout=60)
+            with closing(connection), suppress(OSError, HTTPException):
+                connection.request("POST", f"/{stage.link('resume', execution)}", "{}")
+                if connection.getresponse().status == 200:
+                    replied.append(execution)
+            seen.release()
+
+    senders = [threading.Thread(target=send_on) for _ in range(6)]
+    for sender in senders:
+        sender.start()
+    for _ in range(10):
+        seen.acquire()
+    process.send_signal(signal.SIGTERM)
+    for sender in senders:
+        sender.join()
+    process.wait(60)
+
+    settled = {each for each in ids if stage.queue.state(each) == "queued"}
+    assert settled == set(replied)
+    assert len(settled) >= 10
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -40,7 +40,7 @@ class ExecutionsHandler(ApiHandler):
 
     @require_permission("read")
     async def get(self) -> None:
-        """List executions, the newest first: `?state=`, `?q=`, `?limit=`, `?offset=`."""
+        """List executions, the newest first: `?state=`, `?q=`, `?after=`, `?limit=`, `?offset=`."""
         states = [state for value in self.get_query_arguments("state") for state in value.split(",") if state]
         unknown = set(states) - set(STATES)
         if unknown:
@@ -51,6 +51,7 @@ class ExecutionsHandler(ApiHandler):
             Queue.list,
             states=states or None,
             text=self.get_query_argument("q", "") or None,
+            after=self.get_query_argument("after", "") or None,
             limit=limit + 1,
             offset=offset,
             with_links=await self.may_execute(),

@@ -7,6 +7,7 @@ from typing import Any
 from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.web import RequestHandler
 
+from pauseflow_nb.engine.linked import Linked
 from pauseflow_nb.engine.queue import Callback, Queue, Response
 from pauseflow_nb.errors import (
     BodyTooLarge,
@@ -67,11 +68,11 @@ def handlers(
 class CallbackHandler(Receiver):
     """One request to one link."""
 
-    _claim: Claim | None = None
+    _linked: Linked | None = None
 
     async def read_token(self) -> None:
         """Find the suspension that the link answers."""
-        self._claim = await self._lazy.call(Queue.read_link, self.path_args[1], self.path_args[0])
+        self._linked = await self._lazy.read_link(self.path_args[1], self.path_args[0])
 
     def open_sink(self, queue: Queue) -> Sink:
         """Open a file beside the other bodies of this suspension."""
@@ -81,7 +82,7 @@ class CallbackHandler(Receiver):
         """Answer a request of any method."""
         if not self.received_all():
             return
-        links = (await self._lazy.call(lambda queue: queue)).settings.links
+        links = (await self._lazy.opened()).settings.links
         method = self.request.method or ""
         if method == "OPTIONS":
             self.set_header("Allow", ", ".join(METHODS))
@@ -89,7 +90,8 @@ class CallbackHandler(Receiver):
         elif action == "approve" and method in {"GET", "HEAD"}:
             await self._show()
         elif may_act(method, self.request.headers, links):
-            await self._settle(action)
+            with self._lazy.answering():
+                await self._settle(action)
         elif method == "GET" and (prefers_json(self.request.headers) or is_from_program(self.request.headers)):
             # A program that got 200 here would think that it had acted.
             self.set_header("Allow", "POST, PUT, PATCH, DELETE, HEAD, OPTIONS")
@@ -112,11 +114,12 @@ class CallbackHandler(Receiver):
         assert self._upload is not None
         is_used, entries = False, None
         try:
-            schema = await self._lazy.call(Queue.read_schema, self._known_claim())
+            schema = await self._schema()
             body = await self._body(schema)
             entries = entries_of(body)
-            wanted = await self._lazy.compute(self._wanted, action, body, schema)
-            answer = await self._apply(wanted)
+            compute = self.compute if schema is None else self._lazy.compute
+            wanted = await compute(self._wanted, action, body, schema)
+            answer = await self._lazy.settle(self._known_link(), wanted)
             if wanted.reading is not None and answer.body.get("errors"):
                 answer.body["errors"] = wanted.reading.place(answer.body["errors"])
             is_used = answer.status in {200, 202} and not answer.body.get("already")
@@ -134,6 +137,13 @@ class CallbackHandler(Receiver):
                 await asyncio.to_thread(self._upload.discard)
         await self._write_answer(answer, entries)
 
+    async def _schema(self) -> dict[str, JSON] | None:
+        question = self._known_link().question
+        if question is None:
+            # It may have been asked since.
+            return await self._lazy.call(Queue.read_schema, self._known_claim())
+        return question.schema
+
     async def _body(self, schema: dict[str, JSON] | None) -> Body:
         assert self._upload is not None
         if schema is not None and self._upload.is_large:
@@ -143,13 +153,6 @@ class CallbackHandler(Receiver):
 
     def _wanted(self, action: str, body: Body, schema: dict[str, JSON] | None) -> Callback:
         return self._callback(read_request(action, body, query_of(self.request.query), schema))
-
-    async def _apply(self, callback: Callback) -> Response:
-        claim = self._known_claim()
-        if callback.action == "cancel":
-            # There is nothing to check: it need not wait for the answers that are being checked.
-            return await self._lazy.call(Queue.settle, claim, callback)
-        return await self._lazy.answer(claim.execution, Queue.settle, claim, callback)
 
     def _callback(self, wanted: Request) -> Callback:
         described = envelope(self.request, wanted.body, by="link")
@@ -197,6 +200,9 @@ class CallbackHandler(Receiver):
         page = await self._lazy.compute(render_suspension, facts, **more)
         write_page(self, status, page, self._landing)
 
+    def _known_link(self) -> Linked:
+        assert self._linked is not None
+        return self._linked
+
     def _known_claim(self) -> Claim:
-        assert self._claim is not None
-        return self._claim
+        return self._known_link().claim

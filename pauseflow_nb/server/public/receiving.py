@@ -7,9 +7,10 @@ handlers: Jupyter's own answer 403 to a foreign Host and to a POST without its c
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from tornado.http1connection import HTTP1Connection
 from tornado.ioloop import IOLoop
@@ -34,9 +35,14 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 #: What is still read of a body that was refused, so that its sender sees the answer and not a reset connection.
 _DRAINED_BYTES = 16 * 1024 * 1024
+#: A body of this size is parsed sooner than handed to a thread.
+_SMALL_BYTES = 4096
 #: We count a body's bytes ourselves; tornado would answer 400 to one that is too large.
 _UNLIMITED = 1 << 62
 _UNLIMITED_SECONDS = 10.0**9
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +86,7 @@ class Receiver(RequestHandler):
             await self._refuse_for(seconds, "too many requests from this address")
             return
         try:
-            queue = await self._lazy.call(lambda queue: queue)
+            queue = await self._lazy.opened()
             self._landing = Landing(queue.settings.templates, queue.settings.redirect)
             await self.read_token()
             check_length(self.request.headers, queue.settings.max_body)
@@ -151,7 +157,12 @@ class Receiver(RequestHandler):
         if self._upload.is_large:
             path = await asyncio.to_thread(self._upload.end)
             return Body({"$file": path, "size": self._upload.size}, None)
-        return await self._lazy.compute(parse_body, self._upload.kept, self.request.headers.get("Content-Type"))
+        return await self.compute(parse_body, self._upload.kept, self.request.headers.get("Content-Type"))
+
+    async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that takes longer with a larger body, in a thread if this one is not small."""
+        is_small = self._upload is not None and self._upload.size <= _SMALL_BYTES
+        return function(*args, **kwargs) if is_small else await self._lazy.compute(function, *args, **kwargs)
 
     # Refusing
 

@@ -120,6 +120,9 @@ def test_the_list_is_filtered_and_paged(fetch: "Fetch", stage: "Stage") -> None:
     listed = [view["id"] for found in (page, rest) for view in found["executions"]]
     assert sorted(listed) == sorted([first, second, third])
     assert rest["next_offset"] is None
+    after = body(fetch(API, params={"after": page["executions"][-1]["id"]}))
+    assert [view["id"] for view in after["executions"]] == [view["id"] for view in rest["executions"]]
+    assert fetch(API, params={"after": "0" * 12}).code == 404
     assert [view["id"] for view in cancelled["executions"]] == [second]
     assert nothing["executions"] == []
 

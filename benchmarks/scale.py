@@ -1,0 +1,234 @@
+"""Many suspended executions: how fast answers are settled, timers act, and lists appear, on both databases.
+
+    python benchmarks/scale.py                     1,000, 10,000 and 100,000, table to benchmarks/results/scale.md
+    python benchmarks/scale.py --quick             1,000 and 10,000, fewer answers, nothing written
+    python benchmarks/scale.py --million           also 1,000,000, on PostgreSQL
+
+The databases take turns at each size, so that the machine's moods meet both; each ratio is within one run.
+The store lies in the folder for temporary files: a folder in memory makes commits cheaper than they are.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+from beside import databases, machine
+from beside.served import percentile
+
+from pauseflow_nb.engine.clock import Clock
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.links import Claim
+from pauseflow_nb.store import tables
+
+SENDERS = (1, 8, 32)
+#: To reach: answers a second; seconds of the slowest but 1 % at eight senders; how much slower a list may become.
+_RATE, _P99, _FLAT = 500, 0.050, 1.5
+
+
+@dataclass
+class Row:
+    """One line of the table: what each database showed at each size."""
+
+    what: str
+    unit: str
+    goal: str = ""
+    figures: dict[tuple[str, int], float] = field(default_factory=dict)
+
+
+class Table:
+    def __init__(self, sizes: dict[str, list[int]]) -> None:
+        self._sizes = sizes
+        self._rows: dict[str, Row] = {}
+
+    def add(self, kind: str, size: int, what: str, value: float, unit: str = "ms") -> None:
+        self._rows.setdefault(what, Row(what, unit)).figures[kind, size] = value
+        print(f"{kind:>10} {size:>9,} {what}: {value:.4g} {unit}", flush=True)
+
+    def lines(self) -> list[str]:
+        columns = [(kind, size) for kind, sizes in self._sizes.items() for size in sizes]
+        titles = [f"{kind}, {size:,}" for kind, size in columns]
+        lines = [f"| | {' | '.join(titles)} | largest / smallest |", "|---" * (len(titles) + 2) + "|"]
+        for row in self._rows.values():
+            shown = [_write(row.figures.get(column), row.unit) for column in columns]
+            lines.append(f"| {row.what}, {row.unit} | {' | '.join(shown)} | {self._growth(row)} |")
+        return lines
+
+    def _growth(self, row: Row) -> str:
+        grown = []
+        for kind, sizes in self._sizes.items():
+            found = [row.figures[kind, size] for size in sizes if (kind, size) in row.figures]
+            if len(found) > 1 and found[0]:
+                grown.append(f"{found[-1] / found[0]:.2f}x")
+        return ", ".join(grown)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes, few answers; nothing is written")
+    parser.add_argument("--million", action="store_true", help="also 1,000,000 on PostgreSQL")
+    parser.add_argument("--only", choices=("sqlite", "postgresql"), help="one database; nothing is written")
+    parser.add_argument("--sizes", help="other sizes, such as 1000,100000; nothing is written")
+    parser.add_argument("--answers", type=int, help="answers of each number of senders")
+    parser.add_argument("--timers", type=int, help="timers that are due at once")
+    asked = parser.parse_args()
+    load, started = os.getloadavg()[0], time.monotonic()
+    kinds = [asked.only] if asked.only else ["sqlite", "postgresql"]
+    wanted = [1_000, 10_000] if asked.quick else [1_000, 10_000, 100_000]
+    wanted = [int(size) for size in asked.sizes.split(",")] if asked.sizes else wanted
+    sizes = {kind: wanted + [1_000_000] * (asked.million and kind == "postgresql") for kind in kinds}
+    answers, timers = asked.answers or (300 if asked.quick else 2_000), asked.timers or (300 if asked.quick else 10_000)
+    table = Table(sizes)
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        benches = []
+        for kind in kinds:
+            folder = Path(name) / kind
+            folder.mkdir()
+            benches.append(Bench(kind, folder, stack.enter_context(databases.database(kind, folder)), table))
+        for size in sorted({size for each in sizes.values() for size in each}):
+            for bench in benches:
+                if size in sizes[bench.kind]:
+                    bench.measure(size, answers)
+        for bench in benches:
+            bench.measure_timers(timers)
+    about = (
+        f"{machine.described()}. Load at the start {load:.1f}, at the end {os.getloadavg()[0]:.1f}; "
+        f"{(time.monotonic() - started) / 60:.0f} minutes. `python benchmarks/scale.py{''.join(f' {word}' for word in sys.argv[1:])}`."
+    )
+    text = "\n".join(["# Many suspended executions", "", about, "", *table.lines()]) + "\n"
+    print(text)
+    if not (asked.quick or asked.only or asked.sizes):
+        Path(__file__).parent.joinpath("results", "scale.md").write_text(text)
+
+
+class Bench:
+    """One store that grows."""
+
+    def __init__(self, kind: str, folder: Path, environment: dict[str, str], table: Table) -> None:
+        self.kind = kind
+        self._folder, self._environment, self._table = folder, environment, table
+        self._template = databases.first_suspended(environment, folder)
+        self._filled = self._answered = 0
+        self._size = 0
+
+    def measure(self, size: int, answers: int) -> None:
+        self._size = size
+        with databases.opened(self._environment) as queue:
+            empty = databases.bytes_used(queue)
+            added = size - self._filled
+            databases.fill(queue, self._template, self._filled, added)
+            self._add("database of each", (databases.bytes_used(queue) - empty) / added, "bytes")
+            self._filled = size
+            self._read(queue)
+        self._settle(answers)
+
+    def _add(self, what: str, value: float, unit: str = "ms") -> None:
+        self._table.add(self.kind, self._size, what, value, unit)
+
+    def _read(self, queue: Queue) -> None:
+        middle = databases.name(self._size // 2)
+        self._time("list of 50", lambda: queue.list(limit=50))
+        self._time("list of 50 that are suspended", lambda: queue.list(states=["suspended"], limit=50))
+        self._time("search, many found", lambda: queue.list(text="report-13", limit=50))
+        self._time("search of one by its id", lambda: queue.list(text=middle, limit=50))
+        self._time("search, nothing found", lambda: queue.list(text="nothing of this name", limit=50))
+        self._time("show", lambda: queue.view(middle))
+        claim = Claim(middle, 0, "ask", 0, "approve")
+        self._time("page", lambda: queue.claim_page(claim))
+        self._time("look for what is due", lambda: Clock(queue).sweep())
+
+    def _time(self, what: str, call: Callable[[], Any]) -> None:
+        call()
+        taken, end = [], time.perf_counter() + 1.0
+        while len(taken) < 5 or (time.perf_counter() < end and len(taken) < 200):
+            began = time.perf_counter()
+            call()
+            taken.append(time.perf_counter() - began)
+        self._add(what, statistics.median(taken) * 1000)
+
+    def _settle(self, answers: int) -> None:
+        with databases.serving(self._environment, self._folder, "--no-worker") as server:
+            with databases.opened(self._environment) as queue:
+                url, signer = queue.live_server_url(), queue.signer
+            assert url is not None
+            for senders in (1, *SENDERS):
+                count = min(answers, self._size // (len(SENDERS) + 1), 40 if self._answered == 0 else answers)
+                names = [databases.name(self._filled - 1 - n - self._answered) for n in range(count)]
+                self._answered += count
+                paths = [f"/pauseflow/resume/{signer.token(Claim(each, 0, 'ask', 0, 'resume'))}" for each in names]
+                self._send(server, url, senders, paths)
+            resident = next(
+                int(line.split()[1]) / 1024
+                for line in Path(f"/proc/{server.pid}/status").read_text().splitlines()
+                if line.startswith("VmRSS")
+            )
+            self._add("memory of the server", resident, "MB")
+
+    def _send(self, server: subprocess.Popen[bytes], url: str, senders: int, paths: list[str]) -> None:
+        at = urlsplit(url)
+        program = Path(__file__).parent / "beside" / "senders.py"
+        words = [sys.executable, str(program), str(at.hostname), str(at.port), str(senders)]
+        before = _processor_seconds(server.pid)
+        sent = subprocess.run(words, input="\n".join(paths), capture_output=True, text=True, check=True)
+        used, found = _processor_seconds(server.pid) - before, json.loads(sent.stdout)
+        if found["settled"] != len(paths):
+            raise SystemExit(f"{len(paths) - found['settled']} of {len(paths)} answers were not settled")
+        plural = "" if senders == 1 else "s"
+        self._add(f"answers settled, {senders} sender{plural}", len(paths) / found["seconds"], "per second")
+        self._add(f"  the server's processor for each, {senders} sender{plural}", used / len(paths) * 1000)
+        self._add(f"  p50, {senders} sender{plural}", statistics.median(found["each"]) * 1000)
+        self._add(f"  p99, {senders} sender{plural}", percentile(found["each"], 0.99) * 1000)
+
+    def measure_timers(self, count: int) -> None:
+        """Let many deadlines pass at one moment, and take how late each was settled by a worker."""
+        with (
+            databases.opened(self._environment) as queue,
+            databases.serving(self._environment, self._folder, "--workers", "1"),
+        ):
+            names = [databases.name(n) for n in range(min(count, self._filled // 2))]
+            of = tables.suspensions.c.execution
+            with queue.engine.begin() as connection:
+                due = time.time() + 2
+                for first in range(0, len(names), 500):
+                    where = of.in_(names[first : first + 500])
+                    connection.execute(tables.suspensions.update().where(where).values(deadline=due))
+            where = (of >= names[0], of <= names[-1])
+            waiting = sa.select(sa.func.count()).where(*where, tables.suspensions.c.state == "open")
+
+            def left() -> int:
+                with queue.engine.connect() as connection:
+                    return int(connection.execute(waiting).scalar_one())
+
+            machine.wait_until(lambda: left() == 0, seconds=600, every=0.5)
+            with queue.engine.connect() as connection:
+                late = sa.select(tables.suspensions.c.settled_at - tables.suspensions.c.deadline).where(*where)
+                found = [float(each) for each in connection.execute(late).scalars()]
+        what = f"{len(names):,} timers due at once: late"
+        self._add(f"{what} (p50)", statistics.median(found), "s")
+        self._add(f"{what} (p99)", percentile(found, 0.99), "s")
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _write(value: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 or unit in {"bytes", "per second", "MB"} else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Read what links ask, of all requests that come at the same time in one go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine.authorization import Question
+from pauseflow_nb.engine.open_store import OpenStore
+from pauseflow_nb.errors import LinkWithdrawn, PauseflowError, StoreUnavailable
+from pauseflow_nb.links import Claim, Signer
+from pauseflow_nb.store import executions, keys, suspensions
+from pauseflow_nb.store.database import reading
+
+__all__ = ["Linked", "Token", "read_linked"]
+
+
+@dataclass(frozen=True)
+class Token:
+    """The token of a link, and the action in its path."""
+
+    text: str
+    action: str
+
+
+@dataclass(frozen=True)
+class Linked:
+    """What a valid link means."""
+
+    claim: Claim
+    #: What the suspension asks; None if none is open.
+    question: Question | None
+
+
+def read_linked(store: OpenStore, tokens: Sequence[Token]) -> list[Linked | Exception]:
+    """Verify the tokens of links, and read what each asks.
+
+    Returns:
+        For each what it means, or its error: UnknownLink, LinkWithdrawn.
+    """
+    try:
+        with reading(store.engine) as connection:
+            return _read(connection, keys.read_signer(connection), tokens)
+    except StoreUnavailable:
+        raise
+    except Exception as problem:  # noqa: BLE001  (whatever is wrong with a row is wrong with that row alone)
+        if len(tokens) == 1:
+            return [problem]
+        return [found for token in tokens for found in read_linked(store, [token])]
+
+
+def _read(connection: sa.Connection, signer: Signer, tokens: Sequence[Token]) -> list[Linked | Exception]:
+    read = [_claim(signer, token) for token in tokens]
+    claims = [claim for claim in read if isinstance(claim, Claim)]
+    if not claims:
+        return [claim for claim in read if isinstance(claim, Exception)]
+    starters = executions.find_starters(connection, [claim.execution for claim in claims])
+    found = suspensions.find_questions(connection, claims)
+    linked: list[Linked | Exception] = []
+    for claim in read:
+        if isinstance(claim, Exception):
+            linked.append(claim)
+            continue
+        starter, question = starters.get(claim.execution), found.get(suspensions.key_of(claim))
+        if starter is not None and starter.revocations != claim.revocations:
+            linked.append(LinkWithdrawn())
+        elif starter is None or question is None:
+            linked.append(Linked(claim, None))
+        else:
+            linked.append(Linked(claim, Question.of(question, executions.find_starter(starter))))
+    return linked
+
+
+def _claim(signer: Signer, token: Token) -> Claim | Exception:
+    try:
+        return signer.read(token.text, token.action)
+    except PauseflowError as problem:
+        return problem

@@ -1,0 +1,49 @@
+"""Lock the rows that answers are applied to, in the one order in which nobody waits for anybody in a circle."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pauseflow_nb.links import Claim
+from pauseflow_nb.store import executions, keys, segments, suspensions
+from pauseflow_nb.store.executions import Row
+
+__all__ = ["Rows", "lock_rows"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a callback is applied to, locked in the transaction; None for a row that is not there."""
+
+    segment: Row | None
+    execution: Row | None
+    suspension: Row | None
+    #: Whether the link was withdrawn since it was verified.
+    is_withdrawn: bool
+
+
+def lock_rows(connection: sa.Connection, claims: Sequence[Claim], *, skip_locked: bool = False) -> list[Rows]:
+    """Lock what claims mean: all segments, then all executions, then all suspensions.
+
+    Args:
+        connection: The caller's transaction.
+        claims: Of any number of executions.
+        skip_locked: Whether to leave out rows that another transaction holds, instead of waiting for it.
+    """
+    names = [(claim.execution, claim.segment) for claim in claims]
+    found = segments.lock_all(connection, names, skip_locked=skip_locked)
+    rows = executions.lock_all(connection, [name for name, _ in names], skip_locked=skip_locked)
+    open_ones = suspensions.lock_all(connection, claims, skip_locked=skip_locked)
+    withdrawn = keys.list_withdrawn(connection)
+    return [
+        Rows(
+            found.get((claim.execution, claim.segment)),
+            row := rows.get(claim.execution),
+            open_ones.get(suspensions.key_of(claim)),
+            # A claim without a key is no link's.
+            claim.key is not None
+            and (claim.key in withdrawn or (row is not None and row.revocations != claim.revocations)),
+        )
+        for claim in claims
+    ]

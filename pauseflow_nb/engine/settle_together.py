@@ -1,0 +1,130 @@
+"""Settle answers that come at the same time in one transaction: a commit to the disk costs more than all else.
+
+Only the usual answer shares a transaction: it alone resumes an open suspension whose rows nobody else holds. Every other
+one is applied alone, so that it neither fails the others nor makes them wait.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine.authorization import Callback, Verdict, comment_of
+from pauseflow_nb.engine.jobs import Jobs
+from pauseflow_nb.engine.locking import Rows, lock_rows
+from pauseflow_nb.engine.open_store import OpenStore
+from pauseflow_nb.engine.settling import Response, Settling, make_envelope
+from pauseflow_nb.engine.waking import Waking, resume_all
+from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.links import Claim
+from pauseflow_nb.store.database import now
+from pauseflow_nb.store.suspensions import make_approval
+from pauseflow_nb.store.views import approvals_of
+
+__all__ = ["MOST_TOGETHER", "Answer", "NotTogether", "settle_alone", "settle_together"]
+
+#: Answers of one transaction: more would make the first of them wait.
+MOST_TOGETHER = 64
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A callback, and what was found about it."""
+
+    claim: Claim
+    callback: Callback
+    #: None if there was no open suspension then.
+    verdict: Verdict | None
+
+    @property
+    def may_resume(self) -> bool:
+        """Whether it may resume its execution, as far as is known before the transaction."""
+        return self.callback.action == "resume" and self.verdict is not None and self.verdict.refusal is None
+
+
+class NotTogether(Exception):
+    """An answer changed nothing yet: it must be applied in a transaction of its own, see `settle_alone`."""
+
+
+def settle_alone(store: OpenStore, answer: Answer) -> Response:
+    """Apply one answer, of whatever kind; what is returned is durable.
+
+    Raises:
+        LinkWithdrawn: If its link was withdrawn since it was verified.
+        NotJudged: If there is an open suspension now, and no verdict.
+    """
+    return store.change(
+        lambda connection: Settling(connection, store.jobs).apply(answer.claim, answer.callback, answer.verdict)
+    )
+
+
+def settle_together(store: OpenStore, answers: Sequence[Answer]) -> list[Response | Exception]:
+    """Apply the usual ones among answers in one transaction; what is returned is durable.
+
+    Returns:
+        For each its response; NotTogether if it must be applied alone; or why the store cannot be changed now.
+    """
+    # At most one answer to each execution: the next one must find what this one has written.
+    first = {answer.claim.execution: answer for answer in reversed(answers)}
+    chosen = list(first.values())
+    try:
+        settled = store.change(lambda connection: _apply_all(connection, store.jobs, chosen))
+    except (StoreUnavailable, StorageFull) as problem:
+        return [problem] * len(answers)
+    except Exception as problem:  # noqa: BLE001  (whatever it is, it is about one of them, which gets it when alone)
+        log.debug("settled %s answers one by one: %s", len(chosen), problem)
+        settled = set()
+    return [_respond(answer) if id(answer) in settled else NotTogether() for answer in answers]
+
+
+def _apply_all(connection: sa.Connection, jobs: Jobs, answers: Sequence[Answer]) -> set[int]:
+    """Apply the usual ones, and say which these are."""
+    rows = lock_rows(connection, [answer.claim for answer in answers], skip_locked=True)
+    moment = now(connection)
+    found = [(answer, _find_waking(answer, each, moment)) for answer, each in zip(answers, rows, strict=True)]
+    wakings = [waking for _, waking in found if waking is not None]
+    if wakings:
+        resume_all(connection, jobs, wakings)
+    return {id(answer) for answer, waking in found if waking is not None}
+
+
+def _respond(answer: Answer) -> Response:
+    body = {"execution": answer.claim.execution, "step": answer.claim.step, "state": "queued", "action": "resume"}
+    return Response(200, {**body})
+
+
+def _find_waking(answer: Answer, rows: Rows, moment: float) -> Waking | None:
+    """Find what an answer does if it alone resumes an open suspension whose rows are locked. Otherwise None."""
+    suspension, callback = rows.suspension, answer.callback
+    if suspension is None or rows.segment is None or rows.execution is None or rows.is_withdrawn:
+        return None
+    is_overdue = suspension.deadline is not None and suspension.deadline <= moment
+    is_stale = callback.seen is not None and callback.seen != (suspension.shown or {}).get("digest")
+    approvals = approvals_of(suspension)
+    is_usual = (
+        answer.may_resume
+        and suspension.state == "open"
+        and suspension.kind not in ("pause", "notebook")
+        and not is_overdue
+        and not is_stale
+        and approvals["needed"] == 1
+        and not approvals["given"]
+    )
+    if not is_usual:
+        return None
+    by, envelope = callback.by, callback.envelope or make_envelope(None, callback.by)
+    comment = comment_of(envelope)
+    return Waking(
+        suspension,
+        rows.segment,
+        rows.execution.attached_to,
+        by,
+        envelope,
+        is_sent=True,
+        approvals=[make_approval(by, comment, moment)],
+        seen=callback.seen,
+        comment=comment,
+    )

@@ -1,0 +1,125 @@
+"""Queue the next segments of executions whose suspensions are settled: of one, or of many that are settled together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine.decision_records import MadeDecision, record_decisions
+from pauseflow_nb.engine.jobs import Jobs
+from pauseflow_nb.identity import facts_of
+from pauseflow_nb.json_values import JSON
+from pauseflow_nb.protocol import Wake
+from pauseflow_nb.runner.cards import describe_decision
+from pauseflow_nb.store import audit, executions, segments, steps, suspensions
+from pauseflow_nb.store.database import now
+from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store.segments import NewSegment
+from pauseflow_nb.store.views import has_rules, iso
+
+__all__ = ["Waking", "complete_envelope", "resume_all", "wake_all"]
+
+
+@dataclass(frozen=True)
+class Waking:
+    """What wakes one execution."""
+
+    suspension: Row
+    #: The segment that it ended.
+    before: Row | None
+    #: The process that runs the execution's segments itself; None: any worker.
+    attached_to: str | None
+    by: str
+    #: The answer, also if the clock gives it; None: there is none.
+    envelope: dict[str, JSON] | None = None
+    #: Whether somebody has sent it.
+    is_sent: bool = False
+    approvals: list[dict[str, JSON]] = field(default_factory=list)
+    #: The digest of what the sender saw.
+    seen: str | None = None
+    comment: str | None = None
+
+
+def resume_all(connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking]) -> None:
+    """Settle suspensions that are open, and wake their executions; the caller holds all rows."""
+    moment = now(connection)
+    suspensions.settle_all(connection, [(each.suspension, each.approvals) for each in wakings], moment)
+    audit.note_all(connection, [_line(each) for each in wakings])
+    wake_all(connection, jobs, wakings)
+
+
+def wake_all(connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking]) -> None:
+    """Queue the next segments, and publish `$resume_data` where later segments find it too; no two of one execution."""
+    moment = iso(now(connection)) or ""
+    answers = [complete_envelope(each, moment) for each in wakings]
+    steps.export_all(
+        connection,
+        {
+            (each.suspension.execution, each.suspension.step, each.suspension.run): {"$resume_data": answer}
+            for each, answer in zip(wakings, answers, strict=True)
+            if answer is not None
+        },
+    )
+    wakes = [_wake(each, answer, moment) for each, answer in zip(wakings, answers, strict=True)]
+    record_decisions(
+        connection,
+        [
+            MadeDecision(each.suspension, describe_decision(wake, answer), each.seen)
+            for each, wake, answer in zip(wakings, wakes, answers, strict=True)
+            # That the clock ends a delay or runs a step again is nobody's decision.
+            if each.by != "notebooks" and (each.by != "clock" or each.suspension.kind == "suspend")
+        ],
+    )
+    # Not simply the next number: a segment may have ended by refusing an earlier answer.
+    numbers = segments.next_numbers(connection, [each.suspension.execution for each in wakings])
+    segments.add_all(
+        connection,
+        [
+            NewSegment(
+                each.suspension.execution,
+                numbers[each.suspension.execution],
+                each.suspension.cell + (each.suspension.then != "rerun"),
+                wake,
+                each.before,
+                None if each.before is None else each.before.bound,
+            )
+            for each, wake in zip(wakings, wakes, strict=True)
+        ],
+    )
+    executions.set_queued(connection, numbers)
+    free = [each.suspension.execution for each in wakings if each.attached_to is None]
+    jobs.enqueue_all(connection, [(execution, numbers[execution], 0) for execution in free])
+
+
+def complete_envelope(waking: Waking, moment: str) -> dict[str, JSON] | None:
+    """Add to an answer who gave it, when, and who else approved."""
+    if waking.envelope is None:
+        return None
+    envelope, by = waking.envelope, waking.by
+    envelope = {**envelope, "by": by, **facts_of(by), "received_at": envelope.get("received_at") or moment}
+    if waking.approvals and has_rules(waking.suspension):
+        envelope["approvals"] = waking.approvals
+    return envelope
+
+
+def _line(waking: Waking) -> audit.Line:
+    suspension, said = waking.suspension, {} if waking.comment is None else {"comment": waking.comment}
+    details: dict[str, Any] = {"action": "resume", **said}
+    return audit.Line(suspension.execution, "settled", waking.by, suspension.segment, suspension.step, details)
+
+
+def _wake(waking: Waking, answer: dict[str, JSON] | None, moment: str) -> Wake:
+    suspension = waking.suspension
+    return Wake(
+        step=suspension.step,
+        kind=suspension.kind,
+        then=suspension.then,
+        callback=answer if waking.is_sent else None,
+        context=suspension.context,
+        suspend_data=suspension.data,
+        max_retries=suspension.max_retries,
+        by=waking.by,
+        at=moment,
+        approvals=waking.approvals,
+    )
