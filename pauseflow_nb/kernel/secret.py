@@ -121,15 +121,16 @@ def resolve_references(value: JSON) -> Any:
     return value if name is None else fetch_secret(name)
 
 
-def name_secrets(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def name_secrets(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return parameters for another notebook with `secret:NAME` in the place of each secret: they are stored.
 
     Raises:
         InvalidValue: If the value of a secret is a part of a text.
     """
+    if not MASK or not isinstance(parameters, Mapping):
+        # Who reads the notebook says what is wrong with parameters that are no mapping.
+        return parameters
     given = dict(parameters)
-    if not MASK:
-        return given
     try:
         named: dict[str, Any] = _refer(given)
         is_written = MASK.is_in(named)

@@ -192,7 +192,7 @@ def left_in_database(url: str) -> list[str]:
     return found
 
 
-@pytest.fixture(params=["cold", "prestarted", "forked"])
+@pytest.fixture(params=[*(pytest.param(source, marks=pytest.mark.slow) for source in ("cold", "prestarted")), "forked"])
 def operated(request: pytest.FixtureRequest, pauseflow: Pauseflow) -> Iterator[tuple[Pauseflow, Receivers]]:
     """The command with every secret in its environment; with forked kernels the database is PostgreSQL."""
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

@@ -17,12 +17,15 @@ import pytest
 from tornado.httpclient import HTTPResponse
 
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.links import Claim
 from pauseflow_nb.server.listener import Listener
 from pauseflow_nb.server.public.callbacks import METHODS
 from pauseflow_nb.server.public.rate_limit import LinkLimits, RateLimit
+from pauseflow_nb.server.public.upload import Upload
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
+    from conftest import WaitUntil
     from server.conftest import Send, Stage
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -365,6 +368,32 @@ def test_a_body_beyond_a_mebibyte_becomes_a_file(send: "Send", stage: "Stage", b
     received = stage.resume_data(execution)["body"]
     assert received["size"] == len(data)
     assert Path(received["$file"]).read_bytes() == data
+
+
+def test_a_large_body_that_is_refused_leaves_no_file(
+    send: "Send", stage: "Stage", base: str, settings: Settings, wait_until: "WaitUntil"
+) -> None:
+    url = f"{base}/{stage.link('resume', stage.suspended())}"
+
+    zipped = send("POST", url, headers={"Content-Encoding": "gzip"}, body=b"x" * 2 * MEBIBYTE)
+
+    assert zipped.code == 400
+    wait_until(
+        lambda: not [path for path in Path(settings.storage).glob("*/bodies/*") if path.is_file()],
+        description="the file is removed",
+    )
+
+
+def test_what_arrives_after_a_body_was_discarded_makes_no_file(stage: "Stage", settings: Settings) -> None:
+    execution = stage.suspended()
+    upload = Upload(10 * MEBIBYTE, lambda: stage.queue.bodies.open(Claim(execution, 0, "ask", 0, "resume")))
+    upload.add(b"x" * 2 * MEBIBYTE)
+    upload.discard()
+
+    upload.add(b"x" * 2 * MEBIBYTE)
+
+    assert not upload.is_large
+    assert not [path for path in Path(settings.storage).glob("*/bodies/*") if path.is_file()]
 
 
 def test_a_body_for_which_there_is_no_room_gets_507_and_settles_nothing(

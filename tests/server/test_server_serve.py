@@ -194,6 +194,7 @@ def test_no_rule_of_the_served_application_is_unexpected(settings: Settings, tmp
     assert others <= JUPYTERS_RULES
 
 
+@pytest.mark.slow
 def test_each_answer_that_a_stopping_server_has_settled_gets_its_reply(stage: "Stage", start: Start) -> None:
     ids = [stage.suspended() for _ in range(60)]
     process = start()

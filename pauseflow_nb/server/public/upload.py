@@ -35,6 +35,7 @@ class Upload:
         self.size = 0
         #: Whether the whole body has arrived; set by the caller.
         self.is_whole = False
+        self._is_discarded = False
 
     @property
     def is_large(self) -> bool:
@@ -52,6 +53,9 @@ class Upload:
             BodyTooLarge: If the body exceeds the limit; it is discarded then.
             StorageFull: If the storage is full.
         """
+        if self._is_discarded:
+            # Tornado hands on what it had read before the sender went away.
+            return
         self.size += len(chunk)
         if self.size > self._limit:
             self.discard()
@@ -76,7 +80,8 @@ class Upload:
         return self._sink.close()
 
     def discard(self) -> None:
-        """Discard the body; has no effect if nothing has arrived."""
+        """Discard the body, and what still arrives of it."""
+        self._is_discarded = True
         self._data.clear()
         if self._sink is not None:
             self._sink.discard()
