@@ -23,7 +23,7 @@ _MARKS = {"ok": "ok", "note": "note", "wrong": "WRONG"}
 @json_option
 @store_flags
 def doctor(*, notebook: str | None, as_json: bool, **flags: Any) -> None:
-    """Show which settings are in force and where they came from, and look for what would not work.
+    """Show the settings and where they come from, and check that everything works.
 
     With NOTEBOOK, the `pauseflow.toml` beside it counts; otherwise the one in the working directory. Exit code 1: something is wrong.
     """
