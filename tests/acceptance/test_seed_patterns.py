@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from acceptance.command import NOTEBOOKS, Ended, Pauseflow
@@ -27,10 +28,11 @@ def assert_completed(ended: Ended) -> None:
     assert_is_a_record(ended)
 
 
-def test_every_example_is_tested_here() -> None:
-    tests = (NOTEBOOKS.parent / "tests" / "acceptance" / "test_seed_patterns.py").read_text()
+def test_every_example_is_tested() -> None:
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
 
-    assert [path.stem for path in NOTEBOOKS.glob("*.ipynb") if f'"{path.stem}"' not in tests] == []
+    untested = [path.stem for path in NOTEBOOKS.glob("*.ipynb") if not re.search(rf'"{path.stem}(\.ipynb)?"', tests)]
+    assert untested == []
 
 
 @pytest.mark.new_process  # the whole road, as a person goes it

@@ -184,7 +184,7 @@ def _check_request(given: tuple[str, bytes, str | None, str, Any]) -> None:
         wanted = read_request(action, body, parse_pairs(query), usable)
     except InvalidBody:
         return
-    assert wanted.action in ("resume", "cancel")
+    assert wanted.action in ("resume", "send_back", "cancel")
     assert action in (wanted.action, "approve")
     require_storable(wanted.body.value)
     require_storable(wanted.comment)

@@ -222,7 +222,7 @@ def test_flow_data_of_a_rerun_is_the_instance(road: Road) -> None:
         ("flow.suspend(self_approval='no')", "InvalidValue: self_approval='no' must be True or False"),
         ("flow.suspend(labels={'approve': 'Go'})", "has the key 'approve', and there are only: resume, cancel"),
         ("flow.pause(labels={'resume': ' '})", "InvalidValue: labels['resume']=' ' must be text that is not empty"),
-        ("flow.suspend(schema=int, labels={'cancel': 'Submit'})", "makes both buttons say 'Submit'"),
+        ("flow.suspend(schema=int, labels={'cancel': 'Submit'})", "makes two buttons say 'Submit'"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_at_the_call(headless: HeadlessT, call: str, message: str) -> None:

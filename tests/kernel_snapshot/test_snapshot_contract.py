@@ -147,7 +147,7 @@ FROZEN = {
     "spent_links": "names",
     "type_of": "module, path",
 }
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 def test_the_names_that_pickles_hold_and_their_arguments_are_frozen() -> None:
@@ -215,7 +215,7 @@ def test_a_name_that_this_version_does_not_have_is_said(kernels: Kernels) -> Non
 @pytest.mark.parametrize(
     ("made_by", "sentence"),
     [
-        ({"reconstruct": 99, "pauseflow_nb": "7.0"}, "protocol 99 there (pauseflow_nb 7.0), at most 1 here"),
+        ({"reconstruct": 99, "pauseflow_nb": "7.0"}, "protocol 99 there (pauseflow_nb 7.0), at most 2 here"),
         (
             {"cloudpickle": {"version": "4.0.1"}},
             f"cloudpickle 4.0.1 there, {cloudpickle_version} here, and only >=3.1,<4",

@@ -190,7 +190,7 @@ def test_no_rule_of_the_served_application_is_unexpected(settings: Settings, tmp
 
     rules = {tuple(line.split()) for line in printed.splitlines()}
     others = {(pattern, handler) for pattern, handler, module in rules if not module.startswith("pauseflow_nb.server.")}
-    assert {pattern for pattern, _, _ in rules} >= {rf"{path.replace('{execution}', '([^/]+)')}$" for path in ROUTES}
+    assert {pattern for pattern, _, _ in rules} >= {re.sub(r"{\w+}", "([^/]+)", path) + "$" for path in ROUTES}
     assert others <= JUPYTERS_RULES
 
 
