@@ -225,9 +225,8 @@ def steps_of(sources: Iterable[tuple[int, str]]) -> dict[int, Header]:
         headers[cell] = header
         if header.name:
             if header.name in first:
-                raise InvalidStep(
-                    header.name, f"cell {first[header.name] + 1} has this name already", cell, header.kind
-                )
+                other = f"cell {first[header.name] + 1}"
+                raise InvalidStep(header.name, f"{other} has this name already: rename one of them", cell, header.kind)
             first[header.name] = cell
     return headers
 

@@ -106,7 +106,7 @@ EXAMPLES: list[PauseflowError] = [
     KernelLost("k3v9", ["lock (_thread.lock, made in cell 2; it belongs to this process)"], "make"),
     KernelLost("k3v9", ["lock (_thread.lock; it belongs to this process)"], None),
     KernelNotReady("python3", "its process ended while it started (status -9)"),
-    InvalidImport("export.zip", "it holds no workflow"),
+    InvalidImport("export.zip", "it contains no Pipedream workflow"),
     KernelUnavailable("julia", "it is not installed"),
     NodeUnavailable("there is no `node` on the PATH"),
     NodeFailed("code", "TypeError: x is not a function", "4:7"),

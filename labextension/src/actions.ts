@@ -48,7 +48,7 @@ export class Actions {
     }
     const { button } = await showDialog({
       title: `Run again with ${nameOf(path)} as it is now?`,
-      body: 'It goes on from the last checkpoint before the first cell that was changed. Cells before that one do not run again.',
+      body: 'It continues from the last checkpoint before the first cell that was changed. Cells before that one do not run again.',
       buttons: [Dialog.cancelButton({ label: 'Go back' }), Dialog.okButton({ label: 'Run again' })]
     });
     if (!button.accept) {
@@ -65,7 +65,7 @@ export class Actions {
   async cancel(execution: string, label: string): Promise<void> {
     const reason = await InputDialog.getText({
       title: 'End this run?',
-      label: 'Why? (may be empty; it goes into the audit trail)',
+      label: 'Reason (optional; it is noted in the audit trail)',
       okLabel: label,
       cancelLabel: 'Go back',
       renderer: new WarningRenderer()
@@ -79,7 +79,7 @@ export class Actions {
   async sendBack(suspension: ISuspension, label: string): Promise<void> {
     const comment = await InputDialog.getText({
       title: 'Send this step back?',
-      label: 'What is to change? The step gets it when it runs again.',
+      label: 'What should change? The step gets your comment when it runs again.',
       okLabel: label,
       cancelLabel: 'Go back'
     });

@@ -38,7 +38,7 @@ export function nameOf(path: string): string {
 export function silence(suspension: ISuspension, now: number): string {
   const { deadline, kind } = suspension;
   if (deadline === null) {
-    return kind === 'notebook' ? '' : 'Without an answer it waits for ever.';
+    return kind === 'notebook' ? '' : 'It waits until somebody answers; there is no deadline.';
   }
   const when = `${countdown(deadline, now)} (${at(deadline)})`;
   if (kind === 'rerun') {
@@ -247,8 +247,8 @@ export function lastOf({ last }: ITrigger, now: number): string {
   }
   const words = {
     started: 'started',
-    skipped: 'skipped, because the execution before has not ended',
-    queued: 'waits for the execution before to end',
+    skipped: 'skipped, because the previous execution had not ended',
+    queued: 'waits for the previous execution to end',
     missed: 'missed, because no worker was alive',
     failed: `failed: ${last.text ?? ''}`
   };

@@ -70,7 +70,7 @@ describe('sentences', () => {
   it('say what happens without an answer, and when', () => {
     const until = { ...suspension, deadline: '2026-11-21T12:00:00Z' };
 
-    expect(silence(suspension, NOON)).toBe('Without an answer it waits for ever.');
+    expect(silence(suspension, NOON)).toBe('It waits until somebody answers; there is no deadline.');
     expect(silence(until, NOON)).toMatch(/^Without an answer the run is cancelled: 1 d left \(.*2026.*\)\.$/);
     expect(silence({ ...until, on_timeout: 'resume' }, NOON)).toContain('the run goes on');
     expect(silence({ ...until, kind: 'rerun' }, NOON)).toContain('runs again by itself');

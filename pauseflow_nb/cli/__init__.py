@@ -42,7 +42,7 @@ _HOW_TO_BEGIN = """\
 Run Jupyter notebooks that can pause and resume. To begin:
 
   pauseflow run NOTEBOOK.ipynb   run a notebook; where it pauses, links to answer are printed
-  pauseflow list                 list what runs, waits and has ended
+  pauseflow list                 list executions: running, waiting and ended
   pauseflow doctor               check settings, kernels and the database
   pauseflow --help               list all commands
 """
@@ -62,7 +62,7 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the first word names; a notebook there means that `run` was forgotten."""
         if args[0].lower().endswith(".ipynb") and self.get_command(ctx, args[0]) is None:
-            ctx.fail(f"{args[0]!r} is no command. To run this notebook: pauseflow run {shlex.join(args)}")
+            ctx.fail(f"{args[0]!r} is not a command. To run this notebook: pauseflow run {shlex.join(args)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the signature of click
@@ -77,7 +77,7 @@ class _Commands(click.Group):
             formatter.write_dl(
                 [
                     ("pauseflow run train.ipynb done.ipynb -p alpha 0.6", "run with a parameter, and wait for answers"),
-                    ("pauseflow list --state suspended", "list what waits for somebody"),
+                    ("pauseflow list --state suspended", "list what waits for an answer"),
                     ("pauseflow resume fc7e --data '{\"ok\": true}'", "answer; the beginning of an id is enough"),
                     ("pauseflow retry fc7e --with corrected.ipynb", "continue after an error in a cell"),
                 ]

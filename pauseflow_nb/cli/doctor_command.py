@@ -10,7 +10,7 @@ import click
 from pauseflow_nb.cli.completion import complete_files
 from pauseflow_nb.cli.doctor_checks import Finding, check_environment, check_files, check_machine, check_store
 from pauseflow_nb.cli.options import COMPLETED, FAILED, json_option, open_queue, print_json, say, store_flags
-from pauseflow_nb.errors import InvalidSetting
+from pauseflow_nb.errors import InvalidSetting, NotebookNotFound
 from pauseflow_nb.settings import Settings, default_data_dir
 
 __all__ = ["doctor"]
@@ -23,10 +23,12 @@ _MARKS = {"ok": "ok", "note": "note", "wrong": "WRONG"}
 @json_option
 @store_flags
 def doctor(*, notebook: str | None, as_json: bool, **flags: Any) -> None:
-    """Show which settings are in force and where they came from, and look for what would not work.
+    """Show the settings and where they come from, and check that everything works.
 
-    With NOTEBOOK, the `pauseflow.toml` beside it counts; otherwise the one in the working directory. Exit code 1: something is wrong.
+    Reads the `pauseflow.toml` beside NOTEBOOK, or the one in the working directory. Exit code 1: something is wrong.
     """
+    if notebook is not None and not Path(notebook).exists():
+        raise NotebookNotFound(notebook)
     beside = Path() if notebook is None else Path(notebook).parent
     settings, found = None, list(check_environment(os.environ))
     try:

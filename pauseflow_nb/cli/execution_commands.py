@@ -30,6 +30,7 @@ __all__ = ["cancel", "fork", "list_", "outputs", "resume", "retry", "send_back",
 #: Characters of an invalid value that the error message repeats.
 _LONGEST_ECHO = 100
 _STATES = ("queued", "running", "suspended", "waiting", "paused", "completed", "failed", "cancelled")
+_ENDED = _STATES[-3:]
 
 
 @click.command("list")
@@ -94,7 +95,7 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
 @execution_argument
 @click.option("--step", shell_complete=complete_open_steps, help="Step to answer; required if several wait.")
 @click.option("--data", metavar="JSON", help="Answer, which the notebook reads as `steps.NAME.data`.")
-@click.option("--shown", metavar="DIGEST", help="Refuse if what `show --json` had as `shown` has changed since.")
+@click.option("--shown", metavar="DIGEST", help="Refuse unless `show --json` still has this digest as `shown`.")
 @click.option("--wait", is_flag=True, help="Wait until the execution ends or waits again.")
 @store_options
 def resume(
@@ -115,9 +116,9 @@ def resume(
 
 @click.command("send-back")
 @execution_argument
-@click.option("--comment", help="What is to change; the step finds it in `flow.context`.")
+@click.option("--comment", help="What should change; the step finds it in `flow.context`.")
 @click.option("--step", help="Step to send back; required if several wait.")
-@click.option("--shown", metavar="DIGEST", help="Refuse if what `show --json` had as `shown` has changed since.")
+@click.option("--shown", metavar="DIGEST", help="Refuse unless `show --json` still has this digest as `shown`.")
 @click.option("--wait", is_flag=True, help="Wait until the execution ends or waits again.")
 @store_options
 def send_back(
@@ -139,12 +140,15 @@ def send_back(
 @click.command()
 @execution_argument
 @click.option("--reason", "text", help="Reason, for the record.")
-@click.option("--wait", is_flag=True, help="Wait until its kernel has ended, too.")
+@click.option("--wait", is_flag=True, help="Also wait until its kernel has ended.")
 @store_options
 def cancel(settings: Settings, *, execution: str, text: str | None, wait: bool, as_json: bool) -> None:
     """Cancel an execution in any state."""
     found = _find_execution(settings, execution)
+    before = found.state
     found.cancel(text)
+    if before in _ENDED:
+        say(f"execution {found.id} has already ended: it stays {before}", err=True)
     _finish(found, wait=wait, as_json=as_json, code=COMPLETED)
 
 
@@ -173,12 +177,12 @@ def suspend(settings: Settings, *, execution: str, wait: bool, as_json: bool) ->
     "edited",
     metavar="EDITED.ipynb",
     shell_complete=complete_files,
-    help="Go on with an edited notebook; changed cells run again.",
+    help="Continue with an edited notebook; changed cells run again.",
 )
 @click.option(
     "--force",
     is_flag=True,
-    help="Go on even if other versions saved the variables, or needed variables did not come back.",
+    help="Continue even if other versions saved the variables, or needed variables were not restored.",
 )
 @click.option("--wait", is_flag=True, help="Wait until the execution ends or waits again.")
 @store_options
@@ -212,7 +216,7 @@ def retry(
 def fork(
     settings: Settings, *, execution: str, from_step: str | None, output: str | None, wait: bool, as_json: bool
 ) -> None:
-    """Fork an execution: start another one with its variables at a step, or as it waits now."""
+    """Fork an execution: start a second one with its variables at a step, or as it waits now."""
     sibling = _find_execution(settings, execution).fork(from_step=from_step, output=output)
     say(f"execution {sibling.id}", err=True)
     _finish(sibling, wait=wait, as_json=as_json)

@@ -10,10 +10,10 @@ __all__ = ["import_"]
 
 @click.command("import")
 @click.argument("source", type=click.Path())
-@click.option("-o", "--output", metavar="FOLDER", help="Where to write. Default: the name of the source.")
+@click.option("-o", "--output", metavar="FOLDER", help="Folder to write; by default named after the source.")
 @json_option
 def import_(*, source: str, output: str | None, as_json: bool) -> None:
-    """Make notebooks of Pipedream workflows.
+    """Turn Pipedream workflows into notebooks.
 
     SOURCE is a project's export (ZIP), the JSON of the REST API, `workflow.yaml` of GitHub Sync, or a folder with it.
     Each workflow becomes a notebook in a folder of its own; README.md beside them has the commands, and what is left

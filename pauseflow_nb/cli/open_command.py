@@ -25,7 +25,7 @@ __all__ = ["open_"]
     "--step", shell_complete=complete_open_steps, help="Step whose question is opened; required if several wait."
 )
 @click.option(
-    "--notebook", "wants_notebook", is_flag=True, help="Open the executed notebook, also if a question waits."
+    "--notebook", "wants_notebook", is_flag=True, help="Open the executed notebook, even if a question waits."
 )
 @click.option("--no-browser", is_flag=True, help="Print the address without opening it; --json does the same.")
 @store_options

@@ -41,7 +41,7 @@ R = TypeVar("R")
 
 COMPLETED, FAILED, USAGE, CANCELLED, WAITS, LEFT = 0, 1, 2, 3, 75, 130
 
-STRANDED = "nothing will wake this: run `pauseflow serve`"
+STRANDED = "no worker is running to continue this: run `pauseflow serve`"
 
 #: Errors that the user of the command made; all others are failures.
 _USAGE_ERRORS = (

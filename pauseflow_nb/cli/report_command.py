@@ -20,7 +20,7 @@ __all__ = ["report"]
     "--output",
     metavar="FILE.html",
     shell_complete=complete_files,
-    help="Write the page to this file; without it, to `report-ID.html`. A dash prints it.",
+    help="File to write; by default `report-ID.html`; `-` prints the page.",
 )
 @store_options
 def report(settings: Settings, *, execution: str, output: str | None, as_json: bool) -> None:

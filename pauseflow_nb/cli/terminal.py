@@ -197,7 +197,7 @@ def describe_record(record: Mapping[str, Any]) -> str:
         found = _describe_checks(record["checks"])
         return printable(f"record {record['number']}: {step}: checked when the answer took effect. {found}")
     who = " Anyone who had the link could send this." if decision.get("known_by") == "link" else ""
-    seen = "" if record.get("seen") or decision["by"] == "clock" else " The answer did not say what was seen."
+    seen = "" if record.get("seen") or decision["by"] == "clock" else " The answer did not confirm what was shown."
     return printable(f"record {record['number']}: {step}: {decision['sentence']}{who}{seen}")
 
 
@@ -227,7 +227,7 @@ def describe(execution: Mapping[str, Any]) -> str:
     usage = execution["usage"]
     lines.append(
         f"  usage     {usage['compute_seconds']:.1f} s computing, {usage['suspended_seconds']:.1f} s waiting, "
-        f"{usage['wakeups']} wake-ups"
+        f"{usage['wakeups']} wake-up{'' if usage['wakeups'] == 1 else 's'}"
     )
     lines += [describe_waiting(suspension) for suspension in execution["suspended"]]
     lines += [f"  {line}" for line in dict.fromkeys(describe_losses(execution))]
@@ -261,11 +261,11 @@ def _advise_retry(execution: Mapping[str, Any], flags: str) -> str:
     """Advise a retry: with the corrected notebook where a cell was wrong, because the stored one never changes."""
     retry = f"pauseflow retry {execution['id']}{flags}"
     if execution["error"].get("cell") is None or (execution["reason"] or {}).get("kind") != "error":
-        return f"go on from the last checkpoint with `{retry}`"
+        return f"to continue from the last checkpoint: `{retry}`"
     notebook = "EDITED.ipynb" if execution["notebook"] == "-" else shlex.quote(printable(execution["notebook"]))
     return (
-        f"if the notebook is wrong, correct it, then go on from the last checkpoint with `{retry} --with {notebook}`; "
-        f"if not, with `{retry}`"
+        f"to continue from the last checkpoint: if the notebook is wrong, correct it and run "
+        f"`{retry} --with {notebook}`; if not, run `{retry}`"
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["trigger"]
 
+_NO_WORKER = "no worker is running to start executions for this trigger: run `pauseflow serve`"
 _FORMS = ("typed", "raw", "files", "yaml", "base64_yaml")
 
 _trigger_argument = click.argument("trigger_id", metavar="TRIGGER")
@@ -34,7 +35,7 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands)
 def trigger() -> None:
-    """Start executions by a schedule, or by requests to a signed URL."""
+    """Start executions on a schedule, or by requests to a signed URL."""
 
 
 @trigger.command()
@@ -49,14 +50,14 @@ def trigger() -> None:
     type=click.Choice(["run", "skip"]),
     default="run",
     show_default=True,
-    help="What becomes of times that passed while no worker was alive: start it once, or not at all.",
+    help="What to do about times that passed while no worker was alive: start once, or not at all.",
 )
 @click.option(
     "--overlap",
     type=click.Choice(["queue", "skip", "allow"]),
     default="queue",
     show_default=True,
-    help="What becomes of a time while the last execution has not ended: wait for its end, skip the time, or start.",
+    help="What to do at a time while the last execution has not ended: wait for its end, skip the time, or start.",
 )
 @click.option("--wait", "waits", is_flag=True, help="With --http: a request waits up to 30 s for `flow.respond`.")
 @click.option(
@@ -64,7 +65,7 @@ def trigger() -> None:
     type=click.Choice(["request", "body"]),
     default="request",
     show_default=True,
-    help="With --http: what `steps.trigger.event` is, the whole request or its body.",
+    help="With --http: what `steps.trigger.event` holds: the whole request or only its body.",
 )
 @click.option("--cwd", metavar="DIR", help="Working directory of the kernels; by default the folder of the notebook.")
 @click.option("-k", "--kernel", help="Kernel to use instead of the one that the notebook names.")
@@ -83,23 +84,25 @@ def add(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Add a trigger for a notebook: --http, --cron, --every or --at. Each start reads the notebook anew."""
+    """Add a trigger for a notebook: --http, --cron, --every or --at. The notebook is read again at each start."""
     from pauseflow_nb.engine.triggers import managing
     from pauseflow_nb.identity import account
 
     times = {"cron": cron, "every": every, "at": at}
     if http == any(value is not None for value in times.values()):
         raise click.UsageError("pass one of --http, --cron, --every and --at")
-    if http and zone is not None:
-        raise click.UsageError("--tz belongs to --cron and --at")
+    _check_flags(http=http, zone=zone, **options)
     new = _make_trigger(notebook, None if http else {**times, "zone": zone}, options)
-    _print(managing.add(open_queue(settings), new, by=account()), as_json=as_json)
+    queue = open_queue(settings)
+    _print(managing.add(queue, new, by=account()), as_json=as_json)
+    if not queue.has_live_worker():
+        say(_NO_WORKER, err=True)
 
 
 @trigger.command("list")
 @store_options
 def list_(settings: Settings, *, as_json: bool) -> None:
-    """List triggers, with the next time of each and what became of the last one."""
+    """List triggers, with the next time of each and the result of its last one."""
     from pauseflow_nb.cli.terminal import table
     from pauseflow_nb.engine.triggers.managing import list_triggers
 
@@ -135,7 +138,7 @@ def show(settings: Settings, *, trigger_id: str, as_json: bool) -> None:
 @_trigger_argument
 @store_options
 def pause(settings: Settings, *, trigger_id: str, as_json: bool) -> None:
-    """Let a trigger start nothing until it is resumed."""
+    """Stop a trigger from starting executions until it is resumed."""
     _change("pause", settings, trigger_id, as_json=as_json)
 
 
@@ -143,7 +146,7 @@ def pause(settings: Settings, *, trigger_id: str, as_json: bool) -> None:
 @_trigger_argument
 @store_options
 def resume(settings: Settings, *, trigger_id: str, as_json: bool) -> None:
-    """Let a paused trigger start executions again; times that passed meanwhile start nothing."""
+    """Let a paused trigger start executions again; times that passed while it was paused start nothing."""
     _change("resume", settings, trigger_id, as_json=as_json)
 
 
@@ -151,7 +154,7 @@ def resume(settings: Settings, *, trigger_id: str, as_json: bool) -> None:
 @_trigger_argument
 @store_options
 def rotate(settings: Settings, *, trigger_id: str, as_json: bool) -> None:
-    """Replace the URL of an HTTP trigger; the URL before is refused from now on."""
+    """Replace the URL of an HTTP trigger; the old URL is refused from now on."""
     _change("rotate", settings, trigger_id, as_json=as_json)
 
 
@@ -159,7 +162,7 @@ def rotate(settings: Settings, *, trigger_id: str, as_json: bool) -> None:
 @_trigger_argument
 @store_options
 def remove(settings: Settings, *, trigger_id: str, as_json: bool) -> None:
-    """Remove a trigger; executions that it has started go on."""
+    """Remove a trigger; executions that it has started continue."""
     from pauseflow_nb.engine.triggers import managing
 
     queue = open_queue(settings)
@@ -168,15 +171,15 @@ def remove(settings: Settings, *, trigger_id: str, as_json: bool) -> None:
     if as_json:
         print_json({**before, "state": "removed", "next_at": None})
     else:
-        say(f"trigger {trigger_id} is removed")
+        say(f"trigger {trigger_id} was removed")
 
 
 @trigger.command()
 @_trigger_argument
-@click.option("--data", metavar="JSON", help="The body of the event of an HTTP trigger.")
+@click.option("--data", metavar="JSON", help="Body of the event of an HTTP trigger.")
 @store_options
 def run(settings: Settings, *, trigger_id: str, data: str | None, as_json: bool) -> None:
-    """Start an execution now; the schedule stays as it is."""
+    """Start an execution now; the schedule does not change."""
     from pauseflow_nb.engine.triggers import managing
 
     queue = open_queue(settings)
@@ -184,6 +187,20 @@ def run(settings: Settings, *, trigger_id: str, data: str | None, as_json: bool)
     if not queue.has_live_worker():
         say(STRANDED, err=True)
     print_execution(queue.view(execution), as_json=as_json)
+
+
+def _check_flags(
+    *, http: bool, zone: str | None, waits: bool, event: str, missed: str, overlap: str, **_others: Any
+) -> None:
+    """Refuse flags that have no meaning for the trigger."""
+    if http and zone is not None:
+        raise click.UsageError("--tz works only with --cron and --at")
+    for flag, is_given in {"--missed": missed != "run", "--overlap": overlap != "queue"}.items():
+        if http and is_given:
+            raise click.UsageError(f"{flag} works only with --cron, --every and --at")
+    for flag, is_given in {"--wait": waits, "--event": event != "request"}.items():
+        if is_given and not http:
+            raise click.UsageError(f"{flag} works only with --http")
 
 
 def _change(what: str, settings: Settings, trigger_id: str, *, as_json: bool) -> None:
@@ -236,7 +253,7 @@ def _print(view: dict[str, Any], *, as_json: bool) -> None:
 def _describe_start(view: dict[str, Any]) -> str:
     schedule = view["schedule"]
     if schedule is None:
-        return "by HTTP, and waits for flow.respond" if view["waits"] else "by HTTP"
+        return "by HTTP; requests wait for flow.respond" if view["waits"] else "by HTTP"
     if schedule["every_seconds"] is not None:
         from datetime import timedelta
 

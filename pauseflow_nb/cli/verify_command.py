@@ -25,10 +25,10 @@ _PEM = re.compile(r"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----\n?", r
 @click.command()
 @click.argument("notebook", metavar="OUT.ipynb")
 @click.option("--key", "key_file", metavar="FILE", help="Public keys as PEM, from `pauseflow keys export`.")
-@click.option("--store", "from_store", is_flag=True, help="Take the keys of the store, and compare with its records.")
+@click.option("--store", "from_store", is_flag=True, help="Use the keys of the store, and compare with its records.")
 @store_options
 def verify(settings: Settings, *, notebook: str, key_file: str | None, from_store: bool, as_json: bool) -> None:
-    """Check that an executed notebook is what its decisions were about.
+    """Check that an executed notebook has not changed since its decisions.
 
     Names every cell, output, question, answer and record that was changed, moved, added or removed since. Without --key
     the keys of the store on this machine are used. Exit codes: 0 nothing was changed, 1 something was, 2 usage.
@@ -37,7 +37,7 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
     from pauseflow_nb.decisions.verification import verify as compare
 
     if key_file is not None and from_store:
-        raise click.UsageError("--key and --store exclude each other: with --key no store is asked")
+        raise click.UsageError("--key and --store cannot be combined: with --key, the store is not read")
     document = _read(notebook)
     if key_file is not None:
         result = compare(document, _keys_in(key_file))

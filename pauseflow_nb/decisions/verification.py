@@ -72,7 +72,7 @@ def verify(
     found = notebook.get("metadata", {}).get("pauseflow")
     envelopes = found.get(DECISIONS) if isinstance(found, Mapping) else None
     if not isinstance(envelopes, list) or not envelopes:
-        return Verification(["the notebook has no decision record: none was made, or all were cut out"])
+        return Verification(["the notebook has no decision record: no decision was made, or all records were removed"])
     problems: list[str] = []
     statements: list[Statement] = []
     for number, envelope in enumerate(envelopes, 1):
@@ -112,7 +112,7 @@ def _chain(envelopes: Sequence[Any], statements: Sequence[Statement], execution:
             yield f"the records are out of order: {', '.join(map(str, numbers))}"
     for statement in statements:
         if statement.previous is not None and statement.previous not in digests:
-            yield f"record {statement.number} names a record before it that is not here, or was changed"
+            yield f"record {statement.number} refers to a previous record that is missing or was changed"
 
 
 def _end(statements: Sequence[Statement], notebook: Mapping[str, Any]) -> Iterator[str]:

@@ -39,9 +39,9 @@ __all__ = [
 
 _LONGEST_COMMENT = 2000
 _NOT_ALLOWED = {
-    "resume": "this question takes no approval",
-    "send_back": "this question cannot be sent back: its author allows that with `allow`",
-    "cancel": "this question takes no cancel as its answer: `pauseflow cancel` cancels the execution",
+    "resume": "this question cannot be approved, because its author did not allow it",
+    "send_back": "this question cannot be sent back, because its author did not allow it",
+    "cancel": "an answer cannot cancel, because the author did not allow it: `pauseflow cancel` ends the execution",
 }
 _MOST_ERRORS_SAID = 3
 _NO_TIME = "there was no time left to check the answer: send it again"

@@ -70,7 +70,7 @@ class Settling:
         rows = lock_rows(self.connection, [claim])[0]
         suspension, segment, execution = rows.suspension, rows.segment, rows.execution
         if segment is None or execution is None:
-            return Response(404, {"error": "this link is unknown here"})
+            return Response(404, {"error": "this server does not know this link"})
         if rows.is_withdrawn:
             raise LinkWithdrawn
         if suspension is None:

@@ -98,7 +98,7 @@ class UnknownCharset(InvalidBody):
         self.what, self.charset = what, charset
 
     def __str__(self) -> str:
-        return f"{self.what} has a charset that is not known here, {self.charset!r}: nothing was done, send it again as UTF-8"
+        return f"{self.what} has a charset that is not supported, {self.charset!r}: nothing was done, send it again as UTF-8"
 
 
 class BodyTooLarge(PauseflowError, ValueError):
@@ -116,7 +116,7 @@ class UnknownLink(PauseflowError, LookupError):
     """A token that this store did not sign."""
 
     def __str__(self) -> str:
-        return "this link is unknown here: it may be cut off, or of another server; ask for a new one"
+        return "this server does not know this link: it may be cut off, or belong to another server; ask for a new one"
 
 
 class LinkWithdrawn(PauseflowError, LookupError):

@@ -77,7 +77,11 @@ class NotSuspended(PauseflowError, RuntimeError):
 
     def __str__(self) -> str:
         step = f" in step {self.step!r}" if self.step else ""
-        return f"execution {self.execution} does not wait for an answer{step}: it is {self.state}"
+        shows = "what happened" if self.state in ("completed", "failed", "cancelled") else "what it waits for"
+        return (
+            f"execution {self.execution} does not wait for an answer{step}: it is {self.state}; "
+            f"`pauseflow show {self.execution}` shows {shows}"
+        )
 
 
 class QuestionChanged(PauseflowError, RuntimeError):

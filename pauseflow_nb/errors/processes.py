@@ -88,8 +88,8 @@ class PortInUse(PauseflowError, OSError):
         if self.holder == "run":
             return (
                 f"{taken} a `pauseflow run` of this store (process {self.process}), which answers its links there: wait for its "
-                "end, or press Ctrl-C there once and start this again, which then goes on with it. --port takes another "
-                "port, but links that were sent out keep the old one"
+                "end, or press Ctrl-C there once and run this command again, which then continues that run. With --port you can use another "
+                "port, but links that were already sent contain this one"
             )
         if self.holder == "server":
             return f"{taken} a server of this store (process {self.process}): use that one, or choose another port with --port"

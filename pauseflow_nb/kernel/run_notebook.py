@@ -46,7 +46,7 @@ def add_child(
     taken = {child.name for child in children}
     name = _choose_name(Path(path).stem, taken) if name is None else name
     if name in taken or not name or name.startswith("$"):
-        raise InvalidValue("name", name, "must be a text of its own for each notebook, and not begin with $")
+        raise InvalidValue("name", name, "must be a different text for each notebook, and must not begin with $")
     values = as_json("parameters", name_secrets(parameters or {}))
     assert isinstance(values, dict)
     child = ChildRequest(path, values, name, linked=linked, check=check)

@@ -115,7 +115,7 @@ def _refer(step: Step, path: tuple[str, ...], made: PropsOfStep) -> _Call:
         secret, number = f"{wanted}_{number}", number + 1
     prop = code_span(".".join(path))
     made.secrets[secret] = f"the prop {prop} of step `{step.name}`"
-    made.hands.append(f"the value of the prop {prop} was not copied: it is the secret `{secret}` now")
+    made.hands.append(f"the value of the prop {prop} was not copied: it is read from the secret `{secret}`")
     return _Call(secret)
 
 
@@ -124,7 +124,7 @@ def _convert_account(step: Step, name: str, app: str, fields: list[str] | None, 
         kind = step.definitions.get(name, {}).get("authType")
         fields = ["oauth_access_token"] if kind != "keys" else ["api_key"]
         made.hands.append(
-            f"which fields of the account {code_span(app)} the step reads cannot be seen in its code: "
+            f"the code does not show which fields of the account {code_span(app)} the step reads: "
             f"`{fields[0]}` is a guess"
         )
     calls = {}

@@ -106,10 +106,10 @@ def make_notebook(workflow: Workflow, slug: str, accounts: Accounts) -> Made:
 def _write_title(made: Made) -> str:
     workflow = made.workflow
     identifier = code_span(workflow.identifier) if workflow.identifier else None
-    where = f"Pipedream's workflow {identifier}" if identifier else "a workflow of Pipedream"
+    where = f"the Pipedream workflow {identifier}" if identifier else "a Pipedream workflow"
     lines = [f"# {plain(workflow.name)}", "", f"Imported from {where}."]
     if not workflow.is_active:
-        lines.append("It was switched off there.")
+        lines.append("It was disabled there.")
     for trigger in made.triggers:
         lines += ["", trigger.sentence]
         if trigger.command:

@@ -105,7 +105,11 @@ def open_source(path: Path) -> Iterator[Source]:
     if path.is_dir():
         yield _list_folder(path)
     elif not path.is_file():
-        what = "it is neither a file nor a folder" if path.exists() else "there is no such file or folder"
+        what = (
+            "it is neither a file nor a folder"
+            if path.exists()
+            else "there is no such file or folder: check the path and the working directory"
+        )
         raise InvalidImport(str(path), what)
     elif zipfile.is_zipfile(path):
         with _open_archive(path) as archive:

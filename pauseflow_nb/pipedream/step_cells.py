@@ -19,7 +19,7 @@ _SCRIPT_HELPERS = re.compile(
     r"^from pipedream\.script_helpers import \(?([\w\s,]{1,300}?)\)?[ \t]{0,20}$", re.MULTILINE
 )
 _FENCES = {"python": "python", "node": "javascript", "bash": "bash", "go": "go"}
-_LANGUAGES = {"bash": "Bash", "go": "Go", "unknown": "a language that the source does not name"}
+_LANGUAGES = {"bash": "Bash", "go": "Go", "unknown": "an unknown language"}
 
 
 @dataclass
@@ -47,7 +47,7 @@ def make_cells(step: Step, accounts: Accounts) -> StepCells:
     made = StepCells()
     if step.name != step.former_name:
         made.hands.append(
-            f"the step {code_span(step.former_name)} is called `{step.name}` now: change code that names it"
+            f"the step {code_span(step.former_name)} is now called `{step.name}`: change the code that uses its name"
         )
     if step.notes:
         made.cells.append(_markdown(step.notes))
@@ -58,9 +58,7 @@ def make_cells(step: Step, accounts: Accounts) -> StepCells:
     elif step.kind == "action" and (code := find_replacement(step.action or "")) is not None:
         step.code = code
         _add_code(step, made, accounts)
-        made.notes.append(
-            f"the action {code_span(step.action)} was replaced by code of pauseflow: compare what it does"
-        )
+        made.notes.append(f"the action {code_span(step.action)} was replaced by code: check that it does what you need")
     else:
         _add_placeholder(step, made, accounts)
     kept = {"step": step.former_name, "action": step.action, "fields": without_secrets(step.other)}
@@ -80,7 +78,7 @@ def _add_code(step: Step, made: StepCells, accounts: Accounts) -> None:
             made.hands.append(f"Python cannot read the code of `{step.name}`: {one_line(problem)}. Correct it")
         else:
             made.hands += [
-                f"`{step.name}` asks for {code_span(each)}, which is no plain name of a package: install it yourself"
+                f"`{step.name}` asks for {code_span(each)}, which is not a plain package name: install it yourself"
                 for each in refused
             ]
     else:
@@ -110,9 +108,9 @@ def _replace_script_helpers(step: Step, code: str, made: StepCells) -> str:
 
 def _add_disabled(step: Step, made: StepCells, accounts: Accounts) -> None:
     made.cells.append(
-        _markdown(f"**Step `{step.name}` was switched off.** It is not run here either.\n\n{_show(step, accounts)}")
+        _markdown(f"**Step `{step.name}` was disabled.** It does not run here either.\n\n{_show(step, accounts)}")
     )
-    made.notes.append(f"the step `{step.name}` was switched off: its code stands in a text cell")
+    made.notes.append(f"the step `{step.name}` was disabled: its code is in a text cell")
 
 
 def _add_placeholder(step: Step, made: StepCells, accounts: Accounts) -> None:
@@ -122,10 +120,10 @@ def _add_placeholder(step: Step, made: StepCells, accounts: Accounts) -> None:
     made.cells.append(
         _markdown(f"**To do by hand.** Step `{step.name}` is {what}: {advice}.\n\n{_show(step, accounts)}".rstrip())
     )
-    sentence = f"step {step.name} is {what.replace('`', '')}: write it, see the cell above"
+    sentence = f"step {step.name} is {what.replace('`', '')}: write it, as the cell above explains"
     made.cells.append(new_code_cell(f"%%step {step.name}\nraise NotImplementedError({_quote(sentence)})"))
     for branch in step.branches:
-        made.cells.append(_markdown(f"Way of the branch `{step.name}`: {plain(branch.title)}"))
+        made.cells.append(_markdown(f"Path of the branch `{step.name}`: {plain(branch.title)}"))
         for inner in branch.steps:
             _add_branch_step(inner, made, accounts)
 
@@ -154,11 +152,11 @@ def _explain(step: Step) -> tuple[str, str]:
         return "a step without code", f"{step.problem}. Write it"
     if step.kind == "action":
         return (
-            f"the action {code_span(step.action)} of Pipedream's registry",
-            "write what it did, in Python or below `%%node`",
+            f"the action {code_span(step.action)} from Pipedream's registry",
+            "write the same in Python, or below `%%node`",
         )
     if step.code is None:
-        return "a step without code", "the source does not hold it. Write it"
+        return "a step without code", "the source does not contain the code. Write it"
     return f"written in {_LANGUAGES.get(step.kind, step.kind)}", "write it in Python or below `%%node`"
 
 

@@ -52,13 +52,13 @@ def _describe_schedule(trigger: Trigger, add: str) -> TriggerLine | None:
 
 def _explain(trigger: Trigger, add: str) -> str:
     name = f" {code_span(trigger.title or trigger.identifier)}" if trigger.title or trigger.identifier else ""
-    times = f"times {code_span(trigger.cron)} cannot be read" if trigger.cron else "times the source does not hold"
+    times = f"times {code_span(trigger.cron)} cannot be read" if trigger.cron else "times are not in the source"
     sentences = {
         "schedule": f'Started by the schedule{name}, whose {times}. Add them: `{add} --cron "0 8 * * *" --tz UTC`',
-        "email": f"Started by mail{name}. Let your mail service send it to the URL of `{add} --http`",
+        "email": f"Started by mail{name}. Let your mail service forward the mail to the URL of `{add} --http`",
         "source": (
-            f"Started by the event source{name}, which looked for events at a service. Let the service call the URL "
-            f"of `{add} --http`, or look for events yourself in a first step, with `{add} --every 15m`"
+            f"Started by the event source{name}, which checked a service for events. Let the service call the URL "
+            f"of `{add} --http`, or check for events in a first step, with `{add} --every 15m`"
         ),
     }
-    return sentences.get(trigger.kind, f"Started by a trigger{name} of a kind that is not known")
+    return sentences.get(trigger.kind, f"Started by a trigger{name} of an unknown kind")

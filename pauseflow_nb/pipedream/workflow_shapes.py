@@ -55,7 +55,7 @@ def find_workflows(source: Source) -> Found:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in list(found.left_out.items())[:3])
         raise InvalidImport(
             source.name,
-            "it holds no workflow of Pipedream. Give a project's export (ZIP), the JSON of the REST API, or "
+            "it contains no Pipedream workflow. Pass a project's export (ZIP), the JSON of the REST API, or "
             f"`workflow.yaml` of GitHub Sync{f' ({reasons})' if reasons else ''}",
         )
     return found

@@ -153,8 +153,8 @@ def _write_environment(secrets: Mapping[str, str], environment: list[str]) -> st
 def _write_readme(report: Report, *, has_npm: bool, has_environment: bool) -> str:
     count = len(report.made)
     origin = (
-        f"{count} notebook{'' if count == 1 else 's'}, made of Pipedream workflows from {code_span(Path(report.source).name)} by "
-        "`pauseflow import`. Each runs by itself, and pauses where the workflow did."
+        f"{count} notebook{'' if count == 1 else 's'}, converted from Pipedream workflows in {code_span(Path(report.source).name)} by "
+        "`pauseflow import`. Each runs on its own, and pauses where the workflow did."
     )
     lines = [
         f"# {report.folder.name}",
@@ -170,9 +170,9 @@ def _write_readme(report: Report, *, has_npm: bool, has_environment: bool) -> st
         f"pauseflow run {min(report.made, key=lambda each: len(each.hands)).path}",
         "```",
         "",
-        "Run the commands in this folder. Triggers need a server that runs: `pauseflow serve`. `pauseflow run` makes its",
-        "parameters the event that steps read as `steps.trigger.event`: `-y '{body: {name: Ada}}'`, for example. In a",
-        'notebook, `%pauseflow trigger {"body": {"name": "Ada"}}` sets the event for cells run by hand.',
+        "Run the commands in this folder. Triggers need a running server: `pauseflow serve`. With `pauseflow run`, the",
+        "parameters are the event that steps read as `steps.trigger.event`, for example `-y '{body: {name: Ada}}'`. For",
+        'cells that you run by hand, `%pauseflow trigger {"body": {"name": "Ada"}}` sets the event.',
     ]
     for each in report.made:
         lines += ["", *_describe_workflow(each)]
@@ -192,7 +192,7 @@ def _describe_workflow(made: Made) -> Iterator[str]:
     yield f"Notebook: [{made.path}]({made.path})"
     if not made.workflow.is_active:
         yield ""
-        yield "It was switched off on Pipedream: add its trigger only if you want it on."
+        yield "It was disabled on Pipedream: add its trigger only if you want it to run."
     commands = [line.command for line in made.triggers if line.command]
     yield ""
     yield from ["```shell", f"pauseflow run {made.path}", *commands, "```"]

@@ -50,7 +50,7 @@ def _why_not_writable(output: Path) -> str | None:
     if len(os.fsencode(output.name)) > _LONGEST_NAME:
         return f"has a name that is too long: at most {_LONGEST_NAME} bytes"
     if not output.parent.is_dir():
-        return "is in a folder that does not exist: make it first, or check the path"
+        return "is in a folder that does not exist: create it first, or check the path"
     # The file is replaced as a whole, so it is the folder that counts.
     if not os.access(output.parent, os.W_OK):
         return "is in a folder that you may not write to: choose another"

@@ -112,7 +112,7 @@ def _read(name: str, file: Path) -> str | None:
         if not file.is_file():
             return None
         if file.stat().st_size > _LARGEST:
-            raise MissingSecret(name, f"{file} has more than {_LARGEST >> 10} KiB, which is no secret")
+            raise MissingSecret(name, f"{file} has more than {_LARGEST >> 10} KiB, which is too large for a secret")
         return re.sub(r"\r?\n\Z", "", file.read_bytes().decode())
     except (OSError, ValueError) as problem:
         what = "it is not text in UTF-8" if isinstance(problem, UnicodeDecodeError) else str(problem)

@@ -103,7 +103,7 @@ def test_an_unknown_kernel_by_flag(pauseflow: Pauseflow, good: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        (["%%step a\n1", "%%step a\n2"], ["step 'a' (cell 2)", "cell 1 has this name already"]),
+        (["%%step a\n1", "%%step a\n2"], ["step 'a' (cell 2)", "cell 1 has this name already: rename one of them"]),
         (["%%step two words\n1"], ["write `%%step two_words`"]),
         (["x = 1\n%%step late\n1"], ["step 'late'", "must stand in the first line of its cell"]),
         (["%step single\n1"], ["step 'single'", "has two signs"]),
@@ -163,6 +163,25 @@ def test_an_answer_to_what_does_not_wait(pauseflow: Pauseflow, good: Path) -> No
 
     assert (ended.code, ended.stdout) == (2, "")
     assert f"execution {done} does not wait for an answer: it is completed" in ended.stderr
+    assert f"`pauseflow show {done}` shows what happened" in ended.stderr
+
+
+def test_a_cancel_of_what_has_ended_says_that_it_changes_nothing(pauseflow: Pauseflow, good: Path) -> None:
+    done = pauseflow("run", good, "out.ipynb", "--json").execution["id"]
+    ended = pauseflow("cancel", done)
+
+    assert (ended.code, ended.stdout.startswith(f"{done}  completed")) == (0, True)
+    assert f"execution {done} has already ended: it stays completed" in ended.stderr
+
+
+def test_an_answer_to_a_step_that_does_not_wait(pauseflow: Pauseflow) -> None:
+    waits = pauseflow.run_example("custom_timeout", "--until-pause").execution["id"]
+
+    assert_refused(
+        pauseflow("resume", waits, "--step", "nosuch"),
+        "does not wait for an answer in step 'nosuch': it is suspended",
+        f"`pauseflow show {waits}` shows what it waits for",
+    )
 
 
 def test_data_that_is_no_json_answers_nothing(pauseflow: Pauseflow) -> None:

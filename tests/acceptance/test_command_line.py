@@ -60,7 +60,7 @@ class TestExitCodes:
         ended = pauseflow("run", notebook(pauseflow.folder, IMPORT, ASK), "out.ipynb", "--until-pause")
 
         assert ended.code == 75
-        assert "nothing will wake this: run `pauseflow serve`" in ended.stderr
+        assert "no worker is running to continue this: run `pauseflow serve`" in ended.stderr
 
     def test_2_for_a_flag_that_does_not_exist(self, pauseflow: Pauseflow) -> None:
         assert pauseflow("run", "in.ipynb", "--no-such-flag").code == 2
@@ -82,7 +82,7 @@ class TestCtrlC:
         ended = running.end()
 
         assert (ended.code, ended.execution["state"]) == (130, "queued")
-        assert "nothing will wake this" in ended.stderr
+        assert "no worker is running to continue this" in ended.stderr
         assert log.read_text() == "first\n"
 
         ended = pauseflow("show", ended.execution["id"], "--json")
@@ -125,7 +125,7 @@ class TestCtrlC:
         left = running.end()
 
         assert (left.code, left.execution["state"]) == (130, "queued")
-        assert "nothing will wake this" in left.stderr
+        assert "no worker is running to continue this" in left.stderr
         assert left.notebook.cells[-1].metadata.papermill.status == "interrupted"
         assert left.notebook.cells[-1].outputs[0].text == "so far\n"
 
@@ -136,7 +136,7 @@ class TestCtrlC:
         ended = running.end()
 
         assert (ended.code, ended.execution["state"]) == (130, "suspended")
-        assert "nothing will wake this" in ended.stderr
+        assert "no worker is running to continue this" in ended.stderr
 
 
 class TestDetach:
@@ -182,7 +182,7 @@ class TestAnswers:
         ended = pauseflow("resume", waits["id"])
 
         assert ended.code == 0
-        assert "nothing will wake this" in ended.stderr
+        assert "no worker is running to continue this" in ended.stderr
 
     def test_resume_of_the_wrong_step_or_state_says_what_is(self, pauseflow: Pauseflow) -> None:
         waits = pauseflow("run", notebook(pauseflow.folder, IMPORT, ASK), "--until-pause", "--json").execution

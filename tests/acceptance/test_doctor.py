@@ -20,6 +20,13 @@ def test_nothing_is_wrong_with_what_is_there_at_first(pauseflow: Pauseflow) -> N
     assert wrong(pauseflow) == (0, "")
 
 
+def test_a_notebook_that_does_not_exist_is_named(pauseflow: Pauseflow) -> None:
+    ended = pauseflow("doctor", "nosuch.ipynb")
+
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "no notebook at nosuch.ipynb: check the path and the working directory" in ended.stderr
+
+
 def test_it_looks_at_all_that_an_execution_may_need(pauseflow: Pauseflow) -> None:
     checks: list[dict[str, Any]] = pauseflow("doctor", "--json").execution["checks"]
 
@@ -70,6 +77,7 @@ def test_a_word_in_a_file_that_is_no_setting_is_named_once(pauseflow: Pauseflow,
     }[place]
     folder.mkdir(exist_ok=True, parents=True)
     (folder / "pauseflow.toml").write_text("prot = 3\nsmpt_host = 'x'")
+    (folder / "n.ipynb").touch()
     code, said = wrong(pauseflow, *([str(folder / "n.ipynb")] if place == "notebook" else []))
 
     assert code == 1

@@ -56,6 +56,7 @@ def test_a_schedule_is_listed_paused_resumed_run_and_removed(pauseflow: Pauseflo
     trigger = re.search(r"trigger (\w+): active", added.stdout)
 
     assert trigger is not None, added.stderr
+    assert "no worker is running to start executions for this trigger: run `pauseflow serve`" in added.stderr
     assert "starts      0 8 * * 1-5 (Europe/Berlin)" in added.stdout
     assert re.search(r"next +20\d\d-\d\d-\d\d 0[67]:00:00 UTC", added.stdout)
     listed = pauseflow("trigger", "list").stdout
@@ -65,7 +66,7 @@ def test_a_schedule_is_listed_paused_resumed_run_and_removed(pauseflow: Pauseflo
     started = json.loads(pauseflow("trigger", "run", trigger[1], "--json").stdout)
     assert (started["state"], started["parameters"]) == ("queued", {"secret": "s"})
     assert f"started {started['id']}" in pauseflow("trigger", "list").stdout
-    assert pauseflow("trigger", "remove", trigger[1]).stdout == f"trigger {trigger[1]} is removed\n"
+    assert pauseflow("trigger", "remove", trigger[1]).stdout == f"trigger {trigger[1]} was removed\n"
     assert json.loads(pauseflow("trigger", "list", "--json").stdout) == []
 
 
@@ -74,13 +75,13 @@ def test_a_schedule_is_listed_paused_resumed_run_and_removed(pauseflow: Pauseflo
     [
         (["add", EXAMPLE], "pass one of --http, --cron, --every and --at"),
         (["add", EXAMPLE, "--http", "--every", "5m"], "pass one of --http, --cron, --every and --at"),
-        (["add", EXAMPLE, "--every", "5m", "--wait"], "waits=True belongs to an HTTP trigger: leave it out"),
-        (["add", EXAMPLE, "--http", "--tz", "UTC"], "--tz belongs to --cron and --at"),
-        (["add", EXAMPLE, "--http", "--missed", "skip"], "missed='skip' belongs to a schedule: leave it out"),
+        (["add", EXAMPLE, "--every", "5m", "--wait"], "--wait works only with --http"),
+        (["add", EXAMPLE, "--http", "--tz", "UTC"], "--tz works only with --cron and --at"),
+        (["add", EXAMPLE, "--http", "--missed", "skip"], "--missed works only with --cron, --every and --at"),
         (["add", EXAMPLE, "--cron", "every day"], "write five fields (minute, hour, day, month, weekday), or six"),
         (["add", EXAMPLE, "--cron", "0 8 * * *", "--tz", "Berlin"], "is no time zone"),
         (["add", EXAMPLE, "--every", "10"], "every"),
-        (["add", EXAMPLE, "--at", "2020-01-01T00:00"], "has passed"),
+        (["add", EXAMPLE, "--at", "2020-01-01T00:00"], "has passed: give a time in the future"),
         (["add", "nosuch.ipynb", "--http"], "nosuch.ipynb"),
         (["add", EXAMPLE, "--http", "-k", "nosuch"], "nosuch"),
         (["show", "nosuch"], "no trigger 'nosuch' in this store: `pauseflow trigger list` shows those it has"),

@@ -382,7 +382,7 @@ def strip(notebook: dict[str, Any]) -> None:
         (remove_cell, "cell 2 (work) was removed"),
         (remove_card, "step ask: the question and its decision (record 1) were removed from the cells"),
         (cut_out_a_record, "cut out: record 1"),
-        (cut_out_all_records, "the notebook has no decision record: none was made, or all were cut out"),
+        (cut_out_all_records, "the notebook has no decision record: no decision was made, or all records were removed"),
         (put_in_a_record_of_another_run, "record 1 is of another execution, e2"),
         (change_a_record, "record 1 proves nothing: its signature"),
         (sign_with_another_key, "record 1 proves nothing: its signature"),

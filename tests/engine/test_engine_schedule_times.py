@@ -92,7 +92,7 @@ def test_the_event_has_the_time_in_the_zone() -> None:
         ({"cron": ""}, "cron=''"),
         ({"cron": "* * * * * * *"}, "cron="),
         ({"cron": "0 0 30 2 *"}, "cron="),
-        ({"cron": "* * */20 * 1L"}, "has no time to come"),
+        ({"cron": "* * */20 * 1L"}, "never occurs after now"),
         ({"cron": "0 8 * * *", "zone": "Berlin"}, "is no time zone"),
         ({"cron": "0 8 * * *", "zone": "../../etc/passwd"}, "is no time zone"),
         ({"cron": "0 8 * * *", "zone": "Europe"}, "is no time zone"),

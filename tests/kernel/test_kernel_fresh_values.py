@@ -215,7 +215,7 @@ def test_by_hand_it_says_what_would_be_compared(kernel: Any) -> None:
         "Fresh cell price: in a headless run this cell runs again after an answer, and its value is compared with the one "
         "that was shown (100). If it differs by more than 1%, the question is asked again."
     )
-    assert "Compared with the run before: 100 has become 120 (20% more); the tolerance is 1%." in second.shown
+    assert "Compared with the previous run: 100 has become 120 (20% more); the tolerance is 1%." in second.shown
 
 
 def test_the_cell_is_ordinary_otherwise(kernel: Any) -> None:

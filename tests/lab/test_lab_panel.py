@@ -289,7 +289,7 @@ def test_what_did_not_come_back_is_said_in_list_and_details(still_lab: Lab, page
     workflows.search("losses.ipynb")
     card = workflows.open_card("losses.ipynb")
 
-    expect(card.get_by_label("Not brought back")).to_contain_text("budget (helper.Budget) did not come back")
+    expect(card.get_by_label("Not restored")).to_contain_text("budget (helper.Budget) did not come back")
     card.get_by_role("button", name="Details").click()
     expect(workflows.panel.locator(".pf-details .pf-losses")).to_contain_text("No later cell needs it.")
     shoot(page, "panel-losses")
@@ -352,7 +352,7 @@ def test_a_question_is_sent_back_with_a_comment(still_lab: Lab, page: Any, shoot
     shoot(page, "panel-send-back")
 
     card.get_by_role("button", name="Rework").click()
-    page.locator(".jp-Dialog").get_by_label("What is to change?").fill("Round the totals")
+    page.locator(".jp-Dialog").get_by_label("What should change?").fill("Round the totals")
     page.locator(".jp-Dialog").get_by_role("button", name="Rework").click()
     expect(card.locator(".pf-state")).to_have_text("Queued")
 

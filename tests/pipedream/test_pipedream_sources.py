@@ -46,21 +46,21 @@ def pack(folder: Path, *members: tuple[str | zipfile.ZipInfo, str | bytes]) -> P
     [
         ("a.json", "{", "a.json is no JSON"),
         ("a.json", "", "a.json is no JSON"),
-        ("a.json", '{"x": 1}', "it holds no workflow of Pipedream"),
-        ("a.json", "[1, 2]", "it holds no workflow of Pipedream"),
+        ("a.json", '{"x": 1}', "it contains no Pipedream workflow"),
+        ("a.json", "[1, 2]", "it contains no Pipedream workflow"),
         ("a.json", '{"steps": [1]}', "are no list of steps"),
         ("a.json", '{"steps": [{"namespace": "a", "configured_props_json": "{"}]}', "configured_props_json in a.json is no JSON"),
         ("a.json", "[" * 5000 + "]" * 5000, "nested too deeply"),
         ("a.json", '{"steps": [' + ",".join(["{}"] * 300_000) + "]}", "more than 200,000 values"),
         ("a.yaml", "steps: [", "is no YAML"),
-        ("a.yaml", "- just\n- a list\n", "it holds no workflow of Pipedream"),
+        ("a.yaml", "- just\n- a list\n", "it contains no Pipedream workflow"),
         ("a.yaml", "steps:\n- !!python/object:os.system {}\n", "is no YAML"),
         ("a.yaml", "steps: &a [*a]\n", "more than 200,000 values"),
         ("a.yaml", "steps: " + "[" * 3000 + "]" * 3000, "nest"),
         ("workflow.yaml", YAML.replace("./a/entry.py", "../../etc/passwd"), "lies outside of it"),
         ("workflow.yaml", YAML.replace("./a/entry.py", "/etc/passwd"), "lies outside of it"),
         ("a.zip", "no archive", "it is no ZIP archive"),
-        ("notes.txt", "buy milk", "it holds no workflow of Pipedream"),
+        ("notes.txt", "buy milk", "it contains no Pipedream workflow"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_workflow_is_refused(tmp_path: Path, name: str, text: str, part: str) -> None:
@@ -143,7 +143,7 @@ def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
 def test_there_must_be_something_to_import(tmp_path: Path) -> None:
     assert "no such file or folder" in refusal(tmp_path / "nowhere", tmp_path)
     (tmp_path / "empty").mkdir()
-    assert "it holds no workflow" in refusal(tmp_path / "empty", tmp_path)
+    assert "it contains no Pipedream workflow" in refusal(tmp_path / "empty", tmp_path)
 
 
 def test_a_link_in_a_folder_is_not_followed_and_the_step_says_so(tmp_path: Path) -> None:

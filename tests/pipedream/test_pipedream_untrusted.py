@@ -156,7 +156,7 @@ def test_the_example_of_the_environment_only_sets_variables(evil: Path) -> None:
 
 def test_requirements_hold_only_names_of_packages(evil: Path) -> None:
     assert (evil / "requirements.txt").read_text(encoding="utf-8").split() == ["pauseflow-nb[node]"]
-    assert "is no plain name of a package" in (evil / "README.md").read_text(encoding="utf-8")
+    assert "is not a plain package name" in (evil / "README.md").read_text(encoding="utf-8")
 
 
 def test_no_text_becomes_a_heading_html_or_a_sequence_for_the_terminal(evil: Path) -> None:

@@ -138,7 +138,9 @@ def test_a_notebook_that_waits_again_is_compared_with_its_last_decision(rider: R
 def test_a_notebook_without_decisions_has_no_record(rider: Rider) -> None:
     rider.run(WORK)
 
-    assert check(rider).problems == ["the notebook has no decision record: none was made, or all were cut out"]
+    assert check(rider).problems == [
+        "the notebook has no decision record: no decision was made, or all records were removed"
+    ]
 
 
 def test_silence_that_ends_the_run_is_recorded_as_the_clocks(rider: Rider) -> None:

@@ -73,6 +73,8 @@ def test_no_body_is_none() -> None:
         (b' {"x": 1e999}\n', "application/x-www-form-urlencoded"),
         (b"[NaN]", "application/x-www-form-urlencoded"),
         (b'{"x": 1,}', "application/x-www-form-urlencoded; charset=utf-8"),
+        (b'{"approved": true', "application/x-www-form-urlencoded"),
+        (b' ["a", ', "application/x-www-form-urlencoded"),
         (b"[" * 101 + b"]" * 101, "application/x-www-form-urlencoded"),
         (b"-1e999", "application/merge-patch+json"),
         (b"[" * 101 + b"]" * 101, "application/json"),

@@ -136,7 +136,7 @@ def test_a_missing_secret_names_all_places(mounted: Path) -> None:
         (b"\n", "its value is empty"),
         (b"a\0b", "its value is not a text"),
         (b"\xff\xfe", "it is not text in UTF-8"),
-        (b"x" * (1 << 20), "which is no secret"),
+        (b"x" * (1 << 20), "which is too large for a secret"),
     ],
 )
 def test_a_file_that_cannot_be_a_secret_is_refused(mounted: Path, content: bytes, problem: str) -> None:

@@ -33,7 +33,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   ): void => {
     app.commands.addCommand(Commands.run, {
       label: args => (args['toolbar'] ? '' : 'Run as Workflow …'),
-      caption: 'Run this notebook as a workflow: it may pause and go on later, in another kernel',
+      caption: 'Run this notebook as a workflow: it may pause and continue later, in another kernel',
       icon: runAsWorkflowIcon,
       describedBy: { args: { type: 'object', properties: { toolbar: { type: 'boolean' } } } },
       isEnabled: () => tracker.currentWidget !== null,

@@ -41,7 +41,7 @@ export function Bulk({ chosen, onDone }: IProps): React.JSX.Element {
 
   return (
     <div className="pf-bulk" role="group" aria-label="Answer the chosen executions">
-      <span role="status">{chosen.length === 0 ? 'Choose some that wait' : `${chosen.length} chosen`}</span>
+      <span role="status">{chosen.length === 0 ? 'Choose waiting executions' : `${chosen.length} chosen`}</span>
       <button
         type="button"
         className="jp-mod-styled jp-mod-accept"

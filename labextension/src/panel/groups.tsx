@@ -55,7 +55,7 @@ export function Group({ group, now, open, toggle, choiceOf }: IProps): React.JSX
           />
         ))}
       </ul>
-      {isMore && <p className="pf-quiet pf-more">The newest are shown. Search to find the others.</p>}
+      {isMore && <p className="pf-quiet pf-more">Only the newest are shown. Search to find the others.</p>}
     </section>
   );
 }

@@ -23,7 +23,7 @@ export function Bound({ execution }: { execution: IExecution }): React.JSX.Eleme
 export function Losses({ execution }: { execution: IExecution }): React.JSX.Element | null {
   const losses = lossesOf(execution);
   return losses.length === 0 ? null : (
-    <ul className="pf-losses" aria-label="Not brought back">
+    <ul className="pf-losses" aria-label="Not restored">
       {losses.map(text => (
         <li key={text}>{text}</li>
       ))}

@@ -113,7 +113,9 @@ function RetryFrom({ execution, step }: { execution: IExecution; step: string })
       type="button"
       className="pf-text-button"
       aria-label={`Retry from step ${step}`}
-      onClick={() => void retry().catch((error: unknown) => showErrorMessage('It does not run again', sentence(error)))}
+      onClick={() =>
+        void retry().catch((error: unknown) => showErrorMessage('The step could not be run again', sentence(error)))
+      }
     >
       Retry from here
     </button>

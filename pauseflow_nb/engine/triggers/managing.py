@@ -109,7 +109,7 @@ def add(store: OpenStore, new: NewTrigger, *, by: str) -> dict[str, Any]:
         if new.schedule is not None:
             next_at = new.schedule.find_next(moment, anchor=moment)
             if next_at is None:
-                raise InvalidSchedule("at", iso(new.schedule.at), "has passed")
+                raise InvalidSchedule("at", iso(new.schedule.at), "has passed: give a time in the future")
             timing = {"schedule": new.schedule.to_json(), "missed": new.missed, "overlap": new.overlap}
             values.update(kind="schedule", next_at=next_at, **timing)
         triggers.add(connection, id=id_, created_at=moment, **values)

@@ -63,7 +63,7 @@ class Schedule:
             return cls(at=_read_time(at, tz), zone=zone or "UTC")
         made = cls(cron=" ".join(str(cron).split()), zone=zone or "UTC")
         if made.find_next(datetime.now(UTC).timestamp(), anchor=0) is None:
-            raise InvalidSchedule("cron", cron, "has no time to come")
+            raise InvalidSchedule("cron", cron, "never occurs after now")
         return made
 
     @classmethod

@@ -99,7 +99,7 @@ def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
 
 def _unknown(name: str) -> str:
     close = difflib.get_close_matches(name, list(StartRequest.model_fields), 1)
-    return f"is not known here; {f'did you mean {close[0]}?' if close else f'what is: {_names()}'}"
+    return f"is not a known name; {f'did you mean {close[0]}?' if close else f'known names are: {_names()}'}"
 
 
 def _names() -> str:

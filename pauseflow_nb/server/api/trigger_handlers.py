@@ -58,7 +58,7 @@ class TriggerRequest(BaseModel):
         except ValidationError as problem:
             error = problem.errors()[0]
             name = ".".join(map(str, error["loc"])) or "body"
-            known = f"is not known here; what is: {', '.join(cls.model_fields)}"
+            known = f"is not a known name; known names are: {', '.join(cls.model_fields)}"
             raise InvalidParameter(name, known if error["type"] == "extra_forbidden" else reword_error(error)) from None
 
     def add(self, queue: Queue, root: Path, by: Who) -> dict[str, Any]:

@@ -126,7 +126,9 @@ def _read_type(header: str) -> tuple[str, dict[str, str]]:
 
 def _parse_form(text: str) -> tuple[JSON, bool]:
     # `curl -d '{"approved": true}'` sends JSON and calls it a form; no browser writes a bare brace into one.
-    if (stripped := text.strip())[:1] + stripped[-1:] in ("{}", "[]"):
+    stripped = text.strip()
+    is_cut_off = stripped[:1] in ("{", "[") and "=" not in stripped
+    if stripped[:1] + stripped[-1:] in ("{}", "[]") or is_cut_off:
         return parse_json("the body, which is sent as a form and looks like JSON,", text), False
     return parse_pairs(text), True
 

@@ -123,7 +123,7 @@ def note_on(status: int, body: Mapping[str, Any]) -> str | None:
     if body.get("already") and "approvals" in body:
         return "This link has been used for one approval already. Nothing changed."
     if body.get("already"):
-        return "This had been decided before. Nothing changed."
+        return "This was already decided. Nothing changed."
     return {
         202: "Your answer is kept. The step has not ended yet; your answer counts when it has.",
         409: "The other decision came first. Your answer changed nothing.",

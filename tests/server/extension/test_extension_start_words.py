@@ -39,9 +39,9 @@ def there(jp_root_dir: Path) -> Path:
         (
             {"notebook": "n.ipynb", "outptu": "o.ipynb"},
             400,
-            "parameter outptu: is not known here; did you mean output?",
+            "parameter outptu: is not a known name; did you mean output?",
         ),
-        ({"notebook": "n.ipynb", "zzz": 1}, 400, "is not known here; what is: notebook, output, parameters"),
+        ({"notebook": "n.ipynb", "zzz": 1}, 400, "is not a known name; known names are: notebook, output, parameters"),
         ({"notebook": "n.ipynb", "checkpoint": "never"}, 400, "parameter checkpoint: must be 'step' or 'pause'"),
         ({"notebook": "n.ipynb", "start_timeout": "soon"}, 400, "parameter start_timeout: must be a number"),
         ({"notebook": "n.ipynb", "start_timeout": 0}, 400, "parameter start_timeout: must be greater than 0"),
