@@ -8,6 +8,7 @@ from typing import Any
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import JSON, json_text
 from pauseflow_nb.kernel.exports import as_json
+from pauseflow_nb.kernel.secret import MASK
 
 __all__ = ["make_response"]
 
@@ -60,9 +61,13 @@ def make_response(
 
 def _make_body(body: Any) -> JSON:
     if isinstance(body, _BYTES):
-        data = bytes(body)
+        data = _mask(bytes(body).decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         return {"$base64": base64.b64encode(data).decode("ascii"), "size": len(data)}
     return as_json("body", body)
+
+
+def _mask(text: str) -> str:
+    return MASK.text(text) if MASK else text
 
 
 def _measure(body: Any, made: JSON) -> int:
@@ -82,7 +87,8 @@ def _check_headers(headers: Any) -> dict[str, JSON]:
             raise InvalidValue("headers", {name: value}, "is not a header: write a name and one line of text")
         if name.lower() in _NOT_OURS or name.lower().startswith(_NOT_OURS_BEGIN):
             raise InvalidValue("headers", name, "cannot be set by a notebook: leave it out")
-        checked[name] = text
+        # The mask itself is no character of a header.
+        checked[name] = _mask(text).replace("•", "*")
     if sum(len(f"{name}: {text}\r\n") for name, text in checked.items()) > _LARGEST_HEADERS:
         raise InvalidValue("headers", "…", "must have at most 4 KiB in all: put the rest into the body")
     return checked
