@@ -79,7 +79,7 @@ def test_a_secret_in_a_header_or_in_bytes_is_masked(monkeypatch: pytest.MonkeyPa
     made = responding.make_response(200, {"X-Key": "Bearer correct-horse-battery"}, b"\xff correct-horse-battery")
 
     assert made["headers"] == {"X-Key": "Bearer ****"}
-    assert base64.b64decode(made["body"]["$base64"]) == b"\xff " + "••••".encode()  # type: ignore[call-overload,index]
+    assert base64.b64decode(made["body"]["$base64"]) == b"\xff " + "••••".encode()
 
 
 @pytest.mark.parametrize("body", ["b'x' * 2**20", "'ä' * 2**19"])
