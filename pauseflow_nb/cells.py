@@ -322,6 +322,8 @@ def _surplus(kind: str, name: str, words: list[str]) -> str:
         return "a comment must stand on a line of its own, below the first"
     if "=" in words[0]:
         return f"options begin with two dashes: write --{words[0]}"
+    if words[0] == "%":
+        return "a percentage is one word: write it without a space, such as `--tolerance 1%`"
     rest = itertools.takewhile(lambda word: not word.startswith(("-", "#")), words)
     joined = "_".join([name, *rest])
     return f"a name is one word: write `%%{kind} {joined if joined.isidentifier() else 'approve_model'}`"

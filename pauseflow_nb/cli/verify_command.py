@@ -1,6 +1,7 @@
 """`pauseflow verify`: compare an executed notebook with the decision records in it."""
 
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -72,14 +73,35 @@ def _read(notebook: str) -> dict[str, Any]:
 
     try:
         text = file_addresses.read(notebook) if "://" in notebook else Path(notebook).read_text(encoding="utf-8")
-        document = json.loads(text)
+        document = _parse_strictly(text)
     except FileNotFoundError:
         raise NotebookNotFound(notebook) from None
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise InvalidNotebook(notebook, f"it cannot be read as JSON ({problem})") from None
     if not isinstance(document, dict) or not isinstance(document.get("cells"), list):
         raise InvalidNotebook(notebook, "it has no list of cells")
+    if not isinstance(document.get("metadata"), dict):
+        raise InvalidNotebook(notebook, "it has no metadata")
     return document
+
+
+def _parse_strictly(text: str) -> Any:
+    """Read JSON that every program reads alike: another reading could show what was not compared."""
+
+    def refuse(number: str) -> float:
+        raise ValueError(f"{number} is no number of JSON")
+
+    def read_float(number: str) -> float:
+        return found if math.isfinite(found := float(number)) else refuse(number)
+
+    def read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            name = next(name for index, (name, _) in enumerate(pairs) if name in dict(pairs[:index]))
+            raise ValueError(f"the name {name!r} comes twice in one object")
+        return found
+
+    return json.loads(text, parse_constant=refuse, parse_float=read_float, object_pairs_hook=read_object)
 
 
 def _execution_of(document: dict[str, Any]) -> str:

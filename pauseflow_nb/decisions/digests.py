@@ -16,10 +16,30 @@ import rfc8785
 
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["CellDigest", "digest_cell", "digest_cells", "digest_json", "exact", "is_card", "to_canonical"]
+__all__ = [
+    "AT_THE_CELL",
+    "AT_THE_TOP",
+    "ERROR_MARKER",
+    "CellDigest",
+    "digest_cell",
+    "digest_cells",
+    "digest_json",
+    "exact",
+    "is_card",
+    "is_marker",
+    "to_canonical",
+]
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _OURS = "pauseflow"
+
+#: Papermill's tag of the two cells that it adds to the output of a notebook that failed.
+ERROR_MARKER = "papermill-error-cell-tag"
+_RED = 'style="color:red; font-family:Helvetica Neue, Helvetica, Arial, sans-serif; font-size:2em;"'
+#: Their text: the first cell has the number of the cell that failed in place of `%s`.
+AT_THE_TOP = f"<span {_RED}>An Exception was encountered at '<a href=\"#papermill-error-cell\">In [%s]</a>'.</span>"
+AT_THE_CELL = f'<span id="papermill-error-cell" {_RED}>Execution using papermill encountered an exception here and stopped:</span>'
+_MARKERS = re.compile(f"{re.escape(AT_THE_TOP).replace('%s', '(None|[0-9]+)')}|{re.escape(AT_THE_CELL)}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +90,7 @@ def digest_cell(cell: Mapping[str, Any], *, with_cards: bool = False) -> CellDig
     source: Any = _joined(cell.get("source", ""))
     if cell.get("attachments"):
         # Pictures of a Markdown cell are part of what it shows.
-        source = [source, cell["attachments"]]
+        source = [source, {name: _bundle(each) for name, each in cell["attachments"].items()}]
     outputs = [_output(each) for each in cell.get("outputs", []) if with_cards or not is_card(each)]
     return CellDigest(
         id=str(cell.get("id", "")),
@@ -91,13 +111,27 @@ def is_card(output: Mapping[str, Any]) -> bool:
     return isinstance(found, Mapping) and bool(found.get("kind"))
 
 
+def is_marker(cell: Mapping[str, Any]) -> bool:
+    """Whether it is one of the two cells that papermill's engines add on top of an error, and says nothing else."""
+    tags = cell.get("metadata", {}).get("tags")
+    is_tagged = isinstance(tags, list) and ERROR_MARKER in tags and not cell.get("attachments")
+    is_named = cell.get("id") in ("error-top", "error-cell") and cell.get("cell_type") == "markdown"
+    return is_tagged and is_named and bool(_MARKERS.fullmatch(str(_joined(cell.get("source")))))
+
+
 def _output(output: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(output)
     if "text" in found:
         found["text"] = _joined(found["text"])
     if isinstance(found.get("data"), Mapping):
-        found["data"] = {mime: _joined(value) for mime, value in found["data"].items()}
+        found["data"] = _bundle(found["data"])
     return found
+
+
+def _bundle(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Join the texts of a MIME bundle; a list that is JSON itself stays one."""
+    is_json = re.compile(r"application/(.*\+)?json").fullmatch
+    return {mime: value if is_json(mime) else _joined(value) for mime, value in data.items()}
 
 
 def _joined(value: Any) -> Any:

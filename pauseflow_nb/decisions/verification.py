@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.decisions.digests import CellDigest, digest_cell, is_card, to_canonical
+from pauseflow_nb.decisions.digests import CellDigest, digest_cell, digest_json, is_card, is_marker, to_canonical
 from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, open_envelope, payload_digest
 from pauseflow_nb.errors import InvalidRecord
 
@@ -69,6 +69,9 @@ def verify(
         keys: Public keys of the store that ran it.
         recorded: The envelopes that the store has of this execution; None: it is not asked.
     """
+    malformed = list(_malformed(notebook))
+    if malformed:
+        return Verification(malformed)
     found = notebook.get("metadata", {}).get("pauseflow")
     envelopes = found.get(DECISIONS) if isinstance(found, Mapping) else None
     if not isinstance(envelopes, list) or not envelopes:
@@ -80,18 +83,55 @@ def verify(
             statements.append(open_envelope(envelope, keys))
         except InvalidRecord as problem:
             problems.append(f"record {number} proves nothing: {problem}")
-    problems += _chain(envelopes, statements, found.get("execution") if isinstance(found, Mapping) else None)
-    cells = [cell for cell in notebook.get("cells", []) if not _is_papermills(cell)]
+    problems += _chain(envelopes, statements, str(found.get("execution")))
+    cells = [cell for cell in notebook.get("cells", []) if not is_marker(cell)]
     problems += [] if recorded is None else _missing(envelopes, recorded)
     with_cards = bool(statements) and statements[-1].kind == ENDED
     problems += _cells(statements, [digest_cell(cell, with_cards=with_cards) for cell in cells])
     problems += _questions(statements, cells)
     problems += _checks(statements, cells)
     problems += _end(statements, notebook)
+    problems += _widgets(statements, notebook)
     notes = []
     if statements and statements[-1].kind != ENDED:
-        notes.append("the execution had not ended when this was written: cells after the last decision are not covered")
+        notes.append(
+            "the execution had not ended when this was written: cells after the last decision are not covered,"
+            " nor the state of widgets and how the cards of questions look"
+        )
     return Verification(problems, statements, notes)
+
+
+def _malformed(notebook: Mapping[str, Any]) -> Iterator[str]:
+    """Find what is no part of a notebook that pauseflow wrote, and cannot be compared."""
+    if not isinstance(notebook.get("metadata", {}), Mapping):
+        yield "the metadata of the notebook cannot be read"
+    for index, cell in enumerate(notebook.get("cells", []), 1):
+        if not _is_cell(cell):
+            yield f"cell {index} cannot be read"
+        elif not all(map(_is_whole_card, filter(is_card, cell.get("outputs", [])))):
+            yield f"cell {index}: a card in its outputs cannot be read"
+
+
+def _is_cell(cell: Any) -> bool:
+    if not isinstance(cell, Mapping) or not isinstance(cell.get("metadata", {}), Mapping):
+        return False
+    outputs, attachments = cell.get("outputs", []), cell.get("attachments") or {}
+    is_mapped = isinstance(attachments, Mapping) and all(isinstance(each, Mapping) for each in attachments.values())
+    return is_mapped and isinstance(outputs, list) and all(isinstance(each, Mapping) for each in outputs)
+
+
+def _is_whole_card(output: Mapping[str, Any]) -> bool:
+    facts = output["metadata"]["pauseflow"]
+    if facts["kind"] == "earlier":
+        folded = facts.get("suspensions")
+        return isinstance(folded, list) and all(map(_is_suspension, folded))
+    return facts["kind"] != "suspension" or _is_suspension(facts)
+
+
+def _is_suspension(facts: Any) -> bool:
+    if not isinstance(facts, Mapping) or not all(isinstance(each, (str, int)) for each in _identity(facts)):
+        return False
+    return all(isinstance(facts.get(name), (Mapping, type(None))) for name in ("question", "decision"))
 
 
 def _chain(envelopes: Sequence[Any], statements: Sequence[Statement], execution: Any) -> Iterator[str]:
@@ -122,6 +162,14 @@ def _end(statements: Sequence[Statement], notebook: Mapping[str, Any]) -> Iterat
         yield "cut out: the record of the end, though the notebook says that it has ended"
 
 
+def _widgets(statements: Sequence[Statement], notebook: Mapping[str, Any]) -> Iterator[str]:
+    """Compare what the widgets show with the record of the end; those of earlier versions say nothing of it."""
+    if statements and "widgets" in statements[-1].facts:
+        widgets = notebook.get("metadata", {}).get("widgets")
+        if (digest_json(widgets) if widgets else None) != statements[-1].facts["widgets"]:
+            yield "what the widgets show was changed"
+
+
 def _missing(envelopes: Sequence[Any], recorded: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Find records that the store has and the notebook has not, and the other way round."""
     here = {payload_digest(envelope) for envelope in envelopes if isinstance(envelope, Mapping)}
@@ -148,11 +196,19 @@ def _cells(statements: Sequence[Statement], now: Sequence[CellDigest]) -> Iterat
             yield from _differences(index, recorded[cell.id], cell)
         elif last.kind == ENDED or index <= len(last.cells):
             yield f"cell {index} ({cell.id}) was added"
+    yield from _repeated(now)
     order_then = [cell.id for cell in last.cells if cell.id in places]
     order_now = [cell.id for cell in now if cell.id in recorded]
-    if order_then != order_now:
+    if sorted(order_then) == sorted(order_now) and order_then != order_now:
         moved = [id_ for id_, other in zip(order_now, order_then, strict=False) if id_ != other]
         yield "moved: " + ", ".join(f"cell {places[id_]} ({id_})" for id_ in moved)
+
+
+def _repeated(now: Sequence[CellDigest]) -> Iterator[str]:
+    places: dict[str, int] = {}
+    for index, cell in enumerate(now, 1):
+        if (first := places.setdefault(cell.id, index)) != index:
+            yield f"cell {index} ({cell.id}) was added: it has the id of cell {first}"
 
 
 def _differences(index: int, then: CellDigest, now: CellDigest) -> Iterator[str]:
@@ -176,20 +232,22 @@ def _outputs(count: int) -> str:
 
 def _questions(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Compare what the cells show of each question and decision with what was signed."""
-    shown = {_identity(facts): facts for facts in _suspensions(cells)}
+    shown: dict[tuple[str, int, int, int], list[Mapping[str, Any]]] = {}
+    for facts in _suspensions(cells):
+        shown.setdefault(_identity(facts), []).append(facts)
     signed = {
         _identity(statement.facts["suspension"]): statement for statement in statements if statement.kind == DECIDED
     }
     for identity, statement in signed.items():
         where = f"step {identity[0] or 'none'}"
-        facts = shown.get(identity)
-        if facts is None:
+        if identity not in shown:
             yield f"{where}: the question and its decision (record {statement.number}) were removed from the cells"
-            continue
-        yield from _facts(where, facts.get("question"), statement.facts.get("question"), _QUESTION)
-        yield from _facts(where, facts.get("decision"), statement.facts.get("decision"), _DECISION)
-    for identity, facts in shown.items():
-        if facts.get("decision") and identity not in signed and _is_decision(facts):
+        # A card that was copied is compared, too.
+        for facts in shown.get(identity, []):
+            yield from _facts(where, facts.get("question"), statement.facts.get("question"), _QUESTION)
+            yield from _facts(where, facts.get("decision"), statement.facts.get("decision"), _DECISION)
+    for identity in shown.keys() - signed.keys():
+        if any(facts.get("decision") and _is_decision(facts) for facts in shown[identity]):
             yield f"step {identity[0] or 'none'}: the notebook shows a decision that no record has"
 
 
@@ -200,7 +258,7 @@ def _checks(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any]])
         for output in filter(is_card, cell.get("outputs", [])):
             for check in _listed(output["metadata"]["pauseflow"]):
                 if to_canonical(check) not in signed:
-                    yield f"cell {index} ({cell['id']}): what was found when it ran again was changed"
+                    yield f"cell {index} ({cell.get('id')}): what was found when it ran again was changed"
 
 
 def _listed(facts: Mapping[str, Any]) -> list[Any]:
@@ -236,9 +294,3 @@ def _is_decision(facts: Mapping[str, Any]) -> bool:
     """Whether a card shows a decision: that a delay is over is none."""
     ended = (facts["decision"].get("by"), (facts.get("question") or {}).get("kind"))
     return ended not in (("notebooks", "notebook"), ("clock", "rerun"), ("clock", "delay"))
-
-
-def _is_papermills(cell: Mapping[str, Any]) -> bool:
-    """Whether it is one of the two cells that papermill's engines add on top of an error."""
-    tags = (cell.get("metadata") or {}).get("tags") or []
-    return "papermill-error-cell-tag" in tags and cell.get("id") in ("error-top", "error-cell")

@@ -181,7 +181,8 @@ def seal(connection: sa.Connection, execution: str, state: str, document: "Docum
     """
     if decisions.all_of(connection, execution):
         cells = tuple(document.digest_cells(with_cards=True))
-        _add(connection, [_Record(execution, ENDED, cells, {"state": state})])
+        facts: dict[str, JSON] = {"state": state, "widgets": document.digest_widgets()}
+        _add(connection, [_Record(execution, ENDED, cells, facts)])
         enter_records(connection, execution, document)
 
 

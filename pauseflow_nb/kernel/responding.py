@@ -8,6 +8,7 @@ from typing import Any
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import JSON, json_text
 from pauseflow_nb.kernel.exports import as_json
+from pauseflow_nb.kernel.secret import MASK
 
 __all__ = ["make_response"]
 
@@ -17,11 +18,19 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _BYTES = (bytes, bytearray, memoryview)
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
-#: They belong to the server: a cookie would be one of Jupyter's own address, and the rest describes the connection.
+#: In bytes, of all headers together: proxies and clients refuse more.
+_LARGEST_HEADERS = 4 * 1024
+
+#: They belong to the server: a cookie would be one of Jupyter's own address, and the rest describes the connection, holds
+#: for every page of the address, or tells a proxy in front of the server what to do.
 _NOT_OURS = frozenset(
     {"set-cookie", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer", "te"}
     | {"content-security-policy", "clear-site-data", "service-worker-allowed", "strict-transport-security"}
+    | {"set-cookie2", "x-content-type-options", "alt-svc", "expect-ct", "public-key-pins", "origin-agent-cluster"}
+    | {"nel", "report-to", "reporting-endpoints", "set-login", "accept-ch", "speculation-rules"}
+    | {"x-sendfile", "x-lighttpd-send-file"}
 )
+_NOT_OURS_BEGIN = ("proxy-", "x-accel-")
 
 
 def make_response(
@@ -52,9 +61,13 @@ def make_response(
 
 def _make_body(body: Any) -> JSON:
     if isinstance(body, _BYTES):
-        data = bytes(body)
+        data = _mask(bytes(body).decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         return {"$base64": base64.b64encode(data).decode("ascii"), "size": len(data)}
     return as_json("body", body)
+
+
+def _mask(text: str) -> str:
+    return MASK.text(text) if MASK else text
 
 
 def _measure(body: Any, made: JSON) -> int:
@@ -72,7 +85,10 @@ def _check_headers(headers: Any) -> dict[str, JSON]:
         text = str(value) if isinstance(value, (str, int, float)) else None
         if not isinstance(name, str) or not _TOKEN.fullmatch(name) or text is None or not _VALUE.fullmatch(text):
             raise InvalidValue("headers", {name: value}, "is not a header: write a name and one line of text")
-        if name.lower() in _NOT_OURS:
+        if name.lower() in _NOT_OURS or name.lower().startswith(_NOT_OURS_BEGIN):
             raise InvalidValue("headers", name, "cannot be set by a notebook: leave it out")
-        checked[name] = text
+        # The mask itself is no character of a header.
+        checked[name] = _mask(text).replace("•", "*")
+    if sum(len(f"{name}: {text}\r\n") for name, text in checked.items()) > _LARGEST_HEADERS:
+        raise InvalidValue("headers", "…", "must have at most 4 KiB in all: put the rest into the body")
     return checked

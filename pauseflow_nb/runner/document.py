@@ -13,20 +13,21 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from pauseflow_nb.decisions.digests import CellDigest, digest_cell, is_card
+from pauseflow_nb.decisions.digests import (
+    AT_THE_CELL,
+    AT_THE_TOP,
+    ERROR_MARKER,
+    CellDigest,
+    digest_cell,
+    digest_json,
+    is_card,
+)
 from pauseflow_nb.errors import InvalidNotebook
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Failure
 from pauseflow_nb.runner.masking import Mask
 
 __all__ = ["ERROR_MARKER", "Document", "is_exit_with_0", "is_sealed_by"]
-
-#: Papermill's tag of the two cells that it adds to the output of a notebook that failed.
-ERROR_MARKER = "papermill-error-cell-tag"
-
-_RED = 'style="color:red; font-family:Helvetica Neue, Helvetica, Arial, sans-serif; font-size:2em;"'
-_AT_THE_TOP = f"<span {_RED}>An Exception was encountered at '<a href=\"#papermill-error-cell\">In [%s]</a>'.</span>"
-_AT_THE_CELL = f'<span id="papermill-error-cell" {_RED}>Execution using papermill encountered an exception here and stopped:</span>'
 
 _BLANK = "0" * 32
 # Two spaces: a key of the notebook's metadata, and of nothing deeper that happens to have the same name.
@@ -118,6 +119,13 @@ class Document:
             self.before_writing()
         return [self._digest(index, with_cards=with_cards) for index in range(len(self.cells[:count]))]
 
+    def digest_widgets(self) -> str | None:
+        """Digest the state of all widgets as it is written; None if there are none."""
+        if self.before_writing is not None:
+            self.before_writing()
+        widgets = self._mask.value(self.metadata.get("widgets"))
+        return digest_json(widgets) if widgets else None
+
     def set_digests(self, digests: Iterable[CellDigest]) -> None:
         """Take over the digests of cells that did not change since they were made, by another process."""
         for index, (cell, digest) in enumerate(zip(self.cells, digests, strict=False)):
@@ -158,8 +166,8 @@ class Document:
         written = [self._encode_cell(index) for index in range(len(self.cells))]
         failed = self._find_failed_cell()
         if failed is not None:
-            written.insert(failed, _encode_marker("error-cell", _AT_THE_CELL))
-            written.insert(0, _encode_marker("error-top", _AT_THE_TOP % self.cells[failed].get("execution_count")))
+            written.insert(failed, _encode_marker("error-cell", AT_THE_CELL))
+            written.insert(0, _encode_marker("error-top", AT_THE_TOP % self.cells[failed].get("execution_count")))
         return self._join(written)
 
     def _find_failed_cell(self) -> int | None:

@@ -498,6 +498,7 @@ class TestErrors:
     [
         ("%%fresh price --tolerance abc\n1", "--tolerance must be a number, such as 0.5, or a percentage, such as 1%, not 'abc'"),
         ("%%fresh price --tolerance 0,5\n1", "write 0.5"),
+        ("%%fresh price --tolerance 1 %\n1", "a percentage is one word: write it without a space, such as `--tolerance 1%`"),
         ("%%fresh price --tolerance -1\n1", "--tolerance must be 0 or more"),
         ("%%fresh price --tolerance nan\n1", "--tolerance must be 0 or more"),
         ("%%fresh price --tolerence 1%\n1", "there is no option --tolerence: did you mean --tolerance?"),

@@ -80,6 +80,22 @@ def test_what_cannot_be_verified_is_refused_with_a_sentence(pauseflow: Pauseflow
     assert pauseflow("verify", decided, "--key", empty, "--store").code == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"cells": [], "metadata": {}, "cells": []}', "'cells' comes twice"),
+        ('{"cells": [], "metadata": {"a": NaN}}', "NaN is no number of JSON"),
+        ('{"cells": [], "metadata": {"a": 1e999}}', "1e999 is no number of JSON"),
+        ('{"cells": [], "metadata": []}', "it has no metadata"),
+    ],
+)
+def test_a_file_that_programs_read_in_different_ways_is_refused(pauseflow: Pauseflow, text: str, said: str) -> None:
+    out = pauseflow.folder / "out.ipynb"
+    out.write_text(text, encoding="utf-8")
+
+    assert said in pauseflow("verify", out).stderr
+
+
 def test_a_question_is_sent_back_by_a_command_and_the_step_runs_again(pauseflow: Pauseflow) -> None:
     ask = "%%step ask\nprint(flow.context.run.get('sent_back', {}).get('comment'))\nflow.suspend(allow=['resume', 'send_back'])"
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

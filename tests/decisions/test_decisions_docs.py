@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from decisions import test_decisions_verification as changes
+from decisions import changes
 from decisions.program import check
 
 CHANGES = [

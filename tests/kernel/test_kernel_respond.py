@@ -1,5 +1,6 @@
 """`flow.respond` and `flow.send.http`, as cells call them."""
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -7,6 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+
+from pauseflow_nb.kernel import responding
+from pauseflow_nb.user_secrets.secret_mask import SecretMask
 
 
 def by_hand(kernel: Any, call: str) -> dict[str, Any]:
@@ -48,6 +52,14 @@ def test_bytes_are_base64_and_nothing_is_nothing(kernel: Any) -> None:
         ("200, {'X-A': 'b\\r\\nSet-Cookie: a=b'}", "is not a header"),
         ("200, {'X A': 'b'}", "is not a header"),
         ("200, {'X-A': None}", "is not a header"),
+        ("200, {'NEL': '{}'}", "cannot be set by a notebook"),
+        ("200, {'Report-To': '{}'}", "cannot be set by a notebook"),
+        ("200, {'Alt-Svc': 'clear'}", "cannot be set by a notebook"),
+        ("200, {'X-Content-Type-Options': ''}", "cannot be set by a notebook"),
+        ("200, {'X-Accel-Redirect': '/internal'}", "cannot be set by a notebook"),
+        ("200, {'Proxy-Authenticate': 'Basic'}", "cannot be set by a notebook"),
+        ("200, {'X-A': 'b' * 5000}", "at most 4 KiB in all"),
+        ("200, {f'X-{i}': 'b' for i in range(1000)}", "at most 4 KiB in all"),
         ("200, [('X-A', 'b')]", "must be a mapping"),
         ("200, {}, {1, 2}", "body"),
         ("200, {}, 'x' * 2_000_000", "at most 1 MiB"),
@@ -58,6 +70,16 @@ def test_bytes_are_base64_and_nothing_is_nothing(kernel: Any) -> None:
 )
 def test_what_cannot_be_sent_is_an_error_at_the_call(kernel: Any, arguments: str, sentence: str) -> None:
     assert sentence in str(kernel.run(f"%%step a\nflow.respond({arguments})").error)
+
+
+def test_a_secret_in_a_header_or_in_bytes_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = SecretMask()
+    mask.add("correct-horse-battery")
+    monkeypatch.setattr(responding, "MASK", mask)
+    made = responding.make_response(200, {"X-Key": "Bearer correct-horse-battery"}, b"\xff correct-horse-battery")
+
+    assert made["headers"] == {"X-Key": "Bearer ****"}
+    assert base64.b64decode(made["body"]["$base64"]) == b"\xff " + "••••".encode()
 
 
 @pytest.mark.parametrize("body", ["b'x' * 2**20", "'ä' * 2**19"])

@@ -53,6 +53,16 @@ def test_an_approved_notebook_has_a_record_of_the_decision_and_of_the_end(rider:
     assert len(result.statements[0].cells) == 3, "the cells up to the one that asked"
 
 
+def test_what_a_widget_shows_is_covered_by_the_record_of_the_end(rider: Rider) -> None:
+    view = rider.run("import ipywidgets\nipywidgets.HTML('Total 100')", ASK, "print('published')")
+    rider.answer(view["id"])
+    text = (rider.folder / "out.ipynb").read_text(encoding="utf-8")
+
+    assert check(rider).problems == []
+    changed = json.loads(text.replace('"value": "Total 100"', '"value": "Total 999"'))
+    assert check(rider, changed).problems == ["what the widgets show was changed"]
+
+
 @pytest.mark.parametrize("word", ["x is 41", "published", "looks good", "Publish?"])
 def test_what_is_changed_in_the_file_is_found(rider: Rider, word: str) -> None:
     view = rider.run(WORK, ASK, "print('published')")

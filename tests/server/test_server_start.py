@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -354,6 +355,15 @@ class TestUrls:
         hook.queue.rotate_keys(by="user:ann")
 
         assert hook._send("POST", url, json={}).code == 202
+
+
+def test_a_notebook_that_has_become_a_pipe_keeps_nobody_waiting(hook: Hook) -> None:
+    trigger = hook.add()
+    (hook.folder / "hook.ipynb").unlink()
+    os.mkfifo(hook.folder / "hook.ipynb")
+
+    assert hook.send(trigger, json={}).code == 503
+    assert "it is a pipe" in str(managing.view(hook.queue, trigger)["last"]["text"])
 
 
 def test_a_notebook_that_is_gone_is_an_error_whose_reason_only_the_list_shows(hook: Hook) -> None:

@@ -3,12 +3,14 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.plan import Plan, add_execution
 from pauseflow_nb.engine.start_checks import require_room
+from pauseflow_nb.errors import InvalidNotebook
 from pauseflow_nb.identity import Who
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store import triggers
@@ -104,6 +106,9 @@ def _plan(trigger: Row) -> Plan:
     # Lazily: only this needs the notebook's side of the house.
     from pauseflow_nb.runner.notebook import freeze
 
+    if Path(trigger.notebook).is_fifo():
+        # Reading it would wait for a writer, and with it all other triggers.
+        raise InvalidNotebook(trigger.notebook, "it is a pipe, which can be read only once")
     frozen = freeze(trigger.notebook, trigger.parameters, kernel=trigger.options.get("kernel"))
     return Plan(
         notebook=trigger.notebook,

@@ -157,7 +157,7 @@ def write_response(handler: StartHandler, response: dict[str, Any]) -> None:
         handler.set_header(name, value)
     # Whatever it is, a browser must not run it as a page of the Jupyter server.
     handler.set_header("Content-Security-Policy", "sandbox")
-    if response["status"] not in (204, 304):
+    if response["status"] not in (204, 205, 304):
         handler.write(data)
     else:
         handler.clear_header("Content-Type")
