@@ -62,6 +62,7 @@ def test_an_output_that_is_nested_too_deeply_to_be_written_says_so_in_its_place(
     assert shown == (value if depth == 140 else "(nested too deeply to be saved: more than 150 levels)")
 
 
+@pytest.mark.slow  # it compares two times, which needs a quiet machine
 @pytest.mark.may_rerun("it compares two times, and another process may slow one of them down")
 def test_a_flood_of_chunks_takes_linear_time() -> None:
     def seconds_for(count: int) -> float:

@@ -7,11 +7,18 @@ import pytest
 from nbformat import v4, write
 
 from pauseflow_nb.errors import InvalidParameter, InvalidValue
+from pauseflow_nb.kernel import secret
 from pauseflow_nb.kernel.secret import MASK, fetch_secret
 from pauseflow_nb.launching import RunOptions, plan
 from pauseflow_nb.user_secrets.references import find_names_in_cells, list_references
 
 VALUE = 's3cr3t/"tåken"+7f3a91c0de55'
+
+
+@pytest.fixture(autouse=True)
+def _no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program has no session; the tests of one may have left theirs."""
+    monkeypatch.setattr(secret, "_session", None)
 
 
 @pytest.fixture
