@@ -107,5 +107,7 @@ def _of(table: sa.Table, key: str, n: int) -> dict[str, Any]:
 
 
 def _add(connection: sa.Connection, name: str, notebook: str, **parameters: Any) -> None:
+    # A test that is run again finds what its first run has added.
+    executions.remove(connection, name)
     executions.add(connection, name, notebook=notebook, parameters=parameters, **FACTS)
     segments.add(connection, name, 0, first_cell=0)

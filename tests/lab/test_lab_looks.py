@@ -93,7 +93,7 @@ DRIFT = [
 
 
 def test_what_has_changed_stands_beside_what_was_shown(still_lab: Lab, page: Any, shoot: Shoot) -> None:
-    suspend(still_lab.queue(), None, notebook="/work/drift.ipynb", title="Buy 50 ACME?", drift=DRIFT)
+    suspend(still_lab.queue(), "drifted", notebook="/work/drift.ipynb", title="Buy 50 ACME?", drift=DRIFT)
     workflows = Workflows(page).open(still_lab)
     workflows.search("drift.ipynb")
     card = workflows.open_card("drift.ipynb")
@@ -276,15 +276,17 @@ def tab_through(page: Any, count: int) -> list[str]:
 def test_arrow_keys_lead_from_row_to_row_across_groups(still_lab: Lab, page: Any) -> None:
     queue = still_lab.queue()
     for n, kind in ((1, "suspend"), (2, "suspend")):
-        suspend(queue, None, notebook=f"/work/arrow-{n}.ipynb", kind=kind)
+        suspend(queue, f"arrow{n}", notebook=f"/work/arrow-{n}.ipynb", kind=kind)
     fail(queue, "arrowfailed", "/work/arrow-3.ipynb")
     workflows = Workflows(page).open(still_lab)
     workflows.search("arrow-")
     expect(workflows.panel.locator(".pf-card")).to_have_count(3)
 
     workflows.panel.get_by_role("button", name="arrow-2.ipynb").focus()
-    for _ in range(3):
-        page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(workflows.panel.get_by_role("button", name="arrow-1.ipynb")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
     expect(workflows.panel.get_by_role("button", name="arrow-3.ipynb")).to_be_focused()
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")

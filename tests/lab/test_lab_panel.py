@@ -203,8 +203,8 @@ def test_an_execution_that_failed_goes_on_with_the_notebook_as_it_was_corrected(
 
 def test_executions_are_rows_in_groups_and_open_on_demand(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     queue = still_lab.queue()
-    suspend(queue, None, notebook="/work/rows-ask.ipynb", title="Ship it?", seconds=5 * 3600 + 60)
-    suspend(queue, None, notebook="/work/rows-poll.ipynb", kind="rerun", on_timeout="resume", seconds=90_000)
+    suspend(queue, "rowsask", notebook="/work/rows-ask.ipynb", title="Ship it?", seconds=5 * 3600 + 60)
+    suspend(queue, "rowspoll", notebook="/work/rows-poll.ipynb", kind="rerun", on_timeout="resume", seconds=90_000)
     fail(queue, secrets.token_hex(5), "/work/rows-failed.ipynb")
     workflows = Workflows(page).open(still_lab)
     workflows.search("rows-")
