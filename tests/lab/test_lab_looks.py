@@ -236,6 +236,7 @@ def test_axe_finds_nothing_in_the_panel(still_lab: Lab, look: Workflows, shoot: 
     assert look.page.evaluate(SMALL) == []
 
 
+@pytest.mark.slow  # the focus can be taken by JupyterLab itself while other browsers run
 def test_everything_can_be_reached_and_used_by_keyboard(still_lab: Lab, look: Workflows) -> None:
     look.open(still_lab)
     look.search("looks.ipynb")
@@ -273,6 +274,7 @@ def tab_through(page: Any, count: int) -> list[str]:
     return reached
 
 
+@pytest.mark.slow  # the focus can be taken by JupyterLab itself while other browsers run
 def test_arrow_keys_lead_from_row_to_row_across_groups(still_lab: Lab, page: Any) -> None:
     queue = still_lab.queue()
     for n, kind in ((1, "suspend"), (2, "suspend")):
