@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.open_store import OpenStore
-from pauseflow_nb.engine.plan import Plan, add_execution
+from pauseflow_nb.engine.plan import Plan, add_execution, plan_notebook
 from pauseflow_nb.engine.start_checks import require_room
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import JSON
@@ -173,19 +173,9 @@ def _open_below(
 
 
 def _plan(parent: Row, request: ChildRequest) -> Plan:
-    # Lazily: only this needs the notebook's side of the house.
-    from pauseflow_nb.runner.notebook import freeze
-
-    frozen = freeze(request.notebook, request.parameters)
-    return Plan(
-        notebook=request.notebook,
-        document=frozen.document,
-        output=None,
-        inputs=frozen.inputs,
-        cells=frozen.cells,
-        steps=frozen.steps,
-        kernel=frozen.kernel,
-        interpreter=frozen.interpreter,
+    return plan_notebook(
+        request.notebook,
+        request.parameters,
         cwd=parent.cwd,
         created_by=parent.created_by,
         options={name: value for name, value in parent.options.items() if name not in ("force", "goes_without")},

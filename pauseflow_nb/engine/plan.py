@@ -9,7 +9,7 @@ from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store import executions, segments
 
-__all__ = ["Plan", "add_execution"]
+__all__ = ["Plan", "add_execution", "plan_notebook"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,39 @@ class Plan:
     created_by: str
     #: strict, checkpoint, start_timeout, execution_timeout
     options: dict[str, JSON] = field(default_factory=dict)
+
+
+def plan_notebook(
+    notebook: str,
+    parameters: dict[str, JSON],
+    *,
+    cwd: str,
+    created_by: str,
+    options: dict[str, JSON],
+    kernel: str | None = None,
+) -> Plan:
+    """Plan to run a notebook without an output of its own: that of a trigger, or one that a step of another starts.
+
+    Raises:
+        PauseflowError: As `runner.notebook.freeze` does, if the notebook cannot be run with these parameters.
+    """
+    # Lazily: only this needs the notebook's side of the house.
+    from pauseflow_nb.runner.notebook import freeze
+
+    frozen = freeze(notebook, parameters, kernel=kernel)
+    return Plan(
+        notebook=notebook,
+        document=frozen.document,
+        output=None,
+        inputs=frozen.inputs,
+        cells=frozen.cells,
+        steps=frozen.steps,
+        kernel=frozen.kernel,
+        interpreter=frozen.interpreter,
+        cwd=cwd,
+        created_by=created_by,
+        options=options,
+    )
 
 
 def add_execution(

@@ -8,7 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.open_store import OpenStore
-from pauseflow_nb.engine.plan import Plan, add_execution
+from pauseflow_nb.engine.plan import Plan, add_execution, plan_notebook
 from pauseflow_nb.engine.start_checks import require_room
 from pauseflow_nb.errors import InvalidNotebook
 from pauseflow_nb.identity import Who
@@ -103,22 +103,13 @@ def describe_last(
 
 
 def _plan(trigger: Row) -> Plan:
-    # Lazily: only this needs the notebook's side of the house.
-    from pauseflow_nb.runner.notebook import freeze
-
     if Path(trigger.notebook).is_fifo():
         # Reading it would wait for a writer, and with it all other triggers.
         raise InvalidNotebook(trigger.notebook, "it is a pipe, which can be read only once")
-    frozen = freeze(trigger.notebook, trigger.parameters, kernel=trigger.options.get("kernel"))
-    return Plan(
-        notebook=trigger.notebook,
-        document=frozen.document,
-        output=None,
-        inputs=frozen.inputs,
-        cells=frozen.cells,
-        steps=frozen.steps,
-        kernel=frozen.kernel,
-        interpreter=frozen.interpreter,
+    return plan_notebook(
+        trigger.notebook,
+        trigger.parameters,
+        kernel=trigger.options.get("kernel"),
         cwd=trigger.cwd,
         created_by=Who(trigger.created_by, via=trigger.options.get("created_via")),
         options={name: trigger.options[name] for name in RUN_OPTIONS if name in trigger.options},
