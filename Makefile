@@ -29,7 +29,7 @@ test: $(VENV)/.test ## run the tests, those of the panel in Chromium with them, 
 	else echo "left out: browser tests of the panel (what it is built with cannot be had: make $(VENV)/.npm says why)"; fi
 	@rm -rf tests/screenshots/failed
 	TMPDIR=$$(sh tests/folder.sh) $(BIN)/pytest -n $(TESTERS) --dist worksteal -m "not slow and not hub"
-	@TESTERS=$(TESTERS) sh tests/pythons.sh test
+	@sh tests/pythons.sh test
 
 coverage: $(VENV)/.test ## run the tests without those of the whole road, and show which lines and branches they miss
 	TMPDIR=$$(sh tests/folder.sh) $(BIN)/pytest -n $(TESTERS) --dist worksteal -m "not slow and not hub and not no_cover" --cov --cov-report=term-missing:skip-covered
@@ -40,6 +40,7 @@ mutants: $(VENV)/.test ## change single lines of the most important modules, and
 test-slow: $(VENV)/.others ## run the tests that take their time
 	@sh tests/machine.sh
 	$(BIN)/pytest -n 2 -m "slow and not hub"
+	@sh tests/pythons.sh test-slow
 
 # `make fuzz INPUTS=1000 SEED=7` tries fewer, the same ones again; `make fuzz REPLAY=FILE` tries one finding again.
 fuzz: $(VENV)/.fuzz ## give all that reads foreign input 200,000 odd ones; findings go to fuzz-findings/

@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 import sqlalchemy as sa
 from _pytest.terminal import TerminalReporter
+from compiled_statements import share_compiled_statements
 from evidence import keep
 from reruns import allow_reruns, summarize_reruns
 from supplies import SharedSupply
@@ -32,6 +33,8 @@ hypothesis.settings.register_profile(
     "any-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any-machine")
+
+share_compiled_statements()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -182,7 +185,7 @@ class _running_server:  # noqa: N801  (a context manager)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        options = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off -c max_connections=300"
+        options = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off -c full_page_writes=off -c autovacuum=off -c max_connections=300"
         self._call("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-w", "-o", options, "start")
         return f"postgresql+psycopg://tests@127.0.0.1:{port}/postgres"
 

@@ -63,7 +63,12 @@ def test_of_two_tokens_that_begin_alike_the_longer_is_masked_whole() -> None:
 def test_nothing_is_compiled_for_links_that_no_text_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The links of all steps are hidden in each segment, and almost none is ever shown."""
     mask, compiled, compile_pattern = Mask(), [], re.compile
-    monkeypatch.setattr("re.compile", lambda pattern: compiled.append(pattern) or compile_pattern(pattern))
+
+    def note(pattern: str) -> re.Pattern[str]:
+        compiled.append(pattern)
+        return compile_pattern(pattern)
+
+    monkeypatch.setattr("re.compile", note)
 
     mask.hide(LINKS.values())
     mask.text("an accuracy of 0.97")
