@@ -258,12 +258,14 @@ def _check_name(name: str, cell: int | None, kind: str) -> None:
 
 def _options(name: str, words: list[str], cell: int | None) -> StepOptions:
     try:
-        given = _values("step", name, words, _OPTIONS)
+        options = _values("step", name, words, _OPTIONS)
         return StepOptions(
-            timeout=duration(given["timeout"], what="--timeout") if "timeout" in given else None,
-            retries=_retries(given.get("retries", "0")),
-            retry_delay=duration(given["retry-delay"], what="--retry-delay") if "retry-delay" in given else timedelta(),
-            backoff=_backoff(given.get("backoff", "1")),
+            timeout=duration(options["timeout"], what="--timeout") if "timeout" in options else None,
+            retries=_retries(options.get("retries", "0")),
+            retry_delay=duration(options["retry-delay"], what="--retry-delay")
+            if "retry-delay" in options
+            else timedelta(),
+            backoff=_backoff(options.get("backoff", "1")),
         )
     except (ValueError, InvalidDuration) as problem:
         raise InvalidStep(name, str(problem), cell) from None
@@ -271,8 +273,8 @@ def _options(name: str, words: list[str], cell: int | None) -> StepOptions:
 
 def _fresh_options(name: str, words: list[str], cell: int | None) -> FreshOptions:
     try:
-        given = _values("fresh", name, words, _FRESH_OPTIONS)
-        return FreshOptions(_tolerance(given.get("tolerance", "0")), _on_drift(given.get("on-drift", "ask")))
+        options = _values("fresh", name, words, _FRESH_OPTIONS)
+        return FreshOptions(_tolerance(options.get("tolerance", "0")), _on_drift(options.get("on-drift", "ask")))
     except ValueError as problem:
         raise InvalidStep(name, str(problem), cell, "fresh") from None
 
@@ -298,7 +300,7 @@ def _on_drift(text: str) -> str:
 
 def _values(kind: str, name: str, words: list[str], options: Mapping[str, str]) -> dict[str, str]:
     """Read `--option value` and `--option=value`; the last one wins."""
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     left = list(words)
     while left:
         option, sign, value = left.pop(0).partition("=")
@@ -312,8 +314,8 @@ def _values(kind: str, name: str, words: list[str], options: Mapping[str, str]) 
             if not left or left[0].startswith("--"):
                 raise ValueError(f"{option} needs a value, such as {option} {options[option.removeprefix('--')]}")
             value = left.pop(0)
-        given[option.removeprefix("--")] = value
-    return given
+        values[option.removeprefix("--")] = value
+    return values
 
 
 def _surplus(kind: str, name: str, words: list[str]) -> str:

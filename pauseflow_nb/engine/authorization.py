@@ -84,7 +84,7 @@ class Question:
         )
 
     @classmethod
-    def asked_by(cls, execution: str, step: str, request: SuspensionRequest, created_by: str) -> "Question":
+    def of_request(cls, execution: str, step: str, request: SuspensionRequest, created_by: str) -> "Question":
         """Take that of a suspension which is about to be."""
         return cls(execution, step, request.kind, request.schema, collect_rules(request), created_by)
 
@@ -166,8 +166,8 @@ def _what(question: Question, callback: Callback, checker: Checker, seconds: flo
 def _refuse_errors(errors: list[dict[str, JSON]]) -> Refusal | None:
     if not errors:
         return None
-    said = in_words(errors[:_MOST_ERRORS_SAID])
-    return Refusal(422, f"the answer does not fit what is asked for: {said}", errors)
+    sentence = in_words(errors[:_MOST_ERRORS_SAID])
+    return Refusal(422, f"the answer does not fit what is asked for: {sentence}", errors)
 
 
 def who_may(
@@ -212,12 +212,12 @@ def find_not_allowed(suspension: Row, action: str) -> str | None:
 
 def comment_of(envelope: Mapping[str, JSON]) -> str | None:
     """The comment in an answer, cut to what a record holds."""
-    said = find_comment(envelope)
-    return None if said is None else said[:_LONGEST_COMMENT]
+    comment = find_comment(envelope)
+    return None if comment is None else comment[:_LONGEST_COMMENT]
 
 
 def find_comment(envelope: Mapping[str, JSON]) -> str | None:
     """Find the comment in an answer: beside it, the text that it is, or what stands in its field `comment`."""
     body = answer_in(envelope)
-    said = envelope.get("comment") or (body.get("comment") if isinstance(body, dict) else body)
-    return said if isinstance(said, str) and said.strip() else None
+    comment = envelope.get("comment") or (body.get("comment") if isinstance(body, dict) else body)
+    return comment if isinstance(comment, str) and comment.strip() else None

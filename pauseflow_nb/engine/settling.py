@@ -205,21 +205,21 @@ class Settling:
         if any(people(one["by"], one.get("via")) & people(by) for one in approvals["given"]):
             return self._respond(200, claim, action="resume", already=True, approvals=approvals)
         comment = comment_of(envelope)
-        said = {} if comment is None else {"comment": comment}
+        details = {} if comment is None else {"comment": comment}
         if len(approvals["given"]) + 1 >= needed and suspension.kind != "pause":
-            given = [*approvals["given"], suspensions.make_approval(by, comment, now(self.connection))]
-            known = {"envelope": envelope, "is_sent": True, "approvals": given, "seen": seen, "comment": comment}
+            approved = [*approvals["given"], suspensions.make_approval(by, comment, now(self.connection))]
+            known = {"envelope": envelope, "is_sent": True, "approvals": approved, "seen": seen, "comment": comment}
             resume_all(self.connection, self.jobs, [self._waking(suspension, by, **known)])
             return self._respond(200, claim, action="resume")
         approvals["given"] = suspensions.approve(self.connection, suspension, by, comment)
         count = len(approvals["given"])
         if count < needed:
-            self._note(suspension, "approved", by, given=count, needed=needed, **said)
+            self._note(suspension, "approved", by, given=count, needed=needed, **details)
             one = describe_approval(suspension.kind, "approve", approvals["given"][-1:], answer_in(envelope) or None)
             record_decision(self.connection, suspension, one, seen=seen, is_final=False)
             return self._respond(202, claim, action="resume", approvals=approvals)
         suspensions.settle(self.connection, suspension, "resume", by)
-        self._note(suspension, "settled", by, action="resume", **said)
+        self._note(suspension, "settled", by, action="resume", **details)
         waking = self._waking(suspension, by, envelope=envelope, approvals=approvals["given"])
         answer = complete_envelope(waking, iso(now(self.connection)) or "")
         self._return(suspension, answer)
@@ -230,8 +230,8 @@ class Settling:
         """Let the step run again with the comment. That is no answer, so nothing becomes `$resume_data`."""
         by, comment = callback.by, comment_of(envelope)
         suspensions.settle(self.connection, suspension, "send_back", by)
-        said = {} if comment is None else {"comment": comment}
-        self._note(suspension, "settled", by, action="send_back", **said)
+        details = {} if comment is None else {"comment": comment}
+        self._note(suspension, "settled", by, action="send_back", **details)
         moment = iso(now(self.connection)) or ""
         known: dict[str, JSON] = {"by": by, "at": moment, **facts_of(by)}
         wake = Wake(
@@ -249,8 +249,8 @@ class Settling:
 
     def _cancel(self, suspension: Row, by: str, comment: str | None, seen: str | None = None) -> None:
         if suspensions.settle(self.connection, suspension, "cancel", by):
-            said = {} if comment is None else {"comment": comment}
-            self._note(suspension, "settled", by, action="cancel", **said)
+            details = {} if comment is None else {"comment": comment}
+            self._note(suspension, "settled", by, action="cancel", **details)
             if suspension.kind == "pause":
                 # The notebook sees the cancel, and may do something else than end.
                 self._return(suspension, None)

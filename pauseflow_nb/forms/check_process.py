@@ -112,7 +112,7 @@ class Checker:
         small, large, slow = self._lanes
         quick = small if len(request) <= _SMALL_BYTES else large
         reply = _Reply([], math.inf) if execution in self._costly else quick.ask(request, deadline)
-        if not reply.said:
+        if not reply.results:
             reply = slow.ask(request, deadline)
         self._remember(execution, is_costly=reply.cpu_seconds > _COSTLY_SECONDS)
         return _read_reply(reply)
@@ -136,7 +136,7 @@ class _Reply:
     """What a process has said of a value."""
 
     #: The last list of errors, or the problem with the schema; empty if there was no time for either.
-    said: list[dict[str, Any]]
+    results: list[dict[str, Any]]
     #: What it took; infinite if the process was ended.
     cpu_seconds: float
 
@@ -168,7 +168,7 @@ class _Lane:
             reply = process.ask(request, left)
         finally:
             self._free.put(process)
-        if not reply.said and now - begun > left:
+        if not reply.results and now - begun > left:
             raise CheckersBusy
         return reply
 
@@ -197,8 +197,8 @@ class _Process:
             if not (replies or is_over or is_new):
                 # It had ended before it was asked, because somebody killed it, which says nothing about the answer.
                 replies, is_over = self._exchange(request, seconds)
-        said = [reply for reply in replies if "cpu_seconds" not in reply]
-        return _Reply(said[-1:], math.inf if len(said) == len(replies) else replies[-1]["cpu_seconds"])
+        results = [reply for reply in replies if "cpu_seconds" not in reply]
+        return _Reply(results[-1:], math.inf if len(results) == len(replies) else replies[-1]["cpu_seconds"])
 
     def _exchange(self, request: bytes, seconds: float) -> tuple[list[dict[str, Any]], bool]:
         """Ask, and read all replies; returns them, and whether the limit has ended the process."""
@@ -292,15 +292,15 @@ def serve_checks(cpu_seconds: float, memory_bytes: int) -> None:
         if request is None:
             return
         begun = time.process_time()
-        asked = json.loads(request)
+        query = json.loads(request)
         # Not an alarm of the clock: what other processes take does not count. Its signal ends this process.
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         try:
-            for errors in check(asked["schema"], asked["value"]):
+            for errors in check(query["schema"], query["value"]):
                 _send(sys.stdout.buffer, json.dumps({"errors": errors}).encode())
                 signal.setitimer(signal.ITIMER_PROF, _LISTING_SECONDS)
         except Exception as problem:  # noqa: BLE001 - whatever it is, this answer cannot be checked
-            why = problem_of(asked["schema"]) or f"cannot be used: {problem}"
+            why = problem_of(query["schema"]) or f"cannot be used: {problem}"
             _send(sys.stdout.buffer, json.dumps({"problem": why[:_LONGEST_PROBLEM]}).encode())
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
@@ -330,9 +330,9 @@ def _exchange(process: "subprocess.Popen[bytes]", request: bytes) -> tuple[list[
 
 
 def _read_reply(reply: _Reply) -> list[dict[str, JSON]]:
-    if not reply.said:
+    if not reply.results:
         raise CannotCheck(_TOO_SLOW)
-    (found,) = reply.said
+    (found,) = reply.results
     if "problem" in found:
         raise CannotCheck(f"cannot be checked, because its schema {found['problem']}")
     errors: list[dict[str, JSON]] = found["errors"]

@@ -70,11 +70,11 @@ class Reading:
 
     def beside(self, errors: Iterable[Mapping[str, JSON]]) -> dict[str, str]:
         """Say beside each input what is wrong with it."""
-        said: dict[str, str] = {}
+        messages: dict[str, str] = {}
         for each in self.place(errors):
             name, message = each["input"]["name"], each["input"]["message"]
-            said[name] = f"{said[name]}; {message}" if name in said else message
-        return said
+            messages[name] = f"{messages[name]}; {message}" if name in messages else message
+        return messages
 
     def _nearest(self, path: Path, message: str) -> dict[str, JSON]:
         count = next(count for count in range(len(path), -1, -1) if count == 0 or path[:count] in self.inputs)
@@ -134,10 +134,10 @@ def read_pairs(schema: Mapping[str, JSON], pairs: Mapping[str, JSON]) -> Reading
     field = fields_of(schema)
     reader = _Reader()
     read: dict[str, JSON] = {}
-    for name, sent in pairs.items():
-        texts = sent if isinstance(sent, list) else [sent]
+    for name, entry in pairs.items():
+        texts = entry if isinstance(entry, list) else [entry]
         if name not in field.fields or not all(isinstance(text, str) for text in texts):
-            read[name] = sent
+            read[name] = entry
             continue
         read[name] = reader.read_pair(field.fields[name], texts, (name,))
     return Reading(read, reader.problems)

@@ -39,12 +39,12 @@ def check_labels(
             "labels", labels, f"has the key {unknown[0]!r}, and there are only: {', '.join(usable)}{hint}"
         )
     checked = {action: _check_label(action, labels[action]) for action in usable if action in labels}
-    said: dict[str, str] = {}
+    earlier: dict[str, str] = {}
     texts = button_labels(kind, has_schema=has_schema, own=checked, allow=allow)
     for label in (texts[action] for action in allow):
-        if (before := said.get(label.casefold())) is not None:
+        if (before := earlier.get(label.casefold())) is not None:
             raise InvalidValue("labels", labels, f"makes two buttons say {before!r}, so nobody could tell them apart")
-        said[label.casefold()] = label
+        earlier[label.casefold()] = label
     return checked
 
 

@@ -66,13 +66,13 @@ class Answers(dict[str, Any]):
     @contextmanager
     def among_variables(self) -> Iterator[None]:
         """Put them into the namespace, and so into a snapshot, during a block."""
-        mine = {f"{_SCHEMA}{step}": schema for step, schema in self._expected.items()}
-        mine |= {f"{_ANSWER}{step}": answer for step, answer in self.items()}
-        self._namespace.update(mine)
+        own = {f"{_SCHEMA}{step}": schema for step, schema in self._expected.items()}
+        own |= {f"{_ANSWER}{step}": answer for step, answer in self.items()}
+        self._namespace.update(own)
         try:
             yield
         finally:
-            for name in mine:
+            for name in own:
                 self._namespace.pop(name, None)
 
     def take_from_variables(self) -> None:

@@ -271,7 +271,7 @@ class Session:
         waiting = None if self.test_mode is None else self.test_mode.waiting
         if self.test_mode is None or waiting is None or card is None:
             return
-        step, request = waiting.run.step, waiting.asked.request
+        step, request = waiting.run.step, waiting.planned.request
         buttons = None
 
         def follow(ending: Ending) -> None:

@@ -92,8 +92,8 @@ def damaged_view(connection: sa.Connection, execution: str, problem: Exception) 
 
 
 def _sentence(problem: Exception) -> str:
-    said = problem.problem if isinstance(problem, StoreDamaged) else f"{type(problem).__name__}: {problem}"
-    return f"this execution cannot be shown: {(said.splitlines() or [''])[0]}"
+    sentence = problem.problem if isinstance(problem, StoreDamaged) else f"{type(problem).__name__}: {problem}"
+    return f"this execution cannot be shown: {(sentence.splitlines() or [''])[0]}"
 
 
 def _column(connection: sa.Connection, execution: str, name: str) -> Any:

@@ -125,8 +125,8 @@ def _name_in(call: ast.Call) -> str | None:
     owner = function.value
     if (owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else "") != "flow":
         return None
-    given = [*call.args[:1], *(each.value for each in call.keywords if each.arg == "name")]
-    name = given[0].value if len(given) == 1 and isinstance(given[0], ast.Constant) else None
+    names = [*call.args[:1], *(each.value for each in call.keywords if each.arg == "name")]
+    name = names[0].value if len(names) == 1 and isinstance(names[0], ast.Constant) else None
     return name if isinstance(name, str) and _NAME.fullmatch(name) else None
 
 

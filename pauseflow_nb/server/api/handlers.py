@@ -143,8 +143,8 @@ class SendBackHandler(ApiHandler):
     async def post(self, execution: str) -> None:
         """Send back with `{"step", "comment", "shown"}`, all optional."""
         body = await self.read_body("step", "comment", "shown")
-        said = {"step": _read_step(body), "comment": read_text(body, "comment"), "seen": read_text(body, "shown")}
-        answer = await self._lazy.answer(execution, Queue.send_back, execution, **said, by=self.identify_user())
+        fields = {"step": _read_step(body), "comment": read_text(body, "comment"), "seen": read_text(body, "shown")}
+        answer = await self._lazy.answer(execution, Queue.send_back, execution, **fields, by=self.identify_user())
         write_json(self, answer.status, answer.body)
 
 

@@ -89,7 +89,7 @@ def evidence_in(document: bytes, last_cell: int, ordinal: int | None = None) -> 
         parts = []
         for part in show_outputs(cell.get("outputs", []), ordinal if index == last_cell else None):
             left -= len(part)
-            parts.append(part if left > 0 else _said("more was shown than this page can hold"))
+            parts.append(part if left > 0 else _notice("more was shown than this page can hold"))
             if left <= 0:
                 break
         if parts:
@@ -123,7 +123,7 @@ def _richest(data: dict[str, Any]) -> Markup | None:
     if "text/html" in data:
         html = _text(data["text/html"])
         if len(html) > MOST_TEXT * 10 or _depth(html) > _DEEPEST:
-            return _said("a table or page too large to show here")
+            return _notice("a table or page too large to show here")
         if (clean := _SANITISER.clean(html)).strip():
             return _safe(f'<div class="rich" tabindex="0" dir="auto">{clean}</div>')
     for kind in ("text/markdown", "text/latex", "text/plain"):
@@ -134,7 +134,7 @@ def _richest(data: dict[str, Any]) -> Markup | None:
 
 def _image(kind: str, encoded: str, described: str) -> Markup:
     if len(encoded) > MOST_IMAGE:
-        return _said("a picture too large to show here")
+        return _notice("a picture too large to show here")
     return _safe(f'<img alt="{escape(described[:MOST_DESCRIBED])}" src="data:{kind};base64,{escape(encoded)}">')
 
 
@@ -162,7 +162,7 @@ def _preformatted(text: str) -> Markup:
     return _safe(f'<pre tabindex="0">{escape(text)}</pre>')
 
 
-def _said(sentence: str) -> Markup:
+def _notice(sentence: str) -> Markup:
     return _safe(f'<p class="hint">({escape(sentence)})</p>')
 
 
@@ -174,8 +174,8 @@ def _safe(html: str) -> Markup:
 def _is_ours(output: dict[str, Any], ordinal: int | None) -> bool:
     """Whether it says what the page says itself: what is waited for, or what did not come back."""
     noted = output.get("metadata", {}).get("pauseflow") or {}
-    is_asked = not noted.get("decision") or (ordinal is not None and noted.get("ordinal") == ordinal)
-    return _kind_of(output) in ("losses", "ending") or (noted.get("kind") == "suspension" and is_asked)
+    is_open = not noted.get("decision") or (ordinal is not None and noted.get("ordinal") == ordinal)
+    return _kind_of(output) in ("losses", "ending") or (noted.get("kind") == "suspension" and is_open)
 
 
 def _kind_of(output: dict[str, Any]) -> Any:

@@ -157,7 +157,7 @@ class Receiver(RequestHandler):
         if self._upload.is_large:
             path = await asyncio.to_thread(self._upload.end)
             return Body({"$file": path, "size": self._upload.size}, None)
-        return await self.compute(parse_body, self._upload.kept, self.request.headers.get("Content-Type"))
+        return await self.compute(parse_body, self._upload.small_body, self.request.headers.get("Content-Type"))
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that takes longer with a larger body, in a thread if this one is not small."""
