@@ -24,10 +24,10 @@ __all__ = [
     "Header",
     "StepOptions",
     "find_mistake",
-    "header_of",
+    "find_steps",
+    "read_header",
     "refuse_mistakes",
     "runs_again",
-    "steps_of",
 ]
 
 #: `steps.trigger` is Pipedream's name for what started the workflow.
@@ -98,7 +98,7 @@ class Header:
     fresh: FreshOptions = FreshOptions()
 
 
-def header_of(source: str, *, cell: int | None = None) -> Header | None:
+def read_header(source: str, *, cell: int | None = None) -> Header | None:
     """Read a cell's first line; None for a plain cell.
 
     Args:
@@ -204,7 +204,7 @@ def refuse_mistakes(sources: Iterable[tuple[int, str]]) -> None:
             raise InvalidStep(mistake.step, mistake.problem, cell, mistake.kind)
 
 
-def steps_of(sources: Iterable[tuple[int, str]]) -> dict[int, Header]:
+def find_steps(sources: Iterable[tuple[int, str]]) -> dict[int, Header]:
     """Find the steps, fresh cells and setups of a notebook and check their names against each other.
 
     Args:
@@ -219,7 +219,7 @@ def steps_of(sources: Iterable[tuple[int, str]]) -> dict[int, Header]:
     headers: dict[int, Header] = {}
     first: dict[str, int] = {}
     for cell, source in sources:
-        header = header_of(source, cell=cell)
+        header = read_header(source, cell=cell)
         if header is None:
             continue
         headers[cell] = header

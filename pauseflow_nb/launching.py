@@ -75,7 +75,7 @@ def start_kernel_early(notebook: str, options: RunOptions) -> "Iterator[Supply]"
 
     supply = Supply("cold")
     with suppress(Exception):
-        supply.start_ahead(find_spec(options.kernel or _kernel_in(notebook)), cwd=_cwd_of(options))
+        supply.start_ahead(find_spec(options.kernel or _kernel_in(notebook)), cwd=_choose_cwd(options))
     try:
         yield supply
     finally:
@@ -128,7 +128,7 @@ def make_plan(frozen: "Frozen", notebook: str, output: str | None, options: RunO
         steps=frozen.steps,
         kernel=frozen.kernel,
         interpreter=frozen.interpreter,
-        cwd=_cwd_of(options),
+        cwd=_choose_cwd(options),
         created_by=account(),
         options={
             "strict": options.strict,
@@ -234,5 +234,5 @@ def _kernel_in(notebook: str) -> str:
     return str(metadata.get("kernelspec", {}).get("name") or DEFAULT_KERNEL)
 
 
-def _cwd_of(options: RunOptions) -> str:
+def _choose_cwd(options: RunOptions) -> str:
     return str(Path(options.cwd or Path.cwd()).absolute())

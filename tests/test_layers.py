@@ -127,7 +127,7 @@ def test_jsonschema_builds_no_parsers_that_nobody_asks_for(code: str) -> None:
 def test_checking_an_answer_loads_little() -> None:
     """The processes that check answers should start quickly."""
     ours = loaded_by(
-        "from pauseflow_nb.forms.schema import errors_of; errors_of({'pattern': 'a', 'minLength': 3}, 'b')"
+        "from pauseflow_nb.forms.schema import find_errors; find_errors({'pattern': 'a', 'minLength': 3}, 'b')"
     )
 
     unwanted = {"jsonschema", "nbformat", "pydantic", "sqlalchemy", "tornado", "IPython"}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.authorization import Callback, Verdict, comment_of
+from pauseflow_nb.engine.authorization import Callback, Verdict, shorten_comment
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.engine.locking import Rows, lock_rows
 from pauseflow_nb.engine.open_store import OpenStore
@@ -20,7 +20,7 @@ from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.links import Claim
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.suspensions import make_approval
-from pauseflow_nb.store.views import approvals_of
+from pauseflow_nb.store.views import view_approvals
 
 __all__ = ["MOST_TOGETHER", "Answer", "NotTogether", "settle_alone", "settle_together"]
 
@@ -103,7 +103,7 @@ def _find_waking(answer: Answer, rows: Rows, moment: float) -> Waking | None:
         return None
     is_overdue = suspension.deadline is not None and suspension.deadline <= moment
     is_stale = callback.seen is not None and callback.seen != (suspension.shown or {}).get("digest")
-    approvals = approvals_of(suspension)
+    approvals = view_approvals(suspension)
     is_usual = (
         answer.may_resume
         and suspension.state == "open"
@@ -116,7 +116,7 @@ def _find_waking(answer: Answer, rows: Rows, moment: float) -> Waking | None:
     if not is_usual:
         return None
     by, envelope = callback.by, callback.envelope or make_envelope(None, callback.by)
-    comment = comment_of(envelope)
+    comment = shorten_comment(envelope)
     return Waking(
         suspension,
         rows.segment,

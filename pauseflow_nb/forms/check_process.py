@@ -87,7 +87,7 @@ class Checker:
         #: Executions whose last answer was costly, as keys.
         self._costly: dict[str, None] = {}
 
-    def errors_of(
+    def find_errors(
         self, schema: Mapping[str, JSON], value: JSON, *, execution: str = "", wall_seconds: float = _WALL_SECONDS
     ) -> list[dict[str, JSON]]:
         """Check a value.
@@ -190,7 +190,7 @@ class _Process:
         self._is_closed = False
 
     def ask(self, request: bytes, seconds: float) -> _Reply:
-        """Have a value checked; see `Checker.errors_of`."""
+        """Have a value checked; see `Checker.find_errors`."""
         with self._is_checking:
             is_new = self._process is None
             replies, is_over = self._exchange(request, seconds)
@@ -272,11 +272,11 @@ def _start(cpu_seconds: float, memory_bytes: int) -> "subprocess.Popen[bytes]":
 def default_checker() -> Checker:
     """Give the checker that all of this process share; it ends with the process."""
     # A process that was forked has none: those of its parent answer its parent.
-    return _checker_of(os.getpid())
+    return _checker(os.getpid())
 
 
 @cache
-def _checker_of(_process: int) -> Checker:
+def _checker(_process: int) -> Checker:
     checker = Checker()
     atexit.register(checker.close)
     return checker
@@ -284,7 +284,7 @@ def _checker_of(_process: int) -> Checker:
 
 def serve_checks(cpu_seconds: float, memory_bytes: int) -> None:
     """Check what comes by standard input, until that ends; the main function of the processes."""
-    from pauseflow_nb.forms.schema import check, problem_of
+    from pauseflow_nb.forms.schema import check, find_problem
 
     _limit_memory(memory_bytes)
     while True:
@@ -300,7 +300,7 @@ def serve_checks(cpu_seconds: float, memory_bytes: int) -> None:
                 _send(sys.stdout.buffer, json.dumps({"errors": errors}).encode())
                 signal.setitimer(signal.ITIMER_PROF, _LISTING_SECONDS)
         except Exception as problem:  # noqa: BLE001 - whatever it is, this answer cannot be checked
-            why = problem_of(query["schema"]) or f"cannot be used: {problem}"
+            why = find_problem(query["schema"]) or f"cannot be used: {problem}"
             _send(sys.stdout.buffer, json.dumps({"problem": why[:_LONGEST_PROBLEM]}).encode())
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)

@@ -199,14 +199,14 @@ def _inside(value: JSON, key: str, otherwise: JSON) -> JSON:
 
 
 def _write_union(field: Field, value: JSON, name: str, entries: dict[str, list[str]]) -> None:
-    chosen = branch_of(field, value)
+    chosen = find_branch(field, value)
     entries[chooser_name(name)] = ["" if chosen is None else str(chosen)]
     for number, branch in enumerate(field.branches):
         inside = value if number == chosen and value is not None else branch.initial
         _write(branch, inside, branch_name(field, name, number), entries)
 
 
-def branch_of(field: Field, value: JSON) -> int | None:
+def find_branch(field: Field, value: JSON) -> int | None:
     """Say which branch of a union a value belongs to; the first one where a value is required and there is none."""
     if value is None:
         return 0 if field.must_be_filled and len(field.branches) > 1 else None
@@ -368,7 +368,7 @@ class _Reader:
         assert field.item is not None
         item = field.item
         choices = choices_by_text(item) if item.kind == "choice" else None
-        lines = texts if choices is not None else [line for text in texts for line in _lines_of(text)]
+        lines = texts if choices is not None else [line for text in texts for line in _split_lines(text)]
         written = [line for line in lines if line.strip()]
         values = [self._read_single(item, line, (*path, number), choices) for number, line in enumerate(written)]
         return values or self._left_empty(field)
@@ -390,7 +390,7 @@ def _is_written(field: Field, name: str, number: int, entries: Entries) -> bool:
     return any(not _is_same(entries[key], drawn.get(key, [])) for key in names)
 
 
-def _lines_of(text: str) -> list[str]:
+def _split_lines(text: str) -> list[str]:
     return text.replace("\r\n", "\n").split("\n")
 
 

@@ -95,7 +95,7 @@ def describe_errors(problem: "ValidationError", schema: JSON) -> Iterator[dict[s
     path, sentence = list(problem.instance_path), _reword(error)
     tags = _wrong_tags(problem)
     if tags:
-        path, sentence = list(tags[0].instance_path), _either_of([_reword(_Error(each, schema)) for each in tags])
+        path, sentence = list(tags[0].instance_path), _join_or([_reword(_Error(each, schema)) for each in tags])
     if error.keyword in ("required", "dependentRequired"):
         path.append(error.kind["property"])
     if error.is_surplus_entry:
@@ -241,7 +241,7 @@ def _none_or_several(error: _Error) -> str:
     branches = [branch for branch in error.kind["context"] if branch]
     if len(branches) < len(error.kind["context"]):
         return "fits several of the kinds that are asked for, and must fit one of them only"
-    return _either_of([_reword(_Error(branch[0], error.root)) for branch in branches])
+    return _join_or([_reword(_Error(branch[0], error.root)) for branch in branches])
 
 
 def _listed(fields: Iterable[str]) -> str:
@@ -249,7 +249,7 @@ def _listed(fields: Iterable[str]) -> str:
     return f"the field {names[0]}" if len(names) == 1 else f"the fields {', '.join(names)}"
 
 
-def _either_of(sentences: list[str]) -> str:
+def _join_or(sentences: list[str]) -> str:
     different = list(dict.fromkeys(sentences))
     if all(each.startswith("must be ") for each in different):
         return "must be " + _either(each.removeprefix("must be ") for each in different)

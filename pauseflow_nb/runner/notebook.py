@@ -18,7 +18,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from pauseflow_nb.cells import refuse_mistakes, steps_of
+from pauseflow_nb.cells import find_steps, refuse_mistakes
 from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, NotebookNotFound, NotJSON, StoreUnavailable
 from pauseflow_nb.json_values import JSON, is_deeper, require_json
 from pauseflow_nb.runner import cell_statuses, file_addresses
@@ -267,7 +267,7 @@ def inspect_notebook(notebook: NotebookNode, *, kernel: str | None = None, langu
 
     name = kernel or find_kernel_name(notebook)
     found = _infer_parameters(notebook, name=name, language=language or find_language(notebook))
-    headers = steps_of((index, cell.source) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+    headers = find_steps((index, cell.source) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code")
     return Inspection(
         has_cell=any("parameters" in cell.metadata["tags"] for cell in notebook.cells),
         parameters=[parameter._asdict() for parameter in found],
@@ -364,7 +364,7 @@ def _add_missing_ids(notebook: NotebookNode) -> None:
 
 def _list_steps(notebook: NotebookNode, path: str, spec: Spec) -> list[str]:
     sources = {index: cell.source for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"}
-    headers = steps_of(sources.items())
+    headers = find_steps(sources.items())
     if spec.is_python:
         refuse_mistakes(sources.items())
     if headers and not spec.is_python:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from nbformat import NotebookNode
 
-from pauseflow_nb.cells import Header, steps_of
+from pauseflow_nb.cells import Header, find_steps
 from pauseflow_nb.errors import KernelDied, KernelUnavailable, NotRestored
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import (
@@ -197,7 +197,7 @@ class _Segment:
         """Brief the kernel, and bring the variables back in a new one; returns an end if no cell can run."""
         self._client = client
         sources = [(index, cell.source) for index, cell in enumerate(self.document.cells) if cell.cell_type == "code"]
-        self._headers = steps_of(sources)
+        self._headers = find_steps(sources)
         passed = range(self._briefing.first_cell)
         setups = [index for index in passed if index in self._headers and self._headers[index].kind == "setup"]
         answers = (

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from pauseflow_nb.cells import header_of
+from pauseflow_nb.cells import read_header
 from pauseflow_nb.errors import InvalidStep, InvalidValue
 from pauseflow_nb.json_values import JSON
 
@@ -133,7 +133,7 @@ def _name_in(call: ast.Call) -> str | None:
 def _parse(source: str) -> ast.AST | None:
     """Parse a cell without its header and magics; None if the rest is no Python."""
     try:
-        header = header_of(source)
+        header = read_header(source)
     except InvalidStep:
         return None
     text = source.lstrip()

@@ -23,8 +23,8 @@ from pauseflow_nb.server.http_errors import status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.public.bodies import Body
 from pauseflow_nb.server.public.client_address import NO_PROXIES, TrustedProxies
-from pauseflow_nb.server.public.decision import Request, entries_of, read_request
-from pauseflow_nb.server.public.envelope import envelope, query_of
+from pauseflow_nb.server.public.decision import Request, read_entries, read_request
+from pauseflow_nb.server.public.envelope import envelope, parse_query
 from pauseflow_nb.server.public.facts import collect_facts
 from pauseflow_nb.server.public.http_start import StartHandler
 from pauseflow_nb.server.public.negotiation import is_from_program, may_act, prefers_json, wants_html
@@ -116,7 +116,7 @@ class CallbackHandler(Receiver):
         try:
             schema = await self._schema()
             body = await self._body(schema)
-            entries = entries_of(body)
+            entries = read_entries(body)
             compute = self.compute if schema is None else self._lazy.compute
             wanted = await compute(self._wanted, action, body, schema)
             answer = await self._lazy.settle(self._known_link(), wanted)
@@ -152,7 +152,7 @@ class CallbackHandler(Receiver):
         return await self.parse()
 
     def _wanted(self, action: str, body: Body, schema: dict[str, JSON] | None) -> Callback:
-        return self._callback(read_request(action, body, query_of(self.request.query), schema))
+        return self._callback(read_request(action, body, parse_query(self.request.query), schema))
 
     def _callback(self, wanted: Request) -> Callback:
         described = envelope(self.request, wanted.body, by="link")

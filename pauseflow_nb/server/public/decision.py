@@ -9,7 +9,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.server.public.bodies import Body
 from pauseflow_nb.server.public.page import PAGE_FIELD, SHOWN_FIELD
 
-__all__ = ["Request", "entries_of", "read_request"]
+__all__ = ["Request", "read_entries", "read_request"]
 
 Decision: TypeAlias = Literal["resume", "send_back", "cancel"]
 
@@ -48,7 +48,7 @@ def read_request(action: str, body: Body, query: dict[str, JSON], schema: dict[s
         InvalidBody: If an approve link does not say what is decided.
         InvalidAnswer: If a list has more rows than a form may have.
     """
-    entries = entries_of(body)
+    entries = read_entries(body)
     if entries is not None:
         decided = _decision(action, body.value.get("decision"))
         reading, comment = read_answer(schema, entries)
@@ -69,7 +69,7 @@ def read_request(action: str, body: Body, query: dict[str, JSON], schema: dict[s
     return _by_schema(_decision(action, query.get("decision")), body, rest, schema)
 
 
-def entries_of(body: Body) -> Entries | None:
+def read_entries(body: Body) -> Entries | None:
     """Take what stood in the inputs of our page; None if it was not our page."""
     if not (isinstance(body.value, dict) and body.value.get(PAGE_FIELD) == "1"):
         return None

@@ -93,7 +93,7 @@ def evidence_in(document: bytes, last_cell: int, ordinal: int | None = None) -> 
             if left <= 0:
                 break
         if parts:
-            exhibits.append(Exhibit(index, _step_of(_text(cell["source"])), parts))
+            exhibits.append(Exhibit(index, _find_step(_text(cell["source"])), parts))
         if left <= 0:
             break
     return exhibits
@@ -108,7 +108,7 @@ def show_outputs(outputs: list[dict[str, Any]], ordinal: int | None = None) -> I
         elif kind == "error":
             traceback = "\n".join(map(_text, output.get("traceback") or []))
             yield _preformatted(traceback or f"{_text(output.get('ename'))}: {_text(output.get('evalue'))}")
-        elif _kind_of(output) == "fresh":
+        elif _read_kind(output) == "fresh":
             yield from _checks_in(_text((output.get("data") or {}).get("text/plain")))
         elif not _is_ours(output, ordinal) and (part := _richest(output.get("data") or {})):
             yield part
@@ -175,10 +175,10 @@ def _is_ours(output: dict[str, Any], ordinal: int | None) -> bool:
     """Whether it says what the page says itself: what is waited for, or what did not come back."""
     noted = output.get("metadata", {}).get("pauseflow") or {}
     is_open = not noted.get("decision") or (ordinal is not None and noted.get("ordinal") == ordinal)
-    return _kind_of(output) in ("losses", "ending") or (noted.get("kind") == "suspension" and is_open)
+    return _read_kind(output) in ("losses", "ending") or (noted.get("kind") == "suspension" and is_open)
 
 
-def _kind_of(output: dict[str, Any]) -> Any:
+def _read_kind(output: dict[str, Any]) -> Any:
     return (output.get("metadata", {}).get("pauseflow") or {}).get("kind")
 
 
@@ -189,7 +189,7 @@ def _checks_in(text: str) -> Iterator[Markup]:
             yield _safe(f'<p class="hint" dir="auto">{escape(line)}</p>')
 
 
-def _step_of(source: str) -> str:
+def _find_step(source: str) -> str:
     match = re.match(r"\s*%%step\s+(\w+)", source)
     return match[1] if match else ""
 

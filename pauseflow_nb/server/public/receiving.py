@@ -57,7 +57,7 @@ class Receiver(RequestHandler):
         """Take the queue, the limits that all links share, and whom to believe where a request comes from."""
         self._lazy, self._limits = queue, limits
         #: The client's address, from here on also for anyone who asks tornado.
-        self.request.remote_ip = proxies.client_of(self.request)
+        self.request.remote_ip = proxies.find_client(self.request)
         self._key = rate_limit_key(self.request.remote_ip)
         self._is_refused = False
         self._is_counted = False
