@@ -52,7 +52,7 @@ class Callback:
     """What somebody sends to settle a suspension."""
 
     action: Literal["resume", "send_back", "cancel"]
-    #: The request, as `$resume_data` will hold it (SPEC 3); None if there was none.
+    #: The request, as `$resume_data` will hold it; None if there was none.
     envelope: dict[str, JSON] | None
     #: `"link"` or `"user:NAME"`.
     by: str

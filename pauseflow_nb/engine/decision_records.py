@@ -1,4 +1,4 @@
-"""Make the signed records of an execution: what was shown, who decided, how it ended (SPEC 10).
+"""Make the signed records of an execution: what was shown, who decided, how it ended.
 
 Each runs in the transaction of what it records, so a decision has its record or was not made.
 """

@@ -68,7 +68,7 @@ class Reader(OpenStore):
     def view(
         self, execution: str, *, with_links: bool = True, history: bool = False, envelopes: bool = False
     ) -> dict[str, Any]:
-        """Show an execution (SPEC 9), and what its records say: `decisions`.
+        """Show an execution, and what its records say: `decisions`.
 
         Args:
             execution: Its id.

@@ -35,7 +35,7 @@ _KEYS = {"reason": {"kind", "by"}, "error": {"type", "message"}, "approval": {"b
 
 
 def require_shape(view: dict[str, Any]) -> None:
-    """Check that a view is what SPEC 9 says, as far as a row could make it something else.
+    """Check the values of a view that a damaged row could make invalid.
 
     Raises:
         StoreDamaged: If it is not; naming the key.

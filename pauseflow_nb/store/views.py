@@ -1,4 +1,4 @@
-"""Show executions as `--json`, the REST API and Python all show them (SPEC 9)."""
+"""Show executions as `--json`, the REST API and Python all show them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""Answer the public links: /pauseflow/resume|cancel|send_back|approve/TOKEN (SPEC 7)."""
+"""Answer the public links: /pauseflow/resume|cancel|send_back|approve/TOKEN."""
 
 import asyncio
 import logging
