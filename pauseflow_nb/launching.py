@@ -119,15 +119,10 @@ def make_plan(frozen: "Frozen", notebook: str, output: str | None, options: RunO
     from pauseflow_nb.runner.output_file import require_writable
 
     require_writable(output)
-    return Plan(
+    return Plan.of(
+        frozen,
         notebook=notebook,
-        document=frozen.document,
         output=output,
-        inputs=frozen.inputs,
-        cells=frozen.cells,
-        steps=frozen.steps,
-        kernel=frozen.kernel,
-        interpreter=frozen.interpreter,
         cwd=_choose_cwd(options),
         created_by=account(),
         options={

@@ -65,15 +65,10 @@ def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
         frozen = freeze(str(notebook), _read_parameters(request, notebook), kernel=request.kernel)
     except NotebookNotFound:
         raise NotebookNotFound(request.notebook, "paths are relative to the root directory of the server") from None
-    plan = Plan(
+    plan = Plan.of(
+        frozen,
         notebook=str(notebook),
-        document=frozen.document,
         output=None if output is None else str(output),
-        inputs=frozen.inputs,
-        cells=frozen.cells,
-        steps=frozen.steps,
-        kernel=frozen.kernel,
-        interpreter=frozen.interpreter,
         cwd=str(notebook.parent),
         created_by=by,
         options=request.model_dump(include={"checkpoint", "strict", "start_timeout", "execution_timeout"}),
