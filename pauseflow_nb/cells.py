@@ -232,7 +232,7 @@ def find_steps(sources: Iterable[tuple[int, str]]) -> dict[int, Header]:
 
 
 def _is_like_header(word: str) -> bool:
-    """Whether a word looks like a slip for `step`, `setup` or `fresh`."""
+    """Whether a word looks like a misspelling of `step`, `setup` or `fresh`."""
     return _likeness(word, _nearest(word)) >= _ALIKE
 
 

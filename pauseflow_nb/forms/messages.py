@@ -141,10 +141,10 @@ def _is_items(place: list[Any], path: list[Any]) -> bool:
 
 
 def _closest_branch(problem: "ValidationError") -> "list[ValidationError] | None":
-    """Find the branch of `anyOf` or `oneOf` that was meant; None if that cannot be told."""
+    """Find the branch of `anyOf` or `oneOf` that was meant; None if that is not clear."""
     branches = [branch for branch in getattr(problem.kind, "context", None) or () if branch]
     here = len(problem.instance_path)
-    # Of the right type; then, with the field that tells the kinds apart; then, wrong at the deepest place.
+    # Of the right type; then, with the field that distinguishes the kinds; then, wrong at the deepest place.
     for depth, kinds in ((here, _KINDS), (here + 1, _TAGS)):
         if len(branches) > 1:
             branches = [branch for branch in branches if not any(_is_of_kind(each, depth, kinds) for each in branch)]
@@ -154,7 +154,7 @@ def _closest_branch(problem: "ValidationError") -> "list[ValidationError] | None
 
 
 def _wrong_tags(problem: "ValidationError") -> "list[ValidationError]":
-    """Find the errors with the field that tells the branches of `anyOf` or `oneOf` apart, where none has its value."""
+    """Find the errors with the field that distinguishes the branches of `anyOf` or `oneOf`, where none has its value."""
     branches = [branch for branch in getattr(problem.kind, "context", None) or () if branch]
     below = len(problem.instance_path) + 1
     found = [next((each for each in branch if _is_of_kind(each, below, _TAGS)), None) for branch in branches]

@@ -207,7 +207,7 @@ def _list_labels(frame: Any) -> list[Any]:
 
 
 def _columns(frame: Any) -> Iterator[tuple[str, Iterable[Any]]]:
-    """List the columns; two of one name are told apart by a number."""
+    """List the columns; a number distinguishes two of the same name."""
     if _is_series(frame):
         yield "", frame
         return

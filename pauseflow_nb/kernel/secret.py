@@ -135,7 +135,7 @@ def name_secrets(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         named: dict[str, Any] = _refer(values)
         is_written = MASK.is_in(named)
     except RecursionError:
-        # It holds itself, or is far too deep: whoever writes the parameters down says so.
+        # It holds itself, or is far too deep: the code that writes the parameters says so.
         return values
     if is_written:
         problem = "hold the value of a secret as plain text: pass `flow.secret(…)` itself, as a parameter of its own"
