@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pauseflow_nb.engine.authorization import Callback, NotJudged
 from pauseflow_nb.engine.children import open_below, unended_below
 from pauseflow_nb.engine.judging import judge_callback
-from pauseflow_nb.engine.linked import read_linked
+from pauseflow_nb.engine.link_lookup import read_link_targets
 from pauseflow_nb.engine.plan import Plan, add_execution
 from pauseflow_nb.engine.reader import Reader
 from pauseflow_nb.engine.settle_together import MOST_TOGETHER, Answer, NotTogether, settle_alone, settle_together
@@ -49,7 +49,9 @@ class Queue(Reader):
         #: Where large bodies of answers are written.
         self.bodies = BodyRoom(self.files, settings.quota, settings.max_body)
         #: Reads what links ask, of all requests that come at the same time in one go.
-        self.linked = Together(functools.partial(read_linked, self), name="pauseflow-links", most=MOST_TOGETHER)
+        self.link_lookups = Together(
+            functools.partial(read_link_targets, self), name="pauseflow-links", most=MOST_TOGETHER
+        )
         #: Settles what comes at the same time in one transaction.
         self.settling = Together(
             functools.partial(settle_together, self), name="pauseflow-settling", most=MOST_TOGETHER
@@ -57,7 +59,7 @@ class Queue(Reader):
 
     def close(self) -> None:
         """Settle what has come, and close all connections."""
-        self.linked.close()
+        self.link_lookups.close()
         self.settling.close()
         super().close()
 

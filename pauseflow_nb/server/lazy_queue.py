@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Concatenate, ParamSpec, TypeVar
 
 from pauseflow_nb.engine.authorization import Question, judge
-from pauseflow_nb.engine.linked import Linked, Token
+from pauseflow_nb.engine.link_lookup import LinkTarget, Token
 from pauseflow_nb.engine.queue import Callback, Queue, Response
 from pauseflow_nb.engine.settle_together import Answer, NotTogether
 from pauseflow_nb.errors import StoreUnavailable, TooManyAnswers
@@ -136,7 +136,7 @@ class LazyQueue:
             return await self.call(lambda queue: queue)
         return self._queue
 
-    async def read_link(self, token: str, action: str) -> Linked:
+    async def read_link(self, token: str, action: str) -> LinkTarget:
         """Verify the token of a link, and read what it asks.
 
         Raises:
@@ -144,15 +144,15 @@ class LazyQueue:
             LinkWithdrawn: If it was revoked, or its key withdrawn.
         """
         queue = await self.opened()
-        return await asyncio.wrap_future(queue.linked.submit(Token(token, action)))
+        return await asyncio.wrap_future(queue.link_lookups.submit(Token(token, action)))
 
-    async def settle(self, linked: Linked, callback: Callback) -> Response:
+    async def settle(self, target: LinkTarget, callback: Callback) -> Response:
         """Settle what a link means; see `Queue.settle`.
 
         Raises:
             TooManyAnswers: If too many answers to this execution wait.
         """
-        claim, question = linked.claim, linked.question
+        claim, question = target.claim, target.question
         if callback.action == "cancel":
             # There is nothing to check: it need not wait for the answers that are being checked.
             return await self.call(Queue.settle, claim, callback)

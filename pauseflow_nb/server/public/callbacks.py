@@ -7,7 +7,7 @@ from typing import Any
 from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.web import RequestHandler
 
-from pauseflow_nb.engine.linked import Linked
+from pauseflow_nb.engine.link_lookup import LinkTarget
 from pauseflow_nb.engine.queue import Callback, Queue, Response
 from pauseflow_nb.errors import (
     BodyTooLarge,
@@ -68,11 +68,11 @@ def handlers(
 class CallbackHandler(Receiver):
     """One request to one link."""
 
-    _linked: Linked | None = None
+    _target: LinkTarget | None = None
 
     async def read_token(self) -> None:
         """Find the suspension that the link answers."""
-        self._linked = await self._lazy.read_link(self.path_args[1], self.path_args[0])
+        self._target = await self._lazy.read_link(self.path_args[1], self.path_args[0])
 
     def open_sink(self, queue: Queue) -> Sink:
         """Open a file beside the other bodies of this suspension."""
@@ -200,9 +200,9 @@ class CallbackHandler(Receiver):
         page = await self._lazy.compute(render_suspension, facts, **more)
         write_page(self, status, page, self._landing)
 
-    def _known_link(self) -> Linked:
-        assert self._linked is not None
-        return self._linked
+    def _known_link(self) -> LinkTarget:
+        assert self._target is not None
+        return self._target
 
     def _known_claim(self) -> Claim:
         return self._known_link().claim
