@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pauseflow_nb.engine.queue import Plan, Queue
 from pauseflow_nb.errors import InvalidParameter, NotebookNotFound
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.runner.notebook import freeze, inspect_notebook, parse_notebook, read_notebook
+from pauseflow_nb.runner.notebook import freeze, inspect_notebook
+from pauseflow_nb.runner.notebook_file import parse_notebook, read_notebook
 from pauseflow_nb.runner.output_file import require_writable
 from pauseflow_nb.server.api.parameters_form import draw_parameters, read_parameters
 from pauseflow_nb.server.api.request_fields import resolve_path
