@@ -192,6 +192,11 @@ def test_texts_use_the_words_of_the_glossary(path: Path) -> None:
     assert {word: SYNONYMS[word] for word in words & SYNONYMS.keys()} == {}
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_refers_to_a_specification_that_readers_do_not_have(name: str) -> None:
+    assert not re.search(r"\bSPEC\b", MODULES[name].read_text(encoding="utf-8"))
+
+
 def test_every_synonym_has_its_word_in_the_glossary_or_says_what_to_write() -> None:
     glossary = (ROOT / "GLOSSARY.md").read_text(encoding="utf-8")
 
