@@ -29,7 +29,25 @@ SCREENSHOTS = ROOT / "tests" / "screenshots"
 TOKEN = "letmein"
 
 #: Drawing its moons without a graphics card takes a quarter of what loading JupyterLab takes.
-NO_SPLASH = {"disabledExtensions": {"@jupyterlab/apputils-extension:splash": True}}
+SPLASH = "@jupyterlab/apputils-extension:splash"
+#: Parts of JupyterLab that the panel has nothing to do with: without them a page takes little more than half of the time.
+#: `whole_lab` has them.
+UNUSED = (
+    *("console", "csvviewer", "debugger", "extensionmanager", "help", "htmlviewer", "hub", "imageviewer", "inspector"),
+    *(
+        "logconsole",
+        "lsp",
+        "mathjax",
+        "mermaid",
+        "metadataform",
+        "pdf",
+        "settingeditor",
+        "terminal",
+        "toc",
+        "tooltip",
+        "vega5",
+    ),
+)
 
 #: Takes a picture: `shoot(page, "name")`.
 Shoot: TypeAlias = Callable[..., None]
@@ -127,7 +145,7 @@ def _tab(browser: Any, item: pytest.Item) -> Iterator[Any]:
 class Lab:
     """A JupyterLab server of our own, with a store of its own."""
 
-    def __init__(self, folder: Path, *, worker: bool) -> None:
+    def __init__(self, folder: Path, *, worker: bool, whole: bool = False) -> None:
         self.folder = folder
         self.root = folder / "notebooks"
         self.data = folder / "data"
@@ -137,6 +155,7 @@ class Lab:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._config(worker)
+        self._disable([SPLASH, *(() if whole else (f"@jupyterlab/{name}-extension" for name in UNUSED))])
         self._process: subprocess.Popen[bytes] | None = None
 
     def is_running(self) -> bool:
@@ -199,10 +218,14 @@ class Lab:
             "JupyterNotebookApp": {"expose_app_in_browser": True},
             "LabServerApp": {"extra_labextensions_path": [str(extensions)]},
         }
-        (self.folder / "config" / "labconfig").mkdir(parents=True)
-        (self.folder / "config" / "labconfig" / "page_config.json").write_text(json.dumps(NO_SPLASH))
+        (self.folder / "config").mkdir()
         (self.folder / "config" / "jupyter_server_config.json").write_text(json.dumps(config))
         (self.folder / "config" / "jupyter_lab_config.json").write_text(json.dumps(config))
+
+    def _disable(self, extensions: list[str]) -> None:
+        (self.folder / "config" / "labconfig").mkdir()
+        disabled = {"disabledExtensions": dict.fromkeys(extensions, True)}
+        (self.folder / "config" / "labconfig" / "page_config.json").write_text(json.dumps(disabled))
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "PAUSEFLOW"))}
@@ -244,6 +267,15 @@ def lab(labs: dict[bool, Lab]) -> Lab:
 def still_lab(labs: dict[bool, Lab]) -> Lab:
     """A server without a worker: what is in its store stays as it is."""
     return _running(labs[False])
+
+
+@pytest.fixture
+def whole_lab(chromium: str, tmp_path: Path) -> Iterator[Lab]:
+    """A server of a test's own that runs what is started, with all that comes with JupyterLab."""
+    lab = Lab(tmp_path, worker=True, whole=True)
+    lab.start()
+    yield lab
+    lab.stop()
 
 
 def _running(lab: Lab) -> Lab:
