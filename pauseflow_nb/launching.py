@@ -137,6 +137,7 @@ def make_plan(frozen: "Frozen", notebook: str, output: str | None, options: RunO
             "execution_timeout": options.execution_timeout,
             "autosave_cell_every": options.autosave_cell_every,
         },
+        queues=frozen.queues,
     )
 
 

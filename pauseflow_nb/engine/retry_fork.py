@@ -12,6 +12,7 @@ from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.settling import Settling
 from pauseflow_nb.engine.start_checks import explain_conflict, require_free_output, require_room, resolve_output
 from pauseflow_nb.errors import CannotRetry, PauseflowError
+from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, triggers, workers
 from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import FINAL, Row
@@ -105,7 +106,12 @@ class _Retry:
         name = f"{self.execution}/edited-{secrets.token_hex(4)}.ipynb"
         self.store.files.write(name, document.to_bytes())
         frozen = self.edited.frozen
-        values = {"steps": frozen.steps, "cells_total": frozen.cells, "parameters": frozen.inputs}
+        values = {
+            "steps": frozen.steps,
+            "cells_total": frozen.cells,
+            "parameters": frozen.inputs,
+            "queues": frozen.queues.stored,
+        }
         executions.set_state(connection, self.execution, "queued", document=name, **values)
         steps.move(connection, self.execution, checkpoints.find_step_cells(document))
         return row.document, first
@@ -291,7 +297,17 @@ class _Fork:
         return name
 
     def _add(self, connection: sa.Connection, document: str, point: Checkpoint) -> None:
-        columns = ("notebook", "parameters", "steps", "kernel", "interpreter", "cwd", "options", "cells_total")
+        columns = (
+            "notebook",
+            "parameters",
+            "steps",
+            "kernel",
+            "interpreter",
+            "cwd",
+            "options",
+            "cells_total",
+            "queues",
+        )
         values = {key: getattr(self.source, key) for key in columns}
         values["options"] = {name: value for name, value in self.source.options.items() if name != "goes_without"}
         executions.add(
@@ -333,7 +349,7 @@ def _read(store: OpenStore, execution: str, notebook: str) -> _Edited:
     with reading(store.engine) as connection:
         row = executions.require(connection, execution)
     parameters = store.read_document(row).metadata.get("papermill", {}).get("parameters", {})
-    frozen = freeze(notebook, dict(parameters), kernel=row.kernel)
+    frozen = freeze(notebook, dict(parameters), kernel=row.kernel, queue=QueuePlan.parse(row.queues).home)
     return _Edited(frozen, Document.from_bytes(frozen.document))
 
 

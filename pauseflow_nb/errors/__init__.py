@@ -64,6 +64,7 @@
     │   └── QuotaReached                           the storage holds what it may: nothing new is started
     └── SnapshotError         (RuntimeError)
         ├── Unsaveable                             a variable that cannot be saved and is needed
+        ├── CannotHandOver                         a variable that the machine of the next step needs cannot be saved
         ├── NotRestored                            a variable that later cells need did not come back
         ├── SnapshotDamaged                        bytes are not what the manifest says
         └── SnapshotMismatch                       made by other versions than these
@@ -127,6 +128,7 @@ from pauseflow_nb.errors.root import (
     PauseflowError,
 )
 from pauseflow_nb.errors.stored_data import (
+    CannotHandOver,
     DiskNearlyFull,
     InvalidRecord,
     NoRoomForBody,
@@ -162,6 +164,7 @@ __all__ = [
     "BodyTooLarge",
     "Cancelled",
     "CannotCheck",
+    "CannotHandOver",
     "CannotRetry",
     "CannotStart",
     "CannotSuspend",

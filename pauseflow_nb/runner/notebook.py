@@ -11,7 +11,7 @@ import secrets
 import sys
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from nbformat import NotebookNode
 from pauseflow_nb.cells import refuse_mistakes, steps_of
 from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, NotebookNotFound, NotJSON, StoreUnavailable
 from pauseflow_nb.json_values import JSON, is_deeper, require_json
+from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.runner import cell_statuses, file_addresses
+from pauseflow_nb.runner.cell_queues import plan_queues, read_queue
 from pauseflow_nb.runner.document import ERROR_MARKER, Document
 from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL, Spec, find_spec
 from pauseflow_nb.runner.parameters import check_parameters, read_defaults
@@ -76,6 +78,8 @@ class Frozen:
     interpreter: str | None
     #: The parameters: those of the caller, over the literal defaults in the cell tagged `parameters`.
     inputs: dict[str, JSON]
+    #: Which queue each cell runs in.
+    queues: QueuePlan = field(default_factory=QueuePlan)
 
 
 def read_notebook(path: str) -> NotebookNode:
@@ -137,6 +141,8 @@ class Prepared:
     spec: Spec
     #: The parameters: those of the caller, over the literal defaults in the cell tagged `parameters`.
     inputs: dict[str, JSON]
+    #: The queue that its metadata names, if any.
+    queue: str | None = None
 
 
 def prepare(
@@ -166,6 +172,7 @@ def prepare(
     """
     check_parameters(parameters or {})
     notebook = read_notebook(path)
+    queue = read_queue(notebook, path)
     spec = find_spec(kernel or find_kernel_name(notebook))
     injected = {name: _make_json(value) for name, value in (parameters or {}).items()}
     inputs = {**(read_defaults(notebook) if spec.is_python else {}), **injected}
@@ -175,7 +182,7 @@ def prepare(
         notebook = _inject(notebook, dict(parameters), spec.name, language)
     if report_mode:
         _hide_code(notebook)
-    return Prepared(notebook, spec, inputs)
+    return Prepared(notebook, spec, inputs, queue)
 
 
 def freeze(
@@ -186,17 +193,18 @@ def freeze(
     kernel: str | None = None,
     language: str | None = None,
     report_mode: bool = False,
+    queue: str | None = None,
 ) -> Frozen:
     """Read a notebook, and make the document that an execution fills.
 
-    Arguments and errors are those of `prepare`; in addition:
+    Arguments and errors are those of `prepare`; `queue` is that of a notebook whose metadata names none. In addition:
 
     Raises:
         InvalidNotebook: If it cannot run, for example because it has steps and its kernel is no Python kernel.
         InvalidStep: For a step line that cannot be read, or a name used twice.
     """
     prepared = prepare(path, parameters, output=output, kernel=kernel, language=language, report_mode=report_mode)
-    return freeze_prepared(prepared, path)
+    return freeze_prepared(replace(prepared, queue=prepared.queue or queue), path)
 
 
 def adopt(notebook: NotebookNode, path: str, *, kernel: str) -> Frozen:
@@ -211,15 +219,20 @@ def adopt(notebook: NotebookNode, path: str, *, kernel: str) -> Frozen:
     metadata = notebook.metadata.get("papermill", {})
     injected = {name: _make_json(value) for name, value in metadata.get("parameters", {}).items()}
     copy = _repair(NotebookNode(nbformat.v4.upgrade(nbformat.from_dict(deepcopy(notebook)))))
+    queue = read_queue(copy, path)
     copy.metadata.pop("pauseflow", None)
     _inject_secrets(copy, spec.language)
-    return freeze_prepared(Prepared(copy, spec, {**(read_defaults(copy) if spec.is_python else {}), **injected}), path)
+    inputs = {**(read_defaults(copy) if spec.is_python else {}), **injected}
+    return freeze_prepared(Prepared(copy, spec, inputs, queue), path)
 
 
 def freeze_prepared(prepared: Prepared, path: str) -> Frozen:
     """Make the document from a prepared notebook; see `freeze`."""
     notebook, spec = prepared.notebook, prepared.spec
     notebook.metadata.pop("widgets", None)
+    if prepared.queue is not None:
+        # The executed notebook may be run again.
+        notebook.metadata["pauseflow"] = NotebookNode({"queue": prepared.queue})
     steps = _list_steps(notebook, path, spec)
     document = Document(notebook)
     cell_statuses.reset(document, 0)
@@ -230,6 +243,7 @@ def freeze_prepared(prepared: Prepared, path: str) -> Frozen:
         kernel=spec.name,
         interpreter=spec.interpreter if spec.is_python and spec.is_local else None,
         inputs=prepared.inputs,
+        queues=plan_queues(notebook, prepared.queue, is_python=spec.is_python),
     )
 
 

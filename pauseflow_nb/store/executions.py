@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.identity import Who, facts_of
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store.audit import note
-from pauseflow_nb.store.database import lock_row, now
+from pauseflow_nb.store.database import are_among, lock_row, now
 from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "find",
     "find_owner",
     "find_plain",
+    "find_queues",
     "find_starter",
     "find_starters",
     "is_named_in_answers",
@@ -117,6 +119,22 @@ def require(connection: sa.Connection, execution: str) -> Row:
 def find_plain(connection: sa.Connection, execution: str) -> Row | None:
     """Read the columns of a row that hold no JSON, which can always be read."""
     return connection.execute(sa.select(*_PLAIN).where(executions.c.id == execution)).first()
+
+
+def find_queues(connection: sa.Connection, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """Find the queue of each of some segments, named by execution and number: that of the cell it begins with.
+
+    Those of executions that use the default queue only are left out.
+    """
+    statement = (
+        sa.select(segments.c.execution, segments.c.n, segments.c.first_cell, executions.c.queues)
+        .join(executions, executions.c.id == segments.c.execution)
+        .where(executions.c.queues.is_not(None), *are_among(keys, segments.c.execution, segments.c.n))
+    )
+    return {
+        (row.execution, row.n): QueuePlan.parse(row.queues).find(row.first_cell)
+        for row in connection.execute(statement)
+    }
 
 
 def lock(connection: sa.Connection, execution: str) -> Row | None:

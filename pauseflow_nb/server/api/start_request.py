@@ -93,6 +93,7 @@ def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
         cwd=str(notebook.parent),
         created_by=by,
         options=request.model_dump(include={"checkpoint", "strict", "start_timeout", "execution_timeout"}),
+        queues=frozen.queues,
     )
     return queue.start(plan)
 
