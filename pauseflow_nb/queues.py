@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from pauseflow_nb.errors import InvalidValue
 
-__all__ = ["DEFAULT_QUEUE", "QueuePlan", "check_queue", "parse_queues"]
+__all__ = ["DEFAULT_QUEUE", "QueuePlan", "check_queue", "describe_missing_worker", "describe_stranded", "parse_queues"]
 
 #: The queue of what names none.
 DEFAULT_QUEUE = "default"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_CHANGE = re.compile(rf"([0-9]{{1,9}}):({_NAME.pattern})")
 _RULE = "must be a name of 1 to 63 letters, digits, `-`, `_` and `.` that begins with a letter or digit, such as gpu"
 
 
@@ -33,8 +34,19 @@ def parse_queues(text: str) -> tuple[str, ...]:
     Raises:
         InvalidValue: If one cannot be a name, or there is none.
     """
-    names = tuple(dict.fromkeys(check_queue(part.strip()) for part in text.split(",")))
-    return names
+    return tuple(dict.fromkeys(check_queue(part.strip()) for part in text.split(",")))
+
+
+def describe_missing_worker(queue: str) -> str:
+    """Say that a segment waits and no worker would take it."""
+    return f"waits for a worker{'' if queue == DEFAULT_QUEUE else f' of queue {queue}'} (none is running)"
+
+
+def describe_stranded(queue: str) -> str:
+    """Say that nothing will continue an execution whose next cell is in this queue, and what to start."""
+    if queue == DEFAULT_QUEUE:
+        return "no worker is running to continue this: run `pauseflow serve`"
+    return f"no worker of queue {queue} is running to continue this: run `pauseflow worker --queue {queue}`"
 
 
 @dataclass(frozen=True)
@@ -68,9 +80,9 @@ class QueuePlan:
     @classmethod
     def parse(cls, text: str | None) -> "QueuePlan":
         """Read what `str` wrote; None: all cells run in the default queue. Parts that are damaged are left out."""
-        home, *parts = (text or DEFAULT_QUEUE).split()
-        pairs = [part.partition(":") for part in parts]
-        return cls(home, tuple((int(at), name) for at, _, name in pairs if at.isdecimal() and name))
+        home, *parts = (text or "").split() or [DEFAULT_QUEUE]
+        found = [_CHANGE.fullmatch(part) for part in parts]
+        return cls(home, tuple((int(change[1]), change[2]) for change in found if change is not None))
 
     def __str__(self) -> str:
         return " ".join([self.home, *(f"{at}:{name}" for at, name in self.changes)])

@@ -13,6 +13,16 @@ from pauseflow_nb.settings import Settings
 __all__ = ["serve", "worker"]
 
 
+_queue_option = click.option(
+    "--queue",
+    "queues",
+    metavar="NAME",
+    multiple=True,
+    callback=lambda _context, _option, names: names or None,
+    help="Queue whose segments the worker runs; repeat for several.  [PAUSEFLOW_QUEUES, default: default]",
+)
+
+
 @click.command()
 @click.option(
     "--ip", help="Address to listen on.  [default: 127.0.0.1; as a service of JupyterHub, the address from the hub]"
@@ -27,6 +37,7 @@ __all__ = ["serve", "worker"]
 @click.option(
     "--workers", type=click.IntRange(1, 64), help="Number of segments that run at the same time.  [PAUSEFLOW_WORKERS]"
 )
+@_queue_option
 @click.option("--no-worker", is_flag=True, help="Start no worker, because workers run elsewhere.")
 @store_options
 def serve(settings: Settings, *, ip: str | None, no_worker: bool, as_json: bool) -> None:
@@ -53,8 +64,13 @@ def _read_secrets(_context: click.Context, _option: click.Parameter, is_set: boo
 
 
 @click.command()
+@_queue_option
 @click.option(
-    "--workers", type=click.IntRange(1, 64), help="Number of segments that run at the same time.  [PAUSEFLOW_WORKERS]"
+    "--concurrency",
+    "--workers",
+    "workers",
+    type=click.IntRange(1, 64),
+    help="Number of segments that run at the same time, of all its queues.  [PAUSEFLOW_WORKERS]",
 )
 # Eager, so that the secrets are read before the settings.
 @click.option(

@@ -76,7 +76,7 @@ class Ending:
             self._store.files.remove(name)
             return "fenced"
         self._attempt.replace_document(name)
-        return "ended"
+        return "released" if end.kind == "handed over" else "ended"
 
     def _seal(self, end: SegmentEnd, document: Document) -> None:
         """Sign what the notebook shows from now on; if an execution ends without its kernel, that is done when it is finished."""
