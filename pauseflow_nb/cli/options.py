@@ -122,7 +122,9 @@ def store_options(command: Callable[P, R]) -> Callable[..., R]:
     def with_settings(*args: P.args, **kwargs: P.kwargs) -> R:
         flags = {name: kwargs.pop(name, None) for name in ("data_dir", "db", "storage")}
         more_flags = {
-            name: kwargs.pop(name) for name in ("port", "public_url", "links", "workers", "queues", "max_body") if name in kwargs
+            name: kwargs.pop(name)
+            for name in ("port", "public_url", "links", "workers", "queues", "max_body")
+            if name in kwargs
         }
         notebook = kwargs.get("notebook")
         beside = Path(notebook).parent if isinstance(notebook, str) and "://" not in notebook else None

@@ -331,7 +331,9 @@ class Reader(OpenStore):
 
     def _find_queue(self, connection: sa.Connection, execution: str) -> str:
         row = self._row(connection, execution)
-        return executions.find_queues(connection, [(execution, row.segment)]).get((execution, row.segment), DEFAULT_QUEUE)
+        return executions.find_queues(connection, [(execution, row.segment)]).get(
+            (execution, row.segment), DEFAULT_QUEUE
+        )
 
     def find_listener(self, port: int) -> tuple[str, str] | tuple[()]:
         """Find the process of this store that listens on a port of this machine.

@@ -113,9 +113,7 @@ class NoWorker(PauseflowError, RuntimeError):
     def __str__(self) -> str:
         if self.queue == "default":
             return "no worker is alive in this store: start one with `pauseflow serve` or `pauseflow worker`"
-        return (
-            f"no worker of queue {self.queue} is alive in this store: start one with `pauseflow worker --queue {self.queue}`"
-        )
+        return f"no worker of queue {self.queue} is alive in this store: start one with `pauseflow worker --queue {self.queue}`"
 
 
 class NotDelivered(PauseflowError, ConnectionError):

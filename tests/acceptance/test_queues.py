@@ -1,17 +1,20 @@
 """Steps run on the machines of their queue: real workers, real kernels, both databases."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 from acceptance.command import Pauseflow
 from acceptance.processes import Lab, lab
 from conftest import WaitUntil
+from nbformat.v4 import new_code_cell, new_notebook
 
 from pauseflow_nb.settings import Settings
 
 # A kernel knows the worker that started it by its environment.
-WHERE = "import os; where = os.environ['MACHINE']; log(where)"
+WHERE = "import os; from pauseflow_nb import flow; log(os.environ['MACHINE'])"
 HOLD = "%%step hold{n} --queue gpu\nlog('begun')\nwait_for('go')"
 
 
@@ -39,7 +42,9 @@ def test_each_step_runs_in_its_queue_with_the_variables_of_the_one_before(house:
         f"%%step train --queue gpu\n{WHERE}\nrows.append(4)\nflow.suspend()",
         f"%%step report\n{WHERE}\nlog(f'{{sum(same)}}')",
     )
-    wait_until(lambda: "handed over" in [line["what"] for line in house.queue.audit(execution)], description="the hand-over")
+    wait_until(
+        lambda: "handed over" in [line["what"] for line in house.queue.audit(execution)], description="the hand-over"
+    )
     wait_until(lambda: state(house, execution) == "queued", description="it waits for the other queue")
     said = house.queue.view(execution)["no_worker"]
     assert said == "waits for a worker of queue gpu (none is running)"
@@ -55,22 +60,23 @@ def test_each_step_runs_in_its_queue_with_the_variables_of_the_one_before(house:
 def test_a_worker_of_two_queues_runs_no_more_than_its_concurrency(house: Lab, wait_until: WaitUntil) -> None:
     """Also if another worker was started with a larger number since."""
     house.worker(PAUSEFLOW_QUEUES="gpu,night", PAUSEFLOW_WORKERS="1")
-    house.worker(PAUSEFLOW_QUEUES="other", PAUSEFLOW_WORKERS="4")
+    house.worker(PAUSEFLOW_WORKERS="4")
     steps = [HOLD.format(n=n) if n % 2 else HOLD.format(n=n).replace("gpu", "night") for n in range(4)]
     executions = [start(house, step, output=None) for step in steps]
     wait_until(lambda: house.log() == ["begun"], description="one begins")
-    # Each look of the worker at its queues is a chance to take one too many.
-    busy = house.queue.count().executions["running"]
+    wait_until(
+        lambda: {house.queue.find_queue(each) for each in executions} == {"gpu", "night"},
+        description="all have come to their queues",
+    )
     house.let("go")
     wait_until(lambda: {state(house, each) for each in executions} == {"completed"}, description="all complete")
 
-    assert busy == 1
     runs = sorted(
         (run["started_at"], run["ended_at"])
         for each in executions
         for run in house.queue.view(each, history=True)["history"]["runs"]
     )
-    assert all(before[1] <= after[0] for before, after in zip(runs, runs[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(runs))
 
 
 @pytest.mark.slow
@@ -104,8 +110,12 @@ def test_a_killed_worker_leaves_its_step_to_another_of_the_same_queue(house: Lab
     assert house.log() == ["first", "second"]
 
 
+def write(pauseflow: Pauseflow, source: str) -> None:
+    nbformat.write(new_notebook(cells=[new_code_cell(source)]), pauseflow.folder / "in.ipynb")
+
+
 def test_an_attached_run_runs_every_step_itself_and_says_so(pauseflow: Pauseflow) -> None:
-    pauseflow.notebook("in.ipynb", "%%step train --queue gpu\n1")
+    write(pauseflow, "%%step train --queue gpu\n1")
     ended = pauseflow("run", "in.ipynb")
 
     assert ended.code == 0
@@ -113,15 +123,17 @@ def test_an_attached_run_runs_every_step_itself_and_says_so(pauseflow: Pauseflow
 
 
 def test_a_detached_run_names_the_queue_that_has_no_worker(pauseflow: Pauseflow) -> None:
-    pauseflow.notebook("in.ipynb", "%%step train --queue gpu\n1")
+    write(pauseflow, "%%step train --queue gpu\n1")
     ended = pauseflow("run", "in.ipynb", "--detach")
 
     assert ended.code == 1
-    assert "no worker of queue gpu is alive in this store: start one with `pauseflow worker --queue gpu`" in ended.stderr
+    assert (
+        "no worker of queue gpu is alive in this store: start one with `pauseflow worker --queue gpu`" in ended.stderr
+    )
 
 
 def test_a_bad_queue_is_refused_before_anything_runs(pauseflow: Pauseflow) -> None:
-    pauseflow.notebook("in.ipynb", "%%step train --queue -x\n1")
+    write(pauseflow, "%%step train --queue -x\n1")
     ended = pauseflow("run", "in.ipynb")
     worker = pauseflow("worker", "--queue", "a b")
 

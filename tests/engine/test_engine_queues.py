@@ -23,7 +23,7 @@ def jobs(queue: Queue) -> dict[str, str]:
     schema = "" if queue.engine.dialect.name == "sqlite" else "pauseflow_dbos."
     with reading(queue.engine) as connection:
         found = connection.exec_driver_sql(
-            f"SELECT workflow_uuid, queue_name FROM {schema}workflow_status WHERE status = 'ENQUEUED'"  # noqa: S608
+            f"SELECT workflow_uuid, queue_name FROM {schema}workflow_status WHERE status = 'ENQUEUED'"
         )
         return {row[0]: row[1] for row in found}
 
