@@ -90,6 +90,14 @@ class Settings(BaseModel):
     max_body: ByteSize = ByteSize(1024**3)
     #: Bytes that the storage may hold before new executions are refused; None: no limit.
     quota: ByteSize | None = None
+    #: Executions of one user that may run or wait at the same time, without nested ones; None: no limit.
+    executions_per_user: int | None = Field(default=None, ge=0)
+    #: Executions of notebooks of one queue that may run or wait at the same time, without nested ones; None: no limit.
+    executions_per_queue: int | None = Field(default=None, ge=0)
+    #: Bytes that the executions of one user may hold before new ones are refused; None: no limit.
+    bytes_per_user: ByteSize | None = None
+    #: How servers and workers write their logs: lines for people (`text`), or one JSON object each (`json`).
+    log_format: Literal["text", "json"] = "text"
 
     #: Folder of files that hold secrets, one for each; besides, `/run/secrets` is looked into. None: only that.
     secrets_dir: Path | None = None

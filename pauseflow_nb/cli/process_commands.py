@@ -8,6 +8,7 @@ import threading
 import click
 
 from pauseflow_nb.cli.options import print_json, say, store_options
+from pauseflow_nb.json_logs import log_as_json
 from pauseflow_nb.settings import Settings
 
 __all__ = ["serve", "worker"]
@@ -47,6 +48,9 @@ def serve(settings: Settings, *, ip: str | None, no_worker: bool, as_json: bool)
     """
     from pauseflow_nb.server.serve import say_ready
     from pauseflow_nb.server.serve import serve as serve_until_stopped
+
+    if settings.log_format == "json":
+        log_as_json()
 
     def say_json(url: str, token: str) -> None:
         print_json({"url": url, "token": token or None})
@@ -90,6 +94,8 @@ def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
     """Run queued segments until stopped; after SIGTERM, running segments finish first."""
     from pauseflow_nb.engine.worker import run_worker, stop_with_parent
 
+    if settings.log_format == "json":
+        log_as_json()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -8,7 +8,7 @@ locked database nor a machine that slept makes the living look dead.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -50,11 +50,11 @@ class Presence:
         url: str | None = None,
         name: str | None = None,
         on_dead: Callable[[Row], None] | None = None,
-        **serves: Any,
+        serves: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name or workers.process_name()
         self._store, self._kind, self._url = store, kind, url
-        self._on_dead, self._serves = on_dead, serves
+        self._on_dead, self._serves = on_dead, dict(serves or {})
         self._stop = threading.Event()
         self._unchanged: dict[str, tuple[float, int]] = {}
         self._thread = threading.Thread(target=self._loop, name="pauseflow-beat", daemon=True)

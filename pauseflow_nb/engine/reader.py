@@ -1,7 +1,7 @@
 """Read executions, links, keys and processes from an open store."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
@@ -20,9 +20,10 @@ from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import SnapshotRef
 from pauseflow_nb.queues import DEFAULT_QUEUE
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, workers
-from pauseflow_nb.store.counts import Counts, count
+from pauseflow_nb.store.counts import Counts, count, count_queued
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.processes import ProcessFacts, list_processes
 from pauseflow_nb.store.views import (
     allowed_actions,
     approvals_of,
@@ -309,6 +310,16 @@ class Reader(OpenStore):
             (pid is None or workers.was_made_by(row.id, pid)) and (queue is None or queue in workers.list_queues(row))
             for row in found
         )
+
+    def list_processes(self) -> Sequence[ProcessFacts]:
+        """List the processes of this store that are alive, the newest first."""
+        with reading(self.engine) as connection:
+            return list_processes(connection)
+
+    def count_queued(self) -> dict[str, int]:
+        """Count the executions that wait for a worker, by queue."""
+        with reading(self.engine) as connection:
+            return count_queued(connection)
 
     def has_starting_worker(self) -> bool:
         """Whether a worker is on its way that takes no jobs yet."""

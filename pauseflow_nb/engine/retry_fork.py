@@ -10,7 +10,13 @@ from pauseflow_nb.engine import checkpoints
 from pauseflow_nb.engine.checkpoints import Checkpoint, Restart
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.settling import Settling
-from pauseflow_nb.engine.start_checks import explain_conflict, require_free_output, require_room, resolve_output
+from pauseflow_nb.engine.start_checks import (
+    explain_conflict,
+    require_allowance,
+    require_free_output,
+    require_room,
+    resolve_output,
+)
 from pauseflow_nb.errors import CannotRetry, PauseflowError
 from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, triggers, workers
@@ -152,8 +158,13 @@ def retry(
         NotebookGone: If its stored notebook was removed; nothing has changed then.
         InvalidStep: If there is no such step, or it was not reached.
         OutputInUse: If another execution has taken its output since.
+        AllowanceReached: If its user, or its queue, has as many executions as it may.
         PauseflowError: If the edited notebook cannot be run.
     """
+    with reading(store.engine) as connection:
+        known = executions.require(connection, execution)
+    if known.parent is None:
+        require_allowance(store, known.created_by, QueuePlan.parse(known.queues).home)
     edited = None if notebook is None else _read(store, execution, notebook)
     work = _Retry(store, execution, by, from_step, edited, force, attached_to)
     try:
@@ -196,6 +207,7 @@ def fork(
         InvalidStep: If there is no such step, or it was not reached.
         InvalidParameter: If the output cannot be written.
         OutputInUse: If another execution that has not ended owns the output.
+        AllowanceReached: If the user, or the queue, has as many executions as it may.
         QuotaReached: If the storage holds as much as it may.
         DiskNearlyFull: If its disk has too little room.
     """
@@ -207,6 +219,7 @@ def fork(
     with reading(store.engine) as connection:
         row = executions.require(connection, execution)
     document = store.read_document(row)
+    require_allowance(store, by, QueuePlan.parse(row.queues).home)
     require_room(store, len(document.to_bytes()))
     work = _Fork(store, row, id_, by, from_step, output or _name_sibling_output(row.output, id_), attached_to)
     try:

@@ -112,7 +112,10 @@ class Segments:
                 return "nothing"
             if claimed.segment.crashes >= MOST_CRASHES:
                 return self._give_up(claimed, lost)
+            where = {"execution": execution, "segment": n, "attempt": claimed.segment.attempt}
+            log.info("began segment %s of execution %s", n, execution, extra=where)
             how, lost = self._attempt(claimed, control)
+            log.info("segment %s of execution %s: %s", n, execution, how, extra={**where, "how": how})
             if how != "crashed":
                 if how == "ended":
                     send_trace(self._queue.engine, execution)

@@ -87,7 +87,7 @@ class _Worker:
         self._clock = Clock(queue)
         self._queues, most = tuple(queue.settings.queues.split(",")), queue.settings.workers
         serves = {"queues": queue.settings.queues, "concurrency": most}
-        self._presence = Presence(queue, "starting", on_dead=self._take_over, **serves)
+        self._presence = Presence(queue, "starting", on_dead=self._take_over, serves=serves)
         #: Two queues that are looked at in the same moment may give one job too many.
         self._room = threading.BoundedSemaphore(most)
         kernels = queue.settings.kernels

@@ -18,6 +18,7 @@
     ├── InvalidParameter      (ValueError)         a parameter that does not parse
     ├── InvalidSetting        (ValueError)
     ├── MissingSecret         (LookupError)        a secret that no provider has
+    ├── AllowanceReached      (RuntimeError)       a user or a queue has as many executions, or bytes, as it may
     ├── OutputInUse           (RuntimeError)       another execution, not ended yet, owns the output
     ├── UnknownExecution      (LookupError)
     ├── AmbiguousExecution    (LookupError)        a beginning that several ids have
@@ -102,6 +103,7 @@ from pauseflow_nb.errors.automatic_starts import (
     UnknownTrigger,
 )
 from pauseflow_nb.errors.execution_state import (
+    AllowanceReached,
     AmbiguousExecution,
     AmbiguousSuspension,
     CannotRetry,
@@ -159,6 +161,7 @@ from pauseflow_nb.errors.user_input import (
 )
 
 __all__ = [
+    "AllowanceReached",
     "AmbiguousExecution",
     "AmbiguousSuspension",
     "BodyTooLarge",

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.identity import Who, facts_of
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.queues import QueuePlan
+from pauseflow_nb.queues import DEFAULT_QUEUE, QueuePlan
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import are_among, lock_row, now
 from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
@@ -20,6 +20,7 @@ __all__ = [
     "add",
     "ask_to_suspend",
     "attach",
+    "count_unended",
     "end",
     "find",
     "find_owner",
@@ -32,6 +33,7 @@ __all__ = [
     "list_attached",
     "list_children",
     "list_ended_before",
+    "list_started_by",
     "list_to_record",
     "list_to_suspend",
     "list_unended",
@@ -250,6 +252,28 @@ def set_progress(connection: sa.Connection, execution: str, done: int) -> None:
 def attach(connection: sa.Connection, execution: str, process: str | None) -> None:
     """Give an execution to a process that runs it itself, or to the workers with None."""
     _update(connection, execution, attached_to=process)
+
+
+def count_unended(connection: sa.Connection, *, by: str | None = None, queue: str | None = None) -> int:
+    """Count the executions that run or wait, without nested ones.
+
+    Args:
+        connection: The database.
+        by: Only those that this user has started.
+        queue: Only those of notebooks of this queue.
+    """
+    where: list[sa.ColumnElement[bool]] = [executions.c.ended_at.is_(None), executions.c.parent.is_(None)]
+    if by is not None:
+        where.append(executions.c.created_by == by)
+    if queue is not None:
+        plan = sa.func.coalesce(executions.c.queues, DEFAULT_QUEUE)
+        where.append(sa.or_(plan == queue, plan.startswith(f"{queue} ", autoescape=True)))
+    return connection.execute(sa.select(sa.func.count()).select_from(executions).where(*where)).scalar_one()
+
+
+def list_started_by(connection: sa.Connection, by: str) -> list[str]:
+    """List the executions that a user has started, nested ones too."""
+    return list(connection.execute(sa.select(executions.c.id).where(executions.c.created_by == by)).scalars())
 
 
 def list_attached(connection: sa.Connection, process: str) -> list[str]:

@@ -130,12 +130,12 @@ def test_a_cancelled_execution_is_not_taken_by_its_next_queue(stage: Stage) -> N
 @pytest.mark.parametrize("queues", [None, "cpu"])
 def test_an_execution_says_that_no_worker_serves_its_queue(stage: Stage, queues: str | None) -> None:
     execution = stage.queue.start(plan(*CELLS, queues=QueuePlan("default", ((0, "gpu"),))))
-    serves = {} if queues is None else {"queues": queues, "concurrency": 1}
+    serves = {} if queues is None else {"queues": queues}
 
-    with Presence(stage.queue, "worker", **serves):
+    with Presence(stage.queue, "worker", serves=serves):
         assert stage.queue.view(execution)["no_worker"] == "waits for a worker of queue gpu (none is running)"
         assert not stage.queue.has_runner(execution)
-    with Presence(stage.queue, "worker", queues="cpu,gpu", concurrency=1):
+    with Presence(stage.queue, "worker", serves={"queues": "cpu,gpu"}):
         assert stage.queue.view(execution)["no_worker"] is None
         assert stage.queue.has_runner(execution)
 
