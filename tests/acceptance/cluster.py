@@ -201,10 +201,14 @@ def open_cluster(folder: Path, postgresql: Any) -> Iterator[Cluster]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    import s3fs
+
     made = Cluster(folder, postgresql, s3_port=port)
     made.disk.mkdir()
     try:
         os.environ.update(made.credentials(f"http://127.0.0.1:{port}"))
+        # It keeps the connections to the server of an earlier test.
+        s3fs.S3FileSystem.clear_instance_cache()
         _make_bucket(port)
         yield made
     finally:
