@@ -6,10 +6,12 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from pauseflow_nb.printable import CLEANED
+
 __all__ = ["JsonFormatter", "log_as_json"]
 
 #: What each record has; everything else was added by `extra=`.
-_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color", "end_color"}
+_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color", "end_color", CLEANED}
 
 
 class JsonFormatter(logging.Formatter):

@@ -1,6 +1,7 @@
 """Define the commands serve and worker, which run until they are stopped."""
 
 import json
+import logging
 import os
 import signal
 import threading
@@ -12,6 +13,8 @@ from pauseflow_nb.json_logs import log_as_json
 from pauseflow_nb.settings import Settings
 
 __all__ = ["serve", "worker"]
+
+log = logging.getLogger(__name__)
 
 
 _queue_option = click.option(
@@ -105,6 +108,9 @@ def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
     def say_ready(name: str) -> None:
         if as_json:
             print_json({"worker": name})
-        say(f"worker {name} is ready", err=True)
+        if settings.log_format == "json":
+            log.info("worker %s is ready", name)
+        else:
+            say(f"worker {name} is ready", err=True)
 
     run_worker(settings, stop=stop, on_ready=say_ready)
