@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from pauseflow_nb.cells import steps_of
+from pauseflow_nb.cells import find_steps
 from pauseflow_nb.errors import CannotHandOver
 from pauseflow_nb.protocol import Failure, Outcome, SuspensionRequest
 from pauseflow_nb.runner import cards, cell_statuses
@@ -61,7 +61,7 @@ class BetweenCells:
         if outcome is not None and not lost:
             return SegmentEnd("handed over", index, replace(outcome, kind="finished"))
         cells = enumerate(self.document.cells)
-        coming = steps_of((at, cell.source) for at, cell in cells if at >= index and cell.cell_type == "code")
+        coming = find_steps((at, cell.source) for at, cell in cells if at >= index and cell.cell_type == "code")
         step = next((header.name for header in coming.values() if header.kind == "step"), "")
         why = Failure("CannotHandOver", str(CannotHandOver(step, lost or [problem])), index, step)
         cell_statuses.close(self.document)

@@ -2,7 +2,7 @@
 
 from nbformat import NotebookNode
 
-from pauseflow_nb.cells import steps_of
+from pauseflow_nb.cells import find_steps
 from pauseflow_nb.errors import InvalidNotebook, InvalidValue
 from pauseflow_nb.queues import DEFAULT_QUEUE, QueuePlan, check_queue
 from pauseflow_nb.runner.cell_statuses import NOT_RUN
@@ -37,6 +37,6 @@ def plan_queues(notebook: NotebookNode, queue: str | None, *, is_python: bool) -
         for at, cell in enumerate(notebook.cells)
         if cell.cell_type == "code" and cell.source.strip() and not NOT_RUN & set(cell.metadata.get("tags", []))
     ]
-    headers = steps_of(runs) if is_python else {}
+    headers = find_steps(runs) if is_python else {}
     named = {at: header.options.queue for at, header in headers.items() if header.kind == "step"}
     return QueuePlan.make(queue or DEFAULT_QUEUE, ((at, at in named, named.get(at)) for at, _ in runs))

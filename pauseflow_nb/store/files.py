@@ -189,9 +189,11 @@ class Files:
         """Raise one of our errors for those of the storage, except for `others`."""
         try:
             yield
-        except (PauseflowError, *others):
+        except PauseflowError:
             raise
         except OSError as problem:
+            if isinstance(problem, others):
+                raise
             raise self._plain(problem) from problem
         except Exception as problem:
             if self.local is not None:
@@ -203,8 +205,8 @@ class Files:
     def _plain(self, problem: OSError) -> Exception:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
             return StorageFull(self.url)
-        said = problem.strerror or str(problem)
-        return StoreUnavailable(self.url, f"{said}: check PAUSEFLOW_STORAGE and its permissions")
+        reason = problem.strerror or str(problem)
+        return StoreUnavailable(self.url, f"{reason}: check PAUSEFLOW_STORAGE and its permissions")
 
 
 def _local(url: str) -> Path | None:

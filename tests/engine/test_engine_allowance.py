@@ -1,6 +1,6 @@
 """Users and queues have no more executions and bytes than the settings allow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from engine.stage import Stage, plan, suspend
@@ -15,7 +15,7 @@ Limited = Callable[..., Stage]
 
 
 @pytest.fixture
-def limited(settings: Settings) -> Limited:
+def limited(settings: Settings) -> Iterator[Limited]:
     """The stage with other settings."""
     opened: list[Queue] = []
 
@@ -24,7 +24,7 @@ def limited(settings: Settings) -> Limited:
         opened.append(Queue.open(Settings.load(flags=flags, environment={})))
         return Stage(opened[-1])
 
-    yield open_stage  # type: ignore[misc]
+    yield open_stage
     for queue in opened:
         queue.close()
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fsspec
+import fsspec  # type: ignore[import-untyped]
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.store.files import Files
@@ -108,7 +108,7 @@ def test_a_kind_of_address_that_nobody_here_knows_is_said(url: str) -> None:
         Files(url).write("e/a.ipynb", b"{}")
 
 
-class SilentStore(MemoryFileSystem):
+class SilentStore(MemoryFileSystem):  # type: ignore[misc]
     """An object store whose server does not answer; its client has an error of its own, as that of S3 has."""
 
     protocol = "silent"
