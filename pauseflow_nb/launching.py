@@ -176,7 +176,7 @@ def require_worker(queue: "Queue", patience_seconds: float = 20.0, *, serves: st
         if not queue.has_starting_worker() or time.monotonic() > deadline:
             if queue.has_live_worker(queue=serves):
                 return
-            raise NoWorker(serves)
+            raise NoWorker(None if serves == DEFAULT_QUEUE else serves)
         time.sleep(_POLL_SECONDS)
 
 

@@ -9,7 +9,7 @@ from pauseflow_nb.queues import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.queue import Queue
-    from pauseflow_nb.store.processes import ProcessFacts
+    from pauseflow_nb.store.workers import ProcessFacts
 
 __all__ = ["check_cluster"]
 
@@ -67,13 +67,11 @@ def _clocks(alive: "Sequence[ProcessFacts]") -> Finding:
 def _versions(alive: "Sequence[ProcessFacts]") -> Finding:
     from importlib.metadata import version
 
-    mine = version("pauseflow_nb")
-    others = Counter(each.version for each in alive if each.version not in (None, mine))
+    own = version("pauseflow_nb")
+    others = Counter(each.version for each in alive if each.version not in (None, own))
     if not others:
-        return Finding("versions", "ok", mine)
+        return Finding("versions", "ok", own)
     text = ", ".join(
         f"{count} {'process has' if count == 1 else 'processes have'} {name}" for name, count in others.items()
     )
-    return Finding(
-        "versions", "wrong", f"this is {mine}, and {text}: install one version everywhere, then restart them"
-    )
+    return Finding("versions", "wrong", f"this is {own}, and {text}: install one version everywhere, then restart them")

@@ -69,8 +69,12 @@ def list_(
 
 def _describe_wait(execution: dict[str, Any]) -> str:
     """Name the steps that wait, or say that no worker would run it now."""
-    said = execution.get("no_worker")
-    return said.removeprefix("waits for ") if said else ", ".join(one["step"] or "-" for one in execution["suspended"])
+    sentence = execution.get("no_worker")
+    return (
+        sentence.removeprefix("waits for ")
+        if sentence
+        else ", ".join(one["step"] or "-" for one in execution["suspended"])
+    )
 
 
 @click.command()

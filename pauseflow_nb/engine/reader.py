@@ -23,7 +23,6 @@ from pauseflow_nb.store import audit, decisions, executions, keys, segments, ste
 from pauseflow_nb.store.counts import Counts, count, count_queued
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
-from pauseflow_nb.store.processes import ProcessFacts, list_processes
 from pauseflow_nb.store.views import (
     allowed_actions,
     execution_views,
@@ -311,10 +310,10 @@ class Reader(OpenStore):
             for row in found
         )
 
-    def list_processes(self) -> Sequence[ProcessFacts]:
+    def list_processes(self) -> Sequence[workers.ProcessFacts]:
         """List the processes of this store that are alive, the newest first."""
         with reading(self.engine) as connection:
-            return list_processes(connection)
+            return workers.list_processes(connection)
 
     def count_queued(self) -> dict[str, int]:
         """Count the executions that wait for a worker, by queue."""

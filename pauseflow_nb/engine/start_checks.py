@@ -64,7 +64,9 @@ def require_allowance(store: OpenStore, by: str, queue: str) -> None:
 
 def _require_fewer(whose: str, used: int, most: int, setting: str) -> None:
     if used >= most:
-        raise AllowanceReached(whose, used, most, setting)
+        is_bytes = setting.startswith("bytes")
+        numbers = [f"{number / 1e6:.1f} MB" if is_bytes else str(number) for number in (used, most)]
+        raise AllowanceReached(whose, numbers[0], numbers[1], setting)
 
 
 def resolve_output(output: str | None) -> str | None:

@@ -46,18 +46,19 @@ class NotebookGone(PauseflowError, FileNotFoundError):
 class AllowanceReached(PauseflowError, RuntimeError):
     """A user, or a queue, has as many executions or bytes as a setting allows: nothing new is started."""
 
-    def __init__(self, whose: str, used: int, limit: int, setting: str) -> None:
+    def __init__(self, whose: str, used: str, limit: str, setting: str) -> None:
         super().__init__(whose, used, limit, setting)
         #: `"user ann"`, or `"queue gpu"`.
         self.whose = whose
+        #: In words: `"5"`, or `"10.0 MB"`.
         self.used, self.limit, self.setting = used, limit, setting
 
     def __str__(self) -> str:
         if self.setting.startswith("bytes"):
-            has = f"the executions of {self.whose} hold {self.used / 1e6:.1f} MB, and no more than {self.limit / 1e6:.1f} MB are allowed"
+            has = f"the executions of {self.whose} hold {self.used}, and no more than {self.limit} are allowed"
             remedy = "remove what is not needed any more with `pauseflow gc`"
         else:
-            has = f"{self.whose} has {self.used} executions that have not ended, and no more than {self.limit} are allowed"
+            has = f"of {self.whose} {self.used} executions have not ended, and no more than {self.limit} are allowed"
             remedy = "wait until one ends, or cancel one"
         return f"{has}: {remedy}, or raise the setting `{self.setting}`; nothing was started"
 

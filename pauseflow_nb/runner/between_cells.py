@@ -41,13 +41,13 @@ class BetweenCells:
         if outcome is None:
             self.observer.on_not_suspended(problem)
             return None
-        asked = SuspensionRequest("operator", on_timeout="cancel", title=f"Suspended by {by.removeprefix('user:')}")
+        request = SuspensionRequest("operator", on_timeout="cancel", title=f"Suspended by {by.removeprefix('user:')}")
         ran = [at for at in range(index) if cell_statuses.status_of(self.document.cells[at]) != "not run"]
         shows = [at for at in ran if self.document.cells[at].cell_type == "code"]
         if shows:
             place = cards.Place("", segment=self.segment)
-            cards.put_card(self.document, shows[-1], place, asked, outcome.unsaved, notes=outcome.notes)
-        return SegmentEnd("suspended", index, replace(outcome, suspension=asked))
+            cards.put_card(self.document, shows[-1], place, request, outcome.unsaved, notes=outcome.notes)
+        return SegmentEnd("suspended", index, replace(outcome, suspension=request))
 
     def hand_over(self, index: int, checkpoint: int) -> SegmentEnd:
         """Let workers of another queue go on with a cell; the notebook fails if they would lack what it needs.

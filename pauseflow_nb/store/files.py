@@ -199,8 +199,8 @@ class Files:
             if self.local is not None:
                 raise
             # The client of an object store has errors of its own, for example where its server does not answer.
-            said = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-            raise StoreUnavailable(self.url, f"{said}: check PAUSEFLOW_STORAGE and its permissions") from problem
+            sentence = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+            raise StoreUnavailable(self.url, f"{sentence}: check PAUSEFLOW_STORAGE and its permissions") from problem
 
     def _plain(self, problem: OSError) -> Exception:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import time
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -16,12 +17,14 @@ from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import workers
 
 __all__ = [
+    "ProcessFacts",
     "add",
     "beat",
     "is_own",
     "is_worker",
     "list_alive",
     "list_all",
+    "list_processes",
     "list_queues",
     "list_serving",
     "process_name",
@@ -34,6 +37,23 @@ _SILENCE_SECONDS = 5.0
 
 _TOKEN = secrets.token_hex(4)
 _NUMBERS = itertools.count()
+
+
+@dataclass(frozen=True)
+class ProcessFacts:
+    """A process that is alive."""
+
+    id: str
+    #: `"worker"`, `"starting"`, `"server"` or `"attached"`.
+    kind: str
+    #: Of a worker: the queues that it serves.
+    queues: tuple[str, ...]
+    #: Of a worker: how many segments it runs at once.
+    concurrency: int | None
+    #: Of this package.
+    version: str | None
+    #: By how many seconds its clock is ahead of the database's.
+    clock_ahead: float | None
 
 
 def process_name() -> str:
@@ -108,6 +128,22 @@ def list_queues(worker: Row) -> list[str]:
 def list_serving(connection: sa.Connection, queue: str) -> list[Row]:
     """List the workers that are alive and take the segments of a queue."""
     return [row for row in list_alive(connection, "worker") if queue in list_queues(row)]
+
+
+def list_processes(connection: sa.Connection) -> list[ProcessFacts]:
+    """List the processes that are alive, the newest first."""
+    rows = list_alive(connection, "worker", "starting", "server", "attached")
+    return [
+        ProcessFacts(
+            row.id,
+            row.kind,
+            tuple(list_queues(row)) if row.kind == "worker" else (),
+            row.concurrency,
+            row.version,
+            row.clock_ahead,
+        )
+        for row in rows
+    ]
 
 
 def remove(connection: sa.Connection, process: str, beat: float | None = None) -> bool:

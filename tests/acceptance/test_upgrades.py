@@ -14,7 +14,7 @@ import pytest
 from acceptance.test_wheels import as_it_is_now, last_commit, run, wheel
 from conftest import WaitUntil
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 #: Commits whose wheels suspend: the oldest schema that is still upgraded in tests, and the version before queues.
 COMMITS = ("e70c4bb", "d00af58")
