@@ -128,7 +128,7 @@ $(VENV)/.test: pyproject.toml | $(BIN)/pip
 
 # jupyter-scheduler asks for an older croniter than dbos does; both work with the newer one.
 $(VENV)/.others: $(VENV)/.test
-	@$(BIN)/pip install --quiet --group others
+	@$(BIN)/pip install --quiet --group others --group cluster
 	@$(BIN)/pip install --quiet --no-deps jupyter-scheduler 'pytz<2024.3'
 	@touch $@
 

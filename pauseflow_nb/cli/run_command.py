@@ -122,7 +122,7 @@ def _submit(
 
     work = plan(notebook, output, parameters, options)
     queue = open_queue(settings)
-    require_worker(queue)
+    require_worker(queue, serves=work.queues.find(0))
     print_execution(queue.view(queue.start(work)), as_json=as_json)
 
 

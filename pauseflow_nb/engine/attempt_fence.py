@@ -63,13 +63,18 @@ class Attempt:
             raise Fenced
         return row
 
-    def checkpoint(self, connection: sa.Connection, next_cell: int, outcome: Outcome) -> list[dict[str, JSON]] | None:
-        """Move on; returns what binds the execution to its kernel from there on."""
+    def checkpoint(
+        self, connection: sa.Connection, next_cell: int, outcome: Outcome, *, needs_no_kernel: bool = False
+    ) -> list[dict[str, JSON]] | None:
+        """Move on; returns what binds the execution to its kernel from there on.
+
+        `needs_no_kernel`: what cells need is saved, also of an execution that was bound to its kernel before.
+        """
         assert outcome.snapshot is not None, "what is to go on later was saved"
         signature = keys.read_signer(connection).sign_manifest(self.segment.execution, outcome.snapshot.digest)
         saved = outcome.snapshot
         # Of a kernel that was not kept the step has said what its checkpoint lacks; after a crash it goes on without.
-        is_bound = outcome.is_kernel_bound or self.segment.bound is not None
+        is_bound = not needs_no_kernel and (outcome.is_kernel_bound or self.segment.bound is not None)
         bound = merge_bound(outcome.lost, self.segment.bound) if is_bound else None
         segments.checkpoint(
             connection, self.segment, first_cell=next_cell, snapshot=saved, signature=signature, bound=bound

@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.identity import Who, facts_of
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.queues import DEFAULT_QUEUE, QueuePlan
 from pauseflow_nb.store.audit import note
-from pauseflow_nb.store.database import lock_row, now
+from pauseflow_nb.store.database import are_among, lock_row, now
 from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
 
 __all__ = [
@@ -19,10 +20,12 @@ __all__ = [
     "add",
     "ask_to_suspend",
     "attach",
+    "count_unended",
     "end",
     "find",
     "find_owner",
     "find_plain",
+    "find_queues",
     "find_starter",
     "find_starters",
     "is_named_in_answers",
@@ -30,6 +33,7 @@ __all__ = [
     "list_attached",
     "list_children",
     "list_ended_before",
+    "list_started_by",
     "list_to_record",
     "list_to_suspend",
     "list_unended",
@@ -117,6 +121,22 @@ def require(connection: sa.Connection, execution: str) -> Row:
 def find_plain(connection: sa.Connection, execution: str) -> Row | None:
     """Read the columns of a row that hold no JSON, which can always be read."""
     return connection.execute(sa.select(*_PLAIN).where(executions.c.id == execution)).first()
+
+
+def find_queues(connection: sa.Connection, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """Find the queue of each of some segments, named by execution and number: that of the cell it begins with.
+
+    Those of executions that use the default queue only are left out.
+    """
+    statement = (
+        sa.select(segments.c.execution, segments.c.n, segments.c.first_cell, executions.c.queues)
+        .join(executions, executions.c.id == segments.c.execution)
+        .where(executions.c.queues.is_not(None), *are_among(keys, segments.c.execution, segments.c.n))
+    )
+    return {
+        (row.execution, row.n): QueuePlan.parse(row.queues).find(row.first_cell)
+        for row in connection.execute(statement)
+    }
 
 
 def lock(connection: sa.Connection, execution: str) -> Row | None:
@@ -232,6 +252,28 @@ def set_progress(connection: sa.Connection, execution: str, done: int) -> None:
 def attach(connection: sa.Connection, execution: str, process: str | None) -> None:
     """Give an execution to a process that runs it itself, or to the workers with None."""
     _update(connection, execution, attached_to=process)
+
+
+def count_unended(connection: sa.Connection, *, by: str | None = None, queue: str | None = None) -> int:
+    """Count the executions that run or wait, without nested ones.
+
+    Args:
+        connection: The database.
+        by: Only those that this user has started.
+        queue: Only those of notebooks of this queue.
+    """
+    where: list[sa.ColumnElement[bool]] = [executions.c.ended_at.is_(None), executions.c.parent.is_(None)]
+    if by is not None:
+        where.append(executions.c.created_by == by)
+    if queue is not None:
+        plan = sa.func.coalesce(executions.c.queues, DEFAULT_QUEUE)
+        where.append(sa.or_(plan == queue, plan.startswith(f"{queue} ", autoescape=True)))
+    return connection.execute(sa.select(sa.func.count()).select_from(executions).where(*where)).scalar_one()
+
+
+def list_started_by(connection: sa.Connection, by: str) -> list[str]:
+    """List the executions that a user has started, nested ones too."""
+    return list(connection.execute(sa.select(executions.c.id).where(executions.c.created_by == by)).scalars())
 
 
 def list_attached(connection: sa.Connection, process: str) -> list[str]:
