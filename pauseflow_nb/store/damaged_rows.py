@@ -77,6 +77,7 @@ def damaged_view(connection: sa.Connection, execution: str, problem: Exception) 
             "started_at": time_or_none(found["started_at"]),
             "ended_at": time_or_none(found["ended_at"]),
             "created_by": _value_or(found["created_by"], str, "unknown"),
+            "trigger": None,
             "parent": _value_or(found["parent"], str, None),
             "segment": _value_or(found["segment"], int, 0),
             "kernel_bound": [],
