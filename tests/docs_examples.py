@@ -21,6 +21,7 @@ _ROOT = Path(__file__).parents[1]
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
+    "notebooks/README.md",
     *sorted(path.relative_to(_ROOT).as_posix() for path in _ROOT.glob("docs/**/*.md")),
 )
 _PARTS = re.compile(

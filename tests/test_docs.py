@@ -15,7 +15,9 @@ from pauseflow_nb.kernel.flow import Flow
 from pauseflow_nb.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "labextension" / "README.md"])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("notebooks/*.md"), ROOT / "labextension" / "README.md"]
+)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -105,9 +107,9 @@ def test_every_setting_is_explained_with_its_variable(name: str) -> None:
 
 
 def test_every_example_notebook_is_listed() -> None:
-    index = text_of("docs/index.md")
+    index = text_of("notebooks/README.md")
 
-    assert [path.name for path in ROOT.glob("notebooks/*.ipynb") if f"(../notebooks/{path.name})" not in index] == []
+    assert [path.name for path in ROOT.glob("notebooks/*.ipynb") if f"({path.name})" not in index] == []
 
 
 def names_of_tests(file: str) -> set[str]:

@@ -10,12 +10,12 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from acceptance.command import NOTEBOOKS, Pauseflow
+from acceptance.command import Pauseflow, example
 from acceptance.web import wait_until
 
 pytestmark = pytest.mark.acceptance
 
-EXAMPLE = NOTEBOOKS / "respond_to_webhook.ipynb"
+EXAMPLE = example("respond_to_webhook")
 
 
 def post(url: str, body: bytes, **headers: str) -> tuple[int, Any]:
