@@ -72,7 +72,7 @@ def _check(words: list[str]) -> None:
     if program in _CHECKS:
         _CHECKS[program](arguments)
     elif program == "sudo":
-        _check([word for word in arguments if not word.startswith("-")])
+        _check(arguments[2:] if arguments[0] == "-u" else arguments)
     else:
         assert program in _OTHERS, f"{program} is not known to tests/docs_commands.py"
 

@@ -4,12 +4,14 @@ HTML comments before a block say what its reader does not see:
 
     <!-- not run: needs a Slack account -->           why it cannot run here
     <!-- program -->                                  Python that is no cell: it is compiled, and its imports are tried
-    <!-- answer: {"approved": true} -->               what the cell's question is answered with; {} if nothing is said
+    <!-- answer: {"approved": true} -->               what the cell's question is answered with, {} if nothing is said;
+                                                      a rerun and a delay then end by this callback, else by the clock
     <!-- event: {"body": {"amount": 7}} -->           what `steps.trigger.event` is from here on
     <!-- before: CODE -->                             a cell that the reader does not see
 """
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +69,7 @@ def _read(text: str, page: str) -> Iterator[Block]:
         if part["heading"] is not None:
             heading, comments = part["heading"], {}
         elif part["word"] is not None:
-            comments[part["word"]] = part["rest"] or ""
+            comments[part["word"]] = textwrap.dedent(part["rest"] or "").strip()
         elif part["code"] is not None:
             indent, line = part["indent"], text.count("\n", 0, part.start()) + 1
             code = re.sub(rf"^{indent}", "", part["code"], flags=re.MULTILINE)

@@ -55,7 +55,7 @@ class Reader:
         self.shell = new_shell(config)
         self.session = load(self.shell, bind_names=True)
 
-    def run(self, source: str, *, answer: str = "{}") -> None:
+    def run(self, source: str, *, answer: str | None = None) -> None:
         """Run a cell until it asks for nothing any more."""
         test_mode = self.session.test_mode
         assert test_mode is not None
@@ -63,8 +63,8 @@ class Reader:
             self._run(source)
             if test_mode.waiting is None:
                 return
-            call = test_mode.waiting.asked.call
-            self._run(f"%pauseflow approve {answer}" if call in {"suspend", "pause"} else "%pauseflow skip")
+            by_clock = answer is None and test_mode.waiting.asked.call not in {"suspend", "pause"}
+            self._run("%pauseflow skip" if by_clock else f"%pauseflow approve {answer or '{}'}")
             assert test_mode.waiting is None
             if test_mode.due is None:
                 return
@@ -111,10 +111,10 @@ def test_the_cells_below_a_heading_run_as_a_notebook(
         reader.run(of_the_page.comments.get("before", ""))
     for block in cells:
         for cell in re.split(r"^(?=%%)", block.comments.get("before", ""), flags=re.MULTILINE):
-            reader.run(cell, answer=block.comments.get("answer", "{}"))
+            reader.run(cell, answer=block.comments.get("answer"))
         if event := block.comments.get("event"):
             reader.run(f"%pauseflow trigger {event}")
-        reader.run(block.code, answer=block.comments.get("answer", "{}"))
+        reader.run(block.code, answer=block.comments.get("answer"))
 
 
 def of(*languages: str) -> list[Block]:
