@@ -132,6 +132,40 @@ def test_every_edge_names_tests_that_are_there() -> None:
     assert [lead for lead, parts in edges if ".py" not in parts["test"]] == []
 
 
+def test_each_claim_of_the_readme_names_its_tests_or_sources() -> None:
+    readme, page = text_of("README.md"), text_of("docs/claims.md")
+    promises = re.findall(r"^\* \*\*(.+?)\*\*", readme, re.MULTILINE)
+    rows = re.findall(
+        r"^\| \**([^|*]+?)\** \|.*\|$", readme.partition("## Compared")[2].partition("\n## ")[0], re.MULTILINE
+    )
+    entries = dict(entries_in(page))
+    named = re.findall(r"`(\S+\.py)`: ((?:`\w+`(?:, )?)+)", " ".join(page.split()))
+
+    assert len(promises) >= 5
+    assert [name for name in [*promises, *rows] if name != "---" and name not in entries] == []
+    assert [name for name in promises if ".py" not in entries[name]["test"]] == []
+    assert [
+        f"{file}: {name}"
+        for file, names in named
+        for name in re.findall(r"\w+", names)
+        if name not in names_of_tests(file)
+    ] == []
+
+
+@pytest.mark.parametrize("results", ["headless", "snapshot"])
+def test_the_measured_figures_of_the_readme_are_those_of_the_results(results: str) -> None:
+    page = f"benchmarks/results/{results}.md"
+    measured = text_of("README.md").partition("Measured side by side")[2].partition("\n## ")[0]
+    (line,) = (line for line in measured.split("\n- ") if page in line)
+    figures = re.findall(r"(\d[\d.]*) s\b", line)
+    found = [float(figure) for figure in re.findall(r"(?<=\| )\d+\.\d+", text_of(page))]
+
+    assert len(figures) >= 3
+    for figure in figures:
+        digits = len(figure.partition(".")[2])
+        assert float(figure) in {round(each, digits) for each in found}, figure
+
+
 THREATS = [
     "forgery",
     "replay and race",
