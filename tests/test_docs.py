@@ -1,5 +1,7 @@
 """The docs name everything that is public, and lead nowhere that is not there."""
 
+import inspect
+import pydoc
 import re
 import tomllib
 from pathlib import Path
@@ -12,6 +14,7 @@ from pauseflow_nb.cells import StepOptions
 from pauseflow_nb.cli import main
 from pauseflow_nb.execution import Execution
 from pauseflow_nb.kernel.flow import Flow
+from pauseflow_nb.kernel.steps_view import Steps
 from pauseflow_nb.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -69,6 +72,25 @@ def test_every_public_name_is_mentioned(name: str) -> None:
     if name == "load_ipython_extension":
         name = "%load_ext pauseflow_nb"
     assert name in text_of("docs/steps.md") + text_of("docs/running.md")
+
+
+def test_the_reference_of_python_has_every_public_name_with_its_docstring() -> None:
+    page = text_of("docs/reference/python.md")
+    paths = re.findall(r"^::: (\S+)$", page, re.MULTILINE)
+    shown = [pydoc.locate(path) for path in paths]
+    named = {"flow": Flow, "steps": Steps}
+    wanted = [named.get(name, getattr(pauseflow_nb, name)) for name in pauseflow_nb.__all__]
+    members = [
+        member
+        for each in shown
+        if isinstance(each, type)
+        for name, member in vars(each).items()
+        if name[0] != "_" and callable(member)
+    ]
+
+    assert [path for path, found in zip(paths, shown, strict=True) if found is None] == []
+    assert [each for each in wanted if each not in shown and f"`%load_ext {each.__module__}`" not in page] == []
+    assert [each for each in [*shown, *members] if not inspect.getdoc(each)] == []
 
 
 @pytest.mark.parametrize("name", [name for name in vars(Execution) if not name.startswith("_")] + ["id"])
