@@ -63,7 +63,7 @@ class Reader:
             self._run(source)
             if test_mode.waiting is None:
                 return
-            by_clock = answer is None and test_mode.waiting.asked.call not in {"suspend", "pause"}
+            by_clock = answer is None and test_mode.waiting.plan.call not in {"suspend", "pause"}
             self._run("%pauseflow skip" if by_clock else f"%pauseflow approve {answer or '{}'}")
             assert test_mode.waiting is None
             if test_mode.due is None:
