@@ -59,6 +59,13 @@ _MEANT = {
     "submit": "run",
 }
 
+#: Argument that is missing → where to find its value.
+_WHERE_TO_FIND = {
+    "execution": "`pauseflow list` shows the ids.",
+    "trigger_id": "`pauseflow trigger list` shows the ids.",
+    "notebook": "Pass the path of a notebook, such as report.ipynb.",
+}
+
 _HOW_TO_BEGIN = """\
 Run Jupyter notebooks that can pause and resume. To begin:
 
@@ -80,6 +87,9 @@ class _Commands(click.Group):
                 return super().invoke(ctx)
             except click.BadOptionUsage as problem:
                 problem.message += self._describe_values(problem.option_name)
+                raise
+            except click.MissingParameter as problem:
+                problem.message += _WHERE_TO_FIND.get(str(problem.param and problem.param.name), "")
                 raise
 
     def _describe_values(self, flag: str) -> str:

@@ -73,6 +73,22 @@ def test_a_parameter_without_a_value_is_shown_how_to_write_one() -> None:
     assert "Option '-p' requires 2 arguments. Write it as: -p NAME VALUE" in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["resume"], "Missing argument 'ID'. `pauseflow list` shows the ids."),
+        (["show"], "`pauseflow list` shows the ids."),
+        (["trigger", "rotate"], "`pauseflow trigger list` shows the ids."),
+        (["run"], "Pass the path of a notebook, such as report.ipynb."),
+    ],
+)
+def test_a_missing_argument_is_answered_with_where_to_find_it(words: list[str], advice: str) -> None:
+    ran = CliRunner().invoke(main, words)
+
+    assert ran.exit_code == click.UsageError.exit_code
+    assert advice in ran.stderr
+
+
 def test_a_source_that_cannot_be_imported_is_a_mistake_of_the_command_line() -> None:
     ran = CliRunner().invoke(main, ["import", "nope.zip"])
 
