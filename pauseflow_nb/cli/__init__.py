@@ -86,11 +86,11 @@ class _Commands(click.Group):
             try:
                 return super().invoke(ctx)
             except click.BadOptionUsage as problem:
-                problem.message += self._describe_values(problem.option_name)
-                raise
+                message = problem.message + self._describe_values(problem.option_name)
+                raise click.BadOptionUsage(problem.option_name, message, problem.ctx) from None
             except click.MissingParameter as problem:
-                problem.message += _WHERE_TO_FIND.get(str(problem.param and problem.param.name), "")
-                raise
+                message = _WHERE_TO_FIND.get(str(problem.param and problem.param.name), "")
+                raise click.MissingParameter(message, problem.ctx, problem.param) from None
 
     def _describe_values(self, flag: str) -> str:
         """Write how an option is used that takes several values, as the end of a sentence; empty for others."""
