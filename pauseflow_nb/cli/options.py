@@ -49,6 +49,7 @@ _USAGE_ERRORS = (
     errors.CannotSuspend,
     errors.InvalidAnswer,
     errors.InvalidDuration,
+    errors.InvalidImport,
     errors.InvalidNotebook,
     errors.InvalidParameter,
     errors.InvalidSchedule,

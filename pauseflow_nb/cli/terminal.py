@@ -216,6 +216,8 @@ def describe(execution: Mapping[str, Any]) -> str:
         + (f" → {printable(execution['output'])}" if execution["output"] else ""),
         f"  cells     {cells['done']} of {cells['total']}",
     ]
+    if trigger := execution.get("trigger"):
+        lines.insert(2, f"  started   by {identity.name_trigger(trigger)}")
     listed: set[str] = set()
     for name, step in execution["steps"].items():
         runs = f", {step['runs']} runs" if step["runs"] > 1 else ""

@@ -23,6 +23,7 @@ from pauseflow_nb.store import audit, decisions, executions, keys, segments, ste
 from pauseflow_nb.store.counts import Counts, count, count_queued
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.triggers import name_starts
 from pauseflow_nb.store.views import (
     allowed_actions,
     execution_views,
@@ -195,6 +196,7 @@ class Reader(OpenStore):
             segment = segments.find(connection, claim.execution, claim.segment)
             if row is None or segment is None:
                 return None
+            trigger = name_starts(connection, [row.id]).get(row.id)
             losses = list_losses(segments.list_all(connection, claim.execution))
             found = suspensions.find(connection, claim)
             ended = steps.has_ended(connection, claim.execution, claim.segment, claim.step)
@@ -222,6 +224,7 @@ class Reader(OpenStore):
             "then": "continue" if found is None else found.then,
             "default": None if found is None else found.default,
             "created_by": executions.find_starter(row),
+            "trigger": trigger,
             "created_at": iso(row.created_at),
             "parameters": row.parameters,
             "schema": None if found is None else found.schema,

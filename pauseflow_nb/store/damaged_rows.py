@@ -80,6 +80,7 @@ def damaged_view(connection: sa.Connection, execution: str, problem: Exception) 
             "created_by": _value_or(found["created_by"], str, "unknown"),
             "queue": DEFAULT_QUEUE,
             "no_worker": None,
+            "trigger": None,
             "parent": _value_or(found["parent"], str, None),
             "segment": _value_or(found["segment"], int, 0),
             "kernel_bound": [],

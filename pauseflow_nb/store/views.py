@@ -20,6 +20,7 @@ from pauseflow_nb.store.damaged_rows import damaged_view, require_shape
 from pauseflow_nb.store.database import iso, now
 from pauseflow_nb.store.executions import Row, name_children
 from pauseflow_nb.store.tables import executions, segments, suspensions
+from pauseflow_nb.store.triggers import name_starts
 
 __all__ = [
     "HasRules",
@@ -155,6 +156,7 @@ def _all_views(
     of_suspensions = _grouped(connection, suspensions, ids, suspensions.c.segment)
     served = _list_served(connection) if any(row.state == "queued" for row in rows.values()) else set()
     of_steps = {key: list(group) for key, group in _by_execution(runs.list_runs(connection, ids))}
+    of_triggers = name_starts(connection, ids)
     views = [
         _view(
             connection,
@@ -162,6 +164,7 @@ def _all_views(
             of_segments.get(id_, []),
             of_suspensions.get(id_, []),
             of_steps.get(id_, []),
+            trigger=of_triggers.get(id_),
             moment=moment,
             links=links,
             history=history,
@@ -184,6 +187,7 @@ def _view(
     its_suspensions: list[Row],
     its_runs: list[Row],
     *,
+    trigger: dict[str, JSON] | None,
     moment: float,
     links: LinksOf | None,
     history: bool,
@@ -202,6 +206,7 @@ def _view(
         "started_at": iso(row.started_at),
         "ended_at": iso(row.ended_at),
         "created_by": row.created_by,
+        "trigger": trigger,
         "parent": row.parent,
         "segment": row.segment,
         "queue": queue,
