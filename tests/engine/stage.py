@@ -64,13 +64,20 @@ class Script:
         output: OutputFile | None = None,
         **_options: Any,
     ) -> SegmentEnd:
-        end = self._played(document, briefing, observer, control)
+        end = self._played(document, briefing, observer, control, output)
         if output is not None:
             document.changed()
             output.save(document)
         return end
 
-    def _played(self, document: Document, briefing: Briefing, observer: Observer, control: Control) -> SegmentEnd:
+    def _played(
+        self,
+        document: Document,
+        briefing: Briefing,
+        observer: Observer,
+        control: Control,
+        output: OutputFile | None,
+    ) -> SegmentEnd:
         self.briefings.append(briefing)
         self.observer = observer
         checkpoint = briefing.first_cell
@@ -85,6 +92,10 @@ class Script:
                 self.ran.append((header.name, run, attempt))
                 outcome = self.steps.get(header.name, finish)(briefing)
                 outcome = outcome or finish(briefing)
+                if output is not None:
+                    # As messages of the kernel come.
+                    document.changed()
+                    output.save(document)
                 outcome = Outcome(**{**vars(outcome), "step": header.name, "run": run})
                 if outcome.kind == "suspended":
                     assert outcome.suspension is not None

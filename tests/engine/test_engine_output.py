@@ -7,18 +7,19 @@ from typing import Any
 
 import nbformat
 import pytest
-from engine.stage import ME, Stage
+from engine.stage import ME, Stage, finish
 
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.finish_notebook import finish_notebook
 from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.protocol import Briefing, Outcome
 from pauseflow_nb.runner.cards import Place, put_card
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.output_file import OutputFile
 from pauseflow_nb.store.database import transaction
 from pauseflow_nb.store.files import Files
-from pauseflow_nb.store.tables import executions
+from pauseflow_nb.store.tables import executions, segments
 
 
 def texts(path: Path) -> str:
@@ -164,6 +165,37 @@ def test_what_an_earlier_execution_left_is_replaced_when_ours_ends_before_its_fi
     Clock(stage.queue).sweep()
 
     assert nbformat.read(output, 4).cells[0].source == "'ours'"
+    assert [path.name for path in tmp_path.glob("*.ipynb")] == ["out.ipynb"]
+
+
+def let_another_write(stage: Stage, execution: str, output: Path, *, next_segment: bool) -> None:
+    """Let another process take over, and write the output as its attempt, or the next segment, leaves it."""
+    with transaction(stage.queue.engine) as connection:
+        if next_segment:
+            connection.execute(executions.update().values(segment=1))
+        else:
+            connection.execute(segments.update().values(attempt=segments.c.attempt + 1, worker="another"))
+    document = Document.from_bytes(stage.queue.document(execution))
+    document.metadata["pauseflow"] = nbformat.NotebookNode(execution=execution, by="another")
+    document.changed()
+    OutputFile(str(output), execution=execution, is_first=False).save(document)
+
+
+@pytest.mark.parametrize("next_segment", [False, True])
+def test_an_attempt_that_does_not_count_any_more_leaves_the_output_alone(
+    stage: Stage, tmp_path: Path, next_segment: bool
+) -> None:
+    output = tmp_path / "out.ipynb"
+
+    def overtaken(briefing: Briefing) -> Outcome:
+        let_another_write(stage, briefing.execution, output, next_segment=next_segment)
+        return finish(briefing)
+
+    stage.script.steps["ask"] = overtaken
+    execution = stage.start("%%step ask", "%%step last", output=str(output))
+
+    assert stage.play(execution, 0) == "fenced"
+    assert nbformat.read(output, 4).metadata.pauseflow.by == "another"
     assert [path.name for path in tmp_path.glob("*.ipynb")] == ["out.ipynb"]
 
 
