@@ -43,7 +43,9 @@ def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Docu
     """
     with reading(engine) as connection:
         row = executions.find(connection, execution)
-        is_due = row is not None and row.record_due is not None and (live is not None or row.record_due <= now(connection))
+        is_due = (
+            row is not None and row.record_due is not None and (live is not None or row.record_due <= now(connection))
+        )
     if row is None or not is_due or row.state not in FINAL:
         return
     with transaction(engine) as connection:

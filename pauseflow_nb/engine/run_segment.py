@@ -220,9 +220,7 @@ class Segments:
                 # Or what an earlier execution left there would look like a user's edit of ours.
                 start_output(claimed.execution, document)
             return Ending(attempt).fail("environment", Failure(type(problem).__name__, str(problem))), None
-        output = open_output(
-            claimed.execution, claimed.segment, self._on_event, check=attempt.require_output
-        )
+        output = open_output(claimed.execution, claimed.segment, self._on_event, check=attempt.require_output)
         every = claimed.execution.options.get("autosave_cell_every")
         if output is not None and every is not None:
             output.every_seconds = every

@@ -16,9 +16,7 @@ __all__ = ["PatientOutput", "finish_output", "is_first", "open_output", "start_o
 log = logging.getLogger(__name__)
 
 
-def open_output(
-    execution: Row, segment: Row, on_event: Events, *, check: Callable[[], None]
-) -> "PatientOutput | None":
+def open_output(execution: Row, segment: Row, on_event: Events, *, check: Callable[[], None]) -> "PatientOutput | None":
     """Make the output of one attempt; None if the user wanted none.
 
     Args:

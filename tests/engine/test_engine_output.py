@@ -202,7 +202,9 @@ def test_an_attempt_that_does_not_count_any_more_leaves_the_output_alone(
 class Interleaved(Files):
     """The storage, which lets something happen before a notebook is read or written for the first time."""
 
-    def __init__(self, url: str, *, before_read: Callable[[], Any] = int, before_write: Callable[[], Any] = int) -> None:
+    def __init__(
+        self, url: str, *, before_read: Callable[[], Any] = int, before_write: Callable[[], Any] = int
+    ) -> None:
         super().__init__(url)
         self._before = {"read": [before_read], "write": [before_write]}
 
