@@ -4,6 +4,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -88,6 +89,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     first = random.randrange(10**6) if options.seed is None else options.seed
     seeds = [options.replay] if options.replay is not None else range(first, first + options.runs)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Also in the background, where a shell lets SIGINT be ignored: what was started must be ended.
+        signal.signal(number, signal.default_int_handler)
     temporary = tempfile.TemporaryDirectory(prefix="pauseflow-chaos-", ignore_cleanup_errors=True)
     with temporary as folder, open_ground(Path(folder)) as ground:
         return _summary(_run_all(ground, seeds, options))
@@ -122,7 +126,7 @@ def _report(outcome: Outcome, findings: Path) -> None:
     found = f"{len(outcome.violations)} VIOLATIONS" if outcome.violations else "nothing"
     print(
         f"{plan.seed:>7} {plan.database:<10} {plan.storage:<6} {outcome.executions:>3} executions {outcome.answers:>4} answers "
-        f"{outcome.retried:>2} retried {outcome.seconds:>5.0f} s  {found}   {faults}",
+        f"{outcome.interrupted:>2} interrupted {outcome.retried:>2} retried {outcome.seconds:>5.0f} s  {found}   {faults}",
         flush=True,
     )
     if not outcome.violations:
@@ -142,7 +146,11 @@ def _summary(outcomes: list[Outcome]) -> int:
         bad = sum(bool(outcome.violations) for outcome in mine)
         count = sum(outcome.executions for outcome in mine)
         sent = sum(outcome.answers for outcome in mine)
-        print(f"{database}: {len(mine)} runs, {count} executions, {sent} answers, {bad} runs with violations")
+        cut = sum(outcome.interrupted for outcome in mine)
+        print(
+            f"{database}: {len(mine)} runs, {count} executions, {sent} answers, {cut} interrupted segments, "
+            f"{bad} runs with violations"
+        )
     return int(any(outcome.violations for outcome in outcomes))
 
 

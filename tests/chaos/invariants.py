@@ -43,6 +43,8 @@ class Found:
 
     executions: int
     violations: list[str]
+    #: Attempts at segments that were followed by another.
+    interrupted: int
 
 
 class _Store:
@@ -87,7 +89,8 @@ def find_violations(world: World, answers: list[Answer], hook: Hook | None) -> F
         *_results(store),
         *_outputs(store),
     ]
-    return Found(len(store.executions), violations)
+    claims = Counter(change.key for change in changes if change.table == "segments" and change.after == "running")
+    return Found(len(store.executions), violations, sum(claims.values()) - len(claims))
 
 
 def _decisions(store: _Store, changes: list[Change]) -> Iterator[str]:

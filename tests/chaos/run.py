@@ -32,6 +32,8 @@ __all__ = ["Outcome", "run"]
 
 #: Seconds in which all must have ended after the last fault, on a machine that does other things, too.
 _END_SECONDS = 600.0
+#: Seconds until the first step must run; then faults come all the same.
+_BEGIN_SECONDS = 60.0
 #: What an execution may fail with while something was broken; `retry` must then lead to its end.
 _EXCUSED = {
     "fill-disk": {"StorageFull", "StoreUnavailable", "OSError", "KernelDied", "KernelUnavailable", "KernelNotReady"},
@@ -58,6 +60,8 @@ class Outcome:
     violations: list[str] = field(default_factory=list)
     executions: int = 0
     answers: int = 0
+    #: Attempts at segments that were followed by another.
+    interrupted: int = 0
     #: Executions that failed because of a fault, and were retried.
     retried: int = 0
     seconds: float = 0.0
@@ -108,9 +112,9 @@ class _Run:
         write_notebooks(world.work, str, ["child", "tick", "hook"], world.log)
         if self._plan.has_triggers:
             world.patiently(self._add_triggers)
-        world.begun = witness.clock()
         clients, faults = Clients(world), Faults(world)
         try:
+            self._await_first_step()
             while self._start_due() | faults.step():
                 world.keep_up()
                 self._call_hook(clients)
@@ -123,8 +127,19 @@ class _Run:
         self._outcome.answers = len(clients.answers)
         problems = world.close_processes()
         found = find_violations(world, clients.answers, self._hook)
-        self._outcome.executions = found.executions
+        self._outcome.executions, self._outcome.interrupted = found.executions, found.interrupted
         self._outcome.violations += [*problems, *found.violations, *find_leftovers(world)]
+
+    def _await_first_step(self) -> None:
+        """Start what is due at the beginning; faults that come before a step runs would hit nothing."""
+        world, deadline = self._world, time.monotonic() + _BEGIN_SECONDS
+        world.begun = witness.clock()
+        while not world.log.exists() and time.monotonic() < deadline:
+            self._start_due()
+            world.keep_up()
+            time.sleep(0.05)
+        world.say("the first step runs")
+        world.begun = witness.clock()
 
     def _start_due(self) -> bool:
         """Start what is due; what cannot be started now is tried again the next time."""

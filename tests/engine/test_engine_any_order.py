@@ -24,5 +24,5 @@ def test_a_few_orders(machine: type[AnyOrder]) -> None:
 
 @pytest.mark.slow
 def test_many_orders(machine: type[AnyOrder]) -> None:
-    many = settings(max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=_CHECKS)
+    many = settings(max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=_CHECKS)
     run_state_machine_as_test(machine, settings=many)
