@@ -50,9 +50,7 @@ def open_ground(folder: Path) -> Iterator[Ground]:
         os.environ["FSSPEC_S3_ENDPOINT_URL"] = ""
         nursery = Nursery()
         stack.callback(nursery.close)
-        yield Ground(
-            folder, nursery, postgresql, _open_s3(stack), _find_faketime(), can_mount=can_mount(folder / "mount")
-        )
+        yield Ground(folder, nursery, postgresql, _open_s3(stack), can_mount=can_mount(folder / "mount"))
 
 
 def _open_s3(stack: ExitStack) -> int | None:
@@ -64,15 +62,6 @@ def _open_s3(stack: ExitStack) -> int | None:
     server.start()
     stack.callback(server.stop)
     return int(server.get_host_and_port()[1])
-
-
-def _find_faketime() -> Path | None:
-    try:
-        import libfaketime
-    except ImportError:
-        return None
-    found = sorted(Path(libfaketime.__file__).parent.rglob("libfaketime.so.1"))
-    return found[0] if found else None
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -21,8 +21,6 @@ def impossible(ground: Ground) -> dict[str, str]:
     missing = {}
     if ground.postgresql is None:
         missing["restart-database"] = "there is no PostgreSQL server of ours"
-    if ground.faketime is None:
-        missing["shift-clock"] = "the package libfaketime is not installed"
     if not ground.can_mount:
         missing["fill-disk"] = "only root may mount a small disk"
     return missing

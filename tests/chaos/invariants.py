@@ -233,7 +233,7 @@ def _hook(store: _Store, hook: Hook | None) -> Iterator[str]:
     for key, status, reply in hook.calls if hook is not None else []:
         if status == 202:
             told[key].add(reply["id"])
-        elif status is not None and status != 503:
+        elif status not in (None, 503, 507):
             yield f"the URL of the trigger answered {status}: {reply}"
     for key, ids in told.items():
         if len(ids) > 1:

@@ -29,6 +29,7 @@ TOKEN = "chaos"
 #: Marks all processes of a run, and what they start.
 MARK = "PYTEST_CHAOS_RUN"
 _BUCKET = "chaos"
+_WRONG_CLOCK = Path(__file__).parent / "wrong_clock"
 
 T = TypeVar("T")
 
@@ -42,8 +43,6 @@ class Ground:
     postgresql: PostgreSQL | None
     #: Port of the S3 server.
     s3: int | None
-    #: The library of libfaketime, if it is here.
-    faketime: Path | None
     can_mount: bool
 
 
@@ -236,12 +235,8 @@ class World:
 
     def _start(self, member: Member) -> None:
         extra: Mapping[str, str] = {}
-        if member.shift and self.ground.faketime is not None:
-            extra = {
-                "LD_PRELOAD": str(self.ground.faketime),
-                "FAKETIME": f"{member.shift:+d}s",
-                "DONT_FAKE_MONOTONIC": "1",
-            }
+        if member.shift:
+            extra = {"PYTHONPATH": str(_WRONG_CLOCK), "PYTEST_CHAOS_CLOCK": str(member.shift)}
         environment = {**self._environment, **extra}
         arguments = [*member.arguments]
         if self.ground.nursery.can_fork(environment):

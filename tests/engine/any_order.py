@@ -273,6 +273,15 @@ class AnyOrder(RuleBasedStateMachine):
         Clock(self.queue).sweep()
         clean(self.queue, older_than=timedelta(days=1), grace=timedelta())
 
+    def teardown(self) -> None:
+        """Cancel what has not ended, and remove everything: nothing is left for the next order."""
+        for run in self.all:
+            self.queue.cancel(run.id, by="user:ann")
+        self.purge()
+        gone = clean(self.queue, older_than=timedelta(), grace=timedelta()).executions
+        assert set(gone) == {run.id for run in self.all}
+        assert self.queue.files.folders() == []
+
     # What must be
 
     @invariant()
