@@ -107,14 +107,19 @@ class Attempt:
                 is_latest = row is not None and row.segment == self.segment.n
                 return is_latest and not segments.is_lost(connection, self.segment)
 
-        if not self._patiently(look):
+        if not self.patiently(look):
             raise Fenced
 
     def change(self, change: Callable[[sa.Connection], T]) -> T:
         """Make a change in one transaction; while the store cannot be written, try again for a minute."""
-        return self._patiently(lambda: self.queue.change(change))
+        return self.patiently(lambda: self.queue.change(change))
 
-    def _patiently(self, act: Callable[[], T]) -> T:
+    def patiently(self, act: Callable[[], T]) -> T:
+        """Do something with the store; while it cannot be used, try again for a minute.
+
+        Raises:
+            StoreUnavailable, StorageFull: If it could not be used until then.
+        """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         has_reported = False
         while True:

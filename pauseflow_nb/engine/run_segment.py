@@ -211,9 +211,8 @@ class Segments:
         attempt = Attempt(self._queue, claimed.execution, claimed.segment, self._on_event)
         document = None
         try:
-            document = self._read_notebook(claimed)
-            attempt.notebook = document
-            briefing = self._briefing(claimed, document)
+            document = attempt.notebook = attempt.patiently(partial(self._read_notebook, claimed))
+            briefing = attempt.patiently(partial(self._briefing, claimed, document))
             self._require_place(claimed)
         except PauseflowError as problem:
             if document is not None and claimed.execution.output is not None and is_first(claimed.segment):

@@ -24,6 +24,7 @@ from pauseflow_nb.engine.triggers.schedule import Schedule
 from pauseflow_nb.errors import CannotStart, OutputInUse, PauseflowError
 from pauseflow_nb.launching import RunOptions
 from pauseflow_nb.launching import plan as plan_notebook
+from pauseflow_nb.store import workers
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL
 from pauseflow_nb.store.tables import executions
@@ -34,6 +35,8 @@ __all__ = ["Outcome", "run"]
 _END_SECONDS = 600.0
 #: Seconds until the first step must run; then faults come all the same.
 _BEGIN_SECONDS = 60.0
+#: In which workers that live must notice the dead.
+_BURIAL_SECONDS = 60.0
 #: What an execution may fail with while something was broken; `retry` must then lead to its end.
 _EXCUSED = {
     "fill-disk": {"StorageFull", "StoreUnavailable", "OSError", "KernelDied", "KernelUnavailable", "KernelNotReady"},
@@ -122,6 +125,7 @@ class _Run:
             faults.end_all()
             world.say("no more faults")
             self._await_end(clients)
+            self._await_burials()
         finally:
             clients.stop()
         self._outcome.answers = len(clients.answers)
@@ -198,6 +202,20 @@ class _Run:
             if state not in FINAL:
                 text = f"{id_} ({Path(notebook).stem}) is still {state} {_END_SECONDS:.0f} s after the last fault"
                 self._outcome.violations.append(text)
+
+    def _await_burials(self) -> None:
+        """Wait until the rows of processes that were killed are gone: a worker needs some seconds to notice."""
+        world, deadline = self._world, time.monotonic() + _BURIAL_SECONDS
+        while time.monotonic() < deadline:
+            world.keep_up()
+            rows = world.patiently(self._registered)
+            if all(Path(f"/proc/{row.id.split(':')[1]}").exists() for row in rows):
+                return
+            time.sleep(0.2)
+
+    def _registered(self) -> list[Any]:
+        with reading(self._world.queue.engine) as connection:
+            return workers.list_all(connection)
 
     def _unended(self) -> list[str]:
         with reading(self._world.queue.engine) as connection:

@@ -281,3 +281,16 @@ def test_a_notebook_that_cannot_be_stored_now_is_finished_later(stage: Stage) ->
 
     assert records_in(before) == []
     assert records_in(queue.document(execution)) == queue.decisions(execution)
+
+
+def test_a_store_that_is_away_for_a_moment_when_a_segment_begins_is_waited_for(stage: Stage) -> None:
+    execution = stage.start("%%step first")
+
+    def fail() -> None:
+        raise StoreUnavailable(stage.queue.files.url, "it does not answer")
+
+    stage.queue.files = Interleaved(stage.queue.files.url, before_read=fail)
+
+    assert stage.play(execution) == "ended"
+    assert stage.queue.state(execution) == "completed"
+    assert stage.script.ran == [("first", 1, 1)]
