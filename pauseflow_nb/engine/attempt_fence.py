@@ -99,13 +99,37 @@ class Attempt:
             fresh=list_shown(self.notebook, cell + 1),
         )
 
+    def require_output(self) -> None:
+        """Check that the output is still this attempt's to write: not that of a later attempt or segment.
+
+        Raises:
+            Fenced: If it is not.
+        """
+
+        def look() -> bool:
+            with reading(self.queue.engine) as connection:
+                row = executions.find_plain(connection, self.segment.execution)
+                is_latest = row is not None and row.segment == self.segment.n
+                return is_latest and not segments.is_lost(connection, self.segment)
+
+        if not self.patiently(look):
+            raise Fenced
+
     def change(self, change: Callable[[sa.Connection], T]) -> T:
         """Make a change in one transaction; while the store cannot be written, try again for a minute."""
+        return self.patiently(lambda: self.queue.change(change))
+
+    def patiently(self, act: Callable[[], T]) -> T:
+        """Do something with the store; while it cannot be used, try again for a minute.
+
+        Raises:
+            StoreUnavailable, StorageFull: If it could not be used until then.
+        """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         has_reported = False
         while True:
             try:
-                return self.queue.change(change)
+                return act()
             except (StoreUnavailable, StorageFull) as problem:
                 if time.monotonic() > deadline:
                     raise

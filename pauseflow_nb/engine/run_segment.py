@@ -223,16 +223,15 @@ class Segments:
         attempt = Attempt(self._queue, claimed.execution, claimed.segment, self._on_event)
         document = None
         try:
-            document = self._read_notebook(claimed)
-            attempt.notebook = document
-            briefing = self._briefing(claimed, document)
+            document = attempt.notebook = attempt.patiently(partial(self._read_notebook, claimed))
+            briefing = attempt.patiently(partial(self._briefing, claimed, document))
             self._require_place(claimed)
         except PauseflowError as problem:
             if document is not None and claimed.execution.output is not None and is_first(claimed.segment):
                 # Or what an earlier execution left there would look like a user's edit of ours.
                 start_output(claimed.execution, document)
             return Ending(attempt).fail("environment", Failure(type(problem).__name__, str(problem))), None
-        output = open_output(claimed.execution, claimed.segment, self._on_event)
+        output = open_output(claimed.execution, claimed.segment, self._on_event, check=attempt.require_output)
         every = claimed.execution.options.get("autosave_cell_every")
         if output is not None and every is not None:
             output.every_seconds = every

@@ -20,6 +20,7 @@ __all__ = [
     "add",
     "ask_to_suspend",
     "attach",
+    "claim_record",
     "count_unended",
     "end",
     "find",
@@ -29,6 +30,7 @@ __all__ = [
     "find_starter",
     "find_starters",
     "is_named_in_answers",
+    "is_record_claimed",
     "list_abandoned",
     "list_attached",
     "list_children",
@@ -299,6 +301,25 @@ def list_to_record(connection: sa.Connection, limit: int = 20) -> list[str]:
     """List executions whose notebooks do not show yet how they ended."""
     statement = sa.select(executions.c.id).where(executions.c.record_due <= now(connection)).limit(limit)
     return list(connection.execute(statement).scalars())
+
+
+def claim_record(connection: sa.Connection, row: Row, seconds: float) -> Row | None:
+    """Let the caller alone write how an execution ended into its notebook; None if another process does, or has.
+
+    Args:
+        connection: The caller's transaction.
+        row: The execution as the caller has read it, with the time since which the notebook waits for that.
+        seconds: After which another process may do it, because the caller has died.
+    """
+    where = (executions.c.id == row.id, executions.c.record_due == row.record_due)
+    values = {"record_due": now(connection) + seconds}
+    return connection.execute(executions.update().where(*where).values(values).returning(*executions.c)).first()
+
+
+def is_record_claimed(connection: sa.Connection, row: Row) -> bool:
+    """Lock an execution, and tell whether the claim of `claim_record` that gave this row still holds."""
+    locked = lock_plain(connection, row.id)
+    return locked is not None and locked.record_due == row.record_due
 
 
 def set_recorded(connection: sa.Connection, execution: str, **values: Any) -> None:

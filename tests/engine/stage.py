@@ -65,7 +65,7 @@ class Script:
         may_run: Callable[[int], bool] = lambda _cell: True,
         **_options: Any,
     ) -> SegmentEnd:
-        end = self._played(document, briefing, observer, control, may_run)
+        end = self._played(document, briefing, observer, control, output, may_run)
         if output is not None:
             document.changed()
             output.save(document)
@@ -77,6 +77,7 @@ class Script:
         briefing: Briefing,
         observer: Observer,
         control: Control,
+        output: OutputFile | None,
         may_run: Callable[[int], bool],
     ) -> SegmentEnd:
         self.briefings.append(briefing)
@@ -95,6 +96,10 @@ class Script:
                 self.ran.append((header.name, run, attempt))
                 outcome = self.steps.get(header.name, finish)(briefing)
                 outcome = outcome or finish(briefing)
+                if output is not None:
+                    # As messages of the kernel come.
+                    document.changed()
+                    output.save(document)
                 outcome = Outcome(**{**vars(outcome), "step": header.name, "run": run})
                 if outcome.kind == "suspended":
                     assert outcome.suspension is not None
