@@ -75,7 +75,8 @@ class PostgreSQL:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -c fsync=off -c max_connections=300"
+        speed = "-c fsync=off -c full_page_writes=off -c autovacuum=off"
+        options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} {speed} -c max_connections=300"
         log = str(self._folder / "log")
         self._call("pg_ctl", "-D", str(self._folder / "data"), "-l", log, "-w", "-o", options, "start")
 
