@@ -86,13 +86,13 @@ def browser(driver: Any, chromium: str) -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A tab of its own; what goes wrong in it fails the test."""
-    yield from _tab(browser, request.node)
+    yield from open_tab(browser, request.node)
 
 
 @pytest.fixture
 def second_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Another person's tab."""
-    yield from _tab(browser, request.node)
+    yield from open_tab(browser, request.node)
 
 
 @pytest.fixture
@@ -102,11 +102,12 @@ def whole_page(driver: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     if path is None:
         pytest.skip("no whole Chromium here, and the headless shell shows no notifications: install chromium")
     browser = launch(driver, path)
-    yield from _tab(browser, request.node)
+    yield from open_tab(browser, request.node)
     browser.close()
 
 
-def _tab(browser: Any, item: pytest.Item) -> Iterator[Any]:
+def open_tab(browser: Any, item: pytest.Item) -> Iterator[Any]:
+    """Open a tab in a context of its own; what goes wrong in it is an error."""
     context = browser.new_context(
         viewport={"width": 1400, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
     )
@@ -237,16 +238,17 @@ def labs(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, 
 @pytest.fixture
 def lab(labs: dict[bool, Lab]) -> Lab:
     """A server that runs what is started; shared by all tests, so they look only for what is their own."""
-    return _running(labs[True])
+    return running(labs[True])
 
 
 @pytest.fixture
 def still_lab(labs: dict[bool, Lab]) -> Lab:
     """A server without a worker: what is in its store stays as it is."""
-    return _running(labs[False])
+    return running(labs[False])
 
 
-def _running(lab: Lab) -> Lab:
+def running(lab: Lab) -> Lab:
+    """Start a server unless it runs."""
     if not lab.is_running():
         lab.start()
     return lab

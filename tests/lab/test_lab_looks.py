@@ -236,66 +236,6 @@ def test_axe_finds_nothing_in_the_panel(still_lab: Lab, look: Workflows, shoot: 
     assert look.page.evaluate(SMALL) == []
 
 
-@pytest.mark.slow  # the focus can be taken by JupyterLab itself while other browsers run
-def test_everything_can_be_reached_and_used_by_keyboard(still_lab: Lab, look: Workflows) -> None:
-    look.open(still_lab)
-    look.search("looks.ipynb")
-    expect(look.panel.locator(".pf-card")).to_have_count(1)
-    # JupyterLab's launcher takes the focus when it is ready, on a busy machine in the midst of this.
-    look.page.locator(".jp-LauncherCard").last.wait_for()
-
-    look.panel.get_by_label("Search notebook or id").focus()
-    assert tab_through(look.page, 2) == ["Filter by state", "a-notebook-with-quite-a-long-name-looks.ipynb"]
-    look.page.keyboard.press("Enter")
-    expect(look.panel.get_by_role("button", name="Approve")).to_be_visible()
-    assert tab_through(look.page, 6) == [
-        "It is right about 97% of 72 wines.",
-        "See the outputs so far",
-        "Approve",
-        "Cancel the run",
-        "Add a comment …",
-        "Copy approval link",
-    ]
-    look.panel.get_by_role("button", name="Details").focus()
-    look.page.keyboard.press("Enter")
-    expect(look.panel.locator(".pf-details")).to_be_visible()
-
-
-def tab_through(page: Any, count: int) -> list[str]:
-    """Press Tab; give the names of what is focused then."""
-    reached = []
-    for _ in range(count):
-        page.keyboard.press("Tab")
-        reached.append(
-            page.evaluate(
-                "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent.trim()"
-            )
-        )
-    return reached
-
-
-@pytest.mark.slow  # the focus can be taken by JupyterLab itself while other browsers run
-def test_arrow_keys_lead_from_row_to_row_across_groups(still_lab: Lab, page: Any) -> None:
-    queue = still_lab.queue()
-    for n, kind in ((1, "suspend"), (2, "suspend")):
-        suspend(queue, f"arrow{n}", notebook=f"/work/arrow-{n}.ipynb", kind=kind)
-    fail(queue, "arrowfailed", "/work/arrow-3.ipynb")
-    workflows = Workflows(page).open(still_lab)
-    workflows.search("arrow-")
-    expect(workflows.panel.locator(".pf-card")).to_have_count(3)
-
-    workflows.panel.get_by_role("button", name="arrow-2.ipynb").focus()
-    page.keyboard.press("ArrowDown")
-    expect(workflows.panel.get_by_role("button", name="arrow-1.ipynb")).to_be_focused()
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("ArrowDown")
-    expect(workflows.panel.get_by_role("button", name="arrow-3.ipynb")).to_be_focused()
-    page.keyboard.press("ArrowUp")
-    page.keyboard.press("Enter")
-
-    expect(workflows.card("arrow-1.ipynb").get_by_role("button", name="Approve")).to_be_visible()
-
-
 def test_everything_has_a_name_for_those_who_do_not_see_it(still_lab: Lab, look: Workflows) -> None:
     look.open(still_lab)
     look.search("looks.ipynb")
