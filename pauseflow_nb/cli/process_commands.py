@@ -36,6 +36,9 @@ def serve(settings: Settings, *, ip: str | None, no_worker: bool, as_json: bool)
     """
     from pauseflow_nb.server.serve import say_ready
     from pauseflow_nb.server.serve import serve as serve_until_stopped
+    from pauseflow_nb.store.files import Files
+
+    Files(settings.storage).require_client()
 
     def say_json(url: str, token: str) -> None:
         print_json({"url": url, "token": token or None})
@@ -73,7 +76,9 @@ def _read_secrets(_context: click.Context, _option: click.Parameter, is_set: boo
 def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
     """Run queued segments until stopped; after SIGTERM, running segments finish first."""
     from pauseflow_nb.engine.worker import run_worker, stop_with_parent
+    from pauseflow_nb.store.files import Files
 
+    Files(settings.storage).require_client()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -46,6 +46,8 @@ def test_everything_can_be_reached_and_used_by_keyboard(still_lab: Lab, workflow
     assert tab_through(workflows.page, 2) == ["Filter by state", "keys.ipynb"]
     workflows.page.keyboard.press("Enter")
     expect(workflows.panel.get_by_role("button", name="Approve")).to_be_visible()
+    # JupyterLab renders Markdown in its own time.
+    expect(workflows.panel.locator(".pf-card")).to_contain_text("It is right.")
     assert tab_through(workflows.page, 6) == [
         "It is right.",
         "See the outputs so far",
