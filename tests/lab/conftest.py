@@ -247,6 +247,15 @@ def still_lab(labs: dict[bool, Lab]) -> Lab:
     return running(labs[False])
 
 
+@pytest.fixture
+def own_lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A server of the test's own, without a worker."""
+    lab = Lab(tmp_path_factory.mktemp("own"), worker=False)
+    lab.start()
+    yield lab
+    lab.stop()
+
+
 def running(lab: Lab) -> Lab:
     """Start a server unless it runs."""
     if not lab.is_running():

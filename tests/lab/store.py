@@ -76,6 +76,17 @@ def start(queue: Queue, name: str) -> None:
     queue.change(change)
 
 
+def complete(queue: Queue, name: str) -> None:
+    """End an execution as if all its cells had run."""
+
+    def change(connection: sa.Connection) -> None:
+        row = tables.executions.c
+        ended = {"state": "completed", "cells_done": 4, "ended_at": row.created_at}
+        connection.execute(tables.executions.update().where(row.id == name).values(**ended))
+
+    queue.change(change)
+
+
 def fail(queue: Queue, name: str, notebook: str) -> None:
     """Add an execution that has failed."""
 
