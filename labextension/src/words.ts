@@ -163,6 +163,9 @@ function firstOf(execution: IExecution): ISuspension | undefined {
 /** What a row says of an execution: what it waits for, how far it is, or why it ended. */
 export function aboutOf(execution: IExecution): string {
   const first = firstOf(execution);
+  if (execution.problem) {
+    return execution.problem;
+  }
   if (first !== undefined) {
     const others = execution.suspended.length - 1;
     return question(first) + (others > 0 ? ` (and ${others} more)` : '');

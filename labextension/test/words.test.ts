@@ -126,7 +126,7 @@ describe('sentences', () => {
     expect(happened({ ...line, known_by: 'account', via: 'sudo by bob' })).toBe(
       'Started by root (account, via sudo by bob)'
     );
-    expect(happened({ ...line, by: 'link', known_by: 'link' })).toBe('started by a link');
+    expect(happened({ ...line, by: 'link', known_by: 'link' })).toBe('Started by someone with the link');
   });
 
   it('say what a kept kernel means', () => {
