@@ -101,14 +101,21 @@ def test_arrow_keys_lead_on_while_rows_come_and_change(still_lab: Lab, workflows
     workflows.page.keyboard.press("ArrowDown")
     expect(workflows.row("busy-1.ipynb")).to_be_focused()
     expect(workflows.row("busy-4.ipynb")).to_be_visible()
-    start(queue, "busy2")
     workflows.page.keyboard.press("ArrowUp")
+    start(queue, "busy2")
     expect(workflows.group("Running")).to_contain_text("busy-2.ipynb")
-    # It was above when the key was pressed, and is in another group now.
     expect(workflows.row("busy-2.ipynb")).to_be_focused()
     workflows.page.keyboard.press("ArrowUp")
-
     expect(workflows.row("busy-1.ipynb")).to_be_focused()
+    # Keys that are pressed while the panel is drawn anew always lead to a row.
+    for n in (1, 3, 4):
+        start(queue, f"busy{n}")
+        for key in ("ArrowUp", "ArrowDown", "ArrowUp"):
+            workflows.page.keyboard.press(key)
+            assert workflows.page.evaluate("document.activeElement.matches('.pf-name[aria-expanded]')")
+    expect(workflows.group("Needs you")).to_have_count(0)
+
+    expect(workflows.panel.locator(".pf-name[aria-expanded]:focus")).to_have_count(1)
 
 
 def test_the_focus_stays_with_a_row_wherever_it_goes(still_lab: Lab, workflows: Workflows) -> None:
