@@ -132,9 +132,9 @@ function known(line: IAuditLine): string {
 
 /** One line of the audit trail. */
 export function happened(line: IAuditLine): string {
-  const { said, comment } = line.details;
+  const { decision, comment } = line.details;
   // The server has one word for each decision; earlier versions noted none.
-  const did = typeof said === 'string' ? said : stateWord(line.what);
+  const did = typeof decision === 'string' ? decision : stateWord(line.what);
   const where = line.step === null || line.by === `step:${line.step}` ? '' : `${line.step}: `;
   return `${where}${did} by ${who(line.by)}${known(line)}${typeof comment === 'string' ? `: “${comment}”` : ''}`;
 }

@@ -57,11 +57,11 @@ describe('sentences', () => {
       by: 'link',
       segment: 0,
       step: 'approve',
-      details: { action: 'resume', said: 'Approved' }
+      details: { action: 'resume', decision: 'Approved' }
     };
 
     expect(happened(line)).toBe('approve: Approved by someone with the link');
-    expect(happened({ ...line, details: { said: 'Cancelled', comment: 'too dear' } })).toBe(
+    expect(happened({ ...line, details: { decision: 'Cancelled', comment: 'too dear' } })).toBe(
       'approve: Cancelled by someone with the link: “too dear”'
     );
     expect(happened({ ...line, details: { action: 'resume' } })).toBe('approve: Settled by someone with the link');

@@ -104,12 +104,9 @@ def complete_envelope(waking: Waking, moment: str) -> dict[str, JSON] | None:
 
 
 def _line(waking: Waking) -> audit.Line:
-    suspension, said = waking.suspension, {} if waking.comment is None else {"comment": waking.comment}
-    details: dict[str, Any] = {
-        "action": "resume",
-        "said": name_settlement(suspension, "resume", waking.by),
-        **said,
-    }
+    suspension = waking.suspension
+    details: dict[str, Any] = {"action": "resume", "decision": name_settlement(suspension, "resume", waking.by)}
+    details |= {} if waking.comment is None else {"comment": waking.comment}
     return audit.Line(suspension.execution, "settled", waking.by, suspension.segment, suspension.step, details)
 
 
