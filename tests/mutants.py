@@ -2,24 +2,31 @@
 
 A test suite can be believed as far as it fails when the code is wrong. This script makes the code wrong on purpose: it
 turns a comparison round, leaves out a call, swaps `and` and `or`, returns nothing. Each such mutant is a copy of the
-package with one change, against which the tests of that module run until one fails. A mutant that *lives* shows a line
-that no test holds; some change nothing that anybody could see, and then the code may be simpler than it is.
+package with one change. A mutant that *lives* shows a line that no test holds; some change nothing that anybody could
+see, and then the code may be simpler than it is.
 
-    python tests/mutants.py [--most 12] [--seed 1] [--module settling] [--jobs 2]
+First the tests of a module run once without any change, to learn which of them run which line, and how long each takes.
+Then those that run the changed line are tried, quickest first, until one fails; and if none does, the others, which may run
+the line in another process. What was noticed once is written to `build/mutants.txt` and not tried again, so a run
+that was stopped goes on where it was, and after new tests only those are tried that lived.
+
+    python tests/mutants.py [--most 12] [--seed 1] [--module settling] [--jobs 2] [--again]
 """
 
 import argparse
 import ast
-import functools
+import hashlib
+import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -99,6 +106,12 @@ CHOSEN = {
 
 #: How many times as long as without a change the tests of one mutant may take: one that takes longer hangs, which is noticed too.
 PATIENCE = 5
+
+#: Seconds that the tests of a mutant that has a name may take.
+_LONGEST = 600.0
+
+#: What is quick and in few processes.
+_MARKS = ["-m", "not slow and not hub and not browser and not postgresql"]
 
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Eq: "!=",
@@ -196,89 +209,186 @@ def _short(code: str) -> str:
     return code if len(code) < 70 else code[:67] + "..."
 
 
-def is_noticed(mutant: Mutant | None, tests: list[str], copy: Path, seconds: float | None = None) -> bool:
-    """Whether a test fails with a mutant in the package's place, or all take longer than this; None: with the package as it is."""
-    path = copy / "pauseflow_nb" / ("__init__.py" if mutant is None else mutant.module)
-    original = path.read_text(encoding="utf-8")
-    try:
-        if mutant is not None:
-            path.write_text(mutant.source, encoding="utf-8")
+@dataclass(frozen=True)
+class Coverage:
+    """Which tests of a module run which of its lines in their own process, and how long each takes."""
+
+    seconds: dict[str, float]
+    lines: dict[int, list[str]]
+
+    def order(self, line: int) -> tuple[list[str], list[str]]:
+        """Give the tests that run a line, and the others; each with the quickest first."""
+        direct = set(self.lines.get(line, ()))
+        tests = sorted(self.seconds, key=self.seconds.__getitem__)
+        return [test for test in tests if test in direct], [test for test in tests if test not in direct]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the package, in which one module at a time is changed."""
+
+    folder: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> "Copy":
+        shutil.copytree(ROOT / "pauseflow_nb", folder / "pauseflow_nb")
+        return cls(folder)
+
+    def notices(self, mutant: Mutant, tests: list[str], seconds: float) -> bool:
+        """Whether a test fails with a mutant in the package's place, or all together take longer than this."""
+        path = self.folder / "pauseflow_nb" / mutant.module
+        original = path.read_text(encoding="utf-8")
+        for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
+            compiled.unlink()
+        path.write_text(mutant.source, encoding="utf-8")
+        try:
+            return self.run(["-x", *_MARKS, *tests], seconds) != 0
+        except subprocess.TimeoutExpired:
+            return True
+        finally:
+            path.write_text(original, encoding="utf-8")
+
+    def learn(self, module: str, tests: list[str]) -> Coverage | None:
+        """Run the tests of a module without a change; None if one fails."""
+        result = self.folder / "lines.json"
+        watched = self.folder / "pauseflow_nb" / module
+        record = ["--record-lines", str(watched), "--record-to", str(result)]
+        if self.run([*_MARKS, *record, *tests], None) != 0:
+            return None
+        learned = json.loads(result.read_text(encoding="utf-8"))
+        return Coverage(learned["seconds"], {int(line): tests for line, tests in learned["lines"].items()})
+
+    def run(self, arguments: list[str], seconds: float | None) -> int:
+        """Run pytest with this copy in the package's place; its exit code."""
+        listed = self.folder / "arguments"
+        listed.write_text("\n".join(arguments), encoding="utf-8")
         # The script, because `python -m pytest` puts the working directory first on the path.
         command = [
             str(Path(sys.executable).with_name("pytest")),
             "-q",
-            "-x",
             "-n",
             "0",
             "-p",
             "no:randomly",
             "-p",
-            "no:cacheprovider",
+            "line_recorder",
         ]
-        selected = ["-m", "not slow and not hub and not browser and not postgresql", *tests]
-        ended = subprocess.run(
-            [*command, *selected],
+        with subprocess.Popen(
+            [*command, "-p", "no:cacheprovider", f"@{listed}"],
             cwd=ROOT,
             # First on the path: the tests, and each process that they start, import the copy.
-            env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return True
-    finally:
-        path.write_text(original, encoding="utf-8")
-    return ended.returncode != 0
+            start_new_session=True,
+        ) as process:
+            try:
+                return process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+
+
+class Memory:
+    """The mutants that were noticed, in this run and in those before."""
+
+    def __init__(self, path: Path, *, is_empty: bool) -> None:
+        path.parent.mkdir(exist_ok=True)
+        if is_empty:
+            path.unlink(missing_ok=True)
+        self._path = path
+        self._noticed = set(path.read_text(encoding="utf-8").split()) if path.exists() else set()
+
+    def holds(self, mutant: Mutant) -> bool:
+        return self._digest(mutant) in self._noticed
+
+    def add(self, mutant: Mutant) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{self._digest(mutant)}\n")
+
+    @staticmethod
+    def _digest(mutant: Mutant) -> str:
+        return hashlib.sha256(f"{mutant.module}\n{mutant.source}".encode()).hexdigest()
+
+
+@dataclass
+class Campaign:
+    """Tries mutants, several side by side, each in a copy of its own."""
+
+    copies: SimpleQueue[Copy]
+    jobs: int
+    memory: Memory
+
+    def try_chosen(self) -> None:
+        """Try the mutants that have a name."""
+        for name, mutant, tests in chosen_mutants():
+            with self._copy() as copy:
+                is_noticed = self.memory.holds(mutant) or copy.notices(mutant, tests, _LONGEST)
+            if is_noticed:
+                self.memory.add(mutant)
+            print(f"{'noticed' if is_noticed else 'LIVES'}: {name}", flush=True)
+
+    def try_module(self, module: str, tests: list[str], most: int, seed: int) -> tuple[int, int] | None:
+        """Try mutants of one module; return how many were noticed and tried, or None if its tests fail without a change."""
+        found = list(mutants_in(module, (ROOT / "pauseflow_nb" / module).read_text(encoding="utf-8")))
+        chosen = random.Random(seed).sample(found, min(most or len(found), len(found)))
+        new = [mutant for mutant in chosen if not self.memory.holds(mutant)]
+        living: list[Mutant] = []
+        if new:
+            with self._copy() as copy:
+                learned = copy.learn(module, tests)
+            if learned is None:
+                print(f"{module}: its tests fail without any change; see `pytest {' '.join(tests)}`")
+                return None
+            with ThreadPoolExecutor(self.jobs) as pool:
+                results = list(pool.map(lambda mutant: self._try(mutant, learned), new))
+            living = [mutant for mutant, is_noticed in zip(new, results, strict=True) if not is_noticed]
+        print(f"{module}: {len(chosen) - len(living)} of {len(chosen)} noticed ({len(found)} can be made)", flush=True)
+        return len(chosen) - len(living), len(chosen)
+
+    def _try(self, mutant: Mutant, learned: Coverage) -> bool:
+        with self._copy() as copy:
+            for tests in learned.order(mutant.line):
+                # Beside each other they take longer than alone.
+                seconds = 30 + PATIENCE * self.jobs * sum(learned.seconds[test] for test in tests)
+                if tests and copy.notices(mutant, tests, seconds):
+                    self.memory.add(mutant)
+                    return True
+        print(f"  lives: {mutant}", flush=True)
+        return False
+
+    @contextmanager
+    def _copy(self) -> Iterator[Copy]:
+        copy = self.copies.get()
+        try:
+            yield copy
+        finally:
+            self.copies.put(copy)
 
 
 def main() -> int:
     """Run it; 0 if the tests pass without any change, whatever lives."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--most", type=int, default=12, help="how many mutants of each module, chosen at random")
+    parser.add_argument("--most", type=int, default=0, help="how many mutants of each module, chosen at random; 0: all")
     parser.add_argument("--seed", type=int, default=1, help="for the choice")
     parser.add_argument("--module", default="", help="only modules whose path has this in it")
     parser.add_argument("--jobs", type=int, default=2, help="how many run side by side")
+    parser.add_argument("--again", action="store_true", help="try those too that were noticed in a run before")
     options = parser.parse_args()
+    noticed = tried = 0
     with tempfile.TemporaryDirectory() as folder:
-        copies: SimpleQueue[Path] = SimpleQueue()
+        copies: SimpleQueue[Copy] = SimpleQueue()
         for number in range(options.jobs):
-            copy = Path(folder, str(number))
-            shutil.copytree(ROOT / "pauseflow_nb", copy / "pauseflow_nb", ignore=shutil.ignore_patterns("__pycache__"))
-            copies.put(copy)
-
-        def try_one(mutant: Mutant | None, tests: list[str], seconds: float | None = None) -> bool:
-            copy = copies.get()
-            try:
-                return is_noticed(mutant, tests, copy, seconds)
-            finally:
-                copies.put(copy)
-
+            copies.put(Copy.make(Path(folder, str(number))))
+        campaign = Campaign(copies, options.jobs, Memory(ROOT / "build" / "mutants.txt", is_empty=options.again))
         if not options.module:
-            for name, mutant, tests in chosen_mutants():
-                print(f"{'noticed' if try_one(mutant, tests) else 'LIVES'}: {name}", flush=True)
-        modules = {name: tests for name, tests in MODULES.items() if options.module in name}
-        noticed = tried = 0
-        with ThreadPoolExecutor(options.jobs) as pool:
-            for module, tests in modules.items():
-                began = time.monotonic()
-                if try_one(None, tests):
-                    print(f"{module}: its tests fail without any change; see `pytest {' '.join(tests)}`")
-                    return 1
-                found = list(mutants_in(module, (ROOT / "pauseflow_nb" / module).read_text(encoding="utf-8")))
-                chosen = random.Random(options.seed).sample(found, min(options.most, len(found)))
-                # Beside each other they take longer than alone.
-                seconds = PATIENCE * options.jobs * (time.monotonic() - began)
-                results = list(pool.map(functools.partial(try_one, tests=tests, seconds=seconds), chosen))
-                noticed, tried = noticed + sum(results), tried + len(results)
-                print(
-                    f"{module}: {sum(results)} of {len(results)} noticed (of {len(found)} that can be made)", flush=True
-                )
-                for mutant, is_dead in zip(chosen, results, strict=True):
-                    if not is_dead:
-                        print(f"  lives: {mutant}", flush=True)
-    print(f"{noticed} of {tried} mutants were noticed, with seed {options.seed}")
+            campaign.try_chosen()
+        for module in (module for module in MODULES if options.module in module):
+            counts = campaign.try_module(module, MODULES[module], options.most, options.seed)
+            if counts is None:
+                return 1
+            noticed, tried = noticed + counts[0], tried + counts[1]
+    print(f"{noticed} of {tried} mutants were noticed")
     return 0
 
 

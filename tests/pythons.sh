@@ -1,10 +1,11 @@
 #!/bin/sh
 # Test the kernel's side, snapshots and the store on each promised version of Python that this machine has beside
-# the one of .venv: these are the parts that depend on it. Tests that are marked `one_python("the reason")` and those of
-# PostgreSQL are run on that of .venv only. Says which versions it leaves out.
+# the one of .venv: these are the parts that depend on it. Slow tests and those that are marked `one_python("the reason")`
+# are run on the others by `make test-slow` only, and those of PostgreSQL not at all. Says which versions it leaves out.
 #
-#   pythons.sh prepare   make an environment for each, quietly
-#   pythons.sh test      prepare, then run the tests
+#   pythons.sh prepare     make an environment for each, quietly
+#   pythons.sh test        prepare, then run the tests
+#   pythons.sh test-slow   prepare, then run those that `test` leaves out
 
 promised="3.11 3.12 3.13"
 folders="tests/kernel tests/kernel_snapshot tests/store tests/test_cells.py tests/test_protocol.py"
@@ -37,10 +38,14 @@ for version in $promised; do
     [ "$1" = prepare ] || { echo "left out: tests on Python $version, whose packages cannot be installed:"; tail -n 3 ".venv/python-$version.log"; }
     continue
   fi
-  if [ "$1" = test ]; then
-    echo "== tests of the kernel's side, snapshots and the store on Python $version"
-    # shellcheck disable=SC2086 - a list of folders
-    TMPDIR=$(sh tests/folder.sh) ".venv-$version/bin/pytest" -q -n "${TESTERS:-3}" --dist worksteal -m "not slow and not hub and not postgresql and not one_python" $folders || status=1
-  fi
+  case "$1" in
+  test) which="not slow and not one_python" ;;
+  test-slow) which="slow or one_python" ;;
+  *) continue ;;
+  esac
+  echo "== tests of the kernel's side, snapshots and the store on Python $version"
+  # Two are enough: these tests rarely wait, and each that runs beside others imports and collects all again.
+  # shellcheck disable=SC2086 - a list of folders
+  TMPDIR=$(sh tests/folder.sh) ".venv-$version/bin/pytest" -q -n 2 --dist worksteal -m "($which) and not hub and not postgresql" $folders || status=1
 done
 exit $status

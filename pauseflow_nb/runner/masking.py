@@ -4,8 +4,9 @@ Outputs are masked when they are written, as whole texts: a link that arrived in
 Tokens are URL-safe, so that quoting for HTML, JSON or URLs does not change them; line wrapping does, and is recognised.
 """
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import unquote
 
 from pauseflow_nb.json_values import JSON
@@ -29,32 +30,48 @@ _TOKEN = re.compile(r"(?:Wy[IJ]|\.eJ)[A-Za-z0-9_-]++((?:\.[A-Za-z0-9_-]{43,}+)*+
 _QUOTED_AT_MOST = 4
 
 # What rich, pprint and terminals insert into a long word: white space, also escaped, and colours.
-_GAP = r"(?:\s|\\n|\x1b\[[0-9;]*m)*"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_GAP = rf"(?:\s|\\n|{_COLOUR.pattern})*"
+# A token that begins so may begin within what looks like a gap.
+_ENDS_OF_GAPS = tuple("nm;0123456789")
 
 
 class Mask:
     """Masks the tokens passed to `hide`, and everything that looks like one of our links."""
 
     def __init__(self) -> None:
-        self._tokens: set[str] = set()
-        self._issued: re.Pattern[str] | None = None
+        self._tokens: list[str] = []
+        self._start = ""
+        self._patterns: dict[str, re.Pattern[str]] = {}
         #: Masks the values of secrets, too.
         self.secrets = SecretMask()
 
     def hide(self, links: Iterable[str]) -> None:
         """Mask the tokens of these links from now on, wherever they appear and however they are wrapped."""
-        self._tokens |= {link.rstrip("/").rpartition("/")[2] for link in links} - {""}
-        spread = sorted((_GAP.join(map(re.escape, token)) for token in self._tokens), reverse=True)
-        self._issued = re.compile("|".join(spread)) if spread else None
+        tokens = {*self._tokens, *(link.rstrip("/").rpartition("/")[2] for link in links)} - {""}
+        self._tokens = sorted(tokens, reverse=True)
+        start = os.path.commonprefix(self._tokens)  # noqa: RUF071 - of texts, not of paths
+        self._start = "" if start.startswith(_ENDS_OF_GAPS) else start
 
     def text(self, text: str) -> str:
         """Return a text with its links and secrets masked."""
         text = self.secrets.text(text) if self.secrets else text
-        if self._issued is not None:
-            text = self._issued.sub(MASK, text)
+        for issued in self._find_issued(text):
+            text = issued.sub(MASK, text)
         if "pauseflow" in text:
             text = _ANY_LINK.sub(rf"\1{MASK}", text)
         return _RUN.sub(_remove_token, text) if "Wy" in text or ".eJ" in text or "%" in text else text
+
+    def _find_issued(self, text: str) -> Iterator[re.Pattern[str]]:
+        """Give the patterns of the tokens that the text may hold: to compile those of all takes longer than most segments."""
+        joined = _COLOUR.sub("", "".join(text.split()).replace("\\n", ""))
+        if self._start not in joined:
+            return
+        for token in self._tokens:
+            if token in joined or token.startswith(_ENDS_OF_GAPS):
+                if token not in self._patterns:
+                    self._patterns[token] = re.compile(_GAP.join(map(re.escape, token)))
+                yield self._patterns[token]
 
     def value(self, value: JSON) -> JSON:
         """Return a copy of a JSON value with the links in all texts masked, keys included."""

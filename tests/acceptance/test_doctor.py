@@ -32,7 +32,7 @@ def test_it_looks_at_all_that_an_execution_may_need(pauseflow: Pauseflow) -> Non
     checks: list[dict[str, Any]] = pauseflow("doctor", "--json").execution["checks"]
 
     assert [each["name"] for each in checks] == [
-        *("database", "storage", "disk", "worker", "server", "links"),
+        *("database", "storage", "disk", "worker", "queues", "clocks", "versions", "server", "links"),
         *("kernels", "widgets", "server extension", "panel", "mail", "notify", "secrets"),
     ]
 
@@ -64,9 +64,9 @@ def test_what_is_wrong_is_said_and_the_exit_code_is_1(
 def test_a_driver_that_is_missing_is_named(pauseflow: Pauseflow) -> None:
     pytest.importorskip("fsspec")
     with pytest.raises(ImportError):
-        __import__("s3fs")
+        __import__("adlfs")
 
-    assert "run `pip install 'pauseflow_nb[s3]'`" in wrong(pauseflow, PAUSEFLOW_STORAGE="s3://b")[1]
+    assert "run `pip install adlfs`" in wrong(pauseflow, PAUSEFLOW_STORAGE="abfs://b")[1]
 
 
 @pytest.mark.parametrize("words", [["serve", "--port", "0"], ["worker"], ["run", "NOTEBOOK"]])

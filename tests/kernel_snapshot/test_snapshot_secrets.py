@@ -96,6 +96,7 @@ AS_TEXT = {
 }
 
 
+@pytest.mark.one_python("a text is found in what is written")
 def test_what_holds_the_text_of_a_secret_is_refused_and_the_rest_is_saved(kernels: Kernels) -> None:
     made = {f"x{number}": source for number, source in enumerate(AS_TEXT.values())}
     cells = [re.sub(r"\bx\b", name, source) for name, source in made.items()]

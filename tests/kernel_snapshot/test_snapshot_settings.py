@@ -212,9 +212,19 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("what", SETTINGS)
+#: Whose settings are kept by the library, and read and set by its own functions.
+LIBRARIES = ("numpy", "pandas", "polars", "sklearn", "matplotlib")
+_OF_LIBRARY = pytest.mark.one_python("the library keeps it")
+
+
+def _rows(sources: dict[str, Any]) -> list[Any]:
+    libraries = {what: any(library in str(sources[what]) for library in LIBRARIES) for what in sources}
+    return [pytest.param(what, marks=_OF_LIBRARY if libraries[what] else (), id=what) for what in sources]
+
+
+@pytest.mark.parametrize("what", _rows(SETTINGS))
 def test_a_setting_comes_back(what: str, kernels: Kernels) -> None:
-    for library in ("numpy", "pandas", "polars", "sklearn", "matplotlib"):
+    for library in LIBRARIES:
         if library in SETTINGS[what][0]:
             pytest.importorskip(library)
     make, *checks = SETTINGS[what]
@@ -229,6 +239,7 @@ def test_a_setting_comes_back(what: str, kernels: Kernels) -> None:
     ] == []
 
 
+@_OF_LIBRARY
 def test_a_setting_is_still_there_after_a_second_pause(kernels: Kernels) -> None:
     pytest.importorskip("pandas")
     make = "import pandas as pd\ndef fmt(v): return f'<{v:.0f}>'\npd.options.display.float_format = fmt\n%alias hello echo hello"
@@ -257,7 +268,7 @@ UNSAVEABLE = {
 }
 
 
-@pytest.mark.parametrize("name", UNSAVEABLE)
+@pytest.mark.parametrize("name", _rows(UNSAVEABLE))
 def test_a_setting_that_cannot_be_saved_is_said_by_name_and_leaves_the_others_alone(
     name: str, kernels: Kernels
 ) -> None:

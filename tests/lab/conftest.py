@@ -29,7 +29,25 @@ SCREENSHOTS = ROOT / "tests" / "screenshots"
 TOKEN = "letmein"
 
 #: Drawing its moons without a graphics card takes a quarter of what loading JupyterLab takes.
-NO_SPLASH = {"disabledExtensions": {"@jupyterlab/apputils-extension:splash": True}}
+SPLASH = "@jupyterlab/apputils-extension:splash"
+#: Parts of JupyterLab that the panel has nothing to do with: without them a page takes little more than half of the time.
+#: `whole_lab` has them.
+UNUSED = (
+    *("console", "csvviewer", "debugger", "extensionmanager", "help", "htmlviewer", "hub", "imageviewer", "inspector"),
+    *(
+        "logconsole",
+        "lsp",
+        "mathjax",
+        "mermaid",
+        "metadataform",
+        "pdf",
+        "settingeditor",
+        "terminal",
+        "toc",
+        "tooltip",
+        "vega5",
+    ),
+)
 
 #: Takes a picture: `shoot(page, "name")`.
 Shoot: TypeAlias = Callable[..., None]
@@ -128,7 +146,7 @@ def open_tab(browser: Any, item: pytest.Item) -> Iterator[Any]:
 class Lab:
     """A JupyterLab server of our own, with a store of its own."""
 
-    def __init__(self, folder: Path, *, worker: bool) -> None:
+    def __init__(self, folder: Path, *, worker: bool, whole: bool = False) -> None:
         self.folder = folder
         self.root = folder / "notebooks"
         self.data = folder / "data"
@@ -138,9 +156,10 @@ class Lab:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._config(worker)
+        self._disable([SPLASH, *(() if whole else (f"@jupyterlab/{name}-extension" for name in UNUSED))])
         self._process: subprocess.Popen[bytes] | None = None
 
-    def is_running(self) -> bool:
+    def isrunning(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
@@ -158,7 +177,7 @@ class Lab:
         self._wait_for_health()
 
     def stop(self) -> None:
-        if self._process is not None and self.is_running():
+        if self._process is not None and self.isrunning():
             self._process.send_signal(signal.SIGTERM)
             try:
                 self._process.wait(15)
@@ -200,10 +219,14 @@ class Lab:
             "JupyterNotebookApp": {"expose_app_in_browser": True},
             "LabServerApp": {"extra_labextensions_path": [str(extensions)]},
         }
-        (self.folder / "config" / "labconfig").mkdir(parents=True)
-        (self.folder / "config" / "labconfig" / "page_config.json").write_text(json.dumps(NO_SPLASH))
+        (self.folder / "config").mkdir()
         (self.folder / "config" / "jupyter_server_config.json").write_text(json.dumps(config))
         (self.folder / "config" / "jupyter_lab_config.json").write_text(json.dumps(config))
+
+    def _disable(self, extensions: list[str]) -> None:
+        (self.folder / "config" / "labconfig").mkdir()
+        disabled = {"disabledExtensions": dict.fromkeys(extensions, True)}
+        (self.folder / "config" / "labconfig" / "page_config.json").write_text(json.dumps(disabled))
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "PAUSEFLOW"))}
@@ -248,6 +271,15 @@ def still_lab(labs: dict[bool, Lab]) -> Lab:
 
 
 @pytest.fixture
+def whole_lab(chromium: str, tmp_path: Path) -> Iterator[Lab]:
+    """A server of a test's own that runs what is started, with all that comes with JupyterLab."""
+    lab = Lab(tmp_path, worker=True, whole=True)
+    lab.start()
+    yield lab
+    lab.stop()
+
+
+@pytest.fixture
 def own_lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A server of the test's own, without a worker."""
     lab = Lab(tmp_path_factory.mktemp("own"), worker=False)
@@ -258,7 +290,7 @@ def own_lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def running(lab: Lab) -> Lab:
     """Start a server unless it runs."""
-    if not lab.is_running():
+    if not lab.isrunning():
         lab.start()
     return lab
 

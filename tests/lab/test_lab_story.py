@@ -58,12 +58,12 @@ def approval_link(lab: Lab) -> str:
     return str(execution["suspended"][0]["approval_url"])
 
 
-def test_a_notebook_waits_for_somebody_with_a_phone_and_goes_on(lab: Lab, page: Any, second_page: Any) -> None:
+def test_a_notebook_waits_for_somebody_with_a_phone_and_goes_on(whole_lab: Lab, page: Any, second_page: Any) -> None:
     story = Story()
     page.set_viewport_size(dict(zip(("width", "height"), SIZE, strict=True)))
     second_page.set_viewport_size(PHONE)
-    lab.notebook("sales.ipynb", *CELLS)
-    workflows = Workflows(page).open(lab, "sales.ipynb")
+    whole_lab.notebook("sales.ipynb", *CELLS)
+    workflows = Workflows(page).open(whole_lab, "sales.ipynb")
     page.evaluate("() => jupyterapp.shell.collapseLeft()")
     expect(page.locator(".jp-NotebookPanel:visible .pf-badge")).to_have_text(["approve", "publish"], timeout=LONG)
     story.add(page, 2500)
@@ -78,7 +78,7 @@ def test_a_notebook_waits_for_somebody_with_a_phone_and_goes_on(lab: Lab, page: 
         toast.evaluate("element => element.remove()")
     story.add(page, 3000)
 
-    second_page.goto(approval_link(lab))
+    second_page.goto(approval_link(whole_lab))
     story.add(page, 2500, phone=second_page)
     second_page.get_by_label("Comment").fill("go ahead")
     story.add(page, 1500, phone=second_page)

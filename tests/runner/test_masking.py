@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 import textwrap
 import urllib.parse
 from collections.abc import Callable
@@ -40,6 +41,41 @@ def test_an_issued_link_is_masked(dressed: Callable[[str], str]) -> None:
     assert MASK in masked
     assert TOKEN[-12:] not in masked
     assert TOKEN[:12] not in masked
+
+
+@pytest.mark.parametrize("token", ["name-1", "12mark-2", ";3"])
+@pytest.mark.parametrize("before", ["\\", "\x1b[", "\x1b[0;", "\\ ", ""])
+@pytest.mark.parametrize("gap", ["", "\n", "\\n", " \x1b[1m\\n "])
+def test_a_token_is_masked_that_begins_as_what_stands_in_gaps(token: str, before: str, gap: str) -> None:
+    mask = Mask()
+    mask.hide([f"http://host/{token}"])
+
+    assert mask.text(f"a{before}{gap.join(token)}-b") == f"a{before}{MASK}-b"
+
+
+def test_of_two_tokens_that_begin_alike_the_longer_is_masked_whole() -> None:
+    mask = Mask()
+    mask.hide(["http://host/Wabc", "http://host/Wabcdef", "http://host/Wx"])
+
+    assert mask.text("Wabcdef Wabc Wx Wab") == f"{MASK} {MASK} {MASK} Wab"
+
+
+def test_nothing_is_compiled_for_links_that_no_text_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The links of all steps are hidden in each segment, and almost none is ever shown."""
+    mask, compiled, compile_pattern = Mask(), [], re.compile
+
+    def note(pattern: str) -> re.Pattern[str]:
+        compiled.append(pattern)
+        return compile_pattern(pattern)
+
+    monkeypatch.setattr("re.compile", note)
+
+    mask.hide(LINKS.values())
+    mask.text("an accuracy of 0.97")
+    assert compiled == []
+    mask.text(LINK)
+    mask.text(LINK)
+    assert len(compiled) == 1
 
 
 def test_an_unknown_link_is_masked_by_its_shape() -> None:
