@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-__all__ = ["ACTIONS", "LINK_NAMES", "USUAL_ACTIONS", "allowed_links", "button_labels"]
+__all__ = ["ACTIONS", "LINK_NAMES", "USUAL_ACTIONS", "allowed_links", "button_labels", "name_decision"]
 
 #: What an answer may do, in the order of the buttons.
 ACTIONS = ("resume", "send_back", "cancel")
@@ -25,6 +25,18 @@ _RESUME_LABELS = {
     "notebook": "Resume",
 }
 
+#: What was done by a button, by its label; and what was done to a suspension that asks nobody, by its kind.
+_DONE_BY = {"Approve": "Approved", "Submit": "Submitted", "Send back": "Sent back", "Cancel the run": "Cancelled"}
+_RESUMED = {"rerun": "Run again", "delay": "Continued", "notebook": "Continued", "operator": "Resumed"}
+#: What was done if the button says something else.
+_DONE = {
+    "cancel": "Cancelled",
+    "send_back": "Sent back",
+    "timeout": "Timed out",
+    "failed": "Failed",
+    "completed": "Completed",
+}
+
 
 def button_labels(
     kind: str | None,
@@ -44,6 +56,36 @@ def button_labels(
     ours = {"resume": _RESUME_LABELS.get(kind or "", "Submit" if has_schema else "Approve"), "cancel": "Cancel the run"}
     ours |= {"send_back": "Send back"} if "send_back" in allow else {}
     return {**ours, **{key: each for key, each in (own or {}).items() if key in ours}}
+
+
+def name_decision(
+    kind: str | None,
+    action: str,
+    *,
+    by: str = "",
+    has_schema: bool = False,
+    own: Mapping[str, str] | None = None,
+) -> str:
+    """Name what was decided, in the words that every page, card and command uses: `Approved`, `Answered with “Yes”`.
+
+    Args:
+        kind: Of the suspension; None: it is not known.
+        action: One of `ACTIONS`, `"approve"` for one approval of several, `"timeout"`, or the state of an execution
+            that has ended.
+        by: Who or what decided.
+        has_schema: See `button_labels`.
+        own: See `button_labels`; all its labels may be here, too.
+    """
+    if action in ("resume", "approve", "timeout") and kind in _RESUMED:
+        return _RESUMED[kind]
+    if by == "clock" and action == "resume":
+        return _DONE["timeout"]
+    action = "resume" if action == "approve" else action
+    label = button_labels(kind, has_schema=has_schema, own=own, allow=ACTIONS).get(action)
+    if label is None or label in _DONE_BY:
+        return _DONE_BY.get(label or "") or _DONE.get(action, action.capitalize())
+    # Who presses No has approved nothing.
+    return f"{_DONE.get(action, 'Answered')} with “{label}”"
 
 
 def allowed_links(links: Mapping[str, Any], allow: Collection[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import InvalidAnswer, NotAllowed, NotSuspended, QuestionChanged
 from pauseflow_nb.identity import account
+from pauseflow_nb.json_values import NOTHING
 from pauseflow_nb.launching import RunOptions, attach, plan, start_attached
 from pauseflow_nb.queues import DEFAULT_QUEUE, describe_stranded
 from pauseflow_nb.settings import Settings
@@ -146,7 +147,7 @@ class Execution:
     def resume(
         self,
         step: str | Sequence[str] | Mapping[str, Any] | None = None,
-        data: Any = None,
+        data: Any = NOTHING,
         *,
         shown: str | None = None,
     ) -> None:
@@ -154,7 +155,7 @@ class Execution:
 
         Args:
             step: Which, if several are open: a step's name, an entry of `suspended`, or its `path` or `address`.
-            data: JSON value for the notebook, as the body of a request would be.
+            data: JSON value for the notebook, as the body of a request would be; None is null.
             shown: The `shown` of the entry of `suspended` that was decided on; if that has changed, nothing is settled.
 
         Raises:

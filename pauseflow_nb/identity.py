@@ -35,6 +35,13 @@ _USER = "user:"
 #: Programs that let one person act with the account of another, and say who it was.
 _SUBSTITUTES = {"SUDO_USER": "sudo", "DOAS_USER": "doas"}
 
+_OTHERS = {
+    LINK: "someone with the link",
+    "clock": "the clock",
+    "notebooks": "the end of its notebooks",
+    "": "unknown",
+}
+
 #: Letters of other scripts that look like a Latin one.
 _LOOKALIKES = str.maketrans("аеорсухіјѕԁһԛԝɡοαρνυικτӏ", "aeopcyxijsdhqwgoapvuiktl")
 #: What `printable` writes in the place of a character that cannot be seen.
@@ -109,10 +116,10 @@ def people(by: str, via: str | None = None) -> frozenset[str]:
 
 
 def in_words(by: str, facts: Mapping[str, Any]) -> str:
-    """Write a name for people: `ann (login)`, `root (account, via sudo by bob)`; a link stays `link`."""
+    """Write for people who it was: `ann (login)`, `root (account, via sudo by bob)`, `someone with the link`."""
     name = name_of(by)
     if name is None:
-        return by
+        return _OTHERS.get(by, by)
     parts = [str(facts["known_by"])] if facts.get("known_by") else []
     parts += [f"via {facts['via']}"] if facts.get("via") else []
     return f"{name} ({', '.join(parts)})" if parts else name

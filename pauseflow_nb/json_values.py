@@ -8,10 +8,19 @@ from typing import Any, NoReturn, TypeAlias
 
 from pauseflow_nb.errors import NotJSON, NotStorable
 
-__all__ = ["DEEPEST", "JSON", "compact", "is_deeper", "json_text", "read_json", "require_json"]
+__all__ = ["DEEPEST", "JSON", "NOTHING", "compact", "is_deeper", "json_text", "read_json", "require_json"]
 
 #: A JSON value. `require_json` is the check; a recursive type would cost every reader a cast.
 JSON: TypeAlias = Any
+
+
+class _Nothing:
+    def __repr__(self) -> str:
+        return "NOTHING"
+
+
+#: In the place of a value where there is none, because None is null.
+NOTHING: Any = _Nothing()
 
 #: In levels. Far below where reading, writing or copying would end in a RecursionError.
 DEEPEST = 100

@@ -38,6 +38,7 @@ __all__ = [
     "Unsaved",
     "Wake",
     "answer_in",
+    "has_answer",
     "published",
     "waiting_state",
 ]
@@ -71,6 +72,12 @@ def answer_in(envelope: Mapping[str, JSON]) -> JSON:
     body, written = envelope.get("body"), envelope.get("body_raw")
     is_body = body is not None or (isinstance(written, str) and written.strip() == "null")
     return body if is_body or envelope.get("by") == "clock" else envelope.get("query") or {}
+
+
+def has_answer(envelope: Mapping[str, JSON]) -> bool:
+    """Whether a request's envelope holds an answer: nothing typed is none, a bare `null` is one."""
+    answer = answer_in(envelope)
+    return answer != {} and (answer is not None or envelope.get("by") != "clock")
 
 
 def waiting_state(kind: str) -> str:

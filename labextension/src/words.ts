@@ -108,7 +108,12 @@ export function who(by: string | null): string {
   if (!by) {
     return 'unknown';
   }
-  const known: Record<string, string> = { clock: 'the clock', link: 'a link', notebook: 'the notebook' };
+  const known: Record<string, string> = {
+    clock: 'the clock',
+    link: 'someone with the link',
+    notebook: 'the notebook',
+    notebooks: 'the end of its notebooks'
+  };
   if (by.startsWith('user:')) {
     return by.slice(5);
   }
@@ -127,17 +132,11 @@ function known(line: IAuditLine): string {
 
 /** One line of the audit trail. */
 export function happened(line: IAuditLine): string {
-  const action = typeof line.details['action'] === 'string' ? line.details['action'] : '';
-  const decided: Record<string, string> = {
-    resume: 'resumed',
-    send_back: 'sent back',
-    cancel: 'cancelled',
-    timeout: 'timed out'
-  };
-  const said = line.what === 'settled' ? (decided[action] ?? 'settled') : line.what;
-  const where = line.step === null || line.by === `step:${line.step}` ? '' : `${line.step} `;
-  const comment = line.details['comment'];
-  return `${where}${said} by ${who(line.by)}${known(line)}${typeof comment === 'string' ? `: “${comment}”` : ''}`;
+  const { decision, comment } = line.details;
+  // The server has one word for each decision; earlier versions noted none.
+  const did = typeof decision === 'string' ? decision : stateWord(line.what);
+  const where = line.step === null || line.by === `step:${line.step}` ? '' : `${line.step}: `;
+  return `${where}${did} by ${who(line.by)}${known(line)}${typeof comment === 'string' ? `: “${comment}”` : ''}`;
 }
 
 /** Which run of a step this is: `run 2 of 4`; empty if one is all there is. */
@@ -164,6 +163,9 @@ function firstOf(execution: IExecution): ISuspension | undefined {
 /** What a row says of an execution: what it waits for, how far it is, or why it ended. */
 export function aboutOf(execution: IExecution): string {
   const first = firstOf(execution);
+  if (execution.problem) {
+    return execution.problem;
+  }
   if (first !== undefined) {
     const others = execution.suspended.length - 1;
     return question(first) + (others > 0 ? ` (and ${others} more)` : '');

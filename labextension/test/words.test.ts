@@ -46,7 +46,7 @@ const suspension: ISuspension = {
 describe('sentences', () => {
   it('name people, and hide the names of processes', () => {
     expect(who('user:ada')).toBe('ada');
-    expect(who('link')).toBe('a link');
+    expect(who('link')).toBe('someone with the link');
     expect(who('host:4711:2')).toBe('a worker');
   });
 
@@ -57,14 +57,15 @@ describe('sentences', () => {
       by: 'link',
       segment: 0,
       step: 'approve',
-      details: { action: 'resume' }
+      details: { action: 'resume', decision: 'Approved' }
     };
 
-    expect(happened(line)).toBe('approve resumed by a link');
-    expect(happened({ ...line, details: { action: 'cancel', comment: 'too dear' } })).toBe(
-      'approve cancelled by a link: “too dear”'
+    expect(happened(line)).toBe('approve: Approved by someone with the link');
+    expect(happened({ ...line, details: { decision: 'Cancelled', comment: 'too dear' } })).toBe(
+      'approve: Cancelled by someone with the link: “too dear”'
     );
-    expect(happened({ ...line, what: 'suspended', by: 'step:approve', details: {} })).toBe('suspended by step approve');
+    expect(happened({ ...line, details: { action: 'resume' } })).toBe('approve: Settled by someone with the link');
+    expect(happened({ ...line, what: 'suspended', by: 'step:approve', details: {} })).toBe('Suspended by step approve');
   });
 
   it('say what happens without an answer, and when', () => {
@@ -123,9 +124,9 @@ describe('sentences', () => {
     const line = { at: '', what: 'started', by: 'user:root', segment: 0, step: null, details: {} };
 
     expect(happened({ ...line, known_by: 'account', via: 'sudo by bob' })).toBe(
-      'started by root (account, via sudo by bob)'
+      'Started by root (account, via sudo by bob)'
     );
-    expect(happened({ ...line, by: 'link', known_by: 'link' })).toBe('started by a link');
+    expect(happened({ ...line, by: 'link', known_by: 'link' })).toBe('Started by someone with the link');
   });
 
   it('say what a kept kernel means', () => {

@@ -16,7 +16,7 @@ from pauseflow_nb.cli.options import (
     store_options,
 )
 from pauseflow_nb.errors import InvalidValue
-from pauseflow_nb.json_values import read_json
+from pauseflow_nb.json_values import NOTHING, read_json
 from pauseflow_nb.printable import json_printable, printable
 from pauseflow_nb.settings import Settings
 
@@ -119,7 +119,7 @@ def resume(
 ) -> None:
     """Answer and resume a suspended execution."""
     found = _find_execution(settings, execution)
-    found.resume(step, _parse_json("--data", data), shown=shown)
+    found.resume(step, NOTHING if data is None else _parse_json("--data", data), shown=shown)
     _finish(found, wait=wait, as_json=as_json)
 
 
@@ -260,9 +260,7 @@ def _finish(found: "Execution", *, wait: bool, as_json: bool, code: int | None =
     sys.exit(exit_code(view["state"]) if wait and code is None else COMPLETED)
 
 
-def _parse_json(flag: str, text: str | None) -> Any:
-    if text is None:
-        return None
+def _parse_json(flag: str, text: str) -> Any:
     try:
         return read_json(text)
     except ValueError as problem:

@@ -51,6 +51,9 @@ def serve(settings: Settings, *, ip: str | None, no_worker: bool, as_json: bool)
     """
     from pauseflow_nb.server.serve import say_ready
     from pauseflow_nb.server.serve import serve as serve_until_stopped
+    from pauseflow_nb.store.files import Files
+
+    Files(settings.storage).require_client()
 
     if settings.log_format == "json":
         log_as_json()
@@ -96,7 +99,9 @@ def _read_secrets(_context: click.Context, _option: click.Parameter, is_set: boo
 def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
     """Run queued segments until stopped; after SIGTERM, running segments finish first."""
     from pauseflow_nb.engine.worker import run_worker, stop_with_parent
+    from pauseflow_nb.store.files import Files
 
+    Files(settings.storage).require_client()
     if settings.log_format == "json":
         log_as_json()
     stop = threading.Event()

@@ -11,6 +11,7 @@ from pydantic import BaseModel, create_model
 
 from pauseflow_nb.durations import seconds
 from pauseflow_nb.errors import InvalidValue
+from pauseflow_nb.json_values import NOTHING
 from pauseflow_nb.kernel.answer_types import Form, make_form
 from pauseflow_nb.kernel.current import require_step
 from pauseflow_nb.kernel.pausing import suspend_at_once
@@ -119,7 +120,7 @@ def resume_flow_run(flow_run_id: str, run_input: Any = None) -> None:
     from pauseflow_nb.execution import get_execution  # lazily: see above
 
     data = run_input.model_dump(mode="json") if isinstance(run_input, BaseModel) else run_input
-    get_execution(flow_run_id).resume(data=data)
+    get_execution(flow_run_id).resume(data=NOTHING if data is None else data)
 
 
 def _make_request(kind: str, wait_for_input: Any, timeout: float | None) -> tuple[SuspensionRequest, Form | None]:

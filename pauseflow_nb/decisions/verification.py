@@ -30,6 +30,7 @@ _QUESTION = {
 _DECISION = {
     "action": "the decision",
     "answer": "the answer",
+    "has_answer": "whether there was an answer",
     "comment": "the comment",
     "by": "who decided",
     "known_by": "how it is known who decided",

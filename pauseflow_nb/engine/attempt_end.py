@@ -215,7 +215,7 @@ class Ending:
             step = end.outcome.step
             failure = Failure(type(problem).__name__, str(problem), end.next_cell - 1, step)
             close_document(
-                document, step, Decision(f"Failed: {failure.type}: {failure.message}", "fail", f"step:{step}")
+                document, step, Decision(f"step {step}: {failure.type}: {failure.message}", "failed", f"step:{step}")
             )
             return SegmentEnd("failed", end.next_cell - 1, None, failure)
         request = children.name_ids(suspension, self._children)

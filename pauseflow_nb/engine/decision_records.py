@@ -105,13 +105,14 @@ class MadeDecision:
         from pauseflow_nb.runner.cards import make_facts  # lazily: a server that settles nothing needs no notebooks
 
         suspension, shown = self.suspension, dict[str, Any](self.suspension.shown or {})
-        facts = make_facts(self.decision, suspension.schema)
+        question = shown.get("question") or _question(suspension)
+        facts = make_facts(self.decision, question)
         return _record_about(
             suspension.execution,
             shown,
             {
                 "suspension": _place(suspension, shown),
-                "question": shown.get("question") or _question(suspension),
+                "question": question,
                 "asked": time_or_none(suspension.since),
                 "decision" if self.is_final else "approval": facts,
                 "seen": self.seen is not None and self.seen == shown.get("digest"),

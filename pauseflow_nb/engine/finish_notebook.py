@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from pauseflow_nb.actions import name_decision
 from pauseflow_nb.engine.decision_records import seal
 from pauseflow_nb.engine.traces import send_trace
 from pauseflow_nb.errors import PauseflowError, StorageFull, StoreUnavailable
@@ -91,15 +92,22 @@ def _finish(engine: sa.Engine, files: Files, row: Row, name: str, live: "Documen
 
 def describe_end(row: Row) -> str:
     """Say how an execution ended, and who or what ended it."""
+    reason = row.reason or {}
+    return f"{name_decision(None, _action(row), by=str(reason.get('by') or ''))} by {_by_whom(row)}."
+
+
+def _action(row: Row) -> str:
+    is_timeout = (row.reason or {}).get("kind") == "timeout"
+    return "timeout" if is_timeout else {"cancelled": "cancel"}.get(row.state, row.state)
+
+
+def _by_whom(row: Row) -> str:
     from pauseflow_nb.runner.card_text import format_moment  # lazily: see finish_notebook
 
     reason = row.reason or {}
-    by = reason.get("by")
-    who = {"clock": "the clock", None: "nobody known"}.get(by) or in_words(str(by), reason)
-    verb = {"cancelled": "Cancelled", "failed": "Failed", "completed": "Completed"}[row.state]
-    verb = "Timed out" if reason.get("kind") == "timeout" else verb
+    who = in_words(str(reason["by"]), reason) if reason.get("by") else "nobody known"
     text = f": {reason['text']}" if reason.get("text") else ""
-    return f"{verb} by {who}{format_moment(iso(row.ended_at) or '')}{text}."
+    return f"{who}{format_moment(iso(row.ended_at) or '')}{text}"
 
 
 def _close(document: "Document", row: Row, suspension: Row | None, last: Row | None) -> None:
@@ -127,9 +135,9 @@ def describe_ending_decision(row: Row, suspension: Row | None) -> "Decision":
     from pauseflow_nb.runner.cards import Decision  # lazily: see finish_notebook
 
     reason = row.reason or {}
-    action = "timeout" if reason.get("kind") == "timeout" else {"cancelled": "cancel"}.get(row.state, row.state)
+    action = _action(row)
     return Decision(
-        describe_end(row),
+        _by_whom(row),
         action,
         by=str(reason.get("by") or ""),
         known_by=str(reason.get("known_by") or ""),

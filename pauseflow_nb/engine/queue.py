@@ -42,7 +42,7 @@ from pauseflow_nb.errors import (
     UnknownExecution,
 )
 from pauseflow_nb.forms.codec import Entries, read_answer
-from pauseflow_nb.json_values import JSON, require_json
+from pauseflow_nb.json_values import JSON, NOTHING, require_json
 from pauseflow_nb.links import Claim
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
@@ -149,7 +149,7 @@ class Queue(Reader):
         execution: str,
         *,
         step: str | None = None,
-        data: JSON = None,
+        data: JSON = NOTHING,
         form: Entries | None = None,
         by: str,
         seen: str | None = None,
@@ -160,7 +160,7 @@ class Queue(Reader):
             execution: Its id.
             step: Which suspension, if several are open: the step's name, or an `address` or a `path` with dots, as
                 `view` shows them.
-            data: JSON value for the notebook, as a request's body would be.
+            data: JSON value for the notebook, as a request's body would be; `NOTHING`: there is none.
             form: In its place, what stands in the form of the question: input name → texts.
             by: `"user:NAME"`.
             seen: The `shown` of the suspension as this user saw it; if that has changed, nothing is settled (409). None:
@@ -172,17 +172,14 @@ class Queue(Reader):
             AmbiguousSuspension: If several wait and none was named.
             NotJSON: If the data is no JSON.
         """
-        require_json("data", data)
+        require_json("data", None if data is NOTHING else data)
         with reading(self.engine) as connection:
             suspension = self._choose(connection, execution, step)
         claim = suspensions.make_claim(suspension, "resume")
         if form is None:
             return self.settle(claim, Callback("resume", make_envelope(data, by), by, seen=seen))
         read, comment = read_answer(suspension.schema, form)
-        envelope = make_envelope(read.value, by)
-        if suspension.schema is not None and read.value is None:
-            # The answer is null, not missing.
-            envelope["body_raw"] = "null"
+        envelope = make_envelope(NOTHING if read.value is None and not read.is_null else read.value, by)
         if comment is not None:
             envelope["comment"] = comment
         response = self.settle(claim, Callback("resume", envelope, by, read, seen))
@@ -209,7 +206,7 @@ class Queue(Reader):
         """
         with reading(self.engine) as connection:
             suspension = self._choose(connection, execution, step)
-        envelope = make_envelope(None, by) | ({} if comment is None else {"comment": comment})
+        envelope = make_envelope(NOTHING, by) | ({} if comment is None else {"comment": comment})
         return self.settle(
             suspensions.make_claim(suspension, "send_back"), Callback("send_back", envelope, by, seen=seen)
         )

@@ -17,6 +17,7 @@ from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.settling import Response, Settling, make_envelope
 from pauseflow_nb.engine.waking import Waking, resume_all
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.json_values import NOTHING
 from pauseflow_nb.links import Claim
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.suspensions import make_approval
@@ -115,7 +116,7 @@ def _find_waking(answer: Answer, rows: Rows, moment: float) -> Waking | None:
     )
     if not is_usual:
         return None
-    by, envelope = callback.by, callback.envelope or make_envelope(None, callback.by)
+    by, envelope = callback.by, callback.envelope or make_envelope(NOTHING, callback.by)
     comment = shorten_comment(envelope)
     return Waking(
         suspension,

@@ -19,15 +19,15 @@ from pauseflow_nb.engine.locking import lock_rows
 from pauseflow_nb.engine.waking import Waking, complete_envelope, resume_all, wake_all
 from pauseflow_nb.errors import LinkWithdrawn, StoreDamaged
 from pauseflow_nb.identity import LINK, facts_of, people
-from pauseflow_nb.json_values import JSON
+from pauseflow_nb.json_values import JSON, NOTHING
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import Failure, PauseAnswer, Wake, answer_in
+from pauseflow_nb.protocol import Failure, PauseAnswer, Wake, answer_in, has_answer
 from pauseflow_nb.runner.cards import describe_approval, describe_decision, describe_pause_decision
 from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import FINAL, Row
-from pauseflow_nb.store.views import iso, view_approvals
+from pauseflow_nb.store.views import iso, name_settlement, view_approvals
 
 __all__ = ["Callback", "Response", "Settling", "make_cancel_reason", "make_envelope"]
 
@@ -89,7 +89,7 @@ class Settling:
             return self._gather(suspension)
         if not suspensions.settle(self.connection, suspension, "timeout", "clock"):
             return False
-        self._note(suspension, "settled", "clock", action="timeout")
+        self._note_settled(suspension, "timeout", "clock")
         if suspension.kind == "pause":
             self._return(suspension, None)
             self._record_pause("timeout", suspension, None)
@@ -178,7 +178,7 @@ class Settling:
         """Apply a callback to an open suspension whose row is locked, if it may act."""
         if verdict is None:
             raise NotJudged
-        envelope = callback.envelope or make_envelope(None, callback.by)
+        envelope = callback.envelope or make_envelope(NOTHING, callback.by)
         refusal = verdict.refusal
         if refusal is not None:
             found = {"errors": refusal.errors} if refusal.errors else {}
@@ -215,11 +215,11 @@ class Settling:
         count = len(approvals["given"])
         if count < needed:
             self._note(suspension, "approved", by, given=count, needed=needed, **details)
-            one = describe_approval(suspension.kind, "approve", approvals["given"][-1:], answer_in(envelope) or None)
+            one = describe_approval("approve", approvals["given"][-1:], envelope)
             record_decision(self.connection, suspension, one, seen=seen, is_final=False)
             return self._respond(202, claim, action="resume", approvals=approvals)
         suspensions.settle(self.connection, suspension, "resume", by)
-        self._note(suspension, "settled", by, action="resume", **details)
+        self._note_settled(suspension, "resume", by, **details)
         waking = self._waking(suspension, by, envelope=envelope, approvals=approvals["given"])
         answer = complete_envelope(waking, iso(now(self.connection)) or "")
         self._return(suspension, answer)
@@ -231,7 +231,7 @@ class Settling:
         by, comment = callback.by, shorten_comment(envelope)
         suspensions.settle(self.connection, suspension, "send_back", by)
         details = {} if comment is None else {"comment": comment}
-        self._note(suspension, "settled", by, action="send_back", **details)
+        self._note_settled(suspension, "send_back", by, **details)
         moment = iso(now(self.connection)) or ""
         known: dict[str, JSON] = {"by": by, "at": moment, **facts_of(by)}
         wake = Wake(
@@ -242,7 +242,11 @@ class Settling:
             by=by,
             at=moment,
             approvals=[{**known, "comment": comment}],
-            sent_back={**known, "comment": find_comment(envelope), "data": answer_in(envelope) or None},
+            sent_back={
+                **known,
+                "comment": find_comment(envelope),
+                "data": answer_in(envelope) if has_answer(envelope) else None,
+            },
         )
         record_decision(self.connection, suspension, describe_decision(wake), seen=callback.seen)
         self._queue_next(suspension, wake)
@@ -250,7 +254,7 @@ class Settling:
     def _cancel(self, suspension: Row, by: str, comment: str | None, seen: str | None = None) -> None:
         if suspensions.settle(self.connection, suspension, "cancel", by):
             details = {} if comment is None else {"comment": comment}
-            self._note(suspension, "settled", by, action="cancel", **details)
+            self._note_settled(suspension, "cancel", by, **details)
             if suspension.kind == "pause":
                 # The notebook sees the cancel, and may do something else than end.
                 self._return(suspension, None)
@@ -314,7 +318,7 @@ class Settling:
             suspensions.clear_deadline(self.connection, suspension)
             return False
         suspensions.settle(self.connection, suspension, "resume", "notebooks")
-        self._note(suspension, "settled", "notebooks", action="resume")
+        self._note_settled(suspension, "resume", "notebooks")
         steps.export(self.connection, suspension.execution, suspension.step, suspension.run, **found.exports)
         if found.problem is None:
             self._wake(suspension, "notebooks", None)
@@ -398,15 +402,26 @@ class Settling:
     def _is_overdue(self, suspension: Row) -> bool:
         return suspension.deadline is not None and suspension.deadline <= now(self.connection)
 
+    def _note_settled(self, suspension: Row, action: str, by: str, **details: Any) -> None:
+        self._note(
+            suspension, "settled", by, action=action, decision=name_settlement(suspension, action, by), **details
+        )
+
     def _note(self, suspension: Row, what: str, by: str, **details: Any) -> None:
         where = {"segment": suspension.segment, "step": suspension.step}
         note(self.connection, suspension.execution, what, by, **where, **details)
 
 
 def make_envelope(body: JSON, by: str) -> dict[str, JSON]:
-    """Make the envelope of an answer that came by no request: a command, a program, the clock."""
+    """Make the envelope of an answer that came by no request: a command, a program, the clock.
+
+    Args:
+        body: The answer; `NOTHING`: there is none.
+        by: Who or what gave it.
+    """
+    body, raw = (None, None) if body is NOTHING else (body, "null" if body is None else None)
     empty: dict[str, JSON] = {"method": None, "path": None, "query": {}, "headers": {}}
-    return {**empty, "body": body, "body_raw": None, "client_ip": None, "url": None, "received_at": None, "by": by}
+    return {**empty, "body": body, "body_raw": raw, "client_ip": None, "url": None, "received_at": None, "by": by}
 
 
 def make_cancel_reason(by: str, text: str | None) -> dict[str, JSON]:

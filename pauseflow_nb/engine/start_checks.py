@@ -17,17 +17,19 @@ _RESERVE = 16 * 1024**2
 
 
 def require_room(store: OpenStore, size: int) -> None:
-    """Refuse a new execution if the storage is at its quota, or its disk nearly full: a full disk later helps nobody.
+    """Refuse a new execution if the storage is at its quota, its disk nearly full, or its client not installed.
 
     Args:
         store: The store.
         size: Bytes that the execution begins with.
 
     Raises:
+        StoreUnavailable: If the storage needs a package that is not installed.
         QuotaReached: If the quota is reached; nothing has been written.
         DiskNearlyFull: If the disk is nearly full; nothing has been written.
     """
     files, quota = store.files, store.settings.quota
+    files.require_client()
     if quota is not None and (used := files.used()) + size > quota:
         raise QuotaReached(files.url, used, quota)
     free = files.free()

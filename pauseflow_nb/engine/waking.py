@@ -16,7 +16,7 @@ from pauseflow_nb.store import audit, executions, segments, steps, suspensions
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.segments import NewSegment
-from pauseflow_nb.store.views import has_rules, iso
+from pauseflow_nb.store.views import has_rules, iso, name_settlement
 
 __all__ = ["Waking", "complete_envelope", "resume_all", "wake_all"]
 
@@ -105,7 +105,8 @@ def complete_envelope(waking: Waking, moment: str) -> dict[str, JSON] | None:
 
 def _line(waking: Waking) -> audit.Line:
     suspension = waking.suspension
-    details: dict[str, Any] = {"action": "resume"} | ({} if waking.comment is None else {"comment": waking.comment})
+    details: dict[str, Any] = {"action": "resume", "decision": name_settlement(suspension, "resume", waking.by)}
+    details |= {} if waking.comment is None else {"comment": waking.comment}
     return audit.Line(suspension.execution, "settled", waking.by, suspension.segment, suspension.step, details)
 
 

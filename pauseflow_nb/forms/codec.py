@@ -58,6 +58,11 @@ class Reading:
     #: Place in the answer → input name.
     inputs: Mapping[Path, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def is_null(self) -> bool:
+        """Whether the answer is null, and not missing."""
+        return self.value is None and self.inputs.get(()) != COMMENT
+
     def merge(self, errors: Iterable[Mapping[str, JSON]]) -> list[dict[str, JSON]]:
         """Add what a check has found to what cannot be read; of a text that cannot be read, nothing else is said."""
         unread = [tuple(each["path"]) for each in self.problems]

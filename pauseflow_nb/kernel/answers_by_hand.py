@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from pauseflow_nb.json_values import JSON
+from pauseflow_nb.actions import name_decision
+from pauseflow_nb.json_values import JSON, NOTHING
 from pauseflow_nb.kernel.issued_links import links_for_test
 from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
 from pauseflow_nb.protocol import SuspensionRequest
@@ -17,23 +18,22 @@ def describe_answers(run: StepRun, plan: PlannedSuspension) -> str:
     return f"`%pauseflow approve [JSON]` answers step '{run.step}' here.{back}{by_clock}"
 
 
-def name_answer(request: SuspensionRequest) -> str:
-    """Say in a few words what somebody did who answered."""
-    if request.kind in ("rerun", "delay"):
-        return "Called back by you" if request.kind == "rerun" else "Continued by you"
-    return "Approved by you" if request.schema is None else "Submitted by you"
+def name_answer(request: SuspensionRequest, action: str) -> str:
+    """Say in a few words what the user did: one of `ACTIONS`."""
+    has_schema = request.schema is not None
+    return f"{name_decision(request.kind, action, has_schema=has_schema, own=request.labels)} by you"
 
 
 def make_envelope(step: str, body: JSON) -> dict[str, JSON]:
-    """Make `$resume_data` of an answer by a button or a magic."""
+    """Make `$resume_data` of an answer by a button or a magic; a body that is `NOTHING` holds none."""
     url = links_for_test(step)["resume_url"]
     return {
         "method": "POST",
         "path": f"/pauseflow/resume/{step}",
         "query": {},
         "headers": {},
-        "body": body,
-        "body_raw": "",
+        "body": None if body is NOTHING else body,
+        "body_raw": "null" if body is None else "",
         "client_ip": "",
         "url": url,
         "received_at": datetime.now(UTC).isoformat(),

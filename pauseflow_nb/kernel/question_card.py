@@ -4,7 +4,7 @@ import html
 import json
 from dataclasses import dataclass
 
-from pauseflow_nb.json_values import JSON
+from pauseflow_nb.json_values import JSON, NOTHING
 from pauseflow_nb.kernel.display import boxed, with_code
 from pauseflow_nb.protocol import SuspensionRequest
 
@@ -32,8 +32,8 @@ class Ending:
     headline: str
     #: What to do next.
     sentence: str
-    #: What was answered; None: nothing.
-    answer: JSON = None
+    #: What was answered.
+    answer: JSON = NOTHING
     #: What was said with it, beside the answer.
     comment: str | None = None
 
@@ -70,12 +70,13 @@ def write_ending(
     headline = f"{ending.headline}: {request.title or _STEP.format(step)}"
     from pauseflow_nb.forms.secrets import hide_secrets  # lazily: few questions have a form
 
-    value = hide_secrets(ending.answer, request.schema)
-    answer = None if value is None else f"Answer: {_write_value(value)}"
+    is_answered = ending.answer is not NOTHING and ending.answer != {}
+    value = hide_secrets(ending.answer, request.schema) if is_answered else None
+    answer = f"Answer: {_write_value(value)}" if is_answered else None
     comment = None if ending.comment is None else f"Comment: {_write_value(ending.comment)}"
     plain = "\n".join(filter(None, [headline, request.message, answer, comment, next_]))
     parts = [_bold(headline), _prose(request.message)]
-    if value is not None:
+    if is_answered:
         parts += ["<div>Answer:</div>", _value(value)]
     if ending.comment is not None:
         parts += ["<div>Comment:</div>", _value(ending.comment)]

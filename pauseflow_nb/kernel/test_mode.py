@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.cells import Header
 from pauseflow_nb.errors import InvalidAnswer, InvalidStep
-from pauseflow_nb.json_values import JSON, json_text
+from pauseflow_nb.json_values import JSON, NOTHING, json_text
 from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.answers_by_hand import describe_answers, make_clock_envelope, make_envelope, name_answer
 from pauseflow_nb.kernel.attribute_dict import Record, as_records
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from pauseflow_nb.forms.codec import Entries
 
 __all__ = ["TestMode", "Waiting"]
-
-#: Nothing was sent, which is not the answer null.
-_NOTHING: Any = object()
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class TestMode:
     #: The last value of each fresh cell.
     fresh_values: dict[str, FreshValue] = field(default_factory=dict)
     #: What `steps.trigger.event` shows in place of the parameters, once set by `%pauseflow trigger`.
-    sample: JSON = _NOTHING
+    sample: JSON = NOTHING
     #: Steps that did not run, with the card that says why.
     refused: list[tuple[str, Card]] = field(default_factory=list)
     #: Runs that ended, of the step that `wake` names.
@@ -133,7 +130,7 @@ class TestMode:
     @property
     def trigger(self) -> Record:
         """The sample, or the parameters as the event."""
-        event = self.inputs if self.sample is _NOTHING else as_records(self.sample)
+        event = self.inputs if self.sample is NOTHING else as_records(self.sample)
         return trigger_by_hand(event, notebook=_find_notebook(), started_at=self.started_at)
 
     def set_sample(self, event: JSON) -> str:
@@ -143,7 +140,7 @@ class TestMode:
 
     def describe_sample(self) -> str:
         """Say what `steps.trigger.event` is."""
-        if self.sample is _NOTHING:
+        if self.sample is NOTHING:
             return "`steps.trigger.event` holds the parameters; `%pauseflow trigger JSON` sets a sample event."
         return f"`steps.trigger.event` is this sample:\n{json_text(self.sample, indent=2)}"
 
@@ -243,7 +240,7 @@ class TestMode:
             return f"step {self.due!r} was answered and has to run again"
         return "nothing waits"
 
-    def approve(self, body: JSON = _NOTHING) -> str:
+    def approve(self, body: JSON = NOTHING) -> str:
         """Answer the open suspension as a request with this body would.
 
         Returns:
@@ -255,8 +252,8 @@ class TestMode:
         """
         form = self._open().plan.form
         if form is None:
-            return self._approve(None if body is _NOTHING else body)
-        return self._approve(form.as_body({} if body is _NOTHING else body))
+            return self._approve(body)
+        return self._approve(form.as_body({} if body is NOTHING else body))
 
     def approve_form(self, entries: "Entries") -> str:
         """Answer the open suspension with what stands in its form, read as a server reads it.
@@ -279,7 +276,7 @@ class TestMode:
         reading, comment = read_answer(None, entries)
         if reading.problems:
             raise InvalidAnswer(reading.place(reading.problems))
-        return self._approve(reading.value, comment)
+        return self._approve(NOTHING if reading.value is None and not reading.is_null else reading.value, comment)
 
     def _approve(self, body: JSON, comment: str | None = None) -> str:
         waiting = self._open()
@@ -291,7 +288,7 @@ class TestMode:
         envelope = make_envelope(run.step, body) | ({} if comment is None else {"comment": comment})
         self.exports.setdefault(run.step, {})[RESUME_DATA] = envelope
         self.waiting = None
-        headline = name_answer(request)
+        headline = name_answer(request, "resume")
         if request.kind == "pause":
             self.due = run.step
             self.pause_answers.setdefault(run.step, []).append(envelope)
@@ -335,9 +332,13 @@ class TestMode:
         if request.then == "rerun":
             self._wake(waiting, None, "clock")
             sentence = f"Run the cell of step '{run.step}' again: it will be run {run.number + 1}."
-            return self._settle(waiting, "again", "Run again by you" if request.kind == "rerun" else headline, sentence)
+            return self._settle(
+                waiting, "again", name_answer(request, "resume") if request.kind == "rerun" else headline, sentence
+            )
         sentence = f"Step '{run.step}' need not wait: go on with the next cell."
-        return self._settle(waiting, "approved", headline, sentence, request.default)
+        return self._settle(
+            waiting, "approved", headline, sentence, NOTHING if request.default is None else request.default
+        )
 
     def drop(self, sentence: str) -> None:
         """Forget the open suspension, if there is one, because something else happened."""
@@ -364,7 +365,9 @@ class TestMode:
         step = waiting.run.step
         self.cancelled, self.waiting = step, None
         sentence = f"The flow is cancelled in step '{step}'. `%pauseflow reset` starts over."
-        return self._settle(waiting, "cancelled", "Cancelled by you", sentence, comment=comment)
+        return self._settle(
+            waiting, "cancelled", name_answer(waiting.plan.request, "cancel"), sentence, comment=comment
+        )
 
     def send_back(self, comment: str | None = None) -> str:
         """Send the open question back: its step has to run again, and finds the comment.
@@ -385,7 +388,7 @@ class TestMode:
         sent_back: dict[str, JSON] = {"by": "user", "known_by": "account", "at": moment, "comment": text, "data": None}
         self._wake(waiting, None, "user", sent_back)
         sentence = f"Step '{run.step}' is sent back: run its cell again, it will be run {run.number + 1}."
-        return self._settle(waiting, "again", "Sent back by you", sentence, comment=text, action="send_back")
+        return self._settle(waiting, "again", name_answer(request, "send_back"), sentence, comment=text)
 
     def _settle(
         self,
@@ -393,18 +396,10 @@ class TestMode:
         how: str,
         headline: str,
         sentence: str,
-        answer: JSON = None,
+        answer: JSON = NOTHING,
         *,
         comment: str | None = None,
-        action: str | None = None,
     ) -> str:
-        request = waiting.plan.request
-        did = action or {"approved": "resume", "again": "resume", "cancelled": "cancel"}.get(how, "")
-        own = request.labels.get(did)
-        if own is not None and headline.endswith("by you"):
-            # Who presses No has approved nothing.
-            done = {"cancel": "cancelled", "send_back": "sent back"}.get(did, "answered")
-            headline = f"{own} ({done} by you)"
         waiting.settle(Ending(how, headline, sentence, answer, comment))
         self.renew_refusals()
         return sentence

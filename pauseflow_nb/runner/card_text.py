@@ -10,14 +10,16 @@ from html import escape
 from typing import Any
 
 from pauseflow_nb import identity
-from pauseflow_nb.actions import USUAL_ACTIONS, button_labels
+from pauseflow_nb.actions import USUAL_ACTIONS, button_labels, name_decision
 from pauseflow_nb.forms.markdown import as_html as render_markdown
 from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.printable import printable_lines
 
 __all__ = [
+    "describe_approval",
     "format_moment",
+    "name_decision_on",
     "render_box",
     "render_checks_html",
     "render_checks_text",
@@ -26,7 +28,6 @@ __all__ = [
     "render_html",
     "render_text",
     "write_check",
-    "write_sentence",
 ]
 
 # Enough to recognise the question and the answer; the metadata and the approval page have the complete values.
@@ -37,16 +38,6 @@ _MOST_ROWS = 20
 WAITING, DECIDED, WRONG = "#c77700", "#808080", "#d1443c"
 _GAP = "margin:.4em 0 0"
 _CELL = "padding:.1em .8em .1em 0;text-align:left;vertical-align:top;border:none"
-
-_DONE = {
-    "suspend": "Resumed",
-    "pause": "Resumed",
-    "operator": "Resumed",
-    "delay": "Continued",
-    "notebook": "Continued",
-    "rerun": "Run again",
-}
-_PEOPLE = {"clock": "the clock", "notebooks": "the end of its notebooks", "link": "link", "": "unknown"}
 
 
 def render_box(html: str, colour: str) -> str:
@@ -78,8 +69,8 @@ def render_text(facts: Mapping[str, Any]) -> str:
     lines += [line for check in question.get("drift") or [] for line in write_check(check)]
     lines += _list_refusals(facts)
     if decision is not None:
-        lines.append(_describe_decision(decision, question))
-        lines += [f"Answer: {_shorten(decision['answer'])}"] if decision.get("answer") is not None else []
+        lines.append(str(decision["sentence"]))
+        lines += [f"Answer: {_shorten(decision['answer'])}"] if _has_answer(decision) else []
     return printable_lines("\n".join(filter(None, lines)))
 
 
@@ -144,27 +135,16 @@ def render_earlier_text(all_facts: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
-def write_sentence(kind: str, action: str, approvals: Iterable[Mapping[str, Any]]) -> str:
-    """Write a sentence that says who or what ended a suspension, and when.
-
-    Args:
-        kind: Kind of the suspension.
-        action: `"resume"`, `"send_back"`, `"cancel"` or `"timeout"`.
-        approvals: `{"by", "at"}`, and perhaps `{"known_by", "comment"}`, of each approval.
-    """
-    approvals = list(approvals)
-    has_no_answer = kind in ("suspend", "pause") and all(each["by"] == "clock" for each in approvals)
-    done = {"cancel": "Cancelled", "timeout": "Timed out", "send_back": "Sent back"}.get(action) or _DONE.get(
-        kind, "Resumed"
-    )
-    sentence = f"{done} by {', '.join(map(_describe_approval, approvals))}."
-    return f"Nobody answered in time. {sentence}" if has_no_answer and action != "cancel" else sentence
+def name_decision_on(question: Mapping[str, Any], action: str, by: str) -> str:
+    """Name what was decided on a question; see `name_decision`."""
+    has_schema = question.get("schema") is not None
+    return name_decision(question["kind"], action, by=by, has_schema=has_schema, own=question.get("labels"))
 
 
-def _describe_approval(approval: Mapping[str, Any]) -> str:
-    by = str(approval["by"])
-    who = _PEOPLE.get(by) or identity.in_words(by, approval)
+def describe_approval(approval: Mapping[str, Any]) -> str:
+    """Say who approved, how that is known, when, and with which comment."""
     comment = approval.get("comment")
+    who = identity.in_words(str(approval["by"]), approval)
     return f"{who}{format_moment(str(approval.get('at') or ''))}" + (f" (“{comment}”)" if comment else "")
 
 
@@ -176,22 +156,19 @@ def format_moment(moment: str) -> str:
         return ""
 
 
-def _describe_decision(decision: Mapping[str, Any], question: Mapping[str, Any]) -> str:
-    """Describe the decision, with the author's word for it if a person chose it."""
-    label = (question.get("labels") or {}).get(decision.get("action"))
-    sentence = str(decision["sentence"])
-    return sentence if label is None or decision.get("by") == "clock" else f"{label}: {sentence}"
+def _has_answer(decision: Mapping[str, Any]) -> bool:
+    # Earlier versions noted only answers that are not null.
+    return bool(decision.get("has_answer", decision.get("answer") is not None))
 
 
 def _render_decision(decision: Mapping[str, Any], question: Mapping[str, Any]) -> str:
-    kind, approvals = question["kind"], decision.get("approvals") or []
-    html = f"<strong>{_escape(_describe_decision(decision, question))}</strong>"
+    approvals = decision.get("approvals") or []
+    html = f"<strong>{_escape(str(decision['sentence']))}</strong>"
     if len(approvals) > 1 and decision["action"] == "resume":
-        people = "".join(f"<li>{_escape(_describe_approval(each))}</li>" for each in approvals)
-        done = _DONE.get(kind, "Resumed")
-        html = f'<strong>{done} by {len(approvals)} people</strong><ul style="margin:.2em 0">{people}</ul>'
-    answer = decision.get("answer")
-    return html if answer is None else html + "".join(_render_value("Answer", answer))
+        people = "".join(f"<li>{_escape(describe_approval(each))}</li>" for each in approvals)
+        done = name_decision_on(question, "resume", decision["by"])
+        html = f'<strong>{_escape(done)} by {len(approvals)} people</strong><ul style="margin:.2em 0">{people}</ul>'
+    return html + "".join(_render_value("Answer", decision["answer"])) if _has_answer(decision) else html
 
 
 def _list_lines(facts: Mapping[str, Any]) -> list[str]:
@@ -243,7 +220,7 @@ def _list_refusals(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _describe_refusal(refused: Mapping[str, Any]) -> str:
-    came = f"It came from {_describe_approval(refused)}"
+    came = f"It came from {describe_approval(refused)}"
     if refused.get("is_drift"):
         return f"did not count: {in_words(refused['errors'])}. {came}."
     return f"was refused: {in_words(refused['errors'])}. {came}: {_shorten(refused['answer'])}"
@@ -276,11 +253,11 @@ def _is_short(value: JSON) -> bool:
 
 
 def _format_value(value: JSON) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
 
 
 def _shorten(value: JSON) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+    text = value if isinstance(value, str) and value else json.dumps(value, indent=2, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + " …"
 
 

@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms.secrets import hide_secrets
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake, answer_in
+from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake, answer_in, has_answer
 from pauseflow_nb.runner import card_text, cell_statuses
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.record_outputs import facts_of, kind_of, record, records_in
@@ -52,10 +52,10 @@ class Place:
 class Decision:
     """How a suspension was settled."""
 
-    #: Who or what decided, and when, as a sentence.
-    sentence: str
-    #: `"resume"`, `"send_back"`, `"cancel"`, `"timeout"`, or how the execution ended.
-    action: str = ""
+    #: Who or what decided, and when, in words: `ann (login) at 2026-11-20 10:30:00 UTC`.
+    by_whom: str
+    #: `"resume"`, `"approve"`, `"send_back"`, `"cancel"`, `"timeout"`, or how the execution ended.
+    action: str
     #: `"clock"`, `"link"`, `"user:NAME"`, …
     by: str = ""
     #: How the person was identified: `"link"`, `"login"`, `"account"`; empty if that was not recorded.
@@ -64,6 +64,8 @@ class Decision:
     at: str = ""
     comment: str = ""
     answer: JSON = None
+    #: Whether there is an answer, which may be null.
+    has_answer: bool = False
     #: All approvals, in order.
     approvals: list[dict[str, JSON]] | None = None
 
@@ -120,7 +122,7 @@ def put_decision(document: Document, step: str, decision: Decision) -> bool:
     """Add a decision to the waiting card of a step; returns False if it has no waiting card."""
     for cell, output in _find_waiting_cards(document, step):
         facts = facts_of(output)
-        decided = make_facts(decision, facts["question"].get("schema"))
+        decided = make_facts(decision, facts["question"])
         # In place, because a cell that paused within its code goes on adding outputs.
         output.update(_output({**facts, "decision": decided}))
         document.cells[cell].metadata["papermill"]["status"] = "completed"
@@ -129,13 +131,23 @@ def put_decision(document: Document, step: str, decision: Decision) -> bool:
     return False
 
 
-def make_facts(decision: Decision, schema: Mapping[str, JSON] | None) -> dict[str, Any]:
-    """Make what a card, and a signed record, holds of a decision."""
-    answer = hide_secrets(decision.answer, schema)
+def make_facts(decision: Decision, question: Mapping[str, Any]) -> dict[str, Any]:
+    """Make what a card, and a signed record, holds of a decision.
+
+    Args:
+        decision: The decision.
+        question: What was asked: its `kind`, `schema` and `labels`.
+    """
+    facts = asdict(decision)
+    by_whom = facts.pop("by_whom")
+    done = card_text.name_decision_on(question, decision.action, decision.by)
+    # A plain text is both the answer and its comment.
+    is_comment = bool(decision.comment) and decision.answer == decision.comment
     return {
-        **asdict(decision),
-        # A plain text is both the answer and its comment.
-        "answer": None if answer == decision.comment else answer,
+        **facts,
+        "sentence": f"{done} by {by_whom}.",
+        "answer": None if is_comment else hide_secrets(decision.answer, question.get("schema")),
+        "has_answer": decision.has_answer and not is_comment,
         "approvals": decision.approvals or [],
     }
 
@@ -235,7 +247,7 @@ def describe_pause_decision(answer: PauseAnswer) -> Decision:
     approval |= {key: envelope[key] for key in ("known_by", "via") if envelope.get(key)}
     approvals = envelope.get("approvals")
     approvals = approvals if isinstance(approvals, list) and approvals else [approval]
-    return describe_approval("pause", answer.action, approvals, answer_in(envelope) or None)
+    return describe_approval(answer.action, approvals, envelope)
 
 
 def describe_decision(wake: Wake, envelope: Mapping[str, JSON] | None = None) -> Decision:
@@ -248,7 +260,8 @@ def describe_decision(wake: Wake, envelope: Mapping[str, JSON] | None = None) ->
     if wake.sent_back is not None:
         data, comment = wake.sent_back.get("data"), wake.sent_back.get("comment")
         # A comment that came in a field of its own is not also an answer.
-        return describe_approval(wake.kind, "send_back", wake.approvals, None if data == {"comment": comment} else data)
+        answer = {} if data in (None, {"comment": comment}) else {"body": data}
+        return describe_approval("send_back", wake.approvals, answer)
     facts = envelope or wake.callback or {}
     approval: dict[str, JSON] = {
         "by": wake.by,
@@ -256,21 +269,21 @@ def describe_decision(wake: Wake, envelope: Mapping[str, JSON] | None = None) ->
         "known_by": facts.get("known_by"),
         "via": facts.get("via"),
     }
-    answer = answer_in(envelope or wake.callback or {}) or None
-    return describe_approval(wake.kind, "resume", wake.approvals or [approval], answer)
+    return describe_approval("resume", wake.approvals or [approval], facts)
 
 
-def describe_approval(kind: str, action: str, approvals: list[dict[str, JSON]], answer: JSON) -> Decision:
+def describe_approval(action: str, approvals: list[dict[str, JSON]], envelope: Mapping[str, JSON]) -> Decision:
     """Describe what the last of several people decided, and name all of them."""
-    last = approvals[-1]
+    last, is_answered = approvals[-1], has_answer(envelope)
     return Decision(
-        sentence=card_text.write_sentence(kind, action, approvals),
+        by_whom=", ".join(map(card_text.describe_approval, approvals)),
         action=action,
         by=str(last["by"]),
         known_by=str(last.get("known_by") or ""),
         at=str(last.get("at") or ""),
         comment=str(last.get("comment") or ""),
-        answer=answer,
+        answer=answer_in(envelope) if is_answered else None,
+        has_answer=is_answered,
         approvals=approvals,
     )
 

@@ -3,9 +3,29 @@
 Errors are those of the client for the kind of URL.
 """
 
+from importlib.util import find_spec
 from typing import Any
 
-__all__ = ["read", "write"]
+from pauseflow_nb import remote_files
+from pauseflow_nb.errors import InvalidParameter, StoreUnavailable
+
+__all__ = ["read", "require_client", "write"]
+
+#: What papermill's handlers need to be installed.
+_NEEDED = {"s3": "boto3", "gs": "gcsfs"}
+
+
+def require_client(url: str, parameter: str) -> None:
+    """Check that what a URL needs is installed.
+
+    Raises:
+        InvalidParameter: If it is not; it says what to install.
+    """
+    try:
+        if _find_handler(url) is None:
+            remote_files.require_client(url)
+    except StoreUnavailable as problem:
+        raise InvalidParameter(parameter, f"{url} cannot be used: {problem.problem}") from None
 
 
 def read(url: str) -> str:
@@ -14,9 +34,8 @@ def read(url: str) -> str:
     if handler is not None:
         text = handler.read(url)
         return text.decode() if isinstance(text, bytes | bytearray) else str(text)
-    import fsspec  # type: ignore[import-untyped]
-
-    with fsspec.open(url, encoding="utf-8", mode="r") as file:
+    system, path = remote_files.open_filesystem(url)
+    with system.open(path, encoding="utf-8", mode="r") as file:
         return str(file.read())
 
 
@@ -26,9 +45,8 @@ def write(text: str, url: str) -> None:
     if handler is not None:
         handler.write(text, url)
         return
-    import fsspec
-
-    with fsspec.open(url, encoding="utf-8", mode="w") as file:
+    system, path = remote_files.open_filesystem(url)
+    with system.open(path, encoding="utf-8", mode="w") as file:
         file.write(text)
 
 
@@ -37,5 +55,9 @@ def _find_handler(url: str) -> Any:
     # Lazily: few notebooks are at a URL, and the handlers take long to import.
     from papermill.iorw import LocalHandler, papermill_io
 
+    needed = _NEEDED.get(url.partition("://")[0])
+    if needed is not None and find_spec(needed) is None:
+        # fsspec may have what it needs, and says what to install.
+        return None
     handler = papermill_io.get_handler(url)
     return None if isinstance(handler, LocalHandler) else handler

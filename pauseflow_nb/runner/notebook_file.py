@@ -114,6 +114,8 @@ def _read_text(path: str) -> str:
     if "://" in path or path == "-":
         try:
             return file_addresses.read(path)
+        except StoreUnavailable as problem:
+            raise InvalidNotebook(path, f"it cannot be read ({problem.problem})") from None
         except Exception as problem:  # noqa: BLE001 - each kind of address has its own errors
             raise InvalidNotebook(path, f"it cannot be read ({problem})") from None
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pauseflow_nb.errors import InvalidParameter, StorageFull
 from pauseflow_nb.private_files import create, follow
+from pauseflow_nb.runner import file_addresses
 from pauseflow_nb.runner.document import Document, is_sealed_by
 
 __all__ = ["OutputFile", "require_writable"]
@@ -31,7 +32,10 @@ def require_writable(path: str | None) -> None:
     Raises:
         InvalidParameter: Saying what is wrong with it.
     """
-    if path is None or "://" in path:
+    if path is None:
+        return
+    if "://" in path:
+        file_addresses.require_client(path, "output")
         return
     try:
         problem = _why_not_writable(Path(path).expanduser())

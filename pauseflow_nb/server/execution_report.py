@@ -17,17 +17,16 @@ from pauseflow_nb.decisions.verification import Verification, verify
 from pauseflow_nb.errors import StoreDamaged
 from pauseflow_nb.forms.markdown import as_html
 from pauseflow_nb.json_values import json_text
+from pauseflow_nb.runner.card_text import name_decision_on
 from pauseflow_nb.server.public.outputs import show_outputs
 from pauseflow_nb.server.public.page import render
-from pauseflow_nb.server.public.wording import list_parameters, say_who_started, words_for
+from pauseflow_nb.server.public.wording import list_parameters, say_who_started
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.reader import Reader
 
 __all__ = ["Report", "make_report"]
 
-#: What was decided, in words; `resume` depends on what was asked.
-_ACTIONS = {"send_back": "Sent back", "cancel": "Cancelled", "timeout": "Nobody answered in time"}
 _KNOWN_BY = {
     "login": "who had signed in",
     "account": "by the account of the operating system that gave the command",
@@ -123,7 +122,7 @@ def _describe_record(record: Mapping[str, Any]) -> _Decision:
     elif record.get("checks"):
         what, decided = "checked when the answer took effect", list(_say_what_was_found(record))
     else:
-        done = _ACTIONS.get(decision["action"]) or words_for(question)[0]
+        done = name_decision_on(question, decision["action"], decision["by"])
         what = "one approval of several" if "approval" in record else done
         decided = list(_say_what_was_decided(record, decision, question))
     return _Decision(
@@ -162,7 +161,7 @@ def _say_what_was_decided(
     if label and decision["by"] != "clock":
         yield "Button", label
     answer, comment = decision.get("answer"), decision.get("comment")
-    if answer is not None and answer != {"comment": comment}:
+    if decision.get("has_answer", answer is not None) and answer != {"comment": comment}:
         yield "Answer", _text(answer)
     if comment:
         yield "Comment", comment
@@ -183,18 +182,20 @@ def _say_what_was_found(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _name(facts: Mapping[str, Any]) -> str:
-    by = str(facts.get("by") or "unknown")
-    return {"clock": "the clock", "link": "someone with the link"}.get(by) or identity.in_words(by, facts)
+    return identity.in_words(str(facts.get("by") or ""), facts)
 
 
 def _describe_event(line: Mapping[str, Any]) -> _Event:
     step = f", step {line['step']}" if line.get("step") else ""
     listed = {key: each for key, each in line["details"].items() if each is not None and key not in _NOT_LISTED}
+    what = listed.pop("decision", None) or line["what"]
+    if what != line["what"]:
+        del listed["action"]
     checks = listed.pop("checks", None) or []
     details = [f"{key}: {_text(each)}" for key, each in listed.items()]
     details += [f"{check['name']}: {check['reason']}" for check in checks]
     details += [line["problem"]] if line.get("problem") else []
-    return _Event(_moment(line["at"]).removesuffix(" UTC"), f"{line['what']}{step}", _name(line), ", ".join(details))
+    return _Event(_moment(line["at"]).removesuffix(" UTC"), f"{what}{step}", _name(line), ", ".join(details))
 
 
 def _show_cells(cells: list[dict[str, Any]]) -> Iterator[_Cell]:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from pauseflow_nb.errors import PauseflowError, StorageFull, StoreUnavailable
 from pauseflow_nb.private_files import create, make_folder
+from pauseflow_nb.remote_files import open_filesystem, require_client
 from pauseflow_nb.store.mounts import find_filesystem, is_network
 from pauseflow_nb.store.streams import FileStream
 
@@ -40,6 +41,15 @@ class Files:
     def is_shared(self) -> bool:
         """Whether other machines may write here: an object store, or a folder on a network file system."""
         return self.local is None or is_network(find_filesystem(self.local))
+
+    def require_client(self) -> None:
+        """Check that what this kind of URL needs is installed.
+
+        Raises:
+            StoreUnavailable: If it is not; it says what to install.
+        """
+        if self.local is None:
+            require_client(self.url)
 
     def folder(self, execution: str) -> str:
         """Return the path or URL where kernels write the snapshots of an execution."""
@@ -174,15 +184,8 @@ class Files:
         return self._remote_at("")[0]
 
     def _remote_at(self, name: str) -> tuple[Any, str]:
-        # Lazily: an object store's client takes long to load, and most stores are a folder.
-        from fsspec.core import url_to_fs  # type: ignore[import-untyped]
-
-        try:
-            system, root = url_to_fs(f"{self.url}/{name}".rstrip("/"))
-        except (ValueError, ImportError) as problem:
-            # Nobody has such a kind of address, or who has it is not installed: "Install s3fs to access S3".
-            raise StoreUnavailable(self.url, f"{problem}: check PAUSEFLOW_STORAGE") from None
-        return system, str(root).rstrip("/")
+        system, root = open_filesystem(f"{self.url}/{name}".rstrip("/"))
+        return system, root.rstrip("/")
 
     @contextlib.contextmanager
     def _own_errors(self, *others: type[Exception]) -> Iterator[None]:
@@ -203,6 +206,8 @@ class Files:
             raise StoreUnavailable(self.url, f"{sentence}: check PAUSEFLOW_STORAGE and its permissions") from problem
 
     def _plain(self, problem: OSError) -> Exception:
+        if isinstance(problem, StoreUnavailable):
+            return problem
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
             return StorageFull(self.url)
         reason = problem.strerror or str(problem)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from pauseflow_nb.actions import LINK_NAMES, USUAL_ACTIONS, allowed_links, button_labels
+from pauseflow_nb.actions import LINK_NAMES, USUAL_ACTIONS, allowed_links, button_labels, name_decision
 from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.forms.controls import draw_json
 from pauseflow_nb.json_values import JSON, compact, json_text
@@ -32,6 +32,7 @@ __all__ = [
     "has_rules",
     "iso",
     "list_losses",
+    "name_settlement",
     "shown_data",
     "view_approvals",
     "view_labels",
@@ -361,6 +362,11 @@ def view_labels(row: Row) -> dict[str, str]:
     """Say what the buttons of a question say, by action."""
     own = (row.rules or {}).get("labels")
     return button_labels(row.kind, has_schema=row.schema is not None, own=own, allow=allowed_actions(row))
+
+
+def name_settlement(row: Row, action: str, by: str) -> str:
+    """Name what was decided on a suspension, in the words that every page and card uses."""
+    return name_decision(row.kind, action, by=by, own=view_labels(row))
 
 
 def allowed_actions(row: HasRules | Row) -> list[str]:

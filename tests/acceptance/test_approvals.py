@@ -30,7 +30,7 @@ def test_the_notebook_says_who_approved_when_and_with_which_comment(road: Road) 
     approved = [["link", "numbers are fine"], ["user:ann", "ship it"]]
     assert returned(ended, "last") == [approved, {"comment": "ship it", "size": 3}]
     text = shown(road.output())
-    assert "Resumed by link at" in text
+    assert "Approved by someone with the link at" in text
     assert "\\u201cnumbers are fine\\u201d), ann at" in text
     assert "\\u201cship it\\u201d" in text
 

@@ -100,6 +100,34 @@ def test_the_example_that_asks_again_ends_when_it_has_its_answer(pauseflow: "Pau
     assert printed(running.end()) == "done\n"
 
 
+def test_the_example_of_sending_back_gets_the_comment_and_asks_again(pauseflow: "Pauseflow", press: Press) -> None:
+    running = start(pauseflow, *blocks("docs/steps.md", FIRST[0], "%%step draft"), "print(report)")
+    first = running.link("approve")
+
+    assert "Sent back with “Rework” by" in press(first, "Rework", comment="name the axis")
+    press(next_link(running, first), "Approve")
+
+    assert printed(running.end()) == "the report, changed because of: name the axis\n"
+
+
+def test_the_example_of_a_pause_goes_on_in_its_line(pauseflow: "Pauseflow", press: Press) -> None:
+    running = start(pauseflow, *blocks("docs/steps.md", FIRST[0], "%%step order\namount = flow.pause"), "print(amount)")
+
+    assert "Submitted by" in press(running.link("approve"), "Submit", **{"answer/value": "3"})
+
+    assert printed(running.end()) == "3\n"
+
+
+def test_the_example_of_a_fresh_cell_goes_on_with_its_value(pauseflow: "Pauseflow", press: Press) -> None:
+    prices = "fetch_price = {'ACME': 100.0}.get\ndef place_order(name, count, *, limit): print(name, count, limit)"
+    cells = blocks("docs/fresh.md", "%%fresh price", "%%step ask", "%%step order")
+    running = start(pauseflow, "from pauseflow_nb import flow", prices, *cells)
+
+    press(running.link("approve"), "Approve")
+
+    assert printed(running.end()) == "ACME 50 100.0\n"
+
+
 def next_link(running: "Running", before: str) -> str:
     """Wait for a link that was not printed before."""
     from acceptance.web import wait_until

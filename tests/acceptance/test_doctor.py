@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from acceptance.command import Pauseflow
 
@@ -39,7 +40,7 @@ def test_it_looks_at_all_that_an_execution_may_need(pauseflow: Pauseflow) -> Non
 @pytest.mark.parametrize(
     ("variable", "value", "sentence"),
     [
-        ("PAUSEFLOW_STORAGE", "s3x://b", "Protocol not known: s3x"),
+        ("PAUSEFLOW_STORAGE", "s3x://b", "there is no storage s3x://: use a folder, or a URL"),
         ("PAUSEFLOW_STORAGE", "/dev/null/files", "/dev/null/files"),
         ("PAUSEFLOW_PROT", "1", "PAUSEFLOW_PROT is no setting: did you mean PAUSEFLOW_PORT?"),
         ("PAUSEFLOW_ZZZZZZ", "1", "PAUSEFLOW_ZZZZZZ is no setting"),
@@ -65,7 +66,20 @@ def test_a_driver_that_is_missing_is_named(pauseflow: Pauseflow) -> None:
     with pytest.raises(ImportError):
         __import__("adlfs")
 
-    assert "Install adlfs" in wrong(pauseflow, PAUSEFLOW_STORAGE="abfs://b")[1]
+    assert "run `pip install adlfs`" in wrong(pauseflow, PAUSEFLOW_STORAGE="abfs://b")[1]
+
+
+@pytest.mark.parametrize("words", [["serve", "--port", "0"], ["worker"], ["run", "NOTEBOOK"]])
+def test_every_command_that_needs_the_storage_says_what_to_install(pauseflow: Pauseflow, words: list[str]) -> None:
+    path = pauseflow.folder / "n.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]), path)
+    ended = replace(pauseflow, environment={**pauseflow.environment, "PAUSEFLOW_STORAGE": "gs://b"})(
+        *(path if word == "NOTEBOOK" else word for word in words)
+    )
+
+    needed = "gs:// needs a package that is not installed: run `pip install gcsfs`"
+    assert ended.stderr == f"pauseflow: the store gs://b cannot be used: {needed}\n"
+    assert ended.code == 1
 
 
 @pytest.mark.parametrize("place", ["beside", "data_dir", "notebook"])

@@ -145,7 +145,7 @@ class TestTheNotebookIsFrozen:
         (road.folder / "out.ipynb").unlink()
         road.answer(view["id"])
 
-        assert "Resumed by ann" in shown(road.output())
+        assert "Approved by ann" in shown(road.output())
 
 
 class TestUnicode:

@@ -38,7 +38,7 @@ def test_what_was_decided_is_verified_with_the_store_and_with_a_key_file(pausefl
     shown = pauseflow("show", document["metadata"]["pauseflow"]["execution"], "--json").execution
     records = document["metadata"]["pauseflow"]["decisions"]
     assert [each["envelope"] for each in shown["decisions"]] == records
-    line = "record 1: step ask: Resumed by "
+    line = "record 1: step ask: Approved by "
     assert line in pauseflow("show", document["metadata"]["pauseflow"]["execution"]).stdout
     for flags in ([], ["--store"], ["--key", key]):
         verified = pauseflow("verify", decided, *flags)

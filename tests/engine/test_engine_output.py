@@ -99,7 +99,7 @@ def with_card(stage: Stage, execution: str, output: Path) -> None:
 
 @pytest.mark.parametrize(
     ("end", "sentence"),
-    [("link", "Cancelled by link"), ("user", "Cancelled by ann"), ("clock", "Timed out by the clock")],
+    [("link", "Cancelled by someone with the link"), ("user", "Cancelled by ann"), ("clock", "Timed out by the clock")],
 )
 def test_the_decision_stands_below_the_question(stage: Stage, tmp_path: Path, end: str, sentence: str) -> None:
     output = tmp_path / "out.ipynb"

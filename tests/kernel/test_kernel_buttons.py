@@ -354,7 +354,7 @@ def test_the_author_writes_the_words_on_the_buttons(by_hand: ByHand) -> None:
     assert "Stop ends the flow here" in texts(buttons.box)
     buttons.buttons["Ship it"].click()
 
-    assert by_hand.card.splitlines()[0] == "Ship it (answered by you): Ship?"
+    assert by_hand.card.splitlines()[0] == "Answered with “Ship it” by you: Ship?"
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ def test_the_author_writes_the_words_on_the_buttons(by_hand: ByHand) -> None:
         ("flow.suspend(title='Ship?')", "%pauseflow skip", "Timed out: Ship?"),
         ("flow.suspend(title='Ship?')", "%pauseflow reset", "Not answered: Ship?"),
         ("flow.rerun('1h')", "Run again now", "Run again by you: step 'a'"),
-        ("flow.rerun('1h')", "As if it called back", "Called back by you: step 'a'"),
+        ("flow.rerun('1h')", "As if it called back", "Run again by you: step 'a'"),
         ("flow.delay('1h')", "Skip", "Skipped by you: step 'a'"),
         ("flow.pause('1h', title='Ship?')", "Approve", "Approved by you: Ship?"),
     ],

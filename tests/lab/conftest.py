@@ -104,13 +104,13 @@ def browser(driver: Any, chromium: str) -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A tab of its own; what goes wrong in it fails the test."""
-    yield from _tab(browser, request.node)
+    yield from open_tab(browser, request.node)
 
 
 @pytest.fixture
 def second_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Another person's tab."""
-    yield from _tab(browser, request.node)
+    yield from open_tab(browser, request.node)
 
 
 @pytest.fixture
@@ -120,11 +120,12 @@ def whole_page(driver: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     if path is None:
         pytest.skip("no whole Chromium here, and the headless shell shows no notifications: install chromium")
     browser = launch(driver, path)
-    yield from _tab(browser, request.node)
+    yield from open_tab(browser, request.node)
     browser.close()
 
 
-def _tab(browser: Any, item: pytest.Item) -> Iterator[Any]:
+def open_tab(browser: Any, item: pytest.Item) -> Iterator[Any]:
+    """Open a tab in a context of its own; what goes wrong in it is an error."""
     context = browser.new_context(
         viewport={"width": 1400, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
     )
@@ -158,7 +159,7 @@ class Lab:
         self._disable([SPLASH, *(() if whole else (f"@jupyterlab/{name}-extension" for name in UNUSED))])
         self._process: subprocess.Popen[bytes] | None = None
 
-    def is_running(self) -> bool:
+    def isrunning(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
@@ -176,7 +177,7 @@ class Lab:
         self._wait_for_health()
 
     def stop(self) -> None:
-        if self._process is not None and self.is_running():
+        if self._process is not None and self.isrunning():
             self._process.send_signal(signal.SIGTERM)
             try:
                 self._process.wait(15)
@@ -260,13 +261,13 @@ def labs(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, 
 @pytest.fixture
 def lab(labs: dict[bool, Lab]) -> Lab:
     """A server that runs what is started; shared by all tests, so they look only for what is their own."""
-    return _running(labs[True])
+    return running(labs[True])
 
 
 @pytest.fixture
 def still_lab(labs: dict[bool, Lab]) -> Lab:
     """A server without a worker: what is in its store stays as it is."""
-    return _running(labs[False])
+    return running(labs[False])
 
 
 @pytest.fixture
@@ -278,8 +279,18 @@ def whole_lab(chromium: str, tmp_path: Path) -> Iterator[Lab]:
     lab.stop()
 
 
-def _running(lab: Lab) -> Lab:
-    if not lab.is_running():
+@pytest.fixture
+def own_lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A server of the test's own, without a worker."""
+    lab = Lab(tmp_path_factory.mktemp("own"), worker=False)
+    lab.start()
+    yield lab
+    lab.stop()
+
+
+def running(lab: Lab) -> Lab:
+    """Start a server unless it runs."""
+    if not lab.isrunning():
         lab.start()
     return lab
 

@@ -1,6 +1,5 @@
 """What happens elsewhere shows at once, and what happened meanwhile is caught up."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,14 +9,6 @@ from lab.workflows import Workflows
 
 expect: Any = pytest.importorskip("playwright.sync_api").expect
 pytestmark = [pytest.mark.browser, pytest.mark.may_rerun("JupyterLab draws, loads and moves the focus in its own time")]
-
-
-@pytest.fixture
-def own_lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab(tmp_path_factory.mktemp("own"), worker=False)
-    lab.start()
-    yield lab
-    lab.stop()
 
 
 def test_a_change_by_another_process_shows_within_two_hundred_milliseconds(still_lab: Lab, page: Any) -> None:

@@ -36,7 +36,7 @@ def test_badges_and_the_output_notebook_follow_the_execution(lab: Lab, page: Any
     card.get_by_role("button", name="Approve").click()
 
     expect(output).to_contain_text("it is 3", timeout=LONG)
-    expect(output).to_contain_text("Resumed by", timeout=LONG)
+    expect(output).to_contain_text("Approved by", timeout=LONG)
     expect(badges).to_have_text(["setup", "approve · finished", "after · finished"], timeout=LONG)
     shoot(page, "output-completed")
 

@@ -41,7 +41,7 @@ def test_a_notebook_runs_asks_and_goes_on_after_approve(lab: Lab, page: Any, sho
 
     card.get_by_role("button", name="Details").click()
     details = workflows.panel.locator(".pf-details")
-    expect(details.get_by_role("region", name="Audit trail")).to_contain_text("approve resumed by")
+    expect(details.get_by_role("region", name="Audit trail")).to_contain_text("approve: Approved by")
     steps = details.get_by_role("region", name="Steps")
     expect(steps).to_contain_text(re.compile(r"approve ?Finished"))
     expect(steps).to_contain_text(re.compile(r"ran .* s · waited .* s"))

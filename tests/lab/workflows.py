@@ -22,6 +22,10 @@ class Workflows:
 
     def _wait(self) -> None:
         self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=40_000)
+        # JupyterLab opens its launcher after that, and gives it the focus: a key pressed before is for the launcher.
+        self.page.wait_for_function(
+            "() => jupyterapp.shell.currentWidget?.node.contains(document.activeElement)", timeout=40_000
+        )
 
     def hide(self) -> None:
         """Close the sidebar that the panel is in."""
@@ -39,6 +43,10 @@ class Workflows:
     def card(self, notebook: str) -> Any:
         """The newest execution of a notebook."""
         return self.panel.locator(".pf-card", has=self.page.get_by_role("button", name=notebook, exact=True)).first
+
+    def row(self, notebook: str) -> Any:
+        """The button that opens the row of a notebook."""
+        return self.panel.locator(".pf-name[aria-expanded]", has_text=notebook).first
 
     def open_card(self, notebook: str) -> Any:
         """The newest execution of a notebook, once it is listed, with its row opened."""

@@ -14,7 +14,7 @@ def test_labels_reach_the_view_the_terminal_and_the_record_in_the_notebook(rider
     assert "buttons   Ship it | Stop" in describe_waiting(view["suspended"][0])
     assert "To choose: Ship it, or Stop." in card(rider)
     rider.answer(view["id"])
-    assert "Ship it: Resumed by ann" in card(rider)
+    assert "Answered with “Ship it” by ann" in card(rider)
 
 
 def test_a_question_without_labels_has_ours(rider: Rider) -> None:

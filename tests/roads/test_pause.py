@@ -51,7 +51,7 @@ def test_the_decision_stands_between_the_outputs(rider: Rider, wait_until: Any) 
     ride(rider, execution, act)
 
     text = shown(rider.output())
-    assert text.index("before") < text.index("Resumed by ann") < text.index("after")
+    assert text.index("before") < text.index("Approved by ann") < text.index("after")
 
 
 def test_its_links_work_and_answer_once(rider: Rider) -> None:

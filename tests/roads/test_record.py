@@ -35,7 +35,7 @@ def test_the_question_stays_with_the_answer_who_when_and_comment(rider: Rider) -
     assert decision["answer"] == {"size": "<script>alert(1)</script>", "comment": "Fine & good"}
     assert decision["at"].startswith("20")
     assert "Ship <b>it</b>?\nLook & see" in plain(rider, 1)
-    assert "Resumed by ann at 20" in plain(rider, 1)
+    assert "Approved by ann at 20" in plain(rider, 1)
     html = next(o.data["text/html"] for o in rider.output().cells[1].outputs if "text/html" in o.get("data", {}))
     assert "Ship &lt;b&gt;it&lt;/b&gt;?" in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
@@ -112,7 +112,7 @@ def test_silence_is_told_with_what_it_did(rider: Rider) -> None:
 
     (record,) = suspensions(rider, 1)
     assert (record["decision"]["by"], record["decision"]["answer"]) == ("clock", {"ship": False})
-    assert "Nobody answered in time. Resumed by the clock at " in plain(rider, 1)
+    assert "Timed out by the clock at " in plain(rider, 1)
 
 
 def test_a_cancel_keeps_the_question_and_says_why(rider: Rider) -> None:

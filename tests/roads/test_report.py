@@ -45,7 +45,7 @@ def test_it_shows_decisions_timeline_and_outputs_and_loads_nothing(rider: Rider)
         "x is 41",
         "<td>sum</td>",
         "published",
-        "settled, step ask",
+        "Approved, step ask",
     ):
         assert text in report.html
     assert [each for each in tags.addresses if not each.startswith("data:image/")] == []

@@ -136,7 +136,7 @@ def test_a_fork_of_one_that_waits_is_answered_in_its_own_way(rider: Rider) -> No
     assert rider.log() == ["ask", "use", "use"]
     for name in ("out.ipynb", "other.ipynb"):
         assert rider.output(name).metadata.papermill.exception is None
-        assert "Resumed by ann" in str(rider.output(name).cells)
+        assert "Approved by ann" in str(rider.output(name).cells)
 
 
 def test_a_fork_from_a_step_leaves_its_source_alone(rider: Rider) -> None:

@@ -1,11 +1,13 @@
 """What a waiting notebook says, and what it says once it was decided."""
 
+import json
 from typing import Any
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SuspensionRequest, Unsaved, Wake
 from pauseflow_nb.runner import cards, cell_statuses
 from pauseflow_nb.runner.document import Document
@@ -90,13 +92,13 @@ def test_the_card_names_what_was_not_saved(document: Document) -> None:
     [
         (
             Wake("ask", "suspend", by="user:ann", at="2026-11-20T10:30:00+00:00"),
-            "Resumed by ann at 2026-11-20 10:30:00 UTC.",
+            "Approved by ann at 2026-11-20 10:30:00 UTC.",
         ),
         (
             Wake("ask", "suspend", by="link", at="2026-11-20T11:30:00+01:00"),
-            "Resumed by link at 2026-11-20 10:30:00 UTC.",
+            "Approved by someone with the link at 2026-11-20 10:30:00 UTC.",
         ),
-        (Wake("ask", "delay", by="clock", at=""), "Continued by the clock."),
+        (Wake("ask", "suspend", by="clock", at=""), "Timed out by the clock."),
     ],
 )
 def test_the_decision_stands_below_the_question(document: Document, wake: Wake, sentence: str) -> None:
@@ -105,5 +107,29 @@ def test_the_decision_stands_below_the_question(document: Document, wake: Wake, 
     assert cards.put_decision(document, "ask", cards.describe_decision(wake))
 
     assert [output.data["text/plain"] for output in shown(document)] == [f"Step ask asked for an answer\n{sentence}"]
-    assert not cards.put_decision(document, "ask", cards.Decision("twice"))
-    assert not cards.put_decision(document, "other", cards.Decision("nothing"))
+    assert not cards.put_decision(document, "ask", cards.Decision("somebody", "resume"))
+    assert not cards.put_decision(document, "other", cards.Decision("somebody", "resume"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [(None, "Answer: null"), (0, "Answer: 0"), (False, "Answer: false"), ("", 'Answer: ""'), ([], "Answer: []")],
+)
+def test_an_answer_that_is_next_to_nothing_is_shown_all_the_same(document: Document, answer: JSON, line: str) -> None:
+    wake = Wake("ask", "suspend", by="link", at="", callback={"body": answer, "body_raw": json.dumps(answer)})
+    cards.put_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend"))
+
+    cards.put_decision(document, "ask", cards.describe_decision(wake))
+
+    card = shown(document)[0]
+    assert card.data["text/plain"].splitlines()[1:] == ["Approved by someone with the link.", *line.splitlines()]
+    assert "Answer:" in card.data["text/html"]
+
+
+@pytest.mark.parametrize("envelope", [None, {}, {"body": None, "body_raw": "", "query": {}}, {"body": {}}])
+def test_no_answer_is_shown_where_nothing_was_answered(document: Document, envelope: dict[str, JSON] | None) -> None:
+    cards.put_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend"))
+
+    cards.put_decision(document, "ask", cards.describe_decision(Wake("ask", "suspend", by="link", at=""), envelope))
+
+    assert "Answer" not in shown(document)[0].data["text/plain"]

@@ -141,4 +141,4 @@ def test_a_decision_stands_between_what_was_shown_before_and_after_it(
     outputs = rehearsal.document.cells[1].outputs
     shown = [str(each.get("text") or each.data["text/plain"]).strip() for each in outputs]
     assert (end.kind, overtaken) == ("completed", [True])
-    assert shown == ["before", "Step ask asked for an answer\nResumed by ann.", "after"]
+    assert shown == ["before", "Step ask asked for an answer\nApproved by ann.", "after"]

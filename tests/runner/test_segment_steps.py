@@ -51,7 +51,7 @@ def test_variables_outputs_and_numbers_go_on_in_a_new_kernel(rehearse: Any) -> N
     assert rehearsal.text(1) == setup
     assert [cell.get("execution_count") for cell in rehearsal.document.cells] == [1, 2, None, 3, 4, 5, 6]
     assert rehearsal.document.cells[6].outputs[0].execution_count == 6
-    assert "Resumed by ann at 2026-11-20 10:30:00 UTC." in rehearsal.text(4)
+    assert "Approved by ann at 2026-11-20 10:30:00 UTC." in rehearsal.text(4)
     assert not any(
         output.get("metadata", {}).get("pauseflow", {}).get("card") for output in rehearsal.document.cells[4].outputs
     )
@@ -122,9 +122,9 @@ def test_a_document_is_closed_without_a_kernel(rehearse: Any) -> None:
     rehearsal = rehearse("from pauseflow_nb import flow", "%%step ask\nflow.suspend(timeout=60_000)", "print('never')")
     rehearsal.run()
 
-    close_document(rehearsal.document, "ask", Decision("Timed out at 2026-11-20 11:00 UTC.", "timeout"))
+    close_document(rehearsal.document, "ask", Decision("the clock at 2026-11-20 11:00:00 UTC", "timeout"))
 
-    assert "Timed out at 2026-11-20 11:00 UTC." in rehearsal.text(1)
+    assert "Timed out by the clock at 2026-11-20 11:00:00 UTC." in rehearsal.text(1)
     assert "waits for an answer" not in rehearsal.text(1)
     assert [status_of(cell) for cell in rehearsal.document.cells] == ["completed", "completed", "not run"]
 

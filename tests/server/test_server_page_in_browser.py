@@ -382,7 +382,8 @@ def test_the_words_of_the_author_stand_on_the_buttons(
 
 
 @pytest.mark.parametrize(
-    ("label", "said"), [("No", "No: answered by someone"), ("Keep the old one", "Keep the old one: cancelled by")]
+    ("label", "said"),
+    [("No", "Answered with “No” by someone"), ("Keep the old one", "Cancelled with “Keep the old one” by")],
 )
 def test_what_was_pressed_is_said_in_its_own_words(
     open_page: "Callable[..., Page]", stage: "Stage", base: str, label: str, said: str

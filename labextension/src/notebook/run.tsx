@@ -114,7 +114,7 @@ function showStarted(
   if (localStorage.getItem(HAS_RUN) === null) {
     localStorage.setItem(HAS_RUN, 'yes');
     if (!workflows?.isSeen) {
-      void commands.execute(Commands.show);
+      void commands.execute(Commands.show, { keepsFocus: true });
     }
   }
 }

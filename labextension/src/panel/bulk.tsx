@@ -16,8 +16,13 @@ export function Bulk({ chosen, onDone }: IProps): React.JSX.Element {
   const { actions } = usePanel();
   const [isBusy, setBusy] = useState(false);
   const [failures, setFailures] = useState<string[]>([]);
+  // Not disabled: who has just pressed one of the buttons keeps the focus there.
+  const isIdle = chosen.length === 0 || isBusy;
 
   const each = async (act: (execution: IExecution) => Promise<unknown>): Promise<void> => {
+    if (isIdle) {
+      return;
+    }
     setBusy(true);
     const failed: string[] = [];
     // One after the other: each is a transaction of its own, and a server has more to do.
@@ -37,7 +42,6 @@ export function Bulk({ chosen, onDone }: IProps): React.JSX.Element {
       await actions.api.resume(suspension);
     }
   };
-  const isIdle = chosen.length === 0 || isBusy;
 
   return (
     <div className="pf-bulk" role="group" aria-label="Answer the chosen executions">
@@ -45,7 +49,7 @@ export function Bulk({ chosen, onDone }: IProps): React.JSX.Element {
       <button
         type="button"
         className="jp-mod-styled jp-mod-accept"
-        disabled={isIdle}
+        aria-disabled={isIdle}
         onClick={() => void each(approve)}
       >
         {chosen.length > 0 ? `Approve ${chosen.length}` : 'Approve'}
@@ -53,7 +57,7 @@ export function Bulk({ chosen, onDone }: IProps): React.JSX.Element {
       <button
         type="button"
         className="jp-mod-styled jp-mod-warn"
-        disabled={isIdle}
+        aria-disabled={isIdle}
         onClick={() => void each(execution => actions.api.cancel(execution.id))}
       >
         {chosen.length > 1 ? `Cancel ${chosen.length} runs` : 'Cancel the run'}

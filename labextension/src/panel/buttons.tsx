@@ -88,8 +88,8 @@ function Icon({ icon, label, isBusy = false, onClick }: IIcon): React.JSX.Elemen
       className="pf-icon-button"
       title={label}
       aria-label={label}
-      disabled={isBusy}
-      onClick={onClick}
+      aria-disabled={isBusy}
+      onClick={isBusy ? undefined : onClick}
     >
       <icon.react tag="span" />
     </button>

@@ -65,7 +65,11 @@ function Summary({ execution, now, toggle }: Pick<IProps, 'execution' | 'now' | 
   return (
     // The mouse may press the whole row; the keyboard has the button.
     <span className="pf-about" onClick={toggle}>
-      <span className={`pf-line ${execution.state === 'failed' ? 'pf-mod-failed' : ''}`} title={words} dir="auto">
+      <span
+        className={`pf-line ${execution.state === 'failed' || execution.problem ? 'pf-mod-failed' : ''}`}
+        title={words}
+        dir="auto"
+      >
         {words}
       </span>
       <time className="pf-quiet" dateTime={moment} title={at(moment)}>

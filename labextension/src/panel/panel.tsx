@@ -13,6 +13,7 @@ import { IExecutions } from '../executions';
 import { IWorkflowsPanel } from '../tokens';
 import { Context } from './context';
 import { Details } from './details';
+import { FocusKeeper } from './focus';
 import { List } from './list';
 
 interface IView {
@@ -38,6 +39,16 @@ export class Panel extends ReactWidget implements IWorkflowsPanel {
   /** Show one execution in detail, or the list. */
   reveal(execution: string | null): void {
     this._update({ execution });
+  }
+
+  /** Give it the focus. */
+  takeFocus(): void {
+    this._focus.take();
+  }
+
+  override dispose(): void {
+    this._focus.dispose();
+    super.dispose();
   }
 
   readonly seenChanged = new Signal<this, boolean>(this);
@@ -115,6 +126,7 @@ export class Panel extends ReactWidget implements IWorkflowsPanel {
     document.body.style.setProperty('--pf-covered', `${isAtTheRight ? window.innerWidth - left : 0}px`);
   }
 
+  private readonly _focus = new FocusKeeper(this.node);
   private _view: IView = { isVisible: false, execution: null };
   private readonly _viewed = new Signal<this, undefined>(this);
 }

@@ -54,12 +54,18 @@ const plugin: JupyterFrontEndPlugin<IWorkflowsPanel> = {
       describedBy: {
         args: {
           type: 'object',
-          properties: { execution: { type: 'string', description: 'Id of the execution to show; none: the list' } }
+          properties: {
+            execution: { type: 'string', description: 'Id of the execution to show; none: the list' },
+            keepsFocus: { type: 'boolean', description: 'Whether the focus stays where it is' }
+          }
         }
       },
       execute: args => {
         app.shell.activateById(panel.id);
         panel.reveal(typeof args['execution'] === 'string' ? args['execution'] : null);
+        if (args['keepsFocus'] !== true) {
+          panel.takeFocus();
+        }
       }
     });
     palette?.addItem({ command: Commands.show, category: 'Workflows' });

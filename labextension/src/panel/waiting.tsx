@@ -73,6 +73,10 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
   }, [problems]);
 
   const send = async (entries: Entries): Promise<void> => {
+    // The buttons are not disabled meanwhile: who has pressed one keeps the focus there.
+    if (isBusy) {
+      return;
+    }
     setBusy(true);
     setFailure('');
     setProblems({});
@@ -90,6 +94,9 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
     }
   };
   const ask = async (act: () => Promise<void>): Promise<void> => {
+    if (isBusy) {
+      return;
+    }
     setBusy(true);
     setFailure('');
     try {
@@ -129,7 +136,8 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
           <button
             type="submit"
             className="jp-mod-styled jp-mod-accept"
-            disabled={isBusy || Boolean(refusals.resume)}
+            aria-disabled={isBusy}
+            disabled={Boolean(refusals.resume)}
             title={refusals.resume ?? ''}
           >
             {labels.resume}
@@ -139,7 +147,8 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
           <button
             type="button"
             className="jp-mod-styled"
-            disabled={isBusy || Boolean(refusals.send_back)}
+            aria-disabled={isBusy}
+            disabled={Boolean(refusals.send_back)}
             title={refusals.send_back ?? ''}
             onClick={() => void ask(() => actions.sendBack(suspension, labels.send_back ?? 'Send back'))}
           >
@@ -150,7 +159,8 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
           <button
             type="button"
             className="jp-mod-styled jp-mod-warn"
-            disabled={isBusy || Boolean(refusals.cancel)}
+            aria-disabled={isBusy}
+            disabled={Boolean(refusals.cancel)}
             title={refusals.cancel ?? ''}
             onClick={() => void ask(() => actions.cancel(suspension.execution, labels.cancel))}
           >

@@ -13,7 +13,7 @@ from tornado.web import RequestHandler
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.retry_fork import fork, retry
 from pauseflow_nb.errors import BodyTooLarge, InvalidParameter
-from pauseflow_nb.json_values import JSON
+from pauseflow_nb.json_values import JSON, NOTHING
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.api.api_handler import LARGEST_BODY, ApiHandler
 from pauseflow_nb.server.api.health import HealthHandler
@@ -126,7 +126,7 @@ class ResumeHandler(ApiHandler):
             Queue.resume,
             execution,
             step=step,
-            data=body.get("data"),
+            data=body.get("data", NOTHING),
             form=form,
             by=self.identify_user(),
             seen=read_text(body, "shown"),

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 from pauseflow_nb.errors import InvalidBody
 from pauseflow_nb.forms.codec import COMMENT, DATA, ROOT, Entries, Reading, read_answer, read_pairs
-from pauseflow_nb.json_values import JSON
+from pauseflow_nb.json_values import JSON, NOTHING
 from pauseflow_nb.server.public.bodies import Body
 from pauseflow_nb.server.public.page import PAGE_FIELD, SHOWN_FIELD
 
@@ -53,7 +53,7 @@ def read_request(action: str, body: Body, query: dict[str, JSON], schema: dict[s
         decided = _decision(action, body.value.get("decision"))
         reading, comment = read_answer(schema, entries)
         # A body that is None says nothing, and not null, unless its text says so.
-        raw = "null" if schema is not None and reading.value is None else body.raw
+        raw = "null" if reading.is_null else body.raw
         value = body.value.get(SHOWN_FIELD)
         seen = value if isinstance(value, str) and value else None
         if decided == "send_back" and schema is not None:
@@ -64,7 +64,8 @@ def read_request(action: str, body: Body, query: dict[str, JSON], schema: dict[s
         return _by_schema(_decision(action, action), body, query, schema)
     fields = body.value if isinstance(body.value, dict) else {}
     if "decision" in fields:
-        return Request(_decision(action, fields["decision"]), Body(fields.get("data"), body.raw))
+        raw = "null" if fields.get("data", NOTHING) is None else body.raw
+        return Request(_decision(action, fields["decision"]), Body(fields.get("data"), raw))
     rest = {name: value for name, value in query.items() if name != "decision"}
     return _by_schema(_decision(action, query.get("decision")), body, rest, schema)
 

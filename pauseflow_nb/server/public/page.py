@@ -184,7 +184,7 @@ def render_suspension(
     page = Page(
         notebook=PurePath(facts["notebook"]).name,
         step=step,
-        title=facts["title"] or words_for(facts)[1].format(step=facts["step"]),
+        title=facts["title"] or words_for(facts)[0].format(step=facts["step"]),
         message=as_html(facts["message"]) if facts["message"] else None,
         rows=[(name, text) for name, text in facts["data_as_text"]["rows"]],
         data=facts["data_as_text"]["text"],

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+from pauseflow_nb import identity
+from pauseflow_nb.actions import name_decision
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms.controls import count_problems
 from pauseflow_nb.identity import name_trigger
@@ -37,18 +39,15 @@ __all__ = [
 #: What `Queue.claim_page` tells, and the `evidence`.
 Facts: TypeAlias = dict[str, Any]
 
-# What is said depends on what waits: (what is said after it was resumed, title without one, what resuming does).
+# What is said depends on what waits: (title without one, what resuming does).
 _WORDS = {
-    "suspend": ("Approved", "Approve step {step}?", "the run goes on with the next cell"),
-    "pause": ("Approved", "Approve step {step}?", "the cell that waits goes on"),
-    "rerun": ("Run again", "Step {step} will run again", "the step runs again at once"),
-    "delay": ("Continued", "Step {step} waits for the clock", "the run goes on at once"),
-    "operator": ("Resumed", "Suspended from outside", "the run goes on"),
-    "notebook": ("Continued", "Step {step} waits for its notebooks", "the run goes on"),
+    "suspend": ("Approve step {step}?", "the run goes on with the next cell"),
+    "pause": ("Approve step {step}?", "the cell that waits goes on"),
+    "rerun": ("Step {step} will run again", "the step runs again at once"),
+    "delay": ("Step {step} waits for the clock", "the run goes on at once"),
+    "operator": ("Suspended from outside", "the run goes on"),
+    "notebook": ("Step {step} waits for its notebooks", "the run goes on"),
 }
-_DONE = {"cancel": "Cancelled", "timeout": "Timed out", "send_back": "Sent back"}
-#: What is said afterwards of the buttons whose words are ours.
-_DONE_BY = {"Approve": "Approved", "Submit": "Submitted", "Send back": "Sent back", "Cancel the run": "Cancelled"}
 _TONES = {"resume": "go", "send_back": "back", "cancel": "stop"}
 _HIDDEN = "••••"
 _SECRET = re.compile(r"key|passphrase|passw|pwd|secret|token|credential", re.IGNORECASE)
@@ -143,7 +142,7 @@ def name_problem(body: Mapping[str, Any]) -> str:
 def find_verdict(facts: Facts) -> Verdict | None:
     """What was decided; None while an answer is still taken."""
     if facts["suspension"] == "settled":
-        heading = _name_decision(facts)
+        heading = name_decision(facts["kind"], facts["action"], by=facts["settled_by"], own=facts["labels"])
         sentence = f"{heading} by {_who(facts['settled_by'])} at {_moment(facts['settled_at'])}; {_afterwards(facts)}."
         tone = _TONES.get(facts["action"], "over")
         return Verdict(heading, sentence, tone, facts["comment"], goes_on=facts["ended_at"] is None)
@@ -152,14 +151,6 @@ def find_verdict(facts: Facts) -> Verdict | None:
     if is_overdue(facts):
         return Verdict("This is over", f"The time for an answer ended at {_moment(facts['deadline'])}.", "over")
     return None
-
-
-def _name_decision(facts: Facts) -> str:
-    """Name what was done, with the words of the button that did it: what says Submit, or No, approves nothing."""
-    action, label = facts["action"], facts["labels"].get(facts["action"])
-    if action not in _TONES or facts["kind"] not in ("suspend", "pause"):
-        return _DONE.get(action) or words_for(facts)[0]
-    return _DONE_BY.get(label) or f"{label}: {(_DONE.get(action) or 'Answered').lower()}"
 
 
 def _afterwards(facts: Facts) -> str:
@@ -191,7 +182,7 @@ def _say_what_resuming_does(facts: Facts) -> str:
         return f"your approval is counted; {approvals['needed']} are needed before the run goes on"
     if facts["kind"] == "suspend" and facts["then"] == "rerun":
         return "the step runs again and gets the answer"
-    return words_for(facts)[2]
+    return words_for(facts)[1]
 
 
 def _say_what_sending_back_does(_: Facts) -> str:
@@ -250,13 +241,13 @@ def list_approvals(facts: Facts) -> Approvals | None:
     return Approvals(f"{len(given)} of {approvals['needed']} approvals", given, sentences)
 
 
-def words_for(facts: Facts) -> tuple[str, str, str]:
-    """Give the words for the kind of suspension: what is said afterwards, a title, and what resuming does."""
+def words_for(facts: Facts) -> tuple[str, str]:
+    """Give the words for the kind of suspension: a title, and what resuming does."""
     return _WORDS.get(facts["kind"] or "suspend", _WORDS["suspend"])
 
 
 def _who(by: str) -> str:
-    return {"clock": "the clock", "link": "someone with the link"}.get(by, by.removeprefix("user:"))
+    return identity.in_words(by, {})
 
 
 def find_silence(facts: Facts) -> Silence | None:

@@ -125,9 +125,9 @@ def open_folder(url: str, *, is_checked: bool = False) -> Folder:
     """Open the folder at a local path or fsspec URL; nothing is created before something is written."""
     if "://" not in url:
         return Folder(url, Path(url), is_checked=is_checked)
-    import fsspec  # type: ignore[import-untyped]
+    from pauseflow_nb.remote_files import open_filesystem  # lazily: most stores are a folder
 
-    system, root = fsspec.core.url_to_fs(url)
+    system, root = open_filesystem(url)
     if "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)):
         return Folder(url, Path(root), is_checked=is_checked)
     return Folder(url, _cache_directory(url), (system, root.rstrip("/")), is_checked)

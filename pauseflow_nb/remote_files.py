@@ -1,0 +1,64 @@
+"""Open the file system of a URL with fsspec, and say what to install where its client is missing."""
+
+from importlib.util import find_spec
+from typing import Any
+
+from pauseflow_nb.errors import StoreUnavailable
+
+__all__ = ["open_filesystem", "require_client"]
+
+#: What pip has to install for the kinds of URL whose client fsspec names otherwise, or not.
+_PACKAGES = {
+    **dict.fromkeys(("s3", "s3a"), "pauseflow_nb[s3]"),
+    **dict.fromkeys(("sftp", "ssh"), "paramiko"),
+    **dict.fromkeys(("hdfs", "arrow_hdfs"), "pyarrow"),
+    **dict.fromkeys(("http", "https"), "aiohttp requests"),
+    "smb": "smbprotocol",
+    "webhdfs": "requests",
+}
+#: What those packages are imported as.
+_MODULES = {"pauseflow_nb[s3]": "s3fs", "aiohttp requests": "aiohttp"}
+
+
+def open_filesystem(url: str) -> tuple[Any, str]:
+    """Open the file system of a URL.
+
+    Returns:
+        The file system of fsspec, and the path in it.
+
+    Raises:
+        StoreUnavailable: If there is no such kind of URL, its client is not installed, or it cannot be opened.
+    """
+    # Lazily: an object store's client takes long to load, and most stores are a folder.
+    from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+
+    require_client(url)
+    try:
+        system, root = url_to_fs(url)
+    except (ValueError, ImportError) as problem:
+        raise StoreUnavailable(url, str(problem)) from None
+    return system, str(root)
+
+
+def require_client(url: str) -> None:
+    """Check that what a URL needs is installed; nothing is loaded, and nobody is asked.
+
+    Raises:
+        StoreUnavailable: If there is no such kind of URL, or its client is not installed.
+    """
+    from fsspec.registry import available_protocols, known_implementations  # type: ignore[import-untyped]
+
+    # What stands behind `::` is where a chain of fsspec ends.
+    for part in url.split("::"):
+        kind, _, rest = part.partition("://")
+        known = known_implementations.get(kind)
+        if known is None:
+            if rest and kind not in available_protocols():
+                named = "such as s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or abfs://CONTAINER/FOLDER"
+                raise StoreUnavailable(url, f"there is no storage {kind}://: use a folder, or a URL {named}")
+            continue
+        module = str(known["class"]).partition(".")[0]
+        package = _PACKAGES.get(kind, None if module == "fsspec" else module)
+        if package is not None and find_spec(_MODULES.get(package, package)) is None:
+            quoted = f"'{package}'" if "[" in package else package
+            raise StoreUnavailable(url, f"{kind}:// needs a package that is not installed: run `pip install {quoted}`")
