@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 LAB_SOURCES := labextension/package-lock.json $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null)
 
-.PHONY: help demo test test-slow fuzz coverage mutants lint bench lab lab-build test-lab test-hub docs dist release lock audit audit-python audit-npm clean
+.PHONY: help demo test test-slow fuzz chaos coverage mutants lint bench lab lab-build test-lab test-hub docs dist release lock audit audit-python audit-npm clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -37,7 +37,7 @@ coverage: $(VENV)/.test ## run the tests without those of the whole road, and sh
 mutants: $(VENV)/.test ## change single lines of the most important modules, and report the changes that no test notices
 	$(BIN)/python tests/mutants.py
 
-test-slow: $(VENV)/.others ## run the tests that take their time
+test-slow: $(VENV)/.others $(VENV)/.chaos ## run the tests that take their time
 	@sh tests/machine.sh
 	$(BIN)/pytest -n 2 -m "slow and not hub"
 	@sh tests/pythons.sh test-slow
@@ -46,6 +46,12 @@ test-slow: $(VENV)/.others ## run the tests that take their time
 fuzz: $(VENV)/.fuzz ## give all that reads foreign input 200,000 odd ones; findings go to fuzz-findings/
 	@PYTHONPATH=tests RUST_BACKTRACE=0 $(BIN)/python -m fuzz.campaign \
 		$(if $(REPLAY),--replay $(REPLAY),--inputs $(or $(INPUTS),200000) $(if $(SEED),--seed $(SEED)))
+
+# `make chaos RUNS=500 SEED=7 DB=postgresql` does more, the same ones again; `make chaos REPLAY=SEED` does one again.
+chaos: $(VENV)/.chaos ## kill, stop, cut off, fill and restart all that executions need, and check that nothing is lost
+	@PYTHONPATH=tests $(BIN)/python -m chaos.campaign $(if $(DB),--db $(DB)) \
+		$(if $(REPLAY),--replay $(REPLAY),--runs $(or $(RUNS),20) $(if $(SEED),--seed $(SEED))) \
+		$(foreach each,$(WITHOUT),--without $(each))
 
 lint: $(VENV)/.test ## ruff, mypy, the import rules, and notebooks without outputs
 	$(BIN)/ruff check .
@@ -106,7 +112,7 @@ audit-npm: | $(BIN)/pip ## those of what is built into the panel
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/audit.py npm
 
 clean: ## remove what was made here: environment, caches, demo
-	rm -rf $(VENV) $(VENV)-3.* demo build dist fuzz-findings pauseflow_nb/labextension labextension/lib labextension/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-3.* demo build dist fuzz-findings chaos-findings pauseflow_nb/labextension labextension/lib labextension/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/pip:
@@ -128,13 +134,18 @@ $(VENV)/.test: pyproject.toml | $(BIN)/pip
 
 # jupyter-scheduler asks for an older croniter than dbos does; both work with the newer one.
 $(VENV)/.others: $(VENV)/.test
-	@$(BIN)/pip install --quiet --group others
+	@$(BIN)/pip install --quiet --group others --group cluster
 	@$(BIN)/pip install --quiet --no-deps jupyter-scheduler 'pytz<2024.3'
 	@touch $@
 
 # atheris has no wheel for every Python and machine; the run says what it leaves out.
 $(VENV)/.fuzz: pyproject.toml | $(VENV)/.test
 	@$(BIN)/pip install --quiet --group fuzz >/dev/null 2>&1 || true
+	@touch $@
+
+# A wheel may be missing for some machine; the run says what it leaves out.
+$(VENV)/.chaos: pyproject.toml | $(VENV)/.test
+	@$(BIN)/pip install --quiet --group chaos >/dev/null 2>&1 || true
 	@touch $@
 
 # Without a network the audit says that it looked nothing up.

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
-NOTEBOOK = ROOT / "notebooks" / "approve_payment.ipynb"
+NOTEBOOK = ROOT / "notebooks" / "04_approve_payment.ipynb"
 TERMINAL = "margin:0;padding:20px;background:#1c1b19;color:#ece8e1;font:15px/1.6 monospace;white-space:pre-wrap"
 
 sys.path.insert(0, str(ROOT / "tests"))

@@ -1,4 +1,4 @@
-"""Check that no notebook here holds outputs, run numbers or links: they are committed as they were written."""
+"""Check that the notebooks here are a course, and that none holds outputs, run numbers or links."""
 
 import json
 import re
@@ -9,7 +9,7 @@ LINK = re.compile(r"/pauseflow/(?:resume|cancel|approve|start)/[\w.-]{16,}")
 
 
 def problems(notebook: Path) -> list[str]:
-    """Name everything in a notebook that must not be committed."""
+    """Name everything in a notebook that must not be committed, and what is missing."""
     text = notebook.read_text(encoding="utf-8")
     document = json.loads(text)
     found = ["holds a link that acts"] if LINK.search(text) else []
@@ -20,7 +20,17 @@ def problems(notebook: Path) -> list[str]:
             found.append(f"cell {number} holds outputs")
         if cell.get("execution_count") is not None:
             found.append(f"cell {number} holds a run number")
-    return found
+    return [*found, *problems_of_course(notebook, "".join(document["cells"][0]["source"]))]
+
+
+def problems_of_course(notebook: Path, about: str) -> list[str]:
+    """Name what the first cell does not say: its number, what one learns, how to run it, and which comes next."""
+    course = sorted(notebook.parent.glob("*.ipynb"))
+    number = course.index(notebook) + 1
+    wanted = [f"# {number}. ", "*You learn ", "- By hand: ", "- As a job: `pauseflow ", f" {notebook.name} "]
+    wanted.append(f"({course[number].name})" if number < len(course) else "(README.md)")
+    found = [f"its first cell has no {text!r}" for text in wanted if text not in about]
+    return found if notebook.name.startswith(f"{number:02d}_") else [*found, f"is not named {number:02d}_…"]
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""`make demo`: run `approve_model.ipynb` until it asks, wait for the answer, and show what came of it.
+"""`make demo`: run `01_approve_model.ipynb` until it asks, wait for the answer, and show what came of it.
 
 With `CI=true` nobody is there to answer: then this opens the link itself, after showing it.
 """
@@ -31,7 +31,8 @@ def main() -> int:
     for old in (OUTPUT, RESULT):
         old.unlink(missing_ok=True)
     print(
-        "A model is trained now, then the notebook asks for your approval and its kernel exits.\n"
+        "A model learns to detect tumours now. Then the notebook asks whether it may be used for screening: you see\n"
+        "how many cancers it misses. Its kernel exits while it waits for you.\n"
         "Open the approve link in a browser and press Approve, or send a request to the resume link\n"
         f"from another terminal:  curl -X POST LINK\nThe notebook so far is in {OUTPUT}\n",
         flush=True,
@@ -63,7 +64,7 @@ def environment() -> dict[str, str]:
 
 def run(*, answer: bool) -> int:
     """Run the notebook attached to this terminal; answer the question it prints if asked to."""
-    command = [*PAUSEFLOW, "run", str(HERE / "approve_model.ipynb"), str(OUTPUT), "--cwd", str(FOLDER)]
+    command = [*PAUSEFLOW, "run", str(HERE / "01_approve_model.ipynb"), str(OUTPUT), "--cwd", str(FOLDER)]
     if not answer:
         return subprocess.run(command, env=environment(), check=False).returncode
     with subprocess.Popen(

@@ -16,7 +16,8 @@ from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 
 from pauseflow_nb.durations import duration
-from pauseflow_nb.errors import InvalidDuration, InvalidStep
+from pauseflow_nb.errors import InvalidDuration, InvalidStep, InvalidValue
+from pauseflow_nb.queues import check_queue
 
 __all__ = [
     "NO_VALUE",
@@ -41,7 +42,7 @@ _HEADER = re.compile(r"%%(step|setup|fresh)(?=\s|$)([^\n]*)")
 _LATE_HEADER = re.compile(r"(?:[ \t]*#[^\n]*\n\s*)+%%(step|setup|fresh)(?=\s|$)[ \t]*(\S*)")
 
 #: The options of a step, with an example of a value for each.
-_OPTIONS = {"timeout": "10m", "retries": "3", "retry-delay": "30s", "backoff": "2"}
+_OPTIONS = {"timeout": "10m", "retries": "3", "retry-delay": "30s", "backoff": "2", "queue": "gpu"}
 #: Those of a fresh cell.
 _FRESH_OPTIONS = {"tolerance": "1%", "on-drift": "ask"}
 _ON_DRIFT = ("ask", "fail", "go")
@@ -74,6 +75,8 @@ class StepOptions:
     retry_delay: timedelta = field(default=timedelta())
     #: What the wait is multiplied by before each further retry.
     backoff: float = 1.0
+    #: The queue whose workers run the step; None: that of the notebook.
+    queue: str | None = None
 
 
 @dataclass(frozen=True)
@@ -266,6 +269,7 @@ def _options(name: str, words: list[str], cell: int | None) -> StepOptions:
             if "retry-delay" in options
             else timedelta(),
             backoff=_backoff(options.get("backoff", "1")),
+            queue=_queue(options["queue"]) if "queue" in options else None,
         )
     except (ValueError, InvalidDuration) as problem:
         raise InvalidStep(name, str(problem), cell) from None
@@ -342,6 +346,13 @@ def _retries(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > _MOST_DIGITS:
         raise ValueError(f"--retries must be a whole number, 0 or more, not {text!r}")
     return int(text)
+
+
+def _queue(text: str) -> str:
+    try:
+        return check_queue(text)
+    except InvalidValue as problem:
+        raise ValueError(f"--queue {problem.problem}, not {text!r}") from None
 
 
 def _backoff(text: str) -> float:

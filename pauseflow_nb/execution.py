@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pauseflow_nb.errors import InvalidAnswer, NotAllowed, NotSuspended, QuestionChanged
 from pauseflow_nb.identity import account
 from pauseflow_nb.launching import RunOptions, attach, plan, start_attached
+from pauseflow_nb.queues import DEFAULT_QUEUE, describe_stranded
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -205,6 +206,8 @@ class Execution:
     def wait(self, timeout: float | None = None, *, until_pause: bool = False) -> "Execution":
         """Wait for the end. Where nobody else would run the execution, this process does.
 
+        A step of a queue other than the default one waits for a worker of that queue.
+
         Args:
             timeout: Seconds; None: for ever.
             until_pause: Return as well when it waits for an answer or the clock.
@@ -218,7 +221,7 @@ class Execution:
             if time.monotonic() >= look_at:
                 # Again and again: the process that ran it may have died, or die while this waits.
                 look_at = time.monotonic() + _LOOK_SECONDS
-                if not self._runs_here() and self.is_stranded():
+                if not self._runs_here() and self.may_run_here():
                     self.run_here()
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"execution {self.id} is still {self.state} after {timeout} s")
@@ -234,6 +237,14 @@ class Execution:
     def is_stranded(self) -> bool:
         """Whether nobody alive would wake it: no worker, and no process that is attached to it."""
         return self.state not in FINAL_STATES and not self._queue.has_runner(self.id)
+
+    def may_run_here(self) -> bool:
+        """Whether nobody alive would wake it, and its next cell needs no machine of a certain class."""
+        return self.is_stranded() and self._queue.find_queue(self.id) == DEFAULT_QUEUE
+
+    def describe_stranded(self) -> str:
+        """Say that nothing will continue it, and what to start."""
+        return describe_stranded(self._queue.find_queue(self.id))
 
     def _has_settled(self, *, until_pause: bool) -> bool:
         return self.state in FINAL_STATES or (until_pause and self._queue.only_waits(self.id))
@@ -296,7 +307,7 @@ def run_notebook(
     settings = settings or Settings.load(beside=None if "://" in path else Path(path).parent)
     work = plan(path, None if output is None else os.fspath(output), parameters or {}, options or RunOptions())
     queue = Queue.open(settings)
-    if not wait and queue.has_live_worker():
+    if not wait and queue.has_live_worker(queue=work.queues.find(0)):
         return Execution(queue, queue.start(work))
     execution = Execution(queue, start_attached(queue, work))
     if wait:

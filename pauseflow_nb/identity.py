@@ -13,7 +13,18 @@ from typing import Any, Literal, Self
 
 from pauseflow_nb.printable import printable
 
-__all__ = ["LINK", "KnownBy", "Who", "account", "facts_of", "in_words", "name_of", "people", "signed_in"]
+__all__ = [
+    "LINK",
+    "KnownBy",
+    "Who",
+    "account",
+    "facts_of",
+    "in_words",
+    "name_of",
+    "name_trigger",
+    "people",
+    "signed_in",
+]
 
 #: The sender of a callback over a public link, who is not known.
 LINK = "link"
@@ -132,3 +143,8 @@ def _key(name: str) -> str:
     text = unicodedata.normalize("NFKC", _ESCAPED.sub("", name)).casefold().translate(_LOOKALIKES)
     # Without controls, signs that have no width, and spaces.
     return "".join(each for each in text if unicodedata.category(each)[0] not in "CZ")
+
+
+def name_trigger(trigger: Mapping[str, Any]) -> str:
+    """Name the trigger that started an execution: `schedule 3f2a…` or `HTTP trigger 3f2a…`."""
+    return f"{'HTTP trigger' if trigger['kind'] == 'http' else 'schedule'} {printable(trigger['id'])}"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pauseflow_nb.callback_listener import CallbackListener
 from pauseflow_nb.errors import InvalidParameter, NoWorker
 from pauseflow_nb.identity import account
+from pauseflow_nb.queues import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.plan import Plan
@@ -158,19 +159,24 @@ def fill_path(path: str, parameters: Mapping[str, Any]) -> str:
         raise InvalidParameter(path, f"the path names an attribute that a parameter does not have: {problem}") from None
 
 
-def require_worker(queue: "Queue", patience_seconds: float = 20.0) -> None:
+def require_worker(queue: "Queue", patience_seconds: float = 20.0, *, serves: str = DEFAULT_QUEUE) -> None:
     """Check that a worker would run what is queued; one that is starting is waited for.
+
+    Args:
+        queue: The store.
+        patience_seconds: How long one that starts is waited for.
+        serves: The queue that it must serve.
 
     Raises:
         NoWorker: If none is alive, and none starts or it takes too long.
     """
     deadline = time.monotonic() + patience_seconds
     # The last look after it has started: its row says so at once.
-    while not queue.has_live_worker():
+    while not queue.has_live_worker(queue=serves):
         if not queue.has_starting_worker() or time.monotonic() > deadline:
-            if queue.has_live_worker():
+            if queue.has_live_worker(queue=serves):
                 return
-            raise NoWorker
+            raise NoWorker(None if serves == DEFAULT_QUEUE else serves)
         time.sleep(_POLL_SECONDS)
 
 

@@ -23,7 +23,7 @@ _IN_JSON = re.compile(f"[\x7f-\x9f{_UNSEEN}]")
 _COLOUR = re.compile("(\x1b\\[[0-9;:]*m)")
 _SPLIT = re.compile("\r\n|\n|\r")
 #: The attribute of a log record that has been cleaned.
-_CLEANED = "cleaned_by_pauseflow"
+CLEANED = "cleaned_by_pauseflow"
 
 
 def printable(text: object) -> str:
@@ -59,9 +59,9 @@ def clean_logs(*loggers: logging.Logger) -> None:
 
 def _clean(record: logging.LogRecord) -> bool:
     # Every handler has this filter and all of them get the same record: the second would indent it again.
-    if getattr(record, _CLEANED, False):
+    if getattr(record, CLEANED, False):
         return True
-    setattr(record, _CLEANED, True)
+    setattr(record, CLEANED, True)
     is_ours = record.name.startswith("pauseflow_nb")
     message = record.getMessage()
     cleaned = printable_lines(message, indent="    " if is_ours else "", colours="kept")

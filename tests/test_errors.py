@@ -11,11 +11,13 @@ import pytest
 
 from pauseflow_nb import errors
 from pauseflow_nb.errors import (
+    AllowanceReached,
     AmbiguousExecution,
     AmbiguousSuspension,
     BodyTooLarge,
     Cancelled,
     CannotCheck,
+    CannotHandOver,
     CannotRetry,
     CannotStart,
     CannotSuspend,
@@ -89,6 +91,9 @@ EXAMPLES: list[PauseflowError] = [
     CannotSuspend("abc", "completed"),
     InvalidAnswer([{"path": ["amount"], "message": "must be at least 3"}]),
     InvalidBody("application/json", "is not JSON"),
+    AllowanceReached("user ann", "5", "5", "executions_per_user"),
+    AllowanceReached("user ann", "12.0 MB", "10.0 MB", "bytes_per_user"),
+    CannotHandOver("train", ["lock (lock) was not saved: it is a lock."]),
     UnknownCharset("the body", "punycode"),
     TooManyAnswers("ex1"),
     CannotCheck("takes too long to be checked"),

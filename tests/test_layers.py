@@ -84,15 +84,32 @@ def test_a_kernel_loads_nothing_of_server_store_and_engine(code: str) -> None:
     assert ours & unwanted == set()
 
 
-def test_a_kernel_pays_little_for_us() -> None:
-    """Some 60 ms on a quiet machine. Told as a part of what the kernel itself loads, because this one may be busy."""
-    code = """
-        from time import process_time as t
-        a = t(); import ipykernel.ipkernel; b = t(); import pauseflow_nb.kernel.ipython_extension; c = t()
-        print((c - b) / (b - a))
-    """
+def modules_added(code: str, *, to: str = "") -> set[str]:
+    """Find which modules a process imports for this code, beyond those that it has anyway."""
+    found = (in_a_bare_process(f"{each}\nimport sys\nprint(*sys.modules)").split() for each in (to, f"{to}\n{code}"))
+    before, after = map(set, found)
+    return after - before
 
-    assert min(float(in_a_bare_process(dedent(code))) for _ in range(5)) < 0.45
+
+@pytest.mark.parametrize(
+    ("code", "to", "ours", "others"),
+    [
+        ("import pauseflow_nb", "", 1, 0),
+        ("from pauseflow_nb import flow, steps", "import ipykernel.ipkernel", 42, 0),
+        ("import pauseflow_nb.kernel.ipython_extension", "import ipykernel.ipkernel", 60, 0),
+        ("import pauseflow_nb.cli", "import click, pydantic", 36, 45),
+        ("import pauseflow_nb.server.extension", "import jupyter_server.serverapp", 155, 220),
+    ],
+)
+def test_an_import_stays_within_its_budget(code: str, to: str, ours: int, others: int) -> None:
+    """Counted in modules outside of the standard library, because seconds depend on the machine; each new kernel pays after each pause."""
+    added = modules_added(code, to=to)
+    of_us = {name for name in added if name.partition(".")[0] == "pauseflow_nb"}
+
+    of_others = {name for name in added - of_us if name.partition(".")[0] not in sys.stdlib_module_names}
+
+    assert len(of_us) <= ours
+    assert len(of_others) <= others, sorted(of_others)
 
 
 def test_the_command_line_starts_without_engine_and_server() -> None:

@@ -29,7 +29,7 @@ IMAGE = re.compile(r'(<img src=")(?:docs/)(images/[^"]+")')
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not in docs/."""
-    for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("benchmarks/results/*.md")]):
+    for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("benchmarks/results/*.md"), *ROOT.glob("notebooks/*.md")]):
         name = path.relative_to(ROOT).as_posix()
         files.append(File.generated(config, name, content=path.read_text(encoding="utf-8")))
     for path in sorted(ROOT.glob("notebooks/*.ipynb")):
@@ -37,7 +37,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, name, content=_write_notebook(path)))
     files.append(File.generated(config, "reference/http.md", content=_write_openapi()))
     for file in files:
-        if file.src_uri.startswith(("benchmarks/", "notebooks/")):
+        if file.src_uri.startswith(("benchmarks/", "notebooks/")) and file.src_uri != "notebooks/README.md":
             file.inclusion = file.inclusion.NOT_IN_NAV
     return files
 
@@ -53,7 +53,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     def replace(found: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(folder, found["path"]))
         name = target.removeprefix("docs/")
-        name = {"notebooks": "notebooks/approve_model.md", "index.md": "README.md"}.get(name, name)
+        name = {"notebooks": "notebooks/README.md", "index.md": "README.md"}.get(name, name)
         name = name.removesuffix(".ipynb") + ".md" if name.endswith(".ipynb") else name
         if files.get_file_from_path(name) is None:
             return found["text"]
@@ -101,7 +101,7 @@ def _write_notebook(path: Path) -> str:
         for cell in notebook.cells
         if cell.source.strip()
     )
-    return "\n\n".join(cells) + f"\n\nRun it: `pauseflow run notebooks/{path.name} out.ipynb`\n"
+    return "\n\n".join(cells) + "\n"
 
 
 def _write_openapi() -> str:

@@ -107,6 +107,8 @@ export interface IExecution {
   ended_at: string | null;
   created_by: string;
   segment: number;
+  /** That no worker would run it now, as a sentence; null: one would, or it is not queued. */
+  no_worker: string | null;
   /** Variables that cannot be saved, for which it keeps its kernel while it waits. */
   kernel_bound: string[];
   /** What new kernels could not bring back. */

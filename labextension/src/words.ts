@@ -168,7 +168,7 @@ export function aboutOf(execution: IExecution): string {
     const others = execution.suspended.length - 1;
     return question(first) + (others > 0 ? ` (and ${others} more)` : '');
   }
-  return ENDED.includes(execution.state) ? reasonOf(execution) : progressOf(execution);
+  return ENDED.includes(execution.state) ? reasonOf(execution) : (execution.no_worker ?? progressOf(execution));
 }
 
 /** Until when it waits; null if it does not wait, or has no deadline. */

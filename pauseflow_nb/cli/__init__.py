@@ -38,6 +38,34 @@ _SECTIONS = {
     "Look after the store": (doctor, gc, keys, revoke),
 }
 
+#: Words that other programs, and our own buttons, use for what these commands do.
+_MEANT = {
+    "answer": "resume",
+    "approve": "resume",
+    "continue": "resume",
+    "execute": "run",
+    "info": "show",
+    "kill": "cancel",
+    "logs": "outputs",
+    "ls": "list",
+    "ps": "list",
+    "reject": "cancel",
+    "rerun": "retry",
+    "schedule": "trigger",
+    "server": "serve",
+    "start": "run",
+    "status": "show",
+    "stop": "cancel",
+    "submit": "run",
+}
+
+#: Argument that is missing → where to find its value.
+_WHERE_TO_FIND = {
+    "execution": "`pauseflow list` shows the ids.",
+    "trigger_id": "`pauseflow trigger list` shows the ids.",
+    "notebook": "Pass the path of a notebook, such as report.ipynb.",
+}
+
 _HOW_TO_BEGIN = """\
 Run Jupyter notebooks that can pause and resume. To begin:
 
@@ -55,12 +83,27 @@ class _Commands(click.Group):
         """Run the command on the command line."""
         # Not read from a parameter, because the error of a command line that cannot be parsed is printed as JSON, too.
         with print_errors(as_json="--json" in ctx.args):
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except click.BadOptionUsage as problem:
+                message = problem.message + self._describe_values(problem.option_name)
+                raise click.BadOptionUsage(problem.option_name, message, problem.ctx) from None
+            except click.MissingParameter as problem:
+                message = _WHERE_TO_FIND.get(str(problem.param and problem.param.name), "")
+                raise click.MissingParameter(message, problem.ctx, problem.param) from None
+
+    def _describe_values(self, flag: str) -> str:
+        """Write how an option is used that takes several values, as the end of a sentence; empty for others."""
+        options = itertools.chain.from_iterable(command.params for command in self.commands.values())
+        found = (each for each in options if isinstance(each, click.Option) and flag in each.opts and each.nargs > 1)
+        return next((f" Write it as: {flag} {each.metavar}" for each in found), "")
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that the first word names; a notebook there means that `run` was forgotten."""
+        """Find the command that the first word names; if there is none, name the one that was probably meant."""
+        if meant := _MEANT.get(args[0]):
+            ctx.fail(f"{args[0]!r} is not a command. Did you mean: pauseflow {shlex.join([meant, *args[1:]])}")
         if args[0].lower().endswith(".ipynb") and self.get_command(ctx, args[0]) is None:
             ctx.fail(f"{args[0]!r} is not a command. To run this notebook: pauseflow run {shlex.join(args)}")
         return super().resolve_command(ctx, args)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.cli.options import STRANDED
+from pauseflow_nb.queues import describe_stranded
 
 if TYPE_CHECKING:
     from pauseflow_nb.cli.progress import Progress
@@ -58,7 +58,7 @@ def run_with_progress(
             supply=supply,
         )
     if view["ended_at"] is None and not queue.has_runner(execution):
-        progress.say(STRANDED)
+        progress.say(describe_stranded(queue.find_queue(execution)))
     return view, bool(control.request) and not view["ended_at"]
 
 

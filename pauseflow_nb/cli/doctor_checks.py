@@ -7,34 +7,25 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLate
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+from pauseflow_nb.cli.cluster_checks import check_cluster
+from pauseflow_nb.cli.findings import Finding
 from pauseflow_nb.errors import PauseflowError, StoreUnavailable
 from pauseflow_nb.settings import FILE_NAME, Settings, known_variables
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.queue import Queue
 
-__all__ = ["Finding", "check_environment", "check_files", "check_machine", "check_store"]
+__all__ = ["check_environment", "check_files", "check_machine", "check_store"]
 
 #: For one look at something far away.
 _PATIENCE_SECONDS = 10.0
 _LITTLE_ROOM = 1024**3
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    name: str
-    #: `"wrong"`: something will not work; `"note"`: something is missing that not everybody needs.
-    status: Literal["ok", "note", "wrong"]
-    text: str
 
 
 def check_environment(environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -75,10 +66,7 @@ def check_store(settings: Settings, open_queue: Callable[[Settings], "Queue"]) -
     yield storage
     if storage.status == "ok":
         yield _room(queue)
-    is_alive = queue.has_live_worker()
-    yield Finding(
-        "worker", "ok" if is_alive else "note", "alive" if is_alive else "none is alive: start `pauseflow serve`"
-    )
+    yield from check_cluster(queue)
     server = queue.live_server_url()
     yield Finding("server", "ok" if server else "note", server or "none is alive: start `pauseflow serve`")
     yield _links(settings, server)

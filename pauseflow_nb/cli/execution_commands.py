@@ -8,7 +8,6 @@ import click
 from pauseflow_nb.cli.completion import complete_files, complete_open_steps, complete_steps, execution_argument
 from pauseflow_nb.cli.options import (
     COMPLETED,
-    STRANDED,
     exit_code,
     open_queue,
     print_execution,
@@ -56,7 +55,7 @@ def list_(
             each["id"],
             each["state"] + (" (kernel-bound)" if each["kernel_bound"] else ""),
             f"{each['cells']['done']}/{each['cells']['total']}",
-            "cannot be shown" if "problem" in each else ", ".join(one["step"] or "-" for one in each["suspended"]),
+            "cannot be shown" if "problem" in each else _describe_wait(each),
             each["created_at"][:19].replace("T", " "),
             each["notebook"],
         )
@@ -66,6 +65,16 @@ def list_(
     for each in found:
         if "problem" in each:
             say(f"{each['id']}: {printable(each['problem'])}", err=True)
+
+
+def _describe_wait(execution: dict[str, Any]) -> str:
+    """Name the steps that wait, or say that no worker would run it now."""
+    sentence = execution.get("no_worker")
+    return (
+        sentence.removeprefix("waits for ")
+        if sentence
+        else ", ".join(one["step"] or "-" for one in execution["suspended"])
+    )
 
 
 @click.command()
@@ -238,12 +247,14 @@ def _find_execution(settings: Settings, execution: str) -> "Execution":
 
 def _finish(found: "Execution", *, wait: bool, as_json: bool, code: int | None = None) -> None:
     if wait:
-        if found.is_stranded():
+        if found.may_run_here():
             # This process ends at the pause, and with it a kernel that it keeps.
             found.run_here(until_pause=True)
+        elif found.is_stranded():
+            say(found.describe_stranded(), err=True)
         found.wait(until_pause=True)
     elif found.is_stranded():
-        say(STRANDED, err=True)
+        say(found.describe_stranded(), err=True)
     view = found.to_dict()
     print_execution(view, as_json=as_json)
     sys.exit(exit_code(view["state"]) if wait and code is None else COMPLETED)

@@ -22,7 +22,6 @@ __all__ = [
     "COMPLETED",
     "FAILED",
     "LEFT",
-    "STRANDED",
     "exit_code",
     "find_execution",
     "format_flags",
@@ -41,7 +40,6 @@ R = TypeVar("R")
 
 COMPLETED, FAILED, USAGE, CANCELLED, WAITS, LEFT = 0, 1, 2, 3, 75, 130
 
-STRANDED = "no worker is running to continue this: run `pauseflow serve`"
 
 #: Errors that the user of the command made; all others are failures.
 _USAGE_ERRORS = (
@@ -51,6 +49,7 @@ _USAGE_ERRORS = (
     errors.CannotSuspend,
     errors.InvalidAnswer,
     errors.InvalidDuration,
+    errors.InvalidImport,
     errors.InvalidNotebook,
     errors.InvalidParameter,
     errors.InvalidSchedule,
@@ -124,7 +123,9 @@ def store_options(command: Callable[P, R]) -> Callable[..., R]:
     def with_settings(*args: P.args, **kwargs: P.kwargs) -> R:
         flags = {name: kwargs.pop(name, None) for name in ("data_dir", "db", "storage")}
         more_flags = {
-            name: kwargs.pop(name) for name in ("port", "public_url", "links", "workers", "max_body") if name in kwargs
+            name: kwargs.pop(name)
+            for name in ("port", "public_url", "links", "workers", "queues", "max_body")
+            if name in kwargs
         }
         notebook = kwargs.get("notebook")
         beside = Path(notebook).parent if isinstance(notebook, str) and "://" not in notebook else None

@@ -1,6 +1,7 @@
 """Define the commands serve and worker, which run until they are stopped."""
 
 import json
+import logging
 import os
 import signal
 import threading
@@ -8,9 +9,22 @@ import threading
 import click
 
 from pauseflow_nb.cli.options import print_json, say, store_options
+from pauseflow_nb.json_logs import log_as_json
 from pauseflow_nb.settings import Settings
 
 __all__ = ["serve", "worker"]
+
+log = logging.getLogger(__name__)
+
+
+_queue_option = click.option(
+    "--queue",
+    "queues",
+    metavar="NAME",
+    multiple=True,
+    callback=lambda _context, _option, names: names or None,
+    help="Queue whose segments the worker runs; repeat for several.  [PAUSEFLOW_QUEUES, default: default]",
+)
 
 
 @click.command()
@@ -27,6 +41,7 @@ __all__ = ["serve", "worker"]
 @click.option(
     "--workers", type=click.IntRange(1, 64), help="Number of segments that run at the same time.  [PAUSEFLOW_WORKERS]"
 )
+@_queue_option
 @click.option("--no-worker", is_flag=True, help="Start no worker, because workers run elsewhere.")
 @store_options
 def serve(settings: Settings, *, ip: str | None, no_worker: bool, as_json: bool) -> None:
@@ -36,6 +51,9 @@ def serve(settings: Settings, *, ip: str | None, no_worker: bool, as_json: bool)
     """
     from pauseflow_nb.server.serve import say_ready
     from pauseflow_nb.server.serve import serve as serve_until_stopped
+
+    if settings.log_format == "json":
+        log_as_json()
 
     def say_json(url: str, token: str) -> None:
         print_json({"url": url, "token": token or None})
@@ -53,8 +71,13 @@ def _read_secrets(_context: click.Context, _option: click.Parameter, is_set: boo
 
 
 @click.command()
+@_queue_option
 @click.option(
-    "--workers", type=click.IntRange(1, 64), help="Number of segments that run at the same time.  [PAUSEFLOW_WORKERS]"
+    "--concurrency",
+    "--workers",
+    "workers",
+    type=click.IntRange(1, 64),
+    help="Number of segments that run at the same time, of all its queues.  [PAUSEFLOW_WORKERS]",
 )
 # Eager, so that the secrets are read before the settings.
 @click.option(
@@ -74,6 +97,8 @@ def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
     """Run queued segments until stopped; after SIGTERM, running segments finish first."""
     from pauseflow_nb.engine.worker import run_worker, stop_with_parent
 
+    if settings.log_format == "json":
+        log_as_json()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -83,6 +108,9 @@ def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
     def say_ready(name: str) -> None:
         if as_json:
             print_json({"worker": name})
-        say(f"worker {name} is ready", err=True)
+        if settings.log_format == "json":
+            log.info("worker %s is ready", name)
+        else:
+            say(f"worker {name} is ready", err=True)
 
     run_worker(settings, stop=stop, on_ready=say_ready)

@@ -1,6 +1,7 @@
 """Define `pauseflow run`, which starts an execution and by default runs it in this process."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from pauseflow_nb.cli.options import (
     format_flags,
     open_queue,
     print_execution,
+    say,
     store_options,
 )
 from pauseflow_nb.cli.papermill_options import notebook_options, papermill_options, parameter_options
@@ -21,6 +23,7 @@ from pauseflow_nb.printable import clean_logs
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
+    from pauseflow_nb.engine.plan import Plan
     from pauseflow_nb.engine.queue import Queue
     from pauseflow_nb.launching import RunOptions
 
@@ -86,6 +89,8 @@ def run(
     with start_kernel_early(notebook, run_options) as supply:
         work = plan(notebook, None if output == _STREAM else output, parameters, run_options)
         queue = open_queue(settings)
+        if not quiet:
+            _name_shared_file(work)
         from pauseflow_nb.cli.attached_run import run_with_progress
         from pauseflow_nb.cli.progress import Progress
 
@@ -122,8 +127,15 @@ def _submit(
 
     work = plan(notebook, output, parameters, options)
     queue = open_queue(settings)
-    require_worker(queue)
+    require_worker(queue, serves=work.queues.find(0))
+    _name_shared_file(work)
     print_execution(queue.view(queue.start(work)), as_json=as_json)
+
+
+def _name_shared_file(work: "Plan") -> None:
+    """Say that the notebook is its own output, which papermill permits, too: its outputs so far are lost."""
+    if work.output is not None and os.path.exists(work.output) and os.path.samefile(work.notebook, work.output):  # noqa: PTH110, PTH121 - either may be a URL
+        say(f"{work.notebook} is IN and OUT: its outputs are replaced", err=True)
 
 
 def _check_options(output: str | None, *, detach: bool, until_pause: bool, prepare_only: bool, as_json: bool) -> None:

@@ -211,11 +211,13 @@ def describe(execution: Mapping[str, Any]) -> str:
         return f"{execution['id']}  {printable(execution['state'])}\n  problem   {printable(execution['problem'])}"
     cells = execution["cells"]
     lines = [
-        f"{execution['id']}  {execution['state']}{_describe_reason(execution)}",
+        f"{execution['id']}  {execution['state']}{_describe_reason(execution)}{_describe_queue(execution)}",
         f"  notebook  {printable(execution['notebook'])}"
         + (f" → {printable(execution['output'])}" if execution["output"] else ""),
         f"  cells     {cells['done']} of {cells['total']}",
     ]
+    if trigger := execution.get("trigger"):
+        lines.insert(2, f"  started   by {identity.name_trigger(trigger)}")
     listed: set[str] = set()
     for name, step in execution["steps"].items():
         runs = f", {step['runs']} runs" if step["runs"] > 1 else ""
@@ -236,6 +238,11 @@ def describe(execution: Mapping[str, Any]) -> str:
     if execution["error"]:
         lines.append(f"  error     {_describe_error(execution['error'], indent=' ' * 12)}")
     return "\n".join(lines)
+
+
+def _describe_queue(execution: Mapping[str, Any]) -> str:
+    """Say that no worker would run it now, as the end of the line with its state."""
+    return f", {execution['no_worker']}" if execution.get("no_worker") else ""
 
 
 def describe_ending(execution: Mapping[str, Any], *, flags: str = "") -> str:

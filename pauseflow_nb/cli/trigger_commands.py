@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pauseflow_nb.cli.completion import complete_files
-from pauseflow_nb.cli.options import STRANDED, open_queue, print_execution, print_json, say, store_options
+from pauseflow_nb.cli.options import open_queue, print_execution, print_json, say, store_options
 from pauseflow_nb.cli.papermill_options import parameter_values
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import JSON, json_text, read_json
+from pauseflow_nb.queues import describe_stranded
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -184,8 +185,8 @@ def run(settings: Settings, *, trigger_id: str, data: str | None, as_json: bool)
 
     queue = open_queue(settings)
     execution = managing.run(queue, trigger_id, data=_read_data(data))
-    if not queue.has_live_worker():
-        say(STRANDED, err=True)
+    if not queue.has_runner(execution):
+        say(describe_stranded(queue.find_queue(execution)), err=True)
     print_execution(queue.view(execution), as_json=as_json)
 
 

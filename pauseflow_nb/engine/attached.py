@@ -19,6 +19,7 @@ from pauseflow_nb.engine.progress_events import Event, Events, ignore
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.run_segment import Segments
 from pauseflow_nb.errors import PauseflowError, StoreUnavailable, UnknownExecution
+from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.kernels.keeper import Keeper
 from pauseflow_nb.runner.kernels.source import Supply
@@ -72,6 +73,8 @@ def run_attached(
                 attach(queue, id_, name)
             # Who returns at a pause ends with its kernels.
             keeper = None if until_pause else Keeper(queue.settings.kept_kernels)
+            if others := QueuePlan.parse(_row(queue, execution).queues).list_others():
+                on_event(Event("said", execution, {"text": _say_all_here(others)}))
             attached = _Attached(queue, execution, name, control, on_event=on_event, supply=supply, keeper=keeper)
             try:
                 attached.run(until_pause=until_pause)
@@ -202,6 +205,11 @@ class _Attached:
         self._on_event(Event(kind, self._execution, {"view": self._queue.view(self._execution)}))
 
 
+def _say_all_here(others: list[str]) -> str:
+    named = f"queue {others[0]}" if len(others) == 1 else f"queues {', '.join(others)}"
+    return f"steps of {named} run here, too, because this process runs the whole notebook; --detach leaves each step to the workers of its queue"
+
+
 def _name_for(queue: Queue, execution: str) -> str:
     """Take the name under which this process started it, if it did."""
     attached = _attached_to(queue, execution)
@@ -209,6 +217,10 @@ def _name_for(queue: Queue, execution: str) -> str:
 
 
 def _attached_to(queue: Queue, execution: str) -> str | None:
-    with reading(queue.engine) as connection:
-        name: str | None = executions.require(connection, execution).attached_to
+    name: str | None = _row(queue, execution).attached_to
     return name
+
+
+def _row(queue: Queue, execution: str) -> Row:
+    with reading(queue.engine) as connection:
+        return executions.require(connection, execution)

@@ -61,6 +61,7 @@ class Ending:
             "failed": self._failed,
             "refused": self._refused,
             "drifted": self._drifted,
+            "handed over": self._handed_over,
         }[end.kind]
 
         def change(connection: sa.Connection) -> None:
@@ -75,7 +76,7 @@ class Ending:
             self._store.files.remove(name)
             return "fenced"
         self._attempt.replace_document(name)
-        return "ended"
+        return "released" if end.kind == "handed over" else "ended"
 
     def _seal(self, end: SegmentEnd, document: Document) -> None:
         """Sign what the notebook shows from now on; if an execution ends without its kernel, that is done when it is finished."""
@@ -186,6 +187,22 @@ class Ending:
         if self._children and row is not None:
             children.start_children(self._store, connection, row, suspension, self._children)
         Settling(connection, self._store.jobs).apply_early(execution, n, suspension, self._verdicts)
+
+    def _handed_over(self, connection: sa.Connection, end: SegmentEnd) -> None:
+        """Go on with the next cell in its own queue: the same segment, from the checkpoint that was taken for that."""
+        outcome, execution = end.outcome, self._segment.execution
+        assert outcome is not None
+        suspensions.void_pauses(connection, execution, self._segment.n, str(self._segment.worker))
+        self._attempt.checkpoint(connection, end.next_cell, outcome, needs_no_kernel=True)
+        segments.release(connection, self._segment, new_job=True)
+        executions.set_state(connection, execution, "queued")
+        if self._segment.bound is not None:
+            # Everything could be saved after all: the kernel that was kept is not needed any more.
+            executions.attach(connection, execution, None)
+        queue = executions.find_queues(connection, [(execution, self._segment.n)]).get((execution, self._segment.n))
+        by = str(self._segment.worker)
+        note(connection, execution, "handed over", by, segment=self._segment.n, cell=end.next_cell, queue=queue)
+        self._store.jobs.enqueue(connection, execution, self._segment.n, self._segment.job + 1)
 
     def _with_children(self, end: SegmentEnd, document: Document) -> SegmentEnd:
         """Prepare the notebooks that a step wants to run; if one of them cannot be run, the step fails."""

@@ -63,13 +63,18 @@ class Attempt:
             raise Fenced
         return row
 
-    def checkpoint(self, connection: sa.Connection, next_cell: int, outcome: Outcome) -> list[dict[str, JSON]] | None:
-        """Move on; returns what binds the execution to its kernel from there on."""
+    def checkpoint(
+        self, connection: sa.Connection, next_cell: int, outcome: Outcome, *, needs_no_kernel: bool = False
+    ) -> list[dict[str, JSON]] | None:
+        """Move on; returns what binds the execution to its kernel from there on.
+
+        `needs_no_kernel`: what cells need is saved, also of an execution that was bound to its kernel before.
+        """
         assert outcome.snapshot is not None, "what is to go on later was saved"
         signature = keys.read_signer(connection).sign_manifest(self.segment.execution, outcome.snapshot.digest)
         saved = outcome.snapshot
         # Of a kernel that was not kept the step has said what its checkpoint lacks; after a crash it goes on without.
-        is_bound = outcome.is_kernel_bound or self.segment.bound is not None
+        is_bound = not needs_no_kernel and (outcome.is_kernel_bound or self.segment.bound is not None)
         bound = merge_bound(outcome.lost, self.segment.bound) if is_bound else None
         segments.checkpoint(
             connection, self.segment, first_cell=next_cell, snapshot=saved, signature=signature, bound=bound
@@ -94,13 +99,37 @@ class Attempt:
             fresh=list_shown(self.notebook, cell + 1),
         )
 
+    def require_output(self) -> None:
+        """Check that the output is still this attempt's to write: not that of a later attempt or segment.
+
+        Raises:
+            Fenced: If it is not.
+        """
+
+        def look() -> bool:
+            with reading(self.queue.engine) as connection:
+                row = executions.find_plain(connection, self.segment.execution)
+                is_latest = row is not None and row.segment == self.segment.n
+                return is_latest and not segments.is_lost(connection, self.segment)
+
+        if not self.patiently(look):
+            raise Fenced
+
     def change(self, change: Callable[[sa.Connection], T]) -> T:
         """Make a change in one transaction; while the store cannot be written, try again for a minute."""
+        return self.patiently(lambda: self.queue.change(change))
+
+    def patiently(self, act: Callable[[], T]) -> T:
+        """Do something with the store; while it cannot be used, try again for a minute.
+
+        Raises:
+            StoreUnavailable, StorageFull: If it could not be used until then.
+        """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         has_reported = False
         while True:
             try:
-                return self.queue.change(change)
+                return act()
             except (StoreUnavailable, StorageFull) as problem:
                 if time.monotonic() > deadline:
                     raise

@@ -18,6 +18,7 @@ from pauseflow_nb.engine.start_checks import require_room
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import ChildRequest, SuspensionRequest, published
+from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store import executions, steps, suspensions
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
@@ -179,6 +180,7 @@ def _plan(parent: Row, request: ChildRequest) -> Plan:
         cwd=parent.cwd,
         created_by=parent.created_by,
         options={name: value for name, value in parent.options.items() if name not in ("force", "goes_without")},
+        queue=QueuePlan.parse(parent.queues).home,
     )
 
 

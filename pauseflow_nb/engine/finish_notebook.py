@@ -8,11 +8,11 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine.decision_records import seal
 from pauseflow_nb.engine.traces import send_trace
-from pauseflow_nb.errors import PauseflowError
+from pauseflow_nb.errors import PauseflowError, StorageFull, StoreUnavailable
 from pauseflow_nb.identity import in_words
 from pauseflow_nb.protocol import Wake
 from pauseflow_nb.store import executions, segments, suspensions
-from pauseflow_nb.store.database import reading, transaction
+from pauseflow_nb.store.database import now, reading, transaction
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.files import Files
 from pauseflow_nb.store.views import iso
@@ -25,9 +25,15 @@ __all__ = ["describe_end", "describe_ending_decision", "finish_notebook"]
 
 log = logging.getLogger(__name__)
 
+#: For finishing one notebook; then the process that began it is taken for dead.
+_CLAIM_SECONDS = 30.0
+
 
 def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Document | None" = None) -> None:
-    """Write how an execution ended into its stored notebook and its output. May be called twice.
+    """Write how an execution ended into its stored notebook and its output.
+
+    May be called twice, and by several processes at once: one of them does it. While the storage cannot be used it is
+    left for later.
 
     Args:
         engine: The database.
@@ -37,31 +43,50 @@ def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Docu
     """
     with reading(engine) as connection:
         row = executions.find(connection, execution)
-        suspension = suspensions.find_last(connection, execution)
-        first = segments.find(connection, execution, 0)
-        last = None if row is None else segments.find(connection, execution, row.segment)
-    if row is None or row.record_due is None or row.state not in FINAL:
+        is_due = (
+            row is not None and row.record_due is not None and (live is not None or row.record_due <= now(connection))
+        )
+    if row is None or not is_due or row.state not in FINAL:
         return
-    from pauseflow_nb.runner.document import Document  # lazily: only this needs the notebook's side of the house
-
+    with transaction(engine) as connection:
+        claimed = executions.claim_record(connection, row, _CLAIM_SECONDS)
+    if claimed is None:
+        return
     name = f"{execution}/end-{secrets.token_hex(4)}.ipynb"
     try:
-        is_begun = suspension is not None or first is None or first.attempt > 0
-        document = Document.from_bytes(files.read(row.document)) if live is None else live
-        _close(document, row, suspension, last)
-        with transaction(engine) as connection:
-            executions.lock_plain(connection, execution)
-            seal(connection, execution, row.state, document)
-        _write(files, row, document, name, is_begun=is_begun)
+        _finish(engine, files, claimed, name, live)
+    except (StoreUnavailable, StorageFull) as problem:
+        log.warning("could not finish the notebook of %s yet: %s", execution, problem, extra={"execution": execution})
+        return
     except (PauseflowError, OSError) as problem:
         # The decision stands in the store; that the notebook cannot show it is no reason to try for ever.
         log.warning("did not finish the notebook of %s: %s", execution, problem, extra={"execution": execution})
         name = row.document
     with transaction(engine) as connection:
-        executions.set_recorded(connection, execution, document=name)
+        is_ours = executions.is_record_claimed(connection, claimed)
+        if is_ours:
+            executions.set_recorded(connection, execution, document=name)
     if name != row.document:
-        files.remove(row.document)
-    send_trace(engine, execution)
+        files.remove(row.document if is_ours else name)
+    if is_ours:
+        send_trace(engine, execution)
+
+
+def _finish(engine: sa.Engine, files: Files, row: Row, name: str, live: "Document | None") -> None:
+    """Close the notebook and write it, under a name of its own and into the output."""
+    from pauseflow_nb.runner.document import Document  # lazily: only this needs the notebook's side of the house
+
+    with reading(engine) as connection:
+        suspension = suspensions.find_last(connection, row.id)
+        first, last = (segments.find(connection, row.id, n) for n in (0, row.segment))
+    is_begun = suspension is not None or first is None or first.attempt > 0
+    document = Document.from_bytes(files.read(row.document)) if live is None else live
+    _close(document, row, suspension, last)
+    with transaction(engine) as connection:
+        if not executions.is_record_claimed(connection, row):
+            return
+        seal(connection, row.id, row.state, document)
+    _write(files, row, document, name, is_begun=is_begun)
 
 
 def describe_end(row: Row) -> str:

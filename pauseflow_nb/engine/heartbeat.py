@@ -8,9 +8,9 @@ locked database nor a machine that slept makes the living look dead.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.outage import Outage
@@ -39,6 +39,7 @@ class Presence:
         name: The process's id, if it has one already.
         on_dead: Told of a process that stopped beating, in the beating thread; it is told again until it returns
             without an error. Without it nobody is looked after.
+        serves: Of a worker: `queues` and `concurrency`.
     """
 
     def __init__(
@@ -49,10 +50,11 @@ class Presence:
         url: str | None = None,
         name: str | None = None,
         on_dead: Callable[[Row], None] | None = None,
+        serves: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name or workers.process_name()
         self._store, self._kind, self._url = store, kind, url
-        self._on_dead = on_dead
+        self._on_dead, self._serves = on_dead, dict(serves or {})
         self._stop = threading.Event()
         self._unchanged: dict[str, tuple[float, int]] = {}
         self._thread = threading.Thread(target=self._loop, name="pauseflow-beat", daemon=True)
@@ -78,7 +80,9 @@ class Presence:
         self._beat()
 
     def _beat(self) -> None:
-        self._store.change(lambda connection: workers.beat(connection, self.name, self._kind, self._url))
+        self._store.change(
+            lambda connection: workers.beat(connection, self.name, self._kind, self._url, **self._serves)
+        )
 
     def _loop(self) -> None:
         outage = Outage(log, f"{self._kind} {self.name} cannot say that it is alive")

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, TypeVar
 import sqlalchemy as sa
 
 from pauseflow_nb.errors import StoreUnavailable
+from pauseflow_nb.queues import DEFAULT_QUEUE
 from pauseflow_nb.store.database import named, url_with_password
+from pauseflow_nb.store.executions import find_queues
 
 if TYPE_CHECKING:
     from dbos import DBOSClient
 
-__all__ = ["APPLICATION", "DBOS_SCHEMA", "JOB", "QUEUE", "VERSION", "Jobs", "migrate_jobs"]
+__all__ = ["APPLICATION", "DBOS_SCHEMA", "JOB", "VERSION", "Jobs", "migrate_jobs", "name_queue"]
 
 #: Names of ours in DBOS's tables. Constants: others would strand what an older version queued.
 APPLICATION = "pauseflow"
-QUEUE = "segments"
+_QUEUE = "segments"
 JOB = "run_segment"
 VERSION = "pauseflow-1"
 #: Where its tables lie on PostgreSQL; another application of DBOS may have `dbos` there.
@@ -54,16 +56,20 @@ class Jobs:
         self.enqueue_all(connection, [(execution, n, job)])
 
     def enqueue_all(self, connection: sa.Connection, jobs: Sequence[tuple[str, int, int]]) -> None:
-        """Queue several segments: execution, number and job of each; see `enqueue`."""
+        """Queue several segments: execution, number and job of each; see `enqueue`.
+
+        Each goes into the queue of the cell that it begins with.
+        """
         if not jobs:
             return
         if self._client is None:
             raise _NotReady
+        queues = find_queues(connection, [(execution, n) for execution, n, _ in jobs])
         for execution, n, job in jobs:
-            name = _name(execution, n, job)
+            name, queue = _name(execution, n, job), name_queue(queues.get((execution, n), DEFAULT_QUEUE))
             self._client.enqueue_in_transaction(
                 connection,
-                {"workflow_name": JOB, "queue_name": QUEUE, "workflow_id": name, "app_version": VERSION},
+                {"workflow_name": JOB, "queue_name": queue, "workflow_id": name, "app_version": VERSION},
                 execution,
                 n,
                 job,
@@ -95,13 +101,22 @@ class Jobs:
             self._open()
             return change()
 
-    def register_queue(self, at_once: int) -> None:
-        """Make the queue, or change how many jobs each worker runs at once; the last call counts."""
+    def register_queues(self, queues: Iterable[str], at_once: int) -> None:
+        """Make queues that workers take jobs from.
+
+        Args:
+            queues: Their names.
+            at_once: How many jobs a worker runs at once, unless it limits that itself; the last call counts.
+        """
         self._open()
         assert self._client is not None
-        self._client.register_queue(
-            QUEUE, worker_concurrency=at_once, polling_interval_sec=_POLL_SECONDS, on_conflict="always_update"
-        )
+        for queue in queues:
+            self._client.register_queue(
+                name_queue(queue),
+                worker_concurrency=at_once,
+                polling_interval_sec=_POLL_SECONDS,
+                on_conflict="always_update",
+            )
 
     def close(self) -> None:
         """Close the client, if there is one."""
@@ -123,6 +138,11 @@ class Jobs:
                     lazy=True,
                     retry_connection_errors=False,
                 )
+
+
+def name_queue(queue: str) -> str:
+    """Name a queue as DBOS knows it; the default one has the name that earlier versions used."""
+    return _QUEUE if queue == DEFAULT_QUEUE else f"{_QUEUE}:{queue}"
 
 
 def _name(execution: str, n: int, job: int) -> str:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store import executions, segments
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Plan:
     created_by: str
     #: strict, checkpoint, start_timeout, execution_timeout
     options: dict[str, JSON] = field(default_factory=dict)
+    #: Which queue each cell runs in.
+    queues: QueuePlan = field(default_factory=QueuePlan)
 
     @classmethod
     def of(
@@ -61,6 +64,7 @@ class Plan:
             cwd=cwd,
             created_by=created_by,
             options=options,
+            queues=frozen.queues,
         )
 
 
@@ -72,8 +76,11 @@ def plan_notebook(
     created_by: str,
     options: dict[str, JSON],
     kernel: str | None = None,
+    queue: str | None = None,
 ) -> Plan:
     """Plan to run a notebook without an output of its own: that of a trigger, or one that a step of another starts.
+
+    `queue` is that of a notebook whose metadata names none; None: the default one.
 
     Raises:
         PauseflowError: As `runner.notebook.freeze` does, if the notebook cannot be run with these parameters.
@@ -81,7 +88,7 @@ def plan_notebook(
     # Lazily: only this needs the notebook's side of the house.
     from pauseflow_nb.runner.notebook import freeze
 
-    frozen = freeze(notebook, parameters, kernel=kernel)
+    frozen = freeze(notebook, parameters, kernel=kernel, queue=queue)
     return Plan.of(frozen, notebook=notebook, cwd=cwd, created_by=created_by, options=options)
 
 
@@ -120,6 +127,7 @@ def add_execution(
         options=plan.options,
         cells_total=plan.cells,
         attached_to=attached_to,
+        queues=plan.queues.stored,
         **more,
     )
     segments.add(connection, execution, 0, first_cell=0)

@@ -24,7 +24,13 @@ from pauseflow_nb.engine.settle_together import (
     settle_together,
 )
 from pauseflow_nb.engine.settling import RECORD_AFTER, Response, Settling, make_cancel_reason, make_envelope
-from pauseflow_nb.engine.start_checks import explain_conflict, require_free_output, require_room, resolve_output
+from pauseflow_nb.engine.start_checks import (
+    explain_conflict,
+    require_allowance,
+    require_free_output,
+    require_room,
+    resolve_output,
+)
 from pauseflow_nb.engine.stored_bodies import BodyRoom
 from pauseflow_nb.errors import (
     AmbiguousSuspension,
@@ -81,9 +87,11 @@ class Queue(Reader):
 
         Raises:
             OutputInUse: If another execution that has not ended owns the output.
+            AllowanceReached: If its user, or its queue, has as many executions as it may.
             QuotaReached: If the storage holds as much as it may.
             DiskNearlyFull: If its disk has too little room.
         """
+        require_allowance(self, plan.created_by, plan.queues.home)
         require_room(self, len(plan.document))
         execution = secrets.token_hex(6)
         output = resolve_output(plan.output)

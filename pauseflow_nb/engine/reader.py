@@ -1,7 +1,7 @@
 """Read executions, links, keys and processes from an open store."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
@@ -18,10 +18,12 @@ from pauseflow_nb.identity import LINK
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import SnapshotRef
+from pauseflow_nb.queues import DEFAULT_QUEUE
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, workers
-from pauseflow_nb.store.counts import Counts, count
+from pauseflow_nb.store.counts import Counts, count, count_queued
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.triggers import name_starts
 from pauseflow_nb.store.views import (
     allowed_actions,
     execution_views,
@@ -194,6 +196,7 @@ class Reader(OpenStore):
             segment = segments.find(connection, claim.execution, claim.segment)
             if row is None or segment is None:
                 return None
+            trigger = name_starts(connection, [row.id]).get(row.id)
             losses = list_losses(segments.list_all(connection, claim.execution))
             found = suspensions.find(connection, claim)
             ended = steps.has_ended(connection, claim.execution, claim.segment, claim.step)
@@ -221,6 +224,7 @@ class Reader(OpenStore):
             "then": "continue" if found is None else found.then,
             "default": None if found is None else found.default,
             "created_by": executions.find_starter(row),
+            "trigger": trigger,
             "created_at": iso(row.created_at),
             "parameters": row.parameters,
             "schema": None if found is None else found.schema,
@@ -295,15 +299,29 @@ class Reader(OpenStore):
 
     # Addresses and processes
 
-    def has_live_worker(self, pid: int | None = None) -> bool:
+    def has_live_worker(self, pid: int | None = None, *, queue: str | None = None) -> bool:
         """Whether some worker would run what is queued.
 
         Args:
             pid: Only one that is this process of this machine.
+            queue: Only one that serves this queue; None: any.
         """
         with reading(self.engine) as connection:
             found = workers.list_alive(connection, "worker")
-        return any(pid is None or workers.was_made_by(row.id, pid) for row in found)
+        return any(
+            (pid is None or workers.was_made_by(row.id, pid)) and (queue is None or queue in workers.list_queues(row))
+            for row in found
+        )
+
+    def list_processes(self) -> Sequence[workers.ProcessFacts]:
+        """List the processes of this store that are alive, the newest first."""
+        with reading(self.engine) as connection:
+            return workers.list_processes(connection)
+
+    def count_queued(self) -> dict[str, int]:
+        """Count the executions that wait for a worker, by queue."""
+        with reading(self.engine) as connection:
+            return count_queued(connection)
 
     def has_starting_worker(self) -> bool:
         """Whether a worker is on its way that takes no jobs yet."""
@@ -317,7 +335,18 @@ class Reader(OpenStore):
             if attached is not None:
                 runners = workers.list_alive(connection, "attached", "worker", "starting")
                 return any(row.id == attached for row in runners)
-            return bool(workers.list_alive(connection, "worker"))
+            return bool(workers.list_serving(connection, self._find_queue(connection, execution)))
+
+    def find_queue(self, execution: str) -> str:
+        """Find the queue in which an execution goes on, or runs."""
+        with reading(self.engine) as connection:
+            return self._find_queue(connection, execution)
+
+    def _find_queue(self, connection: sa.Connection, execution: str) -> str:
+        row = self._row(connection, execution)
+        return executions.find_queues(connection, [(execution, row.segment)]).get(
+            (execution, row.segment), DEFAULT_QUEUE
+        )
 
     def find_listener(self, port: int) -> tuple[str, str] | tuple[()]:
         """Find the process of this store that listens on a port of this machine.

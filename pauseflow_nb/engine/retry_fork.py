@@ -10,8 +10,15 @@ from pauseflow_nb.engine import checkpoints
 from pauseflow_nb.engine.checkpoints import Checkpoint, Restart
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.settling import Settling
-from pauseflow_nb.engine.start_checks import explain_conflict, require_free_output, require_room, resolve_output
+from pauseflow_nb.engine.start_checks import (
+    explain_conflict,
+    require_allowance,
+    require_free_output,
+    require_room,
+    resolve_output,
+)
 from pauseflow_nb.errors import CannotRetry, PauseflowError
+from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, triggers, workers
 from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import FINAL, Row
@@ -105,7 +112,12 @@ class _Retry:
         name = f"{self.execution}/edited-{secrets.token_hex(4)}.ipynb"
         self.store.files.write(name, document.to_bytes())
         frozen = self.edited.frozen
-        values = {"steps": frozen.steps, "cells_total": frozen.cells, "parameters": frozen.inputs}
+        values = {
+            "steps": frozen.steps,
+            "cells_total": frozen.cells,
+            "parameters": frozen.inputs,
+            "queues": frozen.queues.stored,
+        }
         executions.set_state(connection, self.execution, "queued", document=name, **values)
         steps.move(connection, self.execution, checkpoints.find_step_cells(document))
         return row.document, first
@@ -146,8 +158,13 @@ def retry(
         NotebookGone: If its stored notebook was removed; nothing has changed then.
         InvalidStep: If there is no such step, or it was not reached.
         OutputInUse: If another execution has taken its output since.
+        AllowanceReached: If its user, or its queue, has as many executions as it may.
         PauseflowError: If the edited notebook cannot be run.
     """
+    with reading(store.engine) as connection:
+        known = executions.require(connection, execution)
+    if known.parent is None:
+        require_allowance(store, known.created_by, QueuePlan.parse(known.queues).home)
     edited = None if notebook is None else _read(store, execution, notebook)
     work = _Retry(store, execution, by, from_step, edited, force, attached_to)
     try:
@@ -190,6 +207,7 @@ def fork(
         InvalidStep: If there is no such step, or it was not reached.
         InvalidParameter: If the output cannot be written.
         OutputInUse: If another execution that has not ended owns the output.
+        AllowanceReached: If the user, or the queue, has as many executions as it may.
         QuotaReached: If the storage holds as much as it may.
         DiskNearlyFull: If its disk has too little room.
     """
@@ -201,6 +219,7 @@ def fork(
     with reading(store.engine) as connection:
         row = executions.require(connection, execution)
     document = store.read_document(row)
+    require_allowance(store, by, QueuePlan.parse(row.queues).home)
     require_room(store, len(document.to_bytes()))
     work = _Fork(store, row, id_, by, from_step, output or _name_sibling_output(row.output, id_), attached_to)
     try:
@@ -291,7 +310,17 @@ class _Fork:
         return name
 
     def _add(self, connection: sa.Connection, document: str, point: Checkpoint) -> None:
-        columns = ("notebook", "parameters", "steps", "kernel", "interpreter", "cwd", "options", "cells_total")
+        columns = (
+            "notebook",
+            "parameters",
+            "steps",
+            "kernel",
+            "interpreter",
+            "cwd",
+            "options",
+            "cells_total",
+            "queues",
+        )
         values = {key: getattr(self.source, key) for key in columns}
         values["options"] = {name: value for name, value in self.source.options.items() if name != "goes_without"}
         executions.add(
@@ -333,7 +362,7 @@ def _read(store: OpenStore, execution: str, notebook: str) -> _Edited:
     with reading(store.engine) as connection:
         row = executions.require(connection, execution)
     parameters = store.read_document(row).metadata.get("papermill", {}).get("parameters", {})
-    frozen = freeze(notebook, dict(parameters), kernel=row.kernel)
+    frozen = freeze(notebook, dict(parameters), kernel=row.kernel, queue=QueuePlan.parse(row.queues).home)
     return _Edited(frozen, Document.from_bytes(frozen.document))
 
 

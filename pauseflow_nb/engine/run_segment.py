@@ -33,6 +33,7 @@ from pauseflow_nb.errors import (
 )
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Briefing, Failure, StepBriefing
+from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernels.keeper import Keeper
@@ -69,6 +70,7 @@ class Segments:
         on_event: Called with what happens.
         run: Runs one segment; the kernel's side of the house.
         keeper: Takes the kernels of executions that can go on in no other; None: a step that would need that fails.
+        serves: The queues whose cells it may run; None: all.
     """
 
     def __init__(
@@ -79,8 +81,9 @@ class Segments:
         on_event: Events = ignore,
         run: Callable[..., SegmentEnd] = run_segment,
         keeper: Keeper | None = None,
+        serves: frozenset[str] | None = None,
     ) -> None:
-        self._queue, self._process = queue, process
+        self._queue, self._process, self._serves = queue, process, serves
         self._on_event, self._run_segment = on_event, run
         self._keeper = keeper
         self.watch = Watch(queue)
@@ -109,7 +112,10 @@ class Segments:
                 return "nothing"
             if claimed.segment.crashes >= MOST_CRASHES:
                 return self._give_up(claimed, lost)
+            where = {"execution": execution, "segment": n, "attempt": claimed.segment.attempt}
+            log.info("began segment %s of execution %s", n, execution, extra=where)
             how, lost = self._attempt(claimed, control)
+            log.info("segment %s of execution %s: %s", n, execution, how, extra={**where, "how": how})
             if how != "crashed":
                 if how == "ended":
                     send_trace(self._queue.engine, execution)
@@ -151,7 +157,7 @@ class Segments:
         def change(connection: sa.Connection) -> None:
             segment = segments.lock(connection, execution, n)
             if segment is not None and (segment.state, segment.job) == ("queued", job):
-                segments.release(connection, segment, new_job=True)
+                segments.pass_on(connection, segment)
                 self._queue.jobs.enqueue(connection, execution, n, job + 1)
 
         self._queue.change(change)
@@ -185,6 +191,12 @@ class Segments:
             own = row.attached_to is None and segment.job == job
         if not own:
             return None
+        if job is not None and not self._may_run(row, segment.first_cell):
+            # Whoever ran it has died at the first cell of another queue.
+            segments.pass_on(connection, segment)
+            executions.set_state(connection, execution, "queued")
+            self._queue.jobs.enqueue(connection, execution, n, job + 1)
+            return None
         claimed = segments.claim(connection, segment, self._process)
         steps.interrupt(connection, execution, n, claimed.first_cell)
         started = row.started_at or claimed.attempt_at
@@ -211,16 +223,15 @@ class Segments:
         attempt = Attempt(self._queue, claimed.execution, claimed.segment, self._on_event)
         document = None
         try:
-            document = self._read_notebook(claimed)
-            attempt.notebook = document
-            briefing = self._briefing(claimed, document)
+            document = attempt.notebook = attempt.patiently(partial(self._read_notebook, claimed))
+            briefing = attempt.patiently(partial(self._briefing, claimed, document))
             self._require_place(claimed)
         except PauseflowError as problem:
             if document is not None and claimed.execution.output is not None and is_first(claimed.segment):
                 # Or what an earlier execution left there would look like a user's edit of ours.
                 start_output(claimed.execution, document)
             return Ending(attempt).fail("environment", Failure(type(problem).__name__, str(problem))), None
-        output = open_output(claimed.execution, claimed.segment, self._on_event)
+        output = open_output(claimed.execution, claimed.segment, self._on_event, check=attempt.require_output)
         every = claimed.execution.options.get("autosave_cell_every")
         if output is not None and every is not None:
             output.every_seconds = every
@@ -268,6 +279,7 @@ class Segments:
                 output=output,
                 client=client,
                 keep=None if self._keeper is None else partial(self._keeper.keep, claimed.execution.id),
+                may_run=partial(self._may_run, claimed.execution),
             )
             return self._end(ending, _with_output(end, output), document, output)
         except Fenced:
@@ -291,6 +303,9 @@ class Segments:
             # The record of it has been written into it since.
             output.save(document)
         return how
+
+    def _may_run(self, execution: Row, cell: int) -> bool:
+        return self._serves is None or QueuePlan.parse(execution.queues).find(cell) in self._serves
 
     def _read_notebook(self, claimed: _Claimed) -> Document:
         """Read the notebook, with the records of what was decided since, and the digests of its cells."""

@@ -1,8 +1,8 @@
 """Find the secrets that a segment uses by name, before its kernel starts."""
 
 from pauseflow_nb.errors import InvalidValue, MissingSecret
+from pauseflow_nb.runner.cell_statuses import NOT_RUN
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.segment import NOT_RUN
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.user_secrets.providers import Providers
 from pauseflow_nb.user_secrets.references import find_names_in_cells, list_references

@@ -5,12 +5,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.open_store import OpenStore
-from pauseflow_nb.errors import DiskNearlyFull, OutputInUse, QuotaReached, StoreUnavailable
+from pauseflow_nb.errors import AllowanceReached, DiskNearlyFull, OutputInUse, QuotaReached, StoreUnavailable
 from pauseflow_nb.private_files import follow
 from pauseflow_nb.store import executions
 from pauseflow_nb.store.database import named, reading
 
-__all__ = ["explain_conflict", "require_free_output", "require_room", "resolve_output"]
+__all__ = ["explain_conflict", "require_allowance", "require_free_output", "require_room", "resolve_output"]
 
 #: Bytes that the disk must have beyond the notebook itself: the database needs to write, too.
 _RESERVE = 16 * 1024**2
@@ -33,6 +33,40 @@ def require_room(store: OpenStore, size: int) -> None:
     free = files.free()
     if free is not None and free < _RESERVE + size:
         raise DiskNearlyFull(files.url, free)
+
+
+def require_allowance(store: OpenStore, by: str, queue: str) -> None:
+    """Refuse a new execution of a user, or of a notebook of a queue, that has as many as the settings allow.
+
+    Nested executions count to those who started their parent only by their bytes, and are never refused.
+
+    Args:
+        store: The store.
+        by: Who starts it: `"user:NAME"`.
+        queue: The notebook's own queue.
+
+    Raises:
+        AllowanceReached: If a limit is reached; nothing has been written.
+    """
+    settings, user = store.settings, f"user {by.removeprefix('user:')}"
+    if (settings.executions_per_user, settings.executions_per_queue, settings.bytes_per_user) == (None, None, None):
+        return
+    with reading(store.engine) as connection:
+        if (most := settings.executions_per_user) is not None:
+            _require_fewer(user, executions.count_unended(connection, by=str(by)), most, "executions_per_user")
+        if (most := settings.executions_per_queue) is not None:
+            used = executions.count_unended(connection, queue=queue)
+            _require_fewer(f"queue {queue}", used, most, "executions_per_queue")
+        own = [] if settings.bytes_per_user is None else executions.list_started_by(connection, str(by))
+    if settings.bytes_per_user is not None:
+        _require_fewer(user, store.files.used_in(own), settings.bytes_per_user, "bytes_per_user")
+
+
+def _require_fewer(whose: str, used: int, most: int, setting: str) -> None:
+    if used >= most:
+        is_bytes = setting.startswith("bytes")
+        numbers = [f"{number / 1e6:.1f} MB" if is_bytes else str(number) for number in (used, most)]
+        raise AllowanceReached(whose, numbers[0], numbers[1], setting)
 
 
 def resolve_output(output: str | None) -> str | None:

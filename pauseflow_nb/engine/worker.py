@@ -9,14 +9,15 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 from dbos import DBOS
 
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.heartbeat import Presence
-from pauseflow_nb.engine.jobs import APPLICATION, DBOS_SCHEMA, JOB, VERSION
+from pauseflow_nb.engine.jobs import APPLICATION, DBOS_SCHEMA, JOB, VERSION, name_queue
 from pauseflow_nb.engine.outage import Outage
 from pauseflow_nb.engine.ownership import detach
 from pauseflow_nb.engine.queue import Queue
@@ -84,11 +85,21 @@ class _Worker:
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._clock = Clock(queue)
-        self._presence = Presence(queue, "starting", on_dead=self._take_over)
+        self._queues, most = tuple(queue.settings.queues.split(",")), queue.settings.workers
+        serves = {"queues": queue.settings.queues, "concurrency": most}
+        self._presence = Presence(queue, "starting", on_dead=self._take_over, serves=serves)
+        #: Two queues that are looked at in the same moment may give one job too many.
+        self._room = threading.BoundedSemaphore(most)
         kernels = queue.settings.kernels
         self._supply = Supply("forked" if kernels == "auto" else kernels)
         run = functools.partial(run_segment, supply=self._supply)
-        self._segments = Segments(queue, self._presence.name, run=run, keeper=Keeper(queue.settings.kept_kernels))
+        self._segments = Segments(
+            queue,
+            self._presence.name,
+            run=run,
+            keeper=Keeper(queue.settings.kept_kernels),
+            serves=frozenset(self._queues),
+        )
         #: Runs segments of kernel-bound executions: they are no jobs, because another worker might take a job.
         self._bound = ThreadPoolExecutor(queue.settings.workers, "pauseflow-bound")
         self._begun: dict[tuple[str, int], Future[None]] = {}
@@ -102,9 +113,9 @@ class _Worker:
         _worker = self
         queue = self._queue
         # Before launch, which may take jobs at once.
-        queue.jobs.register_queue(queue.settings.workers)
+        queue.jobs.register_queues(self._queues, queue.settings.workers)
         with self._presence:
-            DBOS(
+            dbos = DBOS(
                 config={
                     "name": APPLICATION,
                     "system_database_engine": queue.engine,
@@ -115,7 +126,10 @@ class _Worker:
                     "run_migrations": False,
                 }
             )
+            names = [name_queue(each) for each in self._queues]
+            DBOS.listen_queues(names)
             DBOS.launch()
+            _limit_jobs(dbos, names, queue.settings.workers)
             self._is_launched.set()
             try:
                 self._presence.become("worker")
@@ -131,6 +145,17 @@ class _Worker:
 
         No exception may leave this: DBOS would take the job for done.
         """
+        if job is None:
+            self._run(execution, n, None)
+        elif not self._room.acquire(blocking=False):
+            self._pass_on(execution, n, job)
+        else:
+            try:
+                self._run(execution, n, job)
+            finally:
+                self._room.release()
+
+    def _run(self, execution: str, n: int, job: int | None) -> None:
         outage = Outage(log, f"{execution}/{n} waits for the store")
         faults = 0
         while not self._is_draining:
@@ -149,8 +174,10 @@ class _Worker:
                 time.sleep(1)
             else:
                 return
-        if job is None:
-            return
+        if job is not None:
+            self._pass_on(execution, n, job)
+
+    def _pass_on(self, execution: str, n: int, job: int) -> None:
         try:
             self._segments.pass_on(execution, n, job)
         except PauseflowError as problem:
@@ -208,6 +235,25 @@ class _Worker:
                 else:
                     control.stop_at_boundary()
             time.sleep(0.1)
+
+
+def _limit_jobs(dbos: DBOS, names: Sequence[str], most: int) -> None:
+    """Let the queues of this worker run no more than `most` jobs together.
+
+    DBOS knows a limit of each queue, which is one number for all workers.
+    """
+    # Private names: the version of DBOS is pinned, and tests count what runs at once.
+    database, active = dbos._sys_db, dbos._active_workflows_set  # noqa: SLF001
+    read = database.get_queue
+
+    def get_queue(name: str, **options: Any) -> Any:
+        queue = read(name, **options)
+        if queue is not None and name in names:
+            elsewhere = sum(active.count_for_queue(other) for other in names if other != name)
+            queue._worker_concurrency = max(most - elsewhere, 0)  # noqa: SLF001
+        return queue
+
+    database.get_queue = get_queue  # type: ignore[method-assign]
 
 
 _worker: _Worker | None = None

@@ -1,6 +1,7 @@
 """Write the user's output; a failure, such as a full disk, must not cost a finished step."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from pauseflow_nb.engine.progress_events import Event, Events, ignore
@@ -15,12 +16,21 @@ __all__ = ["PatientOutput", "finish_output", "is_first", "open_output", "start_o
 log = logging.getLogger(__name__)
 
 
-def open_output(execution: Row, segment: Row, on_event: Events) -> "PatientOutput | None":
-    """Make the output of one attempt; None if the user wanted none."""
+def open_output(execution: Row, segment: Row, on_event: Events, *, check: Callable[[], None]) -> "PatientOutput | None":
+    """Make the output of one attempt; None if the user wanted none.
+
+    Args:
+        execution: The execution.
+        segment: Its segment, as the attempt claimed it.
+        on_event: Called with what happens to the output.
+        check: Called before each write; raises if another attempt writes the output now.
+    """
     if execution.output is None:
         return None
     kind = RemoteOutput if "://" in execution.output else PatientOutput
-    return kind(execution.output, on_event=on_event, execution=execution.id, is_first=is_first(segment))
+    output = kind(execution.output, on_event=on_event, execution=execution.id, is_first=is_first(segment))
+    output.check = check
+    return output
 
 
 def is_first(segment: Row) -> bool:
@@ -109,6 +119,7 @@ class RemoteOutput(PatientOutput):
     def _save(self, document: Document) -> None:
         if self._saved == document.revision:
             return
+        self.check()
         revision, text = document.revision, document.for_people().decode()
         try:
             file_addresses.write(text, self._url)

@@ -18,6 +18,7 @@
     ├── InvalidParameter      (ValueError)         a parameter that does not parse
     ├── InvalidSetting        (ValueError)
     ├── MissingSecret         (LookupError)        a secret that no provider has
+    ├── AllowanceReached      (RuntimeError)       a user or a queue has as many executions, or bytes, as it may
     ├── OutputInUse           (RuntimeError)       another execution, not ended yet, owns the output
     ├── UnknownExecution      (LookupError)
     ├── AmbiguousExecution    (LookupError)        a beginning that several ids have
@@ -64,6 +65,7 @@
     │   └── QuotaReached                           the storage holds what it may: nothing new is started
     └── SnapshotError         (RuntimeError)
         ├── Unsaveable                             a variable that cannot be saved and is needed
+        ├── CannotHandOver                         a variable that the machine of the next step needs cannot be saved
         ├── NotRestored                            a variable that later cells need did not come back
         ├── SnapshotDamaged                        bytes are not what the manifest says
         └── SnapshotMismatch                       made by other versions than these
@@ -101,6 +103,7 @@ from pauseflow_nb.errors.automatic_starts import (
     UnknownTrigger,
 )
 from pauseflow_nb.errors.execution_state import (
+    AllowanceReached,
     AmbiguousExecution,
     AmbiguousSuspension,
     CannotRetry,
@@ -127,6 +130,7 @@ from pauseflow_nb.errors.root import (
     PauseflowError,
 )
 from pauseflow_nb.errors.stored_data import (
+    CannotHandOver,
     DiskNearlyFull,
     InvalidRecord,
     NoRoomForBody,
@@ -157,11 +161,13 @@ from pauseflow_nb.errors.user_input import (
 )
 
 __all__ = [
+    "AllowanceReached",
     "AmbiguousExecution",
     "AmbiguousSuspension",
     "BodyTooLarge",
     "Cancelled",
     "CannotCheck",
+    "CannotHandOver",
     "CannotRetry",
     "CannotStart",
     "CannotSuspend",

@@ -43,6 +43,26 @@ class NotebookGone(PauseflowError, FileNotFoundError):
         )
 
 
+class AllowanceReached(PauseflowError, RuntimeError):
+    """A user, or a queue, has as many executions or bytes as a setting allows: nothing new is started."""
+
+    def __init__(self, whose: str, used: str, limit: str, setting: str) -> None:
+        super().__init__(whose, used, limit, setting)
+        #: `"user ann"`, or `"queue gpu"`.
+        self.whose = whose
+        #: In words: `"5"`, or `"10.0 MB"`.
+        self.used, self.limit, self.setting = used, limit, setting
+
+    def __str__(self) -> str:
+        if self.setting.startswith("bytes"):
+            has = f"the executions of {self.whose} hold {self.used}, and no more than {self.limit} are allowed"
+            remedy = "remove what is not needed any more with `pauseflow gc`"
+        else:
+            has = f"of {self.whose} {self.used} executions have not ended, and no more than {self.limit} are allowed"
+            remedy = "wait until one ends, or cancel one"
+        return f"{has}: {remedy}, or raise the setting `{self.setting}`; nothing was started"
+
+
 class OutputInUse(PauseflowError, RuntimeError):
     """Another execution that has not ended writes this output."""
 

@@ -104,10 +104,17 @@ class NoServer(PauseflowError, RuntimeError):
 
 
 class NoWorker(PauseflowError, RuntimeError):
-    """No worker is alive in this store."""
+    """No worker is alive in this store that would take a segment of this queue."""
+
+    def __init__(self, queue: str | None = None) -> None:
+        super().__init__(queue)
+        #: None: the default queue.
+        self.queue = queue
 
     def __str__(self) -> str:
-        return "no worker is alive in this store: start one with `pauseflow serve` or `pauseflow worker`"
+        if self.queue is None:
+            return "no worker is alive in this store: start one with `pauseflow serve` or `pauseflow worker`"
+        return f"no worker of queue {self.queue} is alive in this store: start one with `pauseflow worker --queue {self.queue}`"
 
 
 class NotDelivered(PauseflowError, ConnectionError):

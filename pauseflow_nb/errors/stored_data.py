@@ -111,6 +111,20 @@ class Unsaveable(SnapshotError):
         )
 
 
+class CannotHandOver(SnapshotError):
+    """The step that comes next runs on another machine, and something that cells need cannot be saved for it."""
+
+    def __init__(self, step: str, problems: Sequence[str]) -> None:
+        super().__init__(step, tuple(problems))
+        self.step, self.problems = step, tuple(problems)
+
+    def __str__(self) -> str:
+        return (
+            f"step {self.step!r} runs in another queue, and what was made so far cannot go there: {'; '.join(self.problems)}. "
+            "Make it in a `%%setup` cell, which runs there again, or in the step itself"
+        )
+
+
 class NotRestored(SnapshotError):
     """Variables that later cells need did not come back in a new kernel; no cell has run without them."""
 

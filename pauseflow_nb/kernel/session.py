@@ -203,6 +203,9 @@ class Session:
         if self._refusal is not None:
             return False
         self.run = StepRun(parsed, *self.mode.brief(parsed.name))
+        if self.test_mode is not None and parsed.options.queue is not None:
+            queue = parsed.options.queue
+            say(self.shell, f"--queue {queue} is for jobs: by hand, the step runs in this kernel.", is_small=True)
         return True
 
     def _leave_cell(self, result: "ExecutionResult | None") -> "ExecutionInfo | None":

@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 from pauseflow_nb.runner.document import Document
 
 __all__ = [
+    "NOT_RUN",
     "close",
     "note_ended",
     "note_notebook_ended",
@@ -20,6 +21,9 @@ __all__ = [
     "reset",
     "status_of",
 ]
+
+#: Tags of cells that are not run: ours, and nbclient's.
+NOT_RUN = {"interactive-only", "skip-execution"}
 
 
 def reset(document: Document, first: int) -> None:

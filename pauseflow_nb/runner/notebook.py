@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import nbformat
@@ -18,7 +18,9 @@ from nbformat import NotebookNode
 from pauseflow_nb.cells import find_steps, refuse_mistakes
 from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, NotJSON
 from pauseflow_nb.json_values import JSON, require_json
+from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.runner import cell_statuses
+from pauseflow_nb.runner.cell_queues import plan_queues, read_queue
 from pauseflow_nb.runner.document import ERROR_MARKER, Document
 from pauseflow_nb.runner.kernels.spec import Spec, find_spec
 from pauseflow_nb.runner.notebook_file import find_kernel_name, find_language, read_notebook, repair
@@ -60,6 +62,8 @@ class Frozen:
     interpreter: str | None
     #: The parameters: those of the caller, over the literal defaults in the cell tagged `parameters`.
     inputs: dict[str, JSON]
+    #: Which queue each cell runs in.
+    queues: QueuePlan = field(default_factory=QueuePlan)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Prepared:
     spec: Spec
     #: The parameters: those of the caller, over the literal defaults in the cell tagged `parameters`.
     inputs: dict[str, JSON]
+    #: The queue that its metadata names, if any.
+    queue: str | None = None
 
 
 def prepare(
@@ -100,6 +106,7 @@ def prepare(
     """
     check_parameters(parameters or {})
     notebook = read_notebook(path)
+    queue = read_queue(notebook, path)
     spec = find_spec(kernel or find_kernel_name(notebook))
     injected = {name: _make_json(value) for name, value in (parameters or {}).items()}
     inputs = {**(read_defaults(notebook) if spec.is_python else {}), **injected}
@@ -109,7 +116,7 @@ def prepare(
         notebook = _inject(notebook, dict(parameters), spec.name, language)
     if report_mode:
         _hide_code(notebook)
-    return Prepared(notebook, spec, inputs)
+    return Prepared(notebook, spec, inputs, queue)
 
 
 def freeze(
@@ -120,17 +127,18 @@ def freeze(
     kernel: str | None = None,
     language: str | None = None,
     report_mode: bool = False,
+    queue: str | None = None,
 ) -> Frozen:
     """Read a notebook, and make the document that an execution fills.
 
-    Arguments and errors are those of `prepare`; in addition:
+    Arguments and errors are those of `prepare`; `queue` is that of a notebook whose metadata names none. In addition:
 
     Raises:
         InvalidNotebook: If it cannot run, for example because it has steps and its kernel is no Python kernel.
         InvalidStep: For a step line that cannot be read, or a name used twice.
     """
     prepared = prepare(path, parameters, output=output, kernel=kernel, language=language, report_mode=report_mode)
-    return freeze_prepared(prepared, path)
+    return freeze_prepared(replace(prepared, queue=prepared.queue or queue), path)
 
 
 def adopt(notebook: NotebookNode, path: str, *, kernel: str) -> Frozen:
@@ -145,15 +153,20 @@ def adopt(notebook: NotebookNode, path: str, *, kernel: str) -> Frozen:
     metadata = notebook.metadata.get("papermill", {})
     injected = {name: _make_json(value) for name, value in metadata.get("parameters", {}).items()}
     copy = repair(NotebookNode(nbformat.v4.upgrade(nbformat.from_dict(deepcopy(notebook)))))
+    queue = read_queue(copy, path)
     copy.metadata.pop("pauseflow", None)
     _inject_secrets(copy, spec.language)
-    return freeze_prepared(Prepared(copy, spec, {**(read_defaults(copy) if spec.is_python else {}), **injected}), path)
+    inputs = {**(read_defaults(copy) if spec.is_python else {}), **injected}
+    return freeze_prepared(Prepared(copy, spec, inputs, queue), path)
 
 
 def freeze_prepared(prepared: Prepared, path: str) -> Frozen:
     """Make the document from a prepared notebook; see `freeze`."""
     notebook, spec = prepared.notebook, prepared.spec
     notebook.metadata.pop("widgets", None)
+    if prepared.queue is not None:
+        # The executed notebook may be run again.
+        notebook.metadata["pauseflow"] = NotebookNode({"queue": prepared.queue})
     steps = _list_steps(notebook, path, spec)
     document = Document(notebook)
     cell_statuses.reset(document, 0)
@@ -164,6 +177,7 @@ def freeze_prepared(prepared: Prepared, path: str) -> Frozen:
         kernel=spec.name,
         interpreter=spec.interpreter if spec.is_python and spec.is_local else None,
         inputs=prepared.inputs,
+        queues=plan_queues(notebook, prepared.queue, is_python=spec.is_python),
     )
 
 

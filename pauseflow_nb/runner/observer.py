@@ -20,7 +20,9 @@ class SegmentEnd:
     `next_cell`, and cells that ran after the checkpoint run again.
     """
 
-    kind: Literal["completed", "suspended", "exited", "failed", "stopped", "interrupted", "refused", "drifted"]
+    kind: Literal[
+        "completed", "suspended", "exited", "failed", "stopped", "interrupted", "refused", "drifted", "handed over"
+    ]
     #: Index of the cell from which another segment, or another attempt at this one, goes on.
     next_cell: int
     #: The outcome of the step that ended the segment, if one did.

@@ -76,6 +76,8 @@ class OutputFile:
         self._execution = execution
         self._is_first = is_first
         self._on_moved = on_moved
+        #: Called before each write; raises if another process writes the file now.
+        self.check: Callable[[], None] = lambda: None
         self._written: tuple[int, int, int] | None = None
         self._revision = -1
         self._due = 0.0
@@ -96,6 +98,7 @@ class OutputFile:
             return
         started = time.monotonic()
         revision, data = document.revision, document.for_people()
+        self.check()
         self._avoid_overwriting()
         self._replace(data)
         self._written, self._revision, self._is_first = self._read_stamp(), revision, False

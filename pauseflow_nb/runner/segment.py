@@ -20,14 +20,14 @@ from pauseflow_nb.protocol import (
     Outcome,
     Ready,
     StepBriefing,
-    SuspensionRequest,
     Wake,
 )
 from pauseflow_nb.runner import cards, cell_statuses, fresh_cells, notices
+from pauseflow_nb.runner.between_cells import BetweenCells
 from pauseflow_nb.runner.client import CellTimeout, KernelClient, Reply
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.kernel_messages import brief_new_kernel, brief_same_kernel, read_outcome, suspend_kernel
+from pauseflow_nb.runner.kernel_messages import brief_new_kernel, brief_same_kernel, read_outcome
 from pauseflow_nb.runner.kernels.source import Supply, find_libraries
 from pauseflow_nb.runner.kernels.spec import find_spec
 from pauseflow_nb.runner.observer import Observer, SegmentEnd
@@ -37,8 +37,7 @@ from pauseflow_nb.runner.recorder import Recorder
 
 __all__ = ["Control", "Observer", "SegmentEnd", "run_segment"]
 
-#: Tags that change how a cell is run: ours, and nbclient's.
-NOT_RUN = {"interactive-only", "skip-execution"}
+#: A tag that changes how a cell is run, as in nbclient.
 RAISES_EXCEPTION = "raises-exception"
 
 _NO_INPUT = (
@@ -62,6 +61,7 @@ def run_segment(
     supply: Supply | None = None,
     client: KernelClient | None = None,
     keep: Callable[[KernelClient], None] | None = None,
+    may_run: Callable[[int], bool] = lambda _cell: True,
 ) -> SegmentEnd:
     """Run the cells from `briefing.first_cell` on, until the notebook ends, pauses, fails or is stopped.
 
@@ -81,13 +81,14 @@ def run_segment(
         client: The connection to the kernel in which the segment before this one ended, with its variables; None: the
             segment gets a new kernel.
         keep: Called with the connection if the notebook waits and can go on in this kernel only; with `briefing.may_keep`.
+        may_run: Whether a cell may run on this machine; before one that may not, the segment ends as `handed over`.
 
     Raises:
         KernelUnavailable: If the kernel does not start, or cannot run steps.
         KernelDied: If its process ends by itself.
         StorageFull: If the output cannot be written before anything ran.
     """
-    segment = _Segment(document, briefing, observer, control, cell_timeout=cell_timeout, output=output)
+    segment = _Segment(document, briefing, observer, control, cell_timeout=cell_timeout, output=output, may_run=may_run)
     segment.prepare()
     is_new = client is None
     if client is None:
@@ -148,6 +149,7 @@ class _Segment:
         *,
         cell_timeout: float | None,
         output: OutputFile | None,
+        may_run: Callable[[int], bool],
     ) -> None:
         self.document = document
         self.recorder = Recorder(document, observer.on_output, observer.on_update)
@@ -159,7 +161,7 @@ class _Segment:
         self._observer = observer
         self._control = control
         self._cell_timeout = cell_timeout
-        self._output = output
+        self._output, self._may_run = output, may_run
         self._headers: dict[int, Header] = {}
         self._running: int | None = None
         self._client: KernelClient | None = None
@@ -229,6 +231,7 @@ class _Segment:
     def run_cells(self, client: KernelClient) -> SegmentEnd:
         """Run what remains of the notebook."""
         self._client = client
+        between = BetweenCells(client, self.document, self._observer, self._briefing.segment, self._tick)
         end = self._check_again(client)
         if end is not None:
             return end
@@ -236,7 +239,9 @@ class _Segment:
             if self._control.request:
                 return self._stop()
             by = self._control.take_suspend()
-            end = None if by is None else self._suspend_from_outside(client, index, by)
+            end = None if by is None else between.suspend(index, by)
+            if end is None and not self._may_run(index):
+                end = between.hand_over(index, self.checkpoint)
             if end is not None:
                 return end
             end = self._run_cell(client, index)
@@ -307,7 +312,7 @@ class _Segment:
             cell_statuses.note_started(self.document, index)
             cell_statuses.note_ended(self.document, index, "completed")
             return None
-        if NOT_RUN & set(tags):
+        if cell_statuses.NOT_RUN & set(tags):
             cell_statuses.note_ended(self.document, index, "not run")
             return None
         header = self._headers.get(index)
@@ -402,25 +407,6 @@ class _Segment:
         self._observer.on_checkpoint(self.checkpoint, outcome, self.document)
         self.save()
         return None
-
-    def _suspend_from_outside(self, client: KernelClient, index: int, by: str) -> SegmentEnd | None:
-        if not client.kernel.spec.is_python:
-            self._observer.on_not_suspended(f"the variables of a {client.kernel.spec.language} kernel cannot be saved")
-            return None
-        reply = suspend_kernel(client, index, self._tick)
-        outcome = read_outcome(reply, self.document)
-        if outcome is None or outcome.snapshot is None:
-            failure = outcome.failure if outcome is not None else None
-            problem = self.document.masked(reply.evalue) if failure is None else f"{failure.type}: {failure.message}"
-            self._observer.on_not_suspended(problem)
-            return None
-        request = SuspensionRequest("operator", on_timeout="cancel", title=f"Suspended by {by.removeprefix('user:')}")
-        ran = [at for at in range(index) if cell_statuses.status_of(self.document.cells[at]) != "not run"]
-        shows = [at for at in ran if self.document.cells[at].cell_type == "code"]
-        if shows:
-            place = cards.Place("", segment=self._briefing.segment)
-            cards.put_card(self.document, shows[-1], place, request, outcome.unsaved, notes=outcome.notes)
-        return SegmentEnd("suspended", index, replace(outcome, suspension=request))
 
     def _stop(self) -> SegmentEnd:
         return SegmentEnd("stopped" if self._control.request == "stop" else "interrupted", self.checkpoint)

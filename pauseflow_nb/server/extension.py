@@ -29,7 +29,8 @@ __all__ = ["TRAITS", "PauseflowExtension"]
 TRAITS = {
     "data_dir": "pauseflow_dir",
     **{name: name for name in ("db", "storage", "public_url", "links", "trusted_proxies", "templates", "redirect")},
-    **{name: name for name in ("workers", "kernels", "kept_kernels", "snapshot_check", "max_body", "quota")},
+    **{name: name for name in ("workers", "queues", "kernels", "kept_kernels", "snapshot_check", "max_body", "quota")},
+    **{name: name for name in ("executions_per_user", "executions_per_queue", "bytes_per_user", "log_format")},
     **{f"smtp_{name}": f"smtp_{name}" for name in ("host", "port", "security", "user", "password", "from", "to")},
     "notify": "notify",
 }
@@ -66,6 +67,7 @@ class PauseflowExtension(ExtensionApp):
     templates = _text("Folder of templates for the pages of the links.")
     redirect = _text("URL that a browser opens after an answer on such a page.")
     workers = _number("Number of segments that the worker runs at the same time.")
+    queues = _text("Queues whose segments the worker runs, with commas between them.")
     kept_kernels = _number("Most kernels that are kept for kernel-bound executions.")
     kernels = _text("How kernels are started: auto, cold, prestarted or forked.")
     snapshot_check = _choice("Which parts of a local snapshot are checked before it is used.", "fast", "full")
@@ -79,6 +81,10 @@ class PauseflowExtension(ExtensionApp):
     smtp_to = _text("Recipient of mails that name none.")
     notify = Dict(None, allow_none=True, help="Targets of flow.notify: names with apprise URLs.").tag(config=True)
     quota = _text("Most bytes in the storage before new executions are refused.")
+    executions_per_user = _number("Most executions of one user that run or wait.")
+    executions_per_queue = _number("Most executions of notebooks of one queue that run or wait.")
+    bytes_per_user = _text("Most bytes that the executions of one user hold before new ones are refused.")
+    log_format = _choice("How the worker writes its log.", "text", "json")
 
     start_worker = Bool(True, help="Whether to start a worker, if none runs elsewhere.").tag(config=True)
 

@@ -23,6 +23,7 @@ _STATUSES: dict[type[Exception], int] = {
     errors.CannotSuspend: 409,
     errors.AmbiguousSuspension: 409,
     errors.OutputInUse: 409,
+    errors.AllowanceReached: 429,
     errors.BodyTooLarge: 413,
     errors.InvalidAnswer: 422,
     errors.CannotCheck: 422,

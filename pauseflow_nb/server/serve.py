@@ -160,6 +160,8 @@ def _make_config(settings: Settings, start_worker: bool) -> Config:
             is_text = isinstance(PauseflowExtension.class_traits()[trait], (Unicode, Enum))
             config.PauseflowExtension[trait] = str(values[name]) if is_text else values[name]
     config.PauseflowExtension.start_worker = start_worker
+    if settings.log_format == "json":
+        config.ServerApp.logging_config = {"formatters": {"console": {"class": "pauseflow_nb.json_logs.JsonFormatter"}}}
     return config
 
 

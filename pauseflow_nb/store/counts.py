@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store import workers
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import STATES
 from pauseflow_nb.store.tables import executions, segments, suspensions
 
-__all__ = ["Counts", "count"]
+__all__ = ["Counts", "count", "count_queued"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,23 @@ def count(connection: sa.Connection) -> Counts:
         overdue_seconds=_age(moment, connection.execute(due_at).scalar()),
         processes={kind: alive.count(kind) for kind in kinds},
     )
+
+
+def count_queued(connection: sa.Connection) -> dict[str, int]:
+    """Count the executions that wait for a worker, by the queue of their next cell."""
+    columns = (executions.c.queues, segments.c.first_cell, sa.func.count())
+    is_latest = (segments.c.execution == executions.c.id, segments.c.n == executions.c.segment)
+    statement = (
+        sa.select(*columns)
+        .join(segments, sa.and_(*is_latest))
+        .where(executions.c.state == "queued", executions.c.attached_to.is_(None))
+        .group_by(executions.c.queues, segments.c.first_cell)
+    )
+    found: dict[str, int] = {}
+    for queues, first_cell, number in connection.execute(statement):
+        name = QueuePlan.parse(queues).find(first_cell)
+        found[name] = found.get(name, 0) + number
+    return found
 
 
 def _age(moment: float, since: float | None) -> float:

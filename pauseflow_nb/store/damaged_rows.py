@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.errors import StoreDamaged
 from pauseflow_nb.json_values import compact
+from pauseflow_nb.queues import DEFAULT_QUEUE
 from pauseflow_nb.store.database import iso
 from pauseflow_nb.store.executions import STATES
 from pauseflow_nb.store.tables import executions
@@ -77,6 +78,9 @@ def damaged_view(connection: sa.Connection, execution: str, problem: Exception) 
             "started_at": time_or_none(found["started_at"]),
             "ended_at": time_or_none(found["ended_at"]),
             "created_by": _value_or(found["created_by"], str, "unknown"),
+            "queue": DEFAULT_QUEUE,
+            "no_worker": None,
+            "trigger": None,
             "parent": _value_or(found["parent"], str, None),
             "segment": _value_or(found["segment"], int, 0),
             "kernel_bound": [],

@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.identity import Who, facts_of
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.queues import DEFAULT_QUEUE, QueuePlan
 from pauseflow_nb.store.audit import note
-from pauseflow_nb.store.database import lock_row, now
+from pauseflow_nb.store.database import are_among, lock_row, now
 from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
 
 __all__ = [
@@ -19,17 +20,22 @@ __all__ = [
     "add",
     "ask_to_suspend",
     "attach",
+    "claim_record",
+    "count_unended",
     "end",
     "find",
     "find_owner",
     "find_plain",
+    "find_queues",
     "find_starter",
     "find_starters",
     "is_named_in_answers",
+    "is_record_claimed",
     "list_abandoned",
     "list_attached",
     "list_children",
     "list_ended_before",
+    "list_started_by",
     "list_to_record",
     "list_to_suspend",
     "list_unended",
@@ -117,6 +123,22 @@ def require(connection: sa.Connection, execution: str) -> Row:
 def find_plain(connection: sa.Connection, execution: str) -> Row | None:
     """Read the columns of a row that hold no JSON, which can always be read."""
     return connection.execute(sa.select(*_PLAIN).where(executions.c.id == execution)).first()
+
+
+def find_queues(connection: sa.Connection, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """Find the queue of each of some segments, named by execution and number: that of the cell it begins with.
+
+    Those of executions that use the default queue only are left out.
+    """
+    statement = (
+        sa.select(segments.c.execution, segments.c.n, segments.c.first_cell, executions.c.queues)
+        .join(executions, executions.c.id == segments.c.execution)
+        .where(executions.c.queues.is_not(None), *are_among(keys, segments.c.execution, segments.c.n))
+    )
+    return {
+        (row.execution, row.n): QueuePlan.parse(row.queues).find(row.first_cell)
+        for row in connection.execute(statement)
+    }
 
 
 def lock(connection: sa.Connection, execution: str) -> Row | None:
@@ -234,6 +256,28 @@ def attach(connection: sa.Connection, execution: str, process: str | None) -> No
     _update(connection, execution, attached_to=process)
 
 
+def count_unended(connection: sa.Connection, *, by: str | None = None, queue: str | None = None) -> int:
+    """Count the executions that run or wait, without nested ones.
+
+    Args:
+        connection: The database.
+        by: Only those that this user has started.
+        queue: Only those of notebooks of this queue.
+    """
+    where: list[sa.ColumnElement[bool]] = [executions.c.ended_at.is_(None), executions.c.parent.is_(None)]
+    if by is not None:
+        where.append(executions.c.created_by == by)
+    if queue is not None:
+        plan = sa.func.coalesce(executions.c.queues, DEFAULT_QUEUE)
+        where.append(sa.or_(plan == queue, plan.startswith(f"{queue} ", autoescape=True)))
+    return connection.execute(sa.select(sa.func.count()).select_from(executions).where(*where)).scalar_one()
+
+
+def list_started_by(connection: sa.Connection, by: str) -> list[str]:
+    """List the executions that a user has started, nested ones too."""
+    return list(connection.execute(sa.select(executions.c.id).where(executions.c.created_by == by)).scalars())
+
+
 def list_attached(connection: sa.Connection, process: str) -> list[str]:
     """List the executions that a process keeps for itself."""
     return list(connection.execute(sa.select(executions.c.id).where(executions.c.attached_to == process)).scalars())
@@ -257,6 +301,25 @@ def list_to_record(connection: sa.Connection, limit: int = 20) -> list[str]:
     """List executions whose notebooks do not show yet how they ended."""
     statement = sa.select(executions.c.id).where(executions.c.record_due <= now(connection)).limit(limit)
     return list(connection.execute(statement).scalars())
+
+
+def claim_record(connection: sa.Connection, row: Row, seconds: float) -> Row | None:
+    """Let the caller alone write how an execution ended into its notebook; None if another process does, or has.
+
+    Args:
+        connection: The caller's transaction.
+        row: The execution as the caller has read it, with the time since which the notebook waits for that.
+        seconds: After which another process may do it, because the caller has died.
+    """
+    where = (executions.c.id == row.id, executions.c.record_due == row.record_due)
+    values = {"record_due": now(connection) + seconds}
+    return connection.execute(executions.update().where(*where).values(values).returning(*executions.c)).first()
+
+
+def is_record_claimed(connection: sa.Connection, row: Row) -> bool:
+    """Lock an execution, and tell whether the claim of `claim_record` that gave this row still holds."""
+    locked = lock_plain(connection, row.id)
+    return locked is not None and locked.record_due == row.record_due
 
 
 def set_recorded(connection: sa.Connection, execution: str, **values: Any) -> None:

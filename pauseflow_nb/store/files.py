@@ -12,11 +12,11 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.errors import PauseflowError, StorageFull, StoreUnavailable
 from pauseflow_nb.private_files import create, make_folder
 from pauseflow_nb.store.mounts import find_filesystem, is_network
 from pauseflow_nb.store.streams import FileStream
@@ -54,13 +54,11 @@ class Files:
             StorageFull: If there is no room; what was there before is still there.
             StoreUnavailable: If it cannot be written for another reason.
         """
-        try:
+        with self._own_errors():
             if self.local is not None:
                 _write_durably(self.local / name, data)
             else:
                 self._remote().pipe_file(f"{self.url}/{name}", data)
-        except OSError as problem:
-            raise self._plain(problem) from problem
 
     def stream(self, name: str) -> FileStream:
         """Begin a file that is written piece by piece, under a name that nothing else has.
@@ -70,7 +68,7 @@ class Files:
             StoreUnavailable: If it cannot be written for another reason.
         """
         address = f"{self.url}/{name}"
-        try:
+        with self._own_errors():
             if self.local is not None:
                 path = self.local / name
                 make_folder(path.parent)
@@ -78,8 +76,6 @@ class Files:
                 file: BinaryIO = create(path)
             else:
                 file = self._remote().open(address, "wb")
-        except OSError as problem:
-            raise self._plain(problem) from problem
         return FileStream(file, address, lambda: self.remove(name), self._plain)
 
     def read(self, name: str) -> bytes:
@@ -89,34 +85,27 @@ class Files:
             FileNotFoundError: If there is none.
             StoreUnavailable: If it cannot be read for another reason.
         """
-        try:
+        with self._own_errors(FileNotFoundError):
             if self.local is not None:
                 return (self.local / name).read_bytes()
             return bytes(self._remote().cat_file(f"{self.url}/{name}"))
-        except FileNotFoundError:
-            raise
-        except OSError as problem:
-            raise self._plain(problem) from problem
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
         if self.local is not None:
             return (self.local / name).exists()
-        return bool(self._remote().exists(f"{self.url}/{name}"))
+        with self._own_errors():
+            return bool(self._remote().exists(f"{self.url}/{name}"))
 
     def remove(self, name: str) -> None:
         """Remove a file or a folder with all that is in it; nothing happens if it is gone."""
-        try:
+        with contextlib.suppress(FileNotFoundError), self._own_errors(FileNotFoundError):
             if self.local is None:
                 self._remote().rm(f"{self.url}/{name}", recursive=True)
             elif (path := self.local / name).is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        except FileNotFoundError:
-            return
-        except OSError as problem:
-            raise self._plain(problem) from problem
 
     def folders(self) -> list[str]:
         """List the executions that have files."""
@@ -151,6 +140,20 @@ class Files:
             return int(self._remote().du(self.url)) if self._remote().exists(self.url) else 0
         return sum(_size(Path(root) / name) for root, _, names in os.walk(self.local) for name in names)
 
+    def used_in(self, folders: Iterable[str]) -> int:
+        """Count the bytes that the files in some folders hold together; takes time in proportion to their number."""
+        if self.local is not None:
+            roots = [self.local / folder for folder in folders]
+            return sum(_size(Path(at) / name) for root in roots for at, _, names in os.walk(root) for name in names)
+        system, wanted = self._remote(), set(folders)
+        root = self._remote_at("")[1]
+        found = system.find(root, detail=True) if system.exists(root) else {}
+        return sum(
+            each["size"] or 0
+            for name, each in found.items()
+            if str(name).removeprefix(root).lstrip("/").partition("/")[0] in wanted
+        )
+
     def used_by(self, folder: str, prefix: str) -> int:
         """Count the bytes of the files in one folder whose names begin in this way, also of those that are being written."""
         if self.local is not None:
@@ -180,6 +183,24 @@ class Files:
             # Nobody has such a kind of address, or who has it is not installed: "Install s3fs to access S3".
             raise StoreUnavailable(self.url, f"{problem}: check PAUSEFLOW_STORAGE") from None
         return system, str(root).rstrip("/")
+
+    @contextlib.contextmanager
+    def _own_errors(self, *others: type[Exception]) -> Iterator[None]:
+        """Raise one of our errors for those of the storage, except for `others`."""
+        try:
+            yield
+        except PauseflowError:
+            raise
+        except OSError as problem:
+            if isinstance(problem, others):
+                raise
+            raise self._plain(problem) from problem
+        except Exception as problem:
+            if self.local is not None:
+                raise
+            # The client of an object store has errors of its own, for example where its server does not answer.
+            sentence = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+            raise StoreUnavailable(self.url, f"{sentence}: check PAUSEFLOW_STORAGE and its permissions") from problem
 
     def _plain(self, problem: OSError) -> Exception:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):

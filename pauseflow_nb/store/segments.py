@@ -42,6 +42,7 @@ __all__ = [
     "next_number",
     "next_numbers",
     "note_checked",
+    "pass_on",
     "release",
     "set_losses",
 ]
@@ -311,6 +312,20 @@ def release(connection: sa.Connection, segment: Row, *, crashed: bool = False, n
         crashes=segments.c.crashes + int(crashed),
         job=segments.c.job + int(new_job),
         compute_seconds=segments.c.compute_seconds + (moment - (segment.attempt_at or moment)),
+    )
+
+
+def pass_on(connection: sa.Connection, segment: Row) -> bool:
+    """Leave a segment to another job without beginning an attempt; one that is `running` was left by a dead process."""
+    died = segment.state == "running"
+    return _change(
+        connection,
+        segment,
+        state="queued",
+        queued_at=now(connection),
+        crashes=segments.c.crashes + int(died),
+        job=segments.c.job + 1,
+        compute_seconds=segments.c.compute_seconds + (_last(segment) if died else 0.0),
     )
 
 

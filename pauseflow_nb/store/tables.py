@@ -89,6 +89,8 @@ executions = sa.Table(
     sa.Column("suspend_by", Words),
     # How often its links were revoked; a link holds the number of its time.
     sa.Column("revocations", sa.Integer, nullable=False, server_default="0"),
+    # The `queues.QueuePlan`; None: every cell runs in the default queue.
+    sa.Column("queues", Words),
     sa.Index(
         "executions_of_a_parent",
         "parent",
@@ -266,6 +268,12 @@ workers = sa.Table(
     sa.Column("url", Words),
     sa.Column("started_at", Time, nullable=False),
     sa.Column("beat", Time, nullable=False),
+    # Of a worker: the queues that it serves, with commas between them, and how many segments it runs at once.
+    sa.Column("queues", Words),
+    sa.Column("concurrency", sa.Integer),
+    sa.Column("version", Words),
+    # By how many seconds its clock is ahead of the database's.
+    sa.Column("clock_ahead", Time),
 )
 
 audit = sa.Table(

@@ -1,5 +1,6 @@
 """Read and change the rows of triggers, and of what they started, inside the transaction that the caller opened."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ __all__ = [
     "list_all",
     "list_due",
     "lock",
+    "name_starts",
     "read_response",
     "remove",
     "require",
@@ -110,6 +112,13 @@ def copy_start(connection: sa.Connection, source: str, execution: str) -> None:
 def find_start(connection: sa.Connection, execution: str) -> Row | None:
     """Read what started an execution; None if no trigger did."""
     return connection.execute(sa.select(starts).where(starts.c.execution == execution)).first()
+
+
+def name_starts(connection: sa.Connection, ids: Iterable[str]) -> dict[str, dict[str, JSON]]:
+    """Name the triggers that started executions, `{"id", "kind"}` each; without those that none started."""
+    columns = (starts.c.execution, starts.c.trigger, starts.c.kind)
+    rows = connection.execute(sa.select(*columns).where(starts.c.execution.in_(list(ids))))
+    return {row.execution: {"id": row.trigger, "kind": row.kind} for row in rows}
 
 
 def find_key(connection: sa.Connection, trigger: str, key: str) -> str | None:

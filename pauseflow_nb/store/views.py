@@ -13,11 +13,14 @@ from pauseflow_nb.forms.controls import draw_json
 from pauseflow_nb.json_values import JSON, compact, json_text
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Links, Loss, published, waiting_state
+from pauseflow_nb.queues import QueuePlan, describe_missing_worker
 from pauseflow_nb.store import steps as runs
+from pauseflow_nb.store import workers
 from pauseflow_nb.store.damaged_rows import damaged_view, require_shape
 from pauseflow_nb.store.database import iso, now
 from pauseflow_nb.store.executions import Row, name_children
 from pauseflow_nb.store.tables import executions, segments, suspensions
+from pauseflow_nb.store.triggers import name_starts
 
 __all__ = [
     "HasRules",
@@ -151,7 +154,9 @@ def _all_views(
     rows = {row.id: row for row in connection.execute(sa.select(executions).where(executions.c.id.in_(ids)))}
     of_segments = _grouped(connection, segments, ids, segments.c.n)
     of_suspensions = _grouped(connection, suspensions, ids, suspensions.c.segment)
+    served = _list_served(connection) if any(row.state == "queued" for row in rows.values()) else set()
     of_steps = {key: list(group) for key, group in _by_execution(runs.list_runs(connection, ids))}
+    of_triggers = name_starts(connection, ids)
     views = [
         _view(
             connection,
@@ -159,9 +164,11 @@ def _all_views(
             of_segments.get(id_, []),
             of_suspensions.get(id_, []),
             of_steps.get(id_, []),
+            trigger=of_triggers.get(id_),
             moment=moment,
             links=links,
             history=history,
+            served=served,
         )
         for id_ in ids
         if id_ in rows
@@ -180,10 +187,14 @@ def _view(
     its_suspensions: list[Row],
     its_runs: list[Row],
     *,
+    trigger: dict[str, JSON] | None,
     moment: float,
     links: LinksOf | None,
     history: bool,
+    served: set[str],
 ) -> dict[str, Any]:
+    queue = QueuePlan.parse(row.queues).find(its_segments[-1].first_cell if its_segments else 0)
+    is_left = row.state == "queued" and row.attached_to is None and queue not in served
     view: dict[str, Any] = {
         "id": row.id,
         "notebook": row.notebook,
@@ -195,8 +206,12 @@ def _view(
         "started_at": iso(row.started_at),
         "ended_at": iso(row.ended_at),
         "created_by": row.created_by,
+        "trigger": trigger,
         "parent": row.parent,
         "segment": row.segment,
+        "queue": queue,
+        # A sentence, if it is queued and no worker serves its queue.
+        "no_worker": describe_missing_worker(queue) if is_left else None,
         "kernel_bound": _bound(row, its_segments),
         "losses": list_losses(its_segments),
         "cells": {"done": row.cells_done, "total": row.cells_total},
@@ -217,6 +232,10 @@ def _view(
             "suspensions": [{**_suspension(found, None, 0), **_settled(found)} for found in its_suspensions],
         }
     return view
+
+
+def _list_served(connection: sa.Connection) -> set[str]:
+    return {queue for worker in workers.list_alive(connection, "worker") for queue in workers.list_queues(worker)}
 
 
 def _bound(row: Row, its_segments: list[Row]) -> list[str]:

@@ -22,6 +22,12 @@ from acceptance.web import wait_until
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 
 
+def example(name: str) -> Path:
+    """Find an example notebook by its name without the number."""
+    (found,) = NOTEBOOKS.glob(f"[0-9][0-9]_{name}.ipynb")
+    return found
+
+
 @dataclass
 class Ended:
     """A `pauseflow` command that returned."""
@@ -147,7 +153,7 @@ class Pauseflow:
         """Run a notebook from notebooks/ with --json, attached."""
         given = [word for key, value in parameters.items() for word in ("-p", key, str(value))]
         output = self.folder / f"{name}.ipynb"
-        return self.start("run", NOTEBOOKS / f"{name}.ipynb", output, *given, "--json", *flags, output=output)
+        return self.start("run", example(name), output, *given, "--json", *flags, output=output)
 
     def run_example(self, name: str, *flags: str, **parameters: object) -> Ended:
         return self.start_example(name, *flags, **parameters).end()

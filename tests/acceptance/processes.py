@@ -54,7 +54,7 @@ def is_alive(pid: int) -> bool:
 class Process:
     """A Python program under way; `said` is its first line."""
 
-    def __init__(self, program: str, settings: Settings, *arguments: str) -> None:
+    def __init__(self, program: str, settings: Settings, *arguments: str, **environment: str) -> None:
         mine = {name: value for name, value in os.environ.items() if not name.startswith(("PAUSEFLOW_", "JUPYTERHUB_"))}
         store = {
             "PAUSEFLOW_DATA_DIR": str(settings.data_dir),
@@ -63,7 +63,7 @@ class Process:
         }
         self._process = subprocess.Popen(
             [sys.executable, "-c", program, *arguments],
-            env={**mine, **store, "IPYTHONDIR": str(settings.data_dir / "ipython")},
+            env={**mine, **store, "IPYTHONDIR": str(settings.data_dir / "ipython"), **environment},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -102,8 +102,8 @@ class Lab:
     folder: Path
     processes: list[Process] = field(default_factory=list)
 
-    def worker(self, *, drain_seconds: int = 60) -> Process:
-        return self._started(Process(_WORKER, self.queue.settings, str(drain_seconds)))
+    def worker(self, *, drain_seconds: int = 60, **environment: str) -> Process:
+        return self._started(Process(_WORKER, self.queue.settings, str(drain_seconds), **environment))
 
     def attached(self, execution: str) -> Process:
         return self._started(Process(_ATTACHED, self.queue.settings, execution))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from acceptance.command import NOTEBOOKS, Ended, Pauseflow
+from acceptance.command import Ended, Pauseflow, example
 from nbformat.v4 import new_code_cell, new_notebook
 
 pytestmark = pytest.mark.acceptance
@@ -261,4 +261,4 @@ def test_the_examples_say_which_service_is_missing(pauseflow: Pauseflow) -> None
 
     assert ended.code == 1
     assert ended.execution["error"]["type"] == "URLError"
-    assert (NOTEBOOKS / "poll_external_job.ipynb").exists()
+    assert example("poll_external_job").exists()

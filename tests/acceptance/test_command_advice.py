@@ -44,6 +44,19 @@ def test_the_advice_repeats_the_flags_that_said_which_store(pauseflow: Pauseflow
     assert f"--data-dir '{store}' --with in.ipynb`" in ended.stderr
 
 
+@pytest.mark.parametrize("output", ["in.ipynb", "./in.ipynb", "link.ipynb"])
+def test_a_notebook_may_be_its_own_output_as_with_papermill_and_it_is_said(pauseflow: Pauseflow, output: str) -> None:
+    notebook(pauseflow.folder, "print(6 * 7)")
+    (pauseflow.folder / "link.ipynb").symlink_to("in.ipynb")
+    ended = pauseflow("run", "in.ipynb", output)
+    again = pauseflow("run", "in.ipynb", output, "--quiet")
+
+    assert (ended.code, again.code) == (0, 0)
+    assert "in.ipynb is IN and OUT: its outputs are replaced" in ended.stderr
+    assert again.stderr == ""
+    assert "42" in (pauseflow.folder / "in.ipynb").read_text()
+
+
 def test_a_port_that_is_taken_is_said_only_to_who_gets_links(pauseflow: Pauseflow) -> None:
     notebook(pauseflow.folder, "%%step a\n1", name="plain.ipynb")
     notebook(pauseflow.folder, ASK, name="ask.ipynb")

@@ -31,7 +31,7 @@ def test_it_looks_at_all_that_an_execution_may_need(pauseflow: Pauseflow) -> Non
     checks: list[dict[str, Any]] = pauseflow("doctor", "--json").execution["checks"]
 
     assert [each["name"] for each in checks] == [
-        *("database", "storage", "disk", "worker", "server", "links"),
+        *("database", "storage", "disk", "worker", "queues", "clocks", "versions", "server", "links"),
         *("kernels", "widgets", "server extension", "panel", "mail", "notify", "secrets"),
     ]
 
@@ -63,9 +63,9 @@ def test_what_is_wrong_is_said_and_the_exit_code_is_1(
 def test_a_driver_that_is_missing_is_named(pauseflow: Pauseflow) -> None:
     pytest.importorskip("fsspec")
     with pytest.raises(ImportError):
-        __import__("s3fs")
+        __import__("adlfs")
 
-    assert "Install s3fs" in wrong(pauseflow, PAUSEFLOW_STORAGE="s3://b")[1]
+    assert "Install adlfs" in wrong(pauseflow, PAUSEFLOW_STORAGE="abfs://b")[1]
 
 
 @pytest.mark.parametrize("place", ["beside", "data_dir", "notebook"])

@@ -10,12 +10,12 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from acceptance.command import NOTEBOOKS, Pauseflow
+from acceptance.command import Pauseflow, example
 from acceptance.web import wait_until
 
 pytestmark = pytest.mark.acceptance
 
-EXAMPLE = NOTEBOOKS / "respond_to_webhook.ipynb"
+EXAMPLE = example("respond_to_webhook")
 
 
 def post(url: str, body: bytes, **headers: str) -> tuple[int, Any]:
@@ -43,6 +43,8 @@ def test_a_signed_webhook_is_answered_and_then_a_person_is_asked(pauseflow: Paus
     last = json.loads(pauseflow("trigger", "show", added["id"], "--json").stdout)["last"]
     waits = wait_until(lambda: show(pauseflow, last["execution"])["suspended"], "it asks")[0]
     assert waits["title"] == "Order 7 boxes?"
+    assert f"  started   by HTTP trigger {added['id']}\n" in pauseflow("show", last["execution"]).stdout
+    assert f"Started by HTTP trigger {added['id']} of " in urlopen(waits["approval_url"], timeout=60).read().decode()
     post(waits["resume_url"], b"{}")
     wait_until(lambda: show(pauseflow, last["execution"])["state"] == "completed", "it has ended")
     assert show(pauseflow, last["execution"])["steps"]["order"]["exports"]["ordered"] == 7
@@ -65,6 +67,7 @@ def test_a_schedule_is_listed_paused_resumed_run_and_removed(pauseflow: Pauseflo
     assert f"trigger {trigger[1]}: active" in pauseflow("trigger", "resume", trigger[1]).stdout
     started = json.loads(pauseflow("trigger", "run", trigger[1], "--json").stdout)
     assert (started["state"], started["parameters"]) == ("queued", {"secret": "s"})
+    assert started["trigger"] == {"id": trigger[1], "kind": "schedule"}
     assert f"started {started['id']}" in pauseflow("trigger", "list").stdout
     assert pauseflow("trigger", "remove", trigger[1]).stdout == f"trigger {trigger[1]} was removed\n"
     assert json.loads(pauseflow("trigger", "list", "--json").stdout) == []

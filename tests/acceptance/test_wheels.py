@@ -86,12 +86,13 @@ def wheel(source: Path, target: Path, version: str) -> None:
     subprocess.run([*install, str(made)], check=True, capture_output=True)
 
 
-def last_commit(target: Path) -> None:
+def last_commit(target: Path, commit: str = "HEAD") -> None:
+    """Copy the files of a commit."""
     if shutil.which("git") is None:
         pytest.skip("no git here, which knows the last commit")
-    archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=False)
+    archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=False)
     if archive.returncode != 0:
-        pytest.skip("not a clone: git does not know these files")
+        pytest.skip(f"not a clone, or not a whole one: git does not know the files of {commit}")
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
         tar.extractall(target, filter="data")
 

@@ -44,3 +44,53 @@ def test_a_notebook_in_the_place_of_a_command_is_answered_with_the_command_that_
 
     assert ran.exit_code == click.UsageError.exit_code
     assert "pauseflow run 'my report.ipynb' -p alpha 1" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("approve", "pauseflow resume fc7e"),
+        ("answer", "pauseflow resume fc7e"),
+        ("reject", "pauseflow cancel fc7e"),
+        ("stop", "pauseflow cancel fc7e"),
+        ("status", "pauseflow show fc7e"),
+        ("ls", "pauseflow list fc7e"),
+        ("rerun", "pauseflow retry fc7e"),
+        ("start", "pauseflow run fc7e"),
+    ],
+)
+def test_a_word_that_others_use_is_answered_with_our_command(word: str, meant: str) -> None:
+    ran = CliRunner().invoke(main, [word, "fc7e"])
+
+    assert ran.exit_code == click.UsageError.exit_code
+    assert f"{word!r} is not a command. Did you mean: {meant}" in ran.stderr
+
+
+def test_a_parameter_without_a_value_is_shown_how_to_write_one() -> None:
+    ran = CliRunner().invoke(main, ["run", "in.ipynb", "-p", "alpha"])
+
+    assert ran.exit_code == click.UsageError.exit_code
+    assert "Option '-p' requires 2 arguments. Write it as: -p NAME VALUE" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["resume"], "Missing argument 'ID'. `pauseflow list` shows the ids."),
+        (["show"], "`pauseflow list` shows the ids."),
+        (["trigger", "rotate"], "`pauseflow trigger list` shows the ids."),
+        (["run"], "Pass the path of a notebook, such as report.ipynb."),
+    ],
+)
+def test_a_missing_argument_is_answered_with_where_to_find_it(words: list[str], advice: str) -> None:
+    ran = CliRunner().invoke(main, words)
+
+    assert ran.exit_code == click.UsageError.exit_code
+    assert advice in ran.stderr
+
+
+def test_a_source_that_cannot_be_imported_is_a_mistake_of_the_command_line() -> None:
+    ran = CliRunner().invoke(main, ["import", "nope.zip"])
+
+    assert ran.exit_code == click.UsageError.exit_code
+    assert "there is no such file or folder" in ran.stderr

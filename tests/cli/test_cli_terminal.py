@@ -110,6 +110,7 @@ def test_texts_of_others_cannot_act_or_pass_for_a_line_of_ours() -> None:
         "reason": {"kind": "user", "by": f"user:{EVIL}", "text": EVIL, "known_by": "account", "via": f"sudo by {EVIL}"},
         "notebook": EVIL,
         "output": EVIL,
+        "trigger": {"id": EVIL, "kind": "schedule"},
         "cells": {"done": 1, "total": 2},
         "steps": {EVIL: {"state": "finished", "runs": 1}},
         "usage": {"compute_seconds": 0.0, "suspended_seconds": 0.0, "wakeups": 0},

@@ -62,21 +62,32 @@ class Script:
         observer: Observer,
         control: Control,
         output: OutputFile | None = None,
+        may_run: Callable[[int], bool] = lambda _cell: True,
         **_options: Any,
     ) -> SegmentEnd:
-        end = self._played(document, briefing, observer, control)
+        end = self._played(document, briefing, observer, control, output, may_run)
         if output is not None:
             document.changed()
             output.save(document)
         return end
 
-    def _played(self, document: Document, briefing: Briefing, observer: Observer, control: Control) -> SegmentEnd:
+    def _played(
+        self,
+        document: Document,
+        briefing: Briefing,
+        observer: Observer,
+        control: Control,
+        output: OutputFile | None,
+        may_run: Callable[[int], bool],
+    ) -> SegmentEnd:
         self.briefings.append(briefing)
         self.observer = observer
         checkpoint = briefing.first_cell
         for index in range(briefing.first_cell, len(document.cells)):
             if control.request:
                 return SegmentEnd("stopped" if control.request == "stop" else "interrupted", checkpoint)
+            if not may_run(index):
+                return SegmentEnd("handed over", index, Outcome("finished", "", 0, snapshot=saved()))
             header = read_header(document.cells[index].source)
             if header is not None and header.kind == "step":
                 told = briefing.steps.get(header.name, StepBriefing())
@@ -85,6 +96,10 @@ class Script:
                 self.ran.append((header.name, run, attempt))
                 outcome = self.steps.get(header.name, finish)(briefing)
                 outcome = outcome or finish(briefing)
+                if output is not None:
+                    # As messages of the kernel come.
+                    document.changed()
+                    output.save(document)
                 outcome = Outcome(**{**vars(outcome), "step": header.name, "run": run})
                 if outcome.kind == "suspended":
                     assert outcome.suspension is not None

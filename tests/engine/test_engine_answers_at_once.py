@@ -359,7 +359,7 @@ def test_a_process_that_dies_around_the_commit_has_settled_all_or_nothing(
 ) -> None:
     ids = [stage.suspended() for _ in range(3)]
     # The job tables are there already, so that the first commit is that of the answers.
-    stage.queue.jobs.register_queue(1)
+    stage.queue.jobs.register_queues(["default"], 1)
     died = subprocess.run(
         [sys.executable, "-c", DIES, when, *ids], env=environment_of_store, capture_output=True, text=True, check=False
     )

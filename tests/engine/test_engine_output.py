@@ -1,19 +1,25 @@
 """The output and the stored notebook: written again when that failed, closed when nobody runs it any more."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
-from engine.stage import ME, Stage
+from engine.stage import ME, Stage, finish
 
 from pauseflow_nb.engine.clock import Clock
+from pauseflow_nb.engine.finish_notebook import finish_notebook
 from pauseflow_nb.engine.retry_fork import retry
-from pauseflow_nb.errors import StorageFull
+from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.protocol import Briefing, Outcome
 from pauseflow_nb.runner.cards import Place, put_card
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.output_file import OutputFile
 from pauseflow_nb.store.database import transaction
-from pauseflow_nb.store.tables import executions
+from pauseflow_nb.store.files import Files
+from pauseflow_nb.store.tables import executions, segments
 
 
 def texts(path: Path) -> str:
@@ -160,3 +166,131 @@ def test_what_an_earlier_execution_left_is_replaced_when_ours_ends_before_its_fi
 
     assert nbformat.read(output, 4).cells[0].source == "'ours'"
     assert [path.name for path in tmp_path.glob("*.ipynb")] == ["out.ipynb"]
+
+
+def let_another_write(stage: Stage, execution: str, output: Path, *, next_segment: bool) -> None:
+    """Let another process take over, and write the output as its attempt, or the next segment, leaves it."""
+    with transaction(stage.queue.engine) as connection:
+        if next_segment:
+            connection.execute(executions.update().values(segment=1))
+        else:
+            connection.execute(segments.update().values(attempt=segments.c.attempt + 1, worker="another"))
+    document = Document.from_bytes(stage.queue.document(execution))
+    document.metadata["pauseflow"] = nbformat.NotebookNode(execution=execution, by="another")
+    document.changed()
+    OutputFile(str(output), execution=execution, is_first=False).save(document)
+
+
+@pytest.mark.parametrize("next_segment", [False, True])
+def test_an_attempt_that_does_not_count_any_more_leaves_the_output_alone(
+    stage: Stage, tmp_path: Path, next_segment: bool
+) -> None:
+    output = tmp_path / "out.ipynb"
+
+    def overtaken(briefing: Briefing) -> Outcome:
+        let_another_write(stage, briefing.execution, output, next_segment=next_segment)
+        return finish(briefing)
+
+    stage.script.steps["ask"] = overtaken
+    execution = stage.start("%%step ask", "%%step last", output=str(output))
+
+    assert stage.play(execution, 0) == "fenced"
+    assert nbformat.read(output, 4).metadata.pauseflow.by == "another"
+    assert [path.name for path in tmp_path.glob("*.ipynb")] == ["out.ipynb"]
+
+
+class Interleaved(Files):
+    """The storage, which lets something happen before a notebook is read or written for the first time."""
+
+    def __init__(
+        self, url: str, *, before_read: Callable[[], Any] = int, before_write: Callable[[], Any] = int
+    ) -> None:
+        super().__init__(url)
+        self._before = {"read": [before_read], "write": [before_write]}
+
+    def read(self, name: str) -> bytes:
+        self._let_happen("read")
+        return super().read(name)
+
+    def write(self, name: str, data: bytes) -> None:
+        self._let_happen("write")
+        super().write(name, data)
+
+    def _let_happen(self, what: str) -> None:
+        if self._before[what]:
+            self._before[what].pop()()
+
+
+def cancelled(stage: Stage) -> str:
+    execution = stage.suspended()
+    assert stage.send(execution, "cancel")[0] == 200
+    return execution
+
+
+def records_in(notebook: bytes) -> list[Any]:
+    found: list[Any] = json.loads(notebook)["metadata"].get("pauseflow", {}).get("decisions", [])
+    return found
+
+
+def stored_notebooks(stage: Stage, execution: str) -> list[str]:
+    folder = stage.queue.files.local
+    assert folder is not None
+    return [f"{execution}/{path.name}" for path in (folder / execution).glob("*.ipynb")]
+
+
+def test_of_two_processes_that_finish_a_notebook_one_does_and_none_loses_it(stage: Stage) -> None:
+    execution, queue = cancelled(stage), stage.queue
+
+    def finish_too() -> None:
+        finish_notebook(queue.engine, queue.files, execution)
+
+    finish_notebook(queue.engine, Interleaved(queue.files.url, before_read=finish_too), execution)
+
+    decision_and_end = queue.decisions(execution)
+    assert len(decision_and_end) == 2
+    assert records_in(queue.document(execution)) == decision_and_end
+    assert len(stored_notebooks(stage, execution)) == 1
+
+
+def test_an_execution_that_goes_on_meanwhile_keeps_its_notebook(stage: Stage) -> None:
+    execution, queue = cancelled(stage), stage.queue
+
+    def go_on() -> None:
+        retry(queue, execution, by="user:ann", from_step="first", attached_to=ME)
+        stage.script.steps.clear()
+        stage.play(execution)
+
+    finish_notebook(queue.engine, Interleaved(queue.files.url, before_write=go_on), execution)
+
+    assert queue.state(execution) == "completed"
+    assert records_in(queue.document(execution)) == queue.decisions(execution)
+    assert len(stored_notebooks(stage, execution)) == 1
+
+
+def test_a_notebook_that_cannot_be_stored_now_is_finished_later(stage: Stage) -> None:
+    execution, queue = cancelled(stage), stage.queue
+
+    def fail() -> None:
+        raise StoreUnavailable(queue.files.url, "it does not answer")
+
+    finish_notebook(queue.engine, Interleaved(queue.files.url, before_write=fail), execution)
+    before = queue.document(execution)
+    with transaction(queue.engine) as connection:
+        connection.execute(executions.update().values(record_due=executions.c.record_due - 3600.0))
+    Clock(queue).sweep()
+
+    assert records_in(before) == []
+    assert records_in(queue.document(execution)) == queue.decisions(execution)
+
+
+def test_a_store_that_is_away_for_a_moment_when_a_segment_begins_is_waited_for(stage: Stage) -> None:
+    execution = stage.start("%%step first")
+
+    def fail() -> None:
+        raise StoreUnavailable(stage.queue.files.url, "it does not answer")
+
+    stage.queue.files = Interleaved(stage.queue.files.url, before_read=fail)
+
+    assert stage.play(execution) == "ended"
+    assert stage.queue.state(execution) == "completed"
+    assert stage.script.ran == [("first", 1, 1)]

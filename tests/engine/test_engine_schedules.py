@@ -68,6 +68,7 @@ def test_what_it_starts_is_an_execution_of_who_made_the_trigger(calendar: Calend
 
     view = calendar.queue.view(execution)
     assert (view["state"], view["created_by"], view["parameters"]) == ("queued", "user:ann", {"alpha": 0.6})
+    assert view["trigger"] == {"id": trigger, "kind": "schedule"}
     last = calendar.view(trigger)["last"]
     assert (last["what"], last["execution"]) == ("started", execution)
 

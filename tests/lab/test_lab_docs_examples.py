@@ -87,7 +87,7 @@ def test_the_example_of_the_readme_prints_what_was_answered(run_all: Callable[..
 
 @pytest.mark.slow
 def test_the_notebook_of_the_demo_is_run_by_hand(still_lab: Lab, page: Any, shoot: Shoot) -> None:
-    shutil.copy(ROOT / "notebooks" / "approve_model.ipynb", still_lab.root / "by-hand-model.ipynb")
+    shutil.copy(ROOT / "notebooks" / "01_approve_model.ipynb", still_lab.root / "by-hand-model.ipynb")
     notebook = Notebook(page).open(still_lab, "by-hand-model.ipynb")
     notebook.run_all()
     approve = page.get_by_role("button", name="Approve", exact=True)

@@ -73,6 +73,7 @@ def test_a_request_starts_an_execution_and_gets_its_id_at_once(hook: Hook) -> No
     assert (response.code, answer["trigger"]) == (202, trigger)
     view = hook.queue.view(answer["id"])
     assert (view["state"], view["created_by"], view["parameters"]) == ("queued", "user:ann", {"alpha": 0.6})
+    assert view["trigger"] == {"id": trigger, "kind": "http"}
 
 
 def test_the_event_has_the_request_in_the_shape_of_an_answer(hook: Hook) -> None:

@@ -2,10 +2,13 @@
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec  # type: ignore[import-untyped]
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.store.files import Files
@@ -103,3 +106,31 @@ def test_free_space_is_told_before_the_folder_is_there(tmp_path: Path) -> None:
 def test_a_kind_of_address_that_nobody_here_knows_is_said(url: str) -> None:
     with pytest.raises(StoreUnavailable, match="check PAUSEFLOW_STORAGE"):
         Files(url).write("e/a.ipynb", b"{}")
+
+
+class SilentStore(MemoryFileSystem):  # type: ignore[misc]
+    """An object store whose server does not answer; its client has an error of its own, as that of S3 has."""
+
+    protocol = "silent"
+
+    def _fail(self, *_arguments: object, **_options: object) -> None:
+        raise RuntimeError("could not connect to the endpoint\nat port 9")
+
+    pipe_file = cat_file = rm = exists = open = _fail
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda files: files.write("e/a", b"x"),
+        lambda files: files.read("e/a"),
+        lambda files: files.remove("e"),
+        lambda files: files.exists("e/a"),
+        lambda files: files.stream("e/a"),
+    ],
+)
+def test_an_object_store_that_does_not_answer_is_unavailable(use: Callable[[Files], object]) -> None:
+    fsspec.register_implementation("silent", SilentStore, clobber=True)
+
+    with pytest.raises(StoreUnavailable, match="could not connect to the endpoint: check PAUSEFLOW_STORAGE"):
+        use(Files("silent://bucket/store"))

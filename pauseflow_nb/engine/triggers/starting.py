@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.plan import Plan, add_execution, plan_notebook
-from pauseflow_nb.engine.start_checks import require_room
+from pauseflow_nb.engine.start_checks import require_allowance, require_room
 from pauseflow_nb.errors import InvalidNotebook
 from pauseflow_nb.identity import Who
 from pauseflow_nb.json_values import JSON
@@ -62,6 +62,7 @@ def start_execution(
         PauseflowError: If the notebook cannot be run, or the storage has no room.
     """
     plan = _plan(trigger)
+    require_allowance(store, plan.created_by, plan.queues.home)
     require_room(store, len(plan.document))
     execution = execution or secrets.token_hex(6)
     document = f"{execution}/start-{secrets.token_hex(4)}.ipynb"

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from pauseflow_nb.durations import spoken
 from pauseflow_nb.forms.controls import count_problems
+from pauseflow_nb.identity import name_trigger
 from pauseflow_nb.json_values import JSON, json_text
 
 __all__ = [
@@ -212,7 +213,8 @@ def name_place(facts: Facts) -> str:
 
 def say_who_started(facts: Facts) -> str:
     """Say who started the run, and when."""
-    return f"Started by {_who(facts['created_by'])} on {_moment(facts['created_at'])}"
+    trigger = f"{name_trigger(facts['trigger'])} of " if facts["trigger"] else ""
+    return f"Started by {trigger}{_who(facts['created_by'])} on {_moment(facts['created_at'])}"
 
 
 def list_parameters(parameters: Mapping[str, JSON]) -> list[tuple[str, str]]:

@@ -1,0 +1,103 @@
+"""Name the queues of an execution: a machine class takes the segments of a queue, and a step may name the one it needs."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pauseflow_nb.errors import InvalidValue
+
+__all__ = ["DEFAULT_QUEUE", "QueuePlan", "check_queue", "describe_missing_worker", "describe_stranded", "parse_queues"]
+
+#: The queue of what names none.
+DEFAULT_QUEUE = "default"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_CHANGE = re.compile(rf"([0-9]{{1,9}}):({_NAME.pattern})")
+_RULE = "must be a name of 1 to 63 letters, digits, `-`, `_` and `.` that begins with a letter or digit, such as gpu"
+
+
+def check_queue(name: object) -> str:
+    """Check the name of a queue, and return it.
+
+    Raises:
+        InvalidValue: If it cannot be one.
+    """
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        raise InvalidValue("queue", name, _RULE)
+    return name
+
+
+def parse_queues(text: str) -> tuple[str, ...]:
+    """Read names of queues with commas between them, each once.
+
+    Raises:
+        InvalidValue: If one cannot be a name, or there is none.
+    """
+    return tuple(dict.fromkeys(check_queue(part.strip()) for part in text.split(",")))
+
+
+def describe_missing_worker(queue: str) -> str:
+    """Say that a segment waits and no worker would take it."""
+    return f"waits for a worker{'' if queue == DEFAULT_QUEUE else f' of queue {queue}'} (none is running)"
+
+
+def describe_stranded(queue: str) -> str:
+    """Say that nothing will continue an execution whose next cell is in this queue, and what to start."""
+    if queue == DEFAULT_QUEUE:
+        return "no worker is running to continue this: run `pauseflow serve`"
+    return f"no worker of queue {queue} is running to continue this: run `pauseflow worker --queue {queue}`"
+
+
+@dataclass(frozen=True)
+class QueuePlan:
+    """Which queue each cell of a notebook runs in."""
+
+    #: The queue of the notebook: of the cells before the first step, and of steps that name none.
+    home: str = DEFAULT_QUEUE
+    #: Cells at which another queue begins, in order, and the queue.
+    changes: tuple[tuple[int, str], ...] = ()
+
+    @classmethod
+    def make(cls, home: str, cells: Iterable[tuple[int, bool, str | None]]) -> "QueuePlan":
+        """Plan a notebook: cells below a step run where it runs, because they work with what it left in the kernel.
+
+        Args:
+            home: The queue of the notebook.
+            cells: Of each cell that runs, in order: its index, whether it is a step, and the queue that it names.
+        """
+        changes: list[tuple[int, str]] = []
+        now, begin = home, 0
+        for index, is_step, named in cells:
+            wanted = (named or home) if is_step else now
+            if wanted != now:
+                # From the cell behind the last one that ran: text between two steps needs no machine.
+                changes.append((begin, wanted))
+                now = wanted
+            begin = index + 1
+        return cls(home, tuple(changes))
+
+    @classmethod
+    def parse(cls, text: str | None) -> "QueuePlan":
+        """Read what `str` wrote; None: all cells run in the default queue. Parts that are damaged are left out."""
+        home, *parts = (text or "").split() or [DEFAULT_QUEUE]
+        found = [_CHANGE.fullmatch(part) for part in parts]
+        return cls(home, tuple((int(change[1]), change[2]) for change in found if change is not None))
+
+    def __str__(self) -> str:
+        return " ".join([self.home, *(f"{at}:{name}" for at, name in self.changes)])
+
+    @property
+    def stored(self) -> str | None:
+        """What the database holds: None where all cells run in the default queue."""
+        text = str(self)
+        return None if text == DEFAULT_QUEUE else text
+
+    def find(self, cell: int) -> str:
+        """Find the queue that a cell runs in."""
+        at = bisect_right(self.changes, cell, key=lambda change: change[0])
+        return self.changes[at - 1][1] if at else self.home
+
+    def list_others(self) -> list[str]:
+        """List the queues besides the notebook's own, in the order of their steps."""
+        return [name for name in dict.fromkeys(name for _, name in self.changes) if name != self.home]

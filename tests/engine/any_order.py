@@ -1,0 +1,372 @@
+"""A state machine of Hypothesis: all that can happen to executions, in any order, beside a simple model of what must be.
+
+Kernels are left out: what an attempt tells the store is told step by step, so that anything may come in between.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from engine.stage import plan, saved
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
+
+from pauseflow_nb.engine.attempt_end import Ending
+from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
+from pauseflow_nb.engine.clock import Clock
+from pauseflow_nb.engine.gc import clean
+from pauseflow_nb.engine.progress_events import ignore
+from pauseflow_nb.engine.queue import Callback, Queue
+from pauseflow_nb.engine.recording import Recording
+from pauseflow_nb.engine.retry_fork import retry
+from pauseflow_nb.engine.run_segment import MOST_CRASHES, Segments
+from pauseflow_nb.links import Claim
+from pauseflow_nb.protocol import Failure, Outcome, SuspensionRequest
+from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.segment import SegmentEnd
+from pauseflow_nb.store.database import reading, transaction
+from pauseflow_nb.store.executions import FINAL
+from pauseflow_nb.store.tables import executions, segments, steps, suspensions
+
+__all__ = ["AnyOrder"]
+
+_STEPS = ("a", "b", "c")
+_WAITING = {"suspend": "suspended", "rerun": "waiting"}
+
+
+@dataclass
+class Asked:
+    """A suspension of the model."""
+
+    kind: str
+    on_timeout: str
+    #: None: it is open.
+    action: str | None = None
+
+
+@dataclass
+class Run:
+    """An execution of the model."""
+
+    id: str
+    state: str = "queued"
+    segment: int = 0
+    job: int = 0
+    #: Goes up with each claim of the segment; an attempt with another number does not count.
+    attempt: int = 0
+    crashes: int = 0
+    #: Where the segment would begin again.
+    checkpoint: int = 0
+    #: Whether the step at the place of the attempt has begun.
+    is_begun: bool = False
+    is_running: bool = False
+    #: Step → how many runs have ended by themselves.
+    ended: dict[str, int] = field(default_factory=dict)
+    #: Segment and step → what it asked.
+    asked: dict[tuple[int, str], Asked] = field(default_factory=dict)
+    #: Segment and step → actions that came early.
+    early: dict[tuple[int, str], list[str]] = field(default_factory=dict)
+    #: Segment and step of runs that ended in that segment.
+    over: set[tuple[int, str]] = field(default_factory=set)
+    reason: str | None = None
+
+    @property
+    def open(self) -> tuple[tuple[int, str], Asked] | None:
+        """The one suspension that waits."""
+        return next(((key, asked) for key, asked in self.asked.items() if asked.action is None), None)
+
+
+@dataclass
+class Try:
+    """A process that runs a segment, or believes that it does."""
+
+    run: Run
+    segment: int
+    number: int
+    attempt: Attempt
+    document: Document
+    #: The cell that it is at.
+    cell: int
+
+    @property
+    def counts(self) -> bool:
+        """Whether the model says that what it does counts."""
+        run = self.run
+        return run.is_running and (run.segment, run.attempt) == (self.segment, self.number)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Rules are what people, processes and the clock do; after each of them store and model must agree."""
+
+    runs = Bundle("runs")
+    tries = Bundle("tries")
+
+    #: The store, set by the test.
+    queue: ClassVar[Queue]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[Run] = []
+        self.names = 0
+
+    # People
+
+    @rule(target=runs)
+    def start(self) -> Run:
+        """Somebody starts an execution."""
+        run = Run(self.queue.start(plan(*(f"%%step {name}" for name in _STEPS))))
+        self.all.append(run)
+        return run
+
+    @rule(run=runs, action=st.sampled_from(["resume", "cancel"]), back=st.integers(0, 2), step=st.sampled_from(_STEPS))
+    def answer(self, run: Run, action: str, back: int, step: str) -> None:
+        """Somebody calls a link, of now or of earlier."""
+        key = (max(run.segment - back, 0), step)
+        claim = Claim(run.id, *key, 0, action)
+        envelope = {"method": "POST", "body": {"said": action}}
+        response = self.queue.settle(claim, Callback(action, envelope, "link"))  # type: ignore[arg-type]
+        assert response.status == self._answered(run, key, action), (key, action, response)
+
+    @rule(run=runs)
+    def cancel(self, run: Run) -> None:
+        """Somebody cancels the execution."""
+        self.queue.cancel(run.id, by="user:ann")
+        if run.state not in FINAL:
+            self._end(run, "cancelled", "user")
+
+    @rule(run=runs)
+    def retry(self, run: Run) -> None:
+        """Somebody retries what has failed."""
+        if run.state != "failed":
+            return
+        restart = retry(self.queue, run.id, by="user:ann")
+        assert restart is not None
+        timed_out = run.asked.get((run.segment, _STEPS[min(run.checkpoint, 2)]))
+        assert timed_out is None or timed_out.action is not None
+        self._queue(run, self._latest(run).first_cell)
+
+    # Processes
+
+    @rule(target=tries, run=runs)
+    def claim(self, run: Run) -> Any:
+        """A worker gets the job, for the first time or because the one before it is taken for dead."""
+        self.names += 1
+        work = Segments(self.queue, f"test:{self.names}:x")
+        claimed = self.queue.change(lambda connection: work._claim(connection, run.id, run.segment, run.job))
+        can = run.state in ("queued", "running")
+        assert (claimed is not None) == can
+        if claimed is None:
+            return multiple()
+        run.crashes += run.is_running
+        run.attempt, run.is_running, run.is_begun, run.state = run.attempt + 1, True, False, "running"
+        run.over = {key for key in run.over if key[0] != run.segment or _STEPS.index(key[1]) < run.checkpoint}
+        assert (claimed.segment.attempt, claimed.segment.first_cell) == (run.attempt, run.checkpoint)
+        assert claimed.segment.crashes == run.crashes
+        if run.crashes >= MOST_CRASHES:
+            assert work._give_up(claimed, None) == "ended"
+            self._end(run, "failed", "crashed")
+            return multiple()
+        attempt = Attempt(self.queue, claimed.execution, claimed.segment, ignore)
+        document = attempt.notebook = work._read_notebook(claimed)
+        return Try(run, run.segment, run.attempt, attempt, document, run.checkpoint)
+
+    @rule(attempt=tries)
+    def begin_step(self, attempt: Try) -> None:
+        """The kernel is at the next step."""
+        run = attempt.run
+        if attempt.cell == len(_STEPS) or (attempt.counts and run.is_begun):
+            return
+        step = _STEPS[attempt.cell]
+        number = run.ended.get(step, 0) + 1
+        recording = Recording(attempt.attempt)
+        if self._counts(attempt, lambda: recording.on_step_start(step, number, 1, attempt.cell)):
+            run.is_begun = True
+
+    @rule(attempt=tries)
+    def finish_step(self, attempt: Try) -> None:
+        """The step has come to its end, with a checkpoint."""
+        run = attempt.run
+        if attempt.cell == len(_STEPS) or (attempt.counts and not run.is_begun):
+            return
+        step = _STEPS[attempt.cell]
+        outcome = Outcome("finished", step, run.ended.get(step, 0) + 1, exports={"x": 1}, snapshot=saved())
+        recording = Recording(attempt.attempt)
+        act = lambda: recording.on_checkpoint(attempt.cell + 1, outcome, attempt.document)  # noqa: E731
+        if self._counts(attempt, act):
+            self._step_ended(run, step)
+            run.checkpoint, run.crashes = attempt.cell + 1, 0
+            attempt.cell += 1
+
+    @rule(
+        attempt=consumes(tries),
+        kind=st.sampled_from(["suspend", "rerun"]),
+        on=st.sampled_from(["cancel", "fail", "resume"]),
+    )
+    def suspend(self, attempt: Try, kind: str, on: str) -> None:
+        """The step has come to its end, and asks something."""
+        run = attempt.run
+        if attempt.cell == len(_STEPS) or (attempt.counts and not run.is_begun):
+            return
+        step, on = _STEPS[attempt.cell], "resume" if kind == "rerun" else on
+        request = SuspensionRequest(
+            kind=kind, on_timeout=on, then="rerun" if kind == "rerun" else "continue", seconds=3600.0, max_retries=99
+        )
+        outcome = Outcome("suspended", step, run.ended.get(step, 0) + 1, suspension=request, snapshot=saved())
+        following = attempt.cell if kind == "rerun" else attempt.cell + 1
+        if self._ended(attempt, SegmentEnd("suspended", following, outcome)):
+            self._step_ended(run, step)
+            key = (run.segment, step)
+            run.asked[key] = Asked(kind, on)
+            run.checkpoint, run.is_running, run.state, run.crashes = following, False, _WAITING[kind], 0
+            for action in run.early.pop(key, [])[:1]:
+                self._settle(run, key, action)
+
+    @rule(attempt=consumes(tries))
+    def end(self, attempt: Try) -> None:
+        """The notebook has come to its end, or fails."""
+        run = attempt.run
+        if attempt.cell == len(_STEPS):
+            if self._ended(attempt, SegmentEnd("completed", len(_STEPS))):
+                self._end(run, "completed", None)
+            return
+        failure = Failure("ValueError", "it broke", attempt.cell, _STEPS[attempt.cell])
+        if self._ended(attempt, SegmentEnd("failed", run.checkpoint, None, failure)):
+            self._end(run, "failed", "error")
+
+    @rule(attempt=consumes(tries), how=st.sampled_from(["dies", "stops"]))
+    def give_back(self, attempt: Try, how: str) -> None:
+        """The kernel dies, or the worker is told to end."""
+        run, ending = attempt.run, Ending(attempt.attempt)
+        got = ending.crashed("it died") if how == "dies" else ending.release(new_job=True)
+        assert got == ("released" if attempt.counts else "fenced")
+        if got == "released":
+            run.crashes += how == "dies"
+            run.job += how == "stops"
+            run.is_running, run.state = False, "queued"
+            run.over = {key for key in run.over if key[0] != run.segment or _STEPS.index(key[1]) < run.checkpoint}
+
+    @rule(attempt=consumes(tries))
+    def vanish(self, attempt: Try) -> None:
+        """The worker dies without a word."""
+
+    # The clock
+
+    @rule(run=runs)
+    def time_out(self, run: Run) -> None:
+        """The time for an answer passes, and a worker notices."""
+        late = suspensions.c.deadline - sa.literal(7200.0)
+        with transaction(self.queue.engine) as connection:
+            where = (suspensions.c.execution == run.id, suspensions.c.state == "open")
+            connection.execute(suspensions.update().where(*where).values(deadline=late))
+        Clock(self.queue).sweep()
+        if run.open is not None:
+            self._settle(run, run.open[0], "timeout")
+
+    @precondition(lambda self: any(run.state in FINAL for run in self.all))
+    @rule()
+    def purge(self) -> None:
+        """`gc` removes nothing that is still needed; what has ended would go, once it is old enough."""
+        with transaction(self.queue.engine) as connection:
+            waiting = executions.update().where(executions.c.record_due.is_not(None))
+            connection.execute(waiting.values(record_due=executions.c.record_due - 3600.0))
+        Clock(self.queue).sweep()
+        clean(self.queue, older_than=timedelta(days=1), grace=timedelta())
+
+    def teardown(self) -> None:
+        """Cancel what has not ended, and remove everything: nothing is left for the next order."""
+        for run in self.all:
+            self.queue.cancel(run.id, by="user:ann")
+        self.purge()
+        gone = clean(self.queue, older_than=timedelta(), grace=timedelta()).executions
+        assert set(gone) == {run.id for run in self.all}
+        assert self.queue.files.folders() == []
+
+    # What must be
+
+    @invariant()
+    def store_and_model_agree(self) -> None:
+        """Compare all rows with the model."""
+        with reading(self.queue.engine) as connection:
+            ids = [run.id for run in self.all]
+            rows = {row.id: row for row in connection.execute(sa.select(executions).where(executions.c.id.in_(ids)))}
+            asked = connection.execute(sa.select(suspensions).where(suspensions.c.execution.in_(ids))).all()
+            ran = connection.execute(sa.select(steps).where(steps.c.execution.in_(ids))).all()
+        for run in self.all:
+            row = rows[run.id]
+            assert (row.state, row.segment) == (run.state, run.segment), run
+            assert (row.reason or {}).get("kind") == run.reason, run
+            assert self.queue.files.exists(row.document), "its notebook is gone"
+            found = {(each.segment, each.step): each for each in asked if each.execution == run.id}
+            assert found.keys() == run.asked.keys()
+            for key, one in run.asked.items():
+                state = "open" if one.action is None else "void" if one.action == "void" else "settled"
+                assert found[key].state == state, (key, one)
+                assert one.action in (found[key].action, "void"), (key, one)
+            ended = [each.step for each in ran if each.execution == run.id and each.state in ("finished", "suspended")]
+            assert sorted(ended) == sorted(step for step, times in run.ended.items() for _ in range(times)), run
+
+    # The model
+
+    def _answered(self, run: Run, key: tuple[int, str], action: str) -> int:
+        """What an answer must get; changes the model."""
+        asked = run.asked.get(key)
+        if asked is None:
+            is_over = key[0] < run.segment or run.state in FINAL or key in run.over
+            if is_over:
+                return 410
+            run.early.setdefault(key, []).append(action)
+            return 202
+        if asked.action is None:
+            self._settle(run, key, action)
+            return 200
+        if asked.action in ("timeout", "void"):
+            return 410
+        if run.state in FINAL and (asked.action, run.state) != ("cancel", "cancelled"):
+            return 410
+        return 200 if asked.action == action else 409
+
+    def _settle(self, run: Run, key: tuple[int, str], action: str) -> None:
+        asked = run.asked[key]
+        asked.action = action
+        does = asked.on_timeout if action == "timeout" else action
+        if does in ("cancel", "fail"):
+            kind = "timeout" if action == "timeout" else "link"
+            self._end(run, "cancelled" if does == "cancel" else "failed", kind)
+            return
+        self._queue(run, _STEPS.index(key[1]) + (asked.kind != "rerun"))
+
+    def _queue(self, run: Run, first_cell: int) -> None:
+        run.segment, run.job, run.attempt, run.crashes = run.segment + 1, 0, 0, 0
+        run.state, run.checkpoint, run.is_running, run.reason = "queued", first_cell, False, None
+
+    def _end(self, run: Run, state: str, reason: str | None) -> None:
+        if run.open is not None:
+            run.open[1].action = "void"
+        run.state, run.reason, run.is_running = state, reason, False
+
+    def _step_ended(self, run: Run, step: str) -> None:
+        run.ended[step] = run.ended.get(step, 0) + 1
+        run.over.add((run.segment, step))
+        run.is_begun = False
+
+    def _counts(self, attempt: Try, act: Any) -> bool:
+        """Do what an attempt does, and check that it is fenced exactly if it does not count."""
+        counted = attempt.counts
+        try:
+            act()
+        except Fenced:
+            assert not counted, "an attempt that counts was fenced"
+            return False
+        assert counted, "an attempt that does not count was not fenced"
+        return True
+
+    def _ended(self, attempt: Try, end: SegmentEnd) -> bool:
+        counted = attempt.counts
+        assert Ending(attempt.attempt).end(end, attempt.document) == ("ended" if counted else "fenced")
+        return counted
+
+    def _latest(self, run: Run) -> Any:
+        with reading(self.queue.engine) as connection:
+            where = (segments.c.execution == run.id, segments.c.n == run.segment + 1)
+            return connection.execute(sa.select(segments).where(*where)).one()
