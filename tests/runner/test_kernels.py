@@ -48,7 +48,7 @@ def test_a_kernel_that_never_replies_is_an_error(install: Any, rehearse: Any) ->
     with pytest.raises(KernelUnavailable, match=r"not ready within 0\.7 s; it said:\nthinking"):
         rehearse("1", kernel="mute").run(start_timeout=0.7)
 
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
 
 
 def test_a_program_or_directory_that_is_not_there(install: Any, rehearse: Any) -> None:

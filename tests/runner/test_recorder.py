@@ -62,19 +62,18 @@ def test_an_output_that_is_nested_too_deeply_to_be_written_says_so_in_its_place(
     assert shown == (value if depth == 140 else "(nested too deeply to be saved: more than 150 levels)")
 
 
-@pytest.mark.slow  # it compares two times, which needs a quiet machine
-@pytest.mark.may_rerun("it compares two times, and another process may slow one of them down")
 def test_a_flood_of_chunks_takes_linear_time() -> None:
     def seconds_for(count: int) -> float:
         stage = Stage()
-        started = time.perf_counter()
+        # Of the processor: other processes do not slow it down.
+        started = time.process_time()
         for _ in range(count):
             stage.say("stream", name="stdout", text="x" * 200)
         stage.recorder.join()
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     seconds_for(2_000)
-    assert seconds_for(40_000) < 40 * seconds_for(4_000)
+    assert seconds_for(20_000) < 40 * seconds_for(2_000)
 
 
 def test_clear_output_empties_now_or_before_the_next_output() -> None:

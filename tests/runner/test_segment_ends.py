@@ -64,7 +64,7 @@ def test_a_cell_that_ignores_the_interrupt_is_killed(rehearse: Any) -> None:
     end = rehearsal.run()
 
     assert end.kind == "interrupted"
-    assert 0.9 < time.monotonic() - started < 5
+    assert 0.9 < time.monotonic() - started < 30
     assert "no\n" in rehearsal.text(0)
     assert status_of(rehearsal.document.cells[0]) == "interrupted"
 
