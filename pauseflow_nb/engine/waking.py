@@ -18,7 +18,7 @@ from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.segments import NewSegment
 from pauseflow_nb.store.views import has_rules, iso
 
-__all__ = ["Waking", "complete_envelope", "resume_all", "wake_all"]
+__all__ = ["Waking", "complete_envelope", "resume_all", "time_out_all", "wake_all"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,14 @@ def resume_all(connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking])
     """Settle suspensions that are open, and wake their executions; the caller holds all rows."""
     moment = now(connection)
     suspensions.settle_all(connection, [(each.suspension, each.approvals) for each in wakings], moment)
-    audit.note_all(connection, [_line(each) for each in wakings])
+    audit.note_all(connection, [_line(each, "resume") for each in wakings])
+    wake_all(connection, jobs, wakings)
+
+
+def time_out_all(connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking]) -> None:
+    """Settle suspensions whose time is over, and wake their executions; the caller holds all rows."""
+    suspensions.time_out_all(connection, [each.suspension for each in wakings], now(connection))
+    audit.note_all(connection, [_line(each, "timeout") for each in wakings])
     wake_all(connection, jobs, wakings)
 
 
@@ -103,9 +110,9 @@ def complete_envelope(waking: Waking, moment: str) -> dict[str, JSON] | None:
     return envelope
 
 
-def _line(waking: Waking) -> audit.Line:
+def _line(waking: Waking, action: str) -> audit.Line:
     suspension, said = waking.suspension, {} if waking.comment is None else {"comment": waking.comment}
-    details: dict[str, Any] = {"action": "resume", **said}
+    details: dict[str, Any] = {"action": action, **said}
     return audit.Line(suspension.execution, "settled", waking.by, suspension.segment, suspension.step, details)
 
 
