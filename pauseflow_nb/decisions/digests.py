@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import rfc8785
@@ -55,7 +56,7 @@ class CellDigest:
     #: One for each output, in order.
     outputs: tuple[str, ...]
 
-    @property
+    @cached_property
     def whole(self) -> str:
         """The digest of the cell."""
         return digest_json([self.id, self.kind, self.source, list(self.outputs)])

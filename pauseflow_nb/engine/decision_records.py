@@ -27,6 +27,7 @@ __all__ = [
     "add_drift",
     "add_errors",
     "enter_records",
+    "name_records",
     "note_shown",
     "record_checks",
     "record_decision",
@@ -155,19 +156,30 @@ def record_checks(connection: sa.Connection, execution: str, checks: list[dict[s
 def record_decision(
     connection: sa.Connection, suspension: Row, decision: "Decision", *, seen: str | None, is_final: bool = True
 ) -> None:
-    """Sign a decision, and add it to the records of the execution; see `record_decisions`."""
-    record_decisions(connection, [MadeDecision(suspension, decision, seen, is_final)])
+    """Sign a decision, add it to the records of the execution, and name it in the audit trail; see `record_decisions`."""
+    signed = record_decisions(connection, [MadeDecision(suspension, decision, seen, is_final)])
+    name_records(connection, signed)
 
 
-def record_decisions(connection: sa.Connection, made: Sequence[MadeDecision]) -> None:
+def record_decisions(
+    connection: sa.Connection, made: Sequence[MadeDecision], moment: float | None = None
+) -> dict[str, dict[str, JSON]]:
     """Sign decisions, and add each to the records of its execution.
 
     Args:
         connection: The transaction that settles; it holds the executions' rows.
         made: At most one of each execution.
+        moment: When they are recorded; None: now.
+
+    Returns:
+        What the line of the audit trail about each must say, by execution: its number and the digest of what was signed.
     """
-    if made:
-        signed = _add(connection, [each.to_record() for each in made])
+    return _add(connection, [each.to_record() for each in made], moment) if made else {}
+
+
+def name_records(connection: sa.Connection, signed: Mapping[str, Mapping[str, JSON]]) -> None:
+    """Name records in the lines of the audit trail that the same transaction has written before."""
+    if signed:
         audit.add_details(connection, signed, "settled", "approved", *FINAL)
 
 
@@ -223,7 +235,9 @@ def _place(suspension: Row, shown: Mapping[str, Any]) -> dict[str, JSON]:
     return dict(shown.get("suspension") or own)
 
 
-def _add(connection: sa.Connection, records: Sequence[_Record]) -> dict[str, dict[str, JSON]]:
+def _add(
+    connection: sa.Connection, records: Sequence[_Record], moment: float | None = None
+) -> dict[str, dict[str, JSON]]:
     """Sign and add records, at most one of each execution.
 
     Returns:
@@ -242,7 +256,7 @@ def _add(connection: sa.Connection, records: Sequence[_Record]) -> dict[str, dic
         envelope = sign(Statement(each.kind, each.execution, number + 1, previous, each.cells, facts), key)
         envelopes.append((each.execution, number + 1, envelope))
         signed[each.execution] = {"record": number + 1, "digest": payload_digest(envelope)}
-    decisions.add_all(connection, envelopes)
+    decisions.add_all(connection, envelopes, moment)
     return signed
 
 

@@ -7,7 +7,7 @@ under `pauseflow run` never needs it.
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import sqlalchemy as sa
 
@@ -59,15 +59,17 @@ class Jobs:
             return
         if self._client is None:
             raise _NotReady
+        inserts = _Inserts(connection)
         for execution, n, job in jobs:
             name = _name(execution, n, job)
             self._client.enqueue_in_transaction(
-                connection,
+                cast("sa.Connection", inserts),
                 {"workflow_name": JOB, "queue_name": QUEUE, "workflow_id": name, "app_version": VERSION},
                 execution,
                 n,
                 job,
             )
+        inserts.execute_all()
 
     def forget(self, execution: str, jobs: Iterable[tuple[int, int]]) -> None:
         """Remove jobs that are not needed any more.
@@ -123,6 +125,37 @@ class Jobs:
                     lazy=True,
                     retry_connection_errors=False,
                 )
+
+
+class _Inserts:
+    """Takes the place of a connection, and collects what DBOS inserts for each job: many rows by one statement.
+
+    DBOS asks whether the job is there already, and gets no answer: what is, stays as it is.
+    """
+
+    #: None: DBOS compiles no statement of its own, but hands over each with its values.
+    dialect = None
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self._rows: dict[str, tuple[sa.Insert, list[dict[str, Any]]]] = {}
+
+    def get_execution_options(self) -> Any:
+        return self._connection.get_execution_options()
+
+    def execution_options(self, **options: Any) -> Any:
+        return self._connection.execution_options(**options)
+
+    def execute(self, statement: sa.Insert, values: dict[str, Any]) -> "_Inserts":
+        self._rows.setdefault(statement.table.name, (statement, []))[1].append(values)
+        return self
+
+    def fetchone(self) -> None:
+        return None
+
+    def execute_all(self) -> None:
+        for statement, rows in self._rows.values():
+            self._connection.execute(statement, rows)
 
 
 def _name(execution: str, n: int, job: int) -> str:

@@ -16,7 +16,7 @@ from pauseflow_nb.engine.decision_records import add_drift, add_errors, record_d
 from pauseflow_nb.engine.finish_notebook import describe_ending_decision
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.engine.locking import lock_rows
-from pauseflow_nb.engine.waking import Waking, complete_envelope, resume_all, wake_all
+from pauseflow_nb.engine.waking import Waking, complete_envelope, resume_all, wake_one
 from pauseflow_nb.errors import LinkWithdrawn, StoreDamaged
 from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON
@@ -287,7 +287,7 @@ class Settling:
 
     def _wake(self, suspension: Row, by: str, envelope: dict[str, JSON] | None) -> None:
         """Queue the next segment of an execution whose suspension is settled."""
-        wake_all(self.connection, self.jobs, [self._waking(suspension, by, envelope=envelope)])
+        wake_one(self.connection, self.jobs, self._waking(suspension, by, envelope=envelope))
 
     def _waking(self, suspension: Row, by: str, **known: Any) -> Waking:
         before = segments.find(self.connection, suspension.execution, suspension.segment)

@@ -135,7 +135,7 @@ class Document:
             return False
         if self.before_writing is not None:
             self.before_writing()
-        self._digest(self._digested, with_cards=False)
+        _ = self._digest(self._digested, with_cards=False).whole
         return True
 
     def digest_widgets(self) -> str | None:
