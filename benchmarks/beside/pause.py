@@ -1,6 +1,6 @@
 """Run a notebook up to its pause, with digests of its cells or without; prints what the pause took, as JSON.
 
-    python benchmarks/beside/pause.py with|without NOTEBOOK OUT
+python benchmarks/beside/pause.py with|without NOTEBOOK OUT
 """
 
 import json
