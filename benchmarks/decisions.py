@@ -38,12 +38,14 @@ Figures = dict[str, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds; nothing is written")
+    parser.add_argument("--rounds", type=int, default=5, help="pauses of each kind, and twenty times as many answers")
     asked = parser.parse_args()
     load, started = os.getloadavg()[0], time.monotonic()
     with tempfile.TemporaryDirectory() as name:
-        lines = [*_pauses(Path(name), 1 if asked.quick else 5), *_answers(Path(name), 20 if asked.quick else 100)]
+        rounds = 1 if asked.quick else asked.rounds
+        lines = [*_pauses(Path(name), rounds), *_answers(Path(name), 20 * rounds)]
     about = f"{machine.described()}. Load at the start {load:.1f}, at the end {os.getloadavg()[0]:.1f};"
-    about += f" {(time.monotonic() - started) / 60:.0f} minutes. `python benchmarks/decisions.py`."
+    about += f" {(time.monotonic() - started) / 60:.0f} minutes. `python benchmarks/decisions.py{''.join(f' {word}' for word in sys.argv[1:])}`."
     table = "\n".join(["# What decision records cost", "", about, *lines]) + "\n"
     print(table)
     if not asked.quick:
@@ -118,7 +120,7 @@ def _answers(folder: Path, rounds: int) -> list[str]:
 def _settle(queue: Queue, execution: str, *, is_recorded: bool) -> Figures:
     record = waking.record_decisions
     if not is_recorded:
-        waking.record_decisions = lambda *_: None
+        waking.record_decisions = lambda *_: {}
     began, used = time.perf_counter(), time.process_time()
     answer = queue.settle(Claim(execution, 0, "ask", 0, "resume"), Callback("resume", None, "link"))
     taken = {"wall": time.perf_counter() - began, "processor": time.process_time() - used}
