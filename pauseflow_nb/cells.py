@@ -24,10 +24,10 @@ __all__ = [
     "Header",
     "StepOptions",
     "find_mistake",
-    "header_of",
+    "find_steps",
+    "read_header",
     "refuse_mistakes",
     "runs_again",
-    "steps_of",
 ]
 
 #: `steps.trigger` is Pipedream's name for what started the workflow.
@@ -98,7 +98,7 @@ class Header:
     fresh: FreshOptions = FreshOptions()
 
 
-def header_of(source: str, *, cell: int | None = None) -> Header | None:
+def read_header(source: str, *, cell: int | None = None) -> Header | None:
     """Read a cell's first line; None for a plain cell.
 
     Args:
@@ -204,7 +204,7 @@ def refuse_mistakes(sources: Iterable[tuple[int, str]]) -> None:
             raise InvalidStep(mistake.step, mistake.problem, cell, mistake.kind)
 
 
-def steps_of(sources: Iterable[tuple[int, str]]) -> dict[int, Header]:
+def find_steps(sources: Iterable[tuple[int, str]]) -> dict[int, Header]:
     """Find the steps, fresh cells and setups of a notebook and check their names against each other.
 
     Args:
@@ -219,7 +219,7 @@ def steps_of(sources: Iterable[tuple[int, str]]) -> dict[int, Header]:
     headers: dict[int, Header] = {}
     first: dict[str, int] = {}
     for cell, source in sources:
-        header = header_of(source, cell=cell)
+        header = read_header(source, cell=cell)
         if header is None:
             continue
         headers[cell] = header
@@ -232,7 +232,7 @@ def steps_of(sources: Iterable[tuple[int, str]]) -> dict[int, Header]:
 
 
 def _is_like_header(word: str) -> bool:
-    """Whether a word looks like a slip for `step`, `setup` or `fresh`."""
+    """Whether a word looks like a misspelling of `step`, `setup` or `fresh`."""
     return _likeness(word, _nearest(word)) >= _ALIKE
 
 
@@ -258,12 +258,14 @@ def _check_name(name: str, cell: int | None, kind: str) -> None:
 
 def _options(name: str, words: list[str], cell: int | None) -> StepOptions:
     try:
-        given = _values("step", name, words, _OPTIONS)
+        options = _values("step", name, words, _OPTIONS)
         return StepOptions(
-            timeout=duration(given["timeout"], what="--timeout") if "timeout" in given else None,
-            retries=_retries(given.get("retries", "0")),
-            retry_delay=duration(given["retry-delay"], what="--retry-delay") if "retry-delay" in given else timedelta(),
-            backoff=_backoff(given.get("backoff", "1")),
+            timeout=duration(options["timeout"], what="--timeout") if "timeout" in options else None,
+            retries=_retries(options.get("retries", "0")),
+            retry_delay=duration(options["retry-delay"], what="--retry-delay")
+            if "retry-delay" in options
+            else timedelta(),
+            backoff=_backoff(options.get("backoff", "1")),
         )
     except (ValueError, InvalidDuration) as problem:
         raise InvalidStep(name, str(problem), cell) from None
@@ -271,8 +273,8 @@ def _options(name: str, words: list[str], cell: int | None) -> StepOptions:
 
 def _fresh_options(name: str, words: list[str], cell: int | None) -> FreshOptions:
     try:
-        given = _values("fresh", name, words, _FRESH_OPTIONS)
-        return FreshOptions(_tolerance(given.get("tolerance", "0")), _on_drift(given.get("on-drift", "ask")))
+        options = _values("fresh", name, words, _FRESH_OPTIONS)
+        return FreshOptions(_tolerance(options.get("tolerance", "0")), _on_drift(options.get("on-drift", "ask")))
     except ValueError as problem:
         raise InvalidStep(name, str(problem), cell, "fresh") from None
 
@@ -298,7 +300,7 @@ def _on_drift(text: str) -> str:
 
 def _values(kind: str, name: str, words: list[str], options: Mapping[str, str]) -> dict[str, str]:
     """Read `--option value` and `--option=value`; the last one wins."""
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     left = list(words)
     while left:
         option, sign, value = left.pop(0).partition("=")
@@ -312,8 +314,8 @@ def _values(kind: str, name: str, words: list[str], options: Mapping[str, str]) 
             if not left or left[0].startswith("--"):
                 raise ValueError(f"{option} needs a value, such as {option} {options[option.removeprefix('--')]}")
             value = left.pop(0)
-        given[option.removeprefix("--")] = value
-    return given
+        values[option.removeprefix("--")] = value
+    return values
 
 
 def _surplus(kind: str, name: str, words: list[str]) -> str:

@@ -63,9 +63,9 @@ def milliseconds(value: object, *, what: str = "timeout") -> timedelta:
     return _counted(value, "ms", what)
 
 
-def seconds(value: object, *, what: str = "timeout") -> timedelta:
+def seconds(value: object) -> timedelta:
     """Read a duration whose plain numbers are seconds, as Prefect's are; otherwise as `milliseconds`."""
-    return _counted(value, "s", what)
+    return _counted(value, "s", "timeout")
 
 
 def duration(value: object, *, what: str = "timeout") -> timedelta:

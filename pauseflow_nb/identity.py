@@ -102,9 +102,9 @@ def in_words(by: str, facts: Mapping[str, Any]) -> str:
     name = name_of(by)
     if name is None:
         return by
-    said = [str(facts["known_by"])] if facts.get("known_by") else []
-    said += [f"via {facts['via']}"] if facts.get("via") else []
-    return f"{name} ({', '.join(said)})" if said else name
+    parts = [str(facts["known_by"])] if facts.get("known_by") else []
+    parts += [f"via {facts['via']}"] if facts.get("via") else []
+    return f"{name} ({', '.join(parts)})" if parts else name
 
 
 def _account_name() -> str:

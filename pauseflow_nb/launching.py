@@ -75,7 +75,7 @@ def start_kernel_early(notebook: str, options: RunOptions) -> "Iterator[Supply]"
 
     supply = Supply("cold")
     with suppress(Exception):
-        supply.start_ahead(find_spec(options.kernel or _kernel_in(notebook)), cwd=_cwd_of(options))
+        supply.start_ahead(find_spec(options.kernel or _kernel_in(notebook)), cwd=_choose_cwd(options))
     try:
         yield supply
     finally:
@@ -119,16 +119,11 @@ def make_plan(frozen: "Frozen", notebook: str, output: str | None, options: RunO
     from pauseflow_nb.runner.output_file import require_writable
 
     require_writable(output)
-    return Plan(
+    return Plan.of(
+        frozen,
         notebook=notebook,
-        document=frozen.document,
         output=output,
-        inputs=frozen.inputs,
-        cells=frozen.cells,
-        steps=frozen.steps,
-        kernel=frozen.kernel,
-        interpreter=frozen.interpreter,
-        cwd=_cwd_of(options),
+        cwd=_choose_cwd(options),
         created_by=account(),
         options={
             "strict": options.strict,
@@ -234,5 +229,5 @@ def _kernel_in(notebook: str) -> str:
     return str(metadata.get("kernelspec", {}).get("name") or DEFAULT_KERNEL)
 
 
-def _cwd_of(options: RunOptions) -> str:
+def _choose_cwd(options: RunOptions) -> str:
     return str(Path(options.cwd or Path.cwd()).absolute())

@@ -161,8 +161,8 @@ def _note_on_loopback(link: str) -> str:
         is_loopback = ip_address(host).is_loopback
     except ValueError:
         is_loopback = host == "localhost" or host.endswith(".localhost")
-    said = "This link works only on the machine that sent it: set `public_url` to reach it from elsewhere."
-    return said if is_loopback else ""
+    sentence = "This link works only on the machine that sent it: set `public_url` to reach it from elsewhere."
+    return sentence if is_loopback else ""
 
 
 def _mask_urls(targets: Iterable[str]) -> list[str]:

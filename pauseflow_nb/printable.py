@@ -76,12 +76,12 @@ def _line(line: str, colours: str) -> str:
     if colours == "shown":
         return _IN_TEXT.sub(_written_out, line)
     parts = _COLOUR.split(line)
-    kept = "".join(
+    text = "".join(
         (part if colours == "kept" else "") if at % 2 else _IN_TEXT.sub(_written_out, part)
         for at, part in enumerate(parts)
     )
     # No colour reaches into what we say after it.
-    return f"{kept}\x1b[0m" if colours == "kept" and len(parts) > 1 else kept
+    return f"{text}\x1b[0m" if colours == "kept" and len(parts) > 1 else text
 
 
 def _written_out(found: re.Match[str]) -> str:

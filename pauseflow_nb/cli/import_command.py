@@ -34,8 +34,8 @@ def import_(*, source: str, output: str | None, as_json: bool) -> None:
             say(printable(f"  changed: {sentence}"))
         for name, version in made.npm.items():
             say(printable(f"  npm package: {name} {version}"))
-        if made.kept:
-            say(printable(f"  kept in its metadata, without effect: {', '.join(made.kept)}"))
+        if made.unused:
+            say(printable(f"  kept in its metadata, without effect: {', '.join(made.unused)}"))
     for path, reason in report.left_out.items():
         say(printable(f"not imported: {path}: {reason}"))
     say(printable(f"Read {report.folder / 'README.md'} for the commands."))

@@ -165,9 +165,9 @@ def open_queue(settings: Settings) -> "Queue":
     return Queue.open(settings)
 
 
-def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+def say(text: str, *, err: bool = False) -> None:
     """Print lines for people; control characters, which a terminal would act on, are written out."""
-    click.echo(printable_lines(text), err=err, nl=nl)
+    click.echo(printable_lines(text), err=err)
 
 
 def print_json(value: Any) -> None:

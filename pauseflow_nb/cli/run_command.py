@@ -157,7 +157,8 @@ def _prepare(notebook: str, output: str, parameters: dict[str, Any], options: "R
     import nbformat
 
     from pauseflow_nb.launching import fill_path
-    from pauseflow_nb.runner.notebook import prepare, write_text
+    from pauseflow_nb.runner.notebook import prepare
+    from pauseflow_nb.runner.notebook_file import write_text
     from pauseflow_nb.runner.output_file import require_writable
 
     notebook, output = fill_path(notebook, parameters), fill_path(output, parameters)

@@ -43,7 +43,7 @@ def describe_waiting(suspension: Mapping[str, Any], *, now: datetime | None = No
     """Describe what an open suspension waits for, its deadline, and its links.
 
     Args:
-        suspension: One entry of an execution's `suspended` (SPEC 9).
+        suspension: One entry of an execution's `suspended`.
         now: The current time; None: by the clock.
     """
     step, kind = suspension["step"] or "the notebook", suspension["kind"]

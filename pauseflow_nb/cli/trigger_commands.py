@@ -195,11 +195,11 @@ def _check_flags(
     """Refuse flags that have no meaning for the trigger."""
     if http and zone is not None:
         raise click.UsageError("--tz works only with --cron and --at")
-    for flag, is_given in {"--missed": missed != "run", "--overlap": overlap != "queue"}.items():
-        if http and is_given:
+    for flag, is_set in {"--missed": missed != "run", "--overlap": overlap != "queue"}.items():
+        if http and is_set:
             raise click.UsageError(f"{flag} works only with --cron, --every and --at")
-    for flag, is_given in {"--wait": waits, "--event": event != "request"}.items():
-        if is_given and not http:
+    for flag, is_set in {"--wait": waits, "--event": event != "request"}.items():
+        if is_set and not http:
             raise click.UsageError(f"{flag} works only with --http")
 
 

@@ -45,7 +45,7 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
     else:
         queue = open_queue(settings)
         pems = [queue.public_key(key["id"]) for key in queue.list_keys()]
-        recorded = queue.decisions(_execution_of(document)) if from_store else None
+        recorded = queue.decisions(_read_execution(document)) if from_store else None
         result = compare(document, _parse("".join(pems)), recorded=recorded)
     if as_json:
         print_json(
@@ -104,7 +104,7 @@ def _parse_strictly(text: str) -> Any:
     return json.loads(text, parse_constant=refuse, parse_float=read_float, object_pairs_hook=read_object)
 
 
-def _execution_of(document: dict[str, Any]) -> str:
+def _read_execution(document: dict[str, Any]) -> str:
     found = document.get("metadata", {}).get("pauseflow")
     return str(found.get("execution", "")) if isinstance(found, dict) else ""
 

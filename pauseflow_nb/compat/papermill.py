@@ -32,7 +32,7 @@ class PauseflowEngine:
     @classmethod
     def nb_kernel_name(cls, nb: "NotebookNode", name: str | None = None) -> str:
         """Return the name of the kernel; the default is Python."""
-        from pauseflow_nb.runner.notebook import find_kernel_name
+        from pauseflow_nb.runner.notebook_file import find_kernel_name
 
         return name or find_kernel_name(nb)
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, create_model
 
 from pauseflow_nb.durations import seconds
 from pauseflow_nb.errors import InvalidValue
-from pauseflow_nb.kernel.answer_types import Form, form_of
+from pauseflow_nb.kernel.answer_types import Form, make_form
 from pauseflow_nb.kernel.current import require_step
 from pauseflow_nb.kernel.pausing import suspend_at_once
 from pauseflow_nb.protocol import SuspensionRequest
@@ -123,7 +123,7 @@ def resume_flow_run(flow_run_id: str, run_input: Any = None) -> None:
 
 
 def _make_request(kind: str, wait_for_input: Any, timeout: float | None) -> tuple[SuspensionRequest, Form | None]:
-    form = None if wait_for_input is None else form_of(wait_for_input)
+    form = None if wait_for_input is None else make_form(wait_for_input)
     is_model = isinstance(wait_for_input, type) and issubclass(wait_for_input, RunInput)
     request = SuspensionRequest(
         kind,

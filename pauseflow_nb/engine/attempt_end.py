@@ -67,7 +67,7 @@ class Ending:
         }[end.kind]
 
         def change(connection: sa.Connection) -> None:
-            row = self._attempt.require_mine(connection)
+            row = self._attempt.require_current(connection)
             values = {"document": name, "cells_done": row.cells_done if done is None else done}
             executions.set_state(connection, row.id, row.state, **values)
             record(connection, end)
@@ -87,7 +87,7 @@ class Ending:
             return
 
         def change(connection: sa.Connection) -> None:
-            self._attempt.require_mine(connection)
+            self._attempt.require_current(connection)
             if state is None:
                 suspension = suspensions.find_last(connection, self._segment.execution)
                 assert suspension is not None, "an answer has woken the segment"
@@ -110,13 +110,13 @@ class Ending:
         """Give the segment back to the queue; `crashed` says how its kernel ended, if that is why."""
 
         def change(connection: sa.Connection) -> None:
-            row = self._attempt.require_mine(connection)
+            row = self._attempt.require_current(connection)
             is_job = new_job and row.attached_to is None
             segments.release(connection, self._segment, crashed=crashed is not None, new_job=is_job)
             steps.interrupt(connection, row.id, self._segment.n, self._first_cell(connection))
             executions.set_state(connection, row.id, "queued")
-            what, said = ("released", {}) if crashed is None else ("crashed", {"text": crashed})
-            note(connection, row.id, what, str(self._segment.worker), segment=self._segment.n, **said)
+            what, details = ("released", {}) if crashed is None else ("crashed", {"text": crashed})
+            note(connection, row.id, what, str(self._segment.worker), segment=self._segment.n, **details)
             if is_job:
                 self._store.jobs.enqueue(connection, row.id, self._segment.n, self._segment.job + 1)
 
@@ -130,7 +130,7 @@ class Ending:
         """Record that the kernel in which it had to go on is gone."""
 
         def change(connection: sa.Connection) -> None:
-            self._attempt.require_mine(connection)
+            self._attempt.require_current(connection)
             failure = explain_loss(connection, self._segment.execution, self._segment.bound)
             self._end_failed(connection, KERNEL_LOST, failure)
 
@@ -144,7 +144,7 @@ class Ending:
         """Record that the attempt could not run: `environment`, or `crashed` once too often."""
 
         def change(connection: sa.Connection) -> None:
-            self._attempt.require_mine(connection)
+            self._attempt.require_current(connection)
             self._end_failed(connection, kind, failure)
 
         try:

@@ -49,7 +49,7 @@ class Attempt:
         #: The notebook of the segment, from when it was read.
         self.notebook: Document | None = None
 
-    def require_mine(self, connection: sa.Connection) -> Row:
+    def require_current(self, connection: sa.Connection) -> Row:
         """Lock the segment, then the execution.
 
         Raises:
@@ -97,17 +97,17 @@ class Attempt:
     def change(self, change: Callable[[sa.Connection], T]) -> T:
         """Make a change in one transaction; while the store cannot be written, try again for a minute."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        has_said = False
+        has_reported = False
         while True:
             try:
                 return self.queue.change(change)
             except (StoreUnavailable, StorageFull) as problem:
                 if time.monotonic() > deadline:
                     raise
-                if not has_said:
+                if not has_reported:
                     log.info("could not record, trying again: %s", problem)
                     self.tell("said", text=f"{problem}; trying again for {_PATIENCE_SECONDS:g} s")
-                has_said = True
+                has_reported = True
                 time.sleep(1)
 
     def store_document(self, document: Document) -> str:

@@ -20,7 +20,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SuspensionRequest, answer_in
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.suspensions import collect_rules
-from pauseflow_nb.store.views import allowed_actions, approvals_of, has_rules
+from pauseflow_nb.store.views import allowed_actions, has_rules, view_approvals
 
 __all__ = [
     "LINK",
@@ -29,11 +29,11 @@ __all__ = [
     "Question",
     "Refusal",
     "Verdict",
-    "comment_of",
     "find_comment",
     "find_not_allowed",
     "judge",
     "list_refusals",
+    "shorten_comment",
     "who_may",
 ]
 
@@ -52,7 +52,7 @@ class Callback:
     """What somebody sends to settle a suspension."""
 
     action: Literal["resume", "send_back", "cancel"]
-    #: The request, as `$resume_data` will hold it (SPEC 3); None if there was none.
+    #: The request, as `$resume_data` will hold it; None if there was none.
     envelope: dict[str, JSON] | None
     #: `"link"` or `"user:NAME"`.
     by: str
@@ -84,7 +84,7 @@ class Question:
         )
 
     @classmethod
-    def asked_by(cls, execution: str, step: str, request: SuspensionRequest, created_by: str) -> "Question":
+    def of_request(cls, execution: str, step: str, request: SuspensionRequest, created_by: str) -> "Question":
         """Take that of a suspension which is about to be."""
         return cls(execution, step, request.kind, request.schema, collect_rules(request), created_by)
 
@@ -130,7 +130,7 @@ def judge(question: Question, callback: Callback, checker: Checker, *, seconds: 
 def _who_or_how(question: Question, callback: Callback) -> Refusal | None:
     if callback.action == "resume" and question.kind == "notebook":
         return Refusal(409, f"step '{question.step}' waits for its notebooks: answer those, or cancel it")
-    approvals, allow = approvals_of(question), allowed_actions(question)
+    approvals, allow = view_approvals(question), allowed_actions(question)
     who = who_may(approvals, question.created_by, callback.action, callback.by, allow)
     if who is not None:
         return Refusal(403, who)
@@ -153,7 +153,7 @@ def _what(question: Question, callback: Callback, checker: Checker, seconds: flo
     answer = answer_for(question.schema, callback.envelope or {}) if reading is None else reading.value
     limit = {} if seconds is None else {"wall_seconds": seconds}
     try:
-        errors = checker.errors_of(question.schema, answer, execution=question.execution, **limit)
+        errors = checker.find_errors(question.schema, answer, execution=question.execution, **limit)
     except CannotCheck as problem:
         return Refusal(422, str(problem))
     except CheckersBusy:
@@ -166,8 +166,8 @@ def _what(question: Question, callback: Callback, checker: Checker, seconds: flo
 def _refuse_errors(errors: list[dict[str, JSON]]) -> Refusal | None:
     if not errors:
         return None
-    said = in_words(errors[:_MOST_ERRORS_SAID])
-    return Refusal(422, f"the answer does not fit what is asked for: {said}", errors)
+    sentence = in_words(errors[:_MOST_ERRORS_SAID])
+    return Refusal(422, f"the answer does not fit what is asked for: {sentence}", errors)
 
 
 def who_may(
@@ -176,7 +176,7 @@ def who_may(
     """Say why this person may not do this; None if he may.
 
     Args:
-        approvals: What `store.views.approvals_of` shows.
+        approvals: What `store.views.view_approvals` shows.
         created_by: Who started the execution.
         action: `"resume"`, `"send_back"` or `"cancel"`.
         by: Who asks: `"link"` or `"user:NAME"`.
@@ -199,7 +199,7 @@ def who_may(
 
 def list_refusals(suspension: Row, created_by: str, by: str) -> dict[str, str]:
     """Say what somebody may not do with a suspension, by action, and why."""
-    approvals = approvals_of(suspension)
+    approvals = view_approvals(suspension)
     allow = allowed_actions(suspension)
     why = {action: who_may(approvals, created_by, action, by, allow) for action in allow}
     return {action: sentence for action, sentence in why.items() if sentence is not None}
@@ -210,14 +210,14 @@ def find_not_allowed(suspension: Row, action: str) -> str | None:
     return None if action in allowed_actions(suspension) else _NOT_ALLOWED.get(action)
 
 
-def comment_of(envelope: Mapping[str, JSON]) -> str | None:
+def shorten_comment(envelope: Mapping[str, JSON]) -> str | None:
     """The comment in an answer, cut to what a record holds."""
-    said = find_comment(envelope)
-    return None if said is None else said[:_LONGEST_COMMENT]
+    comment = find_comment(envelope)
+    return None if comment is None else comment[:_LONGEST_COMMENT]
 
 
 def find_comment(envelope: Mapping[str, JSON]) -> str | None:
     """Find the comment in an answer: beside it, the text that it is, or what stands in its field `comment`."""
     body = answer_in(envelope)
-    said = envelope.get("comment") or (body.get("comment") if isinstance(body, dict) else body)
-    return said if isinstance(said, str) and said.strip() else None
+    comment = envelope.get("comment") or (body.get("comment") if isinstance(body, dict) else body)
+    return comment if isinstance(comment, str) and comment.strip() else None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from pauseflow_nb.cells import Header, runs_again, steps_of
+from pauseflow_nb.cells import Header, find_steps, runs_again
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, SnapshotRef, StepBriefing, Wake
@@ -45,7 +45,7 @@ def make_briefing(
         secrets: Names of the secrets that cells may use.
     """
     sources = {index: cell.source for index, cell in enumerate(document.cells) if cell.cell_type == "code"}
-    headers = steps_of(sources.items())
+    headers = find_steps(sources.items())
     first = segment.first_cell
     is_untouched = first == segment.start_cell
     return Briefing(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from pauseflow_nb.cells import steps_of
+from pauseflow_nb.cells import find_steps
 from pauseflow_nb.engine.kernel_bound import find_first_cell
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.protocol import SnapshotRef, Wake
@@ -205,7 +205,7 @@ def _left_by(connection: sa.Connection, run: Row) -> Checkpoint | None:
 
 def find_step_cells(document: "Document") -> dict[str, int]:
     """Tell at which cell each step stands."""
-    headers = steps_of((index, cell.source) for index, cell in enumerate(document.cells) if cell.cell_type == "code")
+    headers = find_steps((index, cell.source) for index, cell in enumerate(document.cells) if cell.cell_type == "code")
     return {header.name: index for index, header in headers.items() if header.kind == "step"}
 
 

@@ -193,8 +193,8 @@ def _count_above(store: OpenStore, row: Row) -> int:
 
 def _problem(row: Row) -> str:
     error, reason = row.error or {}, row.reason or {}
-    said = f"{error['type']}: {error['message']}" if error else reason.get("text")
-    why = f": {said}" if said else ""
+    sentence = f"{error['type']}: {error['message']}" if error else reason.get("text")
+    why = f": {sentence}" if sentence else ""
     return f"notebook '{row.nested['name']}' ({row.id}) is {row.state}{why}"
 
 

@@ -1,4 +1,4 @@
-"""Make the signed records of an execution: what was shown, who decided, how it ended (SPEC 10).
+"""Make the signed records of an execution: what was shown, who decided, how it ended.
 
 Each runs in the transaction of what it records, so a decision has its record or was not made.
 """
@@ -145,7 +145,7 @@ def record_reopening(
 
 def record_checks(connection: sa.Connection, execution: str, checks: list[dict[str, JSON]]) -> None:
     """Sign the last decision once more, with what the fresh cells found when it took effect."""
-    found = map(_predicate_of, reversed(decisions.all_of(connection, execution)))
+    found = map(_read_predicate, reversed(decisions.list_all(connection, execution)))
     last = next((each for each in found if each.get("decision")), None)
     if last is not None:
         cells = CellList.of(map(CellDigest.from_json, last["cells"]))
@@ -192,7 +192,7 @@ def seal(connection: sa.Connection, execution: str, state: str, document: "Docum
         state: How it ended.
         document: Its notebook, which gets all the records.
     """
-    if decisions.all_of(connection, execution):
+    if decisions.list_all(connection, execution):
         cells = CellList.of(document.digest_cells(with_cards=True))
         facts: dict[str, JSON] = {"state": state, "widgets": document.digest_widgets()}
         _add(connection, [_Record(execution, ENDED, cells, facts)])
@@ -201,7 +201,7 @@ def seal(connection: sa.Connection, execution: str, state: str, document: "Docum
 
 def enter_records(connection: sa.Connection, execution: str, document: "Document") -> None:
     """Write all records of an execution into its notebook."""
-    found = decisions.all_of(connection, execution)
+    found = decisions.list_all(connection, execution)
     own = document.metadata.get("pauseflow", {})
     if found != own.get(DECISIONS, []):
         document.metadata["pauseflow"] = {**own, DECISIONS: found}
@@ -243,14 +243,14 @@ def _add(
     Returns:
         What the audit trail says of each, by execution: its number and the digest of what was signed.
     """
-    last = decisions.last_of(connection, [each.execution for each in records])
+    last = decisions.find_newest(connection, [each.execution for each in records])
     key = keys.signing_key(connection)
     signed: dict[str, dict[str, JSON]] = {}
     envelopes = []
     for each in records:
         number, before = last.get(each.execution, (0, None))
         facts = each.facts
-        if before is not None and (earlier := _execution_of(before)) != each.execution:
+        if before is not None and (earlier := _read_execution(before)) != each.execution:
             facts = {**facts, "continues": earlier}
         previous = None if before is None else payload_digest(before)
         envelope = sign(Statement(each.kind, each.execution, number + 1, previous, each.cells, facts), key)
@@ -260,12 +260,12 @@ def _add(
     return signed
 
 
-def _execution_of(envelope: Mapping[str, Any]) -> str:
+def _read_execution(envelope: Mapping[str, Any]) -> str:
     """Read which execution a record of ours is of: a fork begins with those of what it was forked from."""
-    return str(_predicate_of(envelope)["execution"])
+    return str(_read_predicate(envelope)["execution"])
 
 
-def _predicate_of(envelope: Mapping[str, Any]) -> dict[str, Any]:
+def _read_predicate(envelope: Mapping[str, Any]) -> dict[str, Any]:
     payload: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
     return dict(payload["predicate"])
 

@@ -71,10 +71,10 @@ def describe_end(row: Row) -> str:
     reason = row.reason or {}
     by = reason.get("by")
     who = {"clock": "the clock", None: "nobody known"}.get(by) or in_words(str(by), reason)
-    said = {"cancelled": "Cancelled", "failed": "Failed", "completed": "Completed"}[row.state]
-    said = "Timed out" if reason.get("kind") == "timeout" else said
+    verb = {"cancelled": "Cancelled", "failed": "Failed", "completed": "Completed"}[row.state]
+    verb = "Timed out" if reason.get("kind") == "timeout" else verb
     text = f": {reason['text']}" if reason.get("text") else ""
-    return f"{said} by {who}{format_moment(iso(row.ended_at) or '')}{text}."
+    return f"{verb} by {who}{format_moment(iso(row.ended_at) or '')}{text}."
 
 
 def _close(document: "Document", row: Row, suspension: Row | None, last: Row | None) -> None:

@@ -41,7 +41,7 @@ def judge_early(
     deadline = time.monotonic() + seconds
     with reading(store.engine) as connection:
         execution = executions.require(connection, claim.execution)
-        question = Question.asked_by(claim.execution, claim.step, request, executions.find_starter(execution))
+        question = Question.of_request(claim.execution, claim.step, request, executions.find_starter(execution))
         early = suspensions.list_early(connection, claim.execution, claim.segment)
     verdicts = dict(known)
     for one in early:

@@ -1,13 +1,16 @@
 """The plan of an execution: which notebook is to be run, and how. It becomes the first rows of the execution."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store import executions, segments
+
+if TYPE_CHECKING:
+    from pauseflow_nb.runner.notebook import Frozen
 
 __all__ = ["Plan", "add_execution", "plan_notebook"]
 
@@ -34,6 +37,32 @@ class Plan:
     #: strict, checkpoint, start_timeout, execution_timeout
     options: dict[str, JSON] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls,
+        frozen: "Frozen",
+        *,
+        notebook: str,
+        cwd: str,
+        created_by: str,
+        options: dict[str, JSON],
+        output: str | None = None,
+    ) -> Self:
+        """Plan to run a frozen notebook."""
+        return cls(
+            notebook=notebook,
+            document=frozen.document,
+            output=output,
+            inputs=frozen.inputs,
+            cells=frozen.cells,
+            steps=frozen.steps,
+            kernel=frozen.kernel,
+            interpreter=frozen.interpreter,
+            cwd=cwd,
+            created_by=created_by,
+            options=options,
+        )
+
 
 def plan_notebook(
     notebook: str,
@@ -53,19 +82,7 @@ def plan_notebook(
     from pauseflow_nb.runner.notebook import freeze
 
     frozen = freeze(notebook, parameters, kernel=kernel)
-    return Plan(
-        notebook=notebook,
-        document=frozen.document,
-        output=None,
-        inputs=frozen.inputs,
-        cells=frozen.cells,
-        steps=frozen.steps,
-        kernel=frozen.kernel,
-        interpreter=frozen.interpreter,
-        cwd=cwd,
-        created_by=created_by,
-        options=options,
-    )
+    return Plan.of(frozen, notebook=notebook, cwd=cwd, created_by=created_by, options=options)
 
 
 def add_execution(

@@ -10,16 +10,22 @@ from contextlib import suppress
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.authorization import Callback, NotJudged
+from pauseflow_nb.engine.batching import Batcher
 from pauseflow_nb.engine.children import open_below, unended_below
 from pauseflow_nb.engine.judging import judge_callback
-from pauseflow_nb.engine.linked import read_linked
+from pauseflow_nb.engine.link_lookup import read_link_targets
 from pauseflow_nb.engine.plan import Plan, add_execution
 from pauseflow_nb.engine.reader import Reader
-from pauseflow_nb.engine.settle_together import MOST_TOGETHER, Answer, NotTogether, settle_alone, settle_together
+from pauseflow_nb.engine.settle_together import (
+    MOST_TOGETHER,
+    Answer,
+    NeedsOwnTransaction,
+    settle_alone,
+    settle_together,
+)
 from pauseflow_nb.engine.settling import RECORD_AFTER, Response, Settling, make_cancel_reason, make_envelope
 from pauseflow_nb.engine.start_checks import explain_conflict, require_free_output, require_room, resolve_output
 from pauseflow_nb.engine.stored_bodies import BodyRoom
-from pauseflow_nb.engine.together import Together
 from pauseflow_nb.errors import (
     AmbiguousSuspension,
     CannotSuspend,
@@ -49,15 +55,15 @@ class Queue(Reader):
         #: Where large bodies of answers are written.
         self.bodies = BodyRoom(self.files, settings.quota, settings.max_body)
         #: Reads what links ask, of all requests that come at the same time in one go.
-        self.linked = Together(functools.partial(read_linked, self), name="pauseflow-links", most=MOST_TOGETHER)
-        #: Settles what comes at the same time in one transaction.
-        self.settling = Together(
-            functools.partial(settle_together, self), name="pauseflow-settling", most=MOST_TOGETHER
+        self.link_lookups = Batcher(
+            functools.partial(read_link_targets, self), name="pauseflow-links", most=MOST_TOGETHER
         )
+        #: Settles what comes at the same time in one transaction.
+        self.settling = Batcher(functools.partial(settle_together, self), name="pauseflow-settling", most=MOST_TOGETHER)
 
     def close(self) -> None:
         """Settle what has come, and close all connections."""
-        self.linked.close()
+        self.link_lookups.close()
         self.settling.close()
         super().close()
 
@@ -126,7 +132,7 @@ class Queue(Reader):
 
     def _settle(self, answer: Answer) -> Response:
         if answer.may_resume:
-            with suppress(NotTogether):
+            with suppress(NeedsOwnTransaction):
                 return self.settling.submit(answer).result()
         return settle_alone(self, answer)
 

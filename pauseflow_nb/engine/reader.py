@@ -24,14 +24,14 @@ from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.views import (
     allowed_actions,
-    approvals_of,
     execution_views,
     find_beginning,
     find_ids,
     iso,
-    labels_of,
     list_losses,
     shown_data,
+    view_approvals,
+    view_labels,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Reader(OpenStore):
     def view(
         self, execution: str, *, with_links: bool = True, history: bool = False, envelopes: bool = False
     ) -> dict[str, Any]:
-        """Show an execution (SPEC 9), and what its records say: `decisions`.
+        """Show an execution, and what its records say: `decisions`.
 
         Args:
             execution: Its id.
@@ -125,7 +125,7 @@ class Reader(OpenStore):
         """
         with reading(self.engine) as connection:
             executions.require(connection, execution)
-            return decisions.all_of(connection, execution)
+            return decisions.list_all(connection, execution)
 
     def list(
         self,
@@ -217,7 +217,7 @@ class Reader(OpenStore):
             "shown": None if found is None or found.shown is None else found.shown["digest"],
             "allow": list(USUAL_ACTIONS) if found is None else allowed_actions(found),
             "not_allowed": None if found is None else find_not_allowed(found, claim.action),
-            "labels": button_labels(None, has_schema=False, allow=ACTIONS) if found is None else labels_of(found),
+            "labels": button_labels(None, has_schema=False, allow=ACTIONS) if found is None else view_labels(found),
             "then": "continue" if found is None else found.then,
             "default": None if found is None else found.default,
             "created_by": executions.find_starter(row),
@@ -226,7 +226,7 @@ class Reader(OpenStore):
             "schema": None if found is None else found.schema,
             "errors": None if found is None else found.errors,
             "drift": [] if found is None else (found.shown or {}).get("drift") or [],
-            "approvals": None if found is None else approvals_of(found),
+            "approvals": None if found is None else view_approvals(found),
             "refusals": {} if found is None else list_refusals(found, executions.find_starter(row), by),
             "kept": [{"action": each.action, "by": each.by, "at": iso(each.at)} for each in early_ones],
             "since": None if found is None else iso(found.since),
@@ -353,7 +353,7 @@ def _comment_on(suspension: Row, execution: Row) -> str | None:
 
 def _show_records(connection: sa.Connection, execution: str, *, envelopes: bool) -> Views:
     try:
-        found = decisions.all_of(connection, execution)
+        found = decisions.list_all(connection, execution)
     except (StoreDamaged, ValueError, TypeError) as problem:
         # The rest of the execution can be shown all the same.
         return [{"problem": f"the decision records cannot be read ({problem})"}]

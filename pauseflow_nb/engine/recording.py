@@ -53,7 +53,7 @@ class Recording:
         """Note what the kernel could not bring back, and say so: an attempt before this one may have missed other things."""
 
         def change(connection: sa.Connection) -> None:
-            self._attempt.require_mine(connection)
+            self._attempt.require_current(connection)
             row = segments.find(connection, self._segment.execution, self._segment.n)
             known = [] if row is None else list(row.losses or [])
             added = [each for each in map(asdict, losses) if each not in known]
@@ -70,7 +70,7 @@ class Recording:
         """Note it before the step does anything: after a crash its next attempt knows of this one."""
 
         def change(connection: sa.Connection) -> None:
-            self._attempt.require_mine(connection)
+            self._attempt.require_current(connection)
             steps.begin(connection, self._segment.execution, self._segment.n, step, run=run, cell=cell)
 
         self._attempt.change(change)
@@ -81,7 +81,7 @@ class Recording:
         name = self._attempt.store_document(document)
 
         def change(connection: sa.Connection) -> None:
-            self._attempt.require_mine(connection)
+            self._attempt.require_current(connection)
             steps.end(connection, self._segment.execution, self._segment.n, outcome, next_cell - 1)
             suspensions.void_pauses(connection, self._segment.execution, self._segment.n, f"step:{outcome.step}")
             if outcome.snapshot is not None:
@@ -99,7 +99,7 @@ class Recording:
         name = None if saved is None else self._attempt.store_document(document)
 
         def change(connection: sa.Connection) -> None:
-            self._attempt.require_mine(connection)
+            self._attempt.require_current(connection)
             record_checks(connection, self._segment.execution, checks)
             note(
                 connection,
@@ -142,7 +142,7 @@ class Recording:
         return PauseAnswer(row.action, row.envelope, row.settled_by or "", iso(row.settled_at) or "")
 
     def _ask(self, connection: sa.Connection, claim: Claim, question: PauseQuestion, cell: int) -> bool:
-        execution = self._attempt.require_mine(connection)
+        execution = self._attempt.require_current(connection)
         row = suspensions.find(connection, claim)
         by = f"step:{question.step}"
         if row is None:
@@ -174,7 +174,7 @@ class Recording:
         """Store it, for the server that holds the request."""
 
         def change(connection: sa.Connection) -> bool:
-            self._attempt.require_mine(connection)
+            self._attempt.require_current(connection)
             return triggers.set_response(connection, self._segment.execution, response)
 
         return self._attempt.change(change)
@@ -187,7 +187,7 @@ class Recording:
         """Record why, and drop the request."""
 
         def change(connection: sa.Connection) -> None:
-            self._attempt.require_mine(connection)
+            self._attempt.require_current(connection)
             executions.ask_to_suspend(connection, self._segment.execution, None)
             by = str(self._segment.worker)
             note(connection, self._segment.execution, "not suspended", by, segment=self._segment.n, text=problem)

@@ -28,9 +28,9 @@ def remind(store: OpenStore, due: Claim) -> None:
         row = suspensions.find(connection, due)
         return row if row is not None and suspensions.take_reminder(connection, row) else None
 
-    mine = store.change(take)
-    if mine is not None:
-        threading.Thread(target=_send, args=[store, mine], name="pauseflow-reminder", daemon=True).start()
+    claimed = store.change(take)
+    if claimed is not None:
+        threading.Thread(target=_send, args=[store, claimed], name="pauseflow-reminder", daemon=True).start()
 
 
 def _send(store: OpenStore, row: Row) -> None:

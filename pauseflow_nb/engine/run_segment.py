@@ -126,15 +126,15 @@ class Segments:
         """
         if self._keeper is None:
             return []
-        kept, dead = self._keeper.look_after()
+        alive, dead = self._keeper.look_after()
         # Of those that run now it is not recorded yet that they wait.
         running = {segment.execution for segment, _ in self.watch.list_running()}
         with reading(self._queue.engine) as connection:
-            mine = executions.list_unended(connection, self._process)
-        self._keeper.let_go(set(kept) - running - {row.id for row in mine})
+            own = executions.list_unended(connection, self._process)
+        self._keeper.let_go(set(alive) - running - {row.id for row in own})
         for execution in dead:
             detach(self._queue, execution, process=self._process)
-        return [row for row in mine if row.id not in dead]
+        return [row for row in own if row.id not in dead]
 
     def leave(self) -> None:
         """Let go of everything that is attached to this process: its kept kernels end, the rest is left to the workers."""
@@ -180,10 +180,10 @@ class Segments:
         if segment is None or row is None or segment.state == "ended" or row.state in FINAL:
             return None
         if job is None:
-            mine = row.attached_to == self._process and segment.state == "queued"
+            own = row.attached_to == self._process and segment.state == "queued"
         else:
-            mine = row.attached_to is None and segment.job == job
-        if not mine:
+            own = row.attached_to is None and segment.job == job
+        if not own:
             return None
         claimed = segments.claim(connection, segment, self._process)
         steps.interrupt(connection, execution, n, claimed.first_cell)
@@ -249,11 +249,11 @@ class Segments:
     ) -> str:
         options = claimed.execution.options
         ending = Ending(attempt)
-        kept = None
+        client = None
         # Otherwise a retry that comes at once would go on in the kernel of what failed.
         if claimed.segment.bound is not None:
-            kept = None if self._keeper is None else self._keeper.take(claimed.execution.id)
-            if kept is None:
+            client = None if self._keeper is None else self._keeper.take(claimed.execution.id)
+            if client is None:
                 return ending.lost()
         try:
             end = self._run_segment(
@@ -266,7 +266,7 @@ class Segments:
                 start_timeout=options.get("start_timeout") or 60,
                 cell_timeout=options.get("execution_timeout"),
                 output=output,
-                client=kept,
+                client=client,
                 keep=None if self._keeper is None else partial(self._keeper.keep, claimed.execution.id),
             )
             return self._end(ending, _with_output(end, output), document, output)

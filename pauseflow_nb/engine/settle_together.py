@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.authorization import Callback, Verdict, comment_of
+from pauseflow_nb.engine.authorization import Callback, Verdict, shorten_comment
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.engine.locking import Rows, lock_rows
 from pauseflow_nb.engine.open_store import OpenStore
@@ -20,9 +20,9 @@ from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.links import Claim
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.suspensions import make_approval
-from pauseflow_nb.store.views import approvals_of
+from pauseflow_nb.store.views import view_approvals
 
-__all__ = ["MOST_TOGETHER", "Answer", "NotTogether", "settle_alone", "settle_together"]
+__all__ = ["MOST_TOGETHER", "Answer", "NeedsOwnTransaction", "settle_alone", "settle_together"]
 
 #: Answers of one transaction: more would make the first of them wait.
 MOST_TOGETHER = 64
@@ -45,7 +45,7 @@ class Answer:
         return self.callback.action == "resume" and self.verdict is not None and self.verdict.refusal is None
 
 
-class NotTogether(Exception):
+class NeedsOwnTransaction(Exception):
     """An answer changed nothing yet: it must be applied in a transaction of its own, see `settle_alone`."""
 
 
@@ -65,7 +65,7 @@ def settle_together(store: OpenStore, answers: Sequence[Answer]) -> list[Respons
     """Apply the usual ones among answers in one transaction; what is returned is durable.
 
     Returns:
-        For each its response; NotTogether if it must be applied alone; or why the store cannot be changed now.
+        For each its response; NeedsOwnTransaction if it must be applied alone; or why the store cannot be changed now.
     """
     # At most one answer to each execution: the next one must find what this one has written.
     first = {answer.claim.execution: answer for answer in reversed(answers)}
@@ -77,7 +77,7 @@ def settle_together(store: OpenStore, answers: Sequence[Answer]) -> list[Respons
     except Exception as problem:  # noqa: BLE001  (whatever it is, it is about one of them, which gets it when alone)
         log.debug("settled %s answers one by one: %s", len(chosen), problem)
         settled = set()
-    return [_respond(answer) if id(answer) in settled else NotTogether() for answer in answers]
+    return [_respond(answer) if id(answer) in settled else NeedsOwnTransaction() for answer in answers]
 
 
 def _apply_all(connection: sa.Connection, jobs: Jobs, answers: Sequence[Answer]) -> set[int]:
@@ -103,7 +103,7 @@ def _find_waking(answer: Answer, rows: Rows, moment: float) -> Waking | None:
         return None
     is_overdue = suspension.deadline is not None and suspension.deadline <= moment
     is_stale = callback.seen is not None and callback.seen != (suspension.shown or {}).get("digest")
-    approvals = approvals_of(suspension)
+    approvals = view_approvals(suspension)
     is_usual = (
         answer.may_resume
         and suspension.state == "open"
@@ -116,7 +116,7 @@ def _find_waking(answer: Answer, rows: Rows, moment: float) -> Waking | None:
     if not is_usual:
         return None
     by, envelope = callback.by, callback.envelope or make_envelope(None, callback.by)
-    comment = comment_of(envelope)
+    comment = shorten_comment(envelope)
     return Waking(
         suspension,
         rows.segment,

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.authorization import Callback, NotJudged, Verdict, comment_of, find_comment
+from pauseflow_nb.engine.authorization import Callback, NotJudged, Verdict, find_comment, shorten_comment
 from pauseflow_nb.engine.children import gather
 from pauseflow_nb.engine.decision_records import add_drift, add_errors, record_decision
 from pauseflow_nb.engine.finish_notebook import describe_ending_decision
@@ -27,7 +27,7 @@ from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import FINAL, Row
-from pauseflow_nb.store.views import approvals_of, iso
+from pauseflow_nb.store.views import iso, view_approvals
 
 __all__ = ["Callback", "Response", "Settling", "make_cancel_reason", "make_default", "make_envelope", "wakes_in_time"]
 
@@ -189,7 +189,7 @@ class Settling:
             self._note(suspension, "refused", callback.by, action=callback.action, status=409, error=stale)
             return self._respond(409, claim, error=stale, stale=True)
         if callback.action == "cancel":
-            self._cancel(suspension, callback.by, comment_of(envelope), callback.seen)
+            self._cancel(suspension, callback.by, shorten_comment(envelope), callback.seen)
             return self._respond(200, claim, action="cancel")
         if callback.action == "send_back":
             self._send_back(suspension, callback, envelope)
@@ -199,26 +199,26 @@ class Settling:
     def _approve(self, claim: Claim, suspension: Row, callback: Callback, envelope: dict[str, JSON]) -> Response:
         """Count a resume; the one that makes it enough wakes the execution, with its data."""
         by, seen = callback.by, callback.seen
-        approvals = approvals_of(suspension)
+        approvals = view_approvals(suspension)
         needed = approvals["needed"]
         if any(people(one["by"], one.get("via")) & people(by) for one in approvals["given"]):
             return self._respond(200, claim, action="resume", already=True, approvals=approvals)
-        comment = comment_of(envelope)
-        said = {} if comment is None else {"comment": comment}
+        comment = shorten_comment(envelope)
+        details = {} if comment is None else {"comment": comment}
         if len(approvals["given"]) + 1 >= needed and suspension.kind != "pause":
-            given = [*approvals["given"], suspensions.make_approval(by, comment, now(self.connection))]
-            known = {"envelope": envelope, "is_sent": True, "approvals": given, "seen": seen, "comment": comment}
+            approved = [*approvals["given"], suspensions.make_approval(by, comment, now(self.connection))]
+            known = {"envelope": envelope, "is_sent": True, "approvals": approved, "seen": seen, "comment": comment}
             resume_all(self.connection, self.jobs, [self._waking(suspension, by, **known)])
             return self._respond(200, claim, action="resume")
         approvals["given"] = suspensions.approve(self.connection, suspension, by, comment)
         count = len(approvals["given"])
         if count < needed:
-            self._note(suspension, "approved", by, given=count, needed=needed, **said)
+            self._note(suspension, "approved", by, given=count, needed=needed, **details)
             one = describe_approval(suspension.kind, "approve", approvals["given"][-1:], answer_in(envelope) or None)
             record_decision(self.connection, suspension, one, seen=seen, is_final=False)
             return self._respond(202, claim, action="resume", approvals=approvals)
         suspensions.settle(self.connection, suspension, "resume", by)
-        self._note(suspension, "settled", by, action="resume", **said)
+        self._note(suspension, "settled", by, action="resume", **details)
         waking = self._waking(suspension, by, envelope=envelope, approvals=approvals["given"])
         answer = complete_envelope(waking, iso(now(self.connection)) or "")
         self._return(suspension, answer)
@@ -227,10 +227,10 @@ class Settling:
 
     def _send_back(self, suspension: Row, callback: Callback, envelope: dict[str, JSON]) -> None:
         """Let the step run again with the comment. That is no answer, so nothing becomes `$resume_data`."""
-        by, comment = callback.by, comment_of(envelope)
+        by, comment = callback.by, shorten_comment(envelope)
         suspensions.settle(self.connection, suspension, "send_back", by)
-        said = {} if comment is None else {"comment": comment}
-        self._note(suspension, "settled", by, action="send_back", **said)
+        details = {} if comment is None else {"comment": comment}
+        self._note(suspension, "settled", by, action="send_back", **details)
         moment = iso(now(self.connection)) or ""
         known: dict[str, JSON] = {"by": by, "at": moment, **facts_of(by)}
         wake = Wake(
@@ -248,8 +248,8 @@ class Settling:
 
     def _cancel(self, suspension: Row, by: str, comment: str | None, seen: str | None = None) -> None:
         if suspensions.settle(self.connection, suspension, "cancel", by):
-            said = {} if comment is None else {"comment": comment}
-            self._note(suspension, "settled", by, action="cancel", **said)
+            details = {} if comment is None else {"comment": comment}
+            self._note(suspension, "settled", by, action="cancel", **details)
             if suspension.kind == "pause":
                 # The notebook sees the cancel, and may do something else than end.
                 self._return(suspension, None)

@@ -87,14 +87,14 @@ def _read_spans(engine: sa.Engine, execution: str) -> list[_Span]:
         if row is None or row.state not in FINAL or row.ended_at is None or row.record_due is not None:
             return []
 
-        def rows_of(table: sa.Table, *columns: sa.Column[object]) -> Iterable[Row]:
+        def read_rows(table: sa.Table, *columns: sa.Column[object]) -> Iterable[Row]:
             return list(connection.execute(sa.select(*columns).where(table.c.execution == execution)))
 
-        ran = rows_of(segments, segments.c.n, segments.c.how, segments.c.attempt, segments.c.worker,
+        ran = read_rows(segments, segments.c.n, segments.c.how, segments.c.attempt, segments.c.worker,
                       segments.c.started_at, segments.c.ended_at)  # fmt: skip
-        stepped = rows_of(steps, steps.c.step, steps.c.run, steps.c.segment, steps.c.state, steps.c.attempts,
+        stepped = read_rows(steps, steps.c.step, steps.c.run, steps.c.segment, steps.c.state, steps.c.attempts,
                           steps.c.started_at, steps.c.ended_at)  # fmt: skip
-        waited = rows_of(suspensions, suspensions.c.step, suspensions.c.segment, suspensions.c.ordinal,
+        waited = read_rows(suspensions, suspensions.c.step, suspensions.c.segment, suspensions.c.ordinal,
                          suspensions.c.kind, suspensions.c.action, suspensions.c.since,
                          suspensions.c.settled_at)  # fmt: skip
     return [_root(row), *_ran(ran, row.ended_at), *_stepped(stepped, row.ended_at), *_waited(waited, row.ended_at)]

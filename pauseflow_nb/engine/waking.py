@@ -130,8 +130,9 @@ def complete_envelope(waking: Waking, moment: str) -> dict[str, JSON] | None:
 
 
 def _line(waking: Waking, action: str, signed: Mapping[str, JSON]) -> audit.Line:
-    suspension, said = waking.suspension, {} if waking.comment is None else {"comment": waking.comment}
-    details: dict[str, Any] = {"action": action, **said, **signed}
+    suspension = waking.suspension
+    details: dict[str, Any] = {"action": action} | ({} if waking.comment is None else {"comment": waking.comment})
+    details |= signed
     return audit.Line(suspension.execution, "settled", waking.by, suspension.segment, suspension.step, details)
 
 

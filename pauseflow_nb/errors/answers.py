@@ -134,7 +134,7 @@ class LinkSpent(PauseflowError, AttributeError, LookupError):
         self.name = name
 
     def __str__(self) -> str:
-        what = f"the link {self.name!r} is spent" if self.name else "this link is spent"
+        what = f"the link {self.name!r} can no longer be used" if self.name else "this link can no longer be used"
         return f"{what}: the pause that it belonged to is over; each `flow.suspend()` returns new links"
 
 

@@ -25,7 +25,7 @@ class StoreDamaged(PauseflowError, ValueError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"what the store holds of this cannot be read: {self.problem}"
+        return f"a value in the store cannot be read: {self.problem}"
 
 
 class NotStorable(PauseflowError, ValueError):

@@ -87,7 +87,7 @@ class Checker:
         #: Executions whose last answer was costly, as keys.
         self._costly: dict[str, None] = {}
 
-    def errors_of(
+    def find_errors(
         self, schema: Mapping[str, JSON], value: JSON, *, execution: str = "", wall_seconds: float = _WALL_SECONDS
     ) -> list[dict[str, JSON]]:
         """Check a value.
@@ -112,7 +112,7 @@ class Checker:
         small, large, slow = self._lanes
         quick = small if len(request) <= _SMALL_BYTES else large
         reply = _Reply([], math.inf) if execution in self._costly else quick.ask(request, deadline)
-        if not reply.said:
+        if not reply.results:
             reply = slow.ask(request, deadline)
         self._remember(execution, is_costly=reply.cpu_seconds > _COSTLY_SECONDS)
         return _read_reply(reply)
@@ -136,7 +136,7 @@ class _Reply:
     """What a process has said of a value."""
 
     #: The last list of errors, or the problem with the schema; empty if there was no time for either.
-    said: list[dict[str, Any]]
+    results: list[dict[str, Any]]
     #: What it took; infinite if the process was ended.
     cpu_seconds: float
 
@@ -168,7 +168,7 @@ class _Lane:
             reply = process.ask(request, left)
         finally:
             self._free.put(process)
-        if not reply.said and now - begun > left:
+        if not reply.results and now - begun > left:
             raise CheckersBusy
         return reply
 
@@ -190,15 +190,15 @@ class _Process:
         self._is_closed = False
 
     def ask(self, request: bytes, seconds: float) -> _Reply:
-        """Have a value checked; see `Checker.errors_of`."""
+        """Have a value checked; see `Checker.find_errors`."""
         with self._is_checking:
             is_new = self._process is None
             replies, is_over = self._exchange(request, seconds)
             if not (replies or is_over or is_new):
                 # It had ended before it was asked, because somebody killed it, which says nothing about the answer.
                 replies, is_over = self._exchange(request, seconds)
-        said = [reply for reply in replies if "cpu_seconds" not in reply]
-        return _Reply(said[-1:], math.inf if len(said) == len(replies) else replies[-1]["cpu_seconds"])
+        results = [reply for reply in replies if "cpu_seconds" not in reply]
+        return _Reply(results[-1:], math.inf if len(results) == len(replies) else replies[-1]["cpu_seconds"])
 
     def _exchange(self, request: bytes, seconds: float) -> tuple[list[dict[str, Any]], bool]:
         """Ask, and read all replies; returns them, and whether the limit has ended the process."""
@@ -272,11 +272,11 @@ def _start(cpu_seconds: float, memory_bytes: int) -> "subprocess.Popen[bytes]":
 def default_checker() -> Checker:
     """Give the checker that all of this process share; it ends with the process."""
     # A process that was forked has none: those of its parent answer its parent.
-    return _checker_of(os.getpid())
+    return _checker(os.getpid())
 
 
 @cache
-def _checker_of(_process: int) -> Checker:
+def _checker(_process: int) -> Checker:
     checker = Checker()
     atexit.register(checker.close)
     return checker
@@ -284,7 +284,7 @@ def _checker_of(_process: int) -> Checker:
 
 def serve_checks(cpu_seconds: float, memory_bytes: int) -> None:
     """Check what comes by standard input, until that ends; the main function of the processes."""
-    from pauseflow_nb.forms.schema import check, problem_of
+    from pauseflow_nb.forms.schema import check, find_problem
 
     _limit_memory(memory_bytes)
     while True:
@@ -292,15 +292,15 @@ def serve_checks(cpu_seconds: float, memory_bytes: int) -> None:
         if request is None:
             return
         begun = time.process_time()
-        asked = json.loads(request)
+        query = json.loads(request)
         # Not an alarm of the clock: what other processes take does not count. Its signal ends this process.
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         try:
-            for errors in check(asked["schema"], asked["value"]):
+            for errors in check(query["schema"], query["value"]):
                 _send(sys.stdout.buffer, json.dumps({"errors": errors}).encode())
                 signal.setitimer(signal.ITIMER_PROF, _LISTING_SECONDS)
         except Exception as problem:  # noqa: BLE001 - whatever it is, this answer cannot be checked
-            why = problem_of(asked["schema"]) or f"cannot be used: {problem}"
+            why = find_problem(query["schema"]) or f"cannot be used: {problem}"
             _send(sys.stdout.buffer, json.dumps({"problem": why[:_LONGEST_PROBLEM]}).encode())
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
@@ -330,9 +330,9 @@ def _exchange(process: "subprocess.Popen[bytes]", request: bytes) -> tuple[list[
 
 
 def _read_reply(reply: _Reply) -> list[dict[str, JSON]]:
-    if not reply.said:
+    if not reply.results:
         raise CannotCheck(_TOO_SLOW)
-    (found,) = reply.said
+    (found,) = reply.results
     if "problem" in found:
         raise CannotCheck(f"cannot be checked, because its schema {found['problem']}")
     errors: list[dict[str, JSON]] = found["errors"]

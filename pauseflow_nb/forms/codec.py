@@ -70,11 +70,11 @@ class Reading:
 
     def beside(self, errors: Iterable[Mapping[str, JSON]]) -> dict[str, str]:
         """Say beside each input what is wrong with it."""
-        said: dict[str, str] = {}
+        messages: dict[str, str] = {}
         for each in self.place(errors):
             name, message = each["input"]["name"], each["input"]["message"]
-            said[name] = f"{said[name]}; {message}" if name in said else message
-        return said
+            messages[name] = f"{messages[name]}; {message}" if name in messages else message
+        return messages
 
     def _nearest(self, path: Path, message: str) -> dict[str, JSON]:
         count = next(count for count in range(len(path), -1, -1) if count == 0 or path[:count] in self.inputs)
@@ -134,10 +134,10 @@ def read_pairs(schema: Mapping[str, JSON], pairs: Mapping[str, JSON]) -> Reading
     field = fields_of(schema)
     reader = _Reader()
     read: dict[str, JSON] = {}
-    for name, sent in pairs.items():
-        texts = sent if isinstance(sent, list) else [sent]
+    for name, entry in pairs.items():
+        texts = entry if isinstance(entry, list) else [entry]
         if name not in field.fields or not all(isinstance(text, str) for text in texts):
-            read[name] = sent
+            read[name] = entry
             continue
         read[name] = reader.read_pair(field.fields[name], texts, (name,))
     return Reading(read, reader.problems)
@@ -199,14 +199,14 @@ def _inside(value: JSON, key: str, otherwise: JSON) -> JSON:
 
 
 def _write_union(field: Field, value: JSON, name: str, entries: dict[str, list[str]]) -> None:
-    chosen = branch_of(field, value)
+    chosen = find_branch(field, value)
     entries[chooser_name(name)] = ["" if chosen is None else str(chosen)]
     for number, branch in enumerate(field.branches):
         inside = value if number == chosen and value is not None else branch.initial
         _write(branch, inside, branch_name(field, name, number), entries)
 
 
-def branch_of(field: Field, value: JSON) -> int | None:
+def find_branch(field: Field, value: JSON) -> int | None:
     """Say which branch of a union a value belongs to; the first one where a value is required and there is none."""
     if value is None:
         return 0 if field.must_be_filled and len(field.branches) > 1 else None
@@ -368,7 +368,7 @@ class _Reader:
         assert field.item is not None
         item = field.item
         choices = choices_by_text(item) if item.kind == "choice" else None
-        lines = texts if choices is not None else [line for text in texts for line in _lines_of(text)]
+        lines = texts if choices is not None else [line for text in texts for line in _split_lines(text)]
         written = [line for line in lines if line.strip()]
         values = [self._read_single(item, line, (*path, number), choices) for number, line in enumerate(written)]
         return values or self._left_empty(field)
@@ -390,7 +390,7 @@ def _is_written(field: Field, name: str, number: int, entries: Entries) -> bool:
     return any(not _is_same(entries[key], drawn.get(key, [])) for key in names)
 
 
-def _lines_of(text: str) -> list[str]:
+def _split_lines(text: str) -> list[str]:
     return text.replace("\r\n", "\n").split("\n")
 
 

@@ -12,14 +12,11 @@ __all__ = ["check_labels"]
 _LONGEST = 40
 
 
-def check_labels(
-    labels: object, *, kind: str = "suspend", has_schema: bool = False, allow: Collection[str] = USUAL_ACTIONS
-) -> dict[str, str]:
+def check_labels(labels: object, *, has_schema: bool = False, allow: Collection[str] = USUAL_ACTIONS) -> dict[str, str]:
     """Check the labels that an author gives; empty if there are none.
 
     Args:
         labels: What the author gave.
-        kind: Of the suspension.
         has_schema: Whether the answer has a form.
         allow: What an answer may do.
 
@@ -39,12 +36,12 @@ def check_labels(
             "labels", labels, f"has the key {unknown[0]!r}, and there are only: {', '.join(usable)}{hint}"
         )
     checked = {action: _check_label(action, labels[action]) for action in usable if action in labels}
-    said: dict[str, str] = {}
-    texts = button_labels(kind, has_schema=has_schema, own=checked, allow=allow)
+    earlier: dict[str, str] = {}
+    texts = button_labels("suspend", has_schema=has_schema, own=checked, allow=allow)
     for label in (texts[action] for action in allow):
-        if (before := said.get(label.casefold())) is not None:
+        if (before := earlier.get(label.casefold())) is not None:
             raise InvalidValue("labels", labels, f"makes two buttons say {before!r}, so nobody could tell them apart")
-        said[label.casefold()] = label
+        earlier[label.casefold()] = label
     return checked
 
 

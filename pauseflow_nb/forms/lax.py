@@ -103,7 +103,7 @@ class _Walk:
     def _take_branch(self, branches: list[Mapping[str, JSON]], value: JSON) -> JSON:
         fitting = [each for each in branches if _is_of_type(each, value)]
         if isinstance(value, dict):
-            fitting = [each for each in fitting if _has_tags_of(each, value, self.root)]
+            fitting = [each for each in fitting if _has_tags(each, value, self.root)]
         if len(fitting) == 1 or (fitting and isinstance(value, (dict, list))):
             return self.take(fitting[0], value)
         if any(each.get("type") == "string" and "format" not in each for each in fitting):
@@ -167,7 +167,7 @@ def _is_of_type(schema: Mapping[str, JSON], value: JSON) -> bool:
     return isinstance(value, _TYPES[kind]) or (kind == "integer" and isinstance(value, float) and value.is_integer())
 
 
-def _has_tags_of(schema: Mapping[str, JSON], value: Mapping[str, JSON], root: Mapping[str, JSON]) -> bool:
+def _has_tags(schema: Mapping[str, JSON], value: Mapping[str, JSON], root: Mapping[str, JSON]) -> bool:
     """Whether an object has the fixed values of a branch of a union."""
     properties = schema.get("properties")
     for key, inner in properties.items() if isinstance(properties, Mapping) else ():

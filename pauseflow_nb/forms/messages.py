@@ -92,15 +92,15 @@ def describe_errors(problem: "ValidationError", schema: JSON) -> Iterator[dict[s
             yield from describe_errors(each, schema)
         return
     error = _Error(problem, schema)
-    path, said = list(problem.instance_path), _said(error)
+    path, sentence = list(problem.instance_path), _reword(error)
     tags = _wrong_tags(problem)
     if tags:
-        path, said = list(tags[0].instance_path), _either_of([_said(_Error(each, schema)) for each in tags])
+        path, sentence = list(tags[0].instance_path), _join_or([_reword(_Error(each, schema)) for each in tags])
     if error.keyword in ("required", "dependentRequired"):
         path.append(error.kind["property"])
     if error.is_surplus_entry:
         path.pop()
-    yield {"path": [_shortened(key, _LONGEST_KEY) for key in path], "message": _shortened(said, _LONGEST_MESSAGE)}
+    yield {"path": [_shortened(key, _LONGEST_KEY) for key in path], "message": _shortened(sentence, _LONGEST_MESSAGE)}
 
 
 class _Error:
@@ -141,10 +141,10 @@ def _is_items(place: list[Any], path: list[Any]) -> bool:
 
 
 def _closest_branch(problem: "ValidationError") -> "list[ValidationError] | None":
-    """Find the branch of `anyOf` or `oneOf` that was meant; None if that cannot be told."""
+    """Find the branch of `anyOf` or `oneOf` that was meant; None if that is not clear."""
     branches = [branch for branch in getattr(problem.kind, "context", None) or () if branch]
     here = len(problem.instance_path)
-    # Of the right type; then, with the field that tells the kinds apart; then, wrong at the deepest place.
+    # Of the right type; then, with the field that distinguishes the kinds; then, wrong at the deepest place.
     for depth, kinds in ((here, _KINDS), (here + 1, _TAGS)):
         if len(branches) > 1:
             branches = [branch for branch in branches if not any(_is_of_kind(each, depth, kinds) for each in branch)]
@@ -154,7 +154,7 @@ def _closest_branch(problem: "ValidationError") -> "list[ValidationError] | None
 
 
 def _wrong_tags(problem: "ValidationError") -> "list[ValidationError]":
-    """Find the errors with the field that tells the branches of `anyOf` or `oneOf` apart, where none has its value."""
+    """Find the errors with the field that distinguishes the branches of `anyOf` or `oneOf`, where none has its value."""
     branches = [branch for branch in getattr(problem.kind, "context", None) or () if branch]
     below = len(problem.instance_path) + 1
     found = [next((each for each in branch if _is_of_kind(each, below, _TAGS)), None) for branch in branches]
@@ -176,12 +176,12 @@ def _part(schema: JSON, place: list[Any]) -> dict[str, JSON]:
     return schema if isinstance(schema, dict) else {}
 
 
-def _said(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing between them)
+def _reword(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing between them)
     kind, limit = error.keyword, error.limit
     if error.problem.kind.name == "propertyNames":
         inner = error.kind["error"]
         return (
-            f"has a field {_shortened(inner.instance, _LONGEST_KEY)!r}, whose name {_said(_Error(inner, error.root))}"
+            f"has a field {_shortened(inner.instance, _LONGEST_KEY)!r}, whose name {_reword(_Error(inner, error.root))}"
         )
     if kind in _COUNTED:
         how, one, many = _COUNTED[kind]
@@ -204,17 +204,17 @@ def _said(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing b
         return f"must have at most {count} {'entry' if count == 1 else 'entries'}"
     if kind == "dependentRequired":
         needed = error.kind["property"]
-        given = [name for name, others in limit.items() if needed in others and name in error.value]
-        return f"is required with {', '.join(given)}"
+        present = [name for name, others in limit.items() if needed in others and name in error.value]
+        return f"is required with {', '.join(present)}"
     if kind == "additionalProperties" and "unexpected" in error.kind:
         return f"has fields that are not asked for: {_listed_shortly(error.kind['unexpected'])}"
     return _PLAIN.get(kind, f"does not fit {kind!r} in the schema")
 
 
-def _fix_decimal(said: str) -> str:
-    if "valid decimal" in said:
+def _fix_decimal(sentence: str) -> str:
+    if "valid decimal" in sentence:
         return "must be a number"
-    return said.replace("Decimal input should have no more than", "must have at most")
+    return sentence.replace("Decimal input should have no more than", "must have at most")
 
 
 def _excluded(schema: Any) -> str:
@@ -241,7 +241,7 @@ def _none_or_several(error: _Error) -> str:
     branches = [branch for branch in error.kind["context"] if branch]
     if len(branches) < len(error.kind["context"]):
         return "fits several of the kinds that are asked for, and must fit one of them only"
-    return _either_of([_said(_Error(branch[0], error.root)) for branch in branches])
+    return _join_or([_reword(_Error(branch[0], error.root)) for branch in branches])
 
 
 def _listed(fields: Iterable[str]) -> str:
@@ -249,11 +249,11 @@ def _listed(fields: Iterable[str]) -> str:
     return f"the field {names[0]}" if len(names) == 1 else f"the fields {', '.join(names)}"
 
 
-def _either_of(sentences: list[str]) -> str:
-    said = list(dict.fromkeys(sentences))
-    if all(each.startswith("must be ") for each in said):
-        return "must be " + _either(each.removeprefix("must be ") for each in said)
-    return _either(said)
+def _join_or(sentences: list[str]) -> str:
+    different = list(dict.fromkeys(sentences))
+    if all(each.startswith("must be ") for each in different):
+        return "must be " + _either(each.removeprefix("must be ") for each in different)
+    return _either(different)
 
 
 def _either(kinds: Iterable[str]) -> str:

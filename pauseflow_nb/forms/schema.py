@@ -12,7 +12,7 @@ from pauseflow_nb.forms.lax import normalize
 from pauseflow_nb.forms.messages import describe_errors
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["TOO_MANY", "check", "errors_of", "in_words", "problem_of"]
+__all__ = ["TOO_MANY", "check", "find_errors", "find_problem", "in_words"]
 
 #: What is said of an answer that does not fit, before its errors are listed.
 TOO_MANY: list[dict[str, JSON]] = [{"path": [], "message": "does not fit, in more places than can be listed"}]
@@ -58,7 +58,7 @@ def _check(schema: Mapping[str, JSON], value: JSON) -> Iterator[list[dict[str, J
     yield sorted(found, key=lambda error: [str(key) for key in error["path"]])[:_MOST_ERRORS]
 
 
-def errors_of(schema: Mapping[str, JSON], value: JSON) -> list[dict[str, JSON]]:
+def find_errors(schema: Mapping[str, JSON], value: JSON) -> list[dict[str, JSON]]:
     """Check a value for as long as it takes: only for what the user of this process has written.
 
     Returns:
@@ -68,7 +68,7 @@ def errors_of(schema: Mapping[str, JSON], value: JSON) -> list[dict[str, JSON]]:
     return errors
 
 
-def problem_of(schema: Mapping[str, JSON]) -> str | None:
+def find_problem(schema: Mapping[str, JSON]) -> str | None:
     """Say why this is no JSON Schema that can be used; None if it is one."""
     from jsonschema_rs import ValidationError
 

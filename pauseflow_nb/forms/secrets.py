@@ -15,16 +15,16 @@ def hide_secrets(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
     return answer if schema is None or answer is None else _hidden(answer, fields_of(schema))
 
 
-def _hidden(value: JSON, asked: Field) -> JSON:
-    if asked.schema.get("format") == "password" or asked.schema.get("writeOnly"):
+def _hidden(value: JSON, field: Field) -> JSON:
+    if field.schema.get("format") == "password" or field.schema.get("writeOnly"):
         return _HIDDEN
-    if asked.branches:
+    if field.branches:
         # Whichever was meant: what is a secret in one of them is one.
-        for branch in asked.branches:
+        for branch in field.branches:
             value = _hidden(value, branch)
         return value
     if isinstance(value, dict):
-        return {key: _hidden(each, asked.fields[key]) if key in asked.fields else each for key, each in value.items()}
-    if isinstance(value, list) and asked.item is not None:
-        return [_hidden(each, asked.item) for each in value]
+        return {key: _hidden(each, field.fields[key]) if key in field.fields else each for key, each in value.items()}
+    if isinstance(value, list) and field.item is not None:
+        return [_hidden(each, field.item) for each in value]
     return value

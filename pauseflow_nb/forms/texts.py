@@ -60,8 +60,8 @@ def _spoken_span(written: str) -> str:
 
     try:
         span: timedelta = reader("duration").validate_python(written)
-        said = spoken(span)
-        return said if parse_span(said) == span else written
+        text = spoken(span)
+        return text if parse_span(text) == span else written
     except (ValidationError, OverflowError):
         return written
 

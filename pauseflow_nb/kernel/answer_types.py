@@ -18,7 +18,7 @@ from pauseflow_nb.kernel.attribute_dict import as_records
 if TYPE_CHECKING:
     from pauseflow_nb.forms.codec import Entries
 
-__all__ = ["Form", "form_of"]
+__all__ = ["Form", "make_form"]
 
 # `pauseflow_nb.forms` is imported where it is needed: every new kernel would pay for it, and few notebooks have a form.
 
@@ -41,9 +41,9 @@ class Form:
             InvalidAnswer: With every error, as `{"path", "message"}`.
         """
         if isinstance(self.kind, dict):
-            from pauseflow_nb.forms.schema import errors_of
+            from pauseflow_nb.forms.schema import find_errors
 
-            errors = errors_of(self.json_schema, body)
+            errors = find_errors(self.json_schema, body)
             if errors:
                 raise InvalidAnswer(errors)
             return as_records(body)
@@ -64,9 +64,9 @@ class Form:
         Raises:
             InvalidAnswer: With every error, as `{"path", "message"}`.
         """
-        from pauseflow_nb.forms.schema import errors_of
+        from pauseflow_nb.forms.schema import find_errors
 
-        errors = errors_of(self.json_schema, body)
+        errors = find_errors(self.json_schema, body)
         if errors:
             raise InvalidAnswer(errors)
         return self.build(body)
@@ -106,7 +106,7 @@ class Form:
         return answer_for(self.json_schema, envelope)
 
 
-def form_of(schema: Any) -> Form:
+def make_form(schema: Any) -> Form:
     """Read what was given as `schema=`.
 
     Raises:
@@ -134,10 +134,10 @@ def form_of(schema: Any) -> Form:
 
 def _require_usable(schema: Any, made: dict[str, JSON]) -> None:
     """Refuse what no server could check an answer with, while its author is there."""
-    from pauseflow_nb.forms.schema import problem_of
+    from pauseflow_nb.forms.schema import find_problem
 
     require_json("schema", made)
-    problem = problem_of(made)
+    problem = find_problem(made)
     if problem is not None:
         raise InvalidValue("schema", schema, problem)
 

@@ -10,10 +10,10 @@ from pauseflow_nb.protocol import SuspensionRequest
 __all__ = ["describe_answers", "make_clock_envelope", "make_envelope", "name_answer"]
 
 
-def describe_answers(run: StepRun, asked: PlannedSuspension) -> str:
+def describe_answers(run: StepRun, plan: PlannedSuspension) -> str:
     """Say which magics answer a step that waits."""
-    back = " `%pauseflow send_back COMMENT` runs it again." if "send_back" in asked.request.allow else ""
-    by_clock = "" if asked.request.kind == "suspend" else " `%pauseflow skip` lets its time pass."
+    back = " `%pauseflow send_back COMMENT` runs it again." if "send_back" in plan.request.allow else ""
+    by_clock = "" if plan.request.kind == "suspend" else " `%pauseflow skip` lets its time pass."
     return f"`%pauseflow approve [JSON]` answers step '{run.step}' here.{back}{by_clock}"
 
 

@@ -79,7 +79,7 @@ class Buttons:
         self._card.show(_NO_WIDGETS, boxed(_NO_WIDGETS), **{_VIEW.replace("/", "_", 1): view})
 
     def _made_form(self) -> Input | None:
-        request = self._waiting.asked.request
+        request = self._waiting.plan.request
         if request.kind == "delay":
             return None
         if request.schema is not None:
@@ -89,31 +89,31 @@ class Buttons:
         return input_for(Control("", "object", "", fields=fields), is_outer=True)
 
     def _made_comment(self) -> Input | None:
-        request = self._waiting.asked.request
+        request = self._waiting.plan.request
         if request.schema is None:
             return None
         return input_for(_CHANGE if "send_back" in request.allow else _NOTED)
 
     def _consequences(self) -> str:
-        request, labels = self._waiting.asked.request, self._labels()
-        said = [_CONSEQUENCE.format(self._cancel_label)] if "cancel" in request.allow else []
-        return " ".join([*said, *([_BACK.format(labels["send_back"])] if "send_back" in labels else [])])
+        request, labels = self._waiting.plan.request, self._labels()
+        sentences = [_CONSEQUENCE.format(self._cancel_label)] if "cancel" in request.allow else []
+        return " ".join([*sentences, *([_BACK.format(labels["send_back"])] if "send_back" in labels else [])])
 
     def _labels(self) -> dict[str, str]:
-        request = self._waiting.asked.request
+        request = self._waiting.plan.request
         has_schema = request.schema is not None
         return button_labels(request.kind, has_schema=has_schema, own=request.labels, allow=request.allow)
 
     def _actions(self) -> dict[str, Callable[[], object]]:
         labels, testmode = self._labels(), self._testmode
         cancel = {self._cancel_label: self._cancel}
-        match self._waiting.asked.request.kind:
+        match self._waiting.plan.request.kind:
             case "rerun":
                 return {labels["resume"]: testmode.clock, "As if it called back": self._answer, **cancel}
             case "delay":
                 return {"Skip": testmode.clock, **cancel}
         back = {labels["send_back"]: self._send_back} if "send_back" in labels else {}
-        allowed = cancel if "cancel" in self._waiting.asked.request.allow else {}
+        allowed = cancel if "cancel" in self._waiting.plan.request.allow else {}
         return {labels["resume"]: self._answer, **back, **allowed}
 
     def _send_back(self) -> None:

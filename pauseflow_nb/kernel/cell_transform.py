@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import classic_prompt, ipython_prompt, leading_indent
 
-from pauseflow_nb.cells import find_mistake, header_of
+from pauseflow_nb.cells import find_mistake, read_header
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.kernel.user_code import compiled, parsed
 
@@ -180,7 +180,7 @@ def _fresh(header: str, body: list[ast.stmt], at: tuple[int, int]) -> list[ast.s
 
 def _is_header(line: str) -> bool:
     try:
-        return header_of(line) is not None
+        return read_header(line) is not None
     except InvalidStep:
         return True  # said when the cell runs: this stage must not raise
 

@@ -5,7 +5,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.cells import Header, header_of, runs_again
+from pauseflow_nb.cells import Header, read_header, runs_again
 from pauseflow_nb.errors import InvalidAnswer, InvalidStep, MissingSecret, NotDelivered, Unsaveable
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form
@@ -396,6 +396,6 @@ class ExecutionMode:
 
 def _header(source: str) -> Header | None:
     try:
-        return header_of(source)
+        return read_header(source)
     except InvalidStep:
         return None

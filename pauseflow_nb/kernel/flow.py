@@ -13,7 +13,7 @@ from pauseflow_nb.actions import USUAL_ACTIONS
 from pauseflow_nb.durations import LONGEST, duration, milliseconds
 from pauseflow_nb.errors import InvalidDuration, InvalidValue
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.kernel.answer_types import form_of
+from pauseflow_nb.kernel.answer_types import make_form
 from pauseflow_nb.kernel.arguments import (
     check_choice,
     check_text,
@@ -103,7 +103,7 @@ class Flow:
         allowed = checked_actions("allow", allow)
         if default is not None and on_timeout != "resume":
             raise InvalidValue("default", default, 'is handed over only with on_timeout="resume"')
-        form = None if schema is None else form_of(schema)
+        form = None if schema is None else make_form(schema)
         default = as_json("default", default)
         if form is not None and default is not None:
             default = form.as_body(default)
@@ -227,7 +227,7 @@ class Flow:
         session, run = require_step("flow.pause()")
         check_text("title", title)
         check_text("message", message)
-        form = None if schema is None else form_of(schema)
+        form = None if schema is None else make_form(schema)
         request = SuspensionRequest(
             "pause",
             seconds=None if timeout is None else duration(timeout).total_seconds(),

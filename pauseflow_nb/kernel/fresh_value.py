@@ -54,9 +54,13 @@ def describe_value(name: str, value: Any) -> FreshValue:
     value = _opened(value)
     shape = _describe_shape(value)
     found = _parts(name, value, "", 0)
-    kept = list(islice(found, _MOST_VALUES + 1)) if _count(value) <= _MOST_VALUES else None
-    if kept is not None and len(kept) <= _MOST_VALUES and sum(map(len, itertools.chain(*kept))) <= _MOST_CHARACTERS:
-        return FreshValue(name, shape, [list(part) for part in kept])
+    listed = list(islice(found, _MOST_VALUES + 1)) if _count(value) <= _MOST_VALUES else None
+    if (
+        listed is not None
+        and len(listed) <= _MOST_VALUES
+        and sum(map(len, itertools.chain(*listed))) <= _MOST_CHARACTERS
+    ):
+        return FreshValue(name, shape, [list(part) for part in listed])
     figures = [list(figure) for figure in islice(_list_figures(value), _MOST_FIGURES)]
     return FreshValue(name, shape, figures, digest=_digest(name, value))
 
@@ -72,13 +76,13 @@ def describe_by_hand(header: Header, old: FreshValue | None, new: FreshValue) ->
         f"Fresh cell {header.name}: in a headless run this cell runs again after an answer, and its value is compared "
         f"with the one that was shown ({summarize(new)}). If it differs{within}, {then}."
     )
-    said = [sentence]
+    sentences = [sentence]
     if new.digest:
-        said.append("It is too large to be compared value by value: any change counts.")
+        sentences.append("It is too large to be compared value by value: any change counts.")
     if old is not None:
         found = compare(old, new, options)
-        said.append(f"Compared with the previous run: {found.reason}.")
-    return " ".join(said)
+        sentences.append(f"Compared with the previous run: {found.reason}.")
+    return " ".join(sentences)
 
 
 def _opened(value: Any) -> Any:
@@ -203,7 +207,7 @@ def _list_labels(frame: Any) -> list[Any]:
 
 
 def _columns(frame: Any) -> Iterator[tuple[str, Iterable[Any]]]:
-    """List the columns; two of one name are told apart by a number."""
+    """List the columns; a number distinguishes two of the same name."""
     if _is_series(frame):
         yield "", frame
         return

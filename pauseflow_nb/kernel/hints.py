@@ -1,4 +1,4 @@
-"""Say what was probably meant, where a name, an argument or a number looks like a slip."""
+"""Say what was probably meant, where a name, an argument or a number looks like a mistake."""
 
 import functools
 import warnings

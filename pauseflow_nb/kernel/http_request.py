@@ -35,13 +35,13 @@ def send_request(
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidValue("url", url, "must begin with http:// or https://")
     content, kind = _encode(data)
-    sent = {"User-Agent": "pauseflow", **({"Content-Type": kind} if kind else {}), **(headers or {})}
+    fields = {"User-Agent": "pauseflow", **({"Content-Type": kind} if kind else {}), **(headers or {})}
     if auth is not None:
         pair = f"{auth['username']}:{auth['password']}" if isinstance(auth, Mapping) else ":".join(auth)
-        sent["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode('ascii')}"
+        fields["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode('ascii')}"
     if params:
         url = f"{url}{'&' if parts.query else '?'}{urlencode(params, doseq=True)}"
-    request = urllib.request.Request(url, content, sent, method=method.upper())  # noqa: S310 (checked above)
+    request = urllib.request.Request(url, content, fields, method=method.upper())  # noqa: S310 (checked above)
     try:
         with urllib.request.urlopen(request, timeout=_SECONDS):  # noqa: S310 (checked above)
             pass

@@ -2,7 +2,7 @@
 
 `links.resume_url` returns a link. A print or an export of the whole mapping hides the links; as the last line of a
 cell it shows nothing. When variables are saved, neither the
-mapping nor a link taken from it keeps its address: after a restore it says that it is spent.
+mapping nor a link taken from it keeps its address: after a restore it says that it can no longer be used.
 """
 
 import contextlib
@@ -98,11 +98,11 @@ class SpentLinks(IssuedLinks):
     __str__ = __repr__
 
     def __copy__(self) -> "SpentLinks":
-        """Copy what is spent."""
+        """Copy a link that can no longer be used."""
         return spent_links(*self)
 
     def __deepcopy__(self, _memo: object) -> "SpentLinks":
-        """Copy what is spent."""
+        """Copy a link that can no longer be used."""
         return spent_links(*self)
 
     def _ipython_display_(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pauseflow_nb.cells import Header, find_mistake, header_of
+from pauseflow_nb.cells import Header, find_mistake, read_header
 from pauseflow_nb.errors import InvalidStep
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _saved_cells(path: str | None) -> dict[str, str]:
 
 def _find_name(source: str) -> str | None:
     try:
-        header = header_of(source)
+        header = read_header(source)
     except InvalidStep:
         return None
     return header.name or None if header is not None else None
@@ -91,7 +91,7 @@ def _headers(sources: Mapping[int, str]) -> tuple[dict[int, Header], list[str]]:
     first: dict[str, int] = {}
     for cell, source in sources.items():
         try:
-            header = header_of(source, cell=cell)
+            header = read_header(source, cell=cell)
         except InvalidStep as problem:
             found.append(str(problem))
             continue
@@ -122,7 +122,7 @@ def _calls(source: str) -> Iterator[tuple[str, ast.Call]]:
 
 def _is_fresh(source: str) -> bool:
     try:
-        header = header_of(source)
+        header = read_header(source)
     except InvalidStep:
         return False
     return header is not None and header.kind == "fresh"

@@ -45,7 +45,7 @@ def step_magic(line: str, cell: str | None = None) -> None:
 
     NAME is a Python identifier, used once in the notebook; the step's results are steps.NAME.
     Inside, `flow.suspend()`, `flow.rerun()` and `flow.delay()` ask to pause when the cell ends; run by
-    hand it then stops hide_traceback and shows buttons. The rest of the cell is ordinary: await, magics, !commands.
+    hand it then stops without a traceback and shows buttons. The rest of the cell is ordinary: await, magics, !commands.
 
     --timeout 10m      the longest that the step may run
     --retries 3        how often a step that raised is tried again

@@ -50,7 +50,7 @@ class _Masking:
     def __init__(self, send: Any, mask: SecretMask) -> None:
         self._send, self._mask = send, mask
         #: The end of each stream that was held back, by request and name, with the message that it came in.
-        self._held: dict[tuple[str, str], tuple[Any, dict[str, Any]]] = {}
+        self._pending: dict[tuple[str, str], tuple[Any, dict[str, Any]]] = {}
         # Streams are sent by a thread of the kernel's.
         self._lock = threading.RLock()
 
@@ -82,12 +82,12 @@ class _Masking:
         content = message["content"]
         key = (message["parent_header"].get("msg_id", ""), content["name"])
         with self._lock:
-            _, before = self._held.pop(key, (None, {"content": {"text": ""}}))
+            _, before = self._pending.pop(key, (None, {"content": {"text": ""}}))
             text = self._mask.text(before["content"]["text"] + content["text"])
-            held = self._mask.count_beginning(text)
-            if held:
-                self._held[key] = stream, {**message, "content": {**content, "text": text[-held:]}}
-            shown = text[: len(text) - held]
+            pending = self._mask.count_beginning(text)
+            if pending:
+                self._pending[key] = stream, {**message, "content": {**content, "text": text[-pending:]}}
+            shown = text[: len(text) - pending]
             return (
                 self._send(stream, {**message, "content": {**content, "text": shown}}, None, *more, **named)
                 if shown
@@ -96,8 +96,8 @@ class _Masking:
 
     def _let_go(self) -> None:
         with self._lock:
-            held, self._held = self._held, {}
-            for stream, message in held.values():
+            pending, self._pending = self._pending, {}
+            for stream, message in pending.values():
                 self._send(stream, message)
 
 

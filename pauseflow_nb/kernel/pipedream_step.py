@@ -34,8 +34,8 @@ class StepArgument:
     def inputs(self) -> Record:
         """As `flow.inputs`, with the props of the step: its entry in the notebook's variable `props`."""
         session, run = require_step("pd.inputs")
-        mine = find_props(session.shell.user_ns, run.step)
-        return as_records({**flow.inputs, **mine}) if mine else flow.inputs
+        props = find_props(session.shell.user_ns, run.step)
+        return as_records({**flow.inputs, **props}) if props else flow.inputs
 
     def export(self, name: str, value: Any) -> None:
         """As `flow.export`."""

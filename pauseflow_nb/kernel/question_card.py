@@ -46,7 +46,7 @@ def write_question(step: str, call: str, request: SuspensionRequest, hint: str) 
     stopped, headline = STOPPED.format(call=call), _headline(step, request)
     values = {"data": request.data, "context for the next run": request.context}
     shown = {name: value for name, value in values.items() if value is not None}
-    texts = [stopped, headline, request.message, *(f"{name}: {_text_of(value)}" for name, value in shown.items())]
+    texts = [stopped, headline, request.message, *(f"{name}: {_write_value(value)}" for name, value in shown.items())]
     plain = "\n".join([*filter(None, texts), f"{hint} {FOR_REAL}"])
     parts = [_bold(headline), _prose(request.message)]
     for name, value in shown.items():
@@ -71,8 +71,8 @@ def write_ending(
     from pauseflow_nb.forms.secrets import hide_secrets  # lazily: few questions have a form
 
     value = hide_secrets(ending.answer, request.schema)
-    answer = None if value is None else f"Answer: {_text_of(value)}"
-    comment = None if ending.comment is None else f"Comment: {_text_of(ending.comment)}"
+    answer = None if value is None else f"Answer: {_write_value(value)}"
+    comment = None if ending.comment is None else f"Comment: {_write_value(ending.comment)}"
     plain = "\n".join(filter(None, [headline, request.message, answer, comment, next_]))
     parts = [_bold(headline), _prose(request.message)]
     if value is not None:
@@ -108,17 +108,17 @@ def _value(value: JSON) -> str:
     if isinstance(value, dict) and 0 < len(value) <= _MOST_ROWS and not any(map(_is_long, value.values())):
         rows = (
             f'<tr style="background: none"><th scope="row" style="{_CELL}; font-weight: normal">{html.escape(key)}</th>'
-            f'<td style="{_CELL}">{html.escape(_text_of(each))}</td></tr>'
+            f'<td style="{_CELL}">{html.escape(_write_value(each))}</td></tr>'
             for key, each in value.items()
         )
         return f'<table style="border: none; margin: 2px 0">{"".join(rows)}</table>'
-    return f'<pre style="margin: 4px 0; white-space: pre-wrap">{html.escape(_text_of(value))}</pre>'
+    return f'<pre style="margin: 4px 0; white-space: pre-wrap">{html.escape(_write_value(value))}</pre>'
 
 
 def _is_long(value: JSON) -> bool:
     return isinstance(value, (dict, list)) or len(str(value)) > _LONGEST_VALUE // 10
 
 
-def _text_of(value: JSON) -> str:
+def _write_value(value: JSON) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} …"

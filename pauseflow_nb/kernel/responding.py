@@ -42,13 +42,13 @@ def make_response(
         InvalidValue, NotJSON: Naming the argument.
     """
     if isinstance(status, Mapping):
-        given = dict(status)
+        fields = dict(status)
         # Ours is always sent at once.
-        given.pop("immediate", None)
-        unknown = set(given) - {"status", "headers", "body"}
+        fields.pop("immediate", None)
+        unknown = set(fields) - {"status", "headers", "body"}
         if unknown or headers is not None or body is not None:
             raise InvalidValue("respond", sorted(map(str, unknown)), "must be one mapping of status, headers and body")
-        return make_response(given.get("status", 200), given.get("headers"), given.get("body"))
+        return make_response(fields.get("status", 200), fields.get("headers"), fields.get("body"))
     if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 599:
         raise InvalidValue("status", status, "must be a whole number from 200 to 599")
     made = _make_body(body)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.kernel.answer_types import Form, form_of
+from pauseflow_nb.kernel.answer_types import Form, make_form
 from pauseflow_nb.protocol import Briefing, Loss, Unsaved
 
 __all__ = ["Answers"]
@@ -60,19 +60,19 @@ class Answers(dict[str, Any]):
         if expected is None or envelope is None or (envelope.get("by") == "clock" and envelope.get("body") is None):
             return
         kind = self._namespace[expected.name] if isinstance(expected, _Named) else expected
-        form = form_of(kind)
+        form = make_form(kind)
         self[step] = form.build(form.answer_in(envelope))
 
     @contextmanager
     def among_variables(self) -> Iterator[None]:
         """Put them into the namespace, and so into a snapshot, during a block."""
-        mine = {f"{_SCHEMA}{step}": schema for step, schema in self._expected.items()}
-        mine |= {f"{_ANSWER}{step}": answer for step, answer in self.items()}
-        self._namespace.update(mine)
+        own = {f"{_SCHEMA}{step}": schema for step, schema in self._expected.items()}
+        own |= {f"{_ANSWER}{step}": answer for step, answer in self.items()}
+        self._namespace.update(own)
         try:
             yield
         finally:
-            for name in mine:
+            for name in own:
                 self._namespace.pop(name, None)
 
     def take_from_variables(self) -> None:

@@ -130,13 +130,13 @@ def name_secrets(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     if not MASK or not isinstance(parameters, Mapping):
         # Who reads the notebook says what is wrong with parameters that are no mapping.
         return parameters
-    given = dict(parameters)
+    values = dict(parameters)
     try:
-        named: dict[str, Any] = _refer(given)
+        named: dict[str, Any] = _refer(values)
         is_written = MASK.is_in(named)
     except RecursionError:
-        # It holds itself, or is far too deep: whoever writes the parameters down says so.
-        return given
+        # It holds itself, or is far too deep: the code that writes the parameters says so.
+        return values
     if is_written:
         problem = "hold the value of a secret as plain text: pass `flow.secret(…)` itself, as a parameter of its own"
         raise InvalidValue("parameters", MASK.value(named), problem)

@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.cells import NO_VALUE, Header, header_of
+from pauseflow_nb.cells import NO_VALUE, Header, read_header
 from pauseflow_nb.errors import InvalidStep, NotComparable, NotJSON, PauseflowError
 from pauseflow_nb.kernel.attempt import Attempt
 from pauseflow_nb.kernel.cell_transform import find_stored_names
@@ -271,7 +271,7 @@ class Session:
         waiting = None if self.test_mode is None else self.test_mode.waiting
         if self.test_mode is None or waiting is None or card is None:
             return
-        step, request = waiting.run.step, waiting.asked.request
+        step, request = waiting.run.step, waiting.plan.request
         buttons = None
 
         def follow(ending: Ending) -> None:
@@ -304,14 +304,14 @@ class Session:
 def _parsed(source: str) -> Header | None:
     __tracebackhide__ = True
     try:
-        return header_of(source)
+        return read_header(source)
     except InvalidStep as error:
         raise hide_traceback(error) from None
 
 
 def _is_step(source: str) -> bool:
     try:
-        header = header_of(source)
+        header = read_header(source)
     except InvalidStep:
         return True
     return header is not None and header.kind == "step"
@@ -319,7 +319,7 @@ def _is_step(source: str) -> bool:
 
 def _find_step_name(source: str) -> str:
     try:
-        header = header_of(source)
+        header = read_header(source)
     except InvalidStep as error:
         return error.step
     return header.name if header is not None else ""

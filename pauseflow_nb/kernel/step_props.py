@@ -20,7 +20,7 @@ def find_props(namespace: Mapping[str, Any], step: str) -> dict[str, Any]:
         InvalidValue: If the entry is no dict.
     """
     props = namespace.get("props")
-    mine = props.get(step, {}) if isinstance(props, Mapping) else {}
-    if not isinstance(mine, Mapping):
-        raise InvalidValue(f"props[{step!r}]", mine, "must be a dict: one entry for each prop of the step")
-    return dict(mine)
+    own = props.get(step, {}) if isinstance(props, Mapping) else {}
+    if not isinstance(own, Mapping):
+        raise InvalidValue(f"props[{step!r}]", own, "must be a dict: one entry for each prop of the step")
+    return dict(own)

@@ -1,4 +1,4 @@
-"""Test mode: cells run by hand. Steps stop hide_traceback, nothing is stored, no clock runs.
+"""Test mode: cells run by hand. Steps stop without a traceback, nothing is stored, no clock runs.
 
 What a real run keeps in the store is kept here for as long as the kernel lives, in the same shapes: a step that starts
 gets a `StepBriefing` and a `Wake`, wherever they come from. So whatever answers a suspension only calls `approve`,
@@ -45,7 +45,7 @@ class Waiting:
     """A suspension that is open in this kernel."""
 
     run: StepRun
-    asked: PlannedSuspension
+    plan: PlannedSuspension
     #: Called once, with what became of it.
     when_settled: list[Callable[[Ending], None]] = field(default_factory=list, compare=False)
 
@@ -103,7 +103,7 @@ class TestMode:
                 f"Run the cell of '{before}' first; `%pauseflow reset` starts over."
             )
         return (
-            f"Step '{waiting.run.step}' is {waiting_state(waiting.asked.request.kind)} (`flow.{waiting.asked.call}()`), so '{step}' did not run. "
+            f"Step '{waiting.run.step}' is {waiting_state(waiting.plan.request.kind)} (`flow.{waiting.plan.call}()`), so '{step}' did not run. "
             "`%pauseflow approve [JSON]` goes on, `%pauseflow cancel` ends the flow, `%pauseflow reset` starts over."
         )
 
@@ -237,8 +237,8 @@ class TestMode:
         if self.cancelled is not None:
             return f"cancelled in step {self.cancelled!r}"
         if self.waiting is not None:
-            state = waiting_state(self.waiting.asked.request.kind)
-            return f"step {self.waiting.run.step!r} is {state} (flow.{self.waiting.asked.call}())"
+            state = waiting_state(self.waiting.plan.request.kind)
+            return f"step {self.waiting.run.step!r} is {state} (flow.{self.waiting.plan.call}())"
         if self.due is not None:
             return f"step {self.due!r} was answered and has to run again"
         return "nothing waits"
@@ -253,7 +253,7 @@ class TestMode:
             InvalidStep: If no step waits.
             InvalidAnswer: If the body does not fit the schema; the step goes on waiting.
         """
-        form = self._open().asked.form
+        form = self._open().plan.form
         if form is None:
             return self._approve(None if body is _NOTHING else body)
         return self._approve(form.as_body({} if body is _NOTHING else body))
@@ -273,7 +273,7 @@ class TestMode:
         """
         from pauseflow_nb.forms.codec import comment_in, read_answer  # lazily: only forms need it
 
-        form = self._open().asked.form
+        form = self._open().plan.form
         if form is not None:
             return self._approve(form.read(entries), comment_in(entries))
         reading, comment = read_answer(None, entries)
@@ -283,7 +283,7 @@ class TestMode:
 
     def _approve(self, body: JSON, comment: str | None = None) -> str:
         waiting = self._open()
-        run, request, form = waiting.run, waiting.asked.request, waiting.asked.form
+        run, request, form = waiting.run, waiting.plan.request, waiting.plan.form
         answer = None if form is None else form.judge(body)
         self.answers.pop(run.step, None)
         if form is not None:
@@ -295,7 +295,7 @@ class TestMode:
         if request.kind == "pause":
             self.due = run.step
             self.pause_answers.setdefault(run.step, []).append(envelope)
-            sentence = f"Step '{run.step}' is answered: run its cell again, and `flow.{waiting.asked.call}()` returns."
+            sentence = f"Step '{run.step}' is answered: run its cell again, and `flow.{waiting.plan.call}()` returns."
             return self._settle(waiting, "again", headline, sentence, body, comment=comment)
         if request.then == "rerun":
             self._wake(waiting, envelope, "user")
@@ -311,11 +311,11 @@ class TestMode:
             InvalidStep: If no step waits.
         """
         waiting = self._open()
-        run, request = waiting.run, waiting.asked.request
+        run, request = waiting.run, waiting.plan.request
         if request.kind == "pause":
             self.waiting, self.due = None, run.step
             self.pause_answers.setdefault(run.step, []).append(None)
-            sentence = f"Run the cell of step '{run.step}' again: `flow.{waiting.asked.call}()` raises `PauseTimeout`."
+            sentence = f"Run the cell of step '{run.step}' again: `flow.{waiting.plan.call}()` raises `PauseTimeout`."
             return self._settle(waiting, "again", "Timed out", sentence)
         if request.kind == "suspend" and request.on_timeout != "resume":
             self.cancelled, self.waiting = run.step, None
@@ -327,7 +327,7 @@ class TestMode:
         self.waiting = None
         self.answers.pop(run.step, None)
         if request.kind == "suspend":
-            form = waiting.asked.form
+            form = waiting.plan.form
             if form is not None and request.default is not None:
                 self.answers[run.step] = form.build(request.default)
             self.exports.setdefault(run.step, {})[RESUME_DATA] = make_clock_envelope(request.default)
@@ -373,19 +373,19 @@ class TestMode:
             InvalidStep: If no step waits, or the question does not allow it.
         """
         waiting = self._open()
-        run, request = waiting.run, waiting.asked.request
+        run, request = waiting.run, waiting.plan.request
         if "send_back" not in request.allow:
             raise InvalidStep(
                 run.step, "its question cannot be sent back: write allow=['resume', 'send_back', 'cancel']"
             )
-        said = (comment or "").strip() or None
+        text = (comment or "").strip() or None
         moment = datetime.now(UTC).isoformat()
         self.waiting = None
         self.answers.pop(run.step, None)
-        sent_back: dict[str, JSON] = {"by": "user", "known_by": "account", "at": moment, "comment": said, "data": None}
+        sent_back: dict[str, JSON] = {"by": "user", "known_by": "account", "at": moment, "comment": text, "data": None}
         self._wake(waiting, None, "user", sent_back)
         sentence = f"Step '{run.step}' is sent back: run its cell again, it will be run {run.number + 1}."
-        return self._settle(waiting, "again", "Sent back by you", sentence, comment=said, action="send_back")
+        return self._settle(waiting, "again", "Sent back by you", sentence, comment=text, action="send_back")
 
     def _settle(
         self,
@@ -398,7 +398,7 @@ class TestMode:
         comment: str | None = None,
         action: str | None = None,
     ) -> str:
-        request = waiting.asked.request
+        request = waiting.plan.request
         did = action or {"approved": "resume", "again": "resume", "cancelled": "cancel"}.get(how, "")
         own = request.labels.get(did)
         if own is not None and headline.endswith("by you"):
@@ -416,7 +416,7 @@ class TestMode:
         by: str,
         sent_back: dict[str, JSON] | None = None,
     ) -> None:
-        run, request = waiting.run, waiting.asked.request
+        run, request = waiting.run, waiting.plan.request
         self.wake = Wake(
             run.step,
             request.kind,

@@ -49,7 +49,7 @@ class Made:
     hands: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     #: Names of fields without a meaning here; the notebook's metadata keep them.
-    kept: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
 
     @property
     def has_node(self) -> bool:
@@ -89,7 +89,7 @@ def make_notebook(workflow: Workflow, slug: str, accounts: Accounts) -> Made:
     made.environment = list(dict.fromkeys(_find_all_environment(workflow.steps)))
     responds = any(_responds(step) for step in _all_steps(workflow.steps))
     made.triggers = [describe_trigger(each, made.path, responds=responds) for each in workflow.triggers]
-    made.kept = list(_list_kept(workflow))
+    made.unused = list(_list_unused(workflow))
     first = _make_first_cells(props, has_secrets=bool(made.secrets))
     made.notebook.cells = [new_markdown_cell(_write_title(made)), *first, *cells]
     # The title says so of a trigger already.
@@ -142,7 +142,7 @@ def _find_all_environment(steps: list[Step]) -> Iterator[str]:
             yield from _find_all_environment(branch.steps)
 
 
-def _list_kept(workflow: Workflow) -> Iterator[str]:
+def _list_unused(workflow: Workflow) -> Iterator[str]:
     """Name the fields that nothing here is made of."""
     groups = [("settings.", workflow.settings), ("", workflow.other)]
     for number, trigger in enumerate(workflow.triggers):
@@ -167,7 +167,7 @@ def _keep(workflow: Workflow) -> dict[str, Any]:
         | {"fields": each.other}
         for each in workflow.triggers
     ]
-    kept: dict[str, Any] = {
+    unused: dict[str, Any] = {
         "id": workflow.identifier,
         "name": workflow.name,
         "place": workflow.place,
@@ -175,7 +175,7 @@ def _keep(workflow: Workflow) -> dict[str, Any]:
         "triggers": triggers,
         "fields": workflow.other,
     }
-    return {name: without_secrets(value) for name, value in kept.items()}
+    return {name: without_secrets(value) for name, value in unused.items()}
 
 
 def make_slug(name: str) -> str:

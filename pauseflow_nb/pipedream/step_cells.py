@@ -61,9 +61,9 @@ def make_cells(step: Step, accounts: Accounts) -> StepCells:
         made.notes.append(f"the action {code_span(step.action)} was replaced by code: check that it does what you need")
     else:
         _add_placeholder(step, made, accounts)
-    kept = {"step": step.former_name, "action": step.action, "fields": without_secrets(step.other)}
+    metadata = {"step": step.former_name, "action": step.action, "fields": without_secrets(step.other)}
     its_own = next((cell for cell in made.cells if cell.cell_type == "code"), made.cells[-1])
-    its_own.metadata["pipedream"] = {name: value for name, value in kept.items() if value}
+    its_own.metadata["pipedream"] = {name: value for name, value in metadata.items() if value}
     return made
 
 

@@ -48,7 +48,7 @@ class Report:
                     "npm": each.npm,
                     "secrets": each.secrets,
                     "environment": each.environment,
-                    "kept": each.kept,
+                    "kept": each.unused,
                 }
                 for each in self.made
             ],
@@ -207,6 +207,6 @@ def _describe_workflow(made: Made) -> Iterator[str]:
             yield title
             yield ""
             yield from (f"- {row}" for row in rows)
-    if made.kept:
+    if made.unused:
         yield ""
-        yield f"Kept in the notebook's metadata, without effect: {', '.join(map(code_span, made.kept))}."
+        yield f"Kept in the notebook's metadata, without effect: {', '.join(map(code_span, made.unused))}."

@@ -88,10 +88,10 @@ def put_card(
         notes: Sentences about what else was not saved, where the cell's own outputs do not have them.
     """
     unsaved = list(unsaved)
-    said = [str(each) for each in unsaved if each.fate != "replayed"]
+    sentences = [str(each) for each in unsaved if each.fate != "replayed"]
     if any(each.fate == "lost" for each in unsaved):
-        said.append("Its kernel is kept alive meanwhile; if that ends, the execution fails (kernel-lost).")
-    said += notes
+        sentences.append("Its kernel is kept alive meanwhile; if that ends, the execution fails (kernel-lost).")
+    sentences += notes
     facts: dict[str, Any] = {
         **asdict(place),
         "question": {
@@ -106,7 +106,7 @@ def put_card(
             "labels": request.labels,
             "allow": request.allow,
         },
-        "unsaved": said,
+        "unsaved": sentences,
         "refused": [],
         "decision": None,
     }
@@ -120,9 +120,9 @@ def put_decision(document: Document, step: str, decision: Decision) -> bool:
     """Add a decision to the waiting card of a step; returns False if it has no waiting card."""
     for cell, output in _find_waiting_cards(document, step):
         facts = facts_of(output)
-        said = make_facts(decision, facts["question"].get("schema"))
+        decided = make_facts(decision, facts["question"].get("schema"))
         # In place, because a cell that paused within its code goes on adding outputs.
-        output.update(_output({**facts, "decision": said}))
+        output.update(_output({**facts, "decision": decided}))
         document.cells[cell].metadata["papermill"]["status"] = "completed"
         document.changed(cell)
         return True
@@ -246,9 +246,9 @@ def describe_decision(wake: Wake, envelope: Mapping[str, JSON] | None = None) ->
         envelope: The answer, also if the clock gave it.
     """
     if wake.sent_back is not None:
-        said, comment = wake.sent_back.get("data"), wake.sent_back.get("comment")
+        data, comment = wake.sent_back.get("data"), wake.sent_back.get("comment")
         # A comment that came in a field of its own is not also an answer.
-        return describe_approval(wake.kind, "send_back", wake.approvals, None if said == {"comment": comment} else said)
+        return describe_approval(wake.kind, "send_back", wake.approvals, None if data == {"comment": comment} else data)
     facts = envelope or wake.callback or {}
     approval: dict[str, JSON] = {
         "by": wake.by,

@@ -1,29 +1,27 @@
-"""Read a notebook, check it, inject its parameters, and make the document of an execution from it.
+"""Check a notebook, inject its parameters, and make the document of an execution from it.
 
-Papermill reads from object stores and streams, and injects parameters. Its import takes long, so it is done when needed.
+Papermill injects parameters. Its import takes long, so it is done when needed.
 """
 
 import json
 import keyword
 import logging
 import re
-import secrets
-import sys
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
-from pauseflow_nb.cells import refuse_mistakes, steps_of
-from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, NotebookNotFound, NotJSON, StoreUnavailable
-from pauseflow_nb.json_values import JSON, is_deeper, require_json
-from pauseflow_nb.runner import cell_statuses, file_addresses
+from pauseflow_nb.cells import find_steps, refuse_mistakes
+from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, NotJSON
+from pauseflow_nb.json_values import JSON, require_json
+from pauseflow_nb.runner import cell_statuses
 from pauseflow_nb.runner.document import ERROR_MARKER, Document
-from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL, Spec, find_spec
+from pauseflow_nb.runner.kernels.spec import Spec, find_spec
+from pauseflow_nb.runner.notebook_file import find_kernel_name, find_language, read_notebook, repair
 from pauseflow_nb.runner.parameters import check_parameters, read_defaults
 from pauseflow_nb.user_secrets.references import list_references
 
@@ -32,32 +30,18 @@ __all__ = [
     "Inspection",
     "Prepared",
     "adopt",
-    "find_kernel_name",
-    "find_language",
     "freeze",
     "freeze_prepared",
     "inspect_file",
     "inspect_notebook",
-    "parse_notebook",
     "prepare",
-    "read_notebook",
-    "write_text",
 ]
 
 log = logging.getLogger(__name__)
 
 
-#: Suffixes of files that jupytext converts to notebooks.
-_SCRIPTS = {".py", ".md", ".Rmd", ".qmd", ".R", ".jl", ".sh"}
-
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
 #: A parameter that refers to a secret, as papermill writes it; within another text the quotes are escaped.
 _REFERENCE = re.compile(r'(?<!\\)"secret:([A-Za-z_][A-Za-z0-9_.-]*)"')
-
-#: Levels that a notebook's JSON may have: with some 500, copying it ends in a RecursionError.
-_DEEPEST = 200
-_TOO_DEEP = f"it is nested too deeply: at most {_DEEPEST} levels"
 
 
 @dataclass(frozen=True)
@@ -76,56 +60,6 @@ class Frozen:
     interpreter: str | None
     #: The parameters: those of the caller, over the literal defaults in the cell tagged `parameters`.
     inputs: dict[str, JSON]
-
-
-def read_notebook(path: str) -> NotebookNode:
-    """Read a notebook of any version, and convert it to a valid one of the newest version.
-
-    Args:
-        path: A file, `-` for standard input, or any URL that papermill reads.
-
-    Raises:
-        NotebookNotFound: If there is no such file.
-        InvalidNotebook: If it cannot be read or converted.
-    """
-    return parse_notebook(_read_text(path), path)
-
-
-def parse_notebook(text: str, path: str) -> NotebookNode:
-    """Parse a notebook's text; `path` is for errors.
-
-    Raises:
-        InvalidNotebook: Saying what is wrong with it.
-    """
-    try:
-        data = json.loads(text)
-    except RecursionError:
-        raise InvalidNotebook(path, _TOO_DEEP) from None
-    except ValueError as problem:
-        raise InvalidNotebook(path, f"it is not JSON ({problem})") from None
-    if is_deeper(data, _DEEPEST):
-        raise InvalidNotebook(path, _TOO_DEEP)
-    if not isinstance(data, dict) or not isinstance(data.get("nbformat"), int):
-        raise InvalidNotebook(path, "it is JSON, but not a notebook: it has no `nbformat`")
-    if data["nbformat"] > 4:
-        raise InvalidNotebook(
-            path, f"it is of version {data['nbformat']}, and 4 is the newest version that is supported"
-        )
-    if data["nbformat"] == 4 and not isinstance(data.get("cells"), list):
-        raise InvalidNotebook(path, "it has no list of `cells`")
-    try:
-        notebook = nbformat.reader.reads(text) if data["nbformat"] < 4 else nbformat.v4.reads(text)
-        if data["nbformat"] == 4 and data.get("nbformat_minor", 0) >= 5:
-            # Otherwise nbformat does the same, with a warning.
-            _add_missing_ids(notebook)
-        notebook = _repair(nbformat.v4.upgrade(nbformat.convert(notebook, 4)))
-        nbformat.validate(notebook)
-    except nbformat.ValidationError as problem:
-        raise InvalidNotebook(path, str(problem).splitlines()[0]) from None
-    except Exception as problem:  # noqa: BLE001
-        # nbformat raises any error at all for a damaged structure.
-        raise InvalidNotebook(path, f"its structure is damaged ({type(problem).__name__}: {problem})") from None
-    return NotebookNode(nbformat.from_dict(notebook))
 
 
 @dataclass(frozen=True)
@@ -210,7 +144,7 @@ def adopt(notebook: NotebookNode, path: str, *, kernel: str) -> Frozen:
     spec = find_spec(kernel)
     metadata = notebook.metadata.get("papermill", {})
     injected = {name: _make_json(value) for name, value in metadata.get("parameters", {}).items()}
-    copy = _repair(NotebookNode(nbformat.v4.upgrade(nbformat.from_dict(deepcopy(notebook)))))
+    copy = repair(NotebookNode(nbformat.v4.upgrade(nbformat.from_dict(deepcopy(notebook)))))
     copy.metadata.pop("pauseflow", None)
     _inject_secrets(copy, spec.language)
     return freeze_prepared(Prepared(copy, spec, {**(read_defaults(copy) if spec.is_python else {}), **injected}), path)
@@ -267,7 +201,7 @@ def inspect_notebook(notebook: NotebookNode, *, kernel: str | None = None, langu
 
     name = kernel or find_kernel_name(notebook)
     found = _infer_parameters(notebook, name=name, language=language or find_language(notebook))
-    headers = steps_of((index, cell.source) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+    headers = find_steps((index, cell.source) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code")
     return Inspection(
         has_cell=any("parameters" in cell.metadata["tags"] for cell in notebook.cells),
         parameters=[parameter._asdict() for parameter in found],
@@ -275,96 +209,9 @@ def inspect_notebook(notebook: NotebookNode, *, kernel: str | None = None, langu
     )
 
 
-def write_text(path: str, text: str) -> None:
-    """Write the text of a notebook to any path that papermill writes to; `-` is standard output.
-
-    Raises:
-        StoreUnavailable: If it cannot be written.
-    """
-    if path == "-":
-        sys.stdout.write(text)
-        return
-    if "://" not in path:
-        Path(path).expanduser().write_text(text, encoding="utf-8")
-        return
-    try:
-        file_addresses.write(text, path)
-    except Exception as problem:
-        # Each handler raises the errors of its own client.
-        raise StoreUnavailable(path, f"{problem}: check the address and your credentials") from problem
-
-
-def find_language(notebook: NotebookNode) -> str:
-    """Find the language of a notebook; Python if it names none."""
-    metadata = notebook.metadata
-    named = metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
-    return str(named or "python")
-
-
-def find_kernel_name(notebook: NotebookNode) -> str:
-    """Find the name of the kernelspec in a notebook; the default if it has none."""
-    return str(notebook.metadata.get("kernelspec", {}).get("name") or DEFAULT_KERNEL)
-
-
-def _read_text(path: str) -> str:
-    if "://" in path or path == "-":
-        try:
-            return file_addresses.read(path)
-        except Exception as problem:  # noqa: BLE001 - each kind of address has its own errors
-            raise InvalidNotebook(path, f"it cannot be read ({problem})") from None
-    try:
-        file = Path(path).expanduser()
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise NotebookNotFound(path) from None
-    except UnicodeDecodeError:
-        raise InvalidNotebook(path, "it is not text in UTF-8") from None
-    except OSError as problem:
-        raise InvalidNotebook(path, f"it cannot be read ({problem.strerror})") from None
-    except (ValueError, RuntimeError) as problem:
-        # A character that no name may have, or the home of nobody.
-        raise InvalidNotebook(path, f"it cannot be the path of a file ({problem})") from None
-    return _from_script(path, text) if file.suffix in _SCRIPTS else text
-
-
-def _from_script(path: str, text: str) -> str:
-    """Convert a script with cells, such as `# %%`, or a Markdown file, to a notebook."""
-    try:
-        import jupytext
-    except ImportError:
-        raise InvalidNotebook(path, "to run a script, `pip install jupytext`") from None
-    try:
-        notebook = jupytext.reads(text, fmt=Path(path).suffix)
-    except Exception as problem:  # noqa: BLE001 - each of its formats has its own errors
-        raise InvalidNotebook(path, f"jupytext cannot read it ({problem})") from None
-    return str(nbformat.writes(notebook))
-
-
-def _repair(notebook: NotebookNode) -> NotebookNode:
-    # Programs that write notebooks often omit these, and each has one right value.
-    kernelspec = notebook.metadata.get("kernelspec")
-    if kernelspec is not None:
-        kernelspec.setdefault("display_name", kernelspec.setdefault("name", DEFAULT_KERNEL))
-    for cell in notebook.cells:
-        cell.setdefault("metadata", NotebookNode())
-        if cell.cell_type == "code":
-            cell.setdefault("outputs", [])
-            cell.setdefault("execution_count", None)
-    _add_missing_ids(notebook)
-    return notebook
-
-
-def _add_missing_ids(notebook: NotebookNode) -> None:
-    seen: set[str] = set()
-    for cell in notebook.cells:
-        if not _ID.fullmatch(str(cell.get("id", ""))) or cell.id in seen:
-            cell["id"] = secrets.token_hex(4)
-        seen.add(cell.id)
-
-
 def _list_steps(notebook: NotebookNode, path: str, spec: Spec) -> list[str]:
     sources = {index: cell.source for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"}
-    headers = steps_of(sources.items())
+    headers = find_steps(sources.items())
     if spec.is_python:
         refuse_mistakes(sources.items())
     if headers and not spec.is_python:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from nbformat import NotebookNode
 
-from pauseflow_nb.cells import Header, steps_of
+from pauseflow_nb.cells import Header, find_steps
 from pauseflow_nb.errors import KernelDied, KernelUnavailable, NotRestored
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import (
@@ -98,7 +98,7 @@ def run_segment(
     else:
         client.redirect(segment.recorder.receive)
     control.attach(client.kernel)
-    is_kept = False
+    stays_alive = False
     try:
         if is_new:
             client.wait_until_ready(start_timeout)
@@ -109,8 +109,8 @@ def run_segment(
             control.note_cells_run()
             end = segment.run_cells(client)
         if control.request not in {"interrupt", "kill"}:
-            is_kept = keep is not None and _needs_kernel(end, needed_before=not is_new)
-            if not is_kept:
+            stays_alive = keep is not None and _needs_kernel(end, needed_before=not is_new)
+            if not stays_alive:
                 client.shut_down()
     except (KernelDied, KernelUnavailable) as problem:
         segment.note_kernel_lost()
@@ -119,10 +119,10 @@ def run_segment(
         end = SegmentEnd("interrupted", segment.checkpoint, failure=Failure("KeyboardInterrupt", str(problem)))
     finally:
         control.detach()
-        if not is_kept:
+        if not stays_alive:
             client.kill()
         segment.recorder.join()
-    if is_kept and keep is not None:
+    if stays_alive and keep is not None:
         keep(client)
     segment.save()
     return replace(end, losses=segment.losses)
@@ -198,7 +198,7 @@ class _Segment:
         """Brief the kernel, and bring the variables back in a new one; returns an end if no cell can run."""
         self._client = client
         sources = [(index, cell.source) for index, cell in enumerate(self.document.cells) if cell.cell_type == "code"]
-        self._headers = steps_of(sources)
+        self._headers = find_steps(sources)
         passed = range(self._briefing.first_cell)
         setups = [index for index in passed if index in self._headers and self._headers[index].kind == "setup"]
         answers = (
@@ -412,13 +412,13 @@ class _Segment:
             problem = self.document.masked(reply.evalue) if failure is None else f"{failure.type}: {failure.message}"
             self._observer.on_not_suspended(problem)
             return None
-        asked = SuspensionRequest("operator", on_timeout="cancel", title=f"Suspended by {by.removeprefix('user:')}")
+        request = SuspensionRequest("operator", on_timeout="cancel", title=f"Suspended by {by.removeprefix('user:')}")
         ran = [at for at in range(index) if cell_statuses.status_of(self.document.cells[at]) != "not run"]
         shows = [at for at in ran if self.document.cells[at].cell_type == "code"]
         if shows:
             place = cards.Place("", segment=self._briefing.segment)
-            cards.put_card(self.document, shows[-1], place, asked, outcome.unsaved, notes=outcome.notes)
-        return SegmentEnd("suspended", index, replace(outcome, suspension=asked))
+            cards.put_card(self.document, shows[-1], place, request, outcome.unsaved, notes=outcome.notes)
+        return SegmentEnd("suspended", index, replace(outcome, suspension=request))
 
     def _stop(self) -> SegmentEnd:
         return SegmentEnd("stopped" if self._control.request == "stop" else "interrupted", self.checkpoint)

@@ -52,7 +52,7 @@ class _Decision:
     title: str
     message: Markup | None
     #: What was asked, what was decided, and what identifies the record: names with texts.
-    asked: list[tuple[str, str]]
+    question: list[tuple[str, str]]
     decided: list[tuple[str, str]]
     proof: list[tuple[str, str]]
 
@@ -130,13 +130,13 @@ def _describe_record(record: Mapping[str, Any]) -> _Decision:
         heading=f"{where}: {what}",
         title=question.get("title") or "",
         message=as_html(question["message"]) if question.get("message") else None,
-        asked=list(_say_what_was_asked(record, question)),
+        question=list(_describe_question(record, question)),
         decided=decided,
         proof=[*proof, ("Digest of what was shown", record.get("shown") or "none")],
     )
 
 
-def _say_what_was_asked(record: Mapping[str, Any], question: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _describe_question(record: Mapping[str, Any], question: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     data = question.get("data")
     if isinstance(data, Mapping):
         yield from ((str(name), _text(each)) for name, each in data.items())

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Concatenate, ParamSpec, TypeVar
 
 from pauseflow_nb.engine.authorization import Question, judge
-from pauseflow_nb.engine.linked import Linked, Token
+from pauseflow_nb.engine.link_lookup import LinkTarget, Token
 from pauseflow_nb.engine.queue import Callback, Queue, Response
-from pauseflow_nb.engine.settle_together import Answer, NotTogether
+from pauseflow_nb.engine.settle_together import Answer, NeedsOwnTransaction
 from pauseflow_nb.errors import StoreUnavailable, TooManyAnswers
 from pauseflow_nb.links import Claim
 
@@ -136,7 +136,7 @@ class LazyQueue:
             return await self.call(lambda queue: queue)
         return self._queue
 
-    async def read_link(self, token: str, action: str) -> Linked:
+    async def read_link(self, token: str, action: str) -> LinkTarget:
         """Verify the token of a link, and read what it asks.
 
         Raises:
@@ -144,20 +144,20 @@ class LazyQueue:
             LinkWithdrawn: If it was revoked, or its key withdrawn.
         """
         queue = await self.opened()
-        return await asyncio.wrap_future(queue.linked.submit(Token(token, action)))
+        return await asyncio.wrap_future(queue.link_lookups.submit(Token(token, action)))
 
-    async def settle(self, linked: Linked, callback: Callback) -> Response:
+    async def settle(self, target: LinkTarget, callback: Callback) -> Response:
         """Settle what a link means; see `Queue.settle`.
 
         Raises:
             TooManyAnswers: If too many answers to this execution wait.
         """
-        claim, question = linked.claim, linked.question
+        claim, question = target.claim, target.question
         if callback.action == "cancel":
             # There is nothing to check: it need not wait for the answers that are being checked.
             return await self.call(Queue.settle, claim, callback)
         if question is not None and question.schema is None:
-            with suppress(NotTogether):
+            with suppress(NeedsOwnTransaction):
                 return await self._settle_unchecked(question, claim, callback)
         return await self.answer(claim.execution, Queue.settle, claim, callback)
 
@@ -165,12 +165,12 @@ class LazyQueue:
         """Settle with an answer that no schema restricts: it is judged at once, and needs no thread of its own.
 
         Raises:
-            NotTogether: If it does need one, and nothing has changed.
+            NeedsOwnTransaction: If it does need one, and nothing has changed.
         """
         queue = await self.opened()
         answer = Answer(claim, callback, judge(question, callback, queue.checker))
         if not answer.may_resume:
-            raise NotTogether
+            raise NeedsOwnTransaction
         async with self._turn(claim.execution):
             return await asyncio.wrap_future(queue.settling.submit(answer))
 

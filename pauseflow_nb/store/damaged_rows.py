@@ -35,7 +35,7 @@ _KEYS = {"reason": {"kind", "by"}, "error": {"type", "message"}, "approval": {"b
 
 
 def require_shape(view: dict[str, Any]) -> None:
-    """Check that a view is what SPEC 9 says, as far as a row could make it something else.
+    """Check the values of a view that a damaged row could make invalid.
 
     Raises:
         StoreDamaged: If it is not; naming the key.
@@ -92,8 +92,8 @@ def damaged_view(connection: sa.Connection, execution: str, problem: Exception) 
 
 
 def _sentence(problem: Exception) -> str:
-    said = problem.problem if isinstance(problem, StoreDamaged) else f"{type(problem).__name__}: {problem}"
-    return f"this execution cannot be shown: {(said.splitlines() or [''])[0]}"
+    sentence = problem.problem if isinstance(problem, StoreDamaged) else f"{type(problem).__name__}: {problem}"
+    return f"this execution cannot be shown: {(sentence.splitlines() or [''])[0]}"
 
 
 def _column(connection: sa.Connection, execution: str, name: str) -> Any:

@@ -348,8 +348,8 @@ def _plain_errors(engine: sa.Engine) -> Iterator[None]:
 
 def _not_storable(problem: sa.exc.StatementError) -> NotStorable:
     # Waiting, as for a database that is locked, would never help.
-    said = str(problem.orig or problem).strip().splitlines()
-    return NotStorable(said[0] if said else type(problem).__name__)
+    lines = str(problem.orig or problem).strip().splitlines()
+    return NotStorable(lines[0] if lines else type(problem).__name__)
 
 
 def _gone(path: str) -> StoreUnavailable:
@@ -363,7 +363,7 @@ def _sqlite_error(path: str, problem: sqlite3.Error) -> Exception:
         return StorageFull(path)
     if code == sqlite3.SQLITE_CANTOPEN and not Path(path).exists():
         return _gone(path)
-    said = {
+    sentences = {
         sqlite3.SQLITE_BUSY: "another process keeps it locked: end that process, or try again when it is done",
         sqlite3.SQLITE_LOCKED: "another process keeps it locked: end that process, or try again when it is done",
         sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check the path and its permissions",
@@ -373,7 +373,7 @@ def _sqlite_error(path: str, problem: sqlite3.Error) -> Exception:
         sqlite3.SQLITE_CORRUPT: "the file is damaged: restore it from a backup, or move it away to begin anew",
         sqlite3.SQLITE_IOERR: "the disk reports errors: check the disk that holds it",
     }
-    return StoreUnavailable(path, said.get(code, f"SQLite says: {problem}"))
+    return StoreUnavailable(path, sentences.get(code, f"SQLite says: {problem}"))
 
 
 def _postgresql_error(name: str, problem: BaseException | None, *, is_lost: bool) -> Exception:

@@ -8,16 +8,16 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.tables import decisions
 
-__all__ = ["add", "add_all", "all_of", "copy", "last_of"]
+__all__ = ["add", "add_all", "copy", "find_newest", "list_all"]
 
 
-def all_of(connection: sa.Connection, execution: str) -> list[dict[str, JSON]]:
+def list_all(connection: sa.Connection, execution: str) -> list[dict[str, JSON]]:
     """Read the DSSE envelopes of an execution, oldest first."""
     statement = sa.select(decisions.c.envelope).where(decisions.c.execution == execution)
     return list(connection.execute(statement.order_by(decisions.c.number)).scalars())
 
 
-def last_of(connection: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[int, dict[str, JSON]]]:
+def find_newest(connection: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[int, dict[str, JSON]]]:
     """Read number and envelope of the newest record of executions; those without any are left out."""
     row = decisions.c
     newest = sa.select(row.execution, sa.func.max(row.number).label("number"))
@@ -49,5 +49,5 @@ def add_all(
 
 def copy(connection: sa.Connection, source: str, execution: str) -> None:
     """Let a fork begin with the records of what it was forked from."""
-    for number, envelope in enumerate(all_of(connection, source), 1):
+    for number, envelope in enumerate(list_all(connection, source), 1):
         add(connection, execution, number, envelope)

@@ -184,8 +184,8 @@ class Files:
     def _plain(self, problem: OSError) -> Exception:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
             return StorageFull(self.url)
-        said = problem.strerror or str(problem)
-        return StoreUnavailable(self.url, f"{said}: check PAUSEFLOW_STORAGE and its permissions")
+        reason = problem.strerror or str(problem)
+        return StoreUnavailable(self.url, f"{reason}: check PAUSEFLOW_STORAGE and its permissions")
 
 
 def _local(url: str) -> Path | None:

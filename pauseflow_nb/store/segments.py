@@ -339,7 +339,7 @@ def _is(execution: str, n: int) -> tuple[sa.ColumnElement[bool], ...]:
     return segments.c.execution == execution, segments.c.n == n
 
 
-def _is_mine(segment: Row) -> tuple[sa.ColumnElement[bool], ...]:
+def _is_same_attempt(segment: Row) -> tuple[sa.ColumnElement[bool], ...]:
     return (
         *_is(segment.execution, segment.n),
         segments.c.attempt == segment.attempt,
@@ -348,7 +348,7 @@ def _is_mine(segment: Row) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def _change(connection: sa.Connection, segment: Row, **values: Any) -> bool:
-    return connection.execute(segments.update().where(*_is_mine(segment)).values(**values)).rowcount == 1
+    return connection.execute(segments.update().where(*_is_same_attempt(segment)).values(**values)).rowcount == 1
 
 
 def _last(segment: Row) -> float:

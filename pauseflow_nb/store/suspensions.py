@@ -195,8 +195,12 @@ def settle_all(
     where = [column == sa.bindparam(f"of_{column.name}") for column in _KEY]
     changed = statement.where(*where).values(settled_by=sa.bindparam("by"), given=sa.bindparam("given"))
     rows = [
-        {**{f"of_{column.name}": getattr(row, column.name) for column in _KEY}, "by": given[-1]["by"], "given": given}
-        for row, given in approvals
+        {
+            **{f"of_{column.name}": getattr(row, column.name) for column in _KEY},
+            "by": approved[-1]["by"],
+            "given": approved,
+        }
+        for row, approved in approvals
     ]
     connection.execute(changed, rows)
 
@@ -219,9 +223,9 @@ def approve(connection: sa.Connection, suspension: Row, by: str, comment: str | 
     Returns:
         All approvals, this one last.
     """
-    given = [*(suspension.given or []), make_approval(by, comment, now(connection))]
-    _update(connection, suspension, given=given)
-    return given
+    approved = [*(suspension.given or []), make_approval(by, comment, now(connection))]
+    _update(connection, suspension, given=approved)
+    return approved
 
 
 def reopen(connection: sa.Connection, suspension: Row, errors: list[dict[str, JSON]] | None) -> None:

@@ -1,4 +1,4 @@
-"""Show executions as `--json`, the REST API and Python all show them (SPEC 9)."""
+"""Show executions as `--json`, the REST API and Python all show them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
@@ -23,15 +23,15 @@ __all__ = [
     "HasRules",
     "LinksOf",
     "allowed_actions",
-    "approvals_of",
     "execution_views",
     "find_beginning",
     "find_ids",
     "has_rules",
     "iso",
-    "labels_of",
     "list_losses",
     "shown_data",
+    "view_approvals",
+    "view_labels",
     "write_address",
 ]
 
@@ -296,10 +296,10 @@ def _suspension(row: Row, links: LinksOf | None, revocations: int) -> dict[str, 
         "schema": row.schema,
         "form": draw_json(row.schema),
         "allow": allow,
-        "labels": labels_of(row),
+        "labels": view_labels(row),
         "errors": row.errors,
         "drift": (row.shown or {}).get("drift") or [],
-        "approvals": approvals_of(row),
+        "approvals": view_approvals(row),
         **{name: made.get(name) for name in LINK_NAMES.values()},
     }
 
@@ -322,7 +322,7 @@ def write_address(names: Iterable[str], step: str | None) -> str:
     return ".".join([*names, *([step] if step else [])])
 
 
-def approvals_of(row: HasRules | Row) -> dict[str, Any]:
+def view_approvals(row: HasRules | Row) -> dict[str, Any]:
     """Show who may approve a suspension, and who did: `needed`, `given`, `approvers`, `self_approval`."""
     rules = row.rules or {}
     return {
@@ -338,7 +338,7 @@ def has_rules(row: HasRules | Row) -> bool:
     return any(key not in ("labels", "allow") for key in row.rules or ())
 
 
-def labels_of(row: Row) -> dict[str, str]:
+def view_labels(row: Row) -> dict[str, str]:
     """Say what the buttons of a question say, by action."""
     own = (row.rules or {}).get("labels")
     return button_labels(row.kind, has_schema=row.schema is not None, own=own, allow=allowed_actions(row))

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from pauseflow_nb.cells import header_of
+from pauseflow_nb.cells import read_header
 from pauseflow_nb.errors import InvalidStep, InvalidValue
 from pauseflow_nb.json_values import JSON
 
@@ -125,15 +125,15 @@ def _name_in(call: ast.Call) -> str | None:
     owner = function.value
     if (owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else "") != "flow":
         return None
-    given = [*call.args[:1], *(each.value for each in call.keywords if each.arg == "name")]
-    name = given[0].value if len(given) == 1 and isinstance(given[0], ast.Constant) else None
+    names = [*call.args[:1], *(each.value for each in call.keywords if each.arg == "name")]
+    name = names[0].value if len(names) == 1 and isinstance(names[0], ast.Constant) else None
     return name if isinstance(name, str) and _NAME.fullmatch(name) else None
 
 
 def _parse(source: str) -> ast.AST | None:
     """Parse a cell without its header and magics; None if the rest is no Python."""
     try:
-        header = header_of(source)
+        header = read_header(source)
     except InvalidStep:
         return None
     text = source.lstrip()

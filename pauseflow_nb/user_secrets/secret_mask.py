@@ -55,7 +55,7 @@ class SecretMask:
         if len(value) < _SHORTEST:
             self._words.append(re.compile(rf"(?<!\w){re.escape(value)}(?!\w)"))
             return True
-        added = list(_forms_of(value))
+        added = list(_list_forms(value))
         self._forms = sorted([*self._forms, *added], key=lambda forms: -len(forms.written[0]))
         self._beginnings |= {beginning for forms in added for beginning in forms.beginnings()}
         wide = value.encode("utf-32-le", "surrogatepass")
@@ -162,26 +162,26 @@ def _join(text: str) -> str:
     return joined.replace("\\n", "") if "\\n" in joined else joined
 
 
-def _forms_of(value: str) -> Iterator[_Forms]:
+def _list_forms(value: str) -> Iterator[_Forms]:
     """List the ways in which a value, or a part of it that is a secret by itself, may be written."""
-    parts = {part for part in (*_lines_of(value), *_leaves_of(value)) if len(part) >= _SHORTEST_PART}
+    parts = {part for part in (*_list_key_lines(value), *_list_json_texts(value)) if len(part) >= _SHORTEST_PART}
     for part in {value, *parts}:
         raw = part.encode("utf-8", "surrogatepass")
         unchanged = max(_UNCHANGED.findall(part), key=len, default="")
         yield _Forms(unchanged if len(unchanged) >= _SHORTEST else "", _quote(part, raw))
-        for encoded in (*_numbers_of(raw), *_base64_of(raw)):
+        for encoded in (*_write_as_numbers(raw), *_write_as_base64(raw)):
             if len(encoded) >= _SHORTEST_PART:
                 yield _Forms(encoded, [encoded])
 
 
-def _lines_of(value: str) -> Iterator[str]:
+def _list_key_lines(value: str) -> Iterator[str]:
     """Give the lines of a key in PEM's form and the like; those that say what it is are no secret."""
     for line in value.splitlines():
         if not line.startswith("-----"):
             yield line.strip()
 
 
-def _leaves_of(value: str) -> Iterator[str]:
+def _list_json_texts(value: str) -> Iterator[str]:
     """Give the texts in a value that is JSON, such as the key file of a service account."""
     if value[:1] not in "{[":
         return
@@ -193,7 +193,7 @@ def _leaves_of(value: str) -> Iterator[str]:
         each = todo.pop()
         if isinstance(each, str):
             yield each
-            yield from _lines_of(each)
+            yield from _list_key_lines(each)
         elif isinstance(each, (dict, list)):
             todo.extend(each.values() if isinstance(each, dict) else each)
 
@@ -223,14 +223,14 @@ def _escape_for_scripts(text: str, signs: str) -> str:
     return text
 
 
-def _numbers_of(raw: bytes) -> Iterator[str]:
+def _write_as_numbers(raw: bytes) -> Iterator[str]:
     """Write the bytes as numbers: in hex, also with what libraries put between them, and as a list."""
     for digits in (raw.hex(), *(raw.hex(sign) for sign in ":- ")):
         yield from (digits, digits.upper())
     yield ", ".join(map(str, raw))
 
 
-def _base64_of(raw: bytes) -> set[str]:
+def _write_as_base64(raw: bytes) -> set[str]:
     """Write as base64, at each of the three places where it may begin in longer text, without what its neighbours decide."""
     found = set()
     for encode in (base64.b64encode, base64.urlsafe_b64encode):

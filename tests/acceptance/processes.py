@@ -116,18 +116,13 @@ class Lab:
         notebook.metadata.kernelspec = {"name": "python3", "language": "python", "display_name": "Python"}
         nbformat.write(notebook, path)
         frozen = freeze(str(path))
-        facts: dict[str, Any] = {"output": str(self.folder / "out.ipynb"), "cwd": str(self.folder), **values}
-        return Plan(
-            notebook=str(path),
-            document=frozen.document,
-            inputs=frozen.inputs,
-            cells=frozen.cells,
-            steps=frozen.steps,
-            kernel=frozen.kernel,
-            interpreter=frozen.interpreter,
-            created_by="user:test",
-            **facts,
-        )
+        how: dict[str, Any] = {
+            "output": str(self.folder / "out.ipynb"),
+            "cwd": str(self.folder),
+            "options": {},
+            **values,
+        }
+        return Plan.of(frozen, notebook=str(path), created_by="user:test", **how)
 
     def log(self) -> list[str]:
         path = self.folder / "log"

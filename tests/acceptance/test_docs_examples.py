@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import nbformat
 import pytest
-from chromium import find, launch
 from docs_examples import BEFORE, FIRST, README, blocks
 from evidence import watch
 
@@ -20,18 +19,6 @@ SCREENSHOTS = Path(__file__).parent.parent / "screenshots"
 
 #: Opens the page at a link, takes a picture of it if that has a name, types into inputs by their name, and presses a button; gives the text of the page that follows.
 Press: TypeAlias = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = find()
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = launch(driver, chromium)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import nbformat
 import sqlalchemy as sa
 from nbformat.v4 import new_code_cell, new_notebook
 
-from pauseflow_nb.cells import header_of
+from pauseflow_nb.cells import read_header
 from pauseflow_nb.engine.queue import Callback, Plan, Queue
 from pauseflow_nb.engine.run_segment import Segments
 from pauseflow_nb.errors import KernelDied
@@ -40,7 +40,7 @@ def plan(*sources: str, **values: Any) -> Plan:
         "cwd": "/",
         "created_by": "user:ann",
     }
-    steps = [header.name for source in sources if (header := header_of(source)) and header.kind == "step"]
+    steps = [header.name for source in sources if (header := read_header(source)) and header.kind == "step"]
     return Plan(**{**defaults, "document": notebook(*sources), "cells": len(sources), "steps": steps, **values})
 
 
@@ -77,7 +77,7 @@ class Script:
         for index in range(briefing.first_cell, len(document.cells)):
             if control.request:
                 return SegmentEnd("stopped" if control.request == "stop" else "interrupted", checkpoint)
-            header = header_of(document.cells[index].source)
+            header = read_header(document.cells[index].source)
             if header is not None and header.kind == "step":
                 told = briefing.steps.get(header.name, StepBriefing())
                 run, attempt = told.runs + 1, told.interrupted + 1

@@ -1,4 +1,4 @@
-"""Who may answer and with what: the same at every door, however many ask at once."""
+"""Who may answer and with what: the same for every way to answer, however many ask at once."""
 
 from typing import Any
 

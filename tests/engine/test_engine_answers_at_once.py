@@ -16,12 +16,12 @@ from engine.stage import Stage, at_once
 
 from pauseflow_nb.decisions.statement import payload_digest
 from pauseflow_nb.engine.authorization import Verdict
+from pauseflow_nb.engine.batching import Batcher
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.queue import Callback
 from pauseflow_nb.engine.retry_fork import retry
-from pauseflow_nb.engine.settle_together import Answer, NotTogether, settle_alone, settle_together
+from pauseflow_nb.engine.settle_together import Answer, NeedsOwnTransaction, settle_alone, settle_together
 from pauseflow_nb.engine.settling import Response
-from pauseflow_nb.engine.together import Together
 from pauseflow_nb.errors import LinkWithdrawn, StoreUnavailable
 from pauseflow_nb.links import Claim
 from pauseflow_nb.settings import Settings
@@ -93,7 +93,7 @@ def settle_all(stage: Stage, answers: list[Answer]) -> list[Response | Exception
     """Settle together what can be, and then the others alone, as the queue does."""
     found = settle_together(stage.queue, answers)
     return [
-        settled_alone(stage, answer) if isinstance(result, NotTogether) else result
+        settled_alone(stage, answer) if isinstance(result, NeedsOwnTransaction) else result
         for answer, result in zip(answers, found, strict=True)
     ]
 
@@ -410,7 +410,7 @@ def test_an_answer_whose_rows_another_transaction_holds_makes_no_other_wait(stag
             connection.execute(sa.select(table).where(table.c[column] == held).with_for_update())
             results = settle_together(stage.queue, [answer(free), answer(held), answer(last)])
 
-        assert isinstance(results[1], NotTogether)
+        assert isinstance(results[1], NeedsOwnTransaction)
     assert [settled_lines(stage, each) for each in (free, held, last)] == [1, 0, 1]
     assert stage.send(held)[0] == 200
     assert_settled_once(stage, held)
@@ -461,16 +461,16 @@ def test_what_its_sender_has_cancelled_is_not_handled_and_stops_nothing() -> Non
         handled.extend(names)
         return [name.upper() for name in names]
 
-    together = Together(handle, name="test", most=3)
-    first = together.submit("first")
+    batcher = Batcher(handle, name="test", most=3)
+    first = batcher.submit("first")
     begun.wait()
-    others = [together.submit(name) for name in ("a", "b", "c", "d")]
+    others = [batcher.submit(name) for name in ("a", "b", "c", "d")]
 
     assert others[1].cancel()
     assert not first.cancel()
     go_on.set()
     assert [each.result() for each in (first, others[0], *others[2:])] == ["FIRST", "A", "C", "D"]
-    together.close()
+    batcher.close()
     assert handled == ["first", "a", "c", "d"]
 
 
@@ -480,22 +480,22 @@ def test_when_it_cannot_handle_them_each_gets_the_error_and_the_next_is_handled(
             raise ValueError(names)
         return list(names)
 
-    together = Together(handle, name="test", most=1)
-    results = [together.submit(name) for name in ("bad", "good")]
+    batcher = Batcher(handle, name="test", most=1)
+    results = [batcher.submit(name) for name in ("bad", "good")]
 
     assert isinstance(results[0].exception(), ValueError)
     assert results[1].result() == "good"
-    together.close()
+    batcher.close()
 
 
 def test_what_comes_before_it_is_closed_is_handled_and_what_comes_later_is_refused() -> None:
-    together: Together[str, str] = Together(lambda names: [*names], name="test", most=8)
-    before = together.submit("before")
-    together.close()
+    batcher: Batcher[str, str] = Batcher(lambda names: [*names], name="test", most=8)
+    before = batcher.submit("before")
+    batcher.close()
 
     assert before.result() == "before"
     with pytest.raises(StoreUnavailable, match="being stopped"):
-        together.submit("later")
+        batcher.submit("later")
 
 
 def test_threads_of_one_process_wait_for_each_other_without_trying(sqlite_settings: Settings) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pauseflow_nb.engine.authorization import Callback, Question, Refusal, Verdict, comment_of, judge
+from pauseflow_nb.engine.authorization import Callback, Question, Refusal, Verdict, judge, shorten_comment
 from pauseflow_nb.forms.check_process import Checker
 
 NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -75,7 +75,7 @@ def test_a_get_answers_only_what_asks_for_no_more_than_a_click(
 
 @pytest.mark.parametrize(("length", "kept"), [(1999, 1999), (2000, 2000), (2001, 2000)])
 def test_a_comment_is_cut_after_2000_characters(length: int, kept: int) -> None:
-    assert comment_of({"comment": "x" * length}) == "x" * kept
+    assert shorten_comment({"comment": "x" * length}) == "x" * kept
 
 
 @pytest.mark.parametrize(

@@ -576,7 +576,7 @@ def test_a_stored_notebook_that_was_removed_is_said_before_a_retry_and_by_a_wake
         assert row is not None
         stage.queue.files.remove(row.document)
 
-    with pytest.raises(NotebookGone, match="start anew with `pauseflow run in"):
+    with pytest.raises(NotebookGone, match="start a new execution with `pauseflow run in"):
         retry(stage.queue, failed, by="user:ann")
     with pytest.raises(NotebookGone):
         stage.queue.document(failed)

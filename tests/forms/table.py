@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pauseflow_nb.forms.codec import Entries, initial_entries
-from pauseflow_nb.kernel.answer_types import Form, form_of
+from pauseflow_nb.kernel.answer_types import Form, make_form
 
 __all__ = ["PATH", "Row", "rows"]
 
@@ -68,7 +68,7 @@ class Row:
     @cached_property
     def form(self) -> Form:
         """What `flow.suspend(schema=…)` makes of it."""
-        return form_of(self.kind)
+        return make_form(self.kind)
 
     @property
     def schema(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from forms.table import Row, rows
 
 from pauseflow_nb.errors import InvalidAnswer
 from pauseflow_nb.forms.lax import answer_for, in_form
-from pauseflow_nb.forms.schema import errors_of
+from pauseflow_nb.forms.schema import find_errors
 
 TYPES = [
     "int",
@@ -71,7 +71,7 @@ def is_taken_by_pydantic(row: Row, value: Any) -> bool:
 @pytest.mark.parametrize("python", TYPES)
 def test_what_pydantic_takes_bare_is_taken_and_nothing_else(python: str) -> None:
     row = row_of(python)
-    taken = {json.dumps(value): errors_of(row.schema, in_form(row.schema, value)) == [] for value in VALUES}
+    taken = {json.dumps(value): find_errors(row.schema, in_form(row.schema, value)) == [] for value in VALUES}
 
     expected = {json.dumps(value): is_taken_by_pydantic(row, value) for value in VALUES}
     others = EXCEPTIONS.get(python, frozenset()) | ({'{"value": 1}'} if python != "dict[str, int]" else set())
@@ -80,7 +80,7 @@ def test_what_pydantic_takes_bare_is_taken_and_nothing_else(python: str) -> None
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in rows() if row.is_taken])
 def test_the_answer_of_every_row_is_taken_as_json_too(row: Row) -> None:
-    assert errors_of(row.schema, row.value) == []
+    assert find_errors(row.schema, row.value) == []
 
 
 NAMES = """
@@ -109,16 +109,16 @@ class Model(BaseModel):
 def test_every_name_that_a_model_takes_is_taken(value: Any, extra: str) -> None:
     row = row_of(NAMES.replace("populate_by_name=True", f"populate_by_name=True, extra={extra!r}"))
 
-    assert (errors_of(row.schema, value) == []) == is_taken_by_pydantic(row, value)
+    assert (find_errors(row.schema, value) == []) == is_taken_by_pydantic(row, value)
 
 
 def test_a_span_of_ours_is_taken_where_a_model_wants_a_duration() -> None:
     row = row_of("dict[str, list[timedelta]]")
     answer = in_form(row.schema, {"a": ["2 hours", "PT1M"]})
 
-    assert errors_of(row.schema, answer) == []
+    assert find_errors(row.schema, answer) == []
     assert [span.total_seconds() for span in row.form.build(answer)["a"]] == [7200, 60]
-    assert errors_of(row.schema, in_form(row.schema, {"a": ["soon"]})) != []
+    assert find_errors(row.schema, in_form(row.schema, {"a": ["soon"]})) != []
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_nothing_is_no_empty_dict() -> None:
 def test_the_words_of_a_json_schema_are_taken_literally() -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
 
-    assert errors_of(schema, {"n": "7"}) == [{"path": ["n"], "message": "must be a whole number"}]
+    assert find_errors(schema, {"n": "7"}) == [{"path": ["n"], "message": "must be a whole number"}]
 
 
 def test_limits_of_a_decimal_hold_for_a_text_as_well() -> None:
     row = row_of("Annotated[Decimal, Field(gt=0, max_digits=4, decimal_places=2)]")
 
-    assert errors_of(row.schema, {"value": "-1"}) == [{"path": ["value"], "message": "must be greater than 0"}]
+    assert find_errors(row.schema, {"value": "-1"}) == [{"path": ["value"], "message": "must be greater than 0"}]
     with pytest.raises(InvalidAnswer):
         row.form.judge({"value": "1.234"})

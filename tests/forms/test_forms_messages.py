@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from pauseflow_nb.forms.schema import errors_of, in_words, problem_of
+from pauseflow_nb.forms.schema import find_errors, find_problem, in_words
 
 JSONSCHEMAS_OWN = ("is not of type", "is not valid under", "required property", "schema", "'x'", "Additional", "[1, 1]")
 
 
 def _said(schema: Any, value: Any) -> str:
-    return in_words(errors_of({"type": "object", "properties": {"x": schema}}, {"x": value}))
+    return in_words(find_errors({"type": "object", "properties": {"x": schema}}, {"x": value}))
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,4 @@ def test_what_does_not_fit(schema: Any, value: Any, said: str) -> None:
     ],
 )
 def test_what_is_no_schema(schema: Any, said: str) -> None:
-    assert (problem_of(schema) or "").startswith(said)
+    assert (find_problem(schema) or "").startswith(said)

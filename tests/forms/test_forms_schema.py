@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from pauseflow_nb.forms.schema import errors_of, problem_of
+from pauseflow_nb.forms.schema import find_errors, find_problem
 
 
 class Looking(BaseModel):
@@ -52,8 +52,8 @@ def test_it_takes_and_refuses_what_pydantic_does(kind: Any, value: Any) -> None:
         fits = False
     schema = adapter.json_schema()
 
-    assert problem_of(schema) is None
-    assert (errors_of(schema, value) == []) == fits
+    assert find_problem(schema) is None
+    assert (find_errors(schema, value) == []) == fits
 
 
 def test_fields_with_the_names_of_keywords_are_fields() -> None:
@@ -64,9 +64,9 @@ def test_fields_with_the_names_of_keywords_are_fields() -> None:
         "enum": [{"pattern": "ab", "default": 3}, {"pattern": "b"}],
     }
 
-    assert problem_of(schema) is None
-    assert errors_of(schema, {"pattern": "ab", "default": 3}) == []
-    assert errors_of(schema, {"pattern": "b"}) == [{"path": ["pattern"], "message": "must match the pattern ^a"}]
+    assert find_problem(schema) is None
+    assert find_errors(schema, {"pattern": "ab", "default": 3}) == []
+    assert find_errors(schema, {"pattern": "b"}) == [{"path": ["pattern"], "message": "must match the pattern ^a"}]
 
 
 @pytest.mark.parametrize(
@@ -83,27 +83,27 @@ def test_fields_with_the_names_of_keywords_are_fields() -> None:
     ],
 )
 def test_formats_that_people_type_are_checked(name: str, good: str, bad: str) -> None:
-    assert errors_of({"format": name}, good) == []
-    assert errors_of({"format": name}, bad) != []
-    assert errors_of({"format": name}, 3) == []
+    assert find_errors({"format": name}, good) == []
+    assert find_errors({"format": name}, bad) != []
+    assert find_errors({"format": name}, 3) == []
 
 
 @pytest.mark.parametrize("name", ["hostname", "iri", "regex", "json-pointer", "anything"])
 def test_other_formats_are_not(name: str) -> None:
-    assert errors_of({"format": name}, "( no such thing") == []
+    assert find_errors({"format": name}, "( no such thing") == []
 
 
 def test_of_a_union_the_branch_that_was_meant_says_what_is_wrong() -> None:
     schema = TypeAdapter(Cat | Dog).json_schema()
 
-    assert errors_of(schema, {"kind": "dog", "age": "x"}) == [{"path": ["age"], "message": "must be a whole number"}]
-    assert errors_of(schema, {"kind": "cow"}) == [{"path": ["kind"], "message": 'must be "cat" or "dog"'}]
+    assert find_errors(schema, {"kind": "dog", "age": "x"}) == [{"path": ["age"], "message": "must be a whole number"}]
+    assert find_errors(schema, {"kind": "cow"}) == [{"path": ["kind"], "message": 'must be "cat" or "dog"'}]
 
 
 @pytest.mark.parametrize("pattern", ["(", "(?<=a+)b", "[z-a]", "a{99999999999}"])
 def test_a_pattern_that_cannot_be_run_is_no_schema(pattern: str) -> None:
-    assert "no regular expression" in (problem_of({"properties": {"a": {"pattern": pattern}}}) or "")
-    assert "no regular expression" in (problem_of({"patternProperties": {pattern: {}}}) or "")
+    assert "no regular expression" in (find_problem({"properties": {"a": {"pattern": pattern}}}) or "")
+    assert "no regular expression" in (find_problem({"patternProperties": {pattern: {}}}) or "")
 
 
 #: Two parts with one `$id`, and a reference into one of them: jsonschema-rs panics.
@@ -126,7 +126,7 @@ def nested(levels: int) -> dict[str, Any]:
     ],
 )
 def test_a_schema_at_which_the_compiler_fails_is_none(schema: dict[str, Any], said: str) -> None:
-    assert (problem_of(schema) or "").startswith(said)
+    assert (find_problem(schema) or "").startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_schema_at_which_the_compiler_fails_is_none(schema: dict[str, Any], sa
     ],
 )
 def test_a_schema_that_refers_to_itself_without_end_is_checked_in_the_end(schema: dict[str, Any]) -> None:
-    assert problem_of(schema) is None
+    assert find_problem(schema) is None
     values: list[Any] = ["a", {"a": [1]}, [[]]]
     for value in values:
-        assert isinstance(errors_of(schema, value), list)
+        assert isinstance(find_errors(schema, value), list)

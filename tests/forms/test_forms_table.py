@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pauseflow_nb.errors import InvalidAnswer
 from pauseflow_nb.forms.codec import read_form
 from pauseflow_nb.forms.controls import draw
-from pauseflow_nb.forms.schema import errors_of
+from pauseflow_nb.forms.schema import find_errors
 
 ROWS = [pytest.param(row, id=row.name) for row in rows()]
 
@@ -22,7 +22,7 @@ def test_the_table_is_large_enough_to_mean_something() -> None:
 def inputs_with_errors(row: Row) -> list[str]:
     """The inputs beside which something is said."""
     reading = read_form(row.schema, row.entries)
-    return sorted(reading.beside(reading.merge(errors_of(row.schema, reading.value))))
+    return sorted(reading.beside(reading.merge(find_errors(row.schema, reading.value))))
 
 
 @pytest.mark.parametrize("row", ROWS)

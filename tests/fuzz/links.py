@@ -462,7 +462,7 @@ def _check_page(links: _Links, given: dict[str, Any]) -> None:
 
     shown = dict(given)
     outputs, form = shown.pop("outputs"), shown.pop("form")
-    if shown["schema"] is not None and our_schemas.problem_of(shown["schema"]) is not None:
+    if shown["schema"] is not None and our_schemas.find_problem(shown["schema"]) is not None:
         shown["schema"] = None
     cell = nbformat.v4.new_code_cell(
         "%%step approve\nflow.suspend()", outputs=[nbformat.from_dict(each) for each in outputs]

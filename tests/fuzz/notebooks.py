@@ -14,7 +14,7 @@ from hypothesis.strategies import DrawFn
 from shells import new_shell
 from traitlets.config import Config
 
-from pauseflow_nb.cells import header_of, steps_of
+from pauseflow_nb.cells import find_steps, read_header
 from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, InvalidStep, KernelUnavailable
 from pauseflow_nb.kernel.cell_transform import StepCells, find_stored_names, header_to_literal
 from pauseflow_nb.runner.document import Document
@@ -46,13 +46,13 @@ sources = st.one_of(
 def _check_headers(given: list[str]) -> None:
     for source in given:
         try:
-            header = header_of(source)
+            header = read_header(source)
         except InvalidStep as problem:
             assert str(problem)
             continue
         assert header is None or header.kind == "setup" or header.name.isidentifier()
     try:
-        headers = steps_of(enumerate(given))
+        headers = find_steps(enumerate(given))
     except InvalidStep:
         return
     steps = [header.name for header in headers.values() if header.kind == "step"]

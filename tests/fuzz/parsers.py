@@ -35,7 +35,7 @@ from pauseflow_nb.json_values import compact, require_json
 from pauseflow_nb.links import ACTIONS, Claim, Signer
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.public.bodies import parse_body, parse_json, parse_pairs
-from pauseflow_nb.server.public.decision import entries_of, read_request
+from pauseflow_nb.server.public.decision import read_entries, read_request
 from pauseflow_nb.server.public.negotiation import may_act, prefers_json, wants_html
 from pauseflow_nb.settings import Settings
 
@@ -149,7 +149,7 @@ _entries = st.dictionaries(
 
 def _is_usable(schema: Any) -> bool:
     """Whether `flow.suspend` takes it: no other schema ever gets to a server."""
-    return isinstance(schema, Mapping) and our_schemas.problem_of(schema) is None
+    return isinstance(schema, Mapping) and our_schemas.find_problem(schema) is None
 
 
 def _check_form(given: tuple[Any, dict[str, list[str]], dict[str, Any]]) -> None:
@@ -169,7 +169,7 @@ def _check_schema(given: tuple[Any, Any, int]) -> None:
     if not _is_usable(schema):
         return
     for answer in (value, [value] * times, {"value": [value] * times}):
-        errors = our_schemas.errors_of(schema, in_form(schema, answer))
+        errors = our_schemas.find_errors(schema, in_form(schema, answer))
         assert len(errors) <= 100
         require_storable(errors)
         our_schemas.in_words(errors)
@@ -180,7 +180,7 @@ def _check_request(given: tuple[str, bytes, str | None, str, Any]) -> None:
     usable = schema if _is_usable(schema) else None
     try:
         body = parse_body(data, content_type)
-        entries_of(body)
+        read_entries(body)
         wanted = read_request(action, body, parse_pairs(query), usable)
     except InvalidBody:
         return

@@ -20,7 +20,7 @@ from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
 from pauseflow_nb.kernel import snapshot
-from pauseflow_nb.kernel.snapshot.storage.manifest import digest_of
+from pauseflow_nb.kernel.snapshot.storage.manifest import digest_manifest
 from pauseflow_nb.protocol import Briefing, Outcome, SnapshotRef
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store.executions import FINAL
@@ -141,7 +141,7 @@ def _manifests(folder: Path) -> Iterator[Check]:
         from pauseflow_nb.kernel.snapshot.storage.manifest import read_manifest
 
         try:
-            read_manifest(open_folder(str(folder)), SnapshotRef("fuzzed", digest_of(data)))
+            read_manifest(open_folder(str(folder)), SnapshotRef("fuzzed", digest_manifest(data)))
         except (SnapshotDamaged, SnapshotMismatch) as problem:
             assert str(problem)
         # Another digest than the one that was signed: nothing of it is looked at.

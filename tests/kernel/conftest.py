@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import pytest
 from IPython import version_info
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
 from shells import new_shell
 from traitlets.config import Config
 
@@ -87,6 +89,26 @@ class Kernel:
 
     def begin(self, briefing: Briefing) -> Ran:
         return self.run(f"get_ipython().pauseflow.begin({briefing.to_json()!r})", silent=True)
+
+
+@contextlib.contextmanager
+def running_kernel(**options: Any) -> Iterator[KernelManager]:
+    """Start an ipykernel, as a front end does, and end it."""
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(extra_arguments=["--HistoryManager.enabled=False"], **options)
+    yield manager
+    manager.shutdown_kernel(now=True)
+    manager.cleanup_resources()
+
+
+@pytest.fixture
+def client(process: KernelManager) -> Iterator[BlockingKernelClient]:
+    """A client of the kernel that the file's own fixture `process` starts."""
+    client = process.client()
+    client.start_channels()
+    client.wait_for_ready(timeout=60)
+    yield client
+    client.stop_channels()
 
 
 @pytest.fixture

@@ -270,7 +270,7 @@ def test_a_json_schema_is_a_form_too(by_hand: ByHand) -> None:
 
 def test_an_untouched_form_sends_what_stands_in_it(by_hand: ByHand) -> None:
     by_hand.kernel.run(MODEL)
-    schema = by_hand.value("from pauseflow_nb.kernel.answer_types import form_of; form_of(Order).json_schema")
+    schema = by_hand.value("from pauseflow_nb.kernel.answer_types import make_form; make_form(Order).json_schema")
     sent = input_for(draw(schema), is_outer=True).entries()
 
     drawn = {name: texts for name, texts in initial_entries(schema).items() if texts not in ([], [""])}

@@ -11,7 +11,7 @@ from jupyter_client.manager import KernelManager
 
 from pauseflow_nb.protocol import SOURCE, Briefing, Outcome
 
-from .conftest import step_briefing
+from .conftest import running_kernel, step_briefing
 
 pytestmark = pytest.mark.timeout(120)
 PAUSE = "%%step a\nlinks = flow.suspend()\nprint('told')"
@@ -63,24 +63,17 @@ class FrontEnd:
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[KernelManager]:
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(extra_arguments=["--HistoryManager.enabled=False"])
-    yield manager
-    manager.shutdown_kernel(now=True)
-    manager.cleanup_resources()
+    with running_kernel() as manager:
+        yield manager
 
 
 @pytest.fixture
-def front_end(process: KernelManager) -> Iterator[FrontEnd]:
-    client = process.client()
-    client.start_channels()
-    client.wait_for_ready(timeout=60)
+def front_end(client: BlockingKernelClient) -> FrontEnd:
     front_end = FrontEnd(client)
     assert (
         front_end.run("from pauseflow_nb import flow, steps\nget_ipython().pauseflow.reset()").content["status"] == "ok"
     )
-    yield front_end
-    client.stop_channels()
+    return front_end
 
 
 def begin(front_end: FrontEnd, folder: Path) -> None:

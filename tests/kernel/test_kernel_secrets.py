@@ -1,12 +1,15 @@
 """Cells run by hand in a real ipykernel: what a front end gets, and so what a saved notebook would hold, has no secret."""
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+
+from .conftest import running_kernel
 
 pytestmark = pytest.mark.timeout(120)
 VALUE = 's3cr3t/"tåken"+7f3a91c0de55'
@@ -49,27 +52,16 @@ class FrontEnd:
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelManager]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PAUSEFLOW_SECRET_API", VALUE)
-        patch.setenv("PAUSEFLOW_SECRET_OTHER", NEVER_FETCHED)
-        manager = KernelManager(kernel_name="python3")
-        manager.start_kernel(
-            extra_arguments=["--HistoryManager.enabled=False"], cwd=str(tmp_path_factory.mktemp("hand"))
-        )
-    yield manager
-    manager.shutdown_kernel(now=True)
-    manager.cleanup_resources()
+    secrets = {"PAUSEFLOW_SECRET_API": VALUE, "PAUSEFLOW_SECRET_OTHER": NEVER_FETCHED}
+    with running_kernel(cwd=str(tmp_path_factory.mktemp("hand")), env={**os.environ, **secrets}) as manager:
+        yield manager
 
 
 @pytest.fixture
-def front_end(process: KernelManager) -> Iterator[FrontEnd]:
-    client = process.client()
-    client.start_channels()
-    client.wait_for_ready(timeout=60)
+def front_end(client: BlockingKernelClient) -> FrontEnd:
     front_end = FrontEnd(client)
     front_end.run("from pauseflow_nb import flow, steps\nkey = flow.secret('API')")
-    yield front_end
-    client.stop_channels()
+    return front_end
 
 
 def written(messages: Any) -> str:

@@ -17,7 +17,7 @@ from kernel_snapshot.conftest import SESSION, Kernels, Nurseries, cell
 from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel.snapshot import describe_saved, sweep
 from pauseflow_nb.kernel.snapshot.storage.folder import Folder, open_folder
-from pauseflow_nb.kernel.snapshot.storage.manifest import digest_of, read_manifest
+from pauseflow_nb.kernel.snapshot.storage.manifest import digest_manifest, read_manifest
 from pauseflow_nb.kernel.snapshot.storage.packfile import Content, Location, PackReader
 from pauseflow_nb.protocol import SnapshotRef
 
@@ -117,7 +117,7 @@ def changed(kernels: Kernels, saved: dict[str, Any], **changes: Any) -> dict[str
         manifest[key] = {**manifest[key], **value} if isinstance(value, dict) else value
     data = json.dumps(manifest).encode()
     path.write_bytes(data)
-    return {"ref": {"name": path.name, "digest": digest_of(data)}}
+    return {"ref": {"name": path.name, "digest": digest_manifest(data)}}
 
 
 def test_another_schema_says_which(kernels: Kernels, saved: dict[str, Any]) -> None:
@@ -326,7 +326,7 @@ def test_what_cells_put_into_json_does_not_spoil_the_manifest(kernels: Kernels) 
 def test_what_is_no_manifest_is_said_to_be_none(kernels: Kernels, saved: dict[str, Any], data: bytes) -> None:
     Path(kernels.folder, saved["ref"]["name"]).write_bytes(data)
 
-    answer = restore(kernels, {"ref": {**saved["ref"], "digest": digest_of(data)}})
+    answer = restore(kernels, {"ref": {**saved["ref"], "digest": digest_manifest(data)}})
 
     assert answer["raised"] == "SnapshotDamaged"
     assert "what lies in its manifest's place is none" in answer["message"]

@@ -67,7 +67,7 @@ def test_no_snapshot_holds_a_link_that_a_variable_holds(rider: Rider) -> None:
     ended = rider.answer(view["id"])
     found = returned(ended, "look")
 
-    sentence = "is spent: the pause that it belonged to is over; each `flow.suspend()` returns new links"
+    sentence = "can no longer be used: the pause that it belonged to is over; each `flow.suspend()` returns new links"
     for kind, said in found["asked"]:
         assert (kind, sentence in said) == ("LinkSpent", True), said
     for text in found["texts"]:
@@ -88,7 +88,7 @@ def test_links_are_spent_in_a_kernel_that_lived_on(rider: Rider) -> None:
     view = rider.ride(execution, until_pause=False, on_event=answer_once(rider))
 
     text, shown_ = returned(view, "look")
-    assert "is spent" in text
+    assert "can no longer be used" in text
     assert "spent links" in shown_
 
 

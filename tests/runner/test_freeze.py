@@ -12,7 +12,8 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, InvalidStep, KernelUnavailable, NotebookNotFound
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.notebook import freeze, read_notebook
+from pauseflow_nb.runner.notebook import freeze
+from pauseflow_nb.runner.notebook_file import read_notebook
 from pauseflow_nb.runner.parameters import check_parameters
 
 
@@ -181,7 +182,7 @@ def test_what_another_program_left_in_papermills_place_is_replaced(noted: object
 
 def test_a_notebook_is_read_from_standard_input(tmp_path: Path) -> None:
     path = written(tmp_path, "1")
-    code = "from pauseflow_nb.runner.notebook import read_notebook; print(read_notebook('-').cells[0].source)"
+    code = "from pauseflow_nb.runner.notebook_file import read_notebook; print(read_notebook('-').cells[0].source)"
 
     with Path(path).open() as file:
         done = subprocess.run(

@@ -117,13 +117,6 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def queue(settings: Settings) -> Iterator[Queue]:
-    queue = Queue.open(settings)
-    yield queue
-    queue.close()
-
-
-@pytest.fixture
 def stage(queue: Queue) -> Stage:
     return Stage(queue)
 

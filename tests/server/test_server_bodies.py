@@ -11,7 +11,7 @@ from pauseflow_nb.errors import InvalidBody, UnknownCharset
 from pauseflow_nb.forms.codec import read_form, read_pairs
 from pauseflow_nb.server.public.bodies import Body, parse_body, parse_pairs
 from pauseflow_nb.server.public.decision import read_request
-from pauseflow_nb.server.public.envelope import query_of
+from pauseflow_nb.server.public.envelope import parse_query
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_query_that_was_not_escaped_is_utf8() -> None:
     """As `curl "$LINK?who=é"` sends it: tornado hands over each of its bytes as a character."""
     as_sent = "who=\u00e9&escaped=%C3%A9".encode().decode("latin-1")
 
-    assert query_of(as_sent) == {"who": "\u00e9", "escaped": "\u00e9"}
+    assert parse_query(as_sent) == {"who": "\u00e9", "escaped": "\u00e9"}
 
 
 @given(st.text())

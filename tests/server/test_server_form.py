@@ -6,7 +6,7 @@ import pytest
 
 from pauseflow_nb.forms.codec import initial_entries, read_form
 from pauseflow_nb.forms.controls import Control, draw
-from pauseflow_nb.forms.schema import errors_of
+from pauseflow_nb.forms.schema import find_errors
 
 ODD_NAMES = ["a.b", "a/b", "a~b", "__proto__", "constructor", "two words", "größe", "items[0]", "", '"><script>', "~b0"]
 
@@ -19,13 +19,13 @@ def shown(schema: dict[str, Any], **entries: list[str]) -> dict[str, Control]:
     """The controls for what was written, with all that is wrong beside them."""
     written = {f"answer/{name}": texts for name, texts in entries.items()} or initial_entries(schema)
     reading = read_form(schema, written)
-    outer = draw(schema, written, reading.merge(errors_of(schema, reading.value)))
+    outer = draw(schema, written, reading.merge(find_errors(schema, reading.value)))
     return {control.name.removeprefix("answer/"): control for control in outer.fields}
 
 
 def test_names_of_any_sort_are_fields_of_their_own() -> None:
     schema = of(**{name: {"type": "string", "minLength": 1} for name in ODD_NAMES})
-    controls = draw(schema, {}, errors_of(schema, {})).fields
+    controls = draw(schema, {}, find_errors(schema, {})).fields
 
     assert [control.problem for control in controls] == ["is required"] * len(ODD_NAMES)
     assert len({control.id for control in controls}) == len(ODD_NAMES)
@@ -102,7 +102,7 @@ def test_the_errors_of_a_row_stand_in_it_though_a_row_before_it_was_left_empty()
     schema = of(rows={"type": "array", "items": of(n={"type": "integer", "minimum": 3})})
     written = {"answer/rows/0/n": [""], "answer/rows/1/n": ["2"], "answer/rows/4/n": ["x"]}
     reading = read_form(schema, written)
-    errors = reading.merge(errors_of(schema, reading.value))
+    errors = reading.merge(find_errors(schema, reading.value))
 
     assert reading.value == {"rows": [{"n": 2}, {"n": "x"}]}
     assert reading.beside(errors) == {

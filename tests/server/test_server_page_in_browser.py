@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from axe import found_by_axe
-from chromium import find, launch
 from evidence import keep, watch
 
 from pauseflow_nb.protocol import Unsaved
@@ -40,18 +39,6 @@ ASKED: dict[str, Any] = {
     "data": {"model": "gradient boosting, 200 trees", "accuracy": 0.9722, "accuracy in use": 0.9444, "rows": 178},
     "seconds": 7 * 3600 + 1200,
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    chromium = find()
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = launch(driver, chromium)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -48,9 +48,9 @@ class Schedule:
             InvalidSchedule: If it cannot be read, or not exactly one of the three is given.
             InvalidDuration: If the span cannot be read.
         """
-        given = {name: value for name, value in (("cron", cron), ("every", every), ("at", at)) if value is not None}
-        if len(given) != 1:
-            raise InvalidSchedule("schedule", sorted(given), "must be exactly one of: cron, every, at")
+        times = {name: value for name, value in (("cron", cron), ("every", every), ("at", at)) if value is not None}
+        if len(times) != 1:
+            raise InvalidSchedule("schedule", sorted(times), "must be exactly one of: cron, every, at")
         if zone is not None and every is not None:
             raise InvalidSchedule("tz", zone, "has no meaning for an interval, which is the same in every time zone")
         tz = _find_zone(zone or "UTC")

@@ -41,7 +41,6 @@ def describe(
     *,
     remade: frozenset[str] = frozenset(),
     coming: Mapping[str, str] | None = None,
-    passed: Mapping[str, str] | None = None,
 ) -> list[VariableReport]:
     """Say for every variable what a save would do with it, largest first."""
     reports = [VariableReport(n, type_name(shell.user_ns[n]), 0, 0.0, "made again by %%setup") for n in sorted(remade)]
@@ -60,7 +59,7 @@ def describe(
             size, _ = dumped.costs[name]
             reports.append(VariableReport(name, type_name(shell.user_ns[name]), size, seconds, "restored"))
     saved = {name for name in names if name not in refused}
-    decided = decide(shell, refused, coming=coming, passed=passed or {}, saved=saved, remade=set(remade))
+    decided = decide(shell, refused, coming=coming, passed={}, saved=saved, remade=set(remade))
     reports += [VariableReport(u.name, u.type_name, 0, 0.0, u.fate, u.reason) for u in decided.unsaved]
     return sorted(reports, key=lambda report: (-report.size, report.name))
 

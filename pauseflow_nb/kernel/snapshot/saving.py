@@ -21,7 +21,7 @@ from pauseflow_nb.kernel.snapshot.recovery.decide import Decided, decide
 from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
 from pauseflow_nb.kernel.snapshot.storage.folder import Folder, open_folder
 from pauseflow_nb.kernel.snapshot.storage.last_snapshot import Known, find_known, remember
-from pauseflow_nb.kernel.snapshot.storage.manifest import Frame, Manifest, StoredRegion, Variable, digest_of
+from pauseflow_nb.kernel.snapshot.storage.manifest import Frame, Manifest, StoredRegion, Variable, digest_manifest
 from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK, PackWriter, make_name, strong_digest
 from pauseflow_nb.kernel.snapshot.storage.regions import Region, lay_out
 from pauseflow_nb.kernel.snapshot.user_names import find_user_names
@@ -108,7 +108,7 @@ def save(
             references={name: list(place) for name, place in bound.items()},
             replay=decided.replay,
             unsaved=[vars(unsaved) for unsaved in decided.unsaved],
-            sources=capture.sources_of(dumped.environment.definitions.by_key),
+            sources=capture.find_cell_sources(dumped.environment.definitions.by_key),
             variables=_describe(shell, dumped, frames, seconds),
             content=pack.content,
         )
@@ -217,7 +217,7 @@ def _write_manifest(target: Folder, manifest: Manifest) -> tuple[SnapshotRef, in
         view = memoryview(data)
         while view:
             view = view[file.write(view) :]
-    return SnapshotRef(name, digest_of(data)), len(data)
+    return SnapshotRef(name, digest_manifest(data)), len(data)
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ from pauseflow_nb.server.public.bodies import parse_json
 from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, check_length
 from pauseflow_nb.server.public.responses import error_answer, write_json
 
-__all__ = ["LARGEST_BODY", "ApiHandler", "read_text"]
+__all__ = ["LARGEST_BODY", "ApiHandler"]
 
 #: In bytes; bodies are read into memory, and the largest ones have the parameters of a notebook.
 LARGEST_BODY = 4 * 1024**2
@@ -141,14 +141,6 @@ class ApiHandler(APIHandler):
         # The response has the message of our own errors; a traceback in the log would add nothing.
         if error is None or status_of(error) is None:
             super().log_exception(kind, error, traceback)
-
-
-def read_text(body: dict[str, JSON], field: str) -> str | None:
-    """Read a field that is text, or is not there."""
-    value = body.get(field)
-    if not isinstance(value, str | None):
-        raise InvalidParameter(field, "must be text")
-    return value
 
 
 def _parse_body(body: bytes) -> JSON:

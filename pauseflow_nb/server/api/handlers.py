@@ -15,10 +15,11 @@ from pauseflow_nb.engine.retry_fork import fork, retry
 from pauseflow_nb.errors import BodyTooLarge, InvalidParameter
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.masking import Mask
-from pauseflow_nb.server.api.api_handler import LARGEST_BODY, ApiHandler, read_text
+from pauseflow_nb.server.api.api_handler import LARGEST_BODY, ApiHandler
 from pauseflow_nb.server.api.health import HealthHandler
 from pauseflow_nb.server.api.metrics import CONTENT_TYPE_LATEST, write_metrics
-from pauseflow_nb.server.api.start_request import StartRequest, inspect, resolve_path, start
+from pauseflow_nb.server.api.request_fields import read_fields, read_text, resolve_path
+from pauseflow_nb.server.api.start_request import StartRequest, inspect, start
 from pauseflow_nb.server.api.trigger_handlers import TRIGGER_ROUTES
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.login import require_permission
@@ -63,7 +64,7 @@ class ExecutionsHandler(ApiHandler):
     @require_permission("execute")
     async def post(self) -> None:
         """Start an execution."""
-        request = StartRequest.read(await self.read_body())
+        request = read_fields(StartRequest, await self.read_body())
         execution = await self._lazy.call(start, self.root(), request, self.identify_user())
         self.set_header("Location", f"{self.base_url}pauseflow/api/executions/{execution}")
         await self.write_view(execution, 201)
@@ -142,8 +143,8 @@ class SendBackHandler(ApiHandler):
     async def post(self, execution: str) -> None:
         """Send back with `{"step", "comment", "shown"}`, all optional."""
         body = await self.read_body("step", "comment", "shown")
-        said = {"step": _read_step(body), "comment": read_text(body, "comment"), "seen": read_text(body, "shown")}
-        answer = await self._lazy.answer(execution, Queue.send_back, execution, **said, by=self.identify_user())
+        fields = {"step": _read_step(body), "comment": read_text(body, "comment"), "seen": read_text(body, "shown")}
+        answer = await self._lazy.answer(execution, Queue.send_back, execution, **fields, by=self.identify_user())
         write_json(self, answer.status, answer.body)
 
 

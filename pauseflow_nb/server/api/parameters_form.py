@@ -9,7 +9,7 @@ from pauseflow_nb.errors import InvalidParameters
 from pauseflow_nb.forms.codec import ROOT, Entries, escaped, initial_entries, read_form
 from pauseflow_nb.forms.controls import draw
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.runner.notebook import find_language
+from pauseflow_nb.runner.notebook_file import find_language
 from pauseflow_nb.runner.parameters import Parameter, find_parameters
 
 __all__ = ["draw_parameters", "read_parameters"]

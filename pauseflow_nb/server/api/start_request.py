@@ -1,21 +1,21 @@
 """Read a request to start an execution, and start it."""
 
-import difflib
 import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pauseflow_nb.engine.queue import Plan, Queue
 from pauseflow_nb.errors import InvalidParameter, NotebookNotFound
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.runner.notebook import freeze, inspect_notebook, parse_notebook, read_notebook
+from pauseflow_nb.runner.notebook import freeze, inspect_notebook
+from pauseflow_nb.runner.notebook_file import parse_notebook, read_notebook
 from pauseflow_nb.runner.output_file import require_writable
 from pauseflow_nb.server.api.parameters_form import draw_parameters, read_parameters
-from pauseflow_nb.validation_words import reword_error
+from pauseflow_nb.server.api.request_fields import resolve_path
 
-__all__ = ["StartRequest", "inspect", "resolve_path", "start"]
+__all__ = ["StartRequest", "inspect", "start"]
 
 
 class StartRequest(BaseModel):
@@ -37,21 +37,6 @@ class StartRequest(BaseModel):
     start_timeout: float = Field(default=60, gt=0)
     #: Seconds that a cell may run; None: no limit.
     execution_timeout: float | None = Field(default=None, gt=0)
-
-    @classmethod
-    def read(cls, body: JSON) -> "StartRequest":
-        """Read a body.
-
-        Raises:
-            InvalidParameter: If a field is invalid; names it.
-        """
-        try:
-            return cls.model_validate(body)
-        except ValidationError as problem:
-            error = problem.errors()[0]
-            name = ".".join(map(str, error["loc"])) or "body"
-            reason = _unknown(name) if error["type"] == "extra_forbidden" else reword_error(error)
-            raise InvalidParameter(name, reason) from None
 
     @field_validator("output")
     @classmethod
@@ -81,29 +66,15 @@ def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
         frozen = freeze(str(notebook), _read_parameters(request, notebook), kernel=request.kernel)
     except NotebookNotFound:
         raise NotebookNotFound(request.notebook, "paths are relative to the root directory of the server") from None
-    plan = Plan(
+    plan = Plan.of(
+        frozen,
         notebook=str(notebook),
-        document=frozen.document,
         output=None if output is None else str(output),
-        inputs=frozen.inputs,
-        cells=frozen.cells,
-        steps=frozen.steps,
-        kernel=frozen.kernel,
-        interpreter=frozen.interpreter,
         cwd=str(notebook.parent),
         created_by=by,
         options=request.model_dump(include={"checkpoint", "strict", "start_timeout", "execution_timeout"}),
     )
     return queue.start(plan)
-
-
-def _unknown(name: str) -> str:
-    close = difflib.get_close_matches(name, list(StartRequest.model_fields), 1)
-    return f"is not a known name; {f'did you mean {close[0]}?' if close else f'known names are: {_names()}'}"
-
-
-def _names() -> str:
-    return ", ".join(StartRequest.model_fields)
 
 
 def inspect(root: Path, notebook: str | None, content: JSON) -> dict[str, Any]:
@@ -134,28 +105,3 @@ def _read_parameters(request: StartRequest, notebook: Path) -> dict[str, Any]:
     if request.parameters:
         raise InvalidParameter("form", "cannot be given together with parameters")
     return read_parameters(read_notebook(str(notebook)), request.form)
-
-
-def resolve_path(root: Path, name: str, path: str) -> Path:
-    """Resolve a path below the root directory of the server.
-
-    Raises:
-        InvalidParameter: If it leads out of that directory; `name` is the name of the field.
-    """
-    # Resolved on both sides: a link resolve_path the root directory may lead out of it.
-    root = root.expanduser().resolve()
-    try:
-        # Jupyter's own paths may begin with a slash; one of the file system may lie below the root directory.
-        whole = Path(path).resolve() if path.startswith("/") else root
-        found = whole if whole != root and whole.is_relative_to(root) else (root / path.lstrip("/")).resolve()
-    except (OSError, ValueError, RuntimeError):
-        raise InvalidParameter(name, "is no valid path") from None
-    if not found.is_relative_to(root):
-        raise InvalidParameter(name, "leads out of the server's root directory")
-    if name == "output" and not found.parent.is_dir():
-        folder = found.parent.relative_to(root)
-        raise InvalidParameter(
-            name,
-            f"the server's root directory, from which paths are meant, has no folder {str(folder)!r}",
-        )
-    return found

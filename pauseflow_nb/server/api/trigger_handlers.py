@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from tornado.web import RequestHandler
 
 from pauseflow_nb.engine.queue import Queue
@@ -13,12 +13,10 @@ from pauseflow_nb.engine.triggers.managing import NewTrigger
 from pauseflow_nb.engine.triggers.schedule import Schedule
 from pauseflow_nb.errors import InvalidParameter
 from pauseflow_nb.identity import Who
-from pauseflow_nb.json_values import JSON
 from pauseflow_nb.server.api.api_handler import ApiHandler
-from pauseflow_nb.server.api.start_request import resolve_path
+from pauseflow_nb.server.api.request_fields import read_fields, resolve_path
 from pauseflow_nb.server.login import require_permission
 from pauseflow_nb.server.public.responses import write_json
-from pauseflow_nb.validation_words import reword_error
 
 __all__ = ["TRIGGER_ROUTES", "TriggerRequest"]
 
@@ -45,21 +43,6 @@ class TriggerRequest(BaseModel):
     parameters: dict[str, Any] = Field(default_factory=dict)
     kernel: str | None = None
     strict: bool = False
-
-    @classmethod
-    def read(cls, body: JSON) -> "TriggerRequest":
-        """Read a body.
-
-        Raises:
-            InvalidParameter: If a field is invalid; names it.
-        """
-        try:
-            return cls.model_validate(body)
-        except ValidationError as problem:
-            error = problem.errors()[0]
-            name = ".".join(map(str, error["loc"])) or "body"
-            known = f"is not a known name; known names are: {', '.join(cls.model_fields)}"
-            raise InvalidParameter(name, known if error["type"] == "extra_forbidden" else reword_error(error)) from None
 
     def add(self, queue: Queue, root: Path, by: Who) -> dict[str, Any]:
         """Add the trigger; returns its view.
@@ -93,7 +76,7 @@ class TriggersHandler(ApiHandler):
     @require_permission("execute")
     async def post(self) -> None:
         """Add a trigger."""
-        request = TriggerRequest.read(await self.read_body())
+        request = read_fields(TriggerRequest, await self.read_body())
         view = await self._lazy.call(request.add, self.root(), self.identify_user())
         self.set_header("Location", f"{self.base_url}pauseflow/api/triggers/{view['id']}")
         write_json(self, 201, view)

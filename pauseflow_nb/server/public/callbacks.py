@@ -1,4 +1,4 @@
-"""Answer the public links: /pauseflow/resume|cancel|send_back|approve/TOKEN (SPEC 7)."""
+"""Answer the public links: /pauseflow/resume|cancel|send_back|approve/TOKEN."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from typing import Any
 from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.web import RequestHandler
 
-from pauseflow_nb.engine.linked import Linked
+from pauseflow_nb.engine.link_lookup import LinkTarget
 from pauseflow_nb.engine.queue import Callback, Queue, Response
 from pauseflow_nb.errors import (
     BodyTooLarge,
@@ -23,8 +23,8 @@ from pauseflow_nb.server.http_errors import status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.public.bodies import Body
 from pauseflow_nb.server.public.client_address import NO_PROXIES, TrustedProxies
-from pauseflow_nb.server.public.decision import Request, entries_of, read_request
-from pauseflow_nb.server.public.envelope import envelope, query_of
+from pauseflow_nb.server.public.decision import Request, read_entries, read_request
+from pauseflow_nb.server.public.envelope import envelope, parse_query
 from pauseflow_nb.server.public.facts import collect_facts
 from pauseflow_nb.server.public.http_start import StartHandler
 from pauseflow_nb.server.public.negotiation import is_from_program, may_act, prefers_json, wants_html
@@ -68,11 +68,11 @@ def handlers(
 class CallbackHandler(Receiver):
     """One request to one link."""
 
-    _linked: Linked | None = None
+    _target: LinkTarget | None = None
 
     async def read_token(self) -> None:
         """Find the suspension that the link answers."""
-        self._linked = await self._lazy.read_link(self.path_args[1], self.path_args[0])
+        self._target = await self._lazy.read_link(self.path_args[1], self.path_args[0])
 
     def open_sink(self, queue: Queue) -> Sink:
         """Open a file beside the other bodies of this suspension."""
@@ -116,7 +116,7 @@ class CallbackHandler(Receiver):
         try:
             schema = await self._schema()
             body = await self._body(schema)
-            entries = entries_of(body)
+            entries = read_entries(body)
             compute = self.compute if schema is None else self._lazy.compute
             wanted = await compute(self._wanted, action, body, schema)
             answer = await self._lazy.settle(self._known_link(), wanted)
@@ -152,7 +152,7 @@ class CallbackHandler(Receiver):
         return await self.parse()
 
     def _wanted(self, action: str, body: Body, schema: dict[str, JSON] | None) -> Callback:
-        return self._callback(read_request(action, body, query_of(self.request.query), schema))
+        return self._callback(read_request(action, body, parse_query(self.request.query), schema))
 
     def _callback(self, wanted: Request) -> Callback:
         described = envelope(self.request, wanted.body, by="link")
@@ -200,9 +200,9 @@ class CallbackHandler(Receiver):
         page = await self._lazy.compute(render_suspension, facts, **more)
         write_page(self, status, page, self._landing)
 
-    def _known_link(self) -> Linked:
-        assert self._linked is not None
-        return self._linked
+    def _known_link(self) -> LinkTarget:
+        assert self._target is not None
+        return self._target
 
     def _known_claim(self) -> Claim:
         return self._known_link().claim

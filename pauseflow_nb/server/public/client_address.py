@@ -37,7 +37,7 @@ class TrustedProxies:
         """
         return cls(parse_networks(text or ""), trusts_peer)
 
-    def client_of(self, request: HTTPServerRequest) -> str:
+    def find_client(self, request: HTTPServerRequest) -> str:
         """Find the address of the client that sent a request; empty for a Unix socket."""
         peer = _find_peer(request)
         address = _parse(peer)

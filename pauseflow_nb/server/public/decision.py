@@ -9,7 +9,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.server.public.bodies import Body
 from pauseflow_nb.server.public.page import PAGE_FIELD, SHOWN_FIELD
 
-__all__ = ["Request", "entries_of", "read_request"]
+__all__ = ["Request", "read_entries", "read_request"]
 
 Decision: TypeAlias = Literal["resume", "send_back", "cancel"]
 
@@ -48,14 +48,14 @@ def read_request(action: str, body: Body, query: dict[str, JSON], schema: dict[s
         InvalidBody: If an approve link does not say what is decided.
         InvalidAnswer: If a list has more rows than a form may have.
     """
-    entries = entries_of(body)
+    entries = read_entries(body)
     if entries is not None:
         decided = _decision(action, body.value.get("decision"))
         reading, comment = read_answer(schema, entries)
         # A body that is None says nothing, and not null, unless its text says so.
         raw = "null" if schema is not None and reading.value is None else body.raw
-        said = body.value.get(SHOWN_FIELD)
-        seen = said if isinstance(said, str) and said else None
+        value = body.value.get(SHOWN_FIELD)
+        seen = value if isinstance(value, str) and value else None
         if decided == "send_back" and schema is not None:
             # The fields are those of an approval, and may be incomplete.
             return Request(decided, Body(None, None), None, comment, seen)
@@ -69,7 +69,7 @@ def read_request(action: str, body: Body, query: dict[str, JSON], schema: dict[s
     return _by_schema(_decision(action, query.get("decision")), body, rest, schema)
 
 
-def entries_of(body: Body) -> Entries | None:
+def read_entries(body: Body) -> Entries | None:
     """Take what stood in the inputs of our page; None if it was not our page."""
     if not (isinstance(body.value, dict) and body.value.get(PAGE_FIELD) == "1"):
         return None
@@ -93,13 +93,13 @@ def _by_schema(action: Decision, body: Body, query: dict[str, JSON], schema: dic
     return Request(action, body)
 
 
-def _decision(action: str, said: JSON) -> Decision:
+def _decision(action: str, value: JSON) -> Decision:
     allowed = [decision for decision in _DECISIONS if action in (decision, "approve")]
     for decision in allowed:
-        if said == decision:
+        if value == decision:
             return decision
     problem = (
-        "is missing (send decision=resume, for example)" if said is None else f"is {repr(said)[:_LONGEST_REPEATED]}"
+        "is missing (send decision=resume, for example)" if value is None else f"is {repr(value)[:_LONGEST_REPEATED]}"
     )
     words = " or ".join([", ".join(allowed[:-1]), allowed[-1]] if len(allowed) > 1 else allowed)
     raise InvalidBody("the decision", f"{problem}, and this link takes {words}")

@@ -10,7 +10,7 @@ from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.public.bodies import Body, parse_pairs
 from pauseflow_nb.store.views import iso
 
-__all__ = ["envelope", "query_of"]
+__all__ = ["envelope", "parse_query"]
 
 #: Words in the names of headers that contain secrets of the sender, such as `X-Api-Key` and `X-Amz-Security-Token`. Signatures
 #: such as `X-Hub-Signature-256` stay, because a notebook may check them.
@@ -35,7 +35,7 @@ def envelope(request: HTTPServerRequest, body: Body, *, by: str) -> dict[str, JS
     return {
         "method": request.method or "",
         "path": _MASK.text(request.path),
-        "query": _MASK.value(query_of(request.query)),
+        "query": _MASK.value(parse_query(request.query)),
         "headers": _clean_headers(request.headers),
         "body": body.value,
         "body_raw": body.raw,
@@ -46,7 +46,7 @@ def envelope(request: HTTPServerRequest, body: Body, *, by: str) -> dict[str, JS
     }
 
 
-def query_of(query: str) -> dict[str, JSON]:
+def parse_query(query: str) -> dict[str, JSON]:
     """Parse the query of a request, in the encoding of tornado."""
     return parse_pairs(_decode_unescaped(query))
 

@@ -115,10 +115,10 @@ class StartHandler(Receiver):
         assert self._upload is not None
         event = envelope(self.request, body, by="link")
         del event["by"]
-        sent = self._upload.kept
-        if not self._upload.is_large and (body.raw is None or body.raw.encode() != sent):
+        received = self._upload.small_body
+        if not self._upload.is_large and (body.raw is None or body.raw.encode() != received):
             # A signature is made over the bytes, and the text of some bodies is not all of them.
-            event["body_bytes"] = {"$base64": base64.b64encode(sent).decode("ascii"), "size": len(sent)}
+            event["body_bytes"] = {"$base64": base64.b64encode(received).decode("ascii"), "size": len(received)}
         return {**event, "manual": False}
 
     async def _respond(self, execution: str) -> None:

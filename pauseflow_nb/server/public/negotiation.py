@@ -2,7 +2,7 @@
 
 Not only people open a link in a mail: mail scanners, chat previews, crawlers and prefetching browsers do, too. None of them
 may answer a question. No list of them stays complete, so a GET acts only for clients that are known to be programs, and
-every other GET only shows the approval page (SPEC 7).
+every other GET only shows the approval page.
 """
 
 import re

@@ -89,11 +89,11 @@ def evidence_in(document: bytes, last_cell: int, ordinal: int | None = None) -> 
         parts = []
         for part in show_outputs(cell.get("outputs", []), ordinal if index == last_cell else None):
             left -= len(part)
-            parts.append(part if left > 0 else _said("more was shown than this page can hold"))
+            parts.append(part if left > 0 else _notice("more was shown than this page can hold"))
             if left <= 0:
                 break
         if parts:
-            exhibits.append(Exhibit(index, _step_of(_text(cell["source"])), parts))
+            exhibits.append(Exhibit(index, _find_step(_text(cell["source"])), parts))
         if left <= 0:
             break
     return exhibits
@@ -108,7 +108,7 @@ def show_outputs(outputs: list[dict[str, Any]], ordinal: int | None = None) -> I
         elif kind == "error":
             traceback = "\n".join(map(_text, output.get("traceback") or []))
             yield _preformatted(traceback or f"{_text(output.get('ename'))}: {_text(output.get('evalue'))}")
-        elif _kind_of(output) == "fresh":
+        elif _read_kind(output) == "fresh":
             yield from _checks_in(_text((output.get("data") or {}).get("text/plain")))
         elif not _is_ours(output, ordinal) and (part := _richest(output.get("data") or {})):
             yield part
@@ -123,7 +123,7 @@ def _richest(data: dict[str, Any]) -> Markup | None:
     if "text/html" in data:
         html = _text(data["text/html"])
         if len(html) > MOST_TEXT * 10 or _depth(html) > _DEEPEST:
-            return _said("a table or page too large to show here")
+            return _notice("a table or page too large to show here")
         if (clean := _SANITISER.clean(html)).strip():
             return _safe(f'<div class="rich" tabindex="0" dir="auto">{clean}</div>')
     for kind in ("text/markdown", "text/latex", "text/plain"):
@@ -134,7 +134,7 @@ def _richest(data: dict[str, Any]) -> Markup | None:
 
 def _image(kind: str, encoded: str, described: str) -> Markup:
     if len(encoded) > MOST_IMAGE:
-        return _said("a picture too large to show here")
+        return _notice("a picture too large to show here")
     return _safe(f'<img alt="{escape(described[:MOST_DESCRIBED])}" src="data:{kind};base64,{escape(encoded)}">')
 
 
@@ -162,7 +162,7 @@ def _preformatted(text: str) -> Markup:
     return _safe(f'<pre tabindex="0">{escape(text)}</pre>')
 
 
-def _said(sentence: str) -> Markup:
+def _notice(sentence: str) -> Markup:
     return _safe(f'<p class="hint">({escape(sentence)})</p>')
 
 
@@ -174,11 +174,11 @@ def _safe(html: str) -> Markup:
 def _is_ours(output: dict[str, Any], ordinal: int | None) -> bool:
     """Whether it says what the page says itself: what is waited for, or what did not come back."""
     noted = output.get("metadata", {}).get("pauseflow") or {}
-    is_asked = not noted.get("decision") or (ordinal is not None and noted.get("ordinal") == ordinal)
-    return _kind_of(output) in ("losses", "ending") or (noted.get("kind") == "suspension" and is_asked)
+    is_open = not noted.get("decision") or (ordinal is not None and noted.get("ordinal") == ordinal)
+    return _read_kind(output) in ("losses", "ending") or (noted.get("kind") == "suspension" and is_open)
 
 
-def _kind_of(output: dict[str, Any]) -> Any:
+def _read_kind(output: dict[str, Any]) -> Any:
     return (output.get("metadata", {}).get("pauseflow") or {}).get("kind")
 
 
@@ -189,7 +189,7 @@ def _checks_in(text: str) -> Iterator[Markup]:
             yield _safe(f'<p class="hint" dir="auto">{escape(line)}</p>')
 
 
-def _step_of(source: str) -> str:
+def _find_step(source: str) -> str:
     match = re.match(r"\s*%%step\s+(\w+)", source)
     return match[1] if match else ""
 

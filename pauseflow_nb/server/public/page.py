@@ -38,13 +38,13 @@ from pauseflow_nb.server.public.wording import (
     Silence,
     Verdict,
     asks_who,
+    describe_early_answers,
     find_silence,
     find_verdict,
     list_approvals,
     list_parameters,
     make_button,
     name_place,
-    say_what_is_kept,
     say_who_started,
     say_why_kernel_stays,
     words_for,
@@ -168,7 +168,9 @@ def render_suspension(
     """
     verdict = find_verdict(facts)
     if verdict is None and note is None and facts["suspension"] == "running":
-        note = say_what_is_kept(facts) or "The step has not ended yet. Your answer is kept, and counts when it has."
+        note = (
+            describe_early_answers(facts) or "The step has not ended yet. Your answer is kept, and counts when it has."
+        )
     if verdict is None and note is None and facts["errors"] and entries is None:
         problem, errors = "The notebook refused the last answer", facts["errors"]
     if verdict is None and note is None and facts["drift"] and entries is None:

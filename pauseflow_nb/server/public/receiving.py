@@ -57,7 +57,7 @@ class Receiver(RequestHandler):
         """Take the queue, the limits that all links share, and whom to believe where a request comes from."""
         self._lazy, self._limits = queue, limits
         #: The client's address, from here on also for anyone who asks tornado.
-        self.request.remote_ip = proxies.client_of(self.request)
+        self.request.remote_ip = proxies.find_client(self.request)
         self._key = rate_limit_key(self.request.remote_ip)
         self._is_refused = False
         self._is_counted = False
@@ -157,7 +157,7 @@ class Receiver(RequestHandler):
         if self._upload.is_large:
             path = await asyncio.to_thread(self._upload.end)
             return Body({"$file": path, "size": self._upload.size}, None)
-        return await self.compute(parse_body, self._upload.kept, self.request.headers.get("Content-Type"))
+        return await self.compute(parse_body, self._upload.small_body, self.request.headers.get("Content-Type"))
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that takes longer with a larger body, in a thread if this one is not small."""

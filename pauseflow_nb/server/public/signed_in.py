@@ -21,7 +21,7 @@ from pauseflow_nb.server.http_errors import status_of
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.login import RESOURCE, identify, require_permission
 from pauseflow_nb.server.public.bodies import Body, parse_body
-from pauseflow_nb.server.public.decision import entries_of, read_request
+from pauseflow_nb.server.public.decision import read_entries, read_request
 from pauseflow_nb.server.public.envelope import envelope
 from pauseflow_nb.server.public.facts import collect_facts
 from pauseflow_nb.server.public.page import OURS, Landing, render_suspension
@@ -69,7 +69,7 @@ class SignedInHandler(JupyterHandler):
         entries: Entries | None = None
         try:
             body = await self._lazy.compute(parse_body, self.request.body, self.request.headers.get("Content-Type"))
-            entries = entries_of(body)
+            entries = read_entries(body)
             schema = await self._lazy.call(Queue.read_schema, claim)
             wanted = await self._lazy.compute(self._callback, action, body, schema)
             answer = await self._lazy.answer(claim.execution, Queue.settle, claim, wanted)

@@ -70,7 +70,7 @@ class Upload:
             self._sink.write(chunk)
 
     @property
-    def kept(self) -> bytes:
+    def small_body(self) -> bytes:
         """The bytes of a small body."""
         return bytes(self._data)
 

@@ -17,6 +17,7 @@ __all__ = [
     "Silence",
     "Verdict",
     "asks_who",
+    "describe_early_answers",
     "find_silence",
     "find_verdict",
     "is_over",
@@ -27,7 +28,6 @@ __all__ = [
     "name_place",
     "name_problem",
     "note_on",
-    "say_what_is_kept",
     "say_who_started",
     "say_why_kernel_stays",
     "words_for",
@@ -223,13 +223,13 @@ def list_parameters(parameters: Mapping[str, JSON]) -> list[tuple[str, str]]:
     ]
 
 
-def say_what_is_kept(facts: Facts) -> str | None:
+def describe_early_answers(facts: Facts) -> str | None:
     """What is known of answers that came before the step has ended."""
-    said = [
+    sentences = [
         f"An answer is kept: {facts['labels'][one['action']]}, by {_who(one['by'])} at {_moment(one['at'])}."
         for one in facts["kept"]
     ]
-    return " ".join([*said, "It counts when the step has ended."]) if said else None
+    return " ".join([*sentences, "It counts when the step has ended."]) if sentences else None
 
 
 def list_approvals(facts: Facts) -> Approvals | None:

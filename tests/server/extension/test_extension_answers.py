@@ -1,4 +1,4 @@
-"""Signed-in answers over REST: the same rules as at every door, with the name that the login gives."""
+"""Signed-in answers over REST: the same rules as for every way to answer, with the name that the login gives."""
 
 from json import loads
 from typing import TYPE_CHECKING, Any

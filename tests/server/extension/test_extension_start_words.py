@@ -61,6 +61,15 @@ def test_what_cannot_be_taken_is_said(
     assert "working directory" not in loads(answer.body)["error"]
 
 
+def test_a_trigger_with_an_unknown_field_is_refused_with_the_name_that_was_probably_meant(
+    fetch: "Fetch", there: Path
+) -> None:
+    answer = fetch("pauseflow/api/triggers", json={"notebook": "n.ipynb", "evrey": "10m"})
+
+    assert answer.code == 400
+    assert loads(answer.body)["error"] == "parameter evrey: is not a known name; did you mean every?"
+
+
 @pytest.mark.parametrize("path", ["out.ipynb", "/out.ipynb", "{root}/out.ipynb"])
 def test_a_path_may_begin_at_the_root_of_the_server_or_of_the_file_system(
     fetch: "Fetch", there: Path, jp_root_dir: Path, path: str

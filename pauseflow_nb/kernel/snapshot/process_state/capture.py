@@ -30,6 +30,7 @@ __all__ = [
     "begin_setup",
     "capture",
     "end_setup",
+    "find_cell_sources",
     "is_setting",
     "name_of_setting",
     "note_start",
@@ -40,7 +41,6 @@ __all__ = [
     "put_back_path",
     "put_back_random",
     "put_back_sources",
-    "sources_of",
     "taken_out",
 ]
 
@@ -104,7 +104,7 @@ def note_start(shell: Any) -> None:
 
     To be called before the user's first cell, or changes that it makes will look like the machine's.
     """
-    if _start_of(shell) is None:
+    if _find_start(shell) is None:
         process.note_start()
         module_state.note_start(shell)
         compared, _ = _look(shell, compared_only=True)
@@ -113,7 +113,7 @@ def note_start(shell: Any) -> None:
 
 def begin_setup(shell: Any) -> None:
     """Note what is set before a `%%setup` cell runs."""
-    start = _start_of(shell)
+    start = _find_start(shell)
     if start is not None:
         start.before_setup = _look(shell)[0]
         start.unfinished_before_setup = set(unfinished.find(shell))
@@ -121,7 +121,7 @@ def begin_setup(shell: Any) -> None:
 
 def end_setup(shell: Any) -> None:
     """Find what the `%%setup` cell has set; nothing happens if none has begun."""
-    start = _start_of(shell)
+    start = _find_start(shell)
     if start is None or start.before_setup is None:
         return
     before, start.before_setup = start.before_setup, None
@@ -135,7 +135,7 @@ def end_setup(shell: Any) -> None:
 def capture(shell: Any) -> Captured:
     """Collect everything that surrounds the variables."""
     note_start(shell)
-    start = _start_of(shell)
+    start = _find_start(shell)
     assert start is not None
     found, notes = _look(shell)
     notes += [sentence for key, sentence in unfinished.find(shell).items() if key not in start.unfinished]
@@ -230,7 +230,7 @@ def put_back_module_values(shell: Any, plain: Mapping[str, Any]) -> list[str]:
     return imports.give_to_modules(shell, {name: at for name, at in places.items() if name in shell.user_ns})
 
 
-def sources_of(definitions: Mapping[str, Any]) -> dict[str, str]:
+def find_cell_sources(definitions: Mapping[str, Any]) -> dict[str, str]:
     """Find the text of the cells that functions and classes come from."""
     sources = {}
     for defined in definitions.values():
@@ -255,7 +255,7 @@ def _codes(defined: Any) -> Iterator[Any]:
             yield code
 
 
-def _start_of(shell: Any) -> _Start | None:
+def _find_start(shell: Any) -> _Start | None:
     return getattr(shell, "_pauseflow_start", None)
 
 

@@ -74,8 +74,8 @@ def _take_figure_formats(shell: Any) -> dict[str, Any]:
     printers = [each.type_printers[figure] for each in formatters if figure in each.type_printers]
     chosen = [each for each in printers if isinstance(each, functools.partial)]
     formats = sorted("retina" if each.func.__name__ == "retina_figure" else each.keywords["fmt"] for each in chosen)
-    kept = {"fmt", "base64"}
-    options = {name: value for each in chosen for name, value in each.keywords.items() if name not in kept}
+    own_options = {"fmt", "base64"}
+    options = {name: value for each in chosen for name, value in each.keywords.items() if name not in own_options}
     return {"": (formats, options)} if formats else {}
 
 
@@ -102,8 +102,8 @@ def _take_printers(shell: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     formatter = shell.display_formatter
     for mime, each in formatter.formatters.items() if formatter is not None else ():
-        for kept_in in _PRINTERS:
-            for key, printer in getattr(each, kept_in).items():
+        for attribute in _PRINTERS:
+            for key, printer in getattr(each, attribute).items():
                 kind = full_name(key) if isinstance(key, type) else ".".join(key)
                 if not _is_remade(shell, printer):
                     found[f"{kind} as {mime}"] = (mime, key, printer)
@@ -206,14 +206,14 @@ def _put_transformer(shell: Any, name: str, function: Any) -> None:
 
 
 def _take_error_handler(shell: Any) -> dict[str, Any]:
-    return {"": (shell.custom_exceptions, _given_handler(shell))} if shell.custom_exceptions else {}
+    return {"": (shell.custom_exceptions, _find_error_handler(shell))} if shell.custom_exceptions else {}
 
 
 def _put_error_handler(shell: Any, _name: str, value: tuple[Any, Any]) -> None:
     shell.set_custom_exc(*value)
 
 
-def _given_handler(shell: Any) -> Any:
+def _find_error_handler(shell: Any) -> Any:
     # IPython wraps it in a function of its own.
     wrapped = getattr(shell.CustomTB, "__func__", shell.CustomTB)
     cells = dict(zip(wrapped.__code__.co_freevars, wrapped.__closure__ or (), strict=False))

@@ -32,8 +32,10 @@ def _put_numpy_print(_shell: Any, name: str, value: Any) -> None:
     numpy = _numpy()
     # What it is not given, it leaves alone, except for these two.
     others = {key: numpy.get_printoptions().get(key) for key in ("formatter", "override_repr")}
-    given = {key: other for key, other in others.items() if other is not None} | {name: value}
-    numpy.set_printoptions(**{key: each for key, each in given.items() if each is not None or key != "override_repr"})
+    settings = {key: other for key, other in others.items() if other is not None} | {name: value}
+    numpy.set_printoptions(
+        **{key: each for key, each in settings.items() if each is not None or key != "override_repr"}
+    )
 
 
 def _put_numpy_error(_shell: Any, name: str, value: Any) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pauseflow_nb.cells import header_of
+from pauseflow_nb.cells import read_header
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Refused
 from pauseflow_nb.kernel.snapshot.recovery.dependencies import Needed, find_needed_names
@@ -75,6 +75,6 @@ def _steps(shell: Any, passed: Mapping[str, str]) -> list[str]:
 
 def _is_headed(source: str) -> bool:
     try:
-        return header_of(source) is not None
+        return read_header(source) is not None
     except InvalidStep:
         return True

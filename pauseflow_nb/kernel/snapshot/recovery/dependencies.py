@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pauseflow_nb.cells import header_of, runs_again
+from pauseflow_nb.cells import read_header, runs_again
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.kernel.snapshot.recovery.code_reads import DYNAMIC, find_names, find_reads
 from pauseflow_nb.kernel.user_code import compiled, parsed
@@ -141,7 +141,7 @@ def _followed(names: Iterable[str], namespace: Mapping[str, Any]) -> Needed:
 
 def _runs_again(source: str) -> bool:
     try:
-        return runs_again(header_of(source))
+        return runs_again(read_header(source))
     except InvalidStep:
         return False
 
@@ -167,7 +167,7 @@ def parse_statements(source: str) -> tuple[Statement, ...]:
 
 def _without_header(source: str) -> str:
     try:
-        is_headed = header_of(source) is not None
+        is_headed = read_header(source) is not None
     except InvalidStep:
         is_headed = True
     return source.lstrip().partition("\n")[2] if is_headed else source

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel.snapshot.storage.folder import PART, Folder, open_folder
-from pauseflow_nb.kernel.snapshot.storage.manifest import digest_of, read_manifest
+from pauseflow_nb.kernel.snapshot.storage.manifest import digest_manifest, read_manifest
 from pauseflow_nb.private_files import create, make_folder
 from pauseflow_nb.protocol import SnapshotRef
 
@@ -43,7 +43,7 @@ def adopt(source: str, target: str, ref: SnapshotRef, *, execution: str) -> Snap
     if ref.name not in copy.names():
         with copy.writing(ref.name) as file:
             file.write(data)
-    return SnapshotRef(ref.name, digest_of(data))
+    return SnapshotRef(ref.name, digest_manifest(data))
 
 
 def _copy(origin: Folder, copy: Folder, name: str) -> None:

@@ -78,7 +78,7 @@ class Touched:
         return True
 
     def written(self, low: int, high: int) -> list[Range] | None:
-        """Return the ranges within `[low, high)` written since the last call, and start anew.
+        """Return the ranges within `[low, high)` written since the last call, and start again.
 
         Returns:
             None if that is not known, for example because the memory was given back and taken again.

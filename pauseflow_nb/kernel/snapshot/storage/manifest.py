@@ -16,7 +16,7 @@ from pauseflow_nb.kernel.snapshot.storage.packfile import Content, Location
 from pauseflow_nb.kernel.snapshot.storage.regions import BufferPlace
 from pauseflow_nb.protocol import SnapshotRef
 
-__all__ = ["SCHEMA", "Frame", "Manifest", "StoredRegion", "Variable", "digest_of", "read_manifest"]
+__all__ = ["SCHEMA", "Frame", "Manifest", "StoredRegion", "Variable", "digest_manifest", "read_manifest"]
 
 #: Goes up when an older reader could misunderstand a newer manifest.
 SCHEMA = 3
@@ -129,7 +129,7 @@ def _read(data: bytes) -> dict[str, Any]:
     return JSONDecoder().decode(data.decode())  # type: ignore[no-any-return]
 
 
-def digest_of(data: bytes) -> str:
+def digest_manifest(data: bytes) -> str:
     """Digest of a manifest's bytes, as it stands in a `SnapshotRef`."""
     return hashlib.sha256(data).hexdigest()
 
@@ -158,7 +158,7 @@ def read_manifest(folder: Folder, ref: SnapshotRef, *, execution: str = "") -> M
         data = folder.read(ref.name)
     except FileNotFoundError as problem:
         raise SnapshotDamaged(ref.name, f"its manifest is missing from {folder.url}") from problem
-    if digest_of(data) != ref.digest:
+    if digest_manifest(data) != ref.digest:
         raise SnapshotDamaged(ref.name, "its manifest is not what was written" + _another(data, execution))
     try:
         schema = _read(data)["schema"]

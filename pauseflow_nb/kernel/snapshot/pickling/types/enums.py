@@ -9,7 +9,7 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling import cloudpickle_private
 from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
-from pauseflow_nb.kernel.snapshot.pickling.types.user_classes import FILLED, PLAIN, base_of
+from pauseflow_nb.kernel.snapshot.pickling.types.user_classes import FILLED, PLAIN, find_builtin_base
 
 __all__ = ["reduce_enum", "reduce_member"]
 
@@ -34,7 +34,7 @@ def reduce_enum(defined: Any, reduced: tuple[Any, ...]) -> Any:
 
 
 def _plain(member: Any) -> tuple[Any, ...]:
-    base = base_of(type(member))
+    base = find_builtin_base(type(member))
     way = PLAIN.get(base) or FILLED.get(base, (None,))[0]
     return () if way is None else (way(member),)
 
@@ -61,7 +61,7 @@ def make_members(  # noqa: PLR0917 - a pickle passes arguments by position
 
     def new(kind: Any, *_: Any) -> Any:
         value, plain = next(waiting)
-        base: Any = base_of(kind)
+        base: Any = find_builtin_base(kind)
         made = base.__new__(kind, *plain) if base in PLAIN else base.__new__(kind)
         if base in FILLED:
             FILLED[base][1](made, *plain)

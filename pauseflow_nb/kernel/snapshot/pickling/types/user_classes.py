@@ -17,7 +17,7 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users
 
-__all__ = ["FILLED", "PLAIN", "base_of", "needs_care", "reduce_own"]
+__all__ = ["FILLED", "PLAIN", "find_builtin_base", "needs_care", "reduce_own"]
 
 _WHOLE = slice(None)
 #: What cannot be changed once it is made, with the way to the plain value of an object of a subclass.
@@ -53,14 +53,14 @@ _METHODS = ("__getattr__", "__getattribute__", "__setattr__", "__new__")
 _STATE = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
 
 
-def base_of(kind: type) -> type:
+def find_builtin_base(kind: type) -> type:
     """Find the built-in type that keeps what an object of a class holds besides its attributes."""
     return next((base for base in kind.__mro__ if base in PLAIN or base in FILLED), object)
 
 
 def needs_care(kind: type) -> bool:
     """Whether pickle would run methods of a user's class, or forget about its objects' `__dict__`."""
-    base = base_of(kind)
+    base = find_builtin_base(kind)
     known = next((each for each in kind.__mro__ if each in _DICTS), base)
     if any(getattr(kind, name, None) is not getattr(known, name, None) for name in _STATE):
         return False
@@ -84,8 +84,8 @@ def _sets_dict(kind: type) -> bool:
 def reduce_own(pickler: Pickler, value: Any) -> Any:
     """Take an object apart by its built-in type, its attributes and its slots."""
     kind = type(value)
-    pickler.runs_user_code |= kind.__hash__ not in {None, object.__hash__, base_of(kind).__hash__}
-    base = base_of(kind)
+    pickler.runs_user_code |= kind.__hash__ not in {None, object.__hash__, find_builtin_base(kind).__hash__}
+    base = find_builtin_base(kind)
     arguments: tuple[Any, ...] = (PLAIN[base](value),) if base in PLAIN else ()
     if isinstance(value, collections.defaultdict):
         factory: Any = vars(collections.defaultdict)["default_factory"]
@@ -117,7 +117,7 @@ def _slots(value: Any) -> Iterator[tuple[str, Any]]:
 
 def make_own(kind: type, arguments: tuple[Any, ...]) -> Any:
     """Make an object without its attributes and, where these can be put in later, its items."""
-    base: Any = base_of(kind)
+    base: Any = find_builtin_base(kind)
     made = base.__new__(kind, *arguments) if base in PLAIN else base.__new__(kind)
     if arguments and base not in PLAIN:
         initialise: Any = (collections.defaultdict if issubclass(kind, collections.defaultdict) else base).__init__
@@ -134,4 +134,4 @@ def set_own(value: Any, state: tuple[dict[str, Any] | None, dict[str, Any], Any]
     for name, slot in slots.items():
         object.__setattr__(value, name, slot)
     if items is not None:
-        FILLED[base_of(type(value))][1](value, items)
+        FILLED[find_builtin_base(type(value))][1](value, items)

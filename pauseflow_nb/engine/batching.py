@@ -1,4 +1,4 @@
-"""Handle what several threads ask for at the same time in one go, such as one transaction for all."""
+"""Collect what several threads ask for at the same time, and handle it in one go, such as in one transaction."""
 
 import threading
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from typing import Generic, TypeVar
 
 from pauseflow_nb.errors import StoreUnavailable
 
-__all__ = ["Together"]
+__all__ = ["Batcher"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Together(Generic[T, R]):
+class Batcher(Generic[T, R]):
     """Hands what has come since the last time to a function, in a thread of its own."""
 
     def __init__(self, handle: Callable[[list[T]], list[R | Exception]], *, name: str, most: int) -> None:

@@ -1,4 +1,4 @@
-"""Read what links ask, of all requests that come at the same time in one go."""
+"""Find what links refer to: one read for all requests that arrive at the same time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pauseflow_nb.links import Claim, Signer
 from pauseflow_nb.store import executions, keys, suspensions
 from pauseflow_nb.store.database import reading
 
-__all__ = ["Linked", "Token", "read_linked"]
+__all__ = ["LinkTarget", "Token", "read_link_targets"]
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,19 @@ class Token:
 
 
 @dataclass(frozen=True)
-class Linked:
-    """What a valid link means."""
+class LinkTarget:
+    """What a valid link refers to."""
 
     claim: Claim
     #: What the suspension asks; None if none is open.
     question: Question | None
 
 
-def read_linked(store: OpenStore, tokens: Sequence[Token]) -> list[Linked | Exception]:
+def read_link_targets(store: OpenStore, tokens: Sequence[Token]) -> list[LinkTarget | Exception]:
     """Verify the tokens of links, and read what each asks.
 
     Returns:
-        For each what it means, or its error: UnknownLink, LinkWithdrawn.
+        For each what it refers to, or its error: UnknownLink, LinkWithdrawn.
     """
     try:
         with reading(store.engine) as connection:
@@ -46,29 +46,29 @@ def read_linked(store: OpenStore, tokens: Sequence[Token]) -> list[Linked | Exce
     except Exception as problem:  # noqa: BLE001  (whatever is wrong with a row is wrong with that row alone)
         if len(tokens) == 1:
             return [problem]
-        return [found for token in tokens for found in read_linked(store, [token])]
+        return [found for token in tokens for found in read_link_targets(store, [token])]
 
 
-def _read(connection: sa.Connection, signer: Signer, tokens: Sequence[Token]) -> list[Linked | Exception]:
+def _read(connection: sa.Connection, signer: Signer, tokens: Sequence[Token]) -> list[LinkTarget | Exception]:
     read = [_claim(signer, token) for token in tokens]
     claims = [claim for claim in read if isinstance(claim, Claim)]
     if not claims:
         return [claim for claim in read if isinstance(claim, Exception)]
     starters = executions.find_starters(connection, [claim.execution for claim in claims])
     found = suspensions.find_questions(connection, claims)
-    linked: list[Linked | Exception] = []
+    targets: list[LinkTarget | Exception] = []
     for claim in read:
         if isinstance(claim, Exception):
-            linked.append(claim)
+            targets.append(claim)
             continue
         starter, question = starters.get(claim.execution), found.get(suspensions.key_of(claim))
         if starter is not None and starter.revocations != claim.revocations:
-            linked.append(LinkWithdrawn())
+            targets.append(LinkWithdrawn())
         elif starter is None or question is None:
-            linked.append(Linked(claim, None))
+            targets.append(LinkTarget(claim, None))
         else:
-            linked.append(Linked(claim, Question.of(question, executions.find_starter(starter))))
-    return linked
+            targets.append(LinkTarget(claim, Question.of(question, executions.find_starter(starter))))
+    return targets
 
 
 def _claim(signer: Signer, token: Token) -> Claim | Exception:
