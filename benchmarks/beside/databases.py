@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,9 +103,9 @@ def serving(environment: dict[str, str], folder: Path, *words: str) -> Iterator[
         server.wait()
 
 
-def first_suspended(environment: dict[str, str], folder: Path) -> str:
+def first_suspended(environment: dict[str, str], folder: Path, cells: Sequence[str] = WAITS) -> str:
     """Run a notebook up to its question; returns the execution's id."""
-    source = write_notebook(folder / "waits.ipynb", WAITS)
+    source = write_notebook(folder / "waits.ipynb", list(cells))
     with serving(environment, folder, "--workers", "1"), opened(environment) as queue:
         execution = start_detached(queue, source, folder / "out.ipynb")
         wait_until(lambda: queue.state(execution) == "suspended")

@@ -8,8 +8,9 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import rfc8785
@@ -21,13 +22,14 @@ __all__ = [
     "AT_THE_TOP",
     "ERROR_MARKER",
     "CellDigest",
+    "CellList",
     "digest_cell",
-    "digest_cells",
     "digest_json",
     "exact",
     "is_card",
     "is_marker",
     "to_canonical",
+    "write_object",
 ]
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -54,7 +56,7 @@ class CellDigest:
     #: One for each output, in order.
     outputs: tuple[str, ...]
 
-    @property
+    @cached_property
     def whole(self) -> str:
         """The digest of the cell."""
         return digest_json([self.id, self.kind, self.source, list(self.outputs)])
@@ -68,6 +70,41 @@ class CellDigest:
         """Read what `to_json` wrote."""
         id_, kind, source, outputs = value
         return cls(str(id_), str(kind), str(source), tuple(map(str, outputs)))
+
+
+@dataclass(frozen=True)
+class CellList:
+    """The cells that a record is about, in order; made once, at the pause, because to digest a thousand takes a while."""
+
+    #: `CellDigest.to_json` of each.
+    listed: Sequence[Any]
+    #: `CellDigest.whole` of each.
+    wholes: Sequence[str]
+
+    @classmethod
+    def of(cls, cells: Iterable[CellDigest]) -> "CellList":
+        """Take cells."""
+        known = list(cells)
+        return cls([cell.to_json() for cell in known], [cell.whole for cell in known])
+
+    @property
+    def digest(self) -> str:
+        """The digest of all cells together: of their content and their order."""
+        return digest_json(list(self.wholes))
+
+    def to_subjects(self) -> list[JSON]:
+        """Write them as the subjects of a statement."""
+        named = zip(self.listed, self.wholes, strict=True)
+        return [
+            {"digest": {"sha256": whole}, "name": f"cell {index}: {cell[0]}"}
+            for index, (cell, whole) in enumerate(named, 1)
+        ]
+
+    def __iter__(self) -> Iterator[CellDigest]:
+        return map(CellDigest.from_json, self.listed)
+
+    def __len__(self) -> int:
+        return len(self.listed)
 
 
 def digest_json(value: Any) -> str:
@@ -98,11 +135,6 @@ def digest_cell(cell: Mapping[str, Any], *, with_cards: bool = False) -> CellDig
         source=digest_json(source),
         outputs=tuple(map(digest_json, outputs)),
     )
-
-
-def digest_cells(cells: Iterable[CellDigest]) -> str:
-    """Digest all cells together: their content and their order."""
-    return digest_json([cell.whole for cell in cells])
 
 
 def is_card(output: Mapping[str, Any]) -> bool:
@@ -148,6 +180,11 @@ def to_canonical(value: Any) -> bytes:
         return rfc8785.dumps(value)
     except rfc8785.CanonicalizationError:
         return rfc8785.dumps(exact(value))
+
+
+def write_object(members: Mapping[str, bytes]) -> bytes:
+    """Write a JSON object as RFC 8785 has it, whose members are written already; their names are ASCII."""
+    return b"{" + b",".join(to_canonical(name) + b":" + members[name] for name in sorted(members)) + b"}"
 
 
 def _is_simple(value: Any) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.decisions.digests import CellDigest, digest_cells, to_canonical
+from pauseflow_nb.decisions.digests import CellDigest, CellList, to_canonical, write_object
 from pauseflow_nb.errors import InvalidRecord
 from pauseflow_nb.json_values import JSON
 
@@ -54,29 +54,36 @@ class Statement:
     #: `payload_digest` of the record before it; None for the first one.
     previous: str | None
     #: The cells that it is about, in order.
-    cells: tuple[CellDigest, ...]
+    cells: CellList
     #: The rest: the question, the answer, who decided and when.
     facts: Mapping[str, JSON]
 
     def to_json(self) -> dict[str, JSON]:
         """Write it as an in-toto statement."""
-        subjects: list[JSON] = [
-            {"name": f"cell {index}: {cell.id}", "digest": {"sha256": cell.whole}}
-            for index, cell in enumerate(self.cells, 1)
-        ]
-        whole: JSON = {"name": _WHOLE, "digest": {"sha256": digest_cells(self.cells)}}
         return {
             "_type": _STATEMENT,
-            "subject": [whole, *subjects],
+            "subject": self._subjects(),
             "predicateType": self.kind,
-            "predicate": {
-                "execution": self.execution,
-                "number": self.number,
-                "previous": self.previous,
-                "cells": [cell.to_json() for cell in self.cells],
-                **self.facts,
-            },
+            "predicate": {"cells": list(self.cells.listed), **self._predicate()},
         }
+
+    def to_canonical(self) -> bytes:
+        """Write it as RFC 8785 has it: what is signed."""
+        predicate = {name: to_canonical(each) for name, each in self._predicate().items()}
+        parts: dict[str, Any] = {"_type": _STATEMENT, "predicateType": self.kind}
+        return write_object(
+            {
+                **{name: to_canonical(each) for name, each in parts.items()},
+                "predicate": write_object({**predicate, "cells": _write_texts(self.cells.listed)}),
+                "subject": _write_texts(self._subjects()),
+            }
+        )
+
+    def _subjects(self) -> list[JSON]:
+        return [{"digest": {"sha256": self.cells.digest}, "name": _WHOLE}, *self.cells.to_subjects()]
+
+    def _predicate(self) -> dict[str, JSON]:
+        return {"execution": self.execution, "number": self.number, "previous": self.previous, **self.facts}
 
     @classmethod
     def from_json(cls, value: Any) -> "Statement":
@@ -92,7 +99,7 @@ class Statement:
                 execution=str(facts.pop("execution")),
                 number=int(facts.pop("number")),
                 previous=facts.pop("previous"),
-                cells=tuple(map(CellDigest.from_json, facts.pop("cells"))),
+                cells=CellList.of(map(CellDigest.from_json, facts.pop("cells"))),
                 facts=facts,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as problem:
@@ -112,8 +119,14 @@ def sign(statement: Statement, private: "Ed25519PrivateKey") -> dict[str, JSON]:
     Returns:
         The DSSE envelope, as JSON.
     """
-    payload = to_canonical(statement.to_json())
+    payload = statement.to_canonical()
     return _envelope(payload, private.sign(_signed_bytes(payload)), private.public_key())
+
+
+def _write_texts(value: Sequence[Any]) -> bytes:
+    """Write lists of texts, and objects with sorted names, as RFC 8785 has them; without a look at each."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.encode() if text.isascii() else to_canonical(value)
 
 
 def open_envelope(envelope: Any, keys: Sequence["Ed25519PublicKey"]) -> Statement:

@@ -53,6 +53,9 @@ class Ending:
         end = self._with_children(end, document)
         self._seal(end, document)
         name = self._attempt.store_document(document)
+        if end.kind == "suspended":
+            # Not in the transaction, which lets nobody else write to SQLite.
+            document.digest_cells(end.next_cell + 1)
         done = end.next_cell if end.kind not in ("failed", "refused", "drifted") else None
         record = {
             "completed": self._completed,

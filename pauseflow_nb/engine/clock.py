@@ -1,17 +1,20 @@
 """Let the clock act: settle what is due, send reminders, and finish what processes that died have left."""
 
 import logging
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.finish_notebook import finish_notebook
+from pauseflow_nb.engine.locking import lock_rows
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.ownership import detach
 from pauseflow_nb.engine.reminders import remind
-from pauseflow_nb.engine.settling import Settling
+from pauseflow_nb.engine.settling import Settling, make_default, wakes_in_time
 from pauseflow_nb.engine.triggers.due import start_due
+from pauseflow_nb.engine.waking import Waking, time_out_all
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.links import Claim
 from pauseflow_nb.store import executions, segments, suspensions
@@ -19,6 +22,11 @@ from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import Row
 
 __all__ = ["Clock"]
+
+#: Suspensions that are settled in one transaction: while it lasts, no answer can be settled on SQLite.
+_AT_ONCE = 100
+#: How long one sweep goes on settling, so that reminders and schedules are not left waiting.
+_SETTLING_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +55,13 @@ class Clock:
             How many suspensions were settled. While nothing is due this is five plain reads.
         """
         store = self._store
+        settled = self._settle_due(execution)
         # As many more as there are that cannot be settled: they stay due, and must not hide those behind them.
         more = len(self._failed)
         with reading(store.engine) as connection:
-            due = suspensions.list_due(connection, execution, 100 + more)
             unfinished = executions.list_to_record(connection, 20 + more)
             reminders = suspensions.list_to_remind(connection, execution, 20 + more)
             abandoned = [] if execution is not None else executions.list_abandoned(connection, 20 + more)
-        settled = [self._attempt(claim, lambda: self._settle(claim)) for claim in due]  # noqa: B023
         if execution is None:
             self._attempt("schedules", lambda: start_due(store))
         for id_ in unfinished:
@@ -64,7 +71,7 @@ class Clock:
             self._attempt(id_, lambda: detach(store, id_))  # noqa: B023
         for claim in reminders:
             self._attempt(claim, lambda: remind(store, claim))  # noqa: B023
-        return sum(map(bool, settled))
+        return settled
 
     def read_suspension(self, claim: Claim) -> Row | None:
         """Read a suspension; one whose deadline has passed is settled first."""
@@ -75,6 +82,56 @@ class Clock:
                     return row
             self.sweep(claim.execution)
         return row
+
+    def _settle_due(self, execution: str | None) -> int:
+        """Settle what is due, one group after the other, until nothing is left or other work has waited long enough."""
+        settled, end = 0, time.monotonic() + _SETTLING_SECONDS
+        while True:
+            at_once = _AT_ONCE + len(self._failed)
+            with reading(self._store.engine) as connection:
+                due = suspensions.list_due(connection, execution, at_once)
+            found = self._settle_group(due) if due else 0
+            settled += found
+            if len(due) < at_once or not found or time.monotonic() > end:
+                return settled
+
+    def _settle_group(self, due: list[Claim]) -> int:
+        """Settle in one transaction what only wakes its execution, and the rest one by one."""
+        group = [claim for claim in due if claim not in self._failed]
+        try:
+            woken, left = self._store.change(lambda connection: self._wake_all(connection, group))
+        except (StoreUnavailable, StorageFull):
+            raise
+        except Exception as problem:  # noqa: BLE001  (whatever it is, it is about one of them, which is logged when alone)
+            log.debug("settled %s suspensions one by one: %s", len(group), problem)
+            woken, left = 0, group
+        left += [claim for claim in due if claim in self._failed]
+        return woken + sum(bool(self._attempt(claim, lambda: self._settle(claim))) for claim in left)  # noqa: B023
+
+    def _wake_all(self, connection: sa.Connection, due: list[Claim]) -> tuple[int, list[Claim]]:
+        """Settle what only wakes its execution; returns how many, and which are due and must be settled in another way.
+
+        What another transaction holds is left alone: an answer, or another worker, is about to settle it.
+        """
+        # At most one of each execution: another one must find what this one has written.
+        chosen = list({claim.execution: claim for claim in reversed(due)}.values())
+        rows = lock_rows(connection, chosen, skip_locked=True)
+        moment = now(connection)
+        wakings: list[Waking] = []
+        left: list[Claim] = []
+        for claim, each in zip(chosen, rows, strict=True):
+            suspension, before, row = each.suspension, each.segment, each.execution
+            if suspension is None or before is None or row is None:
+                continue
+            if suspension.state != "open" or suspension.deadline is None or suspension.deadline > moment:
+                continue
+            if wakes_in_time(suspension):
+                wakings.append(Waking(suspension, before, row.attached_to, "clock", make_default(suspension)))
+            else:
+                left.append(claim)
+        if wakings:
+            time_out_all(connection, self._store.jobs, wakings)
+        return len(wakings), left
 
     def _settle(self, due: Claim) -> bool:
         def change(connection: sa.Connection) -> bool:

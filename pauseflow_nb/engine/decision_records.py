@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from pauseflow_nb.decisions.digests import CellDigest, digest_cells, digest_json
+from pauseflow_nb.decisions.digests import CellDigest, CellList, digest_json
 from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, payload_digest, sign
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store import audit, decisions, executions, keys, steps
@@ -27,6 +27,7 @@ __all__ = [
     "add_drift",
     "add_errors",
     "enter_records",
+    "name_records",
     "note_shown",
     "record_checks",
     "record_decision",
@@ -64,14 +65,14 @@ def note_shown(
         fresh: Values of the fresh cells so far.
 
     Returns:
-        `{digest, suspension, question, rules, cells, parameters, exports, environment}`.
+        `{digest, suspension, question, rules, cells, wholes, parameters, exports, environment}`.
     """
     row = executions.find(connection, execution)
-    known = list(cells)
+    known = CellList.of(cells)
     parts: dict[str, JSON] = {
         "question": dict(question),
         "rules": None if rules is None else dict(rules),
-        "cells": [cell.to_json() for cell in known],
+        "cells": list(known.listed),
         "parameters": digest_json({} if row is None else row.parameters),
         "exports": digest_json(
             {step: briefing.exports for step, briefing in steps.brief_steps(connection, execution).items()}
@@ -79,7 +80,8 @@ def note_shown(
         "environment": environment,
         **({"fresh": list(fresh)} if fresh else {}),
     }
-    return {**parts, "suspension": dict(place), "digest": digest_json({**parts, "cells": digest_cells(known)})}
+    digest = digest_json({**parts, "cells": known.digest})
+    return {**parts, "wholes": list(known.wholes), "suspension": dict(place), "digest": digest}
 
 
 def add_errors(shown: Mapping[str, JSON] | None, errors: list[dict[str, JSON]]) -> dict[str, JSON] | None:
@@ -147,7 +149,7 @@ def record_checks(connection: sa.Connection, execution: str, checks: list[dict[s
     found = map(_read_predicate, reversed(decisions.list_all(connection, execution)))
     last = next((each for each in found if each.get("decision")), None)
     if last is not None:
-        cells = tuple(map(CellDigest.from_json, last["cells"]))
+        cells = CellList.of(map(CellDigest.from_json, last["cells"]))
         facts = {name: each for name, each in last.items() if name not in _OF_STATEMENT}
         _add(connection, [_Record(execution, DECIDED, cells, {**facts, "checks": checks})])
 
@@ -155,19 +157,30 @@ def record_checks(connection: sa.Connection, execution: str, checks: list[dict[s
 def record_decision(
     connection: sa.Connection, suspension: Row, decision: "Decision", *, seen: str | None, is_final: bool = True
 ) -> None:
-    """Sign a decision, and add it to the records of the execution; see `record_decisions`."""
-    record_decisions(connection, [MadeDecision(suspension, decision, seen, is_final)])
+    """Sign a decision, add it to the records of the execution, and name it in the audit trail; see `record_decisions`."""
+    signed = record_decisions(connection, [MadeDecision(suspension, decision, seen, is_final)])
+    name_records(connection, signed)
 
 
-def record_decisions(connection: sa.Connection, made: Sequence[MadeDecision]) -> None:
+def record_decisions(
+    connection: sa.Connection, made: Sequence[MadeDecision], moment: float | None = None
+) -> dict[str, dict[str, JSON]]:
     """Sign decisions, and add each to the records of its execution.
 
     Args:
         connection: The transaction that settles; it holds the executions' rows.
         made: At most one of each execution.
+        moment: When they are recorded; None: now.
+
+    Returns:
+        What the line of the audit trail about each must say, by execution: its number and the digest of what was signed.
     """
-    if made:
-        signed = _add(connection, [each.to_record() for each in made])
+    return _add(connection, [each.to_record() for each in made], moment) if made else {}
+
+
+def name_records(connection: sa.Connection, signed: Mapping[str, Mapping[str, JSON]]) -> None:
+    """Name records in the lines of the audit trail that the same transaction has written before."""
+    if signed:
         audit.add_details(connection, signed, "settled", "approved", *FINAL)
 
 
@@ -181,7 +194,7 @@ def seal(connection: sa.Connection, execution: str, state: str, document: "Docum
         document: Its notebook, which gets all the records.
     """
     if decisions.list_all(connection, execution):
-        cells = tuple(document.digest_cells(with_cards=True))
+        cells = CellList.of(document.digest_cells(with_cards=True))
         facts: dict[str, JSON] = {"state": state, "widgets": document.digest_widgets()}
         _add(connection, [_Record(execution, ENDED, cells, facts)])
         enter_records(connection, execution, document)
@@ -200,7 +213,7 @@ def enter_records(connection: sa.Connection, execution: str, document: "Document
 class _Record:
     execution: str
     kind: str
-    cells: tuple[CellDigest, ...]
+    cells: CellList
     facts: dict[str, JSON]
 
 
@@ -208,8 +221,14 @@ def _record_about(execution: str, shown: Mapping[str, Any], facts: dict[str, Any
     """Write a record about a question, with what was shown."""
     names = ("question", "rules", "parameters", "exports", "environment", *(["fresh"] if "fresh" in shown else []))
     known = {"shown": shown.get("digest"), **{name: shown.get(name) for name in names}}
-    cells = tuple(map(CellDigest.from_json, shown.get("cells", [])))
-    return _Record(execution, DECIDED, cells, {**known, **facts})
+    return _Record(execution, DECIDED, _shown_cells(shown), {**known, **facts})
+
+
+def _shown_cells(shown: Mapping[str, Any]) -> CellList:
+    if "wholes" in shown:
+        return CellList(shown["cells"], shown["wholes"])
+    # An earlier version noted it, or nothing was noted.
+    return CellList.of(map(CellDigest.from_json, shown.get("cells", [])))
 
 
 def _place(suspension: Row, shown: Mapping[str, Any]) -> dict[str, JSON]:
@@ -217,7 +236,9 @@ def _place(suspension: Row, shown: Mapping[str, Any]) -> dict[str, JSON]:
     return dict(shown.get("suspension") or own)
 
 
-def _add(connection: sa.Connection, records: Sequence[_Record]) -> dict[str, dict[str, JSON]]:
+def _add(
+    connection: sa.Connection, records: Sequence[_Record], moment: float | None = None
+) -> dict[str, dict[str, JSON]]:
     """Sign and add records, at most one of each execution.
 
     Returns:
@@ -236,7 +257,7 @@ def _add(connection: sa.Connection, records: Sequence[_Record]) -> dict[str, dic
         envelope = sign(Statement(each.kind, each.execution, number + 1, previous, each.cells, facts), key)
         envelopes.append((each.execution, number + 1, envelope))
         signed[each.execution] = {"record": number + 1, "digest": payload_digest(envelope)}
-    decisions.add_all(connection, envelopes)
+    decisions.add_all(connection, envelopes, moment)
     return signed
 
 

@@ -16,7 +16,7 @@ from pauseflow_nb.engine.decision_records import add_drift, add_errors, record_d
 from pauseflow_nb.engine.finish_notebook import describe_ending_decision
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.engine.locking import lock_rows
-from pauseflow_nb.engine.waking import Waking, complete_envelope, resume_all, wake_all
+from pauseflow_nb.engine.waking import Waking, complete_envelope, resume_all, wake_one
 from pauseflow_nb.errors import LinkWithdrawn, StoreDamaged
 from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON, NOTHING
@@ -29,7 +29,7 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.views import iso, name_settlement, view_approvals
 
-__all__ = ["Callback", "Response", "Settling", "make_cancel_reason", "make_envelope"]
+__all__ = ["Callback", "Response", "Settling", "make_cancel_reason", "make_default", "make_envelope", "wakes_in_time"]
 
 #: Seconds that a worker has to finish the notebook of an execution which was cancelled under it.
 RECORD_AFTER = 15.0
@@ -94,9 +94,8 @@ class Settling:
             self._return(suspension, None)
             self._record_pause("timeout", suspension, None)
             return True
-        if suspension.on_timeout == "resume" or suspension.kind != "suspend":
-            envelope = make_envelope(suspension.default, "clock") if suspension.kind == "suspend" else None
-            self._wake(suspension, "clock", envelope)
+        if wakes_in_time(suspension):
+            self._wake(suspension, "clock", make_default(suspension))
             return True
         state = "failed" if suspension.on_timeout == "fail" else "cancelled"
         text = f"nobody answered step {suspension.step!r} in time"
@@ -292,7 +291,7 @@ class Settling:
 
     def _wake(self, suspension: Row, by: str, envelope: dict[str, JSON] | None) -> None:
         """Queue the next segment of an execution whose suspension is settled."""
-        wake_all(self.connection, self.jobs, [self._waking(suspension, by, envelope=envelope)])
+        wake_one(self.connection, self.jobs, self._waking(suspension, by, envelope=envelope))
 
     def _waking(self, suspension: Row, by: str, **known: Any) -> Waking:
         before = segments.find(self.connection, suspension.execution, suspension.segment)
@@ -410,6 +409,18 @@ class Settling:
     def _note(self, suspension: Row, what: str, by: str, **details: Any) -> None:
         where = {"segment": suspension.segment, "step": suspension.step}
         note(self.connection, suspension.execution, what, by, **where, **details)
+
+
+def wakes_in_time(suspension: Row) -> bool:
+    """Whether the clock wakes its execution when the time is over, and neither ends it nor returns to a kernel that waits."""
+    if suspension.kind in ("pause", "notebook"):
+        return False
+    return bool(suspension.on_timeout == "resume" or suspension.kind != "suspend")
+
+
+def make_default(suspension: Row) -> dict[str, JSON] | None:
+    """Make the answer that the clock gives to a question; None to what is no question."""
+    return make_envelope(suspension.default, "clock") if suspension.kind == "suspend" else None
 
 
 def make_envelope(body: JSON, by: str) -> dict[str, JSON]:

@@ -1,12 +1,12 @@
 """Queue the next segments of executions whose suspensions are settled: of one, or of many that are settled together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.decision_records import MadeDecision, record_decisions
+from pauseflow_nb.engine.decision_records import MadeDecision, name_records, record_decisions
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.identity import facts_of
 from pauseflow_nb.json_values import JSON
@@ -18,7 +18,7 @@ from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.segments import NewSegment
 from pauseflow_nb.store.views import has_rules, iso, name_settlement
 
-__all__ = ["Waking", "complete_envelope", "resume_all", "wake_all"]
+__all__ = ["Waking", "complete_envelope", "resume_all", "time_out_all", "wake_one"]
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,37 @@ def resume_all(connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking])
     """Settle suspensions that are open, and wake their executions; the caller holds all rows."""
     moment = now(connection)
     suspensions.settle_all(connection, [(each.suspension, each.approvals) for each in wakings], moment)
-    audit.note_all(connection, [_line(each) for each in wakings])
-    wake_all(connection, jobs, wakings)
+    _wake_all(connection, jobs, wakings, "resume", moment)
 
 
-def wake_all(connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking]) -> None:
-    """Queue the next segments, and publish `$resume_data` where later segments find it too; no two of one execution."""
-    moment = iso(now(connection)) or ""
-    answers = [complete_envelope(each, moment) for each in wakings]
+def time_out_all(connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking]) -> None:
+    """Settle suspensions whose time is over, and wake their executions; the caller holds all rows."""
+    moment = now(connection)
+    suspensions.time_out_all(connection, [each.suspension for each in wakings], moment)
+    _wake_all(connection, jobs, wakings, "timeout", moment)
+
+
+def wake_one(connection: sa.Connection, jobs: Jobs, waking: Waking) -> None:
+    """Wake one execution; the caller has settled its suspension and noted that in the audit trail."""
+    name_records(connection, _queue_all(connection, jobs, [waking], now(connection)))
+
+
+def _wake_all(connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking], action: str, moment: float) -> None:
+    signed = _queue_all(connection, jobs, wakings, moment)
+    lines = [_line(each, action, signed.get(each.suspension.execution, {})) for each in wakings]
+    audit.note_all(connection, lines, moment)
+
+
+def _queue_all(
+    connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking], moment: float
+) -> dict[str, dict[str, JSON]]:
+    """Queue the next segments, and publish `$resume_data` where later segments find it too; no two of one execution.
+
+    Returns:
+        What the audit trail must say of the records, see `record_decisions`.
+    """
+    at = iso(moment) or ""
+    answers = [complete_envelope(each, at) for each in wakings]
     steps.export_all(
         connection,
         {
@@ -61,8 +84,8 @@ def wake_all(connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking]) -
             if answer is not None
         },
     )
-    wakes = [_wake(each, answer, moment) for each, answer in zip(wakings, answers, strict=True)]
-    record_decisions(
+    wakes = [_wake(each, answer, at) for each, answer in zip(wakings, answers, strict=True)]
+    signed = record_decisions(
         connection,
         [
             MadeDecision(each.suspension, describe_decision(wake, answer), each.seen)
@@ -70,6 +93,7 @@ def wake_all(connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking]) -
             # That the clock ends a delay or runs a step again is nobody's decision.
             if each.by != "notebooks" and (each.by != "clock" or each.suspension.kind == "suspend")
         ],
+        moment,
     )
     # Not simply the next number: a segment may have ended by refusing an earlier answer.
     numbers = segments.next_numbers(connection, [each.suspension.execution for each in wakings])
@@ -86,10 +110,12 @@ def wake_all(connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking]) -
             )
             for each, wake in zip(wakings, wakes, strict=True)
         ],
+        moment,
     )
     executions.set_queued(connection, numbers)
     free = [each.suspension.execution for each in wakings if each.attached_to is None]
     jobs.enqueue_all(connection, [(execution, numbers[execution], 0) for execution in free])
+    return signed
 
 
 def complete_envelope(waking: Waking, moment: str) -> dict[str, JSON] | None:
@@ -103,10 +129,10 @@ def complete_envelope(waking: Waking, moment: str) -> dict[str, JSON] | None:
     return envelope
 
 
-def _line(waking: Waking) -> audit.Line:
+def _line(waking: Waking, action: str, signed: Mapping[str, JSON]) -> audit.Line:
     suspension = waking.suspension
-    details: dict[str, Any] = {"action": "resume", "decision": name_settlement(suspension, "resume", waking.by)}
-    details |= {} if waking.comment is None else {"comment": waking.comment}
+    details: dict[str, Any] = {"action": action, "decision": name_settlement(suspension, action, waking.by)}
+    details |= ({} if waking.comment is None else {"comment": waking.comment}) | signed
     return audit.Line(suspension.execution, "settled", waking.by, suspension.segment, suspension.step, details)
 
 

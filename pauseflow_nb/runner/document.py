@@ -51,6 +51,8 @@ class Document:
         self._mask = Mask()
         self._written: dict[int, bytes] = {}
         self._digests: dict[int, CellDigest] = {}
+        #: All cells before this one have a digest.
+        self._digested = 0
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Document":
@@ -91,6 +93,7 @@ class Document:
         if self._mask.secrets.add(value):
             self._written.clear()
             self._digests.clear()
+            self._digested = 0
             self.revision += 1
 
     def masked(self, value: JSON) -> JSON:
@@ -106,6 +109,7 @@ class Document:
         if cell is not None:
             self._written.pop(cell, None)
             self._digests.pop(cell, None)
+            self._digested = min(self._digested, cell)
         self.revision += 1
 
     def digest_cells(self, count: int | None = None, *, with_cards: bool = False) -> list[CellDigest]:
@@ -118,6 +122,21 @@ class Document:
         if self.before_writing is not None:
             self.before_writing()
         return [self._digest(index, with_cards=with_cards) for index in range(len(self.cells[:count]))]
+
+    def digest_ahead(self, before: int) -> bool:
+        """Digest one more of the cells that have ended, so that a pause need not do it; False if there is none left.
+
+        Args:
+            before: Index of the cell that runs.
+        """
+        while self._digested < before and self._digested in self._digests:
+            self._digested += 1
+        if self._digested >= before:
+            return False
+        if self.before_writing is not None:
+            self.before_writing()
+        _ = self._digest(self._digested, with_cards=False).whole
+        return True
 
     def digest_widgets(self) -> str | None:
         """Digest the state of all widgets as it is written; None if there are none."""

@@ -163,6 +163,7 @@ class _Segment:
         self._cell_timeout = cell_timeout
         self._output, self._may_run = output, may_run
         self._headers: dict[int, Header] = {}
+        self._may_pause = any("%%step" in cell.source for cell in document.cells)
         self._running: int | None = None
         self._client: KernelClient | None = None
         self._questions = Questions(document, self.recorder, observer, segment=briefing.segment)
@@ -249,7 +250,7 @@ class _Segment:
                 self._observer.on_cell(index, index + 1)
             if end is not None:
                 return end
-        return self._find_late_error() or self._complete()
+        return self._complete()
 
     def _check_again(self, client: KernelClient) -> SegmentEnd | None:
         """Run the fresh cells again after an answer; returns an end if what was shown does not hold any more."""
@@ -276,11 +277,7 @@ class _Segment:
         return None
 
     def _complete(self) -> SegmentEnd:
-        cell_statuses.close(self.document)
-        return SegmentEnd("completed", len(self.document.cells))
-
-    def _find_late_error(self) -> SegmentEnd | None:
-        """Find an error that a thread showed after its cell had ended."""
+        """End the notebook; it has failed if a thread showed an error after its cell had ended."""
         self.recorder.join()
         for index in range(self._briefing.first_cell, len(self.document.cells)):
             cell = self.document.cells[index]
@@ -290,7 +287,8 @@ class _Segment:
                 cell_statuses.note_ended(self.document, index, "failed", has_error=True)
                 cell_statuses.close(self.document)
                 return SegmentEnd("failed", self.checkpoint, None, failure)
-        return None
+        cell_statuses.close(self.document)
+        return SegmentEnd("completed", len(self.document.cells))
 
     def note_kernel_lost(self) -> None:
         """Note that the kernel has ended; its messages until then are in the document."""
@@ -430,6 +428,8 @@ class _Segment:
 
     def _tick(self) -> float | None:
         due = None if self._output is None else self._output.save_when_due(self.document)
+        if self._may_pause and self._running is not None and self.document.digest_ahead(self._running):
+            due = 0.0
         if self._client is None or self._client.question is None:
             return due
         self._questions.answer(self._client, self._client.question, self._running)

@@ -55,9 +55,9 @@ def note(
     note_all(connection, [Line(execution, what, by, segment, step, details)])
 
 
-def note_all(connection: sa.Connection, lines: Iterable[Line]) -> None:
-    """Add several lines, in their order."""
-    moment = now(connection)
+def note_all(connection: sa.Connection, lines: Iterable[Line], moment: float | None = None) -> None:
+    """Add several lines, in their order; without a moment, now."""
+    moment = now(connection) if moment is None else moment
     rows = [
         {
             "execution": line.execution,

@@ -32,12 +32,14 @@ def add(connection: sa.Connection, execution: str, number: int, envelope: dict[s
     add_all(connection, [(execution, number, envelope)])
 
 
-def add_all(connection: sa.Connection, records: Iterable[tuple[str, int, dict[str, JSON]]]) -> None:
+def add_all(
+    connection: sa.Connection, records: Iterable[tuple[str, int, dict[str, JSON]]], moment: float | None = None
+) -> None:
     """Insert records: execution, number and envelope of each.
 
-    The caller holds the executions' rows, so that no other takes their numbers.
+    The caller holds the executions' rows, so that no other takes their numbers. They are of a moment; without one, of now.
     """
-    moment = now(connection)
+    moment = now(connection) if moment is None else moment
     rows = [
         {"execution": execution, "number": number, "at": moment, "envelope": envelope}
         for execution, number, envelope in records

@@ -95,9 +95,9 @@ def add(
     add_all(connection, [NewSegment(execution, n, first_cell, wake, saved_by, bound)])
 
 
-def add_all(connection: sa.Connection, new: Iterable[NewSegment]) -> None:
-    """Insert queued segments."""
-    moment = now(connection)
+def add_all(connection: sa.Connection, new: Iterable[NewSegment], moment: float | None = None) -> None:
+    """Insert segments that are queued at a moment; without one, now."""
+    moment = now(connection) if moment is None else moment
     connection.execute(segments.insert(), [_values(each, moment) for each in new])
 
 
@@ -330,8 +330,6 @@ def pass_on(connection: sa.Connection, segment: Row) -> bool:
 
 
 def _values(new: NewSegment, moment: float) -> dict[str, Any]:
-    from dataclasses import asdict
-
     by = new.saved_by
     return {
         "execution": new.execution,
@@ -345,7 +343,7 @@ def _values(new: NewSegment, moment: float) -> dict[str, Any]:
         "snapshot": None if by is None else by.snapshot,
         "digest": None if by is None else by.digest,
         "signature": None if by is None else by.signature,
-        "wake": None if new.wake is None else asdict(new.wake),
+        "wake": None if new.wake is None else {**vars(new.wake)},
         "bound": new.bound,
         "queued_at": moment,
         "compute_seconds": 0.0,

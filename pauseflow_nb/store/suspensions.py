@@ -45,6 +45,7 @@ __all__ = [
     "settle",
     "settle_all",
     "take_reminder",
+    "time_out_all",
     "void",
     "void_pauses",
 ]
@@ -202,6 +203,13 @@ def settle_all(
         for row, approved in approvals
     ]
     connection.execute(changed, rows)
+
+
+def time_out_all(connection: sa.Connection, overdue: Sequence[Row], moment: float) -> None:
+    """Settle open suspensions that the caller has locked, because their time is over."""
+    values = {"state": "settled", "action": "timeout", "settled_by": "clock", "settled_at": moment}
+    among = are_among([key_of(make_claim(row)) for row in overdue], *_KEY)
+    connection.execute(suspensions.update().where(*among).values(**values))
 
 
 def make_approval(by: str, comment: str | None, moment: float) -> dict[str, JSON]:

@@ -9,7 +9,7 @@ import nbformat
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from pauseflow_nb.decisions.digests import digest_cell, digest_json
+from pauseflow_nb.decisions.digests import CellList, digest_cell, digest_json
 from pauseflow_nb.decisions.statement import DECIDED, ENDED, Statement, payload_digest, sign
 
 KEY = Ed25519PrivateKey.generate()
@@ -49,8 +49,8 @@ def executed() -> dict[str, Any]:
     return found
 
 
-def cells_of(notebook: dict[str, Any], count: int | None = None) -> tuple[Any, ...]:
-    return tuple(digest_cell(cell, with_cards=count is None) for cell in notebook["cells"][:count])
+def cells_of(notebook: dict[str, Any], count: int | None = None) -> CellList:
+    return CellList.of(digest_cell(cell, with_cards=count is None) for cell in notebook["cells"][:count])
 
 
 def decided(notebook: dict[str, Any], *, number: int = 1, previous: str | None = None, execution: str = "e1") -> Any:

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from string import ascii_letters
 from typing import Any
 
 import pytest
@@ -10,17 +11,19 @@ from decisions import changes
 from decisions.changes import KEY, PUBLIC, decided, ended, executed, facts, recorded
 from decisions.program import check
 from hypothesis import given
-from hypothesis.strategies import booleans, dictionaries, floats, integers, lists, none, recursive, text
+from hypothesis.strategies import booleans, dictionaries, floats, integers, lists, none, recursive, text, tuples
 
 from pauseflow_nb.decisions.digests import (
     AT_THE_CELL,
     AT_THE_TOP,
     ERROR_MARKER,
+    CellDigest,
+    CellList,
     digest_cell,
     exact,
     to_canonical,
 )
-from pauseflow_nb.decisions.statement import DECIDED, ENDED, payload_digest
+from pauseflow_nb.decisions.statement import DECIDED, ENDED, Statement, payload_digest
 from pauseflow_nb.decisions.verification import verify
 
 
@@ -219,3 +222,14 @@ def test_numbers_beyond_what_programs_read_alike_are_digested_as_they_stand() ->
 )
 def test_quick_and_general_canonical_json_are_the_same_bytes(value: Any) -> None:
     assert to_canonical(value) == rfc8785.dumps(exact(value))
+
+
+@given(
+    lists(tuples(text(), text(), lists(text()))),
+    dictionaries(text(ascii_letters, min_size=1), none() | integers() | floats() | text()),
+)
+def test_what_is_signed_is_canonical_json(cells: list[tuple[str, str, list[str]]], facts: dict[str, Any]) -> None:
+    known = [CellDigest(id_, "code", source, tuple(outputs)) for id_, source, outputs in cells]
+    statement = Statement(DECIDED, "e1", 1, None, CellList.of(known), facts)
+
+    assert statement.to_canonical() == rfc8785.dumps(exact(statement.to_json()))

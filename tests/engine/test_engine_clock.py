@@ -1,12 +1,42 @@
 """What the clock does when nobody came before it."""
 
+import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from engine.stage import Stage, suspend
 
+from pauseflow_nb.engine import clock
 from pauseflow_nb.engine.clock import Clock
+from pauseflow_nb.store import tables
+from pauseflow_nb.store.database import transaction
+
+#: Is killed by itself at the moment that its argument names, while the clock settles what is due.
+DIES = """
+import os, signal, sys
+import sqlalchemy as sa
+from pauseflow_nb.engine.clock import Clock
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.settings import Settings
+
+queue = Queue.open(Settings.load())
+queue.jobs.ready(queue.jobs._open)
+event = {"before": "commit", "after": "checkin"}[sys.argv[1]]
+
+def die(*_arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@sa.event.listens_for(queue.engine, "before_cursor_execute")
+def _(_connection, _cursor, statement, *_arguments):
+    if statement.startswith("UPDATE") and not sa.event.contains(queue.engine, event, die):
+        sa.event.listen(queue.engine, event, die)
+
+Clock(queue).sweep()
+"""
 
 
 def overdue(stage: Stage, **ask: Any) -> str:
@@ -112,6 +142,80 @@ def test_many_sweeps_at_once_settle_once(stage: Stage) -> None:
     executions = [overdue(stage, on_timeout="resume") for _ in range(5)]
 
     assert sum(at_once(*[Clock(stage.queue).sweep] * 4)) == 5
+    for execution in executions:
+        assert stage.whats(execution).count("settled") == 1
+        assert stage.queue.view(execution)["segment"] == 1
+
+
+def test_what_is_due_together_is_settled_in_one_transaction(stage: Stage) -> None:
+    executions = [
+        overdue(stage, on_timeout="resume", default={"n": 1}),
+        overdue(stage, on_timeout="resume"),
+        overdue(stage, kind="delay", on_timeout="resume"),
+        overdue(stage, kind="rerun", then="rerun", on_timeout="resume"),
+    ]
+    stage.queue.jobs.register_queue(1)
+    commits: list[object] = []
+    sa.event.listen(stage.queue.engine, "commit", commits.append)
+
+    settled = Clock(stage.queue).sweep()
+
+    assert (settled, len(commits)) == (4, 1)
+    for execution in executions:
+        assert stage.whats(execution).count("settled") == 1
+        assert stage.queue.view(execution)["state"] == "queued"
+        stage.play(execution)
+    # One of the decision and one of the end; that the clock ends a delay is nobody's decision.
+    assert [len(stage.queue.decisions(each)) for each in executions] == [2, 2, 0, 0]
+    assert stage.queue.view(executions[0])["steps"]["ask"]["exports"]["$resume_data"]["body"] == {"n": 1}
+
+
+def test_each_of_those_that_are_due_together_ends_as_it_would_alone(stage: Stage) -> None:
+    ways = {
+        "queued": {"on_timeout": "resume"},
+        "cancelled": {"on_timeout": "cancel"},
+        "failed": {"on_timeout": "fail"},
+    }
+    executions = {state: overdue(stage, **ask) for state, ask in ways.items()}
+
+    assert Clock(stage.queue).sweep() == 3
+    assert {state: stage.queue.state(each) for state, each in executions.items()} == {each: each for each in ways}
+
+
+def test_all_that_are_due_are_settled_however_many(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "_AT_ONCE", 2)
+    executions = [overdue(stage, on_timeout="resume") for _ in range(5)]
+
+    assert Clock(stage.queue).sweep() == 5
+    assert {stage.queue.state(each) for each in executions} == {"queued"}
+
+
+def test_what_another_transaction_holds_is_left_for_the_next_time(stage: Stage) -> None:
+    if stage.queue.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no locks of rows")
+    free, held = overdue(stage, on_timeout="resume"), overdue(stage, on_timeout="resume")
+    statement = sa.select(tables.segments).where(tables.segments.c.execution == held).with_for_update()
+    with transaction(stage.queue.engine) as connection:
+        connection.execute(statement)
+        assert Clock(stage.queue).sweep() == 1
+
+    assert stage.queue.state(free) == "queued"
+    assert Clock(stage.queue).sweep() == 1
+    assert stage.whats(held).count("settled") == 1
+
+
+@pytest.mark.one_python("a process is killed")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_clock_that_dies_around_the_commit_has_settled_all_or_nothing(
+    stage: Stage, environment_of_store: dict[str, str], when: str
+) -> None:
+    executions = [overdue(stage, on_timeout="resume") for _ in range(3)]
+    stage.queue.jobs.register_queue(1)
+    died = subprocess.run([sys.executable, "-c", DIES, when], env=environment_of_store, check=False)
+
+    left = Clock(stage.queue).sweep()
+
+    assert (died.returncode, left) == (-signal.SIGKILL, 3 if when == "before" else 0)
     for execution in executions:
         assert stage.whats(execution).count("settled") == 1
         assert stage.queue.view(execution)["segment"] == 1

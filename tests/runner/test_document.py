@@ -135,3 +135,28 @@ def test_execution_counts_go_on_from_the_cells_before() -> None:
     assert document.execution_count() == 5
     assert document.execution_count(before=1) == 4
     assert document.execution_count(before=0) == 0
+
+
+def test_digests_made_ahead_of_a_pause_are_those_of_what_is_written() -> None:
+    document = document_of("1", "2", "3")
+    show(document, 0, output_type="stream", name="stdout", text="a\nb")
+    show(document, 1, output_type="display_data", data={"image/png": "QUJD"}, metadata={})
+    made = 0
+    while document.digest_ahead(2):
+        made += 1
+
+    assert made == 2
+    assert document.digest_cells() == Document.from_bytes(document.to_bytes()).digest_cells()
+
+
+def test_a_cell_that_shows_more_after_its_digest_was_made_ahead_gets_another() -> None:
+    document = document_of("1", "2", "3")
+    while document.digest_ahead(2):
+        pass
+    before = document.digest_cells()
+    show(document, 0, output_type="stream", name="stdout", text="from a thread")
+    document.hide_secret("from a thread")
+
+    assert document.digest_ahead(2)
+    assert document.digest_cells()[0] != before[0]
+    assert document.digest_cells() == Document.from_bytes(document.to_bytes()).digest_cells()

@@ -142,3 +142,19 @@ def test_a_decision_stands_between_what_was_shown_before_and_after_it(
     shown = [str(each.get("text") or each.data["text/plain"]).strip() for each in outputs]
     assert (end.kind, overtaken) == ("completed", [True])
     assert shown == ["before", "Step ask asked for an answer\nApproved by ann.", "after"]
+
+
+def test_a_notebook_that_may_pause_is_digested_while_its_kernel_computes(rehearse: Any) -> None:
+    rehearsal = rehearse("1", "2", "%%step ask\nflow.suspend()")
+    document = rehearsal.document
+    rehearsal.run()
+
+    assert not document.digest_ahead(2)
+
+
+def test_a_notebook_without_steps_is_not_digested(rehearse: Any) -> None:
+    rehearsal = rehearse("1", "2")
+    document = rehearsal.document
+    rehearsal.run()
+
+    assert document.digest_ahead(1)
