@@ -132,7 +132,8 @@ def complete_envelope(waking: Waking, moment: str) -> dict[str, JSON] | None:
 def _line(waking: Waking, action: str, signed: Mapping[str, JSON]) -> audit.Line:
     suspension = waking.suspension
     details: dict[str, Any] = {"action": action, "decision": name_settlement(suspension, action, waking.by)}
-    details |= ({} if waking.comment is None else {"comment": waking.comment}) | signed
+    details |= {} if waking.comment is None else {"comment": waking.comment}
+    details |= signed
     return audit.Line(suspension.execution, "settled", waking.by, suspension.segment, suspension.step, details)
 
 

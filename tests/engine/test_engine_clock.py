@@ -154,7 +154,7 @@ def test_what_is_due_together_is_settled_in_one_transaction(stage: Stage) -> Non
         overdue(stage, kind="delay", on_timeout="resume"),
         overdue(stage, kind="rerun", then="rerun", on_timeout="resume"),
     ]
-    stage.queue.jobs.register_queue(1)
+    stage.queue.jobs.register_queues(["default"], 1)
     commits: list[object] = []
     sa.event.listen(stage.queue.engine, "commit", commits.append)
 
@@ -210,7 +210,7 @@ def test_a_clock_that_dies_around_the_commit_has_settled_all_or_nothing(
     stage: Stage, environment_of_store: dict[str, str], when: str
 ) -> None:
     executions = [overdue(stage, on_timeout="resume") for _ in range(3)]
-    stage.queue.jobs.register_queue(1)
+    stage.queue.jobs.register_queues(["default"], 1)
     died = subprocess.run([sys.executable, "-c", DIES, when], env=environment_of_store, check=False)
 
     left = Clock(stage.queue).sweep()
