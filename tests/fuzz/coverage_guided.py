@@ -69,6 +69,8 @@ def _main() -> None:
             "-len_control=0",
             "-verbosity=0",
             "-timeout=600",
+            # The campaign watches each input itself; libFuzzer would leave files where it was started.
+            f"-artifact_prefix={folder}/",
         ],
         one,
     )
