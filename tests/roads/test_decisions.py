@@ -322,6 +322,6 @@ def test_the_decision_on_a_rerun_stays_when_the_next_run_is_cancelled(rider: Rid
     with transaction(rider.queue.engine) as connection:
         connection.execute(executions.update().values(record_due=0.0))
     finish_notebook(rider.queue.engine, rider.queue.files, view["id"])
-    keys = [load_pem_public_key(rider.queue.public_key(1).encode())]
+    keys: list[Any] = [load_pem_public_key(rider.queue.public_key(1).encode())]
 
     assert verify(rider.output(), keys, recorded=rider.queue.decisions(view["id"])).problems == []
