@@ -20,7 +20,7 @@ class MailController(Controller):
         super().__init__(handler, **options)
 
     def factory(self) -> SMTP:
-        protocol: SMTP = super().factory()  # type: ignore[no-untyped-call]
+        protocol: Any = super().factory()  # type: ignore[no-untyped-call]
         close = protocol.connection_lost
 
         def connection_lost(error: Exception | None) -> None:
