@@ -64,7 +64,13 @@ def test_a_notebook_that_is_no_file_may_replace_an_output_that_is_there(pauseflo
     (pauseflow.folder / "out.ipynb").write_text(source)
     words = [sys.executable, "-m", "pauseflow_nb", "run", "-", "out.ipynb"]
     ended = subprocess.run(
-        words, cwd=pauseflow.folder, env=pauseflow.environment, input=source, capture_output=True, text=True, check=False
+        words,
+        cwd=pauseflow.folder,
+        env=pauseflow.environment,
+        input=source,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert (ended.returncode, "IN and OUT" in ended.stderr) == (0, False)
