@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -137,7 +138,9 @@ def test_the_record_of_the_end_has_what_a_cell_changed_before_the_hand_over(hous
         ends.append(worker.run(execution, n, Control(), job=job))
     row = house.queue.view(execution)
     notebook = json.loads(house.queue.document(execution))
-    keys = [load_pem_public_key(house.queue.public_key(key["id"]).encode()) for key in house.queue.list_keys()]
+    keys: list[Any] = [
+        load_pem_public_key(house.queue.public_key(key["id"]).encode()) for key in house.queue.list_keys()
+    ]
 
     assert (ends, row["state"]) == (["released", "ended", "released", "ended"], "completed")
     assert verify(notebook, keys).problems == []
