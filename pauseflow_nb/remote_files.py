@@ -46,14 +46,14 @@ def require_client(url: str) -> None:
     Raises:
         StoreUnavailable: If there is no such kind of URL, or its client is not installed.
     """
-    from fsspec.registry import available_protocols, known_implementations  # type: ignore[import-untyped]
+    from fsspec.registry import known_implementations, registry  # type: ignore[import-untyped]
 
     # What stands behind `::` is where a chain of fsspec ends.
     for part in url.split("::"):
         kind, _, rest = part.partition("://")
         known = known_implementations.get(kind)
         if known is None:
-            if rest and kind not in available_protocols():
+            if rest and kind not in registry:
                 named = "such as s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or abfs://CONTAINER/FOLDER"
                 raise StoreUnavailable(url, f"there is no storage {kind}://: use a folder, or a URL {named}")
             continue

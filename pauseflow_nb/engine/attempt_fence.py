@@ -115,8 +115,12 @@ class Attempt:
         def look() -> bool:
             with reading(self.queue.engine) as connection:
                 row = executions.find_plain(connection, self.segment.execution)
-                is_latest = row is not None and row.segment == self.segment.n
-                return is_latest and not segments.is_lost(connection, self.segment)
+                segment = segments.find(connection, self.segment.execution, self.segment.n)
+            if row is None or segment is None or row.segment != segment.n:
+                return False
+            # Of a cancelled one this attempt shows how far it came, until others have written its end.
+            is_closed = segment.how == "cancelled" and row.record_due is None
+            return segment.attempt == self.segment.attempt and segment.state != "queued" and not is_closed
 
         if not self.patiently(look):
             raise Fenced

@@ -109,8 +109,9 @@ def start_children(
     store: OpenStore, connection: sa.Connection, parent: Row, suspension: Row, children: list[Child]
 ) -> None:
     """Add the nested executions, in the transaction that suspends their parent."""
-    for child in children:
+    for place, child in enumerate(children):
         nested: dict[str, JSON] = {
+            "place": place,
             "step": suspension.step,
             "segment": suspension.segment,
             "run": suspension.run,

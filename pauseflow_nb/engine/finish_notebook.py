@@ -116,7 +116,10 @@ def _close(document: "Document", row: Row, suspension: Row | None, last: Row | N
     from pauseflow_nb.runner.notices import put_ending
 
     reason = row.reason or {}
-    if last is not None and last.wake is not None:
+    # What the segment itself asks has another answer than the one that woke it, and may be asked by the same step. So has
+    # a question that is open again because the notebook refused the answer, or something has changed meanwhile.
+    is_suspended = suspension is not None and last is not None and suspension.segment == last.n
+    if last is not None and last.wake is not None and not is_suspended and last.how != "refused":
         # It was answered, but no kernel has begun with the answer, which would have written it.
         wake = Wake.from_dict(last.wake)
         put_decision(document, wake.step, describe_decision(wake, wake.callback))

@@ -208,20 +208,24 @@ def list_children(
     connection: sa.Connection, execution: str, *, step: str | None = None, segment: int | None = None
 ) -> list[Row]:
     """List the executions that a step of this one has started, in the order in which it requested them."""
-    statement = sa.select(executions).where(executions.c.parent == execution)
-    found = connection.execute(statement.order_by(executions.c.created_at, executions.c.id))
+    found = sorted(connection.execute(sa.select(executions).where(executions.c.parent == execution)), key=_by_place)
     return [row for row in found if step is None or (row.nested["step"], row.nested["segment"]) == (step, segment)]
 
 
 def name_children(connection: sa.Connection, execution: str, *, step: str, segment: int) -> dict[str, str]:
     """Read the names that a step gave to the executions that it started, by their ids."""
-    columns = (executions.c.id, executions.c.nested)
-    found = connection.execute(
-        sa.select(*columns).where(executions.c.parent == execution).order_by(executions.c.created_at, executions.c.id)
-    )
+    columns = (executions.c.id, executions.c.nested, executions.c.created_at)
+    found = connection.execute(sa.select(*columns).where(executions.c.parent == execution))
     return {
-        row.id: row.nested["name"] for row in found if (row.nested["step"], row.nested["segment"]) == (step, segment)
+        row.id: row.nested["name"]
+        for row in sorted(found, key=_by_place)
+        if (row.nested["step"], row.nested["segment"]) == (step, segment)
     }
+
+
+def _by_place(child: Any) -> tuple[float, int, str]:
+    # Those of one request are created in one moment. An earlier version has noted no places.
+    return child.created_at, child.nested.get("place", 0), child.id
 
 
 def reopen(connection: sa.Connection, execution: str) -> None:

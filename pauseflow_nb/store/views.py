@@ -360,8 +360,8 @@ def has_rules(row: HasRules | Row) -> bool:
 
 def view_labels(row: Row) -> dict[str, str]:
     """Say what the buttons of a question say, by action."""
-    own = (row.rules or {}).get("labels")
-    return button_labels(row.kind, has_schema=row.schema is not None, own=own, allow=allowed_actions(row))
+    own, allow = (row.rules or {}).get("labels"), allowed_actions(row)
+    return button_labels(row.kind, has_schema=row.schema is not None, own=own, allow=allow)
 
 
 def name_settlement(row: Row, action: str, by: str) -> str:
@@ -376,10 +376,8 @@ def allowed_actions(row: HasRules | Row) -> list[str]:
 
 def shown_data(data: JSON) -> dict[str, Any]:
     """Write data as it is shown, with all digits: `rows` of name and text if it is flat, otherwise one `text`."""
-    if data is None or data in ({}, []):
-        return {"rows": [], "text": None}
-    if isinstance(data, str):
-        return {"rows": [], "text": data}
+    if data is None or data in ({}, []) or isinstance(data, str):
+        return {"rows": [], "text": data or None}
     if isinstance(data, dict) and not any(isinstance(value, (dict, list)) for value in data.values()):
         rows = [[name, each if isinstance(each, str) else json_text(each)] for name, each in data.items()]
         return {"rows": rows, "text": None}

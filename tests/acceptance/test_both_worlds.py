@@ -223,7 +223,7 @@ def _headless(folder: Path, story: Story, supply: Supply) -> Mapping[str, Any]:
 
         def answer_pause(event: Event) -> None:
             if answers and event.kind == "suspended" and event.data["view"]["state"] == "paused":
-                resume = functools.partial(queue.resume, execution, data=answers.pop(0), by="user:ann")
+                resume = functools.partial(queue.resume, execution, **_data(answers.pop(0)), by="user:ann")
                 threading.Thread(target=resume).start()
 
         ride = functools.partial(run_attached, queue, execution, on_event=answer_pause, supply=supply)
@@ -233,13 +233,17 @@ def _headless(folder: Path, story: Story, supply: Supply) -> Mapping[str, Any]:
             if answer is Cancel:
                 queue.cancel(execution, by="user:ann")
             elif answer is not Clock:
-                assert queue.resume(execution, data=answer, by="user:ann").status == 200
+                assert queue.resume(execution, **_data(answer), by="user:ann").status == 200
             else:
                 ride()
         assert (view["state"], view["error"], answers) == (story.ends, None, [])
         return {name: step["exports"] for name, step in queue.view(execution)["steps"].items()}
     finally:
         queue.close()
+
+
+def _data(answer: Any) -> dict[str, Any]:
+    return {} if answer is None else {"data": answer}
 
 
 def _by_magic(answer: Any) -> str:

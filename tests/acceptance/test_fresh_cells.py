@@ -382,6 +382,23 @@ class TestDeadlines:
         assert (ended["state"], ended["reason"]["kind"]) == (state, "timeout")
         assert problems(road) == []
 
+    def test_one_that_passes_after_the_notebook_has_refused_an_answer_is_what_was_decided(self, road: Road) -> None:
+        even = (
+            "from pydantic import BaseModel, field_validator\n"
+            "class Amount(BaseModel):\n    n: int\n"
+            "    @field_validator('n')\n    @classmethod\n    def even(cls, n):\n"
+            "        if n % 2: raise ValueError('must be even')\n        return n"
+        )
+        view = road.run(even, "%%step ask\nflow.suspend('1h', schema=Amount)", "%%step buy\nsteps.ask.data.n")
+        assert road.queue.resume(view["id"], data={"n": 3}, by="user:ann").status == 200
+        road.let_time_pass(view, hours=2)
+
+        ended = road.ride(view["id"], until_pause=False)
+
+        assert (ended["state"], ended["reason"]["kind"]) == ("cancelled", "timeout")
+        assert "Timed out by the clock" in json.dumps(road.output())
+        assert problems(road) == []
+
 
 class TestSeveral:
     def test_all_run_again_and_all_that_drift_are_shown(self, road: Road) -> None:

@@ -122,7 +122,7 @@ class TestResumeSchema:
         assert returned(road.ride(view["id"]), "last") == 4
         shown = json.dumps([cell.get("outputs") for cell in road.output().cells])
         assert "An earlier answer was refused: n must be even." in shown
-        assert shown.index("An earlier answer was refused") < shown.index("Approved by someone with the link at ")
+        assert shown.index("An earlier answer was refused") < shown.index("Submitted by someone with the link at ")
 
 
 class TestResume:

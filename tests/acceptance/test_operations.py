@@ -24,7 +24,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_a_backup_that_is_taken_while_something_runs_can_be_restored(pauseflow: "Pauseflow") -> None:
-    backup, restore = blocks("sh")
+    backup, restore = (block for block in blocks("sh") if "$BACKUP" in block)
     store = Path(pauseflow.environment["PAUSEFLOW_DATA_DIR"])
     cells = [
         "from pauseflow_nb import flow\nrows = [1, 2, 3]",

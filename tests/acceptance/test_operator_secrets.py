@@ -22,9 +22,9 @@ import sqlalchemy as sa
 import websocket
 from acceptance.command import Pauseflow, Running
 from acceptance.web import wait_until
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 from nbformat import v4, write
+from roads.mail import MailController
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -97,7 +97,7 @@ def receiving() -> Iterator[tuple[Receivers, int, int]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     options: dict[str, Any] = {"authenticator": found.authenticate, "auth_require_tls": False}
-    mail = Controller(found, hostname="127.0.0.1", port=port, **options)
+    mail = MailController(found, hostname="127.0.0.1", port=port, **options)
     mail.start()
     try:
         yield found, port, chat.server_port

@@ -129,6 +129,18 @@ def test_what_waits_far_below_is_answered_by_what_suspended_shows(stage: Stage, 
     assert stage.queue.state(children["b"]) == "queued"
 
 
+def test_notebooks_that_were_started_in_one_moment_keep_the_order_of_the_request(stage: Stage, child: Path) -> None:
+    names = [f"n{number}" for number in range(8)]
+
+    parent, children = start(stage, asks_for(*names, path=child))
+
+    assert list(children) == names
+    for name in names:
+        stage.script.steps["work"] = suspend()
+        stage.play(children[name])
+    assert [one["address"] for one in stage.queue.view(parent)["suspended"][1:]] == [f"{name}.work" for name in names]
+
+
 def test_a_missing_notebook_fails_the_step_and_leaves_nothing(stage: Stage, tmp_path: Path, child: Path) -> None:
     stage.script.steps["run"] = suspend(
         kind="notebook", children=[ChildRequest(str(child), {}, "a"), ChildRequest(str(tmp_path / "no.ipynb"), {}, "b")]

@@ -7,7 +7,32 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
 
+from acceptance.web import wait_until
 from aiosmtpd.controller import Controller
+
+
+class MailController(Controller):
+    """Stops when its connections are closed: those that are still open would warn in a later test."""
+
+    def __init__(self, handler: Any, **options: Any) -> None:
+        self._open: set[Any] = set()
+        super().__init__(handler, **options)
+
+    def factory(self) -> Any:
+        protocol: Any = super().factory()  # type: ignore[no-untyped-call]
+        close = protocol.connection_lost
+
+        def connection_lost(error: Exception | None) -> None:
+            close(error)
+            self._open.discard(protocol)
+
+        protocol.connection_lost = connection_lost
+        self._open.add(protocol)
+        return protocol
+
+    def stop(self, no_assert: bool = False) -> None:
+        wait_until(lambda: not self._open, "the mail server's connections are closed")
+        super().stop(no_assert)
 
 
 class Mailbox:
@@ -50,7 +75,7 @@ def mail_server() -> Iterator[Mailbox]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         box = Mailbox(probe.getsockname()[1])
-    controller = Controller(box, hostname="127.0.0.1", port=box.port)
+    controller = MailController(box, hostname="127.0.0.1", port=box.port)
     controller.start()
     try:
         yield box

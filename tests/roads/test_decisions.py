@@ -15,6 +15,8 @@ from pauseflow_nb.decisions.statement import DECIDED, ENDED
 from pauseflow_nb.decisions.verification import Verification, verify
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.finish_notebook import finish_notebook
+from pauseflow_nb.store.database import transaction
+from pauseflow_nb.store.tables import executions
 
 ASK = "%%step ask\nflow.suspend('1h', title='Publish?', message='May', data={'total': 12.5, 'id': 2**60});"
 WORK = "x = 41\nprint('x is', x)\nx"
@@ -311,3 +313,15 @@ def test_a_cancel_from_outside_names_its_record_in_the_audit_trail(rider: Rider)
         if "record" in each["details"]
     ]
     assert lines == [("cancelled", 1)]
+
+
+def test_the_decision_on_a_rerun_stays_when_the_next_run_is_cancelled(rider: Rider) -> None:
+    view = rider.run("%%step poll\nflow.rerun('1h', max_retries=5)")
+    view = rider.answer(view["id"])
+    rider.queue.cancel(view["id"], by="user:ann")
+    with transaction(rider.queue.engine) as connection:
+        connection.execute(executions.update().values(record_due=0.0))
+    finish_notebook(rider.queue.engine, rider.queue.files, view["id"])
+    keys: list[Any] = [load_pem_public_key(rider.queue.public_key(1).encode())]
+
+    assert verify(rider.output(), keys, recorded=rider.queue.decisions(view["id"])).problems == []
