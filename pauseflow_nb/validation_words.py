@@ -12,6 +12,7 @@ _PLAIN = {
     **dict.fromkeys(["int_type", "int_parsing", "int_from_float"], "must be a whole number"),
     **dict.fromkeys(["float_type", "float_parsing"], "must be a number"),
     **dict.fromkeys(["bool_type", "bool_parsing"], "must be true or false"),
+    **dict.fromkeys(["byte_size", "byte_size_unit"], "must be a number of bytes, such as 500 MB"),
     "string_type": "must be text",
     "list_type": "must be a list",
     **dict.fromkeys(["dict_type", "model_type", "model_attributes_type"], "must be an object"),

@@ -148,6 +148,12 @@ def test_a_bad_value_is_refused_in_words_for_users(data_dir: Path) -> None:
         Settings.load(flags={"data_dir": data_dir}, environment={"PAUSEFLOW_PORT": "many"})
 
 
+@pytest.mark.parametrize("value", ["-5", "5 XB", "many"])
+def test_a_number_of_bytes_that_cannot_be_read_is_explained_with_an_example(data_dir: Path, value: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"must be a number of bytes, such as 500 MB$"):
+        Settings.load(flags={"data_dir": data_dir}, environment={"PAUSEFLOW_BYTES_PER_USER": value})
+
+
 def test_a_word_that_is_no_setting_is_named(data_dir: Path) -> None:
     (data_dir / FILE_NAME).write_text("prot = 80")
 

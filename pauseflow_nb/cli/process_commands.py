@@ -22,7 +22,7 @@ _queue_option = click.option(
     "queues",
     metavar="NAME",
     multiple=True,
-    callback=lambda _context, _option, names: names or None,
+    callback=lambda _context, _option, names: ",".join(names) if names else None,
     help="Queue whose segments the worker runs; repeat for several.  [PAUSEFLOW_QUEUES, default: default]",
 )
 

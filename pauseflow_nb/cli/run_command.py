@@ -134,7 +134,9 @@ def _submit(
 
 def _name_shared_file(work: "Plan") -> None:
     """Say that the notebook is its own output, which papermill permits, too: its outputs so far are lost."""
-    if work.output is not None and os.path.exists(work.output) and os.path.samefile(work.notebook, work.output):  # noqa: PTH110, PTH121 - either may be a URL
+    # Either may be a URL, and the notebook standard input.
+    are_files = work.output is not None and os.path.exists(work.notebook) and os.path.exists(work.output)  # noqa: PTH110
+    if are_files and os.path.samefile(work.notebook, str(work.output)):  # noqa: PTH121
         say(f"{work.notebook} is IN and OUT: its outputs are replaced", err=True)
 
 

@@ -41,6 +41,8 @@ class Ending:
         self._attempt, self._store, self._segment = attempt, attempt.queue, attempt.segment
         self._children: list[children.Child] = []
         self._verdicts: dict[int, Verdict] = {}
+        #: Name of the notebook as this attempt left it; None: it could not be stored.
+        self._stored: str | None = None
 
     def end(self, end: SegmentEnd, document: Document) -> str:
         """Record the end of the attempt.
@@ -69,6 +71,7 @@ class Ending:
 
         def change(connection: sa.Connection) -> None:
             row = self._attempt.require_current(connection)
+            self._stored = None if name == row.document else name
             values = {"document": name, "cells_done": row.cells_done if done is None else done}
             executions.set_state(connection, row.id, row.state, **values)
             record(connection, end)
@@ -179,7 +182,7 @@ class Ending:
             steps.end(connection, execution, n, outcome, cell)
         bound = self._attempt.checkpoint(connection, end.next_cell, outcome)
         segments.end(connection, self._segment, "suspended")
-        shown = self._attempt.note_shown(connection, outcome, cell)
+        shown = self._attempt.note_shown(connection, outcome, cell, document=self._stored)
         suspension = suspensions.add(connection, execution, n, outcome, cell, shown=shown)
         state = waiting_state(suspension.kind)
         row = executions.find(connection, execution)

@@ -83,8 +83,13 @@ class Attempt:
         steps.checkpoint(connection, *name, snapshot=saved, signature=signature)
         return bound
 
-    def note_shown(self, connection: sa.Connection, outcome: Outcome, cell: int) -> dict[str, JSON] | None:
-        """Note what a question is asked about: all cells up to the one that asks it."""
+    def note_shown(
+        self, connection: sa.Connection, outcome: Outcome, cell: int, *, document: str | None = None
+    ) -> dict[str, JSON] | None:
+        """Note what a question is asked about: all cells up to the one that asks it.
+
+        `document`: name of the notebook as it was stored with the question, if it was.
+        """
         if self.notebook is None or outcome.suspension is None or outcome.suspension.kind == "notebook":
             return None
         place = Place(outcome.step, outcome.run, self.segment.n, outcome.ordinal)
@@ -97,6 +102,7 @@ class Attempt:
             rules=suspensions.collect_rules(outcome.suspension),
             environment=None if outcome.snapshot is None else outcome.snapshot.digest,
             fresh=list_shown(self.notebook, cell + 1),
+            document=document,
         )
 
     def require_output(self) -> None:

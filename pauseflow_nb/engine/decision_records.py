@@ -51,6 +51,7 @@ def note_shown(
     rules: Mapping[str, JSON] | None = None,
     environment: str | None = None,
     fresh: list[dict[str, JSON]] | None = None,
+    document: str | None = None,
 ) -> dict[str, JSON]:
     """Note what a question is asked about.
 
@@ -63,9 +64,10 @@ def note_shown(
         rules: Who may answer, and how many must; None if any answer is enough.
         environment: Digest of the snapshot's manifest, which names Python and its packages.
         fresh: Values of the fresh cells so far.
+        document: Name of the stored notebook that has exactly these cells; None: none has.
 
     Returns:
-        `{digest, suspension, question, rules, cells, wholes, parameters, exports, environment}`.
+        `{digest, suspension, question, rules, cells, wholes, document, parameters, exports, environment}`.
     """
     row = executions.find(connection, execution)
     known = CellList.of(cells)
@@ -81,7 +83,13 @@ def note_shown(
         **({"fresh": list(fresh)} if fresh else {}),
     }
     digest = digest_json({**parts, "cells": known.digest})
-    return {**parts, "wholes": list(known.wholes), "suspension": dict(place), "digest": digest}
+    return {
+        **parts,
+        "wholes": list(known.wholes),
+        "document": document,
+        "suspension": dict(place),
+        "digest": digest,
+    }
 
 
 def add_errors(shown: Mapping[str, JSON] | None, errors: list[dict[str, JSON]]) -> dict[str, JSON] | None:

@@ -314,8 +314,10 @@ class Segments:
         with reading(self._queue.engine) as connection:
             enter_records(connection, execution, document)
             suspension = suspensions.find_last(connection, execution)
-        if suspension is not None and suspension.shown is not None:
-            document.set_digests(map(CellDigest.from_json, suspension.shown["cells"]))
+        shown = {} if suspension is None else suspension.shown or {}
+        if shown.get("document") == claimed.execution.document:
+            # Otherwise a later attempt, or an edit, has changed cells that it showed.
+            document.set_digests(map(CellDigest.from_json, shown["cells"]))
         return document
 
     def _briefing(self, claimed: _Claimed, document: Document) -> Briefing:

@@ -58,7 +58,9 @@ class AllowanceReached(PauseflowError, RuntimeError):
             has = f"the executions of {self.whose} hold {self.used}, and no more than {self.limit} are allowed"
             remedy = "remove what is not needed any more with `pauseflow gc`"
         else:
-            has = f"of {self.whose} {self.used} executions have not ended, and no more than {self.limit} are allowed"
+            ended = "execution that has" if self.used == "1" else "executions that have"
+            allowed = "is allowed" if self.limit == "1" else "are allowed"
+            has = f"{self.whose} has {self.used} {ended} not ended, and no more than {self.limit} {allowed}"
             remedy = "wait until one ends, or cancel one"
         return f"{has}: {remedy}, or raise the setting `{self.setting}`; nothing was started"
 

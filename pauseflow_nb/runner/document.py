@@ -51,7 +51,7 @@ class Document:
         self._mask = Mask()
         self._written: dict[int, bytes] = {}
         self._digests: dict[int, CellDigest] = {}
-        #: All cells before this one have a digest.
+        #: All cells before this one were digested once; one that changes again and again waits for the pause.
         self._digested = 0
 
     @classmethod
@@ -109,7 +109,6 @@ class Document:
         if cell is not None:
             self._written.pop(cell, None)
             self._digests.pop(cell, None)
-            self._digested = min(self._digested, cell)
         self.revision += 1
 
     def digest_cells(self, count: int | None = None, *, with_cards: bool = False) -> list[CellDigest]:

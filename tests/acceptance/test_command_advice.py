@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +57,24 @@ def test_a_notebook_may_be_its_own_output_as_with_papermill_and_it_is_said(pause
     assert "in.ipynb is IN and OUT: its outputs are replaced" in ended.stderr
     assert again.stderr == ""
     assert "42" in (pauseflow.folder / "in.ipynb").read_text()
+
+
+def test_a_notebook_that_is_no_file_may_replace_an_output_that_is_there(pauseflow: Pauseflow) -> None:
+    source = notebook(pauseflow.folder, "print(6 * 7)").read_text()
+    (pauseflow.folder / "out.ipynb").write_text(source)
+    words = [sys.executable, "-m", "pauseflow_nb", "run", "-", "out.ipynb"]
+    ended = subprocess.run(
+        words,
+        cwd=pauseflow.folder,
+        env=pauseflow.environment,
+        input=source,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ended.returncode, "IN and OUT" in ended.stderr) == (0, False)
+    assert "42" in (pauseflow.folder / "out.ipynb").read_text()
 
 
 def test_a_port_that_is_taken_is_said_only_to_who_gets_links(pauseflow: Pauseflow) -> None:

@@ -1,16 +1,22 @@
 """Steps run on the machines of their queue: real workers, real kernels, both databases."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from acceptance.command import Pauseflow
 from acceptance.processes import Lab, lab
 from conftest import WaitUntil
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from nbformat.v4 import new_code_cell, new_notebook
 
+from pauseflow_nb.decisions.verification import verify
+from pauseflow_nb.engine.run_segment import Segments
+from pauseflow_nb.runner.control import Control
 from pauseflow_nb.settings import Settings
 
 # A kernel knows the worker that started it by its environment.
@@ -114,6 +120,32 @@ def write(pauseflow: Pauseflow, source: str) -> None:
     nbformat.write(new_notebook(cells=[new_code_cell(source)]), pauseflow.folder / "in.ipynb")
 
 
+def test_the_record_of_the_end_has_what_a_cell_changed_before_the_hand_over(house: Lab) -> None:
+    """The next worker gets the digests of what the question showed; a display has been updated since."""
+    execution = start(
+        house,
+        "from IPython.display import HTML, display\nshown = display(HTML('<i>1</i>'), display_id=True)",
+        "%%step ask --queue gpu\nfrom pauseflow_nb import flow\nflow.suspend()",
+        "shown.update(HTML('<i>2</i>'))",
+        "%%step last\n1",
+    )
+    steps = [("default", 0, 0), ("gpu", 0, 1), ("gpu", 1, 0), ("default", 1, 1)]
+    ends = []
+    for queue, n, job in steps:
+        if (n, job) == (1, 0):
+            house.queue.resume(execution, by="user:ann")
+        worker = Segments(house.queue, f"{queue}:1:x:0", serves=frozenset({queue}))
+        ends.append(worker.run(execution, n, Control(), job=job))
+    row = house.queue.view(execution)
+    notebook = json.loads(house.queue.document(execution))
+    keys: list[Any] = [
+        load_pem_public_key(house.queue.public_key(key["id"]).encode()) for key in house.queue.list_keys()
+    ]
+
+    assert (ends, row["state"]) == (["released", "ended", "released", "ended"], "completed")
+    assert verify(notebook, keys).problems == []
+
+
 def test_an_attached_run_runs_every_step_itself_and_says_so(pauseflow: Pauseflow) -> None:
     write(pauseflow, "%%step train --queue gpu\n1")
     ended = pauseflow("run", "in.ipynb")
@@ -139,4 +171,4 @@ def test_a_bad_queue_is_refused_before_anything_runs(pauseflow: Pauseflow) -> No
 
     assert (ended.code, worker.code) == (2, 2)
     assert "--queue must be a name" in ended.stderr or "--queue needs a value" in ended.stderr
-    assert "must be a name of 1 to 63 letters" in worker.stderr
+    assert "setting queues='a b' (from flag): must be a name of 1 to 63 letters" in worker.stderr

@@ -34,7 +34,7 @@ def test_a_user_starts_no_more_than_may_run_or_wait(limited: Limited) -> None:
     first = stage.suspended()
     stage.start("%%step a")
 
-    with pytest.raises(AllowanceReached, match="of user ann 2 executions have not ended, and no more than 2 are"):
+    with pytest.raises(AllowanceReached, match="user ann has 2 executions that have not ended, and no more than 2 are"):
         stage.start("%%step a")
     assert stage.queue.start(plan("%%step a", created_by="user:bob"))
     stage.queue.cancel(first, by="user:ann")
@@ -55,7 +55,9 @@ def test_a_queue_takes_no_more_than_it_may_whoever_starts_them(limited: Limited)
     gpu = QueuePlan("gpu")
     stage.queue.start(plan("%%step a", queues=gpu))
 
-    with pytest.raises(AllowanceReached, match="of queue gpu 1 executions"):
+    with pytest.raises(
+        AllowanceReached, match="queue gpu has 1 execution that has not ended, and no more than 1 is allowed"
+    ):
         stage.queue.start(plan("%%step a", queues=gpu, created_by="user:bob"))
     assert stage.queue.start(plan("%%step a", queues=QueuePlan("gpu2", ((0, "gpu"),))))
     assert stage.start("%%step a")

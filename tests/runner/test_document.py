@@ -149,6 +149,19 @@ def test_digests_made_ahead_of_a_pause_are_those_of_what_is_written() -> None:
     assert document.digest_cells() == Document.from_bytes(document.to_bytes()).digest_cells()
 
 
+def test_a_cell_that_a_later_cell_goes_on_changing_is_digested_ahead_only_once() -> None:
+    """Or a progress bar above a large table would be waited for at every step of it."""
+    document = document_of("1", "2", "3")
+    while document.digest_ahead(2):
+        pass
+    before = document.digest_cells()
+    show(document, 0, output_type="stream", name="stdout", text="1 %")
+
+    assert not document.digest_ahead(2)
+    assert document.digest_cells()[0] != before[0]
+    assert document.digest_cells() == Document.from_bytes(document.to_bytes()).digest_cells()
+
+
 def test_a_cell_that_shows_more_after_its_digest_was_made_ahead_gets_another() -> None:
     document = document_of("1", "2", "3")
     while document.digest_ahead(2):
