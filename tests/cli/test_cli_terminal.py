@@ -97,7 +97,7 @@ def test_a_variable_that_every_checkpoint_omits_is_listed_once() -> None:
     ],
 )
 def test_the_reason_of_an_end_names_people_as_the_page_does(reason: dict[str, str], words: str) -> None:
-    execution = {
+    execution: dict[str, Any] = {
         "id": "e",
         "state": "cancelled",
         "reason": reason,
