@@ -86,7 +86,7 @@ EXAMPLES: list[PauseflowError] = [
     AmbiguousExecution("ab", ["ab12", "ab34"]),
     AmbiguousSuspension("k3v9", ["approve", "sign"]),
     BodyTooLarge(1024),
-    Cancelled("ask", "link"),
+    Cancelled("ask", "link", "someone with the link"),
     CannotRetry("abc", "running"),
     CannotSuspend("abc", "completed"),
     InvalidAnswer([{"path": ["amount"], "message": "must be at least 3"}]),

@@ -106,6 +106,8 @@ export interface IExecution {
   started_at: string | null;
   ended_at: string | null;
   created_by: string;
+  /** What started it by itself; null: somebody did, or another execution. */
+  trigger: { id: string; kind: 'http' | 'schedule' } | null;
   segment: number;
   /** That no worker would run it now, as a sentence; null: one would, or it is not queued. */
   no_worker: string | null;

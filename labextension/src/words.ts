@@ -70,7 +70,13 @@ export function consequences(suspension: ISuspension): string {
 /** Who started it, when, and with which parameters. */
 export function startOf(execution: IExecution, now: number): string {
   const values = summary(execution.parameters);
-  return `Started by ${who(execution.created_by)} ${ago(execution.created_at, now)}${values && `, with ${values}`}`;
+  return `Started by ${starterOf(execution)} ${ago(execution.created_at, now)}${values && `, with ${values}`}`;
+}
+
+/** Who started it, and by which trigger: `HTTP trigger 3f2a… of ada`. */
+export function starterOf({ created_by: by, trigger }: IExecution): string {
+  const name = trigger && `${trigger.kind === 'http' ? 'HTTP trigger' : 'schedule'} ${trigger.id} of `;
+  return `${name ?? ''}${who(by)}`;
 }
 
 /** What a suspension asks. */

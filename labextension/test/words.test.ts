@@ -12,6 +12,7 @@ import {
   reasonOf,
   runsOf,
   silence,
+  starterOf,
   startOf,
   stateWord,
   summary,
@@ -95,6 +96,11 @@ describe('sentences', () => {
 
     expect(startOf(execution as unknown as IExecution, NOON)).toBe('Started by ada 1 h ago, with trees = 7');
     expect(startOf({ ...execution, parameters: {} } as unknown as IExecution, NOON)).toBe('Started by ada 1 h ago');
+    const byTrigger = (kind: string) => ({ ...execution, parameters: {}, trigger: { id: '3f2a', kind } });
+    expect(starterOf(byTrigger('http') as unknown as IExecution)).toBe('HTTP trigger 3f2a of ada');
+    expect(startOf(byTrigger('schedule') as unknown as IExecution, NOON)).toBe(
+      'Started by schedule 3f2a of ada 1 h ago'
+    );
   });
 
   it('name a state by its own word', () => {

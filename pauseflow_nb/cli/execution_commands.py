@@ -8,6 +8,7 @@ import click
 from pauseflow_nb.cli.completion import complete_files, complete_open_steps, complete_steps, execution_argument
 from pauseflow_nb.cli.options import (
     COMPLETED,
+    WholeNumberBetween,
     exit_code,
     open_queue,
     print_execution,
@@ -37,8 +38,10 @@ _ENDED = _STATES[-3:]
     "--state", type=click.Choice(_STATES), multiple=True, help="List only executions in this state; may be repeated."
 )
 @click.option("--search", help="List only executions whose notebook, output or id contains this text.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Most executions to list.")
-@click.option("--offset", type=click.IntRange(0), default=0, help="Number of executions to skip.")
+@click.option(
+    "--limit", type=WholeNumberBetween(1, 10_000), default=50, show_default=True, help="Most executions to list."
+)
+@click.option("--offset", type=WholeNumberBetween(0), default=0, help="Number of executions to skip.")
 @store_options
 def list_(
     settings: Settings, *, state: tuple[str, ...], search: str | None, limit: int, offset: int, as_json: bool

@@ -3,7 +3,7 @@
 import click
 
 from pauseflow_nb.cli.completion import execution_argument
-from pauseflow_nb.cli.options import open_queue, print_execution, print_json, store_options
+from pauseflow_nb.cli.options import WholeNumberBetween, open_queue, print_execution, print_json, store_options
 from pauseflow_nb.settings import Settings
 
 __all__ = ["keys", "revoke"]
@@ -60,7 +60,7 @@ def rotate(settings: Settings, *, withdraw: bool, as_json: bool) -> None:
 
 
 @keys.command()
-@click.argument("number", metavar="[KEY]", type=click.IntRange(min=1), required=False)
+@click.argument("number", metavar="[KEY]", type=WholeNumberBetween(min=1), required=False)
 @store_options
 def export(settings: Settings, *, number: int | None, as_json: bool) -> None:
     """Print public keys as PEM, to verify signatures of this store.

@@ -22,6 +22,8 @@ __all__ = [
     "COMPLETED",
     "FAILED",
     "LEFT",
+    "NumberBetween",
+    "WholeNumberBetween",
     "exit_code",
     "find_execution",
     "format_flags",
@@ -34,6 +36,19 @@ __all__ = [
     "store_flags",
     "store_options",
 ]
+
+
+class NumberBetween(click.FloatRange):
+    """A number within limits. Errors use its name; click's own is "float range"."""
+
+    name = "number"
+
+
+class WholeNumberBetween(click.IntRange):
+    """A whole number within limits."""
+
+    name = "whole number"
+
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -5,11 +5,13 @@ from typing import Any, TypeVar
 
 import click
 
+from pauseflow_nb.cli.options import NumberBetween
+
 __all__ = ["notebook_options", "papermill_options", "parameter_options", "parameter_values"]
 
 C = TypeVar("C", bound=Callable[..., Any])
 
-_SECONDS = click.FloatRange(min=0, min_open=True)
+_SECONDS = NumberBetween(min=0, min_open=True)
 
 
 def _all(*options: Callable[[Any], Any]) -> Callable[[C], C]:
@@ -81,7 +83,7 @@ papermill_options = _all(
     ),
     click.option("--execution-timeout", type=_SECONDS, metavar="SECONDS", help="Time limit for each cell."),
     click.option(
-        "--autosave-cell-every", type=click.FloatRange(0), metavar="SECONDS",
+        "--autosave-cell-every", type=NumberBetween(0), metavar="SECONDS",
         help="Interval at which OUT is written while a cell runs; 0: never.  [default: 1]",
     ),
     click.option(

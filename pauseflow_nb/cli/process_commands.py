@@ -8,7 +8,7 @@ import threading
 
 import click
 
-from pauseflow_nb.cli.options import print_json, say, store_options
+from pauseflow_nb.cli.options import WholeNumberBetween, print_json, say, store_options
 from pauseflow_nb.json_logs import log_as_json
 from pauseflow_nb.settings import Settings
 
@@ -31,7 +31,7 @@ _queue_option = click.option(
 @click.option(
     "--ip", help="Address to listen on.  [default: 127.0.0.1; as a service of JupyterHub, the address from the hub]"
 )
-@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [PAUSEFLOW_PORT]")
+@click.option("--port", type=WholeNumberBetween(0, 65535), help="Port; 0 takes a free one.  [PAUSEFLOW_PORT]")
 @click.option("--public-url", help="Base URL of the links.  [PAUSEFLOW_PUBLIC_URL]")
 @click.option(
     "--links",
@@ -39,7 +39,9 @@ _queue_option = click.option(
     help="When a GET request to a link may settle a suspension.  [PAUSEFLOW_LINKS]",
 )
 @click.option(
-    "--workers", type=click.IntRange(1, 64), help="Number of segments that run at the same time.  [PAUSEFLOW_WORKERS]"
+    "--workers",
+    type=WholeNumberBetween(1, 64),
+    help="Number of segments that run at the same time.  [PAUSEFLOW_WORKERS]",
 )
 @_queue_option
 @click.option("--no-worker", is_flag=True, help="Start no worker, because workers run elsewhere.")
@@ -79,7 +81,7 @@ def _read_secrets(_context: click.Context, _option: click.Parameter, is_set: boo
     "--concurrency",
     "--workers",
     "workers",
-    type=click.IntRange(1, 64),
+    type=WholeNumberBetween(1, 64),
     help="Number of segments that run at the same time, of all its queues.  [PAUSEFLOW_WORKERS]",
 )
 # Eager, so that the secrets are read before the settings.

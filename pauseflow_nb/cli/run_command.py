@@ -11,6 +11,7 @@ import click
 from pauseflow_nb.cli.completion import complete_files
 from pauseflow_nb.cli.options import (
     LEFT,
+    WholeNumberBetween,
     exit_code,
     format_flags,
     open_queue,
@@ -50,7 +51,7 @@ _STREAM = "-"
 @click.option("--until-pause", is_flag=True, help="Return at the first pause.")
 @click.option("--detach", is_flag=True, help="Queue the execution for a worker, and return at once.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port that serves the links.  [PAUSEFLOW_PORT]")
+@click.option("--port", type=WholeNumberBetween(0, 65535), help="Port that serves the links.  [PAUSEFLOW_PORT]")
 @click.option("--public-url", help="Base URL of the links.  [PAUSEFLOW_PUBLIC_URL]")
 @store_options
 def run(

@@ -281,12 +281,11 @@ def _describe_reason(execution: Mapping[str, Any]) -> str:
     if not reason:
         return ""
     kind, by = reason["kind"], reason.get("by")
-    via = f", via {reason['via']}" if reason.get("via") else ""
     if execution.get("error"):
         # The error is shown, too, and says more.
         return f" ({kind})"
-    person = f"{by} ({reason['known_by']}{via})" if by and reason.get("known_by") else by
-    who = f"by {person}" if by == kind else f"{kind} by {person}" if by else kind
+    person = identity.in_words(by, reason) if by else ""
+    who = f"by {person}" if kind in {by, "user"} else f"{kind} by {person}" if by else kind
     text = f": {reason['text']}" if reason.get("text") else ""
     return f" ({printable_lines(f'{who}{text}', indent='    ')})"
 

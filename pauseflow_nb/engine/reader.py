@@ -201,6 +201,7 @@ class Reader(OpenStore):
             found = suspensions.find(connection, claim)
             ended = steps.has_ended(connection, claim.execution, claim.segment, claim.step)
             waiting = suspensions.list_early(connection, claim.execution, claim.segment) if found is None else []
+            comment = None if found is None else _find_comment(connection, found, row)
         early_ones = [each for each in waiting if (each.step, each.ordinal) == (claim.step, claim.ordinal)]
         early = segment.state != "ended" and not ended
         return {
@@ -243,7 +244,7 @@ class Reader(OpenStore):
             "action": None if found is None else found.action,
             "settled_by": None if found is None else found.settled_by,
             "settled_at": None if found is None else iso(found.settled_at),
-            "comment": None if found is None else _comment_on(found, row),
+            "comment": comment,
         }
 
     # Links and keys
@@ -372,8 +373,12 @@ class Reader(OpenStore):
         return row
 
 
-def _comment_on(suspension: Row, execution: Row) -> str | None:
+def _find_comment(connection: sa.Connection, suspension: Row, execution: Row) -> str | None:
     """Find the comment in the answer that settled a suspension."""
+    if suspension.action == "send_back":
+        woken = segments.find(connection, execution.id, suspension.segment + 1)
+        given = (woken.wake or {}).get("approvals") if woken is not None else None
+        return given[-1]["comment"] if given else None
     if suspension.action == "resume" and suspension.given:
         return suspension.given[-1]["comment"]  # type: ignore[no-any-return]
     is_reason = suspension.action == "cancel" and execution.state == "cancelled" and execution.reason

@@ -163,9 +163,10 @@ class PauseTimeout(PauseflowError, TimeoutError):
 class Cancelled(PauseflowError, RuntimeError):
     """A person or program cancelled at `flow.pause()`; not caught, it cancels the execution."""
 
-    def __init__(self, step: str, by: str) -> None:
-        super().__init__(step, by)
-        self.step, self.by = step, by
+    def __init__(self, step: str, by: str, who: str) -> None:
+        super().__init__(step, by, who)
+        #: `by` as the audit trail has it (`"user:ann"`, `"link"`), `who` in words for people.
+        self.step, self.by, self.who = step, by, who
 
     def __str__(self) -> str:
-        return f"step {self.step!r} was cancelled by {self.by.removeprefix('user:')} while it paused"
+        return f"step {self.step!r} was cancelled by {self.who} while it paused"

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import Cancelled, InvalidAnswer, InvalidValue, PauseTimeout
+from pauseflow_nb.identity import in_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.control_flow import Paused
@@ -54,7 +55,7 @@ def pause_execution(
             if answer.action == "timeout":
                 raise PauseTimeout(run.step)
             if answer.action == "cancel":
-                raise Cancelled(run.step, answer.by)
+                raise Cancelled(run.step, answer.by, in_words(answer.by, {}))
             envelope = answer.envelope or {}
             try:
                 data = select_data(envelope) if form is None else form.build(form.answer_in(envelope))

@@ -94,3 +94,19 @@ def test_a_source_that_cannot_be_imported_is_a_mistake_of_the_command_line() -> 
 
     assert ran.exit_code == click.UsageError.exit_code
     assert "there is no such file or folder" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("run x.ipynb --start-timeout soon", "'soon' is not a valid number"),
+        ("run x.ipynb --port http", "'http' is not a valid whole number"),
+        ("list --limit 1.5", "'1.5' is not a valid whole number"),
+    ],
+)
+def test_a_text_in_the_place_of_a_number_is_refused_in_plain_words(line: str, words: str) -> None:
+    ran = CliRunner().invoke(main, line.split())
+
+    assert ran.exit_code == click.UsageError.exit_code
+    assert words in ran.stderr
+    assert "range" not in ran.stderr

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from pauseflow_nb.cli.terminal import describe, describe_bound, describe_ending, describe_waiting, table
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -81,6 +83,34 @@ def test_a_variable_that_every_checkpoint_omits_is_listed_once() -> None:
 
     assert [shown.count(f"{name} (lock, made by cell 1)") for name in ("lock", "file")] == [1, 1]
     assert shown.index("b: finished") < shown.index("file (lock") < shown.index("c: finished")
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ({"kind": "link", "by": "link"}, "cancelled (by someone with the link)"),
+        ({"kind": "user", "by": "user:ann", "known_by": "login"}, "cancelled (by ann (login))"),
+        (
+            {"kind": "timeout", "by": "clock", "text": "nobody answered"},
+            "cancelled (timeout by the clock: nobody answered)",
+        ),
+    ],
+)
+def test_the_reason_of_an_end_names_people_as_the_page_does(reason: dict[str, str], words: str) -> None:
+    execution: dict[str, Any] = {
+        "id": "e",
+        "state": "cancelled",
+        "reason": reason,
+        "notebook": "in.ipynb",
+        "output": None,
+        "error": None,
+        "cells": {"done": 1, "total": 3},
+        "steps": {},
+        "usage": {"compute_seconds": 1.0, "suspended_seconds": 0.0, "wakeups": 0},
+        "suspended": [],
+    }
+
+    assert f"e  {words}\n" in describe(execution)
 
 
 def test_a_table_lines_its_columns_up() -> None:

@@ -28,6 +28,21 @@ def test_the_whole_table_is_answered_in_the_panel(still_lab: Lab, page: Any) -> 
     _answer(still_lab, page, list(rows()))
 
 
+def test_opening_a_form_whose_fields_all_have_defaults_sends_no_answer(still_lab: Lab, page: Any) -> None:
+    queue = still_lab.queue()
+    fields = {name: {"type": "integer", "default": 1} for name in ("trees", "depth", "leaves")}
+    name = suspend(queue, None, notebook="/work/defaults.ipynb", schema={"type": "object", "properties": fields})
+    card = Workflows(page).open(still_lab).open_card("defaults.ipynb")
+
+    card.get_by_role("button", name="Answer …").click()
+
+    # What the click could have sent is sent before this second answer is, which says whether it came first.
+    card.get_by_label("Trees").fill("7")
+    card.get_by_role("button", name="Submit").click()
+    page.wait_for_function("name => !document.querySelector(`[data-pf-id='${name}'] form`)", arg=name)
+    assert queue.view(name)["steps"]["approve"]["exports"]["$resume_data"]["body"]["trees"] == 7
+
+
 def _answer(lab: Lab, page: Any, table: list[Row]) -> None:
     queue = lab.queue()
     Workflows(page).open(lab)

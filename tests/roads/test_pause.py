@@ -119,7 +119,7 @@ def test_a_cancel_raises_and_uncaught_it_cancels(rider: Rider) -> None:
     view = ride(rider, caught, cancel)
     assert (view["state"], returned(view, "ask")) == (
         "completed",
-        "step 'ask' was cancelled by link while it paused",
+        "step 'ask' was cancelled by someone with the link while it paused",
     )
     # The cancel was not its end, which is over all the same.
     assert [sent(cancelled[0], action) for action in ("cancel", "resume")] == [410, 410]

@@ -536,6 +536,17 @@ def test_too_many_early_callbacks_are_told_to_wait(send: "Send", stage: "Stage",
     assert int(answers[-1].headers["Retry-After"]) > 0
 
 
+def test_a_page_that_cannot_be_shown_says_what_its_reader_can_do(send: "Send", stage: "Stage", base: str) -> None:
+    execution = stage.suspended(data={"a": 1})
+    with stage.queue.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE suspensions SET data = '{{oops' WHERE execution = '{execution}'")
+
+    damaged = send("GET", f"{base}/{stage.link('approve', execution)}", accept=BROWSER)
+
+    assert damaged.code == 503
+    assert "tell the person who sent you the link." in damaged.body.decode()
+
+
 def test_a_store_that_is_gone_is_said_and_tried_again(
     send: "Send", stage: "Stage", base: str, settings: Settings
 ) -> None:

@@ -54,7 +54,10 @@ def test_the_page_has_a_third_button_that_sends_the_comment(
     answer = press(send, url, "send_back", comment="Round the totals")
 
     assert answer.code == 200
-    assert "Sent back with “Rework” by someone with the link" in answer.body.decode()
+    page = answer.body.decode()
+    assert "Sent back with “Rework” by someone with the link on " in page
+    assert "; the step runs again." in page
+    assert ">Round the totals</blockquote>" in page
     assert sent_back(stage, execution)["comment"] == "Round the totals"
     assert "$resume_data" not in stage.queue.view(execution)["steps"]["approve"]["exports"]
 

@@ -5,7 +5,7 @@ import React from 'react';
 
 import { IAuditLine, IExecution } from '../api';
 import { at, shortly } from '../times';
-import { happened, keyOf, nameOf, progressOf, reasonOf, usageOf, who } from '../words';
+import { happened, keyOf, nameOf, progressOf, reasonOf, starterOf, usageOf } from '../words';
 import { Buttons } from './buttons';
 import { usePanel } from './context';
 import { useLive, useNow } from './live';
@@ -81,7 +81,7 @@ function Body({ execution, audit, now }: IDetails & { now: number }): React.JSX.
         <dd className="pf-code">{id}</dd>
         <dt>Started</dt>
         <dd>
-          <time dateTime={execution.created_at}>{at(execution.created_at)}</time> by {who(execution.created_by)}
+          <time dateTime={execution.created_at}>{at(execution.created_at)}</time> by {starterOf(execution)}
         </dd>
         <dt>Output</dt>
         <dd>{output ?? 'in the store only'}</dd>

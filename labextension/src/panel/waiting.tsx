@@ -108,7 +108,13 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
     }
   };
   const unfold = (words: string): React.JSX.Element => (
-    <button type="button" className="pf-text-button" aria-expanded={isOpen} onClick={() => setOpen(!isOpen)}>
+    <button
+      key="unfold"
+      type="button"
+      className="pf-text-button"
+      aria-expanded={isOpen}
+      onClick={() => setOpen(!isOpen)}
+    >
       {isOpen ? (form === null ? 'Without a comment' : 'Hide the form') : words}
     </button>
   );
@@ -133,7 +139,9 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
         {form !== null && !isOpen ? (
           unfold('Answer …')
         ) : (
+          // Its key keeps React from making it of the button that opened the form: that click would send the form.
           <button
+            key="submit"
             type="submit"
             className="jp-mod-styled jp-mod-accept"
             aria-disabled={isBusy}

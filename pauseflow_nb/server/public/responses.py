@@ -23,6 +23,8 @@ _HEADINGS = {
     503: "Not available at the moment",
     507: "No space left",
 }
+#: For people, who have only the link. Trying again helps where the database was away, not where a value is damaged.
+_WHAT_TO_DO = "Try again in a minute. If this does not change, tell the person who sent you the link"
 
 
 def set_private_headers(handler: RequestHandler) -> None:
@@ -57,6 +59,8 @@ def write_error_answer(
     if status == 503:
         handler.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
     if html:
+        if status == 503:
+            sentence += f". {_WHAT_TO_DO}"
         notice = render_notice(_HEADINGS.get(status, "Something went wrong"), sentence, landing)
         write_page(handler, status, notice, landing)
     else:

@@ -143,19 +143,21 @@ def find_verdict(facts: Facts) -> Verdict | None:
     """What was decided; None while an answer is still taken."""
     if facts["suspension"] == "settled":
         heading = name_decision(facts["kind"], facts["action"], by=facts["settled_by"], own=facts["labels"])
-        sentence = f"{heading} by {_who(facts['settled_by'])} at {_moment(facts['settled_at'])}; {_afterwards(facts)}."
+        sentence = f"{heading} by {_who(facts['settled_by'])} on {_moment(facts['settled_at'])}; {_afterwards(facts)}."
         tone = _TONES.get(facts["action"], "over")
         return Verdict(heading, sentence, tone, facts["comment"], goes_on=facts["ended_at"] is None)
     if facts["suspension"] == "void":
         return Verdict("This is over", f"The execution is {facts['state']}; nothing is asked here any more.", "over")
     if is_overdue(facts):
-        return Verdict("This is over", f"The time for an answer ended at {_moment(facts['deadline'])}.", "over")
+        return Verdict("This is over", f"The time for an answer ended on {_moment(facts['deadline'])}.", "over")
     return None
 
 
 def _afterwards(facts: Facts) -> str:
     """What became of the run after it was decided, as the end of a sentence."""
-    return "the run goes on" if facts["state"] in {"queued", "running"} else f"the run is now {facts['state']}"
+    if facts["state"] not in {"queued", "running"}:
+        return f"the run is now {facts['state']}"
+    return "the step runs again" if facts["action"] == "send_back" else "the run goes on"
 
 
 def asks_who(facts: Facts) -> bool:
@@ -219,7 +221,7 @@ def list_parameters(parameters: Mapping[str, JSON]) -> list[tuple[str, str]]:
 def describe_early_answers(facts: Facts) -> str | None:
     """What is known of answers that came before the step has ended."""
     sentences = [
-        f"An answer is kept: {facts['labels'][one['action']]}, by {_who(one['by'])} at {_moment(one['at'])}."
+        f"An answer is kept: {facts['labels'][one['action']]}, by {_who(one['by'])} on {_moment(one['at'])}."
         for one in facts["kept"]
     ]
     return " ".join([*sentences, "It counts when the step has ended."]) if sentences else None
@@ -231,7 +233,7 @@ def list_approvals(facts: Facts) -> Approvals | None:
     if approvals is None or (approvals["needed"] == 1 and not refusals):
         return None
     given = [
-        f"{_who(one['by'])} at {_moment(one['at'])}" + (f": {one['comment']}" if one["comment"] else "")
+        f"{_who(one['by'])} on {_moment(one['at'])}" + (f": {one['comment']}" if one["comment"] else "")
         for one in approvals["given"]
     ]
     sentences = list(dict.fromkeys(refusals.values()))
@@ -243,7 +245,9 @@ def list_approvals(facts: Facts) -> Approvals | None:
 
 def words_for(facts: Facts) -> tuple[str, str]:
     """Give the words for the kind of suspension: a title, and what resuming does."""
-    return _WORDS.get(facts["kind"] or "suspend", _WORDS["suspend"])
+    title, effect = _WORDS.get(facts["kind"] or "suspend", _WORDS["suspend"])
+    # Its button says "Submit".
+    return (title if facts["schema"] is None else "Step {step} asks for an answer"), effect
 
 
 def _who(by: str) -> str:
