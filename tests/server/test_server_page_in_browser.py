@@ -85,7 +85,7 @@ def test_a_person_approves_with_a_comment(
     page.get_by_role("button", name="Approve").click()
 
     verdict = page.get_by_role("status")
-    assert re.search(r"Approved by someone with the link at \d+ \w+ \d{4}, \d\d:\d\d UTC", verdict.inner_text())
+    assert re.search(r"Approved by someone with the link on \d+ \w+ \d{4}, \d\d:\d\d UTC", verdict.inner_text())
     picture(page, f"approved-{look}")
     assert stage.resume_data(execution)["body"] == {"comment": "go ahead"}
     page.goto(page.url)
