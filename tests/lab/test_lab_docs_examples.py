@@ -78,6 +78,38 @@ def test_the_example_that_asks_again_ends_when_it_has_its_answer(run_all: Callab
     expect(notebook.output(3)).to_have_text("done")
 
 
+def test_the_example_that_may_be_sent_back_runs_again(run_all: Callable[..., Notebook]) -> None:
+    notebook = run_all("sent-back.ipynb", *blocks("docs/steps.md", FIRST[0], "%%step draft"))
+    notebook.button(2, "Rework").wait_for(timeout=LONG)
+    notebook.output(2).get_by_label("Comment").fill("shorter")
+    notebook.button(2, "Rework").click()
+    expect(notebook.output(2)).to_contain_text("run 2")
+
+    notebook.button(2, "Approve").click()
+
+    expect(notebook.output(2)).to_contain_text("Approved by you")
+    expect(notebook.errors).to_have_count(0)
+
+
+def test_the_example_of_a_pause_gets_its_number_within_the_step(run_all: Callable[..., Notebook]) -> None:
+    notebook = run_all("pause.ipynb", *blocks("docs/steps.md", FIRST[0], "%%step order\namount"), "print(amount + 1)")
+    notebook.button(2, "Submit").wait_for(timeout=LONG)
+    notebook.output(2).get_by_label("Value").fill("7")
+    notebook.button(2, "Submit").click()
+
+    expect(notebook.output(3)).to_have_text("8")
+
+
+def test_the_example_of_a_fresh_cell_asks_once_while_nothing_changes(run_all: Callable[..., Notebook]) -> None:
+    price = "from pauseflow_nb import flow\ndef fetch_price(symbol): return 100.0"
+    cells = [price, *blocks("docs/fresh.md", "%%fresh price", "%%step ask"), "print('bought')"]
+    notebook = run_all("fresh.ipynb", *cells)
+    notebook.button(3, "Approve").click(timeout=LONG)
+
+    expect(notebook.output(3)).to_contain_text("Approved by you")
+    expect(notebook.errors).to_have_count(0)
+
+
 def test_the_example_of_the_readme_prints_what_was_answered(run_all: Callable[..., Notebook]) -> None:
     notebook = run_all("readme.ipynb", *blocks("README.md", *README))
     notebook.button(2, "Approve").click(timeout=LONG)
