@@ -137,6 +137,13 @@ def test_execution_counts_go_on_from_the_cells_before() -> None:
     assert document.execution_count(before=0) == 0
 
 
+def digested_ahead(*sources: str) -> Document:
+    document = document_of(*sources)
+    while document.digest_ahead(2):
+        pass
+    return document
+
+
 def test_digests_made_ahead_of_a_pause_are_those_of_what_is_written() -> None:
     document = document_of("1", "2", "3")
     show(document, 0, output_type="stream", name="stdout", text="a\nb")
@@ -151,9 +158,7 @@ def test_digests_made_ahead_of_a_pause_are_those_of_what_is_written() -> None:
 
 def test_a_cell_that_a_later_cell_goes_on_changing_is_digested_ahead_only_once() -> None:
     """Or a progress bar above a large table would be waited for at every step of it."""
-    document = document_of("1", "2", "3")
-    while document.digest_ahead(2):
-        pass
+    document = digested_ahead("1", "2", "3")
     before = document.digest_cells()
     show(document, 0, output_type="stream", name="stdout", text="1 %")
 
@@ -163,9 +168,7 @@ def test_a_cell_that_a_later_cell_goes_on_changing_is_digested_ahead_only_once()
 
 
 def test_a_cell_that_shows_more_after_its_digest_was_made_ahead_gets_another() -> None:
-    document = document_of("1", "2", "3")
-    while document.digest_ahead(2):
-        pass
+    document = digested_ahead("1", "2", "3")
     before = document.digest_cells()
     show(document, 0, output_type="stream", name="stdout", text="from a thread")
     document.hide_secret("from a thread")
