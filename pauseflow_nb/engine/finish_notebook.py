@@ -1,5 +1,6 @@
 """Write into the notebook how its execution ended while no kernel ran: the decision takes the place of the card."""
 
+import contextlib
 import logging
 import secrets
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 #: For finishing one notebook; then the process that began it is taken for dead.
 _CLAIM_SECONDS = 30.0
+#: Until the next try after the storage could not be used.
+_AGAIN_SECONDS = 1.0
 
 
 def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Document | None" = None) -> None:
@@ -58,6 +61,9 @@ def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Docu
         _finish(engine, files, claimed, name, live)
     except (StoreUnavailable, StorageFull) as problem:
         log.warning("could not finish the notebook of %s yet: %s", execution, problem, extra={"execution": execution})
+        # If the store cannot be used either, the claim ends by itself.
+        with contextlib.suppress(StoreUnavailable, StorageFull), transaction(engine) as connection:
+            executions.claim_record(connection, claimed, _AGAIN_SECONDS)
         return
     except (PauseflowError, OSError) as problem:
         # The decision stands in the store; that the notebook cannot show it is no reason to try for ever.

@@ -7,6 +7,7 @@ from typing import Any
 
 import nbformat
 import pytest
+import sqlalchemy as sa
 from engine.stage import ME, Stage, finish
 
 from pauseflow_nb.engine.clock import Clock
@@ -17,7 +18,7 @@ from pauseflow_nb.protocol import Briefing, Outcome
 from pauseflow_nb.runner.cards import Place, put_card
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.output_file import OutputFile
-from pauseflow_nb.store.database import transaction
+from pauseflow_nb.store.database import now, reading, transaction
 from pauseflow_nb.store.files import Files
 from pauseflow_nb.store.tables import executions, segments
 
@@ -275,6 +276,10 @@ def test_a_notebook_that_cannot_be_stored_now_is_finished_later(stage: Stage) ->
 
     finish_notebook(queue.engine, Interleaved(queue.files.url, before_write=fail), execution)
     before = queue.document(execution)
+    with reading(queue.engine) as connection:
+        due = connection.execute(sa.select(executions.c.record_due)).scalar_one()
+        # Not only when the claim of a dead process would be over: its reader sees an unfinished notebook until then.
+        assert due - now(connection) < 5
     with transaction(queue.engine) as connection:
         connection.execute(executions.update().values(record_due=executions.c.record_due - 3600.0))
     Clock(queue).sweep()
