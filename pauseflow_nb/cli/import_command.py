@@ -28,7 +28,7 @@ def import_(*, source: str, output: str | None, as_json: bool) -> None:
     for made in report.made:
         count = len(made.steps)
         say(printable(f"{report.folder / made.path}: {count} step{'' if count == 1 else 's'}"))
-        for sentence in made.hands:
+        for sentence in made.to_do:
             say(printable(f"  to do by hand: {sentence}"))
         for sentence in made.notes:
             say(printable(f"  changed: {sentence}"))

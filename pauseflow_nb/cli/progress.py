@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import click
 
-from pauseflow_nb.cli.terminal import describe_bound, describe_ending, describe_unsaved, describe_waiting
+from pauseflow_nb.cli.terminal import describe_ending, describe_kernel_bound, describe_unsaved, describe_waiting
 from pauseflow_nb.printable import printable, printable_lines
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Progress:
             case "suspended":
                 for suspension in data["view"]["suspended"]:
                     self.say(describe_waiting(suspension))
-                for line in (*_describe_all_unsaved(data["view"]), *describe_bound(data["view"], is_here=True)):
+                for line in (*_describe_all_unsaved(data["view"]), *describe_kernel_bound(data["view"], is_here=True)):
                     self.say(f"  {line}")
                 self._describe("waits in " + ", ".join(each["step"] or "-" for each in data["view"]["suspended"]))
             case "queued":

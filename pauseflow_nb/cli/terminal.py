@@ -15,8 +15,8 @@ from pauseflow_nb.protocol import Unsaved
 
 __all__ = [
     "describe",
-    "describe_bound",
     "describe_ending",
+    "describe_kernel_bound",
     "describe_losses",
     "describe_record",
     "describe_unsaved",
@@ -160,7 +160,7 @@ def describe_losses(execution: Mapping[str, Any]) -> list[str]:
     return [f"⚠ {loss['text']}" for loss in losses if loss["text"] not in error]
 
 
-def describe_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> list[str]:
+def describe_kernel_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> list[str]:
     """Warn that an execution is kernel-bound, with the variables; empty if it is not.
 
     Args:
@@ -233,7 +233,7 @@ def describe(execution: Mapping[str, Any]) -> str:
     )
     lines += [describe_waiting(suspension) for suspension in execution["suspended"]]
     lines += [f"  {line}" for line in dict.fromkeys(describe_losses(execution))]
-    lines += describe_bound(execution)
+    lines += describe_kernel_bound(execution)
     lines += [f"  {describe_record(record)}" for record in execution.get("decisions") or ()]
     if execution["error"]:
         lines.append(f"  error     {_describe_error(execution['error'], indent=' ' * 12)}")

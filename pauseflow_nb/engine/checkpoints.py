@@ -112,18 +112,18 @@ def find_before_step(connection: sa.Connection, execution: str, document: "Docum
 
 
 def find_before_edit(
-    connection: sa.Connection, execution: str, old: "Document", new: "Document", wanted: Checkpoint
+    connection: sa.Connection, execution: str, old: "Document", new: "Document", current: Checkpoint
 ) -> tuple[Checkpoint, str | None]:
-    """Find the last checkpoint up to the wanted one before which no cell was changed.
+    """Find the last checkpoint up to the current one before which no cell was changed.
 
     Returns:
-        It, and why it is not the wanted one; None if it is.
+        It, and why it is not the current one; None if it is.
     """
     same = _same_cells(old, new)
-    if _code_before(old, wanted.cell) <= same:
-        return wanted, None
+    if _code_before(old, current.cell) <= same:
+        return current, None
     found = [point for row in _last_runs(connection, execution) if (point := _left_by(connection, row))]
-    allowed = [p for p in found if p.snapshot and p.cell < wanted.cell and _code_before(old, p.cell) <= same]
+    allowed = [p for p in found if p.snapshot and p.cell < current.cell and _code_before(old, p.cell) <= same]
     changed = [index for index, _ in _code(old)][same]
     return (allowed[-1] if allowed else Checkpoint()), f"cell {changed + 1} is not what ran"
 
@@ -139,16 +139,16 @@ def merge_outputs(old: "Document", new: "Document", first_cell: int) -> tuple["D
     from pauseflow_nb.runner import cell_statuses
 
     passed = [index for index, _ in _code(old) if index < first_cell]
-    taken = [index for index, _ in _code(new)][: len(passed)]
-    for before, after in zip(passed, taken, strict=True):
+    matched = [index for index, _ in _code(new)][: len(passed)]
+    for before, after in zip(passed, matched, strict=True):
         source, target = old.cells[before], new.cells[after]
         target.outputs, target.execution_count = source.outputs, source.execution_count
         for key in ("papermill", "pauseflow"):
             if key in source.metadata:
                 target.metadata[key] = source.metadata[key]
         new.changed(after)
-    first = taken[-1] + 1 if taken else 0
-    for index in set(range(first)) - set(taken):
+    first = matched[-1] + 1 if matched else 0
+    for index in set(range(first)) - set(matched):
         cell_statuses.note_ended(new, index, "completed")
     for key in ("pauseflow", "widgets"):
         if key in old.metadata:

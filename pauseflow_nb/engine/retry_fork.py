@@ -89,7 +89,7 @@ class _Retry:
     def _choose(
         self, connection: sa.Connection, row: Row, segment: Row
     ) -> tuple[Checkpoint, tuple[str, ...], str | None]:
-        wanted = checkpoints.find_current(connection, row, segment)
+        chosen = checkpoints.find_current(connection, row, segment)
         because: str | None = None
         if segment.bound is not None and self.from_step is None:
             names = ", ".join(each["name"] for each in segment.bound)
@@ -97,14 +97,14 @@ class _Retry:
         if self.from_step is not None or self.edited is not None:
             old = self.store.read_document(row)
             if self.from_step is not None:
-                wanted = checkpoints.find_before_step(connection, self.execution, old, self.from_step)
+                chosen = checkpoints.find_before_step(connection, self.execution, old, self.from_step)
             if self.edited is not None:
                 new = self.edited.document
-                wanted, changed = checkpoints.find_before_edit(connection, self.execution, old, new, wanted)
+                chosen, changed = checkpoints.find_before_edit(connection, self.execution, old, new, chosen)
                 because = changed or because
-        ran = {run.step: run for run in steps.list_runs(connection, [self.execution]) if run.cell >= wanted.cell}
+        ran = {run.step: run for run in steps.list_runs(connection, [self.execution]) if run.cell >= chosen.cell}
         left = ran if self.edited is None else checkpoints.find_step_cells(self.edited.document)
-        return wanted, tuple(step for step in ran if step in left), because
+        return chosen, tuple(step for step in ran if step in left), because
 
     def _replace(self, connection: sa.Connection, row: Row, first_cell: int) -> tuple[str, int]:
         assert self.edited is not None

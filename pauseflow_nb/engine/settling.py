@@ -16,7 +16,7 @@ from pauseflow_nb.engine.decision_records import add_drift, add_errors, record_d
 from pauseflow_nb.engine.finish_notebook import describe_ending_decision
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.engine.locking import lock_rows
-from pauseflow_nb.engine.waking import Waking, complete_envelope, resume_all, wake_one
+from pauseflow_nb.engine.next_segments import Settlement, complete_envelope, resume_all, wake_one
 from pauseflow_nb.errors import LinkWithdrawn, StoreDamaged
 from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON, NOTHING
@@ -199,7 +199,7 @@ class Settling:
     def _approve(self, claim: Claim, suspension: Row, callback: Callback, envelope: dict[str, JSON]) -> Response:
         """Count a resume; the one that makes it enough wakes the execution, with its data."""
         by, seen = callback.by, callback.seen
-        approvals = view_approvals(suspension)
+        approvals = view_approvals(suspension.rules, suspension.given)
         needed = approvals["needed"]
         if any(people(one["by"], one.get("via")) & people(by) for one in approvals["given"]):
             return self._respond(200, claim, action="resume", already=True, approvals=approvals)
@@ -208,7 +208,7 @@ class Settling:
         if len(approvals["given"]) + 1 >= needed and suspension.kind != "pause":
             approved = [*approvals["given"], suspensions.make_approval(by, comment, now(self.connection))]
             known = {"envelope": envelope, "is_sent": True, "approvals": approved, "seen": seen, "comment": comment}
-            resume_all(self.connection, self.jobs, [self._waking(suspension, by, **known)])
+            resume_all(self.connection, self.jobs, [self._make_settlement(suspension, by, **known)])
             return self._respond(200, claim, action="resume")
         approvals["given"] = suspensions.approve(self.connection, suspension, by, comment)
         count = len(approvals["given"])
@@ -219,8 +219,8 @@ class Settling:
             return self._respond(202, claim, action="resume", approvals=approvals)
         suspensions.settle(self.connection, suspension, "resume", by)
         self._note_settled(suspension, "resume", by, **details)
-        waking = self._waking(suspension, by, envelope=envelope, approvals=approvals["given"])
-        answer = complete_envelope(waking, iso(now(self.connection)) or "")
+        settlement = self._make_settlement(suspension, by, envelope=envelope, approvals=approvals["given"])
+        answer = complete_envelope(settlement, iso(now(self.connection)) or "")
         self._return(suspension, answer)
         self._record_pause("resume", suspension, answer, seen)
         return self._respond(200, claim, action="resume")
@@ -291,20 +291,22 @@ class Settling:
 
     def _wake(self, suspension: Row, by: str, envelope: dict[str, JSON] | None) -> None:
         """Queue the next segment of an execution whose suspension is settled."""
-        wake_one(self.connection, self.jobs, self._waking(suspension, by, envelope=envelope))
+        wake_one(self.connection, self.jobs, self._make_settlement(suspension, by, envelope=envelope))
 
-    def _waking(self, suspension: Row, by: str, **known: Any) -> Waking:
+    def _make_settlement(self, suspension: Row, by: str, **known: Any) -> Settlement:
         before = segments.find(self.connection, suspension.execution, suspension.segment)
         row = executions.find_plain(self.connection, suspension.execution)
-        return Waking(suspension, before, None if row is None else row.attached_to, by, **known)
+        return Settlement(suspension, before, None if row is None else row.attached_to, by, **known)
 
     def _queue_next(self, suspension: Row, wake: Wake) -> None:
         before = segments.find(self.connection, suspension.execution, suspension.segment)
         first_cell = suspension.cell + (wake.then != "rerun")
         # Not simply the next number: a segment may have ended by refusing an earlier answer.
         n = segments.next_number(self.connection, suspension.execution)
-        bound = None if before is None else before.bound
-        self.next_segment(suspension.execution, n, first_cell, wake=wake, saved_by=before, bound=bound)
+        kernel_variables = None if before is None else before.bound
+        self.next_segment(
+            suspension.execution, n, first_cell, wake=wake, saved_by=before, kernel_variables=kernel_variables
+        )
 
     def _gather(self, suspension: Row) -> bool:
         """Go on if all notebooks that it waits for have ended; fail if one of them must not have failed."""
@@ -351,10 +353,18 @@ class Settling:
         *,
         wake: Wake | None = None,
         saved_by: segments.HasSnapshot | Row | None = None,
-        bound: list[dict[str, JSON]] | None = None,
+        kernel_variables: list[dict[str, JSON]] | None = None,
     ) -> None:
         """Add a queued segment, and a job for it unless an attached process will run it."""
-        segments.add(self.connection, execution, n, first_cell=first_cell, wake=wake, saved_by=saved_by, bound=bound)
+        segments.add(
+            self.connection,
+            execution,
+            n,
+            first_cell=first_cell,
+            wake=wake,
+            saved_by=saved_by,
+            kernel_variables=kernel_variables,
+        )
         executions.set_state(self.connection, execution, "queued", segment=n)
         row = executions.find(self.connection, execution)
         if row is not None and row.attached_to is None:

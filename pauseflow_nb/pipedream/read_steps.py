@@ -170,9 +170,9 @@ class _StepReader:
         name = f"step_{name}" if not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED else name
         if name.startswith("__"):
             name = f"step{name}"
-        number, wanted = 2, name
+        number, base = 2, name
         while name in self._names:
-            name, number = f"{wanted}_{number}", number + 1
+            name, number = f"{base}_{number}", number + 1
         self._names.add(name)
         return name
 

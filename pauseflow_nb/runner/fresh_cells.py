@@ -112,8 +112,8 @@ def _check(document: Document, index: int, header: Header, shown: FreshValue, re
 
 def find_verdict(checks: Iterable[Check]) -> str:
     """Say what follows: `"fail"` and `"ask"` win over `"go"`, in this order."""
-    wanted = {check.header.fresh.on_drift for check in checks if check.is_drift}
-    return next((each for each in ("fail", "ask") if each in wanted), "go")
+    on_drift = {check.header.fresh.on_drift for check in checks if check.is_drift}
+    return next((each for each in ("fail", "ask") if each in on_drift), "go")
 
 
 def fail(document: Document, first: int, checks: Iterable[Check]) -> Failure:

@@ -234,8 +234,8 @@ def reopen(connection: sa.Connection, execution: str) -> None:
     Raises:
         sqlalchemy.exc.IntegrityError: If another one has taken the output since.
     """
-    gone = dict.fromkeys(("reason", "error", "ended_at", "record_due", "suspend_by"))
-    _update(connection, execution, state="queued", **gone)
+    cleared = dict.fromkeys(("reason", "error", "ended_at", "record_due", "suspend_by"))
+    _update(connection, execution, state="queued", **cleared)
 
 
 def ask_to_suspend(connection: sa.Connection, execution: str, by: str | None) -> None:

@@ -155,13 +155,13 @@ class Files:
         if self.local is not None:
             roots = [self.local / folder for folder in folders]
             return sum(_size(Path(at) / name) for root in roots for at, _, names in os.walk(root) for name in names)
-        system, wanted = self._remote(), set(folders)
+        system, names = self._remote(), set(folders)
         root = self._remote_at("")[1]
         found = system.find(root, detail=True) if system.exists(root) else {}
         return sum(
             each["size"] or 0
             for name, each in found.items()
-            if str(name).removeprefix(root).lstrip("/").partition("/")[0] in wanted
+            if str(name).removeprefix(root).lstrip("/").partition("/")[0] in names
         )
 
     def used_by(self, folder: str, prefix: str) -> int:

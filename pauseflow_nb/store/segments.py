@@ -78,7 +78,7 @@ class NewSegment:
     #: The segment, or the run of a step, whose snapshot it begins with.
     saved_by: HasSnapshot | Row | None = None
     #: Variables that this snapshot lacks, so that it must begin in the kernel that was kept.
-    bound: list[dict[str, JSON]] | None = None
+    kernel_variables: list[dict[str, JSON]] | None = None
 
 
 def add(
@@ -89,10 +89,10 @@ def add(
     first_cell: int,
     wake: Wake | None = None,
     saved_by: HasSnapshot | Row | None = None,
-    bound: list[dict[str, JSON]] | None = None,
+    kernel_variables: list[dict[str, JSON]] | None = None,
 ) -> None:
     """Insert a queued segment; see `NewSegment`."""
-    add_all(connection, [NewSegment(execution, n, first_cell, wake, saved_by, bound)])
+    add_all(connection, [NewSegment(execution, n, first_cell, wake, saved_by, kernel_variables)])
 
 
 def add_all(connection: sa.Connection, new: Iterable[NewSegment], moment: float | None = None) -> None:
@@ -224,11 +224,11 @@ def checkpoint(
     first_cell: int,
     snapshot: SnapshotRef,
     signature: str,
-    bound: list[dict[str, JSON]] | None = None,
+    kernel_variables: list[dict[str, JSON]] | None = None,
 ) -> bool:
     """Move the place to begin with forward; False if another attempt has taken over.
 
-    `bound`: variables that the snapshot lacks and that are needed from there on, of one that waits in its kernel.
+    `kernel_variables`: those that the snapshot lacks and that are needed from there on, of one that waits in its kernel.
     """
     return _change(
         connection,
@@ -237,7 +237,7 @@ def checkpoint(
         snapshot=snapshot.name,
         digest=snapshot.digest,
         signature=signature,
-        bound=bound,
+        bound=kernel_variables,
         crashes=0,
         seen_at=now(connection),
     )
@@ -344,7 +344,7 @@ def _values(new: NewSegment, moment: float) -> dict[str, Any]:
         "digest": None if by is None else by.digest,
         "signature": None if by is None else by.signature,
         "wake": None if new.wake is None else {**vars(new.wake)},
-        "bound": new.bound,
+        "bound": new.kernel_variables,
         "queued_at": moment,
         "compute_seconds": 0.0,
     }

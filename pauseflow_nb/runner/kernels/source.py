@@ -159,16 +159,16 @@ class Supply:
             shutil.rmtree(order.folder, ignore_errors=True)
             return None
         argv = ["ipykernel_launcher.py", *order.command[len(command) :]]
-        wanted = [name for name in libraries if name not in self._unforkable]
+        forkable = [name for name in libraries if name not in self._unforkable]
         key = (tuple(command), tuple(sorted(order.env.items())))
         try:
             server = self._find_server(key, command[:-2], order.env)
             with order.open_output() as output:
-                process = server.fork(argv, cwd=cwd, folder=order.folder, output=output.fileno(), libraries=wanted)
+                process = server.fork(argv, cwd=cwd, folder=order.folder, output=output.fileno(), libraries=forkable)
         except (CannotFork, OSError) as problem:
             log.info("started a kernel because it could not be forked: %s", problem)
             shutil.rmtree(order.folder, ignore_errors=True)
-            self._unforkable.update(wanted)
+            self._unforkable.update(forkable)
             self._drop(key)
             return None
         return order.make_kernel(process, None)

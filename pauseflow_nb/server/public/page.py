@@ -108,7 +108,7 @@ class Page:
     started: str = ""
     parameters: list[tuple[str, str]] = field(default_factory=list)
     #: What it means that it waits with its kernel; None if it does not.
-    bound: str | None = None
+    kernel_bound: str | None = None
     #: What could not be brought back after earlier pauses.
     losses: list[str] = field(default_factory=list)
     buttons: list[Button] = field(default_factory=list)
@@ -193,7 +193,7 @@ def render_suspension(
         silence=find_silence(facts) if not is_closed else None,
         started=say_who_started(facts),
         parameters=list_parameters(facts["parameters"]),
-        bound=say_why_kernel_stays(facts),
+        kernel_bound=say_why_kernel_stays(facts),
         losses=facts["losses"],
         buttons=buttons,
         verdict=verdict,

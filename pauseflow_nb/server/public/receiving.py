@@ -180,9 +180,9 @@ class Receiver(RequestHandler):
             IOLoop.current().remove_timeout(self._timer)
 
     async def _check_progress(self) -> None:
-        wanted = self._limits.patience_seconds * self._limits.bytes_per_second
+        least_bytes = self._limits.patience_seconds * self._limits.bytes_per_second
         # While we write to the storage, the sender has to wait for us.
-        if self._received - self._received_before >= wanted or self._receiving.locked():
+        if self._received - self._received_before >= least_bytes or self._receiving.locked():
             self._received_before = self._received
             self._timer = IOLoop.current().call_later(self._limits.patience_seconds, self._check_progress)
             return

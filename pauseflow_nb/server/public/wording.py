@@ -97,7 +97,7 @@ class Approvals:
     """How many have approved, and who may."""
 
     heading: str
-    given: list[str]
+    lines: list[str]
     sentences: list[str]
 
 
@@ -232,7 +232,7 @@ def list_approvals(facts: Facts) -> Approvals | None:
     approvals, refusals = facts["approvals"], facts["refusals"]
     if approvals is None or (approvals["needed"] == 1 and not refusals):
         return None
-    given = [
+    lines = [
         f"{_who(one['by'])} on {_moment(one['at'])}" + (f": {one['comment']}" if one["comment"] else "")
         for one in approvals["given"]
     ]
@@ -240,7 +240,7 @@ def list_approvals(facts: Facts) -> Approvals | None:
     if (refusals or approvals["needed"] > 1) and not facts.get("signed_in_as"):
         here = "here, " if facts.get("sign_in_url") else ""
         sentences.append(f"signed in, answer {here}in JupyterLab or with pauseflow resume {facts['execution']}")
-    return Approvals(f"{len(given)} of {approvals['needed']} approvals", given, sentences)
+    return Approvals(f"{len(lines)} of {approvals['needed']} approvals", lines, sentences)
 
 
 def words_for(facts: Facts) -> tuple[str, str]:

@@ -144,8 +144,8 @@ class _Cost:
     def __exit__(self, *_error: object) -> None:
         began, size, count = self._began
         before = self._costs.get(self._name, (0, 0.0))
-        taken = self._file.size - size + sum(buffer.nbytes for buffer in self._pickler.buffers[count:])
-        self._costs[self._name] = before[0] + taken, before[1] + time.perf_counter() - began
+        added = self._file.size - size + sum(buffer.nbytes for buffer in self._pickler.buffers[count:])
+        self._costs[self._name] = before[0] + added, before[1] + time.perf_counter() - began
 
 
 def load(pieces: Sequence[Bytes], buffers: Iterable[Any]) -> dict[str, Any]:

@@ -174,26 +174,26 @@ def _likely_places(items: list[Any], size: int) -> list[int] | None:
     for number in range(len(items) - 1, -1, -1):
         limits[number] = limit
         limit = firsts[number] if number in steady else limit
-    taken: set[int] = set()
+    occupied: set[int] = set()
     places, last = [], -1
     for number, item in enumerate(items):
         most = size if number in steady else limits[number] + _LINEAR
-        free = [_next_free(row, last, taken) for row in _tries(item, size)]
+        free = [_next_free(row, last, occupied) for row in _tries(item, size)]
         # Where nothing is in front of it now, something was that was taken out again.
         blocked = (max(row.start, last + 1) for row in _tries(item, size) if last + 1 < row.stop)
         place = next((p for p in (*free, *blocked) if last < p <= most), None)
         if place is None:
             return None
         places.append(place)
-        taken.add(place)
+        occupied.add(place)
         last = place
     return places
 
 
-def _next_free(row: range, last: int, taken: set[int]) -> int:
+def _next_free(row: range, last: int, occupied: set[int]) -> int:
     """Find the first place of a row behind the last that was taken; -1 if none of the row is, or one before is free."""
     place = max(row.start, last + 1)
-    return place if place < row.stop and all(each in taken for each in range(row.start, place)) else -1
+    return place if place < row.stop and all(each in occupied for each in range(row.start, place)) else -1
 
 
 def _cheapest_places(items: list[Any], size: int) -> list[int] | None:

@@ -1,4 +1,4 @@
-"""Refuse to save what holds the text of a secret: a snapshot lies on a disk, and has names of secrets only."""
+"""Refuse to save values that contain the text of a secret: a snapshot contains only the names of secrets."""
 
 import pickle
 from collections.abc import Iterable
@@ -46,9 +46,9 @@ def have_secret(pieces: Iterable[Bytes | StoredPiece], buffers: Iterable[memoryv
     """Whether a pickle holds the text of a secret that this kernel has fetched; see `refuse_secrets`."""
     if not MASK:
         return False
-    at_hand = (memoryview(piece) for piece in pieces if not isinstance(piece, StoredPiece))
+    unstored = (memoryview(piece) for piece in pieces if not isinstance(piece, StoredPiece))
     raw = (buffer for buffer in buffers if not _is_of_numbers(buffer))
-    return any(map(_is_in, (*at_hand, *raw)))
+    return any(map(_is_in, (*unstored, *raw)))
 
 
 def holds_secret(value: Any) -> bool:
