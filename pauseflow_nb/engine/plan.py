@@ -9,6 +9,7 @@ from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store import executions, segments
+from pauseflow_nb.store.segments import NewSegment
 
 if TYPE_CHECKING:
     from pauseflow_nb.runner.notebook import Frozen
@@ -130,6 +131,6 @@ def add_execution(
         queues=plan.queues.stored,
         **more,
     )
-    segments.add(connection, execution, 0, first_cell=0)
+    segments.add_all(connection, [NewSegment(execution, 0, 0)])
     if attached_to is None:
         jobs.enqueue(connection, execution, 0, 0)

@@ -22,6 +22,7 @@ from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, triggers, workers
 from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.segments import NewSegment
 
 if TYPE_CHECKING:
     from pauseflow_nb.runner.document import Document
@@ -76,7 +77,7 @@ class _Retry:
         audit.note(connection, self.execution, "retried", self.by, segment=segment.n + 1, **details)
         executions.set_state(connection, self.execution, "queued", cells_done=first_cell)
         settling = Settling(connection, self.store.jobs)
-        settling.next_segment(self.execution, segment.n + 1, first_cell, wake=point.wake, saved_by=point)
+        settling.queue_segment(NewSegment(self.execution, segment.n + 1, first_cell, point.wake, point))
         return Restart(first_cell, point.step, again, because), document
 
     def _require_end(self, row: Row) -> None:
@@ -268,7 +269,7 @@ class _Fork:
             triggers.copy_start(connection, self.source.id, self.id)
             steps.copy(connection, past, self.id, signed)
             decisions.copy(connection, self.source.id, self.id)
-            segments.add(connection, self.id, 0, first_cell=point.cell, wake=point.wake, saved_by=start)
+            segments.add_all(connection, [NewSegment(self.id, 0, point.cell, point.wake, start)])
             if waits is not None:
                 self._wait(connection, waits)
             elif self.attached_to is None:

@@ -21,7 +21,6 @@ from pauseflow_nb.store.tables import segments, steps
 __all__ = [
     "HasSnapshot",
     "NewSegment",
-    "add",
     "add_all",
     "checkpoint",
     "claim",
@@ -79,20 +78,6 @@ class NewSegment:
     saved_by: HasSnapshot | Row | None = None
     #: Variables that this snapshot lacks, so that it must begin in the kernel that was kept.
     kernel_variables: list[dict[str, JSON]] | None = None
-
-
-def add(
-    connection: sa.Connection,
-    execution: str,
-    n: int,
-    *,
-    first_cell: int,
-    wake: Wake | None = None,
-    saved_by: HasSnapshot | Row | None = None,
-    kernel_variables: list[dict[str, JSON]] | None = None,
-) -> None:
-    """Insert a queued segment; see `NewSegment`."""
-    add_all(connection, [NewSegment(execution, n, first_cell, wake, saved_by, kernel_variables)])
 
 
 def add_all(connection: sa.Connection, new: Iterable[NewSegment], moment: float | None = None) -> None:

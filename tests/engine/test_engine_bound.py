@@ -185,8 +185,8 @@ def test_beyond_the_setting_no_kernel_may_be_kept_and_the_kernel_is_told_why(sta
     def may_keep(keeper: Keeper | None) -> tuple[bool, str]:
         execution = stage.start("%%step a")
         Segments(stage.queue, ME, run=stage.script, keeper=keeper).run(execution, 0, Control())
-        told = stage.script.briefings[-1]
-        return told.may_keep, told.unkept
+        briefing = stage.script.briefings[-1]
+        return briefing.may_keep, briefing.unkept
 
     full = "no further kernel can be kept: 0 are (setting `kept_kernels`)"
     assert may_keep(Keeper(1)) == (True, "")

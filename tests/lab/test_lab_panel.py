@@ -274,12 +274,12 @@ def test_that_its_kernel_is_kept_is_said_in_list_and_details(still_lab: Lab, pag
     suspend(still_lab.queue(), "bound", notebook="/work/bound.ipynb", bound=[lock])
     workflows = Workflows(page).open(still_lab)
     card = workflows.open_card("bound.ipynb")
-    said = "It keeps its kernel: later cells need lock, which cannot be saved. If the worker restarts, it fails."
+    text = "It keeps its kernel: later cells need lock, which cannot be saved. If the worker restarts, it fails."
 
-    expect(card.locator(".pf-bound")).to_have_text(said)
+    expect(card.locator(".pf-bound")).to_have_text(text)
     shoot(page, "panel-kernel-bound")
     card.get_by_role("button", name="Details").click()
-    expect(workflows.panel.locator(".pf-details .pf-bound")).to_have_text(said)
+    expect(workflows.panel.locator(".pf-details .pf-bound")).to_have_text(text)
 
 
 def test_what_did_not_come_back_is_said_in_list_and_details(still_lab: Lab, page: Any, shoot: Shoot) -> None:
