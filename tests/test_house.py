@@ -226,6 +226,21 @@ def test_texts_use_the_words_of_the_glossary(path: Path) -> None:
     assert {word: SYNONYMS[word] for word in words & SYNONYMS.keys()} == {}
 
 
+#: Phrases with one verb in the glossary, which the field uses as well.
+PHRASES = {"goes on": "continues", "bring back": "restore", "brings back": "restores", "brought back": "restored"}
+
+
+def test_texts_say_continue_and_restore() -> None:
+    found = {
+        (str(path.relative_to(ROOT)), phrase): better
+        for path in (*MODULES.values(), *TEXTS)
+        for phrase, better in PHRASES.items()
+        if phrase in " ".join(path.read_text(encoding="utf-8").split())
+    }
+
+    assert found == {}
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_no_module_refers_to_a_specification_that_readers_do_not_have(name: str) -> None:
     assert not re.search(r"\bSPEC\b", MODULES[name].read_text(encoding="utf-8"))

@@ -84,7 +84,7 @@ class Progress:
                     self.say(f"  {line}")
                 self._describe("waits in " + ", ".join(each["step"] or "-" for each in data["view"]["suspended"]))
             case "queued":
-                self.say("going on")
+                self.say("continuing")
             case "ended":
                 self._show_end(data["view"])
 

@@ -34,7 +34,7 @@ _LINKS = (
 #: What happens at the deadline, as the end of a sentence.
 _BY_THE_CLOCK = {
     "cancel": "then it is cancelled",
-    "resume": "then it goes on",
+    "resume": "then it continues",
     "fail": "then it fails",
 }
 
@@ -153,7 +153,7 @@ def describe_unsaved(step: Mapping[str, Any]) -> list[str]:
 
 
 def describe_losses(execution: Mapping[str, Any]) -> list[str]:
-    """List what kernels could not bring back, with the reasons; what cells need comes first."""
+    """List what kernels could not restore, with the reasons; what cells need comes first."""
     losses = sorted(execution.get("losses") or (), key=lambda loss: not loss["needed_by"])
     error = (execution.get("error") or {}).get("message", "")
     # If the execution failed because of a loss, its error names it.
@@ -246,7 +246,7 @@ def _describe_queue(execution: Mapping[str, Any]) -> str:
 
 
 def describe_ending(execution: Mapping[str, Any], *, flags: str = "") -> str:
-    """Describe in a line or two how an execution ended, where its notebook is, and how to go on.
+    """Describe in a line or two how an execution ended, where its notebook is, and how to continue.
 
     Args:
         execution: As `Queue.view` shows it.

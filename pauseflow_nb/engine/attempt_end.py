@@ -130,7 +130,7 @@ class Ending:
         return "released"
 
     def lost(self) -> str:
-        """Record that the kernel in which it had to go on is gone."""
+        """Record that the kernel in which it had to continue is gone."""
 
         def change(connection: sa.Connection) -> None:
             self._attempt.require_current(connection)
@@ -194,7 +194,7 @@ class Ending:
         Settling(connection, self._store.jobs).apply_early(execution, n, suspension, self._verdicts)
 
     def _handed_over(self, connection: sa.Connection, end: SegmentEnd) -> None:
-        """Go on with the next cell in its own queue: the same segment, from the checkpoint that was taken for that."""
+        """Continue with the next cell in its own queue: the same segment, from the checkpoint that was taken for that."""
         outcome, execution = end.outcome, self._segment.execution
         assert outcome is not None
         suspensions.void_pauses(connection, execution, self._segment.n, str(self._segment.worker))

@@ -2,7 +2,7 @@
 
 Such an execution is attached to the process that keeps the kernel, as one of `pauseflow run` is, so
 that nobody else begins its next segment. When that process leaves it or dies, the execution fails:
-what it would go on with is lost, and said so.
+what it would continue with is lost, and said so.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Let an execution go on from an earlier checkpoint (retry), or start a sibling from one (fork)."""
+"""Let an execution continue from an earlier checkpoint (retry), or start a sibling from one (fork)."""
 
 import secrets
 from dataclasses import dataclass
@@ -134,7 +134,7 @@ def retry(
     force: bool = False,
     attached_to: str | None = None,
 ) -> Restart:
-    """Let an execution that has ended go on from a checkpoint; what finished before it is not run again.
+    """Let an execution that has ended continue from a checkpoint; what finished before it is not run again.
 
     An answer that could not be used because the next segment did not start is used now. A step that
     failed because nobody answered it in time runs again, and asks again.
@@ -143,15 +143,15 @@ def retry(
         store: The store.
         execution: Its id. Without `from_step` and `notebook` it must have failed.
         by: Who asks for it.
-        from_step: The step to run again, with all that follows; otherwise it goes on from its last checkpoint.
+        from_step: The step to run again, with all that follows; otherwise it continues from its last checkpoint.
         notebook: Path of an edited notebook that takes the place of the one that ran. If a cell before the
             checkpoint was changed, it goes back to the last checkpoint before that cell.
-        force: Whether a snapshot of other versions may be restored from now on, and the next segment may go on
+        force: Whether a snapshot of other versions may be restored from now on, and the next segment may continue
             without variables that did not come back.
         attached_to: The process that will run it itself.
 
     Returns:
-        Where it goes on; nothing has run yet.
+        Where it continues; nothing has run yet.
 
     Raises:
         UnknownExecution: If there is none.

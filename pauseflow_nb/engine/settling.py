@@ -308,7 +308,7 @@ class Settling:
         self.queue_segment(NewSegment(suspension.execution, n, first_cell, wake, before, kernel_variables))
 
     def _gather(self, suspension: Row) -> bool:
-        """Go on if all notebooks that it waits for have ended; fail if one of them must not have failed."""
+        """Continue if all notebooks that it waits for have ended; fail if one of them must not have failed."""
         # The row is locked before the children are read: one that ends meanwhile makes it due again after us.
         locked = suspensions.lock(self.connection, suspensions.make_claim(suspension))
         if locked is None or locked.state != "open":
@@ -374,7 +374,7 @@ class Settling:
             return self._over(claim, "this pause is over")
         execution = executions.find(self.connection, claim.execution)
         # A cancel is the end itself: a second sender gets the decision, not the end, as the reply. But a notebook may
-        # go on after one, that of a `flow.pause` which it catches, or by `retry`.
+        # continue after one, that of a `flow.pause` which it catches, or by `retry`.
         decided = None if execution is None else (suspension.action, execution.state)
         if execution is not None and execution.state in FINAL and decided != ("cancel", "cancelled"):
             return self._respond(410, claim, action=suspension.action, error=f"the notebook has {execution.state}")

@@ -46,7 +46,7 @@ def checked_names(what: str, value: object, needed: int) -> list[str] | None:
         raise InvalidValue(what, value, "must be a list of users' names, or None")
     names = list(dict.fromkeys(name.strip().removeprefix("user:") for name in names))
     if len(names) < needed:
-        raise InvalidValue(what, value, f"are fewer than approvals={needed}: nobody could ever go on")
+        raise InvalidValue(what, value, f"are fewer than approvals={needed}: nobody could ever continue")
     return names
 
 

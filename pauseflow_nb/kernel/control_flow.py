@@ -10,7 +10,7 @@ class Paused(BaseException):
 
     It stands in a cell's result and is not raised. It is a `BaseException` all the same, because
     where it is raised one day a user's `except Exception` must not swallow it: a notebook that
-    goes on after such a step does what nobody has approved yet.
+    continues after such a step does what nobody has approved yet.
     """
 
 

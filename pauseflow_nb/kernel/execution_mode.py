@@ -83,7 +83,7 @@ class ExecutionMode:
         }
         self.answers: Answers = Answers(shell.user_ns) if previous is None else previous.answers
         self._restored: Restored | None = None
-        #: What the restore could not bring back.
+        #: What could not be restored.
         self.losses: list[Loss] = [] if previous is None else previous.losses
         self._reported: set[str] = set()
 

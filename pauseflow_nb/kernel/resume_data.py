@@ -76,7 +76,7 @@ class Answers(dict[str, Any]):
                 self._namespace.pop(name, None)
 
     def take_from_variables(self) -> None:
-        """Take what a snapshot brought back out of the namespace."""
+        """Take what a snapshot restored out of the namespace."""
         for name in [name for name in self._namespace if isinstance(name, str)]:
             if name.startswith(_SCHEMA):
                 self._expected[name.removeprefix(_SCHEMA)] = self._namespace.pop(name)

@@ -62,7 +62,7 @@ class Session:
     # The runner's entry points, in silent executions.
 
     def begin(self, briefing: str) -> None:
-        """Take the briefing, as JSON, and bring the variables back; the reply's payload is a `Ready`."""
+        """Take the briefing, as JSON, and restore the variables; the reply's payload is a `Ready`."""
         self.mode = mode = ExecutionMode(self.shell, self.bindings, Briefing.from_json(briefing))
         set_session(self)
         mode.restore()

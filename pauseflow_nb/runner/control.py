@@ -16,7 +16,7 @@ class Control:
     """Takes requests to stop one segment; safe from any thread. A request cannot be taken back.
 
     Args:
-        grace_seconds: Seconds that an interrupted cell may go on before its kernel is killed.
+        grace_seconds: Seconds that an interrupted cell may continue before its kernel is killed.
     """
 
     def __init__(self, grace_seconds: float = 10.0) -> None:
@@ -53,7 +53,7 @@ class Control:
         return by
 
     def interrupt(self) -> None:
-        """Interrupt the running cell, which sees a KeyboardInterrupt; its kernel is killed if it goes on."""
+        """Interrupt the running cell, which sees a KeyboardInterrupt; its kernel is killed if it continues."""
         kernel = self._raise_request("interrupt")
         if kernel is None:
             return

@@ -115,7 +115,7 @@ class Recorder:
         if display_id is not None:
             # A later segment finds the output by this id: `transient`, where the protocol has it, is not stored.
             output.metadata[_OURS] = NotebookNode(display_id=display_id)
-        # A copy, because our output goes on growing.
+        # A copy, because our output keeps growing.
         self._on_output(cell, NotebookNode(self._document.without_secrets(output)))
         (captured or self._outputs[cell]).add(output)
         self._growing.add(cell)

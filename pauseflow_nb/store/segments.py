@@ -249,7 +249,7 @@ def is_lost(connection: sa.Connection, segment: Row) -> bool:
 
 
 def set_losses(connection: sa.Connection, execution: str, n: int, losses: list[dict[str, JSON]]) -> None:
-    """Note what the kernels of a segment could not bring back, instead of what was noted before."""
+    """Note what the kernels of a segment could not restore, instead of what was noted before."""
     connection.execute(segments.update().where(*_is(execution, n)).values(losses=losses or None))
 
 

@@ -93,7 +93,7 @@ def test_the_example_that_asks_again_ends_when_it_has_its_answer(pauseflow: "Pau
     running = start(pauseflow, *blocks("docs/steps.md", FIRST[0], "%%step confirm"), "print('done')")
     first = running.link("approve")
 
-    assert "the run goes on" in press(first, "Submit")
+    assert "the run continues" in press(first, "Submit")
     second = next_link(running, first)
     press(second, "Submit", **{"answer/value": "on"})
 

@@ -376,7 +376,7 @@ class TestAfterwards:
     def test_the_page_says_what_became_of_the_run(self, send: "Send", stage: "Stage", base: str) -> None:
         execution = stage.suspended()
         stage.queue.resume(execution, by="user:ada")
-        assert "the run goes on." in (text := self.page(send, stage, base, execution))
+        assert "the run continues." in (text := self.page(send, stage, base, execution))
         assert "Look again" in text
 
         stage.queue.cancel(execution, by="user:ada")

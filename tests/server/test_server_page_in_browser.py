@@ -362,7 +362,7 @@ def test_once_it_is_answered_the_page_follows_the_run(
     execution = stage.suspended(**ASKED)
     page = open_page(f"{base}/{stage.link('approve', execution)}")
     page.get_by_role("button", name="Approve").click()
-    assert "the run goes on" in page.get_by_role("status").inner_text()
+    assert "the run continues" in page.get_by_role("status").inner_text()
 
     stage.queue.cancel(execution, by="user:ada")
 

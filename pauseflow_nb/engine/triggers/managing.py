@@ -185,7 +185,7 @@ def resume(store: OpenStore, trigger: str) -> None:
 
 
 def remove(store: OpenStore, trigger: str) -> None:
-    """Remove a trigger: its URL is unknown from now on, and what it has started goes on.
+    """Remove a trigger: its URL is unknown from now on, and what it has started continues.
 
     Raises:
         UnknownTrigger: If there is none.

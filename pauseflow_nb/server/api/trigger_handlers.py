@@ -95,7 +95,7 @@ class TriggerHandler(ApiHandler):
 
     @require_permission("execute")
     async def delete(self, trigger: str) -> None:
-        """Remove the trigger; executions that it has started go on."""
+        """Remove the trigger; executions that it has started continue."""
         await self._lazy.call(managing.remove, trigger)
         self.set_status(204)
 

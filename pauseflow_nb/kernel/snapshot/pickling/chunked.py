@@ -67,7 +67,7 @@ def dump(
         file: What it writes to.
         values: The variables by name.
         containers: What `long_ones` found in them; perhaps nothing.
-        ordered: Sets in them that pickle alone would bring back in another order.
+        ordered: Sets in them that pickle alone would restore in another order.
 
     Returns:
         What each variable took. What several share is counted for the first of them.

@@ -209,7 +209,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.needs: set[str] = set()
         #: Whether loading this frame will run code of the notebook's own classes.
         self.runs_user_code = False
-        #: Sets that were met, and that pickle alone brings back in another order.
+        #: Sets that were met, and that pickle alone restores in another order.
         self.out_of_order: list[Ordered] = []
         #: What was being pickled last, which is the culprit if pickling fails.
         self.last: Any = None

@@ -56,7 +56,7 @@ class Touched:
         self._private = None
 
     def watch(self, low: int, high: int) -> bool:
-        """Start to watch `[low, high)`, or go on; from now on writes to it are noted.
+        """Start to watch `[low, high)`, or continue; from now on writes to it are noted.
 
         Returns:
             Whether it is watched. Memory that other processes share never is: their writes leave no trace.

@@ -121,7 +121,7 @@ def _stamp(found: os.stat_result) -> tuple[int, int]:
 
 
 class PackWriter:
-    """Writes a pack while a save goes on; the file is made when the first new bytes come."""
+    """Writes a pack during a save; the file is made when the first new bytes come."""
 
     def __init__(self, folder: Folder, known: Content) -> None:
         self._folder = folder

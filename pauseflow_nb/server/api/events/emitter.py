@@ -66,7 +66,7 @@ class ChangeEmitter:
             try:
                 with reading(self._queue.get().engine) as connection:
                     changes = watcher.poll(connection)
-            except Exception as problem:  # noqa: BLE001  (after any error, polling must go on)
+            except Exception as problem:  # noqa: BLE001  (after any error, polling must continue)
                 # The next poll finds what changes meanwhile.
                 outage.failed(problem)
                 self._stopping.wait(_RETRY_SECONDS)
