@@ -22,8 +22,6 @@ from pauseflow_nb.operator_secrets import MASKED, has_password, is_secret_name, 
 from pauseflow_nb.queues import DEFAULT_QUEUE, parse_queues
 from pauseflow_nb.validation_words import reword_error
 
-__all__ = ["FILE_NAME", "Network", "Settings", "default_data_dir", "known_variables", "parse_networks"]
-
 Network: TypeAlias = IPv4Network | IPv6Network
 
 FILE_NAME = "pauseflow.toml"

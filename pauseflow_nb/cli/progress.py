@@ -13,8 +13,6 @@ from pauseflow_nb.printable import printable, printable_lines
 if TYPE_CHECKING:
     from pauseflow_nb.engine.progress_events import Event
 
-__all__ = ["Progress"]
-
 
 class Progress:
     """Shows the events of one execution on standard error."""

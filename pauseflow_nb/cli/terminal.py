@@ -13,17 +13,6 @@ from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.printable import printable, printable_lines
 from pauseflow_nb.protocol import Unsaved
 
-__all__ = [
-    "describe",
-    "describe_ending",
-    "describe_kernel_bound",
-    "describe_losses",
-    "describe_record",
-    "describe_unsaved",
-    "describe_waiting",
-    "table",
-]
-
 _LINKS = (
     ("approve", "approval_url"),
     ("resume", "resume_url"),

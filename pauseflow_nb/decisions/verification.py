@@ -11,8 +11,6 @@ from pauseflow_nb.errors import InvalidRecord
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-__all__ = ["Verification", "verify"]
-
 #: Facts of a question and of a decision, which card and record both have, by the words that people read.
 _QUESTION = {
     "kind": "what it waits for",

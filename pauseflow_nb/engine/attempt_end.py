@@ -26,8 +26,6 @@ from pauseflow_nb.runner.segment import SegmentEnd
 from pauseflow_nb.store import executions, segments, steps, suspensions, workers
 from pauseflow_nb.store.audit import note
 
-__all__ = ["Ending"]
-
 #: For checking all the answers that came before a step had ended.
 _EARLY_SECONDS = 10.0
 

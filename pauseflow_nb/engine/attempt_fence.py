@@ -23,8 +23,6 @@ from pauseflow_nb.store import executions, keys, segments, steps, suspensions
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 
-__all__ = ["Attempt", "Fenced"]
-
 log = logging.getLogger(__name__)
 
 #: How long to retry while the store cannot be written, before the attempt is given up.

@@ -7,8 +7,6 @@ from typing import Generic, TypeVar
 
 from pauseflow_nb.errors import StoreUnavailable
 
-__all__ = ["Batcher"]
-
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -24,17 +24,6 @@ if TYPE_CHECKING:
 
     from pauseflow_nb.runner.document import Document
 
-__all__ = [
-    "Checkpoint",
-    "Restart",
-    "copy_snapshots",
-    "find_before_edit",
-    "find_before_step",
-    "find_current",
-    "find_step_cells",
-    "merge_outputs",
-]
-
 
 @dataclass(frozen=True)
 class Checkpoint:

@@ -17,8 +17,6 @@ from pauseflow_nb.protocol import Failure, Unsaved
 from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["KERNEL_LOST", "explain_loss", "find_first_cell", "lose", "merge_kernel_variables"]
-
 #: The kind of a reason.
 KERNEL_LOST = "kernel-lost"
 

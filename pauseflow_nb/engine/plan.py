@@ -14,8 +14,6 @@ from pauseflow_nb.store.segments import NewSegment
 if TYPE_CHECKING:
     from pauseflow_nb.runner.notebook import Frozen
 
-__all__ = ["Plan", "add_execution", "plan_notebook"]
-
 
 @dataclass(frozen=True)
 class Plan:

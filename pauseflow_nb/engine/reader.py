@@ -39,8 +39,6 @@ from pauseflow_nb.store.views import (
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot import VariableReport
 
-__all__ = ["Reader"]
-
 #: States of an execution that needs an answer, or the clock.
 _WAITING = frozenset({"suspended", "waiting", "paused"})
 

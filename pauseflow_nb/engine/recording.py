@@ -20,8 +20,6 @@ from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.views import iso
 from pauseflow_nb.user_secrets.providers import Providers
 
-__all__ = ["Recording"]
-
 log = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 0.5

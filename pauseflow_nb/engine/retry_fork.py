@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from pauseflow_nb.runner.document import Document
     from pauseflow_nb.runner.notebook import Frozen
 
-__all__ = ["fork", "retry"]
-
 #: Kinds of suspensions that a sibling can wait in as well: nothing but a row waits.
 _COPIED = frozenset({"suspend", "rerun", "delay", "operator"})
 

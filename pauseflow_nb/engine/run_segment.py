@@ -44,8 +44,6 @@ from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.user_secrets.providers import Providers
 
-__all__ = ["MOST_CRASHES", "Segments"]
-
 log = logging.getLogger(__name__)
 
 #: Attempts in a row that a segment may crash in without a checkpoint between them.

@@ -11,8 +11,6 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.output_file import OutputFile
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["PatientOutput", "finish_output", "is_first", "open_output", "start_output"]
-
 log = logging.getLogger(__name__)
 
 

@@ -3,8 +3,6 @@
 from pauseflow_nb.actions import ACTIONS
 from pauseflow_nb.errors import InvalidValue
 
-__all__ = ["check_choice", "check_text", "checked_actions", "checked_count", "checked_flag", "checked_names"]
-
 
 def check_choice(what: str, value: object, choices: tuple[str, ...]) -> None:
     """Check one of a few words."""

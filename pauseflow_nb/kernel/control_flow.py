@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Exited", "Paused", "Stop"]
-
 
 class Paused(BaseException):
     """The step asked to pause, so the cells below must not run now.

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
     from pauseflow_nb.kernel.snapshot import Restored, Saved
 
-__all__ = ["ExecutionMode"]
-
 _FATES = {
     "left out": "not saved, and no later cell needs it",
     "replayed": "not saved, but made again by its statements",

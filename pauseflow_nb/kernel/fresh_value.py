@@ -20,8 +20,6 @@ from pauseflow_nb.errors import NotComparable
 from pauseflow_nb.freshness import compare, summarize
 from pauseflow_nb.protocol import FreshValue
 
-__all__ = ["describe_by_hand", "describe_value"]
-
 #: More single values than these are not kept: a digest stands for them.
 _MOST_VALUES = 10_000
 #: Nor more characters of them.

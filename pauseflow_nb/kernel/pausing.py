@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["ask_runner", "pause_by_hand", "pause_execution", "suspend_at_once"]
-
 #: Ordinals of pauses: those of suspensions, one for each attempt, stay below.
 _FIRST_ORDINAL = 1000
 

@@ -14,8 +14,6 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form, make_form
 from pauseflow_nb.protocol import Briefing, Loss, Unsaved
 
-__all__ = ["Answers"]
-
 # Bound only while a snapshot is written or read.
 _SCHEMA = "_pauseflow_schema_of_"
 _ANSWER = "_pauseflow_answer_of_"

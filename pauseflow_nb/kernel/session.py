@@ -31,8 +31,6 @@ from pauseflow_nb.protocol import Briefing
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
-__all__ = ["Session", "has_widgets"]
-
 
 class Session:
     """The steps of one kernel: in test mode, and in an execution from `begin` on."""

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from pauseflow_nb.forms.codec import Entries
 
-__all__ = ["TestMode", "Waiting"]
-
 
 @dataclass(frozen=True)
 class Waiting:

@@ -2,8 +2,6 @@
 
 from textwrap import dedent
 
-__all__ = ["find_replacement"]
-
 
 def find_replacement(action: str) -> str | None:
     """Return JavaScript that does what an action of the registry does; None if there is none.

@@ -11,8 +11,6 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernel_messages import read_outcome, suspend_kernel
 from pauseflow_nb.runner.observer import Observer, SegmentEnd
 
-__all__ = ["BetweenCells"]
-
 
 @dataclass(frozen=True)
 class BetweenCells:

@@ -19,23 +19,6 @@ from pauseflow_nb.runner import card_text, cell_statuses
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.record_outputs import facts_of, kind_of, record, records_in
 
-__all__ = [
-    "Decision",
-    "Place",
-    "close_document",
-    "copy_card",
-    "describe_approval",
-    "describe_decision",
-    "describe_pause_decision",
-    "find_question",
-    "make_facts",
-    "put_back",
-    "put_card",
-    "put_decision",
-    "refuse",
-    "reset",
-]
-
 
 @dataclass(frozen=True)
 class Place:

@@ -5,8 +5,6 @@ from typing import Literal
 
 from pauseflow_nb.runner.kernels.kernel import Kernel
 
-__all__ = ["Control", "StopRequest"]
-
 StopRequest = Literal["", "stop", "interrupt", "kill"]
 
 _ORDER: tuple[StopRequest, ...] = ("", "stop", "interrupt", "kill")

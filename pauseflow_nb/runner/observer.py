@@ -9,8 +9,6 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Failure, Loss, MessageRequest, Outcome, PauseAnswer, PauseQuestion
 from pauseflow_nb.runner.document import Document
 
-__all__ = ["Observer", "SegmentEnd"]
-
 
 @dataclass(frozen=True)
 class SegmentEnd:

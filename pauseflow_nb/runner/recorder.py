@@ -16,8 +16,6 @@ from pauseflow_nb.runner.record_outputs import is_record
 from pauseflow_nb.runner.stream_outputs import Outputs
 from pauseflow_nb.runner.widget_state import Widgets
 
-__all__ = ["Recorder"]
-
 _OURS = "pauseflow"
 #: Levels of an output. A notebook may have a few more, and with some 500 neither can be written.
 _DEEPEST = 150

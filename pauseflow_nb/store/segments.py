@@ -18,34 +18,6 @@ from pauseflow_nb.store.database import are_among, lock_row, now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import segments, steps
 
-__all__ = [
-    "HasSnapshot",
-    "NewSegment",
-    "add_all",
-    "checkpoint",
-    "claim",
-    "close",
-    "end",
-    "find",
-    "find_woken_after",
-    "is_lost",
-    "list_all",
-    "list_jobs",
-    "list_snapshots",
-    "lock",
-    "lock_all",
-    "lock_latest",
-    "lock_latest_number",
-    "lock_with_execution",
-    "mark_seen",
-    "next_number",
-    "next_numbers",
-    "note_checked",
-    "pass_on",
-    "release",
-    "set_losses",
-]
-
 
 class HasSnapshot(Protocol):
     """Something that names a signed snapshot, or none."""

@@ -18,21 +18,6 @@ A segment's row is locked before its execution's row, everywhere, or PostgreSQL 
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
 
-__all__ = [
-    "audit",
-    "callbacks",
-    "decisions",
-    "executions",
-    "keys",
-    "metadata",
-    "segments",
-    "starts",
-    "steps",
-    "suspensions",
-    "triggers",
-    "workers",
-]
-
 metadata = sa.MetaData()
 
 

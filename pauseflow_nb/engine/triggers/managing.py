@@ -30,21 +30,6 @@ from pauseflow_nb.store import keys, triggers
 from pauseflow_nb.store.database import iso, now, reading
 from pauseflow_nb.store.executions import Row
 
-__all__ = [
-    "NewTrigger",
-    "add",
-    "list_triggers",
-    "pause",
-    "read_response",
-    "read_url",
-    "remove",
-    "resume",
-    "rotate",
-    "run",
-    "start_by_request",
-    "view",
-]
-
 #: What the event of an HTTP trigger is.
 EVENTS = ("request", "body")
 #: Characters of an Idempotency-Key; the database holds a few more.

@@ -10,8 +10,6 @@ import subprocess
 import sys
 from typing import IO
 
-__all__ = ["Guard"]
-
 _SCRIPT = 'read -r _; kill -s KILL -- "-$1" 2>/dev/null; rm -rf -- "$2"'
 
 

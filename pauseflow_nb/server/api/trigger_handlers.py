@@ -18,8 +18,6 @@ from pauseflow_nb.server.api.request_fields import read_fields, resolve_path
 from pauseflow_nb.server.login import require_permission
 from pauseflow_nb.server.public.responses import write_json
 
-__all__ = ["TRIGGER_ROUTES", "TriggerRequest"]
-
 
 class TriggerRequest(BaseModel):
     """The body of `POST /pauseflow/api/triggers`: an HTTP trigger, or one of `cron`, `every` and `at`."""

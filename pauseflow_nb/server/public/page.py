@@ -50,17 +50,6 @@ from pauseflow_nb.server.public.wording import (
     words_for,
 )
 
-__all__ = [
-    "OURS",
-    "PAGE_FIELD",
-    "SHOWN_FIELD",
-    "Landing",
-    "content_security_policy",
-    "render",
-    "render_notice",
-    "render_suspension",
-]
-
 #: A hidden field of our form: tells its POST from a program's that sends a form of its own.
 PAGE_FIELD = "pauseflow_page"
 #: Input of our page that sends back what it showed: the digest of a decision record.

@@ -13,29 +13,6 @@ from pauseflow_nb.forms.controls import count_problems
 from pauseflow_nb.identity import name_trigger
 from pauseflow_nb.json_values import JSON, json_text
 
-__all__ = [
-    "Approvals",
-    "Button",
-    "Facts",
-    "Silence",
-    "Verdict",
-    "asks_who",
-    "describe_early_answers",
-    "find_silence",
-    "find_verdict",
-    "is_over",
-    "is_overdue",
-    "list_approvals",
-    "list_parameters",
-    "make_button",
-    "name_place",
-    "name_problem",
-    "note_on",
-    "say_who_started",
-    "say_why_kernel_stays",
-    "words_for",
-]
-
 #: What `Queue.claim_page` tells, and the `evidence`.
 Facts: TypeAlias = dict[str, Any]
 

@@ -30,8 +30,6 @@ from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, Pieces, PiecesRea
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
 
-__all__ = ["Costs", "TooMuchShared", "dump", "load"]
-
 #: Items of a part, at first and at most.
 _FIRST_ITEMS, _ITEMS = 64, 1_000
 #: Objects of a part, up to which the next may have more items.

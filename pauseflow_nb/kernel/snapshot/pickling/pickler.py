@@ -25,8 +25,6 @@ from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
 
-__all__ = ["Definitions", "Environment", "SnapshotPickler"]
-
 _SMALL_BUFFER = 32 << 10
 #: What is certain to be saved.
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})

@@ -19,8 +19,6 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.memo_table import find_remembered
 
-__all__ = ["Ordered", "fill", "find_long_way", "find_out_of_order", "make_set"]
-
 #: So many items, of all sets in one frame, are put in order: in small sets this many take a third of a second.
 _LARGEST = 10_000
 #: Hashed without code of the notebook's, and not by their identity.

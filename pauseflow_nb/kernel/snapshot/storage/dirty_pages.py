@@ -14,8 +14,6 @@ import struct
 import sys
 from typing import Any
 
-__all__ = ["Touched"]
-
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _USERFAULTFD = {"x86_64": 323, "aarch64": 282}
 _UFFD_USER_MODE_ONLY = 1

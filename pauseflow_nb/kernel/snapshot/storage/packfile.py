@@ -21,8 +21,6 @@ from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel.snapshot.storage.folder import Folder
 from pauseflow_nb.kernel.snapshot.storage.mapping import PAGE
 
-__all__ = ["CHUNK", "Content", "Location", "PackReader", "PackWriter", "fast_digest", "make_name", "strong_digest"]
-
 #: Raw memory is cut into chunks of this size, the unit in which changes are written.
 CHUNK = 1 << 20
 #: Written at once. Linux answers larger writes with larger pieces of page cache, and takes long to find very large

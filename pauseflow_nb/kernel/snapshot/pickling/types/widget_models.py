@@ -13,8 +13,6 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Reducer
 
-__all__ = ["REDUCERS", "has_traits", "make_comm", "reduce_traits", "set_comm", "set_traits"]
-
 
 def has_traits(kind: type) -> bool:
     """Whether objects of a type are taken apart as traitlets does it."""
