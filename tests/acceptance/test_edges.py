@@ -214,8 +214,12 @@ class TestSize:
         view = road.run("n = 0", *half, "%%step ask\nflow.suspend()", *half, "%%step last\nn")
         assert (view["state"], view["cells"]) == ("suspended", {"done": 5002, "total": 10002})
         encoded: list[Any] = []
-        encode = document._make_stored_cell
-        monkeypatch.setattr(document, "_make_stored_cell", lambda *cell: encoded.append(cell) or encode(*cell))
+
+        def encode(*cell: Any, original: Any = document._make_stored_cell) -> Any:
+            encoded.append(cell)
+            return original(*cell)
+
+        monkeypatch.setattr(document, "_make_stored_cell", encode)
 
         ended = road.answer(view["id"])
 

@@ -58,13 +58,13 @@ def test_an_empty_store_says_what_to_do(still_lab: Lab, page: Any, shoot: Shoot)
 
 
 def test_a_store_out_of_reach_is_said_with_a_way_out(still_lab: Lab, page: Any, shoot: Shoot) -> None:
-    said = "the store cannot be used: another process keeps it locked"
+    text = "the store cannot be used: another process keeps it locked"
     suspend(still_lab.queue(), "reached", notebook="/work/reached.ipynb")
     # Without events the panel does not look again by itself, so that it is the button that brings the list.
     page.route_web_socket("**/api/events/subscribe", lambda socket: None)
-    page.route("**/pauseflow/api/executions?*", lambda route: route.fulfill(status=503, json={"error": said}))
+    page.route("**/pauseflow/api/executions?*", lambda route: route.fulfill(status=503, json={"error": text}))
     workflows = Workflows(page).open(still_lab)
-    expect(workflows.panel.get_by_role("alert")).to_contain_text(said)
+    expect(workflows.panel.get_by_role("alert")).to_contain_text(text)
     shoot(page, "panel-error")
 
     page.unroute("**/pauseflow/api/executions?*")
