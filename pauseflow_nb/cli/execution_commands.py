@@ -270,5 +270,5 @@ def _parse_json(flag: str, text: str) -> Any:
         raise InvalidValue(
             flag,
             text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}…",
-            f"{problem}; an answer in JSON looks like this: {flag} '{{\"comment\": \"yes\"}}'",
+            f'{problem}; an answer in JSON looks like this: {flag} \'{{"comment": "yes"}}\'',
         ) from None
