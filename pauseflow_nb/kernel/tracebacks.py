@@ -11,8 +11,6 @@ from pauseflow_nb.kernel.hints import explain
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["explain_errors", "hide_our_frames", "hide_traceback"]
-
 _PACKAGE = str(Path(__file__).parents[1])
 
 
