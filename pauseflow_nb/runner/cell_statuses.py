@@ -13,6 +13,8 @@ from pauseflow_nb.runner.document import Document
 __all__ = [
     "NOT_RUN",
     "close",
+    "is_closed",
+    "list_missing",
     "note_ended",
     "note_notebook_ended",
     "note_notebook_started",
@@ -76,6 +78,16 @@ def close(document: Document) -> None:
     note_notebook_ended(
         document, has_error=any(status_of(cell) in {"failed", "interrupted"} for cell in document.cells)
     )
+
+
+def is_closed(document: Document) -> bool:
+    """Whether the notebook says that it has ended."""
+    return bool(document.metadata.get("papermill", {}).get("end_time"))
+
+
+def list_missing(document: Document, done: int) -> list[int]:
+    """List those of the first cells that have run, although the notebook does not say so."""
+    return [index for index in range(done) if status_of(document.cells[index]) in {"pending", "running"}]
 
 
 def note_notebook_started(document: Document, execution: str) -> None:
