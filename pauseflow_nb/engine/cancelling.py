@@ -9,8 +9,6 @@ from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL
 
-__all__ = ["cancel", "cancel_children"]
-
 
 def cancel(store: OpenStore, execution: str, *, by: str, text: str | None = None) -> None:
     """Cancel an execution; one that has ended stays as it is.

@@ -10,8 +10,6 @@ from pauseflow_nb.store.views import iso
 if TYPE_CHECKING:
     from pauseflow_nb.runner.cards import Decision
 
-__all__ = ["describe_end", "describe_ending_decision"]
-
 
 def describe_end(row: Row) -> str:
     """Say how an execution ended, and who or what ended it."""

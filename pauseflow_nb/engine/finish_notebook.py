@@ -20,8 +20,6 @@ from pauseflow_nb.store.executions import FINAL, Row
 if TYPE_CHECKING:
     from pauseflow_nb.runner.document import Document
 
-__all__ = ["finish_notebook"]
-
 log = logging.getLogger(__name__)
 
 #: For one try; then the process that began it is taken for dead.

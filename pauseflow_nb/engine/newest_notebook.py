@@ -18,8 +18,6 @@ from pauseflow_nb.store import decisions
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 
-__all__ = ["ENDS_OUTSIDE_CELLS", "find_newest"]
-
 log = logging.getLogger(__name__)
 
 #: Kinds of reasons for which an execution fails although none of its cells did.

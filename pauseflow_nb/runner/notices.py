@@ -12,8 +12,6 @@ from pauseflow_nb.runner.card_text import WRONG, render_box
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.record_outputs import kind_of, record
 
-__all__ = ["complete_cells", "put_ending", "put_losses"]
-
 _LOST = "What this cell showed was lost: the notebook could not be stored after the cell had run."
 
 
