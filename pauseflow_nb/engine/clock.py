@@ -1,8 +1,10 @@
 """Let the clock act: settle what is due, send reminders, and finish what processes that died have left."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -12,12 +14,14 @@ from pauseflow_nb.engine.locking import lock_rows
 from pauseflow_nb.engine.next_segments import Settlement, time_out_all
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.ownership import detach
-from pauseflow_nb.engine.reminders import remind
 from pauseflow_nb.engine.settling import Settling, make_default, wakes_in_time
 from pauseflow_nb.engine.triggers.due import start_due
-from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.errors import NotDelivered, StorageFull, StoreUnavailable
 from pauseflow_nb.links import Claim
+from pauseflow_nb.notifications import deliver
+from pauseflow_nb.protocol import MessageRequest
 from pauseflow_nb.store import executions, segments, suspensions
+from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import Row
 
@@ -167,3 +171,43 @@ class Clock:
 
 def _name(what: Claim | str) -> str:
     return what if isinstance(what, str) else what.execution
+
+
+def remind(store: OpenStore, due: Claim) -> None:
+    """Take a reminder, unless another process takes it, and send it in a thread: a mail server may be slow."""
+
+    def take(connection: sa.Connection) -> Row | None:
+        row = suspensions.find(connection, due)
+        return row if row is not None and suspensions.take_reminder(connection, row) else None
+
+    claimed = store.change(take)
+    if claimed is not None:
+        threading.Thread(target=_send, args=[store, claimed], name="pauseflow-reminder", daemon=True).start()
+
+
+def _send(store: OpenStore, row: Row) -> None:
+    try:
+        _send_one(store, row)
+    except Exception as problem:  # noqa: BLE001  (nobody else would say it)
+        log.warning("did not remind of %s: %s", row.execution, problem, extra={"execution": row.execution})
+
+
+def _send_one(store: OpenStore, row: Row) -> None:
+    with reading(store.engine) as connection:
+        execution = executions.find(connection, row.execution)
+    if execution is None:
+        return
+    claim = suspensions.make_claim(row, revocations=execution.revocations)
+    link = store.link_maker()(claim)["approval_url"]
+    word = "Asked again" if (row.shown or {}).get("drift") else "Reminder"
+    problem: str | None = None
+    for stored in row.notice["messages"]:
+        message = MessageRequest.from_dict(stored)
+        try:
+            deliver(store.settings, replace(message, subject=f"{word}: {message.subject}", link=link))
+        except NotDelivered as failure:
+            problem = str(failure)
+            log.warning("%s", problem, extra={"execution": row.execution})
+    what = "reminded" if problem is None else "not reminded"
+    where = {"segment": row.segment, "step": row.step}
+    store.change(lambda connection: note(connection, row.execution, what, "clock", **where, text=problem))
