@@ -29,7 +29,7 @@ Reply = tuple[int, dict[str, Any]]
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     flags = {"data_dir": tmp_path / "data"}
     if request.param == "postgresql":
-        flags["db"] = request.getfixturevalue("postgresql_url")
+        flags["db"] = request.getfixturevalue("shared_database").empty()
     return Settings.load(flags=flags, environment={})
 
 
