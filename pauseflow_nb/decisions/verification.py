@@ -186,19 +186,19 @@ def _cells(statements: Sequence[Statement], now: Sequence[CellDigest]) -> Iterat
     """Find cells that differ from the newest record about each."""
     if not statements:
         return
-    last = statements[-1]
-    recorded = {cell.id: cell for cell in last.cells}
+    then = statements[-1].cells.read()
+    recorded = {cell.id: cell for cell in then}
     places = {cell.id: index for index, cell in enumerate(now, 1)}
-    for index, cell in enumerate(last.cells, 1):
+    for index, cell in enumerate(then, 1):
         if cell.id not in places:
             yield f"cell {index} ({cell.id}) was removed"
     for index, cell in enumerate(now, 1):
         if cell.id in recorded:
             yield from _differences(index, recorded[cell.id], cell)
-        elif last.kind == ENDED or index <= len(last.cells):
+        elif statements[-1].kind == ENDED or index <= len(then):
             yield f"cell {index} ({cell.id}) was added"
     yield from _repeated(now)
-    order_then = [cell.id for cell in last.cells if cell.id in places]
+    order_then = [cell.id for cell in then if cell.id in places]
     order_now = [cell.id for cell in now if cell.id in recorded]
     if sorted(order_then) == sorted(order_now) and order_then != order_now:
         moved = [id_ for id_, other in zip(order_now, order_then, strict=False) if id_ != other]

@@ -3,8 +3,6 @@
 Each runs in the transaction of what it records, so a decision has its record or was not made.
 """
 
-import base64
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from pauseflow_nb.decisions.digests import CellDigest, CellList, digest_json
-from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, payload_digest, sign
+from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, sign
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store import audit, decisions, executions, keys, steps
 from pauseflow_nb.store.damaged_rows import time_or_none
@@ -27,6 +25,7 @@ __all__ = [
     "add_drift",
     "add_errors",
     "enter_records",
+    "list_shown_cells",
     "name_records",
     "note_shown",
     "record_checks",
@@ -35,10 +34,6 @@ __all__ = [
     "record_reopening",
     "seal",
 ]
-
-
-#: What a statement says of itself, beside its facts.
-_OF_STATEMENT = frozenset({"execution", "number", "previous", "cells", "continues"})
 
 
 def note_shown(
@@ -67,14 +62,16 @@ def note_shown(
         document: Name of the stored notebook that has exactly these cells; None: none has.
 
     Returns:
-        `{digest, suspension, question, rules, cells, wholes, document, parameters, exports, environment}`.
+        `{digest, suspension, question, rules, cells, document, parameters, exports, environment}`; `cells` is the digest
+        by which the store has the list of them.
     """
     row = executions.find(connection, execution)
     known = CellList.of(cells)
+    decisions.add_cells(connection, execution, known)
     parts: dict[str, JSON] = {
         "question": dict(question),
         "rules": None if rules is None else dict(rules),
-        "cells": list(known.listed),
+        "cells": known.digest,
         "parameters": digest_json({} if row is None else row.parameters),
         "exports": digest_json(
             {step: briefing.exports for step, briefing in steps.brief_steps(connection, execution).items()}
@@ -82,14 +79,15 @@ def note_shown(
         "environment": environment,
         **({"fresh": list(fresh)} if fresh else {}),
     }
-    digest = digest_json({**parts, "cells": known.digest})
-    return {
-        **parts,
-        "wholes": list(known.wholes),
-        "document": document,
-        "suspension": dict(place),
-        "digest": digest,
-    }
+    return {**parts, "document": document, "suspension": dict(place), "digest": digest_json(parts)}
+
+
+def list_shown_cells(connection: sa.Connection, suspension: Row) -> list[CellDigest]:
+    """List the digests of the cells that a question is asked about."""
+    cells = _shown_cells(suspension.shown or {})
+    if isinstance(cells, str):
+        cells = decisions.find_cells(connection, {(suspension.execution, cells)})[suspension.execution, cells]
+    return cells.read()
 
 
 def add_errors(shown: Mapping[str, JSON] | None, errors: list[dict[str, JSON]]) -> dict[str, JSON] | None:
@@ -154,12 +152,13 @@ def record_reopening(
 
 def record_checks(connection: sa.Connection, execution: str, checks: list[dict[str, JSON]]) -> None:
     """Sign the last decision once more, with what the fresh cells found when it took effect."""
-    found = map(_read_predicate, reversed(decisions.list_all(connection, execution)))
-    last = next((each for each in found if each.get("decision")), None)
-    if last is not None:
-        cells = CellList.of(map(CellDigest.from_json, last["cells"]))
-        facts = {name: each for name, each in last.items() if name not in _OF_STATEMENT}
-        _add(connection, [_Record(execution, DECIDED, cells, {**facts, "checks": checks})])
+    for record in reversed(decisions.list_brief(connection, execution)):
+        last = Statement.from_brief(record.signed.brief)
+        if last.facts.get("decision"):
+            facts = {name: each for name, each in last.facts.items() if name != "continues"}
+            cells = last.cells if record.cells is None else record.cells
+            _add(connection, [_Record(execution, DECIDED, cells, {**facts, "checks": checks})])
+            return
 
 
 def record_decision(
@@ -221,7 +220,8 @@ def enter_records(connection: sa.Connection, execution: str, document: "Document
 class _Record:
     execution: str
     kind: str
-    cells: CellList
+    #: The cells that it is about, or the digest of those that are in the store.
+    cells: CellList | str
     facts: dict[str, JSON]
 
 
@@ -232,11 +232,10 @@ def _record_about(execution: str, shown: Mapping[str, Any], facts: dict[str, Any
     return _Record(execution, DECIDED, _shown_cells(shown), {**known, **facts})
 
 
-def _shown_cells(shown: Mapping[str, Any]) -> CellList:
-    if "wholes" in shown:
-        return CellList(shown["cells"], shown["wholes"])
-    # An earlier version noted it, or nothing was noted.
-    return CellList.of(map(CellDigest.from_json, shown.get("cells", [])))
+def _shown_cells(shown: Mapping[str, Any]) -> CellList | str:
+    cells = shown.get("cells", [])
+    # An earlier version noted the list itself, or nothing was noted.
+    return cells if isinstance(cells, str) else CellList.of(map(CellDigest.from_json, cells))
 
 
 def _place(suspension: Row, shown: Mapping[str, Any]) -> dict[str, JSON]:
@@ -252,31 +251,36 @@ def _add(
     Returns:
         What the audit trail says of each, by execution: its number and the digest of what was signed.
     """
-    last = decisions.find_newest(connection, [each.execution for each in records])
+    newest = decisions.find_newest(connection, [each.execution for each in records])
     key = keys.signing_key(connection)
-    signed: dict[str, dict[str, JSON]] = {}
-    envelopes = []
+    lists = _find_cells(connection, records)
+    made = []
+    for each, cells in zip(records, lists, strict=True):
+        number, previous, facts = 1, None, each.facts
+        if (last := newest.get(each.execution)) is not None:
+            number, previous = last.number + 1, last.signed.digest
+            # A fork begins with the records of what it was forked from.
+            earlier = Statement.from_brief(last.signed.brief).execution
+            facts = facts if earlier == each.execution else {**facts, "continues": earlier}
+        signed = sign(Statement(each.kind, each.execution, number, previous, cells, facts), key)
+        made.append(decisions.Record(each.execution, number, signed, cells.digest))
+    decisions.add_all(connection, made, moment)
+    return {each.execution: {"record": each.number, "digest": each.signed.digest} for each in made}
+
+
+def _find_cells(connection: sa.Connection, records: Sequence[_Record]) -> list[CellList]:
+    """Find the cells that records are about; those that are not in the store are added to it."""
+    found = decisions.find_cells(
+        connection, {(each.execution, each.cells) for each in records if isinstance(each.cells, str)}
+    )
+    lists = []
     for each in records:
-        number, before = last.get(each.execution, (0, None))
-        facts = each.facts
-        if before is not None and (earlier := _read_execution(before)) != each.execution:
-            facts = {**facts, "continues": earlier}
-        previous = None if before is None else payload_digest(before)
-        envelope = sign(Statement(each.kind, each.execution, number + 1, previous, each.cells, facts), key)
-        envelopes.append((each.execution, number + 1, envelope))
-        signed[each.execution] = {"record": number + 1, "digest": payload_digest(envelope)}
-    decisions.add_all(connection, envelopes, moment)
-    return signed
-
-
-def _read_execution(envelope: Mapping[str, Any]) -> str:
-    """Read which execution a record of ours is of: a fork begins with those of what it was forked from."""
-    return str(_read_predicate(envelope)["execution"])
-
-
-def _read_predicate(envelope: Mapping[str, Any]) -> dict[str, Any]:
-    payload: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
-    return dict(payload["predicate"])
+        if isinstance(each.cells, str):
+            lists.append(found[each.execution, each.cells])
+        else:
+            decisions.add_cells(connection, each.execution, each.cells)
+            lists.append(each.cells)
+    return lists
 
 
 def _question(suspension: Row) -> dict[str, JSON]:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from pauseflow_nb.decisions.digests import CellDigest
 from pauseflow_nb.engine.attempt_end import Ending
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.briefing import make_briefing
-from pauseflow_nb.engine.decision_records import enter_records
+from pauseflow_nb.engine.decision_records import enter_records, list_shown_cells
 from pauseflow_nb.engine.finish_notebook import finish_notebook
 from pauseflow_nb.engine.ownership import Watch, detach
 from pauseflow_nb.engine.progress_events import Events, ignore
@@ -314,10 +313,9 @@ class Segments:
         with reading(self._queue.engine) as connection:
             enter_records(connection, execution, document)
             suspension = suspensions.find_last(connection, execution)
-        shown = {} if suspension is None else suspension.shown or {}
-        if shown.get("document") == claimed.execution.document:
-            # Otherwise a later attempt, or an edit, has changed cells that it showed.
-            document.set_digests(map(CellDigest.from_json, shown["cells"]))
+            if suspension is not None and (suspension.shown or {}).get("document") == claimed.execution.document:
+                # Otherwise a later attempt, or an edit, has changed cells that it showed.
+                document.set_digests(list_shown_cells(connection, suspension))
         return document
 
     def _briefing(self, claimed: _Claimed, document: Document) -> Briefing:

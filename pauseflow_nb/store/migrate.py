@@ -11,9 +11,9 @@ from pauseflow_nb.store.tables import metadata
 __all__ = ["HEAD", "VERSIONS", "migrate"]
 
 #: The newest migration. Beside the scripts, so that a database that is up to date costs one query.
-HEAD = "0009"
+HEAD = "0010"
 #: Every migration, oldest first.
-VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 
 _versions = sa.Table(
     "alembic_version",

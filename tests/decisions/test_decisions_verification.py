@@ -1,6 +1,8 @@
 """A notebook that was changed after its decisions were signed is found out, and what was changed is named."""
 
 import base64
+import hashlib
+import json
 from collections.abc import Callable
 from string import ascii_letters
 from typing import Any
@@ -23,7 +25,7 @@ from pauseflow_nb.decisions.digests import (
     exact,
     to_canonical,
 )
-from pauseflow_nb.decisions.statement import DECIDED, ENDED, Statement, payload_digest
+from pauseflow_nb.decisions.statement import DECIDED, ENDED, Statement, expand, payload_digest, sign
 from pauseflow_nb.decisions.verification import verify
 
 
@@ -231,5 +233,24 @@ def test_quick_and_general_canonical_json_are_the_same_bytes(value: Any) -> None
 def test_what_is_signed_is_canonical_json(cells: list[tuple[str, str, list[str]]], facts: dict[str, Any]) -> None:
     known = [CellDigest(id_, "code", source, tuple(outputs)) for id_, source, outputs in cells]
     statement = Statement(DECIDED, "e1", 1, None, CellList.of(known), facts)
+    wholes = [digest(exact([cell.id, cell.kind, cell.source, list(cell.outputs)])) for cell in known]
+    named = [
+        ("notebook", digest(wholes)),
+        *((f"cell {n}: {each.id}", wholes[n - 1]) for n, each in enumerate(known, 1)),
+    ]
+    whole = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "predicateType": DECIDED,
+        "predicate": {"execution": "e1", "number": 1, "previous": None, **facts, "cells": [cell.to_json() for cell in known]},
+        "subject": [{"name": name, "digest": {"sha256": each}} for name, each in named],
+    }  # fmt: skip
+    stored = json.loads(json.dumps(sign(statement, KEY).brief))
 
-    assert statement.to_canonical() == rfc8785.dumps(exact(statement.to_json()))
+    payload = base64.b64decode(expand(stored, statement.cells)["payload"])
+    assert payload == rfc8785.dumps(exact(whole))
+    assert sign(statement, KEY).digest == hashlib.sha256(payload).hexdigest()
+    assert statement.cells.read() == [CellDigest.from_json(exact(cell.to_json())) for cell in known]
+
+
+def digest(value: Any) -> str:
+    return hashlib.sha256(rfc8785.dumps(value)).hexdigest()

@@ -52,7 +52,7 @@ def test_an_approved_notebook_has_a_record_of_the_decision_and_of_the_end(rider:
     assert [statement.kind for statement in result.statements] == [DECIDED, ENDED]
     assert (decision(result)["by"], decision(result)["comment"]) == ("user:ann", "looks good")
     assert result.statements[0].facts["question"]["title"] == "Publish?"
-    assert len(result.statements[0].cells) == 3, "the cells up to the one that asked"
+    assert len(result.statements[0].cells.read()) == 3, "the cells up to the one that asked"
 
 
 def test_what_a_widget_shows_is_covered_by_the_record_of_the_end(rider: Rider) -> None:
