@@ -23,12 +23,11 @@ from pauseflow_nb.store import audit, decisions, executions, keys, segments, ste
 from pauseflow_nb.store.counts import Counts, count, count_queued
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.listing import find_beginning, find_ids
 from pauseflow_nb.store.triggers import name_starts
 from pauseflow_nb.store.views import (
     allowed_actions,
     execution_views,
-    find_beginning,
-    find_ids,
     iso,
     list_losses,
     shown_data,

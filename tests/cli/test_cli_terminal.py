@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pauseflow_nb.cli.terminal import describe, describe_kernel_bound, describe_ending, describe_waiting, table
+from pauseflow_nb.cli.terminal import describe, describe_ending, describe_kernel_bound, describe_waiting, table
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
