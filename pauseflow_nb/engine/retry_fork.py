@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine import checkpoints
 from pauseflow_nb.engine.checkpoints import Checkpoint, Restart
+from pauseflow_nb.engine.decision_records import sign_waiting, withdraw_decisions
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.settling import Settling
 from pauseflow_nb.engine.start_checks import (
@@ -63,6 +64,8 @@ class _Retry:
         asks_again = segment.how == "suspended" or segment.bound is not None
         if self.from_step is not None or asks_again or point != checkpoints.find_current(connection, row, segment):
             steps.forget(connection, self.execution, first_cell)
+            standing = {(run.step, run.run) for run in steps.list_runs(connection, [self.execution])}
+            withdraw_decisions(connection, self.execution, standing)
         if self.edited is not None:
             document, first_cell = self._replace(connection, row, first_cell)
         if self.force:
@@ -253,6 +256,9 @@ class _Fork:
         if point.snapshot is not None and point.digest is not None:
             points[point.snapshot] = point.digest
         adopted = checkpoints.copy_snapshots(self.store.files, self.source.id, self.id, points)
+        if waits is not None:
+            with reading(self.store.engine) as connection:
+                sign_waiting(connection, self.id, document, source=self.source.id)
         name = self._write(document, point, is_waiting=waits is not None)
 
         def insert(connection: sa.Connection) -> None:
@@ -268,6 +274,8 @@ class _Fork:
             triggers.copy_start(connection, self.source.id, self.id)
             steps.copy(connection, past, self.id, signed)
             decisions.copy(connection, self.source.id, self.id)
+            if waits is None:
+                withdraw_decisions(connection, self.id, {(run.step, run.run) for run in past})
             segments.add(connection, self.id, 0, first_cell=point.cell, wake=point.wake, saved_by=start)
             if waits is not None:
                 self._wait(connection, waits)
