@@ -208,7 +208,9 @@ def _missing(envelopes: Sequence[Any], recorded: Sequence[Mapping[str, Any]]) ->
     there = [payload_digest(envelope) for envelope in recorded]
     for number, digest in enumerate(there, 1):
         if digest not in here:
-            yield f"cut out: record {number}, which the store has"
+            after = all(each not in here for each in there[number - 1 :])
+            why = "it was cut out, or made after this notebook was written" if after else "it was cut out"
+            yield f"record {number} is in the store, and not in the notebook: {why}"
     for _ in here - set(there):
         yield "the notebook has a record that the store does not have"
 

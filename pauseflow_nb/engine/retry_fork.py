@@ -64,8 +64,6 @@ class _Retry:
         asks_again = segment.how == "suspended" or segment.bound is not None
         if self.from_step is not None or asks_again or point != checkpoints.find_current(connection, row, segment):
             steps.forget(connection, self.execution, first_cell)
-            standing = {(run.step, run.run) for run in steps.list_runs(connection, [self.execution])}
-            withdraw_decisions(connection, self.execution, standing)
         if self.edited is not None:
             document, first_cell = self._replace(connection, row, first_cell)
         if self.force:
@@ -122,6 +120,9 @@ class _Retry:
             "queues": frozen.queues.stored,
         }
         executions.set_state(connection, self.execution, "queued", document=name, **values)
+        # The cells from there on have lost what they showed.
+        past = [run for run in steps.list_runs(connection, [self.execution]) if run.cell < first_cell]
+        withdraw_decisions(connection, self.execution, {(run.step, run.run) for run in past})
         steps.move(connection, self.execution, checkpoints.find_step_cells(document))
         return row.document, first
 
