@@ -20,24 +20,6 @@ if TYPE_CHECKING:
     from pauseflow_nb.runner.cards import Decision
     from pauseflow_nb.runner.document import Document
 
-__all__ = [
-    "MadeDecision",
-    "add_drift",
-    "add_errors",
-    "enter_records",
-    "forget_waiting",
-    "list_shown_cells",
-    "name_records",
-    "note_shown",
-    "record_checks",
-    "record_decision",
-    "record_decisions",
-    "record_reopening",
-    "seal",
-    "sign_waiting",
-    "withdraw_decisions",
-]
-
 
 def note_shown(
     connection: sa.Connection,
@@ -269,7 +251,7 @@ def enter_records(connection: sa.Connection, execution: str, document: "Document
 
 
 def forget_waiting(document: "Document") -> None:
-    """Take what `sign_waiting` has written out of a notebook that goes on."""
+    """Take what `sign_waiting` has written out of a notebook that continues."""
     if document.metadata.get("pauseflow", {}).pop(WAITS, None) is not None:
         document.changed()
 

@@ -20,8 +20,6 @@ from pauseflow_nb.server.public.client_address import TrustedProxies
 from pauseflow_nb.server.public.connections import connection_limits, limit_connections
 from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, LinkLimits, OpenRequests, RateLimit
 
-__all__ = ["Listener"]
-
 #: In bytes; the handler of the links has its own limit.
 _LARGEST_BODY = 1024
 #: Seconds that `stop` waits for running requests.

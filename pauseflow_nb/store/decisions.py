@@ -13,18 +13,6 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import cell_lists, decisions
 
-__all__ = [
-    "Record",
-    "add_all",
-    "add_cells",
-    "copy",
-    "copy_cells",
-    "find_cells",
-    "find_newest",
-    "list_all",
-    "list_brief",
-]
-
 _IDS = sa.bindparam("ids", expanding=True)
 _LAST = (
     sa.select(decisions.c.execution, sa.func.max(decisions.c.number).label("number"))

@@ -2,9 +2,12 @@
 
 import json
 import re
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from nbformat.warnings import DuplicateCellId
 
 PAGE = Path(__file__).parents[2] / "docs" / "decisions.md"
 
@@ -23,5 +26,8 @@ def load() -> dict[str, Any]:
 
 def check(notebook: dict[str, Any], key: Any) -> list[str]:
     """What it finds in a notebook."""
-    found: list[str] = load()["check"](json.dumps(notebook), key)
+    with warnings.catch_warnings():
+        # It says so itself, too.
+        warnings.simplefilter("ignore", DuplicateCellId)
+        found: list[str] = load()["check"](json.dumps(notebook), key)
     return found

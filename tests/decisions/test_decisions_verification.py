@@ -54,7 +54,7 @@ def test_a_record_is_valid_however_the_file_is_laid_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         (changes.change_source, "cell 2 (work): its source was changed"),
         (changes.change_stream, "cell 2 (work): output 1 was changed"),
@@ -123,13 +123,13 @@ def test_a_record_is_valid_however_the_file_is_laid_out() -> None:
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_every_change_is_named(change: Callable[[dict[str, Any]], None], said: str) -> None:
+def test_every_change_is_named(change: Callable[[dict[str, Any]], None], expected: str) -> None:
     notebook = recorded()
     change(notebook)
 
     problems = problems_of(notebook)
 
-    assert any(problem.startswith(said) for problem in problems), problems
+    assert any(problem.startswith(expected) for problem in problems), problems
 
 
 @pytest.mark.parametrize(
@@ -238,11 +238,13 @@ def test_what_was_signed_when_it_began_to_wait_cannot_be_replaced(wrong: str) ->
     notebook = changes.recorded_while_it_waits()
     own = notebook["metadata"]["pauseflow"]
     facts: dict[str, Any] = {"number": 2, "previous": payload_digest(own["decisions"][0])}
-    facts |= {"number": {"number": 3}, "previous": {"previous": "0" * 64}, "execution": {"execution": "e2"}}.get(
-        wrong, {}
-    )
+    spoiled: dict[str, dict[str, Any]] = {
+        "number": {wrong: 3},
+        "previous": {wrong: "0" * 64},
+        "execution": {wrong: "e2"},
+    }
     others = {"a record": own["decisions"][0], "no envelope": {"payload": 7}}
-    own["waiting"] = others.get(wrong, changes.waiting(notebook, **facts))
+    own["waiting"] = others.get(wrong, changes.waiting(notebook, **{**facts, **spoiled.get(wrong, {})}))
 
     assert verify(notebook, PUBLIC).problems != []
 

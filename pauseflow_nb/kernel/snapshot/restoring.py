@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
 from pauseflow_nb.kernel.snapshot import compatibility, reconstruct
 from pauseflow_nb.kernel.snapshot.pickling import chunked
-from pauseflow_nb.kernel.snapshot.pickling.at_rest import at_rest
 from pauseflow_nb.kernel.snapshot.pickling.finalizers import quiet_finalizers
+from pauseflow_nb.kernel.snapshot.pickling.gc_and_tracing import switched_off
 from pauseflow_nb.kernel.snapshot.pickling.load_context import Loading, live_attribute
 from pauseflow_nb.kernel.snapshot.pickling.recursion import run_deep
 from pauseflow_nb.kernel.snapshot.process_state import capture
@@ -28,8 +28,6 @@ from pauseflow_nb.protocol import Loss, SnapshotRef, Unsaved
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-__all__ = ["DEFINITIONS", "DIRECTORY", "Restored", "put_back", "restore"]
 
 #: Stands for functions and classes that variables need and that have no name of their own.
 DEFINITIONS = "<definitions>"
@@ -89,7 +87,7 @@ def restore(
     if differences and not force:
         raise SnapshotMismatch(ref.name, differences)
     packs_of = PackReader(source, manifest.content, ref.name)
-    with at_rest(), _readable(source, ref), packs_of as packs, Loading(shell.user_ns, shell) as loading:
+    with switched_off(), _readable(source, ref), packs_of as packs, Loading(shell.user_ns, shell) as loading:
         restored = _Restore(shell, manifest, packs, loading).run(folder)
         if differences:
             restored.losses.append(
@@ -107,7 +105,7 @@ def _readable(source: Folder, ref: SnapshotRef) -> Iterator[None]:
         raise SnapshotDamaged(ref.name, f"its files in {source.url} cannot be read: {problem}") from problem
 
 
-@at_rest()
+@switched_off()
 def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[str]) -> list[Loss]:
     """Bind saved values again over what setups bound by the way, and set again what they changed.
 
@@ -181,7 +179,7 @@ class _Restore:
                 # What hangs together in a circle is dropped now, and not in one of the notebook's cells.
                 gc.collect(0)
         values.update(loaded)
-        settings = capture.taken_out(values, self._shell.user_ns)
+        settings = capture.pop_settings(values, self._shell.user_ns)
         for frame, problem in failed_frames:
             names = frame.names or [DEFINITIONS]
             losses += [self._loss(name, problem) for name in names if not capture.is_setting(name)]
@@ -272,10 +270,10 @@ class _Restore:
 
 
 def _directory_lost(captured: dict[str, Any]) -> list[Loss]:
-    wanted = captured.get("directory")
+    directory = captured.get("directory")
     # Compared as files: the path may lead through links.
-    is_there = wanted is None or (Path(wanted).is_dir() and Path(wanted).samefile("."))
-    return [] if is_there else [Loss(DIRECTORY, "", f"{wanted} is not there")]
+    is_there = directory is None or (Path(directory).is_dir() and Path(directory).samefile("."))
+    return [] if is_there else [Loss(DIRECTORY, "", f"{directory} is not there")]
 
 
 def _describe_error(problem: Exception) -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from pauseflow_nb.errors import SnapshotError, StorageFull, Unsaveable
 from pauseflow_nb.kernel.snapshot import compatibility
-from pauseflow_nb.kernel.snapshot.pickling.at_rest import at_rest
-from pauseflow_nb.kernel.snapshot.pickling.held_secrets import refuse_secrets
+from pauseflow_nb.kernel.snapshot.pickling.gc_and_tracing import switched_off
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump
+from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import refuse_secrets
 from pauseflow_nb.kernel.snapshot.pickling.serialize import Dumped, dump_namespace, type_name
 from pauseflow_nb.kernel.snapshot.process_state import capture
 from pauseflow_nb.kernel.snapshot.recovery import imports
@@ -30,8 +30,6 @@ from pauseflow_nb.protocol import SnapshotRef, Unsaved
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["Saved", "save"]
-
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -47,7 +45,7 @@ class Saved:
     notes: list[str] = field(default_factory=list)
 
 
-@at_rest()
+@switched_off()
 def save(
     shell: "InteractiveShell",
     folder: str,
@@ -79,8 +77,8 @@ def save(
     """
     remade = set(remade)
     capture.note_start(shell)
-    bound = imports.find(shell, [name for name in find_user_names(shell) if name not in remade])
-    names = [name for name in find_user_names(shell) if name not in remade and name not in bound]
+    imported = imports.find(shell, [name for name in find_user_names(shell) if name not in remade])
+    names = [name for name in find_user_names(shell) if name not in remade and name not in imported]
     with _storage_errors(folder):
         target = open_folder(folder, is_checked=is_checked)
         known = find_known(folder)
@@ -91,7 +89,7 @@ def save(
             with capture.among_variables(shell.user_ns, around) as settings:
                 dumped = dump_namespace(shell.user_ns, [*names, *settings], shell, partial(_put_early, pack))
                 notes = around.notes + _take_out_settings(dumped)
-            saved = {name for name in (*names, *bound) if name not in dumped.refused}
+            saved = {name for name in (*names, *imported) if name not in dumped.refused}
             decided = decide(shell, dumped.refused, coming=coming, passed=passed, saved=saved, remade=remade)
             if strict:
                 _refuse_losses(decided)
@@ -105,7 +103,7 @@ def save(
             regions=[stored for stored, _ in regions],
             frames=frames,
             surroundings=around_pieces,
-            references={name: list(place) for name, place in bound.items()},
+            references={name: list(place) for name, place in imported.items()},
             replay=decided.replay,
             unsaved=[vars(unsaved) for unsaved in decided.unsaved],
             sources=capture.find_cell_sources(dumped.environment.definitions.by_key),
