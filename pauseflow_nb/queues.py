@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from pauseflow_nb.errors import InvalidValue
 
-__all__ = ["DEFAULT_QUEUE", "QueuePlan", "check_queue", "describe_missing_worker", "describe_stranded", "parse_queues"]
-
 #: The queue of what names none.
 DEFAULT_QUEUE = "default"
 

@@ -5,8 +5,6 @@ import click
 from pauseflow_nb.cli.options import json_option, print_json, say
 from pauseflow_nb.printable import printable
 
-__all__ = ["import_"]
-
 
 @click.command("import")
 @click.argument("source", type=click.Path())

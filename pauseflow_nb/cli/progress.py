@@ -13,8 +13,6 @@ from pauseflow_nb.printable import printable, printable_lines
 if TYPE_CHECKING:
     from pauseflow_nb.engine.progress_events import Event
 
-__all__ = ["Progress"]
-
 
 class Progress:
     """Shows the events of one execution on standard error."""
@@ -84,7 +82,7 @@ class Progress:
                     self.say(f"  {line}")
                 self._describe("waits in " + ", ".join(each["step"] or "-" for each in data["view"]["suspended"]))
             case "queued":
-                self.say("going on")
+                self.say("continuing")
             case "ended":
                 self._show_end(data["view"])
 

@@ -13,17 +13,6 @@ from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.printable import printable, printable_lines
 from pauseflow_nb.protocol import Unsaved
 
-__all__ = [
-    "describe",
-    "describe_ending",
-    "describe_kernel_bound",
-    "describe_losses",
-    "describe_record",
-    "describe_unsaved",
-    "describe_waiting",
-    "table",
-]
-
 _LINKS = (
     ("approve", "approval_url"),
     ("resume", "resume_url"),
@@ -34,7 +23,7 @@ _LINKS = (
 #: What happens at the deadline, as the end of a sentence.
 _BY_THE_CLOCK = {
     "cancel": "then it is cancelled",
-    "resume": "then it goes on",
+    "resume": "then it continues",
     "fail": "then it fails",
 }
 
@@ -153,7 +142,7 @@ def describe_unsaved(step: Mapping[str, Any]) -> list[str]:
 
 
 def describe_losses(execution: Mapping[str, Any]) -> list[str]:
-    """List what kernels could not bring back, with the reasons; what cells need comes first."""
+    """List what kernels could not restore, with the reasons; what cells need comes first."""
     losses = sorted(execution.get("losses") or (), key=lambda loss: not loss["needed_by"])
     error = (execution.get("error") or {}).get("message", "")
     # If the execution failed because of a loss, its error names it.
@@ -190,6 +179,10 @@ def describe_record(record: Mapping[str, Any]) -> str:
     if not decision and not record.get("suspension"):
         return f"record {record['number']}: the end of the execution, {printable(record.get('state'))}"
     step = f"step {record['suspension']['step']}" if record["suspension"]["step"] else "the notebook"
+    if record.get("withdrawn"):
+        return printable(
+            f"record {record['number']}: {step}: does not count any more, for the execution went back before it"
+        )
     if not decision:
         changed = _describe_checks((record.get("question") or {}).get("drift"))
         return printable(f"record {record['number']}: {step}: asked again. {changed}")
@@ -246,7 +239,7 @@ def _describe_queue(execution: Mapping[str, Any]) -> str:
 
 
 def describe_ending(execution: Mapping[str, Any], *, flags: str = "") -> str:
-    """Describe in a line or two how an execution ended, where its notebook is, and how to go on.
+    """Describe in a line or two how an execution ended, where its notebook is, and how to continue.
 
     Args:
         execution: As `Queue.view` shows it.

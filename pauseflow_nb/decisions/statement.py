@@ -18,28 +18,16 @@ from pauseflow_nb.json_values import JSON
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-__all__ = [
-    "DECIDED",
-    "DECISIONS",
-    "ENDED",
-    "Signed",
-    "Statement",
-    "expand",
-    "key_id",
-    "open_envelope",
-    "payload_digest",
-    "sign",
-    "summarise",
-]
-
 _STATEMENT = "https://in-toto.io/Statement/v1"
 _PAYLOAD = "application/vnd.in-toto+json"
 #: Predicate of a statement about one decision.
 DECIDED = "https://pauseflow-nb.org/decision/v1"
 #: Predicate of a statement about the end of an execution.
 ENDED = "https://pauseflow-nb.org/end/v1"
-#: Key of the notebook's metadata, under `pauseflow`, that holds the envelopes, oldest first.
-DECISIONS = "decisions"
+#: Predicate of a statement about a notebook that waits again. It is no record: the next one takes its place.
+WAITING = "https://pauseflow-nb.org/waiting/v1"
+#: Keys of the notebook's metadata, under `pauseflow`: of the records' envelopes, oldest first, and of that of `WAITING`.
+DECISIONS, WAITS = "decisions", "waiting"
 
 #: Stands for a list of cells while the rest is written; canonical JSON has no such byte.
 _LIST = b"\0"
@@ -49,7 +37,7 @@ _LIST = b"\0"
 class Statement:
     """What one record says."""
 
-    #: `DECIDED` or `ENDED`.
+    #: `DECIDED`, `ENDED` or `WAITING`.
     kind: str
     execution: str
     #: From 1, without a gap, within the execution.
@@ -93,7 +81,7 @@ class Statement:
             statement = cls._parse(value)
         except (KeyError, TypeError, ValueError, AttributeError) as problem:
             raise InvalidRecord(f"it is not a statement of pauseflow ({type(problem).__name__}: {problem})") from None
-        if statement.kind not in (DECIDED, ENDED) or statement.to_json() != value:
+        if statement.kind not in (DECIDED, ENDED, WAITING) or statement.to_json() != value:
             raise InvalidRecord("its subjects are not the cells that it lists")
         return statement
 

@@ -10,7 +10,14 @@ import sqlalchemy as sa
 from pauseflow_nb.engine import children
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.authorization import NotJudged, Verdict, judge_early
-from pauseflow_nb.engine.decision_records import add_drift, record_checks, record_reopening, seal
+from pauseflow_nb.engine.decision_records import (
+    add_drift,
+    add_errors,
+    record_checks,
+    record_reopening,
+    seal,
+    sign_waiting,
+)
 from pauseflow_nb.engine.kernel_bound import KERNEL_LOST, explain_loss
 from pauseflow_nb.engine.settling import Settling, make_cancel_reason
 from pauseflow_nb.errors import PauseflowError
@@ -25,8 +32,6 @@ from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.runner.segment import SegmentEnd
 from pauseflow_nb.store import executions, segments, steps, suspensions, workers
 from pauseflow_nb.store.audit import note
-
-__all__ = ["Ending"]
 
 #: For checking all the answers that came before a step had ended.
 _EARLY_SECONDS = 10.0
@@ -86,17 +91,16 @@ class Ending:
     def _seal(self, end: SegmentEnd, document: Document) -> None:
         """Sign what the notebook shows from now on; if an execution ends without its kernel, that is done when it is finished."""
         state = {"completed": "completed", "exited": "completed", "failed": "failed"}.get(end.kind)
-        if end.kind != "drifted" and (state is None or end.environment):
+        if end.environment:
             return
 
         def change(connection: sa.Connection) -> None:
             self._attempt.require_current(connection)
+            if end.kind == "suspended":
+                sign_waiting(connection, self._segment.execution, document)
+            if end.kind in ("refused", "drifted"):
+                self._sign_reopening(connection, end, document)
             if state is None:
-                suspension = suspensions.find_last(connection, self._segment.execution)
-                assert suspension is not None, "an answer has woken the segment"
-                fresh = list_shown(document, end.next_cell)
-                shown = add_drift(suspension, end.checks, fresh)
-                record_reopening(connection, suspension, shown, end.checks, document)
                 return
             if end.checks:
                 record_checks(connection, self._segment.execution, end.checks)
@@ -104,6 +108,16 @@ class Ending:
 
         with contextlib.suppress(Fenced):
             self._attempt.change(change)
+
+    def _sign_reopening(self, connection: sa.Connection, end: SegmentEnd, document: Document) -> None:
+        suspension = suspensions.find_last(connection, self._segment.execution)
+        if suspension is None or suspension.action != "resume":
+            return
+        if end.kind == "refused":
+            record_reopening(connection, suspension, add_errors(suspension.shown, end.errors) or {}, document)
+        else:
+            shown = add_drift(suspension, end.checks, list_shown(document, end.next_cell))
+            record_reopening(connection, suspension, shown, document, end.checks)
 
     def crashed(self, problem: str) -> str:
         """Record that the kernel died, or did not become ready: the segment is run again from its last checkpoint."""
@@ -130,7 +144,7 @@ class Ending:
         return "released"
 
     def lost(self) -> str:
-        """Record that the kernel in which it had to go on is gone."""
+        """Record that the kernel in which it had to continue is gone."""
 
         def change(connection: sa.Connection) -> None:
             self._attempt.require_current(connection)
@@ -194,7 +208,7 @@ class Ending:
         Settling(connection, self._store.jobs).apply_early(execution, n, suspension, self._verdicts)
 
     def _handed_over(self, connection: sa.Connection, end: SegmentEnd) -> None:
-        """Go on with the next cell in its own queue: the same segment, from the checkpoint that was taken for that."""
+        """Continue with the next cell in its own queue: the same segment, from the checkpoint that was taken for that."""
         outcome, execution = end.outcome, self._segment.execution
         assert outcome is not None
         suspensions.void_pauses(connection, execution, self._segment.n, str(self._segment.worker))

@@ -10,8 +10,6 @@ from typing import Generic, TypeAlias, TypeVar
 
 from pauseflow_nb.errors import StoreUnavailable
 
-__all__ = ["Batcher"]
-
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -22,11 +22,9 @@ from pauseflow_nb.store import executions, segments, suspensions
 from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["Clock"]
-
 #: Suspensions that are settled in one transaction: while it lasts, no answer can be settled on SQLite.
 _AT_ONCE = 100
-#: How long one sweep goes on settling, so that reminders and schedules are not left waiting.
+#: How long one sweep keeps settling, so that reminders and schedules are not left waiting.
 _SETTLING_SECONDS = 2.0
 
 log = logging.getLogger(__name__)

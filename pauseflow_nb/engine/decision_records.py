@@ -3,14 +3,14 @@
 Each runs in the transaction of what it records, so a decision has its record or was not made.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from pauseflow_nb.decisions.digests import CellDigest, CellList, digest_json
-from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, sign
+from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, WAITING, WAITS, Statement, expand, sign
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store import audit, decisions, executions, keys, steps
 from pauseflow_nb.store.damaged_rows import time_or_none
@@ -19,21 +19,6 @@ from pauseflow_nb.store.executions import FINAL, Row
 if TYPE_CHECKING:
     from pauseflow_nb.runner.cards import Decision
     from pauseflow_nb.runner.document import Document
-
-__all__ = [
-    "MadeDecision",
-    "add_drift",
-    "add_errors",
-    "enter_records",
-    "list_shown_cells",
-    "name_records",
-    "note_shown",
-    "record_checks",
-    "record_decision",
-    "record_decisions",
-    "record_reopening",
-    "seal",
-]
 
 
 def note_shown(
@@ -140,12 +125,21 @@ def add_drift(suspension: Row, checks: list[dict[str, JSON]], fresh: list[dict[s
 def record_reopening(
     connection: sa.Connection,
     suspension: Row,
-    shown: dict[str, Any],
-    checks: list[dict[str, JSON]],
+    shown: Mapping[str, Any],
     document: "Document",
+    checks: list[dict[str, JSON]] | None = None,
 ) -> None:
-    """Sign that the last decision does not count, because the values that it was about have changed."""
-    facts = {"suspension": _place(suspension, shown), "decision": None, "checks": checks}
+    """Sign that the last decision does not count.
+
+    Args:
+        connection: The transaction.
+        suspension: What is asked again.
+        shown: What its question shows from now on.
+        document: The notebook, which gets the records.
+        checks: What fresh cells found, if values have changed since; None: the notebook has refused the answer.
+    """
+    found: dict[str, Any] = {} if checks is None else {"checks": checks}
+    facts = {"suspension": _place(suspension, shown), "decision": None, **found}
     _add(connection, [_record_about(suspension.execution, shown, facts)])
     enter_records(connection, suspension.execution, document)
 
@@ -159,6 +153,24 @@ def record_checks(connection: sa.Connection, execution: str, checks: list[dict[s
             cells = last.cells if record.cells is None else record.cells
             _add(connection, [_Record(execution, DECIDED, cells, {**facts, "checks": checks})])
             return
+
+
+def withdraw_decisions(connection: sa.Connection, execution: str, standing: Collection[tuple[str, int]]) -> None:
+    """Sign which decisions do not count any more, because the execution has gone back to before them.
+
+    Args:
+        connection: The transaction; it holds the execution's row.
+        execution: Id of the execution.
+        standing: The runs whose decisions count: step and number of each.
+    """
+    found = [Statement.from_brief(each.signed.brief).facts for each in decisions.list_brief(connection, execution)]
+    newest = {digest_json(facts["suspension"]): facts for facts in found if "suspension" in facts}
+    for facts in newest.values():
+        place: Any = facts["suspension"]
+        if (place["step"], place["run"]) not in standing and not facts.get("withdrawn"):
+            known = {name: facts.get(name) for name in ("suspension", "question")}
+            withdrawn = {**known, "decision": None, "withdrawn": True}
+            _add(connection, [_Record(execution, DECIDED, CellList.of([]), withdrawn)])
 
 
 def record_decision(
@@ -207,12 +219,40 @@ def seal(connection: sa.Connection, execution: str, state: str, document: "Docum
         enter_records(connection, execution, document)
 
 
+def sign_waiting(connection: sa.Connection, execution: str, document: "Document", *, source: str | None = None) -> None:
+    """Sign what a notebook shows while it waits, if anything was decided in it before: cells have changed since.
+
+    Args:
+        connection: The transaction, or any for a fork.
+        execution: Id of the execution.
+        document: Its notebook, which gets the records and the statement.
+        source: Of a fork that has no records yet: the execution that it was forked from.
+    """
+    newest = decisions.find_newest(connection, [source or execution]).get(source or execution)
+    if newest is None:
+        return
+    enter_records(connection, source or execution, document)
+    earlier = Statement.from_brief(newest.signed.brief).execution
+    facts: dict[str, JSON] = {} if earlier == execution else {"continues": earlier}
+    cells = CellList.of(document.digest_cells())
+    statement = Statement(WAITING, execution, newest.number + 1, newest.signed.digest, cells, facts)
+    envelope = expand(sign(statement, keys.signing_key(connection)).brief, cells)
+    document.metadata["pauseflow"] = {**document.metadata["pauseflow"], WAITS: envelope}
+    document.changed()
+
+
 def enter_records(connection: sa.Connection, execution: str, document: "Document") -> None:
     """Write all records of an execution into its notebook."""
     found = decisions.list_all(connection, execution)
-    own = document.metadata.get("pauseflow", {})
-    if found != own.get(DECISIONS, []):
-        document.metadata["pauseflow"] = {**own, DECISIONS: found}
+    if found != document.metadata.get("pauseflow", {}).get(DECISIONS, []):
+        forget_waiting(document)
+        document.metadata["pauseflow"] = {**document.metadata.get("pauseflow", {}), DECISIONS: found}
+        document.changed()
+
+
+def forget_waiting(document: "Document") -> None:
+    """Take what `sign_waiting` has written out of a notebook that continues."""
+    if document.metadata.get("pauseflow", {}).pop(WAITS, None) is not None:
         document.changed()
 
 

@@ -19,8 +19,6 @@ from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.files import Files
 
-__all__ = ["Cleaned", "clean"]
-
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")

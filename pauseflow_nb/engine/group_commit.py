@@ -23,8 +23,6 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.suspensions import make_approval
 from pauseflow_nb.store.views import view_approvals
 
-__all__ = ["MOST_TOGETHER", "Answer", "NeedsOwnTransaction", "settle_alone", "settle_together"]
-
 #: Answers of one transaction: more would make the first of them wait.
 MOST_TOGETHER = 64
 

@@ -2,7 +2,7 @@
 
 Such an execution is attached to the process that keeps the kernel, as one of `pauseflow run` is, so
 that nobody else begins its next segment. When that process leaves it or dies, the execution fails:
-what it would go on with is lost, and said so.
+what it would continue with is lost, and said so.
 """
 
 from collections.abc import Iterable
@@ -16,8 +16,6 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Failure, Unsaved
 from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.executions import Row
-
-__all__ = ["KERNEL_LOST", "explain_loss", "find_first_cell", "lose", "merge_kernel_variables"]
 
 #: The kind of a reason.
 KERNEL_LOST = "kernel-lost"

@@ -18,8 +18,6 @@ from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.segments import NewSegment
 from pauseflow_nb.store.views import has_rules, iso, name_settlement
 
-__all__ = ["Settlement", "complete_envelope", "resume_all", "time_out_all", "wake_one"]
-
 
 @dataclass(frozen=True)
 class Settlement:

@@ -21,8 +21,6 @@ from pauseflow_nb.store.migrate import migrate
 if TYPE_CHECKING:
     from pauseflow_nb.runner.document import Document
 
-__all__ = ["OpenStore"]
-
 #: How often a change is made again that PostgreSQL has undone because of others at the same time.
 _MOST_CONFLICTS = 3
 

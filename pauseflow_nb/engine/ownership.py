@@ -16,8 +16,6 @@ from pauseflow_nb.store import audit, executions, segments, steps, workers
 from pauseflow_nb.store.database import reading, transaction
 from pauseflow_nb.store.executions import FINAL, Row
 
-__all__ = ["Watch", "attach", "detach"]
-
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5

@@ -280,7 +280,7 @@ class Queue(Reader):
     # Stopping
 
     def suspend(self, execution: str, *, by: str, with_parent: bool = False) -> None:
-        """Suspend an execution from outside, before its next cell; it goes on when it is resumed.
+        """Suspend an execution from outside, before its next cell; it continues when it is resumed.
 
         Of one that waits for notebooks, those that run and are linked to it are suspended.
 

@@ -38,8 +38,6 @@ from pauseflow_nb.store.views import (
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot import VariableReport
 
-__all__ = ["Reader"]
-
 #: States of an execution that needs an answer, or the clock.
 _WAITING = frozenset({"suspended", "waiting", "paused"})
 
@@ -89,7 +87,7 @@ class Reader(OpenStore):
         return found[0]
 
     def only_waits(self, execution: str) -> bool:
-        """Whether it waits, with all that it has started: nothing goes on before an answer or the clock.
+        """Whether it waits, with all that it has started: nothing continues before an answer or the clock.
 
         Raises:
             UnknownExecution: If there is none.
@@ -340,7 +338,7 @@ class Reader(OpenStore):
             return bool(workers.list_serving(connection, self._find_queue(connection, execution)))
 
     def find_queue(self, execution: str) -> str:
-        """Find the queue in which an execution goes on, or runs."""
+        """Find the queue in which an execution continues, or runs."""
         with reading(self.engine) as connection:
             return self._find_queue(connection, execution)
 

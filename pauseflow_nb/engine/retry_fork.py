@@ -1,4 +1,4 @@
-"""Let an execution go on from an earlier checkpoint (retry), or start a sibling from one (fork)."""
+"""Let an execution continue from an earlier checkpoint (retry), or start a sibling from one (fork)."""
 
 import secrets
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine import checkpoints
 from pauseflow_nb.engine.checkpoints import Checkpoint, Restart
+from pauseflow_nb.engine.decision_records import sign_waiting, withdraw_decisions
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.settling import Settling
 from pauseflow_nb.engine.start_checks import (
@@ -22,12 +23,11 @@ from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, triggers, workers
 from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.segments import NewSegment
 
 if TYPE_CHECKING:
     from pauseflow_nb.runner.document import Document
     from pauseflow_nb.runner.notebook import Frozen
-
-__all__ = ["fork", "retry"]
 
 #: Kinds of suspensions that a sibling can wait in as well: nothing but a row waits.
 _COPIED = frozenset({"suspend", "rerun", "delay", "operator"})
@@ -76,7 +76,7 @@ class _Retry:
         audit.note(connection, self.execution, "retried", self.by, segment=segment.n + 1, **details)
         executions.set_state(connection, self.execution, "queued", cells_done=first_cell)
         settling = Settling(connection, self.store.jobs)
-        settling.next_segment(self.execution, segment.n + 1, first_cell, wake=point.wake, saved_by=point)
+        settling.queue_segment(NewSegment(self.execution, segment.n + 1, first_cell, point.wake, point))
         return Restart(first_cell, point.step, again, because), document
 
     def _require_end(self, row: Row) -> None:
@@ -119,6 +119,9 @@ class _Retry:
             "queues": frozen.queues.stored,
         }
         executions.set_state(connection, self.execution, "queued", document=name, **values)
+        # The cells from there on have lost what they showed.
+        past = [run for run in steps.list_runs(connection, [self.execution]) if run.cell < first_cell]
+        withdraw_decisions(connection, self.execution, {(run.step, run.run) for run in past})
         steps.move(connection, self.execution, checkpoints.find_step_cells(document))
         return row.document, first
 
@@ -133,7 +136,7 @@ def retry(
     force: bool = False,
     attached_to: str | None = None,
 ) -> Restart:
-    """Let an execution that has ended go on from a checkpoint; what finished before it is not run again.
+    """Let an execution that has ended continue from a checkpoint; what finished before it is not run again.
 
     An answer that could not be used because the next segment did not start is used now. A step that
     failed because nobody answered it in time runs again, and asks again.
@@ -142,15 +145,15 @@ def retry(
         store: The store.
         execution: Its id. Without `from_step` and `notebook` it must have failed.
         by: Who asks for it.
-        from_step: The step to run again, with all that follows; otherwise it goes on from its last checkpoint.
+        from_step: The step to run again, with all that follows; otherwise it continues from its last checkpoint.
         notebook: Path of an edited notebook that takes the place of the one that ran. If a cell before the
             checkpoint was changed, it goes back to the last checkpoint before that cell.
-        force: Whether a snapshot of other versions may be restored from now on, and the next segment may go on
+        force: Whether a snapshot of other versions may be restored from now on, and the next segment may continue
             without variables that did not come back.
         attached_to: The process that will run it itself.
 
     Returns:
-        Where it goes on; nothing has run yet.
+        Where it continues; nothing has run yet.
 
     Raises:
         UnknownExecution: If there is none.
@@ -253,6 +256,9 @@ class _Fork:
         if point.snapshot is not None and point.digest is not None:
             points[point.snapshot] = point.digest
         adopted = checkpoints.copy_snapshots(self.store.files, self.source.id, self.id, points)
+        if waits is not None:
+            with reading(self.store.engine) as connection:
+                sign_waiting(connection, self.id, document, source=self.source.id)
         name = self._write(document, point, is_waiting=waits is not None)
 
         def insert(connection: sa.Connection) -> None:
@@ -268,7 +274,9 @@ class _Fork:
             triggers.copy_start(connection, self.source.id, self.id)
             steps.copy(connection, past, self.id, signed)
             decisions.copy(connection, self.source.id, self.id)
-            segments.add(connection, self.id, 0, first_cell=point.cell, wake=point.wake, saved_by=start)
+            if waits is None:
+                withdraw_decisions(connection, self.id, {(run.step, run.run) for run in past})
+            segments.add_all(connection, [NewSegment(self.id, 0, point.cell, point.wake, start)])
             if waits is not None:
                 self._wait(connection, waits)
             elif self.attached_to is None:

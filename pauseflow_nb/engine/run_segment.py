@@ -8,10 +8,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from pauseflow_nb.decisions.statement import WAITS
 from pauseflow_nb.engine.attempt_end import Ending
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.briefing import make_briefing
-from pauseflow_nb.engine.decision_records import enter_records, list_shown_cells
+from pauseflow_nb.engine.decision_records import enter_records, forget_waiting, list_shown_cells
 from pauseflow_nb.engine.finish_notebook import finish_notebook
 from pauseflow_nb.engine.ownership import Watch, detach
 from pauseflow_nb.engine.progress_events import Events, ignore
@@ -43,8 +44,6 @@ from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.user_secrets.providers import Providers
 
-__all__ = ["MOST_CRASHES", "Segments"]
-
 log = logging.getLogger(__name__)
 
 #: Attempts in a row that a segment may crash in without a checkpoint between them.
@@ -68,7 +67,7 @@ class Segments:
         process: Id of this process among the workers.
         on_event: Called with what happens.
         run: Runs one segment; the kernel's side of the house.
-        keeper: Takes the kernels of executions that can go on in no other; None: a step that would need that fails.
+        keeper: Takes the kernels of executions that can continue in no other; None: a step that would need that fails.
         serves: The queues whose cells it may run; None: all.
     """
 
@@ -260,7 +259,7 @@ class Segments:
         options = claimed.execution.options
         ending = Ending(attempt)
         client = None
-        # Otherwise a retry that comes at once would go on in the kernel of what failed.
+        # Otherwise a retry that comes at once would continue in the kernel of what failed.
         if claimed.segment.bound is not None:
             client = None if self._keeper is None else self._keeper.take(claimed.execution.id)
             if client is None:
@@ -298,8 +297,9 @@ class Segments:
 
     def _end(self, ending: Ending, end: SegmentEnd, document: Document, output: PatientOutput | None) -> str:
         how = ending.end(end, document)
-        if output is not None and how == "ended" and end.kind in ("completed", "exited", "failed", "drifted"):
-            # The record of it has been written into it since.
+        is_sealed = end.kind in ("completed", "exited", "failed", "refused", "drifted")
+        if output is not None and how == "ended" and (is_sealed or WAITS in document.metadata.get("pauseflow", {})):
+            # What was signed has been written into it since.
             output.save(document)
         return how
 
@@ -312,6 +312,7 @@ class Segments:
         document = self._queue.read_document(claimed.execution)
         with reading(self._queue.engine) as connection:
             enter_records(connection, execution, document)
+            forget_waiting(document)
             suspension = suspensions.find_last(connection, execution)
             if suspension is not None and (suspension.shown or {}).get("document") == claimed.execution.document:
                 # Otherwise a later attempt, or an edit, has changed cells that it showed.

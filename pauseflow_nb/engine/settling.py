@@ -28,6 +28,7 @@ from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.segments import NewSegment
 from pauseflow_nb.store.views import iso, name_settlement, view_approvals
 
 __all__ = ["Callback", "Response", "Settling", "make_cancel_reason", "make_default", "make_envelope", "wakes_in_time"]
@@ -291,12 +292,10 @@ class Settling:
         # Not simply the next number: a segment may have ended by refusing an earlier answer.
         n = segments.next_number(self.connection, suspension.execution)
         kernel_variables = None if before is None else before.bound
-        self.next_segment(
-            suspension.execution, n, first_cell, wake=wake, saved_by=before, kernel_variables=kernel_variables
-        )
+        self.queue_segment(NewSegment(suspension.execution, n, first_cell, wake, before, kernel_variables))
 
     def _gather(self, suspension: Row) -> bool:
-        """Go on if all notebooks that it waits for have ended; fail if one of them must not have failed."""
+        """Continue if all notebooks that it waits for have ended; fail if one of them must not have failed."""
         # The row is locked before the children are read: one that ends meanwhile makes it due again after us.
         locked = suspensions.lock(self.connection, suspensions.make_claim(suspension))
         if locked is None or locked.state != "open":
@@ -332,30 +331,14 @@ class Settling:
         if row is not None and row.state == "paused":
             executions.set_state(self.connection, suspension.execution, "running")
 
-    def next_segment(
-        self,
-        execution: str,
-        n: int,
-        first_cell: int,
-        *,
-        wake: Wake | None = None,
-        saved_by: segments.HasSnapshot | Row | None = None,
-        kernel_variables: list[dict[str, JSON]] | None = None,
-    ) -> None:
+    def queue_segment(self, new: NewSegment) -> None:
         """Add a queued segment, and a job for it unless an attached process will run it."""
-        segments.add(
-            self.connection,
-            execution,
-            n,
-            first_cell=first_cell,
-            wake=wake,
-            saved_by=saved_by,
-            kernel_variables=kernel_variables,
-        )
-        executions.set_state(self.connection, execution, "queued", segment=n)
+        execution = new.execution
+        segments.add_all(self.connection, [new])
+        executions.set_state(self.connection, execution, "queued", segment=new.n)
         row = executions.find(self.connection, execution)
         if row is not None and row.attached_to is None:
-            self.jobs.enqueue(self.connection, execution, n, 0)
+            self.jobs.enqueue(self.connection, execution, new.n, 0)
 
     def _early(self, claim: Claim, callback: Callback, segment: Row, execution: Row) -> Response:
         over = (
@@ -378,7 +361,7 @@ class Settling:
             return self._over(claim, "this pause is over")
         execution = executions.find(self.connection, claim.execution)
         # A cancel is the end itself: a second sender gets the decision, not the end, as the reply. But a notebook may
-        # go on after one, that of a `flow.pause` which it catches, or by `retry`.
+        # continue after one, that of a `flow.pause` which it catches, or by `retry`.
         decided = None if execution is None else (suspension.action, execution.state)
         if execution is not None and execution.state in FINAL and decided != ("cancel", "cancelled"):
             return self._respond(410, claim, action=suspension.action, error=f"the notebook has {execution.state}")

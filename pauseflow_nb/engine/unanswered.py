@@ -10,8 +10,6 @@ from pauseflow_nb.store import audit, executions, suspensions
 from pauseflow_nb.store.executions import Ending, Row
 from pauseflow_nb.store.views import name_settlement
 
-__all__ = ["end_all_unanswered", "ends_unanswered", "make_ending"]
-
 
 def ends_unanswered(suspension: Row) -> bool:
     """Whether its execution ends when the time is over."""

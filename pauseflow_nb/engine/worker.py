@@ -32,8 +32,6 @@ from pauseflow_nb.store import executions
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["run_worker", "stop_with_parent"]
-
 log = logging.getLogger(__name__)
 
 #: How long a worker that is to end waits for cells that run; then their kernels are killed.

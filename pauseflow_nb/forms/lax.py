@@ -18,8 +18,6 @@ from pauseflow_nb.forms.texts import iso_span
 from pauseflow_nb.json_values import JSON, compact
 from pauseflow_nb.protocol import answer_in
 
-__all__ = ["VALUE", "answer_for", "in_form", "normalize", "with_spans"]
-
 #: The one field of the form that a type without fields becomes.
 VALUE = "value"
 

@@ -11,8 +11,6 @@ from pauseflow_nb.validation_words import reword_error
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
 
-__all__ = ["describe_errors"]
-
 #: In characters.
 _LONGEST_MESSAGE = 200
 _LONGEST_KEY = 100

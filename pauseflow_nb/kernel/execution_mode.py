@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
     from pauseflow_nb.kernel.snapshot import Restored, Saved
 
-__all__ = ["ExecutionMode"]
-
 _FATES = {
     "left out": "not saved, and no later cell needs it",
     "replayed": "not saved, but made again by its statements",
@@ -83,7 +81,7 @@ class ExecutionMode:
         }
         self.answers: Answers = Answers(shell.user_ns) if previous is None else previous.answers
         self._restored: Restored | None = None
-        #: What the restore could not bring back.
+        #: What could not be restored.
         self.losses: list[Loss] = [] if previous is None else previous.losses
         self._reported: set[str] = set()
 

@@ -12,8 +12,6 @@ from pauseflow_nb.kernel.secret import name_secrets
 from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
 from pauseflow_nb.protocol import ChildRequest, SuspensionRequest
 
-__all__ = ["add_child"]
-
 
 def add_child(
     run: StepRun,

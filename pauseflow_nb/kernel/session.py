@@ -31,8 +31,6 @@ from pauseflow_nb.protocol import Briefing
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
-__all__ = ["Session", "has_widgets"]
-
 
 class Session:
     """The steps of one kernel: in test mode, and in an execution from `begin` on."""
@@ -62,7 +60,7 @@ class Session:
     # The runner's entry points, in silent executions.
 
     def begin(self, briefing: str) -> None:
-        """Take the briefing, as JSON, and bring the variables back; the reply's payload is a `Ready`."""
+        """Take the briefing, as JSON, and restore the variables; the reply's payload is a `Ready`."""
         self.mode = mode = ExecutionMode(self.shell, self.bindings, Briefing.from_json(briefing))
         set_session(self)
         mode.restore()

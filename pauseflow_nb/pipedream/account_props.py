@@ -11,8 +11,6 @@ from pauseflow_nb.pipedream.code_scan import find_account_fields
 from pauseflow_nb.pipedream.markdown_text import code_span
 from pauseflow_nb.pipedream.workflow import Step
 
-__all__ = ["PropsOfStep", "convert_props"]
-
 _LOOKS_SECRET = re.compile(
     r"(?:^|_)(?:secret|password|passwd|passphrase|token|api_?key|access_?key|private_?key|authorization|cookie)$",
     re.IGNORECASE,

@@ -18,8 +18,6 @@ from pauseflow_nb.pipedream.step_cells import make_cells
 from pauseflow_nb.pipedream.trigger_lines import TriggerLine, describe_trigger
 from pauseflow_nb.pipedream.workflow import Step, Workflow
 
-__all__ = ["Made", "Slugs", "make_notebook", "make_slug"]
-
 #: Fields that are known, and say nothing about what a workflow does: they are kept, and not listed.
 _UNLISTED = frozenset(
     {"name", "auto_deploy", "id", "type", "key", "created_at", "updated_at", "schedule_changed_at", "owner_id"}

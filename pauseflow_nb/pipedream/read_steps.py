@@ -15,8 +15,6 @@ from pauseflow_nb.pipedream.markdown_text import code_span
 from pauseflow_nb.pipedream.read_source import Source, parse_json
 from pauseflow_nb.pipedream.workflow import Branch, Step
 
-__all__ = ["read_steps", "take", "take_text"]
-
 _KIND_BY_SUFFIX = {
     ".py": "python", ".js": "node", ".mjs": "node", ".cjs": "node", ".ts": "node", ".sh": "bash", ".go": "go",
 }  # fmt: skip

@@ -13,8 +13,6 @@ from pauseflow_nb.pipedream.markdown_text import code_block, code_span, one_line
 from pauseflow_nb.pipedream.registry_actions import find_replacement
 from pauseflow_nb.pipedream.workflow import Step
 
-__all__ = ["StepCells", "make_cells"]
-
 _SCRIPT_HELPERS = re.compile(
     r"^from pipedream\.script_helpers import \(?([\w\s,]{1,300}?)\)?[ \t]{0,20}$", re.MULTILINE
 )

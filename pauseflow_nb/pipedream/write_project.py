@@ -17,8 +17,6 @@ from pauseflow_nb.pipedream.markdown_text import code_span, one_line, plain
 from pauseflow_nb.pipedream.read_source import open_source
 from pauseflow_nb.pipedream.workflow_shapes import find_workflows
 
-__all__ = ["Report", "import_workflows"]
-
 
 @dataclass
 class Report:

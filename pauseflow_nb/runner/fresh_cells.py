@@ -22,18 +22,6 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernel_messages import read_outcome, read_value, suspend_kernel
 from pauseflow_nb.runner.record_outputs import facts_of, kind_of, record
 
-__all__ = [
-    "Check",
-    "check_again",
-    "fail",
-    "find_verdict",
-    "list_errors",
-    "list_shown",
-    "save_variables",
-    "show_checks",
-    "take_value",
-]
-
 #: Of a cell that ran again very often, these last times are shown.
 _MOST_CHECKS = 20
 _LONGEST_ERROR = 200

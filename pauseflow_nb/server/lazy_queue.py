@@ -14,8 +14,6 @@ from pauseflow_nb.engine.queue import Callback, Queue, Response
 from pauseflow_nb.errors import StoreUnavailable, TooManyAnswers
 from pauseflow_nb.links import Claim
 
-__all__ = ["LazyQueue"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

@@ -24,20 +24,6 @@ from pauseflow_nb.operator_secrets import mask_passwords
 from pauseflow_nb.private_files import create, make_folder
 from pauseflow_nb.store.mounts import find_filesystem, is_network
 
-__all__ = [
-    "SCHEMA",
-    "are_among",
-    "is_conflict",
-    "iso",
-    "lock_row",
-    "named",
-    "now",
-    "open_engine",
-    "reading",
-    "transaction",
-    "url_with_password",
-]
-
 #: Where our tables live on PostgreSQL.
 SCHEMA = "pauseflow"
 

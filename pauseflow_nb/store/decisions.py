@@ -9,21 +9,24 @@ from pauseflow_nb.decisions.digests import CellList
 from pauseflow_nb.decisions.statement import Signed, expand, payload_digest
 from pauseflow_nb.errors import StoreDamaged
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.store.database import are_among, now
+from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import cell_lists, decisions
 
-__all__ = [
-    "Record",
-    "add_all",
-    "add_cells",
-    "copy",
-    "copy_cells",
-    "find_cells",
-    "find_newest",
-    "list_all",
-    "list_brief",
-]
+_IDS = sa.bindparam("ids", expanding=True)
+_LAST = (
+    sa.select(decisions.c.execution, sa.func.max(decisions.c.number).label("number"))
+    .where(decisions.c.execution.in_(_IDS))
+    .group_by(decisions.c.execution)
+    .subquery()
+)
+# Made once: to make such a statement takes longer than to execute it.
+_NEWEST = sa.select(decisions).join(
+    _LAST, (decisions.c.execution == _LAST.c.execution) & (decisions.c.number == _LAST.c.number)
+)
+_CELLS = sa.select(cell_lists).where(
+    cell_lists.c.execution.in_(_IDS), cell_lists.c.digest.in_(sa.bindparam("digests", expanding=True))
+)
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,7 @@ def list_brief(connection: sa.Connection, execution: str) -> list[Record]:
 
 def find_newest(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Record]:
     """Read the newest record of executions; those without any are left out."""
-    row = decisions.c
-    newest = sa.select(row.execution, sa.func.max(row.number).label("number"))
-    last = newest.where(row.execution.in_(ids)).group_by(row.execution).subquery()
-    is_last = (row.execution == last.c.execution) & (row.number == last.c.number)
-    found = connection.execute(sa.select(decisions).join(last, is_last))
-    return {each.execution: _read(each) for each in found}
+    return {row.execution: _read(row) for row in connection.execute(_NEWEST, {"ids": ids})}
 
 
 def add_all(connection: sa.Connection, records: Iterable[Record], moment: float | None = None) -> None:
@@ -100,10 +98,10 @@ def find_cells(connection: sa.Connection, names: Collection[tuple[str, str]]) ->
     """
     if not names:
         return {}
-    among = are_among(list(names), cell_lists.c.execution, cell_lists.c.digest)
+    ids, digests = zip(*names, strict=True)
     found = {
         (row.execution, row.digest): CellList(row.digest, row.cells, row.subjects)
-        for row in connection.execute(sa.select(cell_lists).where(*among))
+        for row in connection.execute(_CELLS, {"ids": ids, "digests": digests})
     }
     if missing := names - found.keys():
         raise StoreDamaged(f"the cells that records are about are missing: {', '.join(name for name, _ in missing)}")

@@ -14,48 +14,6 @@ from pauseflow_nb.store.audit import Line, note, note_all
 from pauseflow_nb.store.database import are_among, lock_row, now
 from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
 
-__all__ = [
-    "FINAL",
-    "STATES",
-    "Ending",
-    "Row",
-    "add",
-    "ask_to_suspend",
-    "attach",
-    "claim_record",
-    "count_unended",
-    "end",
-    "end_all",
-    "find",
-    "find_all",
-    "find_owner",
-    "find_plain",
-    "find_queues",
-    "find_starter",
-    "find_starters",
-    "is_named_in_answers",
-    "is_record_claimed",
-    "list_abandoned",
-    "list_attached",
-    "list_children",
-    "list_ended_before",
-    "list_started_by",
-    "list_to_record",
-    "list_to_suspend",
-    "list_unended",
-    "lock",
-    "lock_all",
-    "lock_plain",
-    "name_children",
-    "remove",
-    "reopen",
-    "require",
-    "set_progress",
-    "set_queued",
-    "set_recorded",
-    "set_state",
-]
-
 #: A row of any table; its columns are attributes.
 Row = sa.Row[Any]
 

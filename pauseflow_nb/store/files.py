@@ -22,8 +22,6 @@ from pauseflow_nb.remote_files import open_filesystem, require_client
 from pauseflow_nb.store.mounts import find_filesystem, is_network
 from pauseflow_nb.store.streams import FileStream
 
-__all__ = ["Files"]
-
 #: What the ids of executions look like.
 _EXECUTION = re.compile(r"[0-9a-f]{12}")
 

@@ -9,8 +9,6 @@ from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.store.search import find_by_index, holds
 from pauseflow_nb.store.tables import executions
 
-__all__ = ["find_beginning", "find_ids"]
-
 #: Executions that a search looks at before it uses the index. What is found often is found here, and not sorted.
 _NEWEST = 500
 #: What a list is sorted by, and the order.

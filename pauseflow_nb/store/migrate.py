@@ -9,8 +9,6 @@ from pauseflow_nb.store.database import SCHEMA, named, reading, transaction
 from pauseflow_nb.store.search import create_index
 from pauseflow_nb.store.tables import metadata
 
-__all__ = ["HEAD", "VERSIONS", "migrate"]
-
 #: The newest migration. Beside the scripts, so that a database that is up to date costs one query.
 HEAD = "0011"
 #: Every migration, oldest first.

@@ -10,8 +10,6 @@ import sqlalchemy as sa
 
 from pauseflow_nb.store.tables import executions
 
-__all__ = ["INDEX", "create_index", "find_by_index", "holds"]
-
 #: Of the index; on SQLite also of the table that it is.
 INDEX = "executions_search"
 

@@ -18,35 +18,6 @@ from pauseflow_nb.store.database import are_among, lock_row, now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import segments, steps
 
-__all__ = [
-    "HasSnapshot",
-    "NewSegment",
-    "add",
-    "add_all",
-    "checkpoint",
-    "claim",
-    "close",
-    "end",
-    "find",
-    "find_woken_after",
-    "is_lost",
-    "list_all",
-    "list_jobs",
-    "list_snapshots",
-    "lock",
-    "lock_all",
-    "lock_latest",
-    "lock_latest_number",
-    "lock_with_execution",
-    "mark_seen",
-    "next_number",
-    "next_numbers",
-    "note_checked",
-    "pass_on",
-    "release",
-    "set_losses",
-]
-
 
 class HasSnapshot(Protocol):
     """Something that names a signed snapshot, or none."""
@@ -79,20 +50,6 @@ class NewSegment:
     saved_by: HasSnapshot | Row | None = None
     #: Variables that this snapshot lacks, so that it must begin in the kernel that was kept.
     kernel_variables: list[dict[str, JSON]] | None = None
-
-
-def add(
-    connection: sa.Connection,
-    execution: str,
-    n: int,
-    *,
-    first_cell: int,
-    wake: Wake | None = None,
-    saved_by: HasSnapshot | Row | None = None,
-    kernel_variables: list[dict[str, JSON]] | None = None,
-) -> None:
-    """Insert a queued segment; see `NewSegment`."""
-    add_all(connection, [NewSegment(execution, n, first_cell, wake, saved_by, kernel_variables)])
 
 
 def add_all(connection: sa.Connection, new: Iterable[NewSegment], moment: float | None = None) -> None:
@@ -264,7 +221,7 @@ def is_lost(connection: sa.Connection, segment: Row) -> bool:
 
 
 def set_losses(connection: sa.Connection, execution: str, n: int, losses: list[dict[str, JSON]]) -> None:
-    """Note what the kernels of a segment could not bring back, instead of what was noted before."""
+    """Note what the kernels of a segment could not restore, instead of what was noted before."""
     connection.execute(segments.update().where(*_is(execution, n)).values(losses=losses or None))
 
 

@@ -165,7 +165,7 @@ def _list_kernel_variables(row: Row, its_segments: list[Row]) -> list[str]:
 
 
 def list_losses(its_segments: Iterable[Row]) -> list[dict[str, Any]]:
-    """Show what kernels could not bring back; `text` says it in a sentence."""
+    """Show what kernels could not restore; `text` says it in a sentence."""
     found = [(row.n, Loss.from_dict(each)) for row in its_segments for each in row.losses or []]
     return [
         {

@@ -54,7 +54,9 @@ def test_a_rerun_is_described_as_waiting_for_the_clock() -> None:
 
 
 def test_a_kernel_bound_execution_is_described_with_the_reason() -> None:
-    assert describe_kernel_bound({"kernel_bound": ["lock", "file"]})[0].endswith("need lock, file, which cannot be saved")
+    assert describe_kernel_bound({"kernel_bound": ["lock", "file"]})[0].endswith(
+        "need lock, file, which cannot be saved"
+    )
     assert "Ctrl-C ends that kernel" in describe_kernel_bound({"kernel_bound": ["lock"]}, is_here=True)[1]
     assert describe_kernel_bound({"kernel_bound": []}) == []
 

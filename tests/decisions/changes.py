@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from pauseflow_nb.decisions.digests import CellList, digest_cell, digest_json
-from pauseflow_nb.decisions.statement import DECIDED, ENDED, Statement, expand, payload_digest, sign
+from pauseflow_nb.decisions.statement import DECIDED, ENDED, WAITING, Statement, expand, payload_digest, sign
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = [KEY.public_key()]
@@ -69,6 +69,21 @@ def decided(notebook: dict[str, Any], *, number: int = 1, previous: str | None =
 def ended(notebook: dict[str, Any], *, number: int = 2, previous: str | None = None) -> Any:
     facts = {"state": "completed", "widgets": digest_json(notebook["metadata"]["widgets"])}
     return envelope(Statement(ENDED, "e1", number, previous, cells_of(notebook), facts), KEY)
+
+
+def waiting(notebook: dict[str, Any], *, number: int, previous: str, execution: str = "e1") -> Any:
+    return envelope(Statement(WAITING, execution, number, previous, cells_of(notebook, 6), {}), KEY)
+
+
+def recorded_while_it_waits() -> dict[str, Any]:
+    """One whose earlier cell shows something else since the decision, and which waits again."""
+    notebook = executed()
+    del notebook["metadata"]["papermill"]["end_time"]
+    first = decided(notebook)
+    notebook["cells"][1]["outputs"][0]["text"] = ["2\n"]
+    own = notebook["metadata"]["pauseflow"]
+    own |= {"decisions": [first], "waiting": waiting(notebook, number=2, previous=payload_digest(first))}
+    return notebook
 
 
 def recorded() -> dict[str, Any]:

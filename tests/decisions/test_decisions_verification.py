@@ -54,7 +54,7 @@ def test_a_record_is_valid_however_the_file_is_laid_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         (changes.change_source, "cell 2 (work): its source was changed"),
         (changes.change_stream, "cell 2 (work): output 1 was changed"),
@@ -123,13 +123,13 @@ def test_a_record_is_valid_however_the_file_is_laid_out() -> None:
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_every_change_is_named(change: Callable[[dict[str, Any]], None], said: str) -> None:
+def test_every_change_is_named(change: Callable[[dict[str, Any]], None], expected: str) -> None:
     notebook = recorded()
     change(notebook)
 
     problems = problems_of(notebook)
 
-    assert any(problem.startswith(said) for problem in problems), problems
+    assert any(problem.startswith(expected) for problem in problems), problems
 
 
 @pytest.mark.parametrize(
@@ -215,6 +215,48 @@ def test_numbers_beyond_what_programs_read_alike_are_digested_as_they_stand() ->
     assert one != other
 
 
+def test_a_notebook_that_waits_again_is_compared_with_what_was_signed_then() -> None:
+    found = verify(changes.recorded_while_it_waits(), PUBLIC)
+
+    assert found.problems == []
+    assert len(found.statements) == 1, "it is no record"
+    assert found.notes[0].startswith("it waits")
+
+
+@pytest.mark.parametrize(
+    "change", [changes.change_stream, changes.change_cell_after_the_decision, changes.add_cell_at_the_end]
+)
+def test_a_change_to_a_notebook_that_waits_again_is_named(change: Callable[[dict[str, Any]], None]) -> None:
+    notebook = changes.recorded_while_it_waits()
+    change(notebook)
+
+    assert len(verify(notebook, PUBLIC).problems) == 1
+
+
+@pytest.mark.parametrize("wrong", ["number", "previous", "execution", "a record", "no envelope"])
+def test_what_was_signed_when_it_began_to_wait_cannot_be_replaced(wrong: str) -> None:
+    notebook = changes.recorded_while_it_waits()
+    own = notebook["metadata"]["pauseflow"]
+    facts: dict[str, Any] = {"number": 2, "previous": payload_digest(own["decisions"][0])}
+    spoiled: dict[str, dict[str, Any]] = {
+        "number": {wrong: 3},
+        "previous": {wrong: "0" * 64},
+        "execution": {wrong: "e2"},
+    }
+    others = {"a record": own["decisions"][0], "no envelope": {"payload": 7}}
+    own["waiting"] = others.get(wrong, changes.waiting(notebook, **{**facts, **spoiled.get(wrong, {})}))
+
+    assert verify(notebook, PUBLIC).problems != []
+
+
+def test_what_was_signed_when_it_began_to_wait_is_no_record() -> None:
+    notebook = changes.recorded_while_it_waits()
+    own = notebook["metadata"]["pauseflow"]
+    own["decisions"].append(own.pop("waiting"))
+
+    assert any("record 2 is none" in problem for problem in verify(notebook, PUBLIC).problems)
+
+
 @given(
     recursive(
         none() | booleans() | integers() | floats() | text(),
@@ -227,7 +269,7 @@ def test_quick_and_general_canonical_json_are_the_same_bytes(value: Any) -> None
 
 
 @given(
-    lists(tuples(text(), text(), lists(text()))),
+    lists(tuples(text(), text(), lists(text(), max_size=3)), max_size=4),
     dictionaries(text(ascii_letters, min_size=1), none() | integers() | floats() | text()),
 )
 def test_what_is_signed_is_canonical_json(cells: list[tuple[str, str, list[str]]], facts: dict[str, Any]) -> None:

@@ -14,8 +14,6 @@ from pauseflow_nb.store import triggers
 from pauseflow_nb.store.database import iso, now, reading
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["start_due"]
-
 log = logging.getLogger(__name__)
 
 #: Seconds after which a time counts as missed: workers look more often, but a machine may be busy.

@@ -16,8 +16,6 @@ from pauseflow_nb.protocol import SnapshotRef
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["VariableReport", "describe", "describe_saved", "make_rows"]
-
 
 @dataclass(frozen=True)
 class VariableReport:

@@ -29,8 +29,6 @@ from pauseflow_nb.protocol import Loss, SnapshotRef, Unsaved
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["DEFINITIONS", "DIRECTORY", "Restored", "put_back", "restore"]
-
 #: Stands for functions and classes that variables need and that have no name of their own.
 DEFINITIONS = "<definitions>"
 DIRECTORY = "the working directory"

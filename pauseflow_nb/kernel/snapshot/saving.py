@@ -30,8 +30,6 @@ from pauseflow_nb.protocol import SnapshotRef, Unsaved
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["Saved", "save"]
-
 _NOTHING: Mapping[str, str] = {}
 
 

@@ -20,8 +20,6 @@ from pauseflow_nb.runner.kernels.kernel import Kernel
 from pauseflow_nb.runner.kernels.spec import Spec, make_environment
 from pauseflow_nb.runner.kernels.start import order_kernel, start_kernel
 
-__all__ = ["Source", "Supply", "find_libraries"]
-
 log = logging.getLogger(__name__)
 
 #: `cold` starts a process, `prestarted` takes one that was started ahead, and `forked` forks one where that is safe and starts

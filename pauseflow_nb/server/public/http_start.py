@@ -22,8 +22,6 @@ from pauseflow_nb.server.public.responses import write_error_answer, write_json
 from pauseflow_nb.server.public.upload import Sink
 from pauseflow_nb.store.executions import FINAL, Row
 
-__all__ = ["StartHandler"]
-
 #: How long a request waits for `flow.respond`.
 WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.1

@@ -29,8 +29,6 @@ from pauseflow_nb.server.public.rate_limit import LinkLimits, check_length
 from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer
 from pauseflow_nb.server.public.upload import Sink, Upload
 
-__all__ = ["METHODS", "Receiver"]
-
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 #: What is still read of a body that was refused, so that its sender sees the answer and not a reset connection.

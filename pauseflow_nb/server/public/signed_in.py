@@ -29,8 +29,6 @@ from pauseflow_nb.server.public.responses import error_answer, set_private_heade
 from pauseflow_nb.server.public.upload import INLINE_BYTES
 from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, note_on
 
-__all__ = ["signed_in_routes"]
-
 
 def signed_in_routes(queue: LazyQueue) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
     """Make the route; only a server with a login has it."""

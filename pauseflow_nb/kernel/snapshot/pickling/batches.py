@@ -17,8 +17,6 @@ from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import have_secret
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, library_of, name_of
 from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
 
-__all__ = ["dump_batch", "learn"]
-
 #: A larger batch would be written again for every small change in it.
 _LARGEST = 512 << 10
 #: What may be the value of a variable in a batch.

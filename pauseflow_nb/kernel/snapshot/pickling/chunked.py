@@ -30,8 +30,6 @@ from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, Pieces, PiecesRea
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
 
-__all__ = ["Costs", "TooMuchShared", "dump", "load"]
-
 #: Items of a part, at first and at most.
 _FIRST_ITEMS, _ITEMS = 64, 1_000
 #: Objects of a part, up to which the next may have more items.
@@ -67,7 +65,7 @@ def dump(
         file: What it writes to.
         values: The variables by name.
         containers: What `long_ones` found in them; perhaps nothing.
-        ordered: Sets in them that pickle alone would bring back in another order.
+        ordered: Sets in them that pickle alone would restore in another order.
 
     Returns:
         What each variable took. What several share is counted for the first of them.

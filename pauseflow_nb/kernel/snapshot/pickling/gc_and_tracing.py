@@ -11,8 +11,6 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_of_cells
 
-__all__ = ["read", "set_state", "switched_off"]
-
 #: How each is read, how it is set, and its value while it is switched off.
 _STATES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Any]] = {
     # Pickling makes many objects that live until the end: looking in between finds nothing, and costs half the time.

@@ -6,8 +6,6 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["find_place"]
-
 #: How many objects are looked at; a place is a courtesy, not worth seconds.
 _MOST = 50_000
 _LEAVES = (str, bytes, int, float, type(None), type, types.ModuleType, types.CodeType)

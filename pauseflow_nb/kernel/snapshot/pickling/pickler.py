@@ -25,8 +25,6 @@ from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
 
-__all__ = ["Definitions", "Environment", "SnapshotPickler"]
-
 _SMALL_BUFFER = 32 << 10
 #: What is certain to be saved.
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
@@ -209,7 +207,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.needs: set[str] = set()
         #: Whether loading this frame will run code of the notebook's own classes.
         self.runs_user_code = False
-        #: Sets that were met, and that pickle alone brings back in another order.
+        #: Sets that were met, and that pickle alone restores in another order.
         self.out_of_order: list[Ordered] = []
         #: What was being pickled last, which is the culprit if pickling fails.
         self.last: Any = None

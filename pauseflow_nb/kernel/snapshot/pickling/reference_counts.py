@@ -9,8 +9,6 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.sharing import is_noticed
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users
 
-__all__ = ["MOST_IN_COMMON", "Containers", "is_held_elsewhere", "is_long", "long_ones"]
-
 #: Containers of this many items are pickled in parts.
 _LONG = 1_000
 #: How many items are looked at to find them.

@@ -8,8 +8,6 @@ from pauseflow_nb.kernel.secret import MASK
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
 
-__all__ = ["SECRET", "HoldsSecret", "have_secret", "holds_secret", "refuse_secrets"]
-
 #: The type of what is to blame when a value is refused here.
 SECRET = "Secret"  # noqa: S105 (the name of a type)
 #: Numbers in more memory than this are not looked through; texts always are.

@@ -21,8 +21,6 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, module_o
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, describe_error
 from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces, Store
 
-__all__ = ["Dumped", "dump_namespace", "type_name"]
-
 #: Variables that were pickled together with a long one when last saved, as they shared objects, and their identity.
 _sharing: dict[str, int] = {}
 

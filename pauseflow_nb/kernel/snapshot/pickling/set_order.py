@@ -19,8 +19,6 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.memo_table import find_remembered
 
-__all__ = ["Ordered", "fill", "find_long_way", "find_out_of_order", "make_set"]
-
 #: So many items, of all sets in one frame, are put in order: in small sets this many take a third of a second.
 _LARGEST = 10_000
 #: Hashed without code of the notebook's, and not by their identity.
@@ -30,7 +28,7 @@ _PLAIN = frozenset(
 _ALSO_PLAIN = frozenset({dt.datetime, dt.timedelta, pathlib.PurePosixPath, pathlib.PosixPath})
 #: Of so few items, tables of larger sizes are tried, so many.
 _FEW, _LARGER = 64, 5
-#: Of the table of a set, in CPython: its first size, how many places behind the first are tried, and then how to go on.
+#: Of the table of a set, in CPython: its first size, how many places behind the first are tried, and then how to continue.
 _SMALLEST, _LINEAR, _SHIFT = 8, 9, 5
 _WORD, _ENTRY = (1 << 64) - 1, 16
 #: How many places are tried for an item, and how many of them where all combinations are.
@@ -47,7 +45,7 @@ _BATCH = 1_000
 
 
 class Ordered:
-    """Stand for a set that pickle alone would bring back in another order."""
+    """Stand for a set that pickle alone would restore in another order."""
 
     def __init__(self, value: set[Any] | frozenset[Any], way: "Way") -> None:
         self.value, self._way = value, way
@@ -103,7 +101,7 @@ def find_long_way(value: Any) -> "Way | None":
 
 
 def find_out_of_order(pickler: pickle.Pickler) -> list[Ordered]:
-    """Find sets that a pickler met, and that pickle alone would bring back in another order; if there is a way."""
+    """Find sets that a pickler met, and that pickle alone would restore in another order; if there is a way."""
     found, left = [], _LARGEST
     for value in find_remembered(pickler, (set, frozenset)):
         if 1 < len(value) <= left and all(map(_is_plain, value)):

@@ -14,8 +14,6 @@ from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_err
 from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
 from pauseflow_nb.kernel.snapshot.storage.packfile import strong_digest
 
-__all__ = ["find_failure"]
-
 #: Larger pickles take too long to try.
 _LARGEST = 1 << 20
 

@@ -280,7 +280,7 @@ def _set(shell: Any, values: _Values) -> list[str]:
         part = _PARTS[name]
         try:
             part.put(shell, setting, value)
-        except Exception as problem:  # noqa: BLE001 - a library may refuse an option it had; the rest goes on
+        except Exception as problem:  # noqa: BLE001 - a library may refuse an option it had; the rest continues
             problems.append(f"{part.name(setting)}: {describe_error(problem)}")
     return problems
 

@@ -19,8 +19,6 @@ from pauseflow_nb.kernel.snapshot.process_state.changed_names import changes_by_
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
 
-__all__ = ["PARTS", "note_start"]
-
 #: Attribute of a shell: names of the modules that were loaded before its first cell, and so are not the notebook's.
 _LOADED_BEFORE = "_pauseflow_loaded_before"
 

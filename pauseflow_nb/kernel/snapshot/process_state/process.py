@@ -28,8 +28,6 @@ from pauseflow_nb.kernel.snapshot.pickling.external_objects import is_stream_of_
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, full_name_of_function, is_of_cells, is_users
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
 
-__all__ = ["PARTS", "added_path", "note_start", "put_back_path"]
-
 #: Set by Jupyter for each kernel anew, or by libraries for themselves.
 _PER_KERNEL = re.compile(r"JPY_.*|PYDEVD_.*|_|PWD|OLDPWD|SHLVL|KERNEL_.*|COLUMNS|LINES|PAUSEFLOW_.*")
 #: ipykernel sets this one for each cell.

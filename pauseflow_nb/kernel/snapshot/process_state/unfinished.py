@@ -20,8 +20,6 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import (
     module_of_function,
 )
 
-__all__ = ["find"]
-
 #: Where it came from, and the sentence about it.
 _Found = tuple[Hashable, str]
 

@@ -17,8 +17,6 @@ from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.kernel.snapshot.recovery.code_reads import DYNAMIC, find_names, find_reads
 from pauseflow_nb.kernel.user_code import compiled, parsed
 
-__all__ = ["Needed", "Statement", "find_cells_needing", "find_needed_names", "parse_statements"]
-
 _QUIET_MAGICS = frozenset(
     {"matplotlib", "pip", "conda", "config", "load_ext", "reload_ext", "autoreload", "cd", "env", "precision"}
     | {"html", "HTML", "javascript", "js", "latex", "markdown", "svg", "bash", "sh", "script", "writefile", "pauseflow"}

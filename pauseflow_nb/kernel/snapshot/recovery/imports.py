@@ -21,16 +21,6 @@ from pauseflow_nb.kernel.user_code import parsed
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = [
-    "find",
-    "find_shared_with_modules",
-    "find_submodules",
-    "find_users_modules",
-    "give_to_modules",
-    "import_submodules",
-    "remember",
-]
-
 _CONTAINERS = (list, dict, set, bytearray, collections.deque, types.SimpleNamespace)
 #: These are saved by reference anyway.
 _BY_REFERENCE = (types.ModuleType, types.FunctionType, type, str, int, float, bool, type(None))

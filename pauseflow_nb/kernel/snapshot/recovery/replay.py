@@ -15,8 +15,6 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import SECRET
 from pauseflow_nb.kernel.snapshot.recovery.dependencies import Statement, parse_statements
 
-__all__ = ["Cells", "run"]
-
 #: Objects that are somewhere in the middle, so that making them anew is not bringing them back.
 _IN_PROGRESS = frozenset(
     {"generator", "async_generator", "coroutine", "TextIOWrapper", "BufferedReader", "BufferedWriter", "BufferedRandom"}

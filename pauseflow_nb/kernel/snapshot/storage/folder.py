@@ -17,8 +17,6 @@ from typing import Any, BinaryIO
 
 from pauseflow_nb.private_files import create, make_folder
 
-__all__ = ["Folder", "forget_cache", "open_folder"]
-
 #: Ends the names of files that are still being written.
 PART = ".part"
 
