@@ -116,8 +116,8 @@ class Clock:
         chosen = list({claim.execution: claim for claim in reversed(due)}.values())
         rows = lock_rows(connection, chosen, skip_locked=True)
         moment = now(connection)
-        waking: list[Settlement] = []
-        ending: list[Row] = []
+        settlements: list[Settlement] = []
+        unanswered: list[Row] = []
         left: list[Claim] = []
         for claim, each in zip(chosen, rows, strict=True):
             suspension, before, row = each.suspension, each.segment, each.execution
@@ -126,16 +126,16 @@ class Clock:
             if suspension.state != "open" or suspension.deadline is None or suspension.deadline > moment:
                 continue
             if wakes_in_time(suspension):
-                waking.append(Settlement(suspension, before, row.attached_to, "clock", make_default(suspension)))
+                settlements.append(Settlement(suspension, before, row.attached_to, "clock", make_default(suspension)))
             elif ends_unanswered(suspension):
-                ending.append(suspension)
+                unanswered.append(suspension)
             else:
                 left.append(claim)
-        if waking:
-            time_out_all(connection, self._store.jobs, waking)
-        if ending:
-            end_all_unanswered(connection, ending, moment)
-        return len(waking) + len(ending), left
+        if settlements:
+            time_out_all(connection, self._store.jobs, settlements)
+        if unanswered:
+            end_all_unanswered(connection, unanswered, moment)
+        return len(settlements) + len(unanswered), left
 
     def _settle(self, due: Claim) -> bool:
         def change(connection: sa.Connection) -> bool:

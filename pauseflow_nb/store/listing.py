@@ -39,18 +39,18 @@ def find_ids(
         UnknownExecution: If there is none to come after.
     """
     where = [] if after is None else [_comes_after(connection, after)]
-    wanted = None if states is None else sorted(set(states))
-    if wanted == []:
+    chosen = None if states is None else sorted(set(states))
+    if chosen == []:
         return []
     if not text:
-        return _read_page(connection, _select_newest(_PLACE, wanted, where, limit + offset), limit, offset)
-    looked_at = _select_newest((*_PLACE, executions.c.notebook, executions.c.output), wanted, where, _NEWEST)
+        return _read_page(connection, _select_newest(_PLACE, chosen, where, limit + offset), limit, offset)
+    looked_at = _select_newest((*_PLACE, executions.c.notebook, executions.c.output), chosen, where, _NEWEST)
     newest = looked_at.subquery()
     found = _read_page(connection, sa.select(newest).where(holds(text, newest.c)), limit, offset)
     if len(found) == limit:
         return found
-    if wanted is not None:
-        where.append(executions.c.state.in_(wanted))
+    if chosen is not None:
+        where.append(executions.c.state.in_(chosen))
     where += [find_by_index(connection, text), holds(text, executions.c)]
     return _read_page(connection, sa.select(*_PLACE).where(*where), limit, offset)
 

@@ -74,5 +74,5 @@ def find_by_index(connection: sa.Connection, text: str) -> sa.ColumnElement[bool
         return sa.true()
     index = sa.table(INDEX, sa.column("id"), sa.column(INDEX))
     pieces = {text[at : at + _SHORTEST] for at in range(min(len(text), _LONGEST) - _SHORTEST + 1)}
-    wanted = " AND ".join('"{}"'.format(piece.replace('"', '""')) for piece in sorted(pieces))
-    return executions.c.id.in_(sa.select(index.c.id).where(index.c[INDEX].op("MATCH")(wanted)))
+    query = " AND ".join('"{}"'.format(piece.replace('"', '""')) for piece in sorted(pieces))
+    return executions.c.id.in_(sa.select(index.c.id).where(index.c[INDEX].op("MATCH")(query)))
