@@ -206,16 +206,19 @@ def name_records(connection: sa.Connection, signed: Mapping[str, Mapping[str, JS
 def seal(connection: sa.Connection, execution: str, state: str, document: "Document") -> None:
     """Sign the notebook as it is at the end of an execution, with all its cards, if anything was decided in it.
 
+    What is signed already is not signed again.
+
     Args:
         connection: The transaction; it holds the execution's row.
         execution: Id of the execution.
         state: How it ended.
         document: Its notebook, which gets all the records.
     """
-    if decisions.list_all(connection, execution):
-        cells = CellList.of(document.digest_cells(with_cards=True))
-        facts: dict[str, JSON] = {"state": state, "widgets": document.digest_widgets()}
-        _add(connection, [_Record(execution, ENDED, cells, facts)])
+    newest = decisions.find_newest(connection, [execution]).get(execution)
+    if newest is not None:
+        record = _record_end(execution, state, document)
+        if not record.is_in(newest):
+            _add(connection, [record])
         enter_records(connection, execution, document)
 
 
@@ -241,6 +244,17 @@ def sign_waiting(connection: sa.Connection, execution: str, document: "Document"
     document.changed()
 
 
+def is_sealed(connection: sa.Connection, execution: str, state: str, document: "Document") -> bool:
+    """Whether a notebook is the one that was signed at the end of its execution; also if nothing was, as nothing was decided."""
+    newest = decisions.find_newest(connection, [execution]).get(execution)
+    return newest is None or _record_end(execution, state, document).is_in(newest)
+
+
+def _record_end(execution: str, state: str, document: "Document") -> "_Record":
+    cells = CellList.of(document.digest_cells(with_cards=True))
+    return _Record(execution, ENDED, cells, {"state": state, "widgets": document.digest_widgets()})
+
+
 def enter_records(connection: sa.Connection, execution: str, document: "Document") -> None:
     """Write all records of an execution into its notebook."""
     found = decisions.list_all(connection, execution)
@@ -263,6 +277,15 @@ class _Record:
     #: The cells that it is about, or the digest of those that are in the store.
     cells: CellList | str
     facts: dict[str, JSON]
+
+    def is_in(self, record: decisions.Record) -> bool:
+        """Whether a record of the store says just this."""
+        statement = Statement.from_brief(record.signed.brief)
+        cells = statement.cells.digest if record.cells is None else record.cells
+        own = self.cells if isinstance(self.cells, str) else self.cells.digest
+        return (statement.kind, statement.execution, cells) == (self.kind, self.execution, own) and all(
+            statement.facts.get(name) == value for name, value in self.facts.items()
+        )
 
 
 def _record_about(execution: str, shown: Mapping[str, Any], facts: dict[str, Any]) -> _Record:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,7 +14,7 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import cell_lists, decisions
 
-_IDS = sa.bindparam("ids", expanding=True)
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _LAST = (
     sa.select(decisions.c.execution, sa.func.max(decisions.c.number).label("number"))
     .where(decisions.c.execution.in_(_IDS))
