@@ -179,6 +179,10 @@ def describe_record(record: Mapping[str, Any]) -> str:
     if not decision and not record.get("suspension"):
         return f"record {record['number']}: the end of the execution, {printable(record.get('state'))}"
     step = f"step {record['suspension']['step']}" if record["suspension"]["step"] else "the notebook"
+    if record.get("withdrawn"):
+        return printable(
+            f"record {record['number']}: {step}: does not count any more, for the execution went back before it"
+        )
     if not decision:
         changed = _describe_checks((record.get("question") or {}).get("drift"))
         return printable(f"record {record['number']}: {step}: asked again. {changed}")

@@ -16,6 +16,7 @@ from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.ownership import detach
 from pauseflow_nb.engine.settling import Settling, make_default, wakes_in_time
 from pauseflow_nb.engine.triggers.due import start_due
+from pauseflow_nb.engine.unanswered import end_all_unanswered, ends_unanswered
 from pauseflow_nb.errors import NotDelivered, StorageFull, StoreUnavailable
 from pauseflow_nb.links import Claim
 from pauseflow_nb.notifications import deliver
@@ -106,20 +107,20 @@ class Clock:
                 return settled
 
     def _settle_group(self, due: list[Claim]) -> int:
-        """Settle in one transaction what only wakes its execution, and the rest one by one."""
+        """Settle in one transaction what only wakes or ends its execution, and the rest one by one."""
         group = [claim for claim in due if claim not in self._failed]
         try:
-            woken, left = self._store.change(lambda connection: self._wake_all(connection, group))
+            settled, left = self._store.change(lambda connection: self._settle_together(connection, group))
         except (StoreUnavailable, StorageFull):
             raise
         except Exception as problem:  # noqa: BLE001  (whatever it is, it is about one of them, which is logged when alone)
             log.debug("settled %s suspensions one by one: %s", len(group), problem)
-            woken, left = 0, group
+            settled, left = 0, group
         left += [claim for claim in due if claim in self._failed]
-        return woken + sum(bool(self._attempt(claim, lambda: self._settle(claim))) for claim in left)  # noqa: B023
+        return settled + sum(bool(self._attempt(claim, lambda: self._settle(claim))) for claim in left)  # noqa: B023
 
-    def _wake_all(self, connection: sa.Connection, due: list[Claim]) -> tuple[int, list[Claim]]:
-        """Settle what only wakes its execution; returns how many, and which are due and must be settled in another way.
+    def _settle_together(self, connection: sa.Connection, due: list[Claim]) -> tuple[int, list[Claim]]:
+        """Settle what only wakes or ends its execution; returns how many, and which are due and must be settled alone.
 
         What another transaction holds is left alone: an answer, or another worker, is about to settle it.
         """
@@ -128,6 +129,7 @@ class Clock:
         rows = lock_rows(connection, chosen, skip_locked=True)
         moment = now(connection)
         settlements: list[Settlement] = []
+        unanswered: list[Row] = []
         left: list[Claim] = []
         for claim, each in zip(chosen, rows, strict=True):
             suspension, before, row = each.suspension, each.segment, each.execution
@@ -137,11 +139,15 @@ class Clock:
                 continue
             if wakes_in_time(suspension):
                 settlements.append(Settlement(suspension, before, row.attached_to, "clock", make_default(suspension)))
+            elif ends_unanswered(suspension):
+                unanswered.append(suspension)
             else:
                 left.append(claim)
         if settlements:
             time_out_all(connection, self._store.jobs, settlements)
-        return len(settlements), left
+        if unanswered:
+            end_all_unanswered(connection, unanswered, moment)
+        return len(settlements) + len(unanswered), left
 
     def _settle(self, due: Claim) -> bool:
         def change(connection: sa.Connection) -> bool:

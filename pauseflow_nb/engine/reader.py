@@ -23,12 +23,11 @@ from pauseflow_nb.store import audit, decisions, executions, keys, segments, ste
 from pauseflow_nb.store.counts import Counts, count, count_queued
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.listing import find_beginning, find_ids
 from pauseflow_nb.store.triggers import name_starts
 from pauseflow_nb.store.views import (
     allowed_actions,
     execution_views,
-    find_beginning,
-    find_ids,
     iso,
     list_losses,
     shown_data,
@@ -387,8 +386,11 @@ def _find_comment(connection: sa.Connection, suspension: Row, execution: Row) ->
 
 def _show_records(connection: sa.Connection, execution: str, *, envelopes: bool) -> Views:
     try:
-        found = decisions.list_all(connection, execution)
+        found = [summarise(each.signed) for each in decisions.list_brief(connection, execution)]
+        if envelopes:
+            whole = decisions.list_all(connection, execution)
+            found = [{**each, "envelope": envelope} for each, envelope in zip(found, whole, strict=True)]
     except (StoreDamaged, ValueError, TypeError) as problem:
         # The rest of the execution can be shown all the same.
         return [{"problem": f"the decision records cannot be read ({problem})"}]
-    return [{**summarise(each), **({"envelope": each} if envelopes else {})} for each in found]
+    return found

@@ -17,6 +17,7 @@ from pauseflow_nb.engine.describe_end import describe_ending_decision
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.engine.locking import lock_rows
 from pauseflow_nb.engine.next_segments import Settlement, complete_envelope, resume_all, wake_one
+from pauseflow_nb.engine.unanswered import make_ending
 from pauseflow_nb.errors import LinkWithdrawn, StoreDamaged
 from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON, NOTHING
@@ -98,21 +99,7 @@ class Settling:
         if wakes_in_time(suspension):
             self._wake(suspension, "clock", make_default(suspension))
             return True
-        state = "failed" if suspension.on_timeout == "fail" else "cancelled"
-        text = f"nobody answered step {suspension.step!r} in time"
-        if state == "failed":
-            # Prefect's words, as in `PauseTimeout`.
-            text += ": it suspended and never resumed"
-        error = {"type": "TimeoutError", "message": text, "cell": suspension.cell, "step": suspension.step}
-        executions.end(
-            self.connection,
-            suspension.execution,
-            state,
-            by="clock",
-            reason={"kind": "timeout", "by": "clock", "text": text},
-            error=error if state == "failed" else None,
-            record_after=0.0,
-        )
+        executions.end_all(self.connection, [make_ending(suspension)], now(self.connection))
         self.record_end(suspensions.make_claim(suspension))
         return True
 

@@ -142,7 +142,7 @@ class LazyQueue:
             LinkWithdrawn: If it was revoked, or its key withdrawn.
         """
         queue = await self.opened()
-        return await asyncio.wrap_future(queue.link_lookups.submit(Token(token, action)))
+        return await queue.link_lookups.ask(Token(token, action))
 
     async def settle(self, target: LinkTarget, callback: Callback) -> Response:
         """Settle what a link means; see `Queue.settle`.
@@ -170,7 +170,7 @@ class LazyQueue:
         if not answer.may_resume:
             raise NeedsOwnTransaction
         async with self._turn(claim.execution):
-            return await asyncio.wrap_future(queue.settling.submit(answer))
+            return await queue.settling.ask(answer)
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that parses a request or renders a page, in a thread."""
