@@ -193,7 +193,7 @@ def test_github_accepts_the_workflow(tmp_path: Path) -> None:
     (block,) = [block for block in of("yaml") if "github-actions" in block.page]
     workflow = tmp_path / "report.yml"
     workflow.write_text(block.code)
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", workflow]
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(workflow)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert checked.returncode == 0, checked.stdout

@@ -5,7 +5,7 @@ No database, no HTTP. `flow` is one per process and acts for the shell that runs
 
 import os
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import make_form
 from pauseflow_nb.kernel.arguments import (
     check_choice,
+    check_labels,
     check_text,
     checked_actions,
     checked_count,
@@ -130,7 +131,7 @@ class Flow:
             approvers=checked_names("approvers", approvers, approvals),
             self_approval=checked_flag("self_approval", self_approval),
             allow=allowed,
-            labels=_check_labels(labels, form, allowed),
+            labels=check_labels(labels, has_schema=form is not None, allow=allowed),
         )
         run.notes += [] if warning is None else [warning]
         return _plan(run, PlannedSuspension("suspend", request, form=form))
@@ -246,7 +247,7 @@ class Flow:
             approvals=checked_count("approvals", approvals),
             approvers=checked_names("approvers", approvers, approvals),
             self_approval=checked_flag("self_approval", self_approval),
-            labels=_check_labels(labels, form),
+            labels=check_labels(labels, has_schema=form is not None),
         )
         return session.mode.pause(run, request, form, session.time_limit())
 
@@ -431,11 +432,3 @@ def _plan(run: StepRun, planned: PlannedSuspension) -> IssuedLinks:
     else:
         run.exports.pop(SUSPEND_DATA, None)
     return links
-
-
-def _check_labels(labels: Any, form: Any, allow: Collection[str] = USUAL_ACTIONS) -> dict[str, str]:
-    if labels is None:
-        return {}
-    from pauseflow_nb.forms.labels import check_labels  # lazily: few questions have labels of their own
-
-    return check_labels(labels, has_schema=form is not None, allow=allow)

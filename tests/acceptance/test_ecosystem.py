@@ -142,7 +142,9 @@ def test_a_percent_script_runs_and_comes_back_as_one(pauseflow: Pauseflow) -> No
 
 def test_ruff_and_black_take_the_settings(pauseflow: Pauseflow) -> None:
     pytest.importorskip("black", reason="needs `pip install black[jupyter]`")
-    (pauseflow.folder / "pyproject.toml").write_text(quoted(r"(?s)## ruff and black.*?```toml\n(.*?)```"))
+    (pauseflow.folder / "pyproject.toml").write_text(
+        quoted("ecosystem.md", r"(?s)## ruff and black.*?```toml\n(.*?)```")
+    )
     path = report(
         pauseflow,
         "import json\n\nfrom pauseflow_nb import flow, steps",
