@@ -121,7 +121,7 @@ def test_the_example_of_the_readme_prints_what_was_answered(run_all: Callable[..
 def test_the_tutorial_by_hand(run_all: Callable[..., Notebook], shoot: Shoot, page: Any) -> None:
     notebook = run_all("tutorial.ipynb", *blocks("docs/tutorial.md", *TUTORIAL))
     notebook.button(3, "Approve").wait_for(timeout=LONG)
-    shoot(page, "tutorial-by-hand")
+    shoot(page.locator(".jp-CodeCell").nth(3), "tutorial-by-hand")
     notebook.button(3, "Approve").click()
 
     expect(notebook.output(4)).to_contain_text("published;")
