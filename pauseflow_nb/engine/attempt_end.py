@@ -102,9 +102,11 @@ class Ending:
             self._is_unwritten = self._stored is None or (output is not None and output.problem is not None)
             self._change_judged(change, end)
         except Fenced:
-            if self._stored is not None:
-                self._store.files.remove(self._stored)
-            return "fenced"
+            if not self._attempt.is_stored(self._stored):
+                if self._stored is not None:
+                    self._store.files.remove(self._stored)
+                return "fenced"
+            # The store had recorded the end before it stopped answering, and this is the second try.
         self._attempt.replace_document(self._stored)
         if end.kind in _FINAL and self._is_unwritten:
             finish_notebook(self._store, self._segment.execution, document)
@@ -162,7 +164,9 @@ class Ending:
         try:
             self._attempt.change(change)
         except Fenced:
-            return "fenced"
+            if not self._attempt.is_released():
+                return "fenced"
+            # As above: the store had recorded it before it stopped answering.
         return "released"
 
     def lost(self) -> str:

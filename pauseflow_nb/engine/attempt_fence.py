@@ -176,6 +176,26 @@ class Attempt:
             return None
         return name
 
+    def is_stored(self, name: str | None) -> bool:
+        """Whether the notebook of this name is the one that counts."""
+
+        def look() -> bool:
+            with reading(self.queue.engine) as connection:
+                row = executions.find_plain(connection, self.segment.execution)
+            return row is not None and row.document == name
+
+        return self.patiently(look)
+
+    def is_released(self) -> bool:
+        """Whether this attempt was the last one, and its segment is queued again."""
+
+        def look() -> bool:
+            with reading(self.queue.engine) as connection:
+                segment = segments.find(connection, self.segment.execution, self.segment.n)
+            return segment is not None and (segment.attempt, segment.state) == (self.segment.attempt, "queued")
+
+        return self.patiently(look)
+
     def replace_document(self, name: str | None) -> None:
         """Remove the notebook that a newer one has replaced, if there is one."""
         if name is not None:

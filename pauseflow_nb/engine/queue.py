@@ -38,7 +38,6 @@ from pauseflow_nb.errors import (
     NotSuspended,
     OutputInUse,
     StorageFull,
-    StoreUnavailable,
 )
 from pauseflow_nb.forms.codec import Entries, read_answer
 from pauseflow_nb.json_values import JSON, NOTHING, require_json
@@ -110,7 +109,8 @@ class Queue(Reader):
         except sa.exc.IntegrityError:
             self.files.remove(execution)
             raise explain_conflict(self, output) from None
-        except (OutputInUse, StoreUnavailable, StorageFull):
+        except (OutputInUse, StorageFull):
+            # Not if the store does not answer: it may have added the execution. What it does not name, `gc` removes.
             self.files.remove(execution)
             raise
 

@@ -18,7 +18,7 @@ from pauseflow_nb.engine.start_checks import (
     require_room,
     resolve_output,
 )
-from pauseflow_nb.errors import CannotRetry, PauseflowError
+from pauseflow_nb.errors import CannotRetry, PauseflowError, StoreUnavailable
 from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, triggers, workers
 from pauseflow_nb.store.database import now, reading
@@ -230,6 +230,9 @@ def fork(
     except sa.exc.IntegrityError:
         store.files.remove(id_)
         raise explain_conflict(store, work.output) from None
+    except StoreUnavailable:
+        # It may have added the sibling before it stopped answering. What it does not name, `gc` removes.
+        raise
     except PauseflowError:
         store.files.remove(id_)
         raise

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from engine.stage import ME, Stage, die, fail, finish, in_turn, saved, suspend
+from engine.stage import ME, Stage, die, fail, finish, in_turn, plan, saved, suspend
 
 from pauseflow_nb.engine import attempt_fence, open_store
 from pauseflow_nb.engine.clock import Clock
@@ -191,12 +191,13 @@ def test_attempts_that_end_because_the_database_is_away_are_no_crashes(stage: St
         raise StoreUnavailable("the database", "it does not answer")
 
     stage.script.steps["ask"] = in_turn(*[lose_store] * MOST_CRASHES, finish)
-    execution = stage.start("%%step ask")
+    execution = stage.queue.start(plan("%%step ask"))
+    worker = Segments(stage.queue, ME, run=stage.script)
     for _ in range(MOST_CRASHES):
         with pytest.raises(StoreUnavailable):
-            stage.play(execution)
+            worker.run(execution, 0, Control(), job=0)
 
-    assert stage.play(execution) == "ended"
+    assert worker.run(execution, 0, Control(), job=0) == "ended"
     assert stage.queue.state(execution) == "completed"
     assert stage.script.ran[-1] == ("ask", 1, MOST_CRASHES + 1)
 

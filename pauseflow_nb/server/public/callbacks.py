@@ -13,6 +13,7 @@ from pauseflow_nb.errors import (
     BodyTooLarge,
     InvalidAnswer,
     InvalidBody,
+    StoreUnavailable,
     UnknownLink,
 )
 from pauseflow_nb.forms.codec import Entries
@@ -123,6 +124,10 @@ class CallbackHandler(Receiver):
             if callback.reading is not None and answer.body.get("errors"):
                 answer.body["errors"] = callback.reading.place(answer.body["errors"])
             is_used = answer.status in {200, 202} and not answer.body.get("already")
+        except StoreUnavailable:
+            # It may have settled the suspension before it stopped answering. What it does not name, `gc` removes.
+            is_used = True
+            raise
         except InvalidBody as problem:
             if not wants_html(self.request.headers):
                 raise
@@ -132,7 +137,6 @@ class CallbackHandler(Receiver):
         except InvalidAnswer as problem:
             answer = Response(422, {"error": str(problem), "errors": problem.errors})
         finally:
-            # Also when the store did not answer: anyone who gets no 200 sends it again.
             if self._upload.is_large and not is_used:
                 await asyncio.to_thread(self._upload.discard)
         await self._write_answer(answer, entries)
