@@ -12,7 +12,7 @@ from engine.stage import ME, Stage, suspend
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.gc import clean
 from pauseflow_nb.json_values import compact
-from pauseflow_nb.server.api.events.watcher import Watcher
+from pauseflow_nb.server.api.events import Watcher
 from pauseflow_nb.store.database import reading, transaction
 
 DEEP = "[" * 100_000 + "]" * 100_000
