@@ -28,14 +28,6 @@ def run_with_progress(
 ) -> tuple[dict[str, Any], bool]:
     """Start an execution and run it until it ends, or until it is stopped.
 
-    Args:
-        queue: The store.
-        plan: What to run.
-        progress: Where sentences for the user are printed.
-        on_event: Called with each event of the execution.
-        supply: Where its kernels come from.
-        until_pause: Return at the first pause.
-
     Returns:
         The execution as `Queue.view` shows it, and whether the user has stopped it before its end.
     """

@@ -178,14 +178,7 @@ def name_records(connection: sa.Connection, signed: Mapping[str, Mapping[str, JS
 
 
 def seal(connection: sa.Connection, execution: str, state: str, document: "Document") -> None:
-    """Sign the notebook as it is at the end of an execution, with all its cards, if anything was decided in it.
-
-    Args:
-        connection: The transaction; it holds the execution's row.
-        execution: Id of the execution.
-        state: How it ended.
-        document: Its notebook, which gets all the records.
-    """
+    """Sign the notebook as it is at the end of an execution, with all its cards, if anything was decided in it."""
     if decisions.list_all(connection, execution):
         cells = CellList.of(document.digest_cells(with_cards=True))
         facts: dict[str, JSON] = {"state": state, "widgets": document.digest_widgets()}

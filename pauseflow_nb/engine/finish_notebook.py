@@ -133,12 +133,7 @@ def _close(document: "Document", row: Row, suspension: Row | None, last: Row | N
 
 
 def describe_ending_decision(row: Row, suspension: Row | None) -> "Decision":
-    """Describe what ended an execution, as its notebook shows it below the question.
-
-    Args:
-        row: The execution, which has ended.
-        suspension: What it waited for last, if anything.
-    """
+    """Describe what ended an execution, as its notebook shows it below the question."""
     from pauseflow_nb.runner.cards import Decision  # lazily: see finish_notebook
 
     reason = row.reason or {}

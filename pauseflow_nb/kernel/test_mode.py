@@ -256,9 +256,6 @@ class TestMode:
     def approve_form(self, entries: "Entries") -> str:
         """Answer the open suspension with what stands in its form, read as a server reads it.
 
-        Args:
-            entries: Input name → texts.
-
         Returns:
             What to do next.
 
@@ -352,9 +349,6 @@ class TestMode:
 
     def cancel(self, comment: str | None = None) -> str:
         """Cancel the flow at the open suspension; steps refuse to run until a reset.
-
-        Args:
-            comment: Why.
 
         Raises:
             InvalidStep: If no step waits.

@@ -123,11 +123,7 @@ class Document:
         return [self._digest(index, with_cards=with_cards) for index in range(len(self.cells[:count]))]
 
     def digest_ahead(self, before: int) -> bool:
-        """Digest one more of the cells that have ended, so that a pause need not do it; False if there is none left.
-
-        Args:
-            before: Index of the cell that runs.
-        """
+        """Digest one more of the cells that have ended, so that a pause need not do it; False if there is none left."""
         while self._digested < before and self._digested in self._digests:
             self._digested += 1
         if self._digested >= before:

@@ -99,11 +99,7 @@ class LazyQueue:
                 self._idle.set()
 
     async def drain(self, *, seconds: float = _DRAIN_SECONDS) -> None:
-        """Refuse new answers, and wait until the senders of those that have come have their replies.
-
-        Args:
-            seconds: How long at most.
-        """
+        """Refuse new answers, and wait until the senders of those that have come have their replies."""
         self._is_stopping = True
         if self._answers:
             self._idle.clear()
