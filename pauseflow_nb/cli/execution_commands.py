@@ -1,6 +1,7 @@
-"""Define the commands on existing executions: list, show, resume, cancel, suspend, retry, fork, outputs."""
+"""Define the commands on existing executions: list, show, resume, cancel, suspend, retry, fork, outputs, report."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,7 @@ from pauseflow_nb.cli.options import (
 )
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import NOTHING, read_json
-from pauseflow_nb.printable import json_printable, printable
+from pauseflow_nb.printable import json_printable, printable, printable_lines
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -239,6 +240,40 @@ def outputs(settings: Settings, *, execution: str, as_json: bool) -> None:  # no
     sys.stdout.buffer.write(json_printable(open_queue(settings).document(execution).decode()).encode())
 
 
+@click.command()
+@execution_argument
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE.html",
+    shell_complete=complete_files,
+    help="File to write; by default `report-ID.html`; `-` prints the page.",
+)
+@store_options
+def report(settings: Settings, *, execution: str, output: str | None, as_json: bool) -> None:
+    """Write one page with the decisions, the timeline and the outputs of an execution.
+
+    The page loads nothing and holds no link that acts. It says first whether the notebook in the store is still what
+    was signed.
+    """
+    from pauseflow_nb.server.execution_report import make_report  # lazily: only this command writes pages
+
+    file = output or f"report-{execution}.html"
+    if file == "-" and as_json:
+        raise click.UsageError("--json prints its value where `-o -` prints the page: name a file")
+    made = make_report(open_queue(settings), execution)
+    if file == "-":
+        click.echo(made.html)
+    else:
+        _write_page(made.html, Path(file))
+    for problem in made.problems:
+        say(printable_lines(f"✗ {problem}", indent="  "), err=True)
+    if as_json:
+        print_json({"execution": execution, "report": str(Path(file).absolute()), "problems": made.problems})
+    elif file != "-":
+        say(f"wrote {file}")
+
+
 def _find_execution(settings: Settings, execution: str) -> "Execution":
     from pauseflow_nb.execution import get_execution
 
@@ -267,3 +302,10 @@ def _parse_json(flag: str, text: str) -> Any:
         raise InvalidValue(
             flag, text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}…", str(problem)
         ) from None
+
+
+def _write_page(html: str, file: Path) -> None:
+    try:
+        file.write_text(html, encoding="utf-8")
+    except OSError as problem:
+        raise InvalidValue("--output", str(file), f"cannot be written: {problem.strerror}") from None

@@ -14,10 +14,9 @@ from pauseflow_nb.errors import PauseflowError, StorageFull, StoreUnavailable
 from pauseflow_nb.identity import in_words
 from pauseflow_nb.protocol import Wake
 from pauseflow_nb.store import executions, segments, suspensions
-from pauseflow_nb.store.database import now, reading, transaction
+from pauseflow_nb.store.database import iso, now, reading, transaction
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.files import Files
-from pauseflow_nb.store.views import iso
 
 if TYPE_CHECKING:
     from pauseflow_nb.runner.cards import Decision

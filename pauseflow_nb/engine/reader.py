@@ -21,7 +21,7 @@ from pauseflow_nb.protocol import SnapshotRef
 from pauseflow_nb.queues import DEFAULT_QUEUE
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.counts import Counts, count, count_queued
-from pauseflow_nb.store.database import reading
+from pauseflow_nb.store.database import iso, reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.triggers import name_starts
 from pauseflow_nb.store.views import (
@@ -29,7 +29,6 @@ from pauseflow_nb.store.views import (
     execution_views,
     find_beginning,
     find_ids,
-    iso,
     list_losses,
     shown_data,
     view_approvals,

@@ -27,8 +27,6 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Failure
 from pauseflow_nb.runner.masking import Mask
 
-__all__ = ["ERROR_MARKER", "Document", "is_exit_with_0", "is_sealed_by"]
-
 _BLANK = "0" * 32
 # Two spaces: a key of the notebook's metadata, and of nothing deeper that happens to have the same name.
 _SEAL = re.compile(rb'\n  "pauseflow": \{(?:\n   [^\n]*)*?\n   "seal": "([0-9a-f]{32})"')

@@ -22,22 +22,6 @@ from pauseflow_nb.store.executions import Row, name_children
 from pauseflow_nb.store.tables import executions, segments, suspensions
 from pauseflow_nb.store.triggers import name_starts
 
-__all__ = [
-    "LinksOf",
-    "allowed_actions",
-    "execution_views",
-    "find_beginning",
-    "find_ids",
-    "has_rules",
-    "iso",
-    "list_losses",
-    "name_settlement",
-    "shown_data",
-    "view_approvals",
-    "view_labels",
-    "write_address",
-]
-
 #: What a list is sorted by, and the order.
 _PLACE = (executions.c.id, executions.c.created_at)
 _ORDER = (executions.c.created_at.desc(), executions.c.id)

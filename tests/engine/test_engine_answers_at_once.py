@@ -15,11 +15,10 @@ import sqlalchemy as sa
 from engine.stage import Stage, at_once
 
 from pauseflow_nb.decisions.statement import payload_digest
-from pauseflow_nb.engine.authorization import Verdict
+from pauseflow_nb.engine.authorization import Callback, Verdict
 from pauseflow_nb.engine.batching import Batcher
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.group_commit import Answer, NeedsOwnTransaction, settle_alone, settle_together
-from pauseflow_nb.engine.queue import Callback
 from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.engine.settling import Response
 from pauseflow_nb.errors import LinkWithdrawn, StoreUnavailable

@@ -15,7 +15,7 @@ from pauseflow_nb.engine.retry_fork import fork, retry
 from pauseflow_nb.errors import BodyTooLarge, InvalidParameter
 from pauseflow_nb.json_values import JSON, NOTHING
 from pauseflow_nb.runner.masking import Mask
-from pauseflow_nb.server.api.api_handler import LARGEST_BODY, ApiHandler
+from pauseflow_nb.server.api.api_handler import ApiHandler
 from pauseflow_nb.server.api.health import HealthHandler
 from pauseflow_nb.server.api.metrics import CONTENT_TYPE_LATEST, write_metrics
 from pauseflow_nb.server.api.request_fields import read_fields, read_text, resolve_path
@@ -27,8 +27,6 @@ from pauseflow_nb.server.public.responses import write_json
 from pauseflow_nb.server.public.upload import INLINE_BYTES
 from pauseflow_nb.server.registration import Readiness
 from pauseflow_nb.store.executions import STATES
-
-__all__ = ["LARGEST_BODY", "ROUTES", "api_routes"]
 
 #: The most executions on one page of the list.
 _MOST = 500
