@@ -15,6 +15,7 @@ from pauseflow_nb.cli.execution_commands import (
     cancel,
     fork,
     list_,
+    open_,
     outputs,
     report,
     resume,
@@ -24,7 +25,6 @@ from pauseflow_nb.cli.execution_commands import (
     suspend,
 )
 from pauseflow_nb.cli.notebook_commands import import_, inspect
-from pauseflow_nb.cli.open_command import open_
 from pauseflow_nb.cli.options import print_errors
 from pauseflow_nb.cli.process_commands import serve, worker
 from pauseflow_nb.cli.run_command import run

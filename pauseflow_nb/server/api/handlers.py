@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, cast
 
+from prometheus_client import CONTENT_TYPE_LATEST
 from tornado.web import RequestHandler
 
 from pauseflow_nb.engine.queue import Queue
@@ -17,7 +18,7 @@ from pauseflow_nb.json_values import JSON, NOTHING
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.api.api_handler import ApiHandler
 from pauseflow_nb.server.api.health import HealthHandler
-from pauseflow_nb.server.api.metrics import CONTENT_TYPE_LATEST, write_metrics
+from pauseflow_nb.server.api.metrics import write_metrics
 from pauseflow_nb.server.api.request_fields import read_fields, read_text, resolve_path
 from pauseflow_nb.server.api.start_request import StartRequest, inspect, start
 from pauseflow_nb.server.api.trigger_handlers import TRIGGER_ROUTES
