@@ -65,6 +65,7 @@ _MEANT = {
     "status": "show",
     "stop": "cancel",
     "submit": "run",
+    "wait": "show",
 }
 
 #: Argument that is missing → where to find its value.

@@ -304,7 +304,9 @@ def _parse_json(flag: str, text: str) -> Any:
         return read_json(text)
     except ValueError as problem:
         raise InvalidValue(
-            flag, text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}…", str(problem)
+            flag,
+            text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}…",
+            f'{problem}; an answer in JSON looks like this: {flag} \'{{"comment": "yes"}}\'',
         ) from None
 
 

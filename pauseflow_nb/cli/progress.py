@@ -122,7 +122,9 @@ class Progress:
 
     def _show_traceback(self, traceback: list[str]) -> None:
         if not self._quiet:
-            self._print("\n".join(["-" * 75, _clean_cell_text("\n".join(traceback))]))
+            text = _clean_cell_text("\n".join(traceback))
+            has_rule = click.unstyle(text).startswith("-----")  # IPython's own, above most tracebacks
+            self._print(text if has_rule else f"{'-' * 75}\n{text}")
 
     def _show_end(self, view: Mapping[str, Any]) -> None:
         error = view["error"]

@@ -30,6 +30,8 @@ _AT_ONCE = 100
 #: How long one sweep keeps settling, so that reminders and schedules are not left waiting.
 _SETTLING_SECONDS = 2.0
 
+_SCHEDULES = "schedules"
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -41,8 +43,10 @@ class Clock:
     def __init__(self, store: OpenStore) -> None:
         """Take the store."""
         self._store = store
-        #: What could not be done the last time, because of what its row holds.
+        #: What could not be done the last time, because of what its row holds, and is still to be done.
         self._failed: set[Claim | str] = set()
+        #: What this sweep has found to be done.
+        self._found: set[Claim | str] = set()
 
     def sweep(self, execution: str | None = None) -> int:
         """Settle what is due.
@@ -54,6 +58,7 @@ class Clock:
             How many suspensions were settled. While nothing is due this is five plain reads.
         """
         store = self._store
+        self._found = {_SCHEDULES}
         settled = self._settle_due(execution)
         # As many more as there are that cannot be settled: they stay due, and must not hide those behind them.
         more = len(self._failed)
@@ -62,14 +67,16 @@ class Clock:
             reminders = suspensions.list_to_remind(connection, execution, 20 + more)
             abandoned = [] if execution is not None else executions.list_abandoned(connection, 20 + more)
         if execution is None:
-            self._attempt("schedules", lambda: start_due(store))
+            self._attempt(_SCHEDULES, lambda: start_due(store))
         for id_ in unfinished:
             if execution in (None, id_):
-                self._attempt(id_, lambda: finish_notebook(store.engine, store.files, id_))  # noqa: B023
+                self._attempt(id_, lambda: finish_notebook(store, id_))  # noqa: B023
         for id_ in abandoned:
             self._attempt(id_, lambda: detach(store, id_))  # noqa: B023
         for claim in reminders:
             self._attempt(claim, lambda: remind(store, claim))  # noqa: B023
+        self._found.update(unfinished, abandoned, reminders)
+        self._failed = {what for what in self._failed if what in self._found or execution not in (None, _name(what))}
         return settled
 
     def read_suspension(self, claim: Claim) -> Row | None:
@@ -89,6 +96,7 @@ class Clock:
             at_once = _AT_ONCE + len(self._failed)
             with reading(self._store.engine) as connection:
                 due = suspensions.list_due(connection, execution, at_once)
+            self._found.update(due)
             found = self._settle_group(due) if due else 0
             settled += found
             if len(due) < at_once or not found or time.monotonic() > end:
@@ -151,12 +159,15 @@ class Clock:
             raise
         except Exception as problem:  # noqa: BLE001  (whatever is wrong with a row is wrong with that row alone)
             if what not in self._failed:
-                execution = what if isinstance(what, str) else what.execution
-                log.warning("left %s alone: %s", execution, problem, extra={"execution": execution})
+                log.warning("left %s alone: %s", _name(what), problem, extra={"execution": _name(what)})
             self._failed.add(what)
             return None
         self._failed.discard(what)
         return done
+
+
+def _name(what: Claim | str) -> str:
+    return what if isinstance(what, str) else what.execution
 
 
 def remind(store: OpenStore, due: Claim) -> None:

@@ -178,12 +178,27 @@ def name_records(connection: sa.Connection, signed: Mapping[str, Mapping[str, JS
 
 
 def seal(connection: sa.Connection, execution: str, state: str, document: "Document") -> None:
-    """Sign the notebook as it is at the end of an execution, with all its cards, if anything was decided in it."""
-    if decisions.list_all(connection, execution):
-        cells = CellList.of(document.digest_cells(with_cards=True))
-        facts: dict[str, JSON] = {"state": state, "widgets": document.digest_widgets()}
-        _add(connection, [_Record(execution, ENDED, cells, facts)])
+    """Sign the notebook as it is at the end of an execution, with all its cards, if anything was decided in it.
+
+    What is signed already is not signed again.
+    """
+    found = decisions.list_all(connection, execution)
+    if found:
+        record = _record_end(execution, state, document)
+        if not record.is_in(found[-1]):
+            _add(connection, [record])
         enter_records(connection, execution, document)
+
+
+def is_sealed(connection: sa.Connection, execution: str, state: str, document: "Document") -> bool:
+    """Whether a notebook is the one that was signed at the end of its execution; also if nothing was, as nothing was decided."""
+    found = decisions.list_all(connection, execution)
+    return not found or _record_end(execution, state, document).is_in(found[-1])
+
+
+def _record_end(execution: str, state: str, document: "Document") -> "_Record":
+    cells = CellList.of(document.digest_cells(with_cards=True))
+    return _Record(execution, ENDED, cells, {"state": state, "widgets": document.digest_widgets()})
 
 
 def enter_records(connection: sa.Connection, execution: str, document: "Document") -> None:
@@ -201,6 +216,15 @@ class _Record:
     kind: str
     cells: CellList
     facts: dict[str, JSON]
+
+    def is_in(self, envelope: Mapping[str, Any]) -> bool:
+        """Whether an envelope says just this."""
+        statement = _read_statement(envelope)
+        facts = {"execution": self.execution, "cells": list(self.cells.listed), **self.facts}
+        return bool(
+            statement["predicateType"] == self.kind
+            and all(statement["predicate"].get(name) == value for name, value in facts.items())
+        )
 
 
 def _record_about(execution: str, shown: Mapping[str, Any], facts: dict[str, Any]) -> _Record:
@@ -253,8 +277,12 @@ def _read_execution(envelope: Mapping[str, Any]) -> str:
 
 
 def _read_predicate(envelope: Mapping[str, Any]) -> dict[str, Any]:
-    payload: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
-    return dict(payload["predicate"])
+    return dict(_read_statement(envelope)["predicate"])
+
+
+def _read_statement(envelope: Mapping[str, Any]) -> dict[str, Any]:
+    statement: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
+    return statement
 
 
 def _question(suspension: Row) -> dict[str, JSON]:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pauseflow_nb.engine.authorization import Callback, NotJudged, Verdict, find_comment, shorten_comment
 from pauseflow_nb.engine.children import gather
 from pauseflow_nb.engine.decision_records import add_drift, add_errors, record_decision
-from pauseflow_nb.engine.finish_notebook import describe_ending_decision
+from pauseflow_nb.engine.describe_end import describe_ending_decision
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.engine.locking import lock_rows
 from pauseflow_nb.engine.next_segments import Settlement, complete_envelope, resume_all, wake_one

@@ -42,6 +42,13 @@ __all__ = ["Flow", "IssuedLinks", "flow", "steps"]
 DEFAULT_TIMEOUT = timedelta(hours=24)
 DEFAULT_PAUSE = timedelta(hours=1)
 DEFAULT_MAX_RETRIES = 10
+#: Names that other programs have for what is written otherwise here.
+_MEANT = {
+    # Pipedream's own page calls `rerun` so once.
+    "retry": ": did you mean 'rerun'?",
+    "step": ": a step is a cell whose first line is `%%step NAME`",
+    "wait": ": did you mean 'suspend', 'pause' or 'sleep'?",
+}
 
 
 class Flow:
@@ -389,10 +396,7 @@ class Flow:
         send(session, run, make_notification(run, message, to, title))
 
     def __getattr__(self, name: str) -> Any:
-        # Pipedream's own page calls `rerun` so once.
-        hint = (
-            ": did you mean 'rerun'?" if name == "retry" else did_you_mean(name, [n for n in dir(Flow) if n[0] != "_"])
-        )
+        hint = _MEANT.get(name) or did_you_mean(name, [n for n in dir(Flow) if n[0] != "_"])
         raise AttributeError(f"flow has no {name!r}{hint}")
 
     def __repr__(self) -> str:

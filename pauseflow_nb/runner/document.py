@@ -21,6 +21,7 @@ from pauseflow_nb.decisions.digests import (
     digest_cell,
     digest_json,
     is_card,
+    is_marker,
 )
 from pauseflow_nb.errors import InvalidNotebook
 from pauseflow_nb.json_values import JSON
@@ -66,6 +67,17 @@ class Document:
         except (ValueError, AttributeError, AssertionError, KeyError, TypeError) as problem:
             raise InvalidNotebook("the stored document", f"it is damaged ({problem})") from None
         return cls(notebook)
+
+    @classmethod
+    def from_people(cls, data: bytes) -> "Document":
+        """Read what `for_people` wrote, without the cells that only people need.
+
+        Raises:
+            InvalidNotebook: If it is no notebook.
+        """
+        document = cls.from_bytes(data)
+        document.notebook.cells = [cell for cell in document.cells if not is_marker(cell)]
+        return document
 
     @property
     def cells(self) -> list[NotebookNode]:

@@ -263,8 +263,9 @@ def list_abandoned(connection: sa.Connection, limit: int = 20) -> list[str]:
 
 
 def list_to_record(connection: sa.Connection, limit: int = 20) -> list[str]:
-    """List executions whose notebooks do not show yet how they ended."""
-    statement = sa.select(executions.c.id).where(executions.c.record_due <= now(connection)).limit(limit)
+    """List executions whose notebooks do not show yet how they ended, those first that are due for the longest time."""
+    where = executions.c.record_due <= now(connection)
+    statement = sa.select(executions.c.id).where(where).order_by(executions.c.record_due).limit(limit)
     return list(connection.execute(statement).scalars())
 
 
@@ -287,9 +288,15 @@ def is_record_claimed(connection: sa.Connection, row: Row) -> bool:
     return locked is not None and locked.record_due == row.record_due
 
 
-def set_recorded(connection: sa.Connection, execution: str, **values: Any) -> None:
-    """Note that the notebook shows how it ended."""
-    _update(connection, execution, record_due=None, **values)
+def set_recorded(connection: sa.Connection, execution: str, *, due: float | None = None, **values: Any) -> None:
+    """Note that the notebook shows how it ended; `due`: when to write the output, if that is still to be done."""
+    _update(connection, execution, record_due=due, **values)
+
+
+def is_output_taken(connection: sa.Connection, row: Row) -> bool:
+    """Whether an execution that was started later writes the same output, or has written it."""
+    where = (executions.c.output == row.output, executions.c.created_at > row.created_at, executions.c.id != row.id)
+    return connection.execute(sa.select(sa.literal(1)).where(*where).limit(1)).first() is not None
 
 
 def list_ended_before(connection: sa.Connection, moment: float) -> list[str]:

@@ -186,6 +186,21 @@ def test_it_is_given_up_after_three_crashes_in_a_row(stage: Stage) -> None:
     assert (view["state"], view["reason"]["kind"], view["error"]["step"]) == ("failed", "crashed", "ask")
 
 
+def test_attempts_that_end_because_the_database_is_away_are_no_crashes(stage: Stage) -> None:
+    def lose_store(_briefing: Briefing) -> Outcome:
+        raise StoreUnavailable("the database", "it does not answer")
+
+    stage.script.steps["ask"] = in_turn(*[lose_store] * MOST_CRASHES, finish)
+    execution = stage.start("%%step ask")
+    for _ in range(MOST_CRASHES):
+        with pytest.raises(StoreUnavailable):
+            stage.play(execution)
+
+    assert stage.play(execution) == "ended"
+    assert stage.queue.state(execution) == "completed"
+    assert stage.script.ran[-1] == ("ask", 1, MOST_CRASHES + 1)
+
+
 @pytest.mark.parametrize(
     "problem",
     [KernelNotReady("python3", "its process ended while it started (status -9)"), KernelDied(-9)],

@@ -97,7 +97,7 @@ def test_an_answer_that_carries_nothing_says_so(rider: Rider) -> None:
 def test_a_cancel_is_a_decision_too(rider: Rider) -> None:
     view = rider.run(ASK, "1")
     rider.queue.cancel(view["id"], by="user:bob", text="no")
-    finish_notebook(rider.queue.engine, rider.queue.files, view["id"])
+    finish_notebook(rider.queue, view["id"])
     cancelled = check(rider)
 
     assert cancelled.problems == []
@@ -159,7 +159,7 @@ def test_silence_that_ends_the_run_is_recorded_as_the_clocks(rider: Rider) -> No
     view = rider.run(ASK, "1")
     rider.let_time_pass(view, 2)
     Clock(rider.queue).sweep()
-    finish_notebook(rider.queue.engine, rider.queue.files, view["id"])
+    finish_notebook(rider.queue, view["id"])
     result = check(rider)
 
     assert result.problems == []
@@ -305,7 +305,7 @@ def test_the_view_and_the_audit_trail_name_the_records(rider: Rider) -> None:
 def test_a_cancel_from_outside_names_its_record_in_the_audit_trail(rider: Rider) -> None:
     view = rider.run(ASK, "1")
     rider.queue.cancel(view["id"], by="user:bob")
-    finish_notebook(rider.queue.engine, rider.queue.files, view["id"])
+    finish_notebook(rider.queue, view["id"])
 
     lines = [
         (each["what"], each["details"]["record"])
@@ -321,7 +321,7 @@ def test_the_decision_on_a_rerun_stays_when_the_next_run_is_cancelled(rider: Rid
     rider.queue.cancel(view["id"], by="user:ann")
     with transaction(rider.queue.engine) as connection:
         connection.execute(executions.update().values(record_due=0.0))
-    finish_notebook(rider.queue.engine, rider.queue.files, view["id"])
+    finish_notebook(rider.queue, view["id"])
     keys: list[Any] = [load_pem_public_key(rider.queue.public_key(1).encode())]
 
     assert verify(rider.output(), keys, recorded=rider.queue.decisions(view["id"])).problems == []

@@ -45,6 +45,10 @@ def test_no_endpoint_is_unguarded(stranger: "Fetch", stage: "Stage", path: str, 
     assert stage.queue.state(execution) == "suspended"
 
 
+def test_a_request_without_a_token_is_told_how_to_send_one(stranger: "Fetch") -> None:
+    assert "send the header `Authorization: token TOKEN`" in body(stranger("pauseflow/api/executions"))["error"]
+
+
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 def test_no_other_method_reads_or_changes_anything(stranger: "Fetch", stage: "Stage", method: str) -> None:
     execution = stage.suspended()
