@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLate
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-from pauseflow_nb.cli.findings import Finding
 from pauseflow_nb.errors import PauseflowError, StoreUnavailable
 from pauseflow_nb.queues import DEFAULT_QUEUE
 from pauseflow_nb.settings import FILE_NAME, Settings, known_variables
@@ -28,6 +28,16 @@ _PATIENCE_SECONDS = 10.0
 _LITTLE_ROOM = 1024**3
 #: A clock that is this wrong makes times in notebooks and links confusing; deadlines follow the database's clock alone.
 _SKEW_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    #: `"wrong"`: something will not work; `"note"`: something is missing that not everybody needs.
+    status: Literal["ok", "note", "wrong"]
+    text: str
 
 
 def check_environment(environment: Mapping[str, str]) -> Iterator[Finding]:

@@ -168,11 +168,7 @@ def describe_kernel_bound(execution: Mapping[str, Any], *, is_here: bool = False
 
 
 def describe_record(record: Mapping[str, Any]) -> str:
-    """Describe a decision record in a line.
-
-    Args:
-        record: As `Queue.view` shows it.
-    """
+    """Describe a decision record in a line."""
     if record.get("problem"):
         return f"record: {printable(record['problem'])}"
     decision = record.get("decision") or record.get("approval")

@@ -33,7 +33,7 @@ from pauseflow_nb.runner.cards import Decision, close_document
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.fresh_cells import list_shown
 from pauseflow_nb.runner.masking import Mask
-from pauseflow_nb.runner.segment import SegmentEnd
+from pauseflow_nb.runner.observer import SegmentEnd
 from pauseflow_nb.store import executions, segments, steps, suspensions, workers
 from pauseflow_nb.store.audit import note
 

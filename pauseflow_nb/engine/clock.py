@@ -55,9 +55,6 @@ class Clock:
         Also: schedules start what is due, notebooks of executions that ended without a kernel are finished, and executions attached to a process
         that is not registered any more are left to the workers.
 
-        Args:
-            execution: Only this one.
-
         Returns:
             How many suspensions were settled. While nothing is due this is five plain reads.
         """

@@ -207,12 +207,6 @@ def seal(connection: sa.Connection, execution: str, state: str, document: "Docum
     """Sign the notebook as it is at the end of an execution, with all its cards, if anything was decided in it.
 
     What is signed already is not signed again.
-
-    Args:
-        connection: The transaction; it holds the execution's row.
-        execution: Id of the execution.
-        state: How it ended.
-        document: Its notebook, which gets all the records.
     """
     newest = decisions.find_newest(connection, [execution]).get(execution)
     if newest is not None:

@@ -37,7 +37,8 @@ from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernels.keeper import Keeper
-from pauseflow_nb.runner.segment import SegmentEnd, run_segment
+from pauseflow_nb.runner.observer import SegmentEnd
+from pauseflow_nb.runner.segment import run_segment
 from pauseflow_nb.store import executions, keys, segments, steps, suspensions, triggers
 from pauseflow_nb.store.audit import find_last, note
 from pauseflow_nb.store.database import reading

@@ -26,12 +26,10 @@ from pauseflow_nb.protocol import Failure, PauseAnswer, Wake, answer_in, has_ans
 from pauseflow_nb.runner.cards import describe_approval, describe_decision, describe_pause_decision
 from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.audit import note
-from pauseflow_nb.store.database import now
+from pauseflow_nb.store.database import iso, now
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.segments import NewSegment
-from pauseflow_nb.store.views import iso, name_settlement, view_approvals
-
-__all__ = ["Callback", "Response", "Settling", "make_cancel_reason", "make_default", "make_envelope", "wakes_in_time"]
+from pauseflow_nb.store.views import name_settlement, view_approvals
 
 #: Seconds that a worker has to finish the notebook of an execution which was cancelled under it.
 RECORD_AFTER = 15.0

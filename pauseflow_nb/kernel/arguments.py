@@ -63,11 +63,6 @@ def check_text(what: str, value: object) -> None:
 def check_labels(labels: object, *, has_schema: bool = False, allow: Collection[str] = USUAL_ACTIONS) -> dict[str, str]:
     """Check the labels that an author gives; empty if there are none.
 
-    Args:
-        labels: What the author gave.
-        has_schema: Whether the answer has a form.
-        allow: What an answer may do.
-
     Raises:
         InvalidValue: Naming what is wrong with which.
     """

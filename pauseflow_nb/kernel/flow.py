@@ -23,9 +23,9 @@ from pauseflow_nb.kernel.arguments import (
     checked_flag,
     checked_names,
 )
-from pauseflow_nb.kernel.attribute_dict import Record
+from pauseflow_nb.kernel.attribute_dict import Record, select_data
 from pauseflow_nb.kernel.current import get_session, require_step
-from pauseflow_nb.kernel.exports import SUSPEND_DATA, as_json, select_data
+from pauseflow_nb.kernel.exports import SUSPEND_DATA, as_json
 from pauseflow_nb.kernel.hints import check_keywords, did_you_mean, warn_if_short
 from pauseflow_nb.kernel.issued_links import IssuedLinks
 from pauseflow_nb.kernel.responding import make_response

@@ -33,11 +33,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def check_keywords(call: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function name the argument that it does not know, and the one that was probably meant.
-
-    Args:
-        call: What users type, for the sentence.
-    """
+    """Let a function name the argument that it does not know, and the one that was probably meant."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         # Not `inspect.signature`: every new kernel would pay for it.
@@ -78,11 +74,6 @@ def _find_hint(error: BaseException | None) -> str | None:
 
 def warn_if_short(call: str, timeout: Any, span: timedelta) -> str | None:
     """Warn of a plain number of milliseconds in which nobody can answer.
-
-    Args:
-        call: What users type, for the sentence.
-        timeout: What was given.
-        span: The same, read.
 
     Returns:
         The sentence, if there is one.

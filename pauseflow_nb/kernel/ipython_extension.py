@@ -8,7 +8,6 @@ briefings and sends outcomes, `test_mode` is for cells that are run by hand.
 from typing import TYPE_CHECKING
 
 from pauseflow_nb.kernel.cell_transform import HeaderMistakes, OneLineBodies, StepCells, header_to_literal
-from pauseflow_nb.kernel.control_flow import Exited, Paused
 from pauseflow_nb.kernel.current import set_session
 from pauseflow_nb.kernel.flow import flow, steps
 from pauseflow_nb.kernel.magics import fresh_magic, pauseflow_magic, setup_magic, step_magic
@@ -17,8 +16,6 @@ from pauseflow_nb.kernel.tracebacks import explain_errors
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-__all__ = ["Exited", "Paused", "Session", "load"]
 
 
 def load(shell: "InteractiveShell", *, bind_names: bool) -> Session:

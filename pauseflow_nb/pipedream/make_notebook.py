@@ -72,13 +72,7 @@ class Made:
 
 
 def make_notebook(workflow: Workflow, slug: str, accounts: Accounts) -> Made:
-    """Make the notebook of a workflow.
-
-    Args:
-        workflow: What was read.
-        slug: Name of the folder and the file.
-        accounts: Those of the project so far.
-    """
+    """Make the notebook of a workflow."""
     made = Made(workflow, slug, new_notebook())
     props: dict[str, Any] = {}
     cells: list[NotebookNode] = []

@@ -16,12 +16,13 @@ import nbformat
 from nbformat import NotebookNode
 
 from pauseflow_nb.cells import find_steps, refuse_mistakes
+from pauseflow_nb.decisions.digests import ERROR_MARKER
 from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, InvalidValue, NotJSON
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.queues import DEFAULT_QUEUE, QueuePlan, check_queue
 from pauseflow_nb.runner import cell_statuses
 from pauseflow_nb.runner.cell_statuses import NOT_RUN
-from pauseflow_nb.runner.document import ERROR_MARKER, Document
+from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernels.spec import Spec, find_spec
 from pauseflow_nb.runner.notebook_file import find_kernel_name, find_language, read_notebook, repair
 from pauseflow_nb.runner.parameters import check_parameters, read_defaults

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Concatenate, ParamSpec, TypeVar
 
-from pauseflow_nb.engine.authorization import Question, judge
+from pauseflow_nb.engine.authorization import Callback, Question, judge
 from pauseflow_nb.engine.group_commit import Answer, NeedsOwnTransaction
 from pauseflow_nb.engine.link_lookup import LinkTarget, Token
-from pauseflow_nb.engine.queue import Callback, Queue, Response
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.engine.settling import Response
 from pauseflow_nb.errors import StoreUnavailable, TooManyAnswers
 from pauseflow_nb.links import Claim
 
@@ -99,11 +100,7 @@ class LazyQueue:
                 self._idle.set()
 
     async def drain(self, *, seconds: float = _DRAIN_SECONDS) -> None:
-        """Refuse new answers, and wait until the senders of those that have come have their replies.
-
-        Args:
-            seconds: How long at most.
-        """
+        """Refuse new answers, and wait until the senders of those that have come have their replies."""
         self._is_stopping = True
         if self._answers:
             self._idle.clear()

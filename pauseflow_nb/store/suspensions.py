@@ -12,10 +12,9 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Outcome, SuspensionRequest
 from pauseflow_nb.store import decisions
-from pauseflow_nb.store.database import are_among, lock_row, now
+from pauseflow_nb.store.database import are_among, iso, lock_row, now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import callbacks, suspensions
-from pauseflow_nb.store.views import iso
 
 #: Callbacks that are stored for one suspension before its step has ended.
 MOST_EARLY = 100

@@ -21,20 +21,6 @@ from pauseflow_nb.store.executions import Row, name_children
 from pauseflow_nb.store.tables import executions, segments, suspensions
 from pauseflow_nb.store.triggers import name_starts
 
-__all__ = [
-    "LinksOf",
-    "allowed_actions",
-    "execution_views",
-    "has_rules",
-    "iso",
-    "list_losses",
-    "name_settlement",
-    "shown_data",
-    "view_approvals",
-    "view_labels",
-    "write_address",
-]
-
 #: Makes the links of one suspension; its action is left empty.
 LinksOf = Callable[[Claim], Links]
 

@@ -16,11 +16,10 @@ import sqlalchemy as sa
 from engine.stage import Stage, at_once
 
 from pauseflow_nb.decisions.statement import payload_digest
-from pauseflow_nb.engine.authorization import Verdict
+from pauseflow_nb.engine.authorization import Callback, Verdict
 from pauseflow_nb.engine.batching import Batcher
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.group_commit import Answer, NeedsOwnTransaction, settle_alone, settle_together
-from pauseflow_nb.engine.queue import Callback
 from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.engine.settling import Response
 from pauseflow_nb.errors import LinkWithdrawn, StoreUnavailable
@@ -32,7 +31,8 @@ from pauseflow_nb.store.database import open_engine, reading, transaction
 #: Settles all executions that are named in its arguments, from several threads at once, and prints what it was answered.
 SETTLES = """
 import json, sys, threading
-from pauseflow_nb.engine.queue import Callback, Queue
+from pauseflow_nb.engine.authorization import Callback
+from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.links import Claim
 from pauseflow_nb.settings import Settings
 
@@ -60,7 +60,8 @@ queue.close()
 DIES = """
 import os, signal, sys
 import sqlalchemy as sa
-from pauseflow_nb.engine.queue import Callback, Queue
+from pauseflow_nb.engine.authorization import Callback
+from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.group_commit import Answer, settle_together
 from pauseflow_nb.decisions.statement import payload_digest
 from pauseflow_nb.engine.authorization import Verdict

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from nbformat import NotebookNode
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pauseflow_nb.engine.queue import Plan, Queue
+from pauseflow_nb.engine.plan import Plan
+from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import InvalidParameter, InvalidParameters, NotebookNotFound
 from pauseflow_nb.forms.codec import ROOT, Entries, escaped, initial_entries, read_form
 from pauseflow_nb.forms.controls import draw

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from jupyter_server.auth.authorizer import Authorizer
 from tornado.httpclient import HTTPResponse
 
-from pauseflow_nb.server.api.handlers import LARGEST_BODY, ROUTES
+from pauseflow_nb.server.api.api_handler import LARGEST_BODY
+from pauseflow_nb.server.api.handlers import ROUTES
 from pauseflow_nb.store.database import transaction
 
 if TYPE_CHECKING:
