@@ -18,7 +18,7 @@ from urllib.request import urlopen
 import nbformat
 import pytest
 from chromium import find, launch
-from evidence import keep, watch
+from evidence import has_failed, keep, watch
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.settings import Settings
@@ -48,6 +48,8 @@ UNUSED = (
         "vega5",
     ),
 )
+
+VIEWPORT = {"width": 1400, "height": 900}
 
 #: Takes a picture: `shoot(page, "name")`.
 Shoot: TypeAlias = Callable[..., None]
@@ -107,6 +109,22 @@ def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     yield from open_tab(browser, request.node)
 
 
+@pytest.fixture(scope="module")
+def tab(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A tab for all tests of a module that can do without one of their own: to load JupyterLab takes as long as they do."""
+    yield from open_tab(browser, request.node)
+
+
+@pytest.fixture
+def shared_page(tab: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The tab of the module as the last test has left it; a test that failed leaves it empty."""
+    watch(request.node, tab)
+    tab.set_viewport_size(VIEWPORT)
+    yield tab
+    if has_failed(request.node):
+        tab.goto("about:blank")
+
+
 @pytest.fixture
 def second_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Another person's tab."""
@@ -126,9 +144,7 @@ def whole_page(driver: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
 
 def open_tab(browser: Any, item: pytest.Item) -> Iterator[Any]:
     """Open a tab in a context of its own; what goes wrong in it is an error."""
-    context = browser.new_context(
-        viewport={"width": 1400, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
-    )
+    context = browser.new_context(viewport=VIEWPORT, permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.set_default_timeout(30_000)
     watch(item, page)
