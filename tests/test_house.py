@@ -193,7 +193,7 @@ def names_in(path: Path) -> set[str]:
 def test_names_use_the_words_of_the_glossary() -> None:
     """Columns of the database are among them: they are strings in `store/tables.py`, which is read as text below."""
     better = SYNONYMS | RIDDLES
-    offending = {}
+    offending: dict[tuple[str, str], str] = {}
     for path in MODULES.values():
         names = names_in(path) - NAMED_ELSEWHERE.keys()
         words = {word.lower() for each in names for word in _WORD.findall(each)}
@@ -232,7 +232,7 @@ TEXTS = [
 
 
 def test_texts_use_the_words_of_the_glossary() -> None:
-    offending = {}
+    offending: dict[tuple[str, str], str] = {}
     for path in TEXTS:
         # `told` is also an ordinary word, and Mastra's and others' own terms may be quoted as code.
         text = re.sub(r"`[^`]*`", "", text_of(path))

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.error import URLError
@@ -110,14 +111,16 @@ def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def tab(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A tab for all tests of a module that can do without one of their own: to load JupyterLab takes as long as they do."""
-    yield from open_tab(browser, request.node)
+def tabs(browser: Any, request: pytest.FixtureRequest) -> Iterator[Callable[[str], Any]]:
+    """Tabs for all tests of a module that can do without one of their own: to load JupyterLab takes as long as they do."""
+    with ExitStack() as stack:
+        yield cache(lambda _server: stack.enter_context(contextmanager(open_tab)(browser, request.node)))
 
 
 @pytest.fixture
-def shared_page(tab: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The tab of the module as the last test has left it; a test that failed leaves it empty."""
+def shared_page(tabs: Callable[[str], Any], request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The module's tab of a server as the last test has left it; a test that failed leaves it empty."""
+    tab = tabs("lab" if "lab" in request.fixturenames else "still_lab")
     watch(request.node, tab)
     tab.set_viewport_size(VIEWPORT)
     yield tab

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from lab.conftest import Lab, Shoot
+from lab.workflows import REPLACE
 
 playwright: Any = pytest.importorskip("playwright.sync_api")
 expect, PlaywrightTimeout = playwright.expect, playwright.TimeoutError
@@ -42,13 +43,6 @@ _HAS_KERNEL = """() => {
 }"""
 
 
-#: Closes all documents without asking whether to save them, and opens another.
-_REPLACE = """async path => {
-  [...jupyterapp.shell.widgets('main')].forEach(widget => widget.dispose());
-  await jupyterapp.commands.execute('docmanager:open', { path });
-}"""
-
-
 class Notebook:
     """One notebook in one tab."""
 
@@ -58,7 +52,7 @@ class Notebook:
     def open(self, lab: Lab, path: str, *, place: str = "lab/tree", is_loaded_anew: bool = False) -> "Notebook":
         """Open a notebook, in the place of the last one if the tab shows JupyterLab already."""
         if self.page.url.startswith(f"{lab.url}/lab") and place == "lab/tree" and not is_loaded_anew:
-            self.page.evaluate(_REPLACE, path)
+            self.page.evaluate(REPLACE, path)
         else:
             self.page.goto(f"{lab.url}/{place}/{path}?reset&token=letmein")
             self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=40_000)
