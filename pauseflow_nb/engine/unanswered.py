@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.decision_records import MadeDecision, name_records, record_decisions
-from pauseflow_nb.engine.finish_notebook import describe_ending_decision
+from pauseflow_nb.engine.describe_end import describe_ending_decision
 from pauseflow_nb.store import audit, executions, suspensions
 from pauseflow_nb.store.executions import Ending, Row
 from pauseflow_nb.store.views import name_settlement
