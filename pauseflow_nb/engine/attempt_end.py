@@ -7,10 +7,18 @@ from dataclasses import asdict, replace
 
 import sqlalchemy as sa
 
+from pauseflow_nb.decisions.statement import WAITS
 from pauseflow_nb.engine import children
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.authorization import NotJudged, Verdict, judge_early
-from pauseflow_nb.engine.decision_records import add_drift, record_checks, record_reopening, seal
+from pauseflow_nb.engine.decision_records import (
+    add_drift,
+    add_errors,
+    record_checks,
+    record_reopening,
+    seal,
+    sign_waiting,
+)
 from pauseflow_nb.engine.finish_notebook import finish_notebook
 from pauseflow_nb.engine.kernel_bound import KERNEL_LOST, explain_loss
 from pauseflow_nb.engine.newest_notebook import ENDS_OUTSIDE_CELLS
@@ -25,7 +33,7 @@ from pauseflow_nb.runner.cards import Decision, close_document
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.fresh_cells import list_shown
 from pauseflow_nb.runner.masking import Mask
-from pauseflow_nb.runner.segment import SegmentEnd
+from pauseflow_nb.runner.observer import SegmentEnd
 from pauseflow_nb.store import executions, segments, steps, suspensions, workers
 from pauseflow_nb.store.audit import note
 
@@ -87,7 +95,8 @@ class Ending:
             record(connection, end)
 
         try:
-            if output is not None and end.kind in {*_FINAL, "drifted"}:
+            is_signed = end.kind in {*_FINAL, "refused", "drifted"} or WAITS in document.metadata.get("pauseflow", {})
+            if output is not None and is_signed:
                 # Before the end is recorded: nobody would complete it if this process died in between.
                 output.save(document)
             self._is_unwritten = self._stored is None or (output is not None and output.problem is not None)
@@ -106,17 +115,16 @@ class Ending:
     def _seal(self, end: SegmentEnd, document: Document) -> None:
         """Sign what the notebook shows from now on; if an execution ends without its kernel, that is done when it is finished."""
         state = {"completed": "completed", "exited": "completed", "failed": "failed"}.get(end.kind)
-        if end.kind != "drifted" and (state is None or end.environment):
+        if end.environment:
             return
 
         def change(connection: sa.Connection) -> None:
             self._attempt.require_current(connection)
+            if end.kind == "suspended":
+                sign_waiting(connection, self._segment.execution, document)
+            if end.kind in ("refused", "drifted"):
+                self._sign_reopening(connection, end, document)
             if state is None:
-                suspension = suspensions.find_last(connection, self._segment.execution)
-                assert suspension is not None, "an answer has woken the segment"
-                fresh = list_shown(document, end.next_cell)
-                shown = add_drift(suspension, end.checks, fresh)
-                record_reopening(connection, suspension, shown, end.checks, document)
                 return
             if end.checks:
                 record_checks(connection, self._segment.execution, end.checks)
@@ -124,6 +132,16 @@ class Ending:
 
         with contextlib.suppress(Fenced):
             self._attempt.change(change)
+
+    def _sign_reopening(self, connection: sa.Connection, end: SegmentEnd, document: Document) -> None:
+        suspension = suspensions.find_last(connection, self._segment.execution)
+        if suspension is None or suspension.action != "resume":
+            return
+        if end.kind == "refused":
+            record_reopening(connection, suspension, add_errors(suspension.shown, end.errors) or {}, document)
+        else:
+            shown = add_drift(suspension, end.checks, list_shown(document, end.next_cell))
+            record_reopening(connection, suspension, shown, document, end.checks)
 
     def crashed(self, problem: str) -> str:
         """Record that the kernel died, or did not become ready: the segment is run again from its last checkpoint."""

@@ -1,8 +1,10 @@
 """Let the clock act: settle what is due, send reminders, and finish what processes that died have left."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -12,12 +14,15 @@ from pauseflow_nb.engine.locking import lock_rows
 from pauseflow_nb.engine.next_segments import Settlement, time_out_all
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.ownership import detach
-from pauseflow_nb.engine.reminders import remind
 from pauseflow_nb.engine.settling import Settling, make_default, wakes_in_time
 from pauseflow_nb.engine.triggers.due import start_due
-from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.engine.unanswered import end_all_unanswered, ends_unanswered
+from pauseflow_nb.errors import NotDelivered, StorageFull, StoreUnavailable
 from pauseflow_nb.links import Claim
+from pauseflow_nb.notifications import deliver
+from pauseflow_nb.protocol import MessageRequest
 from pauseflow_nb.store import executions, segments, suspensions
+from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import Row
 
@@ -49,9 +54,6 @@ class Clock:
 
         Also: schedules start what is due, notebooks of executions that ended without a kernel are finished, and executions attached to a process
         that is not registered any more are left to the workers.
-
-        Args:
-            execution: Only this one.
 
         Returns:
             How many suspensions were settled. While nothing is due this is five plain reads.
@@ -102,20 +104,20 @@ class Clock:
                 return settled
 
     def _settle_group(self, due: list[Claim]) -> int:
-        """Settle in one transaction what only wakes its execution, and the rest one by one."""
+        """Settle in one transaction what only wakes or ends its execution, and the rest one by one."""
         group = [claim for claim in due if claim not in self._failed]
         try:
-            woken, left = self._store.change(lambda connection: self._wake_all(connection, group))
+            settled, left = self._store.change(lambda connection: self._settle_together(connection, group))
         except (StoreUnavailable, StorageFull):
             raise
         except Exception as problem:  # noqa: BLE001  (whatever it is, it is about one of them, which is logged when alone)
             log.debug("settled %s suspensions one by one: %s", len(group), problem)
-            woken, left = 0, group
+            settled, left = 0, group
         left += [claim for claim in due if claim in self._failed]
-        return woken + sum(bool(self._attempt(claim, lambda: self._settle(claim))) for claim in left)  # noqa: B023
+        return settled + sum(bool(self._attempt(claim, lambda: self._settle(claim))) for claim in left)  # noqa: B023
 
-    def _wake_all(self, connection: sa.Connection, due: list[Claim]) -> tuple[int, list[Claim]]:
-        """Settle what only wakes its execution; returns how many, and which are due and must be settled in another way.
+    def _settle_together(self, connection: sa.Connection, due: list[Claim]) -> tuple[int, list[Claim]]:
+        """Settle what only wakes or ends its execution; returns how many, and which are due and must be settled alone.
 
         What another transaction holds is left alone: an answer, or another worker, is about to settle it.
         """
@@ -124,6 +126,7 @@ class Clock:
         rows = lock_rows(connection, chosen, skip_locked=True)
         moment = now(connection)
         settlements: list[Settlement] = []
+        unanswered: list[Row] = []
         left: list[Claim] = []
         for claim, each in zip(chosen, rows, strict=True):
             suspension, before, row = each.suspension, each.segment, each.execution
@@ -133,11 +136,15 @@ class Clock:
                 continue
             if wakes_in_time(suspension):
                 settlements.append(Settlement(suspension, before, row.attached_to, "clock", make_default(suspension)))
+            elif ends_unanswered(suspension):
+                unanswered.append(suspension)
             else:
                 left.append(claim)
         if settlements:
             time_out_all(connection, self._store.jobs, settlements)
-        return len(settlements), left
+        if unanswered:
+            end_all_unanswered(connection, unanswered, moment)
+        return len(settlements) + len(unanswered), left
 
     def _settle(self, due: Claim) -> bool:
         def change(connection: sa.Connection) -> bool:
@@ -167,3 +174,43 @@ class Clock:
 
 def _name(what: Claim | str) -> str:
     return what if isinstance(what, str) else what.execution
+
+
+def remind(store: OpenStore, due: Claim) -> None:
+    """Take a reminder, unless another process takes it, and send it in a thread: a mail server may be slow."""
+
+    def take(connection: sa.Connection) -> Row | None:
+        row = suspensions.find(connection, due)
+        return row if row is not None and suspensions.take_reminder(connection, row) else None
+
+    claimed = store.change(take)
+    if claimed is not None:
+        threading.Thread(target=_send, args=[store, claimed], name="pauseflow-reminder", daemon=True).start()
+
+
+def _send(store: OpenStore, row: Row) -> None:
+    try:
+        _send_one(store, row)
+    except Exception as problem:  # noqa: BLE001  (nobody else would say it)
+        log.warning("did not remind of %s: %s", row.execution, problem, extra={"execution": row.execution})
+
+
+def _send_one(store: OpenStore, row: Row) -> None:
+    with reading(store.engine) as connection:
+        execution = executions.find(connection, row.execution)
+    if execution is None:
+        return
+    claim = suspensions.make_claim(row, revocations=execution.revocations)
+    link = store.link_maker()(claim)["approval_url"]
+    word = "Asked again" if (row.shown or {}).get("drift") else "Reminder"
+    problem: str | None = None
+    for stored in row.notice["messages"]:
+        message = MessageRequest.from_dict(stored)
+        try:
+            deliver(store.settings, replace(message, subject=f"{word}: {message.subject}", link=link))
+        except NotDelivered as failure:
+            problem = str(failure)
+            log.warning("%s", problem, extra={"execution": row.execution})
+    what = "reminded" if problem is None else "not reminded"
+    where = {"segment": row.segment, "step": row.step}
+    store.change(lambda connection: note(connection, row.execution, what, "clock", **where, text=problem))

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from pauseflow_nb.actions import name_decision
 from pauseflow_nb.identity import in_words
+from pauseflow_nb.store.database import iso
 from pauseflow_nb.store.executions import Row
-from pauseflow_nb.store.views import iso
 
 if TYPE_CHECKING:
     from pauseflow_nb.runner.cards import Decision
@@ -18,12 +18,7 @@ def describe_end(row: Row) -> str:
 
 
 def describe_ending_decision(row: Row, suspension: Row | None) -> "Decision":
-    """Describe what ended an execution, as its notebook shows it below the question.
-
-    Args:
-        row: The execution, which has ended.
-        suspension: What it waited for last, if anything.
-    """
+    """Describe what ended an execution, as its notebook shows it below the question."""
     from pauseflow_nb.runner.cards import Decision  # lazily: a server that ends nothing needs no notebooks
 
     reason = row.reason or {}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.decision_records import is_sealed
+from pauseflow_nb.engine.decision_records import is_sealed, list_shown_cells
 from pauseflow_nb.engine.kernel_bound import KERNEL_LOST
 from pauseflow_nb.engine.write_output import read_output
 from pauseflow_nb.errors import InvalidNotebook
@@ -117,10 +117,10 @@ class _Progress:
         """Whether the store knows by its digests that nobody has changed the cells of a notebook, or has signed nothing."""
         if self._is_ended_by_cell:
             return is_sealed(connection, self.row.id, self.row.state, document)
-        shown = {} if self._question is None else self._question.shown or {}
-        if "cells" in shown:
-            cells = document.digest_cells(len(shown["cells"]))
-            return bool([cell.to_json() for cell in cells] == shown["cells"])
+        question = self._question
+        if question is not None and "cells" in (question.shown or {}):
+            cells = list_shown_cells(connection, question)
+            return document.digest_cells(len(cells)) == cells
         return not decisions.list_all(connection, self.row.id)
 
 

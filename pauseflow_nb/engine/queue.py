@@ -47,8 +47,6 @@ from pauseflow_nb.store import audit, executions, keys, segments, suspensions, w
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["Callback", "Plan", "Queue", "Response"]
-
 
 class Queue(Reader):
     """The store as server, commands and Python programs use it. May be used by many threads at once."""

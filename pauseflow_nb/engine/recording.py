@@ -17,7 +17,7 @@ from pauseflow_nb.protocol import Loss, MessageRequest, Outcome, PauseAnswer, Pa
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.store import executions, segments, steps, suspensions, triggers
 from pauseflow_nb.store.audit import note
-from pauseflow_nb.store.views import iso
+from pauseflow_nb.store.database import iso
 from pauseflow_nb.user_secrets.providers import Providers
 
 log = logging.getLogger(__name__)

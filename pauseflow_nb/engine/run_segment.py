@@ -8,11 +8,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from pauseflow_nb.decisions.digests import CellDigest
 from pauseflow_nb.engine.attempt_end import Ending
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.briefing import make_briefing
-from pauseflow_nb.engine.decision_records import enter_records
+from pauseflow_nb.engine.decision_records import enter_records, forget_waiting, list_shown_cells
 from pauseflow_nb.engine.finish_notebook import finish_notebook
 from pauseflow_nb.engine.newest_notebook import find_newest
 from pauseflow_nb.engine.ownership import Watch, detach
@@ -38,7 +37,8 @@ from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernels.keeper import Keeper
-from pauseflow_nb.runner.segment import SegmentEnd, run_segment
+from pauseflow_nb.runner.observer import SegmentEnd
+from pauseflow_nb.runner.segment import run_segment
 from pauseflow_nb.store import executions, keys, segments, steps, suspensions, triggers
 from pauseflow_nb.store.audit import find_last, note
 from pauseflow_nb.store.database import reading
@@ -311,10 +311,10 @@ class Segments:
         document = find_newest(engine, execution, stored, suspension=suspension, segment=claimed.segment)
         with reading(engine) as connection:
             enter_records(connection, execution.id, document)
-        shown = {} if suspension is None else suspension.shown or {}
-        if shown.get("document") == execution.document:
-            # Otherwise a later attempt, or an edit, has changed cells that it showed.
-            document.set_digests(map(CellDigest.from_json, shown["cells"]))
+            forget_waiting(document)
+            if suspension is not None and (suspension.shown or {}).get("document") == execution.document:
+                # Otherwise a later attempt, or an edit, has changed cells that it showed.
+                document.set_digests(list_shown_cells(connection, suspension))
         return document
 
     def _briefing(self, claimed: _Claimed, document: Document) -> Briefing:

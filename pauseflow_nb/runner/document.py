@@ -28,8 +28,6 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Failure
 from pauseflow_nb.runner.masking import Mask
 
-__all__ = ["ERROR_MARKER", "Document", "is_exit_with_0", "is_sealed_by"]
-
 _BLANK = "0" * 32
 # Two spaces: a key of the notebook's metadata, and of nothing deeper that happens to have the same name.
 _SEAL = re.compile(rb'\n  "pauseflow": \{(?:\n   [^\n]*)*?\n   "seal": "([0-9a-f]{32})"')
@@ -135,11 +133,7 @@ class Document:
         return [self._digest(index, with_cards=with_cards) for index in range(len(self.cells[:count]))]
 
     def digest_ahead(self, before: int) -> bool:
-        """Digest one more of the cells that have ended, so that a pause need not do it; False if there is none left.
-
-        Args:
-            before: Index of the cell that runs.
-        """
+        """Digest one more of the cells that have ended, so that a pause need not do it; False if there is none left."""
         while self._digested < before and self._digested in self._digests:
             self._digested += 1
         if self._digested >= before:

@@ -13,7 +13,7 @@ from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.gc import clean
 from pauseflow_nb.json_values import compact
 from pauseflow_nb.links import Claim
-from pauseflow_nb.server.api.events.watcher import Watcher
+from pauseflow_nb.server.api.events import Watcher
 from pauseflow_nb.store.database import reading, transaction
 from pauseflow_nb.store.tables import executions
 

@@ -8,8 +8,8 @@ import pytest
 from engine.stage import Stage, at_once, fail, notebook, suspend
 
 from pauseflow_nb.engine import cancelling
+from pauseflow_nb.engine.authorization import Callback
 from pauseflow_nb.engine.clock import Clock
-from pauseflow_nb.engine.queue import Callback
 from pauseflow_nb.errors import AmbiguousSuspension
 from pauseflow_nb.execution import Execution
 from pauseflow_nb.links import Claim

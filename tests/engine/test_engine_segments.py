@@ -28,7 +28,7 @@ from pauseflow_nb.errors import (
 )
 from pauseflow_nb.protocol import Briefing, Outcome
 from pauseflow_nb.runner.control import Control
-from pauseflow_nb.runner.segment import SegmentEnd
+from pauseflow_nb.runner.observer import SegmentEnd
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import executions, workers
 from pauseflow_nb.store import segments as store_segments

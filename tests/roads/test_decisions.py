@@ -32,7 +32,10 @@ def check(rider: Rider, notebook: dict[str, Any] | None = None) -> Verification:
     document = notebook or read(rider)
     recorded = rider.queue.decisions(document["metadata"]["pauseflow"]["execution"])
     alone = verify(document, keys)  # type: ignore[arg-type]  # they are of Ed25519
-    assert bool(alone.problems) == bool(program.check(document, keys[-1])), "the program of the docs finds the same"
+    found = program.check(document, keys[-1])
+    is_sealed = bool(alone.statements) and alone.statements[-1].kind == ENDED
+    has_ended = is_sealed and "waiting" not in document["metadata"]["pauseflow"]
+    assert bool(found) == (bool(alone.problems) or not has_ended), "the program of the docs finds the same"
     return verify(document, keys, recorded=recorded)  # type: ignore[arg-type]  # they are of Ed25519
 
 
@@ -52,7 +55,7 @@ def test_an_approved_notebook_has_a_record_of_the_decision_and_of_the_end(rider:
     assert [statement.kind for statement in result.statements] == [DECIDED, ENDED]
     assert (decision(result)["by"], decision(result)["comment"]) == ("user:ann", "looks good")
     assert result.statements[0].facts["question"]["title"] == "Publish?"
-    assert len(result.statements[0].cells) == 3, "the cells up to the one that asked"
+    assert len(result.statements[0].cells.read()) == 3, "the cells up to the one that asked"
 
 
 def test_what_a_widget_shows_is_covered_by_the_record_of_the_end(rider: Rider) -> None:

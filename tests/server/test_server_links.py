@@ -20,8 +20,8 @@ from tornado.httpclient import HTTPResponse
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.listener import Listener
-from pauseflow_nb.server.public.callbacks import METHODS
 from pauseflow_nb.server.public.rate_limit import LinkLimits, RateLimit
+from pauseflow_nb.server.public.receiving import METHODS
 from pauseflow_nb.server.public.upload import Upload
 from pauseflow_nb.settings import Settings
 

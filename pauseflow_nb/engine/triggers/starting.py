@@ -14,9 +14,8 @@ from pauseflow_nb.errors import InvalidNotebook, StoreUnavailable
 from pauseflow_nb.identity import Who
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store import triggers
-from pauseflow_nb.store.database import now
+from pauseflow_nb.store.database import iso, now
 from pauseflow_nb.store.executions import Row
-from pauseflow_nb.store.views import iso
 
 #: Options of a trigger that are options of its executions.
 RUN_OPTIONS = ("strict", "checkpoint", "start_timeout", "execution_timeout", "created_via")

@@ -7,8 +7,10 @@ from typing import Any
 from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.web import RequestHandler
 
+from pauseflow_nb.engine.authorization import Callback
 from pauseflow_nb.engine.link_lookup import LinkTarget
-from pauseflow_nb.engine.queue import Callback, Queue, Response
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.engine.settling import Response
 from pauseflow_nb.errors import (
     BodyTooLarge,
     InvalidAnswer,
@@ -39,8 +41,6 @@ from pauseflow_nb.server.public.responses import (
 )
 from pauseflow_nb.server.public.upload import INLINE_BYTES, Sink
 from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, note_on
-
-__all__ = ["METHODS", "CallbackHandler", "handlers"]
 
 #: What a program that looks at a link does not get: markup, and addresses of pages.
 _FOR_THE_PAGE = ("evidence", "sign_in_url", "signed_in_as", "notebook_url")
