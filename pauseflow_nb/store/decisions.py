@@ -1,4 +1,4 @@
-"""The signed records of an execution, in the order in which they were made."""
+"""Read and write the signed records of an execution, in the order in which they were made."""
 
 from collections.abc import Iterable, Sequence
 
