@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from pauseflow_nb.kernel.snapshot import Restored, Saved
+    from pauseflow_nb.kernel.snapshot.deferred import Deferred
 
 __all__ = ["ExecutionMode"]
 
@@ -83,6 +84,8 @@ class ExecutionMode:
         }
         self.answers: Answers = Answers(shell.user_ns) if previous is None else previous.answers
         self._restored: Restored | None = None
+        #: Variables that come back when code mentions them.
+        self.deferred: Deferred | None = None if previous is None else previous.deferred
         #: What the restore could not bring back.
         self.losses: list[Loss] = [] if previous is None else previous.losses
         self._reported: set[str] = set()
@@ -108,7 +111,9 @@ class ExecutionMode:
                 force=force,
                 execution=execution,
                 is_checked=self.briefing.is_checked,
+                coming=self.briefing.coming,
             )
+            self.deferred = self._restored.deferred
             self.answers.take_from_variables()
             namespace, coming = self._shell.user_ns, self.briefing.coming
             losses = snapshot.weigh_losses(self._restored.losses, coming, namespace)
@@ -305,6 +310,7 @@ class ExecutionMode:
                     strict=strict,
                     execution=self.briefing.execution,
                     is_checked=self.briefing.is_checked,
+                    deferred=self.deferred,
                 )
         except Unsaveable as problem:
             maker = problem.cell if problem.cell is not None else self._find_maker(problem.name, set(coming))
