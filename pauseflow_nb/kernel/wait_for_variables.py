@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["WaitForVariables"]
 
 _SESSION = "get_ipython().pauseflow"
+#: How the runner calls the session: cells are in what it passes, but do not run.
+_CALLS = tuple(f"{_SESSION}.{name}(" for name in ("begin", "go_on", "settle_names", "suspend"))
 #: What `StepCells` puts around the statements of a step.
 _WRAPPERS = (f"while {_SESSION}.runs_now(", f"with {_SESSION}.begin_attempt(")
 
@@ -38,7 +40,7 @@ class WaitForVariables(ast.NodeTransformer):
             text = ast.unparse(statement)
             if isinstance(statement, (ast.While, ast.With)) and text.startswith(_WRAPPERS):
                 statement.body = self._arranged(statement.body, deferred)
-            else:
+            elif not text.startswith(_CALLS):
                 mentions = find_mentions(text.replace(_SESSION, "_"), self._session.shell.user_ns)
                 if mentions is None or mentions & deferred:
                     arranged.append(_make_call(None if mentions is None else sorted(mentions & deferred), statement))

@@ -58,7 +58,9 @@ def find_mentions_of_functions(namespace: Mapping[str, Any]) -> set[str] | None:
     """
     found: set[str] = set()
     for each in gc.get_objects():
-        if type(each) is types.FunctionType and each.__globals__ is namespace:
+        # IPython makes functions of whole cells, whose statements are looked at one by one.
+        is_function = type(each) is types.FunctionType and each.__globals__ is namespace
+        if is_function and each.__code__.co_name != "<module>":
             names = _find_in_code(each.__code__, namespace, has_texts=False)
             if names is None:
                 return None
