@@ -17,7 +17,7 @@ LAB_SOURCES := labextension/package-lock.json $(shell find labextension/src labe
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
-demo: $(VENV)/.demo ## run a notebook that trains a model, waits for your approval, and goes on
+demo: $(VENV)/.demo ## run a notebook that trains a model, waits for your approval, and continues
 	@$(BIN)/python notebooks/demo.py
 
 test: $(VENV)/.test ## run the tests, those of the panel in Chromium with them, and on each Python that is here

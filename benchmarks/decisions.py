@@ -20,7 +20,7 @@ from pathlib import Path
 from beside import databases, machine
 from beside.programs import write_notebook
 
-from pauseflow_nb.engine import waking
+from pauseflow_nb.engine import next_segments
 from pauseflow_nb.engine.queue import Callback, Queue
 from pauseflow_nb.links import Claim
 
@@ -118,13 +118,13 @@ def _answers(folder: Path, rounds: int) -> list[str]:
 
 
 def _settle(queue: Queue, execution: str, *, is_recorded: bool) -> Figures:
-    record = waking.record_decisions
+    record = next_segments.record_decisions
     if not is_recorded:
-        waking.record_decisions = lambda *_: {}
+        next_segments.record_decisions = lambda *_: {}
     began, used = time.perf_counter(), time.process_time()
     answer = queue.settle(Claim(execution, 0, "ask", 0, "resume"), Callback("resume", None, "link"))
     taken = {"wall": time.perf_counter() - began, "processor": time.process_time() - used}
-    waking.record_decisions = record
+    next_segments.record_decisions = record
     assert answer.status == 200, answer.body
     return taken
 

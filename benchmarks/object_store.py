@@ -25,13 +25,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from object_store import ObjectStore, open_object_store
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
-CELLS = [
-    "import numpy as np, time\nfrom pauseflow_nb import flow\nlimit = 3",
-    "%%step make\nfirst = np.random.default_rng(1).random(1 << 26); second = np.random.default_rng(2).random(1 << 26)\n"
-    "flow.suspend()",
-    "%%step go\nflow.export('first_line', time.time())\nflow.export('mean', float(first.mean()))\n"
-    "flow.export('with_data', time.time())",
-]
+MAKE = """%%step make
+first = np.random.default_rng(1).random(1 << 26)
+second = np.random.default_rng(2).random(1 << 26)
+flow.suspend()"""
+GO = """%%step go
+flow.export('first_line', time.time())
+flow.export('mean', float(first.mean()))
+flow.export('with_data', time.time())"""
+CELLS = ["import numpy as np, time\nfrom pauseflow_nb import flow", MAKE, GO]
 
 
 def run(package: Path, store: ObjectStore, folder: Path, *arguments: str) -> Any:
@@ -54,6 +56,8 @@ def environment(package: Path, store: ObjectStore, folder: Path) -> dict[str, st
         **os.environ,
         **store.environment,
         "PYTHONPATH": str(package),
+        # moto takes long to put the parts of an upload together.
+        "FSSPEC_S3": json.dumps({"config_kwargs": {"read_timeout": 600, "connect_timeout": 60}}),
         "XDG_CACHE_HOME": str(folder / "cache"),
         "PAUSEFLOW_DATA_DIR": str(folder / "data"),
         "PAUSEFLOW_STORAGE": f"{store.url}/{folder.name}",
@@ -92,7 +96,9 @@ def measure(package: Path, store: ObjectStore, folder: Path) -> dict[str, float]
 
 def main() -> None:
     """Measure, and print a table."""
-    packages = {"before": Path(path) for path in sys.argv[1:]} | {"now": Path(__file__).parents[1]}
+    packages = {"now": Path(__file__).parents[1]}
+    if sys.argv[1:]:
+        packages = {"before": Path(sys.argv[1]), **packages}
     took: dict[str, list[dict[str, float]]] = {name: [] for name in packages}
     for _ in range(ROUNDS):
         for name, package in packages.items():

@@ -43,7 +43,7 @@ def main() -> int:
     if status == 0:
         show(json.loads(RESULT.read_text(encoding="utf-8")))
     elif status == LEFT:
-        print(f"\n`make demo` begins anew. To go on with this one:  PAUSEFLOW_DATA_DIR={STORE} {PROGRAM} serve")
+        print(f"\n`make demo` begins anew. To continue with this one:  PAUSEFLOW_DATA_DIR={STORE} {PROGRAM} serve")
     return status
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-__all__ = ["ACTIONS", "LINK_NAMES", "USUAL_ACTIONS", "allowed_links", "button_labels", "name_decision"]
-
 #: What an answer may do, in the order of the buttons.
 ACTIONS = ("resume", "send_back", "cancel")
 #: What it may do unless the author says otherwise.

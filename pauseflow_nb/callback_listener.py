@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from pauseflow_nb.engine.queue import Queue
     from pauseflow_nb.server.listener import Listener
 
-__all__ = ["CallbackListener"]
-
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0

@@ -19,18 +19,6 @@ from pauseflow_nb.durations import duration
 from pauseflow_nb.errors import InvalidDuration, InvalidStep, InvalidValue
 from pauseflow_nb.queues import check_queue
 
-__all__ = [
-    "NO_VALUE",
-    "FreshOptions",
-    "Header",
-    "StepOptions",
-    "find_mistake",
-    "find_steps",
-    "read_header",
-    "refuse_mistakes",
-    "runs_again",
-]
-
 #: `steps.trigger` is Pipedream's name for what started the workflow.
 RESERVED = frozenset({"trigger"})
 

@@ -12,8 +12,6 @@ from typing import Any, TypeGuard
 
 from pauseflow_nb.errors import InvalidDuration
 
-__all__ = ["duration", "is_number", "milliseconds", "parse_span", "seconds", "spoken"]
-
 SHORTEST = timedelta(milliseconds=1)
 LONGEST = timedelta(days=366)
 

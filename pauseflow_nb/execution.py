@@ -109,14 +109,14 @@ class Execution:
     def retry(
         self, *, from_step: str | None = None, notebook: str | os.PathLike[str] | None = None, force: bool = False
     ) -> "Restart":
-        """Go on from a checkpoint; what finished before it does not run again. Nothing has run when this returns.
+        """Continue from a checkpoint; what finished before it does not run again. Nothing has run when this returns.
 
         Args:
-            from_step: The step to run again, with all that follows. Otherwise a failed execution goes on from its
+            from_step: The step to run again, with all that follows. Otherwise a failed execution continues from its
                 last checkpoint.
             notebook: An edited notebook that takes the place of the one that ran. If a cell before the checkpoint
                 was changed, it goes further back, and the result says so.
-            force: Go on although the variables were saved by other versions, or some that are needed did not come back.
+            force: Continue although the variables were saved by other versions, or some that are needed did not come back.
 
         Raises:
             CannotRetry: If it has not ended, or has not failed and neither argument is given.
@@ -162,7 +162,7 @@ class Execution:
             NotSuspended: If nothing waits.
             QuestionChanged: If what was shown has changed.
             AmbiguousSuspension: If several wait and none was named.
-            InvalidAnswer: If the data does not fit the schema; it goes on waiting.
+            InvalidAnswer: If the data does not fit the schema; it keeps waiting.
             NotAllowed: If you may not answer this one.
         """
         where = _address(step)
@@ -214,7 +214,7 @@ class Execution:
             until_pause: Return as well when it waits for an answer or the clock.
 
         Raises:
-            TimeoutError: If the time is over first; the execution goes on.
+            TimeoutError: If the time is over first; the execution continues.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         look_at = time.monotonic()
@@ -254,7 +254,7 @@ class Execution:
         """Run it in a thread of this process, which ends with the execution or with the process.
 
         Args:
-            until_pause: End at the first pause too; then a step that could go on in its kernel only fails.
+            until_pause: End at the first pause too; then a step that could continue in its kernel only fails.
         """
         from pauseflow_nb.runner.control import Control
 
@@ -294,7 +294,7 @@ def run_notebook(
         parameters: Values for the notebook's `parameters` cell.
         wait: Return when the execution has ended. Otherwise at once: a worker runs it if one is alive, else
             a thread of this process, which leaves the rest to others when the process ends.
-        until_pause: With `wait`, return as well when the notebook waits; `Execution.wait` goes on from there.
+        until_pause: With `wait`, return as well when the notebook waits; `Execution.wait` continues from there.
         options: How it is run.
         settings: Which store; the default reads the environment and `pauseflow.toml`.
 

@@ -8,8 +8,6 @@ from typing import Any
 from pauseflow_nb.cells import FreshOptions
 from pauseflow_nb.protocol import FreshValue
 
-__all__ = ["Comparison", "compare", "summarize"]
-
 #: Values that are shown side by side; of more, only those that differ.
 _MOST_ROWS = 20
 _LONGEST_SUMMARY = 300

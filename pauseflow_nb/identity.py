@@ -13,19 +13,6 @@ from typing import Any, Literal, Self
 
 from pauseflow_nb.printable import printable
 
-__all__ = [
-    "LINK",
-    "KnownBy",
-    "Who",
-    "account",
-    "facts_of",
-    "in_words",
-    "name_of",
-    "name_trigger",
-    "people",
-    "signed_in",
-]
-
 #: The sender of a callback over a public link, who is not known.
 LINK = "link"
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from pauseflow_nb.printable import CLEANED
 
-__all__ = ["JsonFormatter", "log_as_json"]
-
 #: What each record has; everything else was added by `extra=`.
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color", "end_color", CLEANED}
 

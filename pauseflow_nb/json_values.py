@@ -8,8 +8,6 @@ from typing import Any, NoReturn, TypeAlias
 
 from pauseflow_nb.errors import NotJSON, NotStorable
 
-__all__ = ["DEEPEST", "JSON", "NOTHING", "compact", "is_deeper", "json_text", "read_json", "require_json"]
-
 #: A JSON value. `require_json` is the check; a recursive type would cost every reader a cast.
 JSON: TypeAlias = Any
 

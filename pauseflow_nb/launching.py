@@ -27,17 +27,6 @@ if TYPE_CHECKING:
     from pauseflow_nb.runner.kernels.source import Supply
     from pauseflow_nb.runner.notebook import Frozen
 
-__all__ = [
-    "RunOptions",
-    "attach",
-    "fill_path",
-    "make_plan",
-    "plan",
-    "require_worker",
-    "start_attached",
-    "start_kernel_early",
-]
-
 _POLL_SECONDS = 0.1
 
 

@@ -17,8 +17,6 @@ from pauseflow_nb.actions import LINK_NAMES
 from pauseflow_nb.errors import InvalidValue, LinkWithdrawn, UnknownLink
 from pauseflow_nb.protocol import Links
 
-__all__ = ["ACTIONS", "Claim", "Signer"]
-
 #: What a link can do; `approve` opens the page on which a person chooses.
 ACTIONS = tuple(LINK_NAMES)
 

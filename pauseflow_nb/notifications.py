@@ -18,8 +18,6 @@ from pauseflow_nb.printable import printable
 from pauseflow_nb.protocol import APPROVAL_URL, MessageRequest
 from pauseflow_nb.settings import Settings
 
-__all__ = ["deliver", "is_one_address", "try_mail_server"]
-
 _TIMEOUT_SECONDS = 15.0
 
 

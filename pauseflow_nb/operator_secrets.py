@@ -6,8 +6,6 @@ The user's own variables, `AWS_SECRET_ACCESS_KEY` or `PGPASSWORD`, are not the o
 import re
 from collections.abc import Mapping
 
-__all__ = ["MASKED", "has_password", "is_secret_name", "mask_passwords", "without_secrets"]
-
 #: Stands in the place of a secret.
 MASKED = "***"
 

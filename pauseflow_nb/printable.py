@@ -7,8 +7,6 @@ import logging
 import re
 from typing import Literal
 
-__all__ = ["clean_logs", "json_printable", "printable", "printable_lines"]
-
 # Controls of ASCII and Latin-1 (with ESC, BEL, CR, and the one-character forms of CSI and OSC); marks that turn the
 # direction of text around or have no width; separators of lines; halves of characters; tags.
 _UNSEEN = (

@@ -4,8 +4,6 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["create", "follow", "make_folder"]
-
 _MOST_LINKS = 40
 _NOT_HERE = 0
 

@@ -195,7 +195,7 @@ class Briefing(Message):
     inputs: dict[str, JSON] = field(default_factory=dict)
     #: What started the execution: `context`, and `event` unless that is the parameters.
     trigger: dict[str, JSON] = field(default_factory=dict)
-    #: The last `In [n]`, so that numbers go on.
+    #: The last `In [n]`, so that numbers continue.
     execution_count: int = 0
     #: Index of the first cell to run.
     first_cell: int = 0
@@ -285,7 +285,7 @@ class SuspensionRequest(Message):
     messages: list[MessageRequest] = field(default_factory=list)
     #: Notebooks to run, of the kind `"notebook"`.
     children: list[ChildRequest] = field(default_factory=list)
-    #: Resumes by different people until it goes on.
+    #: Resumes by different people until it continues.
     approvals: int = 1
     #: The only ones who may answer, signed in; None: anybody with a link.
     approvers: list[str] | None = None
@@ -304,7 +304,7 @@ class SuspensionRequest(Message):
 
 @dataclass(frozen=True)
 class PauseQuestion(Message):
-    """What `flow.pause` asks of the runner, while its cell goes on running."""
+    """What `flow.pause` asks of the runner, while its cell keeps running."""
 
     step: str
     run: int
@@ -349,7 +349,7 @@ class Unsaved(Message):
 
 @dataclass(frozen=True)
 class Loss(Message):
-    """Something that a new kernel could not bring back: a variable, or with an empty name whatever the reason says."""
+    """Something that a new kernel could not restore: a variable, or with an empty name whatever the reason says."""
 
     name: str
     type_name: str
@@ -435,5 +435,5 @@ class Outcome(Message):
 
     @property
     def is_kernel_bound(self) -> bool:
-        """Whether the notebook pauses and can go on in this kernel only."""
+        """Whether the notebook pauses and can continue in this kernel only."""
         return self.kind == "suspended" and bool(self.lost)

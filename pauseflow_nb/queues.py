@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from pauseflow_nb.errors import InvalidValue
 
-__all__ = ["DEFAULT_QUEUE", "QueuePlan", "check_queue", "describe_missing_worker", "describe_stranded", "parse_queues"]
-
 #: The queue of what names none.
 DEFAULT_QUEUE = "default"
 
@@ -69,11 +67,11 @@ class QueuePlan:
         changes: list[tuple[int, str]] = []
         now, begin = home, 0
         for index, is_step, named in cells:
-            wanted = (named or home) if is_step else now
-            if wanted != now:
+            needed = (named or home) if is_step else now
+            if needed != now:
                 # From the cell behind the last one that ran: text between two steps needs no machine.
-                changes.append((begin, wanted))
-                now = wanted
+                changes.append((begin, needed))
+                now = needed
             begin = index + 1
         return cls(home, tuple(changes))
 

@@ -5,8 +5,6 @@ from typing import Any
 
 from pauseflow_nb.errors import StoreUnavailable
 
-__all__ = ["open_filesystem", "require_client"]
-
 #: What pip has to install for the kinds of URL whose client fsspec names otherwise, or not.
 _PACKAGES = {
     **dict.fromkeys(("s3", "s3a"), "pauseflow_nb[s3]"),

@@ -22,8 +22,6 @@ from pauseflow_nb.operator_secrets import MASKED, has_password, is_secret_name, 
 from pauseflow_nb.queues import DEFAULT_QUEUE, parse_queues
 from pauseflow_nb.validation_words import reword_error
 
-__all__ = ["FILE_NAME", "Network", "Settings", "default_data_dir", "known_variables", "parse_networks"]
-
 Network: TypeAlias = IPv4Network | IPv6Network
 
 FILE_NAME = "pauseflow.toml"
@@ -82,7 +80,7 @@ class Settings(BaseModel):
     queues: str = DEFAULT_QUEUE
     #: Where a worker's kernels come from: `cold`, `prestarted` or `forked`; `auto`: forked where that is safe.
     kernels: Literal["auto", "cold", "prestarted", "forked"] = "auto"
-    #: Kernels that one process keeps for executions which wait and can go on in no other.
+    #: Kernels that one process keeps for executions which wait and can continue in no other.
     kept_kernels: int = Field(default=16, ge=0, le=1000)
     #: What of a snapshot on a local disk is read through before it is used: what looks changed (`fast`), or all (`full`).
     snapshot_check: Literal["fast", "full"] = "fast"

@@ -4,8 +4,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["reword_error"]
-
 _PLAIN = {
     "missing": "is required",
     "extra_forbidden": "is not asked for",

@@ -25,12 +25,12 @@ class Audited:
     left_out: str = ""
 
 
-def read_pip_audit(output: str, said: str) -> Audited:
+def read_pip_audit(output: str, errors: str) -> Audited:
     """Read what `pip-audit --format json` printed, and what it said on standard error."""
     try:
         packages: list[dict[str, Any]] = json.loads(output)["dependencies"]
     except (ValueError, KeyError, TypeError):
-        return Audited(0, [], f"nothing was looked up: {_last_line(said)}")
+        return Audited(0, [], f"nothing was looked up: {_last_line(errors)}")
     audited = [each for each in packages if "skip_reason" not in each]
     vulnerable = [
         f"{each['name']} {each['version']}: {found['id']}, fixed in {', '.join(found['fix_versions']) or 'no version yet'}"
@@ -41,14 +41,14 @@ def read_pip_audit(output: str, said: str) -> Audited:
     return Audited(len(audited), vulnerable, f"{skipped} packages are not known to the index" if skipped else "")
 
 
-def read_npm_audit(output: str, said: str) -> Audited:
+def read_npm_audit(output: str, errors: str) -> Audited:
     """Read what `npm audit --json` printed, and what it said on standard error."""
     try:
         report: dict[str, Any] = json.loads(output)
         count: int = report["metadata"]["dependencies"]["total"]
         found: dict[str, dict[str, Any]] = report["vulnerabilities"]
     except (ValueError, KeyError, TypeError):
-        return Audited(0, [], f"nothing was looked up: {_message_in(output) or _last_line(said)}")
+        return Audited(0, [], f"nothing was looked up: {_message_in(output) or _last_line(errors)}")
     return Audited(count, [f"{name} {each['range']}: {each['severity']}" for name, each in found.items()])
 
 

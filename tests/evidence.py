@@ -15,11 +15,11 @@ _PAGES = pytest.StashKey[list[tuple[Any, list[str]]]]()
 
 def watch(item: pytest.Item, page: Any) -> None:
     """Note what a page of Playwright says in a test, and keep it if the test fails while the page is open."""
-    said: list[str] = []
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(f"pageerror: {error}\n{error.stack}"))
-    page.on("requestfailed", lambda request: said.append(f"requestfailed: {request.url} {request.failure}"))
-    item.stash.setdefault(_PAGES, []).append((page, said))
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: messages.append(f"pageerror: {error}\n{error.stack}"))
+    page.on("requestfailed", lambda request: messages.append(f"requestfailed: {request.url} {request.failure}"))
+    item.stash.setdefault(_PAGES, []).append((page, messages))
 
 
 def keep(item: pytest.Item) -> Path | None:
@@ -28,13 +28,13 @@ def keep(item: pytest.Item) -> Path | None:
     Returns:
         The folder with all of it; None if no page is open.
     """
-    pages = [(page, said) for page, said in item.stash.get(_PAGES, []) if not page.is_closed()]
+    pages = [(page, messages) for page, messages in item.stash.get(_PAGES, []) if not page.is_closed()]
     if not pages:
         return None
     folder = FAILED / re.sub(r"[^\w.-]+", "-", f"{item.path.stem}-{item.name}")
     folder.mkdir(parents=True, exist_ok=True)
-    for number, (page, said) in enumerate(pages, start=1):
-        (folder / f"console-{number}.txt").write_text("\n".join([page.url, *said, ""]), encoding="utf-8")
+    for number, (page, messages) in enumerate(pages, start=1):
+        (folder / f"console-{number}.txt").write_text("\n".join([page.url, *messages, ""]), encoding="utf-8")
         try:
             page.screenshot(path=folder / f"page-{number}.png", timeout=10_000)
             (folder / f"page-{number}.html").write_text(page.content(), encoding="utf-8")

@@ -45,7 +45,7 @@ MODULES = {
         "tests/engine/test_engine_nested.py",
         "tests/engine/test_engine_keys.py",
     ],
-    "engine/judging.py": [
+    "engine/authorization.py": [
         "tests/engine/test_engine_judging.py",
         "tests/engine/test_engine_answers.py",
         "tests/engine/test_engine_identity.py",

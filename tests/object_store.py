@@ -112,7 +112,7 @@ def _make_handler(store: ObjectStore, behind: int) -> type[BaseHTTPRequestHandle
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def log_message(self, format: str, *_arguments: object) -> None:
+        def log_message(self, *_arguments: object) -> None:
             """Say nothing."""
 
         def _pass(self) -> None:

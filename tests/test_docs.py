@@ -104,9 +104,11 @@ def test_every_command_is_explained(name: str) -> None:
 
 
 def test_no_command_is_promised_that_is_not_there() -> None:
-    told = set(re.findall(r"`pauseflow ([a-z][a-z-]*)", "".join(page.read_text(encoding="utf-8") for page in PAGES)))
+    documented = set(
+        re.findall(r"`pauseflow ([a-z][a-z-]*)", "".join(page.read_text(encoding="utf-8") for page in PAGES))
+    )
 
-    assert told - set(main.commands) == set()
+    assert documented - set(main.commands) == set()
 
 
 @pytest.mark.parametrize("command", main.commands.values(), ids=lambda command: str(command.name))
@@ -255,10 +257,10 @@ def test_the_table_of_threats_shows_what_the_lists_below_it_say() -> None:
 
 
 def test_every_page_can_be_reached_from_the_index_or_the_readme() -> None:
-    told = text_of("docs/index.md") + text_of("docs/how-to/index.md") + text_of("README.md")
+    documented = text_of("docs/index.md") + text_of("docs/how-to/index.md") + text_of("README.md")
 
-    assert [page.name for page in ROOT.glob("docs/[!r]*/*.md") if page.name not in told] == []
-    assert [page.name for page in ROOT.glob("docs/*.md") if page.name not in told and page.stem != "index"] == []
+    assert [page.name for page in ROOT.glob("docs/[!r]*/*.md") if page.name not in documented] == []
+    assert [page.name for page in ROOT.glob("docs/*.md") if page.name not in documented and page.stem != "index"] == []
 
 
 def test_every_word_of_the_makefile_is_explained() -> None:

@@ -132,7 +132,7 @@ def test_text_is_read_or_refused_and_nothing_else(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("span", "said"),
+    ("span", "expected"),
     [
         (timedelta(milliseconds=1), "1 ms"),
         (timedelta(milliseconds=999.6), "1 s"),
@@ -145,8 +145,8 @@ def test_text_is_read_or_refused_and_nothing_else(text: str) -> None:
         (timedelta(seconds=-5), "0 s"),
     ],
 )
-def test_a_span_is_spoken_as_a_person_would(span: timedelta, said: str) -> None:
-    assert spoken(span) == said
+def test_a_span_is_spoken_as_a_person_would(span: timedelta, expected: str) -> None:
+    assert spoken(span) == expected
 
 
 @given(spans)

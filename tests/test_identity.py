@@ -17,11 +17,11 @@ ME = pwd.getpwuid(os.getuid()).pw_name
 @pytest.mark.parametrize("variable", ["LOGNAME", "USER", "LNAME", "USERNAME"])
 def test_variables_of_the_environment_name_nobody(variable: str) -> None:
     program = "from pauseflow_nb.identity import account; print(account())"
-    told = subprocess.check_output(
+    printed = subprocess.check_output(
         [sys.executable, "-c", program], env={**os.environ, variable: "somebody-else"}, text=True
     )
 
-    assert told == f"user:{ME}\n"
+    assert printed == f"user:{ME}\n"
 
 
 def test_an_account_without_a_name_is_its_number() -> None:

@@ -46,17 +46,17 @@ _WORDS = {
 
 def licence_of(package: Distribution) -> set[str]:
     """The SPDX identifiers of a package; of `A OR B` the ones that are permissive, if there are any."""
-    told = package.metadata
+    metadata = package.metadata
     classifiers = [
-        each.rpartition(" :: ")[2] for each in told.get_all("Classifier") or [] if each.startswith("License ::")
+        each.rpartition(" :: ")[2] for each in metadata.get_all("Classifier") or [] if each.startswith("License ::")
     ]
-    field = next(iter(told.get_all("License") or [""])).strip().splitlines()
-    said = [told["License-Expression"]] if "License-Expression" in told else [*field[:1], *classifiers]
-    for text in said:
+    field = next(iter(metadata.get_all("License") or [""])).strip().splitlines()
+    licences = [metadata["License-Expression"]] if "License-Expression" in metadata else [*field[:1], *classifiers]
+    for text in licences:
         found = identifiers(_WORDS.get(text.lower(), text))
         if found:
             return found
-    return set(said) or {"says nothing"}
+    return set(licences) or {"says nothing"}
 
 
 def identifiers(expression: str) -> set[str]:

@@ -40,7 +40,7 @@ export class Actions {
     return this._documents !== null && inBrowser(execution.notebook, rootOfServer()) !== null;
   }
 
-  /** Save the notebook that ran, if it is open, and let the execution go on with it. */
+  /** Save the notebook that ran, if it is open, and let the execution continue with it. */
   async retryEdited(execution: IExecution): Promise<void> {
     const path = inBrowser(execution.notebook, rootOfServer());
     if (path === null) {

@@ -113,7 +113,7 @@ export interface IExecution {
   no_worker: string | null;
   /** Variables that cannot be saved, for which it keeps its kernel while it waits. */
   kernel_bound: string[];
-  /** What new kernels could not bring back. */
+  /** What new kernels could not restore. */
   losses: ILoss[];
   cells: { done: number; total: number };
   steps: Record<string, IStep>;
@@ -276,12 +276,12 @@ export class Api {
     return this._ask<IExecution>(`${path(execution)}/cancel`, text ? { text } : {});
   }
 
-  /** Let it go on from its last checkpoint, or run again from a step. */
+  /** Let it continue from its last checkpoint, or run again from a step. */
   retry(execution: string, step?: string): Promise<IExecution> {
     return this._ask<IExecution>(`${path(execution)}/retry`, step === undefined ? {} : { from: step });
   }
 
-  /** Let it go on with an edited notebook: cells that were changed run again, and all after them. */
+  /** Let it continue with an edited notebook: cells that were changed run again, and all after them. */
   retryWith(execution: string, notebook: string): Promise<IExecution> {
     return this._ask<IExecution>(`${path(execution)}/retry`, { notebook });
   }

@@ -45,14 +45,14 @@ export function silence(suspension: ISuspension, now: number): string {
     return `It runs again by itself: ${when}.`;
   }
   if (kind === 'delay') {
-    return `It goes on by itself: ${when}.`;
+    return `It continues by itself: ${when}.`;
   }
   return `Without an answer ${ON_TIMEOUT[suspension.on_timeout] ?? 'it ends'}: ${when}.`;
 }
 
 const ON_TIMEOUT: Record<string, string> = {
   cancel: 'the run is cancelled',
-  resume: 'the run goes on',
+  resume: 'the run continues',
   fail: 'the run fails'
 };
 
@@ -60,7 +60,7 @@ const ON_TIMEOUT: Record<string, string> = {
 export function consequences(suspension: ISuspension): string {
   const { labels, allow } = suspension;
   const does: Record<Action, string> = {
-    resume: suspension.kind === 'rerun' ? 'runs the step again' : 'lets the run go on',
+    resume: suspension.kind === 'rerun' ? 'runs the step again' : 'lets the run continue',
     send_back: 'runs the step again with your comment',
     cancel: 'ends it'
   };

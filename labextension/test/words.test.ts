@@ -74,21 +74,21 @@ describe('sentences', () => {
 
     expect(silence(suspension, NOON)).toBe('It waits until somebody answers; there is no deadline.');
     expect(silence(until, NOON)).toMatch(/^Without an answer the run is cancelled: 1 d left \(.*2026.*\)\.$/);
-    expect(silence({ ...until, on_timeout: 'resume' }, NOON)).toContain('the run goes on');
+    expect(silence({ ...until, on_timeout: 'resume' }, NOON)).toContain('the run continues');
     expect(silence({ ...until, kind: 'rerun' }, NOON)).toContain('runs again by itself');
   });
 
   it('say what the buttons do, in the words of the author', () => {
-    expect(consequences(suspension)).toBe('“Approve” lets the run go on. “Cancel the run” ends it.');
+    expect(consequences(suspension)).toBe('“Approve” lets the run continue. “Cancel the run” ends it.');
     expect(consequences({ ...suspension, labels: { resume: 'Ship', cancel: 'Stop' } })).toBe(
-      '“Ship” lets the run go on. “Stop” ends it.'
+      '“Ship” lets the run continue. “Stop” ends it.'
     );
     const back: ISuspension = {
       ...suspension,
       allow: ['resume', 'send_back'],
       labels: { resume: 'Ship', cancel: 'Stop', send_back: 'Rework' }
     };
-    expect(consequences(back)).toBe('“Ship” lets the run go on. “Rework” runs the step again with your comment.');
+    expect(consequences(back)).toBe('“Ship” lets the run continue. “Rework” runs the step again with your comment.');
   });
 
   it('say who started it, with which parameters', () => {

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from pauseflow_nb.runner.control import Control
     from pauseflow_nb.runner.kernels.source import Supply
 
-__all__ = ["run_with_progress"]
-
 
 def run_with_progress(
     queue: "Queue",

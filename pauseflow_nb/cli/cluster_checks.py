@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from pauseflow_nb.engine.queue import Queue
     from pauseflow_nb.store.workers import ProcessFacts
 
-__all__ = ["check_cluster"]
-
 #: A clock that is this wrong makes times in notebooks and links confusing; deadlines follow the database's clock alone.
 _SKEW_SECONDS = 2.0
 

@@ -6,8 +6,6 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ["complete_files", "complete_open_steps", "complete_steps", "execution_argument"]
-
 C = TypeVar("C", bound=Callable[..., Any])
 
 #: As many as a person reads through.

@@ -21,8 +21,6 @@ from pauseflow_nb.settings import FILE_NAME, Settings, known_variables
 if TYPE_CHECKING:
     from pauseflow_nb.engine.queue import Queue
 
-__all__ = ["check_environment", "check_files", "check_machine", "check_store"]
-
 #: For one look at something far away.
 _PATIENCE_SECONDS = 10.0
 _LITTLE_ROOM = 1024**3

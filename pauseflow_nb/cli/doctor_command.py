@@ -14,8 +14,6 @@ from pauseflow_nb.cli.options import COMPLETED, FAILED, json_option, open_queue,
 from pauseflow_nb.errors import InvalidSetting, NotebookNotFound
 from pauseflow_nb.settings import Settings, default_data_dir
 
-__all__ = ["doctor"]
-
 _MARKS = {"ok": "ok", "note": "note", "wrong": "WRONG"}
 
 

@@ -24,9 +24,6 @@ from pauseflow_nb.settings import Settings
 if TYPE_CHECKING:
     from pauseflow_nb.execution import Execution
 
-__all__ = ["cancel", "fork", "list_", "outputs", "resume", "retry", "send_back", "show", "suspend"]
-
-
 #: Characters of an invalid value that the error message repeats.
 _LONGEST_ECHO = 100
 _STATES = ("queued", "running", "suspended", "waiting", "paused", "completed", "failed", "cancelled")

@@ -5,8 +5,6 @@ import click
 from pauseflow_nb.cli.options import open_queue, print_json, say, store_options
 from pauseflow_nb.settings import Settings
 
-__all__ = ["gc"]
-
 
 @click.command()
 @click.option(

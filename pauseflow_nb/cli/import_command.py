@@ -5,8 +5,6 @@ import click
 from pauseflow_nb.cli.options import json_option, print_json, say
 from pauseflow_nb.printable import printable
 
-__all__ = ["import_"]
-
 
 @click.command("import")
 @click.argument("source", type=click.Path())
@@ -28,7 +26,7 @@ def import_(*, source: str, output: str | None, as_json: bool) -> None:
     for made in report.made:
         count = len(made.steps)
         say(printable(f"{report.folder / made.path}: {count} step{'' if count == 1 else 's'}"))
-        for sentence in made.hands:
+        for sentence in made.to_do:
             say(printable(f"  to do by hand: {sentence}"))
         for sentence in made.notes:
             say(printable(f"  changed: {sentence}"))

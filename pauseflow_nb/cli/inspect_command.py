@@ -10,8 +10,6 @@ from pauseflow_nb.cli.options import json_option, print_json, say
 from pauseflow_nb.cli.papermill_options import notebook_options
 from pauseflow_nb.printable import printable
 
-__all__ = ["inspect"]
-
 
 @click.command()
 @click.argument("notebook", metavar="IN.ipynb", shell_complete=complete_files)

@@ -6,8 +6,6 @@ from pauseflow_nb.cli.completion import execution_argument
 from pauseflow_nb.cli.options import WholeNumberBetween, open_queue, print_execution, print_json, store_options
 from pauseflow_nb.settings import Settings
 
-__all__ = ["keys", "revoke"]
-
 
 @click.group()
 def keys() -> None:

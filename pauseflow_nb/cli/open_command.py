@@ -16,8 +16,6 @@ from pauseflow_nb.settings import Settings
 if TYPE_CHECKING:
     from pauseflow_nb.engine.queue import Queue
 
-__all__ = ["open_"]
-
 
 @click.command("open")
 @execution_argument

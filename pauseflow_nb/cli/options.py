@@ -18,25 +18,6 @@ from pauseflow_nb.settings import Settings
 if TYPE_CHECKING:
     from pauseflow_nb.engine.queue import Queue
 
-__all__ = [
-    "COMPLETED",
-    "FAILED",
-    "LEFT",
-    "NumberBetween",
-    "WholeNumberBetween",
-    "exit_code",
-    "find_execution",
-    "format_flags",
-    "json_option",
-    "open_queue",
-    "print_errors",
-    "print_execution",
-    "print_json",
-    "say",
-    "store_flags",
-    "store_options",
-]
-
 
 class NumberBetween(click.FloatRange):
     """A number within limits. Errors use its name; click's own is "float range"."""

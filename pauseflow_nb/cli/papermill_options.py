@@ -7,8 +7,6 @@ import click
 
 from pauseflow_nb.cli.options import NumberBetween
 
-__all__ = ["notebook_options", "papermill_options", "parameter_options", "parameter_values"]
-
 C = TypeVar("C", bound=Callable[..., Any])
 
 _SECONDS = NumberBetween(min=0, min_open=True)

@@ -8,8 +8,6 @@ from typing import Any
 from pauseflow_nb.errors import InvalidParameter
 from pauseflow_nb.runner.parameters import check_parameters
 
-__all__ = ["resolve_parameters"]
-
 
 def resolve_parameters(
     *,

@@ -12,8 +12,6 @@ from pauseflow_nb.cli.options import WholeNumberBetween, print_json, say, store_
 from pauseflow_nb.json_logs import log_as_json
 from pauseflow_nb.settings import Settings
 
-__all__ = ["serve", "worker"]
-
 log = logging.getLogger(__name__)
 
 

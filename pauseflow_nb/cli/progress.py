@@ -7,13 +7,11 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import click
 
-from pauseflow_nb.cli.terminal import describe_bound, describe_ending, describe_unsaved, describe_waiting
+from pauseflow_nb.cli.terminal import describe_ending, describe_kernel_bound, describe_unsaved, describe_waiting
 from pauseflow_nb.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.progress_events import Event
-
-__all__ = ["Progress"]
 
 
 class Progress:
@@ -80,11 +78,11 @@ class Progress:
             case "suspended":
                 for suspension in data["view"]["suspended"]:
                     self.say(describe_waiting(suspension))
-                for line in (*_describe_all_unsaved(data["view"]), *describe_bound(data["view"], is_here=True)):
+                for line in (*_describe_all_unsaved(data["view"]), *describe_kernel_bound(data["view"], is_here=True)):
                     self.say(f"  {line}")
                 self._describe("waits in " + ", ".join(each["step"] or "-" for each in data["view"]["suspended"]))
             case "queued":
-                self.say("going on")
+                self.say("continuing")
             case "ended":
                 self._show_end(data["view"])
 

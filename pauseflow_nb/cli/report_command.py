@@ -10,8 +10,6 @@ from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.printable import printable_lines
 from pauseflow_nb.settings import Settings
 
-__all__ = ["report"]
-
 
 @click.command()
 @execution_argument

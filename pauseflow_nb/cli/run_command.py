@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from pauseflow_nb.engine.queue import Queue
     from pauseflow_nb.launching import RunOptions
 
-__all__ = ["run"]
-
 #: Path that stands for standard input or standard output.
 _STREAM = "-"
 

@@ -13,17 +13,6 @@ from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.printable import printable, printable_lines
 from pauseflow_nb.protocol import Unsaved
 
-__all__ = [
-    "describe",
-    "describe_bound",
-    "describe_ending",
-    "describe_losses",
-    "describe_record",
-    "describe_unsaved",
-    "describe_waiting",
-    "table",
-]
-
 _LINKS = (
     ("approve", "approval_url"),
     ("resume", "resume_url"),
@@ -34,7 +23,7 @@ _LINKS = (
 #: What happens at the deadline, as the end of a sentence.
 _BY_THE_CLOCK = {
     "cancel": "then it is cancelled",
-    "resume": "then it goes on",
+    "resume": "then it continues",
     "fail": "then it fails",
 }
 
@@ -153,14 +142,14 @@ def describe_unsaved(step: Mapping[str, Any]) -> list[str]:
 
 
 def describe_losses(execution: Mapping[str, Any]) -> list[str]:
-    """List what kernels could not bring back, with the reasons; what cells need comes first."""
+    """List what kernels could not restore, with the reasons; what cells need comes first."""
     losses = sorted(execution.get("losses") or (), key=lambda loss: not loss["needed_by"])
     error = (execution.get("error") or {}).get("message", "")
     # If the execution failed because of a loss, its error names it.
     return [f"⚠ {loss['text']}" for loss in losses if loss["text"] not in error]
 
 
-def describe_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> list[str]:
+def describe_kernel_bound(execution: Mapping[str, Any], *, is_here: bool = False) -> list[str]:
     """Warn that an execution is kernel-bound, with the variables; empty if it is not.
 
     Args:
@@ -233,7 +222,7 @@ def describe(execution: Mapping[str, Any]) -> str:
     )
     lines += [describe_waiting(suspension) for suspension in execution["suspended"]]
     lines += [f"  {line}" for line in dict.fromkeys(describe_losses(execution))]
-    lines += describe_bound(execution)
+    lines += describe_kernel_bound(execution)
     lines += [f"  {describe_record(record)}" for record in execution.get("decisions") or ()]
     if execution["error"]:
         lines.append(f"  error     {_describe_error(execution['error'], indent=' ' * 12)}")
@@ -246,7 +235,7 @@ def _describe_queue(execution: Mapping[str, Any]) -> str:
 
 
 def describe_ending(execution: Mapping[str, Any], *, flags: str = "") -> str:
-    """Describe in a line or two how an execution ended, where its notebook is, and how to go on.
+    """Describe in a line or two how an execution ended, where its notebook is, and how to continue.
 
     Args:
         execution: As `Queue.view` shows it.

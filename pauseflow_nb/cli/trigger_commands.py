@@ -16,8 +16,6 @@ from pauseflow_nb.settings import Settings
 if TYPE_CHECKING:
     from pauseflow_nb.engine.triggers.managing import NewTrigger
 
-__all__ = ["trigger"]
-
 _NO_WORKER = "no worker is running to start executions for this trigger: run `pauseflow serve`"
 _FORMS = ("typed", "raw", "files", "yaml", "base64_yaml")
 

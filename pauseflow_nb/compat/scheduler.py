@@ -3,7 +3,7 @@
     jupyter lab --Scheduler.execution_manager_class=pauseflow_nb.compat.scheduler.PauseflowExecutionManager
 
 The job is in progress while its notebook waits. Its process only watches the execution: if that process ends, for example with
-the server, workers go on with the execution, and `pauseflow list` shows it.
+the server, workers continue with the execution, and `pauseflow list` shows it.
 """
 
 import tempfile

@@ -17,21 +17,6 @@ import rfc8785
 
 from pauseflow_nb.json_values import JSON
 
-__all__ = [
-    "AT_THE_CELL",
-    "AT_THE_TOP",
-    "ERROR_MARKER",
-    "CellDigest",
-    "CellList",
-    "digest_cell",
-    "digest_json",
-    "exact",
-    "is_card",
-    "is_marker",
-    "to_canonical",
-    "write_object",
-]
-
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _OURS = "pauseflow"
 

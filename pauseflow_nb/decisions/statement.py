@@ -18,18 +18,6 @@ from pauseflow_nb.json_values import JSON
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-__all__ = [
-    "DECIDED",
-    "DECISIONS",
-    "ENDED",
-    "Statement",
-    "key_id",
-    "open_envelope",
-    "payload_digest",
-    "sign",
-    "summarise",
-]
-
 _STATEMENT = "https://in-toto.io/Statement/v1"
 _PAYLOAD = "application/vnd.in-toto+json"
 #: Predicate of a statement about one decision.

@@ -11,8 +11,6 @@ from pauseflow_nb.errors import InvalidRecord
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-__all__ = ["Verification", "verify"]
-
 #: Facts of a question and of a decision, which card and record both have, by the words that people read.
 _QUESTION = {
     "kind": "what it waits for",
@@ -138,7 +136,7 @@ def _is_suspension(facts: Any) -> bool:
 def _chain(envelopes: Sequence[Any], statements: Sequence[Statement], execution: Any) -> Iterator[str]:
     """Find records that were cut out, put in, or moved."""
     digests = {payload_digest(envelope) for envelope in envelopes if isinstance(envelope, Mapping)}
-    # A fork goes on with the records of what it was forked from, and says so.
+    # A fork continues with the records of what it was forked from, and says so.
     own = {execution} | {statement.facts.get("continues") for statement in statements}
     for statement in statements:
         if statement.execution not in own:

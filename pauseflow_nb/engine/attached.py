@@ -1,7 +1,7 @@
 """Run one execution in this process until it ends: for `pauseflow run`, `run_notebook`, `papermill --engine pauseflow`.
 
 While it lives, its segments are no jobs: it claims them itself, so that the bare command needs no
-DBOS. What it leaves behind, by Ctrl-C or by dying, any worker goes on with.
+DBOS. What it leaves behind, by Ctrl-C or by dying, any worker continues with.
 """
 
 import functools

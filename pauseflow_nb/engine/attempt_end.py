@@ -9,9 +9,8 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine import children
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
-from pauseflow_nb.engine.authorization import NotJudged, Verdict
+from pauseflow_nb.engine.authorization import NotJudged, Verdict, judge_early
 from pauseflow_nb.engine.decision_records import add_drift, record_checks, record_reopening, seal
-from pauseflow_nb.engine.judging import judge_early
 from pauseflow_nb.engine.kernel_bound import KERNEL_LOST, explain_loss
 from pauseflow_nb.engine.settling import Settling, make_cancel_reason
 from pauseflow_nb.errors import PauseflowError
@@ -26,8 +25,6 @@ from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.runner.segment import SegmentEnd
 from pauseflow_nb.store import executions, segments, steps, suspensions, workers
 from pauseflow_nb.store.audit import note
-
-__all__ = ["Ending"]
 
 #: For checking all the answers that came before a step had ended.
 _EARLY_SECONDS = 10.0
@@ -131,7 +128,7 @@ class Ending:
         return "released"
 
     def lost(self) -> str:
-        """Record that the kernel in which it had to go on is gone."""
+        """Record that the kernel in which it had to continue is gone."""
 
         def change(connection: sa.Connection) -> None:
             self._attempt.require_current(connection)
@@ -180,7 +177,7 @@ class Ending:
         suspensions.void_pauses(connection, execution, n, f"step:{outcome.step}")
         if outcome.step:
             steps.end(connection, execution, n, outcome, cell)
-        bound = self._attempt.checkpoint(connection, end.next_cell, outcome)
+        kernel_variables = self._attempt.checkpoint(connection, end.next_cell, outcome)
         segments.end(connection, self._segment, "suspended")
         shown = self._attempt.note_shown(connection, outcome, cell, document=self._stored)
         suspension = suspensions.add(connection, execution, n, outcome, cell, shown=shown)
@@ -189,13 +186,13 @@ class Ending:
         by = f"step:{suspension.step}" if suspension.step or row is None else row.suspend_by or "unknown"
         executions.set_state(connection, execution, state, **({} if suspension.step else {"suspend_by": None}))
         note(connection, execution, state, by, segment=n, step=suspension.step, kind=suspension.kind)
-        self._attach(connection, is_bound=bound is not None)
+        self._attach(connection, is_kernel_bound=kernel_variables is not None)
         if self._children and row is not None:
             children.start_children(self._store, connection, row, suspension, self._children)
         Settling(connection, self._store.jobs).apply_early(execution, n, suspension, self._verdicts)
 
     def _handed_over(self, connection: sa.Connection, end: SegmentEnd) -> None:
-        """Go on with the next cell in its own queue: the same segment, from the checkpoint that was taken for that."""
+        """Continue with the next cell in its own queue: the same segment, from the checkpoint that was taken for that."""
         outcome, execution = end.outcome, self._segment.execution
         assert outcome is not None
         suspensions.void_pauses(connection, execution, self._segment.n, str(self._segment.worker))
@@ -285,10 +282,10 @@ class Ending:
         suspensions.void_pauses(connection, self._segment.execution, self._segment.n, str(self._segment.worker))
         Settling(connection, self._store.jobs).apply_early(self._segment.execution, self._segment.n, None)
 
-    def _attach(self, connection: sa.Connection, *, is_bound: bool) -> None:
+    def _attach(self, connection: sa.Connection, *, is_kernel_bound: bool) -> None:
         """Give an execution that waits to the process which keeps its kernel, and back to all if it keeps none."""
         execution, process = self._segment.execution, str(self._segment.worker)
-        if is_bound:
+        if is_kernel_bound:
             executions.attach(connection, execution, process)
         elif self._segment.bound is not None and workers.is_worker(connection, process):
             executions.attach(connection, execution, None)

@@ -10,7 +10,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.decision_records import enter_records, note_shown
-from pauseflow_nb.engine.kernel_bound import merge_bound
+from pauseflow_nb.engine.kernel_bound import merge_kernel_variables
 from pauseflow_nb.engine.progress_events import Event, Events
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
@@ -22,8 +22,6 @@ from pauseflow_nb.runner.fresh_cells import list_shown
 from pauseflow_nb.store import executions, keys, segments, steps, suspensions
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
-
-__all__ = ["Attempt", "Fenced"]
 
 log = logging.getLogger(__name__)
 
@@ -70,18 +68,23 @@ class Attempt:
 
         `needs_no_kernel`: what cells need is saved, also of an execution that was bound to its kernel before.
         """
-        assert outcome.snapshot is not None, "what is to go on later was saved"
+        assert outcome.snapshot is not None, "what is to continue later was saved"
         signature = keys.read_signer(connection).sign_manifest(self.segment.execution, outcome.snapshot.digest)
         saved = outcome.snapshot
-        # Of a kernel that was not kept the step has said what its checkpoint lacks; after a crash it goes on without.
-        is_bound = not needs_no_kernel and (outcome.is_kernel_bound or self.segment.bound is not None)
-        bound = merge_bound(outcome.lost, self.segment.bound) if is_bound else None
+        # Of a kernel that was not kept the step has said what its checkpoint lacks; after a crash it continues without.
+        is_kernel_bound = not needs_no_kernel and (outcome.is_kernel_bound or self.segment.bound is not None)
+        kernel_variables = merge_kernel_variables(outcome.lost, self.segment.bound) if is_kernel_bound else None
         segments.checkpoint(
-            connection, self.segment, first_cell=next_cell, snapshot=saved, signature=signature, bound=bound
+            connection,
+            self.segment,
+            first_cell=next_cell,
+            snapshot=saved,
+            signature=signature,
+            kernel_variables=kernel_variables,
         )
         name = (self.segment.execution, outcome.step, outcome.run)
         steps.checkpoint(connection, *name, snapshot=saved, signature=signature)
-        return bound
+        return kernel_variables
 
     def note_shown(
         self, connection: sa.Connection, outcome: Outcome, cell: int, *, document: str | None = None
@@ -150,7 +153,7 @@ class Attempt:
                 time.sleep(1)
 
     def store_document(self, document: Document) -> str:
-        """Write the document under a name of its own; on a full disk the one before goes on to count."""
+        """Write the document under a name of its own; on a full disk the one before still counts."""
         with reading(self.queue.engine) as connection:
             enter_records(connection, self.segment.execution, document)
         name = f"{self.segment.execution}/{self.segment.n}-{self.segment.attempt}-{secrets.token_hex(4)}.ipynb"

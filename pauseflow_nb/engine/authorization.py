@@ -5,11 +5,13 @@ about it is what each of them tells its user. It is said before the transaction 
 suspension asks never changes, and a check may take long.
 """
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pauseflow_nb.actions import USUAL_ACTIONS
+from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.errors import CannotCheck, CheckersBusy
 from pauseflow_nb.forms.check_process import Checker
 from pauseflow_nb.forms.codec import Reading
@@ -17,9 +19,11 @@ from pauseflow_nb.forms.lax import answer_for
 from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.identity import LINK, name_of, people
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import SuspensionRequest, answer_in
+from pauseflow_nb.store import executions, suspensions
+from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
-from pauseflow_nb.store.suspensions import collect_rules
 from pauseflow_nb.store.views import allowed_actions, has_rules, view_approvals
 
 __all__ = [
@@ -32,6 +36,8 @@ __all__ = [
     "find_comment",
     "find_not_allowed",
     "judge",
+    "judge_callback",
+    "judge_early",
     "list_refusals",
     "shorten_comment",
     "who_may",
@@ -73,8 +79,6 @@ class Question:
     rules: dict[str, JSON] | None
     #: Who started the execution.
     created_by: str
-    #: Who has approved plays no part here; it is decided in the transaction.
-    given: None = None
 
     @classmethod
     def of(cls, suspension: Row, created_by: str) -> "Question":
@@ -86,7 +90,7 @@ class Question:
     @classmethod
     def of_request(cls, execution: str, step: str, request: SuspensionRequest, created_by: str) -> "Question":
         """Take that of a suspension which is about to be."""
-        return cls(execution, step, request.kind, request.schema, collect_rules(request), created_by)
+        return cls(execution, step, request.kind, request.schema, suspensions.collect_rules(request), created_by)
 
 
 @dataclass(frozen=True)
@@ -127,15 +131,58 @@ def judge(question: Question, callback: Callback, checker: Checker, *, seconds: 
     return Verdict(_who_or_how(question, callback) or _what(question, callback, checker, seconds))
 
 
+def judge_callback(store: OpenStore, claim: Claim, callback: Callback) -> Verdict | None:
+    """Judge a callback to a suspension; None if it is not open."""
+    with reading(store.engine) as connection:
+        suspension = suspensions.find(connection, claim)
+        execution = executions.find(connection, claim.execution)
+    if suspension is None or execution is None or suspension.state != "open":
+        return None
+    return judge(Question.of(suspension, executions.find_starter(execution)), callback, store.checker)
+
+
+def judge_early(
+    store: OpenStore, claim: Claim, request: SuspensionRequest, known: Mapping[int, Verdict], *, seconds: float
+) -> dict[int, Verdict]:
+    """Judge the callbacks that came before their step had ended.
+
+    Args:
+        store: The store.
+        claim: The suspension that the step is about to leave; its action does not matter.
+        request: What the step asks.
+        known: Verdicts of an earlier call.
+        seconds: Time for all of them; what is not checked by then is refused.
+
+    Returns:
+        The verdict on each callback by its id, `known` included.
+    """
+    deadline = time.monotonic() + seconds
+    with reading(store.engine) as connection:
+        execution = executions.require(connection, claim.execution)
+        question = Question.of_request(claim.execution, claim.step, request, executions.find_starter(execution))
+        early = suspensions.list_early(connection, claim.execution, claim.segment)
+    verdicts = dict(known)
+    for one in early:
+        if (one.step, one.ordinal) != (claim.step, claim.ordinal) or one.id in verdicts:
+            continue
+        with reading(store.engine) as connection:
+            callback = Callback(one.action, suspensions.read_envelope(connection, one), one.by)
+        verdicts[one.id] = judge(question, callback, store.checker, seconds=deadline - time.monotonic())
+        if verdicts[one.id].refusal is None and request.approvals == 1:
+            # It settles the suspension, and those after it are late.
+            break
+    return verdicts
+
+
 def _who_or_how(question: Question, callback: Callback) -> Refusal | None:
     if callback.action == "resume" and question.kind == "notebook":
         return Refusal(409, f"step '{question.step}' waits for its notebooks: answer those, or cancel it")
-    approvals, allow = view_approvals(question), allowed_actions(question)
+    approvals, allow = view_approvals(question.rules), allowed_actions(question.rules)
     who = who_may(approvals, question.created_by, callback.action, callback.by, allow)
     if who is not None:
         return Refusal(403, who)
     method = (callback.envelope or {}).get("method")
-    if method == "GET" and (question.schema is not None or has_rules(question)):
+    if method == "GET" and (question.schema is not None or has_rules(question.rules)):
         # Looking at a link must not answer a question that asks for more than a click.
         return Refusal(405, "no GET answers this question: send a POST")
     return None
@@ -199,15 +246,15 @@ def who_may(
 
 def list_refusals(suspension: Row, created_by: str, by: str) -> dict[str, str]:
     """Say what somebody may not do with a suspension, by action, and why."""
-    approvals = view_approvals(suspension)
-    allow = allowed_actions(suspension)
+    approvals = view_approvals(suspension.rules)
+    allow = allowed_actions(suspension.rules)
     why = {action: who_may(approvals, created_by, action, by, allow) for action in allow}
     return {action: sentence for action, sentence in why.items() if sentence is not None}
 
 
 def find_not_allowed(suspension: Row, action: str) -> str | None:
     """Say why the action of a link does nothing here; None if the author allows it, or it only opens the page."""
-    return None if action in allowed_actions(suspension) else _NOT_ALLOWED.get(action)
+    return None if action in allowed_actions(suspension.rules) else _NOT_ALLOWED.get(action)
 
 
 def shorten_comment(envelope: Mapping[str, JSON]) -> str | None:

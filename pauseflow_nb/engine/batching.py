@@ -7,8 +7,6 @@ from typing import Generic, TypeVar
 
 from pauseflow_nb.errors import StoreUnavailable
 
-__all__ = ["Batcher"]
-
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -55,9 +53,9 @@ class Batcher(Generic[T, R]):
         self._thread.shutdown()
 
     def _run(self) -> None:
-        while taken := self._take():
+        while batch := self._take():
             # One whose sender does not wait any more is left untouched; from here on nobody can cancel.
-            running = [(one, future) for one, future in taken if future.set_running_or_notify_cancel()]
+            running = [(one, future) for one, future in batch if future.set_running_or_notify_cancel()]
             try:
                 results = self._handle([one for one, _ in running]) if running else []
             except Exception as problem:  # noqa: BLE001  (whatever it is, those who wait must not wait for ever)
@@ -70,6 +68,6 @@ class Batcher(Generic[T, R]):
 
     def _take(self) -> list[tuple[T, Future[R]]]:
         with self._lock:
-            taken, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-            self._is_busy = bool(taken)
-            return taken
+            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            self._is_busy = bool(batch)
+            return batch

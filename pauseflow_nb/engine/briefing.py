@@ -11,8 +11,6 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.views import LinksOf, iso
 
-__all__ = ["make_briefing"]
-
 #: Suspensions that one step may ask for within a segment, beyond which there are no links.
 _MOST_ORDINALS = 20
 

@@ -1,4 +1,4 @@
-"""Find the checkpoint from which an execution goes on, or a sibling of it begins.
+"""Find the checkpoint from which an execution continues, or a sibling of it begins.
 
 Every step that finished has left a checkpoint: a snapshot, and the cell after it. What ran before it
 must be what the notebook says, so an edited cell is found before anything runs.
@@ -24,21 +24,10 @@ if TYPE_CHECKING:
 
     from pauseflow_nb.runner.document import Document
 
-__all__ = [
-    "Checkpoint",
-    "Restart",
-    "copy_snapshots",
-    "find_before_edit",
-    "find_before_step",
-    "find_current",
-    "find_step_cells",
-    "merge_outputs",
-]
-
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A place from which an execution can go on."""
+    """A place from which an execution can continue."""
 
     #: Index of the first cell to run.
     cell: int = 0
@@ -53,11 +42,11 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Restart:
-    """Where a retry goes on, known before anything runs."""
+    """Where a retry continues, known before anything runs."""
 
     #: Index of the first cell to run.
     first_cell: int
-    #: The step after which it goes on; None for the beginning of the notebook.
+    #: The step after which it continues; None for the beginning of the notebook.
     after: str | None
     #: Steps that have run and will run again, in the order of the notebook.
     again: tuple[str, ...] = ()
@@ -70,11 +59,11 @@ class Restart:
         where = f"{after} step '{self.after}'" if self.after else "from the beginning"
         again = f"; these steps run again: {', '.join(self.again)}" if self.again else ""
         because = f"{self.because}, so it " if self.because else "it "
-        return f"{because}goes on {where}, at cell {self.first_cell + 1}{again}"
+        return f"{because}continues {where}, at cell {self.first_cell + 1}{again}"
 
 
 def find_current(connection: sa.Connection, execution: Row, segment: Row) -> Checkpoint:
-    """Find where an execution would go on by itself: its last checkpoint, and an answer not used yet.
+    """Find where an execution would continue by itself: its last checkpoint, and an answer not used yet.
 
     One that waited, and was not answered, asks again: from the checkpoint before the step, because the variables
     that it saved when it asked are those that the step has changed already. One whose kernel was lost begins before
@@ -112,18 +101,18 @@ def find_before_step(connection: sa.Connection, execution: str, document: "Docum
 
 
 def find_before_edit(
-    connection: sa.Connection, execution: str, old: "Document", new: "Document", wanted: Checkpoint
+    connection: sa.Connection, execution: str, old: "Document", new: "Document", current: Checkpoint
 ) -> tuple[Checkpoint, str | None]:
-    """Find the last checkpoint up to the wanted one before which no cell was changed.
+    """Find the last checkpoint up to the current one before which no cell was changed.
 
     Returns:
-        It, and why it is not the wanted one; None if it is.
+        It, and why it is not the current one; None if it is.
     """
     same = _same_cells(old, new)
-    if _code_before(old, wanted.cell) <= same:
-        return wanted, None
+    if _code_before(old, current.cell) <= same:
+        return current, None
     found = [point for row in _last_runs(connection, execution) if (point := _left_by(connection, row))]
-    allowed = [p for p in found if p.snapshot and p.cell < wanted.cell and _code_before(old, p.cell) <= same]
+    allowed = [p for p in found if p.snapshot and p.cell < current.cell and _code_before(old, p.cell) <= same]
     changed = [index for index, _ in _code(old)][same]
     return (allowed[-1] if allowed else Checkpoint()), f"cell {changed + 1} is not what ran"
 
@@ -139,16 +128,16 @@ def merge_outputs(old: "Document", new: "Document", first_cell: int) -> tuple["D
     from pauseflow_nb.runner import cell_statuses
 
     passed = [index for index, _ in _code(old) if index < first_cell]
-    taken = [index for index, _ in _code(new)][: len(passed)]
-    for before, after in zip(passed, taken, strict=True):
+    matched = [index for index, _ in _code(new)][: len(passed)]
+    for before, after in zip(passed, matched, strict=True):
         source, target = old.cells[before], new.cells[after]
         target.outputs, target.execution_count = source.outputs, source.execution_count
         for key in ("papermill", "pauseflow"):
             if key in source.metadata:
                 target.metadata[key] = source.metadata[key]
         new.changed(after)
-    first = taken[-1] + 1 if taken else 0
-    for index in set(range(first)) - set(taken):
+    first = matched[-1] + 1 if matched else 0
+    for index in set(range(first)) - set(matched):
         cell_statuses.note_ended(new, index, "completed")
     for key in ("pauseflow", "widgets"):
         if key in old.metadata:
@@ -191,7 +180,7 @@ def _before(connection: sa.Connection, execution: str, cell: int) -> Checkpoint:
 
 
 def _left_by(connection: sa.Connection, run: Row) -> Checkpoint | None:
-    """Give what a run left; None if the notebook did not go on after it. Without a snapshot it is no place to go to."""
+    """Give what a run left; None if the notebook did not continue after it. Without a snapshot it is no place to go to."""
     if run.state == "finished":
         return Checkpoint(run.cell + 1, run.snapshot, run.digest, run.signature, run.step)
     woken = segments.find_woken_after(connection, run.execution, run.segment) if run.state == "suspended" else None

@@ -24,18 +24,6 @@ from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.views import write_address
 
-__all__ = [
-    "Child",
-    "Gathered",
-    "Open",
-    "gather",
-    "name_ids",
-    "open_below",
-    "prepare",
-    "start_children",
-    "unended_below",
-]
-
 #: Executions within each other; a notebook that runs itself stops here.
 _DEEPEST = 20
 

@@ -9,23 +9,21 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine.finish_notebook import finish_notebook
 from pauseflow_nb.engine.locking import lock_rows
+from pauseflow_nb.engine.next_segments import Settlement, time_out_all
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.ownership import detach
 from pauseflow_nb.engine.reminders import remind
 from pauseflow_nb.engine.settling import Settling, make_default, wakes_in_time
 from pauseflow_nb.engine.triggers.due import start_due
-from pauseflow_nb.engine.waking import Waking, time_out_all
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.links import Claim
 from pauseflow_nb.store import executions, segments, suspensions
 from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["Clock"]
-
 #: Suspensions that are settled in one transaction: while it lasts, no answer can be settled on SQLite.
 _AT_ONCE = 100
-#: How long one sweep goes on settling, so that reminders and schedules are not left waiting.
+#: How long one sweep keeps settling, so that reminders and schedules are not left waiting.
 _SETTLING_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
@@ -117,7 +115,7 @@ class Clock:
         chosen = list({claim.execution: claim for claim in reversed(due)}.values())
         rows = lock_rows(connection, chosen, skip_locked=True)
         moment = now(connection)
-        wakings: list[Waking] = []
+        settlements: list[Settlement] = []
         left: list[Claim] = []
         for claim, each in zip(chosen, rows, strict=True):
             suspension, before, row = each.suspension, each.segment, each.execution
@@ -126,12 +124,12 @@ class Clock:
             if suspension.state != "open" or suspension.deadline is None or suspension.deadline > moment:
                 continue
             if wakes_in_time(suspension):
-                wakings.append(Waking(suspension, before, row.attached_to, "clock", make_default(suspension)))
+                settlements.append(Settlement(suspension, before, row.attached_to, "clock", make_default(suspension)))
             else:
                 left.append(claim)
-        if wakings:
-            time_out_all(connection, self._store.jobs, wakings)
-        return len(wakings), left
+        if settlements:
+            time_out_all(connection, self._store.jobs, settlements)
+        return len(settlements), left
 
     def _settle(self, due: Claim) -> bool:
         def change(connection: sa.Connection) -> bool:

@@ -22,21 +22,6 @@ if TYPE_CHECKING:
     from pauseflow_nb.runner.cards import Decision
     from pauseflow_nb.runner.document import Document
 
-__all__ = [
-    "MadeDecision",
-    "add_drift",
-    "add_errors",
-    "enter_records",
-    "name_records",
-    "note_shown",
-    "record_checks",
-    "record_decision",
-    "record_decisions",
-    "record_reopening",
-    "seal",
-]
-
-
 #: What a statement says of itself, beside its facts.
 _OF_STATEMENT = frozenset({"execution", "number", "previous", "cells", "continues"})
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from pauseflow_nb.runner.cards import Decision
     from pauseflow_nb.runner.document import Document
 
-__all__ = ["describe_end", "describe_ending_decision", "finish_notebook"]
-
 log = logging.getLogger(__name__)
 
 #: For finishing one notebook; then the process that began it is taken for dead.

@@ -19,8 +19,6 @@ from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.files import Files
 
-__all__ = ["Cleaned", "clean"]
-
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -57,11 +55,11 @@ def clean(store: OpenStore, *, older_than: timedelta, dry_run: bool = False, gra
     if dry_run:
         return Cleaned(tuple(old), 0, 0)
     before = store.files.used()
-    gone = tuple(execution for execution in old if _without_harm(_remove, store, execution, older_than))
+    removed_executions = tuple(execution for execution in old if _without_harm(_remove, store, execution, older_than))
     # Listed before their rows are read: what an execution gets meanwhile is not in the list.
     listed = {folder: dict(store.files.ages(folder)) for folder in store.files.folders()}
     removed = sum(_without_harm(_tidy, store, folder, ages, grace) or 0 for folder, ages in listed.items())
-    return Cleaned(gone, removed, max(before - store.files.used(), 0))
+    return Cleaned(removed_executions, removed, max(before - store.files.used(), 0))
 
 
 def _without_harm(clean: Callable[..., T], store: OpenStore, execution: str, *more: Any) -> T | None:

@@ -19,8 +19,6 @@ from pauseflow_nb.store import workers
 from pauseflow_nb.store.database import reading, transaction
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["Presence"]
-
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 0.5

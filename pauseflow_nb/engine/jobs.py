@@ -19,8 +19,6 @@ from pauseflow_nb.store.executions import find_queues
 if TYPE_CHECKING:
     from dbos import DBOSClient
 
-__all__ = ["APPLICATION", "DBOS_SCHEMA", "JOB", "VERSION", "Jobs", "migrate_jobs", "name_queue"]
-
 #: Names of ours in DBOS's tables. Constants: others would strand what an older version queued.
 APPLICATION = "pauseflow"
 _QUEUE = "segments"

@@ -2,7 +2,7 @@
 
 Such an execution is attached to the process that keeps the kernel, as one of `pauseflow run` is, so
 that nobody else begins its next segment. When that process leaves it or dies, the execution fails:
-what it would go on with is lost, and said so.
+what it would continue with is lost, and said so.
 """
 
 from collections.abc import Iterable
@@ -17,13 +17,13 @@ from pauseflow_nb.protocol import Failure, Unsaved
 from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["KERNEL_LOST", "explain_loss", "find_first_cell", "lose", "merge_bound"]
-
 #: The kind of a reason.
 KERNEL_LOST = "kernel-lost"
 
 
-def merge_bound(lost: Iterable[Unsaved], before: list[dict[str, JSON]] | None) -> list[dict[str, JSON]] | None:
+def merge_kernel_variables(
+    lost: Iterable[Unsaved], before: list[dict[str, JSON]] | None
+) -> list[dict[str, JSON]] | None:
     """Say what binds an execution to its kernel, as the row of a segment has it; None if nothing does.
 
     Args:
@@ -32,24 +32,24 @@ def merge_bound(lost: Iterable[Unsaved], before: list[dict[str, JSON]] | None) -
     """
     # A kernel knows the steps of its own segment only: which step made a variable was known when it was first missed.
     made: dict[Any, Any] = {each["name"]: each["cell"] for each in before or []}
-    bound = [asdict(unsaved) for unsaved in lost]
-    for each in bound:
+    variables = [asdict(unsaved) for unsaved in lost]
+    for each in variables:
         cells = [cell for cell in (each["cell"], made.get(each["name"])) if cell is not None]
         each["cell"] = max(cells, default=None)
-    return bound or None
+    return variables or None
 
 
-def find_first_cell(bound: Iterable[dict[str, Any]]) -> int:
+def find_first_cell(variables: Iterable[dict[str, Any]]) -> int:
     """Tell the first cell that made one of the variables; 0 if that is not known of one of them."""
-    return min((each["cell"] or 0 for each in bound), default=0)
+    return min((each["cell"] or 0 for each in variables), default=0)
 
 
-def explain_loss(connection: sa.Connection, execution: str, bound: list[dict[str, Any]]) -> Failure:
+def explain_loss(connection: sa.Connection, execution: str, kernel_variables: list[dict[str, Any]]) -> Failure:
     """Say what a lost kernel means, and what to do."""
-    first = find_first_cell(bound)
+    first = find_first_cell(kernel_variables)
     runs = sorted(steps.list_runs(connection, [execution]), key=lambda run: int(run.cell))
     step = next((run.step for run in runs if run.cell >= first), None)
-    unsaved = [Unsaved.from_dict(each) for each in bound]
+    unsaved = [Unsaved.from_dict(each) for each in kernel_variables]
     variables = [f"{each.name} ({each.type_name}{_made_in(each)}; {each.reason})" for each in unsaved]
     return Failure("KernelLost", str(KernelLost(execution, variables, step)))
 

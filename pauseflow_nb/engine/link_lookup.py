@@ -12,8 +12,6 @@ from pauseflow_nb.links import Claim, Signer
 from pauseflow_nb.store import executions, keys, suspensions
 from pauseflow_nb.store.database import reading
 
-__all__ = ["LinkTarget", "Token", "read_link_targets"]
-
 
 @dataclass(frozen=True)
 class Token:

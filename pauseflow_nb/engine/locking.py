@@ -9,8 +9,6 @@ from pauseflow_nb.links import Claim
 from pauseflow_nb.store import executions, keys, segments, suspensions
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["Rows", "lock_rows"]
-
 
 @dataclass(frozen=True)
 class Rows:

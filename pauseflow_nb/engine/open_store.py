@@ -21,8 +21,6 @@ from pauseflow_nb.store.migrate import migrate
 if TYPE_CHECKING:
     from pauseflow_nb.runner.document import Document
 
-__all__ = ["OpenStore"]
-
 #: How often a change is made again that PostgreSQL has undone because of others at the same time.
 _MOST_CONFLICTS = 3
 
@@ -91,7 +89,7 @@ class OpenStore:
         try:
             return Document.from_bytes(self.files.read(execution.document))
         except FileNotFoundError:
-            raise self.gone(execution) from None
+            raise self.explain_missing_notebook(execution) from None
 
     def require_document(self, execution: Row) -> None:
         """Check that an execution's notebook exists, without reading it.
@@ -100,9 +98,9 @@ class OpenStore:
             NotebookGone: If its file was removed.
         """
         if not self.files.exists(execution.document):
-            raise self.gone(execution)
+            raise self.explain_missing_notebook(execution)
 
-    def gone(self, execution: Row) -> NotebookGone:
+    def explain_missing_notebook(self, execution: Row) -> NotebookGone:
         """Make the error for a notebook whose file was removed."""
         return NotebookGone(execution.id, execution.notebook, f"{self.files.url}/{execution.document}")
 

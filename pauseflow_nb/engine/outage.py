@@ -2,8 +2,6 @@
 
 import logging
 
-__all__ = ["Outage"]
-
 
 class Outage:
     """Counts the failures of one loop."""

@@ -16,8 +16,6 @@ from pauseflow_nb.store import audit, executions, segments, steps, workers
 from pauseflow_nb.store.database import reading, transaction
 from pauseflow_nb.store.executions import FINAL, Row
 
-__all__ = ["Watch", "attach", "detach"]
-
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
@@ -149,10 +147,10 @@ class _Looker(threading.Thread):
     def _look(self, running: list[tuple[Row, Control]], *, note: bool) -> None:
         with reading(self._store.engine) as connection:
             lost = [pair for pair in running if segments.is_lost(connection, pair[0])]
-            wanted = executions.list_to_suspend(connection, [segment.execution for segment, _ in running])
+            suspended_by = executions.list_to_suspend(connection, [segment.execution for segment, _ in running])
         for segment, control in running:
-            if segment.execution in wanted:
-                control.suspend_at_boundary(wanted[segment.execution])
+            if segment.execution in suspended_by:
+                control.suspend_at_boundary(suspended_by[segment.execution])
         for segment, control in lost:
             if control.request not in {"interrupt", "kill"}:
                 where = {"execution": segment.execution, "segment": segment.n}

@@ -9,11 +9,10 @@ from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store import executions, segments
+from pauseflow_nb.store.segments import NewSegment
 
 if TYPE_CHECKING:
     from pauseflow_nb.runner.notebook import Frozen
-
-__all__ = ["Plan", "add_execution", "plan_notebook"]
 
 
 @dataclass(frozen=True)
@@ -130,6 +129,6 @@ def add_execution(
         queues=plan.queues.stored,
         **more,
     )
-    segments.add(connection, execution, 0, first_cell=0)
+    segments.add_all(connection, [NewSegment(execution, 0, 0)])
     if attached_to is None:
         jobs.enqueue(connection, execution, 0, 0)

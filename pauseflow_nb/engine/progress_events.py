@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Event", "Events", "ignore"]
-
 
 @dataclass(frozen=True)
 class Event:

@@ -9,20 +9,19 @@ from contextlib import suppress
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.authorization import Callback, NotJudged
+from pauseflow_nb.engine.authorization import Callback, NotJudged, judge_callback
 from pauseflow_nb.engine.batching import Batcher
 from pauseflow_nb.engine.children import open_below, unended_below
-from pauseflow_nb.engine.judging import judge_callback
-from pauseflow_nb.engine.link_lookup import read_link_targets
-from pauseflow_nb.engine.plan import Plan, add_execution
-from pauseflow_nb.engine.reader import Reader
-from pauseflow_nb.engine.settle_together import (
+from pauseflow_nb.engine.group_commit import (
     MOST_TOGETHER,
     Answer,
     NeedsOwnTransaction,
     settle_alone,
     settle_together,
 )
+from pauseflow_nb.engine.link_lookup import read_link_targets
+from pauseflow_nb.engine.plan import Plan, add_execution
+from pauseflow_nb.engine.reader import Reader
 from pauseflow_nb.engine.settling import RECORD_AFTER, Response, Settling, make_cancel_reason, make_envelope
 from pauseflow_nb.engine.start_checks import (
     explain_conflict,
@@ -281,7 +280,7 @@ class Queue(Reader):
     # Stopping
 
     def suspend(self, execution: str, *, by: str, with_parent: bool = False) -> None:
-        """Suspend an execution from outside, before its next cell; it goes on when it is resumed.
+        """Suspend an execution from outside, before its next cell; it continues when it is resumed.
 
         Of one that waits for notebooks, those that run and are linked to it are suspended.
 

@@ -39,8 +39,6 @@ from pauseflow_nb.store.views import (
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot import VariableReport
 
-__all__ = ["Reader"]
-
 #: States of an execution that needs an answer, or the clock.
 _WAITING = frozenset({"suspended", "waiting", "paused"})
 
@@ -90,7 +88,7 @@ class Reader(OpenStore):
         return found[0]
 
     def only_waits(self, execution: str) -> bool:
-        """Whether it waits, with all that it has started: nothing goes on before an answer or the clock.
+        """Whether it waits, with all that it has started: nothing continues before an answer or the clock.
 
         Raises:
             UnknownExecution: If there is none.
@@ -116,8 +114,10 @@ class Reader(OpenStore):
         if last is None or last.snapshot is None:
             return ()
         reports = describe_saved(self.files.folder(execution), SnapshotRef(last.snapshot, last.digest))
-        bound = {each["name"] for each in last.bound or ()} if row.state not in FINAL else set()
-        return tuple(replace(each, fate="kept with its kernel") if each.name in bound else each for each in reports)
+        kernel_only = {each["name"] for each in last.bound or ()} if row.state not in FINAL else set()
+        return tuple(
+            replace(each, fate="kept with its kernel") if each.name in kernel_only else each for each in reports
+        )
 
     def decisions(self, execution: str) -> list[dict[str, JSON]]:
         """Read the signed records of an execution, oldest first: DSSE envelopes.
@@ -182,7 +182,7 @@ class Reader(OpenStore):
             except FileNotFoundError:
                 # A newer one may have taken its place since its name was read.
                 if is_last:
-                    raise self.gone(row) from None
+                    raise self.explain_missing_notebook(row) from None
         raise AssertionError
 
     def claim_page(self, claim: Claim, by: str = LINK) -> dict[str, Any] | None:
@@ -219,7 +219,7 @@ class Reader(OpenStore):
             "data": None if found is None else found.data,
             "data_as_text": shown_data(None if found is None else found.data),
             "shown": None if found is None or found.shown is None else found.shown["digest"],
-            "allow": list(USUAL_ACTIONS) if found is None else allowed_actions(found),
+            "allow": list(USUAL_ACTIONS) if found is None else allowed_actions(found.rules),
             "not_allowed": None if found is None else find_not_allowed(found, claim.action),
             "labels": button_labels(None, has_schema=False, allow=ACTIONS) if found is None else view_labels(found),
             "then": "continue" if found is None else found.then,
@@ -231,7 +231,7 @@ class Reader(OpenStore):
             "schema": None if found is None else found.schema,
             "errors": None if found is None else found.errors,
             "drift": [] if found is None else (found.shown or {}).get("drift") or [],
-            "approvals": None if found is None else view_approvals(found),
+            "approvals": None if found is None else view_approvals(found.rules, found.given),
             "refusals": {} if found is None else list_refusals(found, executions.find_starter(row), by),
             "kept": [{"action": each.action, "by": each.by, "at": iso(each.at)} for each in early_ones],
             "since": None if found is None else iso(found.since),
@@ -339,7 +339,7 @@ class Reader(OpenStore):
             return bool(workers.list_serving(connection, self._find_queue(connection, execution)))
 
     def find_queue(self, execution: str) -> str:
-        """Find the queue in which an execution goes on, or runs."""
+        """Find the queue in which an execution continues, or runs."""
         with reading(self.engine) as connection:
             return self._find_queue(connection, execution)
 
@@ -377,8 +377,8 @@ def _find_comment(connection: sa.Connection, suspension: Row, execution: Row) ->
     """Find the comment in the answer that settled a suspension."""
     if suspension.action == "send_back":
         woken = segments.find(connection, execution.id, suspension.segment + 1)
-        given = (woken.wake or {}).get("approvals") if woken is not None else None
-        return given[-1]["comment"] if given else None
+        approvals = (woken.wake or {}).get("approvals") if woken is not None else None
+        return approvals[-1]["comment"] if approvals else None
     if suspension.action == "resume" and suspension.given:
         return suspension.given[-1]["comment"]  # type: ignore[no-any-return]
     is_reason = suspension.action == "cancel" and execution.state == "cancelled" and execution.reason

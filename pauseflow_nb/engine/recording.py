@@ -20,8 +20,6 @@ from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.views import iso
 from pauseflow_nb.user_secrets.providers import Providers
 
-__all__ = ["Recording"]
-
 log = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 0.5
@@ -50,7 +48,7 @@ class Recording:
             self._attempt.change(lambda connection: self._progress(connection, done))
 
     def on_losses(self, losses: list[Loss]) -> None:
-        """Note what the kernel could not bring back, and say so: an attempt before this one may have missed other things."""
+        """Note what the kernel could not restore, and say so: an attempt before this one may have missed other things."""
 
         def change(connection: sa.Connection) -> None:
             self._attempt.require_current(connection)

@@ -16,8 +16,6 @@ from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["remind"]
-
 log = logging.getLogger(__name__)
 
 

@@ -1,4 +1,4 @@
-"""Let an execution go on from an earlier checkpoint (retry), or start a sibling from one (fork)."""
+"""Let an execution continue from an earlier checkpoint (retry), or start a sibling from one (fork)."""
 
 import secrets
 from dataclasses import dataclass
@@ -22,12 +22,11 @@ from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, triggers, workers
 from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.segments import NewSegment
 
 if TYPE_CHECKING:
     from pauseflow_nb.runner.document import Document
     from pauseflow_nb.runner.notebook import Frozen
-
-__all__ = ["fork", "retry"]
 
 #: Kinds of suspensions that a sibling can wait in as well: nothing but a row waits.
 _COPIED = frozenset({"suspend", "rerun", "delay", "operator"})
@@ -76,7 +75,7 @@ class _Retry:
         audit.note(connection, self.execution, "retried", self.by, segment=segment.n + 1, **details)
         executions.set_state(connection, self.execution, "queued", cells_done=first_cell)
         settling = Settling(connection, self.store.jobs)
-        settling.next_segment(self.execution, segment.n + 1, first_cell, wake=point.wake, saved_by=point)
+        settling.queue_segment(NewSegment(self.execution, segment.n + 1, first_cell, point.wake, point))
         return Restart(first_cell, point.step, again, because), document
 
     def _require_end(self, row: Row) -> None:
@@ -89,7 +88,7 @@ class _Retry:
     def _choose(
         self, connection: sa.Connection, row: Row, segment: Row
     ) -> tuple[Checkpoint, tuple[str, ...], str | None]:
-        wanted = checkpoints.find_current(connection, row, segment)
+        chosen = checkpoints.find_current(connection, row, segment)
         because: str | None = None
         if segment.bound is not None and self.from_step is None:
             names = ", ".join(each["name"] for each in segment.bound)
@@ -97,14 +96,14 @@ class _Retry:
         if self.from_step is not None or self.edited is not None:
             old = self.store.read_document(row)
             if self.from_step is not None:
-                wanted = checkpoints.find_before_step(connection, self.execution, old, self.from_step)
+                chosen = checkpoints.find_before_step(connection, self.execution, old, self.from_step)
             if self.edited is not None:
                 new = self.edited.document
-                wanted, changed = checkpoints.find_before_edit(connection, self.execution, old, new, wanted)
+                chosen, changed = checkpoints.find_before_edit(connection, self.execution, old, new, chosen)
                 because = changed or because
-        ran = {run.step: run for run in steps.list_runs(connection, [self.execution]) if run.cell >= wanted.cell}
+        ran = {run.step: run for run in steps.list_runs(connection, [self.execution]) if run.cell >= chosen.cell}
         left = ran if self.edited is None else checkpoints.find_step_cells(self.edited.document)
-        return wanted, tuple(step for step in ran if step in left), because
+        return chosen, tuple(step for step in ran if step in left), because
 
     def _replace(self, connection: sa.Connection, row: Row, first_cell: int) -> tuple[str, int]:
         assert self.edited is not None
@@ -133,7 +132,7 @@ def retry(
     force: bool = False,
     attached_to: str | None = None,
 ) -> Restart:
-    """Let an execution that has ended go on from a checkpoint; what finished before it is not run again.
+    """Let an execution that has ended continue from a checkpoint; what finished before it is not run again.
 
     An answer that could not be used because the next segment did not start is used now. A step that
     failed because nobody answered it in time runs again, and asks again.
@@ -142,15 +141,15 @@ def retry(
         store: The store.
         execution: Its id. Without `from_step` and `notebook` it must have failed.
         by: Who asks for it.
-        from_step: The step to run again, with all that follows; otherwise it goes on from its last checkpoint.
+        from_step: The step to run again, with all that follows; otherwise it continues from its last checkpoint.
         notebook: Path of an edited notebook that takes the place of the one that ran. If a cell before the
             checkpoint was changed, it goes back to the last checkpoint before that cell.
-        force: Whether a snapshot of other versions may be restored from now on, and the next segment may go on
+        force: Whether a snapshot of other versions may be restored from now on, and the next segment may continue
             without variables that did not come back.
         attached_to: The process that will run it itself.
 
     Returns:
-        Where it goes on; nothing has run yet.
+        Where it continues; nothing has run yet.
 
     Raises:
         UnknownExecution: If there is none.
@@ -268,7 +267,7 @@ class _Fork:
             triggers.copy_start(connection, self.source.id, self.id)
             steps.copy(connection, past, self.id, signed)
             decisions.copy(connection, self.source.id, self.id)
-            segments.add(connection, self.id, 0, first_cell=point.cell, wake=point.wake, saved_by=start)
+            segments.add_all(connection, [NewSegment(self.id, 0, point.cell, point.wake, start)])
             if waits is not None:
                 self._wait(connection, waits)
             elif self.attached_to is None:

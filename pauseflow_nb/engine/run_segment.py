@@ -44,8 +44,6 @@ from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.user_secrets.providers import Providers
 
-__all__ = ["MOST_CRASHES", "Segments"]
-
 log = logging.getLogger(__name__)
 
 #: Attempts in a row that a segment may crash in without a checkpoint between them.
@@ -69,7 +67,7 @@ class Segments:
         process: Id of this process among the workers.
         on_event: Called with what happens.
         run: Runs one segment; the kernel's side of the house.
-        keeper: Takes the kernels of executions that can go on in no other; None: a step that would need that fails.
+        keeper: Takes the kernels of executions that can continue in no other; None: a step that would need that fails.
         serves: The queues whose cells it may run; None: all.
     """
 
@@ -261,7 +259,7 @@ class Segments:
         options = claimed.execution.options
         ending = Ending(attempt)
         client = None
-        # Otherwise a retry that comes at once would go on in the kernel of what failed.
+        # Otherwise a retry that comes at once would continue in the kernel of what failed.
         if claimed.segment.bound is not None:
             client = None if self._keeper is None else self._keeper.take(claimed.execution.id)
             if client is None:

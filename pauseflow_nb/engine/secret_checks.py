@@ -7,8 +7,6 @@ from pauseflow_nb.store.executions import Row
 from pauseflow_nb.user_secrets.providers import Providers
 from pauseflow_nb.user_secrets.references import find_names_in_cells, list_references
 
-__all__ = ["find_secrets"]
-
 
 def find_secrets(execution: Row, segment: Row, document: Document, providers: Providers) -> list[str]:
     """Look up the secrets that cells to come and parameters name, and mask their values in the document.

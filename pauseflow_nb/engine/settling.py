@@ -16,7 +16,7 @@ from pauseflow_nb.engine.decision_records import add_drift, add_errors, record_d
 from pauseflow_nb.engine.finish_notebook import describe_ending_decision
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.engine.locking import lock_rows
-from pauseflow_nb.engine.waking import Waking, complete_envelope, resume_all, wake_one
+from pauseflow_nb.engine.next_segments import Settlement, complete_envelope, resume_all, wake_one
 from pauseflow_nb.errors import LinkWithdrawn, StoreDamaged
 from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON, NOTHING
@@ -27,6 +27,7 @@ from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.segments import NewSegment
 from pauseflow_nb.store.views import iso, name_settlement, view_approvals
 
 __all__ = ["Callback", "Response", "Settling", "make_cancel_reason", "make_default", "make_envelope", "wakes_in_time"]
@@ -199,7 +200,7 @@ class Settling:
     def _approve(self, claim: Claim, suspension: Row, callback: Callback, envelope: dict[str, JSON]) -> Response:
         """Count a resume; the one that makes it enough wakes the execution, with its data."""
         by, seen = callback.by, callback.seen
-        approvals = view_approvals(suspension)
+        approvals = view_approvals(suspension.rules, suspension.given)
         needed = approvals["needed"]
         if any(people(one["by"], one.get("via")) & people(by) for one in approvals["given"]):
             return self._respond(200, claim, action="resume", already=True, approvals=approvals)
@@ -208,7 +209,7 @@ class Settling:
         if len(approvals["given"]) + 1 >= needed and suspension.kind != "pause":
             approved = [*approvals["given"], suspensions.make_approval(by, comment, now(self.connection))]
             known = {"envelope": envelope, "is_sent": True, "approvals": approved, "seen": seen, "comment": comment}
-            resume_all(self.connection, self.jobs, [self._waking(suspension, by, **known)])
+            resume_all(self.connection, self.jobs, [self._make_settlement(suspension, by, **known)])
             return self._respond(200, claim, action="resume")
         approvals["given"] = suspensions.approve(self.connection, suspension, by, comment)
         count = len(approvals["given"])
@@ -219,8 +220,8 @@ class Settling:
             return self._respond(202, claim, action="resume", approvals=approvals)
         suspensions.settle(self.connection, suspension, "resume", by)
         self._note_settled(suspension, "resume", by, **details)
-        waking = self._waking(suspension, by, envelope=envelope, approvals=approvals["given"])
-        answer = complete_envelope(waking, iso(now(self.connection)) or "")
+        settlement = self._make_settlement(suspension, by, envelope=envelope, approvals=approvals["given"])
+        answer = complete_envelope(settlement, iso(now(self.connection)) or "")
         self._return(suspension, answer)
         self._record_pause("resume", suspension, answer, seen)
         return self._respond(200, claim, action="resume")
@@ -291,23 +292,23 @@ class Settling:
 
     def _wake(self, suspension: Row, by: str, envelope: dict[str, JSON] | None) -> None:
         """Queue the next segment of an execution whose suspension is settled."""
-        wake_one(self.connection, self.jobs, self._waking(suspension, by, envelope=envelope))
+        wake_one(self.connection, self.jobs, self._make_settlement(suspension, by, envelope=envelope))
 
-    def _waking(self, suspension: Row, by: str, **known: Any) -> Waking:
+    def _make_settlement(self, suspension: Row, by: str, **known: Any) -> Settlement:
         before = segments.find(self.connection, suspension.execution, suspension.segment)
         row = executions.find_plain(self.connection, suspension.execution)
-        return Waking(suspension, before, None if row is None else row.attached_to, by, **known)
+        return Settlement(suspension, before, None if row is None else row.attached_to, by, **known)
 
     def _queue_next(self, suspension: Row, wake: Wake) -> None:
         before = segments.find(self.connection, suspension.execution, suspension.segment)
         first_cell = suspension.cell + (wake.then != "rerun")
         # Not simply the next number: a segment may have ended by refusing an earlier answer.
         n = segments.next_number(self.connection, suspension.execution)
-        bound = None if before is None else before.bound
-        self.next_segment(suspension.execution, n, first_cell, wake=wake, saved_by=before, bound=bound)
+        kernel_variables = None if before is None else before.bound
+        self.queue_segment(NewSegment(suspension.execution, n, first_cell, wake, before, kernel_variables))
 
     def _gather(self, suspension: Row) -> bool:
-        """Go on if all notebooks that it waits for have ended; fail if one of them must not have failed."""
+        """Continue if all notebooks that it waits for have ended; fail if one of them must not have failed."""
         # The row is locked before the children are read: one that ends meanwhile makes it due again after us.
         locked = suspensions.lock(self.connection, suspensions.make_claim(suspension))
         if locked is None or locked.state != "open":
@@ -343,22 +344,14 @@ class Settling:
         if row is not None and row.state == "paused":
             executions.set_state(self.connection, suspension.execution, "running")
 
-    def next_segment(
-        self,
-        execution: str,
-        n: int,
-        first_cell: int,
-        *,
-        wake: Wake | None = None,
-        saved_by: segments.HasSnapshot | Row | None = None,
-        bound: list[dict[str, JSON]] | None = None,
-    ) -> None:
+    def queue_segment(self, new: NewSegment) -> None:
         """Add a queued segment, and a job for it unless an attached process will run it."""
-        segments.add(self.connection, execution, n, first_cell=first_cell, wake=wake, saved_by=saved_by, bound=bound)
-        executions.set_state(self.connection, execution, "queued", segment=n)
+        execution = new.execution
+        segments.add_all(self.connection, [new])
+        executions.set_state(self.connection, execution, "queued", segment=new.n)
         row = executions.find(self.connection, execution)
         if row is not None and row.attached_to is None:
-            self.jobs.enqueue(self.connection, execution, n, 0)
+            self.jobs.enqueue(self.connection, execution, new.n, 0)
 
     def _early(self, claim: Claim, callback: Callback, segment: Row, execution: Row) -> Response:
         over = (
@@ -381,7 +374,7 @@ class Settling:
             return self._over(claim, "this pause is over")
         execution = executions.find(self.connection, claim.execution)
         # A cancel is the end itself: a second sender gets the decision, not the end, as the reply. But a notebook may
-        # go on after one, that of a `flow.pause` which it catches, or by `retry`.
+        # continue after one, that of a `flow.pause` which it catches, or by `retry`.
         decided = None if execution is None else (suspension.action, execution.state)
         if execution is not None and execution.state in FINAL and decided != ("cancel", "cancelled"):
             return self._respond(410, claim, action=suspension.action, error=f"the notebook has {execution.state}")

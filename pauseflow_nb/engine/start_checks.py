@@ -10,8 +10,6 @@ from pauseflow_nb.private_files import follow
 from pauseflow_nb.store import executions
 from pauseflow_nb.store.database import named, reading
 
-__all__ = ["explain_conflict", "require_allowance", "require_free_output", "require_room", "resolve_output"]
-
 #: Bytes that the disk must have beyond the notebook itself: the database needs to write, too.
 _RESERVE = 16 * 1024**2
 

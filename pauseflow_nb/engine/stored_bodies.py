@@ -17,8 +17,6 @@ from pauseflow_nb.links import Claim
 from pauseflow_nb.store.files import Files
 from pauseflow_nb.store.streams import FileStream
 
-__all__ = ["BodyFile", "BodyRoom"]
-
 #: Bytes that are reserved at once.
 _STEP = 4 * 1024**2
 #: Bytes of the disk that bodies leave to everything else.

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter
 
-__all__ = ["send_trace"]
-
 log = logging.getLogger(__name__)
 
 #: Variables of OpenTelemetry that name a collector; without one of them nothing is sent.

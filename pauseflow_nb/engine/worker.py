@@ -32,8 +32,6 @@ from pauseflow_nb.store import executions
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["run_worker", "stop_with_parent"]
-
 log = logging.getLogger(__name__)
 
 #: How long a worker that is to end waits for cells that run; then their kernels are killed.
@@ -101,7 +99,7 @@ class _Worker:
             serves=frozenset(self._queues),
         )
         #: Runs segments of kernel-bound executions: they are no jobs, because another worker might take a job.
-        self._bound = ThreadPoolExecutor(queue.settings.workers, "pauseflow-bound")
+        self._kernel_bound = ThreadPoolExecutor(queue.settings.workers, "pauseflow-bound")
         self._begun: dict[tuple[str, int], Future[None]] = {}
         self._outage = Outage(log, "the clock waits for the store")
         self._is_draining = False
@@ -187,19 +185,19 @@ class _Worker:
     def _sweep(self) -> None:
         try:
             self._clock.sweep()
-            self._run_bound()
+            self._run_kernel_bound()
         except PauseflowError as problem:
             self._outage.failed(problem)
         else:
             self._outage.ended()
 
-    def _run_bound(self) -> None:
+    def _run_kernel_bound(self) -> None:
         """Look after the kernels that this process keeps, and run the executions of theirs that were answered."""
         self._begun = {key: begun for key, begun in self._begun.items() if not begun.done()}
         for row in self._segments.look_after_kernels():
             key = (row.id, row.segment)
             if row.state == "queued" and key not in self._begun:
-                self._begun[key] = self._bound.submit(self.take, *key, None)
+                self._begun[key] = self._kernel_bound.submit(self.take, *key, None)
 
     def _take_over(self, dead: Row) -> None:
         with reading(self._queue.engine) as connection:
@@ -213,11 +211,11 @@ class _Worker:
 
     def _drain(self, seconds: int) -> None:
         self._is_draining = True
-        self._bound.shutdown(wait=False, cancel_futures=True)
+        self._kernel_bound.shutdown(wait=False, cancel_futures=True)
         stopper = threading.Thread(target=self._stop_segments, args=[seconds], name="pauseflow-drain", daemon=True)
         stopper.start()
         DBOS.destroy(workflow_completion_timeout_sec=seconds)
-        self._bound.shutdown()
+        self._kernel_bound.shutdown()
         try:
             self._segments.leave()
         except PauseflowError as problem:

@@ -11,8 +11,6 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.output_file import OutputFile
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["PatientOutput", "finish_output", "is_first", "open_output", "start_output"]
-
 log = logging.getLogger(__name__)
 
 
@@ -54,7 +52,7 @@ def start_output(execution: Row, document: Document) -> None:
 
 
 class PatientOutput(OutputFile):
-    """Goes on when the file cannot be written, remembers why, and writes it at the next chance."""
+    """Continues when the file cannot be written, remembers why, and writes it at the next chance."""
 
     #: Why the last write failed; None if it did not.
     problem: PauseflowError | None = None
@@ -65,7 +63,7 @@ class PatientOutput(OutputFile):
         super().__init__(path, execution=execution, is_first=is_first, on_moved=self._moved)
 
     def save(self, document: Document) -> None:
-        """Write the document; on failure say so once and go on."""
+        """Write the document; on failure say so once and continue."""
         try:
             self._save(document)
         except PauseflowError as problem:

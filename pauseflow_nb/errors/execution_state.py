@@ -38,7 +38,7 @@ class NotebookGone(PauseflowError, FileNotFoundError):
 
     def __str__(self) -> str:
         return (
-            f"the stored notebook of execution {self.execution} is gone from {self.where}: bring the file back from a "
+            f"the stored notebook of execution {self.execution} is gone from {self.where}: restore the file from a "
             f"backup and retry, or start a new execution with `pauseflow run {self.notebook}`"
         )
 

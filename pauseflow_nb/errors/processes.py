@@ -84,16 +84,16 @@ class PortInUse(PauseflowError, OSError):
         self.errno = errno.EADDRINUSE
 
     def __str__(self) -> str:
-        taken = f"port {self.port} on {self.ip} is taken by"
+        problem = f"port {self.port} on {self.ip} is taken by"
         if self.holder == "run":
             return (
-                f"{taken} a `pauseflow run` of this store (process {self.process}), which answers its links there: wait for its "
+                f"{problem} a `pauseflow run` of this store (process {self.process}), which answers its links there: wait for its "
                 "end, or press Ctrl-C there once and run this command again, which then continues that run. With --port you can use another "
                 "port, but links that were already sent contain this one"
             )
         if self.holder == "server":
-            return f"{taken} a server of this store (process {self.process}): use that one, or choose another port with --port"
-        return f"{taken} another program: choose another with --port"
+            return f"{problem} a server of this store (process {self.process}): use that one, or choose another port with --port"
+        return f"{problem} another program: choose another with --port"
 
 
 class NoServer(PauseflowError, RuntimeError):

@@ -48,7 +48,7 @@ class StorageFull(PauseflowError, OSError):
         self.errno = errno.ENOSPC
 
     def __str__(self) -> str:
-        return f"no space left at {self.where}: free some, then go on with `pauseflow retry`; nothing saved was lost"
+        return f"no space left at {self.where}: free some, then continue with `pauseflow retry`; nothing saved was lost"
 
 
 class DiskNearlyFull(StorageFull):
@@ -93,7 +93,7 @@ class NoRoomForBody(StorageFull):
 
 
 class SnapshotError(PauseflowError, RuntimeError):
-    """The variables could not be saved or brought back."""
+    """The variables could not be saved or restored."""
 
 
 class Unsaveable(SnapshotError):
@@ -136,7 +136,7 @@ class NotRestored(SnapshotError):
         return (
             f"{' '.join(self.losses)} Nothing ran, and the answer is kept. Repair the cause, then run "
             f"`pauseflow retry {self.execution}`. A variable that was never saved is made again with `--from` the step "
-            "that makes it; `--force` goes on without what is missing"
+            "that makes it; `--force` continues without what is missing"
         )
 
 

@@ -25,8 +25,6 @@ from typing import IO, Any
 from pauseflow_nb.errors import CannotCheck, CheckersBusy, NoChecker
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["Checker", "default_checker", "serve_checks"]
-
 #: Checks that run at once, of small answers; each costs a process of some 30 MB once there were as many.
 _SMALL_PROCESSES = 2
 #: Those of large answers. They hold up no small ones, although a sender whom nobody knows yet may have sent them.

@@ -7,8 +7,6 @@ from pauseflow_nb.forms.fields import Field
 from pauseflow_nb.forms.texts import Unreadable
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["choices_by_text", "find_choice", "find_option", "text_of_choice"]
-
 
 def text_of_choice(value: JSON) -> str:
     """Write a choice as the text that its option sends: a text as it is in JSON, so that `"1"` is not 1."""

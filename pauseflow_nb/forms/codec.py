@@ -14,25 +14,6 @@ from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.forms.texts import Unreadable, read_text, write_text
 from pauseflow_nb.json_values import JSON
 
-__all__ = [
-    "COMMENT",
-    "DATA",
-    "ROOT",
-    "Entries",
-    "Path",
-    "Reading",
-    "branch_name",
-    "chooser_name",
-    "entries_by_row",
-    "escaped",
-    "initial_entries",
-    "read_answer",
-    "read_form",
-    "read_pairs",
-    "write_entries",
-    "written_rows",
-]
-
 #: Input name → what stands in it.
 Entries: TypeAlias = Mapping[str, list[str]]
 #: Where a value stands in an answer: names and numbers.

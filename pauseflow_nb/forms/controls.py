@@ -22,8 +22,6 @@ from pauseflow_nb.forms.codec import (
 from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["Control", "count_problems", "draw", "draw_json"]
-
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME = re.compile(r"\d\d:\d\d(:\d\d(\.\d{1,3})?)?")
 _HINTS: dict[str, dict[str, str]] = {

@@ -19,23 +19,6 @@ if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
     from pydantic_core import SchemaValidator
 
-__all__ = [
-    "DECIMAL",
-    "MULTIPLE",
-    "NAMED",
-    "NAMES",
-    "PATTERN",
-    "PYTHON",
-    "STRICT",
-    "ZONE",
-    "InvalidPattern",
-    "compile_schema",
-    "decimal_problem",
-    "no_panics",
-    "reader",
-    "translate",
-]
-
 #: What `pattern` becomes: jsonschema-rs reads patterns as JavaScript does, where `\\w` has no letters beyond ASCII.
 PATTERN = "pauseflow:pattern"
 MULTIPLE = "multipleOf"

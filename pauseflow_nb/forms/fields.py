@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 from pauseflow_nb.forms.dialect import DECIMAL, ZONE
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["Field", "fields_of", "look_up", "take_apart"]
-
 #: Deeper than this a form helps nobody.
 _DEEPEST = 8
 _LONG_TEXT = 200

@@ -6,8 +6,6 @@ from pauseflow_nb.actions import ACTIONS, USUAL_ACTIONS, button_labels
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.printable import printable
 
-__all__ = ["check_labels"]
-
 #: In characters: a button is one line, also on a phone.
 _LONGEST = 40
 

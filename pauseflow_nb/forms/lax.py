@@ -18,8 +18,6 @@ from pauseflow_nb.forms.texts import iso_span
 from pauseflow_nb.json_values import JSON, compact
 from pauseflow_nb.protocol import answer_in
 
-__all__ = ["VALUE", "answer_for", "in_form", "normalize", "with_spans"]
-
 #: The one field of the form that a type without fields becomes.
 VALUE = "value"
 
@@ -109,37 +107,37 @@ class _Walk:
         if any(each.get("type") == "string" and "format" not in each for each in fitting):
             return value
         for each in fitting or branches:
-            taken = self._take_single(each, value)
-            if taken is not value:
-                return taken
+            converted = self._take_single(each, value)
+            if converted is not value:
+                return converted
         return value
 
     def _take_object(self, schema: Mapping[str, JSON], value: dict[str, JSON]) -> dict[str, JSON]:
         properties = schema.get("properties")
         properties = properties if isinstance(properties, Mapping) else {}
         more = schema.get("additionalProperties")
-        taken = {key: self.take(properties.get(key, more), each) for key, each in value.items()}
+        converted = {key: self.take(properties.get(key, more), each) for key, each in value.items()}
         if self.only_spans:
-            return taken
+            return converted
         for key, inner in properties.items():
             for path in inner.get(NAMES, ()) if isinstance(inner, Mapping) and key not in value else ():
                 found = _find(value, path)
                 if found:
-                    taken[key] = self.take(inner, found[0])
+                    converted[key] = self.take(inner, found[0])
                     # Under a schema that forbids what it does not know, the other name must not stay.
-                    taken.pop(path[0], None) if path[0] not in properties else None
+                    converted.pop(path[0], None) if path[0] not in properties else None
                     break
-        return taken
+        return converted
 
     def _take_list(self, schema: Mapping[str, JSON], value: list[JSON]) -> list[JSON]:
         first = schema.get("prefixItems")
         first = first if isinstance(first, list) else []
         rest = schema.get("items")
-        taken = [self.take(first[n] if n < len(first) else rest, each) for n, each in enumerate(value)]
+        converted = [self.take(first[n] if n < len(first) else rest, each) for n, each in enumerate(value)]
         if schema.get("uniqueItems") and not self.only_spans:
             # A set has an entry once, however often it comes.
-            return list({compact(each): each for each in taken}.values())
-        return taken
+            return list({compact(each): each for each in converted}.values())
+        return converted
 
     def _take_single(self, schema: Mapping[str, JSON], value: JSON) -> JSON:
         kind = schema.get("type")

@@ -12,8 +12,6 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from mistune import Markdown
 
-__all__ = ["as_html"]
-
 #: Above the message stands the page's own title, so `#` begins one level below it.
 _LEVELS_DOWN = 1
 

@@ -11,8 +11,6 @@ from pauseflow_nb.validation_words import reword_error
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
 
-__all__ = ["describe_errors"]
-
 #: In characters.
 _LONGEST_MESSAGE = 200
 _LONGEST_KEY = 100
@@ -194,7 +192,7 @@ def _reword(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing
     if kind == "enum" and not limit:
         return _PLAIN["falseSchema"]
     if kind in ("type", "enum", "const", "format"):
-        return f"must be {_wanted({**error.schema, kind: limit}, kind)}"
+        return f"must be {_describe_limit({**error.schema, kind: limit}, kind)}"
     if kind in ("anyOf", "oneOf"):
         return _none_or_several(error)
     if kind == "not":
@@ -221,10 +219,10 @@ def _excluded(schema: Any) -> str:
     if not schema or schema is True:
         return _PLAIN["falseSchema"]
     kind = next(iter(schema)) if isinstance(schema, dict) and len(schema) == 1 else None
-    return f"must not be {_wanted(schema, kind)}" if kind in _EXCLUDING else "is of a kind that is not allowed"
+    return f"must not be {_describe_limit(schema, kind)}" if kind in _EXCLUDING else "is of a kind that is not allowed"
 
 
-def _wanted(schema: Any, kind: str) -> str:
+def _describe_limit(schema: Any, kind: str) -> str:
     limit = schema[kind]
     if kind == "type":
         kinds = [limit] if isinstance(limit, str) else limit

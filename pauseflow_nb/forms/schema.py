@@ -12,8 +12,6 @@ from pauseflow_nb.forms.lax import normalize
 from pauseflow_nb.forms.messages import describe_errors
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["TOO_MANY", "check", "find_errors", "find_problem", "in_words"]
-
 #: What is said of an answer that does not fit, before its errors are listed.
 TOO_MANY: list[dict[str, JSON]] = [{"path": [], "message": "does not fit, in more places than can be listed"}]
 

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["hide_secrets"]
-
 _HIDDEN = "***"
 
 

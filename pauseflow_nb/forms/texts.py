@@ -12,8 +12,6 @@ from pauseflow_nb.forms.dialect import reader
 from pauseflow_nb.forms.fields import Field
 from pauseflow_nb.json_values import JSON, read_json
 
-__all__ = ["Unreadable", "iso_span", "read_text", "write_text"]
-
 #: Texts with 1,000 or 1.000.000 or 1 000 or 1'000 in them.
 _SEPARATED = re.compile(r"[+-]?\d{1,3}([,.'\u2019_\s\u00a0\u202f]\d{3})+([.,]\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")

@@ -18,8 +18,6 @@ from pauseflow_nb.kernel.attribute_dict import as_records
 if TYPE_CHECKING:
     from pauseflow_nb.forms.codec import Entries
 
-__all__ = ["Form", "make_form"]
-
 # `pauseflow_nb.forms` is imported where it is needed: every new kernel would pay for it, and few notebooks have a form.
 
 

@@ -8,8 +8,6 @@ from pauseflow_nb.kernel.issued_links import links_for_test
 from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
 from pauseflow_nb.protocol import SuspensionRequest
 
-__all__ = ["describe_answers", "make_clock_envelope", "make_envelope", "name_answer"]
-
 
 def describe_answers(run: StepRun, plan: PlannedSuspension) -> str:
     """Say which magics answer a step that waits."""

@@ -3,8 +3,6 @@
 from pauseflow_nb.actions import ACTIONS
 from pauseflow_nb.errors import InvalidValue
 
-__all__ = ["check_choice", "check_text", "checked_actions", "checked_count", "checked_flag", "checked_names"]
-
 
 def check_choice(what: str, value: object, choices: tuple[str, ...]) -> None:
     """Check one of a few words."""
@@ -46,7 +44,7 @@ def checked_names(what: str, value: object, needed: int) -> list[str] | None:
         raise InvalidValue(what, value, "must be a list of users' names, or None")
     names = list(dict.fromkeys(name.strip().removeprefix("user:") for name in names))
     if len(names) < needed:
-        raise InvalidValue(what, value, f"are fewer than approvals={needed}: nobody could ever go on")
+        raise InvalidValue(what, value, f"are fewer than approvals={needed}: nobody could ever continue")
     return names
 
 

@@ -18,8 +18,6 @@ from pauseflow_nb.kernel.tracebacks import hide_our_frames
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["Attempt"]
-
 
 class Attempt:
     """The `with` around a step's code. Each attempt has the whole `--timeout`; the waits between do not count."""

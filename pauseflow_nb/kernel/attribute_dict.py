@@ -5,8 +5,6 @@ from typing import Any
 
 from pauseflow_nb.protocol import answer_in
 
-__all__ = ["RESUME_DATA", "Record", "as_records", "select_data"]
-
 #: The export that holds what a step was resumed with.
 RESUME_DATA = "$resume_data"
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from pauseflow_nb.kernel.question_card import Ending
     from pauseflow_nb.kernel.test_mode import TestMode, Waiting
 
-__all__ = ["Buttons", "show_buttons"]
-
 _VIEW = "application/vnd.jupyter.widget-view+json"
 _NO_WIDGETS = "Buttons appear here where widgets run; `%pauseflow approve [JSON]` and `%pauseflow cancel` do the same."
 _COMMENT = Control(COMMENT, "long", "Comment", 'The notebook gets it as {"comment": …}.')

@@ -31,15 +31,6 @@ from pauseflow_nb.kernel.user_code import compiled, parsed
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = [
-    "HeaderMistakes",
-    "OneLineBodies",
-    "StepCells",
-    "collect_stored_names",
-    "find_stored_names",
-    "header_to_literal",
-]
-
 _ASYNC_HANDLER = re.compile(r"^async\s+def\s+handler\s*\(", re.MULTILINE)
 #: `%%time?` asks for help, and is no call.
 _MAGIC_HELP = re.compile(r"%%\w+\?")

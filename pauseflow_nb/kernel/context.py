@@ -7,8 +7,6 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.attribute_dict import Record, as_records
 from pauseflow_nb.kernel.step_run import StepRun
 
-__all__ = ["InputsByHand", "build_context", "trigger_by_hand"]
-
 
 def build_context(run: StepRun, *, execution: str, notebook: str | None, started_at: str, is_test: bool) -> Record:
     """Build what `flow.context` shows during a run.

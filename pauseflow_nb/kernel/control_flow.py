@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Exited", "Paused", "Stop"]
-
 
 class Paused(BaseException):
     """The step asked to pause, so the cells below must not run now.
 
     It stands in a cell's result and is not raised. It is a `BaseException` all the same, because
     where it is raised one day a user's `except Exception` must not swallow it: a notebook that
-    goes on after such a step does what nobody has approved yet.
+    continues after such a step does what nobody has approved yet.
     """
 
 

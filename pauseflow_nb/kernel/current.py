@@ -12,8 +12,6 @@ from pauseflow_nb.kernel.tracebacks import hide_traceback
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["RunningSession", "get_session", "require_step", "set_session"]
-
 
 class RunningSession(Protocol):
     """The session, as far as the functions that users call need it."""

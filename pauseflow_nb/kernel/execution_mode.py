@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot import Restored, Saved
     from pauseflow_nb.kernel.snapshot.deferred import Deferred
 
-__all__ = ["ExecutionMode"]
-
 _FATES = {
     "left out": "not saved, and no later cell needs it",
     "replayed": "not saved, but made again by its statements",
@@ -86,7 +84,7 @@ class ExecutionMode:
         self._restored: Restored | None = None
         #: Variables that come back when code mentions them.
         self.deferred: Deferred | None = None if previous is None else previous.deferred
-        #: What the restore could not bring back.
+        #: What could not be restored.
         self.losses: list[Loss] = [] if previous is None else previous.losses
         self._reported: set[str] = set()
 

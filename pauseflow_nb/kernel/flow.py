@@ -77,7 +77,7 @@ class Flow:
             then: `"continue"` with the next cell, or `"rerun"` this step.
             title: A few words for messages and the approval page.
             message: Sentences for the approval page, in Markdown.
-            approvals: How many different people must resume before it goes on. One cancel cancels.
+            approvals: How many different people must resume before it continues. One cancel cancels.
             approvers: Names of the only people who may answer. They must sign in: a link alone does not say who calls.
             self_approval: Whether the person who started the execution may approve.
             allow: What an answer may do: `"resume"`, and perhaps `"cancel"` and `"send_back"`. Sent back, this step runs
@@ -140,7 +140,7 @@ class Flow:
         """Run this step again after a delay, or earlier if its link is called.
 
         With `max_retries=3` a step runs at most four times; the fourth run's call is ignored and noted, and
-        the notebook goes on.
+        the notebook continues.
 
         Args:
             delay: How long; a plain number is milliseconds. None: until the link is called.
@@ -170,17 +170,17 @@ class Flow:
 
     @check_keywords("flow.delay")
     def delay(self, ms: float | timedelta | str) -> IssuedLinks:
-        """Go on with the next cell after a while; a plain number is milliseconds."""
+        """Continue with the next cell after a while; a plain number is milliseconds."""
         return _plan(*_make_delay("delay", milliseconds(ms, what="ms")))
 
     @check_keywords("flow.sleep")
     def sleep(self, span: timedelta | str) -> IssuedLinks:
-        """Go on with the next cell after a while with a unit: `"90s"` or a `timedelta`."""
+        """Continue with the next cell after a while with a unit: `"90s"` or a `timedelta`."""
         return _plan(*_make_delay("sleep", duration(span, what="span")))
 
     @check_keywords("flow.sleep_until")
     def sleep_until(self, when: datetime) -> IssuedLinks:
-        """Go on with the next cell at a time, which must have a time zone; in the past means at once."""
+        """Continue with the next cell at a time, which must have a time zone; in the past means at once."""
         if not isinstance(when, datetime):
             raise InvalidValue("when", when, "must be a datetime")
         if when.tzinfo is None or when.utcoffset() is None:
@@ -253,7 +253,7 @@ class Flow:
         linked: bool = True,
         check: bool = True,
     ) -> str:
-        """Run another notebook when this step ends, and go on with the next cell when it has ended.
+        """Run another notebook when this step ends, and continue with the next cell when it has ended.
 
         Several in one step run at the same time. Each is an execution of its own, which may pause.
 

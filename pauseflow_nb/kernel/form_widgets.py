@@ -12,8 +12,6 @@ import ipywidgets as widgets
 
 from pauseflow_nb.forms.controls import Control
 
-__all__ = ["STYLE", "Input", "input_for", "note"]
-
 _WIDTH = "36em"
 #: Labels above what is written, in a column of one width: ipywidgets sets them beside it, cut off where it is narrow.
 STYLE = f"""<style>

@@ -20,8 +20,6 @@ from pauseflow_nb.errors import NotComparable
 from pauseflow_nb.freshness import compare, summarize
 from pauseflow_nb.protocol import FreshValue
 
-__all__ = ["describe_by_hand", "describe_value"]
-
 #: More single values than these are not kept: a digest stands for them.
 _MOST_VALUES = 10_000
 #: Nor more characters of them.
@@ -68,9 +66,11 @@ def describe_value(name: str, value: Any) -> FreshValue:
 def describe_by_hand(header: Header, old: FreshValue | None, new: FreshValue) -> str:
     """Say what a headless run would compare, and what it would find if the last two runs by hand were its own."""
     options = header.fresh
-    then = {"ask": "the question is asked again", "fail": "the run fails", "go": "the run goes on with the new value"}[
-        options.on_drift
-    ]
+    then = {
+        "ask": "the question is asked again",
+        "fail": "the run fails",
+        "go": "the run continues with the new value",
+    }[options.on_drift]
     within = f" by more than {options.tolerance}" if options.tolerance.strip("0.%") else ""
     sentence = (
         f"Fresh cell {header.name}: in a headless run this cell runs again after an answer, and its value is compared "

@@ -9,8 +9,6 @@ from typing import Any, ParamSpec, TypeVar
 
 from pauseflow_nb.durations import is_number, parse_span, spoken
 
-__all__ = ["check_keywords", "did_you_mean", "explain", "warn_if_short"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -11,8 +11,6 @@ from urllib.parse import urlencode, urlsplit
 from pauseflow_nb.errors import InvalidValue, NotDelivered
 from pauseflow_nb.kernel.exports import as_json
 
-__all__ = ["send_request"]
-
 _SECONDS = 30.0
 
 

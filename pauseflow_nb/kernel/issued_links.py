@@ -14,8 +14,6 @@ from pauseflow_nb.actions import LINK_NAMES
 from pauseflow_nb.errors import LinkSpent
 from pauseflow_nb.protocol import Links
 
-__all__ = ["HIDDEN", "IssuedLink", "IssuedLinks", "SpentLinks", "links_for_test", "spend", "spent_link", "spent_links"]
-
 #: Stands for each link in an export of the whole mapping.
 HIDDEN = "(hidden: take this link by its name)"
 

@@ -17,8 +17,6 @@ from pauseflow_nb.errors import InvalidStep
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["find_problems", "find_sources"]
-
 #: Calls after which variables are saved.
 _PAUSING = frozenset({"suspend", "rerun", "delay", "sleep", "sleep_until", "run_notebook"})
 

@@ -11,8 +11,6 @@ from pauseflow_nb.kernel.tracebacks import hide_traceback
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.session import Session
 
-__all__ = ["fresh_magic", "pauseflow_magic", "setup_magic", "step_magic"]
-
 _USAGE = "must be one of: state, reset, approve [JSON], send_back [COMMENT], cancel, skip, trigger [JSON], lint"
 
 

@@ -10,8 +10,6 @@ from pauseflow_nb.user_secrets.secret_mask import SecretMask
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["mask_messages"]
-
 #: What may show a value: outputs, errors, widgets, help, prompts, and what a debugger sees.
 _SHOWN = frozenset(
     {

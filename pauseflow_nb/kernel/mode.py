@@ -12,8 +12,6 @@ from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.timeout import TimeLimit
 from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionRequest, Wake
 
-__all__ = ["Mode"]
-
 
 class Mode(Protocol):
     """Starts and ends the steps of one kernel."""

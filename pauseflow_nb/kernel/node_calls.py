@@ -7,8 +7,6 @@ from typing import Any
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.kernel.flow import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, flow
 
-__all__ = ["apply_call"]
-
 
 def apply_call(call: Mapping[str, Any], step: str) -> None:
     """Do what a line of the step's process asks for.

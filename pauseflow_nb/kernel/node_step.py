@@ -23,8 +23,6 @@ from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.steps_view import steps
 from pauseflow_nb.kernel.tracebacks import hide_traceback
 
-__all__ = ["node_magic", "run_node"]
-
 _RUNTIME = Path(__file__).parent / "node_runtime.mjs"
 #: How often calls of the step are looked for while it runs, so that a response leaves before the step has ended.
 _POLL_SECONDS = 0.02

@@ -1,7 +1,7 @@
 """Wait within a step: `flow.pause` with the kernel alive, `suspend_flow_run` by running the step again.
 
 A pause asks the runner by the channel that `input()` uses: the question is JSON, and so is the
-answer. A runner answers no other question, so `input()` itself goes on failing in a headless cell.
+answer. A runner answers no other question, so `input()` itself still fails in a headless cell.
 """
 
 import json
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from IPython.core.interactiveshell import InteractiveShell
-
-__all__ = ["ask_runner", "pause_by_hand", "pause_execution", "suspend_at_once"]
 
 #: Ordinals of pauses: those of suspensions, one for each attempt, stay below.
 _FIRST_ORDINAL = 1000

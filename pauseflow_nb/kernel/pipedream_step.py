@@ -9,8 +9,6 @@ from pauseflow_nb.kernel.sending import Sender
 from pauseflow_nb.kernel.step_props import find_props
 from pauseflow_nb.kernel.steps_view import Steps, steps
 
-__all__ = ["StepArgument"]
-
 
 class StepArgument:
     """The `pd` of a handler: the same objects under the names that Pipedream gave them."""

@@ -7,8 +7,6 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from pauseflow_nb.forms.dialect import DECIMAL, NAMES, STRICT, ZONE
 
-__all__ = ["PythonSchema"]
-
 _DECIMAL_LIMITS = ("gt", "ge", "lt", "le", "multiple_of", "max_digits", "decimal_places")
 
 JsonSchema = dict[str, Any]

@@ -8,8 +8,6 @@ from pauseflow_nb.json_values import JSON, NOTHING
 from pauseflow_nb.kernel.display import boxed, with_code
 from pauseflow_nb.protocol import SuspensionRequest
 
-__all__ = ["Ending", "write_ending", "write_question"]
-
 #: Shown when a step asks to pause; the words are Pipedream's.
 STOPPED = "Workflow execution canceled — this may be due to `flow.{call}()` usage (not supported in test)"
 FOR_REAL = "`pauseflow run` and `papermill --engine pauseflow` pause for real."

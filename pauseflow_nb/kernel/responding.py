@@ -10,8 +10,6 @@ from pauseflow_nb.json_values import JSON, json_text
 from pauseflow_nb.kernel.exports import as_json
 from pauseflow_nb.kernel.secret import MASK
 
-__all__ = ["make_response"]
-
 #: In bytes.
 _LARGEST_BODY = 1024 * 1024
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")

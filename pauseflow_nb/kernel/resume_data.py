@@ -14,8 +14,6 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form, make_form
 from pauseflow_nb.protocol import Briefing, Loss, Unsaved
 
-__all__ = ["Answers"]
-
 # Bound only while a snapshot is written or read.
 _SCHEMA = "_pauseflow_schema_of_"
 _ANSWER = "_pauseflow_answer_of_"
@@ -76,7 +74,7 @@ class Answers(dict[str, Any]):
                 self._namespace.pop(name, None)
 
     def take_from_variables(self) -> None:
-        """Take what a snapshot brought back out of the namespace."""
+        """Take what a snapshot restored out of the namespace."""
         for name in [name for name in self._namespace if isinstance(name, str)]:
             if name.startswith(_SCHEMA):
                 self._expected[name.removeprefix(_SCHEMA)] = self._namespace.pop(name)

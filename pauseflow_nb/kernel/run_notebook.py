@@ -12,8 +12,6 @@ from pauseflow_nb.kernel.secret import name_secrets
 from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
 from pauseflow_nb.protocol import ChildRequest, SuspensionRequest
 
-__all__ = ["add_child"]
-
 
 def add_child(
     run: StepRun,
@@ -43,9 +41,9 @@ def add_child(
     planned = run.suspension
     before = planned.request if planned is not None and planned.request.kind == "notebook" else None
     children = [] if before is None else before.children
-    taken = {child.name for child in children}
-    name = _choose_name(Path(path).stem, taken) if name is None else name
-    if name in taken or not name or name.startswith("$"):
+    used = {child.name for child in children}
+    name = _choose_name(Path(path).stem, used) if name is None else name
+    if name in used or not name or name.startswith("$"):
         raise InvalidValue("name", name, "must be a different text for each notebook, and must not begin with $")
     values = as_json("parameters", name_secrets(parameters or {}))
     assert isinstance(values, dict)
@@ -54,9 +52,9 @@ def add_child(
     return name, PlannedSuspension("run_notebook", replace(request, children=[*children, child]))
 
 
-def _choose_name(stem: str, taken: set[str]) -> str:
+def _choose_name(stem: str, used: set[str]) -> str:
     number, name = 1, stem
-    while name in taken:
+    while name in used:
         number += 1
         name = f"{stem}_{number}"
     return name

@@ -17,19 +17,6 @@ from pauseflow_nb.user_secrets.secret_mask import SECRET_MASK, SecretMask
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = [
-    "MASK",
-    "Secret",
-    "as_secret",
-    "fetch_secret",
-    "fetch_secrets",
-    "find_by_hand",
-    "name_secrets",
-    "read_found",
-    "resolve_references",
-    "take_secrets_from",
-]
-
 #: Masks what this kernel sends; it knows every secret that was fetched here.
 MASK = SecretMask()
 

@@ -14,8 +14,6 @@ from pauseflow_nb.kernel.secret import MASK
 from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.protocol import APPROVAL_URL, MessageRequest, SuspensionRequest
 
-__all__ = ["Sender", "add_reminder", "make_notification", "send"]
-
 
 class Sender:
     """`flow.send`."""

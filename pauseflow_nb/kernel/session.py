@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from pauseflow_nb.kernel.snapshot.deferred import Deferred
 
-__all__ = ["Session", "has_widgets"]
-
 
 class Session:
     """The steps of one kernel: in test mode, and in an execution from `begin` on."""
@@ -69,7 +67,7 @@ class Session:
     # The runner's entry points, in silent executions.
 
     def begin(self, briefing: str) -> None:
-        """Take the briefing, as JSON, and bring the variables back; the reply's payload is a `Ready`."""
+        """Take the briefing, as JSON, and restore the variables; the reply's payload is a `Ready`."""
         self.mode = mode = ExecutionMode(self.shell, self.bindings, Briefing.from_json(briefing))
         set_session(self)
         mode.restore()

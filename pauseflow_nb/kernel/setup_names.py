@@ -7,8 +7,6 @@ afterwards, which finds `import *` and functions that bind globals.
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 
-__all__ = ["Bindings"]
-
 _ATOMS = (type(None), bool, int, float, complex, str, bytes)
 
 

@@ -10,8 +10,6 @@ from typing import Any
 
 from pauseflow_nb.errors import InvalidValue
 
-__all__ = ["find_props"]
-
 
 def find_props(namespace: Mapping[str, Any], step: str) -> dict[str, Any]:
     """Return the props of a step; none if the notebook has no variable `props` with an entry for it.

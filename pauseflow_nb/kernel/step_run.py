@@ -15,8 +15,6 @@ from pauseflow_nb.kernel.exports import RESUME_DATA, SUSPEND_DATA
 from pauseflow_nb.kernel.issued_links import IssuedLinks
 from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionRequest, Wake
 
-__all__ = ["PlannedSuspension", "StepRun"]
-
 
 @dataclass(frozen=True)
 class PlannedSuspension:

@@ -8,9 +8,6 @@ from pauseflow_nb.kernel.attribute_dict import Record
 from pauseflow_nb.kernel.current import get_session
 from pauseflow_nb.kernel.exports import StepExports
 
-__all__ = ["Steps", "steps"]
-
-
 #: No step can have this name.
 _TRIGGER = "trigger"
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from pauseflow_nb.forms.codec import Entries
 
-__all__ = ["TestMode", "Waiting"]
-
 
 @dataclass(frozen=True)
 class Waiting:
@@ -101,7 +99,7 @@ class TestMode:
             )
         return (
             f"Step '{waiting.run.step}' is {waiting_state(waiting.plan.request.kind)} (`flow.{waiting.plan.call}()`), so '{step}' did not run. "
-            "`%pauseflow approve [JSON]` goes on, `%pauseflow cancel` ends the flow, `%pauseflow reset` starts over."
+            "`%pauseflow approve [JSON]` continues, `%pauseflow cancel` ends the flow, `%pauseflow reset` starts over."
         )
 
     def take_value(self, header: Header, value: Any) -> None:
@@ -248,7 +246,7 @@ class TestMode:
 
         Raises:
             InvalidStep: If no step waits.
-            InvalidAnswer: If the body does not fit the schema; the step goes on waiting.
+            InvalidAnswer: If the body does not fit the schema; the step keeps waiting.
         """
         form = self._open().plan.form
         if form is None:
@@ -298,7 +296,7 @@ class TestMode:
             self._wake(waiting, envelope, "user")
             sentence = f"Step '{run.step}' is called back: run its cell again, it will be run {run.number + 1}."
             return self._settle(waiting, "again", headline, sentence, body, comment=comment)
-        sentence = f"Step '{run.step}' is approved: go on with the next cell."
+        sentence = f"Step '{run.step}' is approved: continue with the next cell."
         return self._settle(waiting, "approved", headline, sentence, body, comment=comment)
 
     def clock(self) -> str:
@@ -335,7 +333,7 @@ class TestMode:
             return self._settle(
                 waiting, "again", name_answer(request, "resume") if request.kind == "rerun" else headline, sentence
             )
-        sentence = f"Step '{run.step}' need not wait: go on with the next cell."
+        sentence = f"Step '{run.step}' need not wait: continue with the next cell."
         return self._settle(
             waiting, "approved", headline, sentence, NOTHING if request.default is None else request.default
         )

@@ -18,8 +18,6 @@ from typing import Any
 
 from pauseflow_nb.durations import spoken
 
-__all__ = ["StepTimeout", "TimeLimit"]
-
 #: Seconds after which the signal is sent again to code that swallowed it.
 _AGAIN = 5.0
 #: Seconds between two looks whether a time that does not count is over.

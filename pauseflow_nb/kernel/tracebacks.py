@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["hide_our_frames", "hide_traceback"]
-
 _PACKAGE = str(Path(__file__).parent)
 
 

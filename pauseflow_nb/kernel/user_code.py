@@ -4,8 +4,6 @@ import ast
 import warnings
 from types import CodeType
 
-__all__ = ["compiled", "parsed"]
-
 
 def parsed(source: str) -> ast.Module:
     """Parse a cell's source.

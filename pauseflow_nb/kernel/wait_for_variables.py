@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.session import Session
 
-__all__ = ["WaitForVariables"]
-
 _SESSION = "get_ipython().pauseflow"
 #: How the runner calls the session: cells are in what it passes, but do not run.
 _CALLS = tuple(f"{_SESSION}.{name}(" for name in ("begin", "go_on", "settle_names", "suspend"))

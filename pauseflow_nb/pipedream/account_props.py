@@ -11,8 +11,6 @@ from pauseflow_nb.pipedream.code_scan import find_account_fields
 from pauseflow_nb.pipedream.markdown_text import code_span
 from pauseflow_nb.pipedream.workflow import Step
 
-__all__ = ["PropsOfStep", "convert_props"]
-
 _LOOKS_SECRET = re.compile(
     r"(?:^|_)(?:secret|password|passwd|passphrase|token|api_?key|access_?key|private_?key|authorization|cookie)$",
     re.IGNORECASE,
@@ -50,8 +48,8 @@ class PropsOfStep:
     values: dict[str, Any] = field(default_factory=dict)
     #: Name of each secret, and what it is.
     secrets: dict[str, str] = field(default_factory=dict)
-    #: Sentences about what needs hands.
-    hands: list[str] = field(default_factory=list)
+    #: Sentences about what needs to_do.
+    to_do: list[str] = field(default_factory=list)
 
 
 def convert_props(step: Step, accounts: Accounts) -> PropsOfStep:
@@ -73,7 +71,7 @@ def convert_props(step: Step, accounts: Accounts) -> PropsOfStep:
         elif isinstance(value, dict) and "storeId" in value:
             made.values[name] = value
             store = code_span(value["storeId"])
-            made.hands.append(f"`{name}` is the data store {store}: use a file or a database instead")
+            made.to_do.append(f"`{name}` is the data store {store}: use a file or a database instead")
         elif name in step.props:
             is_declared = step.definitions.get(name, {}).get("secret") is True
             made.values[name] = _replace_secrets(
@@ -109,13 +107,13 @@ def _replace_secrets(
 
 
 def _refer(step: Step, path: tuple[str, ...], made: PropsOfStep) -> _Call:
-    secret = wanted = _spell("_".join((step.name, *path)))
+    secret = base = _spell("_".join((step.name, *path)))
     number = 2
     while secret in made.secrets:
-        secret, number = f"{wanted}_{number}", number + 1
+        secret, number = f"{base}_{number}", number + 1
     prop = code_span(".".join(path))
     made.secrets[secret] = f"the prop {prop} of step `{step.name}`"
-    made.hands.append(f"the value of the prop {prop} was not copied: it is read from the secret `{secret}`")
+    made.to_do.append(f"the value of the prop {prop} was not copied: it is read from the secret `{secret}`")
     return _Call(secret)
 
 
@@ -123,7 +121,7 @@ def _convert_account(step: Step, name: str, app: str, fields: list[str] | None, 
     if not fields:
         kind = step.definitions.get(name, {}).get("authType")
         fields = ["oauth_access_token"] if kind != "keys" else ["api_key"]
-        made.hands.append(
+        made.to_do.append(
             f"the code does not show which fields of the account {code_span(app)} the step reads: "
             f"`{fields[0]}` is a guess"
         )

@@ -8,8 +8,6 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 
-__all__ = ["find_account_fields", "find_environment", "find_npm_packages", "find_python_packages"]
-
 #: Modules whose package has another name.
 _PACKAGES = {
     "bs4": "beautifulsoup4", "Crypto": "pycryptodome", "cv2": "opencv-python", "dateutil": "python-dateutil",

@@ -18,8 +18,6 @@ from pauseflow_nb.pipedream.step_cells import make_cells
 from pauseflow_nb.pipedream.trigger_lines import TriggerLine, describe_trigger
 from pauseflow_nb.pipedream.workflow import Step, Workflow
 
-__all__ = ["Made", "Slugs", "make_notebook", "make_slug"]
-
 #: Fields that are known, and say nothing about what a workflow does: they are kept, and not listed.
 _UNLISTED = frozenset(
     {"name", "auto_deploy", "id", "type", "key", "created_at", "updated_at", "schedule_changed_at", "owner_id"}
@@ -46,7 +44,7 @@ class Made:
     #: Environment variables that the code reads.
     environment: list[str] = field(default_factory=list)
     triggers: list[TriggerLine] = field(default_factory=list)
-    hands: list[str] = field(default_factory=list)
+    to_do: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     #: Names of fields without a meaning here; the notebook's metadata keep them.
     unused: list[str] = field(default_factory=list)
@@ -80,7 +78,7 @@ def make_notebook(workflow: Workflow, slug: str, accounts: Accounts) -> Made:
         made.pip += [line for line in one.pip if line not in made.pip]
         made.npm |= one.npm
         made.secrets |= one.props.secrets
-        made.hands += one.hands
+        made.to_do += one.to_do
         made.notes += one.notes
         if step.branches:
             props |= one.props.values
@@ -93,7 +91,7 @@ def make_notebook(workflow: Workflow, slug: str, accounts: Accounts) -> Made:
     first = _make_first_cells(props, has_secrets=bool(made.secrets))
     made.notebook.cells = [new_markdown_cell(_write_title(made)), *first, *cells]
     # The title says so of a trigger already.
-    made.hands += [line.sentence for line in made.triggers if line.command is None]
+    made.to_do += [line.sentence for line in made.triggers if line.command is None]
     made.notebook.metadata.update(
         kernelspec={"name": "python3", "display_name": "Python 3", "language": "python"},
         pipedream=_keep(workflow),
@@ -114,8 +112,8 @@ def _write_title(made: Made) -> str:
         lines += ["", trigger.sentence]
         if trigger.command:
             lines += ["", f"```shell\n{trigger.command}\n```"]
-    if made.hands:
-        lines += ["", "**To do by hand:**", "", *(f"- {sentence}" for sentence in made.hands)]
+    if made.to_do:
+        lines += ["", "**To do by hand:**", "", *(f"- {sentence}" for sentence in made.to_do)]
     return "\n".join(lines)
 
 
@@ -193,9 +191,9 @@ class Slugs:
 
     def add(self, name: str) -> str:
         """Make a slug that is new."""
-        wanted = slug = make_slug(name)
+        base = slug = make_slug(name)
         while slug in self._counts:
-            self._counts[wanted] += 1
-            slug = f"{wanted}-{self._counts[wanted]}"
+            self._counts[base] += 1
+            slug = f"{base}-{self._counts[base]}"
         self._counts[slug] = 1
         return slug

@@ -5,8 +5,6 @@ import re
 
 from pauseflow_nb.printable import printable, printable_lines
 
-__all__ = ["code_block", "code_span", "one_line", "plain"]
-
 _LONGEST = 300
 
 

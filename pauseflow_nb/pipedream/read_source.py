@@ -19,8 +19,6 @@ import yaml
 from pauseflow_nb.errors import InvalidImport
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["Source", "open_source", "parse_json", "parse_yaml"]
-
 MOST_FILES = 10_000
 MOST_BYTES_PER_FILE = 8 * 2**20
 MOST_BYTES = 128 * 2**20

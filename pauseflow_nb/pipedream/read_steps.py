@@ -15,8 +15,6 @@ from pauseflow_nb.pipedream.markdown_text import code_span
 from pauseflow_nb.pipedream.read_source import Source, parse_json
 from pauseflow_nb.pipedream.workflow import Branch, Step
 
-__all__ = ["read_steps", "take", "take_text"]
-
 _KIND_BY_SUFFIX = {
     ".py": "python", ".js": "node", ".mjs": "node", ".cjs": "node", ".ts": "node", ".sh": "bash", ".go": "go",
 }  # fmt: skip
@@ -170,9 +168,9 @@ class _StepReader:
         name = f"step_{name}" if not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED else name
         if name.startswith("__"):
             name = f"step{name}"
-        number, wanted = 2, name
+        number, base = 2, name
         while name in self._names:
-            name, number = f"{wanted}_{number}", number + 1
+            name, number = f"{base}_{number}", number + 1
         self._names.add(name)
         return name
 

@@ -2,8 +2,6 @@
 
 from textwrap import dedent
 
-__all__ = ["find_replacement"]
-
 
 def find_replacement(action: str) -> str | None:
     """Return JavaScript that does what an action of the registry does; None if there is none.
@@ -72,7 +70,7 @@ export default defineComponent({
     const test = holds[this.condition];
     if (!test) throw new Error(`the condition ${this.condition} has no counterpart here: write it yourself`);
     const isMet = test(this.initialValue, this.secondValue);
-    if (isMet === __GOES_ON__) return this.reason ?? "the workflow goes on";
+    if (isMet === __GOES_ON__) return this.reason ?? "the workflow continues";
     return $.flow.exit(this.reason ?? "the condition of this filter ended the workflow");
   },
 });

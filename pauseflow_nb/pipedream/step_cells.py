@@ -13,8 +13,6 @@ from pauseflow_nb.pipedream.markdown_text import code_block, code_span, one_line
 from pauseflow_nb.pipedream.registry_actions import find_replacement
 from pauseflow_nb.pipedream.workflow import Step
 
-__all__ = ["StepCells", "make_cells"]
-
 _SCRIPT_HELPERS = re.compile(
     r"^from pipedream\.script_helpers import \(?([\w\s,]{1,300}?)\)?[ \t]{0,20}$", re.MULTILINE
 )
@@ -31,8 +29,8 @@ class StepCells:
     #: Lines of `requirements.txt`.
     pip: list[str] = field(default_factory=list)
     npm: dict[str, str] = field(default_factory=dict)
-    #: Sentences about what needs hands.
-    hands: list[str] = field(default_factory=list)
+    #: Sentences about what needs to_do.
+    to_do: list[str] = field(default_factory=list)
     #: Sentences about what was changed.
     notes: list[str] = field(default_factory=list)
 
@@ -46,7 +44,7 @@ def make_cells(step: Step, accounts: Accounts) -> StepCells:
     """
     made = StepCells()
     if step.name != step.former_name:
-        made.hands.append(
+        made.to_do.append(
             f"the step {code_span(step.former_name)} is now called `{step.name}`: change the code that uses its name"
         )
     if step.notes:
@@ -75,22 +73,22 @@ def _add_code(step: Step, made: StepCells, accounts: Accounts) -> None:
             made.pip, refused = find_python_packages(code)
         except (SyntaxError, ValueError) as error:
             problem = error.msg if isinstance(error, SyntaxError) else str(error)
-            made.hands.append(f"Python cannot read the code of `{step.name}`: {one_line(problem)}. Correct it")
+            made.to_do.append(f"Python cannot read the code of `{step.name}`: {one_line(problem)}. Correct it")
         else:
-            made.hands += [
+            made.to_do += [
                 f"`{step.name}` asks for {code_span(each)}, which is not a plain package name: install it yourself"
                 for each in refused
             ]
     else:
         made.npm, files = find_npm_packages(code)
         if files:
-            made.hands.append(f"`{step.name}` imports {', '.join(map(code_span, files))}: put them beside it")
+            made.to_do.append(f"`{step.name}` imports {', '.join(map(code_span, files))}: put them beside it")
         if not re.search(r"\bexport\s+default\b|\bmodule\.exports\b|\bexport\s*\{", code):
-            made.hands.append(f"`{step.name}` exports no component: write `export default defineComponent({{ … }})`")
+            made.to_do.append(f"`{step.name}` exports no component: write `export default defineComponent({{ … }})`")
     made.props = convert_props(step, accounts)
-    made.hands += [f"`{step.name}`: {sentence}" for sentence in made.props.hands]
-    if made.hands:
-        made.cells.append(_markdown("**To do by hand.**\n\n" + "\n".join(f"- {each}" for each in made.hands)))
+    made.to_do += [f"`{step.name}`: {sentence}" for sentence in made.props.to_do]
+    if made.to_do:
+        made.cells.append(_markdown("**To do by hand.**\n\n" + "\n".join(f"- {each}" for each in made.to_do)))
     header = f"%%step {step.name}\n" if step.kind == "python" else f"%%step {step.name}\n%%node\n"
     made.cells.append(new_code_cell(header + code))
 
@@ -116,7 +114,7 @@ def _add_disabled(step: Step, made: StepCells, accounts: Accounts) -> None:
 def _add_placeholder(step: Step, made: StepCells, accounts: Accounts) -> None:
     """Show what stood there, and stop a run at it, so that nothing is left out unseen."""
     what, advice = _explain(step)
-    made.hands.append(f"`{step.name}` is {what}: {advice}")
+    made.to_do.append(f"`{step.name}` is {what}: {advice}")
     made.cells.append(
         _markdown(f"**To do by hand.** Step `{step.name}` is {what}: {advice}.\n\n{_show(step, accounts)}".rstrip())
     )
@@ -136,7 +134,7 @@ def _add_branch_step(step: Step, made: StepCells, accounts: Accounts) -> None:
     ]
     made.pip += inner.pip
     made.npm |= inner.npm
-    made.hands += inner.hands
+    made.to_do += inner.to_do
     made.notes += inner.notes
     made.props.values |= {f"{step.name}": inner.props.values} if inner.props.values else {}
     made.props.secrets |= inner.props.secrets

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pauseflow_nb.pipedream.markdown_text import code_span
 from pauseflow_nb.pipedream.workflow import Trigger
 
-__all__ = ["TriggerLine", "describe_trigger"]
-
 # People copy the commands into a shell: nothing in them may mean something there.
 _CRON = re.compile(r"[0-9A-Za-z*/,?#-]+(?: +[0-9A-Za-z*/,?#-]+){4,6}", re.ASCII)
 _ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,60}", re.ASCII)

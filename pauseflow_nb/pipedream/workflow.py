@@ -5,8 +5,6 @@ from typing import Any
 
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["Branch", "Step", "Trigger", "Workflow"]
-
 
 @dataclass
 class Branch:

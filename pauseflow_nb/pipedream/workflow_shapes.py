@@ -12,8 +12,6 @@ from pauseflow_nb.pipedream.read_source import MOST_FILES, Source, parse_json, p
 from pauseflow_nb.pipedream.read_steps import read_steps, take, take_text
 from pauseflow_nb.pipedream.workflow import Trigger, Workflow
 
-__all__ = ["Found", "find_workflows"]
-
 _WRAPPERS = ("data", "workflow", "definition")
 _LISTS = ("steps", "triggers")
 MOST_WORKFLOWS = 2000

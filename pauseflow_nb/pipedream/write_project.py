@@ -17,8 +17,6 @@ from pauseflow_nb.pipedream.markdown_text import code_span, one_line, plain
 from pauseflow_nb.pipedream.read_source import open_source
 from pauseflow_nb.pipedream.workflow_shapes import find_workflows
 
-__all__ = ["Report", "import_workflows"]
-
 
 @dataclass
 class Report:
@@ -42,7 +40,7 @@ class Report:
                     "notebook": str(self.folder / each.path),
                     "steps": each.steps,
                     "triggers": [{"command": line.command, "sentence": line.sentence} for line in each.triggers],
-                    "to_do": each.hands,
+                    "to_do": each.to_do,
                     "notes": each.notes,
                     "pip": each.pip,
                     "npm": each.npm,
@@ -167,7 +165,7 @@ def _write_readme(report: Report, *, has_npm: bool, has_environment: bool) -> st
         "pip install -r requirements.txt",
         *(["npm install"] if has_npm else []),
         *(["cp .env.example .env   # and fill in the values", "set -a; . ./.env; set +a"] if has_environment else []),
-        f"pauseflow run {min(report.made, key=lambda each: len(each.hands)).path}",
+        f"pauseflow run {min(report.made, key=lambda each: len(each.to_do)).path}",
         "```",
         "",
         "Run the commands in this folder. Triggers need a running server: `pauseflow serve`. With `pauseflow run`, the",
@@ -197,7 +195,7 @@ def _describe_workflow(made: Made) -> Iterator[str]:
     yield ""
     yield from ["```shell", f"pauseflow run {made.path}", *commands, "```"]
     sections = (
-        ("To do by hand:", made.hands),
+        ("To do by hand:", made.to_do),
         ("Changed:", made.notes),
         ("npm packages:", [f"`{name}` {plain(version)}" for name, version in made.npm.items()]),
     )

@@ -11,8 +11,6 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernel_messages import read_outcome, suspend_kernel
 from pauseflow_nb.runner.observer import Observer, SegmentEnd
 
-__all__ = ["BetweenCells"]
-
 
 @dataclass(frozen=True)
 class BetweenCells:
@@ -27,7 +25,7 @@ class BetweenCells:
     tick: Tick
 
     def suspend(self, index: int, by: str) -> SegmentEnd | None:
-        """Suspend the notebook before a cell; None if its variables cannot be saved, so that it goes on.
+        """Suspend the notebook before a cell; None if its variables cannot be saved, so that it continues.
 
         Args:
             index: Index of the cell.
@@ -50,11 +48,11 @@ class BetweenCells:
         return SegmentEnd("suspended", index, replace(outcome, suspension=request))
 
     def hand_over(self, index: int, checkpoint: int) -> SegmentEnd:
-        """Let workers of another queue go on with a cell; the notebook fails if they would lack what it needs.
+        """Let workers of another queue continue with a cell; the notebook fails if they would lack what it needs.
 
         Args:
             index: Index of the cell.
-            checkpoint: Index of the cell from which another attempt goes on.
+            checkpoint: Index of the cell from which another attempt continues.
         """
         outcome, problem = self._save(index)
         lost = [] if outcome is None else [str(each) for each in outcome.lost]

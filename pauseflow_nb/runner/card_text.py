@@ -16,20 +16,6 @@ from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.printable import printable_lines
 
-__all__ = [
-    "describe_approval",
-    "format_moment",
-    "name_decision_on",
-    "render_box",
-    "render_checks_html",
-    "render_checks_text",
-    "render_earlier_html",
-    "render_earlier_text",
-    "render_html",
-    "render_text",
-    "write_check",
-]
-
 # Enough to recognise the question and the answer; the metadata and the approval page have the complete values.
 _LONGEST_VALUE = 2000
 _MOST_ROWS = 20

@@ -19,23 +19,6 @@ from pauseflow_nb.runner import card_text, cell_statuses
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.record_outputs import facts_of, kind_of, record, records_in
 
-__all__ = [
-    "Decision",
-    "Place",
-    "close_document",
-    "copy_card",
-    "describe_approval",
-    "describe_decision",
-    "describe_pause_decision",
-    "find_question",
-    "make_facts",
-    "put_back",
-    "put_card",
-    "put_decision",
-    "refuse",
-    "reset",
-]
-
 
 @dataclass(frozen=True)
 class Place:
@@ -123,7 +106,7 @@ def put_decision(document: Document, step: str, decision: Decision) -> bool:
     for cell, output in _find_waiting_cards(document, step):
         facts = facts_of(output)
         decided = make_facts(decision, facts["question"])
-        # In place, because a cell that paused within its code goes on adding outputs.
+        # In place, because a cell that paused within its code keeps adding outputs.
         output.update(_output({**facts, "decision": decided}))
         document.cells[cell].metadata["papermill"]["status"] = "completed"
         document.changed(cell)
@@ -352,5 +335,5 @@ def _describe_deadline(request: SuspensionRequest) -> str | None:
         return f"At {until} at the latest, or earlier by its link."
     if request.kind == "delay":
         return f"Until {until}."
-    then = {"cancel": "it is cancelled", "fail": "it fails", "resume": "it goes on"}.get(request.on_timeout, "")
+    then = {"cancel": "it is cancelled", "fail": "it fails", "resume": "it continues"}.get(request.on_timeout, "")
     return f"Until {until}; then {then}." if then else f"Until {until}."

@@ -7,8 +7,6 @@ from pauseflow_nb.errors import InvalidNotebook, InvalidValue
 from pauseflow_nb.queues import DEFAULT_QUEUE, QueuePlan, check_queue
 from pauseflow_nb.runner.cell_statuses import NOT_RUN
 
-__all__ = ["plan_queues", "read_queue"]
-
 
 def read_queue(notebook: NotebookNode, path: str) -> str | None:
     """Read the queue that a notebook's metadata names, `{"pauseflow": {"queue": "gpu"}}`; None: it names none.

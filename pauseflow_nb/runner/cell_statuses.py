@@ -10,18 +10,6 @@ from nbformat import NotebookNode
 
 from pauseflow_nb.runner.document import Document
 
-__all__ = [
-    "NOT_RUN",
-    "close",
-    "note_ended",
-    "note_notebook_ended",
-    "note_notebook_started",
-    "note_running_again",
-    "note_started",
-    "reset",
-    "status_of",
-]
-
 #: Tags of cells that are not run: ours, and nbclient's.
 NOT_RUN = {"interactive-only", "skip-execution"}
 

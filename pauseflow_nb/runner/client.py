@@ -11,8 +11,6 @@ import zmq
 from pauseflow_nb.errors import KernelDied, KernelNotReady
 from pauseflow_nb.runner.kernels.kernel import Kernel
 
-__all__ = ["CellTimeout", "KernelClient", "Reply", "Tick"]
-
 #: Called between messages; returns the seconds after which it must be called again at the latest, or None.
 Tick = Callable[[], float | None]
 

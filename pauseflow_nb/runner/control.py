@@ -5,8 +5,6 @@ from typing import Literal
 
 from pauseflow_nb.runner.kernels.kernel import Kernel
 
-__all__ = ["Control", "StopRequest"]
-
 StopRequest = Literal["", "stop", "interrupt", "kill"]
 
 _ORDER: tuple[StopRequest, ...] = ("", "stop", "interrupt", "kill")
@@ -16,7 +14,7 @@ class Control:
     """Takes requests to stop one segment; safe from any thread. A request cannot be taken back.
 
     Args:
-        grace_seconds: Seconds that an interrupted cell may go on before its kernel is killed.
+        grace_seconds: Seconds that an interrupted cell may continue before its kernel is killed.
     """
 
     def __init__(self, grace_seconds: float = 10.0) -> None:
@@ -53,7 +51,7 @@ class Control:
         return by
 
     def interrupt(self) -> None:
-        """Interrupt the running cell, which sees a KeyboardInterrupt; its kernel is killed if it goes on."""
+        """Interrupt the running cell, which sees a KeyboardInterrupt; its kernel is killed if it continues."""
         kernel = self._raise_request("interrupt")
         if kernel is None:
             return

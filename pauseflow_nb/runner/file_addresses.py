@@ -9,8 +9,6 @@ from typing import Any
 from pauseflow_nb import remote_files
 from pauseflow_nb.errors import InvalidParameter, StoreUnavailable
 
-__all__ = ["read", "require_client", "write"]
-
 #: What papermill's handlers need to be installed.
 _NEEDED = {"s3": "boto3", "gs": "gcsfs"}
 

@@ -22,18 +22,6 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernel_messages import read_outcome, read_value, suspend_kernel
 from pauseflow_nb.runner.record_outputs import facts_of, kind_of, record
 
-__all__ = [
-    "Check",
-    "check_again",
-    "fail",
-    "find_verdict",
-    "list_errors",
-    "list_shown",
-    "save_variables",
-    "show_checks",
-    "take_value",
-]
-
 #: Of a cell that ran again very often, these last times are shown.
 _MOST_CHECKS = 20
 _LONGEST_ERROR = 200
@@ -112,8 +100,8 @@ def _check(document: Document, index: int, header: Header, shown: FreshValue, re
 
 def find_verdict(checks: Iterable[Check]) -> str:
     """Say what follows: `"fail"` and `"ask"` win over `"go"`, in this order."""
-    wanted = {check.header.fresh.on_drift for check in checks if check.is_drift}
-    return next((each for each in ("fail", "ask") if each in wanted), "go")
+    on_drift = {check.header.fresh.on_drift for check in checks if check.is_drift}
+    return next((each for each in ("fail", "ask") if each in on_drift), "go")
 
 
 def fail(document: Document, first: int, checks: Iterable[Check]) -> Failure:

@@ -11,8 +11,6 @@ from pauseflow_nb.protocol import SOURCE, Briefing, Failure, FreshValue, Outcome
 from pauseflow_nb.runner.client import KernelClient, Reply, Tick
 from pauseflow_nb.runner.document import Document
 
-__all__ = ["brief_new_kernel", "brief_same_kernel", "read_outcome", "read_question", "read_value", "suspend_kernel"]
-
 # Imports and calls as expressions: the user's namespace keeps no name of ours.
 # The second line: a kernel drops messages beyond the 1000th that we have not yet received; this removes the limit. It
 # runs on the thread of the socket, because a socket belongs to one thread.

@@ -12,8 +12,6 @@ from urllib.parse import unquote
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.user_secrets.secret_mask import SecretMask
 
-__all__ = ["MASK", "Mask"]
-
 #: Replaces a token.
 MASK = "***"
 

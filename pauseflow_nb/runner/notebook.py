@@ -27,18 +27,6 @@ from pauseflow_nb.runner.notebook_file import find_kernel_name, find_language, r
 from pauseflow_nb.runner.parameters import check_parameters, read_defaults
 from pauseflow_nb.user_secrets.references import list_references
 
-__all__ = [
-    "Frozen",
-    "Inspection",
-    "Prepared",
-    "adopt",
-    "freeze",
-    "freeze_prepared",
-    "inspect_file",
-    "inspect_notebook",
-    "prepare",
-]
-
 log = logging.getLogger(__name__)
 
 

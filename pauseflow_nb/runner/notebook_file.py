@@ -17,8 +17,6 @@ from pauseflow_nb.json_values import is_deeper
 from pauseflow_nb.runner import file_addresses
 from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL
 
-__all__ = ["find_kernel_name", "find_language", "parse_notebook", "read_notebook", "repair", "write_text"]
-
 #: Suffixes of files that jupytext converts to notebooks.
 _SCRIPTS = {".py", ".md", ".Rmd", ".qmd", ".R", ".jl", ".sh"}
 

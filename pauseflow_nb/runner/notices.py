@@ -11,8 +11,6 @@ from pauseflow_nb.runner.card_text import WRONG, render_box
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.record_outputs import kind_of, record
 
-__all__ = ["put_ending", "put_losses"]
-
 
 def put_losses(document: Document, first: int, losses: list[Loss]) -> None:
     """Show above the first cell of a segment what did not come back."""

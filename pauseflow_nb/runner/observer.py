@@ -9,8 +9,6 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Failure, Loss, MessageRequest, Outcome, PauseAnswer, PauseQuestion
 from pauseflow_nb.runner.document import Document
 
-__all__ = ["Observer", "SegmentEnd"]
-
 
 @dataclass(frozen=True)
 class SegmentEnd:
@@ -23,14 +21,14 @@ class SegmentEnd:
     kind: Literal[
         "completed", "suspended", "exited", "failed", "stopped", "interrupted", "refused", "drifted", "handed over"
     ]
-    #: Index of the cell from which another segment, or another attempt at this one, goes on.
+    #: Index of the cell from which another segment, or another attempt at this one, continues.
     next_cell: int
     #: The outcome of the step that ended the segment, if one did.
     outcome: Outcome | None = None
     failure: Failure | None = None
     #: Whether the segment failed before its first cell: no cell ran, and the answer can be used again.
     environment: bool = False
-    #: What the kernel could not bring back.
+    #: What the kernel could not restore.
     losses: list[Loss] = field(default_factory=list)
     #: With `refused`: the errors of the notebook's validators about the answer. No cell ran, and the card waits again.
     errors: list[dict[str, JSON]] = field(default_factory=list)
@@ -82,7 +80,7 @@ class Observer(Protocol):
         """
 
     def on_not_suspended(self, problem: str) -> None:
-        """The segment was to be suspended, but its variables cannot be saved; it goes on."""
+        """The segment was to be suspended, but its variables cannot be saved; it continues."""
 
     def on_output(self, cell: int, output: NotebookNode) -> None:
         """A cell has a new output; links in it are not masked."""

@@ -14,8 +14,6 @@ from pauseflow_nb.private_files import create, follow
 from pauseflow_nb.runner import file_addresses
 from pauseflow_nb.runner.document import Document, is_sealed_by
 
-__all__ = ["OutputFile", "require_writable"]
-
 # While cells run, the file is written at this interval, and less often if writing takes more than this share of the time.
 _INTERVAL_SECONDS = 1.0
 _SHARE_OF_TIME = 0.1

@@ -14,8 +14,6 @@ from pauseflow_nb.errors import InvalidParameter, InvalidValue, NotJSON
 from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.user_secrets.references import list_references
 
-__all__ = ["Parameter", "check_parameters", "find_parameters", "read_defaults"]
-
 _DEEPEST = 100
 
 

@@ -11,8 +11,6 @@ from pauseflow_nb.runner.kernel_messages import read_question
 from pauseflow_nb.runner.observer import Observer
 from pauseflow_nb.runner.recorder import Recorder
 
-__all__ = ["ASK_AGAIN_SECONDS", "Questions"]
-
 #: While `flow.pause` waits, the observer is called for an answer at this interval.
 ASK_AGAIN_SECONDS = 0.15
 

@@ -10,8 +10,6 @@ from nbformat import NotebookNode
 
 from pauseflow_nb.runner.document import Document
 
-__all__ = ["facts_of", "is_record", "kind_of", "record", "records_in"]
-
 
 def record(kind: str, html: str, plain: str, **facts: Any) -> NotebookNode:
     """Make a record.

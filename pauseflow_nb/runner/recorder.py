@@ -16,8 +16,6 @@ from pauseflow_nb.runner.record_outputs import is_record
 from pauseflow_nb.runner.stream_outputs import Outputs
 from pauseflow_nb.runner.widget_state import Widgets
 
-__all__ = ["Recorder"]
-
 _OURS = "pauseflow"
 #: Levels of an output. A notebook may have a few more, and with some 500 neither can be written.
 _DEEPEST = 150
@@ -115,7 +113,7 @@ class Recorder:
         if display_id is not None:
             # A later segment finds the output by this id: `transient`, where the protocol has it, is not stored.
             output.metadata[_OURS] = NotebookNode(display_id=display_id)
-        # A copy, because our output goes on growing.
+        # A copy, because our output keeps growing.
         self._on_output(cell, NotebookNode(self._document.without_secrets(output)))
         (captured or self._outputs[cell]).add(output)
         self._growing.add(cell)

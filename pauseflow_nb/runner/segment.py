@@ -80,7 +80,7 @@ def run_segment(
         supply: Where the kernel comes from; None: a new process.
         client: The connection to the kernel in which the segment before this one ended, with its variables; None: the
             segment gets a new kernel.
-        keep: Called with the connection if the notebook waits and can go on in this kernel only; with `briefing.may_keep`.
+        keep: Called with the connection if the notebook waits and can continue in this kernel only; with `briefing.may_keep`.
         may_run: Whether a cell may run on this machine; before one that may not, the segment ends as `handed over`.
 
     Raises:
@@ -130,7 +130,7 @@ def run_segment(
 
 
 def _needs_kernel(end: SegmentEnd, *, needed_before: bool) -> bool:
-    """Whether the notebook waits, and could go on in no other kernel."""
+    """Whether the notebook waits, and could continue in no other kernel."""
     # A segment whose answer does not count waits as it did before.
     return (
         needed_before if end.kind in ("refused", "drifted") else end.outcome is not None and end.outcome.is_kernel_bound
@@ -153,9 +153,9 @@ class _Segment:
     ) -> None:
         self.document = document
         self.recorder = Recorder(document, observer.on_output, observer.on_update)
-        #: Index of the cell from which another attempt goes on.
+        #: Index of the cell from which another attempt continues.
         self.checkpoint = briefing.first_cell
-        #: What the kernel could not bring back.
+        #: What the kernel could not restore.
         self.losses: list[Loss] = []
         self._briefing = briefing
         self._observer = observer
@@ -197,7 +197,7 @@ class _Segment:
             self.document.changed()
 
     def start(self, client: KernelClient, *, is_new: bool) -> SegmentEnd | None:
-        """Brief the kernel, and bring the variables back in a new one; returns an end if no cell can run."""
+        """Brief the kernel, and restore the variables in a new one; returns an end if no cell can run."""
         self._client = client
         sources = [(index, cell.source) for index, cell in enumerate(self.document.cells) if cell.cell_type == "code"]
         self._headers = find_steps(sources)

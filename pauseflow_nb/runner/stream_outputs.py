@@ -4,8 +4,6 @@ from nbformat import NotebookNode
 
 from pauseflow_nb.runner.record_outputs import is_record
 
-__all__ = ["Outputs"]
-
 
 class Outputs:
     """A list of outputs; the text of a stream is collected in pieces, and `join` puts it into the list.

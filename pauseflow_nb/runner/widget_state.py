@@ -15,8 +15,6 @@ from nbformat import NotebookNode
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.stream_outputs import Outputs
 
-__all__ = ["Widgets"]
-
 _MIME = "application/vnd.jupyter.widget-state+json"
 
 

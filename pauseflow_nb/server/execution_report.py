@@ -25,8 +25,6 @@ from pauseflow_nb.server.public.wording import list_parameters, say_who_started
 if TYPE_CHECKING:
     from pauseflow_nb.engine.reader import Reader
 
-__all__ = ["Report", "make_report"]
-
 _KNOWN_BY = {
     "login": "who had signed in",
     "account": "by the account of the operating system that gave the command",

@@ -23,8 +23,6 @@ from pauseflow_nb.server.registration import Readiness, Registration
 from pauseflow_nb.server.worker_process import WorkerProcess
 from pauseflow_nb.settings import Settings
 
-__all__ = ["TRAITS", "PauseflowExtension"]
-
 #: Setting → trait.
 TRAITS = {
     "data_dir": "pauseflow_dir",

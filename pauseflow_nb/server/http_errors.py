@@ -2,8 +2,6 @@
 
 from pauseflow_nb import errors
 
-__all__ = ["RETRY_AFTER_SECONDS", "status_of"]
-
 #: Value of `Retry-After` while the store is unavailable or busy.
 RETRY_AFTER_SECONDS = 5
 

@@ -14,8 +14,6 @@ from traitlets.config import Config
 
 from pauseflow_nb.errors import InvalidSetting
 
-__all__ = ["HubService"]
-
 
 @dataclass(frozen=True)
 class HubService:

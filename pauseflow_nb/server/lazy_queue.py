@@ -8,13 +8,11 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Concatenate, ParamSpec, TypeVar
 
 from pauseflow_nb.engine.authorization import Question, judge
+from pauseflow_nb.engine.group_commit import Answer, NeedsOwnTransaction
 from pauseflow_nb.engine.link_lookup import LinkTarget, Token
 from pauseflow_nb.engine.queue import Callback, Queue, Response
-from pauseflow_nb.engine.settle_together import Answer, NeedsOwnTransaction
 from pauseflow_nb.errors import StoreUnavailable, TooManyAnswers
 from pauseflow_nb.links import Claim
-
-__all__ = ["LazyQueue"]
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -20,8 +20,6 @@ from pauseflow_nb.server.public.client_address import TrustedProxies
 from pauseflow_nb.server.public.connections import connection_limits, limit_connections
 from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, LinkLimits, OpenRequests, RateLimit
 
-__all__ = ["Listener"]
-
 #: In bytes; the handler of the links has its own limit.
 _LARGEST_BODY = 1024
 #: Seconds that `stop` waits for running requests.
@@ -97,7 +95,17 @@ class Listener:
         await self._queue.drain(seconds=_STOP_SECONDS)
         with suppress(TimeoutError):
             await asyncio.wait_for(server.close_all_connections(), _STOP_SECONDS)
+        await _finish_tasks()
         self._queue.close()
+
+
+async def _finish_tasks() -> None:
+    """Wait for the requests whose connection was closed: those that wrote a body to the storage remove it."""
+    # Tornado has put what each of them does then in the queue of the loop, and it is a task one round later.
+    await asyncio.sleep(0)
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    if tasks:
+        await asyncio.wait(tasks, timeout=_STOP_SECONDS)
 
 
 def _log_nothing(_handler: object) -> None:

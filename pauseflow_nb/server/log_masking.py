@@ -8,8 +8,6 @@ import logging
 
 from pauseflow_nb.runner.masking import Mask
 
-__all__ = ["mask_links_in"]
-
 _MASK = Mask()
 _FORMATTER = logging.Formatter()
 

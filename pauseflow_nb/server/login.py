@@ -10,8 +10,6 @@ from tornado.web import authenticated
 
 from pauseflow_nb.identity import Who, account, signed_in
 
-__all__ = ["RESOURCE", "identify", "require_permission"]
-
 #: What Jupyter's authoriser is asked about.
 RESOURCE = "pauseflow"
 

@@ -13,8 +13,6 @@ from pauseflow_nb.errors import PauseflowError
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.worker_process import WorkerProcess
 
-__all__ = ["Readiness", "Registration"]
-
 Readiness: TypeAlias = Literal["starting", "ok", "degraded"]
 
 #: Seconds between attempts to open the store.

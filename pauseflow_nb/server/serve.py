@@ -22,8 +22,6 @@ from pauseflow_nb.server.public.connections import connection_limits, limit_conn
 from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS
 from pauseflow_nb.settings import Settings
 
-__all__ = ["say_ready", "serve"]
-
 #: The services of Jupyter Server that sign-in and events need; kernels, files and terminals are left out.
 _SERVICES = ("auth", "security", "events")
 

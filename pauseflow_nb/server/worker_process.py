@@ -16,8 +16,6 @@ from collections.abc import Mapping
 from pauseflow_nb.operator_secrets import without_secrets
 from pauseflow_nb.settings import Settings
 
-__all__ = ["WorkerProcess", "make_environment"]
-
 #: Prefixes of the secret variables that a worker needs: our settings, and the token of a kernel gateway.
 _NEEDED = ("PAUSEFLOW_", "JUPYTER_GATEWAY_")
 

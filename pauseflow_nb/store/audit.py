@@ -12,8 +12,6 @@ from pauseflow_nb.json_values import JSON, compact
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.tables import audit
 
-__all__ = ["Line", "add_details", "find_last", "note", "note_all", "read_trail"]
-
 Row: TypeAlias = sa.Row[Any]
 
 _PLAIN = tuple(column for column in audit.c if column.name != "details")

@@ -6,8 +6,6 @@ import sqlalchemy as sa
 
 from pauseflow_nb.store.tables import audit, executions
 
-__all__ = ["Line", "Standing", "last_lines", "running", "standing"]
-
 
 @dataclass(frozen=True)
 class Line:

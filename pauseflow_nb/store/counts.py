@@ -10,8 +10,6 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import STATES
 from pauseflow_nb.store.tables import executions, segments, suspensions
 
-__all__ = ["Counts", "count", "count_queued"]
-
 
 @dataclass(frozen=True)
 class Counts:

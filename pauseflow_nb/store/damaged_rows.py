@@ -11,8 +11,6 @@ from pauseflow_nb.store.database import iso
 from pauseflow_nb.store.executions import STATES
 from pauseflow_nb.store.tables import executions
 
-__all__ = ["damaged_view", "require_shape", "time_or_none"]
-
 #: What keys of a view hold, where another type would break a reader.
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "notebook": str,

@@ -24,20 +24,6 @@ from pauseflow_nb.operator_secrets import mask_passwords
 from pauseflow_nb.private_files import create, make_folder
 from pauseflow_nb.store.mounts import find_filesystem, is_network
 
-__all__ = [
-    "SCHEMA",
-    "are_among",
-    "is_conflict",
-    "iso",
-    "lock_row",
-    "named",
-    "now",
-    "open_engine",
-    "reading",
-    "transaction",
-    "url_with_password",
-]
-
 #: Where our tables live on PostgreSQL.
 SCHEMA = "pauseflow"
 
@@ -196,7 +182,7 @@ def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
             inode = path.stat().st_ino
         except FileNotFoundError:
             record.invalidate()
-            raise _gone(str(path)) from None
+            raise _explain_missing_file(str(path)) from None
         if inode != record.info["inode"]:
             raise sa.exc.DisconnectionError
 
@@ -352,7 +338,7 @@ def _not_storable(problem: sa.exc.StatementError) -> NotStorable:
     return NotStorable(lines[0] if lines else type(problem).__name__)
 
 
-def _gone(path: str) -> StoreUnavailable:
+def _explain_missing_file(path: str) -> StoreUnavailable:
     return StoreUnavailable(path, "the file is gone: restore it from a backup, or restart to begin with an empty store")
 
 
@@ -362,7 +348,7 @@ def _sqlite_error(path: str, problem: sqlite3.Error) -> Exception:
     if code == sqlite3.SQLITE_FULL:
         return StorageFull(path)
     if code == sqlite3.SQLITE_CANTOPEN and not Path(path).exists():
-        return _gone(path)
+        return _explain_missing_file(path)
     sentences = {
         sqlite3.SQLITE_BUSY: "another process keeps it locked: end that process, or try again when it is done",
         sqlite3.SQLITE_LOCKED: "another process keeps it locked: end that process, or try again when it is done",

@@ -8,8 +8,6 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.tables import decisions
 
-__all__ = ["add", "add_all", "copy", "find_newest", "list_all"]
-
 
 def list_all(connection: sa.Connection, execution: str) -> list[dict[str, JSON]]:
     """Read the DSSE envelopes of an execution, oldest first."""

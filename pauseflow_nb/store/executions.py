@@ -13,45 +13,6 @@ from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import are_among, lock_row, now
 from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
 
-__all__ = [
-    "FINAL",
-    "STATES",
-    "Row",
-    "add",
-    "ask_to_suspend",
-    "attach",
-    "claim_record",
-    "count_unended",
-    "end",
-    "find",
-    "find_owner",
-    "find_plain",
-    "find_queues",
-    "find_starter",
-    "find_starters",
-    "is_named_in_answers",
-    "is_record_claimed",
-    "list_abandoned",
-    "list_attached",
-    "list_children",
-    "list_ended_before",
-    "list_started_by",
-    "list_to_record",
-    "list_to_suspend",
-    "list_unended",
-    "lock",
-    "lock_all",
-    "lock_plain",
-    "name_children",
-    "remove",
-    "reopen",
-    "require",
-    "set_progress",
-    "set_queued",
-    "set_recorded",
-    "set_state",
-]
-
 #: A row of any table; its columns are attributes.
 Row = sa.Row[Any]
 
@@ -234,8 +195,8 @@ def reopen(connection: sa.Connection, execution: str) -> None:
     Raises:
         sqlalchemy.exc.IntegrityError: If another one has taken the output since.
     """
-    gone = dict.fromkeys(("reason", "error", "ended_at", "record_due", "suspend_by"))
-    _update(connection, execution, state="queued", **gone)
+    cleared = dict.fromkeys(("reason", "error", "ended_at", "record_due", "suspend_by"))
+    _update(connection, execution, state="queued", **cleared)
 
 
 def ask_to_suspend(connection: sa.Connection, execution: str, by: str | None) -> None:

@@ -22,8 +22,6 @@ from pauseflow_nb.remote_files import open_filesystem, require_client
 from pauseflow_nb.store.mounts import find_filesystem, is_network
 from pauseflow_nb.store.streams import FileStream
 
-__all__ = ["Files"]
-
 #: What the ids of executions look like.
 _EXECUTION = re.compile(r"[0-9a-f]{12}")
 
@@ -155,13 +153,13 @@ class Files:
         if self.local is not None:
             roots = [self.local / folder for folder in folders]
             return sum(_size(Path(at) / name) for root in roots for at, _, names in os.walk(root) for name in names)
-        system, wanted = self._remote(), set(folders)
+        system, names = self._remote(), set(folders)
         root = self._remote_at("")[1]
         found = system.find(root, detail=True) if system.exists(root) else {}
         return sum(
             each["size"] or 0
             for name, each in found.items()
-            if str(name).removeprefix(root).lstrip("/").partition("/")[0] in wanted
+            if str(name).removeprefix(root).lstrip("/").partition("/")[0] in names
         )
 
     def used_by(self, folder: str, prefix: str) -> int:

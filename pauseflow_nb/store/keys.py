@@ -22,19 +22,6 @@ from pauseflow_nb.store.tables import callbacks, executions, keys, segments, ste
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-__all__ = [
-    "Key",
-    "add_first",
-    "export_public_pem",
-    "list_keys",
-    "list_withdrawn",
-    "read_signer",
-    "require_valid",
-    "revoke",
-    "rotate",
-    "signing_key",
-]
-
 
 @dataclass(frozen=True)
 class Key:

@@ -8,8 +8,6 @@ from pauseflow_nb.errors import StoreUnavailable
 from pauseflow_nb.store.database import SCHEMA, named, reading, transaction
 from pauseflow_nb.store.tables import metadata
 
-__all__ = ["HEAD", "VERSIONS", "migrate"]
-
 #: The newest migration. Beside the scripts, so that a database that is up to date costs one query.
 HEAD = "0009"
 #: Every migration, oldest first.

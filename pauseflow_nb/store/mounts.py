@@ -5,8 +5,6 @@ Its write-ahead log needs memory that all processes share, and two machines have
 
 from pathlib import Path
 
-__all__ = ["find_filesystem", "is_network"]
-
 _NETWORK = frozenset(
     {
         "afs",

@@ -18,35 +18,6 @@ from pauseflow_nb.store.database import are_among, lock_row, now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import segments, steps
 
-__all__ = [
-    "HasSnapshot",
-    "NewSegment",
-    "add",
-    "add_all",
-    "checkpoint",
-    "claim",
-    "close",
-    "end",
-    "find",
-    "find_woken_after",
-    "is_lost",
-    "list_all",
-    "list_jobs",
-    "list_snapshots",
-    "lock",
-    "lock_all",
-    "lock_latest",
-    "lock_latest_number",
-    "lock_with_execution",
-    "mark_seen",
-    "next_number",
-    "next_numbers",
-    "note_checked",
-    "pass_on",
-    "release",
-    "set_losses",
-]
-
 
 class HasSnapshot(Protocol):
     """Something that names a signed snapshot, or none."""
@@ -78,21 +49,7 @@ class NewSegment:
     #: The segment, or the run of a step, whose snapshot it begins with.
     saved_by: HasSnapshot | Row | None = None
     #: Variables that this snapshot lacks, so that it must begin in the kernel that was kept.
-    bound: list[dict[str, JSON]] | None = None
-
-
-def add(
-    connection: sa.Connection,
-    execution: str,
-    n: int,
-    *,
-    first_cell: int,
-    wake: Wake | None = None,
-    saved_by: HasSnapshot | Row | None = None,
-    bound: list[dict[str, JSON]] | None = None,
-) -> None:
-    """Insert a queued segment; see `NewSegment`."""
-    add_all(connection, [NewSegment(execution, n, first_cell, wake, saved_by, bound)])
+    kernel_variables: list[dict[str, JSON]] | None = None
 
 
 def add_all(connection: sa.Connection, new: Iterable[NewSegment], moment: float | None = None) -> None:
@@ -224,11 +181,11 @@ def checkpoint(
     first_cell: int,
     snapshot: SnapshotRef,
     signature: str,
-    bound: list[dict[str, JSON]] | None = None,
+    kernel_variables: list[dict[str, JSON]] | None = None,
 ) -> bool:
     """Move the place to begin with forward; False if another attempt has taken over.
 
-    `bound`: variables that the snapshot lacks and that are needed from there on, of one that waits in its kernel.
+    `kernel_variables`: those that the snapshot lacks and that are needed from there on, of one that waits in its kernel.
     """
     return _change(
         connection,
@@ -237,7 +194,7 @@ def checkpoint(
         snapshot=snapshot.name,
         digest=snapshot.digest,
         signature=signature,
-        bound=bound,
+        bound=kernel_variables,
         crashes=0,
         seen_at=now(connection),
     )
@@ -264,7 +221,7 @@ def is_lost(connection: sa.Connection, segment: Row) -> bool:
 
 
 def set_losses(connection: sa.Connection, execution: str, n: int, losses: list[dict[str, JSON]]) -> None:
-    """Note what the kernels of a segment could not bring back, instead of what was noted before."""
+    """Note what the kernels of a segment could not restore, instead of what was noted before."""
     connection.execute(segments.update().where(*_is(execution, n)).values(losses=losses or None))
 
 
@@ -344,7 +301,7 @@ def _values(new: NewSegment, moment: float) -> dict[str, Any]:
         "digest": None if by is None else by.digest,
         "signature": None if by is None else by.signature,
         "wake": None if new.wake is None else {**vars(new.wake)},
-        "bound": new.bound,
+        "bound": new.kernel_variables,
         "queued_at": moment,
         "compute_seconds": 0.0,
     }

@@ -10,24 +10,6 @@ from pauseflow_nb.store.database import are_among, now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import steps
 
-__all__ = [
-    "begin",
-    "brief_steps",
-    "checkpoint",
-    "copy",
-    "end",
-    "export",
-    "export_all",
-    "fail",
-    "fail_ended",
-    "forget",
-    "has_ended",
-    "interrupt",
-    "list_runs",
-    "move",
-    "withdraw",
-]
-
 #: States of a run that has ended by itself; one that failed or was interrupted is begun again under its number.
 ENDED = ("finished", "suspended", "exited")
 

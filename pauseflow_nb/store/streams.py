@@ -8,8 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import BinaryIO
 
-__all__ = ["FileStream"]
-
 
 class FileStream:
     """Grows until it is closed or discarded."""

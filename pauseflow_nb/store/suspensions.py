@@ -16,40 +16,6 @@ from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import callbacks, suspensions
 from pauseflow_nb.store.views import iso
 
-__all__ = [
-    "MOST_EARLY",
-    "Key",
-    "add",
-    "add_early",
-    "clear_deadline",
-    "collect_rules",
-    "copy",
-    "find",
-    "find_last",
-    "find_questions",
-    "key_of",
-    "leave_answer",
-    "list_due",
-    "list_early",
-    "list_open",
-    "list_open_claims",
-    "list_to_remind",
-    "lock",
-    "lock_all",
-    "make_approval",
-    "make_claim",
-    "read_envelope",
-    "reopen",
-    "set_shown",
-    "set_verdict",
-    "settle",
-    "settle_all",
-    "take_reminder",
-    "time_out_all",
-    "void",
-    "void_pauses",
-]
-
 #: Callbacks that are stored for one suspension before its step has ended.
 MOST_EARLY = 100
 

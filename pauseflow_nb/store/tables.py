@@ -18,21 +18,6 @@ A segment's row is locked before its execution's row, everywhere, or PostgreSQL 
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
 
-__all__ = [
-    "audit",
-    "callbacks",
-    "decisions",
-    "executions",
-    "keys",
-    "metadata",
-    "segments",
-    "starts",
-    "steps",
-    "suspensions",
-    "triggers",
-    "workers",
-]
-
 metadata = sa.MetaData()
 
 
@@ -145,9 +130,9 @@ segments = sa.Table(
     sa.Column("signature", Words),
     # The `protocol.Wake` of its briefing.
     sa.Column("wake", Json),
-    # The `protocol.Unsaved` of variables without which it cannot go on: only the kernel kept for it has them.
+    # The `protocol.Unsaved` of variables without which it cannot continue: only the kernel kept for it has them.
     sa.Column("bound", Json),
-    # The `protocol.Loss` of what its kernels could not bring back.
+    # The `protocol.Loss` of what its kernels could not restore.
     sa.Column("losses", Json),
     sa.Column("queued_at", Time, nullable=False),
     sa.Column("started_at", Time),

@@ -11,26 +11,6 @@ from pauseflow_nb.store.database import lock_row
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import executions, starts, triggers
 
-__all__ = [
-    "add",
-    "add_start",
-    "copy_start",
-    "count_queued",
-    "find",
-    "find_key",
-    "find_start",
-    "find_unended",
-    "list_all",
-    "list_due",
-    "lock",
-    "name_starts",
-    "read_response",
-    "remove",
-    "require",
-    "set_response",
-    "update",
-]
-
 
 def add(connection: sa.Connection, **values: Any) -> None:
     """Insert an active trigger; `created_at` is the moment from which its intervals are counted."""

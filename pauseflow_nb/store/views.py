@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -23,7 +23,6 @@ from pauseflow_nb.store.tables import executions, segments, suspensions
 from pauseflow_nb.store.triggers import name_starts
 
 __all__ = [
-    "HasRules",
     "LinksOf",
     "allowed_actions",
     "execution_views",
@@ -45,18 +44,6 @@ _ORDER = (executions.c.created_at.desc(), executions.c.id)
 
 #: Makes the links of one suspension; its action is left empty.
 LinksOf = Callable[[Claim], Links]
-
-
-class HasRules(Protocol):
-    """Something that may be approved: a suspension's row, or one that is yet to be."""
-
-    @property
-    def rules(self) -> dict[str, Any] | None:
-        """Who may approve; None: anybody with a link."""
-
-    @property
-    def given(self) -> list[dict[str, Any]] | None:
-        """Who has approved."""
 
 
 def find_ids(
@@ -213,7 +200,7 @@ def _view(
         "queue": queue,
         # A sentence, if it is queued and no worker serves its queue.
         "no_worker": describe_missing_worker(queue) if is_left else None,
-        "kernel_bound": _bound(row, its_segments),
+        "kernel_bound": _list_kernel_variables(row, its_segments),
         "losses": list_losses(its_segments),
         "cells": {"done": row.cells_done, "total": row.cells_total},
         "steps": _steps(its_runs, its_suspensions),
@@ -239,14 +226,14 @@ def _list_served(connection: sa.Connection) -> set[str]:
     return {queue for worker in workers.list_alive(connection, "worker") for queue in workers.list_queues(worker)}
 
 
-def _bound(row: Row, its_segments: list[Row]) -> list[str]:
+def _list_kernel_variables(row: Row, its_segments: list[Row]) -> list[str]:
     """Name the variables for which an execution that has not ended keeps its kernel."""
     last = its_segments[-1] if its_segments and row.ended_at is None else None
     return [] if last is None else [each["name"] for each in last.bound or []]
 
 
 def list_losses(its_segments: Iterable[Row]) -> list[dict[str, Any]]:
-    """Show what kernels could not bring back; `text` says it in a sentence."""
+    """Show what kernels could not restore; `text` says it in a sentence."""
     found = [(row.n, Loss.from_dict(each)) for row in its_segments for each in row.losses or []]
     return [
         {
@@ -295,7 +282,7 @@ def _became(suspension: Row) -> str:
 
 
 def _suspension(row: Row, links: LinksOf | None, revocations: int) -> dict[str, Any]:
-    allow = allowed_actions(row)
+    allow = allowed_actions(row.rules)
     made: Mapping[str, str | None] = {}
     if links is not None and row.kind != "notebook":
         made = allowed_links(links(Claim(row.execution, row.segment, row.step, row.ordinal, "", revocations)), allow)
@@ -319,7 +306,7 @@ def _suspension(row: Row, links: LinksOf | None, revocations: int) -> dict[str, 
         "labels": view_labels(row),
         "errors": row.errors,
         "drift": (row.shown or {}).get("drift") or [],
-        "approvals": view_approvals(row),
+        "approvals": view_approvals(row.rules, row.given),
         **{name: made.get(name) for name in LINK_NAMES.values()},
     }
 
@@ -342,25 +329,25 @@ def write_address(names: Iterable[str], step: str | None) -> str:
     return ".".join([*names, *([step] if step else [])])
 
 
-def view_approvals(row: HasRules | Row) -> dict[str, Any]:
+def view_approvals(rules: dict[str, Any] | None, approvals: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     """Show who may approve a suspension, and who did: `needed`, `given`, `approvers`, `self_approval`."""
-    rules = row.rules or {}
+    rules = rules or {}
     return {
         "needed": rules.get("approvals", 1),
-        "given": row.given or [],
+        "given": approvals or [],
         "approvers": rules.get("approvers"),
         "self_approval": rules.get("self_approval", True),
     }
 
 
-def has_rules(row: HasRules | Row) -> bool:
+def has_rules(rules: dict[str, Any] | None) -> bool:
     """Whether a question says who may answer it, and not only what its buttons say."""
-    return any(key not in ("labels", "allow") for key in row.rules or ())
+    return any(key not in ("labels", "allow") for key in rules or ())
 
 
 def view_labels(row: Row) -> dict[str, str]:
     """Say what the buttons of a question say, by action."""
-    own, allow = (row.rules or {}).get("labels"), allowed_actions(row)
+    own, allow = (row.rules or {}).get("labels"), allowed_actions(row.rules)
     return button_labels(row.kind, has_schema=row.schema is not None, own=own, allow=allow)
 
 
@@ -369,9 +356,9 @@ def name_settlement(row: Row, action: str, by: str) -> str:
     return name_decision(row.kind, action, by=by, own=view_labels(row))
 
 
-def allowed_actions(row: HasRules | Row) -> list[str]:
+def allowed_actions(rules: dict[str, Any] | None) -> list[str]:
     """List what an answer may do, in the order of the buttons."""
-    return list((row.rules or {}).get("allow") or USUAL_ACTIONS)
+    return list((rules or {}).get("allow") or USUAL_ACTIONS)
 
 
 def shown_data(data: JSON) -> dict[str, Any]:

@@ -16,22 +16,6 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import workers
 
-__all__ = [
-    "ProcessFacts",
-    "add",
-    "beat",
-    "is_own",
-    "is_worker",
-    "list_alive",
-    "list_all",
-    "list_processes",
-    "list_queues",
-    "list_serving",
-    "process_name",
-    "remove",
-    "was_made_by",
-]
-
 #: Seconds without a beat after which a process does not count as alive.
 _SILENCE_SECONDS = 5.0
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from pauseflow_nb.errors import MissingSecret
 from pauseflow_nb.user_secrets.references import check_name
 
-__all__ = ["KEYRING_SERVICE", "VARIABLE_PREFIX", "Providers"]
-
 #: Begins a variable that holds a secret; with `_FILE` at its end it holds the path of a file.
 VARIABLE_PREFIX = "PAUSEFLOW_SECRET_"
 #: Where Docker mounts secrets.

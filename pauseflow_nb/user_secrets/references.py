@@ -9,8 +9,6 @@ from pauseflow_nb.cells import read_header
 from pauseflow_nb.errors import InvalidStep, InvalidValue
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["PREFIX", "NamesInCells", "check_name", "find_names_in_cells", "list_references", "read_reference"]
-
 #: Begins a parameter that takes its value from a secret.
 PREFIX = "secret:"
 

@@ -11,8 +11,6 @@ from urllib.parse import quote, quote_plus
 
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["SECRET_MASK", "SecretMask"]
-
 #: Stands in the place of a secret.
 SECRET_MASK = "••••"  # noqa: S105 (it is what stands in place of one)
 

@@ -24,7 +24,7 @@ class Forked:
         self.stdout, self.stderr = os.fdopen(stdout), os.fdopen(stderr)
         self.returncode: int | None = None
         self._link = link
-        self.pid: int = self._told()["pid"]
+        self.pid: int = self._read_outcome()["pid"]
 
     def poll(self) -> int | None:
         return self._code(0)
@@ -41,15 +41,15 @@ class Forked:
 
     def _code(self, timeout: float | None) -> int | None:
         if self.returncode is None and select.select([self._link], [], [], timeout)[0]:
-            self.returncode = self._told()["code"]
+            self.returncode = self._read_outcome()["code"]
             self._link.close()
         return self.returncode
 
-    def _told(self) -> dict[str, int]:
+    def _read_outcome(self) -> dict[str, int]:
         data = self._link.recv(100)
         assert data, "the nursery has ended: what it said stands above"
-        told: dict[str, int] = json.loads(data)
-        return told
+        outcome: dict[str, int] = json.loads(data)
+        return outcome
 
 
 class Nursery:

@@ -72,7 +72,9 @@ def kernels_of(worker: int) -> Iterator[int]:
     """List the kernels that live below a worker, forked ones too."""
     parents = {pid: parent for pid in _processes() if (parent := _parent(pid)) is not None}
     for pid, parent in parents.items():
-        is_started = parent == worker and "launch_ipykernel.py" in (said := _command(pid)) and "/bin/sh" not in said
+        is_started = (
+            parent == worker and "launch_ipykernel.py" in (command := _command(pid)) and "/bin/sh" not in command
+        )
         is_forked = parents.get(parent) == worker and "fork_server" in _command(parent)
         if is_started or is_forked:
             yield pid

@@ -73,17 +73,17 @@ def _reap() -> None:
 
 def _be_born(request: dict[str, Any], stdin: int, stdout: int, stderr: int, link: int) -> None:
     """Return in a process that a test asked for, as if it had been started for it."""
-    told = socket.socket(fileno=link)
+    connection = socket.socket(fileno=link)
     command = os.fork()
     if command:
         for number in (stdin, stdout, stderr):
             os.close(number)
         _, status = os.waitpid(command, 0)
-        told.send(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode())
+        connection.send(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode())
         os._exit(0)
     os.setsid()
-    told.send(json.dumps({"pid": os.getpid()}).encode())
-    told.close()
+    connection.send(json.dumps({"pid": os.getpid()}).encode())
+    connection.close()
     for number, descriptor in enumerate((stdin, stdout, stderr)):
         os.dup2(descriptor, number)
         os.close(descriptor)

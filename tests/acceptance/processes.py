@@ -69,7 +69,7 @@ class Process:
         )
         assert self._process.stdout is not None
         self._stdout = self._process.stdout
-        self.said = self._stdout.readline().strip()
+        self.ready_line = self._stdout.readline().strip()
 
     @property
     def pid(self) -> int:
@@ -84,9 +84,9 @@ class Process:
 
     def rest(self) -> str:
         """Wait for the end, and return what it said after its first line."""
-        said = self._stdout.read().strip()
-        assert self._process.wait(30) == 0, said
-        return said
+        ready_line = self._stdout.read().strip()
+        assert self._process.wait(30) == 0, ready_line
+        return ready_line
 
     def close(self) -> None:
         if self._process.poll() is None:

@@ -47,11 +47,11 @@ def test_a_missing_file(pauseflow: Pauseflow) -> None:
 )
 def test_what_goes_wrong_is_one_json_value_too(pauseflow: Pauseflow, command: list[str], kind: str) -> None:
     ended = pauseflow(*command, "--json")
-    told = json.loads(ended.stdout)
+    error = json.loads(ended.stdout)
 
     assert ended.code == 2
-    assert told["error"]["type"] == kind
-    assert told["error"]["message"] in ended.stderr
+    assert error["error"]["type"] == kind
+    assert error["error"]["message"] in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -277,10 +277,10 @@ class TestOpen:
 
 def test_gc_removes_what_ended_long_ago(pauseflow: Pauseflow) -> None:
     done = pauseflow("run", notebook(pauseflow.folder, "1"), "out.ipynb", "--json").execution["id"]
-    told = pauseflow("gc", "--older-than", "1ms", "--json").execution
+    cleaned = pauseflow("gc", "--older-than", "1ms", "--json").execution
 
-    assert told["executions"] == [done]
-    assert told["bytes"] > 0
+    assert cleaned["executions"] == [done]
+    assert cleaned["bytes"] > 0
     assert pauseflow.executions() == []
     assert (pauseflow.folder / "out.ipynb").exists()
 
@@ -300,12 +300,12 @@ def test_show_state_lists_the_variables_of_the_last_checkpoint(pauseflow: Pausef
     waits = pauseflow("run", path, "--until-pause", "--json").execution["id"]
 
     variables = json.loads(pauseflow("show", waits, "--state", "--json").stdout)["variables"]
-    said = pauseflow("show", waits, "--state").stdout
+    printed = pauseflow("show", waits, "--state").stdout
 
     assert variables[0]["name"] == "big"
     assert variables[0]["size"] > 100_000
-    assert re.search(r"\nbig +str +100\.\d kB +\S+ ms +restored", said)
-    assert said.index("\nbig ") < said.index("\nfew ")
+    assert re.search(r"\nbig +str +100\.\d kB +\S+ ms +restored", printed)
+    assert printed.index("\nbig ") < printed.index("\nfew ")
 
 
 def test_a_row_that_cannot_be_read_is_listed_with_its_reason(pauseflow: Pauseflow) -> None:

@@ -57,9 +57,9 @@ def printed(ended: "Ended") -> str:
     return "".join(output.get("text", "") for output in outputs)
 
 
-@pytest.mark.parametrize(("typed", "said"), [({}, "None"), ({"comment": "looks good"}, "looks good")])
+@pytest.mark.parametrize(("typed", "expected"), [({}, "None"), ({"comment": "looks good"}, "looks good")])
 def test_the_first_example_goes_on_after_approve(
-    pauseflow: "Pauseflow", press: Press, typed: dict[str, str], said: str
+    pauseflow: "Pauseflow", press: Press, typed: dict[str, str], expected: str
 ) -> None:
     running = start(pauseflow, *blocks("docs/steps.md", *FIRST))
 
@@ -67,7 +67,7 @@ def test_the_first_example_goes_on_after_approve(
 
     ended = running.end()
     assert ended.execution["state"] == "completed"
-    assert printed(ended) == f"sent [1, 2]\n{said}\n"
+    assert printed(ended) == f"sent [1, 2]\n{expected}\n"
 
 
 def test_the_first_example_ends_after_cancel(pauseflow: "Pauseflow", press: Press) -> None:
@@ -93,7 +93,7 @@ def test_the_example_that_asks_again_ends_when_it_has_its_answer(pauseflow: "Pau
     running = start(pauseflow, *blocks("docs/steps.md", FIRST[0], "%%step confirm"), "print('done')")
     first = running.link("approve")
 
-    assert "the run goes on" in press(first, "Submit")
+    assert "the run continues" in press(first, "Submit")
     second = next_link(running, first)
     press(second, "Submit", **{"answer/value": "on"})
 
@@ -139,16 +139,16 @@ def next_link(running: "Running", before: str) -> str:
     return str(wait_until(found, "the next link"))
 
 
-@pytest.mark.parametrize(("typed", "said"), [({}, "{}"), ({"comment": "go on"}, "{'comment': 'go on'}")])
+@pytest.mark.parametrize(("typed", "expected"), [({}, "{}"), ({"comment": "go on"}, "{'comment': 'go on'}")])
 def test_the_example_of_the_readme_prints_what_was_typed(
-    pauseflow: "Pauseflow", press: Press, typed: dict[str, str], said: str
+    pauseflow: "Pauseflow", press: Press, typed: dict[str, str], expected: str
 ) -> None:
     cells = blocks("README.md", *README)
     running = start(pauseflow, *cells)
 
     press(running.link("approve"), "Approve", **typed)
 
-    assert printed(running.end()).startswith(f"{said} and the numbers are still here:")
+    assert printed(running.end()).startswith(f"{expected} and the numbers are still here:")
 
 
 @pytest.mark.parametrize("name", ["approve_model", "approve_by_link", "custom_timeout", "handler_style"])

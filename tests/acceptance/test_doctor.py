@@ -55,9 +55,9 @@ def test_it_looks_at_all_that_an_execution_may_need(pauseflow: Pauseflow) -> Non
 def test_what_is_wrong_is_said_and_the_exit_code_is_1(
     pauseflow: Pauseflow, variable: str, value: str, sentence: str
 ) -> None:
-    code, said = wrong(pauseflow, **{variable: value})
+    code, printed = wrong(pauseflow, **{variable: value})
 
-    assert sentence in said
+    assert sentence in printed
     assert code == 1
 
 
@@ -92,11 +92,11 @@ def test_a_word_in_a_file_that_is_no_setting_is_named_once(pauseflow: Pauseflow,
     folder.mkdir(exist_ok=True, parents=True)
     (folder / "pauseflow.toml").write_text("prot = 3\nsmpt_host = 'x'")
     (folder / "n.ipynb").touch()
-    code, said = wrong(pauseflow, *([str(folder / "n.ipynb")] if place == "notebook" else []))
+    code, printed = wrong(pauseflow, *([str(folder / "n.ipynb")] if place == "notebook" else []))
 
     assert code == 1
-    assert said.count("prot is no setting: did you mean port?") == 1
-    assert said.count("smpt_host is no setting: did you mean smtp_host?") == 1
+    assert printed.count("prot is no setting: did you mean port?") == 1
+    assert printed.count("smpt_host is no setting: did you mean smtp_host?") == 1
 
 
 @pytest.mark.parametrize("place", ["beside", "data_dir"])
@@ -104,10 +104,10 @@ def test_a_file_that_cannot_be_read_is_named_once(pauseflow: Pauseflow, place: s
     folder = pauseflow.folder if place == "beside" else Path(pauseflow.environment["PAUSEFLOW_DATA_DIR"])
     folder.mkdir(exist_ok=True, parents=True)
     (folder / "pauseflow.toml").write_text("port = ")
-    code, said = wrong(pauseflow)
+    code, printed = wrong(pauseflow)
 
     assert code == 1
-    assert said.count("pauseflow.toml cannot be read: ") == said.count("pauseflow.toml") == 1
+    assert printed.count("pauseflow.toml cannot be read: ") == printed.count("pauseflow.toml") == 1
 
 
 def test_a_variable_that_is_read_and_is_no_setting_is_left_alone(pauseflow: Pauseflow) -> None:

@@ -76,12 +76,12 @@ def test_github_takes_a_pause_for_no_failure_and_another_machine_goes_on(pausefl
     pauseflow.environment["PAUSEFLOW_STORAGE"] = f"file://{tmp_path}/shared"
     report(pauseflow, *STEPS)
     ran = shell(pauseflow, command)
-    told = json.loads((pauseflow.folder / "execution.json").read_text())
+    recorded = json.loads((pauseflow.folder / "execution.json").read_text())
     elsewhere = pauseflow.environment | {"PAUSEFLOW_DATA_DIR": str(tmp_path / "elsewhere")}
-    ended = Pauseflow(pauseflow.folder, elsewhere)("resume", told["id"], "--data", '"yes"', "--wait", "--json")
+    ended = Pauseflow(pauseflow.folder, elsewhere)("resume", recorded["id"], "--data", '"yes"', "--wait", "--json")
     (pauseflow.folder / "report.ipynb").write_text((notebook(tmp_path, "1 / 0")).read_text())
 
-    assert (ran.returncode, told["state"]) == (0, "suspended"), ran.stderr
+    assert (ran.returncode, recorded["state"]) == (0, "suspended"), ran.stderr
     assert (ended.execution["state"], ended.exports("after")["$return_value"]) == ("completed", "yes")
     assert shell(pauseflow, command).returncode == 1
 

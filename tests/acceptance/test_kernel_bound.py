@@ -41,7 +41,7 @@ def waits(lab: Lab, execution: str) -> bool:
 
 def test_it_goes_on_in_the_kernel_that_was_kept_whoever_else_works(on_sqlite: Lab, wait_until: Any) -> None:
     lab = on_sqlite
-    names = [lab.worker().said, lab.worker().said]
+    names = [lab.worker().ready_line, lab.worker().ready_line]
     execution = lab.queue.start(lab.plan(*STEPS))
     wait_until(lambda: waits(lab, execution), description="it waits")
     kernel, view = lab.pid(), lab.queue.view(execution)

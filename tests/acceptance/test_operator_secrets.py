@@ -251,14 +251,14 @@ def test_no_secret_of_the_operator_is_left_behind(operated: tuple[Pauseflow, Rec
     # What commands print does not depend on where kernels come from, but on the database: see `operated`.
     words = [["doctor", "--json"], ["doctor"], ["show", ids[0], "--history"], ["list"]]
     has_commands = pauseflow.environment["PAUSEFLOW_KERNELS"] != "prestarted"
-    told = [pauseflow(*each) for each in (words if has_commands else [])]
+    ended_runs = [pauseflow(*each) for each in (words if has_commands else [])]
     assert browser("POST", waits["resume_url"], 5)[0] == 200
     ids.append(browser("POST", "pauseflow/api/executions", {"notebook": "fail.ipynb"})[1]["id"])
     states = [wait_until(partial(state_of, browser, id_), f"{id_} has ended\n{server.stderr}") for id_ in ids]
     for id_ in ids:
         for part in ("events", "outputs"):
             browser("GET", f"pauseflow/api/executions/{id_}/{part}")
-    told.append(pauseflow("show", ids[1], "--json"))
+    ended_runs.append(pauseflow("show", ids[1], "--json"))
     after = children_of(server.process.pid)
     left = (
         [] if "PAUSEFLOW_DB" not in pauseflow.environment else left_in_database(pauseflow.environment["PAUSEFLOW_DB"])
@@ -280,7 +280,7 @@ def test_no_secret_of_the_operator_is_left_behind(operated: tuple[Pauseflow, Rec
         line for pid, shown in {**processes, **after}.items() for line in found_in(f"process {pid}: {shown}", shown)
     ]
     left += [line for text in browser.heard for line in found_in(f"HTTP: {text}", text)]
-    left += [line for one in (*told, ended) for line in found_in("terminal", one.stdout + one.stderr)]
+    left += [line for one in (*ended_runs, ended) for line in found_in("terminal", one.stdout + one.stderr)]
     assert left + running + left_in(folder) == []
 
 

@@ -173,13 +173,13 @@ def test_prepare_only_injects_and_runs_nothing(pauseflow: Pauseflow, tmp_path: P
 
 def test_inspect_lists_parameters_and_steps(pauseflow: Pauseflow, tmp_path: Path) -> None:
     notebook = write(tmp_path / "in.ipynb", [parameters_cell(), "%%step ask\n1"])
-    shown, told = pauseflow("inspect", notebook), pauseflow("inspect", notebook, "--json")
+    shown, described = pauseflow("inspect", notebook), pauseflow("inspect", notebook, "--json")
     without = pauseflow("inspect", write(tmp_path / "without.ipynb", ["1"]))
 
     assert "alpha: Unknown type (default 0.5)" in shown.stdout
     assert "how much" in shown.stdout
-    assert told.execution["steps"] == ["ask"]
-    assert [parameter["name"] for parameter in told.execution["parameters"]] == ["alpha", "name", "more"]
+    assert described.execution["steps"] == ["ask"]
+    assert [parameter["name"] for parameter in described.execution["parameters"]] == ["alpha", "name", "more"]
     assert (without.code, "No cell tagged 'parameters'" in without.stdout) == (1, True)
 
 

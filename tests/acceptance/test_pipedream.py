@@ -44,12 +44,12 @@ class TestSuspend:
     def test_it_pauses_at_the_end_of_the_step_so_the_links_can_be_passed_on_before(
         self, road: Road, service: Service
     ) -> None:
-        told = (
+        send_links = (
             f"urllib.request.urlopen(urllib.request.Request({service.url!r} + '/mailbox', json.dumps(links).encode()))"
         )
         view = road.run(
             "import json, urllib.request\nok = 'no'",
-            f"%%step code\nlinks = dict(flow.suspend().items())\n{told}\nok = 'the rest of the step ran'",
+            f"%%step code\nlinks = dict(flow.suspend().items())\n{send_links}\nok = 'the rest of the step ran'",
             "%%step after\nok",
         )
         letter: dict[str, str] = service.next_mail()
@@ -186,11 +186,11 @@ class TestRerun:
         assert returned(ended, "after") == [[1, None, False], [2, {"hello": 1}, False], [3, {"hello": 2}, False]]
 
     def test_the_callback_is_processed_within_the_step(self, road: Road, service: Service) -> None:
-        told = f"urllib.request.Request({service.url!r} + '/mailbox', json.dumps(links).encode())"
+        send_links = f"urllib.request.Request({service.url!r} + '/mailbox', json.dumps(links).encode())"
         view = road.run(
             "import json, urllib.request",
             "%%step code\nrun = flow.context.run\nif run.runs == 1:\n    links = flow.rerun(86_400_000, None, 1)\n"
-            f"    urllib.request.urlopen({told})\n"
+            f"    urllib.request.urlopen({send_links})\n"
             "elif 'callback_request' in run:\n    result = dict(run.callback_request.body)\nresult if run.runs > 1 else None",
             "%%step after\nsteps.code['$return_value']",
         )

@@ -126,7 +126,7 @@ def test_a_workflow_exports_what_it_does_on_pipedream(
     assert [each for each in sorted(api.requests) if each in case.get("requests", [])] == case.get("requests", [])
     assert api.authorizations == case.get("authorizations", api.authorizations)
     assert [[mail["subject"], box.texts(n).strip()] for n, mail in enumerate(box.mails)] == case.get("mails", [])
-    report = json.dumps([made.hands, made.pip, [line.command for line in made.triggers]], ensure_ascii=False)
+    report = json.dumps([made.to_do, made.pip, [line.command for line in made.triggers]], ensure_ascii=False)
     for part in (*case.get("hands", []), *case.get("pip", [])):
         assert part in report
     for part in case.get("commands", []):

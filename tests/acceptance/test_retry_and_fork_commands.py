@@ -20,7 +20,7 @@ def test_an_edited_notebook_goes_on_and_a_fork_begins_at_a_step(pauseflow: Pause
 
     mended = pauseflow("retry", broken["id"], "--with", edited, "--wait", "--json")
     assert (mended.code, mended.exports("use")["$return_value"]) == (0, 21)
-    assert "it goes on after step 'once', at cell 3; these steps run again: use" in mended.stderr
+    assert "it continues after step 'once', at cell 3; these steps run again: use" in mended.stderr
     forked = pauseflow("fork", broken["id"], "--from", "use", "--output", "fork.ipynb", "--wait", "--json")
     assert (forked.code, forked.execution["output"]) == (0, str(pauseflow.folder / "fork.ipynb"))
     assert forked.execution["id"] != broken["id"]

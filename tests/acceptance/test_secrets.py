@@ -174,7 +174,7 @@ def test_no_secret_is_left_behind(server: tuple[Pauseflow, Browser, Any]) -> Non
     for id_ in (asks, fails, crashes, parent, child):
         for part in ("events", "outputs"):
             browser("GET", f"pauseflow/api/executions/{id_}/{part}")
-    told = [
+    ended_runs = [
         pauseflow(*words)
         for words in (["doctor"], ["show", asks, "--history"], ["show", asks, "--state"], ["outputs", asks])
     ]
@@ -198,7 +198,7 @@ def test_no_secret_is_left_behind(server: tuple[Pauseflow, Browser, Any]) -> Non
     assert last["parameters"] == {"token": "secret:API", "more": {"keys": ["secret:API"]}}
     assert "••••" in (folder / "asks-out.ipynb").read_text()
     left += [line for text in plain.heard for line in found_in(f"HTTP: {text[:2000]}", text)]
-    left += [line for one in (*told, over) for line in found_in("terminal", one.stdout + one.stderr)]
+    left += [line for one in (*ended_runs, over) for line in found_in("terminal", one.stdout + one.stderr)]
     assert left + left_in(folder) == []
 
 

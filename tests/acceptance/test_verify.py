@@ -81,7 +81,7 @@ def test_what_cannot_be_verified_is_refused_with_a_sentence(pauseflow: Pauseflow
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ('{"cells": [], "metadata": {}, "cells": []}', "'cells' comes twice"),
         ('{"cells": [], "metadata": {"a": NaN}}', "NaN is no number of JSON"),
@@ -89,11 +89,11 @@ def test_what_cannot_be_verified_is_refused_with_a_sentence(pauseflow: Pauseflow
         ('{"cells": [], "metadata": []}', "it has no metadata"),
     ],
 )
-def test_a_file_that_programs_read_in_different_ways_is_refused(pauseflow: Pauseflow, text: str, said: str) -> None:
+def test_a_file_that_programs_read_in_different_ways_is_refused(pauseflow: Pauseflow, text: str, expected: str) -> None:
     out = pauseflow.folder / "out.ipynb"
     out.write_text(text, encoding="utf-8")
 
-    assert said in pauseflow("verify", out).stderr
+    assert expected in pauseflow("verify", out).stderr
 
 
 def test_a_question_is_sent_back_by_a_command_and_the_step_runs_again(pauseflow: Pauseflow) -> None:

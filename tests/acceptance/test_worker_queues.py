@@ -52,8 +52,8 @@ def test_each_step_runs_in_its_queue_with_the_variables_of_the_one_before(house:
         lambda: "handed over" in [line["what"] for line in house.queue.audit(execution)], description="the hand-over"
     )
     wait_until(lambda: state(house, execution) == "queued", description="it waits for the other queue")
-    said = house.queue.view(execution)["no_worker"]
-    assert said == "waits for a worker of queue gpu (none is running)"
+    reason = house.queue.view(execution)["no_worker"]
+    assert reason == "waits for a worker of queue gpu (none is running)"
     house.worker(MACHINE="gpu", PAUSEFLOW_QUEUES="gpu", PAUSEFLOW_WORKERS="1")
     wait_until(lambda: state(house, execution) == "suspended", description="it is suspended on the other machine")
     house.queue.resume(execution, by="user:ann")

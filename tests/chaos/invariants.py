@@ -229,13 +229,13 @@ def _early(store: _Store) -> Iterator[str]:
 
 def _hook(store: _Store, hook: Hook | None) -> Iterator[str]:
     """One key starts one execution, and who got 202 was told which."""
-    told: dict[str, set[str]] = defaultdict(set)
+    responses: dict[str, set[str]] = defaultdict(set)
     for key, status, reply in hook.calls if hook is not None else []:
         if status == 202:
-            told[key].add(reply["id"])
+            responses[key].add(reply["id"])
         elif status not in (None, 503, 507):
             yield f"the URL of the trigger answered {status}: {reply}"
-    for key, ids in told.items():
+    for key, ids in responses.items():
         if len(ids) > 1:
             yield f"the key {key} started {len(ids)} executions"
         for id_ in ids:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pauseflow_nb.cli.terminal import describe, describe_bound, describe_ending, describe_waiting, table
+from pauseflow_nb.cli.terminal import describe, describe_ending, describe_kernel_bound, describe_waiting, table
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -54,9 +54,11 @@ def test_a_rerun_is_described_as_waiting_for_the_clock() -> None:
 
 
 def test_a_kernel_bound_execution_is_described_with_the_reason() -> None:
-    assert describe_bound({"kernel_bound": ["lock", "file"]})[0].endswith("need lock, file, which cannot be saved")
-    assert "Ctrl-C ends that kernel" in describe_bound({"kernel_bound": ["lock"]}, is_here=True)[1]
-    assert describe_bound({"kernel_bound": []}) == []
+    assert describe_kernel_bound({"kernel_bound": ["lock", "file"]})[0].endswith(
+        "need lock, file, which cannot be saved"
+    )
+    assert "Ctrl-C ends that kernel" in describe_kernel_bound({"kernel_bound": ["lock"]}, is_here=True)[1]
+    assert describe_kernel_bound({"kernel_bound": []}) == []
 
 
 def test_a_variable_that_every_checkpoint_omits_is_listed_once() -> None:

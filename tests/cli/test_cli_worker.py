@@ -22,9 +22,9 @@ def test_a_worker_ends_cleanly(how: str, tmp_path: Path) -> None:
             worker.stdin.close()
         else:
             worker.send_signal(signal.Signals[how])
-        said = worker.stderr.read()
+        errors = worker.stderr.read()
         code = worker.wait(30)
 
     assert "is ready" in ready
-    assert said == ""
+    assert errors == ""
     assert code == 0

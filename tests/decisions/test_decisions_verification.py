@@ -52,7 +52,7 @@ def test_a_record_is_valid_however_the_file_is_laid_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         (changes.change_source, "cell 2 (work): its source was changed"),
         (changes.change_stream, "cell 2 (work): output 1 was changed"),
@@ -121,13 +121,13 @@ def test_a_record_is_valid_however_the_file_is_laid_out() -> None:
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_every_change_is_named(change: Callable[[dict[str, Any]], None], said: str) -> None:
+def test_every_change_is_named(change: Callable[[dict[str, Any]], None], expected: str) -> None:
     notebook = recorded()
     change(notebook)
 
     problems = problems_of(notebook)
 
-    assert any(problem.startswith(said) for problem in problems), problems
+    assert any(problem.startswith(expected) for problem in problems), problems
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,8 @@ class Script:
                 return SegmentEnd("handed over", index, Outcome("finished", "", 0, snapshot=saved()))
             header = read_header(document.cells[index].source)
             if header is not None and header.kind == "step":
-                told = briefing.steps.get(header.name, StepBriefing())
-                run, attempt = told.runs + 1, told.interrupted + 1
+                step_briefing = briefing.steps.get(header.name, StepBriefing())
+                run, attempt = step_briefing.runs + 1, step_briefing.interrupted + 1
                 observer.on_step_start(header.name, run, attempt, index)
                 self.ran.append((header.name, run, attempt))
                 outcome = self.steps.get(header.name, finish)(briefing)

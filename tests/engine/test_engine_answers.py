@@ -18,14 +18,14 @@ SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required"
 
 def say(stage: Stage, execution: str, by: str, action: str = "resume", body: Any = None, **envelope: Any) -> Any:
     """Answer as somebody: over a link, or signed in."""
-    told = {"method": "POST", "body": body, **envelope}
-    answer = stage.queue.settle(Claim(execution, 0, "ask", 0, action), Callback(action, told, by))  # type: ignore[arg-type]
+    whole = {"method": "POST", "body": body, **envelope}
+    answer = stage.queue.settle(Claim(execution, 0, "ask", 0, action), Callback(action, whole, by))  # type: ignore[arg-type]
     return answer.status, answer.body
 
 
 def approvals(stage: Stage, execution: str) -> dict[str, Any]:
-    told: dict[str, Any] = stage.queue.view(execution)["suspended"][0]["approvals"]
-    return told
+    found: dict[str, Any] = stage.queue.view(execution)["suspended"][0]["approvals"]
+    return found
 
 
 class TestApprovals:
@@ -82,7 +82,7 @@ class TestApprovals:
         assert len({each["by"] for each in given}) == len(given) == 4
         assert stage.queue.view(execution)["segment"] == 1
 
-    def test_approvals_against_a_cancel(self, stage: Stage) -> None:
+    def test_foundagainst_a_cancel(self, stage: Stage) -> None:
         for _ in range(4):
             execution = stage.suspended(approvals=2)
             answers = at_once(

@@ -18,9 +18,9 @@ from pauseflow_nb.decisions.statement import payload_digest
 from pauseflow_nb.engine.authorization import Verdict
 from pauseflow_nb.engine.batching import Batcher
 from pauseflow_nb.engine.clock import Clock
+from pauseflow_nb.engine.group_commit import Answer, NeedsOwnTransaction, settle_alone, settle_together
 from pauseflow_nb.engine.queue import Callback
 from pauseflow_nb.engine.retry_fork import retry
-from pauseflow_nb.engine.settle_together import Answer, NeedsOwnTransaction, settle_alone, settle_together
 from pauseflow_nb.engine.settling import Response
 from pauseflow_nb.errors import LinkWithdrawn, StoreUnavailable
 from pauseflow_nb.links import Claim
@@ -60,7 +60,7 @@ DIES = """
 import os, signal, sys
 import sqlalchemy as sa
 from pauseflow_nb.engine.queue import Callback, Queue
-from pauseflow_nb.engine.settle_together import Answer, settle_together
+from pauseflow_nb.engine.group_commit import Answer, settle_together
 from pauseflow_nb.decisions.statement import payload_digest
 from pauseflow_nb.engine.authorization import Verdict
 from pauseflow_nb.links import Claim

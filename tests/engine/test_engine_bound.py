@@ -152,7 +152,7 @@ def test_a_retry_begins_before_what_the_kernel_alone_had(stage: Stage) -> None:
     restart = retry(stage.queue, execution, by="user:ann", attached_to=ME)
 
     assert (restart.after, restart.again) == ("first", ("make", "ask"))
-    assert str(restart).startswith("the kernel that had lock is gone, so it goes on after step 'first'")
+    assert str(restart).startswith("the kernel that had lock is gone, so it continues after step 'first'")
     stage.script.steps["ask"] = suspend()
     assert stage.play(execution) == "ended"
     assert [step for step, _, _ in stage.script.ran] == ["first", "make", "ask", "make", "ask"]
@@ -185,8 +185,8 @@ def test_beyond_the_setting_no_kernel_may_be_kept_and_the_kernel_is_told_why(sta
     def may_keep(keeper: Keeper | None) -> tuple[bool, str]:
         execution = stage.start("%%step a")
         Segments(stage.queue, ME, run=stage.script, keeper=keeper).run(execution, 0, Control())
-        told = stage.script.briefings[-1]
-        return told.may_keep, told.unkept
+        briefing = stage.script.briefings[-1]
+        return briefing.may_keep, briefing.unkept
 
     full = "no further kernel can be kept: 0 are (setting `kept_kernels`)"
     assert may_keep(Keeper(1)) == (True, "")

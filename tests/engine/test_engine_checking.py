@@ -8,7 +8,7 @@ import pytest
 from engine.stage import Stage, suspend
 
 from pauseflow_nb.engine import attempt_end
-from pauseflow_nb.engine.judging import judge_early
+from pauseflow_nb.engine.authorization import judge_early
 from pauseflow_nb.forms.check_process import Checker
 from pauseflow_nb.protocol import Briefing, Outcome
 

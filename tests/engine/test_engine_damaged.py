@@ -132,8 +132,8 @@ def test_changes_and_the_audit_trail_are_still_told(stage: Stage, damage: str) -
     other = stage.suspended()
 
     with reading(stage.queue.engine) as connection:
-        told = [change["execution"] for change in watcher.poll(connection)]
-    assert set(told) == {execution, other}
+        changed = [change["execution"] for change in watcher.poll(connection)]
+    assert set(changed) == {execution, other}
     assert stage.whats(execution)[-1] == "suspended"
 
 

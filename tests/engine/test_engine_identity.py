@@ -132,7 +132,7 @@ def test_two_processes_at_once_are_one_person(stage: Stage, environment_of_store
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    told = [int(process.communicate(timeout=60)[0]) for process in running]
+    statuses = [int(process.communicate(timeout=60)[0]) for process in running]
 
-    assert sorted(told) == [200, 200, 202]
+    assert sorted(statuses) == [200, 200, 202]
     assert len(approvals(stage, execution)["given"]) == 1

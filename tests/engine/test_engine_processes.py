@@ -49,9 +49,11 @@ def test_senders_in_several_processes(stage: Stage, settings: Settings) -> None:
         assert sender.stdout is not None
         assert sender.stdout.readline() == "ready\n"
 
-    told = at_once(*[lambda sender=sender: sender.communicate(json.dumps(executions) + "\n")[0] for sender in senders])
+    outputs = at_once(
+        *[lambda sender=sender: sender.communicate(json.dumps(executions) + "\n")[0] for sender in senders]
+    )
 
-    answers = [answer for text in told for answer in json.loads(text)]
+    answers = [answer for text in outputs for answer in json.loads(text)]
     for execution in executions:
         of_it = [answer[1:] for answer in answers if answer[0] == execution]
         winners = [action for status, already, action in of_it if status == 200 and not already]

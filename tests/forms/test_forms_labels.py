@@ -12,7 +12,7 @@ FORM: dict[str, Any] = {"properties": {"n": {"type": "integer"}}}
 
 
 @pytest.mark.parametrize(
-    ("kind", "schema", "labels", "said"),
+    ("kind", "schema", "labels", "expected"),
     [
         ("suspend", None, None, ("Approve", "Cancel the run")),
         ("suspend", FORM, None, ("Submit", "Cancel the run")),
@@ -25,10 +25,10 @@ FORM: dict[str, Any] = {"properties": {"n": {"type": "integer"}}}
     ],
 )
 def test_the_buttons_say_what_they_do(
-    kind: str, schema: dict[str, Any] | None, labels: dict[str, str] | None, said: tuple[str, str]
+    kind: str, schema: dict[str, Any] | None, labels: dict[str, str] | None, expected: tuple[str, str]
 ) -> None:
     assert button_labels(kind, has_schema=schema is not None, own=labels) == dict(
-        zip(("resume", "cancel"), said, strict=True)
+        zip(("resume", "cancel"), expected, strict=True)
     )
 
 

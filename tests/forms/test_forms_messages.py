@@ -9,12 +9,12 @@ from pauseflow_nb.forms.schema import find_errors, find_problem, in_words
 JSONSCHEMAS_OWN = ("is not of type", "is not valid under", "required property", "schema", "'x'", "Additional", "[1, 1]")
 
 
-def _said(schema: Any, value: Any) -> str:
+def _describe(schema: Any, value: Any) -> str:
     return in_words(find_errors({"type": "object", "properties": {"x": schema}}, {"x": value}))
 
 
 @pytest.mark.parametrize(
-    ("schema", "value", "said"),
+    ("schema", "value", "expected"),
     [
         ({"type": "integer"}, "a", "x must be a whole number"),
         ({"type": ["number", "null"]}, "a", "x must be a number or empty"),
@@ -68,13 +68,13 @@ def _said(schema: Any, value: Any) -> str:
         ({"items": False}, [1], "x must have at most 0 entries"),
     ],
 )
-def test_what_does_not_fit(schema: Any, value: Any, said: str) -> None:
-    assert said in _said(schema, value)
-    assert not any(words in _said(schema, value) for words in JSONSCHEMAS_OWN)
+def test_what_does_not_fit(schema: Any, value: Any, expected: str) -> None:
+    assert expected in _describe(schema, value)
+    assert not any(words in _describe(schema, value) for words in JSONSCHEMAS_OWN)
 
 
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    ("schema", "expected"),
     [
         ({"properties": {"a": {"type": "int"}}}, 'is no JSON Schema: properties.a.type must be one of "array", "bool'),
         ({"required": "a"}, "is no JSON Schema: required must be a list"),
@@ -82,5 +82,5 @@ def test_what_does_not_fit(schema: Any, value: Any, said: str) -> None:
         ({"$ref": "#/nowhere"}, "refers to something that is not in it: Pointer '/nowhere' does not exist"),
     ],
 )
-def test_what_is_no_schema(schema: Any, said: str) -> None:
-    assert (find_problem(schema) or "").startswith(said)
+def test_what_is_no_schema(schema: Any, expected: str) -> None:
+    assert (find_problem(schema) or "").startswith(expected)

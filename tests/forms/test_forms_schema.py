@@ -118,15 +118,15 @@ def nested(levels: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    ("schema", "expected"),
     [
         (TWO_OF_ONE_ID, "is no JSON Schema: it cannot be compiled"),
         (nested(300), "is no JSON Schema: Recursion limit reached"),
         (nested(5000), "is nested too deeply"),
     ],
 )
-def test_a_schema_at_which_the_compiler_fails_is_none(schema: dict[str, Any], said: str) -> None:
-    assert (find_problem(schema) or "").startswith(said)
+def test_a_schema_at_which_the_compiler_fails_is_none(schema: dict[str, Any], expected: str) -> None:
+    assert (find_problem(schema) or "").startswith(expected)
 
 
 @pytest.mark.parametrize(

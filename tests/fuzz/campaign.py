@@ -74,11 +74,11 @@ def run_target(
             # Other seeds than those of the attempts before.
             words = [name, str(count - result.tried), str(first_seed + attempt * 100_003), folder, str(findings)]
             log = Path(folder, "log")
-            with log.open("wb") as said:
+            with log.open("wb") as output:
                 process = subprocess.Popen(
                     [sys.executable, "-m", module, *words],
-                    stdout=said,
-                    stderr=said,
+                    stdout=output,
+                    stderr=output,
                     start_new_session=True,
                     env=environment,
                 )
@@ -198,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
             _print(part.label, results[-1])
     seconds, tried = time.monotonic() - begun, sum(result.tried for result in results)
     print(f"{tried:,} inputs in {seconds:.0f} s ({tried / seconds:.0f}/s), seed {first_seed}")
-    found = [(result.name, kind, *told) for result in results for kind, told in result.findings.items()]
+    found = [(result.name, kind, *details) for result in results for kind, details in result.findings.items()]
     for name, kind, times, file in found:
         print(f"  {name}: {kind}, {times} times: {file}")
     if found:

@@ -50,10 +50,10 @@ def _store(folder: Path) -> Iterator[Check]:
     before = Path.cwd()
 
     def check(given: tuple[str, list[str], dict[str, str]]) -> None:
-        command, words, said = given
-        execution = stage.suspended(title=said["title"], message=said["message"])
-        queue.resume(execution, data={"comment": said["comment"]}, by=f"user:{said['name']}")
-        second = stage.suspended(title=said["title"], message=said["message"], data={"x": said["comment"]})
+        command, words, texts = given
+        execution = stage.suspended(title=texts["title"], message=texts["message"])
+        queue.resume(execution, data={"comment": texts["comment"]}, by=f"user:{texts['name']}")
+        second = stage.suspended(title=texts["title"], message=texts["message"], data={"x": texts["comment"]})
         arguments = [word.replace("ID", second) for word in words]
         try:
             _call(runner, folder, [command, *arguments])

@@ -86,8 +86,10 @@ _queries = st.one_of(
 
 
 def _part(name: str, value: str, filename: str | None) -> bytes:
-    told = f'; filename="{filename}"\r\nContent-Type: text/x' if filename is not None else ""
-    return f'--X\r\nContent-Disposition: form-data; name="{name}"{told}\r\n\r\n{value}\r\n'.encode("utf-8", "replace")
+    disposition = f'; filename="{filename}"\r\nContent-Type: text/x' if filename is not None else ""
+    return f'--X\r\nContent-Disposition: form-data; name="{name}"{disposition}\r\n\r\n{value}\r\n'.encode(
+        "utf-8", "replace"
+    )
 
 
 _multiparts = st.lists(st.builds(_part, names, texts, st.one_of(st.none(), texts)), max_size=5).map(

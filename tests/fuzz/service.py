@@ -58,8 +58,8 @@ class _Service:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "work"
         self.root.mkdir()
-        self._said = folder / "log"
-        with self._said.open("wb") as log:
+        self._output = folder / "log"
+        with self._output.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pauseflow_nb", "serve", "--port", "0", "--no-worker"],
                 env={**os.environ, "PAUSEFLOW_DATA_DIR": str(folder / "data"), "JUPYTER_TOKEN": _TOKEN},
@@ -83,7 +83,7 @@ class _Service:
 
     def logged(self) -> str:
         """What it has logged since the last time."""
-        with self._said.open("rb") as log:
+        with self._output.open("rb") as log:
             log.seek(self._read)
             text = log.read()
         self._read += len(text)

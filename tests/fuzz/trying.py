@@ -66,8 +66,8 @@ class Trial:
         file = self.folder / "report"
         if not file.exists():
             return 0, 0.0
-        said = json.loads(file.read_text())
-        return said["tried"], said["slowest"]
+        outcome = json.loads(file.read_text())
+        return outcome["tried"], outcome["slowest"]
 
 
 def try_target(

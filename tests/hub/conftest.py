@@ -80,15 +80,15 @@ def documented(folder: Path, url: str, ports: list[int]) -> str:
     """The set-up that docs/hub.md shows, word for word but for names, places and accounts of this test."""
     [shown] = re.findall(r"```python\n(# jupyterhub_config\.py\n.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     text = str(shown)
-    for said, here in (
+    for documented, here in (
         ("https://hub.example.org", url),
         ('["ada", "bea"]', '["eli", "fay"]'),
         ("{7300 + number}", f"{{{ports}[number]}}"),
         ('"user": user,', ""),
         ('os.path.expanduser(f"~{user}")', f'f"{folder}/{{user}}"'),
     ):
-        assert said in text
-        text = text.replace(said, here)
+        assert documented in text
+        text = text.replace(documented, here)
     return text
 
 

@@ -116,5 +116,5 @@ def test_the_api_of_the_service_asks_the_hub_who_one_is(hub: "Hub") -> None:
 
     assert hub.ask("POST", f"{api}/resume", json={"data": 1}, token=dan).code == 200
 
-    told = loads(hub.ask("GET", f"{api}/events", token=dan).body)["events"]
-    assert [line["by"] for line in told if line["what"] == "settled"] == ["user:dan"]
+    events = loads(hub.ask("GET", f"{api}/events", token=dan).body)["events"]
+    assert [line["by"] for line in events if line["what"] == "settled"] == ["user:dan"]

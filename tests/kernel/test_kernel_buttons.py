@@ -94,7 +94,7 @@ def test_approve_sends_what_stands_in_the_field_and_a_sentence_takes_its_place(b
     inputs(buttons)["Data"].value = '{"ok": true}'
     buttons.buttons["Approve"].click()
 
-    assert by_hand.last["data"]["text/plain"] == "Step 'a' is approved: go on with the next cell."
+    assert by_hand.last["data"]["text/plain"] == "Step 'a' is approved: continue with the next cell."
     assert VIEW not in by_hand.last["data"]
     assert by_hand.last["metadata"]["pauseflow"] == {"by_hand": "approved", "step": "a"}
     assert by_hand.displays.outputs[-1]["update"] is True

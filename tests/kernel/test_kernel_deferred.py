@@ -206,7 +206,10 @@ def test_a_function_of_the_notebook_finds_what_it_reads(woken: Callable[..., Ker
     ("made", "seen"),
     [
         ("part = big[10:]", "part[0] = -5; value = int(big[10]) == -5 and more[1] == 2"),
-        ("import pandas as pd\ntable = pd.DataFrame({'x': big})", "value = len(table) + int(table.x.iloc[-1]) == 1_199_999"),
+        (
+            "import pandas as pd\ntable = pd.DataFrame({'x': big})",
+            "value = len(table) + int(table.x.iloc[-1]) == 1_199_999",
+        ),
         ("text = 'ab' * 3_000_000; alias = text", "value = alias is text and len(text) == 6_000_000"),
         ("pair = {'big': big, 'n': 1}", "value = pair['big'] is big and pair['big'] is same"),
         ("class Own:\n    def __init__(self): self.data = big\nown = Own()", "value = own.data is big"),
@@ -222,12 +225,15 @@ def test_what_belongs_together_comes_together(woken: Callable[..., Kernel], made
     assert kernel.names["value"]
 
 
-def test_a_statement_that_is_replayed_finds_what_it_reads(
-    new_kernel: KernelsT, briefing: BriefingT
-) -> None:
+def test_a_statement_that_is_replayed_finds_what_it_reads(new_kernel: KernelsT, briefing: BriefingT) -> None:
     passed = {"0": "import threading; lock = (threading.Lock(), big)"}
     first = new_kernel()
-    assert first.begin(briefing(snapshots=URL, coming={"2": "lock[1]"}, passed={"0": MAKE, "1": passed["0"]})).ready.failure is None
+    assert (
+        first.begin(
+            briefing(snapshots=URL, coming={"2": "lock[1]"}, passed={"0": MAKE, "1": passed["0"]})
+        ).ready.failure
+        is None
+    )
     assert first.run(MAKE).ok
     assert first.run(passed["0"]).ok
     ref = end_step(first)

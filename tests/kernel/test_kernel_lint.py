@@ -19,8 +19,8 @@ def no_file(monkeypatch: pytest.MonkeyPatch) -> None:
 def lint(kernel: Any, *cells: str) -> str:
     for cell in cells:
         kernel.run(cell)
-    said: str = kernel.run("%pauseflow lint").text
-    return said
+    text: str = kernel.run("%pauseflow lint").text
+    return text
 
 
 def test_a_notebook_without_trouble_is_said_to_be_fine(kernel: Any) -> None:
@@ -29,10 +29,10 @@ def test_a_notebook_without_trouble_is_said_to_be_fine(kernel: Any) -> None:
 
 def test_a_variable_that_cannot_be_saved_and_the_cell_that_needs_it(kernel: Any) -> None:
     make = "def numbers():\n    yield 1\nlot = numbers(); next(lot)"
-    said = lint(kernel, make, ASK, "1 + 1", "sum(lot)")
+    text = lint(kernel, make, ASK, "1 + 1", "sum(lot)")
 
-    assert "lot (generator) cannot be saved when step 'ask' pauses, and cell 4 needs it" in said
-    assert "Make it in a %%setup cell" in said
+    assert "lot (generator) cannot be saved when step 'ask' pauses, and cell 4 needs it" in text
+    assert "Make it in a %%setup cell" in text
 
 
 def test_what_no_later_cell_needs_is_no_trouble(kernel: Any) -> None:
@@ -78,12 +78,12 @@ def test_the_saved_notebook_is_read_with_the_cells_as_they_were_last_run(
     notebook.write_text(json.dumps({"cells": saved}))
     monkeypatch.setenv("JPY_SESSION_NAME", str(notebook))
     kernel.session.ran["five"] = "%%step d\nflow.suspend('1h')"
-    said = lint(kernel)
+    text = lint(kernel)
 
-    assert "cells 1 and 2 are both named 'a': rename one" in said
-    assert "write `%%step b_c`" in said
-    assert "for ever" not in said
-    assert "input()" not in said
+    assert "cells 1 and 2 are both named 'a': rename one" in text
+    assert "write `%%step b_c`" in text
+    assert "for ever" not in text
+    assert "input()" not in text
 
 
 @pytest.mark.parametrize("text", ["[]", "[" * 100_000])
@@ -105,12 +105,12 @@ def test_cells_that_share_a_name_are_told_apart_by_the_front_ends_ids(kernel: An
 
 def test_state_says_what_a_pause_would_do_with_each_variable(kernel: Any) -> None:
     kernel.run("table = list(range(10))\nlot = (n for n in table)")
-    said = kernel.run("%pauseflow state").text
+    text = kernel.run("%pauseflow state").text
 
-    assert said.startswith("test mode: nothing waits\n")
-    assert "table" in said
-    assert "restored" in said
-    line = next(line for line in said.splitlines() if line.split()[:1] == ["lot"])
+    assert text.startswith("test mode: nothing waits\n")
+    assert "table" in text
+    assert "restored" in text
+    line = next(line for line in text.splitlines() if line.split()[:1] == ["lot"])
     assert "generator" in line
     assert "cannot be saved" in line
 
@@ -130,7 +130,7 @@ def test_magics_and_what_stands_in_a_step_are_completed(kernel: Any, text: str, 
 @pytest.mark.parametrize("name", ["%%step", "%step", "%%setup", "%setup", "%pauseflow"])
 def test_magics_explain_themselves(kernel: Any, name: str) -> None:
     kernel.shell.set_hook("show_in_pager", lambda *given, **_: print(*given))
-    said = kernel.run(f"{name}?").text
+    text = kernel.run(f"{name}?").text
 
     words = {"%%step": "--retries 3", "%%setup": "connections", "%pauseflow": "%pauseflow lint"}
-    assert words[name if name in words else f"%{name}"] in said
+    assert words[name if name in words else f"%{name}"] in text

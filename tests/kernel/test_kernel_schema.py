@@ -218,7 +218,7 @@ def test_flow_data_of_a_rerun_is_the_instance(road: Road) -> None:
         ),
         ("flow.suspend(approvals=0)", "InvalidValue: approvals=0 must be a whole number, 1 or more"),
         ("flow.suspend(approvers='ann')", "InvalidValue: approvers='ann' must be a list of users' names, or None"),
-        ("flow.suspend(approvers=['ann'], approvals=2)", "are fewer than approvals=2: nobody could ever go on"),
+        ("flow.suspend(approvers=['ann'], approvals=2)", "are fewer than approvals=2: nobody could ever continue"),
         ("flow.suspend(self_approval='no')", "InvalidValue: self_approval='no' must be True or False"),
         ("flow.suspend(labels={'approve': 'Go'})", "has the key 'approve', and there are only: resume, cancel"),
         ("flow.pause(labels={'resume': ' '})", "InvalidValue: labels['resume']=' ' must be text that is not empty"),

@@ -19,9 +19,9 @@ def test_by_hand_the_event_is_the_parameters(kernel: Any) -> None:
 
 def test_by_hand_a_sample_takes_the_place_of_the_parameters(kernel: Any) -> None:
     kernel.run("name = 'ann'")
-    said = kernel.run('%pauseflow trigger {"name": "bob", "body": {"items": [{"n": 1}]}}')
+    text = kernel.run('%pauseflow trigger {"name": "bob", "body": {"items": [{"n": 1}]}}')
 
-    assert "steps.trigger.event" in said.text
+    assert "steps.trigger.event" in text.text
     assert kernel.run(READ).value == ["bob"] * 3
     assert kernel.run("steps.trigger.event.body['items'][0].n").value == 1
     assert '"name": "bob"' in kernel.run("%pauseflow trigger").text

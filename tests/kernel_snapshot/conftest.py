@@ -37,16 +37,16 @@ class Kernels:
         """Start a kernel that does these things; what is returned waits for it."""
         self.count += 1
         out = self.directory / f"answers-{self.count}.json"
-        said = out.with_suffix(".txt")
+        output = out.with_suffix(".txt")
         born = nursery or self.nurseries[self.count % len(self.nurseries)]
         assert born.stdin is not None
-        request = {"actions": actions, "out": str(out), "said": str(said), "cwd": str(cwd or self.directory)}
+        request = {"actions": actions, "out": str(out), "output": str(output), "cwd": str(cwd or self.directory)}
         born.stdin.write(json.dumps({**request, "environment": dict(os.environ)}) + "\n")
         born.stdin.flush()
 
         def answers() -> list[dict[str, Any]]:
             assert born.stdout is not None
-            assert born.stdout.readline() == "0\n", said.read_text()
+            assert born.stdout.readline() == "0\n", output.read_text()
             given: list[dict[str, Any]] = json.loads(out.read_text())
             return given
 

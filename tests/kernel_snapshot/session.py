@@ -34,10 +34,10 @@ def _become(request: dict[str, Any]) -> None:
     """Live in this process, which a test asked for, as if it had been started for it."""
     code = 1
     try:
-        said = os.open(request["said"], os.O_WRONLY | os.O_CREAT)
+        output = os.open(request["output"], os.O_WRONLY | os.O_CREAT)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(said, 1)
-        os.dup2(said, 2)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         os.chdir(request["cwd"])
         os.environ.clear()
         os.environ.update(request["environment"])

@@ -39,9 +39,9 @@ def test_an_open_progress_bar_is_quiet(kernels: Kernels) -> None:
         cell("import gc; gc.collect()"),
     )
 
-    said = (kernels.directory / "answers-1.txt").read_text()
-    assert "Exception ignored" not in said
-    assert "RecursionError" not in said
+    text = (kernels.directory / "answers-1.txt").read_text()
+    assert "Exception ignored" not in text
+    assert "RecursionError" not in text
 
 
 def test_half_an_object_is_quiet_when_it_cannot_be_restored(kernels: Kernels) -> None:
@@ -58,5 +58,5 @@ def test_half_an_object_is_quiet_when_it_cannot_be_restored(kernels: Kernels) ->
     restored = kernels.restore(saved, "import gc; gc.collect()\nassert kept == 5")
 
     assert "ValueError: changed" in restored["unrestored"]["half"]["reason"]
-    said = (kernels.directory / f"answers-{kernels.count}.txt").read_text()
-    assert "Exception ignored" not in said
+    text = (kernels.directory / f"answers-{kernels.count}.txt").read_text()
+    assert "Exception ignored" not in text

@@ -106,16 +106,16 @@ def test_what_a_pickler_remembers_is_read_in_place_as_its_copy_tells_it(seed: in
     ]
     values = [r.choice(kinds)() for _ in range(5_000)]
     holding = [r.choice(values) for _ in range(50 * seed)]
-    told = {}
+    sizes = {}
     for forgettable in (frozenset[type](), frozenset({list, str}), frozenset({list, str, dict, set, object})):
         pickler = pickle.Pickler(io.BytesIO(), 5)
         pickler.dump(values)
         assert memo_table._numpy() is numpy
-        told[forgettable] = _identities(memo_table.MemoTable(pickler).find_referenced(forgettable, numpy))
-        assert told[forgettable] == _identities(memo_table._find_in_copy(pickler, forgettable, None))
-        assert len(told[forgettable]) == len(set(told[forgettable]))
+        sizes[forgettable] = _identities(memo_table.MemoTable(pickler).find_referenced(forgettable, numpy))
+        assert sizes[forgettable] == _identities(memo_table._find_in_copy(pickler, forgettable, None))
+        assert len(sizes[forgettable]) == len(set(sizes[forgettable]))
 
-    everything, _, held = ({identity for _, identity, _ in each} for each in told.values())
+    everything, _, held = ({identity for _, identity, _ in each} for each in sizes.values())
     assert everything >= set(map(id, values))
     assert held & set(map(id, values)) == set(map(id, holding))
 

@@ -282,9 +282,9 @@ def test_kill_9_at_any_moment_leaves_a_good_snapshot(kernels: Kernels, kills: in
         process.wait()
         *_, last = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
         log.unlink()
-        told = json.loads(last)
+        saved = json.loads(last)
 
-        kernels.restore(told, f"n = {told['n']}\nassert a[n] == n and len(b) == n and a[:n].sum() == n * (n - 1) / 2")
+        kernels.restore(saved, f"n = {saved['n']}\nassert a[n] == n and len(b) == n and a[:n].sum() == n * (n - 1) / 2")
 
 
 def test_memory_that_a_thread_writes_to_during_the_save_is_stored_as_it_is_digested(kernels: Kernels) -> None:

@@ -163,4 +163,4 @@ def test_a_function_that_traces_is_not_called_for_what_saving_does(kernels: Kern
         "rows = [[n] for n in range(2_000)]\nsys.settrace(traced)"
     )
 
-    kernels.restore(saved, "assert 'at_rest' in events and 'dump_namespace' not in events")
+    kernels.restore(saved, "assert 'switched_off' in events and 'dump_namespace' not in events")

@@ -134,4 +134,4 @@ def _add(connection: sa.Connection, name: str, notebook: str, **parameters: Any)
     # A test that is run again finds what its first run has added.
     executions.remove(connection, name)
     executions.add(connection, name, notebook=notebook, parameters=parameters, **FACTS)
-    segments.add(connection, name, 0, first_cell=0)
+    segments.add_all(connection, [segments.NewSegment(name, 0, 0)])

@@ -167,7 +167,7 @@ def test_a_rerun_and_a_delay_have_their_own_buttons(by_hand: Callable[..., Noteb
     expect(notebook.output(1)).to_contain_text("done")
     notebook.run(2)
     notebook.button(2, "Skip").click()
-    expect(notebook.output(2)).to_contain_text("go on with the next cell")
+    expect(notebook.output(2)).to_contain_text("continue with the next cell")
     shoot(page, "byhand-delay")
 
 

@@ -28,15 +28,15 @@ def run_all(still_lab: Lab, page: Any) -> Callable[..., Notebook]:
     return run
 
 
-@pytest.mark.parametrize(("typed", "said"), [("", "None"), ("looks good", "looks good")])
-def test_the_first_example_goes_on_after_approve(run_all: Callable[..., Notebook], typed: str, said: str) -> None:
+@pytest.mark.parametrize(("typed", "expected"), [("", "None"), ("looks good", "looks good")])
+def test_the_first_example_goes_on_after_approve(run_all: Callable[..., Notebook], typed: str, expected: str) -> None:
     notebook = run_all(f"first-{bool(typed)}.ipynb", *blocks("docs/steps.md", *FIRST))
     notebook.button(2, "Approve").wait_for(timeout=LONG)
 
     notebook.output(2).get_by_label("Comment").fill(typed)
     notebook.button(2, "Approve").click()
 
-    expect(notebook.output(3)).to_have_text(f"sent [1, 2]\n{said}")
+    expect(notebook.output(3)).to_have_text(f"sent [1, 2]\n{expected}")
     expect(notebook.errors).to_have_count(0)
 
 

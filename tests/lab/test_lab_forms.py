@@ -51,16 +51,16 @@ def _answer(lab: Lab, page: Any, table: list[Row]) -> None:
     left_out = []
     for row in table:
         name = suspend(queue, None, notebook="/work/table.ipynb", schema=row.schema)
-        said = page.evaluate("([execution, typed]) => window.answer(execution, typed)", [name, row.typed])
-        if said["cannot"]:
+        response = page.evaluate("([execution, typed]) => window.answer(execution, typed)", [name, row.typed])
+        if response["cannot"]:
             # A browser's own inputs refuse what they cannot hold: a date that is none, a choice that is not offered.
             left_out.append(row.name)
         elif row.is_taken:
             body = queue.view(name)["steps"]["approve"]["exports"].get("$resume_data", {}).get("body")
             if json.dumps(body) != json.dumps(row.value):
-                wrong.append(f"{row.name}: {json.dumps(body)} and not {json.dumps(row.value)}; {said['problems']}")
-        elif set(said["problems"]) != set(row.errors):
-            wrong.append(f"{row.name}: said beside {said['problems']} and not {row.errors}")
+                wrong.append(f"{row.name}: {json.dumps(body)} and not {json.dumps(row.value)}; {response['problems']}")
+        elif set(response["problems"]) != set(row.errors):
+            wrong.append(f"{row.name}: said beside {response['problems']} and not {row.errors}")
 
     assert wrong == []
     assert len(left_out) < len(table) / 5, left_out

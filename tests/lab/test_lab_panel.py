@@ -32,7 +32,7 @@ def test_a_notebook_runs_asks_and_goes_on_after_approve(lab: Lab, page: Any, sho
     expect(card).to_contain_text("Publish the model?", timeout=LONG)
     expect(card).to_contain_text("trees = 7")
     expect(card).to_contain_text("Without an answer the run is cancelled: 23 h 59 min left")
-    expect(card).to_contain_text("“Approve” lets the run go on. “Cancel the run” ends it.")
+    expect(card).to_contain_text("“Approve” lets the run continue. “Cancel the run” ends it.")
     expect(workflows.count()).to_have_attribute("data-pf-count", re.compile(r"\d+"))
     shoot(page, "panel-waiting")
     card.get_by_role("button", name="Approve").click()
@@ -91,7 +91,7 @@ def test_the_author_names_the_buttons(still_lab: Lab, page: Any, shoot: Shoot) -
     )
     card = Workflows(page).open(still_lab).open_card("labels.ipynb")
 
-    expect(card).to_contain_text("“Ship it” lets the run go on. “Stop here” ends it.")
+    expect(card).to_contain_text("“Ship it” lets the run continue. “Stop here” ends it.")
     shoot(page, "panel-labels")
     card.get_by_role("button", name="Stop here").click()
     page.locator(".jp-Dialog").get_by_role("button", name="Stop here").click()
@@ -274,12 +274,12 @@ def test_that_its_kernel_is_kept_is_said_in_list_and_details(still_lab: Lab, pag
     suspend(still_lab.queue(), "bound", notebook="/work/bound.ipynb", bound=[lock])
     workflows = Workflows(page).open(still_lab)
     card = workflows.open_card("bound.ipynb")
-    said = "It keeps its kernel: later cells need lock, which cannot be saved. If the worker restarts, it fails."
+    text = "It keeps its kernel: later cells need lock, which cannot be saved. If the worker restarts, it fails."
 
-    expect(card.locator(".pf-bound")).to_have_text(said)
+    expect(card.locator(".pf-bound")).to_have_text(text)
     shoot(page, "panel-kernel-bound")
     card.get_by_role("button", name="Details").click()
-    expect(workflows.panel.locator(".pf-details .pf-bound")).to_have_text(said)
+    expect(workflows.panel.locator(".pf-details .pf-bound")).to_have_text(text)
 
 
 def test_what_did_not_come_back_is_said_in_list_and_details(still_lab: Lab, page: Any, shoot: Shoot) -> None:

@@ -87,7 +87,7 @@ def compared(theirs: Run, ours: Run) -> list[str]:
     """List the differences of two runs."""
     found = list(differences({"exit": theirs[0]}, {"exit": ours[0]}))
     found += differences(essence(theirs[2]), essence(ours[2]))
-    last = [said.strip().splitlines()[-1] if said.strip() else "" for said in (theirs[1], ours[1])]
+    last = [output.strip().splitlines()[-1] if output.strip() else "" for output in (theirs[1], ours[1])]
     return found + ([f"said: {last[0][:150]} | {last[1][:150]}"] if found and last[0] != last[1] else [])
 
 

@@ -152,7 +152,7 @@ def test_a_link_in_a_folder_is_not_followed_and_the_step_says_so(tmp_path: Path)
     (tmp_path / "in" / "a" / "entry.py").symlink_to("/etc/passwd")
     (made,) = import_workflows(tmp_path / "in", tmp_path / "made").made
 
-    assert "a symbolic link" in made.hands[0]
+    assert "a symbolic link" in made.to_do[0]
     assert "root:" not in (tmp_path / "made" / made.path).read_text()
 
 

@@ -267,7 +267,7 @@ def test_code_that_python_cannot_parse_is_left_to_hands(tmp_path: Path, code: st
         find_python_packages(code)
     report = make(tmp_path, {"name": "One", "steps": [step(code=code)]})
 
-    assert "Python cannot read the code of `a`" in report.made[0].hands[0]
+    assert "Python cannot read the code of `a`" in report.made[0].to_do[0]
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_a_definition_alone_reads_only_the_files_that_its_steps_name(tmp_path: P
     report = import_workflows(tmp_path / "workflow.yaml", tmp_path / "made")
 
     assert [each.code for each in report.made[0].workflow.steps] == ["1 + 1", None]
-    assert "a symbolic link" in report.made[0].hands[0]
+    assert "a symbolic link" in report.made[0].to_do[0]
     assert report.left_out == {}
 
 

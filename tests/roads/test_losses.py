@@ -316,9 +316,9 @@ def test_a_loss_of_every_kind_is_named_at_every_place(rider: Rider) -> None:
     refused = rider.answer(execution, {"sure": True})
     assert (refused["state"], refused["reason"]["kind"]) == ("failed", "environment")
     assert "versioned 1.0 there, 2.0.1 here" in refused["error"]["message"]
-    said: list[str] = []
+    messages: list[str] = []
     rider.retry(execution, force=True)
-    view = rider.ride(execution, on_event=lambda event: said.append(str(event.data.get("text"))))
+    view = rider.ride(execution, on_event=lambda event: messages.append(str(event.data.get("text"))))
 
     assert view["state"] == "suspended", view["error"]
     facts = rider.queue.claim_page(Claim(execution, view["segment"], "again", 0, "approve"))
@@ -330,7 +330,7 @@ def test_a_loss_of_every_kind_is_named_at_every_place(rider: Rider) -> None:
         "the notebook": str(rider.output().cells[3].outputs[0].data["text/plain"]),
         "the HTML of the notebook": rider.output().cells[3].outputs[0].data["text/html"],
         "the page": render_suspension({**facts, "evidence": []}, actions=("resume", "cancel")),
-        "the progress": str(said),
+        "the progress": str(messages),
         "the audit trail": str(rider.queue.audit(execution)),
     }
     missing = {(name, place) for name in NAMES for place, text in places.items() if name not in text}

@@ -49,8 +49,8 @@ def test_a_step_waits_for_its_notebook_and_sees_its_exports(rider: Rider) -> Non
     )
 
     assert (view["state"], returned(view, "use")) == ("completed", ["child", 49, 3.5])
-    (told,) = view["steps"]["run"]["exports"]["$notebooks"].values()
-    child = rider.queue.view(told["id"])
+    (child,) = view["steps"]["run"]["exports"]["$notebooks"].values()
+    child = rider.queue.view(child["id"])
     assert (child["state"], child["parent"], child["parameters"]) == ("completed", view["id"], {"n": 7})
     assert "Continued by the end of its notebooks" in shown(rider.output())
 

@@ -38,7 +38,7 @@ def test_a_changed_earlier_cell_is_found_before_anything_runs(rider: Rider) -> N
     assert restart.after == "load"
     assert restart.again == ("train", "last")
     assert str(restart) == (
-        "cell 4 is not what ran, so it goes on after step 'load', at cell 5; these steps run again: train, last"
+        "cell 4 is not what ran, so it continues after step 'load', at cell 5; these steps run again: train, last"
     )
     assert rider.log() == ["load", "train", "last"]
     view = rider.ride(execution)
@@ -76,7 +76,7 @@ def test_a_rerun_that_failed_is_tried_again_with_what_the_run_before_left(rider:
     (rider.folder / "ok").touch()
 
     restart = rider.retry(execution)
-    assert str(restart) == "it goes on after the last run of step 'loop', at cell 3; these steps run again: loop"
+    assert str(restart) == "it continues after the last run of step 'loop', at cell 3; these steps run again: loop"
     view = rider.ride(execution, until_pause=False)
     assert returned(view, "loop") == [3, 3, 2]
     assert view["usage"]["wakeups"] == 2
@@ -94,7 +94,7 @@ def test_retry_after_a_timeout_asks_again_with_the_variables_that_the_step_found
     view = rider.queue.view(execution)
     assert (view["state"], view["reason"]["kind"]) == (state, "timeout")
 
-    assert str(rider.retry(execution)) == "it goes on after step 'before', at cell 4; these steps run again: ask"
+    assert str(rider.retry(execution)) == "it continues after step 'before', at cell 4; these steps run again: ask"
     rider.ride(execution)
     view = rider.answer(execution)
     assert (returned(view, "ask"), returned(view, "last")) == (2, [2, 2])

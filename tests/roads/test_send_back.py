@@ -181,7 +181,7 @@ def test_a_nested_question_can_be_sent_back(rider: Rider) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argument", "said"),
+    ("argument", "expected"),
     [
         ("allow=['resum']", "must be a list of some of"),
         ("allow='resume'", "must be a list of some of"),
@@ -191,8 +191,8 @@ def test_a_nested_question_can_be_sent_back(rider: Rider) -> None:
         ("allow=['resume', 'send_back'], labels={'send_back': 'Approve'}", "two buttons"),
     ],
 )
-def test_a_wrong_allow_says_what_to_write(rider: Rider, argument: str, said: str) -> None:
+def test_a_wrong_allow_says_what_to_write(rider: Rider, argument: str, expected: str) -> None:
     view = rider.run(f"%%step ask\nflow.suspend({argument})")
 
     assert view["state"] == "failed"
-    assert said in view["error"]["message"]
+    assert expected in view["error"]["message"]

@@ -68,8 +68,8 @@ def test_no_snapshot_holds_a_link_that_a_variable_holds(rider: Rider) -> None:
     found = returned(ended, "look")
 
     sentence = "can no longer be used: the pause that it belonged to is over; each `flow.suspend()` returns new links"
-    for kind, said in found["asked"]:
-        assert (kind, sentence in said) == ("LinkSpent", True), said
+    for kind, message in found["asked"]:
+        assert (kind, sentence in message) == ("LinkSpent", True), message
     for text in found["texts"]:
         assert sentence in text
     assert found["same"] == [True, True]

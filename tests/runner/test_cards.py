@@ -42,7 +42,7 @@ def test_a_card_shows_the_question_its_deadline_and_what_happens_then(document: 
 
 
 @pytest.mark.parametrize(
-    ("request_", "said"),
+    ("request_", "expected"),
     [
         (SuspensionRequest("suspend"), "Step ask waits for an answer"),
         (SuspensionRequest("rerun", 60), "at the latest, or earlier by its link."),
@@ -50,10 +50,10 @@ def test_a_card_shows_the_question_its_deadline_and_what_happens_then(document: 
         (SuspensionRequest("delay", 60), "Step ask waits for the clock\nUntil "),
     ],
 )
-def test_each_kind_of_suspension_has_its_words(document: Document, request_: SuspensionRequest, said: str) -> None:
+def test_each_kind_of_suspension_has_its_words(document: Document, request_: SuspensionRequest, expected: str) -> None:
     cards.put_card(document, 0, cards.Place("ask"), request_)
 
-    assert said in shown(document)[0].data["text/plain"]
+    assert expected in shown(document)[0].data["text/plain"]
 
 
 def test_long_data_is_shortened(document: Document) -> None:

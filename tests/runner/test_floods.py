@@ -1,7 +1,6 @@
 """Cells that say too much, ask for what nobody can give, or take all memory."""
 
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,10 @@ from pauseflow_nb.runner.output_file import OutputFile
 
 def test_input_is_refused_with_an_error_that_says_so(rehearse: Any) -> None:
     rehearsal = rehearse("name = input('name: ')")
-    started = time.monotonic()
     end = rehearsal.run()
 
     assert (end.kind, end.failure.type) == ("failed", "StdinNotImplementedError")
     assert "a headless run cannot answer: use a parameter" in end.failure.message
-    assert time.monotonic() - started < 20
 
 
 @pytest.mark.slow
@@ -33,9 +30,8 @@ def test_a_hundred_megabytes_of_text_arrive_whole(rehearse: Any, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_many_small_outputs_take_linear_time(rehearse: Any) -> None:
+def test_many_small_outputs_arrive_whole_and_in_order(rehearse: Any) -> None:
     rehearsal = rehearse("for n in range(5_000):\n    print(n)\n    display(n)")
-    started = time.monotonic()
     rehearsal.run()
 
     outputs = rehearsal.document.cells[0].outputs
@@ -43,7 +39,6 @@ def test_many_small_outputs_take_linear_time(rehearse: Any) -> None:
     printed = "".join(output.text for output in outputs if output.output_type == "stream")
     assert shown == [str(n) for n in range(5_000)]
     assert printed.split() == shown
-    assert time.monotonic() - started < 60
 
 
 def test_an_image_of_fifty_megabytes(rehearse: Any, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_repeated_ids_are_made_unique(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         ("not json", "not JSON"),
         ("[1]", "not a notebook"),
@@ -106,10 +106,10 @@ def test_repeated_ids_are_made_unique(tmp_path: Path) -> None:
         *(
             (
                 f'{{"nbformat": {version}, "nbformat_minor": 0, "metadata": {{"a": {"[" * depth}{"]" * depth}}}, "cells": []}}',
-                said,
+                expected,
             )
             for version in (3, 4)
-            for depth, said in (
+            for depth, expected in (
                 (199, "it is nested too deeply: at most 200 levels"),
                 (100_000, "it is nested too deeply"),
             )
@@ -118,11 +118,11 @@ def test_repeated_ids_are_made_unique(tmp_path: Path) -> None:
         ("[" * 100_000, "it is nested too deeply"),
     ],
 )
-def test_a_file_that_is_no_notebook_is_refused_with_a_reason(tmp_path: Path, content: str, said: str) -> None:
+def test_a_file_that_is_no_notebook_is_refused_with_a_reason(tmp_path: Path, content: str, expected: str) -> None:
     path = tmp_path / "bad.ipynb"
     path.write_text(content)
 
-    with pytest.raises(InvalidNotebook, match=said):
+    with pytest.raises(InvalidNotebook, match=expected):
         freeze(str(path))
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -42,13 +41,10 @@ def test_a_kernel_that_ends_while_starting_is_quoted(install: Any, rehearse: Any
 
 
 def test_a_kernel_that_never_replies_is_an_error(install: Any, rehearse: Any) -> None:
-    install("mute", "import sys, time; print('thinking', file=sys.stderr, flush=True); time.sleep(60)")
-    started = time.monotonic()
+    install("mute", "import sys, time; print('thinking', file=sys.stderr, flush=True); time.sleep(600)")
 
     with pytest.raises(KernelUnavailable, match=r"not ready within 0\.7 s; it said:\nthinking"):
         rehearse("1", kernel="mute").run(start_timeout=0.7)
-
-    assert time.monotonic() - started < 30
 
 
 def test_a_program_or_directory_that_is_not_there(install: Any, rehearse: Any) -> None:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,17 +53,15 @@ def test_a_cell_that_ignores_the_interrupt_is_killed(rehearse: Any) -> None:
         "import signal, time\n"
         "signal.signal(signal.SIGINT, lambda *_: print('no', flush=True))\n"
         "print('now', flush=True)\n"
-        "time.sleep(60)"
+        "time.sleep(600)"
     )
     rehearsal = rehearse(stubborn)
     rehearsal.control = Control(grace_seconds=1)
     rehearsal.log.when_output = when_it_says("now", rehearsal.control.interrupt)
 
-    started = time.monotonic()
     end = rehearsal.run()
 
     assert end.kind == "interrupted"
-    assert 0.9 < time.monotonic() - started < 30
     assert "no\n" in rehearsal.text(0)
     assert status_of(rehearsal.document.cells[0]) == "interrupted"
 

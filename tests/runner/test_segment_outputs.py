@@ -1,7 +1,6 @@
 """What cells show, from a real kernel into the document and the output file."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -91,20 +90,18 @@ def test_an_error_that_quotes_a_link_is_masked_for_everybody(rehearse: Any) -> N
 def test_the_output_file_is_valid_at_every_moment_and_follows_a_running_cell(rehearse: Any, tmp_path: Path) -> None:
     rehearsal = rehearse(
         "%%step one\nprint('first')",
-        "import json, pathlib, time\nprint('in the middle', flush=True)\nend = time.monotonic() + 200\n"
-        "while not json.loads(pathlib.Path('out.ipynb').read_text())['cells'][1]['outputs'] and time.monotonic() < end:\n"
+        "import json, pathlib, time\nprint('in the middle', flush=True)\n"
+        "while not json.loads(pathlib.Path('out.ipynb').read_text())['cells'][1]['outputs']:\n"
         "    time.sleep(0.05)",
         "seen = pathlib.Path('out.ipynb').read_text()\nopen('seen.ipynb', 'w').write(seen)",
     )
     output = OutputFile(str(tmp_path / "out.ipynb"), execution="e1", is_first=True)
-    started = time.monotonic()
 
     end = rehearsal.run(output=output)
 
     seen = nbformat.read(tmp_path / "seen.ipynb", as_version=4)
     nbformat.validate(seen)
     assert end.kind == "completed"
-    assert time.monotonic() - started < 100
     assert [status_of(cell) for cell in seen.cells] == ["completed", "running", "pending"]
     assert output.path.read_bytes() == rehearsal.document.to_bytes()
 

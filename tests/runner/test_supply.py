@@ -246,8 +246,8 @@ def test_kernels_end_with_the_process_that_requested_them(tmp_path: Path) -> Non
     )
     asks = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True, env={**os.environ, **_env()})
     assert asks.stdout is not None
-    with asks.stdout as said:
-        line = next(line for line in said if line.startswith("PIDS"))
+    with asks.stdout as output:
+        line = next(line for line in output if line.startswith("PIDS"))
         kernel, server = map(int, line.split()[1:])
         asks.send_signal(signal.SIGKILL)
         asks.wait()

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from tornado.httpclient import HTTPClient, HTTPRequest, HTTPResponse
 
-from pauseflow_nb.engine.judging import judge_early
+from pauseflow_nb.engine.authorization import judge_early
 from pauseflow_nb.engine.queue import Plan, Queue
 from pauseflow_nb.engine.settling import Settling
 from pauseflow_nb.links import Claim

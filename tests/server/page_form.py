@@ -26,22 +26,22 @@ class PageForm(HTMLParser):
         self.feed(html)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        told: dict[str, Any] = {key: "" if value is None else value for key, value in attributes}
-        name = told.get("name")
-        if told.get("aria-invalid") == "true":
-            self.invalid.add(told.get("id", ""))
+        attrs: dict[str, Any] = {key: "" if value is None else value for key, value in attributes}
+        name = attrs.get("name")
+        if attrs.get("aria-invalid") == "true":
+            self.invalid.add(attrs.get("id", ""))
         if tag == "select":
-            self._select = (told["name"], [])
+            self._select = (attrs["name"], [])
         elif tag == "option" and self._select is not None:
-            self._select[1].append((told["value"], "selected" in told))
+            self._select[1].append((attrs["value"], "selected" in attrs))
         elif tag == "textarea":
-            self._area, self._text = told["name"], ""
+            self._area, self._text = attrs["name"], ""
         elif tag == "button":
-            self._button, self._text = (told["value"], "disabled" in told), ""
+            self._button, self._text = (attrs["value"], "disabled" in attrs), ""
         elif tag == "input" and name is not None:
-            kind = told.get("type", "text")
-            if kind not in ("checkbox", "radio") or "checked" in told:
-                self.entries.setdefault(name, []).append(told.get("value", ""))
+            kind = attrs.get("type", "text")
+            if kind not in ("checkbox", "radio") or "checked" in attrs:
+                self.entries.setdefault(name, []).append(attrs.get("value", ""))
 
     def handle_data(self, data: str) -> None:
         self._text += data

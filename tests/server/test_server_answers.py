@@ -53,16 +53,16 @@ class Inputs(HTMLParser):
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = dict(attrs)
-        name = told.get("name") or ""
+        found = dict(attrs)
+        name = found.get("name") or ""
         if tag in ("input", "select", "textarea"):
-            self.attributes[name] = told
-        if tag == "input" and (told.get("type") != "checkbox" or "checked" in told):
-            self.values.setdefault(name, []).append(told.get("value") or "")
+            self.attributes[name] = found
+        if tag == "input" and (found.get("type") != "checkbox" or "checked" in found):
+            self.values.setdefault(name, []).append(found.get("value") or "")
         elif tag == "select":
             self._select = name
-        elif tag == "option" and "selected" in told:
-            self.values.setdefault(self._select, []).append(told.get("value") or "")
+        elif tag == "option" and "selected" in found:
+            self.values.setdefault(self._select, []).append(found.get("value") or "")
         elif tag == "textarea":
             self._area = name
 
@@ -87,13 +87,13 @@ class TestSchema:
         answer = send("POST", f"{base}/{stage.link('resume', asked)}", json={"amount": 0, "address": {"street": 5}})
 
         assert answer.code == 422
-        told = loads(answer.body)
-        assert told["errors"] == [
+        body = loads(answer.body)
+        assert body["errors"] == [
             {"path": ["address", "street"], "message": "must be text"},
             {"path": ["amount"], "message": "must be at least 1"},
             {"path": ["approved"], "message": "is required"},
         ]
-        assert told["state"] == "suspended"
+        assert body["state"] == "suspended"
         assert [line["by"] for line in stage.queue.audit(asked) if line["what"] == "refused"] == ["link"]
 
     def test_one_that_fits_wakes_it(self, stage: "Stage", asked: str, send: "Send", base: str) -> None:
@@ -169,7 +169,7 @@ class TestPage:
         html = self.page(stage, asked, send, base)
         form = Inputs(html)
 
-        kinds = {name: told.get("type") for name, told in form.attributes.items() if name.startswith("answer/")}
+        kinds = {name: found.get("type") for name, found in form.attributes.items() if name.startswith("answer/")}
         assert kinds == {
             "answer/approved": "checkbox",
             "answer/amount": "text",
@@ -285,9 +285,9 @@ class TestWho:
 
         assert (first.code, second.code) == (202, 200)
         assert loads(second.body)["already"] is True
-        told = stage.queue.view(execution)["suspended"][0]["approvals"]
-        assert (told["needed"], len(told["given"])) == (2, 1)
-        assert (told["given"][0]["by"], told["given"][0]["comment"]) == ("link", "fine")
+        approvals = stage.queue.view(execution)["suspended"][0]["approvals"]
+        assert (approvals["needed"], len(approvals["given"])) == (2, 1)
+        assert (approvals["given"][0]["by"], approvals["given"][0]["comment"]) == ("link", "fine")
         page = send("GET", f"{base}/{stage.link('approve', execution)}", accept=BROWSER).body.decode()
         assert "1 of 2 approvals" in page
         assert "someone with the link" in page
@@ -340,10 +340,10 @@ class TestAfterwards:
         self, send: "Send", stage: "Stage", base: str, asked: str
     ) -> None:
         fields = {"pauseflow_page": "1", "decision": "resume", "answer/approved": "on", "answer/address/street": "Elm"}
-        said = {**fields, "comment": "looks <b>good</b>"}
+        fields_sent = {**fields, "comment": "looks <b>good</b>"}
         url = f"{base}/{stage.link('approve', asked)}"
 
-        assert send("POST", url, body=urlencode(said), headers=FORM, accept=BROWSER).code == 200
+        assert send("POST", url, body=urlencode(fields_sent), headers=FORM, accept=BROWSER).code == 200
 
         envelope = stage.resume_data(asked)
         assert envelope["comment"] == "looks <b>good</b>"
@@ -355,20 +355,20 @@ class TestAfterwards:
     def test_a_comment_typed_with_a_wrong_answer_is_kept(
         self, send: "Send", stage: "Stage", base: str, asked: str
     ) -> None:
-        said = {"pauseflow_page": "1", "decision": "resume", "comment": "typed already"}
+        fields_sent = {"pauseflow_page": "1", "decision": "resume", "comment": "typed already"}
         url = f"{base}/{stage.link('approve', asked)}"
 
-        answer = send("POST", url, body=urlencode(said), headers=FORM, accept=BROWSER)
+        answer = send("POST", url, body=urlencode(fields_sent), headers=FORM, accept=BROWSER)
 
         assert answer.code == 422
         assert "typed already" in answer.body.decode()
 
     def test_a_comment_on_cancel_is_the_reason(self, send: "Send", stage: "Stage", base: str) -> None:
         execution = stage.suspended()
-        said = {"pauseflow_page": "1", "decision": "cancel", "data": "too expensive"}
+        fields_sent = {"pauseflow_page": "1", "decision": "cancel", "data": "too expensive"}
         url = f"{base}/{stage.link('approve', execution)}"
 
-        send("POST", url, body=urlencode(said), headers=FORM, accept=BROWSER)
+        send("POST", url, body=urlencode(fields_sent), headers=FORM, accept=BROWSER)
 
         assert stage.queue.view(execution)["reason"] == {"kind": "link", "by": "link", "text": "too expensive"}
         assert "too expensive" in self.page(send, stage, base, execution)
@@ -376,13 +376,13 @@ class TestAfterwards:
     def test_the_page_says_what_became_of_the_run(self, send: "Send", stage: "Stage", base: str) -> None:
         execution = stage.suspended()
         stage.queue.resume(execution, by="user:ada")
-        assert "the run goes on." in (told := self.page(send, stage, base, execution))
-        assert "Look again" in told
+        assert "the run continues." in (text := self.page(send, stage, base, execution))
+        assert "Look again" in text
 
         stage.queue.cancel(execution, by="user:ada")
 
-        assert "the run is now cancelled." in (told := self.page(send, stage, base, execution))
-        assert "Look again" not in told
+        assert "the run is now cancelled." in (text := self.page(send, stage, base, execution))
+        assert "Look again" not in text
 
     @pytest.mark.parametrize("state", ["suspended", "waiting", "paused", "completed", "failed"])
     def test_the_page_calls_the_state_of_the_run_by_its_word(

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.settle_together import Answer
+from pauseflow_nb.engine.group_commit import Answer
 from pauseflow_nb.engine.settling import Response
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store.database import transaction

@@ -48,6 +48,13 @@ def connect(base: str, crowd: ExitStack, host: str = "127.0.0.1") -> socket.sock
     return crowd.enter_context(connection)
 
 
+def is_served(send: "Send", base: str) -> bool:
+    # Until the server has noticed that a connection was closed, it turns the next one away.
+    with suppress(HTTPStreamClosedError, ConnectionError):
+        return send("GET", f"{base}/pauseflow/api/health").code == 200
+    return False
+
+
 def test_one_address_may_have_so_many_connections_and_another_one_then_when_one_has_ended(
     queue: Queue, send: "Send", crowd: ExitStack, wait_until: WaitUntil
 ) -> None:
@@ -59,16 +66,10 @@ def test_one_address_may_have_so_many_connections_and_another_one_then_when_one_
     assert connect(base, crowd).recv(1) == b""
     first.close()
 
-    def is_served() -> bool:
-        # Until the server has noticed that a connection was closed, it turns the next one away.
-        with suppress(HTTPStreamClosedError, ConnectionError):
-            return send("GET", f"{base}/pauseflow/api/health").code == 200
-        return False
-
-    wait_until(is_served, description="a connection that is served")
+    wait_until(lambda: is_served(send, base), description="a connection that is served")
     # The connection of a request that has been answered counts no more either.
     for _ in range(5):
-        wait_until(is_served, description="the next one")
+        wait_until(lambda: is_served(send, base), description="the next one")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a second address of this machine")
@@ -125,5 +126,5 @@ def test_more_connections_than_a_process_may_have_open_fill_no_log(
     for connection in connections:
         connection.close()
 
-    wait_until(lambda: send("GET", f"{base}/pauseflow/api/health").code == 200, description="an answer")
+    wait_until(lambda: is_served(send, base), description="an answer")
     assert log.read_text() == ""

@@ -180,9 +180,9 @@ def test_the_second_of_two_people_learns_what_the_first_decided(
 
     page.get_by_role("button", name="Cancel the run").click()
 
-    said = " ".join(found.inner_text() for found in page.get_by_role("status").all())
-    assert "The other decision came first" in said
-    assert "Approved by ada" in said
+    status_text = " ".join(found.inner_text() for found in page.get_by_role("status").all())
+    assert "The other decision came first" in status_text
+    assert "Approved by ada" in status_text
     picture(page, "conflict")
 
 
@@ -217,14 +217,14 @@ def test_that_the_kernel_is_kept_for_it_is_said_until_it_is_answered(
     kept = tables.segments.update().where(its).values(bound=[asdict(Unsaved("lock", "_thread.lock", "it is one"))])
     stage.queue.change(lambda connection: connection.execute(kept))
     page = open_page(f"{base}/{stage.link('approve', execution)}", "phone")
-    said = page.get_by_text("the notebook stays in memory: it needs lock, which cannot be saved")
-    assert said.is_visible()
+    status_text = page.get_by_text("the notebook stays in memory: it needs lock, which cannot be saved")
+    assert status_text.is_visible()
     picture(page, "kernel-bound")
 
     page.get_by_role("button", name="Approve").click()
 
     assert "Approved by" in page.get_by_role("status").inner_text()
-    assert said.count() == 0
+    assert status_text.count() == 0
 
 
 def test_unknown_and_over_have_calm_pages(open_page: "Callable[..., Page]", stage: "Stage", base: str) -> None:
@@ -362,7 +362,7 @@ def test_once_it_is_answered_the_page_follows_the_run(
     execution = stage.suspended(**ASKED)
     page = open_page(f"{base}/{stage.link('approve', execution)}")
     page.get_by_role("button", name="Approve").click()
-    assert "the run goes on" in page.get_by_role("status").inner_text()
+    assert "the run continues" in page.get_by_role("status").inner_text()
 
     stage.queue.cancel(execution, by="user:ada")
 
@@ -382,18 +382,18 @@ def test_the_words_of_the_author_stand_on_the_buttons(
 
 
 @pytest.mark.parametrize(
-    ("label", "said"),
+    ("label", "status_text"),
     [("No", "Answered with “No” by someone"), ("Keep the old one", "Cancelled with “Keep the old one” by")],
 )
 def test_what_was_pressed_is_said_in_its_own_words(
-    open_page: "Callable[..., Page]", stage: "Stage", base: str, label: str, said: str
+    open_page: "Callable[..., Page]", stage: "Stage", base: str, label: str, status_text: str
 ) -> None:
     execution = stage.suspended(**ASKED, labels={"resume": "No", "cancel": "Keep the old one"})
     page = open_page(f"{base}/{stage.link('approve', execution)}")
 
     page.get_by_role("button", name=label, exact=True).click()
 
-    assert said in page.get_by_role("status").inner_text()
+    assert status_text in page.get_by_role("status").inner_text()
     assert "Approved" not in page.content()
 
 

@@ -280,8 +280,8 @@ def test_health_is_200_only_once_its_worker_takes_jobs(
             assert queue.has_live_worker(), "it was said to be ready, and no worker takes jobs"
             assert loads(answer.body)["ready"] is True
             return True
-        told = loads(answer.body)
-        before.add((answer.code, told["ready"], told["status"]))
+        health = loads(answer.body)
+        before.add((answer.code, health["ready"], health["status"]))
         return False
 
     wait_until(is_ready, description="its worker takes jobs", seconds=60)

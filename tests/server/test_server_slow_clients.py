@@ -7,14 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from tornado.httpserver import HTTPServer
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.server.listener import Listener
 from pauseflow_nb.server.public.rate_limit import LinkLimits, OpenRequests, RateLimit
+from pauseflow_nb.server.public.upload import Upload
 
 if TYPE_CHECKING:
     from server.conftest import Send, Stage
@@ -96,6 +98,33 @@ def test_a_large_body_that_stops_half_way_leaves_no_file(serve: Serve, stage: "S
     assert [path for path in tmp_path.rglob("bodies/*") if path.is_file()] == []
 
 
+def test_a_server_that_stops_while_bodies_are_written_leaves_no_file(
+    queue: Queue, stage: "Stage", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = Listener(queue, 0, limits=LinkLimits())
+    base, link = listener.start(), stage.link("resume", stage.suspended())
+    is_writing, is_closed = threading.Event(), threading.Event()
+
+    def add(upload: Upload, chunk: bytes, original: Callable[..., None] = Upload.add) -> None:
+        if upload.blocks_for(chunk):
+            is_writing.set()
+            assert is_closed.wait(60)
+        original(upload, chunk)
+
+    async def close(server: HTTPServer, original: Callable[..., Any] = HTTPServer.close_all_connections) -> None:
+        await original(server)
+        is_closed.set()
+
+    monkeypatch.setattr(Upload, "add", add)
+    monkeypatch.setattr(HTTPServer, "close_all_connections", close)
+    client = Client(base).send(begun(link, 3 * 1024**2) + "x" * (2 * 1024**2))
+    assert is_writing.wait(60)
+    listener.stop()
+
+    assert [path for path in tmp_path.rglob("bodies/*") if path.is_file()] == []
+    client.socket.close()
+
+
 def test_an_unknown_link_whose_body_does_not_come_is_closed(serve: Serve) -> None:
     base = serve(LinkLimits(patience_seconds=0.1))
 
@@ -174,10 +203,10 @@ def test_a_sender_who_hangs_up_before_the_refusal_is_no_error(
 
 
 def test_senders_who_hang_up_at_any_moment_are_no_errors(
-    serve: Serve, stage: "Stage", caplog: pytest.LogCaptureFixture, tmp_path: Path, wait_until: WaitUntil
+    queue: Queue, stage: "Stage", caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    base = serve(LinkLimits())
-    link = stage.link("resume", stage.suspended())
+    listener = Listener(queue, 0, limits=LinkLimits())
+    base, link = listener.start(), stage.link("resume", stage.suspended())
     chunked = f"POST /{link} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     large = f"{1 << 19:x}\r\n{'x' * (1 << 19)}\r\n"
     # The server takes 4 MiB.
@@ -186,9 +215,9 @@ def test_senders_who_hang_up_at_any_moment_are_no_errors(
     for request in requests * 25:
         Client(base).send(request).reset()
 
-    wait_until(
-        lambda: not [path for path in tmp_path.rglob("bodies/*") if path.is_file()], description="all files removed"
-    )
+    # Only then has it met the end of each of them.
+    listener.stop()
+    assert [path for path in tmp_path.rglob("bodies/*") if path.is_file()] == []
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 

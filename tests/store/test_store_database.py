@@ -85,15 +85,15 @@ def test_a_path_with_odd_characters(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "expected"),
     [
         ("nonsense", "not a SQLAlchemy URL"),
         ("sqlite://", "name a file"),
         ("mysql://u:secret@h/d", "only SQLite and PostgreSQL"),
     ],
 )
-def test_a_url_that_cannot_serve(url: str, said: str) -> None:
-    with pytest.raises(StoreUnavailable, match=said) as found:
+def test_a_url_that_cannot_serve(url: str, expected: str) -> None:
+    with pytest.raises(StoreUnavailable, match=expected) as found:
         open_engine(url)
 
     assert "secret" not in str(found.value)

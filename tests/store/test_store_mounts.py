@@ -29,9 +29,9 @@ def set_mounts(monkeypatch: pytest.MonkeyPatch, mounts: list[tuple[str, str]]) -
 @pytest.mark.skipif(shutil.which("findmnt") is None, reason="no `findmnt` to compare with")
 @pytest.mark.parametrize("path", ["/", "/proc/self", "/dev/shm", str(Path.cwd())])
 def test_it_is_what_the_system_itself_says(path: str) -> None:
-    said = subprocess.run(["findmnt", "-n", "-o", "FSTYPE", "-T", path], capture_output=True, text=True, check=True)
+    listed = subprocess.run(["findmnt", "-n", "-o", "FSTYPE", "-T", path], capture_output=True, text=True, check=True)
 
-    assert find_filesystem(Path(path)) == said.stdout.split()[-1]
+    assert find_filesystem(Path(path)) == listed.stdout.split()[-1]
 
 
 def test_a_path_that_is_not_there_yet_has_one(tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ function Input({ control, texts, shared, onChange }: IInput): React.JSX.Element 
     const hasBlank = options.some(([each]) => each === '');
     return (
       <select {...shared} className="jp-mod-styled" value={text} onChange={changed}>
-        {!hasBlank && (!is_required || text === '') && <option value="">–</option>}
+        {!hasBlank && (!is_required || text === '') && <option value="">Not chosen</option>}
         {options.map(([each, label]) => (
           <option key={each} value={each}>
             {label}

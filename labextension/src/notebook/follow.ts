@@ -1,4 +1,4 @@
-/** Keeps an open output notebook as its file is, while the execution that writes it goes on. */
+/** Keeps an open output notebook as its file is, while the execution that writes it continues. */
 
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';

@@ -1,4 +1,4 @@
-/** Goes on after a step that was run by hand was answered: with the cells that *Run All* could not run because of it. */
+/** Continues after a step that was run by hand was answered: with the cells that *Run All* could not run because of it. */
 
 import { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Cell, CodeCell } from '@jupyterlab/cells';

@@ -19,7 +19,7 @@ export function Bound({ execution }: { execution: IExecution }): React.JSX.Eleme
   return words ? <p className="pf-bound">{words}</p> : null;
 }
 
-/** What a kernel could not bring back after a pause. */
+/** What a kernel could not restore after a pause. */
 export function Losses({ execution }: { execution: IExecution }): React.JSX.Element | null {
   const losses = lossesOf(execution);
   return losses.length === 0 ? null : (

@@ -14,8 +14,6 @@ from pauseflow_nb.store import triggers
 from pauseflow_nb.store.database import iso, now, reading
 from pauseflow_nb.store.executions import Row
 
-__all__ = ["start_due"]
-
 log = logging.getLogger(__name__)
 
 #: Seconds after which a time counts as missed: workers look more often, but a machine may be busy.
@@ -50,14 +48,14 @@ def start_due(store: OpenStore, *, read_time: ReadTime = now) -> list[str]:
 
 def _judge(connection: sa.Connection, row: Row, moment: float) -> str | None:
     """Say what is to become of a due time: `"start"`, `"missed"`, `"skipped"` or `"queued"`; None: it is queued already."""
-    is_held = row.held_since is not None
-    if row.missed == "skip" and not is_held and moment - row.next_at > _GRACE_SECONDS:
+    is_queued = row.held_since is not None
+    if row.missed == "skip" and not is_queued and moment - row.next_at > _GRACE_SECONDS:
         return "missed"
     if row.overlap == "allow" or _find_unended(connection, row) is None:
         return "start"
     if row.overlap == "skip":
         return "skipped"
-    return None if is_held else "queued"
+    return None if is_queued else "queued"
 
 
 def _find_unended(connection: sa.Connection, row: Row) -> str | None:

@@ -30,21 +30,6 @@ from pauseflow_nb.store import keys, triggers
 from pauseflow_nb.store.database import iso, now, reading
 from pauseflow_nb.store.executions import Row
 
-__all__ = [
-    "NewTrigger",
-    "add",
-    "list_triggers",
-    "pause",
-    "read_response",
-    "read_url",
-    "remove",
-    "resume",
-    "rotate",
-    "run",
-    "start_by_request",
-    "view",
-]
-
 #: What the event of an HTTP trigger is.
 EVENTS = ("request", "body")
 #: Characters of an Idempotency-Key; the database holds a few more.
@@ -185,7 +170,7 @@ def resume(store: OpenStore, trigger: str) -> None:
 
 
 def remove(store: OpenStore, trigger: str) -> None:
-    """Remove a trigger: its URL is unknown from now on, and what it has started goes on.
+    """Remove a trigger: its URL is unknown from now on, and what it has started continues.
 
     Raises:
         UnknownTrigger: If there is none.

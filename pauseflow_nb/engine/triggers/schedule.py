@@ -11,8 +11,6 @@ from pauseflow_nb.durations import duration
 from pauseflow_nb.errors import InvalidSchedule
 from pauseflow_nb.json_values import JSON
 
-__all__ = ["MISSED", "OVERLAP", "Schedule"]
-
 #: What becomes of a time that passed while no worker was alive.
 MISSED = ("run", "skip")
 #: What becomes of a time that comes while the execution before has not ended.

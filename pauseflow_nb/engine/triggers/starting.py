@@ -18,8 +18,6 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.views import iso
 
-__all__ = ["Started", "describe_last", "start_execution"]
-
 #: Options of a trigger that are options of its executions.
 RUN_OPTIONS = ("strict", "checkpoint", "start_timeout", "execution_timeout", "created_via")
 

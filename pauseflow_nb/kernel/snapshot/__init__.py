@@ -1,4 +1,4 @@
-"""Save a notebook's variables and bring them back in another kernel.
+"""Save a notebook's variables and restore them in another kernel.
 
 `save` writes what the user's cells bound; `restore` binds it again; `put_back` runs after the `%%setup`
 cells. A variable that cannot be saved never takes the others down: it is reported with its type and reason.

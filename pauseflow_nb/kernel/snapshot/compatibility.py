@@ -13,8 +13,6 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot import reconstruct
 from pauseflow_nb.kernel.snapshot.pickling import cloudpickle_private
 
-__all__ = ["describe_maker", "find_differences"]
-
 
 def describe_maker(modules: Iterable[str]) -> dict[str, Any]:
     """Describe this kernel: Python, machine, and the packages that the named modules come from."""

@@ -13,14 +13,12 @@ from typing import Any
 
 from pauseflow_nb.errors import SnapshotDamaged, StoreUnavailable
 from pauseflow_nb.kernel.snapshot.frames import FrameLoader
-from pauseflow_nb.kernel.snapshot.pickling.at_rest import at_rest
 from pauseflow_nb.kernel.snapshot.pickling.finalizers import quiet_finalizers
+from pauseflow_nb.kernel.snapshot.pickling.gc_and_tracing import switched_off
 from pauseflow_nb.kernel.snapshot.pickling.load_context import Loading
 from pauseflow_nb.kernel.snapshot.recovery.mentions import find_mentions
 from pauseflow_nb.kernel.snapshot.storage.manifest import Frame, Manifest, StoredRegion, Variable
 from pauseflow_nb.kernel.snapshot.storage.packfile import PackWriter
-
-__all__ = ["Deferred", "Kept", "Unit", "find_units", "select"]
 
 #: Bytes from which on it is worth the trouble.
 _LARGE = 4 << 20
@@ -177,7 +175,7 @@ class Deferred:
 
     def _bring(self, unit: Unit) -> None:
         values: dict[str, Any] = {}
-        with at_rest(), Loading(self._shell.user_ns, self._shell), quiet_finalizers():
+        with switched_off(), Loading(self._shell.user_ns, self._shell), quiet_finalizers():
             try:
                 self._loader.read(unit.frames)
                 for frame in unit.frames:

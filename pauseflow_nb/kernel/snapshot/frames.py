@@ -13,8 +13,6 @@ from pauseflow_nb.kernel.snapshot.storage.manifest import Frame, Manifest, Store
 from pauseflow_nb.kernel.snapshot.storage.mapping import Extent, find_address, map_extents
 from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK, PackReader
 
-__all__ = ["FrameLoader"]
-
 
 class FrameLoader:
     """Loads the frames of one snapshot, in two stages: what is read has been checked, and only that is loaded.

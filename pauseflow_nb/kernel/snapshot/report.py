@@ -16,8 +16,6 @@ from pauseflow_nb.protocol import SnapshotRef
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["VariableReport", "describe", "describe_saved", "make_rows"]
-
 
 @dataclass(frozen=True)
 class VariableReport:
@@ -45,11 +43,11 @@ def describe(
     """Say for every variable what a save would do with it, largest first."""
     reports = [VariableReport(n, type_name(shell.user_ns[n]), 0, 0.0, "made again by %%setup") for n in sorted(remade)]
     names = [name for name in find_user_names(shell) if name not in remade]
-    bound = imports.find(shell, names)
-    reports += [VariableReport(n, type_name(shell.user_ns[n]), 0, 0.0, "restored") for n in bound]
+    imported = imports.find(shell, names)
+    reports += [VariableReport(n, type_name(shell.user_ns[n]), 0, 0.0, "restored") for n in imported]
     refused = {}
     for name in names:
-        if name in bound:
+        if name in imported:
             continue
         began = time.perf_counter()
         dumped = dump_namespace(shell.user_ns, [name], shell)

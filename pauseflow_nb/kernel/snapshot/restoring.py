@@ -12,8 +12,8 @@ from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch, StoreUnavaila
 from pauseflow_nb.kernel.snapshot import compatibility, reconstruct
 from pauseflow_nb.kernel.snapshot.deferred import Deferred, Unit, find_units, select
 from pauseflow_nb.kernel.snapshot.frames import FrameLoader
-from pauseflow_nb.kernel.snapshot.pickling.at_rest import at_rest
 from pauseflow_nb.kernel.snapshot.pickling.finalizers import quiet_finalizers
+from pauseflow_nb.kernel.snapshot.pickling.gc_and_tracing import switched_off
 from pauseflow_nb.kernel.snapshot.pickling.load_context import Loading, live_attribute
 from pauseflow_nb.kernel.snapshot.process_state import capture
 from pauseflow_nb.kernel.snapshot.recovery import imports, replay
@@ -28,8 +28,6 @@ from pauseflow_nb.protocol import Loss, SnapshotRef, Unsaved
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-__all__ = ["DEFINITIONS", "DIRECTORY", "Restored", "put_back", "restore"]
 
 #: Stands for functions and classes that variables need and that have no name of their own.
 DEFINITIONS = "<definitions>"
@@ -97,7 +95,7 @@ def restore(
         raise SnapshotMismatch(ref.name, differences)
     with contextlib.ExitStack() as stack:
         packs = stack.enter_context(PackReader(source, manifest.content, ref.name))
-        with at_rest(), _readable(source, ref), Loading(shell.user_ns, shell) as loading:
+        with switched_off(), _readable(source, ref), Loading(shell.user_ns, shell) as loading:
             may_defer = coming is not None and source.remote is not None and not is_checked
             loader = FrameLoader(manifest, packs, None if source.remote is None else Fetcher(packs, source.url))
             restored = _Restore(shell, manifest, loader, loading).run(folder, coming if may_defer else None)
@@ -122,7 +120,7 @@ def _readable(source: Folder, ref: SnapshotRef) -> Iterator[None]:
         raise SnapshotDamaged(ref.name, f"its files in {source.url} cannot be read: {problem}") from problem
 
 
-@at_rest()
+@switched_off()
 def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[str]) -> list[Loss]:
     """Bind saved values again over what setups bound by the way, and set again what they changed.
 
@@ -203,7 +201,7 @@ class _Restore:
                 # What hangs together in a circle is dropped now, and not in one of the notebook's cells.
                 gc.collect(0)
         values.update(loaded)
-        settings = capture.taken_out(values, self._shell.user_ns)
+        settings = capture.pop_settings(values, self._shell.user_ns)
         for frame, problem in failed_frames:
             names = frame.names or [DEFINITIONS]
             losses += [self._loss(name, problem) for name in names if not capture.is_setting(name)]
@@ -300,10 +298,10 @@ class _Restore:
 
 
 def _directory_lost(captured: dict[str, Any]) -> list[Loss]:
-    wanted = captured.get("directory")
+    directory = captured.get("directory")
     # Compared as files: the path may lead through links.
-    is_there = wanted is None or (Path(wanted).is_dir() and Path(wanted).samefile("."))
-    return [] if is_there else [Loss(DIRECTORY, "", f"{wanted} is not there")]
+    is_there = directory is None or (Path(directory).is_dir() and Path(directory).samefile("."))
+    return [] if is_there else [Loss(DIRECTORY, "", f"{directory} is not there")]
 
 
 def _describe_error(problem: Exception) -> str:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from pauseflow_nb.errors import SnapshotError, StorageFull, StoreUnavailable, Unsaveable
 from pauseflow_nb.kernel.snapshot import compatibility
 from pauseflow_nb.kernel.snapshot.deferred import Deferred
-from pauseflow_nb.kernel.snapshot.pickling.at_rest import at_rest
 from pauseflow_nb.kernel.snapshot.pickling.batches import is_data
-from pauseflow_nb.kernel.snapshot.pickling.held_secrets import refuse_secrets
+from pauseflow_nb.kernel.snapshot.pickling.gc_and_tracing import switched_off
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump
+from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import refuse_secrets
 from pauseflow_nb.kernel.snapshot.pickling.serialize import Dumped, dump_namespace, type_name
 from pauseflow_nb.kernel.snapshot.process_state import capture
 from pauseflow_nb.kernel.snapshot.recovery import imports
@@ -32,8 +32,6 @@ from pauseflow_nb.protocol import SnapshotRef, Unsaved
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["Saved", "save"]
-
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -49,7 +47,7 @@ class Saved:
     notes: list[str] = field(default_factory=list)
 
 
-@at_rest()
+@switched_off()
 def save(
     shell: "InteractiveShell",
     folder: str,
@@ -90,13 +88,13 @@ def save(
         remember(folder, Known(known.content))
         with PackWriter(target, known.content) as pack:
             kept = None if deferred is None else deferred.keep(pack)
-            bound = imports.find(shell, [name for name in find_user_names(shell) if name not in remade])
-            names = [name for name in find_user_names(shell) if name not in remade and name not in bound]
+            imported = imports.find(shell, [name for name in find_user_names(shell) if name not in remade])
+            names = [name for name in find_user_names(shell) if name not in remade and name not in imported]
             around = capture.capture(shell)
             with capture.among_variables(shell.user_ns, around) as settings:
                 dumped = dump_namespace(shell.user_ns, [*names, *settings], shell, partial(_put_early, pack))
                 notes = around.notes + _take_out_settings(dumped)
-            saved = {name for name in (*names, *bound) if name not in dumped.refused}
+            saved = {name for name in (*names, *imported) if name not in dumped.refused}
             saved |= set() if kept is None else kept.variables.keys()
             decided = decide(shell, dumped.refused, coming=coming, passed=passed, saved=saved, remade=remade)
             if strict:
@@ -111,7 +109,7 @@ def save(
             regions=[stored for stored, _ in regions],
             frames=frames,
             surroundings=around_pieces,
-            references={name: list(place) for name, place in bound.items()},
+            references={name: list(place) for name, place in imported.items()},
             replay=decided.replay,
             unsaved=[vars(unsaved) for unsaved in decided.unsaved],
             sources=capture.find_cell_sources(dumped.environment.definitions.by_key),

@@ -16,8 +16,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CannotFork", "ForkServer", "ForkedProcess", "can_fork"]
-
 # A script for another interpreter, which is not imported here.
 _SERVER = Path(__file__).with_name("fork_server.py")
 _START_SECONDS = 30.0

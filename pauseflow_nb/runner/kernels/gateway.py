@@ -36,8 +36,6 @@ except ModuleNotFoundError as problem:
         "kernels behind a gateway need the extra `gateway`: pip install 'pauseflow-nb[gateway]'"
     ) from problem
 
-__all__ = ["GatewayProvisioner"]
-
 _SUBPROTOCOL = "v1.kernel.websocket.jupyter.org"
 _REQUEST_CHANNELS = ("shell", "control", "stdin")
 _INBOX = "inproc://gateway"

@@ -5,8 +5,6 @@ from collections.abc import Iterable
 
 from pauseflow_nb.runner.client import KernelClient
 
-__all__ = ["Keeper"]
-
 
 class Keeper:
     """Keeps the kernels of one process, by execution; safe from any thread. They end with the process."""

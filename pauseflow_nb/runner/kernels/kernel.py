@@ -22,8 +22,6 @@ from pauseflow_nb.runner.kernels.spec import Spec
 if TYPE_CHECKING:
     from jupyter_client.session import Session
 
-__all__ = ["OUTPUT_NAME", "Kernel", "Process"]
-
 #: Name of the file in the folder of a kernel that takes the standard output and error of its process.
 OUTPUT_NAME = "output.txt"
 

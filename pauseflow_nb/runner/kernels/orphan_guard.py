@@ -1,7 +1,7 @@
 """Kill a kernel when its runner ends, however that happens.
 
 ipykernel looks for its parent once a second, but not while a cell holds the interpreter's lock, and the processes that a
-cell started go on; kernels of other languages do not look at all. So a small shell process reads from a pipe: when the
+cell started continue; kernels of other languages do not look at all. So a small shell process reads from a pipe: when the
 runner ends, the pipe closes, and the shell kills the process group of the kernel.
 """
 
@@ -9,8 +9,6 @@ import os
 import subprocess
 import sys
 from typing import IO
-
-__all__ = ["Guard"]
 
 _SCRIPT = 'read -r _; kill -s KILL -- "-$1" 2>/dev/null; rm -rf -- "$2"'
 

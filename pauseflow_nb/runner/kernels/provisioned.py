@@ -17,8 +17,6 @@ from pauseflow_nb.runner.kernels.spec import Spec
 if TYPE_CHECKING:
     from jupyter_client.manager import KernelManager
 
-__all__ = ["start"]
-
 _POLL_SECONDS = 0.1
 
 

@@ -20,8 +20,6 @@ from pauseflow_nb.runner.kernels.kernel import Kernel
 from pauseflow_nb.runner.kernels.spec import Spec, make_environment
 from pauseflow_nb.runner.kernels.start import order_kernel, start_kernel
 
-__all__ = ["Source", "Supply", "find_libraries"]
-
 log = logging.getLogger(__name__)
 
 #: `cold` starts a process, `prestarted` takes one that was started ahead, and `forked` forks one where that is safe and starts
@@ -159,16 +157,16 @@ class Supply:
             shutil.rmtree(order.folder, ignore_errors=True)
             return None
         argv = ["ipykernel_launcher.py", *order.command[len(command) :]]
-        wanted = [name for name in libraries if name not in self._unforkable]
+        forkable = [name for name in libraries if name not in self._unforkable]
         key = (tuple(command), tuple(sorted(order.env.items())))
         try:
             server = self._find_server(key, command[:-2], order.env)
             with order.open_output() as output:
-                process = server.fork(argv, cwd=cwd, folder=order.folder, output=output.fileno(), libraries=wanted)
+                process = server.fork(argv, cwd=cwd, folder=order.folder, output=output.fileno(), libraries=forkable)
         except (CannotFork, OSError) as problem:
             log.info("started a kernel because it could not be forked: %s", problem)
             shutil.rmtree(order.folder, ignore_errors=True)
-            self._unforkable.update(wanted)
+            self._unforkable.update(forkable)
             self._drop(key)
             return None
         return order.make_kernel(process, None)

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pauseflow_nb.errors import KernelUnavailable
 from pauseflow_nb.operator_secrets import without_secrets
 
-__all__ = ["DEFAULT_KERNEL", "LOCAL", "Spec", "find_spec", "make_environment"]
-
 #: The provisioner of kernelspecs that name none.
 LOCAL = "local-provisioner"
 #: Used by notebooks that name no kernel.

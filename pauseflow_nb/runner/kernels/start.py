@@ -17,8 +17,6 @@ from pauseflow_nb.runner.kernels.kernel import OUTPUT_NAME, Kernel, Process
 from pauseflow_nb.runner.kernels.orphan_guard import Guard
 from pauseflow_nb.runner.kernels.spec import Spec, make_environment
 
-__all__ = ["LEAN", "Order", "order_kernel", "start_kernel"]
-
 #: Options of IPython's kernel. Its history takes longer than a quick cell; the sleep is for interactive use.
 LEAN = [
     "--HistoryManager.enabled=False",

@@ -26,8 +26,6 @@ from pauseflow_nb.server.public.bodies import parse_json
 from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, check_length
 from pauseflow_nb.server.public.responses import error_answer, write_json
 
-__all__ = ["LARGEST_BODY", "ApiHandler"]
-
 #: In bytes; bodies are read into memory, and the largest ones have the parameters of a notebook.
 LARGEST_BODY = 4 * 1024**2
 

@@ -12,9 +12,6 @@ from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer, write_json
 from pauseflow_nb.server.registration import Readiness
 
-__all__ = ["HealthHandler", "health_route"]
-
-
 #: Value of `Retry-After` until a worker takes jobs.
 _SOON_SECONDS = 1
 

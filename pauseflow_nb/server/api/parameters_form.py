@@ -12,8 +12,6 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.notebook_file import find_language
 from pauseflow_nb.runner.parameters import Parameter, find_parameters
 
-__all__ = ["draw_parameters", "read_parameters"]
-
 _TYPES = {"bool": "boolean", "int": "integer", "float": "number", "str": "string"}
 
 

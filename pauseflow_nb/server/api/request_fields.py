@@ -10,8 +10,6 @@ from pauseflow_nb.errors import InvalidParameter
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.validation_words import reword_error
 
-__all__ = ["read_fields", "read_text", "resolve_path"]
-
 _Fields = TypeVar("_Fields", bound=BaseModel)
 
 

@@ -15,8 +15,6 @@ from pauseflow_nb.runner.output_file import require_writable
 from pauseflow_nb.server.api.parameters_form import draw_parameters, read_parameters
 from pauseflow_nb.server.api.request_fields import resolve_path
 
-__all__ = ["StartRequest", "inspect", "start"]
-
 
 class StartRequest(BaseModel):
     """The body of `POST /pauseflow/api/executions`."""

@@ -18,8 +18,6 @@ from pauseflow_nb.server.api.request_fields import read_fields, resolve_path
 from pauseflow_nb.server.login import require_permission
 from pauseflow_nb.server.public.responses import write_json
 
-__all__ = ["TRIGGER_ROUTES", "TriggerRequest"]
-
 
 class TriggerRequest(BaseModel):
     """The body of `POST /pauseflow/api/triggers`: an HTTP trigger, or one of `cron`, `every` and `at`."""
@@ -95,7 +93,7 @@ class TriggerHandler(ApiHandler):
 
     @require_permission("execute")
     async def delete(self, trigger: str) -> None:
-        """Remove the trigger; executions that it has started go on."""
+        """Remove the trigger; executions that it has started continue."""
         await self._lazy.call(managing.remove, trigger)
         self.set_status(204)
 

@@ -15,8 +15,6 @@ from tornado.httputil import HTTPFile, parse_multipart_form_data
 from pauseflow_nb.errors import InvalidBody, UnknownCharset
 from pauseflow_nb.json_values import JSON, read_json
 
-__all__ = ["Body", "parse_body", "parse_json", "parse_pairs"]
-
 #: In characters.
 _LONGEST_TYPE = 1000
 #: In bytes, as RFC 2046 says.

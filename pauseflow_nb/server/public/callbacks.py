@@ -118,10 +118,10 @@ class CallbackHandler(Receiver):
             body = await self._body(schema)
             entries = read_entries(body)
             compute = self.compute if schema is None else self._lazy.compute
-            wanted = await compute(self._wanted, action, body, schema)
-            answer = await self._lazy.settle(self._known_link(), wanted)
-            if wanted.reading is not None and answer.body.get("errors"):
-                answer.body["errors"] = wanted.reading.place(answer.body["errors"])
+            callback = await compute(self._read_callback, action, body, schema)
+            answer = await self._lazy.settle(self._known_link(), callback)
+            if callback.reading is not None and answer.body.get("errors"):
+                answer.body["errors"] = callback.reading.place(answer.body["errors"])
             is_used = answer.status in {200, 202} and not answer.body.get("already")
         except InvalidBody as problem:
             if not wants_html(self.request.headers):
@@ -151,14 +151,16 @@ class CallbackHandler(Receiver):
             raise BodyTooLarge(INLINE_BYTES)
         return await self.parse()
 
-    def _wanted(self, action: str, body: Body, schema: dict[str, JSON] | None) -> Callback:
-        return self._callback(read_request(action, body, parse_query(self.request.query), schema))
+    def _read_callback(self, action: str, body: Body, schema: dict[str, JSON] | None) -> Callback:
+        return self._make_callback(read_request(action, body, parse_query(self.request.query), schema))
 
-    def _callback(self, wanted: Request) -> Callback:
-        described = envelope(self.request, wanted.body, by="link")
-        if wanted.comment is not None:
-            described["comment"] = wanted.comment
-        return Callback(action=wanted.action, envelope=described, by="link", reading=wanted.reading, seen=wanted.seen)
+    def _make_callback(self, request: Request) -> Callback:
+        described = envelope(self.request, request.body, by="link")
+        if request.comment is not None:
+            described["comment"] = request.comment
+        return Callback(
+            action=request.action, envelope=described, by="link", reading=request.reading, seen=request.seen
+        )
 
     async def _write_answer(self, answer: Response, entries: Entries | None) -> None:
         if answer.status == 404:

@@ -12,8 +12,6 @@ from tornado.httputil import HTTPServerRequest
 
 from pauseflow_nb.settings import Network, parse_networks
 
-__all__ = ["NO_PROXIES", "TrustedProxies", "rate_limit_key"]
-
 _Address: TypeAlias = IPv4Address | IPv6Address
 
 #: Entries of a header that are read, from its end.

@@ -11,8 +11,6 @@ from tornado.iostream import IOStream
 from pauseflow_nb.server.public.client_address import rate_limit_key
 from pauseflow_nb.server.public.rate_limit import OpenRequests, RateLimit
 
-__all__ = ["connection_limits", "limit_connections"]
-
 #: In all, where the system allows this process that many.
 _MOST = 2048
 #: Files that a process may have open where it is not known.

@@ -9,8 +9,6 @@ from pauseflow_nb.json_values import JSON, NOTHING
 from pauseflow_nb.server.public.bodies import Body
 from pauseflow_nb.server.public.page import PAGE_FIELD, SHOWN_FIELD
 
-__all__ = ["Request", "read_entries", "read_request"]
-
 Decision: TypeAlias = Literal["resume", "send_back", "cancel"]
 
 #: In characters, of what a sender has written.

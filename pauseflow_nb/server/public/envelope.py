@@ -10,8 +10,6 @@ from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.public.bodies import Body, parse_pairs
 from pauseflow_nb.store.views import iso
 
-__all__ = ["envelope", "parse_query"]
-
 #: Words in the names of headers that contain secrets of the sender, such as `X-Api-Key` and `X-Amz-Security-Token`. Signatures
 #: such as `X-Hub-Signature-256` stay, because a notebook may check them.
 _SECRET_WORDS = frozenset(

@@ -7,8 +7,6 @@ from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.public.outputs import Exhibit, evidence_in
 from pauseflow_nb.server.public.wording import Facts
 
-__all__ = ["collect_facts"]
-
 
 async def collect_facts(lazy: LazyQueue, claim: Claim, by: str) -> Facts:
     """Collect what the page shows to somebody.

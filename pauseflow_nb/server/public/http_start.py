@@ -22,8 +22,6 @@ from pauseflow_nb.server.public.responses import write_error_answer, write_json
 from pauseflow_nb.server.public.upload import Sink
 from pauseflow_nb.store.executions import FINAL, Row
 
-__all__ = ["StartHandler"]
-
 #: How long a request waits for `flow.respond`.
 WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.1
@@ -36,7 +34,7 @@ class StartHandler(Receiver):
     """One request to the URL of an HTTP trigger."""
 
     _trigger: Row | None = None
-    _is_gone = False
+    _is_disconnected = False
 
     async def read_token(self) -> None:
         """Find the trigger, and choose the id of the execution, to which a large body belongs."""
@@ -49,7 +47,7 @@ class StartHandler(Receiver):
 
     def on_connection_close(self) -> None:
         """Wait no longer for a response that nobody would get."""
-        self._is_gone = True
+        self._is_disconnected = True
         super().on_connection_close()
 
     async def act(self, _token: str) -> None:
@@ -125,7 +123,7 @@ class StartHandler(Receiver):
         """Write what the execution responds; if it does not in time, or stops before, say how it is."""
         begin = time.monotonic()
         state = "queued"
-        while not self._is_gone:
+        while not self._is_disconnected:
             found = await self._lazy.call(read_response, execution)
             if found is None:
                 break

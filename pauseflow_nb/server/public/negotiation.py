@@ -8,8 +8,6 @@ every other GET only shows the approval page.
 import re
 from collections.abc import Mapping
 
-__all__ = ["PROGRAMS", "is_from_program", "may_act", "prefers_json", "wants_html"]
-
 #: First product in the User-Agent of HTTP libraries, command-line clients and automation services, in lower case.
 PROGRAMS = frozenset(
     """

@@ -14,8 +14,6 @@ from typing import Any
 import nh3
 from markupsafe import Markup
 
-__all__ = ["Exhibit", "evidence_in", "show_outputs"]
-
 #: Characters of text, and of an image's base64, that one output may have on the page.
 MOST_TEXT, MOST_IMAGE = 20_000, 3_000_000
 #: Characters with which a picture is described to who does not see it.

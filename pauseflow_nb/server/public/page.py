@@ -50,17 +50,6 @@ from pauseflow_nb.server.public.wording import (
     words_for,
 )
 
-__all__ = [
-    "OURS",
-    "PAGE_FIELD",
-    "SHOWN_FIELD",
-    "Landing",
-    "content_security_policy",
-    "render",
-    "render_notice",
-    "render_suspension",
-]
-
 #: A hidden field of our form: tells its POST from a program's that sends a form of its own.
 PAGE_FIELD = "pauseflow_page"
 #: Input of our page that sends back what it showed: the digest of a decision record.
@@ -108,8 +97,8 @@ class Page:
     started: str = ""
     parameters: list[tuple[str, str]] = field(default_factory=list)
     #: What it means that it waits with its kernel; None if it does not.
-    bound: str | None = None
-    #: What could not be brought back after earlier pauses.
+    kernel_bound: str | None = None
+    #: What could not be restored after earlier pauses.
     losses: list[str] = field(default_factory=list)
     buttons: list[Button] = field(default_factory=list)
     verdict: Verdict | None = None
@@ -164,7 +153,7 @@ def render_suspension(
         entries: What stands in the inputs; None: the default values.
         errors: What is wrong with it, `{"path", "message"}` each.
         landing: Whose templates.
-        xsrf: What the form of somebody who has signed in brings back, so that no other site can send it.
+        xsrf: What the form of somebody who has signed in sends back, so that no other site can send it.
     """
     verdict = find_verdict(facts)
     if verdict is None and note is None and facts["suspension"] == "running":
@@ -193,7 +182,7 @@ def render_suspension(
         silence=find_silence(facts) if not is_closed else None,
         started=say_who_started(facts),
         parameters=list_parameters(facts["parameters"]),
-        bound=say_why_kernel_stays(facts),
+        kernel_bound=say_why_kernel_stays(facts),
         losses=facts["losses"],
         buttons=buttons,
         verdict=verdict,

@@ -10,8 +10,6 @@ from tornado.web import HTTPError
 
 from pauseflow_nb.errors import BodyTooLarge
 
-__all__ = ["IDLE_SECONDS", "LinkLimits", "OpenRequests", "RateLimit", "check_length"]
-
 #: Seconds that a connection may take to send the headers of a request, also of its next one.
 IDLE_SECONDS = 60
 #: Of a Content-Length. Longer values are no real size, and Python may refuse to convert them.

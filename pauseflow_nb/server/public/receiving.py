@@ -29,8 +29,6 @@ from pauseflow_nb.server.public.rate_limit import LinkLimits, check_length
 from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer
 from pauseflow_nb.server.public.upload import Sink, Upload
 
-__all__ = ["METHODS", "Receiver"]
-
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 #: What is still read of a body that was refused, so that its sender sees the answer and not a reset connection.
@@ -180,9 +178,9 @@ class Receiver(RequestHandler):
             IOLoop.current().remove_timeout(self._timer)
 
     async def _check_progress(self) -> None:
-        wanted = self._limits.patience_seconds * self._limits.bytes_per_second
+        least_bytes = self._limits.patience_seconds * self._limits.bytes_per_second
         # While we write to the storage, the sender has to wait for us.
-        if self._received - self._received_before >= wanted or self._receiving.locked():
+        if self._received - self._received_before >= least_bytes or self._receiving.locked():
             self._received_before = self._received
             self._timer = IOLoop.current().call_later(self._limits.patience_seconds, self._check_progress)
             return

@@ -8,8 +8,6 @@ from pauseflow_nb.json_values import JSON, json_text
 from pauseflow_nb.server.http_errors import RETRY_AFTER_SECONDS, status_of
 from pauseflow_nb.server.public.page import OURS, Landing, content_security_policy, render_notice
 
-__all__ = ["error_answer", "set_private_headers", "write_error_answer", "write_json", "write_page"]
-
 _HEADINGS = {
     400: "This cannot be read",
     404: "This link is unknown",

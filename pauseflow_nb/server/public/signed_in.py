@@ -29,8 +29,6 @@ from pauseflow_nb.server.public.responses import error_answer, set_private_heade
 from pauseflow_nb.server.public.upload import INLINE_BYTES
 from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, note_on
 
-__all__ = ["signed_in_routes"]
-
 
 def signed_in_routes(queue: LazyQueue) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
     """Make the route; only a server with a login has it."""
@@ -71,8 +69,8 @@ class SignedInHandler(JupyterHandler):
             body = await self._lazy.compute(parse_body, self.request.body, self.request.headers.get("Content-Type"))
             entries = read_entries(body)
             schema = await self._lazy.call(Queue.read_schema, claim)
-            wanted = await self._lazy.compute(self._callback, action, body, schema)
-            answer = await self._lazy.answer(claim.execution, Queue.settle, claim, wanted)
+            callback = await self._lazy.compute(self._callback, action, body, schema)
+            answer = await self._lazy.answer(claim.execution, Queue.settle, claim, callback)
         except InvalidBody as problem:
             more: dict[str, Any] = {"entries": entries, "problem": str(problem)}
             await self._write(status_of(problem) or 400, claim, await self._facts(claim), **more)

@@ -5,8 +5,6 @@ from typing import Protocol
 
 from pauseflow_nb.errors import BodyTooLarge
 
-__all__ = ["INLINE_BYTES", "Sink", "Upload"]
-
 #: Up to this size a body is part of the envelope.
 INLINE_BYTES = 1024 * 1024
 

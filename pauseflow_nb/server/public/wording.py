@@ -13,40 +13,17 @@ from pauseflow_nb.forms.controls import count_problems
 from pauseflow_nb.identity import name_trigger
 from pauseflow_nb.json_values import JSON, json_text
 
-__all__ = [
-    "Approvals",
-    "Button",
-    "Facts",
-    "Silence",
-    "Verdict",
-    "asks_who",
-    "describe_early_answers",
-    "find_silence",
-    "find_verdict",
-    "is_over",
-    "is_overdue",
-    "list_approvals",
-    "list_parameters",
-    "make_button",
-    "name_place",
-    "name_problem",
-    "note_on",
-    "say_who_started",
-    "say_why_kernel_stays",
-    "words_for",
-]
-
 #: What `Queue.claim_page` tells, and the `evidence`.
 Facts: TypeAlias = dict[str, Any]
 
 # What is said depends on what waits: (title without one, what resuming does).
 _WORDS = {
-    "suspend": ("Approve step {step}?", "the run goes on with the next cell"),
-    "pause": ("Approve step {step}?", "the cell that waits goes on"),
+    "suspend": ("Approve step {step}?", "the run continues with the next cell"),
+    "pause": ("Approve step {step}?", "the cell that waits continues"),
     "rerun": ("Step {step} will run again", "the step runs again at once"),
-    "delay": ("Step {step} waits for the clock", "the run goes on at once"),
-    "operator": ("Suspended from outside", "the run goes on"),
-    "notebook": ("Step {step} waits for its notebooks", "the run goes on"),
+    "delay": ("Step {step} waits for the clock", "the run continues at once"),
+    "operator": ("Suspended from outside", "the run continues"),
+    "notebook": ("Step {step} waits for its notebooks", "the run continues"),
 }
 _TONES = {"resume": "go", "send_back": "back", "cancel": "stop"}
 _HIDDEN = "••••"
@@ -97,7 +74,7 @@ class Approvals:
     """How many have approved, and who may."""
 
     heading: str
-    given: list[str]
+    lines: list[str]
     sentences: list[str]
 
 
@@ -119,7 +96,7 @@ def note_on(status: int, body: Mapping[str, Any]) -> str | None:
     if body.get("stale"):
         return "What you saw has changed since, and your answer changed nothing. Look at it again, then decide."
     if status == 202 and "approvals" in body:
-        return "Your approval is noted. More people must approve before it goes on."
+        return "Your approval is noted. More people must approve before it continues."
     if body.get("already") and "approvals" in body:
         return "This link has been used for one approval already. Nothing changed."
     if body.get("already"):
@@ -157,7 +134,7 @@ def _afterwards(facts: Facts) -> str:
     """What became of the run after it was decided, as the end of a sentence."""
     if facts["state"] not in {"queued", "running"}:
         return f"the run is now {facts['state']}"
-    return "the step runs again" if facts["action"] == "send_back" else "the run goes on"
+    return "the step runs again" if facts["action"] == "send_back" else "the run continues"
 
 
 def asks_who(facts: Facts) -> bool:
@@ -181,7 +158,7 @@ def make_button(facts: Facts, action: str) -> Button:
 def _say_what_resuming_does(facts: Facts) -> str:
     approvals = facts["approvals"]
     if approvals is not None and approvals["needed"] - len(approvals["given"]) > 1:
-        return f"your approval is counted; {approvals['needed']} are needed before the run goes on"
+        return f"your approval is counted; {approvals['needed']} are needed before the run continues"
     if facts["kind"] == "suspend" and facts["then"] == "rerun":
         return "the step runs again and gets the answer"
     return words_for(facts)[1]
@@ -232,7 +209,7 @@ def list_approvals(facts: Facts) -> Approvals | None:
     approvals, refusals = facts["approvals"], facts["refusals"]
     if approvals is None or (approvals["needed"] == 1 and not refusals):
         return None
-    given = [
+    lines = [
         f"{_who(one['by'])} on {_moment(one['at'])}" + (f": {one['comment']}" if one["comment"] else "")
         for one in approvals["given"]
     ]
@@ -240,7 +217,7 @@ def list_approvals(facts: Facts) -> Approvals | None:
     if (refusals or approvals["needed"] > 1) and not facts.get("signed_in_as"):
         here = "here, " if facts.get("sign_in_url") else ""
         sentences.append(f"signed in, answer {here}in JupyterLab or with pauseflow resume {facts['execution']}")
-    return Approvals(f"{len(given)} of {approvals['needed']} approvals", given, sentences)
+    return Approvals(f"{len(lines)} of {approvals['needed']} approvals", lines, sentences)
 
 
 def words_for(facts: Facts) -> tuple[str, str]:
@@ -261,7 +238,7 @@ def find_silence(facts: Facts) -> Silence | None:
     iso = facts["deadline"]
     if iso is None:
         return Silence("There is no deadline: the run waits until somebody answers", "")
-    before = {"rerun": "Runs again at", "delay": "Goes on at"}.get(facts["kind"], "If nobody answers by")
+    before = {"rerun": "Runs again at", "delay": "Continues at"}.get(facts["kind"], "If nobody answers by")
     left = datetime.fromisoformat(iso) - datetime.now(UTC)
     return Silence(before, _when_silent(facts), iso, _moment(iso), spoken(left) if left.total_seconds() > 0 else None)
 
@@ -273,7 +250,7 @@ def _when_silent(facts: Facts) -> str:
         return "the cell that waits gets an error"
     if facts["on_timeout"] == "resume":
         default = "" if facts["default"] is None else f", with {json_text(facts['default'])} as the answer"
-        return f"the run goes on{default}"
+        return f"the run continues{default}"
     return {"fail": "the run fails"}.get(facts["on_timeout"], "the run is cancelled")
 
 

@@ -42,10 +42,10 @@ def test_an_approval_is_counted_with_name_time_and_comment(fetch: "Fetch", stage
     again, body = resume(fetch, execution)
 
     assert (again, body["already"]) == (200, True)
-    told = loads(fetch(f"{API}/{execution}").body)["suspended"][0]["approvals"]
-    assert told["needed"] == 2
-    assert [(each["by"], each["comment"]) for each in told["given"]] == [(f"user:{mine}", "looks good")]
-    assert told["given"][0]["at"].endswith("Z")
+    approvals = loads(fetch(f"{API}/{execution}").body)["suspended"][0]["approvals"]
+    assert approvals["needed"] == 2
+    assert [(each["by"], each["comment"]) for each in approvals["given"]] == [(f"user:{mine}", "looks good")]
+    assert approvals["given"][0]["at"].endswith("Z")
 
 
 def test_only_approvers_may_answer(fetch: "Fetch", stage: "Stage") -> None:

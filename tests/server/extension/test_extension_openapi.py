@@ -24,21 +24,23 @@ def described() -> dict[str, Any]:
 
 
 def test_paths_and_methods_are_the_handlers(described: dict[str, Any]) -> None:
-    told = {path: {name.upper() for name in item if name != "parameters"} for path, item in described["paths"].items()}
+    documented = {
+        path: {name.upper() for name in item if name != "parameters"} for path, item in described["paths"].items()
+    }
 
-    assert told == {path: set(handler.SUPPORTED_METHODS) - {"HEAD"} for path, handler in ROUTES.items()}
+    assert documented == {path: set(handler.SUPPORTED_METHODS) - {"HEAD"} for path, handler in ROUTES.items()}
 
 
 def test_what_starts_an_execution_is_described(described: dict[str, Any]) -> None:
-    told = described["components"]["schemas"]["StartRequest"]
+    documented = described["components"]["schemas"]["StartRequest"]
 
-    assert set(told["properties"]) == set(StartRequest.model_fields)
+    assert set(documented["properties"]) == set(StartRequest.model_fields)
 
 
 def test_what_adds_a_trigger_is_described(described: dict[str, Any]) -> None:
-    told = described["components"]["schemas"]["TriggerRequest"]
+    documented = described["components"]["schemas"]["TriggerRequest"]
 
-    assert set(told["properties"]) == set(TriggerRequest.model_fields)
+    assert set(documented["properties"]) == set(TriggerRequest.model_fields)
 
 
 def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:

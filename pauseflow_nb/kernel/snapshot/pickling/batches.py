@@ -10,14 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling import set_order, verify
-from pauseflow_nb.kernel.snapshot.pickling.held_secrets import have_secret
 from pauseflow_nb.kernel.snapshot.pickling.memo_table import has_met
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump, Refused
 from pauseflow_nb.kernel.snapshot.pickling.pickler import Environment, SnapshotPickler
+from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import have_secret
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, library_of, name_of
 from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
-
-__all__ = ["dump_batch", "is_data", "learn"]
 
 #: A larger batch would be written again for every small change in it.
 _LARGEST = 512 << 10

@@ -30,8 +30,6 @@ from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, Pieces, PiecesRea
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
 
-__all__ = ["Costs", "TooMuchShared", "dump", "load"]
-
 #: Items of a part, at first and at most.
 _FIRST_ITEMS, _ITEMS = 64, 1_000
 #: Objects of a part, up to which the next may have more items.
@@ -67,7 +65,7 @@ def dump(
         file: What it writes to.
         values: The variables by name.
         containers: What `long_ones` found in them; perhaps nothing.
-        ordered: Sets in them that pickle alone would bring back in another order.
+        ordered: Sets in them that pickle alone would restore in another order.
 
     Returns:
         What each variable took. What several share is counted for the first of them.
@@ -144,8 +142,8 @@ class _Cost:
     def __exit__(self, *_error: object) -> None:
         began, size, count = self._began
         before = self._costs.get(self._name, (0, 0.0))
-        taken = self._file.size - size + sum(buffer.nbytes for buffer in self._pickler.buffers[count:])
-        self._costs[self._name] = before[0] + taken, before[1] + time.perf_counter() - began
+        added = self._file.size - size + sum(buffer.nbytes for buffer in self._pickler.buffers[count:])
+        self._costs[self._name] = before[0] + added, before[1] + time.perf_counter() - began
 
 
 def load(pieces: Sequence[Bytes], buffers: Iterable[Any]) -> dict[str, Any]:

@@ -8,26 +8,6 @@ from typing import Any
 
 from cloudpickle import cloudpickle  # type: ignore[import-untyped]
 
-__all__ = [
-    "FORMER_NAMES",
-    "PRIVATE_NAMES",
-    "SUPPORTED",
-    "code_arguments",
-    "dispatch_table",
-    "function_arguments",
-    "function_state",
-    "import_module",
-    "is_by_reference",
-    "is_importable",
-    "is_made_by",
-    "known_class",
-    "make_builtin_type",
-    "make_field_type",
-    "make_module",
-    "set_class",
-    "set_function",
-]
-
 #: The first version that will do, and the first that may not; as in pyproject.toml.
 SUPPORTED = ("3.1", "4")
 #: All that is used of what cloudpickle does not promise to keep.

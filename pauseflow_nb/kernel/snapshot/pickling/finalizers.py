@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType
 from typing import Any
 
-__all__ = ["quiet_finalizers", "without_finalizers"]
-
 
 @contextlib.contextmanager
 def without_finalizers(kinds: Iterable[type]) -> Iterator[None]:

@@ -13,23 +13,6 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = [
-    "NAMELESS",
-    "Filling",
-    "Loading",
-    "definition",
-    "kernel_method",
-    "live_attribute",
-    "live_module_namespace",
-    "live_namespace",
-    "live_part",
-    "live_session",
-    "live_shell",
-    "nameless_type",
-    "note_filling",
-    "type_of",
-]
-
 #: Types that no module offers, each with an object of it.
 NAMELESS: dict[str, Callable[[], object]] = {
     "arrayiterator": lambda: iter(array.array("b")),

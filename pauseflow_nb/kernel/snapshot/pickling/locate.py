@@ -6,18 +6,16 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["find_place"]
-
 #: How many objects are looked at; a place is a courtesy, not worth seconds.
 _MOST = 50_000
 _LEAVES = (str, bytes, int, float, type(None), type, types.ModuleType, types.CodeType)
 
 
-def find_place(wanted: Any, root: Any, name: str) -> str:
+def find_place(target: Any, root: Any, name: str) -> str:
     """Find the shortest way from a variable to an object inside it.
 
     Args:
-        wanted: The object looked for, by identity.
+        target: The object looked for, by identity.
         root: The variable's value.
         name: The variable's name, which the place starts with.
 
@@ -29,7 +27,7 @@ def find_place(wanted: Any, root: Any, name: str) -> str:
     seen: set[int] = set()
     while todo and len(seen) < _MOST:
         value, place = todo.popleft()
-        if value is wanted:
+        if value is target:
             return place
         if id(value) in seen or isinstance(value, _LEAVES):
             continue

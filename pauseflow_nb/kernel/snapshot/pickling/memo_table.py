@@ -19,8 +19,6 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.memory_access import may_look_into_memory
 from pauseflow_nb.kernel.snapshot.storage.mapping import peek
 
-__all__ = ["MemoTable", "Met", "count_memo", "find_remembered", "forget", "has_met"]
-
 Memo = dict[int, tuple[int, Any]]
 
 #: A larger memo is not copied only to look for something in it.

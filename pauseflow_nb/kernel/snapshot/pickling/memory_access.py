@@ -9,8 +9,6 @@ import os
 import platform
 import sys
 
-__all__ = ["VARIABLE", "may_look_into_memory"]
-
 VARIABLE = "PAUSEFLOW_SNAPSHOTS"
 #: What continuous integration runs: another version may lay out objects differently, and reading it would end the kernel.
 _TESTED = frozenset({(3, 11), (3, 12), (3, 13)})

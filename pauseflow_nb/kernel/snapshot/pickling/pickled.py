@@ -7,8 +7,6 @@ from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
 from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
 from pauseflow_nb.kernel.snapshot.storage.regions import lay_out
 
-__all__ = ["Dump", "Refused"]
-
 
 @dataclass(frozen=True)
 class Dump:

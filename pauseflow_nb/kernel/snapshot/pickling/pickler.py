@@ -25,8 +25,6 @@ from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
 
-__all__ = ["Definitions", "Environment", "SnapshotPickler"]
-
 _SMALL_BUFFER = 32 << 10
 #: What is certain to be saved.
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
@@ -211,7 +209,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.runs_user_code = False
         #: Whether it refers to a module beside the notebook, or to something of one.
         self.uses_module_beside = False
-        #: Sets that were met, and that pickle alone brings back in another order.
+        #: Sets that were met, and that pickle alone restores in another order.
         self.out_of_order: list[Ordered] = []
         #: What was being pickled last, which is the culprit if pickling fails.
         self.last: Any = None

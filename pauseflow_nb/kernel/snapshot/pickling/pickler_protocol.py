@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
-__all__ = ["Pickler", "Reducer"]
-
 
 class Pickler(Protocol):
     """The pickler of one frame, as far as a rule may use it."""

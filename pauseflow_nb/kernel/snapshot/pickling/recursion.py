@@ -16,8 +16,6 @@ from pauseflow_nb.kernel.snapshot.pickling.pickler import Environment, SnapshotP
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
 
-__all__ = ["at_any_depth", "run_deep"]
-
 T = TypeVar("T")
 
 #: For the user's own methods, which may call each other by way of C.

@@ -17,8 +17,6 @@ from pauseflow_nb.kernel.snapshot.pickling.types.exceptions import reduce_except
 from pauseflow_nb.kernel.snapshot.pickling.types.log_handlers import reduce_handler
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, find_reason
 
-__all__ = ["find_reducer"]
-
 
 def find_reducer(kind: type, shell: Any) -> Reducer | None:  # noqa: PLR0911, PLR0912 - one case per line
     """Find how to take apart objects of a type; None: as pickle does."""

@@ -9,8 +9,6 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.sharing import is_noticed
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users
 
-__all__ = ["MOST_IN_COMMON", "Containers", "is_held_elsewhere", "is_long", "long_ones"]
-
 #: Containers of this many items are pickled in parts.
 _LONG = 1_000
 #: How many items are looked at to find them.
@@ -34,7 +32,9 @@ def is_held_elsewhere(namespace: Mapping[str, Any], name: str) -> bool:
     value = [namespace[name]]
     kind = type(value[0])
     if kind in _CONTAINERS or is_users(kind):
-        return _held_elsewhere(value) > 0 or (kind in _CONTAINERS and _held_elsewhere(_sample(value[0])) > 0)
+        return _count_held_elsewhere(value) > 0 or (
+            kind in _CONTAINERS and _count_held_elsewhere(_sample(value[0])) > 0
+        )
     return False
 
 
@@ -81,7 +81,7 @@ def is_long(value: Any) -> bool:
 
 def _is_entangled(container: Any) -> bool:
     sample = _sample(container)
-    return _held_elsewhere(sample) * len(container) > MOST_IN_COMMON * len(sample)
+    return _count_held_elsewhere(sample) * len(container) > MOST_IN_COMMON * len(sample)
 
 
 def _sample(container: Any) -> list[Any]:
@@ -91,7 +91,7 @@ def _sample(container: Any) -> list[Any]:
     return list(itertools.islice(values, _SAMPLE))
 
 
-def _held_elsewhere(values: list[Any]) -> int:
+def _count_held_elsewhere(values: list[Any]) -> int:
     """Count which of the values something holds besides this list and one container."""
     counts = enumerate(_references(values))
     return sum(count > 1 + _IN_LIST and is_noticed(values[place]) for place, count in counts)

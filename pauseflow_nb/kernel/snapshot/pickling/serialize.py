@@ -9,19 +9,17 @@ from typing import Any
 from pauseflow_nb.errors import SnapshotError
 from pauseflow_nb.kernel.secret import MASK
 from pauseflow_nb.kernel.snapshot.pickling import batches, chunked, reference_counts, set_order, verify
-from pauseflow_nb.kernel.snapshot.pickling.at_rest import at_rest
-from pauseflow_nb.kernel.snapshot.pickling.held_secrets import SECRET, HoldsSecret, refuse_secrets
+from pauseflow_nb.kernel.snapshot.pickling.gc_and_tracing import switched_off
 from pauseflow_nb.kernel.snapshot.pickling.locate import find_place
 from pauseflow_nb.kernel.snapshot.pickling.memo_table import has_met
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump, Refused
 from pauseflow_nb.kernel.snapshot.pickling.pickler import Environment, SnapshotPickler
 from pauseflow_nb.kernel.snapshot.pickling.recursion import at_any_depth
+from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import SECRET, HoldsSecret, refuse_secrets
 from pauseflow_nb.kernel.snapshot.pickling.sharing import group_by_sharing
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, module_of, qualified_name
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, describe_error
 from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces, Store
-
-__all__ = ["Dumped", "dump_namespace", "type_name"]
 
 #: Variables that were pickled together with a long one when last saved, as they shared objects, and their identity.
 _sharing: dict[str, int] = {}
@@ -66,7 +64,7 @@ def dump_namespace(namespace: dict[str, Any], names: list[str], shell: Any, stor
     Raises:
         OSError: If `store` fails.
     """
-    with at_rest():
+    with switched_off():
         dumped = _dump_all(namespace, names, shell, store, shared_memory=[])
         meeting = dumped.environment.meeting_memory()
         # Rare: small arrays over the memory of another library. Only now is it known which they are.

@@ -19,8 +19,6 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.memo_table import find_remembered
 
-__all__ = ["Ordered", "fill", "find_long_way", "find_out_of_order", "make_set"]
-
 #: So many items, of all sets in one frame, are put in order: in small sets this many take a third of a second.
 _LARGEST = 10_000
 #: Hashed without code of the notebook's, and not by their identity.
@@ -30,7 +28,7 @@ _PLAIN = frozenset(
 _ALSO_PLAIN = frozenset({dt.datetime, dt.timedelta, pathlib.PurePosixPath, pathlib.PosixPath})
 #: Of so few items, tables of larger sizes are tried, so many.
 _FEW, _LARGER = 64, 5
-#: Of the table of a set, in CPython: its first size, how many places behind the first are tried, and then how to go on.
+#: Of the table of a set, in CPython: its first size, how many places behind the first are tried, and then how to continue.
 _SMALLEST, _LINEAR, _SHIFT = 8, 9, 5
 _WORD, _ENTRY = (1 << 64) - 1, 16
 #: How many places are tried for an item, and how many of them where all combinations are.
@@ -47,7 +45,7 @@ _BATCH = 1_000
 
 
 class Ordered:
-    """Stand for a set that pickle alone would bring back in another order."""
+    """Stand for a set that pickle alone would restore in another order."""
 
     def __init__(self, value: set[Any] | frozenset[Any], way: "Way") -> None:
         self.value, self._way = value, way
@@ -103,7 +101,7 @@ def find_long_way(value: Any) -> "Way | None":
 
 
 def find_out_of_order(pickler: pickle.Pickler) -> list[Ordered]:
-    """Find sets that a pickler met, and that pickle alone would bring back in another order; if there is a way."""
+    """Find sets that a pickler met, and that pickle alone would restore in another order; if there is a way."""
     found, left = [], _LARGEST
     for value in find_remembered(pickler, (set, frozenset)):
         if 1 < len(value) <= left and all(map(_is_plain, value)):
@@ -174,26 +172,26 @@ def _likely_places(items: list[Any], size: int) -> list[int] | None:
     for number in range(len(items) - 1, -1, -1):
         limits[number] = limit
         limit = firsts[number] if number in steady else limit
-    taken: set[int] = set()
+    occupied: set[int] = set()
     places, last = [], -1
     for number, item in enumerate(items):
         most = size if number in steady else limits[number] + _LINEAR
-        free = [_next_free(row, last, taken) for row in _tries(item, size)]
+        free = [_next_free(row, last, occupied) for row in _tries(item, size)]
         # Where nothing is in front of it now, something was that was taken out again.
         blocked = (max(row.start, last + 1) for row in _tries(item, size) if last + 1 < row.stop)
         place = next((p for p in (*free, *blocked) if last < p <= most), None)
         if place is None:
             return None
         places.append(place)
-        taken.add(place)
+        occupied.add(place)
         last = place
     return places
 
 
-def _next_free(row: range, last: int, taken: set[int]) -> int:
+def _next_free(row: range, last: int, occupied: set[int]) -> int:
     """Find the first place of a row behind the last that was taken; -1 if none of the row is, or one before is free."""
     place = max(row.start, last + 1)
-    return place if place < row.stop and all(each in taken for each in range(row.start, place)) else -1
+    return place if place < row.stop and all(each in occupied for each in range(row.start, place)) else -1
 
 
 def _cheapest_places(items: list[Any], size: int) -> list[int] | None:

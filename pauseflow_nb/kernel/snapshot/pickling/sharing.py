@@ -21,8 +21,6 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.memo_table import MemoTable
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, name_of
 
-__all__ = ["group_by_sharing", "is_noticed"]
-
 _UNNOTICED = (
     int, float, complex, type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType,
     enum.Enum, dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal,

@@ -8,19 +8,6 @@ import types
 from pathlib import Path
 from typing import Any
 
-__all__ = [
-    "full_name",
-    "full_name_of_function",
-    "is_of_cells",
-    "is_users",
-    "is_users_module",
-    "library_of",
-    "module_of",
-    "module_of_function",
-    "name_of",
-    "qualified_name",
-]
-
 _NAME, _QUALIFIED_NAME = (vars(type)[name].__get__ for name in ("__name__", "__qualname__"))
 _PACKAGES = re.compile(r"[/\\](site|dist)-packages[/\\]")
 

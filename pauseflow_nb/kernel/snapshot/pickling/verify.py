@@ -14,8 +14,6 @@ from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_err
 from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
 from pauseflow_nb.kernel.snapshot.storage.packfile import strong_digest
 
-__all__ = ["find_failure"]
-
 #: Larger pickles take too long to try.
 _LARGEST = 1 << 20
 
@@ -41,14 +39,14 @@ def find_failure(
     Returns:
         Why it cannot be loaded; None if it can.
     """
-    at_hand = [piece for piece in pieces if not isinstance(piece, StoredPiece)]
-    if len(at_hand) < len(pieces) or sum(map(len, at_hand)) > _LARGEST:
+    unstored = [piece for piece in pieces if not isinstance(piece, StoredPiece)]
+    if len(unstored) < len(pieces) or sum(map(len, unstored)) > _LARGEST:
         return None
-    digest = "".join(map(strong_digest, at_hand))
+    digest = "".join(map(strong_digest, unstored))
     if digest in _proven:
         return None
     with without_finalizers(kinds):
-        problem = _load(at_hand, buffers, shell, definitions)
+        problem = _load(unstored, buffers, shell, definitions)
     if problem is None:
         _proven.add(digest)
     return problem

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.held_secrets import HoldsSecret, holds_secret
+from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import HoldsSecret, holds_secret
 from pauseflow_nb.kernel.snapshot.pickling.types import log_handlers
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_error
 from pauseflow_nb.kernel.snapshot.process_state import ipython, libraries, module_state, process, unfinished
@@ -34,6 +34,7 @@ __all__ = [
     "is_setting",
     "name_of_setting",
     "note_start",
+    "pop_settings",
     "put_back",
     "put_back_after_setups",
     "put_back_figure",
@@ -41,7 +42,6 @@ __all__ = [
     "put_back_path",
     "put_back_random",
     "put_back_sources",
-    "taken_out",
 ]
 
 _log = logging.getLogger(__name__)
@@ -181,7 +181,7 @@ def name_of_setting(name: str) -> str:
     return _PARTS[part].name(setting) if part in _PARTS else f"{part} {setting}"
 
 
-def taken_out(values: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
+def pop_settings(values: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
     """Take settings out of the variables that were loaded; returns them by the name that they had there."""
     names = [name for name in values if is_setting(name)]
     for name in names:
@@ -280,7 +280,7 @@ def _set(shell: Any, values: _Values) -> list[str]:
         part = _PARTS[name]
         try:
             part.put(shell, setting, value)
-        except Exception as problem:  # noqa: BLE001 - a library may refuse an option it had; the rest goes on
+        except Exception as problem:  # noqa: BLE001 - a library may refuse an option it had; the rest continues
             problems.append(f"{part.name(setting)}: {describe_error(problem)}")
     return problems
 

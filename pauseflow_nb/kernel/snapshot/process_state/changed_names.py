@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from pauseflow_nb.kernel.user_code import parsed
 
-__all__ = ["Change", "changes_by_functions", "changes_in", "registers_in"]
-
 _MUTATING = frozenset(
     {"add", "append", "appendleft", "clear", "discard", "extend", "extendleft", "insert", "pop", "popitem", "popleft"}
     | {"remove", "reverse", "setdefault", "sort", "subtract", "update"}

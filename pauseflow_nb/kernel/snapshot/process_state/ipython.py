@@ -19,8 +19,6 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import (
 )
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_same
 
-__all__ = ["PARTS"]
-
 #: Whose own a new kernel has, at the latest when they are used first.
 _REMADE = ("IPython.", "ipykernel.", "pauseflow_nb.", "matplotlib_inline.", "matplotlib.")
 _LISTS = ("input_transformers_cleanup", "input_transformers_post", "ast_transformers")

@@ -14,8 +14,6 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
 
-__all__ = ["PARTS", "RANDOM", "put_back_figure"]
-
 #: What polars has where nothing was set.
 _POLARS_DEFAULTS = ("mixed", None, "", ".", False)
 

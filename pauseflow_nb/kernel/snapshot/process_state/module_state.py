@@ -19,8 +19,6 @@ from pauseflow_nb.kernel.snapshot.process_state.changed_names import changes_by_
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
 
-__all__ = ["PARTS", "note_start"]
-
 #: Attribute of a shell: names of the modules that were loaded before its first cell, and so are not the notebook's.
 _LOADED_BEFORE = "_pauseflow_loaded_before"
 
@@ -60,13 +58,13 @@ def _put_attribute(_shell: Any, _name: str, value: tuple[Any, str, tuple[str, ..
 
 def _take_values(shell: Any) -> dict[str, Any]:
     # See `imports.find_shared_with_modules`: what a variable is too comes back with it.
-    bound = {id(value) for value in shell.user_ns.values()}
+    own_ids = {id(value) for value in shell.user_ns.values()}
     found = {}
     for module, path in dict.fromkeys((*_paths_of_modules(shell), *_paths_in_modules(shell))):
         owner = _walk(sys.modules[module], path[:-1])
         value = vars(owner).get(path[-1], _CODE) if owner is not None else _CODE
         if isinstance(value, _ATOMS) or not (
-            value is _CODE or isinstance(value, _CODE) or (len(path) == 1 and id(value) in bound)
+            value is _CODE or isinstance(value, _CODE) or (len(path) == 1 and id(value) in own_ids)
         ):
             found[".".join((module, *path))] = (value, module, path, _digest(module))
     return found

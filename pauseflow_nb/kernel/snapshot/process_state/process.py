@@ -23,12 +23,10 @@ from collections.abc import Callable
 from typing import Any
 
 from pauseflow_nb.kernel.secret import as_secret
-from pauseflow_nb.kernel.snapshot.pickling import at_rest
+from pauseflow_nb.kernel.snapshot.pickling import gc_and_tracing
 from pauseflow_nb.kernel.snapshot.pickling.external_objects import is_stream_of_cells
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, full_name_of_function, is_of_cells, is_users
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
-
-__all__ = ["PARTS", "added_path", "note_start", "put_back_path"]
 
 #: Set by Jupyter for each kernel anew, or by libraries for themselves.
 _PER_KERNEL = re.compile(r"JPY_.*|PYDEVD_.*|_|PWD|OLDPWD|SHLVL|KERNEL_.*|COLUMNS|LINES|PAUSEFLOW_.*")
@@ -286,12 +284,12 @@ def _take_traces(_shell: Any) -> dict[str, Any]:
         f"threading.{name}()": function
         for name, function in (("settrace", threading.gettrace()), ("setprofile", threading.getprofile()))
     }
-    return {name: at_rest.read(name) for name in _TRACES} | threads
+    return {name: gc_and_tracing.read(name) for name in _TRACES} | threads
 
 
 def _put_trace(_shell: Any, name: str, function: Any) -> None:
     if name in _TRACES:
-        at_rest.set_state(name, function)
+        gc_and_tracing.set_state(name, function)
     else:
         getattr(threading, name.removeprefix("threading.").removesuffix("()"))(function)
 
@@ -355,7 +353,9 @@ PARTS: dict[str, Part] = {
     "finders": Part(_take_finders, _put_finder, "{}", when="after"),
     "switch_interval": _single("switch interval", sys.getswitchinterval, sys.setswitchinterval),
     "gc_threshold": _single("gc.get_threshold()", gc.get_threshold, lambda value: gc.set_threshold(*value)),
-    "gc_enabled": _single("gc.disable()", lambda: at_rest.read("gc"), lambda value: at_rest.set_state("gc", value)),
+    "gc_enabled": _single(
+        "gc.disable()", lambda: gc_and_tracing.read("gc"), lambda value: gc_and_tracing.set_state("gc", value)
+    ),
     "gc_debug": _single("gc.set_debug()", gc.get_debug, gc.set_debug),
     "gc_callbacks": Part(_take_gc_callbacks, _put_gc_callback, "gc callback {}", True, when="after"),
     "gc_frozen": Part(_take_frozen, _put_frozen, "gc.freeze()", when="last"),

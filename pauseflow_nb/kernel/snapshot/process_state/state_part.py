@@ -10,8 +10,6 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, is_users_module
 
-__all__ = ["Part", "is_plain", "is_same"]
-
 #: The settings of one part, by name; the name is empty where the part is a single setting.
 Settings = Mapping[str, Any]
 

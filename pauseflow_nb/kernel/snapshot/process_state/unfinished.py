@@ -20,8 +20,6 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import (
     module_of_function,
 )
 
-__all__ = ["find"]
-
 #: Where it came from, and the sentence about it.
 _Found = tuple[Hashable, str]
 
@@ -54,17 +52,17 @@ def find(shell: Any, *, is_start: bool = False) -> dict[Hashable, str]:
     Returns:
         What tells one from another → a sentence for the user. What was there at the start must be left out.
     """
-    bound = {id(value) for value in shell.user_ns.values()}
+    variable_ids = {id(value) for value in shell.user_ns.values()}
     sources = _WORDS if is_start else shell.user_ns.get("In", ())
     cells = "\n".join(source for source in sources if isinstance(source, str))
     found: dict[Hashable, str] = {}
     for key, sentence in (
-        *_threads(bound, cells),
-        *_processes(bound, cells),
-        *_tasks(bound, cells),
+        *_threads(variable_ids, cells),
+        *_processes(variable_ids, cells),
+        *_tasks(variable_ids, cells),
         *_calls_of_the_loop(),
         *_functions_for_the_end(cells),
-        *_finalizers(bound),
+        *_finalizers(variable_ids),
         *_timers(),
         *_monitors(),
         *_unlisted(cells),
@@ -73,10 +71,10 @@ def find(shell: Any, *, is_start: bool = False) -> dict[Hashable, str]:
     return found
 
 
-def _threads(bound: set[int], cells: str) -> Iterator[_Found]:
+def _threads(variable_ids: set[int], cells: str) -> Iterator[_Found]:
     frames = sys._current_frames()  # noqa: SLF001 - the documented way to see what a thread does
     for thread in threading.enumerate():
-        if thread in (threading.main_thread(), threading.current_thread()) or id(thread) in bound:
+        if thread in (threading.main_thread(), threading.current_thread()) or id(thread) in variable_ids:
             continue
         started: Any = getattr(thread, "function", None) or getattr(thread, "_target", None)
         # What a library starts calls something private of its own.
@@ -105,21 +103,21 @@ def _runs_cells(frame: types.FrameType | None) -> bool:
     return False
 
 
-def _processes(bound: set[int], cells: str) -> Iterator[_Found]:
+def _processes(variable_ids: set[int], cells: str) -> Iterator[_Found]:
     if "multiprocessing.process" not in sys.modules:
         return
     import multiprocessing
 
     for process in multiprocessing.active_children():
         # What it runs is not kept.
-        if id(process) not in bound and (is_users(type(process)) or "Process(" in cells):
+        if id(process) not in variable_ids and (is_users(type(process)) or "Process(" in cells):
             yield (
                 ("process", process.pid),
                 f"process {process.name!r}, which ends with this kernel or is out of reach for the next one; join it before the pause",
             )
 
 
-def _tasks(bound: set[int], cells: str) -> Iterator[_Found]:
+def _tasks(variable_ids: set[int], cells: str) -> Iterator[_Found]:
     loop = _running_loop()
     if loop is None:
         return
@@ -127,7 +125,7 @@ def _tasks(bound: set[int], cells: str) -> Iterator[_Found]:
 
     current = asyncio.current_task(loop)
     for task in asyncio.all_tasks(loop):
-        if task is current or id(task) in bound:
+        if task is current or id(task) in variable_ids:
             continue
         frame = getattr(task.get_coro(), "cr_frame", None)
         module = frame.f_globals.get("__name__", "") if frame is not None else ""
@@ -185,11 +183,11 @@ def _is_of_python(function: Any) -> bool:
     return module_of_function(function).partition(".")[0] in sys.stdlib_module_names
 
 
-def _finalizers(bound: set[int]) -> Iterator[_Found]:
+def _finalizers(variable_ids: set[int]) -> Iterator[_Found]:
     weakref: Any = sys.modules["weakref"]
     for each in list(weakref.finalize._registry):  # noqa: SLF001 - there is no public list
         called = each.peek()
-        if called is not None and id(each) not in bound and is_of_cells(called[1]):
+        if called is not None and id(each) not in variable_ids and is_of_cells(called[1]):
             yield (
                 ("finalizer", id(each)),
                 f"weakref.finalize() with {full_name_of_function(called[1])}, which is called when its object or this kernel ends; call it {_AGAIN}",

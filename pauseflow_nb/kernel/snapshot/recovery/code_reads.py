@@ -15,8 +15,6 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, library_of
 
-__all__ = ["DYNAMIC", "find_names", "find_reads"]
-
 #: Built-in ways to names that the text does not show.
 DYNAMIC = frozenset({"eval", "exec", "globals", "locals", "vars", "dir", "__import__", "get_ipython", "__main__"})
 #: Ways to the namespace by way of attributes and imports.

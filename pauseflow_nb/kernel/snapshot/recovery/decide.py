@@ -15,8 +15,6 @@ from pauseflow_nb.kernel.snapshot.recovery.dependencies import Needed, find_need
 from pauseflow_nb.kernel.snapshot.recovery.replay import Cells
 from pauseflow_nb.protocol import Unsaved
 
-__all__ = ["Decided", "decide"]
-
 
 @dataclass(frozen=True)
 class Decided:

@@ -17,16 +17,6 @@ from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.kernel.snapshot.recovery.code_reads import DYNAMIC, find_names, find_reads
 from pauseflow_nb.kernel.user_code import compiled, parsed
 
-__all__ = [
-    "TEXT_METHODS",
-    "Needed",
-    "Statement",
-    "find_cells_needing",
-    "find_needed_names",
-    "parse_statements",
-    "words_in",
-]
-
 _QUIET_MAGICS = frozenset(
     {"matplotlib", "pip", "conda", "config", "load_ext", "reload_ext", "autoreload", "cd", "env", "precision"}
     | {"html", "HTML", "javascript", "js", "latex", "markdown", "svg", "bash", "sh", "script", "writefile", "pauseflow"}
@@ -82,15 +72,15 @@ def find_needed_names(coming: Mapping[str, str], namespace: Mapping[str, Any]) -
         namespace: The live namespace, whose functions are followed.
     """
     first_read: set[str] = set()
-    bound: set[str] = set()
+    bound_names: set[str] = set()
     for index in sorted(coming, key=int):
         for statement in parse_statements(coming[index]):
             if statement.dynamic:
                 return Needed(frozenset(), f"cell {int(index) + 1} uses {statement.dynamic}, so it may need anything")
-            first_read |= (statement.reads | statement.mentions) - bound
+            first_read |= (statement.reads | statement.mentions) - bound_names
             # A setup that has been passed runs before the saved values are put back: what it binds may be replaced.
             # A fresh cell does not run again after every pause.
-            bound |= statement.surely_binds if not _runs_again(coming[index]) else frozenset()
+            bound_names |= statement.surely_binds if not _runs_again(coming[index]) else frozenset()
     found = _followed(first_read, namespace)
     return found if found.because else Needed(found.names & namespace.keys())
 
@@ -110,18 +100,18 @@ def find_cells_needing(
         Indices of cells by name, in order; empty for a name that no cell needs.
     """
     needed: dict[str, list[int]] = {name: [] for name in missing}
-    bound: set[str] = set()
+    bound_names: set[str] = set()
     for index in sorted(coming, key=int):
         reads: set[str] = set()
         is_dynamic = False
         for statement in parse_statements(coming[index]):
             is_dynamic |= bool(statement.dynamic)
             words = words_in(statement.tree) if quoted else set()
-            reads |= (statement.reads | statement.mentions | words) - bound
-            bound |= statement.surely_binds if not _runs_again(coming[index]) else frozenset()
+            reads |= (statement.reads | statement.mentions | words) - bound_names
+            bound_names |= statement.surely_binds if not _runs_again(coming[index]) else frozenset()
         found = _followed(reads, namespace)
         for name, cells in needed.items():
-            if found.needs(name) or (is_dynamic and name not in bound):
+            if found.needs(name) or (is_dynamic and name not in bound_names):
                 cells.append(int(index))
     return needed
 

@@ -21,16 +21,6 @@ from pauseflow_nb.kernel.user_code import parsed
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = [
-    "find",
-    "find_shared_with_modules",
-    "find_submodules",
-    "find_users_modules",
-    "give_to_modules",
-    "import_submodules",
-    "remember",
-]
-
 _CONTAINERS = (list, dict, set, bytearray, collections.deque, types.SimpleNamespace)
 #: These are saved by reference anyway.
 _BY_REFERENCE = (types.ModuleType, types.FunctionType, type, str, int, float, bool, type(None))
@@ -45,12 +35,14 @@ def find(shell: "InteractiveShell", names: list[str]) -> dict[str, tuple[str, st
     themselves = {name: ("__main__", "__dict__") for name in names if shell.user_ns[name] is shell.user_ns}
     imports = {**getattr(shell, "_pauseflow_references", {}), **dict(_imports(shell))}
     # By their type, everywhere: `isinstance` of an object may answer for another one, or raise.
-    wanted = {name for name in names if name in imports and not issubclass(type(shell.user_ns[name]), _BY_REFERENCE)}
-    wanted -= find_shared_with_modules(shell, wanted).keys()
+    candidates = {
+        name for name in names if name in imports and not issubclass(type(shell.user_ns[name]), _BY_REFERENCE)
+    }
+    candidates -= find_shared_with_modules(shell, candidates).keys()
     return themselves | {
         name: (module, attribute)
         for name, (module, attribute) in imports.items()
-        if name in wanted and _is_the_same(shell.user_ns[name], module, attribute)
+        if name in candidates and _is_the_same(shell.user_ns[name], module, attribute)
     }
 
 

@@ -8,8 +8,6 @@ from pauseflow_nb.kernel.snapshot.recovery.dependencies import find_cells_needin
 from pauseflow_nb.kernel.snapshot.restoring import DEFINITIONS, DIRECTORY, Restored
 from pauseflow_nb.protocol import Loss, Unsaved
 
-__all__ = ["find_never_saved", "weigh_losses"]
-
 
 def weigh_losses(losses: list[Loss], coming: Mapping[str, str], namespace: Mapping[str, Any]) -> list[Loss]:
     """Say of each loss which of the coming cells may need it.

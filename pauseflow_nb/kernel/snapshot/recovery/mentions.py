@@ -15,8 +15,6 @@ from pauseflow_nb.kernel.snapshot.recovery.code_reads import DYNAMIC, find_names
 from pauseflow_nb.kernel.snapshot.recovery.dependencies import TEXT_METHODS, parse_statements, words_in
 from pauseflow_nb.kernel.user_code import compiled
 
-__all__ = ["find_mentions", "find_mentions_of_functions"]
-
 #: Attributes through which code comes to the namespace, besides those that `find_names` knows.
 _WAYS = frozenset({"modules", "get_ipython", "embed", "run_cell", "run_code"})
 #: Names that stand for the namespace, or for the module that it belongs to.

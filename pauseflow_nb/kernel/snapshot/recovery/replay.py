@@ -12,10 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.held_secrets import SECRET
+from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import SECRET
 from pauseflow_nb.kernel.snapshot.recovery.dependencies import Statement, parse_statements
-
-__all__ = ["Cells", "run"]
 
 #: Objects that are somewhere in the middle, so that making them anew is not bringing them back.
 _IN_PROGRESS = frozenset(
@@ -128,7 +126,7 @@ def _with_mentions(statement: Statement, names: frozenset[str]) -> Statement:
     return replace(statement, reads=statement.reads | (statement.mentions & names))
 
 
-def run(statements: list[tuple[int, str]], wanted: Iterable[str], namespace: dict[str, Any]) -> dict[str, Any]:
+def run(statements: list[tuple[int, str]], names: Iterable[str], namespace: dict[str, Any]) -> dict[str, Any]:
     """Run statements again, quietly, and return the names wanted.
 
     Functions that are defined again see a copy of the namespace; those that were saved see the live one.
@@ -137,7 +135,7 @@ def run(statements: list[tuple[int, str]], wanted: Iterable[str], namespace: dic
     with contextlib.redirect_stdout(io.StringIO()):
         for cell, source in statements:
             exec(compile(source, f"<replayed from cell {cell + 1}>", "exec"), scratch)  # noqa: S102 - the user's own
-    return {name: scratch[name] for name in wanted if name in scratch}
+    return {name: scratch[name] for name in names if name in scratch}
 
 
 def _effect_on(name: str, statement: Statement) -> bool | None:

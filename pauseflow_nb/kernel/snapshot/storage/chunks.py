@@ -7,8 +7,6 @@ makes them known again at the next save without any hook.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Bytes", "Pieces", "PiecesReader", "Store", "StoredPiece"]
-
 #: A byte string of this size becomes a piece of its own.
 _LARGE = 256 << 10
 #: Smaller writes are joined until a piece has about this size.

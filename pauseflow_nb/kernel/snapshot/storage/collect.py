@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from pauseflow_nb.kernel.snapshot.storage.folder import PART, open_folder
 from pauseflow_nb.kernel.snapshot.storage.manifest import Manifest
 
-__all__ = ["sweep"]
-
 #: What names of ours look like: nothing else in the folder is touched.
 _OURS = re.compile(r"\d{20}-\d+-[0-9a-f]{8}\.(pack|json)(\.part)?")
 #: A save that is younger may still be under way, or not be among `live` yet.

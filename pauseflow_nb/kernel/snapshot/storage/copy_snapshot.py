@@ -12,8 +12,6 @@ from pauseflow_nb.kernel.snapshot.storage.manifest import digest_manifest, read_
 from pauseflow_nb.private_files import create, make_folder
 from pauseflow_nb.protocol import SnapshotRef
 
-__all__ = ["adopt"]
-
 #: Copied at once, in bytes.
 _PIECE = 1 << 20
 

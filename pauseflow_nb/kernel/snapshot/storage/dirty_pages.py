@@ -14,8 +14,6 @@ import struct
 import sys
 from typing import Any
 
-__all__ = ["Touched"]
-
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _USERFAULTFD = {"x86_64": 323, "aarch64": 282}
 _UFFD_USER_MODE_ONLY = 1
@@ -56,7 +54,7 @@ class Touched:
         self._private = None
 
     def watch(self, low: int, high: int) -> bool:
-        """Start to watch `[low, high)`, or go on; from now on writes to it are noted.
+        """Start to watch `[low, high)`, or continue; from now on writes to it are noted.
 
         Returns:
             Whether it is watched. Memory that other processes share never is: their writes leave no trace.

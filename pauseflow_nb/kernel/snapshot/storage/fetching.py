@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from pauseflow_nb.errors import StoreUnavailable
 from pauseflow_nb.kernel.snapshot.storage.packfile import PackReader, Run
 
-__all__ = ["Fetcher"]
-
 #: Requests at once. One request alone rarely fills a line to an object store.
 _THREADS = 8
 #: Bytes of one request, at most; a piece that is larger is fetched in one.

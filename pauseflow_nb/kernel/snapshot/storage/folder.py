@@ -18,8 +18,6 @@ from typing import Any, BinaryIO
 from pauseflow_nb.errors import StoreUnavailable
 from pauseflow_nb.private_files import create, make_folder
 
-__all__ = ["Folder", "forget_cache", "open_folder"]
-
 #: Ends the names of files that are still being written.
 PART = ".part"
 #: Ends the names of files in the cache that hold only some parts of the stored ones, and zeros in between.

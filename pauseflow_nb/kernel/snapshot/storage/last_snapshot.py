@@ -13,8 +13,6 @@ from pauseflow_nb.kernel.snapshot.storage.dirty_pages import Touched
 from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK, Content
 from pauseflow_nb.kernel.snapshot.storage.regions import Region
 
-__all__ = ["Known", "find_known", "remember"]
-
 _touched = Touched()
 #: Changed bytes in a mapped region from which on it is watched instead.
 _MUCH = 64 << 20

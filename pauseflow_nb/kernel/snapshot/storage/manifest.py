@@ -16,8 +16,6 @@ from pauseflow_nb.kernel.snapshot.storage.packfile import Content, Location
 from pauseflow_nb.kernel.snapshot.storage.regions import BufferPlace
 from pauseflow_nb.protocol import SnapshotRef
 
-__all__ = ["SCHEMA", "Frame", "Manifest", "StoredRegion", "Variable", "digest_manifest", "read_manifest"]
-
 #: Goes up when an older reader could misunderstand a newer manifest.
 SCHEMA = 3
 #: What this reader understands: in 2, pickles name other modules and nothing says which names they may hold.

@@ -13,8 +13,6 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.memory_access import may_look_into_memory
 
-__all__ = ["PAGE", "Extent", "find_address", "map_extents", "peek"]
-
 PAGE = mmap.ALLOCATIONGRANULARITY
 
 _FIXED = 0x10

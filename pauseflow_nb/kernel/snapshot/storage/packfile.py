@@ -22,18 +22,6 @@ from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel.snapshot.storage.folder import Folder
 from pauseflow_nb.kernel.snapshot.storage.mapping import PAGE
 
-__all__ = [
-    "CHUNK",
-    "Content",
-    "Location",
-    "PackReader",
-    "PackWriter",
-    "Run",
-    "fast_digest",
-    "make_name",
-    "strong_digest",
-]
-
 #: Raw memory is cut into chunks of this size, the unit in which changes are written.
 CHUNK = 1 << 20
 #: Written at once. Linux answers larger writes with larger pieces of page cache, and takes long to find very large
@@ -132,7 +120,7 @@ def _stamp(found: os.stat_result) -> tuple[int, int]:
 
 
 class PackWriter:
-    """Writes a pack while a save goes on; the file is made when the first new bytes come."""
+    """Writes a pack during a save; the file is made when the first new bytes come."""
 
     def __init__(self, folder: Folder, known: Content) -> None:
         self._folder = folder

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 
 from pauseflow_nb.kernel.snapshot.storage.mapping import find_address
 
-__all__ = ["BufferPlace", "Region", "lay_out"]
-
 
 @dataclass
 class Region:

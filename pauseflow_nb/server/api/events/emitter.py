@@ -18,8 +18,6 @@ from pauseflow_nb.server.api.events.watcher import Watcher
 from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.store.database import reading
 
-__all__ = ["SCHEMA", "SCHEMA_ID", "ChangeEmitter"]
-
 #: The schema of the events, for `EventLogger.register_event_schema`.
 SCHEMA = Path(__file__).parent / "changes.v1.yaml"
 SCHEMA_ID = "https://schema.pauseflow-nb.org/changes/v1"
@@ -66,7 +64,7 @@ class ChangeEmitter:
             try:
                 with reading(self._queue.get().engine) as connection:
                     changes = watcher.poll(connection)
-            except Exception as problem:  # noqa: BLE001  (after any error, polling must go on)
+            except Exception as problem:  # noqa: BLE001  (after any error, polling must continue)
                 # The next poll finds what changes meanwhile.
                 outage.failed(problem)
                 self._stopping.wait(_RETRY_SECONDS)

@@ -7,8 +7,6 @@ import sqlalchemy as sa
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.changes import Line, Standing, last_lines, running, standing
 
-__all__ = ["Watcher"]
-
 #: Lines of the audit trail that each poll reads. If all of them are new, it reads more.
 _FEW, _MANY = 32, 1000
 

@@ -1,4 +1,4 @@
-// Look again every few seconds while the run goes on, but never under somebody who types.
+// Look again every few seconds while the run continues, but never under somebody who types.
 (() => {
   const main = document.querySelector("main[data-refresh]");
   if (!main || !window.fetch) {

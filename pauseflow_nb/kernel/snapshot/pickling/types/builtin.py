@@ -29,8 +29,6 @@ from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Redu
 from pauseflow_nb.kernel.snapshot.pickling.types import lru_caches
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, explain_file
 
-__all__ = ["FORGETFUL", "REDUCERS", "reduce_file", "reduce_named_global", "reduce_with_attributes"]
-
 
 def reduce_weakref(_pickler: Pickler, reference: "weakref.ref[Any]") -> Any:
     target = reference()

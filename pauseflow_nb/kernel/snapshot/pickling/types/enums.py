@@ -11,8 +11,6 @@ from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.types.user_classes import FILLED, PLAIN, find_builtin_base
 
-__all__ = ["reduce_enum", "reduce_member"]
-
 #: What the metaclass gives to each member.
 _GIVEN = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
 

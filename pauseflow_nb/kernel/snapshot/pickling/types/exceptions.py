@@ -11,8 +11,6 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 
-__all__ = ["reduce_exception", "reduce_traceback"]
-
 
 def reduce_exception(pickler: Pickler, error: BaseException) -> Any:
     """Take an exception apart, its traceback and its chain included."""

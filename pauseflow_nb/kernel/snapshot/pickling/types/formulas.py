@@ -8,8 +8,6 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import library_of, name_of
 from pauseflow_nb.kernel.snapshot.pickling.types.functions import Globals
 from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import make_view, set_attributes
 
-__all__ = ["find_reducer"]
-
 
 def find_reducer(kind: type) -> Reducer | None:
     """Find how to take apart objects of a type of these libraries."""

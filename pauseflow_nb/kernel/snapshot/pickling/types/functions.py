@@ -17,8 +17,6 @@ from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial, live_mo
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.types.enums import reduce_enum
 
-__all__ = ["Globals", "reduce_cell", "reduce_class", "reduce_code", "reduce_function"]
-
 
 class Globals:
     """Stand for a dict of globals that exists already in the kernel that restores the function."""

@@ -13,8 +13,6 @@ from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
 
-__all__ = ["PARTS", "make_handler", "reduce_handler", "set_handler"]
-
 #: Of this process, and made anew: a lock, and what a handler sends over.
 _OF_THE_PROCESS = ("lock", "sock", "socket")
 

@@ -13,8 +13,6 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.load_context import Filling, note_filling
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 
-__all__ = ["make_filled_cache", "read_contents", "reduce_contents", "set_cache"]
-
 #: More than these are computed again.
 _MOST = 100_000
 

@@ -15,8 +15,6 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
-__all__ = ["OUT_OF_BAND", "REDUCERS", "make_array", "raw_memory", "reduce_own_scalar", "reduce_own_subclass"]
-
 #: Memory of this size and more leaves the pickle.
 OUT_OF_BAND = 64 << 10
 

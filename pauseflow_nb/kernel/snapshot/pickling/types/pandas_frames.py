@@ -13,8 +13,6 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Reducer
 
-__all__ = ["REDUCERS", "reduce_block", "reduce_frame", "reduce_index"]
-
 
 def reduce_block(_pickler: Pickler, block: Any) -> Any:
     """Take a block apart together with the note on who shares its memory."""

@@ -11,8 +11,6 @@ from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Redu
 from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import OUT_OF_BAND
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
-__all__ = ["REDUCERS"]
-
 _BY_ARROW = {"String", "Boolean", "Binary"}
 
 

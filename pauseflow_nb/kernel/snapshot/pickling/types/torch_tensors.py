@@ -9,8 +9,6 @@ from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Redu
 from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import raw_memory
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
-__all__ = ["REDUCERS", "reduce_tensor"]
-
 
 def reduce_tensor(_pickler: Pickler, tensor: Any) -> Any:
     """Add the gradient, which torch's own way leaves out: an optimiser would then do nothing, without a word.

@@ -9,8 +9,6 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name
 
-__all__ = ["CannotSave", "describe_error", "explain_file", "find_reason"]
-
 
 class CannotSave(Exception):
     """An object that must not be saved; carries the reason."""

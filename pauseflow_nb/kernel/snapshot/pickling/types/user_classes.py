@@ -17,8 +17,6 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users
 
-__all__ = ["FILLED", "PLAIN", "find_builtin_base", "needs_care", "reduce_own"]
-
 _WHOLE = slice(None)
 #: What cannot be changed once it is made, with the way to the plain value of an object of a subclass.
 PLAIN: dict[type, Callable[[Any], Any]] = {

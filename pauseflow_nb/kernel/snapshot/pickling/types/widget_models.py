@@ -1,7 +1,7 @@
 """Reduce widgets and their comms, which continue under the same id in a new kernel.
 
 What a front end has of a widget, or the runner's record of it, knows it by this id. Pickle drops who observes an object
-with traits; these rules bring them back with it.
+with traits; these rules restore them with it.
 
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
 """
@@ -12,8 +12,6 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Reducer
-
-__all__ = ["REDUCERS", "has_traits", "make_comm", "reduce_traits", "set_comm", "set_traits"]
 
 
 def has_traits(kind: type) -> bool:

@@ -18,11 +18,9 @@ from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.segments import NewSegment
 from pauseflow_nb.store.views import has_rules, iso, name_settlement
 
-__all__ = ["Waking", "complete_envelope", "resume_all", "time_out_all", "wake_one"]
-
 
 @dataclass(frozen=True)
-class Waking:
+class Settlement:
     """What wakes one execution."""
 
     suspension: Row
@@ -41,33 +39,35 @@ class Waking:
     comment: str | None = None
 
 
-def resume_all(connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking]) -> None:
+def resume_all(connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement]) -> None:
     """Settle suspensions that are open, and wake their executions; the caller holds all rows."""
     moment = now(connection)
-    suspensions.settle_all(connection, [(each.suspension, each.approvals) for each in wakings], moment)
-    _wake_all(connection, jobs, wakings, "resume", moment)
+    suspensions.settle_all(connection, [(each.suspension, each.approvals) for each in settlements], moment)
+    _wake_all(connection, jobs, settlements, "resume", moment)
 
 
-def time_out_all(connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking]) -> None:
+def time_out_all(connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement]) -> None:
     """Settle suspensions whose time is over, and wake their executions; the caller holds all rows."""
     moment = now(connection)
-    suspensions.time_out_all(connection, [each.suspension for each in wakings], moment)
-    _wake_all(connection, jobs, wakings, "timeout", moment)
+    suspensions.time_out_all(connection, [each.suspension for each in settlements], moment)
+    _wake_all(connection, jobs, settlements, "timeout", moment)
 
 
-def wake_one(connection: sa.Connection, jobs: Jobs, waking: Waking) -> None:
+def wake_one(connection: sa.Connection, jobs: Jobs, settlement: Settlement) -> None:
     """Wake one execution; the caller has settled its suspension and noted that in the audit trail."""
-    name_records(connection, _queue_all(connection, jobs, [waking], now(connection)))
+    name_records(connection, _queue_all(connection, jobs, [settlement], now(connection)))
 
 
-def _wake_all(connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking], action: str, moment: float) -> None:
-    signed = _queue_all(connection, jobs, wakings, moment)
-    lines = [_line(each, action, signed.get(each.suspension.execution, {})) for each in wakings]
+def _wake_all(
+    connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement], action: str, moment: float
+) -> None:
+    signed = _queue_all(connection, jobs, settlements, moment)
+    lines = [_line(each, action, signed.get(each.suspension.execution, {})) for each in settlements]
     audit.note_all(connection, lines, moment)
 
 
 def _queue_all(
-    connection: sa.Connection, jobs: Jobs, wakings: Sequence[Waking], moment: float
+    connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement], moment: float
 ) -> dict[str, dict[str, JSON]]:
     """Queue the next segments, and publish `$resume_data` where later segments find it too; no two of one execution.
 
@@ -75,28 +75,28 @@ def _queue_all(
         What the audit trail must say of the records, see `record_decisions`.
     """
     at = iso(moment) or ""
-    answers = [complete_envelope(each, at) for each in wakings]
+    answers = [complete_envelope(each, at) for each in settlements]
     steps.export_all(
         connection,
         {
             (each.suspension.execution, each.suspension.step, each.suspension.run): {"$resume_data": answer}
-            for each, answer in zip(wakings, answers, strict=True)
+            for each, answer in zip(settlements, answers, strict=True)
             if answer is not None
         },
     )
-    wakes = [_wake(each, answer, at) for each, answer in zip(wakings, answers, strict=True)]
+    wakes = [_wake(each, answer, at) for each, answer in zip(settlements, answers, strict=True)]
     signed = record_decisions(
         connection,
         [
             MadeDecision(each.suspension, describe_decision(wake, answer), each.seen)
-            for each, wake, answer in zip(wakings, wakes, answers, strict=True)
+            for each, wake, answer in zip(settlements, wakes, answers, strict=True)
             # That the clock ends a delay or runs a step again is nobody's decision.
             if each.by != "notebooks" and (each.by != "clock" or each.suspension.kind == "suspend")
         ],
         moment,
     )
     # Not simply the next number: a segment may have ended by refusing an earlier answer.
-    numbers = segments.next_numbers(connection, [each.suspension.execution for each in wakings])
+    numbers = segments.next_numbers(connection, [each.suspension.execution for each in settlements])
     segments.add_all(
         connection,
         [
@@ -108,46 +108,46 @@ def _queue_all(
                 each.before,
                 None if each.before is None else each.before.bound,
             )
-            for each, wake in zip(wakings, wakes, strict=True)
+            for each, wake in zip(settlements, wakes, strict=True)
         ],
         moment,
     )
     executions.set_queued(connection, numbers)
-    free = [each.suspension.execution for each in wakings if each.attached_to is None]
+    free = [each.suspension.execution for each in settlements if each.attached_to is None]
     jobs.enqueue_all(connection, [(execution, numbers[execution], 0) for execution in free])
     return signed
 
 
-def complete_envelope(waking: Waking, moment: str) -> dict[str, JSON] | None:
+def complete_envelope(settlement: Settlement, moment: str) -> dict[str, JSON] | None:
     """Add to an answer who gave it, when, and who else approved."""
-    if waking.envelope is None:
+    if settlement.envelope is None:
         return None
-    envelope, by = waking.envelope, waking.by
+    envelope, by = settlement.envelope, settlement.by
     envelope = {**envelope, "by": by, **facts_of(by), "received_at": envelope.get("received_at") or moment}
-    if waking.approvals and has_rules(waking.suspension):
-        envelope["approvals"] = waking.approvals
+    if settlement.approvals and has_rules(settlement.suspension.rules):
+        envelope["approvals"] = settlement.approvals
     return envelope
 
 
-def _line(waking: Waking, action: str, signed: Mapping[str, JSON]) -> audit.Line:
-    suspension = waking.suspension
-    details: dict[str, Any] = {"action": action, "decision": name_settlement(suspension, action, waking.by)}
-    details |= {} if waking.comment is None else {"comment": waking.comment}
+def _line(settlement: Settlement, action: str, signed: Mapping[str, JSON]) -> audit.Line:
+    suspension = settlement.suspension
+    details: dict[str, Any] = {"action": action, "decision": name_settlement(suspension, action, settlement.by)}
+    details |= {} if settlement.comment is None else {"comment": settlement.comment}
     details |= signed
-    return audit.Line(suspension.execution, "settled", waking.by, suspension.segment, suspension.step, details)
+    return audit.Line(suspension.execution, "settled", settlement.by, suspension.segment, suspension.step, details)
 
 
-def _wake(waking: Waking, answer: dict[str, JSON] | None, moment: str) -> Wake:
-    suspension = waking.suspension
+def _wake(settlement: Settlement, answer: dict[str, JSON] | None, moment: str) -> Wake:
+    suspension = settlement.suspension
     return Wake(
         step=suspension.step,
         kind=suspension.kind,
         then=suspension.then,
-        callback=answer if waking.is_sent else None,
+        callback=answer if settlement.is_sent else None,
         context=suspension.context,
         suspend_data=suspension.data,
         max_retries=suspension.max_retries,
-        by=waking.by,
+        by=settlement.by,
         at=moment,
-        approvals=waking.approvals,
+        approvals=settlement.approvals,
     )

@@ -13,17 +13,15 @@ import sqlalchemy as sa
 from pauseflow_nb.engine.authorization import Callback, Verdict, shorten_comment
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.engine.locking import Rows, lock_rows
+from pauseflow_nb.engine.next_segments import Settlement, resume_all
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.settling import Response, Settling, make_envelope
-from pauseflow_nb.engine.waking import Waking, resume_all
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.json_values import NOTHING
 from pauseflow_nb.links import Claim
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.suspensions import make_approval
 from pauseflow_nb.store.views import view_approvals
-
-__all__ = ["MOST_TOGETHER", "Answer", "NeedsOwnTransaction", "settle_alone", "settle_together"]
 
 #: Answers of one transaction: more would make the first of them wait.
 MOST_TOGETHER = 64
@@ -85,11 +83,11 @@ def _apply_all(connection: sa.Connection, jobs: Jobs, answers: Sequence[Answer])
     """Apply the usual ones, and say which these are."""
     rows = lock_rows(connection, [answer.claim for answer in answers], skip_locked=True)
     moment = now(connection)
-    found = [(answer, _find_waking(answer, each, moment)) for answer, each in zip(answers, rows, strict=True)]
-    wakings = [waking for _, waking in found if waking is not None]
-    if wakings:
-        resume_all(connection, jobs, wakings)
-    return {id(answer) for answer, waking in found if waking is not None}
+    found = [(answer, _find_settlement(answer, each, moment)) for answer, each in zip(answers, rows, strict=True)]
+    settlements = [settlement for _, settlement in found if settlement is not None]
+    if settlements:
+        resume_all(connection, jobs, settlements)
+    return {id(answer) for answer, settlement in found if settlement is not None}
 
 
 def _respond(answer: Answer) -> Response:
@@ -97,14 +95,14 @@ def _respond(answer: Answer) -> Response:
     return Response(200, {**body})
 
 
-def _find_waking(answer: Answer, rows: Rows, moment: float) -> Waking | None:
+def _find_settlement(answer: Answer, rows: Rows, moment: float) -> Settlement | None:
     """Find what an answer does if it alone resumes an open suspension whose rows are locked. Otherwise None."""
     suspension, callback = rows.suspension, answer.callback
     if suspension is None or rows.segment is None or rows.execution is None or rows.is_withdrawn:
         return None
     is_overdue = suspension.deadline is not None and suspension.deadline <= moment
     is_stale = callback.seen is not None and callback.seen != (suspension.shown or {}).get("digest")
-    approvals = view_approvals(suspension)
+    approvals = view_approvals(suspension.rules, suspension.given)
     is_usual = (
         answer.may_resume
         and suspension.state == "open"
@@ -118,7 +116,7 @@ def _find_waking(answer: Answer, rows: Rows, moment: float) -> Waking | None:
         return None
     by, envelope = callback.by, callback.envelope or make_envelope(NOTHING, callback.by)
     comment = shorten_comment(envelope)
-    return Waking(
+    return Settlement(
         suspension,
         rows.segment,
         rows.execution.attached_to,

@@ -1,4 +1,4 @@
-"""Refuse to save what holds the text of a secret: a snapshot lies on a disk, and has names of secrets only."""
+"""Refuse to save values that contain the text of a secret: a snapshot contains only the names of secrets."""
 
 import pickle
 from collections.abc import Iterable
@@ -7,8 +7,6 @@ from typing import Any
 from pauseflow_nb.kernel.secret import MASK
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
-
-__all__ = ["SECRET", "HoldsSecret", "have_secret", "holds_secret", "refuse_secrets"]
 
 #: The type of what is to blame when a value is refused here.
 SECRET = "Secret"  # noqa: S105 (the name of a type)
@@ -46,9 +44,9 @@ def have_secret(pieces: Iterable[Bytes | StoredPiece], buffers: Iterable[memoryv
     """Whether a pickle holds the text of a secret that this kernel has fetched; see `refuse_secrets`."""
     if not MASK:
         return False
-    at_hand = (memoryview(piece) for piece in pieces if not isinstance(piece, StoredPiece))
+    unstored = (memoryview(piece) for piece in pieces if not isinstance(piece, StoredPiece))
     raw = (buffer for buffer in buffers if not _is_of_numbers(buffer))
-    return any(map(_is_in, (*at_hand, *raw)))
+    return any(map(_is_in, (*unstored, *raw)))
 
 
 def holds_secret(value: Any) -> bool:

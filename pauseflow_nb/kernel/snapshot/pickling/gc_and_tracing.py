@@ -1,4 +1,4 @@
-"""What rests while a snapshot is saved or restored: the garbage collector, and functions of cells that trace calls.
+"""Switch off the garbage collector and tracing functions of cells while a snapshot is saved or restored.
 
 A function that traces would be called for each line of ours, and might change the very variables that are being saved.
 """
@@ -11,22 +11,20 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_of_cells
 
-__all__ = ["at_rest", "read", "set_state"]
-
-#: How each is asked for, how it is set, and what it is meanwhile.
+#: How each is read, how it is set, and its value while it is switched off.
 _STATES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Any]] = {
     # Pickling makes many objects that live until the end: looking in between finds nothing, and costs half the time.
     "gc": (gc.isenabled, lambda is_enabled: gc.enable() if is_enabled else gc.disable(), False),
     "sys.settrace()": (sys.gettrace, sys.settrace, None),
     "sys.setprofile()": (sys.getprofile, sys.setprofile, None),
 }
-#: What each was before, and is again afterwards; empty while nothing rests.
+#: The values from before, which are set again afterwards; empty while nothing is switched off.
 _before: dict[str, Any] = {}
 
 
 @contextlib.contextmanager
-def at_rest() -> Iterator[None]:
-    """Let everything rest for the time of a block; one inside another changes nothing."""
+def switched_off() -> Iterator[None]:
+    """Switch all of them off for the time of a block; one inside another changes nothing."""
     if _before:
         yield
         return
@@ -48,12 +46,12 @@ def at_rest() -> Iterator[None]:
 
 
 def read(name: str) -> Any:
-    """Read what is set, or was before it rested."""
+    """Read what is set, or was set before it was switched off."""
     return _before[name] if _before else _STATES[name][0]()
 
 
 def set_state(name: str, value: Any) -> None:
-    """Set it, once nothing rests any more."""
+    """Set it, or let it be set when the block ends."""
     if _before:
         _before[name] = value
     else:
