@@ -19,8 +19,9 @@ from typing import Any, Literal
 __all__ = ["Fault", "ObjectStore", "Passed", "open_object_store"]
 
 BUCKET = "pauseflow"
-#: What the front does to a request: answer 500, end the connection in the middle of the body, or change a byte of it.
-Fault = Literal["", "error", "cut", "damage"]
+#: What the front does to a request: answer 500, end the connection in the middle of the body, change a byte of it, or
+#: wait for `released`.
+Fault = Literal["", "error", "cut", "damage", "hold"]
 _SENT = 64 << 10
 _HOP = {"connection", "transfer-encoding", "keep-alive", "expect"}
 
@@ -50,8 +51,8 @@ class ObjectStore:
     latency: float = 0.0
     #: Bytes per second of each response; 0: as fast as it goes.
     speed: float = 0.0
-    #: While it is not set, nobody gets a range.
-    ranges: threading.Event = field(default_factory=threading.Event)
+    #: Lets go what is held.
+    released: threading.Event = field(default_factory=threading.Event)
     copies: dict[str, bytes] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -84,7 +85,6 @@ def open_object_store() -> Iterator[ObjectStore]:
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(behind)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     store = ObjectStore(0)
-    store.ranges.set()
     front = _Front(("127.0.0.1", 0), _make_handler(store, behind))
     store.port = front.server_address[1]
     thread = threading.Thread(target=front.serve_forever, daemon=True)
@@ -93,7 +93,7 @@ def open_object_store() -> Iterator[ObjectStore]:
         _make_bucket(behind)
         yield store
     finally:
-        store.ranges.set()
+        store.released.set()
         front.shutdown()
         front.server_close()
         process.kill()
@@ -119,8 +119,8 @@ def _make_handler(store: ObjectStore, behind: int) -> type[BaseHTTPRequestHandle
             body = self._read_body()
             path, wanted = self.path.partition("?")[0], self.headers.get("Range", "")
             fault = store.fault(self.command, path, wanted)
-            if wanted and self.command == "GET":
-                store.ranges.wait()
+            if fault == "hold":
+                store.released.wait()
             time.sleep(store.latency)
             status, headers, data = self._ask(body, path, wanted)
             if fault == "error":

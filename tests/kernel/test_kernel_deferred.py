@@ -133,6 +133,7 @@ def test_coming_cells_are_fetched_for_in_their_order(
     wait_until(lambda: sum(size for _, size in GatedStore.reads) > 10_000_000, description="both came without a cell")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "statement",
     [
@@ -177,6 +178,7 @@ def test_no_variable_is_missing_whatever_looks_for_it(woken: Callable[..., Kerne
     assert kernel.names["value"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "made",
     [
