@@ -21,7 +21,7 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from object_store import ObjectStore, open_object_store
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
@@ -96,7 +96,7 @@ def measure(package: Path, store: ObjectStore, folder: Path) -> dict[str, float]
 
 def main() -> None:
     """Measure, and print a table."""
-    packages = {"now": Path(__file__).parents[1]}
+    packages = {"now": Path(__file__).resolve().parents[1]}
     if sys.argv[1:]:
         packages = {"before": Path(sys.argv[1]), **packages}
     took: dict[str, list[dict[str, float]]] = {name: [] for name in packages}

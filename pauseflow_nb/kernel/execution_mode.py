@@ -109,7 +109,7 @@ class ExecutionMode:
                 force=force,
                 execution=execution,
                 is_checked=self.briefing.is_checked,
-                coming=self.briefing.coming,
+                coming=self.briefing.coming if self.briefing.may_defer else None,
             )
             self.deferred = self._restored.deferred
             self.answers.take_from_variables()

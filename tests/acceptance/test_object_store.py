@@ -24,7 +24,7 @@ BIG = 16 * MIB
 MAKE = f"%%step make\nbig = np.random.default_rng(1).integers(0, 255, {BIG}, dtype='u1')\nflow.suspend()"
 LOOK = """%%step look
 rows.append(2)
-print('the first line')
+print('the first', 'line')
 flow.export('total', int(big.sum()))
 flow.export('answer', steps.make.data['n'])"""
 CELLS = ("import numpy as np\nfrom pauseflow_nb import flow, steps\nrows = [1]", MAKE, LOOK)

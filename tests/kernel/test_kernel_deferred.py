@@ -63,7 +63,7 @@ def begin(
         GATE.clear()
     GatedStore.reads.clear()
     cells = {str(number): source for number, source in enumerate(coming)}
-    ready = kernel.begin(briefing(snapshots=URL, snapshot=ref, coming=cells, **values)).ready
+    ready = kernel.begin(briefing(snapshots=URL, snapshot=ref, coming=cells, **{"may_defer": True, **values})).ready
     assert (ready.failure, ready.losses) == (None, [])
     return kernel
 
@@ -258,7 +258,7 @@ def test_a_setup_that_binds_the_name_does_not_hide_the_later_value(new_kernel: K
 
 
 def test_everything_is_there_before_the_first_cell_if_all_is_to_be_checked(woken: Callable[..., Kernel]) -> None:
-    kernel = woken(MAKE, is_open=True, is_checked=True)
+    kernel = woken(MAKE, is_open=True, may_defer=False)
 
     assert {"big", "more", "same"} <= kernel.names.keys()
 
@@ -300,7 +300,7 @@ def test_a_missing_pack_is_found_before_any_cell_runs(new_kernel: KernelsT, brie
     for name in [name for name in GatedStore.store if name.endswith(".pack")]:
         del GatedStore.store[name]
 
-    ready = new_kernel().begin(briefing(snapshots=URL, snapshot=ref)).ready
+    ready = new_kernel().begin(briefing(snapshots=URL, snapshot=ref, is_checked=True, may_defer=True)).ready
 
     assert ready.failure is not None
     assert "is missing from gated://" in ready.failure.message
@@ -316,7 +316,7 @@ def test_a_part_of_the_cache_that_was_damaged_is_fetched_again(
         path.write_bytes(b"\1" * path.stat().st_size)
 
     again = new_kernel()
-    assert again.begin(briefing(snapshots=URL, snapshot=ref)).ready.failure is None
+    assert again.begin(briefing(snapshots=URL, snapshot=ref, is_checked=True, may_defer=True)).ready.failure is None
 
     assert again.run("value = int(big[5] + more[5])").error is None
     assert again.names["value"] == 15
@@ -329,7 +329,7 @@ def test_what_was_fetched_once_is_not_fetched_again(new_kernel: KernelsT, briefi
     GatedStore.reads.clear()
 
     again = new_kernel()
-    assert again.begin(briefing(snapshots=URL, snapshot=ref)).ready.failure is None
+    assert again.begin(briefing(snapshots=URL, snapshot=ref, is_checked=True, may_defer=True)).ready.failure is None
 
     assert again.run("value = int(big[5] + more[5])").ok
     assert GatedStore.reads == []

@@ -77,8 +77,8 @@ def restore(
         execution: Id of the execution that the snapshot must belong to; empty: any.
         is_checked: Read everything through before it is used, also large arrays whose files look untouched.
         coming: Source of the cells that may still run, by index. With it, large data of a remote store is deferred:
-            the caller calls `deferred.bring` before code runs that mentions it, and passes `deferred` to `save`. Not
-            with `is_checked`. None: everything is bound.
+            the caller calls `deferred.bring` before code runs that mentions it, and passes `deferred` to `save`.
+            None: everything is bound.
 
     Raises:
         SnapshotDamaged: If something is missing or not what was written; nothing was bound then.
@@ -96,9 +96,9 @@ def restore(
     with contextlib.ExitStack() as stack:
         packs = stack.enter_context(PackReader(source, manifest.content, ref.name))
         with switched_off(), _readable(source, ref), Loading(shell.user_ns, shell) as loading:
-            may_defer = coming is not None and source.remote is not None and not is_checked
-            loader = FrameLoader(manifest, packs, None if source.remote is None else Fetcher(packs, source.url))
-            restored = _Restore(shell, manifest, loader, loading).run(folder, coming if may_defer else None)
+            is_remote = source.remote is not None
+            loader = FrameLoader(manifest, packs, Fetcher(packs, source.url) if is_remote else None)
+            restored = _Restore(shell, manifest, loader, loading).run(folder, coming if is_remote else None)
         if differences:
             restored.losses.append(
                 Loss("", "", f"--force restored a snapshot of other versions: {'; '.join(differences)}")
