@@ -125,7 +125,7 @@ class Session:
         __tracebackhide__ = True
         if self.deferred is not None:
             try:
-                self.deferred.bring(names)
+                self.bindings.note_restored(self.deferred.bring(names))
             except PauseflowError as error:
                 raise hide_traceback(error) from None
 

@@ -257,6 +257,19 @@ def test_a_setup_that_binds_the_name_does_not_hide_the_later_value(new_kernel: K
     assert kernel.names["value"] == 599_999
 
 
+def test_a_setup_that_only_reads_a_variable_does_not_make_it_its_own(
+    woken: Callable[..., Kernel], new_kernel: KernelsT, briefing: BriefingT
+) -> None:
+    kernel = woken(MAKE)
+    GATE.set()
+    assert kernel.run("%%setup\nlength = len(big)").ok
+
+    ref = end_step(kernel)
+
+    later = begin(new_kernel(), briefing, ref, is_open=True)
+    assert later.run("value = int(big[-1])").error is None
+
+
 def test_everything_is_there_before_the_first_cell_if_all_is_to_be_checked(woken: Callable[..., Kernel]) -> None:
     kernel = woken(MAKE, is_open=True, may_defer=False)
 

@@ -80,8 +80,9 @@ def find_units(manifest: Manifest) -> list[Unit]:
 
 
 def _is_plain(name: str) -> bool:
-    # What has the name of a built-in function would be taken for that.
-    return name.isidentifier() and not name.startswith("_pauseflow_") and not hasattr(builtins, name)
+    # What has the name of a built-in function would be taken for that. Steps of Pipedream look for `props` themselves.
+    is_ours = name.startswith("_pauseflow_") or name == "props"
+    return name.isidentifier() and not is_ours and not hasattr(builtins, name)
 
 
 def select(units: Iterable[Unit], names: Collection[str] | None) -> list[Unit]:
@@ -124,21 +125,26 @@ class Deferred:
                 left.remove(unit)
                 self._loader.begin(unit.frames)
 
-    def bring(self, names: Collection[str] | None = None) -> None:
+    def bring(self, names: Collection[str] | None = None) -> set[str]:
         """Bring variables, and wait until they are there.
 
         Args:
             names: Of these those that are deferred; None: all.
 
+        Returns:
+            The names that are bound now and were not before.
+
         Raises:
             SnapshotDamaged: If something is missing or is not what was written. The variables stay deferred.
             StoreUnavailable: If the remote store does not answer, or refuses. A later call tries again.
         """
+        bound: set[str] = set()
         with self._lock:
             for unit in select(self._units, names):
-                self._bring(unit)
+                bound |= self._bring(unit)
             if not self._units:
                 self._loader.close()
+        return bound
 
     def settle(self) -> None:
         """Hold no value any more: the setups have run."""
@@ -173,7 +179,7 @@ class Deferred:
         variables = {name: each for name, each in self._manifest.variables.items() if name in names}
         return Kept(regions, frames, variables, self._manifest.made_by.get("packages", {}) if names else {})
 
-    def _bring(self, unit: Unit) -> None:
+    def _bring(self, unit: Unit) -> set[str]:
         values: dict[str, Any] = {}
         with switched_off(), Loading(self._shell.user_ns, self._shell), quiet_finalizers():
             try:
@@ -190,9 +196,10 @@ class Deferred:
                 self._loader.forget()
         self._units.remove(unit)
         self._values.update(values)
-        for name, value in values.items():
-            # What was bound meanwhile is the later value.
-            self._shell.user_ns.setdefault(name, value)
+        # What was bound meanwhile is the later value.
+        new = {name: value for name, value in values.items() if name not in self._shell.user_ns}
+        self._shell.user_ns.update(new)
+        return set(new)
 
 
 def _move(frame: Frame, numbers: Mapping[int, int]) -> Frame:
