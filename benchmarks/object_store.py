@@ -1,114 +1,89 @@
-"""From the answer to the first line of the next cell, with 1 GiB of variables in an object store: before and now.
+"""How long a new kernel waits before its first line with 1 GiB of variables in an object store: before and now.
 
-A kernel makes the variables and pauses; the worker's cache is wiped; the execution is answered. The store is moto's S3
-server behind a front that answers after 20 ms and sends each response at 60 MB/s, as one connection to a store in the
-same region does. Before and now in turn, with the same store; real workers and kernels.
+Two arrays of 512 MiB are saved once. Then a new kernel with an empty cache restores them and reads one. The store is
+moto's S3 server behind a front that answers after 20 ms and sends each response at 60 MB/s, as a connection to a real
+store does. In brackets the seconds of computing of the kernel, which other work on the machine disturbs little.
 
 `python benchmarks/object_store.py [FOLDER]`: FOLDER holds the package as it was before; without it only now is measured.
 """
 
 import json
 import os
-import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import nbformat
-from nbformat.v4 import new_code_cell, new_notebook
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+HERE = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(HERE / "tests"))
 from object_store import ObjectStore, open_object_store
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
-MAKE = """%%step make
-first = np.random.default_rng(1).random(1 << 26)
-second = np.random.default_rng(2).random(1 << 26)
-flow.suspend()"""
-GO = """%%step go
-flow.export('first_line', time.time())
-flow.export('mean', float(first.mean()))
-flow.export('with_data', time.time())"""
-CELLS = ["import numpy as np, time\nfrom pauseflow_nb import flow", MAKE, GO]
+PROGRAM = """
+import inspect, json, sys, time
+import numpy as np, s3fs
+from IPython.core.interactiveshell import InteractiveShell
+from pauseflow_nb.kernel import snapshot
+from pauseflow_nb.protocol import SnapshotRef
+folder, ref = sys.argv[1], sys.argv[2:]
+shell = InteractiveShell()
+if not ref:
+    shell.user_ns.update(first=np.random.default_rng(1).random(1 << 26), second=np.random.default_rng(2).random(1 << 26))
+    saved = snapshot.save(shell, folder)
+    print(json.dumps([saved.ref.name, saved.ref.digest]))
+    sys.exit()
+began, computed = time.perf_counter(), time.process_time()
+def now():
+    return time.perf_counter() - began, time.process_time() - computed
+defers = "coming" in inspect.signature(snapshot.restore).parameters
+options = {"coming": {"1": "print('the first line')\\\\nmean = first.mean()"}} if defers else {}
+restored = snapshot.restore(shell, folder, SnapshotRef(*ref), is_checked=True, **options)
+first_line = now()
+if defers:
+    restored.deferred.bring(["first"])
+shell.user_ns["first"].mean()
+print(json.dumps([first_line, now()]))
+"""
 
 
-def run(package: Path, store: ObjectStore, folder: Path, *arguments: str) -> Any:
-    """Run a command of the package, and return what it prints as JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pauseflow_nb", *arguments, "--json"],
-        env=environment(package, store, folder),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout, done.stderr
+def run(package: Path, store: ObjectStore, *arguments: str) -> Any:
+    """Run the program in a process of its own, with an empty cache; returns what it prints."""
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {
+            **os.environ,
+            **store.environment,
+            "PYTHONPATH": str(package),
+            "XDG_CACHE_HOME": cache,
+            # moto takes long to put the parts of an upload together.
+            "FSSPEC_S3": json.dumps({"config_kwargs": {"read_timeout": 600, "connect_timeout": 60}}),
+        }
+        words = [sys.executable, "-c", PROGRAM, f"{store.url}/snapshots", *arguments]
+        done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, check=True, cwd=cache)
     return json.loads(done.stdout)
-
-
-def environment(package: Path, store: ObjectStore, folder: Path) -> dict[str, str]:
-    """Variables of the environment: the package, a store of its own, and the bucket."""
-    return {
-        **os.environ,
-        **store.environment,
-        "PYTHONPATH": str(package),
-        # moto takes long to put the parts of an upload together.
-        "FSSPEC_S3": json.dumps({"config_kwargs": {"read_timeout": 600, "connect_timeout": 60}}),
-        "XDG_CACHE_HOME": str(folder / "cache"),
-        "PAUSEFLOW_DATA_DIR": str(folder / "data"),
-        "PAUSEFLOW_STORAGE": f"{store.url}/{folder.name}",
-    }
-
-
-def measure(package: Path, store: ObjectStore, folder: Path) -> dict[str, float]:
-    """Run the notebook once."""
-    store.latency = store.speed = 0.0
-    nbformat.write(new_notebook(cells=[new_code_cell(cell) for cell in CELLS]), folder / "in.ipynb")
-    execution = run(package, store, folder, "run", "in.ipynb", "out.ipynb", "--until-pause")["id"]
-    shutil.rmtree(folder / "cache")
-    store.latency, store.speed = 0.02, 60e6
-    store.passed.clear()
-    command = [sys.executable, "-m", "pauseflow_nb", "worker"]
-    worker = subprocess.Popen(command, env=environment(package, store, folder), cwd=folder, stderr=subprocess.DEVNULL)
-    try:
-        time.sleep(5)  # it has started by then, and waits
-        answered = time.time()
-        run(package, store, folder, "resume", execution, "--wait")
-        ended = time.time()
-        shown = run(package, store, folder, "show", execution)
-        assert shown["state"] == "completed", shown
-        exports = shown["steps"]["go"]["exports"]
-    finally:
-        worker.terminate()
-        worker.wait()
-    return {
-        "first line, s": exports["first_line"] - answered,
-        "first value from the data, s": exports["with_data"] - answered,
-        "end, s": ended - answered,
-        "downloaded, MB": sum(each.received for each in store.passed if each.method == "GET") / 1e6,
-        "uploaded at the next save, MB": sum(each.sent for each in store.passed) / 1e6,
-    }
 
 
 def main() -> None:
     """Measure, and print a table."""
-    packages = {"now": Path(__file__).resolve().parents[1]}
-    if sys.argv[1:]:
-        packages = {"before": Path(sys.argv[1]), **packages}
-    took: dict[str, list[dict[str, float]]] = {name: [] for name in packages}
-    for _ in range(ROUNDS):
-        for name, package in packages.items():
-            with open_object_store() as store, tempfile.TemporaryDirectory() as folder:
-                took[name].append(measure(package, store, Path(folder)))
+    packages = {"before": Path(sys.argv[1]).resolve(), "now": HERE} if sys.argv[1:] else {"now": HERE}
+    took: dict[str, list[tuple[float, float, float, float, float]]] = {name: [] for name in packages}
+    with open_object_store() as store:
+        ref = run(HERE, store)
+        store.latency, store.speed = 0.02, 60e6
+        for _ in range(ROUNDS):
+            for name, package in packages.items():
+                store.passed.clear()
+                first_line, with_data = run(package, store, *ref)
+                took[name].append((*first_line, *with_data, store.count("GET") / 1e6))
                 print(name, took[name][-1], file=sys.stderr)
     print(f"| 1 GiB in two arrays | {' | '.join(packages)} |\n|---|{'---|' * len(packages)}")
-    for what in next(iter(took.values()))[0]:
-        medians = [statistics.median(each[what] for each in took[name]) for name in packages]
-        print(f"| {what} | {' | '.join(f'{median:.2f}' for median in medians)} |")
+    medians = {
+        name: [sorted(each)[len(each) // 2] for each in zip(*rounds, strict=True)] for name, rounds in took.items()
+    }
+    for what, at in (("first line, s", 0), ("mean of one array, s", 2)):
+        cells = (f"{median[at]:.1f} ({median[at + 1]:.1f})" for median in medians.values())
+        print(f"| {what} | {' | '.join(cells)} |")
+    print(f"| fetched, MB | {' | '.join(f'{median[4]:.0f}' for median in medians.values())} |")
 
 
 if __name__ == "__main__":
