@@ -17,7 +17,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(HERE / "tests"))
-from object_store import ObjectStore, open_object_store
+from object_store import ObjectStore, open_object_store  # noqa: E402 - it lies among the tests
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 PROGRAM = """
