@@ -183,9 +183,6 @@ def _find_misplaced(source: str) -> InvalidStep | None:
 def refuse_mistakes(sources: Iterable[tuple[int, str]]) -> None:
     """Check that no cell of a Python notebook holds what was meant as a header and is none.
 
-    Args:
-        sources: Index and source of each code cell.
-
     Raises:
         InvalidStep: For the first one.
     """

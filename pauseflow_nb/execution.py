@@ -17,7 +17,8 @@ from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.checkpoints import Restart
-    from pauseflow_nb.engine.queue import Queue, Response
+    from pauseflow_nb.engine.queue import Queue
+    from pauseflow_nb.engine.settling import Response
     from pauseflow_nb.runner.control import Control
 
 __all__ = ["FINAL_STATES", "Execution", "RunOptions", "get_execution", "run_notebook"]

@@ -1,6 +1,5 @@
 """What all tests share: a store on each of the two databases, and a way to wait that never sleeps for luck."""
 
-import secrets
 import tempfile
 import threading
 import time
@@ -15,7 +14,7 @@ from _pytest.terminal import TerminalReporter
 from chromium import find, launch
 from compiled_statements import share_compiled_statements
 from evidence import keep
-from postgresql_server import NoServer, open_server
+from postgresql_server import NoServer, SharedDatabase, new_database, open_server
 from reruns import allow_reruns, summarize_reruns
 from supplies import SharedSupply
 
@@ -126,13 +125,16 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def postgresql_url(postgresql: str) -> Iterator[str]:
     """URL of an empty database."""
-    name = f"test_{secrets.token_hex(6)}"
-    admin = sa.create_engine(postgresql, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    yield sa.make_url(postgresql).set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    with new_database(postgresql) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgresql: str) -> Iterator[SharedDatabase]:
+    """A database for all tests that do not care how its tables were made."""
+    database = SharedDatabase(postgresql)
+    yield database
+    database.close()
 
 
 @pytest.fixture
@@ -146,7 +148,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings of an empty store, once on each database."""
     flags = {"data_dir": tmp_path / "data"}
     if request.param == "postgresql":
-        flags["db"] = request.getfixturevalue("postgresql_url")
+        flags["db"] = request.getfixturevalue("shared_database").empty()
     return Settings.load(flags=flags, environment={})
 
 

@@ -1,6 +1,7 @@
 """A PostgreSQL server of our own on loopback: from the machine's programs, or from a wheel."""
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -9,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["NoServer", "PostgreSQL", "open_server"]
+import sqlalchemy as sa
+
+__all__ = ["NoServer", "PostgreSQL", "SharedDatabase", "new_database", "open_server"]
 
 
 class NoServer(Exception):
@@ -92,3 +95,71 @@ class PostgreSQL:
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
         )
+
+
+@contextmanager
+def new_database(server: str) -> Iterator[str]:
+    """Make an empty database for the time of the block; gives its URL."""
+    name = f"test_{secrets.token_hex(6)}"
+    with _connect(server) as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    yield _with_name(server, name)
+    with _connect(server) as connection:
+        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+class SharedDatabase:
+    """One database for many tests, one after the other: each finds the tables of the last one, and nothing in them.
+
+    To make a database, its tables, and what PostgreSQL keeps in memory of them takes longer than most tests with them.
+    """
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._name: str | None = None
+
+    def empty(self) -> str:
+        """Take it away from the last test, and delete what that one wrote; gives its URL, which is another each time."""
+        before, self._name = self._name, f"test_{secrets.token_hex(6)}"
+        url = _with_name(self._server, self._name)
+        with _connect(self._server) as connection:
+            if before is None:
+                connection.exec_driver_sql(f"CREATE DATABASE {self._name}")
+                return url
+            # What the last test has left behind may still be connected, and never finds it again under another name.
+            connection.exec_driver_sql(f"ALTER DATABASE {before} ALLOW_CONNECTIONS false")
+            connection.exec_driver_sql(
+                f"SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE datname = '{before}'"
+            )
+            connection.exec_driver_sql(f"ALTER DATABASE {before} RENAME TO {self._name}")
+            connection.exec_driver_sql(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS true")
+        with _connect(url) as connection:
+            filled = connection.exec_driver_sql(_FILLED).scalar()
+            if filled is not None:
+                connection.exec_driver_sql(f"TRUNCATE {filled} RESTART IDENTITY CASCADE")
+        return url
+
+    def close(self) -> None:
+        """Delete it."""
+        with _connect(self._server) as connection:
+            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {self._name} WITH (FORCE)")
+
+
+#: The tables with something in them, but those that say which migrations have run.
+_FILLED = """
+SELECT string_agg(quote_ident(nspname) || '.' || quote_ident(relname), ', ')
+FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema')
+  AND relname NOT IN ('alembic_version', 'dbos_migrations') AND pg_relation_size(pg_class.oid) > 0
+"""
+
+
+@contextmanager
+def _connect(url: str) -> Iterator[sa.Connection]:
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        yield connection
+
+
+def _with_name(server: str, name: str) -> str:
+    return sa.make_url(server).set(database=name).render_as_string(hide_password=False)

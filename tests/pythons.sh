@@ -1,14 +1,19 @@
 #!/bin/sh
 # Test the kernel's side, snapshots and the store on each promised version of Python that this machine has beside
 # the one of .venv: these are the parts that depend on it. Slow tests and those that are marked `one_python("the reason")`
-# are run on the others by `make test-slow` only, and those of PostgreSQL not at all. Says which versions it leaves out.
+# are run on the others by `make test-slow` only, and those of PostgreSQL not at all. On a version between the oldest and
+# the newest `make test` runs what compiles cells and pickles values: what came with it is there in the newest, too; the
+# rest is left to `make test-slow`. Says which versions it leaves out.
 #
 #   pythons.sh prepare     make an environment for each, quietly
 #   pythons.sh test        prepare, then run the tests
 #   pythons.sh test-slow   prepare, then run those that `test` leaves out
 
 promised="3.11 3.12 3.13"
+between=3.12
 folders="tests/kernel tests/kernel_snapshot tests/store tests/test_cells.py tests/test_protocol.py"
+compiled="tests/test_cells.py tests/kernel/test_kernel_cells.py tests/kernel/test_kernel_handler.py tests/kernel/test_kernel_attempts.py"
+pickled="tests/kernel_snapshot/test_snapshot_types.py tests/kernel_snapshot/test_snapshot_contract.py tests/kernel_snapshot/test_snapshot_unfinished.py"
 
 # What `python3.12` on the PATH is may be a stand-in of pyenv that only says that no such version is selected.
 find_python() {
@@ -38,14 +43,21 @@ for version in $promised; do
     [ "$1" = prepare ] || { echo "left out: tests on Python $version, whose packages cannot be installed:"; tail -n 3 ".venv/python-$version.log"; }
     continue
   fi
+  where=$folders
   case "$1" in
-  test) which="not slow and not one_python" ;;
-  test-slow) which="slow or one_python" ;;
+  test)
+    which="not slow and not one_python"
+    [ "$version" != "$between" ] || where="$compiled $pickled"
+    ;;
+  test-slow)
+    which="slow or one_python"
+    [ "$version" != "$between" ] || which="slow or not slow"
+    ;;
   *) continue ;;
   esac
-  echo "== tests of the kernel's side, snapshots and the store on Python $version"
+  echo "== tests of $where on Python $version"
   # Two are enough: these tests rarely wait, and each that runs beside others imports and collects all again.
   # shellcheck disable=SC2086 - a list of folders
-  TMPDIR=$(sh tests/folder.sh) ".venv-$version/bin/pytest" -q -n 2 --dist worksteal -m "($which) and not hub and not postgresql" $folders || status=1
+  TMPDIR=$(sh tests/folder.sh) ".venv-$version/bin/pytest" -q -n 2 --dist worksteal -m "($which) and not hub and not postgresql" $where || status=1
 done
 exit $status

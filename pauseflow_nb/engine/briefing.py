@@ -8,8 +8,9 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, SnapshotRef, StepBriefing, Wake
 from pauseflow_nb.runner.document import Document
+from pauseflow_nb.store.database import iso
 from pauseflow_nb.store.executions import Row
-from pauseflow_nb.store.views import LinksOf, iso
+from pauseflow_nb.store.views import LinksOf
 
 #: Suspensions that one step may ask for within a segment, beyond which there are no links.
 _MOST_ORDINALS = 20

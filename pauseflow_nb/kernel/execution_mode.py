@@ -9,11 +9,10 @@ from pauseflow_nb.cells import Header, read_header, runs_again
 from pauseflow_nb.errors import InvalidAnswer, InvalidStep, MissingSecret, NotDelivered, Unsaveable
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form
-from pauseflow_nb.kernel.attribute_dict import Record, as_records
+from pauseflow_nb.kernel.attribute_dict import RESUME_DATA, Record, as_records
 from pauseflow_nb.kernel.context import build_context
 from pauseflow_nb.kernel.control_flow import Exited, Paused, Stop
 from pauseflow_nb.kernel.display import say
-from pauseflow_nb.kernel.exports import RESUME_DATA
 from pauseflow_nb.kernel.pausing import ask_runner, pause_execution
 from pauseflow_nb.kernel.resume_data import Answers
 from pauseflow_nb.kernel.secret import fetch_secrets, read_found, resolve_references

@@ -16,7 +16,7 @@ from pauseflow_nb.kernel.control_flow import Paused, Stop
 from pauseflow_nb.kernel.current import get_session, set_session
 from pauseflow_nb.kernel.display import Card, boxed, say
 from pauseflow_nb.kernel.execution_mode import ExecutionMode
-from pauseflow_nb.kernel.exports import RETURN_VALUE, as_json
+from pauseflow_nb.kernel.exports import as_json
 from pauseflow_nb.kernel.issued_links import IssuedLinks, spend
 from pauseflow_nb.kernel.mode import Mode
 from pauseflow_nb.kernel.pipedream_step import StepArgument
@@ -26,7 +26,7 @@ from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.test_mode import TestMode
 from pauseflow_nb.kernel.timeout import TimeLimit
 from pauseflow_nb.kernel.tracebacks import hide_traceback
-from pauseflow_nb.protocol import Briefing
+from pauseflow_nb.protocol import RETURN_VALUE, Briefing
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell

@@ -102,6 +102,25 @@ NOTEBOOKS = {
 }  # fmt: skip
 
 
+SOURCES = ("prestarted", "forked", "kept")
+#: The source of which each notebook is not slow: the one that is most likely to change it. What a source changes for every
+#: notebook shows in `test_a_notebook_sees_the_same_kernel`, which has all sources.
+RISKS = {
+    "prestarted": {"frames", "errors", "warnings"},
+    "forked": {"threads", "sets", "modules", "plots"},
+    "kept": {"options", "arrays", "shell"},
+}
+SLICE = [
+    pytest.param(source, name, id=f"{source}-{name}", marks=[] if name in RISKS[source] else [pytest.mark.slow])
+    for source in SOURCES
+    for name in NOTEBOOKS
+]
+
+
+def test_each_notebook_has_one_source_in_which_it_is_not_slow() -> None:
+    assert sorted(name for names in RISKS.values() for name in names) == sorted(NOTEBOOKS)
+
+
 @pytest.fixture(autouse=True)
 def _outside_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide from kernels that this is a test: ipykernel would not look at what C code prints."""
@@ -119,7 +138,7 @@ def shared_supply() -> None:
     """A rehearsal that is given no supply starts its kernels here, to compare with."""
 
 
-@pytest.fixture(params=["prestarted", "forked", "kept"])
+@pytest.fixture(params=SOURCES)
 def run_otherwise(request: pytest.FixtureRequest, rehearse: Any, tmp_path: Path) -> Iterator[Any]:
     """Run cells in a kernel of another source than a cold one; returns the rehearsal."""
     supply = Supply("cold" if request.param == "kept" else request.param)
@@ -200,7 +219,7 @@ def test_a_notebook_sees_the_same_kernel(run_otherwise: Any, rehearse: Any, tmp_
     assert different == {}
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize(("run_otherwise", "name"), SLICE, indirect=["run_otherwise"])
 def test_a_notebook_shows_the_same(name: str, run_otherwise: Any, rehearse: Any) -> None:
     pytest.importorskip("pandas")
     pytest.importorskip("matplotlib")

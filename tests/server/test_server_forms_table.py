@@ -37,9 +37,19 @@ def id_of(name: str) -> str:
     return Control(name, "text", "").id
 
 
+# To collect and to report a test takes as long as a row: each row is one test, which answers in all ways.
 @pytest.mark.parametrize("row", ROWS)
-def test_on_the_page(row: Row, served: tuple[Stage, str], send: "Send") -> None:
+def test_a_row_is_answered_on_the_page_as_a_form_of_the_api_and_as_json(
+    row: Row, served: tuple[Stage, str], send: "Send"
+) -> None:
     stage, base = served
+    answer_on_the_page(row, stage, base, send)
+    answer_as_a_form_of_the_rest_api(row, stage)
+    if row.is_taken:
+        answer_as_json(row, stage, base, send)
+
+
+def answer_on_the_page(row: Row, stage: Stage, base: str, send: "Send") -> None:
     execution = stage.suspended(schema=row.schema)
     url = f"{base}/{stage.link('approve', execution)}"
     page = PageForm(send("GET", url, accept=BROWSER).body.decode())
@@ -61,9 +71,7 @@ def test_on_the_page(row: Row, served: tuple[Stage, str], send: "Send") -> None:
         assert all(again[name] in (texts, []) for name, texts in typed.items())
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_as_a_form_of_the_rest_api(row: Row, served: tuple[Stage, str]) -> None:
-    stage, _ = served
+def answer_as_a_form_of_the_rest_api(row: Row, stage: Stage) -> None:
     execution = stage.suspended(schema=row.schema)
     drawn = stage.queue.view(execution)["suspended"][0]["form"]
 
@@ -83,9 +91,7 @@ def texts_of(control: dict[str, Any]) -> dict[str, list[str]]:
     return inner if control["kind"] in ("object", "rows") else {control["name"]: control["texts"], **inner}
 
 
-@pytest.mark.parametrize("row", [each for each in ROWS if each.values[0].is_taken])  # type: ignore[union-attr]
-def test_as_json(row: Row, served: tuple[Stage, str], send: "Send") -> None:
-    stage, base = served
+def answer_as_json(row: Row, stage: Stage, base: str, send: "Send") -> None:
     execution = stage.suspended(schema=row.schema)
 
     url, headers = f"{base}/{stage.link('resume', execution)}", {"Content-Type": "application/json"}

@@ -28,10 +28,6 @@ def start_due(store: OpenStore, *, read_time: ReadTime = now) -> list[str]:
 
     Several times of one schedule that have passed start one execution.
 
-    Args:
-        store: The store.
-        read_time: Reads the time.
-
     Returns:
         The ids of the executions that were started.
 

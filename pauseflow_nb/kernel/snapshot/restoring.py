@@ -16,6 +16,7 @@ from pauseflow_nb.kernel.snapshot.pickling.finalizers import quiet_finalizers
 from pauseflow_nb.kernel.snapshot.pickling.gc_and_tracing import switched_off
 from pauseflow_nb.kernel.snapshot.pickling.load_context import Loading, live_attribute
 from pauseflow_nb.kernel.snapshot.process_state import capture
+from pauseflow_nb.kernel.snapshot.process_state.process import put_back_path
 from pauseflow_nb.kernel.snapshot.recovery import imports, replay
 from pauseflow_nb.kernel.snapshot.recovery.dependencies import parse_statements
 from pauseflow_nb.kernel.snapshot.recovery.mentions import find_mentions, find_mentions_of_functions
@@ -89,7 +90,7 @@ def restore(
     source = open_folder(folder, is_checked=is_checked)
     with _readable(source, ref):
         manifest = read_manifest(source, ref, execution=execution)
-    capture.put_back_path(manifest.import_path)
+    put_back_path(manifest.import_path)
     differences = compatibility.find_differences(manifest.made_by)
     if differences and not force:
         raise SnapshotMismatch(ref.name, differences)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, cast
 
+from prometheus_client import CONTENT_TYPE_LATEST
 from tornado.web import RequestHandler
 
 from pauseflow_nb.engine.queue import Queue
@@ -15,9 +16,9 @@ from pauseflow_nb.engine.retry_fork import fork, retry
 from pauseflow_nb.errors import BodyTooLarge, InvalidParameter
 from pauseflow_nb.json_values import JSON, NOTHING
 from pauseflow_nb.runner.masking import Mask
-from pauseflow_nb.server.api.api_handler import LARGEST_BODY, ApiHandler
+from pauseflow_nb.server.api.api_handler import ApiHandler
 from pauseflow_nb.server.api.health import HealthHandler
-from pauseflow_nb.server.api.metrics import CONTENT_TYPE_LATEST, write_metrics
+from pauseflow_nb.server.api.metrics import write_metrics
 from pauseflow_nb.server.api.request_fields import read_fields, read_text, resolve_path
 from pauseflow_nb.server.api.start_request import StartRequest, inspect, start
 from pauseflow_nb.server.api.trigger_handlers import TRIGGER_ROUTES
@@ -27,8 +28,6 @@ from pauseflow_nb.server.public.responses import write_json
 from pauseflow_nb.server.public.upload import INLINE_BYTES
 from pauseflow_nb.server.registration import Readiness
 from pauseflow_nb.store.executions import STATES
-
-__all__ = ["LARGEST_BODY", "ROUTES", "api_routes"]
 
 #: The most executions on one page of the list.
 _MOST = 500

@@ -11,11 +11,6 @@ from pauseflow_nb.server.public.wording import Facts
 async def collect_facts(lazy: LazyQueue, claim: Claim, by: str) -> Facts:
     """Collect what the page shows to somebody.
 
-    Args:
-        lazy: The queue.
-        claim: The question.
-        by: Who looks at it: `"link"` or `"user:NAME"`.
-
     Raises:
         UnknownLink: If there is no such execution.
     """

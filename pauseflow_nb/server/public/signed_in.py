@@ -11,7 +11,8 @@ from urllib.parse import quote
 from jupyter_server.base.handlers import JupyterHandler
 from tornado.web import RequestHandler
 
-from pauseflow_nb.engine.queue import Callback, Queue
+from pauseflow_nb.engine.authorization import Callback
+from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import BodyTooLarge, InvalidBody
 from pauseflow_nb.forms.codec import Entries
 from pauseflow_nb.identity import Who
