@@ -37,7 +37,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Kept:
+class References:
     """What a new snapshot takes over from the one before it."""
 
     regions: list[StoredRegion]
@@ -138,19 +138,19 @@ class Deferred:
             SnapshotDamaged: If something is missing or is not what was written. The variables stay deferred.
             StoreUnavailable: If the remote store does not answer, or refuses. A later call tries again.
         """
-        bound: set[str] = set()
+        bound_names: set[str] = set()
         with self._lock:
             for unit in select(self._units, names):
-                bound |= self._bring(unit)
+                bound_names |= self._bring(unit)
             if not self._units:
                 self._loader.close()
-        return bound
+        return bound_names
 
     def settle(self) -> None:
         """Hold no value any more: the setups have run."""
         self._values = {}
 
-    def keep(self, pack: PackWriter) -> Kept:
+    def keep(self, pack: PackWriter) -> References:
         """Let a new snapshot use what is stored, without fetching it; what cannot be used so is brought.
 
         Args:
@@ -167,7 +167,7 @@ class Deferred:
                     self.bring(unit.names)
             return self._describe()
 
-    def _describe(self) -> Kept:
+    def _describe(self) -> References:
         regions: list[StoredRegion] = []
         frames: list[Frame] = []
         for unit in self._units:
@@ -177,7 +177,7 @@ class Deferred:
             frames += [_move(frame, new) for frame in unit.frames]
         names = self.names
         variables = {name: each for name, each in self._manifest.variables.items() if name in names}
-        return Kept(regions, frames, variables, self._manifest.made_by.get("packages", {}) if names else {})
+        return References(regions, frames, variables, self._manifest.made_by.get("packages", {}) if names else {})
 
     def _bring(self, unit: Unit) -> set[str]:
         values: dict[str, Any] = {}

@@ -229,9 +229,9 @@ class _Restore:
 
     def _take(self, names: set[str] | None) -> list[Frame]:
         """Stop deferring what holds one of the names; None: anything. Returns its frames."""
-        taken = select(self._units, names)
-        self._units = [unit for unit in self._units if unit not in taken]
-        return [frame for unit in taken for frame in unit.frames]
+        units = select(self._units, names)
+        self._units = [unit for unit in self._units if unit not in units]
+        return [frame for unit in units for frame in unit.frames]
 
     def _find_mentions_of_replays(self) -> set[str] | None:
         found: set[str] = set()

@@ -88,7 +88,7 @@ def save(
         # Until this save has succeeded nothing is known about what memory holds.
         remember(folder, Known(known.content))
         with PackWriter(target, known.content) as pack:
-            kept = None if deferred is None else deferred.keep(pack)
+            by_reference = None if deferred is None else deferred.keep(pack)
             imported = imports.find(shell, [name for name in find_user_names(shell) if name not in remade])
             names = [name for name in find_user_names(shell) if name not in remade and name not in imported]
             around = capture.capture(shell)
@@ -96,7 +96,7 @@ def save(
                 dumped = dump_namespace(shell.user_ns, [*names, *settings], shell, partial(_put_early, pack))
                 notes = around.notes + _take_out_settings(dumped)
             saved = {name for name in (*names, *imported) if name not in dumped.refused}
-            saved |= set() if kept is None else kept.variables.keys()
+            saved |= set() if by_reference is None else by_reference.variables.keys()
             decided = decide(shell, dumped.refused, coming=coming, passed=passed, saved=saved, remade=remade)
             if strict:
                 _refuse_losses(decided)
@@ -117,8 +117,8 @@ def save(
             variables=_describe(shell, dumped, frames, seconds),
             content=pack.content,
         )
-        if kept is not None:
-            manifest = kept.add_to(manifest)
+        if by_reference is not None:
+            manifest = by_reference.add_to(manifest)
         ref, size = _write_manifest(target, manifest)
     saved_regions = {(region.low, region.high): stored.chunks for stored, region in regions}
     remember(folder, Known(pack.content, saved_regions, known.mapped))

@@ -11,8 +11,13 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.recovery.code_reads import DYNAMIC, find_names
-from pauseflow_nb.kernel.snapshot.recovery.dependencies import TEXT_METHODS, parse_statements, words_in
+from pauseflow_nb.kernel.snapshot.recovery.dependencies import (
+    DYNAMIC,
+    TEXT_METHODS,
+    find_names,
+    parse_statements,
+    words_in,
+)
 from pauseflow_nb.kernel.user_code import compiled
 
 #: Attributes through which code comes to the namespace, besides those that `find_names` knows.
@@ -104,8 +109,8 @@ def _reads_texts(tree: ast.AST) -> bool:
     for call in ast.walk(tree):
         if isinstance(call, ast.Call):
             name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-            given = [*call.args, *(keyword.value for keyword in call.keywords)]
-            if name in TEXT_METHODS and not all(isinstance(each, ast.Constant) for each in given):
+            arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
+            if name in TEXT_METHODS and not all(isinstance(each, ast.Constant) for each in arguments):
                 return True
     return False
 

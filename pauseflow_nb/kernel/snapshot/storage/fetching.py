@@ -40,17 +40,17 @@ class Fetcher:
             SnapshotDamaged: If something is missing or is not what was written.
             StoreUnavailable: If the store does not answer, or refuses. A later call tries again.
         """
-        wanted = set(digests)
+        needed = set(digests)
         if os.getpid() != self._process:
             raise StoreUnavailable(self._url, "a process that was forked meanwhile cannot read from it")
         with self._changed:
             # What failed in the background is tried again now that it is needed.
-            self._problems = {digest: each for digest, each in self._problems.items() if digest not in wanted}
-            self._ask_for(wanted)
-            self._queue = deque(sorted(self._queue, key=lambda run: wanted.isdisjoint(run.digests)))
-            while wanted & self._missing and not wanted & self._problems.keys():
+            self._problems = {digest: each for digest, each in self._problems.items() if digest not in needed}
+            self._ask_for(needed)
+            self._queue = deque(sorted(self._queue, key=lambda run: needed.isdisjoint(run.digests)))
+            while needed & self._missing and not needed & self._problems.keys():
                 self._changed.wait()
-            for digest in wanted & self._problems.keys():
+            for digest in needed & self._problems.keys():
                 raise self._problems[digest].with_traceback(None)
 
     def _ask_for(self, digests: Iterable[str]) -> None:
