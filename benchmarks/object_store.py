@@ -37,7 +37,7 @@ began, computed = time.perf_counter(), time.process_time()
 def now():
     return time.perf_counter() - began, time.process_time() - computed
 defers = "coming" in inspect.signature(snapshot.restore).parameters
-options = {"coming": {"1": "print('the first line')\\\\nmean = first.mean()"}} if defers else {}
+options = {"coming": {"1": "print('the first line')\\nmean = first.mean()"}} if defers else {}
 restored = snapshot.restore(shell, folder, SnapshotRef(*ref), is_checked=True, **options)
 first_line = now()
 if defers:
