@@ -26,7 +26,7 @@ def _measure(self: Ending, *given: object) -> str:
 def _leave_out_digests() -> None:
     Document.digest_ahead = lambda *_: False  # type: ignore[method-assign]
     Document.digest_cells = lambda *_, **_words: []  # type: ignore[method-assign]
-    Attempt.note_shown = lambda *_: None  # type: ignore[method-assign]
+    Attempt.note_shown = lambda *_, **_words: None  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
