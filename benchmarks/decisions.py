@@ -21,7 +21,8 @@ from beside import databases, machine
 from beside.programs import write_notebook
 
 from pauseflow_nb.engine import next_segments
-from pauseflow_nb.engine.queue import Callback, Queue
+from pauseflow_nb.engine.authorization import Callback
+from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.links import Claim
 
 CELLS, BYTES = 1000, 50_000_000

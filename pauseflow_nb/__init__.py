@@ -4,6 +4,7 @@ In a notebook: `from pauseflow_nb import flow, steps`, then cells headed `%%step
 From a program: `run_notebook(path)` and `get_execution(id)`.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
@@ -34,7 +35,6 @@ def __getattr__(name: str) -> Any:
     if name in {"flow", "steps"}:
         from pauseflow_nb.kernel import flow as module
 
-        _load_into_running_shell()
         return getattr(module, name)
     if name in {"Execution", "get_execution", "run_notebook"}:
         from pauseflow_nb import execution
@@ -43,9 +43,8 @@ def __getattr__(name: str) -> Any:
     if name in {"RunInput", "pause_flow_run", "resume_flow_run", "suspend_flow_run"}:
         from pauseflow_nb.compat import prefect
 
-        _load_into_running_shell()
         return getattr(prefect, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has: {', '.join(__all__)}")
 
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:
@@ -56,7 +55,7 @@ def load_ipython_extension(shell: "InteractiveShell") -> None:
 
 
 def _load_into_running_shell() -> None:
-    # `from pauseflow_nb import flow, steps` in a cell is all that a notebook needs to say.
+    # Any import in a cell is all that a notebook needs to say.
     from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
@@ -74,3 +73,7 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
 
 def _jupyter_labextension_paths() -> list[dict[str, str]]:
     return [{"src": "labextension", "dest": "pauseflow-nb"}]
+
+
+if "IPython" in sys.modules:
+    _load_into_running_shell()

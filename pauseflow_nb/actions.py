@@ -9,12 +9,7 @@ ACTIONS = ("resume", "send_back", "cancel")
 USUAL_ACTIONS = ("resume", "cancel")
 
 #: The name of the link that does it; the approval page offers all that is allowed.
-LINK_NAMES = {
-    "resume": "resume_url",
-    "cancel": "cancel_url",
-    "send_back": "send_back_url",
-    "approve": "approval_url",
-}
+LINK_NAMES = {"resume": "resume_url", "cancel": "cancel_url", "send_back": "send_back_url", "approve": "approval_url"}
 
 _RESUME_LABELS = {
     "rerun": "Run again now",

@@ -1,4 +1,4 @@
-"""Executions from Python: `run_notebook(path)` starts one, `get_execution(id)` finds one from any process."""
+"""Start, find and control executions from Python: `run_notebook(path)` and `get_execution(id)`."""
 
 import atexit
 import os
@@ -17,7 +17,8 @@ from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.checkpoints import Restart
-    from pauseflow_nb.engine.queue import Queue, Response
+    from pauseflow_nb.engine.queue import Queue
+    from pauseflow_nb.engine.settling import Response
     from pauseflow_nb.runner.control import Control
 
 __all__ = ["FINAL_STATES", "Execution", "RunOptions", "get_execution", "run_notebook"]

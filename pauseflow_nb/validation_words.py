@@ -18,11 +18,7 @@ _PLAIN = {
 
 
 def reword_error(error: Mapping[str, Any]) -> str:
-    """Write an error of pydantic so that it continues the name of the field.
-
-    Args:
-        error: One of `ValidationError.errors()`.
-    """
+    """Write an error of pydantic so that it continues the name of the field."""
     message: str = error["msg"]
     if error["type"] in ("value_error", "assertion_error"):
         return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["BEFORE", "FIRST", "PAGES", "README", "Block", "blocks", "read_blocks"]
+__all__ = ["BEFORE", "FIRST", "PAGES", "README", "TUTORIAL", "Block", "blocks", "read_blocks"]
 
 _ROOT = Path(__file__).parents[1]
 #: Every page whose blocks are checked.
@@ -85,6 +85,8 @@ BEFORE = read_blocks("docs/steps.md")[0].comments["before"]
 #: How the cells of the first example in `docs/steps.md` begin, and of the one in the README.
 FIRST = ("from pauseflow_nb import flow, steps", "%%step ask\ntable", "%%step send")
 README = ("from pauseflow_nb import flow, steps", "%%step ask\nimport random", "%%step report")
+#: Likewise those of the tutorial.
+TUTORIAL = ("from pauseflow_nb import flow, steps", "import random", "%%step approve", "%%step publish")
 
 
 def blocks(page: str, *beginnings: str) -> list[str]:

@@ -5,18 +5,23 @@ import configparser
 import importlib
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from docs_commands import check_shell, check_variables
 from docs_examples import PAGES, Block, read_blocks
 from IPython import version_info
@@ -183,6 +188,42 @@ def _find(key: str, value: Any) -> Iterator[str]:
         yield from itertools.chain.from_iterable(_find(key, part) for part in value)
 
 
+def test_github_accepts_the_workflow(tmp_path: Path) -> None:
+    pytest.importorskip("check_jsonschema", reason="`pip install --group cluster` brings the schema of GitHub")
+    (block,) = [block for block in of("yaml") if "github-actions" in block.page]
+    workflow = tmp_path / "report.yml"
+    workflow.write_text(block.code)
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(workflow)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert checked.returncode == 0, checked.stdout
+
+
+@each("nginx")
+def test_nginx_accepts_its_configuration(block: Block, tmp_path: Path) -> None:
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if nginx is None:
+        pytest.skip("no nginx here")
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "jobs.example.org")])
+    begins = datetime(2026, 1, 1, tzinfo=UTC)
+    certificate = x509.CertificateBuilder(name, name, key.public_key(), 1, begins, begins.replace(year=2100))
+    pem, text = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (tmp_path / "jobs.pem").write_bytes(certificate.sign(key, hashes.SHA256()).public_bytes(pem))
+    (tmp_path / "jobs.key").write_bytes(key.private_bytes(pem, text, serialization.NoEncryption()))
+    code = block.code.replace("/etc/ssl", str(tmp_path)).replace("listen 443", "listen 127.0.0.1:8443")
+    paths = "".join(
+        f"{name}_temp_path {tmp_path}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    configuration = tmp_path / "nginx.conf"
+    configuration.write_text(
+        f"pid {tmp_path}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{paths}{code}}}\n"
+    )
+    checked = subprocess.run([nginx, "-t", "-c", configuration], capture_output=True, text=True, check=False)
+
+    assert checked.returncode == 0, checked.stderr
+
+
 @each("html")
 def test_each_template_fills_blocks_that_are_there(block: Block) -> None:
     Environment(autoescape=True).parse(block.code)
@@ -214,7 +255,7 @@ def test_a_command_that_its_program_would_refuse_is_noticed(command: str) -> Non
 
 
 def test_no_block_is_left_out_without_a_reason() -> None:
-    languages = {"sh", "json", "toml", "ini", "yaml", "html"}
+    languages = {"sh", "json", "toml", "ini", "yaml", "html", "nginx"}
     checked = [block for block in BLOCKS if block.is_cell or block.language in languages or "program" in block.comments]
     left_out = [block for block in BLOCKS if "not run" in block.comments]
     # Lines of the source, and the drawing of the layers.

@@ -216,6 +216,10 @@ export interface IInspection {
   form: IControl | null;
 }
 
+const NO_EXTENSION =
+  'This Jupyter server has not loaded pauseflow_nb. Install it where the server runs ' +
+  '(pip install pauseflow-nb), run "jupyter server extension enable pauseflow_nb", and restart the server.';
+
 /** An answer that is none: what the server says, in its words. */
 export class Refused extends Error {
   constructor(
@@ -329,8 +333,13 @@ function path(execution: string): string {
   return `executions/${encodeURIComponent(execution)}`;
 }
 
-function refusal(status: number, said: unknown): Refused {
+/** What a response that is no success says to people. */
+export function refusal(status: number, said: unknown): Refused {
   const body = (said ?? {}) as { error?: unknown; message?: unknown; errors?: unknown };
+  if (status === 404 && typeof body.error !== 'string') {
+    // Ours has a sentence: this is Jupyter's own, for an address that it does not know.
+    return new Refused(status, NO_EXTENSION);
+  }
   const words = [body.error, body.message].find(each => typeof each === 'string' && each) as string | undefined;
   return new Refused(status, words ?? `The server answers ${status}.`, problemsIn(body.errors));
 }

@@ -8,7 +8,7 @@ import { ISignal, Signal } from '@lumino/signaling';
 import { Api, IExecution, State } from './api';
 import { ASKING, asksSomebody } from './words';
 
-/** `server/events/changes.v1.yaml` */
+/** `server/api/changes.v1.yaml` */
 export const SCHEMA = 'https://schema.pauseflow-nb.org/changes/v1';
 
 export interface IChange {

@@ -11,16 +11,24 @@ from typing import Any
 import click
 
 from pauseflow_nb.cli.doctor_command import doctor
-from pauseflow_nb.cli.execution_commands import cancel, fork, list_, outputs, resume, retry, send_back, show, suspend
-from pauseflow_nb.cli.gc_command import gc
-from pauseflow_nb.cli.import_command import import_
-from pauseflow_nb.cli.inspect_command import inspect
-from pauseflow_nb.cli.key_commands import keys, revoke
-from pauseflow_nb.cli.open_command import open_
+from pauseflow_nb.cli.execution_commands import (
+    cancel,
+    fork,
+    list_,
+    open_,
+    outputs,
+    report,
+    resume,
+    retry,
+    send_back,
+    show,
+    suspend,
+)
+from pauseflow_nb.cli.notebook_commands import import_, inspect
 from pauseflow_nb.cli.options import print_errors
 from pauseflow_nb.cli.process_commands import serve, worker
-from pauseflow_nb.cli.report_command import report
 from pauseflow_nb.cli.run_command import run
+from pauseflow_nb.cli.store_commands import gc, keys, revoke
 from pauseflow_nb.cli.trigger_commands import trigger
 from pauseflow_nb.cli.verify_command import verify
 from pauseflow_nb.printable import clean_logs
@@ -57,6 +65,7 @@ _MEANT = {
     "status": "show",
     "stop": "cancel",
     "submit": "run",
+    "wait": "show",
 }
 
 #: Argument that is missing → where to find its value.

@@ -11,8 +11,9 @@ from pauseflow_nb.queues import describe_stranded
 
 if TYPE_CHECKING:
     from pauseflow_nb.cli.progress import Progress
+    from pauseflow_nb.engine.plan import Plan
     from pauseflow_nb.engine.progress_events import Event
-    from pauseflow_nb.engine.queue import Plan, Queue
+    from pauseflow_nb.engine.queue import Queue
     from pauseflow_nb.runner.control import Control
     from pauseflow_nb.runner.kernels.source import Supply
 
@@ -27,14 +28,6 @@ def run_with_progress(
     until_pause: bool = False,
 ) -> tuple[dict[str, Any], bool]:
     """Start an execution and run it until it ends, or until it is stopped.
-
-    Args:
-        queue: The store.
-        plan: What to run.
-        progress: Where sentences for the user are printed.
-        on_event: Called with each event of the execution.
-        supply: Where its kernels come from.
-        until_pause: Return at the first pause.
 
     Returns:
         The execution as `Queue.view` shows it, and whether the user has stopped it before its end.

@@ -1,4 +1,4 @@
-"""`pauseflow doctor`: show the settings in force, and what would not work with them."""
+"""Define `pauseflow doctor`, which shows the settings in force, and what would not work with them."""
 
 import os
 import sys
@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from pauseflow_nb.cli.completion import complete_files
-from pauseflow_nb.cli.doctor_checks import check_environment, check_files, check_machine, check_store
-from pauseflow_nb.cli.findings import Finding
+from pauseflow_nb.cli.doctor_checks import Finding, check_environment, check_files, check_machine, check_store
 from pauseflow_nb.cli.options import COMPLETED, FAILED, json_option, open_queue, print_json, say, store_flags
 from pauseflow_nb.errors import InvalidSetting, NotebookNotFound
 from pauseflow_nb.settings import Settings, default_data_dir

@@ -1,6 +1,10 @@
-"""Define the commands on existing executions: list, show, resume, cancel, suspend, retry, fork, outputs."""
+"""Define the commands on existing executions: list, show, resume, cancel, suspend, retry, fork, outputs, report, open."""
 
+import os
 import sys
+import tempfile
+import webbrowser
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,12 +20,13 @@ from pauseflow_nb.cli.options import (
     say,
     store_options,
 )
-from pauseflow_nb.errors import InvalidValue
+from pauseflow_nb.errors import AmbiguousSuspension, InvalidValue, NoServer, NotSuspended
 from pauseflow_nb.json_values import NOTHING, read_json
-from pauseflow_nb.printable import json_printable, printable
+from pauseflow_nb.printable import json_printable, printable, printable_lines
 from pauseflow_nb.settings import Settings
 
 if TYPE_CHECKING:
+    from pauseflow_nb.engine.queue import Queue
     from pauseflow_nb.execution import Execution
 
 #: Characters of an invalid value that the error message repeats.
@@ -239,6 +244,40 @@ def outputs(settings: Settings, *, execution: str, as_json: bool) -> None:  # no
     sys.stdout.buffer.write(json_printable(open_queue(settings).document(execution).decode()).encode())
 
 
+@click.command()
+@execution_argument
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE.html",
+    shell_complete=complete_files,
+    help="File to write; by default `report-ID.html`; `-` prints the page.",
+)
+@store_options
+def report(settings: Settings, *, execution: str, output: str | None, as_json: bool) -> None:
+    """Write one page with the decisions, the timeline and the outputs of an execution.
+
+    The page loads nothing and holds no link that acts. It says first whether the notebook in the store is still what
+    was signed.
+    """
+    from pauseflow_nb.server.execution_report import make_report  # lazily: only this command writes pages
+
+    file = output or f"report-{execution}.html"
+    if file == "-" and as_json:
+        raise click.UsageError("--json prints its value where `-o -` prints the page: name a file")
+    made = make_report(open_queue(settings), execution)
+    if file == "-":
+        click.echo(made.html)
+    else:
+        _write_page(made.html, Path(file))
+    for problem in made.problems:
+        say(printable_lines(f"✗ {problem}", indent="  "), err=True)
+    if as_json:
+        print_json({"execution": execution, "report": str(Path(file).absolute()), "problems": made.problems})
+    elif file != "-":
+        say(f"wrote {file}")
+
+
 def _find_execution(settings: Settings, execution: str) -> "Execution":
     from pauseflow_nb.execution import get_execution
 
@@ -265,5 +304,73 @@ def _parse_json(flag: str, text: str) -> Any:
         return read_json(text)
     except ValueError as problem:
         raise InvalidValue(
-            flag, text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}…", str(problem)
+            flag,
+            text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}…",
+            f'{problem}; an answer in JSON looks like this: {flag} \'{{"comment": "yes"}}\'',
         ) from None
+
+
+def _write_page(html: str, file: Path) -> None:
+    try:
+        file.write_text(html, encoding="utf-8")
+    except OSError as problem:
+        raise InvalidValue("--output", str(file), f"cannot be written: {problem.strerror}") from None
+
+
+@click.command("open")
+@execution_argument
+@click.option(
+    "--step", shell_complete=complete_open_steps, help="Step whose question is opened; required if several wait."
+)
+@click.option(
+    "--notebook", "wants_notebook", is_flag=True, help="Open the executed notebook, even if a question waits."
+)
+@click.option("--no-browser", is_flag=True, help="Print the address without opening it; --json does the same.")
+@store_options
+def open_(
+    settings: Settings, *, execution: str, step: str | None, wants_notebook: bool, no_browser: bool, as_json: bool
+) -> None:
+    """Open the question of an execution in a browser; if there is none, open the executed notebook."""
+    queue = open_queue(settings)
+    view = queue.view(execution)
+    question = None if wants_notebook else _find_question(view, step)
+    url = _write_notebook_page(queue, execution) if question is None else _find_link(queue, question)
+    if as_json:
+        print_json({"execution": execution, "url": url})
+        return
+    say(url)
+    if not no_browser:
+        webbrowser.open(url)
+
+
+def _find_question(view: dict[str, Any], step: str | None) -> dict[str, Any] | None:
+    """Find the question to open; None if there is none and no step was named."""
+    questions = [each for each in view["suspended"] if each["approval_url"]]
+    found = [each for each in questions if step in (None, each["step"], ".".join(each["path"]))]
+    if step is not None and not found:
+        raise NotSuspended(view["id"], view["state"], step)
+    if len(found) > 1:
+        raise AmbiguousSuspension(view["id"], [".".join(each["path"]) for each in found])
+    return found[0] if found else None
+
+
+def _find_link(queue: "Queue", question: dict[str, Any]) -> str:
+    if queue.settings.public_url is None and queue.live_server_url() is None:
+        raise NoServer
+    return str(question["approval_url"])
+
+
+def _write_notebook_page(queue: "Queue", execution: str) -> str:
+    """Write the notebook as an HTML file, which stays after this process."""
+    import nbformat
+    from nbconvert import HTMLExporter  # takes long to import, and only this function needs it
+
+    from pauseflow_nb.runner.document import Document
+
+    document = Document.from_bytes(queue.document(execution)).for_people()
+    notebook = nbformat.reads(document.decode(), as_version=4)
+    html, _ = HTMLExporter().from_notebook_node(notebook, {"metadata": {"name": execution}})  # type: ignore[no-untyped-call]
+    handle, path = tempfile.mkstemp(prefix=f"pauseflow-{execution}-", suffix=".html")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(html)
+    return Path(path).as_uri()

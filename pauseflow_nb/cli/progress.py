@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import click
@@ -45,9 +44,7 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         if self._bar is not None:
             self._bar.close()
 
@@ -125,7 +122,9 @@ class Progress:
 
     def _show_traceback(self, traceback: list[str]) -> None:
         if not self._quiet:
-            self._print("\n".join(["-" * 75, _clean_cell_text("\n".join(traceback))]))
+            text = _clean_cell_text("\n".join(traceback))
+            has_rule = click.unstyle(text).startswith("-----")  # IPython's own, above most tracebacks
+            self._print(text if has_rule else f"{'-' * 75}\n{text}")
 
     def _show_end(self, view: Mapping[str, Any]) -> None:
         error = view["error"]

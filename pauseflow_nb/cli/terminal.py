@@ -168,17 +168,17 @@ def describe_kernel_bound(execution: Mapping[str, Any], *, is_here: bool = False
 
 
 def describe_record(record: Mapping[str, Any]) -> str:
-    """Describe a decision record in a line.
-
-    Args:
-        record: As `Queue.view` shows it.
-    """
+    """Describe a decision record in a line."""
     if record.get("problem"):
         return f"record: {printable(record['problem'])}"
     decision = record.get("decision") or record.get("approval")
     if not decision and not record.get("suspension"):
         return f"record {record['number']}: the end of the execution, {printable(record.get('state'))}"
     step = f"step {record['suspension']['step']}" if record["suspension"]["step"] else "the notebook"
+    if record.get("withdrawn"):
+        return printable(
+            f"record {record['number']}: {step}: does not count any more, for the execution went back before it"
+        )
     if not decision:
         changed = _describe_checks((record.get("question") or {}).get("drift"))
         return printable(f"record {record['number']}: {step}: asked again. {changed}")

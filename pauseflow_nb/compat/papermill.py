@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
     from pauseflow_nb.cli.progress import Progress
+    from pauseflow_nb.engine.plan import Plan
     from pauseflow_nb.engine.progress_events import Event
-    from pauseflow_nb.engine.queue import Plan, Queue
+    from pauseflow_nb.engine.queue import Queue
     from pauseflow_nb.launching import RunOptions
     from pauseflow_nb.runner.kernels.source import Supply
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -59,37 +59,30 @@ class CellDigest:
 
 @dataclass(frozen=True)
 class CellList:
-    """The cells that a record is about, in order; made once, at the pause, because to digest a thousand takes a while."""
+    """The cells that a record is about, in order, as canonical JSON.
 
+    It is written once, at the pause: to write a thousand cells takes longer than to settle an answer.
+    """
+
+    #: The digest of all cells together: of their content and their order.
+    digest: str
     #: `CellDigest.to_json` of each.
-    listed: Sequence[Any]
-    #: `CellDigest.whole` of each.
-    wholes: Sequence[str]
+    cells: bytes
+    #: The subjects of a statement: the notebook, and each cell.
+    subjects: bytes
 
     @classmethod
     def of(cls, cells: Iterable[CellDigest]) -> "CellList":
-        """Take cells."""
+        """Write cells."""
         known = list(cells)
-        return cls([cell.to_json() for cell in known], [cell.whole for cell in known])
+        digest = digest_json([cell.whole for cell in known])
+        named = ((f"cell {index}: {cell.id}", cell.whole) for index, cell in enumerate(known, 1))
+        subjects = [{"digest": {"sha256": each}, "name": name} for name, each in [("notebook", digest), *named]]
+        return cls(digest, _write_texts([cell.to_json() for cell in known]), _write_texts(subjects))
 
-    @property
-    def digest(self) -> str:
-        """The digest of all cells together: of their content and their order."""
-        return digest_json(list(self.wholes))
-
-    def to_subjects(self) -> list[JSON]:
-        """Write them as the subjects of a statement."""
-        named = zip(self.listed, self.wholes, strict=True)
-        return [
-            {"digest": {"sha256": whole}, "name": f"cell {index}: {cell[0]}"}
-            for index, (cell, whole) in enumerate(named, 1)
-        ]
-
-    def __iter__(self) -> Iterator[CellDigest]:
-        return map(CellDigest.from_json, self.listed)
-
-    def __len__(self) -> int:
-        return len(self.listed)
+    def read(self) -> list[CellDigest]:
+        """Read the cells."""
+        return [CellDigest.from_json(each) for each in json.loads(self.cells)]
 
 
 def digest_json(value: Any) -> str:
@@ -170,6 +163,12 @@ def to_canonical(value: Any) -> bytes:
 def write_object(members: Mapping[str, bytes]) -> bytes:
     """Write a JSON object as RFC 8785 has it, whose members are written already; their names are ASCII."""
     return b"{" + b",".join(to_canonical(name) + b":" + members[name] for name in sorted(members)) + b"}"
+
+
+def _write_texts(value: Sequence[Any]) -> bytes:
+    """Write lists of texts, and objects with sorted names, as RFC 8785 has them; without a look at each."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.encode() if text.isascii() else to_canonical(value)
 
 
 def _is_simple(value: Any) -> bool:

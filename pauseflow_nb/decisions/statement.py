@@ -24,17 +24,20 @@ _PAYLOAD = "application/vnd.in-toto+json"
 DECIDED = "https://pauseflow-nb.org/decision/v1"
 #: Predicate of a statement about the end of an execution.
 ENDED = "https://pauseflow-nb.org/end/v1"
-#: Key of the notebook's metadata, under `pauseflow`, that holds the envelopes, oldest first.
-DECISIONS = "decisions"
+#: Predicate of a statement about a notebook that waits again. It is no record: the next one takes its place.
+WAITING = "https://pauseflow-nb.org/waiting/v1"
+#: Keys of the notebook's metadata, under `pauseflow`: of the records' envelopes, oldest first, and of that of `WAITING`.
+DECISIONS, WAITS = "decisions", "waiting"
 
-_WHOLE = "notebook"
+#: Stands for a list of cells while the rest is written; canonical JSON has no such byte.
+_LIST = b"\0"
 
 
 @dataclass(frozen=True)
 class Statement:
     """What one record says."""
 
-    #: `DECIDED` or `ENDED`.
+    #: `DECIDED`, `ENDED` or `WAITING`.
     kind: str
     execution: str
     #: From 1, without a gap, within the execution.
@@ -48,30 +51,24 @@ class Statement:
 
     def to_json(self) -> dict[str, JSON]:
         """Write it as an in-toto statement."""
-        return {
-            "_type": _STATEMENT,
-            "subject": self._subjects(),
-            "predicateType": self.kind,
-            "predicate": {"cells": list(self.cells.listed), **self._predicate()},
-        }
+        found: dict[str, JSON] = json.loads(self.to_canonical())
+        return found
 
     def to_canonical(self) -> bytes:
         """Write it as RFC 8785 has it: what is signed."""
-        predicate = {name: to_canonical(each) for name, each in self._predicate().items()}
-        parts: dict[str, Any] = {"_type": _STATEMENT, "predicateType": self.kind}
-        return write_object(
-            {
-                **{name: to_canonical(each) for name, each in parts.items()},
-                "predicate": write_object({**predicate, "cells": _write_texts(self.cells.listed)}),
-                "subject": _write_texts(self._subjects()),
-            }
-        )
+        return _join(self.write_around_cells(), self.cells)
 
-    def _subjects(self) -> list[JSON]:
-        return [{"digest": {"sha256": self.cells.digest}, "name": _WHOLE}, *self.cells.to_subjects()]
-
-    def _predicate(self) -> dict[str, JSON]:
-        return {"execution": self.execution, "number": self.number, "previous": self.previous, **self.facts}
+    def write_around_cells(self) -> list[bytes]:
+        """Write what stands before, between and after the two lists of cells."""
+        members = {"execution": self.execution, "number": self.number, "previous": self.previous, **self.facts}
+        written = {name: to_canonical(each) for name, each in members.items()}
+        whole = {
+            "_type": to_canonical(_STATEMENT),
+            "predicate": write_object({**written, "cells": _LIST}),
+            "predicateType": to_canonical(self.kind),
+            "subject": _LIST,
+        }
+        return write_object(whole).split(_LIST)
 
     @classmethod
     def from_json(cls, value: Any) -> "Statement":
@@ -81,40 +78,79 @@ class Statement:
             InvalidRecord: If it is not such a statement, or its subjects are not the cells that it lists.
         """
         try:
-            facts = dict(value["predicate"])
-            statement = cls(
-                kind=str(value["predicateType"]),
-                execution=str(facts.pop("execution")),
-                number=int(facts.pop("number")),
-                previous=facts.pop("previous"),
-                cells=CellList.of(map(CellDigest.from_json, facts.pop("cells"))),
-                facts=facts,
-            )
+            statement = cls._parse(value)
         except (KeyError, TypeError, ValueError, AttributeError) as problem:
             raise InvalidRecord(f"it is not a statement of pauseflow ({type(problem).__name__}: {problem})") from None
-        if statement.kind not in (DECIDED, ENDED) or statement.to_json() != value:
+        if statement.kind not in (DECIDED, ENDED, WAITING) or statement.to_json() != value:
             raise InvalidRecord("its subjects are not the cells that it lists")
         return statement
+
+    @classmethod
+    def from_brief(cls, brief: Any) -> "Statement":
+        """Read `Signed.brief`: the statement without its cells. The signature is not checked.
+
+        Raises:
+            InvalidRecord: If it is none.
+        """
+        try:
+            payload = brief["payload"]
+            # That of an earlier version is whole.
+            text = "[]".join(payload) if isinstance(payload, list) else base64.b64decode(payload)
+            return cls._parse(json.loads(text))
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+            raise InvalidRecord(f"it is not a signed statement ({type(problem).__name__}: {problem})") from None
+
+    @classmethod
+    def _parse(cls, value: Any) -> "Statement":
+        facts = dict(value["predicate"])
+        return cls(
+            kind=str(value["predicateType"]),
+            execution=str(facts.pop("execution")),
+            number=int(facts.pop("number")),
+            previous=facts.pop("previous"),
+            cells=CellList.of(map(CellDigest.from_json, facts.pop("cells"))),
+            facts=facts,
+        )
 
     def summarise(self) -> dict[str, JSON]:
         """Say what it holds, without the digests of the cells: its number, its kind, and its facts."""
         return {"number": self.number, "kind": "decision" if self.kind == DECIDED else "end", **self.facts}
 
 
-def sign(statement: Statement, private: "Ed25519PrivateKey") -> dict[str, JSON]:
-    """Sign a statement.
+@dataclass(frozen=True)
+class Signed:
+    """A signed statement as the store holds it: apart from its cells, which others may be about, too."""
+
+    #: The DSSE envelope, whose payload is the list of the texts around the lists of cells: see `expand`.
+    brief: dict[str, Any]
+    #: What the record after it names as the one before.
+    digest: str
+
+
+def sign(statement: Statement, private: "Ed25519PrivateKey") -> Signed:
+    """Sign a statement."""
+    around = statement.write_around_cells()
+    payload = _join(around, statement.cells)
+    brief = _envelope([text.decode() for text in around], private.sign(_signed_bytes(payload)), private.public_key())
+    return Signed(brief, hashlib.sha256(payload).hexdigest())
+
+
+def expand(brief: Any, cells: CellList) -> Any:
+    """Put the cells into the envelope of a signed statement.
 
     Returns:
-        The DSSE envelope, as JSON.
+        The DSSE envelope, as JSON; what is damaged as it is, so that whoever opens it learns of that.
     """
-    payload = statement.to_canonical()
-    return _envelope(payload, private.sign(_signed_bytes(payload)), private.public_key())
+    try:
+        payload = _join([text.encode() for text in brief["payload"]], cells)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return brief
+    return {**brief, "payload": base64.b64encode(payload).decode()}
 
 
-def _write_texts(value: Sequence[Any]) -> bytes:
-    """Write lists of texts, and objects with sorted names, as RFC 8785 has them; without a look at each."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return text.encode() if text.isascii() else to_canonical(value)
+def _join(around: Sequence[bytes], cells: CellList) -> bytes:
+    before, between, after = around
+    return b"".join([before, cells.cells, between, cells.subjects, after])
 
 
 def open_envelope(envelope: Any, keys: Sequence["Ed25519PublicKey"]) -> Statement:
@@ -146,7 +182,7 @@ def open_envelope(envelope: Any, keys: Sequence["Ed25519PublicKey"]) -> Statemen
                 key.verify(signature, _signed_bytes(payload))
             except InvalidSignature:
                 continue
-            if envelope != _envelope(payload, signature, key):
+            if envelope != _envelope(base64.b64encode(payload).decode(), signature, key):
                 raise InvalidRecord("parts of its envelope that are not signed were changed")
             try:
                 return Statement.from_json(json.loads(payload))
@@ -157,10 +193,10 @@ def open_envelope(envelope: Any, keys: Sequence["Ed25519PublicKey"]) -> Statemen
     raise InvalidRecord(f"its signature, by key {named or 'without a name'}, is not valid for any key given ({known})")
 
 
-def _envelope(payload: bytes, signature: bytes, key: "Ed25519PublicKey") -> dict[str, JSON]:
+def _envelope(payload: JSON, signature: bytes, key: "Ed25519PublicKey") -> dict[str, JSON]:
     return {
         "payloadType": _PAYLOAD,
-        "payload": base64.b64encode(payload).decode(),
+        "payload": payload,
         "signatures": [{"keyid": key_id(key), "sig": base64.b64encode(signature).decode()}],
     }
 
@@ -173,14 +209,13 @@ def payload_digest(envelope: Mapping[str, Any]) -> str:
         return ""
 
 
-def summarise(envelope: Mapping[str, Any]) -> dict[str, JSON]:
+def summarise(signed: Signed) -> dict[str, JSON]:
     """Say what a record of the store holds, without the digests of the cells; its signature is not checked."""
     try:
-        statement = Statement.from_json(json.loads(base64.b64decode(envelope["payload"])))
-        digest, key = payload_digest(envelope), envelope["signatures"][0]["keyid"]
-    except (InvalidRecord, KeyError, IndexError, TypeError, ValueError) as problem:
+        statement, key = Statement.from_brief(signed.brief), signed.brief["signatures"][0]["keyid"]
+    except (InvalidRecord, KeyError, IndexError, TypeError) as problem:
         return {"problem": f"this record cannot be read ({problem})"}
-    return {**statement.summarise(), "execution": statement.execution, "digest": digest, "key": key}
+    return {**statement.summarise(), "execution": statement.execution, "digest": signed.digest, "key": key}
 
 
 def key_id(key: "Ed25519PublicKey") -> str:

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.decisions.digests import CellDigest, digest_cell, digest_json, is_card, is_marker, to_canonical
-from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, open_envelope, payload_digest
+from pauseflow_nb.decisions.statement import (
+    DECIDED,
+    DECISIONS,
+    ENDED,
+    WAITING,
+    WAITS,
+    Statement,
+    open_envelope,
+    payload_digest,
+)
 from pauseflow_nb.errors import InvalidRecord
 
 if TYPE_CHECKING:
@@ -80,24 +89,46 @@ def verify(
     for number, envelope in enumerate(envelopes, 1):
         try:
             statements.append(open_envelope(envelope, keys))
+            if statements[-1].kind == WAITING:
+                problems.append(f"record {number} is none: it was signed when the notebook began to wait")
         except InvalidRecord as problem:
             problems.append(f"record {number} proves nothing: {problem}")
-    problems += _chain(envelopes, statements, str(found.get("execution")))
+    waiting = list(_open_waiting(found.get(WAITS), keys, problems))
+    problems += _chain(envelopes, [*statements, *waiting], str(found.get("execution")))
     cells = [cell for cell in notebook.get("cells", []) if not is_marker(cell)]
     problems += [] if recorded is None else _missing(envelopes, recorded)
-    with_cards = bool(statements) and statements[-1].kind == ENDED
-    problems += _cells(statements, [digest_cell(cell, with_cards=with_cards) for cell in cells])
+    with_cards = bool(statements) and statements[-1].kind == ENDED and not waiting
+    problems += _cells([*statements, *waiting], [digest_cell(cell, with_cards=with_cards) for cell in cells])
     problems += _questions(statements, cells)
     problems += _checks(statements, cells)
     problems += _end(statements, notebook)
-    problems += _widgets(statements, notebook)
+    problems += [] if waiting else _widgets(statements, notebook)
     notes = []
-    if statements and statements[-1].kind != ENDED:
+    if waiting:
+        notes.append(
+            "it waits: the state of widgets and how the cards of questions look are not covered before the end"
+        )
+    elif statements and statements[-1].kind != ENDED:
         notes.append(
             "the execution had not ended when this was written: cells after the last decision are not covered,"
             " nor the state of widgets and how the cards of questions look"
         )
     return Verification(problems, statements, notes)
+
+
+def _open_waiting(envelope: Any, keys: Sequence["Ed25519PublicKey"], problems: list[str]) -> Iterator[Statement]:
+    """Open what was signed of a notebook that waits again, if it is there."""
+    if envelope is None:
+        return
+    try:
+        statement = open_envelope(envelope, keys)
+    except InvalidRecord as problem:
+        problems.append(f"what was signed when it began to wait proves nothing: {problem}")
+        return
+    if statement.kind == WAITING:
+        yield statement
+    else:
+        problems.append("a record stands in the place of what was signed when it began to wait")
 
 
 def _malformed(notebook: Mapping[str, Any]) -> Iterator[str]:
@@ -175,7 +206,9 @@ def _missing(envelopes: Sequence[Any], recorded: Sequence[Mapping[str, Any]]) ->
     there = [payload_digest(envelope) for envelope in recorded]
     for number, digest in enumerate(there, 1):
         if digest not in here:
-            yield f"cut out: record {number}, which the store has"
+            after = all(each not in here for each in there[number - 1 :])
+            why = "it was cut out, or made after this notebook was written" if after else "it was cut out"
+            yield f"record {number} is in the store, and not in the notebook: {why}"
     for _ in here - set(there):
         yield "the notebook has a record that the store does not have"
 
@@ -184,19 +217,19 @@ def _cells(statements: Sequence[Statement], now: Sequence[CellDigest]) -> Iterat
     """Find cells that differ from the newest record about each."""
     if not statements:
         return
-    last = statements[-1]
-    recorded = {cell.id: cell for cell in last.cells}
+    then = statements[-1].cells.read()
+    recorded = {cell.id: cell for cell in then}
     places = {cell.id: index for index, cell in enumerate(now, 1)}
-    for index, cell in enumerate(last.cells, 1):
+    for index, cell in enumerate(then, 1):
         if cell.id not in places:
             yield f"cell {index} ({cell.id}) was removed"
     for index, cell in enumerate(now, 1):
         if cell.id in recorded:
             yield from _differences(index, recorded[cell.id], cell)
-        elif last.kind == ENDED or index <= len(last.cells):
+        elif statements[-1].kind in (ENDED, WAITING) or index <= len(then):
             yield f"cell {index} ({cell.id}) was added"
     yield from _repeated(now)
-    order_then = [cell.id for cell in last.cells if cell.id in places]
+    order_then = [cell.id for cell in then if cell.id in places]
     order_now = [cell.id for cell in now if cell.id in recorded]
     if sorted(order_then) == sorted(order_now) and order_then != order_now:
         moved = [id_ for id_, other in zip(order_now, order_then, strict=False) if id_ != other]
@@ -234,9 +267,11 @@ def _questions(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any
     shown: dict[tuple[str, int, int, int], list[Mapping[str, Any]]] = {}
     for facts in _suspensions(cells):
         shown.setdefault(_identity(facts), []).append(facts)
-    signed = {
+    newest = {
         _identity(statement.facts["suspension"]): statement for statement in statements if statement.kind == DECIDED
     }
+    # The execution has gone back to before the others.
+    signed = {identity: each for identity, each in newest.items() if not each.facts.get("withdrawn")}
     for identity, statement in signed.items():
         where = f"step {identity[0] or 'none'}"
         if identity not in shown:

@@ -29,8 +29,6 @@ from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.workers import is_own, process_name
 
-__all__ = ["Event", "Events", "run_attached"]
-
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1

@@ -7,12 +7,23 @@ from dataclasses import asdict, replace
 
 import sqlalchemy as sa
 
+from pauseflow_nb.decisions.statement import WAITS
 from pauseflow_nb.engine import children
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.authorization import NotJudged, Verdict, judge_early
-from pauseflow_nb.engine.decision_records import add_drift, record_checks, record_reopening, seal
+from pauseflow_nb.engine.decision_records import (
+    add_drift,
+    add_errors,
+    record_checks,
+    record_reopening,
+    seal,
+    sign_waiting,
+)
+from pauseflow_nb.engine.finish_notebook import finish_notebook
 from pauseflow_nb.engine.kernel_bound import KERNEL_LOST, explain_loss
-from pauseflow_nb.engine.settling import Settling, make_cancel_reason
+from pauseflow_nb.engine.newest_notebook import ENDS_OUTSIDE_CELLS
+from pauseflow_nb.engine.settling import RECORD_AFTER, Settling, make_cancel_reason
+from pauseflow_nb.engine.write_output import PatientOutput
 from pauseflow_nb.errors import PauseflowError
 from pauseflow_nb.forms.schema import in_words
 from pauseflow_nb.json_values import JSON
@@ -22,12 +33,14 @@ from pauseflow_nb.runner.cards import Decision, close_document
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.fresh_cells import list_shown
 from pauseflow_nb.runner.masking import Mask
-from pauseflow_nb.runner.segment import SegmentEnd
+from pauseflow_nb.runner.observer import SegmentEnd
 from pauseflow_nb.store import executions, segments, steps, suspensions, workers
 from pauseflow_nb.store.audit import note
 
 #: For checking all the answers that came before a step had ended.
 _EARLY_SECONDS = 10.0
+#: Kinds of ends after which the execution has ended.
+_FINAL = frozenset({"completed", "exited", "failed"})
 
 
 class Ending:
@@ -40,9 +53,16 @@ class Ending:
         self._verdicts: dict[int, Verdict] = {}
         #: Name of the notebook as this attempt left it; None: it could not be stored.
         self._stored: str | None = None
+        #: Whether the notebook of an execution that has ended is still to be written, or its output.
+        self._is_unwritten = False
 
-    def end(self, end: SegmentEnd, document: Document) -> str:
+    def end(self, end: SegmentEnd, document: Document, output: PatientOutput | None = None) -> str:
         """Record the end of the attempt.
+
+        Args:
+            end: How it ended.
+            document: The notebook as the kernel left it.
+            output: Where it is written for people, if anywhere.
 
         Returns:
             `"ended"`, `"released"` if the segment is queued again, or `"fenced"` if the attempt did not count.
@@ -51,7 +71,7 @@ class Ending:
             return self.release(new_job=True)
         end = self._with_children(end, document)
         self._seal(end, document)
-        name = self._attempt.store_document(document)
+        self._stored = self._attempt.store_document(document, patiently=end.kind not in _FINAL)
         if end.kind == "suspended":
             # Not in the transaction, which lets nobody else write to SQLite.
             document.digest_cells(end.next_cell + 1)
@@ -68,33 +88,43 @@ class Ending:
 
         def change(connection: sa.Connection) -> None:
             row = self._attempt.require_current(connection)
-            self._stored = None if name == row.document else name
-            values = {"document": name, "cells_done": row.cells_done if done is None else done}
-            executions.set_state(connection, row.id, row.state, **values)
+            stored = {} if self._stored is None else {"document": self._stored}
+            executions.set_state(
+                connection, row.id, row.state, cells_done=row.cells_done if done is None else done, **stored
+            )
             record(connection, end)
 
         try:
+            is_signed = end.kind in {*_FINAL, "refused", "drifted"} or WAITS in document.metadata.get("pauseflow", {})
+            if output is not None and is_signed:
+                # Before the end is recorded: nobody would complete it if this process died in between.
+                output.save(document)
+            self._is_unwritten = self._stored is None or (output is not None and output.problem is not None)
             self._change_judged(change, end)
         except Fenced:
-            self._store.files.remove(name)
-            return "fenced"
-        self._attempt.replace_document(name)
+            if not self._attempt.is_stored(self._stored):
+                if self._stored is not None:
+                    self._store.files.remove(self._stored)
+                return "fenced"
+            # The store had recorded the end before it stopped answering, and this is the second try.
+        self._attempt.replace_document(self._stored)
+        if end.kind in _FINAL and self._is_unwritten:
+            finish_notebook(self._store, self._segment.execution, document)
         return "released" if end.kind == "handed over" else "ended"
 
     def _seal(self, end: SegmentEnd, document: Document) -> None:
         """Sign what the notebook shows from now on; if an execution ends without its kernel, that is done when it is finished."""
         state = {"completed": "completed", "exited": "completed", "failed": "failed"}.get(end.kind)
-        if end.kind != "drifted" and (state is None or end.environment):
+        if end.environment:
             return
 
         def change(connection: sa.Connection) -> None:
             self._attempt.require_current(connection)
+            if end.kind == "suspended":
+                sign_waiting(connection, self._segment.execution, document)
+            if end.kind in ("refused", "drifted"):
+                self._sign_reopening(connection, end, document)
             if state is None:
-                suspension = suspensions.find_last(connection, self._segment.execution)
-                assert suspension is not None, "an answer has woken the segment"
-                fresh = list_shown(document, end.next_cell)
-                shown = add_drift(suspension, end.checks, fresh)
-                record_reopening(connection, suspension, shown, end.checks, document)
                 return
             if end.checks:
                 record_checks(connection, self._segment.execution, end.checks)
@@ -102,6 +132,16 @@ class Ending:
 
         with contextlib.suppress(Fenced):
             self._attempt.change(change)
+
+    def _sign_reopening(self, connection: sa.Connection, end: SegmentEnd, document: Document) -> None:
+        suspension = suspensions.find_last(connection, self._segment.execution)
+        if suspension is None or suspension.action != "resume":
+            return
+        if end.kind == "refused":
+            record_reopening(connection, suspension, add_errors(suspension.shown, end.errors) or {}, document)
+        else:
+            shown = add_drift(suspension, end.checks, list_shown(document, end.next_cell))
+            record_reopening(connection, suspension, shown, document, end.checks)
 
     def crashed(self, problem: str) -> str:
         """Record that the kernel died, or did not become ready: the segment is run again from its last checkpoint."""
@@ -124,7 +164,9 @@ class Ending:
         try:
             self._attempt.change(change)
         except Fenced:
-            return "fenced"
+            if not self._attempt.is_released():
+                return "fenced"
+            # As above: the store had recorded it before it stopped answering.
         return "released"
 
     def lost(self) -> str:
@@ -157,7 +199,8 @@ class Ending:
     def _completed(self, connection: sa.Connection, _end: SegmentEnd) -> None:
         segments.end(connection, self._segment, "completed")
         self._close(connection)
-        executions.end(connection, self._segment.execution, "completed", by=str(self._segment.worker))
+        by = str(self._segment.worker)
+        executions.end(connection, self._segment.execution, "completed", by=by, record_after=self._record_after)
 
     def _exited(self, connection: sa.Connection, end: SegmentEnd) -> None:
         assert end.outcome is not None
@@ -166,7 +209,8 @@ class Ending:
         self._close(connection)
         by = f"step:{end.outcome.step}"
         reason: dict[str, JSON] = {"kind": "exit", "by": by, "text": end.outcome.exit_reason}
-        executions.end(connection, self._segment.execution, "completed", by=by, reason=reason)
+        execution, after = self._segment.execution, self._record_after
+        executions.end(connection, execution, "completed", by=by, reason=reason, record_after=after)
 
     def _suspended(self, connection: sa.Connection, end: SegmentEnd) -> None:
         outcome = end.outcome
@@ -257,14 +301,20 @@ class Ending:
         if failure.type == "Cancelled" and (by := self._who_cancelled(connection, failure.step)) is not None:
             segments.end(connection, self._segment, "cancelled")
             self._close(connection, failure)
-            executions.end(connection, execution, "cancelled", by=by, reason=make_cancel_reason(by, None))
+            reason = make_cancel_reason(by, None)
+            executions.end(connection, execution, "cancelled", by=by, reason=reason, record_after=self._record_after)
             return
         segments.end(connection, self._segment, "failed")
         self._close(connection, failure)
         by = f"step:{failure.step}" if failure.step else str(self._segment.worker)
-        reason: dict[str, JSON] = {"kind": kind, "by": by, "text": failure.message}
-        due = 0.0 if kind in ("environment", "crashed", KERNEL_LOST) else None
+        reason = {"kind": kind, "by": by, "text": failure.message}
+        due = 0.0 if kind in ENDS_OUTSIDE_CELLS and not self._is_unwritten else self._record_after
         executions.end(connection, execution, "failed", by=by, reason=reason, error=asdict(failure), record_after=due)
+
+    @property
+    def _record_after(self) -> float | None:
+        """Seconds that this process has to write the notebook; None if it has written all."""
+        return RECORD_AFTER if self._is_unwritten else None
 
     def _who_cancelled(self, connection: sa.Connection, step: str | None) -> str | None:
         """Tell who cancelled at the last `flow.pause` of a step; None if nobody did."""

@@ -1,10 +1,11 @@
-"""One attempt at a segment: the fence around its writes, which keeps out what an earlier attempt still sends."""
+"""Fence the writes of one attempt at a segment: those of an earlier attempt are refused."""
 
 import logging
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -152,24 +153,53 @@ class Attempt:
                 has_reported = True
                 time.sleep(1)
 
-    def store_document(self, document: Document) -> str:
-        """Write the document under a name of its own; on a full disk the one before still counts."""
+    def store_document(self, document: Document, *, patiently: bool = False) -> str | None:
+        """Write the document under a name of its own.
+
+        Args:
+            document: The notebook.
+            patiently: Whether to try for a minute: nobody in this process has the document later.
+
+        Returns:
+            The name; None if it could not be written, so that the one before still counts.
+        """
         with reading(self.queue.engine) as connection:
             enter_records(connection, self.segment.execution, document)
         name = f"{self.segment.execution}/{self.segment.n}-{self.segment.attempt}-{secrets.token_hex(4)}.ipynb"
+        write = partial(self.queue.files.write, name, document.to_bytes())
         try:
-            self.queue.files.write(name, document.to_bytes())
+            self.patiently(write) if patiently else write()
         except (StorageFull, StoreUnavailable) as problem:
             # Losing outputs of cells is better than running a finished step twice.
             log.warning("the notebook was not stored: %s", problem, extra={"execution": self.segment.execution})
             self.tell("said", text=f"the notebook was not stored: {problem}")
-            return str(self._document)
+            return None
         return name
 
-    def replace_document(self, name: str) -> None:
-        """Remove the notebook that a newer one has replaced."""
-        before, self._document = self._document, name
-        if before != name:
+    def is_stored(self, name: str | None) -> bool:
+        """Whether the notebook of this name is the one that counts."""
+
+        def look() -> bool:
+            with reading(self.queue.engine) as connection:
+                row = executions.find_plain(connection, self.segment.execution)
+            return row is not None and row.document == name
+
+        return self.patiently(look)
+
+    def is_released(self) -> bool:
+        """Whether this attempt was the last one, and its segment is queued again."""
+
+        def look() -> bool:
+            with reading(self.queue.engine) as connection:
+                segment = segments.find(connection, self.segment.execution, self.segment.n)
+            return segment is not None and (segment.attempt, segment.state) == (self.segment.attempt, "queued")
+
+        return self.patiently(look)
+
+    def replace_document(self, name: str | None) -> None:
+        """Remove the notebook that a newer one has replaced, if there is one."""
+        if name is not None:
+            before, self._document = self._document, name
             self.queue.files.remove(before)
 
     def tell(self, kind: str, **data: object) -> None:

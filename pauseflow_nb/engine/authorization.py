@@ -26,23 +26,6 @@ from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.views import allowed_actions, has_rules, view_approvals
 
-__all__ = [
-    "LINK",
-    "Callback",
-    "NotJudged",
-    "Question",
-    "Refusal",
-    "Verdict",
-    "find_comment",
-    "find_not_allowed",
-    "judge",
-    "judge_callback",
-    "judge_early",
-    "list_refusals",
-    "shorten_comment",
-    "who_may",
-]
-
 _LONGEST_COMMENT = 2000
 _NOT_ALLOWED = {
     "resume": "this question cannot be approved, because its author did not allow it",

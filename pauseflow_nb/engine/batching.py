@@ -1,14 +1,42 @@
-"""Collect what several threads ask for at the same time, and handle it in one go, such as in one transaction."""
+"""Collect what several threads request at the same time, and handle it together, such as in one transaction."""
 
+import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, TypeVar
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
 
 from pauseflow_nb.errors import StoreUnavailable
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class _Request(Generic[T, R]):
+    what: T
+    #: Gets the result. That of an event loop is touched in its loop only.
+    future: "Future[R] | asyncio.Future[R]"
+
+    def begin(self) -> bool:
+        """Whether the sender still waits; from here on a cancelled one is handled all the same."""
+        if isinstance(self.future, Future):
+            return self.future.set_running_or_notify_cancel()
+        return not self.future.cancelled()
+
+    def end(self, result: R | Exception) -> None:
+        """Give the sender the result, unless the task that waited has ended."""
+        if self.future.done():
+            return
+        if isinstance(result, Exception):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
+
+
+_Results: TypeAlias = list[tuple[_Request[T, R], R | Exception]]
 
 
 class Batcher(Generic[T, R]):
@@ -24,11 +52,11 @@ class Batcher(Generic[T, R]):
         """
         self._handle, self._most = handle, most
         self._lock = threading.Lock()
-        self._waiting: list[tuple[T, Future[R]]] = []
-        self._is_busy = self._is_closed = False
+        self._waiting: list[_Request[T, R]] = []
+        self._is_busy = self._is_closed = self._is_planned = False
         self._thread = ThreadPoolExecutor(1, name)
 
-    def submit(self, one: T) -> Future[R]:
+    def submit(self, what: T) -> Future[R]:
         """Hand one over; the result is there when all that are handled with it are done.
 
         Until it is taken, its future can be cancelled, and then it is never handled.
@@ -38,36 +66,84 @@ class Batcher(Generic[T, R]):
         """
         future: Future[R] = Future()
         with self._lock:
-            if self._is_closed:
-                raise StoreUnavailable("the store", "this process is being stopped: try again when it has restarted")
-            if not self._is_busy:
-                self._thread.submit(self._run)
-                self._is_busy = True
-            self._waiting.append((one, future))
+            self._add(_Request(what, future))
+            self._start()
         return future
+
+    async def ask(self, what: T) -> R:
+        """Hand one over from an event loop, and wait for its result.
+
+        Those that the loop receives in one go are handled in one go, and it is woken once for all their results: to wake
+        it for each costs as much as to handle it.
+
+        Raises:
+            StoreUnavailable: If it is closed.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        with self._lock:
+            self._add(_Request(what, future))
+            if not self._is_busy and not self._is_planned:
+                self._is_planned = True
+                loop.call_soon(self._start_planned)
+        return await future
 
     def close(self) -> None:
         """Handle what is there, refuse what comes later, and end the thread."""
         with self._lock:
             self._is_closed = True
+            if self._waiting:
+                self._start()
         self._thread.shutdown()
+
+    def _add(self, request: _Request[T, R]) -> None:
+        if self._is_closed:
+            raise StoreUnavailable("the store", "this process is being stopped: try again when it has restarted")
+        self._waiting.append(request)
+
+    def _start(self) -> None:
+        if not self._is_busy:
+            self._is_busy = True
+            self._thread.submit(self._run)
+
+    def _start_planned(self) -> None:
+        with self._lock:
+            self._is_planned = False
+            # Another thread may have asked for something meanwhile, or this one is closed.
+            if self._waiting and not self._is_closed:
+                self._start()
 
     def _run(self) -> None:
         while batch := self._take():
-            # One whose sender does not wait any more is left untouched; from here on nobody can cancel.
-            running = [(one, future) for one, future in batch if future.set_running_or_notify_cancel()]
+            # One whose sender does not wait any more is left untouched.
+            running = [request for request in batch if request.begin()]
             try:
-                results = self._handle([one for one, _ in running]) if running else []
+                results = self._handle([request.what for request in running]) if running else []
             except Exception as problem:  # noqa: BLE001  (whatever it is, those who wait must not wait for ever)
                 results = [problem] * len(running)
-            for (_, future), result in zip(running, results, strict=True):
-                if isinstance(result, Exception):
-                    future.set_exception(result)
-                else:
-                    future.set_result(result)
+            _deliver(list(zip(running, results, strict=True)))
 
-    def _take(self) -> list[tuple[T, Future[R]]]:
+    def _take(self) -> list[_Request[T, R]]:
         with self._lock:
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             self._is_busy = bool(batch)
             return batch
+
+
+def _deliver(results: Sequence[tuple[_Request[T, R], R | Exception]]) -> None:
+    """Give each sender its result; an event loop is woken once."""
+    of_loops: dict[asyncio.AbstractEventLoop, _Results[T, R]] = {}
+    for request, result in results:
+        if isinstance(request.future, Future):
+            request.end(result)
+        else:
+            of_loops.setdefault(request.future.get_loop(), []).append((request, result))
+    for loop, found in of_loops.items():
+        # A loop that is closed has nobody left who waits.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_end_all, found)
+
+
+def _end_all(results: _Results[T, R]) -> None:
+    for request, result in results:
+        request.end(result)

@@ -8,8 +8,9 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, SnapshotRef, StepBriefing, Wake
 from pauseflow_nb.runner.document import Document
+from pauseflow_nb.store.database import iso
 from pauseflow_nb.store.executions import Row
-from pauseflow_nb.store.views import LinksOf, iso
+from pauseflow_nb.store.views import LinksOf
 
 #: Suspensions that one step may ask for within a segment, beyond which there are no links.
 _MOST_ORDINALS = 20
@@ -25,6 +26,7 @@ def make_briefing(
     snapshots: str,
     links: LinksOf,
     is_checked: bool = False,
+    may_defer: bool = False,
     unkept: str | None = None,
     secrets: Iterable[str] = (),
 ) -> Briefing:
@@ -39,6 +41,7 @@ def make_briefing(
         snapshots: Where the kernel saves.
         links: Makes the links of one suspension.
         is_checked: Whether snapshots are read through before they are used.
+        may_defer: Whether large data of an object store may be fetched while cells run.
         unkept: Why a pause may not keep the kernel alive; None: it may.
         secrets: Names of the secrets that cells may use.
     """
@@ -53,6 +56,7 @@ def make_briefing(
         segment=segment.n,
         snapshots=snapshots,
         is_checked=is_checked,
+        may_defer=may_defer,
         inputs=execution.parameters,
         trigger=_trigger(execution, start),
         execution_count=document.execution_count(before=first),

@@ -151,12 +151,6 @@ def merge_outputs(old: "Document", new: "Document", first_cell: int) -> tuple["D
 def copy_snapshots(files: Files, source: str, target: str, points: Mapping[str, str]) -> dict[str, SnapshotRef]:
     """Copy snapshots from one execution's folder into another's.
 
-    Args:
-        files: The storage.
-        source: Id of the execution that has them.
-        target: Id of the execution that gets them.
-        points: Digest of each by its name.
-
     Raises:
         SnapshotDamaged: If something of one is missing.
     """

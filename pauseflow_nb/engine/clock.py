@@ -1,8 +1,10 @@
 """Let the clock act: settle what is due, send reminders, and finish what processes that died have left."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -12,12 +14,15 @@ from pauseflow_nb.engine.locking import lock_rows
 from pauseflow_nb.engine.next_segments import Settlement, time_out_all
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.ownership import detach
-from pauseflow_nb.engine.reminders import remind
 from pauseflow_nb.engine.settling import Settling, make_default, wakes_in_time
 from pauseflow_nb.engine.triggers.due import start_due
-from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.engine.unanswered import end_all_unanswered, ends_unanswered
+from pauseflow_nb.errors import NotDelivered, StorageFull, StoreUnavailable
 from pauseflow_nb.links import Claim
+from pauseflow_nb.notifications import deliver
+from pauseflow_nb.protocol import MessageRequest
 from pauseflow_nb.store import executions, segments, suspensions
+from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import Row
 
@@ -25,6 +30,8 @@ from pauseflow_nb.store.executions import Row
 _AT_ONCE = 100
 #: How long one sweep keeps settling, so that reminders and schedules are not left waiting.
 _SETTLING_SECONDS = 2.0
+
+_SCHEDULES = "schedules"
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +44,10 @@ class Clock:
     def __init__(self, store: OpenStore) -> None:
         """Take the store."""
         self._store = store
-        #: What could not be done the last time, because of what its row holds.
+        #: What could not be done the last time, because of what its row holds, and is still to be done.
         self._failed: set[Claim | str] = set()
+        #: What this sweep has found to be done.
+        self._found: set[Claim | str] = set()
 
     def sweep(self, execution: str | None = None) -> int:
         """Settle what is due.
@@ -46,13 +55,11 @@ class Clock:
         Also: schedules start what is due, notebooks of executions that ended without a kernel are finished, and executions attached to a process
         that is not registered any more are left to the workers.
 
-        Args:
-            execution: Only this one.
-
         Returns:
             How many suspensions were settled. While nothing is due this is five plain reads.
         """
         store = self._store
+        self._found = {_SCHEDULES}
         settled = self._settle_due(execution)
         # As many more as there are that cannot be settled: they stay due, and must not hide those behind them.
         more = len(self._failed)
@@ -61,14 +68,16 @@ class Clock:
             reminders = suspensions.list_to_remind(connection, execution, 20 + more)
             abandoned = [] if execution is not None else executions.list_abandoned(connection, 20 + more)
         if execution is None:
-            self._attempt("schedules", lambda: start_due(store))
+            self._attempt(_SCHEDULES, lambda: start_due(store))
         for id_ in unfinished:
             if execution in (None, id_):
-                self._attempt(id_, lambda: finish_notebook(store.engine, store.files, id_))  # noqa: B023
+                self._attempt(id_, lambda: finish_notebook(store, id_))  # noqa: B023
         for id_ in abandoned:
             self._attempt(id_, lambda: detach(store, id_))  # noqa: B023
         for claim in reminders:
             self._attempt(claim, lambda: remind(store, claim))  # noqa: B023
+        self._found.update(unfinished, abandoned, reminders)
+        self._failed = {what for what in self._failed if what in self._found or execution not in (None, _name(what))}
         return settled
 
     def read_suspension(self, claim: Claim) -> Row | None:
@@ -88,26 +97,27 @@ class Clock:
             at_once = _AT_ONCE + len(self._failed)
             with reading(self._store.engine) as connection:
                 due = suspensions.list_due(connection, execution, at_once)
+            self._found.update(due)
             found = self._settle_group(due) if due else 0
             settled += found
             if len(due) < at_once or not found or time.monotonic() > end:
                 return settled
 
     def _settle_group(self, due: list[Claim]) -> int:
-        """Settle in one transaction what only wakes its execution, and the rest one by one."""
+        """Settle in one transaction what only wakes or ends its execution, and the rest one by one."""
         group = [claim for claim in due if claim not in self._failed]
         try:
-            woken, left = self._store.change(lambda connection: self._wake_all(connection, group))
+            settled, left = self._store.change(lambda connection: self._settle_together(connection, group))
         except (StoreUnavailable, StorageFull):
             raise
         except Exception as problem:  # noqa: BLE001  (whatever it is, it is about one of them, which is logged when alone)
             log.debug("settled %s suspensions one by one: %s", len(group), problem)
-            woken, left = 0, group
+            settled, left = 0, group
         left += [claim for claim in due if claim in self._failed]
-        return woken + sum(bool(self._attempt(claim, lambda: self._settle(claim))) for claim in left)  # noqa: B023
+        return settled + sum(bool(self._attempt(claim, lambda: self._settle(claim))) for claim in left)  # noqa: B023
 
-    def _wake_all(self, connection: sa.Connection, due: list[Claim]) -> tuple[int, list[Claim]]:
-        """Settle what only wakes its execution; returns how many, and which are due and must be settled in another way.
+    def _settle_together(self, connection: sa.Connection, due: list[Claim]) -> tuple[int, list[Claim]]:
+        """Settle what only wakes or ends its execution; returns how many, and which are due and must be settled alone.
 
         What another transaction holds is left alone: an answer, or another worker, is about to settle it.
         """
@@ -116,6 +126,7 @@ class Clock:
         rows = lock_rows(connection, chosen, skip_locked=True)
         moment = now(connection)
         settlements: list[Settlement] = []
+        unanswered: list[Row] = []
         left: list[Claim] = []
         for claim, each in zip(chosen, rows, strict=True):
             suspension, before, row = each.suspension, each.segment, each.execution
@@ -125,11 +136,15 @@ class Clock:
                 continue
             if wakes_in_time(suspension):
                 settlements.append(Settlement(suspension, before, row.attached_to, "clock", make_default(suspension)))
+            elif ends_unanswered(suspension):
+                unanswered.append(suspension)
             else:
                 left.append(claim)
         if settlements:
             time_out_all(connection, self._store.jobs, settlements)
-        return len(settlements), left
+        if unanswered:
+            end_all_unanswered(connection, unanswered, moment)
+        return len(settlements) + len(unanswered), left
 
     def _settle(self, due: Claim) -> bool:
         def change(connection: sa.Connection) -> bool:
@@ -150,9 +165,52 @@ class Clock:
             raise
         except Exception as problem:  # noqa: BLE001  (whatever is wrong with a row is wrong with that row alone)
             if what not in self._failed:
-                execution = what if isinstance(what, str) else what.execution
-                log.warning("left %s alone: %s", execution, problem, extra={"execution": execution})
+                log.warning("left %s alone: %s", _name(what), problem, extra={"execution": _name(what)})
             self._failed.add(what)
             return None
         self._failed.discard(what)
         return done
+
+
+def _name(what: Claim | str) -> str:
+    return what if isinstance(what, str) else what.execution
+
+
+def remind(store: OpenStore, due: Claim) -> None:
+    """Take a reminder, unless another process takes it, and send it in a thread: a mail server may be slow."""
+
+    def take(connection: sa.Connection) -> Row | None:
+        row = suspensions.find(connection, due)
+        return row if row is not None and suspensions.take_reminder(connection, row) else None
+
+    claimed = store.change(take)
+    if claimed is not None:
+        threading.Thread(target=_send, args=[store, claimed], name="pauseflow-reminder", daemon=True).start()
+
+
+def _send(store: OpenStore, row: Row) -> None:
+    try:
+        _send_one(store, row)
+    except Exception as problem:  # noqa: BLE001  (nobody else would say it)
+        log.warning("did not remind of %s: %s", row.execution, problem, extra={"execution": row.execution})
+
+
+def _send_one(store: OpenStore, row: Row) -> None:
+    with reading(store.engine) as connection:
+        execution = executions.find(connection, row.execution)
+    if execution is None:
+        return
+    claim = suspensions.make_claim(row, revocations=execution.revocations)
+    link = store.link_maker()(claim)["approval_url"]
+    word = "Asked again" if (row.shown or {}).get("drift") else "Reminder"
+    problem: str | None = None
+    for stored in row.notice["messages"]:
+        message = MessageRequest.from_dict(stored)
+        try:
+            deliver(store.settings, replace(message, subject=f"{word}: {message.subject}", link=link))
+        except NotDelivered as failure:
+            problem = str(failure)
+            log.warning("%s", problem, extra={"execution": row.execution})
+    what = "reminded" if problem is None else "not reminded"
+    where = {"segment": row.segment, "step": row.step}
+    store.change(lambda connection: note(connection, row.execution, what, "clock", **where, text=problem))

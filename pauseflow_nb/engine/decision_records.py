@@ -3,16 +3,14 @@
 Each runs in the transaction of what it records, so a decision has its record or was not made.
 """
 
-import base64
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from pauseflow_nb.decisions.digests import CellDigest, CellList, digest_json
-from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, Statement, payload_digest, sign
+from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, WAITING, WAITS, Statement, expand, sign
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store import audit, decisions, executions, keys, steps
 from pauseflow_nb.store.damaged_rows import time_or_none
@@ -21,9 +19,6 @@ from pauseflow_nb.store.executions import FINAL, Row
 if TYPE_CHECKING:
     from pauseflow_nb.runner.cards import Decision
     from pauseflow_nb.runner.document import Document
-
-#: What a statement says of itself, beside its facts.
-_OF_STATEMENT = frozenset({"execution", "number", "previous", "cells", "continues"})
 
 
 def note_shown(
@@ -52,14 +47,16 @@ def note_shown(
         document: Name of the stored notebook that has exactly these cells; None: none has.
 
     Returns:
-        `{digest, suspension, question, rules, cells, wholes, document, parameters, exports, environment}`.
+        `{digest, suspension, question, rules, cells, document, parameters, exports, environment}`; `cells` is the digest
+        by which the store has the list of them.
     """
     row = executions.find(connection, execution)
     known = CellList.of(cells)
+    decisions.add_cells(connection, execution, known)
     parts: dict[str, JSON] = {
         "question": dict(question),
         "rules": None if rules is None else dict(rules),
-        "cells": list(known.listed),
+        "cells": known.digest,
         "parameters": digest_json({} if row is None else row.parameters),
         "exports": digest_json(
             {step: briefing.exports for step, briefing in steps.brief_steps(connection, execution).items()}
@@ -67,14 +64,15 @@ def note_shown(
         "environment": environment,
         **({"fresh": list(fresh)} if fresh else {}),
     }
-    digest = digest_json({**parts, "cells": known.digest})
-    return {
-        **parts,
-        "wholes": list(known.wholes),
-        "document": document,
-        "suspension": dict(place),
-        "digest": digest,
-    }
+    return {**parts, "document": document, "suspension": dict(place), "digest": digest_json(parts)}
+
+
+def list_shown_cells(connection: sa.Connection, suspension: Row) -> list[CellDigest]:
+    """List the digests of the cells that a question is asked about."""
+    cells = _shown_cells(suspension.shown or {})
+    if isinstance(cells, str):
+        cells = decisions.find_cells(connection, {(suspension.execution, cells)})[suspension.execution, cells]
+    return cells.read()
 
 
 def add_errors(shown: Mapping[str, JSON] | None, errors: list[dict[str, JSON]]) -> dict[str, JSON] | None:
@@ -127,24 +125,52 @@ def add_drift(suspension: Row, checks: list[dict[str, JSON]], fresh: list[dict[s
 def record_reopening(
     connection: sa.Connection,
     suspension: Row,
-    shown: dict[str, Any],
-    checks: list[dict[str, JSON]],
+    shown: Mapping[str, Any],
     document: "Document",
+    checks: list[dict[str, JSON]] | None = None,
 ) -> None:
-    """Sign that the last decision does not count, because the values that it was about have changed."""
-    facts = {"suspension": _place(suspension, shown), "decision": None, "checks": checks}
+    """Sign that the last decision does not count.
+
+    Args:
+        connection: The transaction.
+        suspension: What is asked again.
+        shown: What its question shows from now on.
+        document: The notebook, which gets the records.
+        checks: What fresh cells found, if values have changed since; None: the notebook has refused the answer.
+    """
+    found: dict[str, Any] = {} if checks is None else {"checks": checks}
+    facts = {"suspension": _place(suspension, shown), "decision": None, **found}
     _add(connection, [_record_about(suspension.execution, shown, facts)])
     enter_records(connection, suspension.execution, document)
 
 
 def record_checks(connection: sa.Connection, execution: str, checks: list[dict[str, JSON]]) -> None:
     """Sign the last decision once more, with what the fresh cells found when it took effect."""
-    found = map(_read_predicate, reversed(decisions.list_all(connection, execution)))
-    last = next((each for each in found if each.get("decision")), None)
-    if last is not None:
-        cells = CellList.of(map(CellDigest.from_json, last["cells"]))
-        facts = {name: each for name, each in last.items() if name not in _OF_STATEMENT}
-        _add(connection, [_Record(execution, DECIDED, cells, {**facts, "checks": checks})])
+    for record in reversed(decisions.list_brief(connection, execution)):
+        last = Statement.from_brief(record.signed.brief)
+        if last.facts.get("decision"):
+            facts = {name: each for name, each in last.facts.items() if name != "continues"}
+            cells = last.cells if record.cells is None else record.cells
+            _add(connection, [_Record(execution, DECIDED, cells, {**facts, "checks": checks})])
+            return
+
+
+def withdraw_decisions(connection: sa.Connection, execution: str, standing: Collection[tuple[str, int]]) -> None:
+    """Sign which decisions do not count any more, because the execution has gone back to before them.
+
+    Args:
+        connection: The transaction; it holds the execution's row.
+        execution: Id of the execution.
+        standing: The runs whose decisions count: step and number of each.
+    """
+    found = [Statement.from_brief(each.signed.brief).facts for each in decisions.list_brief(connection, execution)]
+    newest = {digest_json(facts["suspension"]): facts for facts in found if "suspension" in facts}
+    for facts in newest.values():
+        place: Any = facts["suspension"]
+        if (place["step"], place["run"]) not in standing and not facts.get("withdrawn"):
+            known = {name: facts.get(name) for name in ("suspension", "question")}
+            withdrawn = {**known, "decision": None, "withdrawn": True}
+            _add(connection, [_Record(execution, DECIDED, CellList.of([]), withdrawn)])
 
 
 def record_decision(
@@ -180,25 +206,61 @@ def name_records(connection: sa.Connection, signed: Mapping[str, Mapping[str, JS
 def seal(connection: sa.Connection, execution: str, state: str, document: "Document") -> None:
     """Sign the notebook as it is at the end of an execution, with all its cards, if anything was decided in it.
 
-    Args:
-        connection: The transaction; it holds the execution's row.
-        execution: Id of the execution.
-        state: How it ended.
-        document: Its notebook, which gets all the records.
+    What is signed already is not signed again.
     """
-    if decisions.list_all(connection, execution):
-        cells = CellList.of(document.digest_cells(with_cards=True))
-        facts: dict[str, JSON] = {"state": state, "widgets": document.digest_widgets()}
-        _add(connection, [_Record(execution, ENDED, cells, facts)])
+    newest = decisions.find_newest(connection, [execution]).get(execution)
+    if newest is not None:
+        record = _record_end(execution, state, document)
+        if not record.is_in(newest):
+            _add(connection, [record])
         enter_records(connection, execution, document)
+
+
+def sign_waiting(connection: sa.Connection, execution: str, document: "Document", *, source: str | None = None) -> None:
+    """Sign what a notebook shows while it waits, if anything was decided in it before: cells have changed since.
+
+    Args:
+        connection: The transaction, or any for a fork.
+        execution: Id of the execution.
+        document: Its notebook, which gets the records and the statement.
+        source: Of a fork that has no records yet: the execution that it was forked from.
+    """
+    newest = decisions.find_newest(connection, [source or execution]).get(source or execution)
+    if newest is None:
+        return
+    enter_records(connection, source or execution, document)
+    earlier = Statement.from_brief(newest.signed.brief).execution
+    facts: dict[str, JSON] = {} if earlier == execution else {"continues": earlier}
+    cells = CellList.of(document.digest_cells())
+    statement = Statement(WAITING, execution, newest.number + 1, newest.signed.digest, cells, facts)
+    envelope = expand(sign(statement, keys.signing_key(connection)).brief, cells)
+    document.metadata["pauseflow"] = {**document.metadata["pauseflow"], WAITS: envelope}
+    document.changed()
+
+
+def is_sealed(connection: sa.Connection, execution: str, state: str, document: "Document") -> bool:
+    """Whether a notebook is the one that was signed at the end of its execution; also if nothing was, as nothing was decided."""
+    newest = decisions.find_newest(connection, [execution]).get(execution)
+    return newest is None or _record_end(execution, state, document).is_in(newest)
+
+
+def _record_end(execution: str, state: str, document: "Document") -> "_Record":
+    cells = CellList.of(document.digest_cells(with_cards=True))
+    return _Record(execution, ENDED, cells, {"state": state, "widgets": document.digest_widgets()})
 
 
 def enter_records(connection: sa.Connection, execution: str, document: "Document") -> None:
     """Write all records of an execution into its notebook."""
     found = decisions.list_all(connection, execution)
-    own = document.metadata.get("pauseflow", {})
-    if found != own.get(DECISIONS, []):
-        document.metadata["pauseflow"] = {**own, DECISIONS: found}
+    if found != document.metadata.get("pauseflow", {}).get(DECISIONS, []):
+        forget_waiting(document)
+        document.metadata["pauseflow"] = {**document.metadata.get("pauseflow", {}), DECISIONS: found}
+        document.changed()
+
+
+def forget_waiting(document: "Document") -> None:
+    """Take what `sign_waiting` has written out of a notebook that continues."""
+    if document.metadata.get("pauseflow", {}).pop(WAITS, None) is not None:
         document.changed()
 
 
@@ -206,8 +268,18 @@ def enter_records(connection: sa.Connection, execution: str, document: "Document
 class _Record:
     execution: str
     kind: str
-    cells: CellList
+    #: The cells that it is about, or the digest of those that are in the store.
+    cells: CellList | str
     facts: dict[str, JSON]
+
+    def is_in(self, record: decisions.Record) -> bool:
+        """Whether a record of the store says just this."""
+        statement = Statement.from_brief(record.signed.brief)
+        cells = statement.cells.digest if record.cells is None else record.cells
+        own = self.cells if isinstance(self.cells, str) else self.cells.digest
+        return (statement.kind, statement.execution, cells) == (self.kind, self.execution, own) and all(
+            statement.facts.get(name) == value for name, value in self.facts.items()
+        )
 
 
 def _record_about(execution: str, shown: Mapping[str, Any], facts: dict[str, Any]) -> _Record:
@@ -217,11 +289,10 @@ def _record_about(execution: str, shown: Mapping[str, Any], facts: dict[str, Any
     return _Record(execution, DECIDED, _shown_cells(shown), {**known, **facts})
 
 
-def _shown_cells(shown: Mapping[str, Any]) -> CellList:
-    if "wholes" in shown:
-        return CellList(shown["cells"], shown["wholes"])
-    # An earlier version noted it, or nothing was noted.
-    return CellList.of(map(CellDigest.from_json, shown.get("cells", [])))
+def _shown_cells(shown: Mapping[str, Any]) -> CellList | str:
+    cells = shown.get("cells", [])
+    # An earlier version noted the list itself, or nothing was noted.
+    return cells if isinstance(cells, str) else CellList.of(map(CellDigest.from_json, cells))
 
 
 def _place(suspension: Row, shown: Mapping[str, Any]) -> dict[str, JSON]:
@@ -237,31 +308,36 @@ def _add(
     Returns:
         What the audit trail says of each, by execution: its number and the digest of what was signed.
     """
-    last = decisions.find_newest(connection, [each.execution for each in records])
+    newest = decisions.find_newest(connection, [each.execution for each in records])
     key = keys.signing_key(connection)
-    signed: dict[str, dict[str, JSON]] = {}
-    envelopes = []
+    lists = _find_cells(connection, records)
+    made = []
+    for each, cells in zip(records, lists, strict=True):
+        number, previous, facts = 1, None, each.facts
+        if (last := newest.get(each.execution)) is not None:
+            number, previous = last.number + 1, last.signed.digest
+            # A fork begins with the records of what it was forked from.
+            earlier = Statement.from_brief(last.signed.brief).execution
+            facts = facts if earlier == each.execution else {**facts, "continues": earlier}
+        signed = sign(Statement(each.kind, each.execution, number, previous, cells, facts), key)
+        made.append(decisions.Record(each.execution, number, signed, cells.digest))
+    decisions.add_all(connection, made, moment)
+    return {each.execution: {"record": each.number, "digest": each.signed.digest} for each in made}
+
+
+def _find_cells(connection: sa.Connection, records: Sequence[_Record]) -> list[CellList]:
+    """Find the cells that records are about; those that are not in the store are added to it."""
+    found = decisions.find_cells(
+        connection, {(each.execution, each.cells) for each in records if isinstance(each.cells, str)}
+    )
+    lists = []
     for each in records:
-        number, before = last.get(each.execution, (0, None))
-        facts = each.facts
-        if before is not None and (earlier := _read_execution(before)) != each.execution:
-            facts = {**facts, "continues": earlier}
-        previous = None if before is None else payload_digest(before)
-        envelope = sign(Statement(each.kind, each.execution, number + 1, previous, each.cells, facts), key)
-        envelopes.append((each.execution, number + 1, envelope))
-        signed[each.execution] = {"record": number + 1, "digest": payload_digest(envelope)}
-    decisions.add_all(connection, envelopes, moment)
-    return signed
-
-
-def _read_execution(envelope: Mapping[str, Any]) -> str:
-    """Read which execution a record of ours is of: a fork begins with those of what it was forked from."""
-    return str(_read_predicate(envelope)["execution"])
-
-
-def _read_predicate(envelope: Mapping[str, Any]) -> dict[str, Any]:
-    payload: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
-    return dict(payload["predicate"])
+        if isinstance(each.cells, str):
+            lists.append(found[each.execution, each.cells])
+        else:
+            decisions.add_cells(connection, each.execution, each.cells)
+            lists.append(each.cells)
+    return lists
 
 
 def _question(suspension: Row) -> dict[str, JSON]:

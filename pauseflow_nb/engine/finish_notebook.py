@@ -1,117 +1,150 @@
-"""Write into the notebook how its execution ended while no kernel ran: the decision takes the place of the card."""
+"""Write into the notebook how its execution ended, wherever the attempt that ended it could not, or no kernel ran."""
 
 import contextlib
 import logging
 import secrets
+import time
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
-from pauseflow_nb.actions import name_decision
+from pauseflow_nb.engine.cancelling import cancel_children
 from pauseflow_nb.engine.decision_records import seal
+from pauseflow_nb.engine.describe_end import describe_end, describe_ending_decision
+from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.traces import send_trace
-from pauseflow_nb.errors import PauseflowError, StorageFull, StoreUnavailable
-from pauseflow_nb.identity import in_words
+from pauseflow_nb.errors import PauseflowError, StorageFull, StoreDamaged, StoreUnavailable
 from pauseflow_nb.protocol import Wake
 from pauseflow_nb.store import executions, segments, suspensions
 from pauseflow_nb.store.database import now, reading, transaction
 from pauseflow_nb.store.executions import FINAL, Row
-from pauseflow_nb.store.files import Files
-from pauseflow_nb.store.views import iso
 
 if TYPE_CHECKING:
-    from pauseflow_nb.runner.cards import Decision
     from pauseflow_nb.runner.document import Document
 
 log = logging.getLogger(__name__)
 
-#: For finishing one notebook; then the process that began it is taken for dead.
+#: For one try; then the process that began it is taken for dead.
 _CLAIM_SECONDS = 30.0
-#: Until the next try after the storage could not be used.
-_AGAIN_SECONDS = 1.0
+#: How long the process that has the notebook in memory tries, while its files cannot be written.
+_PATIENCE_SECONDS = 30.0
+#: Until the next try of anybody: a tenth of the time since the end, within these limits.
+_AGAIN_SECONDS = (1.0, 600.0)
+#: After which an output that cannot be written is left as it is.
+_GIVE_UP_SECONDS = 86400.0
 
 
-def finish_notebook(engine: sa.Engine, files: Files, execution: str, live: "Document | None" = None) -> None:
+def finish_notebook(store: OpenStore, execution: str, live: "Document | None" = None) -> None:
     """Write how an execution ended into its stored notebook and its output.
 
-    May be called twice, and by several processes at once: one of them does it. While the storage cannot be used it is
-    left for later.
+    May be called twice, and by several processes at once: one of them does it. While the files cannot be written it is
+    left for later; of the output, for a day at most. The process that cancelled it may have died before it cancelled the
+    notebooks that it ran, so that is done first.
 
     Args:
-        engine: The database.
-        files: The storage.
+        store: The store.
         execution: Its id.
-        live: The notebook as the kernel left it, if there was one until now.
+        live: The notebook as the kernel left it, if there was one until now. Nobody else has it, so while the files
+            cannot be written this tries for half a minute.
     """
-    with reading(engine) as connection:
-        row = executions.find(connection, execution)
-        is_due = (
-            row is not None and row.record_due is not None and (live is not None or row.record_due <= now(connection))
-        )
-    if row is None or not is_due or row.state not in FINAL:
+    row = _find_due(store, execution, is_live=live is not None)
+    if row is None:
         return
-    with transaction(engine) as connection:
-        claimed = executions.claim_record(connection, row, _CLAIM_SECONDS)
-    if claimed is None:
+    cancel_children(store, execution)
+    patience = 0.0 if live is None else _PATIENCE_SECONDS
+    with transaction(store.engine) as connection:
+        claimed = executions.claim_record(connection, row, _CLAIM_SECONDS + patience)
+    end = time.monotonic() + patience
+    while claimed is not None:
+        try:
+            problem = _try(store, claimed, live)
+        except (StoreUnavailable, StorageFull) as why:
+            if time.monotonic() < end:
+                time.sleep(_AGAIN_SECONDS[0])
+                continue
+            problem = why
+        if problem is not None:
+            log.warning(
+                "could not finish the notebook of %s yet: %s", execution, problem, extra={"execution": execution}
+            )
+            _leave(store, claimed)
         return
-    name = f"{execution}/end-{secrets.token_hex(4)}.ipynb"
+
+
+def _find_due(store: OpenStore, execution: str, *, is_live: bool) -> Row | None:
+    """Read an execution; None if its notebook is not to be finished, or not yet."""
     try:
-        _finish(engine, files, claimed, name, live)
-    except (StoreUnavailable, StorageFull) as problem:
-        log.warning("could not finish the notebook of %s yet: %s", execution, problem, extra={"execution": execution})
-        # If the store cannot be used either, the claim ends by itself.
-        with contextlib.suppress(StoreUnavailable, StorageFull), transaction(engine) as connection:
-            executions.claim_record(connection, claimed, _AGAIN_SECONDS)
-        return
-    except (PauseflowError, OSError) as problem:
+        with reading(store.engine) as connection:
+            row = executions.find(connection, execution)
+            if row is None or row.state not in FINAL or row.record_due is None:
+                return None
+            return row if is_live or row.record_due <= now(connection) else None
+    except StoreDamaged as why:
+        log.warning("did not finish the notebook of %s: %s", execution, why, extra={"execution": execution})
+        with transaction(store.engine) as connection:
+            executions.set_recorded(connection, execution)
+        return None
+
+
+def _leave(store: OpenStore, claimed: Row) -> None:
+    """Let anybody try again, the later the longer it has not worked."""
+    # If the store cannot be used either, the claim ends by itself.
+    with contextlib.suppress(StoreUnavailable, StorageFull), transaction(store.engine) as connection:
+        soonest, latest = _AGAIN_SECONDS
+        since = now(connection) - claimed.ended_at
+        executions.claim_record(connection, claimed, min(max(since / 10, soonest), latest))
+
+
+def _try(store: OpenStore, row: Row, live: "Document | None") -> PauseflowError | None:
+    """Finish it once; returns why the output was not written, if it is to be tried again.
+
+    Raises:
+        StoreUnavailable, StorageFull: If the notebook could not be stored.
+    """
+    name = f"{row.id}/end-{secrets.token_hex(4)}.ipynb"
+    problem = None
+    try:
+        problem = _finish(store, row, name, live)
+    except (StoreUnavailable, StorageFull):
+        raise
+    except Exception as why:  # noqa: BLE001  (whatever is wrong with a row or a file is wrong with that one alone)
         # The decision stands in the store; that the notebook cannot show it is no reason to try for ever.
-        log.warning("did not finish the notebook of %s: %s", execution, problem, extra={"execution": execution})
+        log.warning("did not finish the notebook of %s: %s", row.id, why, extra={"execution": row.id})
         name = row.document
-    with transaction(engine) as connection:
-        is_ours = executions.is_record_claimed(connection, claimed)
+    with transaction(store.engine) as connection:
+        if problem is not None and now(connection) - row.ended_at > _GIVE_UP_SECONDS:
+            problem = None
+        is_ours = executions.is_record_claimed(connection, row)
         if is_ours:
-            executions.set_recorded(connection, execution, document=name)
+            executions.set_recorded(connection, row.id, document=name, due=None if problem is None else row.record_due)
     if name != row.document:
-        files.remove(row.document if is_ours else name)
-    if is_ours:
-        send_trace(engine, execution)
+        store.files.remove(row.document if is_ours else name)
+    if is_ours and problem is None:
+        send_trace(store.engine, row.id)
+    return problem if is_ours else None
 
 
-def _finish(engine: sa.Engine, files: Files, row: Row, name: str, live: "Document | None") -> None:
-    """Close the notebook and write it, under a name of its own and into the output."""
-    from pauseflow_nb.runner.document import Document  # lazily: only this needs the notebook's side of the house
+def _finish(store: OpenStore, row: Row, name: str, live: "Document | None") -> PauseflowError | None:
+    """Close the notebook and write it, under a name of its own and into the output; returns why the output was not written."""
+    from pauseflow_nb.engine.newest_notebook import (
+        find_newest,  # lazily: only this needs the notebook's side of the house
+    )
+    from pauseflow_nb.runner.document import Document
 
-    with reading(engine) as connection:
+    with reading(store.engine) as connection:
         suspension = suspensions.find_last(connection, row.id)
         first, last = (segments.find(connection, row.id, n) for n in (0, row.segment))
-    is_begun = suspension is not None or first is None or first.attempt > 0
-    document = Document.from_bytes(files.read(row.document)) if live is None else live
+    document = live
+    if document is None:
+        stored = Document.from_bytes(store.files.read(row.document))
+        document = find_newest(store.engine, row, stored, suspension=suspension, segment=last)
     _close(document, row, suspension, last)
-    with transaction(engine) as connection:
+    with transaction(store.engine) as connection:
         if not executions.is_record_claimed(connection, row):
-            return
+            return None
         seal(connection, row.id, row.state, document)
-    _write(files, row, document, name, is_begun=is_begun)
-
-
-def describe_end(row: Row) -> str:
-    """Say how an execution ended, and who or what ended it."""
-    reason = row.reason or {}
-    return f"{name_decision(None, _action(row), by=str(reason.get('by') or ''))} by {_by_whom(row)}."
-
-
-def _action(row: Row) -> str:
-    is_timeout = (row.reason or {}).get("kind") == "timeout"
-    return "timeout" if is_timeout else {"cancelled": "cancel"}.get(row.state, row.state)
-
-
-def _by_whom(row: Row) -> str:
-    from pauseflow_nb.runner.card_text import format_moment  # lazily: see finish_notebook
-
-    reason = row.reason or {}
-    who = in_words(str(reason["by"]), reason) if reason.get("by") else "nobody known"
-    text = f": {reason['text']}" if reason.get("text") else ""
-    return f"{who}{format_moment(iso(row.ended_at) or '')}{text}"
+        is_begun = suspension is not None or first is None or first.attempt > 0
+        is_taken = row.output is not None and executions.is_output_taken(connection, row)
+    store.files.write(name, document.to_bytes())
+    return _write_output(row, document, is_first=not (is_begun or is_taken))
 
 
 def _close(document: "Document", row: Row, suspension: Row | None, last: Row | None) -> None:
@@ -132,32 +165,10 @@ def _close(document: "Document", row: Row, suspension: Row | None, last: Row | N
     close_document(document, suspension.step if suspension else "", describe_ending_decision(row, suspension))
 
 
-def describe_ending_decision(row: Row, suspension: Row | None) -> "Decision":
-    """Describe what ended an execution, as its notebook shows it below the question.
-
-    Args:
-        row: The execution, which has ended.
-        suspension: What it waited for last, if anything.
-    """
-    from pauseflow_nb.runner.cards import Decision  # lazily: see finish_notebook
-
-    reason = row.reason or {}
-    action = _action(row)
-    return Decision(
-        _by_whom(row),
-        action,
-        by=str(reason.get("by") or ""),
-        known_by=str(reason.get("known_by") or ""),
-        at=iso(row.ended_at) or "",
-        comment=str(reason.get("text") or "") if action == "cancel" else "",
-        approvals=None if suspension is None else suspension.given,
-    )
-
-
-def _write(files: Files, row: Row, document: "Document", name: str, *, is_begun: bool) -> None:
+def _write_output(row: Row, document: "Document", *, is_first: bool) -> PauseflowError | None:
     from pauseflow_nb.engine.write_output import finish_output, start_output  # lazily: see above
 
-    files.write(name, document.to_bytes())
-    if row.output is not None:
-        # What is there before its first segment is not ours, and nobody's edit of ours.
-        (finish_output if is_begun else start_output)(row, document)
+    if row.output is None:
+        return None
+    # What is there before its first segment is not ours, and nobody's edit of ours.
+    return start_output(row, document) if is_first else finish_output(row, document)

@@ -9,7 +9,6 @@ locked database nor a machine that slept makes the living look dead.
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 from pauseflow_nb.engine.open_store import OpenStore
@@ -62,9 +61,7 @@ class Presence:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._stop.set()
         self._thread.join(BEAT_SECONDS * 4)
         try:

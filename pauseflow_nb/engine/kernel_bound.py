@@ -24,12 +24,7 @@ KERNEL_LOST = "kernel-lost"
 def merge_kernel_variables(
     lost: Iterable[Unsaved], before: list[dict[str, JSON]] | None
 ) -> list[dict[str, JSON]] | None:
-    """Say what binds an execution to its kernel, as the row of a segment has it; None if nothing does.
-
-    Args:
-        lost: The variables that only the kernel has.
-        before: What bound it until now.
-    """
+    """Say what binds an execution to its kernel, as the row of a segment has it; None if nothing does."""
     # A kernel knows the steps of its own segment only: which step made a variable was known when it was first missed.
     made: dict[Any, Any] = {each["name"]: each["cell"] for each in before or []}
     variables = [asdict(unsaved) for unsaved in lost]
@@ -55,14 +50,7 @@ def explain_loss(connection: sa.Connection, execution: str, kernel_variables: li
 
 
 def lose(connection: sa.Connection, segment: Row, row: Row, by: str) -> None:
-    """Let an execution fail whose kept kernel is gone; the caller holds both rows, and it has not ended.
-
-    Args:
-        connection: The caller's transaction.
-        segment: Its newest segment.
-        row: The execution.
-        by: Who notices, or whose end it was.
-    """
+    """Let an execution fail whose kept kernel is gone; the caller holds both rows, and it has not ended."""
     failure = explain_loss(connection, row.id, segment.bound)
     if segment.state != "ended":
         segments.end(connection, segment, "failed")

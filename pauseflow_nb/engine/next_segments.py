@@ -13,10 +13,10 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Wake
 from pauseflow_nb.runner.cards import describe_decision
 from pauseflow_nb.store import audit, executions, segments, steps, suspensions
-from pauseflow_nb.store.database import now
+from pauseflow_nb.store.database import iso, now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.segments import NewSegment
-from pauseflow_nb.store.views import has_rules, iso, name_settlement
+from pauseflow_nb.store.views import has_rules, name_settlement
 
 
 @dataclass(frozen=True)

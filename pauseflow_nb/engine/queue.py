@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine.authorization import Callback, NotJudged, judge_callback
 from pauseflow_nb.engine.batching import Batcher
+from pauseflow_nb.engine.cancelling import cancel, cancel_children
 from pauseflow_nb.engine.children import open_below, unended_below
 from pauseflow_nb.engine.group_commit import (
     MOST_TOGETHER,
@@ -22,7 +23,7 @@ from pauseflow_nb.engine.group_commit import (
 from pauseflow_nb.engine.link_lookup import read_link_targets
 from pauseflow_nb.engine.plan import Plan, add_execution
 from pauseflow_nb.engine.reader import Reader
-from pauseflow_nb.engine.settling import RECORD_AFTER, Response, Settling, make_cancel_reason, make_envelope
+from pauseflow_nb.engine.settling import Response, make_envelope
 from pauseflow_nb.engine.start_checks import (
     explain_conflict,
     require_allowance,
@@ -37,18 +38,14 @@ from pauseflow_nb.errors import (
     NotSuspended,
     OutputInUse,
     StorageFull,
-    StoreUnavailable,
-    UnknownExecution,
 )
 from pauseflow_nb.forms.codec import Entries, read_answer
 from pauseflow_nb.json_values import JSON, NOTHING, require_json
 from pauseflow_nb.links import Claim
 from pauseflow_nb.settings import Settings
-from pauseflow_nb.store import audit, executions, keys, segments, steps, suspensions, workers
+from pauseflow_nb.store import audit, executions, keys, segments, suspensions, workers
 from pauseflow_nb.store.database import reading
-from pauseflow_nb.store.executions import FINAL, Row
-
-__all__ = ["Callback", "Plan", "Queue", "Response"]
+from pauseflow_nb.store.executions import Row
 
 
 class Queue(Reader):
@@ -110,7 +107,8 @@ class Queue(Reader):
         except sa.exc.IntegrityError:
             self.files.remove(execution)
             raise explain_conflict(self, output) from None
-        except (OutputInUse, StoreUnavailable, StorageFull):
+        except (OutputInUse, StorageFull):
+            # Not if the store does not answer: it may have added the execution. What it does not name, `gc` removes.
             self.files.remove(execution)
             raise
 
@@ -134,7 +132,7 @@ class Queue(Reader):
                 continue
             break
         if response.status == 200 and response.body.get("state") == "cancelled":
-            self._cancel_children(claim.execution)
+            cancel_children(self, claim.execution)
         return response
 
     def _settle(self, answer: Answer) -> Response:
@@ -218,33 +216,7 @@ class Queue(Reader):
         Raises:
             UnknownExecution: If there is none.
         """
-
-        def change(connection: sa.Connection) -> None:
-            segment = segments.lock_latest(connection, execution)
-            row = executions.lock_plain(connection, execution)
-            if segment is None or row is None:
-                raise UnknownExecution(execution)
-            if row.state in FINAL:
-                return
-            running = segment.state == "running"
-            waiting = suspensions.list_open_claims(connection, execution)
-            segments.end(connection, segment, "cancelled")
-            steps.fail(connection, execution, segment.n, None)
-            suspensions.void(connection, execution, by)
-            Settling(connection, self.jobs).apply_early(execution, segment.n, None)
-            executions.end(
-                connection,
-                execution,
-                "cancelled",
-                by=by,
-                reason=make_cancel_reason(by, text),
-                record_after=RECORD_AFTER if running else 0.0,
-            )
-            for claim in waiting:
-                Settling(connection, self.jobs).record_end(claim)
-
-        self.change(change)
-        self._cancel_children(execution)
+        cancel(self, execution, by=by, text=text)
 
     # Keys and links
 
@@ -315,16 +287,6 @@ class Queue(Reader):
             found = True
         if not found:
             raise CannotSuspend(execution, self.state(execution))
-
-    def _cancel_children(self, execution: str) -> None:
-        """Cancel what a cancelled execution has started, each in a transaction of its own: see `children`."""
-        with reading(self.engine) as connection:
-            if self._row(connection, execution).state != "cancelled":
-                return
-            following = [row for row in executions.list_children(connection, execution) if row.nested["linked"]]
-        for child in following:
-            if child.state not in FINAL:
-                self.cancel(child.id, by=f"parent:{execution}")
 
     def _choose(self, connection: sa.Connection, execution: str, step: str | None) -> Row:
         state = self._row(connection, execution).state

@@ -21,15 +21,13 @@ from pauseflow_nb.protocol import SnapshotRef
 from pauseflow_nb.queues import DEFAULT_QUEUE
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.counts import Counts, count, count_queued
-from pauseflow_nb.store.database import reading
+from pauseflow_nb.store.database import iso, reading
 from pauseflow_nb.store.executions import FINAL, Row
+from pauseflow_nb.store.listing import find_beginning, find_ids
 from pauseflow_nb.store.triggers import name_starts
 from pauseflow_nb.store.views import (
     allowed_actions,
     execution_views,
-    find_beginning,
-    find_ids,
-    iso,
     list_losses,
     shown_data,
     view_approvals,
@@ -41,6 +39,20 @@ if TYPE_CHECKING:
 
 #: States of an execution that needs an answer, or the clock.
 _WAITING = frozenset({"suspended", "waiting", "paused"})
+#: What a page shows of a suspension as its row has it.
+_QUESTION = (
+    "cell",
+    "kind",
+    "title",
+    "message",
+    "data",
+    "default",
+    "schema",
+    "errors",
+    "on_timeout",
+    "action",
+    "settled_by",
+)
 
 # Below, `list` is a method.
 Views: TypeAlias = list[dict[str, Any]]
@@ -211,39 +223,29 @@ class Reader(OpenStore):
             "reason": row.reason,
             "ended_at": iso(row.ended_at),
             "step": claim.step,
-            "cell": None if found is None else found.cell,
             "suspension": found.state if found is not None else "running" if early else "void",
-            "kind": None if found is None else found.kind,
-            "title": None if found is None else found.title,
-            "message": None if found is None else found.message,
-            "data": None if found is None else found.data,
-            "data_as_text": shown_data(None if found is None else found.data),
+            **{name: getattr(found, name, None) for name in _QUESTION},
+            "data_as_text": shown_data(getattr(found, "data", None)),
             "shown": None if found is None or found.shown is None else found.shown["digest"],
             "allow": list(USUAL_ACTIONS) if found is None else allowed_actions(found.rules),
             "not_allowed": None if found is None else find_not_allowed(found, claim.action),
             "labels": button_labels(None, has_schema=False, allow=ACTIONS) if found is None else view_labels(found),
             "then": "continue" if found is None else found.then,
-            "default": None if found is None else found.default,
             "created_by": executions.find_starter(row),
             "trigger": trigger,
             "created_at": iso(row.created_at),
             "parameters": row.parameters,
-            "schema": None if found is None else found.schema,
-            "errors": None if found is None else found.errors,
             "drift": [] if found is None else (found.shown or {}).get("drift") or [],
             "approvals": None if found is None else view_approvals(found.rules, found.given),
             "refusals": {} if found is None else list_refusals(found, executions.find_starter(row), by),
             "kept": [{"action": each.action, "by": each.by, "at": iso(each.at)} for each in early_ones],
-            "since": None if found is None else iso(found.since),
-            "deadline": None if found is None else iso(found.deadline),
+            "since": iso(getattr(found, "since", None)),
+            "deadline": iso(getattr(found, "deadline", None)),
             "kernel_bound": [each["name"] for each in segment.bound or []]
             if found is not None and found.state == "open"
             else [],
             "losses": [loss["text"] for loss in losses],
-            "on_timeout": None if found is None else found.on_timeout,
-            "action": None if found is None else found.action,
-            "settled_by": None if found is None else found.settled_by,
-            "settled_at": None if found is None else iso(found.settled_at),
+            "settled_at": iso(getattr(found, "settled_at", None)),
             "comment": comment,
         }
 
@@ -387,8 +389,11 @@ def _find_comment(connection: sa.Connection, suspension: Row, execution: Row) ->
 
 def _show_records(connection: sa.Connection, execution: str, *, envelopes: bool) -> Views:
     try:
-        found = decisions.list_all(connection, execution)
+        found = [summarise(each.signed) for each in decisions.list_brief(connection, execution)]
+        if envelopes:
+            whole = decisions.list_all(connection, execution)
+            found = [{**each, "envelope": envelope} for each, envelope in zip(found, whole, strict=True)]
     except (StoreDamaged, ValueError, TypeError) as problem:
         # The rest of the execution can be shown all the same.
         return [{"problem": f"the decision records cannot be read ({problem})"}]
-    return [{**summarise(each), **({"envelope": each} if envelopes else {})} for each in found]
+    return found

@@ -17,7 +17,7 @@ from pauseflow_nb.protocol import Loss, MessageRequest, Outcome, PauseAnswer, Pa
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.store import executions, segments, steps, suspensions, triggers
 from pauseflow_nb.store.audit import note
-from pauseflow_nb.store.views import iso
+from pauseflow_nb.store.database import iso
 from pauseflow_nb.user_secrets.providers import Providers
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,8 @@ class Recording:
             suspensions.void_pauses(connection, self._segment.execution, self._segment.n, f"step:{outcome.step}")
             if outcome.snapshot is not None:
                 self._attempt.checkpoint(connection, next_cell, outcome)
-            executions.set_state(connection, self._segment.execution, "running", document=name, cells_done=next_cell)
+            stored = {} if name is None else {"document": name}
+            executions.set_state(connection, self._segment.execution, "running", cells_done=next_cell, **stored)
 
         self._attempt.change(change)
         self._attempt.replace_document(name)
@@ -107,14 +108,14 @@ class Recording:
                 segment=self._segment.n,
                 checks=checks,
             )
-            if saved is not None and name is not None:
+            if saved is not None:
                 self._attempt.checkpoint(connection, first_cell, saved)
                 segments.note_checked(connection, self._segment)
+            if name is not None:
                 executions.set_state(connection, self._segment.execution, "running", document=name)
 
         self._attempt.change(change)
-        if name is not None:
-            self._attempt.replace_document(name)
+        self._attempt.replace_document(name)
         for check in checks:
             if check["is_drift"]:
                 self._attempt.tell("said", text=f"⚠ {check['name']} has changed since it was shown: {check['reason']}")

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.engine import checkpoints
 from pauseflow_nb.engine.checkpoints import Checkpoint, Restart
+from pauseflow_nb.engine.decision_records import sign_waiting, withdraw_decisions
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.settling import Settling
 from pauseflow_nb.engine.start_checks import (
@@ -17,7 +18,7 @@ from pauseflow_nb.engine.start_checks import (
     require_room,
     resolve_output,
 )
-from pauseflow_nb.errors import CannotRetry, PauseflowError
+from pauseflow_nb.errors import CannotRetry, PauseflowError, StoreUnavailable
 from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, triggers, workers
 from pauseflow_nb.store.database import now, reading
@@ -118,6 +119,9 @@ class _Retry:
             "queues": frozen.queues.stored,
         }
         executions.set_state(connection, self.execution, "queued", document=name, **values)
+        # The cells from there on have lost what they showed.
+        past = [run for run in steps.list_runs(connection, [self.execution]) if run.cell < first_cell]
+        withdraw_decisions(connection, self.execution, {(run.step, run.run) for run in past})
         steps.move(connection, self.execution, checkpoints.find_step_cells(document))
         return row.document, first
 
@@ -226,6 +230,9 @@ def fork(
     except sa.exc.IntegrityError:
         store.files.remove(id_)
         raise explain_conflict(store, work.output) from None
+    except StoreUnavailable:
+        # It may have added the sibling before it stopped answering. What it does not name, `gc` removes.
+        raise
     except PauseflowError:
         store.files.remove(id_)
         raise
@@ -252,6 +259,9 @@ class _Fork:
         if point.snapshot is not None and point.digest is not None:
             points[point.snapshot] = point.digest
         adopted = checkpoints.copy_snapshots(self.store.files, self.source.id, self.id, points)
+        if waits is not None:
+            with reading(self.store.engine) as connection:
+                sign_waiting(connection, self.id, document, source=self.source.id)
         name = self._write(document, point, is_waiting=waits is not None)
 
         def insert(connection: sa.Connection) -> None:
@@ -267,6 +277,8 @@ class _Fork:
             triggers.copy_start(connection, self.source.id, self.id)
             steps.copy(connection, past, self.id, signed)
             decisions.copy(connection, self.source.id, self.id)
+            if waits is None:
+                withdraw_decisions(connection, self.id, {(run.step, run.run) for run in past})
             segments.add_all(connection, [NewSegment(self.id, 0, point.cell, point.wake, start)])
             if waits is not None:
                 self._wait(connection, waits)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from pauseflow_nb.decisions.digests import CellDigest
 from pauseflow_nb.engine.attempt_end import Ending
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.briefing import make_briefing
-from pauseflow_nb.engine.decision_records import enter_records
+from pauseflow_nb.engine.decision_records import enter_records, forget_waiting, list_shown_cells
 from pauseflow_nb.engine.finish_notebook import finish_notebook
+from pauseflow_nb.engine.newest_notebook import find_newest
 from pauseflow_nb.engine.ownership import Watch, detach
 from pauseflow_nb.engine.progress_events import Events, ignore
 from pauseflow_nb.engine.queue import Queue
@@ -37,7 +37,8 @@ from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernels.keeper import Keeper
-from pauseflow_nb.runner.segment import SegmentEnd, run_segment
+from pauseflow_nb.runner.observer import SegmentEnd
+from pauseflow_nb.runner.segment import run_segment
 from pauseflow_nb.store import executions, keys, segments, steps, suspensions, triggers
 from pauseflow_nb.store.audit import find_last, note
 from pauseflow_nb.store.database import reading
@@ -171,7 +172,10 @@ class Segments:
             failure = Failure(type(problem).__name__, str(problem))
             reason: dict[str, JSON] = {"kind": "error", "by": self._process, "text": failure.message}
             segments.close(connection, execution, n, "failed")
-            executions.end(connection, execution, "failed", by=self._process, reason=reason, error=asdict(failure))
+            error = asdict(failure)
+            executions.end(
+                connection, execution, "failed", by=self._process, reason=reason, error=error, record_after=0.0
+            )
 
         try:
             self._queue.change(change)
@@ -214,7 +218,7 @@ class Segments:
         with reading(self._queue.engine) as connection:
             last = find_last(connection, claimed.execution.id, "crashed")
         how = ending.fail("crashed", _too_often(claimed, None if last is None else last["details"].get("text")))
-        finish_notebook(self._queue.engine, self._queue.files, claimed.execution.id, lost)
+        finish_notebook(self._queue, claimed.execution.id, lost)
         return how
 
     def _attempt(self, claimed: _Claimed, control: Control) -> tuple[str, Document | None]:
@@ -241,7 +245,7 @@ class Segments:
             how = self._in_kernel(claimed, attempt, briefing, document, output=output, control=control)
         if how == "fenced":
             log.info("attempt %s at %s/%s was fenced off", *_names(claimed), extra={"execution": claimed.execution.id})
-            finish_notebook(self._queue.engine, self._queue.files, claimed.execution.id, document)
+            finish_notebook(self._queue, claimed.execution.id, document)
         elif output is not None:
             output.retry_save(document)
         return how, document
@@ -279,7 +283,7 @@ class Segments:
                 keep=None if self._keeper is None else partial(self._keeper.keep, claimed.execution.id),
                 may_run=partial(self._may_run, claimed.execution),
             )
-            return self._end(ending, _with_output(end, output), document, output)
+            return ending.end(_with_output(end, output), document, output)
         except Fenced:
             return "fenced"
         except (KernelDied, KernelNotReady) as problem:
@@ -295,27 +299,22 @@ class Segments:
             log.exception("could not run %s", claimed.execution.id, extra={"execution": claimed.execution.id})
             return ending.fail("error", Failure(type(problem).__name__, str(problem)))
 
-    def _end(self, ending: Ending, end: SegmentEnd, document: Document, output: PatientOutput | None) -> str:
-        how = ending.end(end, document)
-        if output is not None and how == "ended" and end.kind in ("completed", "exited", "failed", "drifted"):
-            # The record of it has been written into it since.
-            output.save(document)
-        return how
-
     def _may_run(self, execution: Row, cell: int) -> bool:
         return self._serves is None or QueuePlan.parse(execution.queues).find(cell) in self._serves
 
     def _read_notebook(self, claimed: _Claimed) -> Document:
         """Read the notebook, with the records of what was decided since, and the digests of its cells."""
-        execution = claimed.execution.id
-        document = self._queue.read_document(claimed.execution)
-        with reading(self._queue.engine) as connection:
-            enter_records(connection, execution, document)
-            suspension = suspensions.find_last(connection, execution)
-        shown = {} if suspension is None else suspension.shown or {}
-        if shown.get("document") == claimed.execution.document:
-            # Otherwise a later attempt, or an edit, has changed cells that it showed.
-            document.set_digests(map(CellDigest.from_json, shown["cells"]))
+        execution, engine = claimed.execution, self._queue.engine
+        with reading(engine) as connection:
+            suspension = suspensions.find_last(connection, execution.id)
+        stored = self._queue.read_document(execution)
+        document = find_newest(engine, execution, stored, suspension=suspension, segment=claimed.segment)
+        with reading(engine) as connection:
+            enter_records(connection, execution.id, document)
+            forget_waiting(document)
+            if suspension is not None and (suspension.shown or {}).get("document") == execution.document:
+                # Otherwise a later attempt, or an edit, has changed cells that it showed.
+                document.set_digests(list_shown_cells(connection, suspension))
         return document
 
     def _briefing(self, claimed: _Claimed, document: Document) -> Briefing:
@@ -325,6 +324,7 @@ class Segments:
         with reading(self._queue.engine) as connection:
             start = triggers.find_start(connection, segment.execution)
         providers = Providers(self._queue.settings.secrets_dir)
+        is_full = self._queue.settings.snapshot_check == "full"
         return make_briefing(
             claimed.execution,
             segment,
@@ -333,7 +333,8 @@ class Segments:
             start=start,
             snapshots=self._queue.files.folder(segment.execution),
             links=self._queue.link_maker(),
-            is_checked=self._queue.settings.snapshot_check == "full" or self._queue.files.is_shared,
+            is_checked=is_full or self._queue.files.is_shared,
+            may_defer=not is_full,
             unkept=self._why_unkept(segment),
             secrets=find_secrets(claimed.execution, segment, document, providers),
         )

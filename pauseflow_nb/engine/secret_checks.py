@@ -11,12 +11,6 @@ from pauseflow_nb.user_secrets.references import find_names_in_cells, list_refer
 def find_secrets(execution: Row, segment: Row, document: Document, providers: Providers) -> list[str]:
     """Look up the secrets that cells to come and parameters name, and mask their values in the document.
 
-    Args:
-        execution: The execution's row.
-        segment: The segment's row.
-        document: The notebook so far.
-        providers: Where secrets are.
-
     Returns:
         The names that were found.
 

@@ -13,10 +13,11 @@ import sqlalchemy as sa
 from pauseflow_nb.engine.authorization import Callback, NotJudged, Verdict, find_comment, shorten_comment
 from pauseflow_nb.engine.children import gather
 from pauseflow_nb.engine.decision_records import add_drift, add_errors, record_decision
-from pauseflow_nb.engine.finish_notebook import describe_ending_decision
+from pauseflow_nb.engine.describe_end import describe_ending_decision
 from pauseflow_nb.engine.jobs import Jobs
 from pauseflow_nb.engine.locking import lock_rows
 from pauseflow_nb.engine.next_segments import Settlement, complete_envelope, resume_all, wake_one
+from pauseflow_nb.engine.unanswered import make_ending
 from pauseflow_nb.errors import LinkWithdrawn, StoreDamaged
 from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON, NOTHING
@@ -25,12 +26,10 @@ from pauseflow_nb.protocol import Failure, PauseAnswer, Wake, answer_in, has_ans
 from pauseflow_nb.runner.cards import describe_approval, describe_decision, describe_pause_decision
 from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.audit import note
-from pauseflow_nb.store.database import now
+from pauseflow_nb.store.database import iso, now
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.segments import NewSegment
-from pauseflow_nb.store.views import iso, name_settlement, view_approvals
-
-__all__ = ["Callback", "Response", "Settling", "make_cancel_reason", "make_default", "make_envelope", "wakes_in_time"]
+from pauseflow_nb.store.views import name_settlement, view_approvals
 
 #: Seconds that a worker has to finish the notebook of an execution which was cancelled under it.
 RECORD_AFTER = 15.0
@@ -98,21 +97,7 @@ class Settling:
         if wakes_in_time(suspension):
             self._wake(suspension, "clock", make_default(suspension))
             return True
-        state = "failed" if suspension.on_timeout == "fail" else "cancelled"
-        text = f"nobody answered step {suspension.step!r} in time"
-        if state == "failed":
-            # Prefect's words, as in `PauseTimeout`.
-            text += ": it suspended and never resumed"
-        error = {"type": "TimeoutError", "message": text, "cell": suspension.cell, "step": suspension.step}
-        executions.end(
-            self.connection,
-            suspension.execution,
-            state,
-            by="clock",
-            reason={"kind": "timeout", "by": "clock", "text": text},
-            error=error if state == "failed" else None,
-            record_after=0.0,
-        )
+        executions.end_all(self.connection, [make_ending(suspension)], now(self.connection))
         self.record_end(suspensions.make_claim(suspension))
         return True
 

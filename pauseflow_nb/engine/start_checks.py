@@ -17,10 +17,6 @@ _RESERVE = 16 * 1024**2
 def require_room(store: OpenStore, size: int) -> None:
     """Refuse a new execution if the storage is at its quota, its disk nearly full, or its client not installed.
 
-    Args:
-        store: The store.
-        size: Bytes that the execution begins with.
-
     Raises:
         StoreUnavailable: If the storage needs a package that is not installed.
         QuotaReached: If the quota is reached; nothing has been written.
@@ -39,11 +35,6 @@ def require_allowance(store: OpenStore, by: str, queue: str) -> None:
     """Refuse a new execution of a user, or of a notebook of a queue, that has as many as the settings allow.
 
     Nested executions count to those who started their parent only by their bytes, and are never refused.
-
-    Args:
-        store: The store.
-        by: Who starts it: `"user:NAME"`.
-        queue: The notebook's own queue.
 
     Raises:
         AllowanceReached: If a limit is reached; nothing has been written.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import sqlalchemy as sa
 from dbos import DBOS
 
 from pauseflow_nb.engine.clock import Clock
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 #: How long a worker that is to end waits for cells that run; then their kernels are killed.
 DRAIN_SECONDS = 20
 _SWEEP_SECONDS = 0.25
+_OUTCOME_SECONDS = 60.0
 # The kernels are killed this long before DBOS stops waiting, so that the segments are released in time.
 _MARGIN_SECONDS = 4
 
@@ -128,6 +130,7 @@ class _Worker:
             DBOS.listen_queues(names)
             DBOS.launch()
             _limit_jobs(dbos, names, queue.settings.workers)
+            record_patiently(dbos._sys_db)  # noqa: SLF001
             self._is_launched.set()
             try:
                 self._presence.become("worker")
@@ -252,6 +255,30 @@ def _limit_jobs(dbos: DBOS, names: Sequence[str], most: int) -> None:
         return queue
 
     database.get_queue = get_queue  # type: ignore[method-assign]
+
+
+def record_patiently(database: Any) -> None:
+    """Let DBOS record for a minute that a job has ended, while the disk of the database is full.
+
+    It does so only while the database is locked or gone. A job that stays under way would be left when its worker has ended.
+
+    Args:
+        database: DBOS's access to its tables.
+    """
+    record = database.update_workflow_outcome
+
+    def record_again(*arguments: Any, **options: Any) -> Any:
+        deadline = time.monotonic() + _OUTCOME_SECONDS
+        while True:
+            try:
+                return record(*arguments, **options)
+            except sa.exc.OperationalError as problem:
+                if time.monotonic() > deadline:
+                    raise
+                log.warning("the end of a job could not be recorded, trying again: %s", problem.orig)
+                time.sleep(1)
+
+    database.update_workflow_outcome = record_again
 
 
 _worker: _Worker | None = None

@@ -36,19 +36,32 @@ def is_first(segment: Row) -> bool:
     return bool(segment.n == 0 and segment.attempt == 1)
 
 
-def finish_output(execution: Row, document: Document) -> None:
-    """Write the document of an execution that has ended; what cannot be written is logged."""
-    kind = RemoteOutput if "://" in execution.output else PatientOutput
-    kind(execution.output, on_event=ignore, execution=execution.id, is_first=False).save(document)
+def finish_output(execution: Row, document: Document) -> PauseflowError | None:
+    """Write the document of an execution that has ended; why that failed is logged, and returned."""
+    return _write_once(execution, document, is_first=False)
 
 
-def start_output(execution: Row, document: Document) -> None:
-    """Write the document of an execution that has no kernel yet, over whatever is there."""
+def start_output(execution: Row, document: Document) -> PauseflowError | None:
+    """Write the document of an execution that has no kernel yet, over whatever is there; returns why that failed."""
     # A kernel's segment notes the same when it begins: whose file it is.
     document.metadata["pauseflow"] = {**document.metadata.get("pauseflow", {}), "execution": execution.id}
     document.changed()
+    return _write_once(execution, document, is_first=True)
+
+
+def _write_once(execution: Row, document: Document, *, is_first: bool) -> PauseflowError | None:
     kind = RemoteOutput if "://" in execution.output else PatientOutput
-    kind(execution.output, on_event=ignore, execution=execution.id, is_first=True).save(document)
+    output = kind(execution.output, on_event=ignore, execution=execution.id, is_first=is_first)
+    output.save(document)
+    return output.problem
+
+
+def read_output(execution: Row) -> Document | None:
+    """Read the output back, if it is a file that is as some process wrote it for this execution."""
+    if execution.output is None or "://" in execution.output:
+        return None
+    data = OutputFile(execution.output, execution=execution.id, is_first=False).read()
+    return None if data is None else Document.from_people(data)
 
 
 class PatientOutput(OutputFile):

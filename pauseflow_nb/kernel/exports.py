@@ -12,9 +12,7 @@ from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.kernel.attribute_dict import RESUME_DATA, as_records, select_data
 from pauseflow_nb.kernel.issued_links import HIDDEN, IssuedLink, IssuedLinks, SpentLinks
 from pauseflow_nb.kernel.secret import MASK
-from pauseflow_nb.protocol import RETURN_VALUE, published
-
-__all__ = ["RESUME_DATA", "RETURN_VALUE", "SUSPEND_DATA", "StepExports", "as_json", "select_data"]
+from pauseflow_nb.protocol import published
 
 SUSPEND_DATA = "$suspend_data"
 

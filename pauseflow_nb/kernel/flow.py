@@ -5,7 +5,7 @@ No database, no HTTP. `flow` is one per process and acts for the shell that runs
 
 import os
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,15 +16,16 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import make_form
 from pauseflow_nb.kernel.arguments import (
     check_choice,
+    check_labels,
     check_text,
     checked_actions,
     checked_count,
     checked_flag,
     checked_names,
 )
-from pauseflow_nb.kernel.attribute_dict import Record
+from pauseflow_nb.kernel.attribute_dict import Record, select_data
 from pauseflow_nb.kernel.current import get_session, require_step
-from pauseflow_nb.kernel.exports import SUSPEND_DATA, as_json, select_data
+from pauseflow_nb.kernel.exports import SUSPEND_DATA, as_json
 from pauseflow_nb.kernel.hints import check_keywords, did_you_mean, warn_if_short
 from pauseflow_nb.kernel.issued_links import IssuedLinks
 from pauseflow_nb.kernel.responding import make_response
@@ -41,6 +42,13 @@ __all__ = ["Flow", "IssuedLinks", "flow", "steps"]
 DEFAULT_TIMEOUT = timedelta(hours=24)
 DEFAULT_PAUSE = timedelta(hours=1)
 DEFAULT_MAX_RETRIES = 10
+#: Names that other programs have for what is written otherwise here.
+_MEANT = {
+    # Pipedream's own page calls `rerun` so once.
+    "retry": ": did you mean 'rerun'?",
+    "step": ": a step is a cell whose first line is `%%step NAME`",
+    "wait": ": did you mean 'suspend', 'pause' or 'sleep'?",
+}
 
 
 class Flow:
@@ -123,7 +131,7 @@ class Flow:
             approvers=checked_names("approvers", approvers, approvals),
             self_approval=checked_flag("self_approval", self_approval),
             allow=allowed,
-            labels=_check_labels(labels, form, allowed),
+            labels=check_labels(labels, has_schema=form is not None, allow=allowed),
         )
         run.notes += [] if warning is None else [warning]
         return _plan(run, PlannedSuspension("suspend", request, form=form))
@@ -239,7 +247,7 @@ class Flow:
             approvals=checked_count("approvals", approvals),
             approvers=checked_names("approvers", approvers, approvals),
             self_approval=checked_flag("self_approval", self_approval),
-            labels=_check_labels(labels, form),
+            labels=check_labels(labels, has_schema=form is not None),
         )
         return session.mode.pause(run, request, form, session.time_limit())
 
@@ -388,10 +396,7 @@ class Flow:
         send(session, run, make_notification(run, message, to, title))
 
     def __getattr__(self, name: str) -> Any:
-        # Pipedream's own page calls `rerun` so once.
-        hint = (
-            ": did you mean 'rerun'?" if name == "retry" else did_you_mean(name, [n for n in dir(Flow) if n[0] != "_"])
-        )
+        hint = _MEANT.get(name) or did_you_mean(name, [n for n in dir(Flow) if n[0] != "_"])
         raise AttributeError(f"flow has no {name!r}{hint}")
 
     def __repr__(self) -> str:
@@ -427,11 +432,3 @@ def _plan(run: StepRun, planned: PlannedSuspension) -> IssuedLinks:
     else:
         run.exports.pop(SUSPEND_DATA, None)
     return links
-
-
-def _check_labels(labels: Any, form: Any, allow: Collection[str] = USUAL_ACTIONS) -> dict[str, str]:
-    if labels is None:
-        return {}
-    from pauseflow_nb.forms.labels import check_labels  # lazily: few questions have labels of their own
-
-    return check_labels(labels, has_schema=form is not None, allow=allow)

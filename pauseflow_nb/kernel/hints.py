@@ -1,4 +1,4 @@
-"""Say what was probably meant, where a name, an argument or a number looks like a mistake."""
+"""Suggest what was probably meant when a name, an argument or a number looks like a mistake."""
 
 import functools
 import warnings
@@ -16,6 +16,10 @@ R = TypeVar("R")
 _SHORT = timedelta(minutes=1)
 _OURS = frozenset({"flow", "steps"})
 _IMPORT = "write `from pauseflow_nb import flow, steps` in a cell above"
+#: What users take for the name of the module.
+_NEAR_NAMES = frozenset({"pauseflow", "pause_flow", "pauseflownb"})
+_MODULE = "the module is `pauseflow_nb`: write `from pauseflow_nb import flow, steps`"
+_NO_FUNCTION = "write `from pauseflow_nb import flow, steps`, then for example `flow.suspend()`"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -29,11 +33,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def check_keywords(call: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function name the argument that it does not know, and the one that was probably meant.
-
-    Args:
-        call: What users type, for the sentence.
-    """
+    """Let a function name the argument that it does not know, and the one that was probably meant."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         # Not `inspect.signature`: every new kernel would pay for it.
@@ -54,18 +54,26 @@ def check_keywords(call: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def explain(error: BaseException | None) -> None:
-    """Add to an error what its author can do about it: a name of ours that was not imported."""
-    if isinstance(error, NameError) and error.name in _OURS and _IMPORT not in str(error):
-        error.args = (f"{error}: {_IMPORT}",)
+    """Add to an error what its author can do about it: a name of ours that was not imported, or is another."""
+    hint = _find_hint(error)
+    if hint is None or error is None or hint in str(error):
+        return
+    sentence = f"{error}: {hint}"
+    error.args = (sentence,)
+    if isinstance(error, ImportError):
+        error.msg = sentence  # its text, whatever its arguments are
+
+
+def _find_hint(error: BaseException | None) -> str | None:
+    if isinstance(error, NameError):
+        return _IMPORT if error.name in _OURS else None
+    if isinstance(error, ModuleNotFoundError):
+        return _MODULE if str(error.name).partition(".")[0] in _NEAR_NAMES else None
+    return _NO_FUNCTION if isinstance(error, ImportError) and error.name == "pauseflow_nb" else None
 
 
 def warn_if_short(call: str, timeout: Any, span: timedelta) -> str | None:
     """Warn of a plain number of milliseconds in which nobody can answer.
-
-    Args:
-        call: What users type, for the sentence.
-        timeout: What was given.
-        span: The same, read.
 
     Returns:
         The sentence, if there is one.

@@ -8,16 +8,15 @@ briefings and sends outcomes, `test_mode` is for cells that are run by hand.
 from typing import TYPE_CHECKING
 
 from pauseflow_nb.kernel.cell_transform import HeaderMistakes, OneLineBodies, StepCells, header_to_literal
-from pauseflow_nb.kernel.control_flow import Exited, Paused
 from pauseflow_nb.kernel.current import set_session
 from pauseflow_nb.kernel.flow import flow, steps
 from pauseflow_nb.kernel.magics import fresh_magic, pauseflow_magic, setup_magic, step_magic
 from pauseflow_nb.kernel.session import Session
+from pauseflow_nb.kernel.tracebacks import explain_errors
+from pauseflow_nb.kernel.wait_for_variables import WaitForVariables
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-__all__ = ["Exited", "Paused", "Session", "load"]
 
 
 def load(shell: "InteractiveShell", *, bind_names: bool) -> Session:
@@ -42,7 +41,8 @@ def _attach(shell: "InteractiveShell") -> Session:
     set_session(session)
     shell.input_transformers_cleanup.extend([HeaderMistakes(shell), header_to_literal])
     shell.input_transformers_post.append(OneLineBodies(shell))
-    shell.ast_transformers.append(StepCells(shell))
+    shell.ast_transformers.extend([StepCells(shell), WaitForVariables(session)])
+    explain_errors(shell)
     shell.events.register("pre_run_cell", session.before_cell)
     shell.events.register("post_execute", session.after_any)
     shell.events.register("post_run_cell", session.after_cell)

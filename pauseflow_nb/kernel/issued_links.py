@@ -51,7 +51,21 @@ class IssuedLinks(dict[str, str]):
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"there is no link {name!r}, only: {', '.join(self)}") from None
+            raise AttributeError(self._describe_missing(name)) from None
+
+    def __missing__(self, name: str) -> Never:
+        raise KeyError(self._describe_missing(name))
+
+    def __await__(self) -> Never:
+        raise TypeError(
+            "`await` is not needed here: the call returns links at once, and the step pauses after its last line"
+        )
+
+    def _describe_missing(self, name: str) -> str:
+        return (
+            f"there is no link {name!r}, only: {', '.join(self)}. The answer arrives later: "
+            "the next cell reads it from `steps.NAME.data`"
+        )
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self]

@@ -15,8 +15,8 @@ from pauseflow_nb.errors import Cancelled, InvalidAnswer, InvalidValue, PauseTim
 from pauseflow_nb.identity import in_words
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form
+from pauseflow_nb.kernel.attribute_dict import RESUME_DATA, select_data
 from pauseflow_nb.kernel.control_flow import Paused
-from pauseflow_nb.kernel.exports import RESUME_DATA, select_data
 from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
 from pauseflow_nb.kernel.timeout import TimeLimit
 from pauseflow_nb.protocol import ASKED, SOURCE, PauseAnswer, PauseQuestion, SuspensionRequest

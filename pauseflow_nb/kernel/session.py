@@ -16,7 +16,7 @@ from pauseflow_nb.kernel.control_flow import Paused, Stop
 from pauseflow_nb.kernel.current import get_session, set_session
 from pauseflow_nb.kernel.display import Card, boxed, say
 from pauseflow_nb.kernel.execution_mode import ExecutionMode
-from pauseflow_nb.kernel.exports import RETURN_VALUE, as_json
+from pauseflow_nb.kernel.exports import as_json
 from pauseflow_nb.kernel.issued_links import IssuedLinks, spend
 from pauseflow_nb.kernel.mode import Mode
 from pauseflow_nb.kernel.pipedream_step import StepArgument
@@ -26,10 +26,12 @@ from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.test_mode import TestMode
 from pauseflow_nb.kernel.timeout import TimeLimit
 from pauseflow_nb.kernel.tracebacks import hide_traceback
-from pauseflow_nb.protocol import Briefing
+from pauseflow_nb.protocol import RETURN_VALUE, Briefing
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
+
+    from pauseflow_nb.kernel.snapshot.deferred import Deferred
 
 
 class Session:
@@ -56,6 +58,11 @@ class Session:
     def test_mode(self) -> TestMode | None:
         """The mode, if cells are run by hand."""
         return self.mode if isinstance(self.mode, TestMode) else None
+
+    @property
+    def deferred(self) -> "Deferred | None":
+        """Variables that come back when code mentions them; None, too, if cells are run by hand."""
+        return self.mode.deferred if isinstance(self.mode, ExecutionMode) else None
 
     # The runner's entry points, in silent executions.
 
@@ -112,6 +119,15 @@ class Session:
         is_silenced = self.shell.displayhook.quiet()  # type: ignore[no-untyped-call]
         if self.run is not None and not is_silenced:
             self.run.value = value
+
+    def bring(self, names: list[str] | None) -> None:
+        """Wait for variables that the next statement mentions and that are still to be fetched; None: for all."""
+        __tracebackhide__ = True
+        if self.deferred is not None:
+            try:
+                self.bindings.note_restored(self.deferred.bring(names))
+            except PauseflowError as error:
+                raise hide_traceback(error) from None
 
     def take_value(self, header: str, value: Any) -> None:
         """Display the value of a fresh cell, and note it for the comparison with a later one."""

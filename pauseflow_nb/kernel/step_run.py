@@ -11,7 +11,8 @@ from pauseflow_nb.durations import SHORTEST
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form
-from pauseflow_nb.kernel.exports import RESUME_DATA, SUSPEND_DATA
+from pauseflow_nb.kernel.attribute_dict import RESUME_DATA
+from pauseflow_nb.kernel.exports import SUSPEND_DATA
 from pauseflow_nb.kernel.issued_links import IssuedLinks
 from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionRequest, Wake
 

@@ -1,4 +1,4 @@
-"""Test mode: cells run by hand. Steps stop without a traceback, nothing is stored, no clock runs.
+"""Run cells by hand: steps stop without a traceback, nothing is stored, and no clock runs.
 
 What a real run keeps in the store is kept here for as long as the kernel lives, in the same shapes: a step that starts
 gets a `StepBriefing` and a `Wake`, wherever they come from. So whatever answers a suspension only calls `approve`,
@@ -16,11 +16,10 @@ from pauseflow_nb.errors import InvalidAnswer, InvalidStep
 from pauseflow_nb.json_values import JSON, NOTHING, json_text
 from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.answers_by_hand import describe_answers, make_clock_envelope, make_envelope, name_answer
-from pauseflow_nb.kernel.attribute_dict import Record, as_records
+from pauseflow_nb.kernel.attribute_dict import RESUME_DATA, Record, as_records
 from pauseflow_nb.kernel.context import InputsByHand, build_context, trigger_by_hand
 from pauseflow_nb.kernel.control_flow import Exited, Paused, Stop
 from pauseflow_nb.kernel.display import Card, boxed, say
-from pauseflow_nb.kernel.exports import RESUME_DATA
 from pauseflow_nb.kernel.issued_links import links_for_test
 from pauseflow_nb.kernel.pausing import pause_by_hand
 from pauseflow_nb.kernel.question_card import FOR_REAL, STOPPED, Ending, write_question
@@ -256,9 +255,6 @@ class TestMode:
     def approve_form(self, entries: "Entries") -> str:
         """Answer the open suspension with what stands in its form, read as a server reads it.
 
-        Args:
-            entries: Input name → texts.
-
         Returns:
             What to do next.
 
@@ -352,9 +348,6 @@ class TestMode:
 
     def cancel(self, comment: str | None = None) -> str:
         """Cancel the flow at the open suspension; steps refuse to run until a reset.
-
-        Args:
-            comment: Why.
 
         Raises:
             InvalidStep: If no step waits.

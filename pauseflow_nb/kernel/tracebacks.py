@@ -1,13 +1,17 @@
 """Show errors without the frames of this package, or in one line."""
 
+import sys
 from pathlib import Path
+from traceback import walk_tb
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+from pauseflow_nb.kernel.hints import explain
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parents[1])
 
 
 def hide_traceback(error: BaseException) -> Any:
@@ -26,6 +30,28 @@ def hide_our_frames(shell: "InteractiveShell", error: BaseException, cell: str) 
         return lines
 
     error._render_traceback_ = rendered  # type: ignore[attr-defined]
+
+
+def explain_errors(shell: "InteractiveShell") -> None:
+    """Let each error that a cell raises say what its author can do, and show no frames of this package."""
+    show = shell.showtraceback
+
+    def explained(*arguments: Any, **keywords: Any) -> None:
+        error = sys.exception() if not arguments else None
+        if error is not None:
+            explain(error)
+            _hide_frames_below_the_cell(shell, error)
+        show(*arguments, **keywords)
+
+    # Not `set_custom_exc`: it has one place, which may be the user's.
+    shell.showtraceback = explained  # type: ignore[method-assign]
+
+
+def _hide_frames_below_the_cell(shell: "InteractiveShell", error: BaseException) -> None:
+    files = [frame.f_code.co_filename for frame, _line in walk_tb(error.__traceback__)]
+    # The first frame is IPython's, and the second the cell's.
+    if len(files) > 2 and files[-1].startswith(_PACKAGE) and not hasattr(error, "_render_traceback_"):
+        hide_our_frames(shell, error, files[1])
 
 
 def _trimmed(trace: TracebackType | None, cell: str) -> TracebackType | None:

@@ -53,12 +53,7 @@ class PropsOfStep:
 
 
 def convert_props(step: Step, accounts: Accounts) -> PropsOfStep:
-    """Convert the props of a step.
-
-    Args:
-        step: What was read.
-        accounts: Those of the project so far.
-    """
+    """Convert the props of a step."""
     made = PropsOfStep()
     fields = find_account_fields(step.code or "")
     apps = {name: str(each.get("app") or name) for name, each in step.definitions.items() if each.get("type") == "app"}

@@ -1,4 +1,4 @@
-"""Make the notebook of one workflow, and list what it needs."""
+"""Make the notebook of one workflow, and list what it needs and how it is started."""
 
 import pprint
 import re
@@ -15,8 +15,7 @@ from pauseflow_nb.pipedream.account_props import Accounts, without_secrets
 from pauseflow_nb.pipedream.code_scan import find_environment
 from pauseflow_nb.pipedream.markdown_text import code_span, plain
 from pauseflow_nb.pipedream.step_cells import make_cells
-from pauseflow_nb.pipedream.trigger_lines import TriggerLine, describe_trigger
-from pauseflow_nb.pipedream.workflow import Step, Workflow
+from pauseflow_nb.pipedream.workflow import Step, Trigger, Workflow
 
 #: Fields that are known, and say nothing about what a workflow does: they are kept, and not listed.
 _UNLISTED = frozenset(
@@ -26,6 +25,18 @@ _UNLISTED = frozenset(
 )
 #: Windows has devices of these names.
 _NOT_ON_WINDOWS = {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(1, 10))}
+# People copy the commands into a shell: nothing in them may mean something there.
+_CRON = re.compile(r"[0-9A-Za-z*/,?#-]+(?: +[0-9A-Za-z*/,?#-]+){4,6}", re.ASCII)
+_ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,60}", re.ASCII)
+
+
+@dataclass
+class TriggerLine:
+    """What starts the notebook."""
+
+    #: None: a person must find one.
+    command: str | None
+    sentence: str
 
 
 @dataclass
@@ -61,13 +72,7 @@ class Made:
 
 
 def make_notebook(workflow: Workflow, slug: str, accounts: Accounts) -> Made:
-    """Make the notebook of a workflow.
-
-    Args:
-        workflow: What was read.
-        slug: Name of the folder and the file.
-        accounts: Those of the project so far.
-    """
+    """Make the notebook of a workflow."""
     made = Made(workflow, slug, new_notebook())
     props: dict[str, Any] = {}
     cells: list[NotebookNode] = []
@@ -197,3 +202,45 @@ class Slugs:
             slug = f"{base}-{self._counts[base]}"
         self._counts[slug] = 1
         return slug
+
+
+def describe_trigger(trigger: Trigger, path: str, *, responds: bool) -> TriggerLine:
+    """Describe a trigger.
+
+    Args:
+        trigger: What the source says of it.
+        path: Of the notebook, in the project.
+        responds: Whether a step of the workflow responds to the request.
+    """
+    add = f"pauseflow trigger add {path}"
+    if trigger.kind == "http":
+        waits = responds or trigger.has_custom_response
+        sentence = "Started by an HTTP request" + (", which waits for the response of a step." if waits else ".")
+        return TriggerLine(f"{add} --http{' --wait' if waits else ''}", sentence)
+    schedule = _describe_schedule(trigger, add) if trigger.kind == "schedule" else None
+    return schedule or TriggerLine(None, _explain(trigger, add))
+
+
+def _describe_schedule(trigger: Trigger, add: str) -> TriggerLine | None:
+    """Describe a schedule; None if the source does not hold its times, or they are none."""
+    if trigger.cron and _CRON.fullmatch(trigger.cron):
+        zone = f" --tz {trigger.zone}" if trigger.zone and _ZONE.fullmatch(trigger.zone) else ""
+        return TriggerLine(f'{add} --cron "{trigger.cron}"{zone}', f"Started by the schedule `{trigger.cron}`.")
+    if trigger.interval_seconds and not trigger.cron:
+        seconds = trigger.interval_seconds
+        return TriggerLine(f"{add} --every {seconds}s", f"Started every {seconds} seconds.")
+    return None
+
+
+def _explain(trigger: Trigger, add: str) -> str:
+    name = f" {code_span(trigger.title or trigger.identifier)}" if trigger.title or trigger.identifier else ""
+    times = f"times {code_span(trigger.cron)} cannot be read" if trigger.cron else "times are not in the source"
+    sentences = {
+        "schedule": f'Started by the schedule{name}, whose {times}. Add them: `{add} --cron "0 8 * * *" --tz UTC`',
+        "email": f"Started by mail{name}. Let your mail service forward the mail to the URL of `{add} --http`",
+        "source": (
+            f"Started by the event source{name}, which checked a service for events. Let the service call the URL "
+            f"of `{add} --http`, or check for events in a first step, with `{add} --every 15m`"
+        ),
+    }
+    return sentences.get(trigger.kind, f"Started by a trigger{name} of an unknown kind")

@@ -36,12 +36,7 @@ class StepCells:
 
 
 def make_cells(step: Step, accounts: Accounts) -> StepCells:
-    """Make the cells of a step.
-
-    Args:
-        step: What was read.
-        accounts: Those of the project so far.
-    """
+    """Make the cells of a step."""
     made = StepCells()
     if step.name != step.former_name:
         made.to_do.append(

@@ -25,12 +25,7 @@ class BetweenCells:
     tick: Tick
 
     def suspend(self, index: int, by: str) -> SegmentEnd | None:
-        """Suspend the notebook before a cell; None if its variables cannot be saved, so that it continues.
-
-        Args:
-            index: Index of the cell.
-            by: Who requests it.
-        """
+        """Suspend the notebook before a cell; None if its variables cannot be saved, so that it continues."""
         if not self.client.kernel.spec.is_python:
             language = self.client.kernel.spec.language
             self.observer.on_not_suspended(f"the variables of a {language} kernel cannot be saved")

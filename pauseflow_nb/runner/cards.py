@@ -212,13 +212,7 @@ def refuse(
 
 
 def close_document(document: Document, step: str, decision: Decision) -> None:
-    """Complete the document of an execution that was cancelled, or timed out, while it waited.
-
-    Args:
-        document: Its stored document.
-        step: The step that waited.
-        decision: What ended it.
-    """
+    """Complete the document of an execution that was cancelled, or timed out, while it waited."""
     put_decision(document, step, decision)
     cell_statuses.close(document)
 

@@ -66,6 +66,16 @@ def close(document: Document) -> None:
     )
 
 
+def is_closed(document: Document) -> bool:
+    """Whether the notebook says that it has ended."""
+    return bool(document.metadata.get("papermill", {}).get("end_time"))
+
+
+def list_missing(document: Document, done: int) -> list[int]:
+    """List those of the first cells that have run, although the notebook does not say so."""
+    return [index for index in range(done) if status_of(document.cells[index]) in {"pending", "running"}]
+
+
 def note_notebook_started(document: Document, execution: str) -> None:
     """Note the start of the notebook; later segments leave the time of the first."""
     papermill = document.metadata.setdefault("papermill", NotebookNode())

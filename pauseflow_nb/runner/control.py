@@ -39,9 +39,6 @@ class Control:
         """End the segment before the next cell, with the variables saved, until the execution is resumed.
 
         Unlike the others, this request holds once: it does not suspend a later segment with the same control.
-
-        Args:
-            by: Who requests it.
         """
         self._suspend_by = by
 

@@ -21,13 +21,12 @@ from pauseflow_nb.decisions.digests import (
     digest_cell,
     digest_json,
     is_card,
+    is_marker,
 )
 from pauseflow_nb.errors import InvalidNotebook
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Failure
 from pauseflow_nb.runner.masking import Mask
-
-__all__ = ["ERROR_MARKER", "Document", "is_exit_with_0", "is_sealed_by"]
 
 _BLANK = "0" * 32
 # Two spaces: a key of the notebook's metadata, and of nothing deeper that happens to have the same name.
@@ -68,6 +67,17 @@ class Document:
         except (ValueError, AttributeError, AssertionError, KeyError, TypeError) as problem:
             raise InvalidNotebook("the stored document", f"it is damaged ({problem})") from None
         return cls(notebook)
+
+    @classmethod
+    def from_people(cls, data: bytes) -> "Document":
+        """Read what `for_people` wrote, without the cells that only people need.
+
+        Raises:
+            InvalidNotebook: If it is no notebook.
+        """
+        document = cls.from_bytes(data)
+        document.notebook.cells = [cell for cell in document.cells if not is_marker(cell)]
+        return document
 
     @property
     def cells(self) -> list[NotebookNode]:
@@ -123,11 +133,7 @@ class Document:
         return [self._digest(index, with_cards=with_cards) for index in range(len(self.cells[:count]))]
 
     def digest_ahead(self, before: int) -> bool:
-        """Digest one more of the cells that have ended, so that a pause need not do it; False if there is none left.
-
-        Args:
-            before: Index of the cell that runs.
-        """
+        """Digest one more of the cells that have ended, so that a pause need not do it; False if there is none left."""
         while self._digested < before and self._digested in self._digests:
             self._digested += 1
         if self._digested >= before:

@@ -1,4 +1,4 @@
-"""Check a notebook, inject its parameters, and make the document of an execution from it.
+"""Check a notebook, find its queues, inject its parameters, and make the document of an execution from it.
 
 Papermill injects parameters. Its import takes long, so it is done when needed.
 """
@@ -16,12 +16,13 @@ import nbformat
 from nbformat import NotebookNode
 
 from pauseflow_nb.cells import find_steps, refuse_mistakes
-from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, NotJSON
+from pauseflow_nb.decisions.digests import ERROR_MARKER
+from pauseflow_nb.errors import InvalidNotebook, InvalidParameter, InvalidValue, NotJSON
 from pauseflow_nb.json_values import JSON, require_json
-from pauseflow_nb.queues import QueuePlan
+from pauseflow_nb.queues import DEFAULT_QUEUE, QueuePlan, check_queue
 from pauseflow_nb.runner import cell_statuses
-from pauseflow_nb.runner.cell_queues import plan_queues, read_queue
-from pauseflow_nb.runner.document import ERROR_MARKER, Document
+from pauseflow_nb.runner.cell_statuses import NOT_RUN
+from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernels.spec import Spec, find_spec
 from pauseflow_nb.runner.notebook_file import find_kernel_name, find_language, read_notebook, repair
 from pauseflow_nb.runner.parameters import check_parameters, read_defaults
@@ -297,3 +298,35 @@ def _make_json(value: Any) -> JSON:
         except ValueError as problem:
             raise InvalidParameter("value", f"cannot be written: {problem}") from None
     return json.loads(json.dumps(value))
+
+
+def read_queue(notebook: NotebookNode, path: str) -> str | None:
+    """Read the queue that a notebook's metadata names, `{"pauseflow": {"queue": "gpu"}}`; None: it names none.
+
+    Raises:
+        InvalidNotebook: If it cannot be a name.
+    """
+    ours = notebook.metadata.get("pauseflow")
+    name = ours.get("queue") if isinstance(ours, dict) else None
+    try:
+        return None if name is None else check_queue(name)
+    except InvalidValue as problem:
+        raise InvalidNotebook(path, f"the queue {name!r} in its metadata {problem.problem}") from None
+
+
+def plan_queues(notebook: NotebookNode, queue: str | None, *, is_python: bool) -> QueuePlan:
+    """Plan which queue each cell runs in.
+
+    Args:
+        notebook: The notebook.
+        queue: Its own queue; None: the default one.
+        is_python: Whether its kernel is one of Python; others have no steps.
+    """
+    runs = [
+        (at, cell.source)
+        for at, cell in enumerate(notebook.cells)
+        if cell.cell_type == "code" and cell.source.strip() and not NOT_RUN & set(cell.metadata.get("tags", []))
+    ]
+    headers = find_steps(runs) if is_python else {}
+    named = {at: header.options.queue for at, header in headers.items() if header.kind == "step"}
+    return QueuePlan.make(queue or DEFAULT_QUEUE, ((at, at in named, named.get(at)) for at, _ in runs))

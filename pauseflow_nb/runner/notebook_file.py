@@ -120,7 +120,9 @@ def _read_text(path: str) -> str:
         file = Path(path).expanduser()
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise NotebookNotFound(path) from None
+        raise NotebookNotFound(path, *_find_near(path)) from None
+    except IsADirectoryError:
+        raise InvalidNotebook(path, "it is a folder: name a notebook in it") from None
     except UnicodeDecodeError:
         raise InvalidNotebook(path, "it is not text in UTF-8") from None
     except OSError as problem:
@@ -131,12 +133,22 @@ def _read_text(path: str) -> str:
     return _from_script(path, text) if file.suffix in _SCRIPTS else text
 
 
+def _find_near(path: str) -> list[str]:
+    """Suggest a notebook beside the missing one, whose name is nearly the same, as the hint of the error."""
+    file = Path(path).expanduser()
+    names = sorted(each.name for each in file.parent.glob("*.ipynb"))
+    import difflib  # lazily: few notebooks are missing
+
+    close = difflib.get_close_matches(file.with_suffix(".ipynb").name, names, 1)
+    return [f"did you mean {file.with_name(close[0])}?"] if close else []
+
+
 def _from_script(path: str, text: str) -> str:
     """Convert a script with cells, such as `# %%`, or a Markdown file, to a notebook."""
     try:
         import jupytext
     except ImportError:
-        raise InvalidNotebook(path, "to run a script, `pip install jupytext`") from None
+        raise InvalidNotebook(path, "scripts are read with jupytext: `pip install jupytext`") from None
     try:
         notebook = jupytext.reads(text, fmt=Path(path).suffix)
     except Exception as problem:  # noqa: BLE001 - each of its formats has its own errors

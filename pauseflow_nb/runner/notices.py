@@ -1,4 +1,4 @@
-"""Write notices above the first cell of a segment: what its kernel could not restore, or why no cell ran."""
+"""Write notices into the notebook: what a kernel could not restore, why no cell ran, which outputs were lost."""
 
 from dataclasses import asdict
 from html import escape
@@ -7,9 +7,12 @@ from nbformat import NotebookNode
 
 from pauseflow_nb.printable import printable_lines
 from pauseflow_nb.protocol import Loss
+from pauseflow_nb.runner import cell_statuses
 from pauseflow_nb.runner.card_text import WRONG, render_box
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.record_outputs import kind_of, record
+
+_LOST = "What this cell showed was lost: the notebook could not be stored after the cell had run."
 
 
 def put_losses(document: Document, first: int, losses: list[Loss]) -> None:
@@ -23,6 +26,27 @@ def put_ending(document: Document, first: int, sentence: str) -> None:
     """Show above the first cell of a segment why none of its cells ran."""
     text = printable_lines(sentence)
     _put(document, first, record("ending", render_box(escape(text), WRONG), text, text=text))
+
+
+def complete_cells(document: Document, done: int, failed: int | None = None) -> None:
+    """Give the cells that have run their statuses, where the notebook could not be stored since, and say what is missing.
+
+    Args:
+        document: The notebook as it was stored last.
+        done: How many cells have ended well.
+        failed: Index of the cell that failed, if one did.
+    """
+    ended = dict.fromkeys(cell_statuses.list_missing(document, done), "completed")
+    if failed is not None and cell_statuses.status_of(document.cells[failed]) in {"pending", "running"}:
+        ended[failed] = "failed"
+    for index, status in ended.items():
+        cell = document.cells[index]
+        if cell_statuses.NOT_RUN & set(cell.metadata.get("tags", [])):
+            cell_statuses.note_ended(document, index, "not run")
+            continue
+        cell_statuses.note_ended(document, index, status, has_error=status == "failed")
+        if cell.cell_type == "code" and cell.source.strip():
+            _put(document, index, record("lost", render_box(_LOST, WRONG), _LOST, text=_LOST))
 
 
 def _put(document: Document, first: int, notice: NotebookNode) -> None:

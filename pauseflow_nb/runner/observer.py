@@ -49,7 +49,7 @@ class Observer(Protocol):
         """A cell of any type has ended; `done` cells of the notebook have."""
 
     def on_losses(self, losses: list[Loss]) -> None:
-        """The kernel could not bring these back; if a cell needs one of them, the segment ends."""
+        """The kernel could not restore these; if a cell needs one of them, the segment ends."""
 
     def on_step_start(self, step: str, run: int, attempt: int, cell: int) -> None:
         """A step is about to run."""

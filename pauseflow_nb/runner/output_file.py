@@ -90,6 +90,11 @@ class OutputFile:
     #: Seconds between two writes while a cell runs; 0: only when a step or the notebook ends.
     every_seconds = _INTERVAL_SECONDS
 
+    def read(self) -> bytes | None:
+        """Read the file, or the one beside it; None if it is not as some process wrote it for this execution."""
+        found = map(_read_file, (self._other_path, self.path))
+        return next((data for data in found if is_sealed_by(data, self._execution)), None)
+
     def save(self, document: Document) -> None:
         """Write the document if it has changed since the last time, or if the file has.
 
@@ -138,16 +143,10 @@ class OutputFile:
         if self._is_first or self.path == self._other_path:
             return
         found = self._read_stamp()
-        if found is None or found == self._written or is_sealed_by(self._read_file(), self._execution):
+        if found is None or found == self._written or is_sealed_by(_read_file(self.path), self._execution):
             return
         self.path = self._other_path
         self._on_moved(str(self.path))
-
-    def _read_file(self) -> bytes:
-        try:
-            return self.path.read_bytes()
-        except OSError:
-            return b""
 
     def _replace(self, data: bytes) -> None:
         if not self._is_first:
@@ -169,6 +168,13 @@ class OutputFile:
         finally:
             temporary.unlink(missing_ok=True)
         _sync_folder(self.path.parent)
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _read_mode(path: Path) -> int | None:

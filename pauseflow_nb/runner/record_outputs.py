@@ -15,7 +15,7 @@ def record(kind: str, html: str, plain: str, **facts: Any) -> NotebookNode:
     """Make a record.
 
     Args:
-        kind: `"suspension"`, `"earlier"`, `"losses"`, `"fresh"` or `"ending"`.
+        kind: `"suspension"`, `"earlier"`, `"losses"`, `"lost"`, `"fresh"` or `"ending"`.
         html: The text that front ends show.
         plain: The same as plain text.
         facts: The same for programs, as JSON values.

@@ -35,8 +35,6 @@ from pauseflow_nb.runner.output_file import OutputFile
 from pauseflow_nb.runner.questions import ASK_AGAIN_SECONDS, Questions
 from pauseflow_nb.runner.recorder import Recorder
 
-__all__ = ["Control", "Observer", "SegmentEnd", "run_segment"]
-
 #: A tag that changes how a cell is run, as in nbclient.
 RAISES_EXCEPTION = "raises-exception"
 

@@ -115,7 +115,9 @@ def _describe_record(record: Mapping[str, Any]) -> _Decision:
         return _Decision(f"{heading}: the end, {record['state']}", "", None, [], [], proof)
     question, step = record["question"], record["suspension"]["step"]
     where = f"{heading}, step {step}" if step else heading
-    if decision is None:
+    if record.get("withdrawn"):
+        what, decided = "does not count any more, for the execution went back before it", []
+    elif decision is None:
         what, decided = "asked again", list(_say_what_was_found(record))
     elif record.get("checks"):
         what, decided = "checked when the answer took effect", list(_say_what_was_found(record))

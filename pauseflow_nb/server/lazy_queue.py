@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Concatenate, ParamSpec, TypeVar
 
-from pauseflow_nb.engine.authorization import Question, judge
+from pauseflow_nb.engine.authorization import Callback, Question, judge
 from pauseflow_nb.engine.group_commit import Answer, NeedsOwnTransaction
 from pauseflow_nb.engine.link_lookup import LinkTarget, Token
-from pauseflow_nb.engine.queue import Callback, Queue, Response
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.engine.settling import Response
 from pauseflow_nb.errors import StoreUnavailable, TooManyAnswers
 from pauseflow_nb.links import Claim
 
@@ -99,11 +100,7 @@ class LazyQueue:
                 self._idle.set()
 
     async def drain(self, *, seconds: float = _DRAIN_SECONDS) -> None:
-        """Refuse new answers, and wait until the senders of those that have come have their replies.
-
-        Args:
-            seconds: How long at most.
-        """
+        """Refuse new answers, and wait until the senders of those that have come have their replies."""
         self._is_stopping = True
         if self._answers:
             self._idle.clear()
@@ -142,7 +139,7 @@ class LazyQueue:
             LinkWithdrawn: If it was revoked, or its key withdrawn.
         """
         queue = await self.opened()
-        return await asyncio.wrap_future(queue.link_lookups.submit(Token(token, action)))
+        return await queue.link_lookups.ask(Token(token, action))
 
     async def settle(self, target: LinkTarget, callback: Callback) -> Response:
         """Settle what a link means; see `Queue.settle`.
@@ -170,7 +167,7 @@ class LazyQueue:
         if not answer.may_resume:
             raise NeedsOwnTransaction
         async with self._turn(claim.execution):
-            return await asyncio.wrap_future(queue.settling.submit(answer))
+            return await queue.settling.ask(answer)
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that parses a request or renders a page, in a thread."""

@@ -35,10 +35,6 @@ def identify(user: User, provider: IdentityProvider) -> Who:
 
     A server with only a token or a password makes up a name for each session. The token gives the rights of the account that
     runs the server, so that account is returned, as on the command line.
-
-    Args:
-        user: The user that the server has authenticated.
-        provider: The server's `identity_provider`.
     """
     if type(provider) in _NAMELESS or _is_made_up(user):
         return Who(account({}), "login")

@@ -72,13 +72,7 @@ def note_all(connection: sa.Connection, lines: Iterable[Line], moment: float | N
 
 
 def add_details(connection: sa.Connection, details: Mapping[str, Mapping[str, JSON]], *what: str) -> None:
-    """Add details to the newest line of executions that says one of these; the same transaction has written it.
-
-    Args:
-        connection: The transaction.
-        details: What is added, by execution.
-        what: See `note`.
-    """
+    """Add details to the newest line of executions that says one of these; the same transaction has written it."""
     newest = sa.select(sa.func.max(audit.c.id)).where(audit.c.execution.in_(details), audit.c.what.in_(what))
     ids = connection.execute(newest.group_by(audit.c.execution)).scalars().all()
     found = connection.execute(sa.select(audit).where(audit.c.id.in_(ids)))

@@ -1,51 +1,128 @@
-"""The signed records of an execution, in the order in which they were made."""
+"""Read and write the signed records of an execution, in the order in which they were made, and their cells."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
+from pauseflow_nb.decisions.digests import CellList
+from pauseflow_nb.decisions.statement import Signed, expand, payload_digest
+from pauseflow_nb.errors import StoreDamaged
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.database import now
-from pauseflow_nb.store.tables import decisions
+from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store.tables import cell_lists, decisions
+
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_LAST = (
+    sa.select(decisions.c.execution, sa.func.max(decisions.c.number).label("number"))
+    .where(decisions.c.execution.in_(_IDS))
+    .group_by(decisions.c.execution)
+    .subquery()
+)
+# Made once: to make such a statement takes longer than to execute it.
+_NEWEST = sa.select(decisions).join(
+    _LAST, (decisions.c.execution == _LAST.c.execution) & (decisions.c.number == _LAST.c.number)
+)
+_CELLS = sa.select(cell_lists).where(
+    cell_lists.c.execution.in_(_IDS), cell_lists.c.digest.in_(sa.bindparam("digests", expanding=True))
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row."""
+
+    execution: str
+    #: From 1, without a gap, within the execution.
+    number: int
+    signed: Signed
+    #: `CellList.digest` of the cells that it is about; None: an earlier version made it, and `signed.brief` has them.
+    cells: str | None
 
 
 def list_all(connection: sa.Connection, execution: str) -> list[dict[str, JSON]]:
     """Read the DSSE envelopes of an execution, oldest first."""
-    statement = sa.select(decisions.c.envelope).where(decisions.c.execution == execution)
-    return list(connection.execute(statement.order_by(decisions.c.number)).scalars())
+    records = list_brief(connection, execution)
+    known = find_cells(connection, {(execution, each.cells) for each in records if each.cells is not None})
+    return [
+        each.signed.brief if each.cells is None else expand(each.signed.brief, known[execution, each.cells])
+        for each in records
+    ]
 
 
-def find_newest(connection: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[int, dict[str, JSON]]]:
-    """Read number and envelope of the newest record of executions; those without any are left out."""
-    row = decisions.c
-    newest = sa.select(row.execution, sa.func.max(row.number).label("number"))
-    last = newest.where(row.execution.in_(ids)).group_by(row.execution).subquery()
-    is_last = (row.execution == last.c.execution) & (row.number == last.c.number)
-    found = connection.execute(sa.select(row.execution, row.number, row.envelope).join(last, is_last))
-    return {execution: (number, envelope) for execution, number, envelope in found}
+def list_brief(connection: sa.Connection, execution: str) -> list[Record]:
+    """Read the records of an execution, oldest first."""
+    statement = sa.select(decisions).where(decisions.c.execution == execution)
+    return [_read(row) for row in connection.execute(statement.order_by(decisions.c.number))]
 
 
-def add(connection: sa.Connection, execution: str, number: int, envelope: dict[str, JSON]) -> None:
-    """Insert a record; see `add_all`."""
-    add_all(connection, [(execution, number, envelope)])
+def find_newest(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Record]:
+    """Read the newest record of executions; those without any are left out."""
+    return {row.execution: _read(row) for row in connection.execute(_NEWEST, {"ids": ids})}
 
 
-def add_all(
-    connection: sa.Connection, records: Iterable[tuple[str, int, dict[str, JSON]]], moment: float | None = None
-) -> None:
-    """Insert records: execution, number and envelope of each.
+def add_all(connection: sa.Connection, records: Iterable[Record], moment: float | None = None) -> None:
+    """Insert records.
 
     The caller holds the executions' rows, so that no other takes their numbers. They are of a moment; without one, of now.
     """
     moment = now(connection) if moment is None else moment
     rows = [
-        {"execution": execution, "number": number, "at": moment, "envelope": envelope}
-        for execution, number, envelope in records
+        {
+            "execution": each.execution,
+            "number": each.number,
+            "at": moment,
+            "envelope": each.signed.brief,
+            "digest": each.signed.digest,
+            "cells": each.cells,
+        }
+        for each in records
     ]
     connection.execute(decisions.insert(), rows)
 
 
+def add_cells(connection: sa.Connection, execution: str, cells: CellList) -> None:
+    """Store cells that records will be about, unless they are there; the caller holds the execution's row."""
+    is_it = (cell_lists.c.execution == execution, cell_lists.c.digest == cells.digest)
+    if connection.execute(sa.select(cell_lists.c.digest).where(*is_it)).first() is None:
+        values = {"digest": cells.digest, "cells": cells.cells, "subjects": cells.subjects}
+        connection.execute(cell_lists.insert().values(execution=execution, **values))
+
+
+def find_cells(connection: sa.Connection, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], CellList]:
+    """Read cells, by execution and `CellList.digest`.
+
+    Raises:
+        StoreDamaged: If one of them is missing.
+    """
+    if not names:
+        return {}
+    ids, digests = zip(*names, strict=True)
+    found = {
+        (row.execution, row.digest): CellList(row.digest, row.cells, row.subjects)
+        for row in connection.execute(_CELLS, {"ids": ids, "digests": digests})
+    }
+    if missing := names - found.keys():
+        raise StoreDamaged(f"the cells that records are about are missing: {', '.join(name for name, _ in missing)}")
+    return found
+
+
 def copy(connection: sa.Connection, source: str, execution: str) -> None:
     """Let a fork begin with the records of what it was forked from."""
-    for number, envelope in enumerate(list_all(connection, source), 1):
-        add(connection, execution, number, envelope)
+    records = list_brief(connection, source)
+    copy_cells(connection, source, execution, {each.cells for each in records if each.cells is not None})
+    if records:
+        add_all(connection, [Record(execution, each.number, each.signed, each.cells) for each in records])
+
+
+def copy_cells(connection: sa.Connection, source: str, execution: str, digests: Collection[str]) -> None:
+    """Give a fork cells of what it was forked from."""
+    for cells in find_cells(connection, {(source, digest) for digest in digests}).values():
+        add_cells(connection, execution, cells)
+
+
+def _read(row: Row) -> Record:
+    digest = payload_digest(row.envelope) if row.digest is None else row.digest
+    return Record(row.execution, row.number, Signed(row.envelope, digest), row.cells)

@@ -1,6 +1,7 @@
-"""Changes of an execution's row, inside the transaction that the caller opened."""
+"""Read and change the row of an execution, inside the transaction of the caller."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,7 +10,7 @@ from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.identity import Who, facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.queues import DEFAULT_QUEUE, QueuePlan
-from pauseflow_nb.store.audit import note
+from pauseflow_nb.store.audit import Line, note, note_all
 from pauseflow_nb.store.database import are_among, lock_row, now
 from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
 
@@ -67,6 +68,11 @@ def find_starters(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Ro
 def find(connection: sa.Connection, execution: str) -> Row | None:
     """Read a row without locking it."""
     return connection.execute(sa.select(executions).where(executions.c.id == execution)).first()
+
+
+def find_all(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Row]:
+    """Read several rows without locking them."""
+    return {row.id: row for row in connection.execute(sa.select(executions).where(executions.c.id.in_(ids)))}
 
 
 def require(connection: sa.Connection, execution: str) -> Row:
@@ -137,32 +143,50 @@ def set_queued(connection: sa.Connection, numbers: Mapping[str, int]) -> None:
     connection.execute(statement.values(segment=sa.bindparam("segment")), rows)
 
 
-def end(
-    connection: sa.Connection,
-    execution: str,
-    state: str,
-    *,
-    by: str,
-    reason: dict[str, JSON] | None = None,
-    error: dict[str, JSON] | None = None,
-    record_after: float | None = None,
-) -> None:
-    """Move to a final state. The caller holds the row and knows that it is not final yet.
+@dataclass(frozen=True)
+class Ending:
+    """How an execution ends."""
 
-    Args:
-        connection: The caller's transaction.
-        execution: Id of the execution.
-        state: One of `FINAL`.
-        by: Who or what caused it.
-        reason: `{kind, by, text}`.
-        error: `{type, message, cell, step}`.
-        record_after: Seconds after which anybody may write the decision into the notebook; None if it needs none.
-    """
-    moment = now(connection)
-    due = None if record_after is None else moment + record_after
-    _update(connection, execution, state=state, reason=reason, error=error, ended_at=moment, record_due=due)
-    note(connection, execution, state, by, kind=(reason or {}).get("kind"))
-    _wake_parent(connection, execution, moment)
+    execution: str
+    #: One of `FINAL`.
+    state: str
+    #: Who or what caused it.
+    by: str
+    #: `{kind, by, text}`
+    reason: dict[str, JSON] | None = None
+    #: `{type, message, cell, step}`
+    error: dict[str, JSON] | None = None
+    #: Seconds after which anybody may write the decision into the notebook; None if it needs none.
+    record_after: float | None = None
+
+
+def end(connection: sa.Connection, execution: str, state: str, **how: Any) -> None:
+    """Move to a final state; see `Ending`. The caller holds the row and knows that it is not final yet."""
+    end_all(connection, [Ending(execution, state, **how)], now(connection))
+
+
+def end_all(connection: sa.Connection, endings: Sequence[Ending], moment: float) -> None:
+    """Move executions to final states at a moment; see `end`."""
+    names = ("state", "reason", "error", "ended_at", "record_due")
+    statement = executions.update().where(executions.c.id == sa.bindparam("of"))
+    rows = [
+        {
+            "of": each.execution,
+            "state": each.state,
+            "reason": each.reason,
+            "error": each.error,
+            "ended_at": moment,
+            "record_due": None if each.record_after is None else moment + each.record_after,
+        }
+        for each in endings
+    ]
+    connection.execute(statement.values({name: sa.bindparam(name) for name in names}), rows)
+    lines = [
+        Line(each.execution, each.state, each.by, None, None, {"kind": (each.reason or {}).get("kind")})
+        for each in endings
+    ]
+    note_all(connection, lines, moment)
+    _wake_parents(connection, [each.execution for each in endings], moment)
 
 
 def list_children(
@@ -263,8 +287,9 @@ def list_abandoned(connection: sa.Connection, limit: int = 20) -> list[str]:
 
 
 def list_to_record(connection: sa.Connection, limit: int = 20) -> list[str]:
-    """List executions whose notebooks do not show yet how they ended."""
-    statement = sa.select(executions.c.id).where(executions.c.record_due <= now(connection)).limit(limit)
+    """List executions whose notebooks do not show yet how they ended, those first that are due for the longest time."""
+    where = executions.c.record_due <= now(connection)
+    statement = sa.select(executions.c.id).where(where).order_by(executions.c.record_due).limit(limit)
     return list(connection.execute(statement).scalars())
 
 
@@ -287,9 +312,15 @@ def is_record_claimed(connection: sa.Connection, row: Row) -> bool:
     return locked is not None and locked.record_due == row.record_due
 
 
-def set_recorded(connection: sa.Connection, execution: str, **values: Any) -> None:
-    """Note that the notebook shows how it ended."""
-    _update(connection, execution, record_due=None, **values)
+def set_recorded(connection: sa.Connection, execution: str, *, due: float | None = None, **values: Any) -> None:
+    """Note that the notebook shows how it ended; `due`: when to write the output, if that is still to be done."""
+    _update(connection, execution, record_due=due, **values)
+
+
+def is_output_taken(connection: sa.Connection, row: Row) -> bool:
+    """Whether an execution that was started later writes the same output, or has written it."""
+    where = (executions.c.output == row.output, executions.c.created_at > row.created_at, executions.c.id != row.id)
+    return connection.execute(sa.select(sa.literal(1)).where(*where).limit(1)).first() is not None
 
 
 def list_ended_before(connection: sa.Connection, moment: float) -> list[str]:
@@ -324,21 +355,18 @@ def is_named_in_answers(connection: sa.Connection, execution: str, word: str) ->
     return False
 
 
-def _wake_parent(connection: sa.Connection, execution: str, moment: float) -> None:
-    """Make due what a parent waits for its children with: the clock looks whether all of them have ended."""
+def _wake_parents(connection: sa.Connection, ids: Sequence[str], moment: float) -> None:
+    """Make due what parents wait for their children with: the clock looks whether all of them have ended."""
     columns = (executions.c.parent, executions.c.nested)
-    row = connection.execute(
-        sa.select(*columns).where(executions.c.id == execution, executions.c.parent.is_not(None))
-    ).first()
-    if row is None:
-        return
-    where = (
-        suspensions.c.execution == row.parent,
-        suspensions.c.segment == row.nested["segment"],
-        suspensions.c.kind == "notebook",
-        suspensions.c.state == "open",
-    )
-    connection.execute(suspensions.update().where(*where).values(deadline=moment))
+    children = sa.select(*columns).where(executions.c.id.in_(ids), executions.c.parent.is_not(None))
+    for row in connection.execute(children).all():
+        where = (
+            suspensions.c.execution == row.parent,
+            suspensions.c.segment == row.nested["segment"],
+            suspensions.c.kind == "notebook",
+            suspensions.c.state == "open",
+        )
+        connection.execute(suspensions.update().where(*where).values(deadline=moment))
 
 
 def _update(connection: sa.Connection, execution: str, **values: Any) -> None:

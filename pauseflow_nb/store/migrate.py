@@ -1,4 +1,4 @@
-"""Bring a database's tables to what this version needs; any number of processes may try at once."""
+"""Upgrade the tables of a database to this version; several processes may try at the same time."""
 
 from pathlib import Path
 
@@ -6,12 +6,13 @@ import sqlalchemy as sa
 
 from pauseflow_nb.errors import StoreUnavailable
 from pauseflow_nb.store.database import SCHEMA, named, reading, transaction
+from pauseflow_nb.store.search import create_index
 from pauseflow_nb.store.tables import metadata
 
 #: The newest migration. Beside the scripts, so that a database that is up to date costs one query.
-HEAD = "0009"
+HEAD = "0011"
 #: Every migration, oldest first.
-VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
 
 _versions = sa.Table(
     "alembic_version",
@@ -62,6 +63,7 @@ def _schema(connection: sa.Connection) -> str | None:
 def _create(connection: sa.Connection) -> None:
     # What the scripts would come to, without loading what runs them: a test compares the two.
     metadata.create_all(connection, checkfirst=False)
+    create_index(connection)
     _versions.create(connection)
     connection.execute(_versions.insert().values(version_num=HEAD))
 

@@ -36,11 +36,7 @@ _NETWORK = frozenset(
 
 
 def find_filesystem(path: Path) -> str | None:
-    """Find the type of the file system that holds a path, such as `"ext4"` or `"nfs4"`; None if it is not known.
-
-    Args:
-        path: A path; it need not exist yet.
-    """
+    """Find the type of the file system that holds a path, such as `"ext4"` or `"nfs4"`; None if it is not known."""
     import psutil  # lazily: only opening a store needs it
 
     path = path.resolve()

@@ -156,10 +156,12 @@ def list_snapshots(connection: sa.Connection, execution: str) -> set[str]:
 def claim(connection: sa.Connection, segment: Row, worker: str) -> Row:
     """Begin an attempt; the caller holds the row and knows that it has not ended.
 
-    A row that is `running` was left by a process that died: that counts as a crash.
+    A row that is `running` was left by a process that died, which counts as a crash; or by this one, which could not
+    reach the store at its end.
     """
     moment = now(connection)
-    died = segment.state == "running"
+    was_running = segment.state == "running"
+    died = was_running and segment.worker != worker
     values: dict[str, Any] = {
         "state": "running",
         "attempt": segment.attempt + 1,
@@ -168,7 +170,7 @@ def claim(connection: sa.Connection, segment: Row, worker: str) -> Row:
         "started_at": segment.started_at or moment,
         "attempt_at": moment,
         "seen_at": moment,
-        "compute_seconds": segment.compute_seconds + (_last(segment) if died else 0.0),
+        "compute_seconds": segment.compute_seconds + (_last(segment) if was_running else 0.0),
     }
     statement = segments.update().where(*_is(segment.execution, segment.n)).values(**values).returning(*segments.c)
     return connection.execute(statement).one()

@@ -11,10 +11,10 @@ from pauseflow_nb.identity import facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Outcome, SuspensionRequest
-from pauseflow_nb.store.database import are_among, lock_row, now
+from pauseflow_nb.store import decisions
+from pauseflow_nb.store.database import are_among, iso, lock_row, now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import callbacks, suspensions
-from pauseflow_nb.store.views import iso
 
 #: Callbacks that are stored for one suspension before its step has ended.
 MOST_EARLY = 100
@@ -71,6 +71,9 @@ def copy(connection: sa.Connection, suspension: Row, execution: str) -> None:
     # Who approved the one has not approved the other.
     own = {"execution": execution, "segment": 0, "since": now(connection), "given": None, "errors": None}
     connection.execute(suspensions.insert().values({**suspension._mapping, **own}))  # noqa: SLF001  (SQLAlchemy's public name for a row as a mapping)
+    cells = (suspension.shown or {}).get("cells")
+    # An earlier version noted the list itself.
+    decisions.copy_cells(connection, suspension.execution, execution, {cells} if isinstance(cells, str) else ())
 
 
 def find(connection: sa.Connection, claim: Claim) -> Row | None:

@@ -1,4 +1,4 @@
-"""The tables. Times are seconds since 1970 by the database's clock; what is JSON is JSON.
+"""Define the tables. Times are seconds since 1970 by the clock of the database; JSON columns hold JSON.
 
     executions    one run of one notebook: its request, its state, why it ended
     segments      what runs between two pauses; the row is the fence: (attempt, state)
@@ -9,6 +9,7 @@
     audit         who changed what, and when; written by the change's own transaction
     keys          what signs links, manifests and decisions, oldest first; the newest signs
     decisions     signed records of an execution, oldest first: each names the one before it
+    cell_lists    digests of the cells that questions and records are about
     triggers      what starts executions of a notebook: a signed URL, or a schedule
     starts        of each execution that a trigger started: what started it, and what it responded
 
@@ -34,6 +35,7 @@ class Words(TypeDecorator[str]):
 
 Id = sa.String(40)
 State = sa.String(12)
+Digest = sa.String(64)
 Time = sa.Float(53)
 Json = sa.JSON(none_as_null=True)
 # SQLite gives a number only to a plain INTEGER PRIMARY KEY.
@@ -282,8 +284,21 @@ decisions = sa.Table(
     # From 1 on, without a gap.
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("at", Time, nullable=False),
-    # The DSSE envelope.
+    # The DSSE envelope without the cells: see `decisions.statement.Signed`.
     sa.Column("envelope", Json, nullable=False),
+    # Of what was signed, and of the cells in `cell_lists`. None: an earlier version made it, and the envelope is whole.
+    sa.Column("digest", Digest),
+    sa.Column("cells", Digest),
+)
+
+cell_lists = sa.Table(
+    "cell_lists",
+    metadata,
+    sa.Column("execution", Id, sa.ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("digest", Digest, primary_key=True),
+    # As they are written into what is signed: see `decisions.digests.CellList`.
+    sa.Column("cells", sa.LargeBinary, nullable=False),
+    sa.Column("subjects", sa.LargeBinary, nullable=False),
 )
 
 keys = sa.Table(

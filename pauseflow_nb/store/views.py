@@ -8,7 +8,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from pauseflow_nb.actions import LINK_NAMES, USUAL_ACTIONS, allowed_links, button_labels, name_decision
-from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.forms.controls import draw_json
 from pauseflow_nb.json_values import JSON, compact, json_text
 from pauseflow_nb.links import Claim
@@ -22,89 +21,8 @@ from pauseflow_nb.store.executions import Row, name_children
 from pauseflow_nb.store.tables import executions, segments, suspensions
 from pauseflow_nb.store.triggers import name_starts
 
-__all__ = [
-    "LinksOf",
-    "allowed_actions",
-    "execution_views",
-    "find_beginning",
-    "find_ids",
-    "has_rules",
-    "iso",
-    "list_losses",
-    "name_settlement",
-    "shown_data",
-    "view_approvals",
-    "view_labels",
-    "write_address",
-]
-
-#: What a list is sorted by, and the order.
-_PLACE = (executions.c.id, executions.c.created_at)
-_ORDER = (executions.c.created_at.desc(), executions.c.id)
-
 #: Makes the links of one suspension; its action is left empty.
 LinksOf = Callable[[Claim], Links]
-
-
-def find_ids(
-    connection: sa.Connection,
-    *,
-    states: Iterable[str] | None = None,
-    text: str | None = None,
-    after: str | None = None,
-    limit: int = 50,
-    offset: int = 0,
-) -> list[str]:
-    """Find executions, the newest first.
-
-    Args:
-        connection: The database.
-        states: Only those in one of these states.
-        text: Only those whose notebook, output or id contains this.
-        after: Only those that come after this one, which costs the same at any depth.
-        limit: How many at most.
-        offset: How many to skip; the database passes over each of them.
-
-    Raises:
-        UnknownExecution: If there is none to come after.
-    """
-    where = [] if after is None else [_comes_after(connection, after)]
-    if text:
-        columns = (executions.c.notebook, executions.c.output, executions.c.id)
-        where.append(sa.or_(*(column.icontains(text, autoescape=True) for column in columns)))
-    if states is None:
-        return _newest(connection, sa.select(*_PLACE).where(*where).subquery(), limit, offset)
-    # An index holds the executions of one state in order; those of several states would have to be sorted, all of them.
-    parts = [
-        sa.select(*_PLACE).where(executions.c.state == state, *where).order_by(*_ORDER).limit(limit + offset).subquery()
-        for state in sorted(set(states))
-    ]
-    if not parts:
-        return []
-    return _newest(connection, sa.union_all(*map(sa.select, parts)).subquery(), limit, offset)
-
-
-def find_beginning(connection: sa.Connection, beginning: str, limit: int) -> list[str]:
-    """Find the ids that begin with a text, the newest first."""
-    # An id is hexadecimal, and the index leads to a range, in every database and order of characters.
-    first = beginning.lower()
-    where = (executions.c.id >= first, executions.c.id < f"{first}g")
-    is_it = executions.c.id.startswith(first, autoescape=True)
-    statement = sa.select(executions.c.id).where(*where, is_it).order_by(*_ORDER)
-    return list(connection.execute(statement.limit(limit)).scalars())
-
-
-def _comes_after(connection: sa.Connection, execution: str) -> sa.ColumnElement[bool]:
-    moment = connection.execute(sa.select(executions.c.created_at).where(executions.c.id == execution)).scalar()
-    if moment is None:
-        raise UnknownExecution(execution)
-    is_same = executions.c.created_at == moment
-    return sa.and_(executions.c.created_at <= moment, sa.not_(sa.and_(is_same, executions.c.id <= execution)))
-
-
-def _newest(connection: sa.Connection, found: sa.Subquery, limit: int, offset: int) -> list[str]:
-    ordered = sa.select(found.c.id).order_by(found.c.created_at.desc(), found.c.id)
-    return list(connection.execute(ordered.limit(limit).offset(offset)).scalars())
 
 
 def execution_views(

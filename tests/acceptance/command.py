@@ -151,6 +151,9 @@ class Pauseflow:
 
     def start_example(self, name: str, *flags: str, **parameters: object) -> Running:
         """Run a notebook from notebooks/ with --json, attached."""
+        data = self.folder / "data"
+        if not data.exists():
+            data.symlink_to(NOTEBOOKS / "data")
         given = [word for key, value in parameters.items() for word in ("-p", key, str(value))]
         output = self.folder / f"{name}.ipynb"
         return self.start("run", example(name), output, *given, "--json", *flags, output=output)

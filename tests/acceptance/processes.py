@@ -13,7 +13,8 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
-from pauseflow_nb.engine.queue import Plan, Queue
+from pauseflow_nb.engine.plan import Plan
+from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.runner.notebook import freeze
 from pauseflow_nb.settings import Settings
 

@@ -13,7 +13,8 @@ import pytest
 from acceptance.shell import Shell
 from nbformat.v4 import new_code_cell, new_notebook
 
-from pauseflow_nb.engine.attached import Event, run_attached
+from pauseflow_nb.engine.attached import run_attached
+from pauseflow_nb.engine.progress_events import Event
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.launching import RunOptions, plan, start_attached
 from pauseflow_nb.protocol import published

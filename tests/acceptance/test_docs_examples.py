@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import nbformat
 import pytest
-from docs_examples import BEFORE, FIRST, README, blocks
+from docs_examples import BEFORE, FIRST, README, TUTORIAL, blocks
 from evidence import watch
 
 if TYPE_CHECKING:
@@ -183,7 +183,12 @@ def test_the_notebook_beside_prefects_flow_gets_an_instance(pauseflow: "Pauseflo
     assert printed(running.end()) == "True\n"
 
 
-TUTORIAL = ("from pauseflow_nb import flow, steps", "import random", "%%step approve", "%%step publish")
+def test_the_tutorial_is_approved_on_its_page(pauseflow: "Pauseflow", press: Press) -> None:
+    running = start(pauseflow, *blocks("docs/tutorial.md", *TUTORIAL))
+
+    press(running.link("approve"), "Approve", picture="page-of-tutorial", comment="looks right")
+
+    assert printed(running.end()).endswith("published; looks right\n")
 
 
 def test_the_tutorial_waits_goes_on_by_command_and_can_be_verified(pauseflow: "Pauseflow") -> None:

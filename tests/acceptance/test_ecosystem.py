@@ -1,4 +1,4 @@
-"""What docs/ecosystem.md says, by running its commands and taking its settings as they stand there."""
+"""What docs/ecosystem.md and its how-tos say, by running their commands and taking their settings as they stand there."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from acceptance.web import wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
-PAGE = (Path(__file__).parents[2] / "docs" / "ecosystem.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
 SCRIPTS = Path(sys.executable).parent
 
 STEPS = [
@@ -35,9 +35,9 @@ def shell(pauseflow: Pauseflow, command: str, *, day: str = "2026-11-25") -> sub
     )
 
 
-def quoted(pattern: str) -> str:
-    found = re.search(pattern, PAGE)
-    assert found is not None, f"{pattern} does not stand in docs/ecosystem.md"
+def quoted(page: str, pattern: str) -> str:
+    found = re.search(pattern, (DOCS / page).read_text())
+    assert found is not None, f"{pattern} does not stand in docs/{page}"
     return found[1]
 
 
@@ -46,7 +46,7 @@ def report(pauseflow: Pauseflow, *cells: str) -> Path:
 
 
 def test_airflow_runs_it_and_fails_with_it(pauseflow: Pauseflow) -> None:
-    command = quoted(r'bash_command="(.*)"')
+    command = quoted("how-to/airflow.md", r"`(pauseflow run .* --quiet)`")
     report(pauseflow, "assert day != '2026-11-26'\nday")
     fine, failed = shell(pauseflow, command), shell(pauseflow, command, day="2026-11-26")
 
@@ -71,12 +71,12 @@ def test_airflow_submits_it_and_a_sensor_looks(pauseflow: Pauseflow) -> None:
 
 
 def test_github_takes_a_pause_for_no_failure_and_another_machine_goes_on(pauseflow: Pauseflow, tmp_path: Path) -> None:
-    command = quoted(r"- run: (pauseflow .*)")
+    command = quoted("how-to/github-actions.md", r"- run: (pauseflow .*)")
     pauseflow.environment["PAUSEFLOW_DB"] = f"sqlite:///{tmp_path}/shared.sqlite"
     pauseflow.environment["PAUSEFLOW_STORAGE"] = f"file://{tmp_path}/shared"
     report(pauseflow, *STEPS)
     ran = shell(pauseflow, command)
-    recorded = json.loads((pauseflow.folder / "execution.json").read_text())
+    (recorded,) = pauseflow.executions()
     elsewhere = pauseflow.environment | {"PAUSEFLOW_DATA_DIR": str(tmp_path / "elsewhere")}
     ended = Pauseflow(pauseflow.folder, elsewhere)("resume", recorded["id"], "--data", '"yes"', "--wait", "--json")
     (pauseflow.folder / "report.ipynb").write_text((notebook(tmp_path, "1 / 0")).read_text())
@@ -142,7 +142,9 @@ def test_a_percent_script_runs_and_comes_back_as_one(pauseflow: Pauseflow) -> No
 
 def test_ruff_and_black_take_the_settings(pauseflow: Pauseflow) -> None:
     pytest.importorskip("black", reason="needs `pip install black[jupyter]`")
-    (pauseflow.folder / "pyproject.toml").write_text(quoted(r"(?s)## ruff and black.*?```toml\n(.*?)```"))
+    (pauseflow.folder / "pyproject.toml").write_text(
+        quoted("ecosystem.md", r"(?s)## ruff and black.*?```toml\n(.*?)```")
+    )
     path = report(
         pauseflow,
         "import json\n\nfrom pauseflow_nb import flow, steps",

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 from pauseflow_nb.cli.execution_commands import retry
 from pauseflow_nb.engine import retry_fork
-from pauseflow_nb.engine.attached import Event, run_attached
+from pauseflow_nb.engine.attached import run_attached
+from pauseflow_nb.engine.progress_events import Event
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store.workers import process_name

@@ -286,12 +286,9 @@ class TestPassContext:
 
         assert_completed(ended)
         assert ended.execution["steps"]["read"]["runs"] == 3
-        assert ended.exports("read")["$return_value"] == {
-            "hello": "world",
-            "page": 3,
-            "read": ["page 1", "page 2", "page 3"],
-        }
-        assert ended.printed("report") == "page 1, page 2, page 3\n"
+        maxima = [[1778, 154.4], [1870, 139.0], [1957, 190.2]]
+        assert ended.exports("read")["$return_value"] == {"page": 3, "maxima": maxima}
+        assert ended.printed("report") == "1778: 154.4\n1870: 139.0\n1957: 190.2\n"
 
     def test_the_first_run_gets_none(self, pauseflow: Pauseflow) -> None:
         ended = pauseflow.run_example("pass_context", pages=1)
@@ -315,29 +312,30 @@ class TestUseSecret:
 
 
 class TestMaxRetries:
-    def test_exceeded_and_raised(self, pauseflow: Pauseflow) -> None:
-        ended = pauseflow.run_example("max_retries_raises", delay=100)
+    def test_exceeded_a_step_goes_on_unless_it_raises(self, pauseflow: Pauseflow) -> None:
+        ended = pauseflow.run_example("max_retries", delay=100)
 
         assert (ended.code, ended.execution["state"]) == (1, "failed")
-        assert ended.execution["steps"]["attempt"]["runs"] == 4
+        assert [ended.execution["steps"][step]["runs"] for step in ("attempt", "after", "insist")] == [4, 1, 4]
+        assert ended.execution["usage"]["wakeups"] == 6
+        assert ended.exports("after")["runs"] == 4
+        assert ended.printed("after") == "after 4 runs, the number of 2009 is None\n"
         error = ended.execution["error"]
-        assert (error["type"], error["message"], error["step"]) == ("RuntimeError", "Max retries exceeded", "attempt")
-        assert "nobody comes here" not in str([cell.get("outputs") for cell in ended.notebook.cells])
+        assert (error["type"], error["message"], error["step"]) == ("RuntimeError", "Max retries exceeded", "insist")
+        assert ended.printed("report") == ""
 
-    def test_exceeded_and_silent(self, pauseflow: Pauseflow) -> None:
-        ended = pauseflow.run_example("max_retries_continues", delay=100)
+    def test_what_is_found_needs_no_retry(self, pauseflow: Pauseflow) -> None:
+        ended = pauseflow.run_example("max_retries", year=2008)
 
         assert_completed(ended)
-        assert ended.execution["steps"]["attempt"]["runs"] == 4
-        assert ended.execution["usage"]["wakeups"] == 3
-        assert ended.exports("after")["runs"] == 4
-        assert ended.printed("after") == "gave up after 4 runs, and went on\n"
+        assert ended.execution["usage"]["wakeups"] == 0
+        assert ended.printed("report") == "found 2.9\n"
 
     def test_none_means_one_run(self, pauseflow: Pauseflow) -> None:
-        ended = pauseflow.run_example("max_retries_continues", delay=100, max_retries=0)
+        ended = pauseflow.run_example("max_retries", delay=100, max_retries=0)
 
-        assert_completed(ended)
-        assert ended.execution["steps"]["attempt"]["runs"] == 1
+        assert ended.execution["state"] == "failed"
+        assert [ended.execution["steps"][step]["runs"] for step in ("attempt", "insist")] == [1, 1]
 
 
 class TestHandlerStyle:

@@ -13,7 +13,7 @@ from chaos.clients import Clients
 from chaos.faults import Faults
 from chaos.invariants import Hook, find_violations
 from chaos.leftovers import find_leftovers
-from chaos.notebooks import KINDS, write_notebooks
+from chaos.notebooks import write_notebooks
 from chaos.plan import Plan
 from chaos.world import Ground, World
 
@@ -191,11 +191,14 @@ class _Run:
             world.keep_up()
             left = world.patiently(self._unended)
             failed = world.patiently(self._failed)
-            if not left and not any(self._retry(row) for row in failed):
+            is_retried = any(self._retry(row) for row in failed)
+            if not left and not is_retried and not world.patiently(self._unfinished):
                 return
             for id_ in left:
                 clients.finish(world.patiently(lambda: world.queue.view(id_)))  # noqa: B023
             time.sleep(0.3)
+        for id_ in world.patiently(self._unfinished):
+            self._outcome.violations.append(f"the notebook of {id_} does not show yet how it ended")
         with reading(world.queue.engine) as connection:
             states = [(row.id, row.state, row.notebook) for row in connection.execute(sa.select(executions))]
         for id_, state, notebook in states:
@@ -221,6 +224,12 @@ class _Run:
         with reading(self._world.queue.engine) as connection:
             return list(connection.execute(sa.select(executions.c.id).where(executions.c.ended_at.is_(None))).scalars())
 
+    def _unfinished(self) -> list[str]:
+        """List those that have ended, and whose notebook or output is still to be written."""
+        with reading(self._world.queue.engine) as connection:
+            is_due = executions.c.record_due.is_not(None)
+            return list(connection.execute(sa.select(executions.c.id).where(is_due)).scalars())
+
     def _failed(self) -> list[Any]:
         statement = sa.select(executions.c.id, executions.c.error, executions.c.notebook, executions.c.parent)
         with reading(self._world.queue.engine) as connection:
@@ -230,8 +239,7 @@ class _Run:
         """Let it go on if a fault of this run explains why it failed; what is not explained stays, and is found."""
         kind = (row.error or {}).get("type")
         excused = set().union(*(_EXCUSED[fault.kind] for fault in self._plan.faults))
-        name = Path(row.notebook).stem.rpartition("-")[2]
-        if kind not in excused or self._outcome.retried > 100 or "failed" in KINDS[name].ends:
+        if kind not in excused or self._outcome.retried > 100:
             return False
         with contextlib.suppress(PauseflowError, CannotStart):
             retry(self._world.queue, row.id, by="user:chaos")

@@ -236,7 +236,11 @@ class World:
     def _start(self, member: Member) -> None:
         extra: Mapping[str, str] = {}
         if member.shift:
-            extra = {"PYTHONPATH": str(_WRONG_CLOCK), "PYTEST_CHAOS_CLOCK": str(member.shift)}
+            others = filter(None, [os.environ.get("PYTHONPATH")])
+            extra = {
+                "PYTHONPATH": os.pathsep.join([str(_WRONG_CLOCK), *others]),
+                "PYTEST_CHAOS_CLOCK": str(member.shift),
+            }
         environment = {**self._environment, **extra}
         arguments = [*member.arguments]
         if self.ground.nursery.can_fork(environment):

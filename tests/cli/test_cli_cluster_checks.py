@@ -5,8 +5,7 @@ import time
 import pytest
 from engine.stage import plan
 
-from pauseflow_nb.cli.cluster_checks import check_cluster
-from pauseflow_nb.cli.findings import Finding
+from pauseflow_nb.cli.doctor_checks import Finding, check_cluster
 from pauseflow_nb.engine.heartbeat import Presence
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.queues import QueuePlan

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from pauseflow_nb.decisions.digests import CellList, digest_cell, digest_json
-from pauseflow_nb.decisions.statement import DECIDED, ENDED, Statement, payload_digest, sign
+from pauseflow_nb.decisions.statement import DECIDED, ENDED, WAITING, Statement, expand, payload_digest, sign
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = [KEY.public_key()]
@@ -53,18 +53,37 @@ def cells_of(notebook: dict[str, Any], count: int | None = None) -> CellList:
     return CellList.of(digest_cell(cell, with_cards=count is None) for cell in notebook["cells"][:count])
 
 
+def envelope(statement: Statement, key: Ed25519PrivateKey) -> Any:
+    return expand(sign(statement, key).brief, statement.cells)
+
+
 def decided(notebook: dict[str, Any], *, number: int = 1, previous: str | None = None, execution: str = "e1") -> Any:
     facts: dict[str, Any] = {
         "suspension": {"step": "ask", "run": 1, "segment": 0, "ordinal": 0},
         "question": copy.deepcopy(QUESTION),
         "decision": copy.deepcopy(DECISION),
     }
-    return sign(Statement(DECIDED, execution, number, previous, cells_of(notebook, 4), facts), KEY)
+    return envelope(Statement(DECIDED, execution, number, previous, cells_of(notebook, 4), facts), KEY)
 
 
 def ended(notebook: dict[str, Any], *, number: int = 2, previous: str | None = None) -> Any:
     facts = {"state": "completed", "widgets": digest_json(notebook["metadata"]["widgets"])}
-    return sign(Statement(ENDED, "e1", number, previous, cells_of(notebook), facts), KEY)
+    return envelope(Statement(ENDED, "e1", number, previous, cells_of(notebook), facts), KEY)
+
+
+def waiting(notebook: dict[str, Any], *, number: int, previous: str, execution: str = "e1") -> Any:
+    return envelope(Statement(WAITING, execution, number, previous, cells_of(notebook, 6), {}), KEY)
+
+
+def recorded_while_it_waits() -> dict[str, Any]:
+    """One whose earlier cell shows something else since the decision, and which waits again."""
+    notebook = executed()
+    del notebook["metadata"]["papermill"]["end_time"]
+    first = decided(notebook)
+    notebook["cells"][1]["outputs"][0]["text"] = ["2\n"]
+    own = notebook["metadata"]["pauseflow"]
+    own |= {"decisions": [first], "waiting": waiting(notebook, number=2, previous=payload_digest(first))}
+    return notebook
 
 
 def recorded() -> dict[str, Any]:
@@ -313,9 +332,9 @@ def change_a_record(notebook: dict[str, Any]) -> None:
 
 
 def sign_with_another_key(notebook: dict[str, Any]) -> None:
-    envelope = notebook["metadata"]["pauseflow"]["decisions"][0]
-    statement = Statement.from_json(json.loads(base64.b64decode(envelope["payload"])))
-    notebook["metadata"]["pauseflow"]["decisions"][0] = sign(statement, Ed25519PrivateKey.generate())
+    record = notebook["metadata"]["pauseflow"]["decisions"][0]
+    statement = Statement.from_json(json.loads(base64.b64decode(record["payload"])))
+    notebook["metadata"]["pauseflow"]["decisions"][0] = envelope(statement, Ed25519PrivateKey.generate())
 
 
 def swap_records(notebook: dict[str, Any]) -> None:

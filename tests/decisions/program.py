@@ -2,9 +2,12 @@
 
 import json
 import re
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from nbformat.warnings import DuplicateCellId
 
 PAGE = Path(__file__).parents[2] / "docs" / "decisions.md"
 
@@ -14,7 +17,8 @@ def load() -> dict[str, Any]:
     """The names that it defines."""
     (source,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert "pauseflow_nb" not in source
-    assert len(source.splitlines()) < 80
+    code = [line for line in source.splitlines() if line.strip()]
+    assert len(code) < 50, "an auditor reads it in a few minutes"
     namespace: dict[str, Any] = {"__name__": "verify_decisions"}
     exec(compile(source, "verify_decisions.py", "exec"), namespace)
     return namespace
@@ -22,7 +26,8 @@ def load() -> dict[str, Any]:
 
 def check(notebook: dict[str, Any], key: Any) -> list[str]:
     """What it finds in a notebook."""
-    program = load()
-    read_as_it_does = json.loads(json.dumps(notebook), parse_int=program["integer"])
-    found: list[str] = program["check"](read_as_it_does, key)
+    with warnings.catch_warnings():
+        # It says so itself, too.
+        warnings.simplefilter("ignore", DuplicateCellId)
+        found: list[str] = load()["check"](json.dumps(notebook), key)
     return found

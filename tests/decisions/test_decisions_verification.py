@@ -1,6 +1,8 @@
 """A notebook that was changed after its decisions were signed is found out, and what was changed is named."""
 
 import base64
+import hashlib
+import json
 from collections.abc import Callable
 from string import ascii_letters
 from typing import Any
@@ -23,7 +25,7 @@ from pauseflow_nb.decisions.digests import (
     exact,
     to_canonical,
 )
-from pauseflow_nb.decisions.statement import DECIDED, ENDED, Statement, payload_digest
+from pauseflow_nb.decisions.statement import DECIDED, ENDED, Statement, expand, payload_digest, sign
 from pauseflow_nb.decisions.verification import verify
 
 
@@ -213,6 +215,48 @@ def test_numbers_beyond_what_programs_read_alike_are_digested_as_they_stand() ->
     assert one != other
 
 
+def test_a_notebook_that_waits_again_is_compared_with_what_was_signed_then() -> None:
+    found = verify(changes.recorded_while_it_waits(), PUBLIC)
+
+    assert found.problems == []
+    assert len(found.statements) == 1, "it is no record"
+    assert found.notes[0].startswith("it waits")
+
+
+@pytest.mark.parametrize(
+    "change", [changes.change_stream, changes.change_cell_after_the_decision, changes.add_cell_at_the_end]
+)
+def test_a_change_to_a_notebook_that_waits_again_is_named(change: Callable[[dict[str, Any]], None]) -> None:
+    notebook = changes.recorded_while_it_waits()
+    change(notebook)
+
+    assert len(verify(notebook, PUBLIC).problems) == 1
+
+
+@pytest.mark.parametrize("wrong", ["number", "previous", "execution", "a record", "no envelope"])
+def test_what_was_signed_when_it_began_to_wait_cannot_be_replaced(wrong: str) -> None:
+    notebook = changes.recorded_while_it_waits()
+    own = notebook["metadata"]["pauseflow"]
+    facts: dict[str, Any] = {"number": 2, "previous": payload_digest(own["decisions"][0])}
+    spoiled: dict[str, dict[str, Any]] = {
+        "number": {wrong: 3},
+        "previous": {wrong: "0" * 64},
+        "execution": {wrong: "e2"},
+    }
+    others = {"a record": own["decisions"][0], "no envelope": {"payload": 7}}
+    own["waiting"] = others.get(wrong, changes.waiting(notebook, **{**facts, **spoiled.get(wrong, {})}))
+
+    assert verify(notebook, PUBLIC).problems != []
+
+
+def test_what_was_signed_when_it_began_to_wait_is_no_record() -> None:
+    notebook = changes.recorded_while_it_waits()
+    own = notebook["metadata"]["pauseflow"]
+    own["decisions"].append(own.pop("waiting"))
+
+    assert any("record 2 is none" in problem for problem in verify(notebook, PUBLIC).problems)
+
+
 @given(
     recursive(
         none() | booleans() | integers() | floats() | text(),
@@ -225,11 +269,30 @@ def test_quick_and_general_canonical_json_are_the_same_bytes(value: Any) -> None
 
 
 @given(
-    lists(tuples(text(), text(), lists(text()))),
+    lists(tuples(text(), text(), lists(text(), max_size=3)), max_size=4),
     dictionaries(text(ascii_letters, min_size=1), none() | integers() | floats() | text()),
 )
 def test_what_is_signed_is_canonical_json(cells: list[tuple[str, str, list[str]]], facts: dict[str, Any]) -> None:
     known = [CellDigest(id_, "code", source, tuple(outputs)) for id_, source, outputs in cells]
     statement = Statement(DECIDED, "e1", 1, None, CellList.of(known), facts)
+    wholes = [digest(exact([cell.id, cell.kind, cell.source, list(cell.outputs)])) for cell in known]
+    named = [
+        ("notebook", digest(wholes)),
+        *((f"cell {n}: {each.id}", wholes[n - 1]) for n, each in enumerate(known, 1)),
+    ]
+    whole = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "predicateType": DECIDED,
+        "predicate": {"execution": "e1", "number": 1, "previous": None, **facts, "cells": [cell.to_json() for cell in known]},
+        "subject": [{"name": name, "digest": {"sha256": each}} for name, each in named],
+    }  # fmt: skip
+    stored = json.loads(json.dumps(sign(statement, KEY).brief))
 
-    assert statement.to_canonical() == rfc8785.dumps(exact(statement.to_json()))
+    payload = base64.b64decode(expand(stored, statement.cells)["payload"])
+    assert payload == rfc8785.dumps(exact(whole))
+    assert sign(statement, KEY).digest == hashlib.sha256(payload).hexdigest()
+    assert statement.cells.read() == [CellDigest.from_json(exact(cell.to_json())) for cell in known]
+
+
+def digest(value: Any) -> str:
+    return hashlib.sha256(rfc8785.dumps(value)).hexdigest()

@@ -14,17 +14,18 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from pauseflow_nb.engine.attempt_end import Ending
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
+from pauseflow_nb.engine.authorization import Callback
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.gc import clean
 from pauseflow_nb.engine.progress_events import ignore
-from pauseflow_nb.engine.queue import Callback, Queue
+from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.recording import Recording
 from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.engine.run_segment import MOST_CRASHES, Segments
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Failure, Outcome, SuspensionRequest
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.segment import SegmentEnd
+from pauseflow_nb.runner.observer import SegmentEnd
 from pauseflow_nb.store.database import reading, transaction
 from pauseflow_nb.store.executions import FINAL
 from pauseflow_nb.store.tables import executions, segments, steps, suspensions

@@ -10,15 +10,17 @@ import sqlalchemy as sa
 from nbformat.v4 import new_code_cell, new_notebook
 
 from pauseflow_nb.cells import read_header
-from pauseflow_nb.engine.queue import Callback, Plan, Queue
+from pauseflow_nb.engine.authorization import Callback
+from pauseflow_nb.engine.plan import Plan
+from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.run_segment import Segments
 from pauseflow_nb.errors import KernelDied
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, Failure, Outcome, SnapshotRef, StepBriefing, SuspensionRequest
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
+from pauseflow_nb.runner.observer import Observer, SegmentEnd
 from pauseflow_nb.runner.output_file import OutputFile
-from pauseflow_nb.runner.segment import Observer, SegmentEnd
 from pauseflow_nb.store.database import transaction
 from pauseflow_nb.store.tables import suspensions
 

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from engine.stage import ME, Stage, at_once, in_turn, suspend
 
+from pauseflow_nb.engine.authorization import Callback
 from pauseflow_nb.engine.clock import Clock
-from pauseflow_nb.engine.queue import Callback
 from pauseflow_nb.engine.run_segment import Segments
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, Outcome
 from pauseflow_nb.runner.control import Control
-from pauseflow_nb.runner.segment import SegmentEnd
+from pauseflow_nb.runner.observer import SegmentEnd
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 

@@ -1,5 +1,6 @@
 """Answers that come at the same time are settled in one transaction, and each has the result that it would have alone."""
 
+import asyncio
 import json
 import os
 import signal
@@ -15,11 +16,10 @@ import sqlalchemy as sa
 from engine.stage import Stage, at_once
 
 from pauseflow_nb.decisions.statement import payload_digest
-from pauseflow_nb.engine.authorization import Verdict
+from pauseflow_nb.engine.authorization import Callback, Verdict
 from pauseflow_nb.engine.batching import Batcher
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.group_commit import Answer, NeedsOwnTransaction, settle_alone, settle_together
-from pauseflow_nb.engine.queue import Callback
 from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.engine.settling import Response
 from pauseflow_nb.errors import LinkWithdrawn, StoreUnavailable
@@ -31,7 +31,8 @@ from pauseflow_nb.store.database import open_engine, reading, transaction
 #: Settles all executions that are named in its arguments, from several threads at once, and prints what it was answered.
 SETTLES = """
 import json, sys, threading
-from pauseflow_nb.engine.queue import Callback, Queue
+from pauseflow_nb.engine.authorization import Callback
+from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.links import Claim
 from pauseflow_nb.settings import Settings
 
@@ -59,7 +60,8 @@ queue.close()
 DIES = """
 import os, signal, sys
 import sqlalchemy as sa
-from pauseflow_nb.engine.queue import Callback, Queue
+from pauseflow_nb.engine.authorization import Callback
+from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.group_commit import Answer, settle_together
 from pauseflow_nb.decisions.statement import payload_digest
 from pauseflow_nb.engine.authorization import Verdict
@@ -496,6 +498,70 @@ def test_what_comes_before_it_is_closed_is_handled_and_what_comes_later_is_refus
     assert before.result() == "before"
     with pytest.raises(StoreUnavailable, match="being stopped"):
         batcher.submit("later")
+
+
+def test_what_an_event_loop_receives_in_one_go_is_handled_in_one_go() -> None:
+    batches: list[list[str]] = []
+
+    def handle(names: list[str]) -> list[str | Exception]:
+        batches.append(names)
+        return [ValueError(name) if name == "bad" else name.upper() for name in names]
+
+    async def ask_all(names: str) -> list[str | BaseException]:
+        return await asyncio.gather(*map(batcher.ask, names.split()), return_exceptions=True)
+
+    batcher = Batcher(handle, name="test", most=8)
+    first = asyncio.run(ask_all("a bad b"))
+    second = asyncio.run(ask_all("c d"))
+    batcher.close()
+
+    assert batches == [["a", "bad", "b"], ["c", "d"]]
+    assert [first[0], first[2], *second] == ["A", "B", "C", "D"]
+    assert isinstance(first[1], ValueError)
+
+
+def test_a_task_that_is_cancelled_before_its_turn_is_not_handled_and_the_others_are() -> None:
+    handled: list[str] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def handle(names: list[str]) -> list[str | Exception]:
+        begun.set()
+        go_on.wait()
+        handled.extend(names)
+        return [*names]
+
+    async def cancel_one() -> list[str | BaseException]:
+        first = asyncio.create_task(batcher.ask("first"))
+        await asyncio.to_thread(begun.wait)
+        others = [asyncio.create_task(batcher.ask(name)) for name in ("a", "b")]
+        await asyncio.sleep(0)
+        others[0].cancel()
+        first.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        return await asyncio.gather(first, *others, return_exceptions=True)
+
+    batcher = Batcher(handle, name="test", most=8)
+    results = asyncio.run(cancel_one())
+    batcher.close()
+
+    assert [type(each) for each in results] == [asyncio.CancelledError, asyncio.CancelledError, str]
+    # The first one was being handled already.
+    assert handled == ["first", "b"]
+
+
+def test_what_a_loop_has_asked_for_is_handled_before_it_is_closed() -> None:
+    batcher: Batcher[str, str] = Batcher(lambda names: [*names], name="test", most=8)
+
+    async def close_at_once() -> str:
+        asking = asyncio.create_task(batcher.ask("before"))
+        await asyncio.sleep(0)
+        batcher.close()
+        return await asking
+
+    assert asyncio.run(close_at_once()) == "before"
+    with pytest.raises(StoreUnavailable, match="being stopped"):
+        asyncio.run(batcher.ask("later"))
 
 
 def test_threads_of_one_process_wait_for_each_other_without_trying(sqlite_settings: Settings) -> None:

@@ -182,6 +182,40 @@ def test_each_of_those_that_are_due_together_ends_as_it_would_alone(stage: Stage
     assert {state: stage.queue.state(each) for state, each in executions.items()} == {each: each for each in ways}
 
 
+@pytest.mark.parametrize("on_timeout", ["cancel", "fail"])
+def test_those_that_end_together_end_by_one_statement_and_as_one_ends_alone(stage: Stage, on_timeout: str) -> None:
+    alone = overdue(stage, on_timeout=on_timeout)
+    late = stage.send(alone, "resume", {"n": 1})
+    together = [overdue(stage, on_timeout=on_timeout) for _ in range(3)]
+    statements: list[str] = []
+    sa.event.listen(
+        stage.queue.engine, "before_cursor_execute", lambda _c, _cursor, text, *_rest: statements.append(text)
+    )
+
+    settled = Clock(stage.queue).sweep()
+
+    assert (late[0], settled) == (410, 3)
+    assert sum(text.startswith("UPDATE suspensions") for text in statements) == 1
+    first, *others = [describe_end(stage, each) for each in (alone, *together)]
+    assert first["lines"][-1]["details"]["record"] == 1
+    assert others == [first, first, first]
+
+
+def describe_end(stage: Stage, execution: str) -> dict[str, Any]:
+    """Collect all that is known of the end of an execution, but times, names and digests."""
+    view = stage.queue.view(execution)
+    record = view["decisions"][0]
+    lines = [{**line, "id": None, "execution": None, "at": None} for line in stage.queue.audit(execution)]
+    for line in lines:
+        line["details"].pop("digest", None)
+    return {
+        **{name: view[name] for name in ("state", "reason", "error")},
+        **{name: record[name] for name in ("number", "kind", "seen", "suspension")},
+        "decision": {**record["decision"], "at": None, "sentence": None},
+        "lines": lines,
+    }
+
+
 def test_all_that_are_due_are_settled_however_many(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "_AT_ONCE", 2)
     executions = [overdue(stage, on_timeout="resume") for _ in range(5)]

@@ -12,8 +12,10 @@ from engine.stage import ME, Stage, suspend
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.gc import clean
 from pauseflow_nb.json_values import compact
-from pauseflow_nb.server.api.events.watcher import Watcher
+from pauseflow_nb.links import Claim
+from pauseflow_nb.server.api.events import Watcher
 from pauseflow_nb.store.database import reading, transaction
+from pauseflow_nb.store.tables import executions
 
 DEEP = "[" * 100_000 + "]" * 100_000
 
@@ -113,6 +115,22 @@ def test_many_that_are_damaged_do_not_hide_one_that_is_due(stage: Stage) -> None
     assert len(clock._failed) == 3
 
 
+def test_the_clock_forgets_what_need_not_be_done_any_more(stage: Stage) -> None:
+    bad = [stage.suspended(seconds=60.0) for _ in range(2)]
+    for each in bad:
+        spoil(stage, each, "suspensions", "data", f'{{"n": {"9" * 5000}}}')
+        stage.make_overdue(each)
+    clock = Clock(stage.queue)
+    clock.sweep()
+    assert len(clock._failed) == 2
+
+    stage.queue.cancel(bad[0], by="user:ann")
+    clock.sweep(bad[1])
+    assert len(clock._failed) == 2
+    clock.sweep()
+    assert [claim.execution for claim in clock._failed if isinstance(claim, Claim)] == [bad[1]]
+
+
 @each_damage
 def test_its_state_can_be_asked_and_it_can_be_cancelled(stage: Stage, damage: str) -> None:
     execution = damaged(stage, damage)
@@ -198,6 +216,9 @@ def test_a_segment_that_cannot_be_read_is_given_up(stage: Stage) -> None:
     Segments(stage.queue, ME, run=stage.script).give_up(execution, 0, ValueError("it cannot be read"))
 
     assert stage.queue.state(execution) == "failed"
+    Clock(stage.queue).sweep()
+    with reading(stage.queue.engine) as connection:
+        assert connection.execute(sa.select(executions.c.record_due)).scalar_one() is None
 
 
 @pytest.mark.parametrize("value", ["[]", '{"payload": "e30="}', '{"payload": 7}', '"text"'])

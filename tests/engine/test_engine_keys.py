@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from engine.stage import Stage, at_once, fail, suspend
 
-from pauseflow_nb.engine.queue import Callback, Queue
+from pauseflow_nb.engine.authorization import Callback
+from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.errors import LinkWithdrawn, UnknownExecution, UnknownKey, UnknownLink
 from pauseflow_nb.settings import Settings

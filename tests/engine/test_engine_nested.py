@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from engine.stage import Stage, at_once, fail, notebook, suspend
 
+from pauseflow_nb.engine import cancelling
+from pauseflow_nb.engine.authorization import Callback
 from pauseflow_nb.engine.clock import Clock
-from pauseflow_nb.engine.queue import Callback
 from pauseflow_nb.errors import AmbiguousSuspension
 from pauseflow_nb.execution import Execution
 from pauseflow_nb.links import Claim
@@ -95,6 +96,19 @@ def test_a_cancel_reaches_linked_ones_at_every_depth(stage: Stage, child: Path) 
     assert stage.queue.view(deep)["reason"] == {"kind": "parent", "by": f"parent:{children['a']}", "text": None}
     Clock(stage.queue).sweep()
     assert stage.queue.state(parent) == "cancelled"
+
+
+def test_a_cancel_reaches_linked_ones_although_the_process_that_cancelled_has_died(
+    stage: Stage, child: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, children = start(stage, asks_for("a", path=child))
+    with monkeypatch.context() as dying:
+        dying.setattr(cancelling, "cancel_children", lambda *_of: None)
+        stage.queue.cancel(parent, by="user:ann")
+    assert stage.queue.state(children["a"]) == "queued"
+
+    Clock(stage.queue).sweep()
+    assert stage.queue.state(children["a"]) == "cancelled"
 
 
 @pytest.mark.parametrize(

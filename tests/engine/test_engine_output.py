@@ -243,9 +243,10 @@ def test_of_two_processes_that_finish_a_notebook_one_does_and_none_loses_it(stag
     execution, queue = cancelled(stage), stage.queue
 
     def finish_too() -> None:
-        finish_notebook(queue.engine, queue.files, execution)
+        finish_notebook(queue, execution)
 
-    finish_notebook(queue.engine, Interleaved(queue.files.url, before_read=finish_too), execution)
+    queue.files = Interleaved(queue.files.url, before_read=finish_too)
+    finish_notebook(queue, execution)
 
     decision_and_end = queue.decisions(execution)
     assert len(decision_and_end) == 2
@@ -261,7 +262,8 @@ def test_an_execution_that_goes_on_meanwhile_keeps_its_notebook(stage: Stage) ->
         stage.script.steps.clear()
         stage.play(execution)
 
-    finish_notebook(queue.engine, Interleaved(queue.files.url, before_write=go_on), execution)
+    queue.files = Interleaved(queue.files.url, before_write=go_on)
+    finish_notebook(queue, execution)
 
     assert queue.state(execution) == "completed"
     assert records_in(queue.document(execution)) == queue.decisions(execution)
@@ -274,7 +276,8 @@ def test_a_notebook_that_cannot_be_stored_now_is_finished_later(stage: Stage) ->
     def fail() -> None:
         raise StoreUnavailable(queue.files.url, "it does not answer")
 
-    finish_notebook(queue.engine, Interleaved(queue.files.url, before_write=fail), execution)
+    queue.files = Interleaved(queue.files.url, before_write=fail)
+    finish_notebook(queue, execution)
     before = queue.document(execution)
     with reading(queue.engine) as connection:
         due = connection.execute(sa.select(executions.c.record_due)).scalar_one()

@@ -21,7 +21,8 @@ from pauseflow_nb.store.workers import list_all
 
 _SENDER = """
 import json, sys, threading
-from pauseflow_nb.engine.queue import Callback, Queue
+from pauseflow_nb.engine.authorization import Callback
+from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.links import Claim
 from pauseflow_nb.settings import Settings
 queue = Queue.open(Settings.load(flags={"data_dir": sys.argv[1], "db": sys.argv[2]}, environment={}))

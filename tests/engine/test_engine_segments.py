@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from engine.stage import ME, Stage, die, fail, finish, in_turn, saved, suspend
+from engine.stage import ME, Stage, die, fail, finish, in_turn, plan, saved, suspend
 
 from pauseflow_nb.engine import attempt_fence, open_store
 from pauseflow_nb.engine.clock import Clock
@@ -28,7 +28,7 @@ from pauseflow_nb.errors import (
 )
 from pauseflow_nb.protocol import Briefing, Outcome
 from pauseflow_nb.runner.control import Control
-from pauseflow_nb.runner.segment import SegmentEnd
+from pauseflow_nb.runner.observer import SegmentEnd
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import executions, workers
 from pauseflow_nb.store import segments as store_segments
@@ -184,6 +184,22 @@ def test_it_is_given_up_after_three_crashes_in_a_row(stage: Stage) -> None:
     assert [run for run in stage.script.ran if run[0] == "ask"] == [("ask", 1, n + 1) for n in range(MOST_CRASHES)]
     view = stage.queue.view(execution)
     assert (view["state"], view["reason"]["kind"], view["error"]["step"]) == ("failed", "crashed", "ask")
+
+
+def test_attempts_that_end_because_the_database_is_away_are_no_crashes(stage: Stage) -> None:
+    def lose_store(_briefing: Briefing) -> Outcome:
+        raise StoreUnavailable("the database", "it does not answer")
+
+    stage.script.steps["ask"] = in_turn(*[lose_store] * MOST_CRASHES, finish)
+    execution = stage.queue.start(plan("%%step ask"))
+    worker = Segments(stage.queue, ME, run=stage.script)
+    for _ in range(MOST_CRASHES):
+        with pytest.raises(StoreUnavailable):
+            worker.run(execution, 0, Control(), job=0)
+
+    assert worker.run(execution, 0, Control(), job=0) == "ended"
+    assert stage.queue.state(execution) == "completed"
+    assert stage.script.ran[-1] == ("ask", 1, MOST_CRASHES + 1)
 
 
 @pytest.mark.parametrize(

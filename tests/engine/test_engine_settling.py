@@ -6,8 +6,8 @@ import pytest
 import sqlalchemy as sa
 from engine.stage import ME, Stage, at_once, fail, finish, in_turn, suspend
 
+from pauseflow_nb.engine.authorization import Callback
 from pauseflow_nb.engine.clock import Clock
-from pauseflow_nb.engine.queue import Callback
 from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.errors import AmbiguousSuspension, NotJSON, NotSuspended, UnknownExecution
 from pauseflow_nb.links import Claim

@@ -6,7 +6,7 @@ import pytest
 
 from pauseflow_nb.actions import button_labels
 from pauseflow_nb.errors import InvalidValue
-from pauseflow_nb.forms.labels import check_labels
+from pauseflow_nb.kernel.arguments import check_labels
 
 FORM: dict[str, Any] = {"properties": {"n": {"type": "integer"}}}
 

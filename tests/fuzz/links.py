@@ -25,7 +25,7 @@ from pauseflow_nb.forms import schema as our_schemas
 from pauseflow_nb.links import ACTIONS, Claim
 from pauseflow_nb.protocol import Wake
 from pauseflow_nb.server.listener import Listener
-from pauseflow_nb.server.public.callbacks import METHODS
+from pauseflow_nb.server.public.receiving import METHODS
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store.database import reading, transaction
 from pauseflow_nb.store.tables import metadata

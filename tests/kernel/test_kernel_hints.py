@@ -78,3 +78,67 @@ def test_a_timeout_under_a_minute_is_warned_of_at_the_line(kernel: Any, call: st
 )
 def test_other_timeouts_are_not_warned_of(kernel: Any, call: str) -> None:
     assert "is milliseconds" not in kernel.run(f"%%step a\n{call};").warnings
+
+
+@pytest.mark.parametrize("head", ["", "%%step a\n"])
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("import pauseflow", "the module is `pauseflow_nb`: write `from pauseflow_nb import flow, steps`"),
+        ("from pauseflow import flow", "the module is `pauseflow_nb`: write `from pauseflow_nb import flow, steps`"),
+        ("%load_ext pauseflow", "the module is `pauseflow_nb`: write `from pauseflow_nb import flow, steps`"),
+        ("from pauseflow_nb import suspend", "write `from pauseflow_nb import flow, steps`, then for example"),
+        ("del flow\nflow", "write `from pauseflow_nb import flow, steps` in a cell above"),
+    ],
+)
+def test_a_wrong_import_says_what_to_write_in_any_cell(kernel: Any, head: str, code: str, hint: str) -> None:
+    ran = kernel.run(f"{head}{code}")
+
+    assert hint in str(ran.error)
+    assert hint in ran.text
+
+
+@pytest.mark.parametrize("code", ["import pauseflower", "import nothing.pauseflow", "undefined", "1 / 0"])
+def test_errors_of_others_are_left_as_they_are(kernel: Any, code: str) -> None:
+    assert "pauseflow_nb" not in kernel.run(code).text
+
+
+@pytest.mark.parametrize("head", ["", "%%step a\n"])
+@pytest.mark.parametrize("code", ["steps.zzz", "flow.zzz", "flow.suspend(zzz=1)"])
+def test_a_mistake_is_shown_with_the_line_of_the_cell_and_none_of_ours(kernel: Any, head: str, code: str) -> None:
+    text = kernel.run(f"{head}{code}").text
+
+    assert f"> {len(head.splitlines()) + 1} {code}" in text
+    assert "pauseflow_nb/" not in text
+
+
+def test_a_timeout_that_cannot_be_read_is_shown_without_our_frames(kernel: Any) -> None:
+    text = kernel.run("%%step a\nflow.suspend(timeout='soon')").text
+
+    assert "timeout='soon' must look like" in text
+    assert "durations.py" not in text
+
+
+def test_a_function_of_the_user_stays_in_the_traceback(kernel: Any) -> None:
+    text = kernel.run("def ask():\n    return flow.zzz\n\nask()").text
+
+    assert "return flow.zzz" in text
+    assert "ask()" in text
+
+
+def test_a_step_that_is_awaited_says_that_the_call_needs_no_await(kernel: Any) -> None:
+    assert "`await` is not needed here" in str(kernel.run("%%step a\nawait flow.suspend()").error)
+
+
+@pytest.mark.parametrize("use", [".data", "['approved']"])
+def test_links_that_are_taken_for_the_answer_say_where_it_is(kernel: Any, use: str) -> None:
+    error = kernel.run(f"%%step a\nanswer = flow.suspend()\nanswer{use}").error
+
+    assert "the next cell reads it from `steps.NAME.data`" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("step", "a cell whose first line is `%%step NAME`"), ("wait", "did you mean 'suspend'")]
+)
+def test_names_that_others_use_are_answered_with_ours(kernel: Any, name: str, hint: str) -> None:
+    assert hint in str(kernel.run(f"flow.{name}").error)

@@ -135,6 +135,20 @@ def test_a_pause_is_calm_and_run_all_stops_and_approve_goes_on(
     assert "widget-view" not in saved
 
 
+def test_a_step_without_the_import_is_offered_it_and_runs(by_hand: Callable[..., Notebook], page: Any) -> None:
+    notebook = by_hand("bare.ipynb", "%%step a\nprint('it runs', 3 * 7)")
+    notebook.run(0)
+
+    toast = page.locator(".Toastify__toast").filter(has_text="This kernel does not know %%step yet")
+    expect(toast).to_be_visible(timeout=40_000)
+    toast.get_by_role("button", name="Insert the import and run").click()
+
+    expect(notebook.output(1)).to_contain_text("it runs 21", timeout=40_000)
+    expect(page.locator(".jp-CodeCell .jp-InputArea-editor").nth(0)).to_contain_text(
+        "from pauseflow_nb import flow, steps"
+    )
+
+
 def test_the_form_says_what_is_wrong_beside_its_fields(
     by_hand: Callable[..., Notebook], shoot: Shoot, page: Any
 ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from docs_examples import BEFORE, FIRST, README, blocks
+from docs_examples import BEFORE, FIRST, README, TUTORIAL, blocks
 from lab.conftest import ROOT, Lab, Shoot
 from lab.test_lab_by_hand import Notebook
 
@@ -120,6 +120,16 @@ def test_the_example_of_the_readme_prints_what_was_answered(run_all: Callable[..
     notebook.button(2, "Approve").click(timeout=LONG)
 
     expect(notebook.output(3)).to_contain_text("{} and the numbers are still here:")
+
+
+@pytest.mark.slow
+def test_the_tutorial_by_hand(run_all: Callable[..., Notebook], shoot: Shoot, page: Any) -> None:
+    notebook = run_all("tutorial.ipynb", *blocks("docs/tutorial.md", *TUTORIAL))
+    notebook.button(3, "Approve").wait_for(timeout=LONG)
+    shoot(page.locator(".jp-CodeCell").nth(3), "tutorial-by-hand")
+    notebook.button(3, "Approve").click()
+
+    expect(notebook.output(4)).to_contain_text("published;")
 
 
 @pytest.mark.slow

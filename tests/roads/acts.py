@@ -6,7 +6,7 @@ from typing import Any
 
 from roads.rider import Rider
 
-from pauseflow_nb.engine.attached import Event
+from pauseflow_nb.engine.progress_events import Event
 from pauseflow_nb.runner.control import Control
 
 Act = Callable[[dict[str, Any]], None]

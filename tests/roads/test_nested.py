@@ -200,7 +200,7 @@ def test_the_wait_for_notebooks_cannot_be_answered_itself(rider: Rider) -> None:
         "%%step run\nlinks = flow.suspend()\nflow.run_notebook('child.ipynb')\nflow.export('url', links.resume_url)"
     )
     claim = rider.queue.signer.read(view["steps"]["run"]["exports"]["url"].rpartition("/")[2], "resume")
-    from pauseflow_nb.engine.queue import Callback
+    from pauseflow_nb.engine.authorization import Callback
 
     answer = rider.queue.settle(claim, Callback("resume", {"method": "POST"}, "link"))
     assert (answer.status, rider.queue.state(view["id"])) == (409, "suspended")

@@ -7,7 +7,7 @@ import pytest
 from roads.acts import Act, answer, ride
 from roads.rider import LOG, Rider, returned, shown
 
-from pauseflow_nb.engine.queue import Callback
+from pauseflow_nb.engine.authorization import Callback
 
 pytestmark = pytest.mark.acceptance
 

@@ -44,7 +44,7 @@ def test_the_question_stays_with_the_answer_who_when_and_comment(rider: Rider) -
 
 
 def test_several_questions_in_one_step_all_stay_even_if_it_clears_its_outputs(rider: Rider) -> None:
-    from pauseflow_nb.engine.attached import Event
+    from pauseflow_nb.engine.progress_events import Event
 
     step = (
         "%%step ask\nfrom IPython.display import clear_output\nn = flow.pause('1h', title='First?')\nclear_output()\n"

@@ -9,7 +9,7 @@ from roads.rider import Rider
 
 from pauseflow_nb.decisions.verification import verify
 from pauseflow_nb.engine.authorization import Callback
-from pauseflow_nb.engine.queue import Response
+from pauseflow_nb.engine.settling import Response
 
 DRAFT = """%%step draft
 back = flow.context.run.get("sent_back")

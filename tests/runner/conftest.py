@@ -23,10 +23,12 @@ from pauseflow_nb.protocol import (
     StepBriefing,
     Wake,
 )
+from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.runner.notebook import freeze
-from pauseflow_nb.runner.segment import Control, SegmentEnd, run_segment
+from pauseflow_nb.runner.observer import SegmentEnd
+from pauseflow_nb.runner.segment import run_segment
 from pauseflow_nb.user_secrets.providers import Providers
 
 SIGNER = Signer(["a key for tests"])

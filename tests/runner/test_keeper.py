@@ -13,7 +13,7 @@ from runner.conftest import Rehearsal
 from pauseflow_nb.engine.settling import make_envelope
 from pauseflow_nb.protocol import Wake
 from pauseflow_nb.runner.kernels.keeper import Keeper
-from pauseflow_nb.runner.segment import SegmentEnd
+from pauseflow_nb.runner.observer import SegmentEnd
 
 CELLS = (
     "from pydantic import BaseModel, field_validator\nfrom pauseflow_nb import flow, steps",

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from tornado.httpclient import HTTPClient, HTTPRequest, HTTPResponse
 
 from pauseflow_nb.engine.authorization import judge_early
-from pauseflow_nb.engine.queue import Plan, Queue
+from pauseflow_nb.engine.plan import Plan
+from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.settling import Settling
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Outcome, SuspensionRequest

@@ -1,7 +1,6 @@
 """Many senders at the same moment: each gets the result of its own answer, and most of them share a transaction."""
 
 import threading
-from concurrent.futures import Future
 from http.client import HTTPConnection
 from json import dumps, loads
 from pathlib import Path
@@ -70,13 +69,13 @@ def test_what_comes_while_the_database_is_busy_shares_a_transaction(
     assert Senders(base, [stage.link("resume", stage.suspended())]).finish()[0][0] == 200
     ids = [stage.suspended() for _ in range(SENDERS)]
     waiting: list[Answer] = []
-    submit = stage.queue.settling.submit
+    ask = stage.queue.settling.ask
 
-    def note(answer: Answer) -> Future[Response]:
+    async def note(answer: Answer) -> Response:
         waiting.append(answer)
-        return submit(answer)
+        return await ask(answer)
 
-    monkeypatch.setattr(stage.queue.settling, "submit", note)
+    monkeypatch.setattr(stage.queue.settling, "ask", note)
     commits: list[object] = []
 
     with transaction(stage.queue.engine) as connection:

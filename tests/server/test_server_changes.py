@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.queue import Callback, Queue
+from pauseflow_nb.engine.authorization import Callback
+from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.api.events import Watcher
 from pauseflow_nb.store import executions

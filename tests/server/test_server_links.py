@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
+from lost_replies import lose_reply
 from tornado.httpclient import HTTPResponse
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.listener import Listener
-from pauseflow_nb.server.public.callbacks import METHODS
 from pauseflow_nb.server.public.rate_limit import LinkLimits, RateLimit
+from pauseflow_nb.server.public.receiving import METHODS
 from pauseflow_nb.server.public.upload import Upload
 from pauseflow_nb.settings import Settings
 
@@ -368,6 +369,15 @@ def test_a_body_beyond_a_mebibyte_becomes_a_file(send: "Send", stage: "Stage", b
     received = stage.resume_data(execution)["body"]
     assert received["size"] == len(data)
     assert Path(received["$file"]).read_bytes() == data
+
+
+def test_a_large_body_stays_if_the_store_may_have_taken_the_answer(send: "Send", stage: "Stage", base: str) -> None:
+    execution = stage.suspended()
+    with lose_reply(stage.queue.engine, when=lambda: stage.queue.state(execution) == "queued"):
+        response = send("POST", f"{base}/{stage.link('resume', execution)}", body=b"x" * 2 * MEBIBYTE)
+
+    assert response.code == 503
+    assert Path(stage.resume_data(execution)["body"]["$file"]).stat().st_size == 2 * MEBIBYTE
 
 
 def test_a_large_body_that_is_refused_leaves_no_file(

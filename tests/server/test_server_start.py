@@ -18,6 +18,7 @@ from urllib.request import Request, urlopen
 import nbformat
 import pytest
 import sqlalchemy as sa
+from lost_replies import lose_reply
 from tornado.httpclient import HTTPResponse
 
 from pauseflow_nb.engine.queue import Queue
@@ -183,6 +184,19 @@ class TestWebhooks:
         assert (event["body"]["size"], event["body_raw"]) == (3_000_000, None)
         assert Path(event["body"]["$file"]).read_bytes() == body
         assert json.loads(response.body)["id"] in event["body"]["$file"]
+
+
+def test_a_large_file_stays_if_the_store_may_have_started_an_execution(hook: Hook) -> None:
+    with lose_reply(hook.queue.engine, when=lambda: bool(hook.queue.list())):
+        response = hook.send(hook.add(), body=b"x" * 3_000_000, headers={"Content-Type": "application/zip"})
+
+    assert response.code == 503
+    (execution,) = hook.queue.list()
+    with reading(hook.queue.engine) as connection:
+        started = triggers.find_start(connection, execution["id"])
+    assert started is not None
+    assert Path(started.event["body"]["$file"]).stat().st_size == 3_000_000
+    assert b"%%step a" in hook.queue.document(execution["id"])
 
 
 def test_a_body_beyond_the_limit_is_refused_and_leaves_nothing(hook: Hook) -> None:

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from pauseflow_nb.settings import Settings
-from pauseflow_nb.store import executions, suspensions, views
+from pauseflow_nb.store import executions, listing, suspensions
 from pauseflow_nb.store.database import open_engine, reading
 from pauseflow_nb.store.migrate import migrate
 
@@ -40,9 +40,9 @@ def plans(engine: sa.Engine, call: Callable[[sa.Connection], Any]) -> list[str]:
         (executions.list_to_record, "executions_to_record"),
         (executions.list_abandoned, "executions_attached"),
         (lambda connection: executions.find_owner(connection, "x"), "one_owner_of_an_output"),
-        (views.find_ids, "executions_by_creation"),
-        (lambda connection: views.find_ids(connection, states=["suspended", "failed"]), "executions_by_state"),
-        (lambda connection: views.find_beginning(connection, "ab", 20), "autoindex_executions"),
+        (listing.find_ids, "executions_by_creation"),
+        (lambda connection: listing.find_ids(connection, states=["suspended", "failed"]), "executions_by_state"),
+        (lambda connection: listing.find_beginning(connection, "ab", 20), "autoindex_executions"),
         (lambda connection: executions.list_attached(connection, "x"), "executions_attached"),
         (lambda connection: executions.list_unended(connection, "x"), "executions_attached"),
     ],

@@ -233,8 +233,8 @@ function Empty({ isFiltered, clear }: { isFiltered: boolean; clear: () => void }
     <div className="pf-empty">
       <p className="pf-empty-title">Nothing has run yet</p>
       <p>
-        A notebook run as a workflow may pause, wait for an answer, and continue in a new kernel. It shows here, with what
-        it waits for.
+        A notebook run as a workflow may pause, wait for an answer, and continue in a new kernel. It shows here, with
+        what it waits for.
       </p>
       <button
         type="button"

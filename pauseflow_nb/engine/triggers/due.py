@@ -1,4 +1,4 @@
-"""Start what is due by the schedules of a store, once for all of its workers."""
+"""Start the executions whose scheduled time has come, each once for all workers."""
 
 import logging
 from collections.abc import Callable
@@ -27,10 +27,6 @@ def start_due(store: OpenStore, *, read_time: ReadTime = now) -> list[str]:
     """Start what is due.
 
     Several times of one schedule that have passed start one execution.
-
-    Args:
-        store: The store.
-        read_time: Reads the time.
 
     Returns:
         The ids of the executions that were started.

@@ -10,13 +10,12 @@ import sqlalchemy as sa
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.plan import Plan, add_execution, plan_notebook
 from pauseflow_nb.engine.start_checks import require_allowance, require_room
-from pauseflow_nb.errors import InvalidNotebook
+from pauseflow_nb.errors import InvalidNotebook, StoreUnavailable
 from pauseflow_nb.identity import Who
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store import triggers
-from pauseflow_nb.store.database import now
+from pauseflow_nb.store.database import iso, now
 from pauseflow_nb.store.executions import Row
-from pauseflow_nb.store.views import iso
 
 #: Options of a trigger that are options of its executions.
 RUN_OPTIONS = ("strict", "checkpoint", "start_timeout", "execution_timeout", "created_via")
@@ -79,12 +78,16 @@ def start_execution(
         triggers.update(connection, row.id, **{"last": last, **changes(connection, row)})
         return Started(execution, is_earlier=False)
 
-    started = None
     try:
         started = store.change(insert)
-    finally:
-        if started is None or started.is_earlier:
-            store.files.remove(execution)
+    except StoreUnavailable:
+        # It may have added the execution before it stopped answering. What it does not name, `gc` removes.
+        raise
+    except BaseException:
+        store.files.remove(execution)
+        raise
+    if started is None or started.is_earlier:
+        store.files.remove(execution)
     return started
 
 

@@ -29,6 +29,12 @@ from pauseflow_nb.server.public.responses import error_answer, write_json
 #: In bytes; bodies are read into memory, and the largest ones have the parameters of a notebook.
 LARGEST_BODY = 4 * 1024**2
 
+#: Why a request without a token or a cookie is refused.
+_NOT_SIGNED_IN = (
+    "you are not signed in: send the header `Authorization: token TOKEN`, with the token that the server printed when it "
+    "started; requests to links need none"
+)
+
 #: Why those may not answer who may only look.
 _ONLY_LOOKING = "you may look at executions here, but not answer"
 
@@ -60,7 +66,7 @@ class ApiHandler(APIHandler):
         await super().prepare()
         if self.current_user is None:
             # Jupyter asks after the body has come, which takes memory.
-            raise HTTPError(403)
+            raise HTTPError(403, _NOT_SIGNED_IN)
 
     def data_received(self, chunk: bytes) -> None:
         """Add a piece of the body."""

@@ -7,12 +7,15 @@ from typing import Any
 from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.web import RequestHandler
 
+from pauseflow_nb.engine.authorization import Callback
 from pauseflow_nb.engine.link_lookup import LinkTarget
-from pauseflow_nb.engine.queue import Callback, Queue, Response
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.engine.settling import Response
 from pauseflow_nb.errors import (
     BodyTooLarge,
     InvalidAnswer,
     InvalidBody,
+    StoreUnavailable,
     UnknownLink,
 )
 from pauseflow_nb.forms.codec import Entries
@@ -38,8 +41,6 @@ from pauseflow_nb.server.public.responses import (
 )
 from pauseflow_nb.server.public.upload import INLINE_BYTES, Sink
 from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, note_on
-
-__all__ = ["METHODS", "CallbackHandler", "handlers"]
 
 #: What a program that looks at a link does not get: markup, and addresses of pages.
 _FOR_THE_PAGE = ("evidence", "sign_in_url", "signed_in_as", "notebook_url")
@@ -123,6 +124,10 @@ class CallbackHandler(Receiver):
             if callback.reading is not None and answer.body.get("errors"):
                 answer.body["errors"] = callback.reading.place(answer.body["errors"])
             is_used = answer.status in {200, 202} and not answer.body.get("already")
+        except StoreUnavailable:
+            # It may have settled the suspension before it stopped answering. What it does not name, `gc` removes.
+            is_used = True
+            raise
         except InvalidBody as problem:
             if not wants_html(self.request.headers):
                 raise
@@ -132,7 +137,6 @@ class CallbackHandler(Receiver):
         except InvalidAnswer as problem:
             answer = Response(422, {"error": str(problem), "errors": problem.errors})
         finally:
-            # Also when the store did not answer: anyone who gets no 200 sends it again.
             if self._upload.is_large and not is_used:
                 await asyncio.to_thread(self._upload.discard)
         await self._write_answer(answer, entries)

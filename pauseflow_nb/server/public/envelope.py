@@ -8,7 +8,7 @@ from tornado.httputil import HTTPServerRequest
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.public.bodies import Body, parse_pairs
-from pauseflow_nb.store.views import iso
+from pauseflow_nb.store.database import iso
 
 #: Words in the names of headers that contain secrets of the sender, such as `X-Api-Key` and `X-Amz-Security-Token`. Signatures
 #: such as `X-Hub-Signature-256` stay, because a notebook may check them.

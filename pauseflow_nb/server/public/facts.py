@@ -1,4 +1,4 @@
-"""Collect what the approval page shows to somebody."""
+"""Collect what the approval page shows to a person."""
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import NotebookGone, UnknownLink
@@ -10,11 +10,6 @@ from pauseflow_nb.server.public.wording import Facts
 
 async def collect_facts(lazy: LazyQueue, claim: Claim, by: str) -> Facts:
     """Collect what the page shows to somebody.
-
-    Args:
-        lazy: The queue.
-        claim: The question.
-        by: Who looks at it: `"link"` or `"user:NAME"`.
 
     Raises:
         UnknownLink: If there is no such execution.

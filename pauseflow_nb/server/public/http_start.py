@@ -11,7 +11,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.triggers.managing import read_response, read_url, start_by_request
 from pauseflow_nb.engine.triggers.starting import Started
-from pauseflow_nb.errors import TooManyWaiting
+from pauseflow_nb.errors import StoreUnavailable, TooManyWaiting
 from pauseflow_nb.json_values import JSON, json_text
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.public.bodies import Body
@@ -96,6 +96,10 @@ class StartHandler(Receiver):
             key = self.request.headers.get("Idempotency-Key") or None
             started = await self._lazy.call(start_by_request, self._trigger, event, key=key, execution=self._execution)
             is_used = not started.is_earlier
+        except StoreUnavailable:
+            # It may have added the execution before it stopped answering. What it does not name, `gc` removes.
+            is_used = True
+            raise
         finally:
             if not is_used:
                 await self._forget()

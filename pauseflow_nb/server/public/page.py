@@ -229,13 +229,7 @@ def _digest(text: str) -> str:
 
 
 def render(name: str, landing: Landing = OURS, **facts: Any) -> str:
-    """Render a template with the style of the pages.
-
-    Args:
-        name: Its file.
-        landing: Whose templates.
-        facts: What it shows.
-    """
+    """Render a template with the style of the pages."""
     try:
         return _environment(landing.templates).get_template(name).render(**facts, **_parts(landing.templates))
     except (TemplateError, OSError, UnicodeDecodeError, TypeError) as problem:

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from jupyter_server.auth.authorizer import Authorizer
 from tornado.httpclient import HTTPResponse
 
-from pauseflow_nb.server.api.handlers import LARGEST_BODY, ROUTES
+from pauseflow_nb.server.api.api_handler import LARGEST_BODY
+from pauseflow_nb.server.api.handlers import ROUTES
 from pauseflow_nb.store.database import transaction
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ def test_no_endpoint_is_unguarded(stranger: "Fetch", stage: "Stage", path: str, 
 
     assert answer.code == 403
     assert stage.queue.state(execution) == "suspended"
+
+
+def test_a_request_without_a_token_is_told_how_to_send_one(stranger: "Fetch") -> None:
+    assert "send the header `Authorization: token TOKEN`" in body(stranger("pauseflow/api/executions"))["error"]
 
 
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])

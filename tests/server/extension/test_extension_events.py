@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from pauseflow_nb.engine.queue import Callback, Queue
+from pauseflow_nb.engine.authorization import Callback
+from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.links import Claim
-from pauseflow_nb.server.api.events import SCHEMA_ID, emitter
+from pauseflow_nb.server.api import events
+from pauseflow_nb.server.api.events import SCHEMA_ID
 
 Connect = Callable[..., Awaitable[Any]]
 
@@ -50,7 +52,7 @@ def test_a_change_arrives_without_asking(listener: Listener, stage: Any, queue: 
 
     assert (change["execution"], change["state"], change["what"]) == (execution, "queued", ["settled"])
     # With what the panel needs to draw it, it shows within 200 ms.
-    assert emitter._POLL_SECONDS <= 0.1
+    assert events._POLL_SECONDS <= 0.1
 
 
 def test_events_tell_whether_one_was_missed(listener: Listener, stage: Any) -> None:

@@ -20,16 +20,6 @@ from pauseflow_nb.kernel.snapshot.pickling.load_context import (
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, library_of, module_of
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
-__all__ = [
-    "NAMELESS",
-    "find_parts",
-    "find_type",
-    "is_stream_of_cells",
-    "live_objects",
-    "reduce_kernel_method",
-    "reduce_tee",
-]
-
 #: Libraries whose objects in the shell and in the kernel are the machinery that runs the notebook.
 _MACHINERY = frozenset({"IPython", "ipykernel", "jupyter_client", "comm"})
 

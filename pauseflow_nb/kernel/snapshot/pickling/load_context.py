@@ -10,7 +10,6 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 #: Types that no module offers, each with an object of it.
@@ -80,9 +79,7 @@ class Loading:
         self.outer, _current = _current, self
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         global _current  # noqa: PLW0603
         _current = self.outer
 

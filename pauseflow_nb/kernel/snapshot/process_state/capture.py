@@ -1,4 +1,4 @@
-"""What a notebook changes besides its variables: options, generators, handlers, the state of its process.
+"""Capture what a notebook changes besides its variables: options, generators, handlers, the state of its process.
 
 The parts stand in `process_state`, `log_handlers`, `library_options` and `shell_state`. Every setting is saved on its
 own and set again on its own: one that fails is said by its name, and leaves the others alone. A setting that leads to
@@ -18,31 +18,9 @@ from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import HoldsSecret
 from pauseflow_nb.kernel.snapshot.pickling.types import log_handlers
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_error
 from pauseflow_nb.kernel.snapshot.process_state import ipython, libraries, module_state, process, unfinished
-from pauseflow_nb.kernel.snapshot.process_state.process import added_path, put_back_path
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_plain, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
 from pauseflow_nb.kernel.snapshot.user_names import find_user_names
-
-__all__ = [
-    "Captured",
-    "added_path",
-    "among_variables",
-    "begin_setup",
-    "capture",
-    "end_setup",
-    "find_cell_sources",
-    "is_setting",
-    "name_of_setting",
-    "note_start",
-    "pop_settings",
-    "put_back",
-    "put_back_after_setups",
-    "put_back_figure",
-    "put_back_module_values",
-    "put_back_path",
-    "put_back_random",
-    "put_back_sources",
-]
 
 _log = logging.getLogger(__name__)
 

@@ -6,15 +6,20 @@ anything, and is reported as such. Library code is not followed: it cannot see t
 
 import ast
 import builtins
+import dis
 import functools
+import gc
 import re
+import sys
+import types
+import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pauseflow_nb.cells import read_header, runs_again
 from pauseflow_nb.errors import InvalidStep
-from pauseflow_nb.kernel.snapshot.recovery.code_reads import DYNAMIC, find_names, find_reads
+from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, library_of
 from pauseflow_nb.kernel.user_code import compiled, parsed
 
 _QUIET_MAGICS = frozenset(
@@ -25,11 +30,22 @@ _CODE_MAGICS = frozenset({"time", "timeit", "capture", "prun"})
 #: Options of `%timeit` and its like, before the code.
 _OPTIONS = re.compile(r"(?:\s*-[a-zA-Z]+(?:\s*\d+)?\b)*")
 #: Methods whose text argument may name variables: `df.query("x > @limit")`, `duckdb.sql("select * from df")`.
-_TEXT_METHODS = frozenset(
+TEXT_METHODS = frozenset(
     {"query", "eval", "evaluate", "sql", "raw_sql", "execute", "read_sql", "from_formula", "ols", "glm", "logit"}
 )
 _WORD = re.compile(r"[^\W\d]\w*")
 _BINDING = (ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+#: Built-in ways to names that the text does not show.
+DYNAMIC = frozenset({"eval", "exec", "globals", "locals", "vars", "dir", "__import__", "get_ipython", "__main__"})
+#: Ways to the namespace by way of attributes and imports.
+_DYNAMIC_ATTRIBUTES = frozenset({"__globals__", "f_globals", "f_locals", "user_ns", "user_global_ns"})
+_READS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "DELETE_NAME", "DELETE_GLOBAL"})
+#: How many objects are looked at. Numbers and texts do not count.
+_MOST = 200_000
+_LEAVES = (str, bytes, int, float, complex, type(None), types.ModuleType, types.CodeType)
+#: What these hold is the machinery that runs the notebook.
+_MACHINERY = frozenset({"IPython", "ipykernel", "traitlets", "pauseflow_nb", "zmq", "tornado"})
+_WAYS = {id(vars(builtins)[name]): name for name in DYNAMIC & vars(builtins).keys() - {"vars", "dir"}}
 
 
 @dataclass(frozen=True)
@@ -106,7 +122,7 @@ def find_cells_needing(
         is_dynamic = False
         for statement in parse_statements(coming[index]):
             is_dynamic |= bool(statement.dynamic)
-            words = _words_in(statement.tree) if quoted else set()
+            words = words_in(statement.tree) if quoted else set()
             reads |= (statement.reads | statement.mentions | words) - bound_names
             bound_names |= statement.surely_binds if not _runs_again(coming[index]) else frozenset()
         found = _followed(reads, namespace)
@@ -144,7 +160,8 @@ def _runs_again(source: str) -> bool:
         return False
 
 
-def _words_in(node: ast.AST) -> set[str]:
+def words_in(node: ast.AST) -> set[str]:
+    """Find the words of all texts in a piece of code."""
     texts = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
     return {word for text in texts if isinstance(text, str) for word in _WORD.findall(text)}
 
@@ -197,7 +214,7 @@ def _have_arguments(node: ast.AST) -> bool:
 def _of_texts(node: ast.AST) -> set[str]:
     names: set[str] = set()
     for call in ast.walk(node):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _TEXT_METHODS:
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in TEXT_METHODS:
             for part in ast.walk(call):
                 if isinstance(part, ast.Constant) and isinstance(part.value, str):
                     names |= set(_WORD.findall(part.value))
@@ -239,3 +256,76 @@ def _statements_in(texts: Iterable[str]) -> Iterator[Statement]:
 
 def _is_shell(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "get_ipython"
+
+
+def find_names(code: types.CodeType, *, is_module: bool = True) -> tuple[set[str], set[str]]:
+    """Find the globals that code reads, and those that it binds."""
+    reads: set[str] = set()
+    binds: set[str] = set()
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in _READS:
+            reads.add(instruction.argval)
+        elif instruction.opname == "STORE_GLOBAL" or (is_module and instruction.opname == "STORE_NAME"):
+            binds.add(instruction.argval)
+        elif instruction.opname == "IMPORT_NAME" and instruction.argval == "__main__":
+            reads.add("__main__")
+    if _DYNAMIC_ATTRIBUTES.intersection(code.co_names) or ("__main__" in code.co_consts and "__name__" not in reads):
+        reads.add("globals")
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            inner_reads, inner_binds = find_names(constant, is_module=False)
+            reads |= inner_reads
+            binds |= inner_binds
+    return reads, binds
+
+
+def find_reads(value: Any, namespace: Mapping[str, Any], seen: set[int]) -> set[str] | None:
+    """Find the globals that the user's code inside a value may read.
+
+    Args:
+        value: Where to begin.
+        namespace: The notebook's; code that has other globals cannot see its names.
+        seen: What was looked at already, by identity; is added to.
+
+    Returns:
+        Names; None if there is too much to look at.
+    """
+    reads: set[str] = set()
+    alive: list[Any] = []
+    todo = [value]
+    while todo:
+        each = todo.pop()
+        # By its type: `isinstance` of a proxy may answer for another object, or raise.
+        kind = type(each)
+        if issubclass(kind, _LEAVES) or id(each) in seen:
+            continue
+        seen.add(id(each))
+        # What is made on the way must live until the end, or another object could get its identity.
+        alive.append(each)
+        if len(alive) > _MOST:
+            return None
+        if kind is types.FunctionType and each.__globals__ is namespace:
+            reads |= find_names(each.__code__, is_module=False)[0]
+        elif id(each) in _WAYS:
+            reads.add(_WAYS[id(each)])
+        if each is not namespace:
+            todo += _parts(each, kind)
+    return reads
+
+
+def _parts(value: Any, kind: type) -> Iterable[Any]:
+    if kind is types.FunctionType:
+        # Not its globals, which its names are looked up in.
+        parts = (value.__defaults__, value.__kwdefaults__, value.__closure__, vars(value))
+        return (part for part in parts if part is not None)
+    if issubclass(kind, type):
+        return (kind, *value.__bases__, *list(vars(value).values())) if is_users(value) else ()
+    if library_of(kind) in _MACHINERY or kind is types.FrameType:
+        return ()
+    if issubclass(kind, weakref.ref):
+        return (value(),)
+    found = gc.get_referents(value)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and issubclass(kind, numpy.ndarray) and value.dtype.hasobject:
+        found.append(value.tolist())
+    return found

@@ -1,0 +1,48 @@
+"""Describe how an execution ended, as its notebook and its decision record say it."""
+
+from typing import TYPE_CHECKING
+
+from pauseflow_nb.actions import name_decision
+from pauseflow_nb.identity import in_words
+from pauseflow_nb.store.database import iso
+from pauseflow_nb.store.executions import Row
+
+if TYPE_CHECKING:
+    from pauseflow_nb.runner.cards import Decision
+
+
+def describe_end(row: Row) -> str:
+    """Say how an execution ended, and who or what ended it."""
+    reason = row.reason or {}
+    return f"{name_decision(None, _action(row), by=str(reason.get('by') or ''))} by {_by_whom(row)}."
+
+
+def describe_ending_decision(row: Row, suspension: Row | None) -> "Decision":
+    """Describe what ended an execution, as its notebook shows it below the question."""
+    from pauseflow_nb.runner.cards import Decision  # lazily: a server that ends nothing needs no notebooks
+
+    reason = row.reason or {}
+    action = _action(row)
+    return Decision(
+        _by_whom(row),
+        action,
+        by=str(reason.get("by") or ""),
+        known_by=str(reason.get("known_by") or ""),
+        at=iso(row.ended_at) or "",
+        comment=str(reason.get("text") or "") if action == "cancel" else "",
+        approvals=None if suspension is None else suspension.given,
+    )
+
+
+def _action(row: Row) -> str:
+    is_timeout = (row.reason or {}).get("kind") == "timeout"
+    return "timeout" if is_timeout else {"cancelled": "cancel"}.get(row.state, row.state)
+
+
+def _by_whom(row: Row) -> str:
+    from pauseflow_nb.runner.card_text import format_moment  # lazily: see above
+
+    reason = row.reason or {}
+    who = in_words(str(reason["by"]), reason) if reason.get("by") else "nobody known"
+    text = f": {reason['text']}" if reason.get("text") else ""
+    return f"{who}{format_moment(iso(row.ended_at) or '')}{text}"

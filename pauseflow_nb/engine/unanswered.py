@@ -1,0 +1,49 @@
+"""End executions whose question nobody has answered in time: one, or many together."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from pauseflow_nb.engine.decision_records import MadeDecision, name_records, record_decisions
+from pauseflow_nb.engine.describe_end import describe_ending_decision
+from pauseflow_nb.store import audit, executions, suspensions
+from pauseflow_nb.store.executions import Ending, Row
+from pauseflow_nb.store.views import name_settlement
+
+
+def ends_unanswered(suspension: Row) -> bool:
+    """Whether its execution ends when the time is over."""
+    return bool(suspension.kind == "suspend" and suspension.on_timeout != "resume")
+
+
+def make_ending(suspension: Row) -> Ending:
+    """Say how an execution ends whose question nobody has answered in time."""
+    text = f"nobody answered step {suspension.step!r} in time"
+    reason = {"kind": "timeout", "by": "clock", "text": text}
+    if suspension.on_timeout != "fail":
+        return Ending(suspension.execution, "cancelled", "clock", reason, record_after=0.0)
+    # Prefect's words, as in `PauseTimeout`.
+    text += ": it suspended and never resumed"
+    error = {"type": "TimeoutError", "message": text, "cell": suspension.cell, "step": suspension.step}
+    return Ending(suspension.execution, "failed", "clock", {**reason, "text": text}, error, record_after=0.0)
+
+
+def end_all_unanswered(connection: sa.Connection, overdue: Sequence[Row], moment: float) -> None:
+    """Settle questions that are open and end their executions; the caller holds all rows, no two of one execution."""
+    suspensions.time_out_all(connection, overdue, moment)
+    lines = [
+        audit.Line(
+            each.execution,
+            "settled",
+            "clock",
+            each.segment,
+            each.step,
+            {"action": "timeout", "decision": name_settlement(each, "timeout", "clock")},
+        )
+        for each in overdue
+    ]
+    audit.note_all(connection, lines, moment)
+    executions.end_all(connection, [make_ending(each) for each in overdue], moment)
+    ended = executions.find_all(connection, [each.execution for each in overdue])
+    made = [MadeDecision(each, describe_ending_decision(ended[each.execution], each), None) for each in overdue]
+    name_records(connection, record_decisions(connection, made, moment))
