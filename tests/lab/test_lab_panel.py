@@ -327,18 +327,18 @@ def test_two_tabs_show_the_same_and_one_answer_counts(
     shoot(second_page, "panel-second-tab")
 
 
-def test_an_answer_that_comes_too_late_says_so(still_lab: Lab, page: Any) -> None:
+def test_an_answer_that_comes_too_late_says_so(still_lab: Lab, second_page: Any) -> None:
     queue = still_lab.queue()
     # Another one each time, so that the test can be run again.
     late = f"late-{secrets.token_hex(4)}"
     suspend(queue, late, notebook=f"/work/{late}.ipynb")
-    workflows = Workflows(page).open(still_lab)
+    workflows = Workflows(second_page).open(still_lab)
     approve = workflows.open_card(f"{late}.ipynb").get_by_role("button", name="Approve")
     expect(approve).to_be_visible()
-    # The tab does not hear of it, as in the moment before an event arrives.
-    page.evaluate("jupyterapp.serviceManager.events._socket.onmessage = () => undefined")
+    # This tab, which no other test has, does not hear of it, as in the moment before an event arrives.
+    second_page.evaluate("jupyterapp.serviceManager.events._socket.onmessage = () => undefined")
     # What it heard before, it may be asking about.
-    page.wait_for_load_state("networkidle")
+    second_page.wait_for_load_state("networkidle")
     queue.cancel(late, by="user:bob")
 
     approve.click()
