@@ -1,4 +1,4 @@
-"""What kind a cell is, read from its first line: `%%step NAME [options]`, `%%fresh NAME [options]`, `%%setup`, or none.
+"""Read the kind of a cell from its first line: `%%step NAME [options]`, `%%fresh NAME [options]`, `%%setup`, or none.
 
 Both sides of the kernel boundary read the same line: the runner to know the notebook's steps before
 anything runs, the kernel to turn the line into code. So it is read here, once.

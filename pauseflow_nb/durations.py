@@ -1,4 +1,4 @@
-"""Spans of time as people write them: `"90s"`, `"1h30m"`, `timedelta`, and Pipedream's milliseconds.
+"""Read spans of time as people write them: `"90s"`, `"1h30m"`, `timedelta`, and Pipedream's milliseconds.
 
 Three readers, because three conventions meet: what Pipedream's users know takes plain numbers as
 milliseconds, what Prefect's know as seconds, and everything of our own refuses a bare number, whose

@@ -1,4 +1,4 @@
-"""Executions from Python: `run_notebook(path)` starts one, `get_execution(id)` finds one from any process."""
+"""Start, find and control executions from Python: `run_notebook(path)` and `get_execution(id)`."""
 
 import atexit
 import os

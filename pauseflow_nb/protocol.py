@@ -192,6 +192,8 @@ class Briefing(Message):
     snapshots: str
     #: Whether all that is restored is read through and compared with cryptographic digests before it is used.
     is_checked: bool = False
+    #: Whether large data of an object store may be fetched while cells run that do not mention it.
+    may_defer: bool = False
     inputs: dict[str, JSON] = field(default_factory=dict)
     #: What started the execution: `context`, and `event` unless that is the parameters.
     trigger: dict[str, JSON] = field(default_factory=dict)

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-__all__ = ["FAILED", "keep", "watch"]
+__all__ = ["FAILED", "has_failed", "keep", "watch"]
 
 FAILED = Path(__file__).parent / "screenshots" / "failed"
 
 _PAGES = pytest.StashKey[list[tuple[Any, list[str]]]]()
+_HAS_FAILED = pytest.StashKey[bool]()
 
 
 def watch(item: pytest.Item, page: Any) -> None:
@@ -22,12 +23,18 @@ def watch(item: pytest.Item, page: Any) -> None:
     item.stash.setdefault(_PAGES, []).append((page, messages))
 
 
+def has_failed(item: pytest.Item) -> bool:
+    """Whether a test that showed pages has failed, now or when it was run before."""
+    return item.stash.get(_HAS_FAILED, False)
+
+
 def keep(item: pytest.Item) -> Path | None:
     """Keep a picture, the HTML and the console of each page that is open in a test.
 
     Returns:
         The folder with all of it; None if no page is open.
     """
+    item.stash[_HAS_FAILED] = True
     pages = [(page, messages) for page, messages in item.stash.get(_PAGES, []) if not page.is_closed()]
     if not pages:
         return None

@@ -1,4 +1,4 @@
-"""`pauseflow doctor`: show the settings in force, and what would not work with them."""
+"""Define `pauseflow doctor`, which shows the settings in force, and what would not work with them."""
 
 import os
 import sys

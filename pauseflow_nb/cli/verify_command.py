@@ -1,4 +1,4 @@
-"""`pauseflow verify`: compare an executed notebook with the decision records in it."""
+"""Define `pauseflow verify`, which compares an executed notebook with the decision records in it."""
 
 import json
 import math

@@ -1,1 +1,1 @@
-"""Decision records: signed statements of who decided what, about exactly which outputs of a notebook."""
+"""Make and verify decision records: signed statements of who decided what, about exactly which outputs."""

@@ -1,4 +1,4 @@
-"""One attempt at a segment: the fence around its writes, which keeps out what an earlier attempt still sends."""
+"""Fence the writes of one attempt at a segment: those of an earlier attempt are refused."""
 
 import logging
 import secrets

@@ -1,4 +1,4 @@
-"""Collect what several threads ask for at the same time, and handle it in one go, such as in one transaction."""
+"""Collect what several threads request at the same time, and handle it together, such as in one transaction."""
 
 import asyncio
 import threading

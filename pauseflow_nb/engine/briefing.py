@@ -26,6 +26,7 @@ def make_briefing(
     snapshots: str,
     links: LinksOf,
     is_checked: bool = False,
+    may_defer: bool = False,
     unkept: str | None = None,
     secrets: Iterable[str] = (),
 ) -> Briefing:
@@ -40,6 +41,7 @@ def make_briefing(
         snapshots: Where the kernel saves.
         links: Makes the links of one suspension.
         is_checked: Whether snapshots are read through before they are used.
+        may_defer: Whether large data of an object store may be fetched while cells run.
         unkept: Why a pause may not keep the kernel alive; None: it may.
         secrets: Names of the secrets that cells may use.
     """
@@ -54,6 +56,7 @@ def make_briefing(
         segment=segment.n,
         snapshots=snapshots,
         is_checked=is_checked,
+        may_defer=may_defer,
         inputs=execution.parameters,
         trigger=_trigger(execution, start),
         execution_count=document.execution_count(before=first),

@@ -1,4 +1,4 @@
-"""Lock the rows that answers are applied to, in the one order in which nobody waits for anybody in a circle."""
+"""Lock the rows that an answer changes, always in the same order, so that transactions do not deadlock."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""An open store: its database, files and queue of jobs. Each function of the engine that changes a store takes one."""
+"""Open a store: its database, files and queue of jobs, which each function of the engine that changes a store takes."""
 
 import os
 from collections.abc import Callable

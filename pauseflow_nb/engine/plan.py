@@ -1,4 +1,4 @@
-"""The plan of an execution: which notebook is to be run, and how. It becomes the first rows of the execution."""
+"""Define the plan of an execution, which becomes its first rows: which notebook is run, and how."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self

@@ -1,4 +1,4 @@
-"""Events from a process that runs segments, for a progress bar or a log."""
+"""Define the events of a process that runs segments, for a progress bar or a log."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -324,6 +324,7 @@ class Segments:
         with reading(self._queue.engine) as connection:
             start = triggers.find_start(connection, segment.execution)
         providers = Providers(self._queue.settings.secrets_dir)
+        is_full = self._queue.settings.snapshot_check == "full"
         return make_briefing(
             claimed.execution,
             segment,
@@ -332,7 +333,8 @@ class Segments:
             start=start,
             snapshots=self._queue.files.folder(segment.execution),
             links=self._queue.link_maker(),
-            is_checked=self._queue.settings.snapshot_check == "full" or self._queue.files.is_shared,
+            is_checked=is_full or self._queue.files.is_shared,
+            may_defer=not is_full,
             unkept=self._why_unkept(segment),
             secrets=find_secrets(claimed.execution, segment, document, providers),
         )

@@ -1,4 +1,4 @@
-"""Take large bodies of answers into the storage, as far as there is room for them.
+"""Store large bodies of answers as files, as far as the quota allows.
 
 Anybody with a link may send one. So the quota and the free space of the disk are checked again and again while a body
 comes, for its next part; bodies that come at the same time do not count on the same room; and all bodies that are

@@ -1,1 +1,1 @@
-"""Read the form of a question once for all: what to draw, what was typed, and what does not fit."""
+"""Read the form of a question in one place: its fields, the texts typed into it, and their errors."""

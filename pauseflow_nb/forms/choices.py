@@ -1,4 +1,4 @@
-"""Which texts stand for the choices of a field."""
+"""Map the choices of a field to the texts that stand for them."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Take an answer in JSON as pydantic takes it: by every name of a field, bare, and with numbers written as text.
+"""Convert an answer in JSON as pydantic would: every name of a field, bare values, and numbers written as text.
 
 A JSON Schema that was made from a Python type says less than the type takes. What it leaves out stands in keywords of
 our own, and an answer is written here as the schema wants it before it is checked. The notebook's model gets the answer

@@ -1,4 +1,4 @@
-"""What a notebook says to people, written in Markdown, as HTML that can do no harm.
+"""Render the Markdown of a notebook as HTML that is safe to show.
 
 Not for outputs: those come as HTML or as text, see `evidence`.
 """

@@ -1,4 +1,4 @@
-"""Say in plain words what does not fit; the words of jsonschema-rs and of pydantic are for their programmers."""
+"""Describe in plain words why a value does not fit its schema."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator

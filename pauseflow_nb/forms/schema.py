@@ -1,4 +1,4 @@
-"""Check an answer against a JSON Schema, and say in plain words what does not fit.
+"""Check an answer against a JSON Schema, and describe each error in plain words.
 
 Servers use it before a run wakes, in a process of its own (see `checking`), and kernels in test mode.
 """

@@ -1,4 +1,4 @@
-"""Hide in an answer what its form asks for as a password."""
+"""Hide the passwords in an answer: the fields that its form marks as such."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What `schema=` takes: a pydantic model, a type, or a JSON Schema; and how an answer becomes an instance.
+"""Read what `schema=` takes (a pydantic model, a type, or a JSON Schema), and make answers instances of it.
 
 Only the JSON Schema leaves the kernel: servers check answers with it and make forms of it. What it
 cannot say, such as a validator written in Python, is checked here, when the answer has arrived.

@@ -1,4 +1,4 @@
-"""Buttons and a form under a cell that was run by hand and asked to pause.
+"""Show buttons and a form below a step that was run by hand and pauses.
 
 The kernel never waits for a button: what a click does happens between two cells, as all of ipywidgets does.
 Beside the widget stands text for viewers that have none, and when the question is settled, in whatever way, a

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from pauseflow_nb.kernel.snapshot import Restored, Saved
+    from pauseflow_nb.kernel.snapshot.deferred import Deferred
 
 _FATES = {
     "left out": "not saved, and no later cell needs it",
@@ -80,6 +81,8 @@ class ExecutionMode:
         }
         self.answers: Answers = Answers(shell.user_ns) if previous is None else previous.answers
         self._restored: Restored | None = None
+        #: Variables that come back when code mentions them.
+        self.deferred: Deferred | None = None if previous is None else previous.deferred
         #: What could not be restored.
         self.losses: list[Loss] = [] if previous is None else previous.losses
         self._reported: set[str] = set()
@@ -105,7 +108,9 @@ class ExecutionMode:
                 force=force,
                 execution=execution,
                 is_checked=self.briefing.is_checked,
+                coming=self.briefing.coming if self.briefing.may_defer else None,
             )
+            self.deferred = self._restored.deferred
             self.answers.take_from_variables()
             namespace, coming = self._shell.user_ns, self.briefing.coming
             losses = snapshot.weigh_losses(self._restored.losses, coming, namespace)
@@ -302,6 +307,7 @@ class ExecutionMode:
                     strict=strict,
                     execution=self.briefing.execution,
                     is_checked=self.briefing.is_checked,
+                    deferred=self.deferred,
                 )
         except Unsaveable as problem:
             maker = problem.cell if problem.cell is not None else self._find_maker(problem.name, set(coming))

@@ -1,4 +1,4 @@
-"""Say what was probably meant, where a name, an argument or a number looks like a mistake."""
+"""Suggest what was probably meant when a name, an argument or a number looks like a mistake."""
 
 import functools
 import warnings

@@ -13,6 +13,7 @@ from pauseflow_nb.kernel.flow import flow, steps
 from pauseflow_nb.kernel.magics import fresh_magic, pauseflow_magic, setup_magic, step_magic
 from pauseflow_nb.kernel.session import Session
 from pauseflow_nb.kernel.tracebacks import explain_errors
+from pauseflow_nb.kernel.wait_for_variables import WaitForVariables
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -40,7 +41,7 @@ def _attach(shell: "InteractiveShell") -> Session:
     set_session(session)
     shell.input_transformers_cleanup.extend([HeaderMistakes(shell), header_to_literal])
     shell.input_transformers_post.append(OneLineBodies(shell))
-    shell.ast_transformers.append(StepCells(shell))
+    shell.ast_transformers.extend([StepCells(shell), WaitForVariables(session)])
     explain_errors(shell)
     shell.events.register("pre_run_cell", session.before_cell)
     shell.events.register("post_execute", session.after_any)

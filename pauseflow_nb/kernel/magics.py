@@ -1,4 +1,4 @@
-"""`%pauseflow`: the flow in this kernel, for who runs cells by hand."""
+"""Provide `%pauseflow`, which controls the flow when cells are run by hand."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The contract between a session and its mode: an execution with a briefing, or test mode where cells are run by hand."""
+"""Define the contract between a session and its mode: an execution with a briefing, or cells run by hand."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

@@ -31,6 +31,8 @@ from pauseflow_nb.protocol import RETURN_VALUE, Briefing
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
+    from pauseflow_nb.kernel.snapshot.deferred import Deferred
+
 
 class Session:
     """The steps of one kernel: in test mode, and in an execution from `begin` on."""
@@ -56,6 +58,11 @@ class Session:
     def test_mode(self) -> TestMode | None:
         """The mode, if cells are run by hand."""
         return self.mode if isinstance(self.mode, TestMode) else None
+
+    @property
+    def deferred(self) -> "Deferred | None":
+        """Variables that come back when code mentions them; None, too, if cells are run by hand."""
+        return self.mode.deferred if isinstance(self.mode, ExecutionMode) else None
 
     # The runner's entry points, in silent executions.
 
@@ -112,6 +119,15 @@ class Session:
         is_silenced = self.shell.displayhook.quiet()  # type: ignore[no-untyped-call]
         if self.run is not None and not is_silenced:
             self.run.value = value
+
+    def bring(self, names: list[str] | None) -> None:
+        """Wait for variables that the next statement mentions and that are still to be fetched; None: for all."""
+        __tracebackhide__ = True
+        if self.deferred is not None:
+            try:
+                self.bindings.note_restored(self.deferred.bring(names))
+            except PauseflowError as error:
+                raise hide_traceback(error) from None
 
     def take_value(self, header: str, value: Any) -> None:
         """Display the value of a fresh cell, and note it for the comparison with a later one."""

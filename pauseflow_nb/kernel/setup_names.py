@@ -27,6 +27,10 @@ class Bindings:
         # Ids only: holding the objects themselves would keep what the setup replaces in memory.
         self._before = {name: id(value) for name, value in self._namespace.items()}
 
+    def note_restored(self, names: Iterable[str]) -> None:
+        """Note that names were bound by no cell: their values came from the snapshot meanwhile."""
+        self._before.update((name, id(self._namespace[name])) for name in names)
+
     def tally_setup(self) -> None:
         """Count what the open setup has bound up to now; nothing happens if none is open."""
         if self._stored is None:

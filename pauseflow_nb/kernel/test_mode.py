@@ -1,4 +1,4 @@
-"""Test mode: cells run by hand. Steps stop without a traceback, nothing is stored, no clock runs.
+"""Run cells by hand: steps stop without a traceback, nothing is stored, and no clock runs.
 
 What a real run keeps in the store is kept here for as long as the kernel lives, in the same shapes: a step that starts
 gets a `StepBriefing` and a `Wake`, wherever they come from. So whatever answers a suspension only calls `approve`,

@@ -1,4 +1,4 @@
-"""Replace the few actions of Pipedream's registry that need no app: each by JavaScript of ours."""
+"""Replace the few actions of Pipedream's registry that need no app with JavaScript of this package."""
 
 from textwrap import dedent
 

@@ -1,4 +1,4 @@
-"""Store the state of widgets in the notebook, so that it shows them when it is opened, without a browser meanwhile.
+"""Store the state of widgets in the notebook, so that they are shown when the notebook is opened.
 
 Output widgets capture the outputs inside them. The kernel gets these captured outputs once, at the end of the cell,
 where front ends send them after every output.

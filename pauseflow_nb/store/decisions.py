@@ -1,4 +1,4 @@
-"""The signed records of an execution, in the order in which they were made, and the cells that they are about."""
+"""Read and write the signed records of an execution, in the order in which they were made, and their cells."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Changes of an execution's row, inside the transaction that the caller opened."""
+"""Read and change the row of an execution, inside the transaction of the caller."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

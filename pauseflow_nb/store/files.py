@@ -1,4 +1,4 @@
-"""The files of the store: notebooks, snapshots, large bodies. A folder on a disk, or any fsspec URL.
+"""Store files (notebooks, snapshots, large bodies) in a folder on a disk, or at any fsspec URL.
 
 A name is `EXECUTION/…` with slashes. What is written is complete under its name or not there at all,
 and on a local disk it is durable when the call returns.

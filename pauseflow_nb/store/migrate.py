@@ -1,4 +1,4 @@
-"""Bring a database's tables to what this version needs; any number of processes may try at once."""
+"""Upgrade the tables of a database to this version; several processes may try at the same time."""
 
 from pathlib import Path
 

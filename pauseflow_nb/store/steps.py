@@ -1,4 +1,4 @@
-"""One row for each run of each step: when, how it ended, what it published."""
+"""Read and write one row for each run of each step: when it ran, how it ended, what it published."""
 
 from collections.abc import Iterable, Mapping
 

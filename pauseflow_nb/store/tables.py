@@ -1,4 +1,4 @@
-"""The tables. Times are seconds since 1970 by the database's clock; what is JSON is JSON.
+"""Define the tables. Times are seconds since 1970 by the clock of the database; JSON columns hold JSON.
 
     executions    one run of one notebook: its request, its state, why it ended
     segments      what runs between two pauses; the row is the fence: (attempt, state)

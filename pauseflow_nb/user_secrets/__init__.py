@@ -1,1 +1,1 @@
-"""Secrets that notebooks use by name: where their values come from, how they are masked, and how a text refers to one."""
+"""Handle secrets that notebooks use by name: read their values, mask them, and refer to them in texts."""

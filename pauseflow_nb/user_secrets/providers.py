@@ -1,4 +1,4 @@
-"""Take the value of a secret from where the operator put it: the environment, a mounted file, the keyring.
+"""Read the value of a secret from the environment, a mounted file or the keyring.
 
 Workers ask; a kernel does so only where cells are run by hand.
 """

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.error import URLError
@@ -18,7 +19,7 @@ from urllib.request import urlopen
 import nbformat
 import pytest
 from chromium import find, launch
-from evidence import keep, watch
+from evidence import has_failed, keep, watch
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.settings import Settings
@@ -48,6 +49,8 @@ UNUSED = (
         "vega5",
     ),
 )
+
+VIEWPORT = {"width": 1400, "height": 900}
 
 #: Takes a picture: `shoot(page, "name")`.
 Shoot: TypeAlias = Callable[..., None]
@@ -107,6 +110,24 @@ def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     yield from open_tab(browser, request.node)
 
 
+@pytest.fixture(scope="module")
+def tabs(browser: Any, request: pytest.FixtureRequest) -> Iterator[Callable[[str], Any]]:
+    """Tabs for all tests of a module that can do without one of their own: to load JupyterLab takes as long as they do."""
+    with ExitStack() as stack:
+        yield cache(lambda _server: stack.enter_context(contextmanager(open_tab)(browser, request.node)))
+
+
+@pytest.fixture
+def shared_page(tabs: Callable[[str], Any], request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The module's tab of a server as the last test has left it; a test that failed leaves it empty."""
+    tab = tabs("lab" if "lab" in request.fixturenames else "still_lab")
+    watch(request.node, tab)
+    tab.set_viewport_size(VIEWPORT)
+    yield tab
+    if has_failed(request.node):
+        tab.goto("about:blank")
+
+
 @pytest.fixture
 def second_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Another person's tab."""
@@ -126,9 +147,7 @@ def whole_page(driver: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
 
 def open_tab(browser: Any, item: pytest.Item) -> Iterator[Any]:
     """Open a tab in a context of its own; what goes wrong in it is an error."""
-    context = browser.new_context(
-        viewport={"width": 1400, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
-    )
+    context = browser.new_context(viewport=VIEWPORT, permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.set_default_timeout(30_000)
     watch(item, page)

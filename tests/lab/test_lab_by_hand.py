@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from lab.conftest import Lab, Shoot
+from lab.workflows import REPLACE
 
 playwright: Any = pytest.importorskip("playwright.sync_api")
 expect, PlaywrightTimeout = playwright.expect, playwright.TimeoutError
@@ -48,12 +49,16 @@ class Notebook:
     def __init__(self, page: Any) -> None:
         self.page = page
 
-    def open(self, lab: Lab, path: str, *, place: str = "lab/tree") -> "Notebook":
-        self.page.goto(f"{lab.url}/{place}/{path}?reset&token=letmein")
-        self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=40_000)
+    def open(self, lab: Lab, path: str, *, place: str = "lab/tree", is_loaded_anew: bool = False) -> "Notebook":
+        """Open a notebook, in the place of the last one if the tab shows JupyterLab already."""
+        if self.page.url.startswith(f"{lab.url}/lab") and place == "lab/tree" and not is_loaded_anew:
+            self.page.evaluate(REPLACE, path)
+        else:
+            self.page.goto(f"{lab.url}/{place}/{path}?reset&token=letmein")
+            self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=40_000)
+            if place == "lab/tree":
+                self.command("application:toggle-left-area")
         self.page.locator(".jp-CodeCell").first.wait_for()
-        if place == "lab/tree":
-            self.command("application:toggle-left-area")
         # Before that, running a cell asks which kernel it should be.
         self.page.wait_for_function(_HAS_KERNEL, timeout=60_000)
         return self
@@ -82,6 +87,11 @@ class Notebook:
     def errors(self) -> Any:
         """Red boxes."""
         return self.page.locator("[data-mime-type='application/vnd.jupyter.stderr'], .jp-RenderedError")
+
+
+@pytest.fixture
+def page(shared_page: Any) -> Any:
+    return shared_page
 
 
 @pytest.fixture
@@ -206,7 +216,7 @@ def test_the_buttons_still_work_after_the_page_was_loaded_anew(
     notebook.run_all()
     notebook.button(1, "Approve").wait_for(timeout=40_000)
     notebook.command("docmanager:save")
-    notebook.open(still_lab, "again.ipynb")
+    notebook.open(still_lab, "again.ipynb", is_loaded_anew=True)
     notebook.button(1, "Approve").click(timeout=40_000)
 
     expect(notebook.output(1)).to_contain_text("is approved")

@@ -17,6 +17,11 @@ LONG = 60_000
 
 
 @pytest.fixture
+def page(shared_page: Any) -> Any:
+    return shared_page
+
+
+@pytest.fixture
 def run_all(still_lab: Lab, page: Any) -> Callable[..., Notebook]:
     """Open a notebook of these cells and run all of it."""
 

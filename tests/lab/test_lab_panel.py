@@ -19,6 +19,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.may_rerun("JupyterLab draws, load
 LONG = 40_000
 
 
+@pytest.fixture
+def page(shared_page: Any) -> Any:
+    return shared_page
+
+
 def test_a_notebook_runs_asks_and_goes_on_after_approve(lab: Lab, page: Any, shoot: Shoot) -> None:
     lab.notebook("wine.ipynb", "1 + 1", APPROVE, "done = trees", parameters="trees = 200  # how many\nname = 'wine'")
     workflows = Workflows(page).open(lab, "wine.ipynb")

@@ -3,6 +3,12 @@
 import re
 from typing import Any
 
+#: Closes all documents without asking whether to save them, and opens another, or the launcher.
+REPLACE = """async path => {
+  [...jupyterapp.shell.widgets('main')].forEach(widget => widget.dispose());
+  await (path ? jupyterapp.commands.execute('docmanager:open', { path }) : jupyterapp.commands.execute('launcher:create'));
+}"""
+
 
 class Workflows:
     """One tab that shows JupyterLab."""
@@ -12,7 +18,10 @@ class Workflows:
         self.panel = page.locator("#pauseflow-panel")
 
     def open(self, lab: Any, path: str = "", *, shows_panel: bool = True) -> "Workflows":
-        """Open JupyterLab in a fresh workspace, with the panel in sight if wanted."""
+        """Open JupyterLab in a fresh workspace, with the panel in sight if wanted; a tab that shows it already starts over."""
+        if self.page.url.startswith(f"{lab.url}/lab"):
+            self._start_over(path)
+            return self
         tree = f"/tree/{path}" if path else ""
         self.page.goto(f"{lab.url}/lab{tree}?reset&token=letmein")
         self._wait()
@@ -26,6 +35,16 @@ class Workflows:
         self.page.wait_for_function(
             "() => jupyterapp.shell.currentWidget?.node.contains(document.activeElement)", timeout=40_000
         )
+
+    def _start_over(self, path: str) -> None:
+        self.page.evaluate(REPLACE, path)
+        self._wait()
+        self.show()
+        back = self.panel.get_by_role("button", name="All workflows")
+        if back.is_visible():
+            back.click()
+        self.panel.get_by_label("Filter by state").select_option("all")
+        self.search("")
 
     def hide(self) -> None:
         """Close the sidebar that the panel is in."""

@@ -1,4 +1,4 @@
-"""Start what is due by the schedules of a store, once for all of its workers."""
+"""Start the executions whose scheduled time has come, each once for all workers."""
 
 import logging
 from collections.abc import Callable

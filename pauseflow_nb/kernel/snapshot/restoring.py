@@ -1,30 +1,30 @@
-"""Restore a snapshot: check it, map its memory, unpickle its frames and bind the variables."""
+"""Restore a snapshot: check it, load its frames and bind the variables, or defer those that are large and far away."""
 
 import contextlib
 import gc
 import io
-import weakref
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch
+from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch, StoreUnavailable
 from pauseflow_nb.kernel.snapshot import compatibility, reconstruct
-from pauseflow_nb.kernel.snapshot.pickling import chunked
+from pauseflow_nb.kernel.snapshot.deferred import Deferred, Unit, find_units, select
+from pauseflow_nb.kernel.snapshot.frames import FrameLoader
 from pauseflow_nb.kernel.snapshot.pickling.finalizers import quiet_finalizers
 from pauseflow_nb.kernel.snapshot.pickling.gc_and_tracing import switched_off
 from pauseflow_nb.kernel.snapshot.pickling.load_context import Loading, live_attribute
-from pauseflow_nb.kernel.snapshot.pickling.recursion import run_deep
 from pauseflow_nb.kernel.snapshot.process_state import capture
 from pauseflow_nb.kernel.snapshot.process_state.process import put_back_path
 from pauseflow_nb.kernel.snapshot.recovery import imports, replay
 from pauseflow_nb.kernel.snapshot.recovery.dependencies import parse_statements
+from pauseflow_nb.kernel.snapshot.recovery.mentions import find_mentions, find_mentions_of_functions
+from pauseflow_nb.kernel.snapshot.storage.fetching import Fetcher
 from pauseflow_nb.kernel.snapshot.storage.folder import Folder, open_folder
-from pauseflow_nb.kernel.snapshot.storage.last_snapshot import Known, Mapped, remember
-from pauseflow_nb.kernel.snapshot.storage.manifest import Frame, Manifest, StoredRegion, read_manifest
-from pauseflow_nb.kernel.snapshot.storage.mapping import Extent, find_address, map_extents
-from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK, PackReader
+from pauseflow_nb.kernel.snapshot.storage.last_snapshot import Known, remember
+from pauseflow_nb.kernel.snapshot.storage.manifest import Frame, Manifest, read_manifest
+from pauseflow_nb.kernel.snapshot.storage.packfile import PackReader
 from pauseflow_nb.protocol import Loss, SnapshotRef, Unsaved
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Restored:
     waiting: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     #: What was never in the snapshot.
     unsaved: list[Unsaved] = field(default_factory=list)
+    #: Variables that come when code mentions them.
+    deferred: Deferred | None = None
 
 
 def restore(
@@ -61,11 +63,12 @@ def restore(
     force: bool = False,
     execution: str = "",
     is_checked: bool = False,
+    coming: Mapping[str, str] | None = None,
 ) -> Restored:
     """Bind the variables of a snapshot in `shell.user_ns`.
 
     Everything that is unpickled is checked against its digest first. Large arrays are mapped, so they cost
-    nothing until they are touched.
+    nothing until they are touched. Large data of a remote store need not be there yet: see `coming`.
 
     Args:
         shell: The new kernel's shell.
@@ -74,9 +77,13 @@ def restore(
         force: Restore although this kernel differs from the one that saved.
         execution: Id of the execution that the snapshot must belong to; empty: any.
         is_checked: Read everything through before it is used, also large arrays whose files look untouched.
+        coming: Source of the cells that may still run, by index. With it, large data of a remote store is deferred:
+            the caller calls `deferred.bring` before code runs that mentions it, and passes `deferred` to `save`.
+            None: everything is bound.
 
     Raises:
         SnapshotDamaged: If something is missing or not what was written; nothing was bound then.
+        StoreUnavailable: If the remote store does not answer, or refuses.
         SnapshotMismatch: If Python or packages differ in a way that matters, naming both sides.
     """
     capture.note_start(shell)
@@ -87,13 +94,19 @@ def restore(
     differences = compatibility.find_differences(manifest.made_by)
     if differences and not force:
         raise SnapshotMismatch(ref.name, differences)
-    packs_of = PackReader(source, manifest.content, ref.name)
-    with switched_off(), _readable(source, ref), packs_of as packs, Loading(shell.user_ns, shell) as loading:
-        restored = _Restore(shell, manifest, packs, loading).run(folder)
+    with contextlib.ExitStack() as stack:
+        packs = stack.enter_context(PackReader(source, manifest.content, ref.name))
+        with switched_off(), _readable(source, ref), Loading(shell.user_ns, shell) as loading:
+            is_remote = source.remote is not None
+            loader = FrameLoader(manifest, packs, Fetcher(packs, source.url) if is_remote else None)
+            restored = _Restore(shell, manifest, loader, loading).run(folder, coming if is_remote else None)
         if differences:
             restored.losses.append(
                 Loss("", "", f"--force restored a snapshot of other versions: {'; '.join(differences)}")
             )
+        if restored.deferred is not None:
+            # It reads on, and closes them.
+            stack.pop_all()
         return restored
 
 
@@ -102,6 +115,8 @@ def _readable(source: Folder, ref: SnapshotRef) -> Iterator[None]:
     """Name the folder if its files are there, but cannot be read."""
     try:
         yield
+    except StoreUnavailable:
+        raise
     except OSError as problem:
         raise SnapshotDamaged(ref.name, f"its files in {source.url} cannot be read: {problem}") from problem
 
@@ -119,6 +134,8 @@ def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[
     Returns:
         What could not be made again.
     """
+    if restored.deferred is not None:
+        restored.deferred.settle()
     for name in bound_by_setup - restored.remade:
         if name in restored.values:
             shell.user_ns[name] = restored.values[name]
@@ -154,20 +171,25 @@ def _replay(
 class _Restore:
     """One restore on its way."""
 
-    def __init__(self, shell: Any, manifest: Manifest, packs: PackReader, loading: Loading) -> None:
+    def __init__(self, shell: Any, manifest: Manifest, loader: FrameLoader, loading: Loading) -> None:
         self._shell = shell
         self._manifest = manifest
-        self._packs = packs
+        self._loader = loader
         self._loading = loading
-        self._memory: dict[int, memoryview] = {}
-        self._mapped: dict[tuple[int, int], Mapped] = {}
+        #: What may still be deferred.
+        self._units: list[Unit] = []
 
-    def run(self, folder: str) -> Restored:
-        manifest, packs = self._manifest, self._packs
+    def run(self, folder: str, coming: Mapping[str, str] | None) -> Restored:
+        manifest = self._manifest
+        if coming is not None:
+            self._units = find_units(manifest)
+            if self._units:
+                self._loader.require_packs()
+            self._take(self._find_mentions_of_replays())
+        apart = {id(frame) for unit in self._units for frame in unit.frames}
+        frames = [frame for frame in manifest.frames if id(frame) not in apart]
         # All reading and checking comes before the first unpickling, so damage is found while nothing is bound.
-        pieces = [[packs.read(digest) for digest in frame.pieces] for frame in manifest.frames]
-        around = b"".join(packs.read(digest) for digest in manifest.surroundings)
-        self._memory = {number: self._load_region(region) for number, region in enumerate(manifest.regions)}
+        around = self._loader.read(frames, manifest.surroundings)
         captured = reconstruct.Unpickler(io.BytesIO(around)).load()
         notes = capture.put_back(self._shell, captured)
         unsaved = [Unsaved.from_dict(each) for each in manifest.unsaved]
@@ -175,7 +197,7 @@ class _Restore:
         values, losses = self._bind_references()
         self._shell.user_ns.update(values)
         with quiet_finalizers():
-            loaded, failed_frames = self._load_all(list(zip(manifest.frames, pieces, strict=True)))
+            loaded, failed_frames = self._load_all(frames)
             if failed_frames:
                 # What hangs together in a circle is dropped now, and not in one of the notebook's cells.
                 gc.collect(0)
@@ -190,32 +212,76 @@ class _Restore:
         notes += capture.put_back_module_values(self._shell, captured)
         capture.put_back_figure(captured)
         notes += self._loading.fill_caches()
-        remember(folder, Known(manifest.content, mapped=self._mapped))
+        remember(folder, Known(manifest.content, mapped=self._loader.mapped))
         waiting, failed = _replay(self._shell, manifest.replay, set(manifest.remade), unsaved)
         capture.put_back_random(self._shell, captured)
         remade = set(manifest.remade)
         losses += failed + _directory_lost(captured) + [Loss("", "", note) for note in notes]
-        return Restored(values, losses, remade, captured, settings, waiting, unsaved)
+        self._loader.forget()
+        return Restored(values, losses, remade, captured, settings, waiting, unsaved, self._defer(values, coming or {}))
 
-    def _load_all(
-        self, frames: list[tuple[Frame, list[bytes]]]
-    ) -> tuple[dict[str, Any], list[tuple[Frame, Exception]]]:
+    def _defer(self, values: dict[str, Any], coming: Mapping[str, str]) -> Deferred | None:
+        if not self._units:
+            return None
+        deferred = Deferred(self._shell, self._manifest, self._units, self._loader, values)
+        deferred.begin(coming)
+        return deferred
+
+    def _take(self, names: set[str] | None) -> list[Frame]:
+        """Stop deferring what holds one of the names; None: anything. Returns its frames."""
+        units = select(self._units, names)
+        self._units = [unit for unit in self._units if unit not in units]
+        return [frame for unit in units for frame in unit.frames]
+
+    def _find_mentions_of_replays(self) -> set[str] | None:
+        found: set[str] = set()
+        for statements in self._manifest.replay.values():
+            for _, source in statements:
+                mentions = find_mentions(source, self._shell.user_ns)
+                if mentions is None:
+                    return None
+                found |= mentions
+        return found
+
+    def _load_all(self, frames: list[Frame]) -> tuple[dict[str, Any], list[tuple[Frame, Exception]]]:
+        """Load and bind frames, and with them what is deferred and turns out to be needed by the notebook's functions."""
+        if not self._units:
+            return self._load_each(frames)
+        first = [frame for frame in frames if frame.has_definitions]
+        values, failed = self._load_each(first)
+        needed = None if failed else find_mentions_of_functions(self._shell.user_ns)
+        rest = [frame for frame in frames if not frame.has_definitions]
+        frames = [*(frame for frame, _ in failed), *rest, *self._take_read(needed)]
+        loaded, failed = self._load_each(frames)
+        if failed and self._units:
+            # Loading runs the code of any class, which may ask for what is not here.
+            again, failed = self._load_each([*(frame for frame, _ in failed), *self._take_read(None)])
+            loaded |= again
+        return values | loaded, failed
+
+    def _take_read(self, names: set[str] | None) -> list[Frame]:
+        frames = self._take(names)
+        self._loader.read(frames)
+        return frames
+
+    def _load_each(self, frames: list[Frame]) -> tuple[dict[str, Any], list[tuple[Frame, Exception]]]:
         """Load and bind frames. One that needs a variable of a later one is loaded again after it."""
         values: dict[str, Any] = {}
         while True:
             failed = []
-            for frame, data in frames:
+            for frame in frames:
                 try:
-                    loaded = self._load(frame, data)
+                    payload = self._loader.load(frame)
                 except Exception as problem:  # noqa: BLE001 - loading runs the code of any class
                     # Without its frames, which hold what was not finished.
-                    failed.append((frame, data, problem.with_traceback(None)))
+                    failed.append((frame, problem.with_traceback(None)))
                 else:
-                    values.update(loaded)
-                    self._shell.user_ns.update(loaded)
+                    self._loading.definitions.update(payload.get("definitions", {}))
+                    values.update(payload["values"])
+                    self._shell.user_ns.update(payload["values"])
             if not failed or len(failed) == len(frames):
-                return values, [(frame, problem) for frame, _, problem in failed]
-            frames = [(frame, data) for frame, data, _ in failed]
+                return values, failed
+            frames = [frame for frame, _ in failed]
 
     def _bind_references(self) -> tuple[dict[str, Any], list[Loss]]:
         values, losses = {}, []
@@ -226,44 +292,6 @@ class _Restore:
                 losses.append(self._loss(name, problem))
         imports.remember(self._shell, {n: (m, a) for n, (m, a) in self._manifest.references.items()})
         return values, losses
-
-    def _load(self, frame: Frame, data: list[bytes]) -> dict[str, Any]:
-        buffers = []
-        for place in frame.buffers:
-            part = self._memory[place.region][place.offset : place.offset + place.size]
-            buffers.append(part.toreadonly() if place.is_readonly else part)
-
-        def load() -> dict[str, Any]:
-            return chunked.load(data, buffers)
-
-        try:
-            payload = load()
-        except RecursionError:
-            payload = run_deep(load)
-        self._loading.definitions.update(payload.get("definitions", {}))
-        values: dict[str, Any] = payload["values"]
-        return values
-
-    def _load_region(self, region: StoredRegion) -> memoryview:
-        if region.size < CHUNK:
-            return memoryview(bytearray(self._packs.read(region.chunks[0])))
-        self._packs.check(region.chunks)
-        memory = map_extents(self._extents(region))
-        low = find_address(memory)
-        if low is not None:
-            self._mapped[low, low + region.size] = Mapped(region.chunks, weakref.ref(memory.obj))
-        return memory
-
-    def _extents(self, region: StoredRegion) -> list[Extent]:
-        extents: list[Extent] = []
-        for digest in region.chunks:
-            descriptor, where = self._packs.where(digest)
-            last = extents[-1] if extents else None
-            if last is not None and last.descriptor == descriptor and last.offset + last.size == where.offset:
-                extents[-1] = replace(last, size=last.size + where.size)
-            else:
-                extents.append(Extent(descriptor, where.offset, where.size))
-        return extents
 
     def _loss(self, name: str, problem: Exception) -> Loss:
         described = self._manifest.variables.get(name)

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pauseflow_nb.errors import SnapshotError, StorageFull, Unsaveable
+from pauseflow_nb.errors import SnapshotError, StorageFull, StoreUnavailable, Unsaveable
 from pauseflow_nb.kernel.snapshot import compatibility
+from pauseflow_nb.kernel.snapshot.deferred import Deferred
+from pauseflow_nb.kernel.snapshot.pickling.batches import is_data
 from pauseflow_nb.kernel.snapshot.pickling.gc_and_tracing import switched_off
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump
 from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import refuse_secrets
@@ -57,6 +59,7 @@ def save(
     strict: bool = False,
     execution: str = "",
     is_checked: bool = False,
+    deferred: Deferred | None = None,
 ) -> Saved:
     """Write the user's variables as a new snapshot; the ones before it stay as they are.
 
@@ -70,6 +73,7 @@ def save(
         strict: Refuse to save when a variable would be lost.
         execution: Id of the execution, which `restore` can ask for.
         is_checked: Name raw memory by cryptographic digests, as a storage that is not local has them anyhow.
+        deferred: Variables that were not brought yet, of a snapshot in the same folder: they are saved by reference.
 
     Raises:
         Unsaveable: With `strict`, for a variable that is needed and cannot be saved or made again.
@@ -78,19 +82,21 @@ def save(
     """
     remade = set(remade)
     capture.note_start(shell)
-    imported = imports.find(shell, [name for name in find_user_names(shell) if name not in remade])
-    names = [name for name in find_user_names(shell) if name not in remade and name not in imported]
     with _storage_errors(folder):
         target = open_folder(folder, is_checked=is_checked)
         known = find_known(folder)
         # Until this save has succeeded nothing is known about what memory holds.
         remember(folder, Known(known.content))
         with PackWriter(target, known.content) as pack:
+            by_reference = None if deferred is None else deferred.keep(pack)
+            imported = imports.find(shell, [name for name in find_user_names(shell) if name not in remade])
+            names = [name for name in find_user_names(shell) if name not in remade and name not in imported]
             around = capture.capture(shell)
             with capture.among_variables(shell.user_ns, around) as settings:
                 dumped = dump_namespace(shell.user_ns, [*names, *settings], shell, partial(_put_early, pack))
                 notes = around.notes + _take_out_settings(dumped)
             saved = {name for name in (*names, *imported) if name not in dumped.refused}
+            saved |= set() if by_reference is None else by_reference.variables.keys()
             decided = decide(shell, dumped.refused, coming=coming, passed=passed, saved=saved, remade=remade)
             if strict:
                 _refuse_losses(decided)
@@ -111,6 +117,8 @@ def save(
             variables=_describe(shell, dumped, frames, seconds),
             content=pack.content,
         )
+        if by_reference is not None:
+            manifest = by_reference.add_to(manifest)
         ref, size = _write_manifest(target, manifest)
     saved_regions = {(region.low, region.high): stored.chunks for stored, region in regions}
     remember(folder, Known(pack.content, saved_regions, known.mapped))
@@ -153,7 +161,7 @@ def _write_frames(
         began = time.perf_counter()
         buffers = places[at : at + len(dump.buffers)]
         at += len(buffers)
-        frames.append(Frame(dump.names, _write_pieces(dump, pack), buffers, dump.has_definitions))
+        frames.append(Frame(dump.names, _write_pieces(dump, pack), buffers, dump.has_definitions, is_data(dump)))
         writing = time.perf_counter() - began + sum(region_seconds[number] for number in {b.region for b in buffers})
         seconds.append(writing)
     return stored, frames, seconds
@@ -223,6 +231,8 @@ def _write_manifest(target: Folder, manifest: Manifest) -> tuple[SnapshotRef, in
 def _storage_errors(folder: str) -> Iterator[None]:
     try:
         yield
+    except StoreUnavailable:
+        raise
     except OSError as problem:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(folder) from problem

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, cast
 
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from tornado.web import RequestHandler
 
 from pauseflow_nb.engine.queue import Queue
@@ -18,7 +18,6 @@ from pauseflow_nb.json_values import JSON, NOTHING
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.api.api_handler import ApiHandler
 from pauseflow_nb.server.api.health import HealthHandler
-from pauseflow_nb.server.api.metrics import write_metrics
 from pauseflow_nb.server.api.request_fields import read_fields, read_text, resolve_path
 from pauseflow_nb.server.api.start_request import StartRequest, inspect, start
 from pauseflow_nb.server.api.trigger_handlers import TRIGGER_ROUTES
@@ -27,6 +26,7 @@ from pauseflow_nb.server.login import require_permission
 from pauseflow_nb.server.public.responses import write_json
 from pauseflow_nb.server.public.upload import INLINE_BYTES
 from pauseflow_nb.server.registration import Readiness
+from pauseflow_nb.store.counts import Counts
 from pauseflow_nb.store.executions import STATES
 
 #: The most executions on one page of the list.
@@ -253,7 +253,7 @@ class MetricsHandler(ApiHandler):
     @require_permission("read")
     async def get(self) -> None:
         """Return the counts of this moment."""
-        self.finish(write_metrics(await self._lazy.call(Queue.count)), set_content_type=CONTENT_TYPE_LATEST)
+        self.finish(_write_metrics(await self._lazy.call(Queue.count)), set_content_type=CONTENT_TYPE_LATEST)
 
 
 #: Path as in OpenAPI → handler.
@@ -316,3 +316,32 @@ def _read_form(body: dict[str, JSON]) -> dict[str, list[str]] | None:
 def _read_outputs(queue: Queue, execution: str) -> str:
     # The runner masks what it writes, but an older version may have written this document.
     return Mask().text(queue.document(execution).decode())
+
+
+def _write_metrics(counts: Counts) -> bytes:
+    """Write gauges whose names begin with `pauseflow_`; all servers of one store say the same."""
+    registry = CollectorRegistry()
+    for name, text, label, values in (
+        ("executions", "Executions in each state.", "state", counts.executions),
+        ("open_suspensions", "Suspensions that wait for an answer or the clock.", None, counts.open_suspensions),
+        (
+            "queue_seconds",
+            "Seconds that the oldest queued segment has waited for a worker.",
+            None,
+            counts.queue_seconds,
+        ),
+        (
+            "overdue_seconds",
+            "Seconds since the oldest deadline that has passed without effect.",
+            None,
+            counts.overdue_seconds,
+        ),
+        ("processes", "Processes of this store that are alive.", "kind", counts.processes),
+    ):
+        gauge = Gauge(f"pauseflow_{name}", text, [label] if label else (), registry=registry)
+        if isinstance(values, dict):
+            for value, number in values.items():
+                gauge.labels(value).set(number)
+        else:
+            gauge.set(values)
+    return generate_latest(registry)

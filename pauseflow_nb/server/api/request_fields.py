@@ -1,4 +1,4 @@
-"""Read the fields of a request to the REST API: all at once, a text, or a path below the server's root directory."""
+"""Read the fields of a request to the REST API, its texts, and paths below the server's root directory."""
 
 import difflib
 from pathlib import Path

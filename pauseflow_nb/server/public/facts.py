@@ -1,4 +1,4 @@
-"""Collect what the approval page shows to somebody."""
+"""Collect what the approval page shows to a person."""
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import NotebookGone, UnknownLink

@@ -1,4 +1,4 @@
-"""The notebook's outputs as evidence on the approval page: what the decision can be based on.
+"""Show the notebook's outputs on the approval page, as evidence for the decision.
 
 Everything is sanitised: no script, no style of its own, nothing fetched from elsewhere. Of each output
 the richest form that is safe and still is shown; what is too large is named instead.

@@ -1,4 +1,4 @@
-"""Write answers: one body, as JSON or as a page, with the headers that all of ours carry."""
+"""Write responses as JSON or as a page, with the headers that all responses have."""
 
 from http import HTTPStatus
 

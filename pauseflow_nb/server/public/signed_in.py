@@ -1,4 +1,4 @@
-"""The approval page for people who have signed in: an answer is theirs, by name.
+"""Serve the approval page to people who have signed in, whose answers are recorded under their names.
 
 The token says which question; who answers is what Jupyter's login knows, and its cookie counts here. So this handler
 is one of Jupyter's own, with its login, its authoriser and its check that a form came from our page.

@@ -1,4 +1,4 @@
-"""Say in words what a question asks, what its buttons and silence do, and what became of it."""
+"""Word what a question asks, what its buttons do, what happens without an answer, and what was decided."""
 
 import re
 from collections.abc import Mapping

@@ -25,6 +25,8 @@ _CONTAINERS = frozenset({list, dict, tuple, set, frozenset, str, bytes, int, flo
 _HARMLESS = frozenset(
     {"builtins", "numpy", "pandas", "pyarrow", "datetime", "decimal", "fractions", "collections", "uuid", "zoneinfo"}
 )
+#: The same is true of these, once they are installed.
+_OF_DATA = _HARMLESS | {"polars", "scipy", "torch", "xarray"}
 #: A module may be one that lies beside the notebook, and gone later.
 _HARMFUL = frozenset({"memmap", "memoryview", "module"})
 #: Cython's functions name their own version as their module.
@@ -92,6 +94,13 @@ def dump_batch(environment: Environment, names: list[str]) -> Dump | None:
     return dump
 
 
+def is_data(dump: Dump) -> bool:
+    """Whether a variable is nothing but data: what loads it needs nothing of the notebook, and changes nothing."""
+    pickler = dump.pickler
+    is_bound = dump.has_definitions or pickler.needs or pickler.runs_user_code or pickler.uses_module_beside
+    return not is_bound and all(_may(kind, _OF_DATA) for kind in pickler.kinds)
+
+
 def _is_large(environment: Environment, name: str, *, again: bool) -> bool:
     if name in _small and not again:
         return False
@@ -121,10 +130,10 @@ def _may_value(value: Any) -> bool:
     return not is_from_module and _may(type(value)) and not (type(value) in {str, bytes} and len(value) > _ALONE)
 
 
-def _may(kind: type) -> bool:
+def _may(kind: type, libraries: frozenset[str] = _HARMLESS) -> bool:
     if name_of(kind) in _BY_REFERENCE:
         return True
     is_harmless = (
-        library_of(kind) in _HARMLESS and name_of(kind) not in _HARMFUL and not issubclass(kind, BaseException)
+        library_of(kind) in libraries and name_of(kind) not in _HARMFUL and not issubclass(kind, BaseException)
     )
     return kind in _CONTAINERS or is_harmless

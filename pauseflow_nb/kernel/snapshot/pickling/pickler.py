@@ -207,6 +207,8 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.needs: set[str] = set()
         #: Whether loading this frame will run code of the notebook's own classes.
         self.runs_user_code = False
+        #: Whether it refers to a module beside the notebook, or to something of one.
+        self.uses_module_beside = False
         #: Sets that were met, and that pickle alone restores in another order.
         self.out_of_order: list[Ordered] = []
         #: What was being pickled last, which is the culprit if pickling fails.
@@ -219,6 +221,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return NotImplemented
         self.last = value
         if id(value) in self._environment.importable:
+            self._note_module(module_of(value))
             return NotImplemented
         if kind is types.FunctionType or issubclass(kind, type):
             return self._definition(value)
@@ -226,6 +229,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
             name = value.__name__
             if value is sys.modules.get(name):
                 self._environment.use(name)
+            self._note_module(name)
             return NotImplemented
         if kind not in self.kinds:
             self.kinds.add(kind)
@@ -307,7 +311,11 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self.refer_to_definition(value)
         if reduced is NotImplemented:
             self._environment.importable[id(value)] = value
+            self._note_module(module_of(value))
         return reduced
+
+    def _note_module(self, name: str) -> None:
+        self.uses_module_beside = self.uses_module_beside or is_users_module(name)
 
     def _function(self, function: types.FunctionType) -> Any:
         if cloudpickle_private.is_by_reference(function):

@@ -1,4 +1,4 @@
-"""What a notebook changes besides its variables: options, generators, handlers, the state of its process.
+"""Capture what a notebook changes besides its variables: options, generators, handlers, the state of its process.
 
 The parts stand in `process_state`, `log_handlers`, `library_options` and `shell_state`. Every setting is saved on its
 own and set again on its own: one that fails is said by its name, and leaves the others alone. A setting that leads to

@@ -1,4 +1,4 @@
-"""What cells change of IPython: its settings, formatters, extensions, aliases, magics, callbacks and transformers.
+"""Save what cells change in IPython: settings, formatters, extensions, aliases, magics, callbacks, transformers.
 
 Whatever a new kernel has by itself, and what a library or an extension registers again, is not saved.
 """

@@ -1,4 +1,4 @@
-"""Options and generators of libraries: numpy, pandas, matplotlib, polars, scikit-learn, plotly, xarray, torch.
+"""Save the options and generators of numpy, pandas, matplotlib, polars, scikit-learn, plotly, xarray and torch.
 
 Each is looked at only where the library is loaded.
 """

@@ -1,4 +1,4 @@
-"""What a notebook changes in modules: attributes that cells set, and what modules beside the notebook keep.
+"""Find what a notebook changes in modules: attributes that cells set, and what modules beside the notebook keep.
 
 Which these are is read from the text of the cells and of the modules' functions: what a module makes when it is imported
 is made anew in every kernel, and may be the machine's own.

@@ -1,4 +1,4 @@
-"""The state of the process that cells change by Python's own means: environment, directory, signals, limits, ….
+"""Save the state of the process that cells change by Python's own means: environment, directory, signals, limits.
 
 Of the environment variables only those are saved that cells changed since the kernel started; the rest belong to
 the machine that runs the kernel, and many are secrets.

@@ -1,4 +1,4 @@
-"""What a part of the process's state is: how it is looked at, how it is set, and what it is called."""
+"""Define a part of the process's state: how it is read, set and named."""
 
 import io
 import pickle

@@ -1,4 +1,4 @@
-"""What cells started or registered that ends with the kernel: threads, timers, tasks, functions for the end.
+"""Find what cells started or registered that ends with the kernel: threads, timers, tasks, exit functions.
 
 No variable needs to hold any of it, and nothing can save it, so all of it is said.
 """

@@ -30,7 +30,7 @@ _CODE_MAGICS = frozenset({"time", "timeit", "capture", "prun"})
 #: Options of `%timeit` and its like, before the code.
 _OPTIONS = re.compile(r"(?:\s*-[a-zA-Z]+(?:\s*\d+)?\b)*")
 #: Methods whose text argument may name variables: `df.query("x > @limit")`, `duckdb.sql("select * from df")`.
-_TEXT_METHODS = frozenset(
+TEXT_METHODS = frozenset(
     {"query", "eval", "evaluate", "sql", "raw_sql", "execute", "read_sql", "from_formula", "ols", "glm", "logit"}
 )
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -122,7 +122,7 @@ def find_cells_needing(
         is_dynamic = False
         for statement in parse_statements(coming[index]):
             is_dynamic |= bool(statement.dynamic)
-            words = _words_in(statement.tree) if quoted else set()
+            words = words_in(statement.tree) if quoted else set()
             reads |= (statement.reads | statement.mentions | words) - bound_names
             bound_names |= statement.surely_binds if not _runs_again(coming[index]) else frozenset()
         found = _followed(reads, namespace)
@@ -160,7 +160,8 @@ def _runs_again(source: str) -> bool:
         return False
 
 
-def _words_in(node: ast.AST) -> set[str]:
+def words_in(node: ast.AST) -> set[str]:
+    """Find the words of all texts in a piece of code."""
     texts = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
     return {word for text in texts if isinstance(text, str) for word in _WORD.findall(text)}
 
@@ -213,7 +214,7 @@ def _have_arguments(node: ast.AST) -> bool:
 def _of_texts(node: ast.AST) -> set[str]:
     names: set[str] = set()
     for call in ast.walk(node):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _TEXT_METHODS:
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in TEXT_METHODS:
             for part in ast.walk(call):
                 if isinstance(part, ast.Constant) and isinstance(part.value, str):
                     names |= set(_WORD.findall(part.value))

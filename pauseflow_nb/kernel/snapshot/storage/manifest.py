@@ -42,6 +42,13 @@ class Frame:
     pieces: list[str]
     buffers: list[BufferPlace]
     has_definitions: bool = False
+    #: Whether it holds nothing of the notebook but data, so that it may be loaded at any time, or not at all.
+    is_data: bool = False
+
+    @property
+    def regions(self) -> set[int]:
+        """Numbers of the regions that it shows."""
+        return {place.region for place in self.buffers}
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,7 @@ class Manifest:
                 **plain,
                 "regions": [[region.size, region.chunks] for region in self.regions],
                 "frames": [_frame_to_json(frame) for frame in self.frames],
+                "data": [number for number, frame in enumerate(self.frames) if frame.is_data],
                 "variables": {n: [v.type_name, v.size, round(v.seconds, 9)] for n, v in self.variables.items()},
                 "packs": [[name, *self.content.packs[name]] for name in packs],
                 "content": {d: [number[w.pack], w.offset, w.size] for d, w in self.content.locations.items()},
@@ -105,7 +113,7 @@ class Manifest:
         locations = {d: Location(packs[n][0], offset, size) for d, (n, offset, size) in plain.pop("content").items()}
         return cls(
             regions=[StoredRegion(size, chunks) for size, chunks in plain.pop("regions")],
-            frames=[_frame_from_json(frame) for frame in plain.pop("frames")],
+            frames=_frames_from_json(plain.pop("frames"), set(plain.pop("data", ()))),
             variables={name: Variable(*facts) for name, facts in plain.pop("variables").items()},
             content=Content(locations, {name: (size, changed) for name, size, changed in packs}),
             **{key: value for key, value in plain.items() if key in cls.__dataclass_fields__},
@@ -117,10 +125,12 @@ def _frame_to_json(frame: Frame) -> list[Any]:
     return [frame.names, frame.pieces, buffers, int(frame.has_definitions)]
 
 
-def _frame_from_json(frame: Sequence[Any]) -> Frame:
-    names, pieces, buffers, has_definitions = frame
-    places = [BufferPlace(region, offset, size, bool(readonly)) for region, offset, size, readonly in buffers]
-    return Frame(names, pieces, places, bool(has_definitions))
+def _frames_from_json(frames: Sequence[Sequence[Any]], data: set[int]) -> list[Frame]:
+    made = []
+    for number, (names, pieces, buffers, has_definitions) in enumerate(frames):
+        places = [BufferPlace(region, offset, size, bool(readonly)) for region, offset, size, readonly in buffers]
+        made.append(Frame(names, pieces, places, bool(has_definitions), number in data))
+    return made
 
 
 def _read(data: bytes) -> dict[str, Any]:

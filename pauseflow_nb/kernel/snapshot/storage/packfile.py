@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -221,44 +222,70 @@ def _call(name: str, *arguments: Any) -> None:
         function(*arguments)
 
 
+@dataclass(frozen=True)
+class Run:
+    """Stored bytes that lie one behind the other in a pack."""
+
+    pack: str
+    pieces: list[tuple[str, Location]]
+
+    @property
+    def digests(self) -> set[str]:
+        """What it holds."""
+        return {digest for digest, _ in self.pieces}
+
+    @property
+    def start(self) -> int:
+        """Where it begins in the pack."""
+        return self.pieces[0][1].offset
+
+    @property
+    def end(self) -> int:
+        """Where it ends in the pack."""
+        return self.pieces[-1][1].offset + self.pieces[-1][1].size
+
+
 class PackReader:
-    """Reads stored bytes and checks them against their digests."""
+    """Reads stored bytes and checks them against their digests. May be used by several threads."""
 
     def __init__(self, folder: Folder, content: Content, snapshot: str) -> None:
+        #: Name of the snapshot that is read.
+        self.snapshot = snapshot
         self._folder = folder
         self._content = content
-        self._snapshot = snapshot
+        self._lock = threading.Lock()
         self._descriptors: dict[str, int] = {}
         self._trusted: dict[str, bool] = {}
+        #: Digests of what was fetched, or found in the cache, and is right.
+        self._right: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the packs. What was mapped stays."""
         for descriptor in self._descriptors.values():
             os.close(descriptor)
+        self._descriptors.clear()
 
     def read(self, digest: str) -> bytes:
-        """Read the bytes with this digest.
+        """Read the bytes with this digest, from the remote store if the cache does not have them.
 
         Raises:
             SnapshotDamaged: If they are missing or changed.
+            StoreUnavailable: If the remote store does not answer, or refuses.
         """
         where = self._location(digest)
-        descriptor = self.descriptor(where.pack)
-        parts, at = [], 0
-        while at < where.size:
-            part = os.pread(descriptor, min(where.size - at, 1 << 28), where.offset + at)
-            if not part:
-                raise SnapshotDamaged(self._snapshot, f"its file {where.pack} is cut off")
-            parts.append(part)
-            at += len(part)
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        make_digest = _DIGESTS.get(digest[:1])
-        if make_digest is None:
-            raise SnapshotDamaged(self._snapshot, f"a newer version made the digest {digest[:8]}…: use that one")
-        if make_digest(data) != digest:
-            raise SnapshotDamaged(self._snapshot, f"bytes in its file {where.pack} are not what was written")
+        data = self._read_file(where)
+        if self._folder.remote is not None:
+            if self._is_right(digest, data):
+                return data
+            self.fetch(Run(where.pack, [(digest, where)]))
+            data = self._read_file(where)
+        self._require_right(digest, where, data)
         return data
 
     def check(self, digests: Iterable[str]) -> None:
@@ -269,10 +296,63 @@ class PackReader:
 
         Raises:
             SnapshotDamaged: If bytes are missing or changed.
+            StoreUnavailable: If the remote store does not answer, or refuses.
         """
         for digest in digests:
-            if not self._is_trusted(self._location(digest).pack):
+            if digest not in self._right and not self._is_trusted(self._location(digest).pack):
                 self.read(digest)
+
+    def fetch(self, run: Run) -> None:
+        """Fetch a run from the remote store into the cache, unless the cache has it. Only what is right gets there.
+
+        Raises:
+            SnapshotDamaged: If it is missing or changed.
+            StoreUnavailable: If the remote store does not answer, or refuses.
+        """
+        if all(self._is_here(digest, where) for digest, where in run.pieces):
+            return
+        try:
+            data = memoryview(self._folder.fetch(run.pack, run.start, run.end - run.start))
+        except FileNotFoundError as problem:
+            raise self._missing(run.pack) from problem
+        descriptor = self.descriptor(run.pack)
+        for digest, where in run.pieces:
+            piece = data[where.offset - run.start :][: where.size]
+            self._require_right(digest, where, piece)
+            _write_at(descriptor, piece, where.offset)
+            self._right.add(digest)
+
+    def require_packs(self) -> None:
+        """Make sure that the remote store has all packs, in full length, without reading them.
+
+        Raises:
+            SnapshotDamaged: If one is missing or cut off.
+            StoreUnavailable: If the remote store does not answer, or refuses.
+        """
+        there = self._folder.sizes()
+        needed: dict[str, int] = {}
+        for where in self._content.locations.values():
+            needed[where.pack] = max(needed.get(where.pack, 0), where.offset + where.size)
+        for pack, size in needed.items():
+            if pack not in there:
+                raise self._missing(pack)
+            if there[pack] < size:
+                raise SnapshotDamaged(self.snapshot, f"its file {pack} is cut off")
+
+    def find_runs(self, digests: Iterable[str], most: int) -> list[Run]:
+        """Combine what is to be fetched and lies one behind the other, up to `most` bytes together."""
+        places = {digest: self._location(digest) for digest in digests}
+        apart = [(digest, where) for digest, where in places.items() if not self._is_trusted(where.pack)]
+        found = sorted(apart, key=lambda item: (item[1].pack, item[1].offset))
+        runs: list[Run] = []
+        for digest, where in found:
+            last = runs[-1] if runs else None
+            is_next = last is not None and last.pack == where.pack and 0 <= where.offset - last.end < PAGE
+            if last is not None and is_next and where.offset + where.size - last.start <= most:
+                last.pieces.append((digest, where))
+            else:
+                runs.append(Run(where.pack, [(digest, where)]))
+        return runs
 
     def where(self, digest: str) -> tuple[int, Location]:
         """Return open file and location of the bytes with this digest."""
@@ -281,26 +361,62 @@ class PackReader:
 
     def descriptor(self, pack: str) -> int:
         """Open a pack, once."""
-        if pack not in self._descriptors:
-            try:
-                self._descriptors[pack] = os.open(self._folder.path(pack), os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-            except FileNotFoundError as problem:
-                raise SnapshotDamaged(
-                    self._snapshot, f"its file {pack} is missing from {self._folder.url}"
-                ) from problem
-        return self._descriptors[pack]
+        with self._lock:
+            if pack not in self._descriptors:
+                try:
+                    self._descriptors[pack] = self._folder.open(pack, self._content.packs[pack][0])
+                except FileNotFoundError as problem:
+                    raise self._missing(pack) from problem
+            return self._descriptors[pack]
+
+    def _read_file(self, where: Location) -> bytes:
+        descriptor = self.descriptor(where.pack)
+        parts, at = [], 0
+        while at < where.size:
+            part = os.pread(descriptor, min(where.size - at, 1 << 28), where.offset + at)
+            if not part:
+                break
+            parts.append(part)
+            at += len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _is_here(self, digest: str, where: Location) -> bool:
+        if digest not in self._right and self._is_right(digest, self._read_file(where)):
+            self._right.add(digest)
+        return digest in self._right
+
+    def _is_right(self, digest: str, data: Bytes) -> bool:
+        make_digest = _DIGESTS.get(digest[:1])
+        if make_digest is None:
+            raise SnapshotDamaged(self.snapshot, f"a newer version made the digest {digest[:8]}…: use that one")
+        return make_digest(data) == digest
+
+    def _require_right(self, digest: str, where: Location, data: Bytes) -> None:
+        if len(data) < where.size:
+            raise SnapshotDamaged(self.snapshot, f"its file {where.pack} is cut off")
+        if not self._is_right(digest, data):
+            raise SnapshotDamaged(self.snapshot, f"bytes in its file {where.pack} are not what was written")
 
     def _is_trusted(self, pack: str) -> bool:
         if pack not in self._trusted:
             stat = os.fstat(self.descriptor(pack))
             noted = self._content.packs[pack]
-            if stat.st_size < noted[0]:
-                raise SnapshotDamaged(self._snapshot, f"its file {pack} is cut off")
+            if stat.st_size < noted[0] and self._folder.remote is None:
+                raise SnapshotDamaged(self.snapshot, f"its file {pack} is cut off")
             self._trusted[pack] = _stamp(stat) == noted and not self._folder.is_checked
         return self._trusted[pack]
+
+    def _missing(self, pack: str) -> SnapshotDamaged:
+        return SnapshotDamaged(self.snapshot, f"its file {pack} is missing from {self._folder.url}")
 
     def _location(self, digest: str) -> Location:
         try:
             return self._content.locations[digest]
         except KeyError:
-            raise SnapshotDamaged(self._snapshot, f"it does not say where {digest} is stored") from None
+            raise SnapshotDamaged(self.snapshot, f"it does not say where {digest} is stored") from None
+
+
+def _write_at(descriptor: int, data: memoryview, offset: int) -> None:
+    while data:
+        count = os.pwrite(descriptor, data, offset)
+        data, offset = data[count:], offset + count

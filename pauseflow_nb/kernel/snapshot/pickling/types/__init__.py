@@ -1,1 +1,1 @@
-"""How values of each kind are pickled: one module for each library or family of types."""
+"""Define how values of each kind are pickled: one module for each library or family of types."""

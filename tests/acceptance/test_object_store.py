@@ -1,0 +1,159 @@
+"""Snapshots in an object store: real commands, workers and kernels, and a store that is slow, fails or lies."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from conftest import WaitUntil
+from nbformat.v4 import new_code_cell, new_notebook
+from object_store import Fault, ObjectStore, open_object_store
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
+
+MIB = 1024**2
+#: What `big` takes.
+BIG = 16 * MIB
+MAKE = f"%%step make\nbig = np.random.default_rng(1).integers(0, 255, {BIG}, dtype='u1')\nflow.suspend()"
+LOOK = """%%step look
+rows.append(2)
+print('the first', 'line')
+flow.export('total', int(big.sum()))
+flow.export('answer', steps.make.data['n'])"""
+CELLS = ("import numpy as np\nfrom pauseflow_nb import flow, steps\nrows = [1]", MAKE, LOOK)
+
+
+@dataclass
+class Place:
+    """One machine, which has nothing but its own folder and the object store."""
+
+    store: ObjectStore
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            **self.store.environment,
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "PAUSEFLOW_DATA_DIR": str(self.folder / "data"),
+            "PAUSEFLOW_STORAGE": self.store.url,
+        }
+
+    def run(self, *arguments: str) -> dict[str, Any]:
+        command = [sys.executable, "-m", "pauseflow_nb", *arguments, "--json"]
+        done = subprocess.run(
+            command, env=self.environment, cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        assert done.stdout, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def suspend(self, *cells: str) -> str:
+        """Run cells until they pause, and lose what is in the cache; returns the execution's id."""
+        nbformat.write(new_notebook(cells=[new_code_cell(cell) for cell in cells]), self.folder / "in.ipynb")
+        shown = self.run("run", "in.ipynb", "out.ipynb", "--until-pause")
+        assert shown["state"] == "suspended", shown["error"]
+        shutil.rmtree(self.folder / "cache")
+        self.store.passed.clear()
+        return str(shown["id"])
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    pytest.importorskip("moto", reason="no S3 server here: `pip install --group cluster` brings it")
+    pytest.importorskip("s3fs")
+    with open_object_store() as store:
+        place = Place(store, tmp_path)
+        command = [sys.executable, "-m", "pauseflow_nb", "worker"]
+        worker = subprocess.Popen(command, env=place.environment, cwd=tmp_path, stderr=subprocess.DEVNULL)
+        yield place
+        worker.terminate()
+        worker.wait()
+
+
+def is_data(path: str, wanted: str) -> bool:
+    """Whether a request is for a part of `big`."""
+    first, _, last = wanted.removeprefix("bytes=").partition("-")
+    return path.endswith(".pack") and bool(wanted) and int(last) - int(first) >= MIB - 1
+
+
+def test_the_first_line_is_out_before_the_data_is_there(place: Place, wait_until: WaitUntil) -> None:
+    execution = place.suspend(*CELLS)
+    place.store.fault = lambda _method, path, wanted: "hold" if is_data(path, wanted) else ""
+
+    place.run("resume", execution, "--data", '{"n": 7}')
+
+    wait_until(
+        lambda: "the first line" in (place.folder / "out.ipynb").read_text(), description="the first line is out"
+    )
+    assert not any(each.received >= BIG // 2 for each in place.store.passed)
+    place.store.released.set()
+    wait_until(lambda: place.run("show", execution)["state"] == "completed", description="it completes")
+    assert place.run("show", execution)["steps"]["look"]["exports"]["answer"] == 7
+
+
+def test_a_second_save_uploads_what_changed_and_nothing_else(place: Place, wait_until: WaitUntil) -> None:
+    cells = (*CELLS[:2], "%%step touch\nrows.append(2)\nflow.suspend()", "%%step change\nbig[5] = 1\nflow.suspend()")
+    execution = place.suspend(*cells)
+
+    uploads = []
+    for step in ("make", "touch"):
+        place.store.passed.clear()
+        segment = place.run("resume", execution, "--step", step, "--wait")["segment"]
+        wait_until(lambda: place.run("show", execution)["state"] == "suspended", description="it waits again")
+        uploads.append(place.store.count("PUT") + place.store.count("POST"))
+        if step == "touch":
+            assert segment == 2
+        else:
+            assert place.store.count("GET", ".pack") < MIB // 2
+
+    assert uploads[0] < MIB // 2, "nothing of the array, which was not even fetched"
+    assert uploads[1] < 2 * MIB, "one chunk of the array"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "text"),
+    [("error", "StoreUnavailable", "could not be read"), ("damage", "SnapshotDamaged", "are not what was written")],
+)
+def test_a_store_that_fails_while_a_step_runs_ends_it_plainly_and_retry_uses_the_answer(
+    place: Place, fault: Fault, error: str, text: str
+) -> None:
+    execution = place.suspend(*CELLS)
+    place.store.fault = lambda _method, path, wanted: fault if is_data(path, wanted) else ""
+
+    place.run("resume", execution, "--data", '{"n": 7}', "--wait")
+
+    failed = place.run("show", execution)
+    assert (failed["state"], failed["error"]["type"]) == ("failed", error)
+    assert text in failed["error"]["message"]
+    place.store.fault = lambda _method, _path, _wanted: ""
+    place.run("retry", execution, "--wait")
+    done = place.run("show", execution)
+    assert done["state"] == "completed", done["error"]
+    assert done["steps"]["look"]["exports"]["answer"] == 7
+
+
+def test_a_response_that_ends_midway_is_asked_for_again(place: Place) -> None:
+    execution = place.suspend(*CELLS)
+    cut: list[str] = []
+
+    def cut_once(_method: str, path: str, wanted: str) -> Fault:
+        if not is_data(path, wanted) or wanted in cut:
+            return ""
+        cut.append(wanted)
+        return "cut"
+
+    place.store.fault = cut_once
+    place.run("resume", execution, "--data", '{"n": 7}', "--wait")
+
+    done = place.run("show", execution)
+    assert done["state"] == "completed", done["error"]
+    assert cut
