@@ -19,9 +19,10 @@ from chaos.world import World
 from pauseflow_nb.cli.verify_command import _parse
 from pauseflow_nb.decisions.verification import verify
 from pauseflow_nb.links import Claim
+from pauseflow_nb.store import decisions
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL
-from pauseflow_nb.store.tables import callbacks, decisions, executions, starts, steps, suspensions
+from pauseflow_nb.store.tables import callbacks, executions, starts, steps, suspensions
 
 __all__ = ["Found", "Hook", "find_violations"]
 
@@ -61,9 +62,7 @@ class _Store:
             self.steps = {(row.execution, row.step, row.run): row for row in rows(steps)}
             self.callbacks = sorted(rows(callbacks), key=lambda row: row.id)
             self.starts = rows(starts)
-            self.decisions: dict[str, list[Any]] = defaultdict(list)
-            for row in sorted(rows(decisions), key=lambda row: row.number):
-                self.decisions[row.execution].append(row.envelope)
+            self.decisions = {id_: decisions.list_all(connection, id_) for id_ in self.executions}
         self.signer = world.queue.signer
         self.world = world
 
@@ -299,7 +298,7 @@ def _notebook(store: _Store, row: Any, data: bytes, keys: Any) -> Iterator[str]:
         yield f"is not complete: {states}"
     if "running" in states or "pending" in states:
         yield f"says that a cell is under way: {states}"
-    recorded = store.decisions.get(row.id, [])
+    recorded = store.decisions[row.id]
     if recorded and row.state in FINAL:
         found = verify(json.loads(data), keys, recorded=recorded)
         if not found.is_valid:

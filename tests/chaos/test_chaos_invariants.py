@@ -16,6 +16,7 @@ from engine.stage import Stage
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.links import Claim
+from pauseflow_nb.settings import Settings
 from pauseflow_nb.store.database import transaction
 
 
@@ -80,6 +81,15 @@ class Planted:
     def violations(self) -> list[str]:
         world: Any = SimpleNamespace(queue=self.queue, log=self.folder / "log")
         return find_violations(world, self.answers, None).violations
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of a store of its own: the witness adds tables and triggers, which no other test may find."""
+    flags = {"data_dir": tmp_path / "data"}
+    if request.param == "postgresql":
+        flags["db"] = request.getfixturevalue("postgresql_url")
+    return Settings.load(flags=flags, environment={})
 
 
 @pytest.fixture
