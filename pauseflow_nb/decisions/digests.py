@@ -17,7 +17,7 @@ import rfc8785
 
 from pauseflow_nb.json_values import JSON
 
-_SURROGATES = re.compile("[\ud800-\udfff]")
+SURROGATES = re.compile("[\ud800-\udfff]")
 _OURS = "pauseflow"
 
 #: Papermill's tag of the two cells that it adds to the output of a notebook that failed.
@@ -91,7 +91,7 @@ def digest_json(value: Any) -> str:
     Raises:
         rfc8785.CanonicalizationError: If it has numbers that no two programs read alike.
     """
-    return hashlib.sha256(to_canonical(value)).hexdigest()
+    return hashlib.sha256(to_canonical(value, mark="'")).hexdigest()
 
 
 def digest_cell(cell: Mapping[str, Any], *, with_cards: bool = False) -> CellDigest:
@@ -149,15 +149,12 @@ def _joined(value: Any) -> Any:
     return "".join(value) if is_lines else value
 
 
-def to_canonical(value: Any) -> bytes:
+def to_canonical(value: Any, *, mark: str = "") -> bytes:
     """Write a JSON value as RFC 8785 has it, so that equal values are equal bytes; see `exact`."""
     if _is_simple(value):
         # The same bytes, ten times sooner: only numbers and the order of rare keys need the library.
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    try:
-        return rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError:
-        return rfc8785.dumps(exact(value))
+    return rfc8785.dumps(exact(value, mark))
 
 
 def write_object(members: Mapping[str, bytes]) -> bytes:
@@ -175,19 +172,24 @@ def _is_simple(value: Any) -> bool:
     """Whether a value holds only texts, small numbers, booleans, None, lists, and dicts with ASCII keys."""
     kind = type(value)
     if kind is str:
-        return value.isascii() or not _SURROGATES.search(value)
+        return value.isascii() or not SURROGATES.search(value)
     if kind is list or kind is tuple:
         return all(map(_is_simple, value))
     if kind is dict:
-        return all(type(key) is str and key.isascii() for key in value) and all(map(_is_simple, value.values()))
+        is_simple = all(type(key) is str and key.isascii() for key in value) and not _is_like_integer(value)
+        return is_simple and all(map(_is_simple, value.values()))
     return value is None or kind is bool or (kind is int and abs(value) < 2**53)
 
 
-def exact(value: Any) -> Any:
+def exact(value: Any, mark: str = "") -> Any:
     """Write what programs read in different ways so that all read it alike.
 
     Integers from 2**53 on, which JavaScript rounds, become `{"integer": "9007199254740993"}`; numbers that are none become
     null, and halves of surrogate pairs a question mark, as in the written notebook.
+
+    Args:
+        value: The JSON value.
+        mark: What the name of an object with only the name `integer` gets at its end, so that it differs from an integer.
     """
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
@@ -196,5 +198,11 @@ def exact(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         return value if abs(value) < 2**53 else {"integer": str(value)}
     if isinstance(value, Mapping):
-        return {exact(key): exact(each) for key, each in value.items()}
-    return [exact(each) for each in value] if isinstance(value, (list, tuple)) else value
+        more = mark if _is_like_integer(value) else ""
+        return {exact(key) + more: exact(each, mark) for key, each in value.items()}
+    return [exact(each, mark) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _is_like_integer(value: Mapping[str, Any]) -> bool:
+    """Whether an object could be taken for a large integer, or for another such object."""
+    return len(value) == 1 and next(iter(value)).rstrip("'") == "integer"

@@ -1,10 +1,19 @@
 """Compare an executed notebook with its decision records, and name what was changed since."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.decisions.digests import CellDigest, digest_cell, digest_json, is_card, is_marker, to_canonical
+from pauseflow_nb.decisions.digests import (
+    SURROGATES,
+    CellDigest,
+    digest_cell,
+    digest_json,
+    is_card,
+    is_marker,
+    to_canonical,
+)
 from pauseflow_nb.decisions.statement import (
     DECIDED,
     DECISIONS,
@@ -140,6 +149,9 @@ def _malformed(notebook: Mapping[str, Any]) -> Iterator[str]:
             yield f"cell {index} cannot be read"
         elif not all(map(_is_whole_card, filter(is_card, cell.get("outputs", [])))):
             yield f"cell {index}: a card in its outputs cannot be read"
+        elif SURROGATES.search(json.dumps(cell, ensure_ascii=False)):
+            # A digest has a question mark for it, as the written notebook does.
+            yield f"cell {index} has half of a surrogate pair, which was put in later"
 
 
 def _is_cell(cell: Any) -> bool:

@@ -43,7 +43,7 @@ def executed() -> dict[str, Any]:
         new_code_cell("plot()", id="plot", outputs=[new_output("display_data", {"image/png": PNG, "text/plain": "<Figure>"})]),
         new_code_cell("%%step ask", id="ask", outputs=[card(copy.deepcopy(QUESTION), copy.deepcopy(DECISION))]),
         new_code_cell("publish()", id="after", outputs=[new_output("stream", text="done\n")]),
-        new_code_cell("display(JSON(people))", id="json", outputs=[new_output("display_data", {"application/json": ["ann", "bob"]})]),
+        new_code_cell("display(JSON(people))", id="json", outputs=[new_output("display_data", {"application/json": ["ann", "bob"]}), new_output("display_data", {"application/json": {"most": 2**53}, "text/plain": "?"})]),
     ]  # fmt: skip
     found: dict[str, Any] = json.loads(nbformat.writes(notebook))
     return found
@@ -248,6 +248,14 @@ def change_what_a_card_shows(notebook: dict[str, Any]) -> None:
 
 def change_list_of_json(notebook: dict[str, Any]) -> None:
     notebook["cells"][5]["outputs"][0]["data"]["application/json"] = ["annbob"]
+
+
+def change_a_large_integer_to_an_object(notebook: dict[str, Any]) -> None:
+    notebook["cells"][5]["outputs"][1]["data"]["application/json"]["most"] = {"integer": str(2**53)}
+
+
+def change_a_question_mark_to_half_of_a_pair(notebook: dict[str, Any]) -> None:
+    notebook["cells"][5]["outputs"][1]["data"]["text/plain"] = ["\ud800"]
 
 
 def change_what_a_widget_shows(notebook: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import rfc8785
 from nbformat.warnings import DuplicateCellId
 
 PAGE = Path(__file__).parents[2] / "docs" / "decisions.md"
@@ -25,9 +26,12 @@ def load() -> dict[str, Any]:
 
 
 def check(notebook: dict[str, Any], key: Any) -> list[str]:
-    """What it finds in a notebook."""
+    """What it finds in a notebook, or why it refuses to look."""
     with warnings.catch_warnings():
         # It says so itself, too.
         warnings.simplefilter("ignore", DuplicateCellId)
-        found: list[str] = load()["check"](json.dumps(notebook), key)
+        try:
+            found: list[str] = load()["check"](json.dumps(notebook), key)
+        except (SystemExit, rfc8785.CanonicalizationError) as refused:
+            return [str(refused)]
     return found

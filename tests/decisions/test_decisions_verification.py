@@ -22,6 +22,7 @@ from pauseflow_nb.decisions.digests import (
     CellDigest,
     CellList,
     digest_cell,
+    digest_json,
     exact,
     to_canonical,
 )
@@ -101,6 +102,11 @@ def test_a_record_is_valid_however_the_file_is_laid_out() -> None:
         (changes.add_cell, "cell 3 (new) was added"),
         (changes.add_cell_at_the_end, "cell 7 (new) was added"),
         (changes.change_list_of_json, "cell 6 (json): output 1 was changed"),
+        (changes.change_a_large_integer_to_an_object, "cell 6 (json): output 2 was changed"),
+        (
+            changes.change_a_question_mark_to_half_of_a_pair,
+            "cell 6 has half of a surrogate pair, which was put in later",
+        ),
         (changes.change_what_a_widget_shows, "what the widgets show was changed"),
         (changes.remove_widgets, "what the widgets show was changed"),
         (changes.add_a_cell_with_the_tag_of_papermill, "cell 1 (error-top) was added"),
@@ -296,3 +302,10 @@ def test_what_is_signed_is_canonical_json(cells: list[tuple[str, str, list[str]]
 
 def digest(value: Any) -> str:
     return hashlib.sha256(rfc8785.dumps(value)).hexdigest()
+
+
+def test_no_object_has_the_digest_of_a_large_integer_or_of_another_object() -> None:
+    values: list[Any] = [2**53, {"integer": str(2**53)}, {"integer'": str(2**53)}, {"integer''": str(2**53)}]
+
+    assert len({digest_json([value, 0.5]) for value in values}) == 4
+    assert len({digest_json(value) for value in values}) == 4
