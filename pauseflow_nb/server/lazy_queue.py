@@ -2,10 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from pauseflow_nb.engine.authorization import Callback, Question, judge
 from pauseflow_nb.engine.group_commit import Answer, NeedsOwnTransaction
@@ -45,6 +45,7 @@ class LazyQueue:
         self._answers = 0
         self._is_stopping = False
         self._idle = asyncio.Event()
+        self._cleanups: set[asyncio.Task[None]] = set()
 
     @classmethod
     def of(cls, queue: Queue) -> "LazyQueue":
@@ -106,6 +107,23 @@ class LazyQueue:
             self._idle.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), seconds)
+
+    def clean_up(self, removing: Coroutine[Any, Any, None]) -> None:
+        """Remove something that a request has left in the storage; `finish_cleanups` waits for it."""
+        task = asyncio.get_running_loop().create_task(removing)
+        self._cleanups.add(task)
+        task.add_done_callback(self._cleanups.discard)
+
+    async def finish_cleanups(self, *, seconds: float = _DRAIN_SECONDS) -> None:
+        """Wait until nothing is left of the requests whose connection was closed.
+
+        Args:
+            seconds: How long at most.
+        """
+        # Tornado calls back in the next round of the loop.
+        await asyncio.sleep(0)
+        if self._cleanups:
+            await asyncio.wait(self._cleanups, timeout=seconds)
 
     @asynccontextmanager
     async def _turn(self, execution: str) -> AsyncIterator[None]:

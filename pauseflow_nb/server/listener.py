@@ -95,17 +95,8 @@ class Listener:
         await self._queue.drain(seconds=_STOP_SECONDS)
         with suppress(TimeoutError):
             await asyncio.wait_for(server.close_all_connections(), _STOP_SECONDS)
-        await _finish_tasks()
+        await self._queue.finish_cleanups(seconds=_STOP_SECONDS)
         self._queue.close()
-
-
-async def _finish_tasks() -> None:
-    """Wait for the requests whose connection was closed: those that wrote a body to the storage remove it."""
-    # Tornado has put what each of them does then in the queue of the loop, and it is a task one round later.
-    await asyncio.sleep(0)
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    if tasks:
-        await asyncio.wait(tasks, timeout=_STOP_SECONDS)
 
 
 def _log_nothing(_handler: object) -> None:

@@ -1,5 +1,6 @@
 """Clients that send slowly, never end, or hang up: nobody else has to wait, and no log fills with errors."""
 
+import asyncio
 import logging
 import socket
 import struct
@@ -112,8 +113,10 @@ def test_a_server_that_stops_while_bodies_are_written_leaves_no_file(
         original(upload, chunk)
 
     async def close(server: HTTPServer, original: Callable[..., Any] = HTTPServer.close_all_connections) -> None:
-        await original(server)
+        closing = asyncio.ensure_future(original(server))
+        await asyncio.sleep(0)
         is_closed.set()
+        await closing
 
     monkeypatch.setattr(Upload, "add", add)
     monkeypatch.setattr(HTTPServer, "close_all_connections", close)

@@ -121,7 +121,7 @@ class Receiver(RequestHandler):
         """Leave nothing of a body whose sender went away before its end."""
         self._unwatch()
         if self._upload is not None and not self._upload.is_whole:
-            IOLoop.current().add_callback(self._forget)
+            self._lazy.clean_up(self._forget())
 
     async def read_token(self) -> None:
         """Find what the token in the path stands for.
