@@ -152,6 +152,15 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     return Settings.load(flags=flags, environment={})
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def settings_without_tables(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of a store that has no tables yet, once on each database."""
+    flags = {"data_dir": tmp_path / "data"}
+    if request.param == "postgresql":
+        flags["db"] = request.getfixturevalue("postgresql_url")
+    return Settings.load(flags=flags, environment={})
+
+
 @pytest.fixture
 def queue(settings: Settings) -> Iterator[Queue]:
     """An open queue, once on each database."""

@@ -278,12 +278,12 @@ def test_a_public_key_is_one_that_stock_libraries_read(queue: Queue) -> None:
 
 
 def test_a_store_of_an_earlier_version_gets_a_public_key_and_keeps_its_links(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings_without_tables: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pauseflow_nb.store import migrate as module
     from pauseflow_nb.store.database import open_engine
 
-    engine = open_engine(settings.db)
+    engine = open_engine(settings_without_tables.db)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "HEAD", "0004")
         patch.setattr(module, "_create", module._upgrade)
@@ -293,7 +293,7 @@ def test_a_store_of_an_earlier_version_gets_a_public_key_and_keeps_its_links(
         connection.execute(sa.text(statement))
     engine.dispose()
 
-    queue = Queue.open(settings)
+    queue = Queue.open(settings_without_tables)
     token = "WyJrM3Y5IiwyLCJhcHByb3ZlIiwwLCJyZXN1bWUiXQ.mc7ny20S7Rk8Z-FRQ6xEmwlzCVr7pXxlxLeMTgEh7Os"
     with reading(queue.engine) as connection:
         claim = keys.read_signer(connection).read(token, "resume")

@@ -142,7 +142,7 @@ def test_a_notebook_may_be_as_deep_as_outputs_are(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     with pytest.raises(NotebookNotFound):
         freeze(str(tmp_path / "missing.ipynb"))
-    with pytest.raises(InvalidNotebook, match="directory"):
+    with pytest.raises(InvalidNotebook, match="is a folder"):
         freeze(str(tmp_path))
     for odd in ("nul\0", "half\ud800", "~nobody_of_this_name/in.ipynb"):
         with pytest.raises(InvalidNotebook, match="cannot be the path of a file"):

@@ -38,13 +38,9 @@ def test_the_versions_named_are_the_scripts_there_are() -> None:
     assert [script.revision for script in scripts().walk_revisions()] == list(reversed(VERSIONS))
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Settings of a store that has no tables yet."""
-    flags = {"data_dir": tmp_path / "data"}
-    if request.param == "postgresql":
-        flags["db"] = request.getfixturevalue("postgresql_url")
-    return Settings.load(flags=flags, environment={})
+@pytest.fixture
+def settings(settings_without_tables: Settings) -> Settings:
+    return settings_without_tables
 
 
 @pytest.fixture
