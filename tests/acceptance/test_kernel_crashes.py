@@ -67,7 +67,8 @@ def crash(lab: Lab, source: str, times: int) -> None:
     assert left_of(killer.seen) == []
 
 
-@pytest.mark.parametrize("source", [pytest.param("cold", marks=pytest.mark.slow), "forked"])
+@pytest.mark.slow  # test_crashes.py kills at chosen moments
+@pytest.mark.parametrize("source", ["cold", "forked"])
 def test_kernels_killed_at_random_moments(
     source: str, sqlite_settings: Settings, tmp_path: Path, short_folder: Path
 ) -> None:

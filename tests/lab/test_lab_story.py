@@ -58,6 +58,7 @@ def approval_link(lab: Lab) -> str:
     return str(execution["suspended"][0]["approval_url"])
 
 
+@pytest.mark.slow  # its parts are tested one by one
 def test_a_notebook_waits_for_somebody_with_a_phone_and_goes_on(whole_lab: Lab, page: Any, second_page: Any) -> None:
     story = Story()
     page.set_viewport_size(dict(zip(("width", "height"), SIZE, strict=True)))
