@@ -234,3 +234,32 @@ def test_what_a_withdrawn_key_signed_is_recognised_and_refused() -> None:
 def test_keys_that_are_all_withdrawn_sign_nothing() -> None:
     with pytest.raises(ValueError, match="withdrawn"):
         Signer(["one", "two"], withdrawn={1, 2})
+
+
+@given(texts, st.integers(0))
+def test_the_token_of_a_trigger_says_which_one_and_how_often_it_was_replaced(
+    signer: Signer, trigger: str, rotations: int
+) -> None:
+    token = signer.trigger_token(trigger, rotations)
+
+    assert signer.read_trigger(token) == (trigger, rotations)
+    assert re.fullmatch(r"[A-Za-z0-9_.-]+", token)
+
+
+def test_a_trigger_is_opened_by_its_own_tokens_alone(signer: Signer) -> None:
+    token = signer.trigger_token("k3v9", 1)
+    others = [signer.token(CLAIM), Signer(["another key"]).trigger_token("k3v9", 1), token[:-2], f"{token}!", ""]
+
+    for other in others:
+        with pytest.raises(UnknownLink):
+            signer.read_trigger(other)
+    with pytest.raises(UnknownLink):
+        signer.read(token, "resume")
+
+
+def test_the_token_of_a_trigger_survives_a_new_key_and_dies_with_its_own() -> None:
+    token = Signer(["old"]).trigger_token("k3v9", 0)
+
+    assert Signer(["old", "new"]).read_trigger(token) == ("k3v9", 0)
+    with pytest.raises(LinkWithdrawn):
+        Signer(["old", "new"], withdrawn={1}).read_trigger(token)
