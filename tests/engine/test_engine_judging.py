@@ -2,12 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import FrozenInstanceError, replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from pauseflow_nb.engine.authorization import Callback, Question, Refusal, Verdict, judge, shorten_comment
+from pauseflow_nb.engine.authorization import (
+    Callback,
+    Question,
+    Refusal,
+    Verdict,
+    find_not_allowed,
+    judge,
+    shorten_comment,
+)
 from pauseflow_nb.forms.check_process import Checker
+from pauseflow_nb.forms.codec import Reading
+from pauseflow_nb.store.executions import Row
 
 NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 QUESTION = Question("e1", "ask", "suspend", NUMBER, None, "user:ann")
@@ -52,6 +63,25 @@ def test_an_answer_is_refused_where_no_time_is_left_to_check_it(checker: Checker
         assert judge(QUESTION, answer({"n": 1}), checker, seconds=seconds) == Verdict(Refusal(422, sentence))
     tried = judge(QUESTION, answer({"n": 1}), checker, seconds=0.001)
     assert tried.refusal is None or tried.refusal.error != sentence
+
+
+def test_what_could_not_be_read_is_refused_without_a_form_too(checker: Checker) -> None:
+    reading = Reading(None, [{"path": [], "message": "is not JSON"}])
+    unread = Callback("resume", {"method": "POST", "body": "{"}, "link", reading=reading)
+
+    refusal = judge(replace(QUESTION, schema=None), unread, checker).refusal
+
+    assert refusal is not None
+    assert (refusal.status, refusal.errors) == (422, reading.problems)
+
+
+@pytest.mark.parametrize("action", ["resume", "cancel", "send_back"])
+def test_a_link_says_whether_the_author_allows_its_action(action: str) -> None:
+    def found(*allow: str) -> str | None:
+        return find_not_allowed(cast("Row", SimpleNamespace(rules={"allow": list(allow)})), action)
+
+    assert found(action) is None
+    assert "did not allow it" in (found("other") or "")
 
 
 def test_what_waits_for_notebooks_can_be_cancelled_but_not_resumed(checker: Checker) -> None:
