@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 LAB_SOURCES := labextension/package-lock.json $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null)
 
-.PHONY: help demo test test-slow fuzz chaos coverage mutants lint bench lab lab-build test-lab test-hub docs dist release lock audit audit-python audit-npm clean
+.PHONY: help demo test test-slow test-slow-machine fuzz chaos coverage mutants lint bench lab lab-build test-lab test-hub docs dist release lock audit audit-python audit-npm clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -36,6 +36,11 @@ coverage: $(VENV)/.test ## run the tests without those of the whole road, and sh
 
 mutants: $(VENV)/.test ## change single lines of the most important modules, and report the changes that no test notices
 	$(BIN)/python tests/mutants.py
+
+# `make test-slow-machine COUNT=1000 SEED=7` runs more, or the same ones again.
+COUNT ?= 300
+test-slow-machine: $(VENV)/.test ## run some tests, chosen at random, as a machine four times as slow would
+	sh tests/slow_machine.sh $(COUNT) $(or $(SEED),$(shell date +%s))
 
 test-slow: $(VENV)/.others $(VENV)/.chaos ## run the tests that take their time
 	@sh tests/machine.sh

@@ -1,5 +1,6 @@
 """What all tests share: a store on each of the two databases, and a way to wait that never sleeps for luck."""
 
+import random
 import tempfile
 import threading
 import time
@@ -43,9 +44,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a command choose some tests at random, the same ones again with the same `--randomly-seed`."""
+    parser.addoption("--sample", type=int, metavar="COUNT", help="run only so many tests, chosen at random")
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes longest; the browser tests in a row, so that few processes start JupyterLab."""
+    count = config.getoption("--sample")
+    if count is not None:
+        chosen = random.Random(config.getoption("randomly_seed")).sample(sorted(item.nodeid for item in items), count)
+        items[:] = [item for item in items if item.nodeid in set(chosen)]
     folders = ["lab", "acceptance", "roads"]
     order = {Path(__file__).parent / name: number for number, name in enumerate(folders)}
     items.sort(key=lambda item: order.get(item.path.parent, len(folders)))
