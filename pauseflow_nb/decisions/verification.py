@@ -43,6 +43,8 @@ _QUESTION = {
     "allow": "the list of what an answer may do",
     "drift": "what had changed",
 }
+#: Those that are signed of a question without a card.
+_ALWAYS_SIGNED = frozenset({"kind", "title", "message", "data", "schema"})
 _DECISION = {
     "action": "the decision",
     "answer": "the answer",
@@ -286,15 +288,22 @@ def _questions(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any
     signed = {identity: each for identity, each in newest.items() if not each.facts.get("withdrawn")}
     for identity, statement in signed.items():
         where = f"step {identity[0] or 'none'}"
-        if identity not in shown:
+        if identity not in shown and _has_card(statement):
             yield f"{where}: the question and its decision (record {statement.number}) were removed from the cells"
         # A card that was copied is compared, too.
         for facts in shown.get(identity, []):
-            yield from _facts(where, facts.get("question"), statement.facts.get("question"), _QUESTION)
+            names = _QUESTION if _has_card(statement) else {name: _QUESTION[name] for name in _ALWAYS_SIGNED}
+            yield from _facts(where, facts.get("question"), statement.facts.get("question"), names)
             yield from _facts(where, facts.get("decision"), statement.facts.get("decision"), _DECISION)
     for identity in shown.keys() - signed.keys():
         if any(facts.get("decision") and _is_decision(facts) for facts in shown[identity]):
             yield f"step {identity[0] or 'none'}: the notebook shows a decision that no record has"
+
+
+def _has_card(statement: Statement) -> bool:
+    """Whether a card of a question was signed: where no cell had run that could show one, nothing but the question was."""
+    question = statement.facts.get("question")
+    return isinstance(question, Mapping) and question.keys() > _ALWAYS_SIGNED
 
 
 def _checks(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -333,7 +342,9 @@ def _suspensions(cells: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, An
 
 
 def _identity(facts: Any) -> tuple[str, int, int, int]:
-    return tuple(facts.get(key, 0) for key in ("step", "run", "segment", "ordinal"))
+    step, run, *place = (facts.get(key, 0) for key in ("step", "run", "segment", "ordinal"))
+    # One from outside is of no step, which could run again; an earlier version counted runs of it on its card.
+    return (step, run if step else 0, *place)
 
 
 def _is_decision(facts: Mapping[str, Any]) -> bool:

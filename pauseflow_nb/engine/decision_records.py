@@ -155,19 +155,25 @@ def record_checks(connection: sa.Connection, execution: str, checks: list[dict[s
             return
 
 
-def withdraw_decisions(connection: sa.Connection, execution: str, standing: Collection[tuple[str, int]]) -> None:
+def withdraw_decisions(
+    connection: sa.Connection, execution: str, standing: Collection[tuple[str, int]], document: "Document"
+) -> None:
     """Sign which decisions do not count any more, because the execution has gone back to before them.
 
     Args:
         connection: The transaction; it holds the execution's row.
         execution: Id of the execution.
         standing: The runs whose decisions count: step and number of each.
+        document: Its notebook as it continues. What was decided about no step counts as long as a cell shows it.
     """
+    from pauseflow_nb.runner.cards import Place, has_card  # lazily: see above
+
     found = [Statement.from_brief(each.signed.brief).facts for each in decisions.list_brief(connection, execution)]
     newest = {digest_json(facts["suspension"]): facts for facts in found if "suspension" in facts}
     for facts in newest.values():
         place: Any = facts["suspension"]
-        if (place["step"], place["run"]) not in standing and not facts.get("withdrawn"):
+        counts = (place["step"], place["run"]) in standing if place["step"] else has_card(document, Place(**place))
+        if not counts and not facts.get("withdrawn"):
             known = {name: facts.get(name) for name in ("suspension", "question")}
             withdrawn = {**known, "decision": None, "withdrawn": True}
             _add(connection, [_Record(execution, DECIDED, CellList.of([]), withdrawn)])

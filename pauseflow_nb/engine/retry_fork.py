@@ -121,7 +121,7 @@ class _Retry:
         executions.set_state(connection, self.execution, "queued", document=name, **values)
         # The cells from there on have lost what they showed.
         past = [run for run in steps.list_runs(connection, [self.execution]) if run.cell < first_cell]
-        withdraw_decisions(connection, self.execution, {(run.step, run.run) for run in past})
+        withdraw_decisions(connection, self.execution, {(run.step, run.run) for run in past}, document)
         steps.move(connection, self.execution, checkpoints.find_step_cells(document))
         return row.document, first
 
@@ -278,7 +278,7 @@ class _Fork:
             steps.copy(connection, past, self.id, signed)
             decisions.copy(connection, self.source.id, self.id)
             if waits is None:
-                withdraw_decisions(connection, self.id, {(run.step, run.run) for run in past})
+                withdraw_decisions(connection, self.id, {(run.step, run.run) for run in past}, document)
             segments.add_all(connection, [NewSegment(self.id, 0, point.cell, point.wake, start)])
             if waits is not None:
                 self._wait(connection, waits)

@@ -38,7 +38,7 @@ class BetweenCells:
         ran = [at for at in range(index) if cell_statuses.status_of(self.document.cells[at]) != "not run"]
         shows = [at for at in ran if self.document.cells[at].cell_type == "code"]
         if shows:
-            place = cards.Place("", segment=self.segment)
+            place = cards.Place("", outcome.run, self.segment, outcome.ordinal)
             cards.put_card(self.document, shows[-1], place, request, outcome.unsaved, notes=outcome.notes)
         return SegmentEnd("suspended", index, replace(outcome, suspension=request))
 

@@ -139,9 +139,17 @@ def find_question(document: Document, place: Place) -> dict[str, Any]:
     """Find what the card of a suspension asks; empty if there is no such card."""
     for _, output in records_in(document, "suspension"):
         facts = facts_of(output)
-        if _identify(facts) == (place.segment, place.step, place.run, place.ordinal):
+        if _identify(facts) == _identify(asdict(place)):
             return dict(facts["question"])
     return {}
+
+
+def has_card(document: Document, place: Place) -> bool:
+    """Whether a cell shows the card of a suspension, also among earlier ones."""
+    found = [facts_of(output) for _, output in records_in(document, "suspension")]
+    for _, output in records_in(document, "earlier"):
+        found += facts_of(output)["suspensions"]
+    return any(_identify(facts) == _identify(asdict(place)) for facts in found)
 
 
 def reset(document: Document, first: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pauseflow_nb.errors import UnknownExecution
-from pauseflow_nb.store.search import find_by_index, holds
+from pauseflow_nb.store.search import can_be_stored, find_by_index, holds
 from pauseflow_nb.store.tables import executions
 
 #: Executions that a search looks at before it uses the index. What is found often is found here, and not sorted.
@@ -40,7 +40,7 @@ def find_ids(
     """
     where = [] if after is None else [_comes_after(connection, after)]
     chosen = None if states is None else sorted(set(states))
-    if chosen == []:
+    if chosen == [] or not can_be_stored(text or ""):
         return []
     if not text:
         return _read_page(connection, _select_newest(_PLACE, chosen, where, limit + offset), limit, offset)

@@ -8,6 +8,7 @@ import logging
 
 import sqlalchemy as sa
 
+from pauseflow_nb.decisions.digests import SURROGATES
 from pauseflow_nb.store.tables import executions
 
 #: Of the index; on SQLite also of the table that it is.
@@ -15,6 +16,8 @@ INDEX = "executions_search"
 
 #: Characters of a text that an index of trigrams is asked for.
 _SHORTEST, _LONGEST = 3, 40
+#: Characters; SQLite refuses to look for a text of 50,000 bytes.
+_LONGEST_PATH = 5000
 _COLUMNS = (executions.c.id, executions.c.notebook, executions.c.output)
 _STATEMENTS = {
     "sqlite": (
@@ -60,6 +63,11 @@ def create_index(connection: sa.Connection) -> None:
         log.info("a search looks at every execution, because this database has no index of trigrams: %s", problem.orig)
 
 
+def can_be_stored(text: str) -> bool:
+    """Whether the path of a notebook can contain a text: no NUL, no half of a surrogate pair, and not longer than any path."""
+    return "\0" not in text and len(text) <= _LONGEST_PATH and not SURROGATES.search(text)
+
+
 def holds(text: str, columns: sa.ColumnCollection[str, sa.ColumnElement[str]]) -> sa.ColumnElement[bool]:
     """Whether id, notebook or output contain a text, whatever the case of its letters."""
     return sa.or_(*(columns[each.name].icontains(text, autoescape=True) for each in _COLUMNS))
@@ -67,7 +75,7 @@ def holds(text: str, columns: sa.ColumnCollection[str, sa.ColumnElement[str]]) -
 
 def find_by_index(connection: sa.Connection, text: str) -> sa.ColumnElement[bool]:
     """Narrow a search to what the index finds; an index of PostgreSQL needs no condition of its own."""
-    if connection.dialect.name != "sqlite" or len(text) < _SHORTEST or "\0" in text:
+    if connection.dialect.name != "sqlite" or len(text) < _SHORTEST:
         return sa.true()
     has_index = sa.text("SELECT 1 FROM sqlite_master WHERE name = :name").bindparams(name=INDEX)
     if connection.execute(has_index).first() is None:

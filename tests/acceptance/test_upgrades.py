@@ -16,8 +16,9 @@ from conftest import WaitUntil
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-#: Commits whose wheels suspend: the oldest schema that is still upgraded in tests, and the version before queues.
-COMMITS = ("e70c4bb", "d00af58")
+#: Commits whose wheels suspend: the oldest schema that is still upgraded in tests, the version before queues, and the last
+#: one whose records hold their cells themselves.
+COMMITS = ("e70c4bb", "d00af58", "89b73f6")
 
 FIRST = "from pauseflow_nb import flow, steps\nrows = [1, 2, 3]; same = rows"
 LAST = "%%step last\nrows.append(4)\nflow.export('total', sum(same))"
@@ -137,6 +138,25 @@ def test_what_an_earlier_version_suspended_is_resumed(versions: Versions, wait_u
     assert ended["pause"]["steps"]["ask"]["exports"]["answer"] == {"n": 2}
     approvals = versions.new("show", waiting["approvals"])["suspended"][0]["approvals"]
     assert len(approvals["given"]) == 1, "one of two people has approved"
+
+
+def test_what_was_decided_with_an_earlier_version_is_verified(versions: Versions) -> None:
+    if not versions.knows("verify"):
+        pytest.skip("that version makes no records")
+    ask, again = (f"%%step {name}\nflow.suspend('1h', title='{name}?')" for name in ("ask", "again"))
+    write(versions.data / "two.ipynb", FIRST, ask, again, LAST)
+    execution = str(versions.old("run", "two.ipynb", "two.out.ipynb", "--until-pause")["id"])
+    versions.old("resume", execution, "--wait")
+    waiting = versions.new("verify", "two.out.ipynb", "--store")
+    sibling = versions.new("fork", execution, "--output", "sibling.out.ipynb")
+    ended = [versions.new("resume", str(each), "--wait") for each in (execution, sibling["id"])]
+    found = [versions.new("verify", f"{name}.out.ipynb", "--store") for name in ("two", "sibling")]
+
+    assert [view["state"] for view in ended] == ["completed", "completed"]
+    assert [each["problems"] for each in (waiting, *found)] == [[], [], []]
+    # Two decisions and the end.
+    assert [len(each["decisions"]) for each in (waiting, *found)] == [1, 3, 3]
+    assert versions.new("report", execution, "-o", "two.html")["problems"] == []
 
 
 def test_what_an_earlier_version_queued_is_run(versions: Versions, wait_until: WaitUntil) -> None:

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from engine.stage import ME, Stage, die, fail, finish, in_turn, plan, saved, suspend
 
-from pauseflow_nb.engine import attempt_fence, open_store
+from pauseflow_nb.engine import attempt_fence, finish_notebook, open_store
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.ownership import attach, detach
 from pauseflow_nb.engine.queue import Queue
@@ -495,6 +495,8 @@ def test_a_full_storage_does_not_run_a_finished_step_again(stage: Stage, monkeyp
         raise StorageFull(name)
 
     monkeypatch.setattr(Files, "write", full)
+    # As if it had been waited for in vain.
+    monkeypatch.setattr(finish_notebook, "_PATIENCE_SECONDS", 0.0)
     stage.script.steps["last"] = in_turn(die, finish)
     stage.play(execution)
 

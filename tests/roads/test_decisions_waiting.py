@@ -123,3 +123,62 @@ def test_an_answer_that_the_notebook_refused_does_not_count(rider: Rider) -> Non
     assert (refused.problems, result.problems) == ([], [])
     assert [each.facts.get("decision") is None for each in result.statements] == [False, True, False, True]
     assert decision(result, 3)["answer"] == {"n": 2}
+
+
+def suspend_before_first_cell(rider: Rider, *sources: str) -> str:
+    """Let somebody suspend a notebook from outside before any cell has run."""
+    execution = rider.start(*sources)
+    rider.queue.suspend(execution, by="user:bob")
+    rider.ride(execution)
+    return execution
+
+
+def test_a_question_from_outside_is_compared_with_its_card(rider: Rider) -> None:
+    view = rider.run(WORK, ASK, "print('on')", AGAIN)
+    rider.queue.resume(view["id"], by="user:ann")
+    rider.queue.suspend(view["id"], by="user:bob")
+    rider.ride(view["id"])
+    assert_signed(rider)
+    rider.answer(view["id"])
+    assert_signed(rider)
+    rider.answer(view["id"])
+
+    assert check(rider).problems == []
+    notebook = json.dumps(read(rider)).replace("Suspended by bob", "Suspended by eve")
+    assert "step none: the title was changed" in check(rider, json.loads(notebook)).problems
+
+
+def test_a_question_from_outside_before_the_first_cell_has_no_card(rider: Rider) -> None:
+    execution = suspend_before_first_cell(rider, WORK, ASK)
+    rider.answer(execution)
+    assert_signed(rider)
+    rider.answer(execution)
+
+    assert check(rider).problems == []
+
+
+def test_a_question_from_outside_is_followed_by_a_failure_and_a_retry(rider: Rider) -> None:
+    view = rider.run(WORK, ASK, "print('on')", NEVER_TWICE, AGAIN)
+    rider.queue.resume(view["id"], by="user:ann")
+    rider.queue.suspend(view["id"], by="user:bob")
+    rider.ride(view["id"])
+    rider.answer(view["id"])
+    assert check(rider).problems == []
+    (rider.folder / "fixed").touch()
+    rider.retry(view["id"])
+    rider.ride(view["id"])
+
+    assert_signed(rider)
+
+
+def test_a_question_from_outside_before_the_step_that_a_fork_begins_with_counts(rider: Rider) -> None:
+    view = rider.run(WORK, ASK, "print('on')", AGAIN)
+    rider.queue.resume(view["id"], by="user:ann")
+    rider.queue.suspend(view["id"], by="user:bob")
+    rider.ride(view["id"])
+    rider.answer(view["id"])
+    sibling = rider.fork(view["id"], from_step="again", output=str(rider.folder / "sibling.ipynb"))
+    rider.ride(sibling)
+
+    forked = json.loads((rider.folder / "sibling.ipynb").read_text(encoding="utf-8"))
+    assert_signed(rider, forked)

@@ -134,6 +134,14 @@ def test_a_text_finds_the_same_with_the_index_and_without(
     assert by_index["id : "] == by_index["* OR"] == by_index["nothing of this name"] == []
 
 
+@pytest.mark.parametrize("text", ["\0", "rep\0ort", "\ud83d", "x" * 100_000], ids=["NUL", "part", "surrogate", "long"])
+def test_a_text_that_no_path_can_contain_finds_nothing(
+    store: sa.Engine, named: dict[str, tuple[str, str | None]], text: str
+) -> None:
+    with reading(store) as connection:
+        assert find_ids(connection, text=text) == []
+
+
 def test_a_search_follows_what_changes_and_what_is_removed(
     store: sa.Engine, named: dict[str, tuple[str, str | None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
