@@ -5,6 +5,7 @@ whole (`globals()`, a magic, a debugger) may look up anything.
 """
 
 import ast
+import dis
 import gc
 import sys
 import types
@@ -18,10 +19,11 @@ from pauseflow_nb.kernel.snapshot.recovery.dependencies import (
     parse_statements,
     words_in,
 )
+from pauseflow_nb.kernel.snapshot.recovery.own_modules import any_looks
 from pauseflow_nb.kernel.user_code import compiled
 
 #: Attributes through which code comes to the namespace, besides those that `find_names` knows.
-_WAYS = frozenset({"modules", "get_ipython", "embed", "run_cell", "run_code"})
+_WAYS = frozenset({"modules", "get_ipython", "embed", "run_cell", "run_code", "import_module", "breakpoint"})
 #: Names that stand for the namespace, or for the module that it belongs to.
 _NAMESPACES = frozenset({"__builtins__", "__name__", "__spec__"})
 #: Modules that look at all variables, or run code that is given as a text.
@@ -83,7 +85,14 @@ def _find_in_code(code: types.CodeType, namespace: Mapping[str, Any], *, has_tex
         reads |= {word for text in each.co_consts if isinstance(text, str) for word in words_in(ast.Constant(text))}
     if reads & _NAMESPACES or any(_is_walker(name, namespace) for code in _codes(code) for name in code.co_names):
         return None
+    # Only now, as it reads files.
+    if any_looks(name for code in _codes(code) for name in _find_imports(code)):
+        return None
     return reads | binds
+
+
+def _find_imports(code: types.CodeType) -> set[str]:
+    return {str(each.argval) for each in dis.get_instructions(code) if each.opname == "IMPORT_NAME"}
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
