@@ -45,6 +45,8 @@ __all__ = [
 
 #: Marks our payload in an `execute_reply`.
 SOURCE = "pauseflow"
+#: Marks an `execute_reply` whose cell stopped because the storage failed: not an error of the notebook.
+STORAGE_FAILED = "pauseflow.storage-failed"
 
 #: The iopub message that a question leaves among a cell's outputs; its content is `{"question": TEXT}`.
 #: Questions come by a channel of their own, which may overtake what was shown before them.

@@ -26,7 +26,7 @@ from pauseflow_nb.kernel.step_run import StepRun
 from pauseflow_nb.kernel.test_mode import TestMode
 from pauseflow_nb.kernel.timeout import TimeLimit
 from pauseflow_nb.kernel.tracebacks import hide_traceback
-from pauseflow_nb.protocol import RETURN_VALUE, Briefing
+from pauseflow_nb.protocol import RETURN_VALUE, STORAGE_FAILED, Briefing
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
@@ -127,7 +127,14 @@ class Session:
             try:
                 self.bindings.note_restored(self.deferred.bring(names))
             except PauseflowError as error:
+                self._mark_storage_failed()
                 raise hide_traceback(error) from None
+
+    def _mark_storage_failed(self) -> None:
+        """Let the runner see that it is not the cell's own error, which the cell may expect."""
+        payloads = self.shell.payload_manager
+        assert payloads is not None
+        payloads.write_payload({"source": STORAGE_FAILED}, single=True)
 
     def take_value(self, header: str, value: Any) -> None:
         """Display the value of a fresh cell, and note it for the comparison with a later one."""

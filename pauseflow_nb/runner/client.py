@@ -9,6 +9,7 @@ from typing import Any
 import zmq
 
 from pauseflow_nb.errors import KernelDied, KernelNotReady
+from pauseflow_nb.protocol import STORAGE_FAILED
 from pauseflow_nb.runner.kernels.kernel import Kernel
 
 #: Called between messages; returns the seconds after which it must be called again at the latest, or None.
@@ -60,6 +61,11 @@ class Reply:
     payload: list[dict[str, Any]] = field(default_factory=list)
     #: The message's header.
     header: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_storage_failure(self) -> bool:
+        """Whether the cell stopped because a variable could not be fetched."""
+        return self.status == "error" and any(each.get("source") == STORAGE_FAILED for each in self.payload)
 
 
 class KernelClient:

@@ -26,7 +26,8 @@ class SegmentEnd:
     #: The outcome of the step that ended the segment, if one did.
     outcome: Outcome | None = None
     failure: Failure | None = None
-    #: Whether the segment failed before its first cell: no cell ran, and the answer can be used again.
+    #: Whether the cause is not the notebook but what it runs in: before its first cell, or when a cell could not get its
+    #: variables from the storage. The answer can be used again.
     environment: bool = False
     #: What the kernel could not restore.
     losses: list[Loss] = field(default_factory=list)

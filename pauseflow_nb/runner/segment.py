@@ -253,10 +253,20 @@ class _Segment:
     def _check_again(self, client: KernelClient) -> SegmentEnd | None:
         """Run the fresh cells again after an answer; returns an end if what was shown does not hold any more."""
         briefing = self._briefing
+        unread: list[Reply] = []
+
+        def wait(client: KernelClient, request: str) -> Reply:
+            reply = self._wait(client, request)
+            unread.extend([reply] if reply.is_storage_failure else [])
+            return reply
+
         # Their outputs are dropped: the document has those of the first time.
-        checks = fresh_cells.check_again(self.document, briefing, self._headers, client, self._wait)
+        checks = fresh_cells.check_again(self.document, briefing, self._headers, client, wait)
         if self._control.request:
             return self._stop()
+        if unread:
+            # What was shown may hold as before: nothing is known about it.
+            return self._end_before_cells(Failure(unread[0].ename, self.document.masked(unread[0].evalue)))
         found = [check.facts for check in checks]
         # Who sends a question back decides nothing yet: it is asked anew, about what is found now.
         is_sent_back = briefing.wake is not None and briefing.wake.sent_back is not None
@@ -375,12 +385,14 @@ class _Segment:
         if self._control.request in {"interrupt", "kill"}:
             cell_statuses.note_ended(self.document, index, "interrupted", has_error=True)
             return SegmentEnd("interrupted", self.checkpoint, outcome, failure)
-        if may_fail and reply.status != "timeout":
+        if may_fail and reply.status != "timeout" and not reply.is_storage_failure:
             # As in papermill, an expected error is no failure.
             cell_statuses.note_ended(self.document, index, "completed")
             return None
         cell_statuses.note_ended(self.document, index, "failed", has_error=True)
         cell_statuses.close(self.document)
+        if reply.is_storage_failure:
+            return SegmentEnd("failed", self.checkpoint, outcome, failure, environment=True)
         if step is None and failure.type == "SystemExit" and failure.message in {"", "0", "None"}:
             # As in papermill, an exit with status 0 completes the notebook.
             return SegmentEnd("completed", index + 1)

@@ -56,9 +56,11 @@ class Place:
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
-    def suspend(self, *cells: str) -> str:
-        """Run cells until they pause, and lose what is in the cache; returns the execution's id."""
-        nbformat.write(new_notebook(cells=[new_code_cell(cell) for cell in cells]), self.folder / "in.ipynb")
+    def suspend(self, *cells: str, tags: tuple[str, ...] = ()) -> str:
+        """Run cells until they pause, and lose what is in the cache; the last one has the tags. Returns the execution's id."""
+        notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+        notebook.cells[-1].metadata["tags"] = list(tags)
+        nbformat.write(notebook, self.folder / "in.ipynb")
         shown = self.run("run", "in.ipynb", "out.ipynb", "--until-pause")
         assert shown["state"] == "suspended", shown["error"]
         shutil.rmtree(self.folder / "cache")
@@ -129,6 +131,7 @@ def test_a_store_that_fails_while_a_step_runs_ends_it_plainly_and_retry_uses_the
 
     failed = place.run("show", execution)
     assert (failed["state"], failed["error"]["type"]) == ("failed", error)
+    assert failed["reason"]["kind"] == "environment"
     assert text in failed["error"]["message"]
     place.store.fault = lambda _method, _path, _wanted: ""
     place.run("retry", execution, "--wait")
@@ -153,3 +156,38 @@ def test_a_response_that_ends_midway_is_asked_for_again(place: Place) -> None:
     done = place.run("show", execution)
     assert done["state"] == "completed", done["error"]
     assert cut
+
+
+@pytest.mark.parametrize("look", [LOOK, LOOK.removeprefix("%%step look\n").replace("flow.export", "print")])
+def test_a_cell_whose_error_is_expected_does_not_take_a_store_that_fails_for_it(place: Place, look: str) -> None:
+    execution = place.suspend(*CELLS[:2], look, tags=("raises-exception",))
+    place.store.fault = lambda _method, path, wanted: "error" if is_data(path, wanted) else ""
+
+    place.run("resume", execution, "--data", '{"n": 7}', "--wait")
+
+    failed = place.run("show", execution)
+    assert (failed["state"], failed["reason"]["kind"]) == ("failed", "environment")
+    assert failed["error"]["type"] == "StoreUnavailable"
+    place.store.fault = lambda _method, _path, _wanted: ""
+    place.run("retry", execution, "--wait")
+    done = place.run("show", execution)
+    assert done["state"] == "completed", done["error"]
+    assert "the first line" in (place.folder / "out.ipynb").read_text()
+
+
+def test_a_store_that_fails_while_a_fresh_cell_runs_again_is_no_drift(place: Place) -> None:
+    fresh = "%%fresh total\nint(big.sum())"
+    make, ask = MAKE.replace("\nflow.suspend()", ""), "%%step ask\nflow.suspend()"
+    execution = place.suspend(CELLS[0], make, fresh, ask, LOOK.replace("steps.make", "steps.ask"))
+    place.store.fault = lambda _method, path, wanted: "error" if is_data(path, wanted) else ""
+
+    place.run("resume", execution, "--data", '{"n": 7}', "--wait")
+
+    failed = place.run("show", execution)
+    assert (failed["state"], failed["reason"]["kind"]) == ("failed", "environment")
+    assert failed["error"]["type"] == "StoreUnavailable"
+    place.store.fault = lambda _method, _path, _wanted: ""
+    place.run("retry", execution, "--wait")
+    done = place.run("show", execution)
+    assert done["state"] == "completed", done["error"]
+    assert done["steps"]["look"]["exports"]["answer"] == 7

@@ -138,13 +138,13 @@ def test_coming_cells_are_fetched_for_in_their_order(
     "statement",
     [
         "value = globals()['big'][1]",
-        "value = eval('bi' + 'g')[1]",
-        "exec('value = b' + 'ig[1]')",
-        "import sys; value = getattr(sys.modules['__main__'], 'b' + 'ig')[1]",
-        "import __main__; value = vars(__main__)['b' + 'ig'][1]",
-        "value = get_ipython().user_ns['b' + 'ig'][1]",
-        "value = 1 if 'b' + 'ig' in dir() else 0",
-        "value = 1 if 'b' + 'ig' in vars() else 0",
+        "value = eval('gib'[::-1])[1]",
+        "exec(']1[gib = eulav'[::-1])",
+        "import sys; value = getattr(sys.modules['__main__'], 'gib'[::-1])[1]",
+        "import __main__; value = vars(__main__)['gib'[::-1]][1]",
+        "value = get_ipython().user_ns['gib'[::-1]][1]",
+        "value = 1 if 'gib'[::-1] in dir() else 0",
+        "value = 1 if 'gib'[::-1] in vars() else 0",
         "from math import *\nvalue = big[1]",
         "def find():\n    return big[1]\nvalue = find()",
         "value = (lambda: big[1])()",
@@ -152,11 +152,14 @@ def test_coming_cells_are_fetched_for_in_their_order(
         "big += 1\nvalue = big[0]",
         "del big\nvalue = 'big' not in globals()",
         "import pandas as pd; one = pd.DataFrame({'x': [1, 2]})\nvalue = len(one.query('x == @big[1]'))",
-        "import pandas as pd; one = pd.DataFrame({'x': [1, 2]})\ntext = 'x == @b' + 'ig[1]'\nvalue = len(one.query(text))",
+        "import pandas as pd; one = pd.DataFrame({'x': [1, 2]})\ntext = ']1[gib@ == x'[::-1]\nvalue = len(one.query(text))",
+        "import pandas as pd; find = pd.DataFrame({'x': [1, 2]}).query\nvalue = len(find(']1[gib@ == x'[::-1]))",
+        "import builtins; value = getattr(builtins, 'eval')(']1[gib'[::-1])",
+        "value = getattr(lambda: 0, '__globals__')['gib'[::-1]][1]",
         "%time value = big[1]",
         "value = len([line for line in get_ipython().getoutput('echo $rows')])",
-        "%who_ls\nvalue = 1 if 'b' + 'ig' in get_ipython().run_line_magic('who_ls', '') else 0",
-        "import inspect\nvalue = inspect.currentframe().f_globals['b' + 'ig'][1]",
+        "%who_ls\nvalue = 1 if 'gib'[::-1] in get_ipython().run_line_magic('who_ls', '') else 0",
+        "import inspect\nvalue = inspect.currentframe().f_globals['gib'[::-1]][1]",
         "import timeit\nvalue = timeit.timeit('big[1]', globals=globals(), number=1) > 0",
         "try:\n    value = big[1]\nexcept NameError:\n    value = 0",
         "for big in [big[1]]:\n    value = big",
@@ -187,8 +190,8 @@ def test_no_variable_is_missing_whatever_looks_for_it(woken: Callable[..., Kerne
         "look = lambda: big[1]",
         "class Box:\n    def look(self):\n        return big[1]\nlook = Box().look",
         "import functools\nlook = functools.partial((lambda n: big[n]), 1)",
-        "def look():\n    return globals()['b' + 'ig'][1]",
-        "import sys\ndef look():\n    return getattr(sys.modules['__main__'], 'b' + 'ig')[1]",
+        "def look():\n    return globals()['gib'[::-1]][1]",
+        "import sys\ndef look():\n    return getattr(sys.modules['__main__'], 'gib'[::-1])[1]",
         "def look():\n    global big\n    big = big + 0\n    return big[1]",
         "import json\ndef one(text):\n    return big[1]\njson.one = one\ndef look():\n    return json.one('')",
         "def look():\n    import pandas as pd\n    return len(pd.DataFrame({'x': [1, 2]}).query('x == @big[1]'))",
@@ -200,6 +203,28 @@ def test_a_function_of_the_notebook_finds_what_it_reads(woken: Callable[..., Ker
     kernel = woken(MAKE, made, is_open=True)
 
     assert kernel.run("value = look()").error is None
+    assert kernel.names["value"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("made", "seen"),
+    [
+        ("every = globals()", "value = every['gib'[::-1]][1]"),
+        ("run = eval", "value = run(']1[gib'[::-1])"),
+        ("import builtins\nrun = builtins.exec", "run(']1[gib = eulav'[::-1])"),
+        ("shell = get_ipython()", "value = shell.ev(']1[gib'[::-1])"),
+        ("shell = get_ipython()", "shell.ex(']1[gib = eulav'[::-1])"),
+        ("import __main__ as main", "value = getattr(main, 'gib'[::-1])[1]"),
+    ],
+)
+def test_another_name_for_what_finds_all_variables_finds_them(
+    woken: Callable[..., Kernel], made: str, seen: str
+) -> None:
+    kernel = woken(MAKE, made)
+    GATE.set()
+
+    assert kernel.run(seen).error is None
     assert kernel.names["value"] == 1
 
 

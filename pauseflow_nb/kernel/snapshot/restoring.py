@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import io
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from pauseflow_nb.kernel.snapshot.process_state.process import put_back_path
 from pauseflow_nb.kernel.snapshot.recovery import imports, replay
 from pauseflow_nb.kernel.snapshot.recovery.dependencies import parse_statements
 from pauseflow_nb.kernel.snapshot.recovery.mentions import find_mentions, find_mentions_of_functions
+from pauseflow_nb.kernel.snapshot.recovery.own_modules import any_loaded_looks
 from pauseflow_nb.kernel.snapshot.storage.fetching import Fetcher
 from pauseflow_nb.kernel.snapshot.storage.folder import Folder, open_folder
 from pauseflow_nb.kernel.snapshot.storage.last_snapshot import Known, remember
@@ -178,6 +180,8 @@ class _Restore:
         self._loading = loading
         #: What may still be deferred.
         self._units: list[Unit] = []
+        #: The modules that there were before the notebook's.
+        self._modules = set(sys.modules)
 
     def run(self, folder: str, coming: Mapping[str, str] | None) -> Restored:
         manifest = self._manifest
@@ -257,6 +261,9 @@ class _Restore:
             # Loading runs the code of any class, which may ask for what is not here.
             again, failed = self._load_each([*(frame for frame, _ in failed), *self._take_read(None)])
             loaded |= again
+        if self._units and any_loaded_looks(self._modules):
+            late, lost = self._load_each(self._take_read(None))
+            loaded, failed = loaded | late, failed + lost
         return values | loaded, failed
 
     def _take_read(self, names: set[str] | None) -> list[Frame]:

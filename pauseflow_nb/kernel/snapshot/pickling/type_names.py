@@ -84,10 +84,11 @@ def is_of_cells(function: Any) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _lies_beside(module: str, file: object) -> bool:
-    return isinstance(file, str) and module.partition(".")[0] != "pauseflow_nb" and not _is_installed(file)
+    return isinstance(file, str) and module.partition(".")[0] != "pauseflow_nb" and not is_installed(file)
 
 
-def _is_installed(file: str) -> bool:
+def is_installed(file: str) -> bool:
+    """Whether a file belongs to Python or to an installed package."""
     # Packages lie in folders of these names wherever they were installed: for one user, for one environment, for all.
     return file.startswith(_standard_library()) or _PACKAGES.search(file) is not None
 

@@ -5,12 +5,15 @@ whole (`globals()`, a magic, a debugger) may look up anything.
 """
 
 import ast
+import builtins
+import dis
 import gc
 import sys
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pauseflow_nb.kernel.snapshot.pickling.type_names import library_of
 from pauseflow_nb.kernel.snapshot.recovery.dependencies import (
     DYNAMIC,
     TEXT_METHODS,
@@ -18,10 +21,16 @@ from pauseflow_nb.kernel.snapshot.recovery.dependencies import (
     parse_statements,
     words_in,
 )
+from pauseflow_nb.kernel.snapshot.recovery.own_modules import any_looks
 from pauseflow_nb.kernel.user_code import compiled
 
 #: Attributes through which code comes to the namespace, besides those that `find_names` knows.
-_WAYS = frozenset({"modules", "get_ipython", "embed", "run_cell", "run_code"})
+_WAYS = frozenset({"modules", "get_ipython", "embed", "run_cell", "run_code", "import_module", "breakpoint"})
+#: The same as texts, for `getattr`.
+_QUOTED_WAYS = _WAYS | {"__globals__", "__import__", "__main__", "eval", "exec", "f_globals", "globals", "user_ns"}
+#: Libraries whose objects lead to the namespace, first of all the shell.
+_SHELLS = frozenset({"IPython", "ipykernel"})
+_WAY_IDS = frozenset(id(vars(builtins)[name]) for name in DYNAMIC & vars(builtins).keys())
 #: Names that stand for the namespace, or for the module that it belongs to.
 _NAMESPACES = frozenset({"__builtins__", "__name__", "__spec__"})
 #: Modules that look at all variables, or run code that is given as a text.
@@ -80,10 +89,20 @@ def _find_in_code(code: types.CodeType, namespace: Mapping[str, Any], *, has_tex
     for each in _codes(code):
         if not ways.isdisjoint(each.co_names):
             return None
-        reads |= {word for text in each.co_consts if isinstance(text, str) for word in words_in(ast.Constant(text))}
+        words = {word for text in each.co_consts if isinstance(text, str) for word in words_in(ast.Constant(text))}
+        if not words.isdisjoint(_QUOTED_WAYS):
+            return None
+        reads |= words
     if reads & _NAMESPACES or any(_is_walker(name, namespace) for code in _codes(code) for name in code.co_names):
         return None
+    # Only now, as it reads files.
+    if any_looks(name for code in _codes(code) for name in _find_imports(code)):
+        return None
     return reads | binds
+
+
+def _find_imports(code: types.CodeType) -> set[str]:
+    return {str(each.argval) for each in dis.get_instructions(code) if each.opname == "IMPORT_NAME"}
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -94,22 +113,33 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _is_walker(name: str, namespace: Mapping[str, Any]) -> bool:
-    """Whether a name stands for a module that looks at all variables, or for something of one; `import` names it, too."""
+    """Whether a name stands for a module that looks at all variables, or for something of one; `import` names it, too.
+
+    So does another name for `eval`, for the namespace or for the shell.
+    """
     if name.partition(".")[0] in _WALKERS:
         return True
     value = namespace.get(name)
     if isinstance(value, types.ModuleType):
         return value.__name__.partition(".")[0] in _WALKERS or value is sys.modules.get("__main__")
+    if value is namespace or id(value) in _WAY_IDS or library_of(type(value)) in _SHELLS:
+        return True
     is_defined = type(value) in {types.FunctionType, types.BuiltinFunctionType, type}
     return is_defined and str(getattr(value, "__module__", "")).partition(".")[0] in _WALKERS
 
 
 def _reads_texts(tree: ast.AST) -> bool:
     """Whether a text that may name variables, such as a query, is not written out where it is used."""
-    for call in ast.walk(tree):
-        if isinstance(call, ast.Call):
-            name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-            arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
+    called = {id(call.func) for call in ast.walk(tree) if isinstance(call, ast.Call)}
+    for node in ast.walk(tree):
+        # A method that is passed on, or found by its name.
+        if isinstance(node, ast.Attribute) and node.attr in TEXT_METHODS and id(node) not in called:
+            return True
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in TEXT_METHODS:
+            return True
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
             if name in TEXT_METHODS and not all(isinstance(each, ast.Constant) for each in arguments):
                 return True
     return False
