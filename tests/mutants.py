@@ -40,6 +40,7 @@ MODULES = {
         "tests/engine/test_engine_settling.py",
         "tests/engine/test_engine_answers.py",
         "tests/server/test_server_links.py",
+        "tests/server/test_server_send_back.py",
         "tests/engine/test_engine_clock.py",
         "tests/engine/test_engine_bodies.py",
         "tests/engine/test_engine_nested.py",
