@@ -83,13 +83,10 @@ class Planted:
         return find_violations(world, self.answers, None).violations
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+@pytest.fixture
+def settings(settings_without_tables: Settings) -> Settings:
     """Settings of a store of its own: the witness adds tables and triggers, which no other test may find."""
-    flags = {"data_dir": tmp_path / "data"}
-    if request.param == "postgresql":
-        flags["db"] = request.getfixturevalue("postgresql_url")
-    return Settings.load(flags=flags, environment={})
+    return settings_without_tables
 
 
 @pytest.fixture
