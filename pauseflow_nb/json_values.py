@@ -174,7 +174,7 @@ def _is_surely_json(what: str, value: object) -> bool:
             if kind is list:
                 inner += item
             elif kind is dict:
-                if not all(type(key) is str and _is_whole_text(key) for key in item):
+                if not all(type(key) is str and is_whole_text(key) for key in item):
                     return False
                 inner += item.values()
             elif not _is_surely_plain(item, kind):
@@ -191,13 +191,14 @@ def _is_surely_json(what: str, value: object) -> bool:
 
 def _is_surely_plain(item: Any, kind: type) -> bool:
     if kind is str:
-        return _is_whole_text(item)
+        return is_whole_text(item)
     if kind is int:
         return bool(item.bit_length() <= _LONGEST_INT)
     return math.isfinite(item) if kind is float else item is None or kind is bool
 
 
-def _is_whole_text(text: str) -> bool:
+def is_whole_text(text: str) -> bool:
+    """Whether no character of a text is half of one: a lone surrogate, which no file in UTF-8 can hold."""
     return text.isascii() or _HALF_CHARACTER.search(text) is None
 
 
@@ -239,7 +240,7 @@ def _check_number(what: str, value: float, at: _Place) -> None:
 
 def _check_text(what: str, value: str, at: _Place) -> None:
     # Half of a surrogate pair, as `os.fsdecode` makes them: JSON text has an escape for it, UTF-8 has none.
-    if not _is_whole_text(value):
+    if not is_whole_text(value):
         raise NotJSON(what, _written(at), f"{type(value).__name__} with half a character")
 
 

@@ -15,9 +15,8 @@ from typing import Any
 
 import rfc8785
 
-from pauseflow_nb.json_values import JSON
+from pauseflow_nb.json_values import JSON, is_whole_text
 
-SURROGATES = re.compile("[\ud800-\udfff]")
 _OURS = "pauseflow"
 
 #: Papermill's tag of the two cells that it adds to the output of a notebook that failed.
@@ -172,7 +171,7 @@ def _is_simple(value: Any) -> bool:
     """Whether a value holds only texts, small numbers, booleans, None, lists, and dicts with ASCII keys."""
     kind = type(value)
     if kind is str:
-        return value.isascii() or not SURROGATES.search(value)
+        return is_whole_text(value)
     if kind is list or kind is tuple:
         return all(map(_is_simple, value))
     if kind is dict:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.decisions.digests import (
-    SURROGATES,
     CellDigest,
     digest_cell,
     digest_json,
@@ -25,6 +24,7 @@ from pauseflow_nb.decisions.statement import (
     payload_digest,
 )
 from pauseflow_nb.errors import InvalidRecord
+from pauseflow_nb.json_values import is_whole_text
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -151,7 +151,7 @@ def _malformed(notebook: Mapping[str, Any]) -> Iterator[str]:
             yield f"cell {index} cannot be read"
         elif not all(map(_is_whole_card, filter(is_card, cell.get("outputs", [])))):
             yield f"cell {index}: a card in its outputs cannot be read"
-        elif SURROGATES.search(json.dumps(cell, ensure_ascii=False)):
+        elif not is_whole_text(json.dumps(cell, ensure_ascii=False)):
             # A digest has a question mark for it, as the written notebook does.
             yield f"cell {index} has half of a surrogate pair, which was put in later"
 

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import yaml
 
 from pauseflow_nb.errors import InvalidImport
-from pauseflow_nb.json_values import JSON
+from pauseflow_nb.json_values import JSON, is_whole_text
 
 MOST_FILES = 10_000
 MOST_BYTES_PER_FILE = 8 * 2**20
@@ -33,7 +33,6 @@ MOST_LEVELS = 100
 _MEGABYTE = 2**20
 _LINK = "a symbolic link, or no file"
 _ABSENT = "not in what was imported"
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 #: What `zipfile` raises for bytes that are not what they should be.
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, OverflowError, RuntimeError, ValueError,
@@ -312,7 +311,7 @@ def _look_into(source: str, path: str, value: Any) -> list[Any]:
     if isinstance(value, list):
         return value
     if isinstance(value, str):
-        if not value.isascii() and _HALF_CHARACTER.search(value):
+        if not is_whole_text(value):
             raise InvalidImport(
                 source, f"{path} holds a text that is no Unicode: half of a character (a lone surrogate)"
             )

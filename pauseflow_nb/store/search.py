@@ -8,7 +8,7 @@ import logging
 
 import sqlalchemy as sa
 
-from pauseflow_nb.decisions.digests import SURROGATES
+from pauseflow_nb.json_values import is_whole_text
 from pauseflow_nb.store.tables import executions
 
 #: Of the index; on SQLite also of the table that it is.
@@ -65,7 +65,7 @@ def create_index(connection: sa.Connection) -> None:
 
 def can_be_stored(text: str) -> bool:
     """Whether the path of a notebook can contain a text: no NUL, no half of a surrogate pair, and not longer than any path."""
-    return "\0" not in text and len(text) <= _LONGEST_PATH and not SURROGATES.search(text)
+    return "\0" not in text and len(text) <= _LONGEST_PATH and is_whole_text(text)
 
 
 def holds(text: str, columns: sa.ColumnCollection[str, sa.ColumnElement[str]]) -> sa.ColumnElement[bool]:
