@@ -266,3 +266,16 @@ def test_every_synonym_has_its_word_in_the_glossary_or_says_what_to_write() -> N
     glossary = (ROOT / "GLOSSARY.md").read_text(encoding="utf-8")
 
     assert all(f"**{word}**" not in glossary for word in SYNONYMS)
+
+
+def test_prose_is_wrapped_below_120_columns() -> None:
+    """Code, tables, headings, pictures and HTML stay as long as they are."""
+    offending = []
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        prose = re.sub(
+            r"(?ms)^ *```.*?^ *```", lambda code: "\n" * code[0].count("\n"), path.read_text(encoding="utf-8")
+        )
+        for number, line in enumerate(prose.split("\n"), 1):
+            if len(line) >= 120 and not line.lstrip().startswith(("|", "#", "<", "![")):
+                offending.append(f"{shown(path)}:{number}")
+    assert offending == []
