@@ -59,7 +59,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in vars(Flow) if not name.startswith("_")])
 def test_every_call_of_flow_is_explained(name: str) -> None:
-    assert f"flow.{name}" in text_of("docs/steps.md")
+    assert f"flow.{name}" in text_of("docs/reference/flow.md")
 
 
 @pytest.mark.parametrize("name", StepOptions.__dataclass_fields__)
@@ -209,7 +209,7 @@ ENTRY_POINTS = [
 
 @pytest.mark.parametrize("entry_point", ENTRY_POINTS)
 def test_each_threat_at_each_entry_point_has_a_test_or_a_sentence_for_the_operator(entry_point: str) -> None:
-    page = text_of("docs/security.md")
+    page = text_of("docs/threats.md")
     (section,) = re.findall(rf"^## {re.escape(entry_point)}$(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
     rows = [(threat, parts["defence"], parts["tests or advice"]) for threat, parts in entries_in(section)]
 
@@ -240,7 +240,7 @@ def test_what_a_peer_does_is_listed_with_its_test(peer: str) -> None:
 
 
 def test_the_table_of_threats_shows_what_the_lists_below_it_say() -> None:
-    page = text_of("docs/security.md")
+    page = text_of("docs/threats.md")
     table = re.findall(r"^\| ([^|]+) \| (.+) \|$", page.partition("| entry point |")[2], re.MULTILINE)
     shown = {
         way.strip(): [cell.strip() for cell in cells.split("|")] for way, cells in table if not way.startswith("-")

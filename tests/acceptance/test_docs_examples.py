@@ -81,7 +81,10 @@ def test_the_first_example_ends_after_cancel(pauseflow: "Pauseflow", press: Pres
 
 
 def test_the_example_of_a_schema_gets_an_instance(pauseflow: "Pauseflow", press: Press) -> None:
-    cells = blocks("docs/steps.md", FIRST[0], "class Decision", '%%step ask\nflow.suspend("7d"', "%%step order")
+    cells = [
+        FIRST[0],
+        *blocks("docs/questions.md", "class Decision", '%%step ask\nflow.suspend("7d", schema', "%%step order"),
+    ]
     running = start(pauseflow, *cells, "print(steps.ask.data)")
 
     press(running.link("approve"), "Submit", **{"answer/approved": "on", "answer/amount": "5"})
@@ -90,7 +93,7 @@ def test_the_example_of_a_schema_gets_an_instance(pauseflow: "Pauseflow", press:
 
 
 def test_the_example_that_asks_again_ends_when_it_has_its_answer(pauseflow: "Pauseflow", press: Press) -> None:
-    running = start(pauseflow, *blocks("docs/steps.md", FIRST[0], "%%step confirm"), "print('done')")
+    running = start(pauseflow, FIRST[0], *blocks("docs/reference/flow.md", "%%step confirm"), "print('done')")
     first = running.link("approve")
 
     assert "the run continues" in press(first, "Submit")
@@ -101,7 +104,7 @@ def test_the_example_that_asks_again_ends_when_it_has_its_answer(pauseflow: "Pau
 
 
 def test_the_example_of_sending_back_gets_the_comment_and_asks_again(pauseflow: "Pauseflow", press: Press) -> None:
-    running = start(pauseflow, *blocks("docs/steps.md", FIRST[0], "%%step draft"), "print(report)")
+    running = start(pauseflow, FIRST[0], *blocks("docs/questions.md", "%%step draft"), "print(report)")
     first = running.link("approve")
 
     assert "Sent back with “Rework” by" in press(first, "Rework", comment="name the axis")
@@ -111,7 +114,9 @@ def test_the_example_of_sending_back_gets_the_comment_and_asks_again(pauseflow: 
 
 
 def test_the_example_of_a_pause_goes_on_in_its_line(pauseflow: "Pauseflow", press: Press) -> None:
-    running = start(pauseflow, *blocks("docs/steps.md", FIRST[0], "%%step order\namount = flow.pause"), "print(amount)")
+    running = start(
+        pauseflow, FIRST[0], *blocks("docs/reference/flow.md", "%%step order\namount = flow.pause"), "print(amount)"
+    )
 
     assert "Submitted by" in press(running.link("approve"), "Submit", **{"answer/value": "3"})
 

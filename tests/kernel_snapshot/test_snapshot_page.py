@@ -1,11 +1,11 @@
-"""The table of types in docs/state.md is what the tests found; run with PAUSEFLOW_WRITE_DOCS=1 to write it anew."""
+"""The table of types in docs/reference/types.md is what the tests found; run with PAUSEFLOW_WRITE_DOCS=1 to write it anew."""
 
 import os
 from pathlib import Path
 
 from kernel_snapshot.type_rows import LEFT_OUT, REFUSED, REPLAYED, ROWS, Row
 
-PAGE = Path(__file__).parents[2] / "docs" / "state.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "types.md"
 BEGIN, END = "<!-- table of types: begin -->\n", "<!-- table of types: end -->\n"
 
 

@@ -1,6 +1,6 @@
 """The types that snapshots are tested with: how to make one, and what must hold in the next kernel.
 
-Every row also stands in the table of docs/state.md.
+Every row also stands in the table of docs/reference/types.md.
 """
 
 from dataclasses import dataclass

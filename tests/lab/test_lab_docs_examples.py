@@ -56,7 +56,10 @@ def test_the_first_example_ends_after_cancel(run_all: Callable[..., Notebook]) -
 
 
 def test_the_example_of_a_schema_gets_an_instance(run_all: Callable[..., Notebook], shoot: Shoot, page: Any) -> None:
-    cells = blocks("docs/steps.md", FIRST[0], "class Decision", '%%step ask\nflow.suspend("7d"', "%%step order")
+    cells = [
+        FIRST[0],
+        *blocks("docs/questions.md", "class Decision", '%%step ask\nflow.suspend("7d", schema', "%%step order"),
+    ]
     notebook = run_all("schema.ipynb", *cells, "%%step said\nprint(steps.ask.data)")
     notebook.button(3, "Submit").wait_for(timeout=LONG)
 
@@ -72,7 +75,7 @@ def test_the_example_of_a_schema_gets_an_instance(run_all: Callable[..., Noteboo
 
 
 def test_the_example_that_asks_again_ends_when_it_has_its_answer(run_all: Callable[..., Notebook]) -> None:
-    notebook = run_all("again.ipynb", *blocks("docs/steps.md", FIRST[0], "%%step confirm"), "print('done')")
+    notebook = run_all("again.ipynb", FIRST[0], *blocks("docs/reference/flow.md", "%%step confirm"), "print('done')")
     notebook.button(2, "Submit").click(timeout=LONG)
     # JupyterLab runs the step again by itself.
     expect(notebook.output(2)).to_contain_text("run 2")
@@ -84,7 +87,7 @@ def test_the_example_that_asks_again_ends_when_it_has_its_answer(run_all: Callab
 
 
 def test_the_example_that_may_be_sent_back_runs_again(run_all: Callable[..., Notebook]) -> None:
-    notebook = run_all("sent-back.ipynb", *blocks("docs/steps.md", FIRST[0], "%%step draft"))
+    notebook = run_all("sent-back.ipynb", FIRST[0], *blocks("docs/questions.md", "%%step draft"))
     notebook.button(2, "Rework").wait_for(timeout=LONG)
     notebook.output(2).get_by_label("Comment").fill("shorter")
     notebook.button(2, "Rework").click()
@@ -97,7 +100,9 @@ def test_the_example_that_may_be_sent_back_runs_again(run_all: Callable[..., Not
 
 
 def test_the_example_of_a_pause_gets_its_number_within_the_step(run_all: Callable[..., Notebook]) -> None:
-    notebook = run_all("pause.ipynb", *blocks("docs/steps.md", FIRST[0], "%%step order\namount"), "print(amount + 1)")
+    notebook = run_all(
+        "pause.ipynb", FIRST[0], *blocks("docs/reference/flow.md", "%%step order\namount"), "print(amount + 1)"
+    )
     notebook.button(2, "Submit").wait_for(timeout=LONG)
     notebook.output(2).get_by_label("Value").fill("7")
     notebook.button(2, "Submit").click()
