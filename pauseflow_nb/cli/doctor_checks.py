@@ -1,6 +1,7 @@
 """Check a store and its processes for what would stop executions, links or messages: `pauseflow doctor`."""
 
 import difflib
+import importlib.metadata
 import importlib.util
 import os
 import tomllib
@@ -87,10 +88,7 @@ def check_store(settings: Settings, open_queue: Callable[[Settings], "Queue"]) -
 def check_machine(settings: Settings) -> Iterator[Finding]:
     """Look for kernels, widgets, the parts of JupyterLab, and who delivers messages."""
     yield _kernels()
-    widgets = _is_installed("ipywidgets") and _is_installed("jupyterlab_widgets")
-    yield Finding(
-        "widgets", "ok" if widgets else "note", "installed" if widgets else _no("ipywidgets", "buttons by hand")
-    )
+    yield _widgets()
     yield _extension()
     yield _panel()
     yield _mail(settings)
@@ -202,6 +200,17 @@ def _mail(settings: Settings) -> Finding:
     if problem is not None:
         return Finding("mail", "wrong", f"{settings.smtp_host}: {problem}")
     return Finding("mail", "ok", f"{settings.smtp_host} answers")
+
+
+def _widgets() -> Finding:
+    try:
+        version = importlib.metadata.version("ipywidgets")
+        importlib.metadata.version("jupyterlab_widgets")
+    except importlib.metadata.PackageNotFoundError:
+        return Finding("widgets", "note", _no("ipywidgets", "buttons by hand"))
+    if tuple(map(int, version.split(".")[:2])) < (8, 1):
+        return Finding("widgets", "note", f"{version} is too old for buttons by hand: pip install -U ipywidgets")
+    return Finding("widgets", "ok", version)
 
 
 def _notify(settings: Settings) -> Finding:

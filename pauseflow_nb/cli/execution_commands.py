@@ -14,6 +14,7 @@ from pauseflow_nb.cli.options import (
     COMPLETED,
     WholeNumberBetween,
     exit_code,
+    format_flags,
     open_queue,
     print_execution,
     print_json,
@@ -92,7 +93,7 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
     queue = open_queue(settings)
     found = queue.view(execution, history=history, envelopes=as_json)
     if not state:
-        print_execution(found, as_json=as_json)
+        print_execution(found, as_json=as_json, flags=format_flags(settings))
         return
     reports = queue.variables(execution)
     if as_json:
@@ -101,7 +102,7 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
     from pauseflow_nb.cli.terminal import table
     from pauseflow_nb.kernel.snapshot import make_rows
 
-    print_execution(found, as_json=False)
+    print_execution(found, as_json=False, flags=format_flags(settings))
     say(f"\n{table(make_rows(reports))}" if reports else "\nno variables are saved, because there is no checkpoint yet")
 
 
@@ -125,7 +126,7 @@ def resume(
     """Answer and resume a suspended execution."""
     found = _find_execution(settings, execution)
     found.resume(step, NOTHING if data is None else _parse_json("--data", data), shown=shown)
-    _finish(found, wait=wait, as_json=as_json)
+    _finish(found, settings, wait=wait, as_json=as_json)
 
 
 @click.command("send-back")
@@ -148,7 +149,7 @@ def send_back(
     """Send a question back: its step runs again with a comment."""
     found = _find_execution(settings, execution)
     found.send_back(comment, step=step, shown=shown)
-    _finish(found, wait=wait, as_json=as_json)
+    _finish(found, settings, wait=wait, as_json=as_json)
 
 
 @click.command()
@@ -163,7 +164,7 @@ def cancel(settings: Settings, *, execution: str, text: str | None, wait: bool, 
     found.cancel(text)
     if before in _ENDED:
         say(f"execution {found.id} has already ended: it stays {before}", err=True)
-    _finish(found, wait=wait, as_json=as_json, code=COMPLETED)
+    _finish(found, settings, wait=wait, as_json=as_json, code=COMPLETED)
 
 
 @click.command()
@@ -174,7 +175,7 @@ def suspend(settings: Settings, *, execution: str, wait: bool, as_json: bool) ->
     """Suspend an execution before its next cell, until `pauseflow resume`."""
     found = _find_execution(settings, execution)
     found.suspend()
-    _finish(found, wait=wait, as_json=as_json, code=COMPLETED)
+    _finish(found, settings, wait=wait, as_json=as_json, code=COMPLETED)
 
 
 @click.command()
@@ -214,7 +215,7 @@ def retry(
     found = _find_execution(settings, execution)
     restart = found.retry(from_step=from_step, notebook=edited, force=force)
     say(str(restart), err=True)
-    _finish(found, wait=wait, as_json=as_json)
+    _finish(found, settings, wait=wait, as_json=as_json)
 
 
 @click.command()
@@ -233,7 +234,7 @@ def fork(
     """Fork an execution: start a second one with its variables at a step, or as it waits now."""
     sibling = _find_execution(settings, execution).fork(from_step=from_step, output=output)
     say(f"execution {sibling.id}", err=True)
-    _finish(sibling, wait=wait, as_json=as_json)
+    _finish(sibling, settings, wait=wait, as_json=as_json)
 
 
 @click.command()
@@ -284,7 +285,7 @@ def _find_execution(settings: Settings, execution: str) -> "Execution":
     return get_execution(execution, settings=settings)
 
 
-def _finish(found: "Execution", *, wait: bool, as_json: bool, code: int | None = None) -> None:
+def _finish(found: "Execution", settings: Settings, *, wait: bool, as_json: bool, code: int | None = None) -> None:
     if wait:
         if found.may_run_here():
             # This process ends at the pause, and with it a kernel that it keeps.
@@ -295,7 +296,7 @@ def _finish(found: "Execution", *, wait: bool, as_json: bool, code: int | None =
     elif found.is_stranded():
         say(found.describe_stranded(), err=True)
     view = found.to_dict()
-    print_execution(view, as_json=as_json)
+    print_execution(view, as_json=as_json, flags=format_flags(settings))
     sys.exit(exit_code(view["state"]) if wait and code is None else COMPLETED)
 
 

@@ -172,14 +172,14 @@ def print_json(value: Any) -> None:
     click.echo(json_printable(json_text(value, indent=2)))
 
 
-def print_execution(view: dict[str, Any], *, as_json: bool) -> None:
-    """Print an execution for a program or for a person."""
+def print_execution(view: dict[str, Any], *, as_json: bool, flags: str = "") -> None:
+    """Print an execution for a program or for a person; `flags` as in `describe`."""
     from pauseflow_nb.cli.terminal import describe
 
     if as_json:
         print_json(view)
     else:
-        say(describe(view))
+        say(describe(view, flags=flags))
 
 
 def exit_code(state: str) -> int:

@@ -186,7 +186,11 @@ def describe_record(record: Mapping[str, Any]) -> str:
         found = _describe_checks(record["checks"])
         return printable(f"record {record['number']}: {step}: checked when the answer took effect. {found}")
     who = " Anyone who had the link could send this." if decision.get("known_by") == "link" else ""
-    seen = "" if record.get("seen") or decision["by"] == "clock" else " The answer did not confirm what was shown."
+    seen = (
+        ""
+        if record.get("seen") or decision["by"] == "clock"
+        else " Whether this person saw what was shown is not recorded."
+    )
     return printable(f"record {record['number']}: {step}: {decision['sentence']}{who}{seen}")
 
 
@@ -194,8 +198,13 @@ def _describe_checks(checks: Iterable[Mapping[str, Any]] | None) -> str:
     return " ".join(f"{check['name']}: {check['reason']}." for check in checks or ())
 
 
-def describe(execution: Mapping[str, Any]) -> str:
-    """Describe an execution in a few lines."""
+def describe(execution: Mapping[str, Any], *, flags: str = "") -> str:
+    """Describe an execution in a few lines.
+
+    Args:
+        execution: As `Queue.view` shows it.
+        flags: Flags of the store, repeated in a command that is advised.
+    """
     if execution.get("problem"):
         return f"{execution['id']}  {printable(execution['state'])}\n  problem   {printable(execution['problem'])}"
     cells = execution["cells"]
@@ -226,6 +235,7 @@ def describe(execution: Mapping[str, Any]) -> str:
     lines += [f"  {describe_record(record)}" for record in execution.get("decisions") or ()]
     if execution["error"]:
         lines.append(f"  error     {_describe_error(execution['error'], indent=' ' * 12)}")
+        lines.append(f"  next      {_advise_retry(execution, flags)}")
     return "\n".join(lines)
 
 
@@ -259,6 +269,11 @@ def _advise_retry(execution: Mapping[str, Any], flags: str) -> str:
     if execution["error"].get("cell") is None or (execution["reason"] or {}).get("kind") != "error":
         return f"to continue from the last checkpoint: `{retry}`"
     notebook = "EDITED.ipynb" if execution["notebook"] == "-" else shlex.quote(printable(execution["notebook"]))
+    if execution["error"]["type"] == "ModuleNotFoundError":
+        return (
+            f"to continue from the last checkpoint: install the package in the kernel's environment and run `{retry}`, "
+            f"or correct the notebook and run `{retry} --with {notebook}`"
+        )
     return (
         f"to continue from the last checkpoint: if the notebook is wrong, correct it and run "
         f"`{retry} --with {notebook}`; if not, run `{retry}`"

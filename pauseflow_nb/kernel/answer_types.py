@@ -111,6 +111,7 @@ def make_form(schema: Any) -> Form:
         InvalidValue: If no form can be made of it.
     """
     if isinstance(schema, dict):
+        _refuse_types(schema)
         _require_usable(schema, schema)
         return Form(schema, schema, is_wrapped=False)
     if schema is None or isinstance(schema, (str, int, float, list, tuple, set, FunctionType)):
@@ -128,6 +129,14 @@ def make_form(schema: Any) -> Form:
         raise InvalidValue("schema", schema, f"cannot be written as JSON Schema: {reason}") from problem
     _require_usable(schema, made)
     return Form(schema, made, is_wrapped)
+
+
+def _refuse_types(schema: dict[Any, Any]) -> None:
+    """Refuse `{"approved": bool}`, which looks like a schema and is none."""
+    name = next((name for name, value in schema.items() if isinstance(value, type)), None)
+    if name is not None:
+        problem = f"is no JSON Schema: {name!r} is a Python type; write a pydantic model that has this field"
+        raise InvalidValue("schema", schema, problem)
 
 
 def _require_usable(schema: Any, made: dict[str, JSON]) -> None:

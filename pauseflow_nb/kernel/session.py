@@ -5,7 +5,6 @@ The runner calls `begin`, `go_on`, `settle_names` and `suspend`; the code that `
 """
 
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.cells import NO_VALUE, Header, read_header
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
     from pauseflow_nb.kernel.snapshot.deferred import Deferred
+
+_NO_BUTTONS = "Buttons need ipywidgets 8.1 or newer: run `%pip install -U ipywidgets`, and restart the kernel."
 
 
 class Session:
@@ -305,10 +306,12 @@ class Session:
         waiting.when_settled.append(follow)
         if not has_widgets(self.shell):
             return
-        with suppress(ImportError):  # without ipywidgets the card stands alone, and says what to type
-            from pauseflow_nb.kernel.buttons import show_buttons  # lazy: ipywidgets takes longer than all the rest
+        if not _can_draw_buttons():
+            say(self.shell, _NO_BUTTONS, is_small=True)
+            return
+        from pauseflow_nb.kernel.buttons import show_buttons  # lazy: ipywidgets takes longer than all the rest
 
-            buttons = show_buttons(self.shell, self.test_mode)
+        buttons = show_buttons(self.shell, self.test_mode)
 
     def _fail(
         self, info: "ExecutionInfo", run: StepRun | None, result: "ExecutionResult | None", error: BaseException
@@ -376,6 +379,15 @@ def _say_progress(shell: "InteractiveShell", run: StepRun) -> None:
 def has_widgets(shell: "InteractiveShell") -> bool:
     """Whether a person may be there to click: a kernel whose front end could also answer `input()`."""
     return getattr(shell, "kernel", None) is not None and _is_attended(shell)
+
+
+def _can_draw_buttons() -> bool:
+    try:
+        import ipywidgets
+    except ImportError:
+        return False
+    # A user may have an older one, whatever our wheel asks for; its boxes fail when they are shown.
+    return bool(ipywidgets.version_info >= (8, 1))
 
 
 def _is_attended(shell: "InteractiveShell") -> bool:

@@ -44,6 +44,9 @@ def test_the_advice_repeats_the_flags_that_said_which_store(pauseflow: Pauseflow
     store = str(pauseflow.folder / "another store")
 
     assert f"--data-dir '{store}' --with in.ipynb`" in ended.stderr
+    execution = ended.stderr.partition("`pauseflow retry ")[2].split()[0]
+    shown = pauseflow("show", execution, "--data-dir", "another store")
+    assert f"--data-dir '{store}' --with in.ipynb`" in shown.stdout
 
 
 @pytest.mark.parametrize("output", ["in.ipynb", "./in.ipynb", "link.ipynb"])

@@ -1,5 +1,6 @@
 """What a person at a terminal reads."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -113,6 +114,39 @@ def test_the_reason_of_an_end_names_people_as_the_page_does(reason: dict[str, st
     }
 
     assert f"e  {words}\n" in describe(execution)
+
+
+@pytest.mark.parametrize("words", [describe, describe_ending])
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (
+            "ValueError",
+            "if the notebook is wrong, correct it and run `pauseflow retry e --db x --with in.ipynb`; if not, run `pauseflow",
+        ),
+        (
+            "ModuleNotFoundError",
+            "install the package in the kernel's environment and run `pauseflow retry e --db x`, or correct the notebook",
+        ),
+    ],
+)
+def test_a_failed_execution_is_shown_with_the_command_that_continues_it(
+    words: Callable[..., str], error: str, advice: str
+) -> None:
+    execution: dict[str, Any] = {
+        "id": "e",
+        "state": "failed",
+        "reason": {"kind": "error"},
+        "notebook": "in.ipynb",
+        "output": None,
+        "error": {"type": error, "message": "it is wrong", "cell": 2, "step": None},
+        "cells": {"done": 2, "total": 3},
+        "steps": {},
+        "usage": {"compute_seconds": 1.0, "suspended_seconds": 0.0, "wakeups": 0},
+        "suspended": [],
+    }
+
+    assert f"to continue from the last checkpoint: {advice}" in words(execution, flags=" --db x")
 
 
 def test_a_table_lines_its_columns_up() -> None:

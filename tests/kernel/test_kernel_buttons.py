@@ -1,6 +1,9 @@
 """The buttons and the form under a cell that was run by hand, clicked without a browser."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ipywidgets as widgets
@@ -59,6 +62,22 @@ def test_the_widget_stands_beside_text_for_who_has_no_widgets(by_hand: ByHand) -
     assert set(by_hand.last["data"]) == {VIEW, "text/html", "text/plain"}
     assert "%pauseflow approve" in by_hand.last["data"]["text/plain"]
     assert by_hand.last["metadata"]["pauseflow"] == {"by_hand": "open", "step": "a"}
+
+
+@pytest.mark.parametrize("source", ["raise ImportError", "version_info = (7, 8, 5, 'final', 0)"])
+def test_without_ipywidgets_or_with_an_old_one_the_cell_says_what_to_install(
+    kernel: Any, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ipywidgets.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "ipywidgets")
+    monkeypatch.setattr(kernel.shell, "kernel", SimpleNamespace(_allow_stdin=True), raising=False)
+    ran = kernel.run("%%step a\nflow.suspend();")
+    shown = "\n".join(each["text/plain"] for each in ran.displays)
+
+    assert type(ran.error).__name__ == "Paused"
+    assert "Waiting for your answer" in shown
+    assert "run `%pip install -U ipywidgets`, and restart the kernel" in shown
 
 
 @pytest.mark.parametrize("exporter", ["HTMLExporter", "MarkdownExporter"])
