@@ -1,10 +1,15 @@
 """The example notebooks are a course, and hold nothing of a run."""
 
+import importlib.util
 import json
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
+
+from acceptance.service import Service, serve
+from acceptance.web import send
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
@@ -32,3 +37,32 @@ def test_outputs_a_missing_number_and_a_missing_purpose_are_noticed(tmp_path: Pa
     assert checked.returncode == 1
     for problem in ("cell 2 holds a run number", "its first cell has no '*You learn '", "is not named 02_"):
         assert problem in checked.stdout
+
+
+def test_the_service_of_the_course_answers_what_the_notebooks_ask() -> None:
+    spec = importlib.util.spec_from_file_location("service_of_the_course", NOTEBOOKS / "service.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    caller = Service()
+    with serve(caller), module.Service(port=0, call_back_after=0) as service:
+        url = f"http://127.0.0.1:{service.server_port}"
+        thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            completions = [send(f"{url}/completions", {"prompt": "Say this is a test"})[0] for _ in range(3)]
+            looks = [send(f"{url}/jobs/sunspots", method="GET")[1]["status"] for _ in range(2)]
+            price = send(f"{url}/prices/ACME", method="GET")[1]["price"]
+            accepted = send(f"{url}/transcriptions", {"resume_url": f"{caller.url}/mailbox"})
+            heard = caller.next_mail()
+        finally:
+            service.shutdown()
+            thread.join()
+
+    assert completions == [503, 503, 200]
+    assert looks == ["RUNNING", "DONE"]
+    assert price in {100.0, 105.0, 110.0}
+    assert accepted == (202, {"accepted": True})
+    assert heard["text"].startswith("Four score")
+    assert module.mean_of_centuries()["1700s"] > 0

@@ -247,7 +247,7 @@ class TestPollExternalJob:
         assert service.requests == ["POST /jobs"] + ["GET /jobs/job-7"] * 3
         assert ended.execution["steps"]["poll"]["runs"] == 4
         assert ended.exports("poll")["$return_value"]["status"] == "DONE"
-        assert ended.printed("report") == "job job-7 is DONE: 10,000 pictures\n"
+        assert ended.printed("report") == "job job-7 is DONE: a mean for each century\n"
 
     def test_a_job_that_is_never_done_raises_in_the_last_run(self, pauseflow: Pauseflow, service: Service) -> None:
         service.looks = 99
