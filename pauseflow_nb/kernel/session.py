@@ -387,7 +387,7 @@ def _can_draw_buttons() -> bool:
     except ImportError:
         return False
     # A user may have an older one, whatever our wheel asks for; its boxes fail when they are shown.
-    return bool(ipywidgets.version_info >= (8, 1))
+    return tuple(map(int, ipywidgets.__version__.split(".")[:2])) >= (8, 1)
 
 
 def _is_attended(shell: "InteractiveShell") -> bool:

@@ -64,7 +64,7 @@ def test_the_widget_stands_beside_text_for_who_has_no_widgets(by_hand: ByHand) -
     assert by_hand.last["metadata"]["pauseflow"] == {"by_hand": "open", "step": "a"}
 
 
-@pytest.mark.parametrize("source", ["raise ImportError", "version_info = (7, 8, 5, 'final', 0)"])
+@pytest.mark.parametrize("source", ["raise ImportError", "__version__ = '7.8.5'"])
 def test_without_ipywidgets_or_with_an_old_one_the_cell_says_what_to_install(
     kernel: Any, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +78,13 @@ def test_without_ipywidgets_or_with_an_old_one_the_cell_says_what_to_install(
     assert type(ran.error).__name__ == "Paused"
     assert "Waiting for your answer" in shown
     assert "run `%pip install -U ipywidgets`, and restart the kernel" in shown
+
+
+def test_with_the_ipywidgets_that_the_tests_have_a_person_gets_buttons(by_hand: ByHand) -> None:
+    by_hand.kernel.shell.kernel = SimpleNamespace(_allow_stdin=True)
+    by_hand.kernel.shell.run_cell("%%step a\nflow.suspend();")
+
+    assert VIEW in by_hand.last["data"]
 
 
 @pytest.mark.parametrize("exporter", ["HTMLExporter", "MarkdownExporter"])
