@@ -88,7 +88,7 @@ test-hub: $(VENV)/.test $(VENV)/.hub ## run links, API and the managed service u
 docs: $(VENV)/.docs ## build the site of the documentation into build/site; a dead link is an error
 	$(BIN)/pytest -q tests/test_docs.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	@echo "open build/site/index.html"
+	@echo "read it at http://127.0.0.1:8000 with: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site (opened as files, it has no search)"
 
 dist: $(VENV)/.dist ## build wheel and sdist, check them, and use the wheel in an empty environment
 	@rm -rf dist

@@ -53,7 +53,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     def replace(found: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(folder, found["path"]))
         name = target.removeprefix("docs/")
-        name = {"notebooks": "notebooks/README.md", "index.md": "README.md"}.get(name, name)
+        name = {"notebooks": "notebooks/README.md"}.get(name, name)
         name = name.removesuffix(".ipynb") + ".md" if name.endswith(".ipynb") else name
         if files.get_file_from_path(name) is None:
             return found["text"]
