@@ -73,6 +73,7 @@ _WHERE_TO_FIND = {
     "execution": "`pauseflow list` shows the ids.",
     "trigger_id": "`pauseflow trigger list` shows the ids.",
     "notebook": "Pass the path of a notebook, such as report.ipynb.",
+    "source": "Pass a ZIP, a folder or a file that you fetched from Pipedream.",
 }
 
 _HOW_TO_BEGIN = """\

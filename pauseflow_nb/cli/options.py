@@ -79,7 +79,9 @@ def print_errors(*, as_json: bool) -> Iterator[None]:
         say(f"pauseflow: {printable_lines(problem, indent='  ')}", err=True)
         sys.exit(USAGE if isinstance(problem, _USAGE_ERRORS) else FAILED)
     except click.ClickException as problem:
-        problem.message = printable_lines(problem.message, indent="  ")  # type: ignore[misc]  # click prints this attribute
+        # A group that is called without a command carries its help as the message.
+        indent = "" if problem.message.startswith("Usage: ") else "  "
+        problem.message = printable_lines(problem.message, indent=indent)  # type: ignore[misc]  # click prints this attribute
         if as_json and isinstance(problem, click.UsageError):
             _print_error("UsageError", problem.format_message())
         raise

@@ -80,6 +80,8 @@ def test_a_parameter_without_a_value_is_shown_how_to_write_one() -> None:
         (["show"], "`pauseflow list` shows the ids."),
         (["trigger", "rotate"], "`pauseflow trigger list` shows the ids."),
         (["run"], "Pass the path of a notebook, such as report.ipynb."),
+        (["import"], "Pass a ZIP, a folder or a file that you fetched from Pipedream."),
+        (["keys"], "\nCommands:\n  export  "),
     ],
 )
 def test_a_missing_argument_is_answered_with_where_to_find_it(words: list[str], advice: str) -> None:
