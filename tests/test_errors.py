@@ -134,7 +134,7 @@ EXAMPLES: list[PauseflowError] = [
     PortInUse("127.0.0.1", 7287),
     PortInUse("127.0.0.1", 7287, "run", "4711"),
     PortInUse("127.0.0.1", 7287, "server", "4711"),
-    NotRestored("abc", ["budget (helper.Budget) did not come back: gone. Cell 3 needs it."]),
+    NotRestored("abc", ["budget (helper.Budget) could not be restored: gone. Cell 3 needs it."]),
     SnapshotDamaged("m1", "the digest differs"),
     SnapshotError("the disk went away"),
     SnapshotMismatch("m1", ["Python 3.11 there, 3.13 here"]),

@@ -49,7 +49,7 @@ def run_attached(
     Args:
         queue: The store.
         execution: Its id. One that is attached to nobody alive is taken over.
-        until_pause: Return as well when it waits for an answer or the clock.
+        until_pause: Also return when it waits for an answer or the clock.
         control: How others stop it; after a stop or an interrupt the rest is left to the workers.
         on_event: Called with what happens, in this thread.
         supply: Where kernels come from; None: new processes.

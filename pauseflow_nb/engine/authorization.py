@@ -109,7 +109,7 @@ def judge(question: Question, callback: Callback, checker: Checker, *, seconds: 
         seconds: What is left for the check by the clock; None: as long as any check may take.
 
     Raises:
-        NoChecker: If no process can be started that checks answers, or none was free in time.
+        NoChecker: If no process that checks answers can be started, or all were busy too long.
     """
     return Verdict(_who_or_how(question, callback) or _what(question, callback, checker, seconds))
 

@@ -50,7 +50,7 @@ class OpenStore:
             base_url: Base of the links while no server of this store is alive and no `public_url` is set.
 
         Raises:
-            StoreUnavailable: If the database is locked, gone or unfit.
+            StoreUnavailable: If the database is locked, missing or unusable.
         """
         engine = open_engine(settings.db)
         migrate(engine)

@@ -192,7 +192,7 @@ class Queue(Reader):
         Args:
             execution: Its id.
             step: Which suspension, as in `resume`.
-            comment: What is to change.
+            comment: What to change.
             by: `"user:NAME"`.
             seen: As in `resume`.
 
@@ -263,7 +263,7 @@ class Queue(Reader):
 
         Raises:
             UnknownExecution: If there is none.
-            CannotSuspend: If it waits already, has ended, or belongs to another.
+            CannotSuspend: If it already waits, has ended, or is linked to a parent.
         """
 
         def change(connection: sa.Connection) -> bool:

@@ -149,7 +149,7 @@ def retry(
         notebook: Path of an edited notebook that takes the place of the one that ran. If a cell before the
             checkpoint was changed, it goes back to the last checkpoint before that cell.
         force: Whether a snapshot of other versions may be restored from now on, and the next segment may continue
-            without variables that did not come back.
+            without variables that could not be restored.
         attached_to: The process that will run it itself.
 
     Returns:

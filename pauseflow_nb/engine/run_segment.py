@@ -95,7 +95,7 @@ class Segments:
         Args:
             execution: Id of the execution.
             n: Number of the segment.
-            control: How others stop it.
+            control: Stops the run from another thread.
             job: Number of the job that brings it; None for an attached run, which needs none.
 
         Returns:

@@ -171,7 +171,7 @@ class Settling:
             self._note(suspension, "refused", callback.by, **details)
             return self._respond(refusal.status, claim, error=refusal.error, **found)
         if callback.seen is not None and callback.seen != (suspension.shown or {}).get("digest"):
-            stale = "what you saw has changed since: look at it again, then decide"
+            stale = "the question has changed since you saw it: look at it again, then decide"
             self._note(suspension, "refused", callback.by, action=callback.action, status=409, error=stale)
             return self._respond(409, claim, error=stale, stale=True)
         if callback.action == "cancel":

@@ -25,7 +25,7 @@ def as_json(what: str, value: Any) -> JSON:
     Copied, so that what the user changes later does not change what was published.
 
     Raises:
-        NotJSON: Naming the place inside the value and the type found there.
+        NotJSON: If it is not JSON; names the place inside the value and the type found there.
     """
     require_json(what, value)
     return _copied(value)

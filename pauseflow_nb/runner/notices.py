@@ -16,7 +16,7 @@ _LOST = "What this cell showed was lost: the notebook could not be stored after 
 
 
 def put_losses(document: Document, first: int, losses: list[Loss]) -> None:
-    """Show above the first cell of a segment what did not come back."""
+    """Show above the first cell of a segment what could not be restored."""
     title = "Not everything came back after the pause:"
     html, plain = _render_list(title, [str(loss) for loss in losses])
     _put(document, first, record("losses", html, plain, losses=[asdict(loss) for loss in losses]))

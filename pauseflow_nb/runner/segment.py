@@ -216,7 +216,7 @@ class _Segment:
         return self._note_losses(ready.losses)
 
     def _note_losses(self, losses: list[Loss]) -> SegmentEnd | None:
-        """Note what did not come back; returns an end if a cell needs it."""
+        """Note what could not be restored; returns an end if a cell needs it."""
         if not losses:
             return None
         self.losses += losses

@@ -64,8 +64,8 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Open a transaction that may write; it is committed at the end, durably.
 
     Raises:
-        StoreUnavailable: If the database is locked, gone or unfit. Nothing was changed, unless the connection broke while
-            it committed: then nobody knows.
+        StoreUnavailable: If the database is locked, missing or unusable. Nothing was changed, unless the connection
+            broke during the commit: then the outcome is unknown.
         StorageFull: If the disk is full; nothing was changed.
     """
     with _plain_errors(engine):

@@ -530,7 +530,7 @@ class TestErrors:
         ("%%fresh price\nx = 1", "there is nothing to compare"),
         ("%%fresh price\n# soon", "there is nothing to compare"),
         ("%%frehs price\n1", "did you mean `%%fresh NAME`?"),
-        ("%fresh price\n1", "`%fresh` has two signs"),
+        ("%fresh price\n1", "`%fresh` needs two percent signs"),
         ("x = 1\n%%fresh price\nx", "`%%fresh` must stand in the first line of its cell"),
     ],
 )  # fmt: skip

@@ -87,7 +87,7 @@ def test_a_schedule_is_listed_paused_resumed_run_and_removed(pauseflow: Pauseflo
         (["add", EXAMPLE, "--at", "2020-01-01T00:00"], "has passed: give a time in the future"),
         (["add", "nosuch.ipynb", "--http"], "nosuch.ipynb"),
         (["add", EXAMPLE, "--http", "-k", "nosuch"], "nosuch"),
-        (["show", "nosuch"], "no trigger 'nosuch' in this store: `pauseflow trigger list` shows those it has"),
+        (["show", "nosuch"], "no trigger 'nosuch' in this store: `pauseflow trigger list` shows its triggers"),
         (["run", "nosuch", "--data", "{"], "--data"),
         (["rotate", "nosuch"], "no trigger"),
         (["start"], "No such command 'start'"),

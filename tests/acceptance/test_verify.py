@@ -25,7 +25,7 @@ def decided(pauseflow: Pauseflow) -> Path:
     shown = execution["suspended"][0]["shown"]
     stale = pauseflow("resume", execution["id"], "--shown", "0" * 64)
     assert stale.code == 2, stale.stderr
-    assert "what you saw has changed" in stale.stderr, stale.stderr
+    assert "the question has changed since you saw it" in stale.stderr, stale.stderr
     assert pauseflow("resume", execution["id"], "--shown", shown, "--wait").code == 0
     return pauseflow.folder / "out.ipynb"
 

@@ -180,7 +180,8 @@ def test_who_waits_for_others_all_the_time_is_told_to_come_again(wait_until: Wai
     try:
         wait_until(lambda: checker._lanes[-1].processes[0]._process, description="the first check")
         with pytest.raises(
-            CheckersBusy, match=r"cannot be checked now \(others are being checked\).*send it again later"
+            CheckersBusy,
+            match=r"cannot be checked now \(other answers are being checked\).*send the answer again later",
         ):
             checker.find_errors(ENDLESS, ENDLESS_ANSWER, execution="second", wall_seconds=2)
     finally:

@@ -170,7 +170,7 @@ def _safe(html: str) -> Markup:
 
 
 def _is_ours(output: dict[str, Any], ordinal: int | None) -> bool:
-    """Whether it says what the page says itself: what is waited for, or what did not come back."""
+    """Whether it says what the page says itself: what is waited for, or what could not be restored."""
     noted = output.get("metadata", {}).get("pauseflow") or {}
     is_open = not noted.get("decision") or (ordinal is not None and noted.get("ordinal") == ordinal)
     return _read_kind(output) in ("losses", "ending") or (noted.get("kind") == "suspension" and is_open)

@@ -1,4 +1,4 @@
-"""Find the cells that need what did not come back; a loss that no cell needs is a note."""
+"""Find the cells that need what could not be restored; a loss that no cell needs is a note."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +13,7 @@ def weigh_losses(losses: list[Loss], coming: Mapping[str, str], namespace: Mappi
     """Say of each loss which of the coming cells may need it.
 
     Args:
-        losses: What did not come back.
+        losses: What could not be restored.
         coming: Source of the cells that may still run, by index.
         namespace: The notebook's, as far as it came back.
     """
