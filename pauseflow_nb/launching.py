@@ -34,7 +34,7 @@ _POLL_SECONDS = 0.1
 class RunOptions:
     """How a notebook is run."""
 
-    #: Kernel to use instead of the one that the notebook names.
+    #: Kernel to use instead of the notebook's.
     kernel: str | None = None
     #: Language to assume instead of the one that the notebook names.
     language: str | None = None

@@ -32,7 +32,7 @@
     ├── LinkWithdrawn         (LookupError)        a link that was revoked, or whose key was withdrawn
     ├── LinkSpent             (AttributeError)     a link of an earlier pause, used after it
     ├── UnknownKey            (LookupError)
-    ├── InvalidRecord         (ValueError)         a decision record that proves nothing
+    ├── InvalidRecord         (ValueError)         a decision record that is not valid
     ├── InvalidBody           (ValueError)         a request's body or decision that cannot be read
     │   └── UnknownCharset                         a body in a charset that is not one of the web's
     ├── BodyTooLarge          (ValueError)

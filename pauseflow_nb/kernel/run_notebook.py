@@ -34,7 +34,7 @@ def add_child(
     """
     path = os.fspath(notebook)
     if "://" not in path:
-        # The worker that starts it stands in another directory.
+        # The worker that starts it has another working directory.
         path = str(Path(path).absolute())
         if not os.path.isfile(path):  # noqa: PTH113 - `Path.is_file` raises for what cannot be a path
             raise NotebookNotFound(os.fspath(notebook))

@@ -215,7 +215,7 @@ class TestTheRecord:
             facts_in(notebook, "fresh")["checks"][0]["new"] = "99.0"
 
         assert problems(road) == []
-        assert any("what was found when it ran again was changed" in each for each in problems(road, change))
+        assert any("the result of running it again was changed" in each for each in problems(road, change))
 
     def test_nor_that_it_was_asked_again(self, road: Road) -> None:
         view = ordered(road)

@@ -82,7 +82,7 @@ def test_a_schedule_is_listed_paused_resumed_run_and_removed(pauseflow: Pauseflo
         (["add", EXAMPLE, "--http", "--tz", "UTC"], "--tz works only with --cron and --at"),
         (["add", EXAMPLE, "--http", "--missed", "skip"], "--missed works only with --cron, --every and --at"),
         (["add", EXAMPLE, "--cron", "every day"], "write five fields (minute, hour, day, month, weekday), or six"),
-        (["add", EXAMPLE, "--cron", "0 8 * * *", "--tz", "Berlin"], "is no time zone"),
+        (["add", EXAMPLE, "--cron", "0 8 * * *", "--tz", "Berlin"], "is not a time zone"),
         (["add", EXAMPLE, "--every", "10"], "every"),
         (["add", EXAMPLE, "--at", "2020-01-01T00:00"], "has passed: give a time in the future"),
         (["add", "nosuch.ipynb", "--http"], "nosuch.ipynb"),

@@ -97,7 +97,7 @@ class StartHandler(Receiver):
             started = await self._lazy.call(start_by_request, self._trigger, event, key=key, execution=self._execution)
             is_used = not started.is_earlier
         except StoreUnavailable:
-            # It may have added the execution before it stopped answering. What it does not name, `gc` removes.
+            # The store may have added the execution before it stopped answering. Otherwise `gc` removes the files.
             is_used = True
             raise
         finally:

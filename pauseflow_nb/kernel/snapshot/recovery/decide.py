@@ -43,7 +43,7 @@ def decide(
         coming: Source of the cells to come; None: unknown, so everything may be needed.
         passed: Source of the cells that ran.
         saved: Names that are in the snapshot.
-        remade: Names that a `%%setup` makes again.
+        remade: Names that a `%%setup` cell binds again.
     """
     if not refused:
         return Decided()
