@@ -260,7 +260,7 @@ def test_what_was_signed_when_it_began_to_wait_is_no_record() -> None:
     own = notebook["metadata"]["pauseflow"]
     own["decisions"].append(own.pop("waiting"))
 
-    assert any("record 2 is none" in problem for problem in verify(notebook, PUBLIC).problems)
+    assert any("record 2 is not a decision record" in problem for problem in verify(notebook, PUBLIC).problems)
 
 
 @given(

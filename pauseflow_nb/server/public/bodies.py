@@ -15,7 +15,7 @@ from tornado.httputil import HTTPFile, parse_multipart_form_data
 from pauseflow_nb.errors import InvalidBody, UnknownCharset
 from pauseflow_nb.json_values import JSON, read_json
 
-#: In characters.
+#: Longest boundary that is shown in an error, in characters.
 _LONGEST_TYPE = 1000
 #: In bytes, as RFC 2046 says.
 _LONGEST_BOUNDARY = 70
