@@ -268,7 +268,7 @@ class Settings(BaseModel):
             is_text = name not in cls.model_fields and isinstance(error["input"], str)
             value = MASKED if is_text else _shown(name, error["input"])
             unknown = name not in cls.model_fields
-            reason = f"is no setting{_did_you_mean(name)}" if unknown else reword_error(error)
+            reason = f"is not a setting{_did_you_mean(name)}" if unknown else reword_error(error)
             raise InvalidSetting(name, value, origins.get(name, "default"), reason) from None
         settings._origins.update(origins)
         return settings

@@ -141,7 +141,7 @@ EXAMPLES: list[PauseflowError] = [
     StorageFull("/data"),
     DiskNearlyFull("/data", 900),
     QuotaReached("/data", 900, 1000),
-    StoreDamaged("a text is no JSON"),
+    StoreDamaged("a text is not JSON"),
     StoreUnavailable("sqlite:///pauseflow.db", "it is locked"),
     UnknownExecution("k3v9"),
     UnknownKey(7),

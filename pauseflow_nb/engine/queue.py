@@ -167,7 +167,7 @@ class Queue(Reader):
             UnknownExecution: If there is none.
             NotSuspended: If nothing waits, or not in this step.
             AmbiguousSuspension: If several wait and none was named.
-            NotJSON: If the data is no JSON.
+            NotJSON: If the data is not JSON.
         """
         require_json("data", None if data is NOTHING else data)
         with reading(self.engine) as connection:

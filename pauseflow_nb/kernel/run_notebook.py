@@ -30,7 +30,7 @@ def add_child(
     Raises:
         NotebookNotFound: If there is none at this path.
         InvalidValue: If another one has this name, or a text holds the value of a secret.
-        NotJSON: If a parameter is no JSON.
+        NotJSON: If a parameter is not JSON.
     """
     path = os.fspath(notebook)
     if "://" not in path:

@@ -386,7 +386,7 @@ class _Segment:
             cell_statuses.note_ended(self.document, index, "interrupted", has_error=True)
             return SegmentEnd("interrupted", self.checkpoint, outcome, failure)
         if may_fail and reply.status != "timeout" and not reply.is_storage_failure:
-            # As in papermill, an expected error is no failure.
+            # As in papermill, an expected error is not a failure.
             cell_statuses.note_ended(self.document, index, "completed")
             return None
         cell_statuses.note_ended(self.document, index, "failed", has_error=True)

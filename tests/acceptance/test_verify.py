@@ -84,8 +84,8 @@ def test_what_cannot_be_verified_is_refused_with_a_sentence(pauseflow: Pauseflow
     ("text", "expected"),
     [
         ('{"cells": [], "metadata": {}, "cells": []}', "'cells' comes twice"),
-        ('{"cells": [], "metadata": {"a": NaN}}', "NaN is no number of JSON"),
-        ('{"cells": [], "metadata": {"a": 1e999}}', "1e999 is no number of JSON"),
+        ('{"cells": [], "metadata": {"a": NaN}}', "NaN is not a number of JSON"),
+        ('{"cells": [], "metadata": {"a": 1e999}}', "1e999 is not a number of JSON"),
         ('{"cells": [], "metadata": []}', "it has no metadata"),
     ],
 )

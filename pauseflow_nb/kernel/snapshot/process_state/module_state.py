@@ -209,7 +209,7 @@ class Change:
 def changes_in(source: str) -> tuple[Change, ...]:
     """Find what code changes of that which it reaches by attributes: `a.b = 1`, `a.b[0] = 1`, `a.b.append(1)`, ….
 
-    Text that is no Python changes nothing.
+    Text that is not Python changes nothing.
     """
     try:
         tree = parsed(source)
