@@ -49,7 +49,7 @@ def pack(folder: Path, *members: tuple[str | zipfile.ZipInfo, str | bytes]) -> P
         ("a.json", '{"x": 1}', "it contains no Pipedream workflow"),
         ("a.json", "[1, 2]", "it contains no Pipedream workflow"),
         ("a.json", '{"steps": [1]}', "are not a list of steps"),
-        ("a.json", '{"steps": [{"namespace": "a", "configured_props_json": "{"}]}', "configured_props_json in a.json is not JSON"),
+        ("a.json", '{"steps": [{"namespace": "a", "configured_props_json": "{"}]}', "_props_json in a.json is not JSON"),
         ("a.json", "[" * 5000 + "]" * 5000, "nested too deeply"),
         ("a.json", '{"steps": [' + ",".join(["{}"] * 300_000) + "]}", "more than 200,000 values"),
         ("a.yaml", "steps: [", "is not YAML"),
