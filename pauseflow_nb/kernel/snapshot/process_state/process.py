@@ -1,4 +1,4 @@
-"""Save the state of the process that cells change with Python's standard library: environment, directory, signals, limits.
+"""Save the process's state that cells change with Python itself: environment, directory, signals, limits.
 
 Only environment variables that cells changed are saved; the others belong to the machine that runs the kernel, and
 many are secrets.

@@ -17,7 +17,7 @@ class CannotSave(Exception):
 _SETUP = "open it in a `%%setup` cell"
 #: Reason by the type's module and name; a star stands for every type of that module.
 _REASONS = {
-    "builtins.generator": "a generator is in the middle of its work; make a list of it, or make it again where you use it",
+    "builtins.generator": "a generator is in the middle of its work; make a list of it, or make it where you use it",
     "builtins.async_generator": "a generator is in the middle of its work; make it again where you use it",
     "builtins.coroutine": "a coroutine that has not been awaited; await it before the pause",
     "builtins.frame": "a frame of running code",
