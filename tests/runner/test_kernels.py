@@ -50,7 +50,7 @@ def test_a_kernel_that_never_replies_is_an_error(install: Any, rehearse: Any) ->
 def test_a_program_or_directory_that_is_not_there(install: Any, rehearse: Any) -> None:
     install("gone", "", argv=["/no/such/python", "{connection_file}"])
 
-    with pytest.raises(KernelUnavailable, match="its program /no/such/python is not there"):
+    with pytest.raises(KernelUnavailable, match="its program /no/such/python does not exist"):
         rehearse("1", kernel="gone").run()
     with pytest.raises(KernelUnavailable, match="working directory /no/such/folder does not exist"):
         rehearse("1").run(cwd="/no/such/folder")
