@@ -1,7 +1,6 @@
 """Let the clock act: settle what is due, send reminders, and finish what processes that died have left."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -177,7 +176,7 @@ def _name(what: Claim | str) -> str:
 
 
 def remind(store: OpenStore, due: Claim) -> None:
-    """Take a reminder, unless another process takes it, and send it in a thread: a mail server may be slow."""
+    """Take a reminder, unless another process takes it, and send it in a thread."""
 
     def take(connection: sa.Connection) -> Row | None:
         row = suspensions.find(connection, due)
@@ -185,7 +184,7 @@ def remind(store: OpenStore, due: Claim) -> None:
 
     claimed = store.change(take)
     if claimed is not None:
-        threading.Thread(target=_send, args=[store, claimed], name="pauseflow-reminder", daemon=True).start()
+        store.reminders.submit(_send, store, claimed)
 
 
 def _send(store: OpenStore, row: Row) -> None:

@@ -64,7 +64,7 @@ class Queue(Reader):
         self.settling = Batcher(functools.partial(settle_together, self), name="pauseflow-settling", most=MOST_TOGETHER)
 
     def close(self) -> None:
-        """Settle what has come, and close all connections."""
+        """Settle what has come, send the reminders that were taken, and close all connections."""
         self.link_lookups.close()
         self.settling.close()
         super().close()

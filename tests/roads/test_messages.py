@@ -216,6 +216,29 @@ def test_a_reminder_sends_again_until_it_is_answered(sender: Rider, mailbox: Mai
     assert len(mailbox.mails) - count <= 1
 
 
+def test_a_reminder_that_was_taken_is_sent_before_the_store_is_closed(
+    sender: Rider, mailbox: Mailbox, wait_until: Any
+) -> None:
+    view = sender.run(
+        "%%step ask\nflow.suspend('1h', remind='0.1s')\nflow.send.email('Ship it?', 'Please', to='ann@example.org')"
+    )
+
+    def remind_at() -> float:
+        with reading(sender.queue.engine) as connection:
+            return float(connection.execute(sa.select(suspensions.c.remind_at)).scalar_one())
+
+    def taken() -> bool:
+        Clock(sender.queue).sweep()
+        return remind_at() != first
+
+    first = remind_at()
+    wait_until(taken, description="a reminder was taken")
+    sender.queue.close()
+
+    assert mailbox.mails[1]["subject"] == "Reminder: Ship it?"
+    assert "reminded" in [line["what"] for line in sender.queue.audit(view["id"])]
+
+
 def test_who_was_written_to_learns_at_once_that_what_was_asked_about_has_changed(
     sender: Rider, mailbox: Mailbox, wait_until: Any
 ) -> None:
