@@ -14,6 +14,7 @@ from roads.rider import Rider, returned
 
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.errors import NotDelivered
 from pauseflow_nb.notifications import deliver
 from pauseflow_nb.protocol import MessageRequest
 from pauseflow_nb.runner.kernels.source import Supply
@@ -89,6 +90,20 @@ def test_the_setting_for_mails_that_name_nobody_is_one_address_or_several(
     deliver(Settings.load(flags=flags, environment={}), MessageRequest("email", [], "subject", "text"))
 
     assert [address.addr_spec for address in mailbox.mails[0]["To"].addresses] == receivers
+
+
+@pytest.mark.parametrize("setting", [{"smtp_security": "starttls"}, {"smtp_user": "ann"}])
+def test_a_mail_server_that_cannot_encrypt_or_sign_in_is_not_left_connected(
+    setting: dict[str, str], tmp_path: Path
+) -> None:
+    def send() -> None:
+        # The server waits until its connections are closed, while the error still holds the client.
+        with mail_server() as box:
+            settings = Settings.load(flags={"data_dir": tmp_path, **box.settings, **setting}, environment={})
+            deliver(settings, MessageRequest("email", [], "subject", "text"))
+
+    with pytest.raises(NotDelivered, match="not supported by server"):
+        send()
 
 
 def test_a_mail_carries_title_text_and_only_the_approval_link(sender: Rider, mailbox: Mailbox) -> None:
