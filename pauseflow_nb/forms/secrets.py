@@ -1,4 +1,4 @@
-"""Hide the passwords in an answer: the fields that its form marks as such."""
+"""Hide the passwords in an answer: the fields that its form marks as passwords."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ _HIDDEN = "***"
 
 
 def hide_secrets(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
-    """Hide what a form asks for as a password."""
+    """Hide the values of password fields."""
     return answer if schema is None or answer is None else _hidden(answer, fields_of(schema))
 
 
@@ -17,7 +17,7 @@ def _hidden(value: JSON, field: Field) -> JSON:
     if field.schema.get("format") == "password" or field.schema.get("writeOnly"):
         return _HIDDEN
     if field.branches:
-        # Whichever was meant: what is a secret in one of them is one.
+        # Whichever branch was meant: a password in one of them counts as one.
         for branch in field.branches:
             value = _hidden(value, branch)
         return value
