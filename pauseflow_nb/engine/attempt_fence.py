@@ -36,14 +36,26 @@ class Fenced(Exception):
     """Another attempt has taken over, or the execution has ended: nothing from this attempt counts any more."""
 
 
+class GivenUp(Exception):
+    """The process is to end, and the store cannot be used: the attempt waits for it no longer."""
+
+
 class Attempt:
     """One attempt at a segment, as its row was claimed."""
 
-    def __init__(self, queue: Queue, execution: Row, segment: Row, on_event: Events) -> None:
-        """Take the rows of the attempt, and the function that is called with its events."""
+    def __init__(
+        self,
+        queue: Queue,
+        execution: Row,
+        segment: Row,
+        on_event: Events,
+        *,
+        must_end: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Take the rows of the attempt, what is called with its events, and what says that the process is to end now."""
         self.queue = queue
         self.execution, self.segment = execution, segment
-        self._on_event = on_event
+        self._on_event, self._must_end = on_event, must_end
         self._document = execution.document
         #: The notebook of the segment, from when it was read.
         self.notebook: Document | None = None
@@ -138,6 +150,7 @@ class Attempt:
 
         Raises:
             StoreUnavailable, StorageFull: If it could not be used until then.
+            GivenUp: If the process is to end before that.
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         has_reported = False
@@ -147,6 +160,8 @@ class Attempt:
             except (StoreUnavailable, StorageFull) as problem:
                 if time.monotonic() > deadline:
                     raise
+                if self._must_end():
+                    raise GivenUp(str(problem)) from problem
                 if not has_reported:
                     log.info("could not record, trying again: %s", problem)
                     self.tell("said", text=f"{problem}; trying again for {_PATIENCE_SECONDS:g} s")
