@@ -12,6 +12,10 @@ _PLAIN = {
     **dict.fromkeys(["bool_type", "bool_parsing"], "must be true or false"),
     **dict.fromkeys(["byte_size", "byte_size_unit"], "must be a number of bytes, such as 500 MB"),
     "string_type": "must be text",
+    "timezone_aware": "must have a time zone, such as Z or +02:00",
+    "timezone_naive": "must have no time zone",
+    "complex_type": "must be a complex number, such as 1+2j",
+    "json_invalid": "must be JSON, such as [1, 2]",
     "list_type": "must be a list",
     **dict.fromkeys(["dict_type", "model_type", "model_attributes_type"], "must be an object"),
 }
@@ -22,4 +26,10 @@ def reword_error(error: Mapping[str, Any]) -> str:
     message: str = error["msg"]
     if error["type"] in ("value_error", "assertion_error"):
         return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    return _PLAIN.get(error["type"]) or re.sub(r"^\w+ should ", "must ", message)
+    if error["type"] == "uuid_version":
+        return f"must be a UUID of version {error['ctx']['expected_version']}" if "ctx" in error else message
+    return _PLAIN.get(error["type"]) or re.sub(r"^(\w+|URL scheme) should ", _begin, message)
+
+
+def _begin(found: re.Match[str]) -> str:
+    return "must have a scheme that must " if found[1] == "URL scheme" else "must "

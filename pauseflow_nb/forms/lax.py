@@ -2,7 +2,7 @@
 
 A JSON Schema that was made from a Python type says less than the type takes. What it leaves out stands in keywords of
 our own, and an answer is written here as the schema wants it before it is checked. The notebook's model gets the answer
-as it came, but for spans such as `"2 hours"`, which pydantic cannot read.
+as it came, but for spans such as `"2 hours"` and whole numbers such as 1e20, which pydantic cannot read.
 """
 
 import re
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pauseflow_nb.durations import parse_span
-from pauseflow_nb.forms.dialect import DECIMAL, NAMES, PYTHON, STRICT, reader
+from pauseflow_nb.forms.dialect import DECIMAL, NAMES, PYTHON, STRICT, TEXT, reader
 from pauseflow_nb.forms.fields import take_apart
 from pauseflow_nb.forms.texts import iso_span
 from pauseflow_nb.json_values import JSON, compact
@@ -76,7 +76,7 @@ def normalize(schema: Mapping[str, JSON], value: JSON) -> JSON:
 
 
 def with_spans(schema: Mapping[str, JSON], value: JSON) -> JSON:
-    """Write spans such as `"2 hours"` as ISO 8601 does, and leave everything else as it came."""
+    """Write spans as ISO 8601 does and whole numbers without an exponent, and leave everything else as it came."""
     return _Walk(schema, only_spans=True).take(schema, value) if PYTHON in schema else value
 
 
@@ -117,13 +117,16 @@ class _Walk:
         properties = properties if isinstance(properties, Mapping) else {}
         more = schema.get("additionalProperties")
         converted = {key: self.take(properties.get(key, more), each) for key, each in value.items()}
-        if self.only_spans:
-            return converted
         for key, inner in properties.items():
             for path in inner.get(NAMES, ()) if isinstance(inner, Mapping) and key not in value else ():
                 found = _find(value, path)
                 if found:
-                    converted[key] = self.take(inner, found[0])
+                    taken = self.take(inner, found[0])
+                    if self.only_spans:
+                        # The model knows the other name.
+                        converted |= {path[0]: taken} if len(path) == 1 else {}
+                        break
+                    converted[key] = taken
                     # Under a schema that forbids what it does not know, the other name must not stay.
                     converted.pop(path[0], None) if path[0] not in properties else None
                     break
@@ -140,6 +143,8 @@ class _Walk:
         return converted
 
     def _take_single(self, schema: Mapping[str, JSON], value: JSON) -> JSON:
+        if TEXT in schema and not self.only_spans:
+            value = _prepare_text(schema[TEXT], value)
         kind = schema.get("type")
         kind = _FORMATS.get(str(schema.get("format")), "") if kind == "string" else str(kind)
         if kind == "duration" and isinstance(value, str):
@@ -147,9 +152,17 @@ class _Walk:
         is_moment = kind in ("date", "datetime") and isinstance(value, str)
         # A day is its midnight for pydantic, and a number that is written as text a moment.
         is_fitting = not _is_odd_moment(kind, value) if is_moment else _is_of_type(schema, value)
+        if self.only_spans and kind == "integer" and isinstance(value, float) and value.is_integer():
+            return value if schema.get(STRICT) else int(value)
         if self.only_spans or is_fitting or value is None or schema.get(STRICT) or DECIMAL in schema:
             return value
         return _read(kind, value)
+
+
+def _prepare_text(steps: list[str], value: JSON) -> JSON:
+    if "coerce_numbers_to_str" in steps and isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    return value.strip() if "strip_whitespace" in steps and isinstance(value, str) else value
 
 
 def _is_odd_moment(kind: str, text: str) -> bool:
