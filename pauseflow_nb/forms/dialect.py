@@ -106,7 +106,7 @@ def translate(schema: JSON) -> JSON:
     translated: dict[str, JSON] = {}
     for key, value in schema.items():
         if key == "pattern" and isinstance(value, str):
-            _matcher(value)
+            matcher(value)
             translated[PATTERN] = value
         elif key == "patternProperties" and isinstance(value, dict):
             translated[key] = {_in_javascript(name): translate(each) for name, each in value.items()}
@@ -123,7 +123,7 @@ class _Pattern:
     """`pattern`, run by the engine that pydantic uses."""
 
     def __init__(self, _schema: object, pattern: str, _path: object) -> None:
-        self._matches = _matcher(pattern)
+        self._matches = matcher(pattern)
 
     def validate(self, value: JSON) -> None:
         if isinstance(value, str) and not self._matches(value):
@@ -245,7 +245,12 @@ def _is_multiple(value: float, factor: float) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _matcher(pattern: str) -> Callable[[str], Any]:
+def matcher(pattern: str) -> Callable[[str], Any]:
+    """Compile a regular expression, if it can be for the engine that pydantic uses.
+
+    Raises:
+        InvalidPattern: If Python cannot run it either.
+    """
     from pydantic_core import SchemaError, SchemaValidator, core_schema
 
     try:
@@ -261,7 +266,7 @@ def _matcher(pattern: str) -> Callable[[str], Any]:
 
 def _in_javascript(pattern: str) -> str:
     """Write a pattern for field names so that it means in JavaScript's dialect what it means in pydantic's."""
-    _matcher(pattern)
+    matcher(pattern)
     parts, in_class = [], False
     for part in re.findall(r"\\.|.", pattern, re.DOTALL):
         in_class = part == "[" or (in_class and part != "]")

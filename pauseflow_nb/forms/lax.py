@@ -14,7 +14,7 @@ from typing import Any
 from pauseflow_nb.durations import parse_span
 from pauseflow_nb.forms.dialect import DECIMAL, NAMES, PYTHON, STRICT, TEXT, reader
 from pauseflow_nb.forms.fields import take_apart
-from pauseflow_nb.forms.texts import iso_span
+from pauseflow_nb.forms.texts import iso_span, spoken_span
 from pauseflow_nb.json_values import JSON, compact
 from pauseflow_nb.protocol import answer_in
 
@@ -78,6 +78,11 @@ def normalize(schema: Mapping[str, JSON], value: JSON) -> JSON:
 def with_spans(schema: Mapping[str, JSON], value: JSON) -> JSON:
     """Write spans as ISO 8601 does and whole numbers without an exponent, and leave everything else as it came."""
     return _Walk(schema, only_spans=True).take(schema, value) if PYTHON in schema else value
+
+
+def with_spoken_spans(schema: Mapping[str, JSON], value: JSON) -> JSON:
+    """Write spans as people do: `"2 h"`."""
+    return _Speaking(schema, only_spans=True).take(schema, value)
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,12 @@ class _Walk:
         if self.only_spans or is_fitting or value is None or schema.get(STRICT) or DECIMAL in schema:
             return value
         return _read(kind, value)
+
+
+class _Speaking(_Walk):
+    def _take_single(self, schema: Mapping[str, JSON], value: JSON) -> JSON:
+        is_span = schema.get("format") == "duration" and isinstance(value, str)
+        return spoken_span(value) if is_span else value
 
 
 def _prepare_text(steps: list[str], value: JSON) -> JSON:
