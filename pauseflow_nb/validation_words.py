@@ -19,6 +19,13 @@ _PLAIN = {
     "list_type": "must be a list",
     **dict.fromkeys(["dict_type", "model_type", "model_attributes_type"], "must be an object"),
 }
+#: As errors with a JSON Schema say it.
+_SHORT = {
+    "URL scheme should be ": "must be a URL that begins with ",
+    "must be greater than or equal to ": "must be at least ",
+    "must be less than or equal to ": "must be at most ",
+    "must be greater than ": "must be more than ",
+}
 
 
 def reword_error(error: Mapping[str, Any]) -> str:
@@ -28,8 +35,7 @@ def reword_error(error: Mapping[str, Any]) -> str:
         return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if error["type"] == "uuid_version":
         return f"must be a UUID of version {error['ctx']['expected_version']}" if "ctx" in error else message
-    return _PLAIN.get(error["type"]) or re.sub(r"^(\w+|URL scheme) should ", _begin, message)
-
-
-def _begin(found: re.Match[str]) -> str:
-    return "must have a scheme that must " if found[1] == "URL scheme" else "must "
+    sentence = _PLAIN.get(error["type"]) or re.sub(r"^\w+ should ", "must ", message)
+    for long, short in _SHORT.items():
+        sentence = sentence.replace(long, short)
+    return sentence

@@ -197,6 +197,6 @@ def test_the_words_of_a_json_schema_are_taken_literally() -> None:
 def test_limits_of_a_decimal_hold_for_a_text_as_well() -> None:
     row = row_of("Annotated[Decimal, Field(gt=0, max_digits=4, decimal_places=2)]")
 
-    assert find_errors(row.schema, {"value": "-1"}) == [{"path": ["value"], "message": "must be greater than 0"}]
+    assert find_errors(row.schema, {"value": "-1"}) == [{"path": ["value"], "message": "must be more than 0"}]
     with pytest.raises(InvalidAnswer):
         row.form.judge({"value": "1.234"})
