@@ -1,4 +1,4 @@
-"""Reword the validation errors of pydantic, which are written for programmers, for users."""
+"""Reword the validation errors of pydantic, which are written for programmers, so that users understand them."""
 
 import re
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _SHORT = {
 
 
 def reword_error(error: Mapping[str, Any]) -> str:
-    """Write an error of pydantic so that it continues the name of the field."""
+    """Reword an error of pydantic, to be written after the name of the field."""
     message: str = error["msg"]
     if error["type"] in ("value_error", "assertion_error"):
         return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")

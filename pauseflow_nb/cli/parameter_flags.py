@@ -30,7 +30,7 @@ def resolve_parameters(
         base64_yaml: `-b BASE64`: a mapping in YAML, encoded.
 
     Raises:
-        InvalidParameter: If a flag cannot be parsed, or a name is no identifier.
+        InvalidParameter: If a flag cannot be parsed, or a name is not an identifier.
     """
     merged: dict[str, Any] = {}
     for text in base64_yaml:

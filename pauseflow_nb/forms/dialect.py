@@ -1,6 +1,6 @@
-"""Compile JSON Schemas for jsonschema-rs, which checks in linear time, with what pydantic means by patterns and multiples.
+"""Compile JSON Schemas for jsonschema-rs, with pydantic's meaning of patterns and multiples.
 
-Nothing is fetched, whatever a schema refers to, and no code of the user runs.
+References are never fetched, and no code of the user runs.
 """
 
 import base64
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
     from pydantic_core import SchemaValidator
 
-#: What `pattern` becomes: jsonschema-rs reads patterns as JavaScript does, where `\\w` has no letters beyond ASCII.
+#: Replaces `pattern`: jsonschema-rs reads patterns as JavaScript does, where `\\w` matches only ASCII letters.
 PATTERN = "pauseflow:pattern"
 MULTIPLE = "multipleOf"
 
-# What JSON Schema cannot say of a Python type; the kernel writes these keywords into the schemas that it makes.
+# Properties of Python types that JSON Schema cannot express; the kernel adds these keywords to its schemas.
 
-#: At the root: the schema was made from a type. `{"wrapped": true}`: of one without fields, as the field `value`.
+#: At the root: the schema was made from a type. `{"wrapped": true}`: a type without fields, as the field `value`.
 PYTHON = "pauseflow:python"
-#: At a property: the other names and paths under which the model takes it.
+#: At a property: other names and paths under which the model accepts it.
 NAMES = "pauseflow:names"
-#: At a value: it is taken as it is only; a number that is written as text is none.
+#: At a value: it is strict, so a number written as text is not accepted.
 STRICT = "pauseflow:strict"
-#: At a number and at a text: it is a Decimal, within these limits.
+#: At a number or a text: it is a Decimal with these limits.
 DECIMAL = "pauseflow:decimal"
-#: At a moment: `"aware"` or `"naive"`, if the model takes one of them only.
+#: At a time: `"aware"` or `"naive"`, if the model accepts only one of them.
 ZONE = "pauseflow:zone"
 #: At a text: what pydantic does with it first, `"strip_whitespace"` or `"coerce_numbers_to_str"`.
 TEXT = "pauseflow:text"
 #: At a text: the kind of value that it must be for pydantic, with limits: `{"type": "date", "gt": "2026-01-01"}`.
 LIMITS = "pauseflow:limits"
 
-#: Below these stand names of the schema's author, not keywords.
+#: Keywords whose members have names of the author.
 NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
-#: Below these stand values, not schemas.
+#: Keywords with values instead of schemas.
 _VALUES = frozenset({"const", "enum", "default", "examples", PYTHON, NAMES, DECIMAL, LIMITS, TEXT})
-#: Formats that jsonschema-rs would check. We check those that people type, and no others.
+#: Formats that jsonschema-rs would check, of which we check only those that people type.
 _UNCHECKED = (
     *("hostname", "idn-email", "idn-hostname", "iri", "iri-reference", "json-pointer"),
     *("regex", "relative-json-pointer", "unknown", "uri-reference", "uri-template"),
@@ -59,17 +59,17 @@ class InvalidPattern(ValueError):
     """A regular expression that neither pydantic nor Python can run."""
 
     def __init__(self, pattern: str) -> None:
-        super().__init__(f"has a pattern that is no regular expression: {pattern}")
+        super().__init__(f"has a pattern that is not a regular expression: {pattern}")
 
 
 @lru_cache(maxsize=128)
 def compile_schema(text: str) -> "Draft202012Validator":
-    """Compile a schema, written as JSON.
+    """Compile a schema from its JSON text.
 
     Raises:
         InvalidPattern: If it has a pattern that cannot be run.
-        jsonschema_rs.ValidationError: If it is no JSON Schema, or refers to what is not in it.
-        ValueError: If jsonschema-rs fails at it.
+        jsonschema_rs.ValidationError: If it is not a JSON Schema, or refers to something outside of it.
+        ValueError: If jsonschema-rs fails.
     """
     from jsonschema_rs import Draft202012Validator
 
@@ -85,7 +85,7 @@ def compile_schema(text: str) -> "Draft202012Validator":
 
 @contextmanager
 def no_panics() -> Iterator[None]:
-    """Make a ValueError of a panic in jsonschema-rs, which is no Exception and would end the process."""
+    """Convert a panic in jsonschema-rs, which is not an `Exception` and would end the process, to a ValueError."""
     try:
         yield
     except BaseException as problem:
@@ -96,7 +96,7 @@ def no_panics() -> Iterator[None]:
 
 
 def translate(schema: JSON) -> JSON:
-    """Write a schema as `compile_schema` compiles it, with patterns in our own keyword.
+    """Translate a schema for `compile_schema`, with patterns in our own keyword.
 
     Raises:
         InvalidPattern: If it has a pattern that cannot be run.
@@ -120,7 +120,7 @@ def translate(schema: JSON) -> JSON:
 
 
 class _Pattern:
-    """`pattern`, run by the engine that pydantic uses."""
+    """Checks `pattern` with the regular expressions of pydantic."""
 
     def __init__(self, _schema: object, pattern: str, _path: object) -> None:
         self._matches = matcher(pattern)
@@ -131,7 +131,7 @@ class _Pattern:
 
 
 class _MultipleOf:
-    """`multipleOf`, with pydantic's tolerance: 0.1 + 0.2 is a multiple of 0.1."""
+    """Checks `multipleOf` with pydantic's tolerance: 0.1 + 0.2 is a multiple of 0.1."""
 
     def __init__(self, _schema: object, factor: float, _path: object) -> None:
         self._factor = factor
@@ -144,7 +144,7 @@ class _MultipleOf:
 
 
 class _Strict:
-    """`STRICT`: a whole number must not be written as 2.0, which JSON Schema takes."""
+    """Checks `STRICT`: an integer must not be written as 2.0, which JSON Schema accepts."""
 
     def __init__(self, schema: dict[str, JSON], _is_strict: bool, _path: object) -> None:
         self._is_integer = schema.get("type") == "integer"
@@ -167,7 +167,7 @@ class _Limits:
 
 
 class _Decimal:
-    """`DECIMAL`: limits of a Decimal, which hold for one that is written as text too."""
+    """Checks `DECIMAL`: the limits of a Decimal, also of one written as text."""
 
     def __init__(self, _schema: object, limits: dict[str, JSON], _path: object) -> None:
         self._limits = {"type": "decimal", **limits}
@@ -178,14 +178,14 @@ class _Decimal:
 
 
 def find_limit(limits: dict[str, JSON], value: JSON) -> dict[str, Any] | None:
-    """Check a value as pydantic does; what is no number and no text is checked elsewhere.
+    """Check a value as pydantic does; values that are neither numbers nor texts are checked elsewhere.
 
     Args:
-        limits: Of a core schema of pydantic: its `type`, and limits as text.
+        limits: The `type` of one of pydantic's core schemas, and its limits as text.
         value: The value.
 
     Returns:
-        What pydantic has against it, one of `ValidationError.errors()`; None if it fits.
+        An error of pydantic, one of `ValidationError.errors()`; None if it fits.
     """
     from pydantic_core import SchemaError, ValidationError
 
@@ -213,7 +213,7 @@ def _limited_reader(text: str) -> "SchemaValidator":
 
 @cache
 def reader(kind: str) -> "SchemaValidator":
-    """Give what reads a value as pydantic does where it is not strict.
+    """Return a function that reads a value as pydantic does when it is not strict.
 
     Args:
         kind: `"integer"`, `"number"`, `"decimal"`, `"boolean"`, `"date"`, `"time"`, `"datetime"`, `"duration"` or `"uuid"`.
@@ -258,14 +258,14 @@ def matcher(pattern: str) -> Callable[[str], Any]:
     except SchemaError:
         pass
     try:
-        # Look-around and references back: models may ask for Python's engine, and JSON Schemas have them too.
+        # Look-around and back-references: models may choose Python's engine, and JSON Schemas allow them.
         return re.compile(pattern).search
     except (re.error, OverflowError, RecursionError):
         raise InvalidPattern(pattern) from None
 
 
 def _in_javascript(pattern: str) -> str:
-    """Write a pattern for field names so that it means in JavaScript's dialect what it means in pydantic's."""
+    """Translate a pattern for field names from pydantic's dialect to JavaScript's."""
     matcher(pattern)
     parts, in_class = [], False
     for part in re.findall(r"\\.|.", pattern, re.DOTALL):
@@ -289,7 +289,7 @@ def _checked(check: Callable[[str], Any]) -> Callable[[str], bool]:
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 #: What is false, or raises a ValueError, for a text that is not of the format.
 _CHECKS: dict[str, Callable[[str], Any]] = {
-    # A bare number is a moment for pydantic: seconds since 1970, which nobody means who writes a date.
+    # For pydantic, a bare number is a time in seconds since 1970, which nobody means in a date.
     "date": lambda text: _DAY.match(text) and reader("date").validate_python(text),
     "date-time": lambda text: re.match(r"\d{4}-\d\d-\d\d[Tt ]\d", text) and reader("datetime").validate_python(text),
     "time": lambda text: re.match(r"\d\d:\d\d", text) and reader("time").validate_python(text),

@@ -1,4 +1,4 @@
-"""Hide the passwords in an answer: what its schema marks as such, wherever it stands."""
+"""Hide the passwords in an answer: the values that its schema marks as passwords."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,12 +11,12 @@ from pauseflow_nb.json_values import JSON
 
 _HIDDEN = "***"
 _MARKS = ('"writeOnly"', '"password"')
-#: Schemas that hold for the same value, in each other: a schema may contain itself.
+#: Levels of schemas for one and the same value; a schema may contain itself.
 _DEEPEST = 8
 
 
 def hide_secrets(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
-    """Hide what a schema asks for as a password."""
+    """Hide the values of password fields."""
     if schema is None or answer is None or not _may_have_secrets(schema):
         return answer
     asked = in_form(schema, answer)
@@ -35,7 +35,7 @@ def _hide(value: JSON, written: JSON, root: Mapping[str, JSON], depth: int) -> J
     schema, _, _, branches = take_apart(written, root)
     if schema.get("format") == "password" or schema.get("writeOnly") or _may_have_secrets(schema.get("contentSchema")):
         return _HIDDEN
-    # Whichever was meant: what is a secret in one of them is one.
+    # Whichever branch was meant: a password in one of them counts as one.
     for branch in (*branches, *_applied(schema)):
         value = _hide(value, branch, root, depth + 1)
     if isinstance(value, dict):
@@ -53,7 +53,7 @@ def _applied(schema: Mapping[str, Any]) -> Iterator[JSON]:
 
 
 def _schema_of(schema: Mapping[str, Any], key: str) -> JSON:
-    """Find the schema of a field under whichever of its names; of a name that leads to a part of a value, all is hidden."""
+    """Find the schema of a field by any of its names; a path to a part of a value counts for the whole value."""
     properties = schema.get("properties") or {}
     if key in properties:
         return properties[key]

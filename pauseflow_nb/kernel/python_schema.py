@@ -1,4 +1,4 @@
-"""Write a Python type as a JSON Schema, with what pydantic takes beyond it in keywords of our own."""
+"""Write a Python type as JSON Schema; our own keywords add what pydantic checks beyond it."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,7 +22,7 @@ JsonSchema = dict[str, Any]
 class PythonSchema(GenerateJsonSchema):
     """Makes the schema."""
 
-    #: Of the model that is being written.
+    #: The configuration of the current model.
     _model_config: Mapping[str, Any] = {}
 
     def model_schema(self, schema: Any) -> JsonSchema:
@@ -38,31 +38,31 @@ class PythonSchema(GenerateJsonSchema):
         return self._within(schema, super().typed_dict_schema)
 
     def int_schema(self, schema: Any) -> JsonSchema:
-        """Mark a strict one."""
+        """Mark a strict field."""
         return self._marked(schema, super().int_schema(schema))
 
     def float_schema(self, schema: Any) -> JsonSchema:
-        """Mark a strict one."""
+        """Mark a strict field."""
         return self._marked(schema, super().float_schema(schema))
 
     def bool_schema(self, schema: Any) -> JsonSchema:
-        """Mark a strict one."""
+        """Mark a strict field."""
         return self._marked(schema, super().bool_schema(schema))
 
     def date_schema(self, schema: Any) -> JsonSchema:
-        """Mark a strict one, and add the limits."""
+        """Mark a strict field, and add the limits."""
         return self._limited(schema, self._marked(schema, super().date_schema(schema)))
 
     def time_schema(self, schema: Any) -> JsonSchema:
-        """Mark a strict one, and add the limits."""
+        """Mark a strict field, and add the limits."""
         return self._limited(schema, self._marked(schema, super().time_schema(schema)))
 
     def timedelta_schema(self, schema: Any) -> JsonSchema:
-        """Mark a strict one, and add the limits."""
+        """Mark a strict field, and add the limits."""
         return self._limited(schema, self._marked(schema, super().timedelta_schema(schema)))
 
     def datetime_schema(self, schema: Any) -> JsonSchema:
-        """Mark a strict one, and one that must have a zone or must have none, and add the limits."""
+        """Mark a strict field, and one that requires or forbids a time zone, and add the limits."""
         zone = schema.get("tz_constraint")
         made = self._limited(schema, self._marked(schema, super().datetime_schema(schema)))
         return {**made, ZONE: zone} if zone in ("aware", "naive") else made
@@ -102,7 +102,7 @@ class PythonSchema(GenerateJsonSchema):
         return made if keys.get("type") not in _KEYS else {**made, "propertyNames": {LIMITS: _limits(keys)}}
 
     def decimal_schema(self, schema: Any) -> JsonSchema:
-        """Mark numbers and texts with the limits, which JSON Schema has for numbers only."""
+        """Add the limits for numbers and texts; JSON Schema has them only for numbers."""
         limits = _limits(schema)
         made = super().decimal_schema(schema)
         branches = made.get("anyOf", [made])
@@ -135,7 +135,7 @@ class PythonSchema(GenerateJsonSchema):
 
 
 def _fields(schema: Any) -> Iterable[tuple[str, Any]]:
-    """Find the fields of a model, whose schema may be wrapped in those of validators."""
+    """Find the fields of a model, whose schema may be nested in the schemas of validators."""
     for _ in range(16):
         fields = schema.get("fields")
         if isinstance(fields, dict):

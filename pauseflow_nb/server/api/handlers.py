@@ -77,7 +77,7 @@ class ExecutionsHandler(ApiHandler):
 
 
 class InspectHandler(ApiHandler):
-    """What a notebook takes."""
+    """The parameters and steps of a notebook."""
 
     SUPPORTED_METHODS = ("POST",)
 
@@ -115,7 +115,7 @@ class ResumeHandler(ApiHandler):
 
     @require_permission("execute")
     async def post(self, execution: str) -> None:
-        """Resume with `{"step", "data"}`, or `{"step", "form"}` with what stands in the form; all optional."""
+        """Resume with `{"step", "data"}`, or `{"step", "form"}` with the contents of the form; all optional."""
         if len(self.request.body) > INLINE_BYTES:
             raise BodyTooLarge(INLINE_BYTES)
         body = await self.read_body("step", "data", "form", "shown")
@@ -319,7 +319,7 @@ def _read_outputs(queue: Queue, execution: str) -> str:
 
 
 def _write_metrics(counts: Counts) -> bytes:
-    """Write gauges whose names begin with `pauseflow_`; all servers of one store say the same."""
+    """Write gauges whose names begin with `pauseflow_`; all servers of one store report the same values."""
     registry = CollectorRegistry()
     for name, text, label, values in (
         ("executions", "Executions in each state.", "state", counts.executions),

@@ -15,18 +15,18 @@ from tornado.httputil import HTTPFile, parse_multipart_form_data
 from pauseflow_nb.errors import InvalidBody, UnknownCharset
 from pauseflow_nb.json_values import JSON, read_json
 
-#: In characters.
+#: Longest Content-Type that is read, in characters.
 _LONGEST_TYPE = 1000
-#: Of what an error repeats of it.
+#: Longest part of a type that an error repeats, in characters.
 _LONGEST_SHOWN = 100
-#: In bytes, as RFC 2046 says.
+#: Longest boundary, in bytes, as RFC 2046 limits it.
 _LONGEST_BOUNDARY = 70
 _MOST_PARTS = 1000
-#: Of a form or a query. The form of the page has at most 200 rows in each list.
+#: Most fields of a form or a query. The form of the page has at most 200 rows in each list.
 _MOST_FIELDS = 10_000
 
-# Python knows more codecs, and some take minutes for a small body, such as `punycode`. It also keeps every name that it was ever
-# asked to look up.
+# Python has more codecs, and some, such as `punycode`, take minutes for a small body. It also remembers every name
+# that it has looked up.
 _WEB_CODECS = frozenset(
     {
         *("ascii", "utf_8", "utf_16", "utf_16_le", "utf_16_be"),
@@ -37,7 +37,7 @@ _WEB_CODECS = frozenset(
         *("euc_jp", "iso2022_jp", "shift_jis", "cp932", "euc_kr", "cp949"),
     }
 )
-#: Names on the web that Python does not know.
+#: Name on the web that Python does not know → name of the codec.
 _WEB_ALIASES = {"windows_31j": "cp932", "windows_874": "cp874", "windows_949": "cp949", "x_sjis": "shift_jis"}
 
 _PARAMETER = re.compile(r';\s*([a-z]+)\s*=\s*(?:"([^"]*)"|([^;,\s"]*))', re.IGNORECASE)
@@ -49,7 +49,7 @@ class Body:
 
     #: The parsed value; None for an empty body.
     value: JSON
-    #: The text of the body; None for bytes that are no text, and for a body in a file.
+    #: The text of the body; None for bytes that are not text, and for a body in a file.
     raw: str | None
     #: Whether it was a form, in which every value is text.
     is_form: bool = False
@@ -94,7 +94,7 @@ def parse_json(what: str, text: str | None) -> JSON:
         text: The text; None if the bytes were no text.
 
     Raises:
-        InvalidBody: If it is no JSON; says where.
+        InvalidBody: If it is not JSON; says where.
     """
     if text is None:
         raise InvalidBody(what, "is not text")
@@ -192,7 +192,7 @@ def _describe_body(kind: str) -> str:
 
 def _decode_text(data: bytes, codec: str) -> str | None:
     try:
-        # The byte order mark is no part of the text.
+        # The byte order mark is not part of the text.
         text = data.decode(codec).removeprefix("\ufeff")
         text.encode()
     except UnicodeError:

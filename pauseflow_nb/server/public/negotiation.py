@@ -50,7 +50,7 @@ def may_act(method: str, headers: Mapping[str, str], links: str) -> bool:
 
 
 def is_from_program(headers: Mapping[str, str]) -> bool:
-    """Whether a GET comes from a client that is known to be a program, requests no page, and is no prefetch."""
+    """Whether a GET comes from a client that is known to be a program, requests no page, and is not a prefetch."""
     lower = {name.lower(): value for name, value in headers.items()}
     accept = lower.get("accept", "").lower()
     if any(name in _FETCHES_AHEAD or name.startswith("sec-fetch-") for name in lower):
