@@ -59,13 +59,3 @@ def test_a_notebook_that_uses_us_loads_nothing_heavy(cells: list[str]) -> None:
 
     assert "pauseflow_nb.kernel.ipython_extension" in names
     assert [name for name in names if any(name == a or name.startswith(f"{a}.") for a in ABSENT)] == []
-
-
-@pytest.mark.parametrize("line", ["import pauseflow", "from pauseflow import flow"])
-def test_the_name_of_the_command_as_that_of_the_module_says_what_to_write(line: str) -> None:
-    ran = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=False)
-
-    assert ran.stderr.splitlines()[-1] == (
-        "ModuleNotFoundError: No module named 'pauseflow': the module is `pauseflow_nb`: "
-        "write `from pauseflow_nb import flow, steps`"
-    )
