@@ -20,6 +20,11 @@ if flow.context.run.runs < 3:
 """
 
 
+@pytest.fixture
+def page(shared_page: Any) -> Any:
+    return shared_page
+
+
 def test_badges_and_the_output_notebook_follow_the_execution(lab: Lab, page: Any, shoot: Shoot) -> None:
     lab.notebook("follow.ipynb", "%%setup\nimport math", APPROVE, "%%step after\nprint('it is', math.floor(3.9))")
     workflows = Workflows(page).open(lab, "follow.ipynb")
@@ -97,7 +102,10 @@ def test_parameters_that_are_not_saved_yet_are_asked_for(lab: Lab, page: Any) ->
     dialog.get_by_role("button", name="Cancel").click()
 
 
-def test_the_panel_opens_at_the_first_run_and_a_toast_leads_to_it_later(lab: Lab, page: Any, shoot: Shoot) -> None:
+def test_the_panel_opens_at_the_first_run_and_a_toast_leads_to_it_later(
+    lab: Lab, second_page: Any, shoot: Shoot
+) -> None:
+    page = second_page  # one that was not loaded before
     lab.notebook("shown.ipynb", APPROVE)
     workflows = Workflows(page).open(lab, "shown.ipynb", shows_panel=False)
     page.locator(".jp-CodeCell").first.wait_for()
