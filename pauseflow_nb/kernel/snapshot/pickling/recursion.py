@@ -36,7 +36,7 @@ class DeepPickler(SnapshotPickler):
         super().__init__(file, environment, inlines_definitions=inlines_definitions)
         self._file = file
 
-    def dump(self, value: Any) -> None:
+    def dump_whole(self, value: Any) -> None:
         """Pickle an object, and remember what was met where the C pickler does."""
         pickler: Any = _InPython(self._file, protocol=5, buffer_callback=self.take)
 

@@ -4,7 +4,9 @@ Most refuse by themselves, in words about pickle. Some do not refuse and come ba
 an open file as a StringIO, for example. Those are the reason why this list exists.
 """
 
+import contextlib
 import io
+from collections.abc import Iterator
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name
@@ -58,7 +60,22 @@ def find_reason(kind: type) -> str | None:
     return None
 
 
-def describe_error(error: Exception) -> str:
+@contextlib.contextmanager
+def no_exit() -> Iterator[None]:
+    """Let the code of a class do no more than fail, even if it calls `sys.exit()`; an interrupt stays one.
+
+    Raises:
+        CannotSave: In place of what is no `Exception`.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise CannotSave(describe_error(error)) from error
+
+
+def describe_error(error: BaseException) -> str:
     """Say what an error is; one of the user's own may not be able to."""
     try:
         return f"{type(error).__name__}: {error}"
