@@ -234,7 +234,7 @@ NOT_SAVED = _refused(
     ("an object that calls sys.exit() when it is loaded", "class X22:\n    def __getstate__(self): return 1\n    def __setstate__(self, state): raise SystemExit(4)\nx22 = X22()", "SystemExit: 4"),
     ("a weak proxy of something gone", "import weakref\nx18 = weakref.proxy(X1())", "gone"),
     ("an object whose methods never end", "class X16:\n    def __getattr__(self, k): return getattr(self.q, k)\n    def __reduce__(self): return X16, (self.zz,)\nx16 = X16()", "recursion"),
-    ("IPython's own names: In, Out, _ (they start anew)", "x12 = 0", ""),
+    ("IPython's own names: In, Out, _, where no later cell reads them", "x12 = 0", ""),
 ) + _refused(
     "Not saved",
     ("polars expressions with a function of the notebook inside", "import polars as pl\nx20 = pl.col('a').map_batches(lambda s: s)", "a function of the notebook"),
