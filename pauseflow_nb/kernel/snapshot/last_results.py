@@ -66,19 +66,19 @@ def _find(namespace: Mapping[str, Any], read: set[str], user_names: list[str]) -
     # The next result moves them on.
     names = read | set(_LAST) if read.intersection(_LAST) else read
     found = {name: namespace[name] for name in sorted(names - {_ALL, "_oh", *user_names}) if name in namespace}
-    kept = {number: value for number, value in results.items() if any(value is each for each in found.values())}
+    numbered = {number: value for number, value in results.items() if any(value is each for each in found.values())}
     if read & {_ALL, "_oh"}:
-        kept = dict(results)
-    ids = {id(value) for value in kept.values()}
-    return {name: value for name, value in found.items() if id(value) in ids} | ({_ALL: kept} if kept else {})
+        numbered = dict(results)
+    ids = {id(value) for value in numbered.values()}
+    return {name: value for name, value in found.items() if id(value) in ids} | ({_ALL: numbered} if numbered else {})
 
 
 def _read_names(coming: Mapping[str, str]) -> set[str]:
     read: set[str] = set()
-    bound: set[str] = set()
+    bound_names: set[str] = set()
     for index in sorted(coming, key=int):
         if _MENTION.search(coming[index]):
             for statement in parse_statements(coming[index]):
-                read |= {name for name in statement.reads - bound if is_result(name)}
-                bound |= statement.surely_binds
+                read |= {name for name in statement.reads - bound_names if is_result(name)}
+                bound_names |= statement.surely_binds
     return read
