@@ -232,7 +232,7 @@ NOT_SAVED = _refused(
     ("an object that raises whatever it is asked", "class X17:\n    def __getattribute__(self, name): return 1 // 0\nx17 = X17()", "ZeroDivisionError"),
     ("an object that calls sys.exit() when it is pickled", "class X21:\n    def __reduce__(self): raise SystemExit(3)\nx21 = X21()", "SystemExit: 3"),
     ("an object that calls sys.exit() when it is loaded", "class X22:\n    def __getstate__(self): return 1\n    def __setstate__(self, state): raise SystemExit(4)\nx22 = X22()", "SystemExit: 4"),
-    ("a weak proxy of something gone", "import weakref\nx18 = weakref.proxy(X1())", "gone"),
+    ("a weak proxy of something gone", "import weakref\nx18 = weakref.proxy(X1())", "no longer exists"),
     ("an object whose methods never end", "class X16:\n    def __getattr__(self, k): return getattr(self.q, k)\n    def __reduce__(self): return X16, (self.zz,)\nx16 = X16()", "recursion"),
     ("IPython's own names: In, Out, _, where no later cell reads them", "x12 = 0", ""),
 ) + _refused(
