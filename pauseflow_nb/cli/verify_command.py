@@ -42,8 +42,9 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
     else:
         queue = open_queue(settings)
         pems = [queue.public_key(key["id"]) for key in queue.list_keys()]
-        recorded = queue.decisions(_read_execution(document)) if from_store else None
-        result = compare(document, _parse("".join(pems)), recorded=recorded)
+        id_ = _read_execution(document)
+        recorded, unwritten = (queue.decisions(id_), queue.count_unwritten_decisions(id_)) if from_store else (None, 0)
+        result = compare(document, _parse("".join(pems)), recorded=recorded, unwritten=unwritten)
     if as_json:
         print_json(
             {

@@ -80,6 +80,7 @@ def verify(
     keys: Sequence["Ed25519PublicKey"],
     *,
     recorded: Sequence[Mapping[str, Any]] | None = None,
+    unwritten: int = 0,
 ) -> Verification:
     """Compare a notebook with its records.
 
@@ -87,36 +88,36 @@ def verify(
         notebook: The executed notebook, as JSON of nbformat 4.5.
         keys: Public keys of the store that ran it.
         recorded: The envelopes in the store for this execution; None: do not compare with the store.
+        unwritten: How many of the newest of these no worker has written into the notebook yet.
     """
     malformed = list(_malformed(notebook))
     if malformed:
         return Verification(malformed)
     found = notebook.get("metadata", {}).get("pauseflow")
-    envelopes = found.get(DECISIONS) if isinstance(found, Mapping) else None
-    if not isinstance(envelopes, list) or not envelopes:
+    envelopes = found.get(DECISIONS, []) if isinstance(found, Mapping) else []
+    later = _later(envelopes, recorded or [], unwritten)
+    if not isinstance(found, Mapping) or not isinstance(envelopes, list) or not (envelopes or later):
         return Verification(["the notebook has no decision record: no decision was made, or all records were removed"])
     problems: list[str] = []
-    statements: list[Statement] = []
-    for number, envelope in enumerate(envelopes, 1):
-        try:
-            statements.append(open_envelope(envelope, keys))
-            if statements[-1].kind == WAITING:
-                problems.append(
-                    f"record {number} is not a decision record: it was signed when the notebook began to wait"
-                )
-        except InvalidRecord as problem:
-            problems.append(f"record {number} is not valid: {problem}")
+    statements = list(_open_records(envelopes, 1, keys, problems))
+    made_since = list(_open_records(later, len(envelopes) + 1, keys, problems))
     waiting = list(_open_waiting(found.get(WAITS), keys, problems))
     problems += _chain(envelopes, [*statements, *waiting], str(found.get("execution")))
     cells = [cell for cell in notebook.get("cells", []) if not is_marker(cell)]
-    problems += [] if recorded is None else _missing(envelopes, recorded)
+    problems += [] if recorded is None else _missing(envelopes, recorded[: len(recorded) - len(later)])
+    # The notebook does not have the end that such a record covers.
+    decided_since = [statement for statement in made_since if statement.kind == DECIDED]
     with_cards = bool(statements) and statements[-1].kind == ENDED and not waiting
-    problems += _cells([*statements, *waiting], [digest_cell(cell, with_cards=with_cards) for cell in cells])
+    now = [digest_cell(cell, with_cards=with_cards) for cell in cells]
+    problems += _cells([*statements, *decided_since, *waiting], now)
     problems += _questions(statements, cells)
     problems += _checks(statements, cells)
     problems += _end(statements, notebook)
     problems += [] if waiting else _widgets(statements, notebook)
-    notes = []
+    notes = [
+        f"record {statement.number} was made after this notebook was written; the next worker that runs adds it"
+        for statement in made_since
+    ]
     if waiting:
         notes.append(
             "it waits: the state of widgets and how the cards of questions look are not covered before the end"
@@ -126,7 +127,30 @@ def verify(
             "the execution had not ended when this was written: cells after the last decision are not covered,"
             " nor the state of widgets and how the cards of questions look"
         )
-    return Verification(problems, statements, notes)
+    return Verification(problems, [*statements, *made_since], notes)
+
+
+def _later(envelopes: Any, recorded: Sequence[Mapping[str, Any]], unwritten: int) -> Sequence[Mapping[str, Any]]:
+    """Find the records that the notebook cannot have yet; none if it has one of them."""
+    if not isinstance(envelopes, list) or not unwritten:
+        return []
+    here = {payload_digest(envelope) for envelope in envelopes if isinstance(envelope, Mapping)}
+    later = recorded[len(recorded) - unwritten :]
+    return [] if any(payload_digest(envelope) in here for envelope in later) else later
+
+
+def _open_records(
+    envelopes: Sequence[Any], first: int, keys: Sequence["Ed25519PublicKey"], problems: list[str]
+) -> Iterator[Statement]:
+    for number, envelope in enumerate(envelopes, first):
+        try:
+            statement = open_envelope(envelope, keys)
+        except InvalidRecord as problem:
+            problems.append(f"record {number} is not valid: {problem}")
+            continue
+        if statement.kind == WAITING:
+            problems.append(f"record {number} is not a decision record: it was signed when the notebook began to wait")
+        yield statement
 
 
 def _open_waiting(envelope: Any, keys: Sequence["Ed25519PublicKey"], problems: list[str]) -> Iterator[Statement]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pauseflow_nb.decisions.digests import CellDigest, CellList, digest_json
 from pauseflow_nb.decisions.statement import DECIDED, DECISIONS, ENDED, WAITING, WAITS, Statement, expand, sign
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.store import audit, decisions, executions, keys, steps
+from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps
 from pauseflow_nb.store.damaged_rows import time_or_none
 from pauseflow_nb.store.executions import FINAL, Row
 
@@ -262,6 +262,21 @@ def enter_records(connection: sa.Connection, execution: str, document: "Document
         forget_waiting(document)
         document.metadata["pauseflow"] = {**document.metadata.get("pauseflow", {}), DECISIONS: found}
         document.changed()
+
+
+def count_unwritten(connection: sa.Connection, row: Row) -> int:
+    """Count the newest records that no worker has written into the notebook of an execution yet."""
+    last = segments.find_last_begun(connection, row.id)
+    if row.state in FINAL:
+        is_awaited = row.record_due is not None
+    else:
+        is_awaited = row.state == "paused" or last is None or last.state == "ended"
+    if not is_awaited:
+        return 0
+    # Somebody else may end a segment, and its worker then writes nothing more.
+    is_cut_short = last is not None and (last.ended_at is None or last.how == "cancelled")
+    written = None if last is None else last.attempt_at if is_cut_short else last.ended_at
+    return decisions.count_since(connection, row.id, written or 0.0)
 
 
 def forget_waiting(document: "Document") -> None:

@@ -12,6 +12,7 @@ from pauseflow_nb.actions import ACTIONS, USUAL_ACTIONS, button_labels
 from pauseflow_nb.decisions.statement import summarise
 from pauseflow_nb.engine.authorization import find_not_allowed, list_refusals
 from pauseflow_nb.engine.children import open_below, unended_below
+from pauseflow_nb.engine.decision_records import count_unwritten
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.errors import StoreDamaged, UnknownExecution
 from pauseflow_nb.identity import LINK
@@ -140,6 +141,15 @@ class Reader(OpenStore):
         with reading(self.engine) as connection:
             executions.require(connection, execution)
             return decisions.list_all(connection, execution)
+
+    def count_unwritten_decisions(self, execution: str) -> int:
+        """Count the newest signed records that no worker has written into the notebook yet.
+
+        Raises:
+            UnknownExecution: If there is none.
+        """
+        with reading(self.engine) as connection:
+            return count_unwritten(connection, self._row(connection, execution))
 
     def list(
         self,

@@ -102,7 +102,8 @@ def make_report(store: "Reader", execution: str) -> Report:
 
 def _check(store: "Reader", execution: str, document: Mapping[str, Any]) -> Verification:
     keys = [load_pem_public_key(store.public_key(key["id"]).encode()) for key in store.list_keys()]
-    return verify(document, keys, recorded=store.decisions(execution))  # type: ignore[arg-type]  # all are of Ed25519
+    recorded, unwritten = store.decisions(execution), store.count_unwritten_decisions(execution)
+    return verify(document, keys, recorded=recorded, unwritten=unwritten)  # type: ignore[arg-type]  # all are of Ed25519
 
 
 def _describe_record(record: Mapping[str, Any]) -> _Decision:

@@ -58,6 +58,12 @@ def list_brief(connection: sa.Connection, execution: str) -> list[Record]:
     return [_read(row) for row in connection.execute(statement.order_by(decisions.c.number))]
 
 
+def count_since(connection: sa.Connection, execution: str, moment: float) -> int:
+    """Count the records that were made at a moment or later."""
+    where = (decisions.c.execution == execution, decisions.c.at >= moment)
+    return connection.execute(sa.select(sa.func.count()).select_from(decisions).where(*where)).scalar_one()
+
+
 def find_newest(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Record]:
     """Read the newest record of each execution; executions without records are left out."""
     return {row.execution: _read(row) for row in connection.execute(_NEWEST, {"ids": ids})}

@@ -140,6 +140,12 @@ def find_woken_after(connection: sa.Connection, execution: str, n: int) -> Row |
     return next((row for row in found if row.how != "refused"), None)
 
 
+def find_last_begun(connection: sa.Connection, execution: str) -> Row | None:
+    """Read the newest segment that any worker has begun."""
+    where = (segments.c.execution == execution, segments.c.attempt > 0)
+    return connection.execute(sa.select(segments).where(*where).order_by(segments.c.n.desc()).limit(1)).first()
+
+
 def list_jobs(connection: sa.Connection, execution: str) -> list[tuple[int, int]]:
     """List the possible jobs of its segments: number of the segment, and how often it was queued before."""
     found = connection.execute(sa.select(segments.c.n, segments.c.job).where(segments.c.execution == execution))

@@ -104,6 +104,20 @@ def test_a_replay_that_depends_on_a_setup_waits_for_it(kernels: Kernels) -> None
     assert late["error"] is None
 
 
+def test_earlier_results_come_back_where_a_coming_cell_reads_them(kernels: Kernels) -> None:
+    reads = "assert (_, __, _1, Out[3], _oh is Out) == ({3: 4}, [1, 2], [1, 2], {3: 4}, True)"
+    saved = kernels.save("[1, 2]", "x = Out[1]", "{3: 4}", "5;", coming={"4": f"{reads}; assert _1 is x", "5": "_"})
+    unread = kernels.save("[1, 2]", coming={"1": "for _ in 'ab': print(x._1)"})
+    lost = kernels.save("import threading; threading.Lock()", coming={"1": "_.locked()"})
+
+    assert saved["unsaved"] == {}
+    kernels.restore(
+        saved, f"{reads}; assert _1 is x", "6", "assert (_, __, ___) == (6, {3: 4}, [1, 2]) and Out[1] is x"
+    )
+    assert "Out" not in kernels.restore(unread, "assert Out == {}")["names"]
+    assert fate(lost, "_") == "lost"
+
+
 def test_strict_names_variable_type_cell_and_way_out(kernels: Kernels) -> None:
     raised = kernels.save("import threading\nx = [threading.Lock()]", strict=True, passed={}, coming={"1": "x"})
 

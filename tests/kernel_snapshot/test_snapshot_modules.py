@@ -141,6 +141,7 @@ def test_a_module_that_was_edited_meanwhile_is_as_its_file_makes_it_and_that_is_
 
     assert errors == []
     assert "pf_helper.count: LookupError: the file of its module has changed, so it is as that makes it" in notes
+    assert any(note.startswith("module pf_helper: LookupError: its file has changed meanwhile") for note in notes)
 
 
 @pytest.mark.usefixtures("helper")

@@ -27,7 +27,7 @@ def test_of_what_can_come_back_all_does_and_the_rest_says_why_when_it_is_saved()
 
     assert len(kinds) >= 68
     # What IPython makes anew in every kernel.
-    assert silent == ["IPython's own names: In, Out, _ (they start anew)"]
+    assert silent == ["IPython's own names: In, Out, _, where no later cell reads them"]
 
 
 def _table() -> str:

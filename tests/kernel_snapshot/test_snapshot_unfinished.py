@@ -77,6 +77,10 @@ UNFINISHED = {
         "import faulthandler\nfaulthandler.dump_traceback_later(600)",
         ["faulthandler.dump_traceback_later()", "its timer ends with this kernel"],
     ),
+    "a patch of unittest.mock": (
+        "from unittest.mock import patch\nimport os\npatch('os.getcwd', return_value='/').start()\nNone",
+        ["unittest.mock.patch of 'getcwd'", "start it in a `%%setup` cell"],
+    ),
     "a codec": (
         "import codecs\ndef find(name): return None\ncodecs.register(find)",
         ["codecs.register()", "call it in a `%%setup` cell"],

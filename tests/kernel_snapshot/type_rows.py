@@ -51,6 +51,7 @@ PLAIN = _rows(
     ("array.array and struct.Struct", "import array, struct\np16 = array.array('d', [1, 2]); p17 = struct.Struct('<ih')", "assert list(p16) == [1, 2] and p17.pack(1, 2) == struct.pack('<ih', 1, 2)"),
     ("context variables with their value", "import contextvars\np18 = contextvars.ContextVar('p18', default=5); p19 = contextvars.ContextVar('p19'); p19.set([1])", "assert p18.get() == 5 and p18.name == 'p18'"),
     ("text and bytes of a megabyte", "p20 = 'x' * 1_500_000; p21 = b'y' * 1_500_000; p22 = [p20]", "assert len(p20) == 1_500_000 and p21[-1] == 121 and p22[0] is p20"),
+    ("names of IPython's that a cell binds to something else", "from gettext import gettext as _\n__file__ = 'mine.ipynb'; _3 = 'three'", "assert _('p') == 'p' and __file__ == 'mine.ipynb' and _3 == 'three'"),
 )  # fmt: skip
 
 SHARING = _rows(
@@ -110,6 +111,7 @@ CODE = _rows(
     ("numbers, texts, paths of one's own in two variables", "class C95(int): pass\nclass C96(str): pass\nclass C97(pathlib.PosixPath): pass\nclass C98(datetime.tzinfo):\n    def utcoffset(self, d): return datetime.timedelta(0)\nc95 = C95(3); c95.tags = []; c96 = c95; c97 = C96('q'); c97.n = 1; c98 = [c97]; c99 = C98(); c100 = datetime.datetime(2026, 1, 1, tzinfo=c99); c101 = C97('a'); c101.x = 1; c102 = [c101]", "assert c95 is c96 and c98[0] is c97 and c100.tzinfo is c99 and c102[0] is c101"),
     ("exceptions whose cause cannot be saved: without it, as pickle does", "c94 = ValueError('outer'); c94.__cause__ = KeyError('inner'); c94.__cause__.held = (i for i in ())", "assert c94.args == ('outer',) and c94.__cause__ is None"),
     ("what an exception knows besides its arguments", "class C110(OSError):\n    def __init__(self, *a, extra): super().__init__(*a); self.extra = extra\nc110 = [C110(2, 'm', 'file', extra=4), NameError('x', name='n'), AttributeError('x', name='a'), ImportError('x', name='i', path='p')]", "assert c110[0].filename == 'file' and c110[0].extra == 4 and [e.name for e in c110[1:]] == ['n', 'a', 'i'] and c110[3].path == 'p'"),
+    ("a built-in function in whose place a cell put another", "import math\nc111 = math.isqrt; math.isqrt = lambda n: c111(n) + 1", "import math\nassert c111(9) == 3 and math.isqrt(9) == 4"),
 )  # fmt: skip
 
 NUMPY = _rows(
@@ -183,7 +185,7 @@ LEARNING = _rows(
 ) + _rows(
     "Models and figures",
     ("matplotlib figures and their axes", "import matplotlib\nmatplotlib.use('agg')\nfrom matplotlib.figure import Figure\nl10 = Figure(); l11 = l10.subplots(); l12, = l11.plot([1, 2, 3])\nl13 = matplotlib.rcParams['lines.linewidth'] = 7.0", "assert l10.axes[0] is l11 and l11.lines[0] is l12 and list(l12.get_ydata()) == [1, 2, 3]\nimport io; l10.savefig(io.BytesIO())\nimport matplotlib; assert matplotlib.rcParams['lines.linewidth'] == 7.0"),
-    ("the current figure of pyplot, among several", "import matplotlib.pyplot as plt\nl40, l41 = plt.subplots(); l42 = plt.figure(); plt.figure(l40.number)", "assert plt.gcf() is l40 and plt.gca() is l41 and l42.number in plt.get_fignums()\nplt.close('all')"),
+    ("the current figure of pyplot, among several, and one that no variable holds", "import matplotlib.pyplot as plt\nl40, l41 = plt.subplots(); l42 = plt.figure(); plt.figure('no variable'); plt.title('T'); plt.figure(l40.number)", "assert plt.gcf() is l40 and plt.gca() is l41 and l42.number in plt.get_fignums() and plt.fignum_exists('no variable') and plt.figure('no variable').gca().get_title() == 'T'\nplt.close('all')"),
     needs=("matplotlib",),
 ) + _rows(
     "Models and figures",
@@ -204,10 +206,11 @@ SURROUNDINGS = _rows(
     ("the random generators of Python and numpy", "import random, numpy as np\nrandom.seed(5); np.random.seed(6); z1 = None", "r = random.random(), np.random.rand()\nrandom.seed(5); np.random.seed(6)\nassert r == (random.random(), np.random.rand())"),
     ("environment variables that cells changed", "import os\nos.environ['PF_TEST_NEW'] = 'x'; os.environ.pop('HOME', None); z2 = 1", "import os\nassert os.environ['PF_TEST_NEW'] == 'x' and 'HOME' not in os.environ"),
     ("the working directory and the import path", "import sys\nos.makedirs('sub', exist_ok=True); z3 = os.path.abspath('sub'); sys.path.insert(0, z3)", "import sys\nassert sys.path[0] == z3"),
-    ("warnings filters, decimal precision, numpy and pandas options", "import warnings, decimal, numpy as np\nwarnings.filterwarnings('ignore', message='pf test.*'); decimal.getcontext().prec = 50; np.set_printoptions(precision=3); np.seterr(divide='raise'); z4 = 1", "import warnings, decimal\nassert any(f[1] is not None and f[1].pattern == 'pf test.*' for f in warnings.filters) and decimal.getcontext().prec == 50 and np.get_printoptions()['precision'] == 3 and np.geterr()['divide'] == 'raise'"),
+    ("warnings filters, decimal precision, numpy and pandas options", "import warnings, decimal, numpy as np\nwarnings.filterwarnings('ignore', message='pf test.*'); decimal.getcontext().prec = 50; np.set_printoptions(precision=3); np.seterr(divide='raise'); np.setbufsize(16384); z4 = 1", "import warnings, decimal\nassert any(f[1] is not None and f[1].pattern == 'pf test.*' for f in warnings.filters) and decimal.getcontext().prec == 50 and np.get_printoptions()['precision'] == 3 and np.geterr()['divide'] == 'raise' and np.getbufsize() == 16384"),
     ("a warnings filter for a category of the notebook", "class Z7(UserWarning): pass\nwarnings.simplefilter('error', Z7); z7 = 1", "import pytest, warnings\nwith pytest.raises(Z7): warnings.warn('x', Z7)"),
     ("arguments of the program, time zone, locale, log levels", "import sys, os, time, locale, logging\nsys.argv[:] = ['prog', '--x']; os.environ['TZ'] = 'Asia/Tokyo'; time.tzset(); locale.setlocale(locale.LC_ALL, 'C.UTF-8'); logging.getLogger('pf.z8').setLevel(7); z8 = locale.setlocale(locale.LC_ALL)", "import sys, time, locale, logging\nassert sys.argv == ['prog', '--x'] and time.localtime(0).tm_hour == 9 and locale.setlocale(locale.LC_ALL) == z8 and logging.getLogger('pf.z8').level == 7"),
     ("annotations of variables, and the notebook's __doc__", "z9: 'int' = 3\n__doc__ = 'mine'", "assert __annotations__ == {'z9': 'int'} and __doc__ == 'mine'"),
+    ("attributes of a module whose names the text does not show", "import json, collections\nfor z10 in ('pf_a', 'pf_b'): setattr(json, z10, len)\nvars(json)['pf_c'] = 3; json.__dict__.update(pf_d=[4]); setattr(collections.Counter, 'pf_' + 'e', lambda self: 5)", "import json, collections\nassert json.pf_a is json.pf_b is len and json.pf_c == 3 and json.pf_d == [4] and collections.Counter().pf_e() == 5"),
     ("`from __future__` in a cell", "from __future__ import annotations\nz5 = 1", "def z6(a: NotThere): ...\nassert z6.__annotations__ == {'a': 'NotThere'}"),
     needs=("numpy",),
 )  # fmt: skip
@@ -227,9 +230,11 @@ NOT_SAVED = _refused(
     ("what is of a module that was made in this process", "import sys, types\nx13 = types.ModuleType('x13'); exec('class K: pass', vars(x13)); sys.modules['x13'] = x13; x14 = x13.K()", "which cannot be imported"),
     ("objects of ctypes", "import ctypes\nx15 = (ctypes.c_int * 3)(1, 2, 3)", "c_int_Array_3"),
     ("an object that raises whatever it is asked", "class X17:\n    def __getattribute__(self, name): return 1 // 0\nx17 = X17()", "ZeroDivisionError"),
-    ("a weak proxy of something gone", "import weakref\nx18 = weakref.proxy(X1())", "gone"),
+    ("an object that calls sys.exit() when it is pickled", "class X21:\n    def __reduce__(self): raise SystemExit(3)\nx21 = X21()", "SystemExit: 3"),
+    ("an object that calls sys.exit() when it is loaded", "class X22:\n    def __getstate__(self): return 1\n    def __setstate__(self, state): raise SystemExit(4)\nx22 = X22()", "SystemExit: 4"),
+    ("a weak proxy of something gone", "import weakref\nx18 = weakref.proxy(X1())", "no longer exists"),
     ("an object whose methods never end", "class X16:\n    def __getattr__(self, k): return getattr(self.q, k)\n    def __reduce__(self): return X16, (self.zz,)\nx16 = X16()", "recursion"),
-    ("IPython's own names: In, Out, _ (they start anew)", "x12 = 0", ""),
+    ("IPython's own names: In, Out, _, where no later cell reads them", "x12 = 0", ""),
 ) + _refused(
     "Not saved",
     ("polars expressions with a function of the notebook inside", "import polars as pl\nx20 = pl.col('a').map_batches(lambda s: s)", "a function of the notebook"),

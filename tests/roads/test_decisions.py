@@ -36,7 +36,8 @@ def check(rider: Rider, notebook: dict[str, Any] | None = None) -> Verification:
     is_sealed = bool(alone.statements) and alone.statements[-1].kind == ENDED
     has_ended = is_sealed and "waiting" not in document["metadata"]["pauseflow"]
     assert bool(found) == (bool(alone.problems) or not has_ended), "the program of the docs finds the same"
-    return verify(document, keys, recorded=recorded)  # type: ignore[arg-type]  # they are of Ed25519
+    unwritten = rider.queue.count_unwritten_decisions(document["metadata"]["pauseflow"]["execution"])
+    return verify(document, keys, recorded=recorded, unwritten=unwritten)  # type: ignore[arg-type]  # they are of Ed25519
 
 
 def decision(result: Verification, number: int = 1) -> dict[str, Any]:
@@ -105,6 +106,23 @@ def test_a_cancel_is_a_decision_too(rider: Rider) -> None:
 
     assert cancelled.problems == []
     assert (decision(cancelled)["action"], decision(cancelled)["by"]) == ("cancel", "user:bob")
+
+
+def test_a_decision_that_no_worker_has_written_yet_is_compared_and_is_no_change(rider: Rider) -> None:
+    view = rider.run(WORK, "%%step ask\nflow.suspend(approvals=2);", "1")
+    rider.queue.resume(view["id"], by="user:ann")
+    approved, changed = check(rider), check(rider, json.loads(json.dumps(read(rider)).replace("x is 41", "x is 42")))
+    rider.queue.cancel(view["id"], by="user:bob")
+    cancelled = check(rider)
+    finish_notebook(rider.queue, view["id"])
+    ended, cut = check(rider), read(rider)
+    del cut["metadata"]["pauseflow"]["decisions"][-2:]
+
+    assert (approved.problems, cancelled.problems, ended.problems) == ([], [], [])
+    assert [each.split(": ")[1] for each in changed.problems] == ["output 1 was changed"]
+    assert [note.split(" was made after this notebook")[0] for note in cancelled.notes[:2]] == ["record 1", "record 2"]
+    assert (approved.is_valid, ended.notes) == (True, [])
+    assert sum("is in the store, and not in the notebook" in each for each in check(rider, cut).problems) == 2
 
 
 def test_each_of_several_approvals_has_its_record(rider: Rider) -> None:

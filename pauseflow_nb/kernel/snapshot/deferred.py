@@ -13,6 +13,7 @@ from typing import Any
 
 from pauseflow_nb.errors import SnapshotDamaged, StoreUnavailable
 from pauseflow_nb.kernel.snapshot.frames import FrameLoader
+from pauseflow_nb.kernel.snapshot.last_results import is_result
 from pauseflow_nb.kernel.snapshot.pickling.finalizers import quiet_finalizers
 from pauseflow_nb.kernel.snapshot.pickling.gc_and_tracing import switched_off
 from pauseflow_nb.kernel.snapshot.pickling.load_context import Loading
@@ -80,8 +81,9 @@ def find_units(manifest: Manifest) -> list[Unit]:
 
 
 def _is_plain(name: str) -> bool:
-    # A name of a built-in function would not be recognised. Pipedream steps look up `props` themselves.
-    is_ours = name.startswith("_pauseflow_") or name == "props"
+    # A name of a built-in function would not be recognised. Pipedream steps look up `props` themselves, and IPython its
+    # results.
+    is_ours = name.startswith("_pauseflow_") or name == "props" or is_result(name)
     return name.isidentifier() and not is_ours and not hasattr(builtins, name)
 
 

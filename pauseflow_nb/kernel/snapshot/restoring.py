@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch, StoreUnavailable
-from pauseflow_nb.kernel.snapshot import compatibility, reconstruct
+from pauseflow_nb.kernel.snapshot import compatibility, last_results, reconstruct
 from pauseflow_nb.kernel.snapshot.deferred import Deferred, Unit, find_units, select
 from pauseflow_nb.kernel.snapshot.frames import FrameLoader
 from pauseflow_nb.kernel.snapshot.pickling.finalizers import quiet_finalizers
@@ -206,6 +206,7 @@ class _Restore:
                 # Reference cycles are collected now, and not in one of the notebook's cells.
                 gc.collect(0)
         values.update(loaded)
+        last_results.put_back(self._shell, values)
         settings = capture.pop_settings(values, self._shell.user_ns)
         for frame, problem in failed_frames:
             names = frame.names or [DEFINITIONS]

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pauseflow_nb.errors import SnapshotError, StorageFull, StoreUnavailable, Unsaveable
-from pauseflow_nb.kernel.snapshot import compatibility
+from pauseflow_nb.kernel.snapshot import compatibility, last_results
 from pauseflow_nb.kernel.snapshot.deferred import Deferred
 from pauseflow_nb.kernel.snapshot.pickling.batches import is_data
 from pauseflow_nb.kernel.snapshot.pickling.gc_and_tracing import switched_off
@@ -92,7 +92,11 @@ def save(
             imported = imports.find(shell, [name for name in find_user_names(shell) if name not in remade])
             names = [name for name in find_user_names(shell) if name not in remade and name not in imported]
             around = capture.capture(shell)
-            with capture.among_variables(shell.user_ns, around) as settings:
+            with (
+                capture.among_variables(shell.user_ns, around) as settings,
+                last_results.among_variables(shell, coming, names) as results,
+            ):
+                names += results
                 dumped = dump_namespace(shell.user_ns, [*names, *settings], shell, partial(_put_early, pack))
                 notes = around.notes + _take_out_settings(dumped)
             saved = {name for name in (*names, *imported) if name not in dumped.refused}

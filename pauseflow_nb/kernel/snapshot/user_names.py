@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 #: Names that IPython itself binds in every kernel: history, last results, module attributes.
 _IPYTHON = re.compile(
     r"_{1,3}|_i{1,3}|_i?\d+|_oh|_ih|_dh|In|Out|_exit_code|get_ipython|exit|quit|open"
-    r"|__(name|doc|package|loader|spec|builtin|builtins|session|file|annotations)__|__vsc_ipynb_file__"
+    r"|__(name|doc|package|loader|spec|builtin|builtins|session|annotations)__|__vsc_ipynb_file__"
 )
 
 
@@ -33,6 +33,10 @@ def _is_ipythons(shell: "InteractiveShell", name: str, value: Any) -> bool:
     if name in {"__annotations__", "__doc__"}:
         # Empty or IPython's own, until a cell annotates a variable or sets it.
         return not value or str(value).startswith("Automatically created module")
+    if re.fullmatch(r"_{1,3}", name):
+        return getattr(shell.displayhook, name, None) is value
+    if re.fullmatch(r"_\d+", name):
+        return shell.user_ns.get("_oh", {}).get(int(name[1:])) is value
     # These three are ordinary words, which a cell may use for its own values.
     return name not in {"exit", "quit", "open"} or (
         name in shell.user_ns_hidden and shell.user_ns_hidden[name] is value

@@ -25,6 +25,7 @@ from pauseflow_nb.kernel.snapshot.pickling.memo_table import Met, count_memo, fo
 from pauseflow_nb.kernel.snapshot.pickling.reference_counts import MOST_IN_COMMON, Containers
 from pauseflow_nb.kernel.snapshot.pickling.sharing import is_noticed
 from pauseflow_nb.kernel.snapshot.pickling.type_names import module_of, name_of
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import no_exit
 from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, Pieces, PiecesReader
 
 if TYPE_CHECKING:
@@ -152,6 +153,11 @@ def load(pieces: Sequence[Bytes], buffers: Iterable[Any]) -> dict[str, Any]:
     Returns:
         The pickled dict: `values` by name, and optionally `definitions` by key.
     """
+    with no_exit():
+        return _load(pieces, buffers)
+
+
+def _load(pieces: Sequence[Bytes], buffers: Iterable[Any]) -> dict[str, Any]:
     file: Any = io.BytesIO(pieces[0]) if len(pieces) == 1 else PiecesReader(pieces)
     memory = iter(buffers)
     before: pickle.Unpickler = reconstruct.Unpickler(file, buffers=memory)

@@ -20,7 +20,7 @@ from pauseflow_nb.kernel.snapshot.pickling.set_order import Ordered
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, is_users_module, module_of, name_of
 from pauseflow_nb.kernel.snapshot.pickling.types import functions
 from pauseflow_nb.kernel.snapshot.pickling.types.lru_caches import read_contents
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, describe_error
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, describe_error, no_exit
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
@@ -245,6 +245,15 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
             self.leave_to_pickle(kind)
             return NotImplemented
         return reducer(self, value)
+
+    def dump(self, value: Any) -> None:
+        """Pickle an object."""
+        with no_exit():
+            self.dump_whole(value)
+
+    def dump_whole(self, value: Any) -> None:
+        """Pickle an object, however deep it is; what its classes raise is passed on."""
+        super().dump(value)
 
     def dump_in_order(self, found: Sequence[Ordered]) -> None:
         """Pickle sets first, in their order, and use them for later references to these sets."""

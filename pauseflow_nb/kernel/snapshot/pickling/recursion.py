@@ -37,7 +37,7 @@ class DeepPickler(SnapshotPickler):
         super().__init__(file, environment, inlines_definitions=inlines_definitions)
         self._file = file
 
-    def dump(self, value: Any) -> None:
+    def dump_whole(self, value: Any) -> None:
         """Pickle an object, and record the memo in the C pickler."""
         pickler: Any = _InPython(self._file, protocol=5, buffer_callback=self.take)
 

@@ -17,6 +17,9 @@ from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
 #: Defaults of polars.
 _POLARS_DEFAULTS = ("mixed", None, "", ".", False)
 
+#: What `numpy.getbufsize()` returns where nothing was set.
+_NUMPY_BUFFER = 8192
+
 
 def _numpy() -> Any:
     return importlib.import_module("numpy")
@@ -42,6 +45,15 @@ def _put_numpy_error(_shell: Any, name: str, value: Any) -> None:
 
 def _put_numpy_error_call(_shell: Any, _name: str, value: Any) -> None:
     _numpy().seterrcall(value)
+
+
+def _take_numpy_buffer(_shell: Any) -> dict[str, Any]:
+    size = _numpy().getbufsize()
+    return {} if size == _NUMPY_BUFFER else {"": size}
+
+
+def _put_numpy_buffer(_shell: Any, _name: str, size: int) -> None:
+    _numpy().setbufsize(size)
 
 
 def _take_pandas_options(_shell: Any) -> dict[str, Any]:
@@ -123,6 +135,11 @@ def _take_figure(_shell: Any) -> dict[str, Any]:
     return {"": int(manager.num)} if manager else {}
 
 
+def _take_figures(_shell: Any) -> dict[str, Any]:
+    helpers: Any = sys.modules.get("matplotlib._pylab_helpers")
+    return {str(number): each.canvas.figure for number, each in helpers.Gcf.figs.items()} if helpers else {}
+
+
 def put_back_figure(number: int | None) -> None:
     """Make a figure of pyplot the current one, if it exists."""
     helpers: Any = sys.modules.get("matplotlib._pylab_helpers")
@@ -196,7 +213,7 @@ def _put_numpy_random(_shell: Any, _name: str, state: Any) -> None:
 
 
 def _ignore(_shell: Any, _name: str, _value: Any) -> None:
-    """Do nothing: see `put_back_figure`."""
+    """Do nothing: see `put_back_figure`; pyplot has a figure again as soon as it is loaded."""
 
 
 def _of(library: str, take: Callable[[Any], Any], put: Callable[[Any, str, Any], None], label: str) -> Part:
@@ -209,11 +226,13 @@ PARTS: dict[str, Part] = {
         "numpy", lambda _: {"": _numpy().geterrcall()}, _put_numpy_error_call, "numpy.seterrcall()"
     ),
     "numpy_print": _of("numpy", _take_numpy_print, _put_numpy_print, "numpy.set_printoptions({})"),
+    "numpy_buffer": _of("numpy", _take_numpy_buffer, _put_numpy_buffer, "numpy.setbufsize()"),
     "pandas_options": _of("pandas", _take_pandas_options, _put_pandas_option, "pandas option {}"),
     "pandas_accessors": Part(_take_accessors, _put_accessor, "accessor {} of pandas", when="after", library="pandas"),
     "matplotlib_backend": _of("matplotlib", _take_backend, _put_backend, "backend of matplotlib"),
     "matplotlib_rc": _of("matplotlib", _take_rc, _put_rc, "matplotlib.rcParams[{}]"),
     "matplotlib_figure": Part(_take_figure, _ignore, "pyplot's current figure", library="matplotlib"),
+    "matplotlib_figures": Part(_take_figures, _ignore, "figure {} of pyplot", is_shared=True, library="matplotlib"),
     "polars_config": _of("polars", _take_polars, _put_polars, "polars.Config.{}"),
     "sklearn_config": _of("sklearn", _take_sklearn, _put_sklearn, "sklearn.set_config({})"),
     "plotly_io": _of("plotly.io", _take_plotly, _put_plotly, "plotly.io.{}"),

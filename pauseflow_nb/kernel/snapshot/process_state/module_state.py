@@ -10,6 +10,7 @@ import collections
 import functools
 import hashlib
 import importlib
+import re
 import sys
 import types
 from collections.abc import Iterable, Iterator
@@ -38,6 +39,8 @@ _MUTATING = frozenset(
     {"add", "append", "appendleft", "clear", "discard", "extend", "extendleft", "insert", "pop", "popitem", "popleft"}
     | {"remove", "reverse", "setdefault", "sort", "subtract", "update"}
 )
+#: Stands for names that the text does not show: `setattr(config, name, value)`, `vars(config).update(changes)`.
+_ANY = "*"
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -51,17 +54,39 @@ def _take_attributes(shell: Any) -> dict[str, Any]:
     for path in _paths_of_cells(shell, is_bound=True):
         owner = _walk(shell.user_ns.get(path[0]), path[1:-1])
         place = _place(owner)
-        if place is not None and path[-1] in vars(owner):
-            module, names = place
-            name = ".".join((module, *names, path[-1]))
-            if name not in _ELSEWHERE:
-                found[name] = (vars(owner)[path[-1]], module, (*names, path[-1]))
+        if place is None:
+            continue
+        module, names = place
+        for last in _set_by_cells(owner, module) if path[-1] == _ANY else [path[-1]]:
+            name = ".".join((module, *names, last))
+            if last in vars(owner) and name not in _ELSEWHERE:
+                is_sure = path[-1] != _ANY or is_users_module(module)
+                found[name] = (vars(owner)[last], module, (*names, last), is_sure)
     return found
 
 
-def _put_attribute(_shell: Any, _name: str, value: tuple[Any, str, tuple[str, ...]]) -> None:
-    attribute, module, (*names, last) = value
-    setattr(_walk(importlib.import_module(module), tuple(names)), last, attribute)
+def _set_by_cells(owner: Any, module: str) -> list[str]:
+    """List attributes of a module or a class that cells may have set by names that their text does not show."""
+    may_be = _ATOMS if not is_users_module(module) else (*_ATOMS, list, dict, set, tuple)
+    words = frozenset(re.findall(r"\w+", _source(module)))
+    return [
+        name
+        for name, value in vars(owner).items()
+        if not name.startswith("__")
+        and (isinstance(value, may_be) or _is_made_by_cells(value) or (words and name not in words))
+    ]
+
+
+def _is_made_by_cells(value: Any) -> bool:
+    return isinstance(value, _CODE) and getattr(value, "__module__", "") == "__main__"
+
+
+def _put_attribute(_shell: Any, _name: str, value: tuple[Any, ...]) -> None:
+    attribute, module, (*names, last), *rest = value
+    owner = _walk(importlib.import_module(module), tuple(names))
+    # What no cell is known to have set may be the machine's own. An earlier version knew of each.
+    if all(rest) or last not in vars(owner) or _is_made_by_cells(attribute):
+        setattr(owner, last, attribute)
 
 
 def _take_values(shell: Any) -> dict[str, Any]:
@@ -89,6 +114,18 @@ def _put_value(shell: Any, _name: str, value: tuple[Any, str, tuple[str, ...], s
     is_variable = any(value is saved for value in shell.user_ns.values())
     if is_variable or not _fill(current, saved):
         setattr(owner, last, saved)
+
+
+def _take_files(shell: Any) -> dict[str, Any]:
+    before: frozenset[str] = getattr(shell, _LOADED_BEFORE, frozenset())
+    modules = [module for module in imports.find_users_modules() if module not in before]
+    return {module: (str(sys.modules[module].__file__), _digest(module)) for module in modules if _source(module)}
+
+
+def _put_file(_shell: Any, _module: str, value: tuple[str, str]) -> None:
+    path, digest = value
+    if Path(path).is_file() and _digest_text(_read(path)) != digest:
+        raise LookupError("its file has changed meanwhile, so the notebook continues with the module as it is now")
 
 
 def _take_registered(shell: Any) -> dict[str, Any]:
@@ -147,7 +184,7 @@ def _cut(owner: Any, path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ..
     """Follow a path through modules and classes up to the first object that is neither."""
     for at, name in enumerate(path):
         place = _place(owner)
-        if place is None or not is_users_module(place[0]):
+        if place is None or not is_users_module(place[0]) or name == _ANY:
             return
         inside = vars(owner).get(name)
         if not isinstance(inside, (types.ModuleType, type)):
@@ -179,19 +216,28 @@ def _place(owner: Any) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _source(module: str) -> str:
+    return _read(str(getattr(sys.modules.get(module), "__file__", "")))
+
+
+def _read(path: str) -> str:
     try:
-        return Path(str(sys.modules[module].__file__)).read_text(encoding="utf-8")
-    except (OSError, ValueError, KeyError):
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError):
         return ""
 
 
 def _digest(module: str) -> str:
-    return hashlib.blake2b(_source(module).encode(), digest_size=16).hexdigest()
+    return _digest_text(_source(module))
+
+
+def _digest_text(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 PARTS: dict[str, Part] = {
     "attributes": Part(_take_attributes, _put_attribute, "{}", when="after", is_shared=True),
     "registered": Part(_take_registered, _put_registered, "{}", when="after"),
+    "module_files": Part(_take_files, _put_file, "module {}", when="after"),
     "module_state": Part(_take_values, _put_value, "{}", when="after", is_shared=True),
 }
 
@@ -281,6 +327,8 @@ def _changes(nodes: Iterable[ast.AST]) -> Iterator[Change]:
                 yield from _change(value, is_bound=False)
             case ast.Call(func=ast.Name(id="setattr"), args=[value, ast.Constant(value=str(name)), _]):
                 yield from _change(ast.Attribute(value, name), is_bound=True)
+            case ast.Call(func=ast.Name(id="setattr"), args=[value, _, _]):
+                yield from _change(ast.Attribute(value, _ANY), is_bound=True)
 
 
 def _change(node: ast.expr, *, is_bound: bool) -> Iterator[Change]:
@@ -289,10 +337,15 @@ def _change(node: ast.expr, *, is_bound: bool) -> Iterator[Change]:
         if node.attr == "__class__":
             yield Change(("cls", *reversed(path)), is_bound)
             return
-        path.append(node.attr)
+        if node.attr == "__dict__":
+            path, is_bound = [_ANY], True
+        else:
+            path.append(node.attr)
         node = node.value
     match node:
         case ast.Name(id=name):
             yield Change((name, *reversed(path)), is_bound)
+        case ast.Call(func=ast.Name(id="vars"), args=[owner]):
+            yield from _change(ast.Attribute(owner, _ANY), is_bound=True)
         case ast.Call(func=ast.Name(id="type"), args=[_]):
             yield Change(("cls", *reversed(path)), is_bound)

@@ -64,6 +64,7 @@ def find(shell: Any, *, is_start: bool = False) -> dict[Hashable, str]:
         *_functions_for_the_end(cells),
         *_finalizers(variable_ids),
         *_timers(),
+        *_patches(),
         *_monitors(),
         *_unlisted(cells),
     ):
@@ -191,6 +192,16 @@ def _finalizers(variable_ids: set[int]) -> Iterator[_Found]:
             yield (
                 ("finalizer", id(each)),
                 f"weakref.finalize() with {full_name_of_function(called[1])}, which is called when its object or this kernel ends; call it {_AGAIN}",
+            )
+
+
+def _patches() -> Iterator[_Found]:
+    mock: Any = sys.modules.get("unittest.mock")
+    for patch in () if mock is None else list(mock._patch._active_patches):  # noqa: SLF001 - there is no public list
+        if isinstance(patch, mock._patch):  # noqa: SLF001 - there is no public name
+            yield (
+                ("patch", id(patch)),
+                f"unittest.mock.patch of {patch.attribute!r}, which ends with this kernel; start it {_AGAIN}",
             )
 
 

@@ -280,7 +280,15 @@ def reduce_mark(pickler: Pickler, mark: object) -> Any:
     return NotImplemented if place is None else (live_attribute, place)
 
 
+def reduce_function(_pickler: Pickler, function: Any) -> Any:
+    """Save a built-in function in whose place cells put another by its name: the module of a new kernel has it."""
+    owner, name = function.__self__, function.__name__
+    is_replaced = isinstance(owner, types.ModuleType) and getattr(owner, name, function) is not function
+    return (live_attribute, (owner.__name__, name)) if is_replaced else NotImplemented
+
+
 REDUCERS: "dict[str, Reducer]" = {
+    "builtins.builtin_function_or_method": reduce_function,
     "weakref.ReferenceType": reduce_weakref,
     "weakref.WeakMethod": reduce_weak_method,
     "weakref.ProxyType": reduce_proxy,

@@ -4,7 +4,9 @@ For most of them, pickle raises an error of its own, which does not help users. 
 else, such as an open file as a StringIO.
 """
 
+import contextlib
 import io
+from collections.abc import Iterator
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name
@@ -58,7 +60,22 @@ def find_reason(kind: type) -> str | None:
     return None
 
 
-def describe_error(error: Exception) -> str:
+@contextlib.contextmanager
+def no_exit() -> Iterator[None]:
+    """Turn what the code of a class raises into an error, even if it calls `sys.exit()`; an interrupt stays one.
+
+    Raises:
+        CannotSave: Instead of a `BaseException` that is no `Exception`.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise CannotSave(describe_error(error)) from error
+
+
+def describe_error(error: BaseException) -> str:
     """Describe an error; the text of a user's own error may raise another one."""
     try:
         return f"{type(error).__name__}: {error}"
