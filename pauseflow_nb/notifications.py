@@ -6,7 +6,8 @@ virus scanner, decides nothing. The worker has the settings; a notebook does not
 
 import smtplib
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
 from email.utils import formatdate, getaddresses, make_msgid
 from html import escape
@@ -96,20 +97,20 @@ def _mail(request: MessageRequest, sender: str, receivers: list[str]) -> EmailMe
     return mail
 
 
-def _connected(settings: Settings, host: str) -> smtplib.SMTP:
+@contextmanager
+def _connected(settings: Settings, host: str) -> Iterator[smtplib.SMTP]:
     context = ssl.create_default_context()
-    if settings.smtp_security == "tls":
-        server: smtplib.SMTP = smtplib.SMTP_SSL(
-            host, settings.smtp_port or 465, timeout=_TIMEOUT_SECONDS, context=context
-        )
+    security, port = settings.smtp_security, settings.smtp_port
+    if security == "tls":
+        server: smtplib.SMTP = smtplib.SMTP_SSL(host, port or 465, timeout=_TIMEOUT_SECONDS, context=context)
     else:
-        port = settings.smtp_port or (587 if settings.smtp_security == "starttls" else 25)
-        server = smtplib.SMTP(host, port, timeout=_TIMEOUT_SECONDS)
-        if settings.smtp_security == "starttls":
+        server = smtplib.SMTP(host, port or (587 if security == "starttls" else 25), timeout=_TIMEOUT_SECONDS)
+    with server:
+        if security == "starttls":
             server.starttls(context=context)
-    if settings.smtp_user is not None:
-        server.login(settings.smtp_user, settings.smtp_password or "")
-    return server
+        if settings.smtp_user is not None:
+            server.login(settings.smtp_user, settings.smtp_password or "")
+        yield server
 
 
 def _notify(settings: Settings, request: MessageRequest) -> None:

@@ -36,14 +36,26 @@ class Fenced(Exception):
     """Another attempt has taken over, or the execution has ended: this attempt no longer counts."""
 
 
+class GivenUp(Exception):
+    """The process must end and the store cannot be used: the attempt no longer waits for it."""
+
+
 class Attempt:
     """One attempt at a segment, with the rows that it claimed."""
 
-    def __init__(self, queue: Queue, execution: Row, segment: Row, on_event: Events) -> None:
-        """Take the rows of the attempt, and a function to call with its events."""
+    def __init__(
+        self,
+        queue: Queue,
+        execution: Row,
+        segment: Row,
+        on_event: Events,
+        *,
+        must_end: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Take the rows of the attempt, a function to call with its events, and one that tells if the process ends now."""
         self.queue = queue
         self.execution, self.segment = execution, segment
-        self._on_event = on_event
+        self._on_event, self._must_end = on_event, must_end
         self._document = execution.document
         #: The notebook of the segment, once it has been read.
         self.notebook: Document | None = None
@@ -139,6 +151,7 @@ class Attempt:
 
         Raises:
             StoreUnavailable, StorageFull: If the store could not be used in that time.
+            GivenUp: If the process is to end before that.
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         has_reported = False
@@ -148,6 +161,8 @@ class Attempt:
             except (StoreUnavailable, StorageFull) as problem:
                 if time.monotonic() > deadline:
                     raise
+                if self._must_end():
+                    raise GivenUp(str(problem)) from problem
                 if not has_reported:
                     log.info("could not record, trying again: %s", problem)
                     self.tell("said", text=f"{problem}; trying again for {_PATIENCE_SECONDS:g} s")

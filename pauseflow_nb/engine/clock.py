@@ -1,7 +1,6 @@
 """Act for the clock: settle what is due, send reminders, and finish the work of processes that died."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -185,7 +184,7 @@ def remind(store: OpenStore, due: Claim) -> None:
 
     claimed = store.change(take)
     if claimed is not None:
-        threading.Thread(target=_send, args=[store, claimed], name="pauseflow-reminder", daemon=True).start()
+        store.reminders.submit(_send, store, claimed)
 
 
 def _send(store: OpenStore, row: Row) -> None:

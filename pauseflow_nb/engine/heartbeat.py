@@ -52,6 +52,7 @@ class Presence:
         self._store, self._kind, self._url = store, kind, url
         self._on_dead, self._serves = on_dead, dict(serves or {})
         self._stop = threading.Event()
+        self._has_left_work = False
         self._unchanged: dict[str, tuple[float, int]] = {}
         self._thread = threading.Thread(target=self._loop, name="pauseflow-beat", daemon=True)
 
@@ -63,6 +64,8 @@ class Presence:
     def __exit__(self, *_error: object) -> None:
         self._stop.set()
         self._thread.join(BEAT_SECONDS * 4)
+        if self._has_left_work:
+            return
         try:
             self._store.change(lambda connection: workers.remove(connection, self.name))
         except PauseflowError as problem:
@@ -72,6 +75,10 @@ class Presence:
         """Change the kind of this process in its row."""
         self._kind = kind
         self._beat()
+
+    def leave_work(self) -> None:
+        """Keep the row at the end, although nobody beats then: others take this process for dead, and do what it has left."""
+        self._has_left_work = True
 
     def _beat(self) -> None:
         self._store.change(

@@ -87,6 +87,22 @@ class Jobs:
         except sa.exc.SQLAlchemyError as problem:
             raise StoreUnavailable(named(self._engine), f"the jobs of {execution} cannot be removed") from problem
 
+    def has_under_way(self, executor: str) -> bool:
+        """Whether a process still has jobs: it runs them, or has left them.
+
+        Raises:
+            StoreUnavailable: If the store cannot be read.
+        """
+        self._open()
+        assert self._client is not None
+        try:
+            found = self._client.list_workflows(
+                status="PENDING", executor_id=executor, limit=1, load_input=False, load_output=False
+            )
+        except sa.exc.SQLAlchemyError as problem:
+            raise StoreUnavailable(named(self._engine), f"the jobs of {executor} cannot be read") from problem
+        return bool(found)
+
     def ready(self, change: Callable[[], T]) -> T:
         """Call a function that may queue a job; if DBOS is not loaded yet, load it and call the function again.
 

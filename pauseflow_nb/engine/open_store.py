@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import sqlalchemy as sa
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: How often a change is repeated that PostgreSQL has rolled back because of concurrent changes.
 _MOST_CONFLICTS = 3
+#: Reminders that are sent at once: a mail server may be slow.
+_MOST_REMINDERS = 32
 
 T = TypeVar("T")
 
@@ -38,6 +41,8 @@ class OpenStore:
         self.jobs = Jobs(engine)
         #: Checks answers; it starts its processes for the first one.
         self.checker = default_checker()
+        #: Sends reminders; a process that ends waits for those that it has taken, because no other one sends them.
+        self.reminders = ThreadPoolExecutor(_MOST_REMINDERS, "pauseflow-reminder")
         self._base_url = base_url
         keys.add_first(engine)
 
@@ -57,7 +62,8 @@ class OpenStore:
         return cls(settings, engine, base_url=base_url)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Wait for the reminders that are being sent, and close all connections."""
+        self.reminders.shutdown()
         self.jobs.close()
         self.engine.dispose()
 

@@ -64,7 +64,7 @@ class Queue(Reader):
         self.settling = Batcher(functools.partial(settle_together, self), name="pauseflow-settling", most=MOST_TOGETHER)
 
     def close(self) -> None:
-        """Settle the pending answers, and close all connections."""
+        """Settle the pending answers, send the reminders that were claimed, and close all connections."""
         self.link_lookups.close()
         self.settling.close()
         super().close()

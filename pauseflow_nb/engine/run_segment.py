@@ -1,6 +1,7 @@
 """Claim a segment, run it in a kernel and record its end, for workers and for attached runs."""
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.attempt_end import Ending
-from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
+from pauseflow_nb.engine.attempt_fence import Attempt, Fenced, GivenUp
 from pauseflow_nb.engine.briefing import make_briefing
 from pauseflow_nb.engine.decision_records import enter_records, forget_waiting, list_shown_cells
 from pauseflow_nb.engine.finish_notebook import finish_notebook
@@ -86,6 +87,8 @@ class Segments:
         self._on_event, self._run_segment = on_event, run
         self._keeper = keeper
         self.watch = Watch(queue)
+        #: Set it when the process is to end now: nothing waits for the store any longer.
+        self.must_end = threading.Event()
 
     def run(self, execution: str, n: int, control: Control, *, job: int | None = None) -> str:
         """Run a segment until it has ended, was released, or another process has taken it over.
@@ -103,6 +106,7 @@ class Segments:
 
         Raises:
             StoreUnavailable: If the store could not be written for a minute; this process still owns the segment.
+            GivenUp: If it could not be written, and the process is to end; this process still owns the segment.
         """
         lost: Document | None = None
         while True:
@@ -151,7 +155,17 @@ class Segments:
             detach(self._queue, execution, process=self._process)
 
     def pass_on(self, execution: str, n: int, job: int) -> None:
-        """Leave a segment that has not begun to another process."""
+        """Leave a segment to another process: one that has not begun, or whose end this process could not record.
+
+        Raises:
+            StoreUnavailable, StorageFull: If the store cannot be written; nothing was changed.
+            GivenUp: Likewise, if the process is to end.
+        """
+        with reading(self._queue.engine) as connection:
+            begun, row = segments.find(connection, execution, n), executions.find_plain(connection, execution)
+        if begun is not None and row is not None and (begun.state, begun.worker) == ("running", self._process):
+            Ending(self._make_attempt(row, begun)).release(new_job=True)
+            return
 
         def change(connection: sa.Connection) -> None:
             segment = segments.lock(connection, execution, n)
@@ -161,8 +175,12 @@ class Segments:
 
         self._queue.change(change)
 
-    def give_up(self, execution: str, n: int, problem: Exception) -> None:
-        """Fail an execution whose segment cannot be run because of damaged rows, without reading these."""
+    def give_up(self, execution: str, n: int, problem: Exception) -> bool:
+        """Fail an execution whose segment cannot be run because of damaged rows, without reading these.
+
+        Returns:
+            False if that could not be recorded.
+        """
 
         def change(connection: sa.Connection) -> None:
             segments.lock_latest_number(connection, execution)
@@ -181,6 +199,8 @@ class Segments:
             self._queue.change(change)
         except PauseflowError as why:
             log.warning("could not give %s up: %s", execution, why, extra={"execution": execution})
+            return False
+        return True
 
     def _claim(self, connection: sa.Connection, execution: str, n: int, job: int | None) -> _Claimed | None:
         segment = segments.lock(connection, execution, n)
@@ -214,15 +234,18 @@ class Segments:
 
     def _give_up(self, claimed: _Claimed, lost: Document | None) -> str:
         """Fail a segment that crashed too often; `lost` is the notebook of the last crash, if this process ran it."""
-        ending = Ending(Attempt(self._queue, claimed.execution, claimed.segment, self._on_event))
+        ending = Ending(self._make_attempt(claimed.execution, claimed.segment))
         with reading(self._queue.engine) as connection:
             last = find_last(connection, claimed.execution.id, "crashed")
         how = ending.fail("crashed", _too_often(claimed, None if last is None else last["details"].get("text")))
         finish_notebook(self._queue, claimed.execution.id, lost)
         return how
 
+    def _make_attempt(self, execution: Row, segment: Row) -> Attempt:
+        return Attempt(self._queue, execution, segment, self._on_event, must_end=self.must_end.is_set)
+
     def _attempt(self, claimed: _Claimed, control: Control) -> tuple[str, Document | None]:
-        attempt = Attempt(self._queue, claimed.execution, claimed.segment, self._on_event)
+        attempt = self._make_attempt(claimed.execution, claimed.segment)
         document = None
         try:
             document = attempt.notebook = attempt.patiently(partial(self._read_notebook, claimed))
@@ -292,7 +315,7 @@ class Segments:
             return "crashed" if released == "released" else released
         except (KernelUnavailable, InvalidNotebook) as problem:
             return ending.fail("environment", Failure(type(problem).__name__, str(problem)))
-        except (StoreUnavailable, StorageFull):
+        except (StoreUnavailable, StorageFull, GivenUp):
             raise
         except Exception as problem:
             # A bug of ours. The job must not end with this error, or the row would say `running` for ever.

@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from dbos import DBOS
 
+from pauseflow_nb.engine.attempt_fence import GivenUp
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.heartbeat import Presence
 from pauseflow_nb.engine.jobs import APPLICATION, DBOS_SCHEMA, JOB, VERSION, name_queue
@@ -30,7 +31,7 @@ from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.runner.segment import run_segment
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import executions
-from pauseflow_nb.store.database import reading
+from pauseflow_nb.store.database import named, reading
 from pauseflow_nb.store.executions import Row
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,13 @@ def stop_with_parent(stop: threading.Event) -> None:
     threading.Thread(target=wait, name="pauseflow-parent", daemon=True).start()
 
 
+class _JobLeft(BaseException):
+    """A job stays under way in the tables of DBOS, for the worker that takes over from this one.
+
+    No Exception: with one, DBOS would record that the job has ended.
+    """
+
+
 class _Worker:
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
@@ -105,6 +113,8 @@ class _Worker:
         self._begun: dict[tuple[str, int], Future[None]] = {}
         self._outage = Outage(log, "the clock waits for the store")
         self._is_draining = False
+        #: Whether DBOS is gone: what a job does from now on cannot be recorded.
+        self._is_over = False
         self._is_launched = threading.Event()
 
     def run(self, stop: threading.Event, on_ready: Callable[[str], None], drain_seconds: int) -> None:
@@ -130,7 +140,7 @@ class _Worker:
             DBOS.listen_queues(names)
             DBOS.launch()
             _limit_jobs(dbos, names, queue.settings.workers)
-            record_patiently(dbos._sys_db)  # noqa: SLF001
+            self._record_patiently(dbos._sys_db)  # noqa: SLF001
             self._is_launched.set()
             try:
                 self._presence.become("worker")
@@ -144,7 +154,7 @@ class _Worker:
     def take(self, execution: str, n: int, job: int | None) -> None:
         """Run one job, or with None a segment of a kernel-bound execution, which is not a job.
 
-        No exception may leave this: DBOS would consider the job done.
+        No `Exception` may leave this: DBOS would consider the job done.
         """
         if job is None:
             self._run(execution, n, None)
@@ -155,6 +165,8 @@ class _Worker:
                 self._run(execution, n, job)
             finally:
                 self._room.release()
+        if job is not None and self._is_over:
+            raise _JobLeft
 
     def _run(self, execution: str, n: int, job: int | None) -> None:
         outage = Outage(log, f"{execution}/{n} waits for the store")
@@ -162,15 +174,14 @@ class _Worker:
         while not self._is_draining:
             try:
                 self._segments.run(execution, n, Control(), job=job)
-            except (StoreUnavailable, StorageFull) as problem:
+            except (StoreUnavailable, StorageFull, GivenUp) as problem:
                 outage.failed(problem)
-                time.sleep(1)
+                self._segments.must_end.wait(1)
             except Exception as problem:
                 log.exception("internal error in %s/%s", execution, n)
                 faults += 1
-                if faults == MOST_CRASHES:
-                    # Otherwise its unreadable row would occupy the place of others for ever.
-                    self._segments.give_up(execution, n, problem)
+                # Otherwise its unreadable row would occupy the place of others for ever.
+                if faults >= MOST_CRASHES and self._segments.give_up(execution, n, problem):
                     return
                 time.sleep(1)
             else:
@@ -179,11 +190,17 @@ class _Worker:
             self._pass_on(execution, n, job)
 
     def _pass_on(self, execution: str, n: int, job: int) -> None:
-        try:
-            self._segments.pass_on(execution, n, job)
-        except PauseflowError as problem:
-            # The job stays with this worker, and the worker that takes over runs it.
-            log.warning("could not pass %s/%s on: %s", execution, n, problem)
+        while True:
+            try:
+                self._segments.pass_on(execution, n, job)
+            except (PauseflowError, GivenUp) as problem:
+                if self._is_draining:
+                    log.warning("%s/%s is left to the worker that takes over from this one: %s", execution, n, problem)
+                    raise _JobLeft from problem
+                log.warning("could not pass %s/%s on, trying again: %s", execution, n, problem)
+                time.sleep(1)
+            else:
+                return
 
     def _sweep(self) -> None:
         try:
@@ -211,31 +228,65 @@ class _Worker:
             self._is_launched.wait()
             # A private name of DBOS: its version is pinned, and tests that kill workers cover it.
             DBOS._recover_pending_workflows([dead.id])  # noqa: SLF001
+            # DBOS only logs what it could not recover.
+            if self._queue.jobs.has_under_way(dead.id):
+                raise StoreUnavailable(named(self._queue.engine), f"jobs of {dead.id} could not be taken over")
 
     def _drain(self, seconds: int) -> None:
         self._is_draining = True
         self._kernel_bound.shutdown(wait=False, cancel_futures=True)
-        stopper = threading.Thread(target=self._stop_segments, args=[seconds], name="pauseflow-drain", daemon=True)
-        stopper.start()
+        drained = threading.Event()
+        arguments = [seconds, drained]
+        threading.Thread(target=self._stop_segments, args=arguments, name="pauseflow-drain", daemon=True).start()
         DBOS.destroy(workflow_completion_timeout_sec=seconds)
+        self._is_over = True
         self._kernel_bound.shutdown()
+        drained.set()
         try:
             self._segments.leave()
         except PauseflowError as problem:
             # The worker that takes over does it.
             log.warning("could not leave what waits with its kernel: %s", problem)
+        if self._has_jobs(self._presence.name):
+            self._presence.leave_work()
 
-    def _stop_segments(self, seconds: int) -> None:
+    def _has_jobs(self, process: str) -> bool:
+        """Whether a process has left jobs; if that cannot be known, it may have."""
+        try:
+            return self._queue.jobs.has_under_way(process)
+        except PauseflowError:
+            return True
+
+    def _record_patiently(self, database: Any) -> None:
+        """Make DBOS retry for a minute to record the end of a job while the disk of the database is full.
+
+        DBOS itself retries only while the database is locked or unreachable.
+        """
+        record = database.update_workflow_outcome
+
+        def record_again(*arguments: Any, **options: Any) -> Any:
+            outage = Outage(log, "the end of a job is still to be recorded")
+            deadline = time.monotonic() + _OUTCOME_SECONDS
+            while True:
+                try:
+                    return record(*arguments, **options)
+                except sa.exc.OperationalError as problem:
+                    outage.failed(problem.orig or problem)
+                    if self._segments.must_end.wait(1) or time.monotonic() > deadline:
+                        raise _JobLeft from problem
+
+        database.update_workflow_outcome = record_again
+
+    def _stop_segments(self, seconds: int, drained: threading.Event) -> None:
         deadline = time.monotonic() + max(seconds - _MARGIN_SECONDS, 0)
-        while (running := self._segments.watch.list_running()) or not all(
-            begun.done() for begun in self._begun.values()
-        ):
-            for _, control in running:
-                if time.monotonic() > deadline:
+        while not drained.wait(0.1):
+            if time.monotonic() > deadline:
+                self._segments.must_end.set()
+            for _, control in self._segments.watch.list_running():
+                if self._segments.must_end.is_set():
                     control.kill()
                 else:
                     control.stop_at_boundary()
-            time.sleep(0.1)
 
 
 def _limit_jobs(dbos: DBOS, names: Sequence[str], most: int) -> None:
@@ -255,31 +306,6 @@ def _limit_jobs(dbos: DBOS, names: Sequence[str], most: int) -> None:
         return queue
 
     database.get_queue = get_queue  # type: ignore[method-assign]
-
-
-def record_patiently(database: Any) -> None:
-    """Make DBOS retry for a minute to record the end of a job while the disk of the database is full.
-
-    DBOS itself retries only while the database is locked or unreachable. A job without a recorded end would run again
-    when its worker has ended.
-
-    Args:
-        database: DBOS's access to its tables.
-    """
-    record = database.update_workflow_outcome
-
-    def record_again(*arguments: Any, **options: Any) -> Any:
-        deadline = time.monotonic() + _OUTCOME_SECONDS
-        while True:
-            try:
-                return record(*arguments, **options)
-            except sa.exc.OperationalError as problem:
-                if time.monotonic() > deadline:
-                    raise
-                log.warning("the end of a job could not be recorded, trying again: %s", problem.orig)
-                time.sleep(1)
-
-    database.update_workflow_outcome = record_again
 
 
 _worker: _Worker | None = None

@@ -3,13 +3,13 @@
 References are never fetched, and no code of the user runs.
 """
 
+import base64
 import ipaddress
 import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from decimal import Decimal
+from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,17 +35,23 @@ STRICT = "pauseflow:strict"
 DECIMAL = "pauseflow:decimal"
 #: At a time: `"aware"` or `"naive"`, if the model accepts only one of them.
 ZONE = "pauseflow:zone"
+#: At a text: what pydantic does with it first, `"strip_whitespace"` or `"coerce_numbers_to_str"`.
+TEXT = "pauseflow:text"
+#: At a text: the kind of value that it must be for pydantic, with limits: `{"type": "date", "gt": "2026-01-01"}`.
+LIMITS = "pauseflow:limits"
 
 #: Keywords whose members have names of the author.
 NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 #: Keywords with values instead of schemas.
-_VALUES = frozenset({"const", "enum", "default", "examples", PYTHON, NAMES, DECIMAL})
+_VALUES = frozenset({"const", "enum", "default", "examples", PYTHON, NAMES, DECIMAL, LIMITS, TEXT})
 #: Formats that jsonschema-rs would check, of which we check only those that people type.
 _UNCHECKED = (
     *("hostname", "idn-email", "idn-hostname", "iri", "iri-reference", "json-pointer"),
     *("regex", "relative-json-pointer", "unknown", "uri-reference", "uri-template"),
 )
 _WORD = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}"
+#: Limits that are values themselves.
+_BOUNDS = frozenset({"gt", "ge", "lt", "le", "multiple_of"})
 _ESCAPES = {r"\d": r"\p{Nd}", r"\D": r"\P{Nd}", r"\Z": r"\z", r"\w": f"[{_WORD}]", r"\W": f"[^{_WORD}]"}
 
 
@@ -73,7 +79,7 @@ def compile_schema(text: str) -> "Draft202012Validator":
             formats=_FORMATS,
             validate_formats=True,
             offline=True,
-            keywords={PATTERN: _Pattern, MULTIPLE: _MultipleOf, DECIMAL: _Decimal, STRICT: _Strict},
+            keywords={PATTERN: _Pattern, MULTIPLE: _MultipleOf, DECIMAL: _Decimal, STRICT: _Strict, LIMITS: _Limits},
         )
 
 
@@ -100,7 +106,7 @@ def translate(schema: JSON) -> JSON:
     translated: dict[str, JSON] = {}
     for key, value in schema.items():
         if key == "pattern" and isinstance(value, str):
-            _matcher(value)
+            matcher(value)
             translated[PATTERN] = value
         elif key == "patternProperties" and isinstance(value, dict):
             translated[key] = {_in_javascript(name): translate(each) for name, each in value.items()}
@@ -117,7 +123,7 @@ class _Pattern:
     """Checks `pattern` with the regular expressions of pydantic."""
 
     def __init__(self, _schema: object, pattern: str, _path: object) -> None:
-        self._matches = _matcher(pattern)
+        self._matches = matcher(pattern)
 
     def validate(self, value: JSON) -> None:
         if isinstance(value, str) and not self._matches(value):
@@ -148,42 +154,61 @@ class _Strict:
             raise ValueError("is no whole number")
 
 
+class _Limits:
+    """`LIMITS`: what pydantic asks of a text; one that is not of the format is checked elsewhere."""
+
+    def __init__(self, schema: dict[str, JSON], limits: dict[str, JSON], _path: object) -> None:
+        self._limits = limits
+        self._is_of_format = _FORMATS.get(str(schema.get("format")), lambda _text: True)
+
+    def validate(self, value: JSON) -> None:
+        if isinstance(value, str) and self._is_of_format(value) and find_limit(self._limits, value) is not None:
+            raise ValueError("is beyond a limit")
+
+
 class _Decimal:
     """Checks `DECIMAL`: the limits of a Decimal, also of one written as text."""
 
     def __init__(self, _schema: object, limits: dict[str, JSON], _path: object) -> None:
-        self._limits = limits
+        self._limits = {"type": "decimal", **limits}
 
     def validate(self, value: JSON) -> None:
-        if decimal_problem(self._limits, value) is not None:
+        if find_limit(self._limits, value) is not None:
             raise ValueError("is no such Decimal")
 
 
-def decimal_problem(limits: dict[str, JSON], value: JSON) -> dict[str, Any] | None:
-    """Check a Decimal as pydantic does; values that are neither numbers nor texts are checked elsewhere.
+def find_limit(limits: dict[str, JSON], value: JSON) -> dict[str, Any] | None:
+    """Check a value as pydantic does; values that are neither numbers nor texts are checked elsewhere.
+
+    Args:
+        limits: The `type` of one of pydantic's core schemas, and its limits as text.
+        value: The value.
 
     Returns:
         An error of pydantic, one of `ValidationError.errors()`; None if it fits.
     """
-    from pydantic_core import ValidationError
+    from pydantic_core import SchemaError, ValidationError
 
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
-    try:
-        _decimal_reader(json.dumps(limits)).validate_json(json.dumps(value))
-    except ValidationError as problem:
-        return cast("dict[str, Any]", problem.errors(include_url=False)[0])
+    # The kernel's pydantic may know limits that this one does not, and it checks them itself.
+    with suppress(SchemaError):
+        try:
+            _limited_reader(json.dumps(limits)).validate_json(json.dumps(value))
+        except ValidationError as problem:
+            return cast("dict[str, Any]", problem.errors(include_url=False)[0])
     return None
 
 
 @lru_cache(maxsize=256)
-def _decimal_reader(limits: str) -> "SchemaValidator":
-    from pydantic_core import SchemaValidator, core_schema
+def _limited_reader(text: str) -> "SchemaValidator":
+    from pydantic_core import SchemaValidator
 
-    read: dict[str, Any] = {
-        key: Decimal(each) if isinstance(each, str) else each for key, each in json.loads(limits).items()
-    }
-    return SchemaValidator(core_schema.decimal_schema(**read))
+    limits: dict[str, Any] = json.loads(text)
+    plain = SchemaValidator({"type": limits["type"]})
+    for name in _BOUNDS & limits.keys():
+        limits[name] = plain.validate_python(limits[name])
+    return SchemaValidator(cast("Any", limits))
 
 
 @cache
@@ -220,7 +245,12 @@ def _is_multiple(value: float, factor: float) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _matcher(pattern: str) -> Callable[[str], Any]:
+def matcher(pattern: str) -> Callable[[str], Any]:
+    """Compile a regular expression, if it can be for the engine that pydantic uses.
+
+    Raises:
+        InvalidPattern: If Python cannot run it either.
+    """
     from pydantic_core import SchemaError, SchemaValidator, core_schema
 
     try:
@@ -236,7 +266,7 @@ def _matcher(pattern: str) -> Callable[[str], Any]:
 
 def _in_javascript(pattern: str) -> str:
     """Translate a pattern for field names from pydantic's dialect to JavaScript's."""
-    _matcher(pattern)
+    matcher(pattern)
     parts, in_class = [], False
     for part in re.findall(r"\\.|.", pattern, re.DOTALL):
         in_class = part == "[" or (in_class and part != "]")
@@ -249,7 +279,7 @@ def _in_javascript(pattern: str) -> str:
 def _checked(check: Callable[[str], Any]) -> Callable[[str], bool]:
     def is_one(text: str) -> bool:
         try:
-            return bool(check(text))
+            return check(text) not in (False, None)
         except ValueError:
             return False
 
@@ -257,15 +287,26 @@ def _checked(check: Callable[[str], Any]) -> Callable[[str], bool]:
 
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
+#: What is false, or raises a ValueError, for a text that is not of the format.
 _CHECKS: dict[str, Callable[[str], Any]] = {
     # For pydantic, a bare number is a time in seconds since 1970, which nobody means in a date.
     "date": lambda text: _DAY.match(text) and reader("date").validate_python(text),
     "date-time": lambda text: re.match(r"\d{4}-\d\d-\d\d[Tt ]\d", text) and reader("datetime").validate_python(text),
-    "time": lambda text: re.match(r"\d\d:\d\d", text) and reader("time").validate_python(text) is not None,
-    "duration": lambda text: reader("duration").validate_python(text) is not None,
+    "time": lambda text: re.match(r"\d\d:\d\d", text) and reader("time").validate_python(text),
+    "duration": lambda text: reader("duration").validate_python(text),
     "email": lambda text: re.fullmatch(r"[^@\s]+@[^@\s]+", text),
     "ipv4": ipaddress.IPv4Address,
-    "ipv6": lambda text: ipaddress.IPv6Address(text) is not None,
+    "ipv6": ipaddress.IPv6Address,
+    # These are pydantic's names.
+    "ipv4network": ipaddress.IPv4Network,
+    "ipv6network": ipaddress.IPv6Network,
+    "ipv4interface": ipaddress.IPv4Interface,
+    "ipv6interface": ipaddress.IPv6Interface,
+    "ipvanyaddress": ipaddress.ip_address,
+    "ipvanynetwork": ipaddress.ip_network,
+    "ipvanyinterface": ipaddress.ip_interface,
+    "base64": lambda text: base64.b64decode(text.encode()),
+    "base64url": lambda text: base64.urlsafe_b64decode(text.encode()),
     "uuid": lambda text: reader("uuid").validate_python(text),
     "uri": lambda text: re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S", text),
 }

@@ -2,7 +2,7 @@
 
 A JSON Schema that was made from a Python type says less than the type takes. Our own keywords hold the rest, and an
 answer is converted to the form of the schema here before it is checked. The notebook's model gets the answer as it
-was sent, except for spans such as `"2 hours"`, which pydantic cannot read.
+was sent, except for spans such as `"2 hours"` and whole numbers such as 1e20, which pydantic cannot read.
 """
 
 import re
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pauseflow_nb.durations import parse_span
-from pauseflow_nb.forms.dialect import DECIMAL, NAMES, PYTHON, STRICT, reader
+from pauseflow_nb.forms.dialect import DECIMAL, NAMES, PYTHON, STRICT, TEXT, reader
 from pauseflow_nb.forms.fields import take_apart
-from pauseflow_nb.forms.texts import iso_span
+from pauseflow_nb.forms.texts import iso_span, spoken_span
 from pauseflow_nb.json_values import JSON, compact
 from pauseflow_nb.protocol import answer_in
 
@@ -76,8 +76,13 @@ def normalize(schema: Mapping[str, JSON], value: JSON) -> JSON:
 
 
 def with_spans(schema: Mapping[str, JSON], value: JSON) -> JSON:
-    """Convert spans such as `"2 hours"` to ISO 8601; other values stay unchanged."""
+    """Convert spans such as `"2 hours"` to ISO 8601, and whole numbers such as 1e20; other values stay unchanged."""
     return _Walk(schema, only_spans=True).take(schema, value) if PYTHON in schema else value
+
+
+def with_spoken_spans(schema: Mapping[str, JSON], value: JSON) -> JSON:
+    """Write spans as people do: `"2 h"`."""
+    return _Speaking(schema, only_spans=True).take(schema, value)
 
 
 @dataclass(frozen=True)
@@ -117,13 +122,16 @@ class _Walk:
         properties = properties if isinstance(properties, Mapping) else {}
         more = schema.get("additionalProperties")
         converted = {key: self.take(properties.get(key, more), each) for key, each in value.items()}
-        if self.only_spans:
-            return converted
         for key, inner in properties.items():
             for path in inner.get(NAMES, ()) if isinstance(inner, Mapping) and key not in value else ():
                 found = _find(value, path)
                 if found:
-                    converted[key] = self.take(inner, found[0])
+                    taken = self.take(inner, found[0])
+                    if self.only_spans:
+                        # The model knows the other name.
+                        converted |= {path[0]: taken} if len(path) == 1 else {}
+                        break
+                    converted[key] = taken
                     # If the schema forbids unknown names, the alias must be removed.
                     converted.pop(path[0], None) if path[0] not in properties else None
                     break
@@ -140,6 +148,8 @@ class _Walk:
         return converted
 
     def _take_single(self, schema: Mapping[str, JSON], value: JSON) -> JSON:
+        if TEXT in schema and not self.only_spans:
+            value = _prepare_text(schema[TEXT], value)
         kind = schema.get("type")
         kind = _FORMATS.get(str(schema.get("format")), "") if kind == "string" else str(kind)
         if kind == "duration" and isinstance(value, str):
@@ -147,9 +157,23 @@ class _Walk:
         is_moment = kind in ("date", "datetime") and isinstance(value, str)
         # For pydantic, a date means its midnight, and a number written as text is a time.
         is_fitting = not _is_odd_moment(kind, value) if is_moment else _is_of_type(schema, value)
+        if self.only_spans and kind == "integer" and isinstance(value, float) and value.is_integer():
+            return value if schema.get(STRICT) else int(value)
         if self.only_spans or is_fitting or value is None or schema.get(STRICT) or DECIMAL in schema:
             return value
         return _read(kind, value)
+
+
+class _Speaking(_Walk):
+    def _take_single(self, schema: Mapping[str, JSON], value: JSON) -> JSON:
+        is_span = schema.get("format") == "duration" and isinstance(value, str)
+        return spoken_span(value) if is_span else value
+
+
+def _prepare_text(steps: list[str], value: JSON) -> JSON:
+    if "coerce_numbers_to_str" in steps and isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    return value.strip() if "strip_whitespace" in steps and isinstance(value, str) else value
 
 
 def _is_odd_moment(kind: str, text: str) -> bool:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.forms.dialect import DECIMAL, NAMED, PATTERN, STRICT, decimal_problem
+from pauseflow_nb.forms.dialect import DECIMAL, LIMITS, NAMED, PATTERN, STRICT, find_limit
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.validation_words import reword_error
 
@@ -40,6 +40,15 @@ _FORMATS = {
     "duration": 'a duration such as "2 hours" or "PT2H"',
     "ipv4": "an IPv4 address",
     "ipv6": "an IPv6 address",
+    "base64": "Base64",
+    "base64url": "Base64 for URLs",
+    "ipv4network": "an IPv4 network, such as 10.0.0.0/8",
+    "ipv6network": "an IPv6 network, such as 2001:db8::/32",
+    "ipv4interface": "an IPv4 address with or without its network, such as 10.0.0.1/8",
+    "ipv6interface": "an IPv6 address with or without its network, such as 2001:db8::1/32",
+    "ipvanyaddress": "an IP address",
+    "ipvanynetwork": "an IP network, such as 10.0.0.0/8",
+    "ipvanyinterface": "an IP address with or without its network, such as 10.0.0.1/8",
     "uuid": "a UUID",
     "uri": "a URL",
     "regex": "a regular expression",
@@ -184,8 +193,8 @@ def _reword(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing
     if kind in _COUNTED:
         how, one, many = _COUNTED[kind]
         return f"must have {how} {limit} {one if limit == 1 else many}"
-    if kind == DECIMAL:
-        problem = decimal_problem(limit, error.value)
+    if kind in (DECIMAL, LIMITS):
+        problem = find_limit({"type": "decimal", **limit}, error.value)
         return "must be a number" if problem is None else _fix_decimal(reword_error(problem))
     if kind in _LIMITS:
         return _LIMITS[kind].format(_number(limit))

@@ -39,7 +39,7 @@ def read_text(field: Field, text: str) -> JSON:
 def write_text(field: Field, value: JSON) -> str:
     """Write a value as the text of its input."""
     if isinstance(value, str) and field.kind == "duration":
-        return _spoken_span(value)
+        return spoken_span(value)
     if isinstance(value, str) and field.kind not in ("json", "list", "object"):
         return _on_the_zone(field, value) if field.kind == "datetime" else value
     return json.dumps(value, ensure_ascii=False)
@@ -52,7 +52,7 @@ def iso_span(span: timedelta) -> str:
     return str(to_jsonable_python(span))
 
 
-def _spoken_span(written: str) -> str:
+def spoken_span(written: str) -> str:
     """Write a span as people do, if that is exact."""
     from pydantic_core import ValidationError
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 # `pauseflow_nb.forms` is imported lazily: every new kernel would have to load it, and few notebooks have a form.
 
+#: Of what a validator says, in characters.
+_LONGEST_REASON = 200
+
 
 @dataclass(frozen=True)
 class Form:
@@ -52,9 +55,13 @@ class Form:
         try:
             # As JSON text, in which a strict model accepts a date as text.
             made = _adapter(self.kind, self.is_wrapped).validate_json(json.dumps(with_spans(self.json_schema, body)))
+            return getattr(made, VALUE) if self.is_wrapped else made
         except ValidationError as problem:
             raise InvalidAnswer(_errors(problem)) from None
-        return getattr(made, VALUE) if self.is_wrapped else made
+        except Exception as problem:
+            # A validator may divide by what was typed: whatever it raises, the next answer may be a better one.
+            reason = f"cannot be checked: {type(problem).__name__}: {str(problem)[:_LONGEST_REASON]}"
+            raise InvalidAnswer([{"path": [], "message": reason}]) from problem
 
     def judge(self, body: JSON) -> Any:
         """Check an answer that no server has checked against the schema, then convert it as `build` does.

@@ -137,10 +137,11 @@ class Buttons:
             where = error.get("input") or {"name": "", "message": error["message"]}
             beside.setdefault(where["name"], []).append(str(where["message"]))
         lines = []
+        names = {} if self.form is None else self.form.control.full_names()
         for each in () if self.form is None else self.form.inputs():
             messages = beside.pop(each.control.name, [])
             each.show("; ".join(messages))
-            lines += [f"{each.control.label} {message}".strip() for message in messages]
+            lines += [f"{names.get(each.control.name, each.control.label)} {message}".strip() for message in messages]
         lines += [message for messages in beside.values() for message in messages]
         heading = f"{count_problems(len(lines))}, and nothing was answered:"
         self._say("\n".join([heading, *(f"• {line}" for line in lines)]))

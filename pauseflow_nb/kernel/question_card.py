@@ -66,10 +66,13 @@ def write_ending(
     """
     next_ = ending.sentence if says_what_next else ""
     headline = f"{ending.headline}: {request.title or _STEP.format(step)}"
-    from pauseflow_nb.forms.secrets import hide_secrets  # lazily: few questions have a form
+    from pauseflow_nb.forms.lax import with_spoken_spans  # lazily: few questions have a form
+    from pauseflow_nb.forms.secrets import hide_secrets
 
     is_answered = ending.answer is not NOTHING and ending.answer != {}
     value = hide_secrets(ending.answer, request.schema) if is_answered else None
+    if is_answered and request.schema is not None:
+        value = with_spoken_spans(request.schema, value)
     answer = f"Answer: {_write_value(value)}" if is_answered else None
     comment = None if ending.comment is None else f"Comment: {_write_value(ending.comment)}"
     plain = "\n".join(filter(None, [headline, request.message, answer, comment, next_]))

@@ -42,12 +42,25 @@ def migrate(engine: sa.Engine) -> None:
     with transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            _create_schema(connection)
         found = _version(connection)
         if found is None:
             _create(connection)
         elif found != HEAD:
             _upgrade(connection)
+
+
+def _create_schema(connection: sa.Connection) -> None:
+    # Not IF NOT EXISTS: a user who may create no schema is refused although it is there.
+    if not sa.inspect(connection).has_schema(SCHEMA):
+        try:
+            connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")
+        except sa.exc.ProgrammingError as problem:
+            raise StoreUnavailable(
+                named(connection.engine),
+                f"{problem.orig}: grant CREATE on the database to its user, or create the schemas {SCHEMA} and "
+                f"{SCHEMA}_dbos AUTHORIZATION that user",
+            ) from problem
 
 
 def _version(connection: sa.Connection) -> str | None:

@@ -44,9 +44,8 @@ _STATEMENTS = {
         END""",
     ),
     "postgresql": (
-        "CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public",
         """CREATE INDEX executions_search ON executions USING gin
-            (id gin_trgm_ops, notebook gin_trgm_ops, output gin_trgm_ops)""",
+            (id {schema}.gin_trgm_ops, notebook {schema}.gin_trgm_ops, output {schema}.gin_trgm_ops)""",
     ),
 }
 
@@ -57,10 +56,24 @@ def create_index(connection: sa.Connection) -> None:
     """Create the index if the database supports it: SQLite with FTS5, PostgreSQL with pg_trgm."""
     try:
         with connection.begin_nested():
+            schema = _prepare_extension(connection) if connection.dialect.name == "postgresql" else ""
             for statement in _STATEMENTS[connection.dialect.name]:
-                connection.exec_driver_sql(statement)
+                connection.exec_driver_sql(statement.replace("{schema}", schema))
     except sa.exc.DBAPIError as problem:
         log.info("a search looks at every execution, because this database has no index of trigrams: %s", problem.orig)
+
+
+def _prepare_extension(connection: sa.Connection) -> str:
+    """Create pg_trgm if it is not there; returns the schema in which it is, quoted."""
+    find = sa.text(
+        "SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace "
+        "WHERE extname = 'pg_trgm'"
+    )
+    schema = connection.execute(find).scalar()
+    if schema is None:
+        schema = "public"
+        connection.exec_driver_sql("CREATE EXTENSION pg_trgm SCHEMA public")
+    return str(schema)
 
 
 def can_be_stored(text: str) -> bool:

@@ -163,7 +163,7 @@ def test_a_provisioner_starts_interrupts_and_ends_its_kernel(far: Path, rehearse
     rehearsal = rehearse("print('far')", "%%step one\n1", kernel="far")
     end = rehearsal.run()
     stopped = rehearse("import time\nprint('now', flush=True)\ntime.sleep(60)", kernel="far")
-    stopped.log.when_output = lambda _cell, _output: stopped.control.interrupt()
+    stopped.when_it_says("now", stopped.control.interrupt)
     stopped_end = stopped.run()
 
     assert (end.kind, rehearsal.text(0), stopped_end.failure.type) == ("completed", "far\n", "KeyboardInterrupt")

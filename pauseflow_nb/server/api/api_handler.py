@@ -64,8 +64,18 @@ class ApiHandler(APIHandler):
         connection.set_body_timeout(IDLE_SECONDS)
         check_length(self.request.headers, LARGEST_BODY)
         await super().prepare()
+        # Jupyter asks after the body has come, which takes memory.
+        self._require_user()
+
+    def check_xsrf_cookie(self) -> None:
+        """Say first that nobody is signed in: a program with a wrong token has no use for a sentence about cookies."""
+        # Tornado asks before anybody knows who the user is, and Jupyter asks again.
+        if hasattr(self, "_jupyter_current_user"):
+            self._require_user()
+        super().check_xsrf_cookie()
+
+    def _require_user(self) -> None:
         if self.current_user is None:
-            # Jupyter asks after the body has come, which takes memory.
             raise HTTPError(403, _NOT_SIGNED_IN)
 
     def data_received(self, chunk: bytes) -> None:

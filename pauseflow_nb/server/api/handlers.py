@@ -72,7 +72,7 @@ class ExecutionsHandler(ApiHandler):
         text = self.get_query_argument(name, str(default))
         # At most as many digits as an integer of the database has.
         if not re.fullmatch(r"[0-9]{1,9}", text):
-            raise InvalidParameter(name, f"must be a whole number, not {text!r}")
+            raise InvalidParameter(name, f"must be a whole number from 0 to 999999999, not {text!r}")
         return int(text) if most is None else min(int(text), most)
 
 

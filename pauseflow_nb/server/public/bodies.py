@@ -17,6 +17,8 @@ from pauseflow_nb.json_values import JSON, read_json
 
 #: Longest Content-Type that is read, in characters.
 _LONGEST_TYPE = 1000
+#: Longest part of a type that an error repeats, in characters.
+_LONGEST_SHOWN = 100
 #: Longest boundary, in bytes, as RFC 2046 limits it.
 _LONGEST_BOUNDARY = 70
 _MOST_PARTS = 1000
@@ -38,7 +40,7 @@ _WEB_CODECS = frozenset(
 #: Name on the web that Python does not know → name of the codec.
 _WEB_ALIASES = {"windows_31j": "cp932", "windows_874": "cp874", "windows_949": "cp949", "x_sjis": "shift_jis"}
 
-_PARAMETER = re.compile(r';\s*([a-z]+)\s*=\s*(?:"([^"]*)"|([^;\s"]*))', re.IGNORECASE)
+_PARAMETER = re.compile(r';\s*([a-z]+)\s*=\s*(?:"([^"]*)"|([^;,\s"]*))', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def parse_body(data: bytes, content_type: str | None) -> Body:
     if text is None:
         return Body(_encode_bytes(data), None)
     if kind == "application/x-www-form-urlencoded":
-        value, is_form = _parse_form(text)
+        value, is_form = _parse_form(text, codec or "utf_8")
         return Body(value, text, is_form=is_form)
     return Body(text, text)
 
@@ -102,14 +104,18 @@ def parse_json(what: str, text: str | None) -> JSON:
         raise InvalidBody(what, str(problem)) from None
 
 
-def parse_pairs(text: str) -> dict[str, JSON]:
+def parse_pairs(text: str, codec: str = "utf_8") -> dict[str, JSON]:
     """Parse a query or an urlencoded form; a name with several values becomes a list.
+
+    Args:
+        text: The text.
+        codec: What its percent signs stand for.
 
     Raises:
         InvalidBody: If it has too many fields.
     """
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=_MOST_FIELDS)
+        pairs = parse_qsl(text, keep_blank_values=True, encoding=codec, errors="replace", max_num_fields=_MOST_FIELDS)
     except ValueError:
         raise InvalidBody("the form", f"has more than {_MOST_FIELDS} fields") from None
     return _group_values(pairs)
@@ -117,18 +123,22 @@ def parse_pairs(text: str) -> dict[str, JSON]:
 
 def _read_type(header: str) -> tuple[str, dict[str, str]]:
     header = header[:_LONGEST_TYPE]
-    kind = header.partition(";")[0].strip().lower()
+    kinds = {each.strip().lower() for each in header.partition(";")[0].split(",")}
+    if len(kinds) > 1:
+        # Of two headers, one of which a proxy has added, nobody knows which is meant.
+        raise InvalidBody("the body", f"has several types, {', '.join(sorted(kinds))[:_LONGEST_SHOWN]}")
+    kind = kinds.pop()
     found = {match[1].lower(): match[2] or match[3] or "" for match in _PARAMETER.finditer(header)}
     return kind if "/" in kind else "text/plain", found
 
 
-def _parse_form(text: str) -> tuple[JSON, bool]:
+def _parse_form(text: str, codec: str) -> tuple[JSON, bool]:
     # `curl -d '{"approved": true}'` sends JSON and calls it a form; no browser writes a bare brace into one.
     stripped = text.strip()
     is_cut_off = stripped[:1] in ("{", "[") and "=" not in stripped
     if stripped[:1] + stripped[-1:] in ("{}", "[]") or is_cut_off:
         return parse_json("the body, which is sent as a form and looks like JSON,", text), False
-    return parse_pairs(text), True
+    return parse_pairs(text, codec), True
 
 
 def _parse_multipart(data: bytes, boundary: bytes, codec: str) -> JSON:

@@ -62,11 +62,14 @@ def _is_program(agent: str) -> bool:
     agent = agent.lower().replace(_NODE_FETCH, "")
     if len(agent) > _LONGEST_AGENT or any(word in agent for word in _CRAWLERS):
         return False
-    products = [product.partition("/")[0] for product in re.sub(r"\([^()]*\)", " ", agent).split()]
+    products = [product.partition("/")[0] for product in re.split(r"[\s,]+", re.sub(r"\([^()]*\)", " ", agent).strip())]
+    if "mozilla" in products[1:]:
+        # Two headers, which a proxy has joined.
+        return False
     if products[:1] == ["mozilla"]:
         # PowerShell begins with `Mozilla`, as browsers do.
         return products[1:] in (["windowspowershell"], ["powershell"])
-    return products[:1] != [] and products[0] in PROGRAMS
+    return products[0] in PROGRAMS
 
 
 def wants_html(headers: Mapping[str, str]) -> bool:

@@ -26,7 +26,7 @@ from jinja2 import (
 )
 from markupsafe import Markup
 
-from pauseflow_nb.forms.codec import COMMENT, DATA, ROOT, Entries
+from pauseflow_nb.forms.codec import COMMENT, DATA, Entries
 from pauseflow_nb.forms.controls import Control, draw
 from pauseflow_nb.forms.markdown import as_html
 from pauseflow_nb.json_values import JSON
@@ -284,9 +284,8 @@ def _problems(form: Control | None, errors: list[dict[str, JSON]]) -> list[tuple
     """List the errors in the order of the form, each with its control."""
     if form is None:
         return [(DATA, "Data as JSON", str(each["message"])) for each in errors]
-    return [
-        (each.id, "" if each.name == ROOT else each.label, each.problem or "") for each in form.walk() if each.problem
-    ]
+    names = form.full_names()
+    return [(each.id, names[each.name], each.problem or "") for each in form.walk() if each.problem]
 
 
 def _marks(form: Control | None) -> str:

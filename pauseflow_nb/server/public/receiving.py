@@ -150,7 +150,7 @@ class Receiver(RequestHandler):
             InvalidBody: If it does not match its Content-Type.
         """
         assert self._upload is not None
-        if "Content-Encoding" in self.request.headers:
+        if self.request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
             raise InvalidBody("the body", "is compressed, which is not supported")
         if self._upload.is_large:
             path = await asyncio.to_thread(self._upload.end)
