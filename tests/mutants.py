@@ -95,8 +95,8 @@ CHOSEN = {
     ),
     "what could not be set again is dropped": (
         "kernel/snapshot/restoring.py",
-        ' + [Loss("", "", note) for note in notes]\n        return Restored',
-        "\n        return Restored",
+        ' + [Loss("", "", note) for note in notes]\n        self._loader',
+        "\n        self._loader",
         [
             "tests/kernel_snapshot/test_snapshot_settings.py",
             "tests/runner/test_settings.py",

@@ -1,4 +1,4 @@
-/** What people do with executions, wherever the button is: panel, notification, command. */
+/** Actions of people on executions, for buttons in the panel, notifications and commands. */
 
 import { IDocumentManager } from '@jupyterlab/docmanager';
 import { Dialog, InputDialog, Notification, showDialog, showErrorMessage } from '@jupyterlab/apputils';
@@ -19,7 +19,7 @@ export class Actions {
   async open(execution: IExecution): Promise<void> {
     try {
       const path = inBrowser(execution.output, rootOfServer()) ?? (await this._saveCopy(execution));
-      // Looking at it needs no kernel.
+      // Viewing it needs no kernel.
       this._documents?.openOrReveal(path, 'default', undefined, undefined, { shouldStart: false });
     } catch (error) {
       void showErrorMessage('The notebook cannot be opened', sentence(error));
@@ -40,7 +40,7 @@ export class Actions {
     return this._documents !== null && inBrowser(execution.notebook, rootOfServer()) !== null;
   }
 
-  /** Save the notebook that ran, if it is open, and let the execution continue with it. */
+  /** Save the notebook that ran, if it is open, and continue the execution with it. */
   async retryEdited(execution: IExecution): Promise<void> {
     const path = inBrowser(execution.notebook, rootOfServer());
     if (path === null) {
@@ -61,7 +61,7 @@ export class Actions {
     await this.api.retryWith(execution.id, path);
   }
 
-  /** Ask why, and end an execution. */
+  /** Ask for a reason, and cancel an execution. */
   async cancel(execution: string, label: string): Promise<void> {
     const reason = await InputDialog.getText({
       title: 'End this run?',
@@ -75,7 +75,7 @@ export class Actions {
     }
   }
 
-  /** Ask what is to change, and let the step run again. */
+  /** Ask what to change, and send the step back. */
   async sendBack(suspension: ISuspension, label: string): Promise<void> {
     const comment = await InputDialog.getText({
       title: 'Send this step back?',
@@ -88,7 +88,7 @@ export class Actions {
     }
   }
 
-  /** Copy the link for somebody without Jupyter. */
+  /** Copy the approval link, for people without Jupyter. */
   async copyLink(suspension: ISuspension): Promise<void> {
     const link = suspension.approval_url;
     if (link === null) {
@@ -98,7 +98,7 @@ export class Actions {
       await navigator.clipboard.writeText(link);
       Notification.success('The approval link is in the clipboard.', { autoClose: 2500 });
     } catch {
-      // Without https the browser keeps the clipboard to itself.
+      // Without HTTPS, browsers deny access to the clipboard.
       void showErrorMessage('Copy this approval link', link);
     }
   }

@@ -1,4 +1,4 @@
-/** The REST API of pauseflow_nb; nothing else here asks the server. `server/openapi.yaml` describes it. */
+/** The REST API of pauseflow_nb, used for all requests; `server/openapi.yaml` describes it. */
 
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
@@ -12,11 +12,11 @@ export type State = 'queued' | 'running' | 'suspended' | 'waiting' | 'paused' | 
 export type Action = 'resume' | 'send_back' | 'cancel';
 
 export interface ISuspension {
-  /** Whose it is: of a nested one, the child's id. */
+  /** Id of its execution; for a nested one, the child's id. */
   execution: string;
   /** The steps of the parents, and the one that waits. */
   path: string[];
-  /** Null where somebody paused it from outside, between two steps. */
+  /** Null if it was suspended from outside, between two steps. */
   step: string | null;
   kind: string;
   since: string;
@@ -24,23 +24,23 @@ export interface ISuspension {
   on_timeout: string;
   title: string | null;
   message: string | null;
-  /** What the step shows with its question. */
+  /** The data that the step shows with its question. */
   data_as_text: IShown;
-  /** What was shown, to be sent back with the answer; null: an earlier version noted nothing. */
+  /** Digest of the question, to send with the answer; null if an earlier version recorded none. */
   shown: string | null;
-  /** What has changed since the answer before, one fresh cell each; empty: nothing. */
+  /** Changes since the previous answer, one for each fresh cell. */
   drift: IDrift[];
   schema: JSONObject | null;
-  /** The fields that the answer has; null: any text. */
+  /** The fields of the answer; null if any text is allowed. */
   form: IControl | null;
   approvals: { needed: number; given: unknown[] };
-  /** What an answer may do, in the order of the buttons. */
+  /** The actions that the question allows, in the order of the buttons. */
   allow: Action[];
-  /** The words on the buttons. */
+  /** The labels of the buttons. */
   labels: Partial<Record<Action, string>> & { resume: string; cancel: string };
-  /** Why the person who asks may not do what is allowed; null: may. */
+  /** Why this person may not take an action; null if they may. */
   refusals: Partial<Record<Action, string | null>>;
-  /** Null for those who may not resume. */
+  /** Null for people who may not resume. */
   approval_url: string | null;
 }
 
@@ -50,25 +50,25 @@ export interface IShown {
   text: string | null;
 }
 
-/** A fresh cell whose value is not the one that was shown any more. */
+/** A fresh cell whose value has changed since it was shown. */
 export interface IDrift {
   name: string;
-  /** In words, what differs. */
+  /** The difference, as a sentence. */
   reason: string;
   rows: { place: string; old: string; new: string; changed: boolean }[];
-  /** How many more have changed than the rows show. */
+  /** Number of changes that the rows do not show. */
   more: number;
 }
 
 export interface IStep {
   state: string;
   runs: number;
-  /** With those that `max_retries` still allows; null: it never asked to run again. */
+  /** Including the runs that `max_retries` still allows; null if it never called `rerun`. */
   most_runs: number | null;
   started_at: string | null;
   ended_at: string | null;
   exports: JSONObject;
-  /** What a person should know of it. */
+  /** Notes for people. */
   notes: string[];
 }
 
@@ -83,13 +83,13 @@ export interface ISegment {
 
 export interface ILoss {
   segment: number;
-  /** Null: something else than a variable, which the reason names. */
+  /** Null if it is not a variable; the reason then names it. */
   name: string | null;
   type: string | null;
   reason: string;
   /** Indices of the cells that may need it. */
   needed_by: number[];
-  /** All of it as a sentence. */
+  /** The loss as a sentence. */
   text: string;
 }
 
@@ -106,23 +106,23 @@ export interface IExecution {
   started_at: string | null;
   ended_at: string | null;
   created_by: string;
-  /** What started it by itself; null: somebody did, or another execution. */
+  /** The trigger that started it; null if a person or another execution did. */
   trigger: { id: string; kind: 'http' | 'schedule' } | null;
   segment: number;
-  /** That no worker would run it now, as a sentence; null: one would, or it is not queued. */
+  /** A sentence that no worker would run it now; null if one would, or it is not queued. */
   no_worker: string | null;
   /** Variables that cannot be saved, for which it keeps its kernel while it waits. */
   kernel_bound: string[];
-  /** What new kernels could not restore. */
+  /** The losses: what new kernels could not restore. */
   losses: ILoss[];
   cells: { done: number; total: number };
   steps: Record<string, IStep>;
   suspended: ISuspension[];
   usage: { compute_seconds: number; suspended_seconds: number; wakeups: number; segments: ISegment[] };
   error: { type: string; message: string; cell: number | null; step: string | null } | null;
-  /** Why it cannot be shown; what could not be read of it is empty then. */
+  /** Why it cannot be shown completely; parts that cannot be read are empty. */
   problem?: string;
-  /** Only if it was asked for. */
+  /** Only if it was requested. */
   history?: IHistory;
 }
 
@@ -159,9 +159,9 @@ export interface IAuditLine {
   at: string;
   what: string;
   by: string;
-  /** How it is known who it was: link, login, account. */
+  /** How the person is known: link, login, account. */
   known_by?: string | null;
-  /** Who called sudo or doas. */
+  /** The caller of sudo or doas. */
   via?: string | null;
   segment: number | null;
   step: string | null;
@@ -176,16 +176,16 @@ export interface ITrigger {
   /** Whole path on the server. */
   notebook: string;
   schedule: { cron: string | null; zone: string | null; every_seconds: number | null; at: string | null } | null;
-  /** Null: by requests only, paused, or ended. */
+  /** Null if it has no schedule, is paused, or has ended. */
   next_at: string | null;
-  /** What became of the last due time or request. */
+  /** The result of the last due time or request. */
   last: {
     what: 'started' | 'skipped' | 'queued' | 'missed' | 'failed';
     at: string;
     execution: string | null;
     text: string | null;
   } | null;
-  /** Null for a schedule, and for those who may not start executions. */
+  /** Null for a schedule, and for people who may not start executions. */
   url: string | null;
 }
 
@@ -206,13 +206,13 @@ export interface IStart {
   /** Relative to the server's root directory. */
   notebook: string;
   output: string | null;
-  /** The parameters, as they stand in the form that `inspect` gave. */
+  /** The contents of the parameters' form from `inspect`. */
   form: Entries;
 }
 
-/** What the server reads from a notebook. */
+/** The parameters and steps of a notebook. */
 export interface IInspection {
-  /** Its parameters; null: none. */
+  /** The form of its parameters; null if there are none. */
   form: IControl | null;
 }
 
@@ -220,12 +220,12 @@ const NO_EXTENSION =
   'This Jupyter server has not loaded pauseflow_nb. Install it where the server runs ' +
   '(pip install pauseflow-nb), run "jupyter server extension enable pauseflow_nb", and restart the server.';
 
-/** An answer that is none: what the server says, in its words. */
+/** A refused request, with the server's message. */
 export class Refused extends Error {
   constructor(
     readonly status: number,
     message: string,
-    /** What is wrong with a form. */
+    /** Errors in a form. */
     readonly problems: Problems = {}
   ) {
     super(message);
@@ -253,7 +253,7 @@ export class Api {
     return this._ask<IExecution>(`${path(execution)}${withHistory ? '?history=1' : ''}`);
   }
 
-  /** Look at the parameters of a notebook. */
+  /** Read the parameters of a notebook. */
   inspect(content: PartialJSONObject): Promise<IInspection> {
     return this._ask<IInspection>('inspect', { content });
   }
@@ -265,12 +265,12 @@ export class Api {
   /** Answer one suspension with the texts of its form. */
   async resume(suspension: ISuspension, form: Entries = {}): Promise<void> {
     const { execution, step, shown } = suspension;
-    // What the clock will wake takes no answer.
+    // A suspension that only waits for the clock accepts no answer.
     const answer = asksSomebody(suspension) ? { step, form, shown } : { step, shown };
     await this._ask<JSONObject>(`${path(execution)}/resume`, answer);
   }
 
-  /** Let the step run again with what is to change. */
+  /** Send the step back with a comment. */
   async sendBack(suspension: ISuspension, comment: string): Promise<void> {
     const { execution, step, shown } = suspension;
     await this._ask<JSONObject>(`${path(execution)}/send_back`, { step, shown, ...(comment && { comment }) });
@@ -280,17 +280,17 @@ export class Api {
     return this._ask<IExecution>(`${path(execution)}/cancel`, text ? { text } : {});
   }
 
-  /** Let it continue from its last checkpoint, or run again from a step. */
+  /** Continue from the last checkpoint, or run again from a step. */
   retry(execution: string, step?: string): Promise<IExecution> {
     return this._ask<IExecution>(`${path(execution)}/retry`, step === undefined ? {} : { from: step });
   }
 
-  /** Let it continue with an edited notebook: cells that were changed run again, and all after them. */
+  /** Continue with an edited notebook: the first changed cell and all cells after it run again. */
   retryWith(execution: string, notebook: string): Promise<IExecution> {
     return this._ask<IExecution>(`${path(execution)}/retry`, { notebook });
   }
 
-  /** The executed notebook as the store has it. */
+  /** Read the executed notebook from the store. */
   outputs(execution: string): Promise<PartialJSONObject> {
     return this._ask<PartialJSONObject>(`${path(execution)}/outputs`);
   }
@@ -333,11 +333,11 @@ function path(execution: string): string {
   return `executions/${encodeURIComponent(execution)}`;
 }
 
-/** What a response that is not a success says to people. */
+/** Return the message for people in an error response. */
 export function refusal(status: number, said: unknown): Refused {
   const body = (said ?? {}) as { error?: unknown; message?: unknown; errors?: unknown };
   if (status === 404 && typeof body.error !== 'string') {
-    // Ours has a sentence: this is Jupyter's own, for an address that it does not know.
+    // Our errors have a sentence: this one is Jupyter's, for an unknown address.
     return new Refused(status, NO_EXTENSION);
   }
   const words = [body.error, body.message].find(each => typeof each === 'string' && each) as string | undefined;

@@ -1,4 +1,4 @@
-/** Says when an execution begins to wait for somebody: a notification with Approve and Open, and more if asked to. */
+/** Notifies when an execution begins to wait for a person, with the buttons Approve and Open, and by settings more. */
 
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
@@ -40,7 +40,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   ): void => {
     const wishes: IWishes = { notify: true, browserTitle: false, desktop: false };
     const notices = new Notices(app, executions);
-    // Anyone who sees the panel needs nothing beside it.
+    // A visible panel already shows it.
     panel?.seenChanged.connect((_, isSeen) => isSeen && notices.clear());
     const title = new Title();
     const update = (): void => title.show(wishes.browserTitle ? executions.asking : 0);
@@ -69,7 +69,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-/** One notification for all executions that began to wait; it goes by itself, and when they are answered. */
+/** One notification for all executions that began to wait; it closes after a time, or when they are answered. */
 class Notices {
   constructor(
     private readonly _app: JupyterFrontEnd,
@@ -89,7 +89,7 @@ class Notices {
     if (suspension === undefined) {
       return;
     }
-    // An event and a count may both report it; whichever comes second must not make the notification jump.
+    // An event and a count may both report it; the second one must not make the notification jump.
     const known = this._asking.get(execution.id);
     if (known === undefined || keyOf(known.suspension) !== keyOf(suspension)) {
       this._asking.set(execution.id, { execution, suspension });
@@ -108,7 +108,7 @@ class Notices {
     }
   }
 
-  /** Several that begin to wait at once make one notification. */
+  /** Show one notification for several executions that begin to wait at the same time. */
   private _showSoon(): void {
     window.clearTimeout(this._timer);
     this._timer = window.setTimeout(() => this._show(), GATHER_MS);
@@ -133,7 +133,7 @@ class Notices {
 
   private _actionsFor({ execution, suspension }: IAsking): Notification.IAction[] {
     const open = this._open(execution.id);
-    // What has a form is answered where the form is.
+    // A question with a form is answered in the form.
     return suspension.form === null && !suspension.refusals.resume
       ? [this._approve({ execution, suspension }), open]
       : [open];
@@ -153,7 +153,7 @@ class Notices {
       caption: 'Answer without data',
       displayType: 'accent',
       callback: (event: MouseEvent) => {
-        // Otherwise it would go before the server has said yes.
+        // Otherwise it would close before the server has accepted the answer.
         event.preventDefault();
         this._executions.api.resume(suspension).then(
           () => this._remove(execution.id),
@@ -172,11 +172,11 @@ class Notices {
         this._remove(execution);
       }
     } catch {
-      // It is gone, or the server is away again: a button that is pressed reports it.
+      // It was removed, or the server does not answer: pressing a button reports that.
     }
   }
 
-  /** By execution. */
+  /** Id of an execution → question. */
   private readonly _asking = new Map<string, IAsking>();
   /** Id of the notification; empty: none. */
   private _notice = '';

@@ -1,4 +1,4 @@
-/** What happens to executions, as the whole front end sees it: told by the server, never asked for again and again. */
+/** Changes of executions for the whole front end, as events from the server instead of polling. */
 
 import { Event } from '@jupyterlab/services';
 import { Token } from '@lumino/coreutils';
@@ -15,7 +15,7 @@ export interface IChange {
   execution: string;
   state: State;
   cells: { done: number; total: number };
-  /** Words of the audit trail; empty for mere progress. */
+  /** New lines of the audit trail; empty for progress. */
   what: string[];
   steps: string[];
 }
@@ -29,14 +29,14 @@ interface IEmission {
 
 export interface IExecutions {
   readonly api: Api;
-  /** Changes as they come; null: some were missed, so anything may have changed. */
+  /** Changes as they arrive; null if some were missed, so that anything may have changed. */
   readonly changed: ISignal<IExecutions, IChange[] | null>;
-  /** Executions that began to wait for somebody. */
+  /** Executions that have begun to wait for a person. */
   readonly began: ISignal<IExecutions, IExecution>;
-  /** How many wait for somebody; at most `MOST`. */
+  /** How many wait for a person; at most `MOST`. */
   readonly asking: number;
   readonly askingChanged: ISignal<IExecutions, number>;
-  /** Whether the server is heard. */
+  /** Whether events arrive from the server. */
   readonly isHeard: boolean;
   readonly heardChanged: ISignal<IExecutions, boolean>;
 }
@@ -46,10 +46,10 @@ export const IExecutions = new Token<IExecutions>(
   'Executions of notebooks that pause, and what happens to them.'
 );
 
-/** More than this many that wait are shown as "99+". */
+/** More waiting executions than this are shown as "99+". */
 export const MOST = 100;
 
-/** The server speaks every two seconds, if only to say that nothing happened. */
+/** The server sends an event every two seconds, even without changes. */
 const SILENCE_MS = 7000;
 
 export class Executions implements IExecutions, IDisposable {
@@ -90,7 +90,7 @@ export class Executions implements IExecutions, IDisposable {
     if (event.schema_id !== SCHEMA || this._isDisposed) {
       return;
     }
-    // Also at the first one: the connection opens some time after the page has asked.
+    // Also at the first one: the connection opens some time after the page was loaded.
     const hasMissed = event.after !== this._tip;
     this._tip = event.tip ?? '';
     this._hear(true);
@@ -107,7 +107,7 @@ export class Executions implements IExecutions, IDisposable {
     }
   }
 
-  /** Follow the count of those that wait, and tell of new ones. */
+  /** Follow the number of waiting executions, and announce new ones. */
   private _count(changes: IChange[]): void {
     const before = this._asking.size;
     for (const change of changes) {
@@ -133,11 +133,11 @@ export class Executions implements IExecutions, IDisposable {
         this.began.emit(execution);
       }
     } catch {
-      // It is gone, or so is the server: then there is nothing to say.
+      // It was removed, or the server does not answer: there is nothing to announce.
     }
   }
 
-  /** Count anew, one count after the other; those that wait when the page is opened are only counted. */
+  /** Count again, one count after the other; executions that already wait when the page opens are not announced. */
   private _recount(): void {
     this._counting = this._counting.then(async () => {
       try {
@@ -149,7 +149,7 @@ export class Executions implements IExecutions, IDisposable {
           executions.filter(each => !known.has(each.id)).forEach(each => this.began.emit(each));
         }
       } catch {
-        // The server is away; the next event after its return counts again.
+        // The server does not answer; the next event counts again.
         this._tip = '';
       }
     });
@@ -168,7 +168,7 @@ export class Executions implements IExecutions, IDisposable {
   }
 
   private _asking = new Set<string>();
-  /** The same set once it has been counted. */
+  /** The set of executions after the first count. */
   private _known: Set<string> | null = null;
   private _counting = Promise.resolve();
   private _tip = '';

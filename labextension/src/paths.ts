@@ -1,13 +1,13 @@
-/** Between whole paths on the server, which the API speaks, and those of JupyterLab's file browser. */
+/** Converts between absolute paths on the server, as in the API, and paths of JupyterLab's file browser. */
 
 import { PageConfig } from '@jupyterlab/coreutils';
 
-/** The server's root directory, as the server extension tells it. */
+/** The server's root directory, from the server extension. */
 export function rootOfServer(): string {
   return PageConfig.getOption('pauseflowRoot');
 }
 
-/** The path in the file browser; null if the file lies outside. */
+/** The path in the file browser; null if the file is outside of it. */
 export function inBrowser(path: string | null, root: string): string | null {
   if (path === null || !root) {
     return null;
@@ -17,7 +17,7 @@ export function inBrowser(path: string | null, root: string): string | null {
   return whole.startsWith(folder) ? whole.slice(folder.length) : null;
 }
 
-/** The whole path of a file of the file browser; null if it is another drive's. */
+/** The absolute path of a file in the file browser; null if it is on another drive. */
 export function onServer(path: string, root: string): string | null {
   if (!root || /^[^/]+:/.test(path)) {
     return null;
@@ -25,7 +25,7 @@ export function onServer(path: string, root: string): string | null {
   return `${root.replace(/\\/g, '/').replace(/\/+$/, '')}/${path}`;
 }
 
-/** Where an executed notebook goes unless told otherwise: beside it. */
+/** The default path of an executed notebook: beside its source. */
 export function outputBeside(path: string): string {
   return path.replace(/\.ipynb$/, '') + '-output.ipynb';
 }

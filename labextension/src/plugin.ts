@@ -1,4 +1,4 @@
-/** Knows what happens to executions, for all the other plugins; it owns the settings. */
+/** Provides the changes of executions to all other plugins, and owns the settings. */
 
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 

@@ -1,6 +1,6 @@
-/** Durations and moments as people read them. */
+/** Formats durations and times for people. */
 
-/** Seconds as people say them, in at most two units: `2 d 4 h`, `59 s`, `0.4 s`. */
+/** Seconds in at most two units: `2 d 4 h`, `59 s`, `0.4 s`. */
 export function spoken(seconds: number): string {
   if (seconds < 10) {
     return `${Math.max(0, Math.round(seconds * 10) / 10)} s`;
@@ -25,21 +25,21 @@ export function spoken(seconds: number): string {
   return parts.filter(Boolean).join(' ');
 }
 
-/** What is left until a moment: `23 h 59 min left`, or that it is over. */
+/** The time left until a moment: `23 h 59 min left`, or that it is over. */
 export function countdown(deadline: string, now: number): string {
   const left = (Date.parse(deadline) - now) / 1000;
-  // Whole seconds, or the last ten would flicker.
+  // Whole seconds, so that the last ten do not flicker.
   return left > 0 ? `${spoken(left < 10 ? Math.ceil(left) : left)} left` : 'time is over';
 }
 
-/** What is left until a moment, in one unit: `23 h left`. */
+/** The time left until a moment, in one unit: `23 h left`. */
 export function left(deadline: string, now: number): string {
   const words = countdown(deadline, now);
   const [count, unit] = words.split(' ');
   return words.endsWith('left') ? `${count} ${unit} left` : words;
 }
 
-/** When something was, as seen from now and in one unit: `just now`, `5 min ago`, or the date. */
+/** The time since a moment, in one unit: `just now`, `5 min ago`, or the date. */
 export function ago(moment: string, now: number): string {
   const seconds = (now - Date.parse(moment)) / 1000;
   if (seconds < 10) {
@@ -59,7 +59,7 @@ export function at(moment: string): string {
   return new Date(moment).toLocaleString(undefined, { ...MOMENT, year: 'numeric', timeZoneName: 'short' });
 }
 
-/** Date and time without the year and the zone, for a column of them; `zone` goes above it. */
+/** Date and time without the year and the zone, for a column with `zone` above it. */
 export function shortly(moment: string): string {
   return new Date(moment).toLocaleString(undefined, MOMENT);
 }

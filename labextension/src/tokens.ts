@@ -1,4 +1,4 @@
-/** The words that plugins use for each other. */
+/** The tokens by which plugins provide services to each other. */
 
 import { Token } from '@lumino/coreutils';
 import { ISignal } from '@lumino/signaling';
@@ -11,7 +11,7 @@ export const Commands = {
 /** Id of the plugin that owns the settings in `schema/plugin.json`. */
 export const SETTINGS = 'pauseflow-nb:plugin';
 
-/** The panel, for those who need not repeat what it shows. */
+/** The panel, for plugins that need not repeat what it shows. */
 export interface IWorkflowsPanel {
   /** Whether somebody can see it. */
   readonly isSeen: boolean;

@@ -1,9 +1,9 @@
-/** What people read: states, questions, and what happened. */
+/** Texts for people: states, questions and events. */
 
 import type { Action, IAuditLine, IExecution, IStep, ISuspension, ITrigger, State } from './api';
 import { ago, at, countdown, spoken } from './times';
 
-/** States in which a person is waited for. */
+/** States in which an execution waits for a person. */
 export const ASKING: readonly State[] = ['suspended', 'paused'];
 
 /** States that an execution leaves only by a retry. */
@@ -34,7 +34,7 @@ export function nameOf(path: string): string {
   return path.split('/').filter(Boolean).pop() ?? path;
 }
 
-/** What happens if nobody answers, and when. */
+/** Describe what happens if nobody answers, and when. */
 export function silence(suspension: ISuspension, now: number): string {
   const { deadline, kind } = suspension;
   if (deadline === null) {
@@ -56,7 +56,7 @@ const ON_TIMEOUT: Record<string, string> = {
   fail: 'the run fails'
 };
 
-/** What the buttons do. */
+/** Describe what the buttons do. */
 export function consequences(suspension: ISuspension): string {
   const { labels, allow } = suspension;
   const does: Record<Action, string> = {
@@ -67,19 +67,19 @@ export function consequences(suspension: ISuspension): string {
   return allow.map(action => `“${labels[action]}” ${does[action]}.`).join(' ');
 }
 
-/** Who started it, when, and with which parameters. */
+/** Describe who started the execution, when, and with which parameters. */
 export function startOf(execution: IExecution, now: number): string {
   const values = summary(execution.parameters);
   return `Started by ${starterOf(execution)} ${ago(execution.created_at, now)}${values && `, with ${values}`}`;
 }
 
-/** Who started it, and by which trigger: `HTTP trigger 3f2a… of ada`. */
+/** Name who started it, and by which trigger: `HTTP trigger 3f2a… of ada`. */
 export function starterOf({ created_by: by, trigger }: IExecution): string {
   const name = trigger && `${trigger.kind === 'http' ? 'HTTP trigger' : 'schedule'} ${trigger.id} of `;
   return `${name ?? ''}${who(by)}`;
 }
 
-/** What a suspension asks. */
+/** The question of a suspension. */
 export function question(suspension: ISuspension): string {
   if (suspension.title) {
     return suspension.title;
@@ -94,22 +94,22 @@ export function question(suspension: ISuspension): string {
   return `${step} ${waits[suspension.kind] ?? 'waits for an answer'}`;
 }
 
-/** Whether a person is asked, and not only the clock awaited. */
+/** Whether it asks a person, and does not only wait for the clock. */
 export function asksSomebody(suspension: ISuspension): boolean {
   return !['rerun', 'delay', 'notebook'].includes(suspension.kind);
 }
 
-/** Whether an answer can be given at all: a notebook's end cannot. */
+/** Whether a person can answer: the end of a notebook is not an answer. */
 export function canBeAnswered(suspension: ISuspension): boolean {
   return suspension.kind !== 'notebook';
 }
 
-/** What tells one open suspension of an execution from another. */
+/** The key of an open suspension within its execution. */
 export function keyOf(suspension: ISuspension): string {
   return [suspension.execution, ...suspension.path, suspension.since].join('/');
 }
 
-/** Who did it, without the words of the store. */
+/** Name who did it, for people. */
 export function who(by: string | null): string {
   if (!by) {
     return 'unknown';
@@ -130,7 +130,7 @@ export function who(by: string | null): string {
   return known[by] ?? (by.includes(':') ? 'a worker' : by);
 }
 
-/** How it is known who it was: ` (login)`; empty where it is not said, or the word itself says it. */
+/** How the person is known: ` (login)`; empty if that is not recorded, or the name itself shows it. */
 function known(line: IAuditLine): string {
   const facts = [line.known_by === 'link' ? null : line.known_by, line.via ? `via ${line.via}` : null].filter(Boolean);
   return facts.length > 0 ? ` (${facts.join(', ')})` : '';
@@ -139,13 +139,13 @@ function known(line: IAuditLine): string {
 /** One line of the audit trail. */
 export function happened(line: IAuditLine): string {
   const { decision, comment } = line.details;
-  // The server has one word for each decision; earlier versions noted none.
+  // The server names each decision in one word; earlier versions recorded none.
   const did = typeof decision === 'string' ? decision : stateWord(line.what);
   const where = line.step === null || line.by === `step:${line.step}` ? '' : `${line.step}: `;
   return `${where}${did} by ${who(line.by)}${known(line)}${typeof comment === 'string' ? `: “${comment}”` : ''}`;
 }
 
-/** Which run of a step this is: `run 2 of 4`; empty if one is all there is. */
+/** Which run of a step this is: `run 2 of 4`; empty if there is only one. */
 export function runsOf(step: IStep): string {
   if (step.most_runs === null) {
     return step.runs > 1 ? `run ${step.runs}` : '';
@@ -153,20 +153,20 @@ export function runsOf(step: IStep): string {
   return `run ${step.runs} of ${step.most_runs}`;
 }
 
-/** How far it is: `3 of 9 cells`, with the step that runs. */
+/** The progress: `3 of 9 cells`, with the step that runs. */
 export function progressOf(execution: IExecution): string {
   const step = Object.entries(execution.steps).find(([, each]) => each.state === 'running')?.[0];
   return `${execution.cells.done} of ${execution.cells.total} cells${step === undefined ? '' : ` · step ${step}`}`;
 }
 
-/** The open question that has to be answered first: one that asks somebody, and of those the one with least time. */
+/** The open question to answer first: of those that ask a person, the one with the least time left. */
 function firstOf(execution: IExecution): ISuspension | undefined {
   const time = (each: ISuspension): number => (each.deadline === null ? Infinity : Date.parse(each.deadline));
   const rank = (each: ISuspension): number => (asksSomebody(each) ? 0 : 1);
   return [...execution.suspended].sort((a, b) => rank(a) - rank(b) || time(a) - time(b))[0];
 }
 
-/** What a row says of an execution: what it waits for, how far it is, or why it ended. */
+/** The text of an execution in its row: what it waits for, its progress, or why it ended. */
 export function aboutOf(execution: IExecution): string {
   const first = firstOf(execution);
   if (execution.problem) {
@@ -179,12 +179,12 @@ export function aboutOf(execution: IExecution): string {
   return ENDED.includes(execution.state) ? reasonOf(execution) : (execution.no_worker ?? progressOf(execution));
 }
 
-/** Until when it waits; null if it does not wait, or has no deadline. */
+/** Its deadline; null if it does not wait, or has none. */
 export function deadlineOf(execution: IExecution): string | null {
   return firstOf(execution)?.deadline ?? null;
 }
 
-/** What it cost: `3.2 s of compute, waited 4 min, woken once`. */
+/** Its usage: `3.2 s of compute, waited 4 min, woken once`. */
 export function usageOf(execution: IExecution): string {
   const { compute_seconds, suspended_seconds, wakeups } = execution.usage;
   const parts = [`${spoken(compute_seconds)} of compute`];
@@ -197,7 +197,7 @@ export function usageOf(execution: IExecution): string {
   return parts.join(', ');
 }
 
-/** Why it ended, or why it cannot be shown, if that needs saying. */
+/** Why it ended, or why it cannot be shown; may be empty. */
 export function reasonOf(execution: IExecution): string {
   if (execution.problem) {
     return execution.problem;
@@ -213,7 +213,7 @@ export function reasonOf(execution: IExecution): string {
   return reason.text ?? `${execution.state} by ${who(reason.by)}`;
 }
 
-/** What it means that it keeps its kernel while it waits; empty if it does not. */
+/** Explain that it keeps its kernel while it waits; empty if it does not. */
 export function boundOf(execution: IExecution): string {
   const names = execution.kernel_bound.join(', ');
   return (
@@ -221,9 +221,9 @@ export function boundOf(execution: IExecution): string {
   );
 }
 
-/** What could not be restored, each once; what a cell needs comes first. */
+/** The losses, each once, with those that cells need first. */
 export function lossesOf(execution: IExecution): string[] {
-  // Where it failed for them, the error names them.
+  // If it failed because of them, the error names them.
   const losses = execution.losses.filter(loss => !execution.error?.message.includes(loss.text));
   const needed = losses.filter(loss => loss.needed_by.length > 0);
   const others = losses.filter(loss => loss.needed_by.length === 0);
@@ -248,7 +248,7 @@ export function timingOf({ schedule }: ITrigger): string {
   return schedule.cron !== null ? `${schedule.cron} (${schedule.zone ?? 'UTC'})` : 'Once';
 }
 
-/** What became of the last due time or request of a trigger. */
+/** The result of the last due time or request of a trigger. */
 export function lastOf({ last }: ITrigger, now: number): string {
   if (last === null) {
     return 'Nothing started yet';

@@ -32,7 +32,7 @@ _SMALL_PROCESSES = 2
 _LARGE_PROCESSES = 1
 #: How many costly checks run at once, separately from all others.
 _SLOW_PROCESSES = 1
-#: Most characters of a small answer and its schema.
+#: Most bytes of a small answer and its schema.
 _SMALL_BYTES = 32 * 1024
 #: Processor seconds of a quick check. All answers of people take less.
 _QUICK_SECONDS = 0.25

@@ -115,7 +115,7 @@ class Session:
         return self._attempt
 
     def show(self, value: Any) -> None:
-        """Display the value of the last expression as IPython does, and return it for the step unless `;` hides it."""
+        """Display the value of the last expression as IPython does; it is the step's value, unless `;` hides it."""
         sys.displayhook(value)
         is_silenced = self.shell.displayhook.quiet()  # type: ignore[no-untyped-call]
         if self.run is not None and not is_silenced:

@@ -1,6 +1,6 @@
-/** What is typed into a form that the server describes: texts by input name. The server reads them. No DOM here. */
+/** The contents of a form: texts by input name, which the server reads. No DOM here. */
 
-/** One input, or a group of them; `Control` in `pauseflow_nb/forms/controls.py`. */
+/** An input or a group of inputs; `Control` in `pauseflow_nb/forms/controls.py`. */
 export interface IControl {
   /** Its texts are sent under this name. */
   name: string;
@@ -8,39 +8,39 @@ export interface IControl {
   label: string;
   description: string;
   is_required: boolean;
-  /** What stands in it at first. */
+  /** Its initial contents. */
   texts: string[];
-  /** What can be chosen: text to send, and label. */
+  /** The options: text to send, and label. */
   options: [text: string, label: string][];
   fields: IControl[];
-  /** Of a list of groups: a blank one. */
+  /** A blank row of a list of groups. */
   row: IControl | null;
-  /** Only to show: `placeholder`, `inputmode`, `type` and the like. */
+  /** Attributes for display: `placeholder`, `inputmode`, `type` and others. */
   hints: Record<string, string | number>;
 }
 
 /** Input name → texts, as a browser sends a form. */
 export type Entries = Record<string, string[]>;
 
-/** Input name → what is wrong with what stands there. */
+/** Input name → error message. */
 export type Problems = Record<string, string>;
 
 export interface IDraft {
-  /** What was typed. */
+  /** The typed texts. */
   texts: ReadonlyMap<string, string[]>;
-  /** Lists to which rows were added, or from which some were removed. */
+  /** Lists whose rows were added or removed. */
   rows: ReadonlyMap<string, IControl[]>;
 }
 
 export const EMPTY: IDraft = { texts: new Map(), rows: new Map() };
 
-/** Which kinds hold other controls, and send nothing themselves. */
+/** Kinds of controls that contain others, and send nothing themselves. */
 const GROUPS = ['object', 'rows'];
 
-/** Which kinds send nothing if nothing is ticked; all others send an empty text, as a browser does. */
+/** Kinds of controls that send nothing if nothing is ticked; others send an empty text, as a browser does. */
 const BOXES = ['boolean', 'choices'];
 
-/** What stands in a control. */
+/** The contents of a control. */
 export function textsIn(draft: IDraft, control: IControl): string[] {
   const texts = draft.texts.get(control.name) ?? control.texts;
   return texts.length > 0 || BOXES.includes(control.kind) ? texts : [''];
@@ -59,7 +59,7 @@ export function rowsIn(draft: IDraft, list: IControl): IControl[] {
 export function addRow(draft: IDraft, list: IControl): IDraft {
   const rows = rowsIn(draft, list);
   const used = rows.map(row => Number(row.name.slice(list.name.length + 1).split('/')[0]));
-  // Never a number that was used before: what was typed into a removed row must not come back.
+  // Never a number that was used before: texts of a removed row must not appear again.
   const typed = [...draft.texts.keys(), ...rows.map(row => row.name)]
     .filter(name => name.startsWith(`${list.name}/`))
     .map(name => Number(name.slice(list.name.length + 1).split('/')[0]));
@@ -75,27 +75,27 @@ export function removeRow(draft: IDraft, list: IControl, row: IControl): IDraft 
   );
 }
 
-/** The branch that is chosen of a union; null: none. */
+/** The chosen branch of a union, or null. */
 export function branchOf(draft: IDraft, union: IControl): IControl | null {
   const [text = ''] = textsIn(draft, union);
   return (text === '' ? undefined : union.fields[Number(text)]) ?? null;
 }
 
-/** Collect all that is drawn, empty inputs too, as a browser does. */
+/** Collect all visible inputs, also empty ones, as a browser does. */
 export function entriesOf(draft: IDraft, control: IControl): Entries {
   const own = GROUPS.includes(control.kind) ? {} : { [control.name]: textsIn(draft, control) };
   const inner = control.kind === 'union' ? [branchOf(draft, control)] : innerOf(draft, control);
   return Object.assign(own, ...inner.filter(each => each !== null).map(each => entriesOf(draft, each))) as Entries;
 }
 
-/** Which fields are the exceptions, and so get a mark: if most must be filled, those that need not be. */
+/** The rarer kind of fields, required or optional, which is marked. */
 export function exceptionsOf(control: IControl): 'required' | 'optional' {
   const singles = singlesIn(control);
   const required = singles.filter(each => each.is_required).length;
   return required * 2 > singles.length ? 'optional' : 'required';
 }
 
-/** How many inputs there are at first. */
+/** The initial number of inputs. */
 export function sizeOf(control: IControl): number {
   return singlesIn(control).length;
 }

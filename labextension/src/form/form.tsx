@@ -1,4 +1,4 @@
-/** A form as the server describes it: label, description, input, and what is wrong beside it. */
+/** A form from the server's description: label, description, input and error of each field. */
 
 import { addIcon, closeIcon } from '@jupyterlab/ui-components';
 import React, { createContext, useContext, useId } from 'react';
@@ -13,7 +13,7 @@ interface IForm {
 }
 
 interface IShared extends Omit<IForm, 'control'> {
-  /** Makes ids of its own on a page with several forms. */
+  /** Makes unique ids on a page with several forms. */
   prefix: string;
   exceptions: 'required' | 'optional';
 }
@@ -245,7 +245,7 @@ function Input({ control, texts, shared, onChange }: IInput): React.JSX.Element 
       {...shared}
       className="jp-mod-styled"
       type={kind === 'password' ? 'password' : ((hints['type'] as string | undefined) ?? 'text')}
-      // Seconds, where there are some.
+      // Seconds, if there are any.
       step={hints['step'] ?? undefined}
       inputMode={hints['inputmode'] as 'numeric' | 'decimal' | undefined}
       placeholder={hints['placeholder'] as string | undefined}
@@ -278,7 +278,7 @@ function Problem({ name }: { name: string }): React.JSX.Element | null {
   ) : null;
 }
 
-/** An id for the input; without spaces, at which lists of ids are taken apart. */
+/** An id for the input, without spaces, which separate ids in lists. */
 function idOf(prefix: string, name: string): string {
   return `${prefix}-${encodeURIComponent(name)}`;
 }

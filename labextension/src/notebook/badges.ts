@@ -1,4 +1,4 @@
-/** Badges on `%%step` and `%%setup` cells: what became of them in the latest execution of the notebook. */
+/** Badges on `%%step` and `%%setup` cells with their states in the latest execution of the notebook. */
 
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Cell } from '@jupyterlab/cells';
@@ -46,7 +46,7 @@ function drawBadge(cell: Cell, execution: IExecution | null, show: (execution: s
   }
   const badge = old ?? document.createElement('button');
   const { words, state, caption } = describe(header, execution);
-  // Drawn at every key that is pressed: what has not changed is left alone.
+  // Called at every keystroke, so unchanged badges are not touched.
   if (badge.textContent !== words || badge.dataset['pfState'] !== state || badge.title !== caption) {
     badge.type = 'button';
     badge.className = 'pf-badge';

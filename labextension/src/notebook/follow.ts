@@ -1,13 +1,13 @@
-/** Keeps an open output notebook as its file is, while the execution that writes it continues. */
+/** Refreshes an open output notebook from its file while its execution continues. */
 
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 
 import { IChange, IExecutions } from '../executions';
 
-/** At most this often: each time the whole notebook is read. */
+/** Shortest time between two refreshes, each of which reads the whole notebook. */
 const GAP_MS = 1000;
-/** The file is written a moment after the change is told. */
+/** Delay after an event, because the file is written slightly later. */
 const DELAY_MS = 250;
 
 const plugin: JupyterFrontEndPlugin<void> = {
@@ -60,7 +60,7 @@ class Follower {
     this._timer = 0;
     this._readAt = Date.now();
     const { context, content } = this._panel;
-    // What somebody has changed here is theirs.
+    // Changes of the user are kept.
     if (this._isStopped || context.model.dirty) {
       return;
     }

@@ -1,4 +1,4 @@
-/** Continues after a step that was run by hand was answered: with the cells that *Run All* could not run because of it. */
+/** After an answer to a step in test mode, runs the cells that *Run All* could not run because of it. */
 
 import { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Cell, CodeCell } from '@jupyterlab/cells';
@@ -24,10 +24,10 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-/** What the kernel says of an output of ours, in its metadata. */
+/** The metadata of our outputs. */
 type State = 'open' | 'approved' | 'again' | 'cancelled' | 'dropped';
 
-/** One step that stopped *Run All*, and the cells that did not run because of it. */
+/** A step that stopped *Run All*, and the cells that did not run because of it. */
 class Pause {
   constructor(
     private readonly _notebook: Notebook,
@@ -78,7 +78,7 @@ function isPaused(cell: Cell, error?: KernelError | null): cell is CodeCell {
   return error?.errorName === 'Paused' && cell instanceof CodeCell && stateOf(cell) === 'open';
 }
 
-/** Jupyter's reply for a cell that waited behind one that failed names no error. */
+/** Jupyter's reply for a cell that was queued behind a failed one names no error. */
 function isAborted(error?: KernelError | null): boolean {
   return error !== null && error !== undefined && !error.errorName;
 }

@@ -1,4 +1,4 @@
-/** What kind a cell is, read from its first line; `cells.py` is the law, this only draws. */
+/** Reads the kind of a cell from its first line, only for display; `cells.py` is authoritative. */
 
 export interface IHeader {
   kind: 'step' | 'setup';

@@ -1,4 +1,4 @@
-/** Says what to do when a kernel does not know our headers yet, because the notebook imports nothing of ours. */
+/** Shows a hint when a kernel does not know our headers because the notebook does not import pauseflow_nb. */
 
 import { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
@@ -24,7 +24,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-/** The magic of ours that a kernel did not find; null for every other error. */
+/** Our magic that a kernel did not find; null for other errors. */
 function unknownMagic(error?: KernelError | null): string | null {
   return error?.errorName === 'UsageError' ? (/%%(?:step|fresh|setup)\b/.exec(error.errorValue)?.[0] ?? null) : null;
 }

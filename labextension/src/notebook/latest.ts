@@ -1,4 +1,4 @@
-/** Which execution a notebook is about: the one that wrote it, or else the latest one of it. */
+/** Finds the execution of a notebook: the one that wrote it, or otherwise its latest one. */
 
 import { NotebookPanel } from '@jupyterlab/notebook';
 import { IDisposable } from '@lumino/disposable';
@@ -46,7 +46,7 @@ export class Latest implements IDisposable {
   }
 
   private _concerns(change: IChange): boolean {
-    // Any that starts may be one of this notebook.
+    // A new execution may be one of this notebook.
     return change.execution === this._execution?.id || change.what.includes('started');
   }
 
@@ -58,7 +58,7 @@ export class Latest implements IDisposable {
         (this.changed as Signal<this, IExecution | null>).emit(found);
       }
     } catch {
-      // The server is away or the execution gone: what was known stays.
+      // The server does not answer, or the execution was removed: keep the last value.
     }
   }
 

@@ -52,7 +52,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-/** Ask for the parameters and start it; returns the id of the execution, null if nobody wanted that. */
+/** Ask for the parameters and start it; returns the id of the execution, or null if the person cancelled. */
 async function run(panel: NotebookPanel, executions: IExecutions): Promise<string | null> {
   const { context } = panel;
   await context.ready;
@@ -76,7 +76,7 @@ async function run(panel: NotebookPanel, executions: IExecutions): Promise<strin
       return null;
     }
     try {
-      // What runs is what is seen.
+      // So that what runs is what is shown.
       if (context.model.dirty && !context.model.readOnly) {
         await context.save();
       }
@@ -98,7 +98,7 @@ async function run(panel: NotebookPanel, executions: IExecutions): Promise<strin
   }
 }
 
-/** Say that it runs, and where to look; the first time the panel opens by itself. */
+/** Notify that it runs, with a button to show it; the first time, open the panel. */
 function showStarted(
   name: string,
   execution: string,
@@ -119,10 +119,10 @@ function showStarted(
   }
 }
 
-/** Set once somebody has run a notebook as a workflow in this browser. */
+/** Set after a notebook has been run as a workflow in this browser. */
 const HAS_RUN = 'pauseflow-nb:has-run';
 
-/** What stands in the dialog; it stays when the dialog is shown again because something was wrong. */
+/** The contents of the dialog, which are kept when it is shown again after an error. */
 class Wanted {
   constructor(
     readonly form: IControl | null,
@@ -187,7 +187,7 @@ class Body extends ReactWidget {
   }
 }
 
-/** The notebook as far as it tells its parameters; what is not saved counts, outputs do not. */
+/** The parts of the notebook that define its parameters, with unsaved changes, without outputs. */
 function parametersCellOf(panel: NotebookPanel): PartialJSONObject {
   const { model } = panel.context;
   const cells = [];

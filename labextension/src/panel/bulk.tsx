@@ -16,7 +16,7 @@ export function Bulk({ chosen, onDone }: IProps): React.JSX.Element {
   const { actions } = usePanel();
   const [isBusy, setBusy] = useState(false);
   const [failures, setFailures] = useState<string[]>([]);
-  // Not disabled: who has just pressed one of the buttons keeps the focus there.
+  // Not disabled, so that a button that was just pressed keeps the focus.
   const isIdle = chosen.length === 0 || isBusy;
 
   const each = async (act: (execution: IExecution) => Promise<unknown>): Promise<void> => {
@@ -25,7 +25,7 @@ export function Bulk({ chosen, onDone }: IProps): React.JSX.Element {
     }
     setBusy(true);
     const failed: string[] = [];
-    // One after the other: each is a transaction of its own, and a server has more to do.
+    // One after the other: each is a separate transaction, and the server has other work.
     for (const execution of chosen) {
       try {
         await act(execution);

@@ -1,4 +1,4 @@
-/** What can be done with an execution at any time. */
+/** The buttons for an execution that are always available. */
 
 import {
   copyIcon,
@@ -20,7 +20,7 @@ import { usePanel } from './context';
 
 interface IProps {
   execution: IExecution;
-  /** Whether these are the buttons of the details themselves. */
+  /** Whether these buttons are in the detail view. */
   isDetailed?: boolean;
 }
 

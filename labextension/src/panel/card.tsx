@@ -1,4 +1,4 @@
-/** One execution in the list: a row with where it stands and what it waits for; once opened, what can be done. */
+/** An execution in the list: a row with its state and what it waits for; expanded, also its buttons. */
 
 import { caretRightIcon } from '@jupyterlab/ui-components';
 import React, { useRef } from 'react';
@@ -18,7 +18,7 @@ export interface IChoice {
 interface IProps {
   execution: IExecution;
   now: number;
-  /** Null: it cannot be chosen now. */
+  /** Null if it cannot be chosen now. */
   choice: IChoice | null;
   isOpen: boolean;
   toggle: () => void;
@@ -57,13 +57,13 @@ export function Card({ execution, now, choice, isOpen, toggle }: IProps): React.
   );
 }
 
-/** What it waits for or why it ended, and how long it may take or when it began. */
+/** What it waits for or why it ended, and its remaining time or its start. */
 function Summary({ execution, now, toggle }: Pick<IProps, 'execution' | 'now' | 'toggle'>): React.JSX.Element {
   const words = aboutOf(execution);
   const deadline = deadlineOf(execution);
   const moment = deadline ?? execution.created_at;
   return (
-    // The mouse may press the whole row; the keyboard has the button.
+    // The whole row is clickable; for the keyboard there is the button.
     <span className="pf-about" onClick={toggle}>
       <span
         className={`pf-line ${execution.state === 'failed' || execution.problem ? 'pf-mod-failed' : ''}`}

@@ -1,4 +1,4 @@
-/** Where the bars of a chart of steps begin and end: runs and waits on one scale of time. */
+/** Computes the bars of a chart of steps: runs and waits on one time scale. */
 
 import type { IExecution, IHistory } from '../api';
 import { own } from '../own';
@@ -16,7 +16,7 @@ export interface IBar {
 export interface IRow {
   step: string;
   bars: IBar[];
-  /** Seconds in which it ran, and in which it waited. */
+  /** Seconds that it ran, and that it waited. */
   worked: number;
   waited: number;
   attempts: number;
@@ -25,13 +25,13 @@ export interface IRow {
 
 export interface IChart {
   rows: IRow[];
-  /** Whether times in which nothing ran are drawn shorter than they were. */
+  /** Whether idle times are shortened. */
   isSqueezed: boolean;
 }
 
 type Span = [from: number, to: number];
 
-/** Make the rows of all steps, also of those to come. */
+/** Make the rows of all steps, also of those that have not begun. */
 export function chartOf(execution: IExecution, history: IHistory, now: number): IChart {
   const names = [...new Set([...history.steps, ...Object.keys(execution.steps)])];
   const runs = history.runs.filter(run => run.started_at !== null);
@@ -68,7 +68,7 @@ export function chartOf(execution: IExecution, history: IHistory, now: number): 
   return { rows, isSqueezed: scale.isSqueezed };
 }
 
-/** Maps moments to shares of a width; all idle times together take no more of it than all work does. */
+/** Maps times to shares of a width, in which all idle times together take no more than all work. */
 class Scale {
   constructor(busy: Span[], waits: Span[]) {
     const edges = [...new Set([...busy, ...waits].flat())].sort((a, b) => a - b);
@@ -95,6 +95,6 @@ class Scale {
     return { kind, state, seconds: (to - from) / 1000, start, width: (this._places.get(to) ?? start) - start };
   }
 
-  /** Moment → share. */
+  /** Time → share. */
   private readonly _places = new Map<number, number>();
 }

@@ -1,4 +1,4 @@
-/** What every part of the panel may use. */
+/** The context that every part of the panel may use. */
 
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { CommandRegistry } from '@lumino/commands';
@@ -11,7 +11,7 @@ export interface IContext {
   executions: IExecutions;
   actions: Actions;
   commands: CommandRegistry;
-  /** Null where the application has none. */
+  /** Null if the application has none. */
   rendermime: IRenderMimeRegistry | null;
   /** Show one execution in detail; null: the list. */
   show: (execution: string | null) => void;

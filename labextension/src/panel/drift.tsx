@@ -1,4 +1,4 @@
-/** What has changed since a question was answered: the value that was shown, beside the one of now. */
+/** Changes since a question was answered: the shown values beside the current ones. */
 
 import React from 'react';
 

@@ -1,19 +1,19 @@
-/** Holds the focus in the panel: what has it may leave, because its row moves to another group, is answered, or ends. */
+/** Keeps the focus in the panel when the focused element disappears, because its row moves, is answered, or ends. */
 
 import { IDisposable } from '@lumino/disposable';
 
 const FOCUSABLE = 'button, input, select, textarea, summary, a[href], [tabindex="0"]';
 const ROW = '.pf-name[aria-expanded]';
 
-/** What has the focus, and where it stands. */
+/** The focused element and its place. */
 interface IPlace {
   element: HTMLElement;
-  /** What contains it, the innermost first. */
+  /** The elements that contain it, innermost first. */
   around: HTMLElement[];
-  /** The execution that it belongs to; undefined: none. */
+  /** The execution that it belongs to, if any. */
   execution: string | undefined;
   label: string;
-  /** Its row in the list; -1: it is in none. */
+  /** Index of its row in the list, or -1. */
   row: number;
 }
 
@@ -40,7 +40,7 @@ export class FocusKeeper implements IDisposable {
     document.removeEventListener('pointerdown', this);
   }
 
-  /** Give the focus to the panel, as soon as it shows something that can have it. */
+  /** Focus the panel as soon as it shows a focusable element. */
   take(): void {
     this._isWanted = !this._node.contains(document.activeElement);
     this._look();
@@ -49,7 +49,7 @@ export class FocusKeeper implements IDisposable {
   handleEvent(event: Event): void {
     const { target } = event;
     if (!(target instanceof HTMLElement) || target.closest('.jp-Dialog')) {
-      // A dialog gives the focus back when it closes.
+      // A dialog restores the focus when it closes.
       return;
     }
     if (!this._node.contains(target)) {
@@ -63,7 +63,7 @@ export class FocusKeeper implements IDisposable {
   private _look(): void {
     const place = this._place;
     if (place !== null && isUsable(place.element)) {
-      // Its neighbours may be others now.
+      // Its neighbours may have changed.
       this._place = this._placeOf(place.element);
     }
     const active = document.activeElement;
@@ -93,7 +93,7 @@ export class FocusKeeper implements IDisposable {
     };
   }
 
-  /** What gets the focus in the place of what has gone: the same in another place, its row, its neighbour. */
+  /** The element to focus instead of one that disappeared: the same in another place, its row, or its neighbour. */
   private _after({ around, execution, label, row }: IPlace): HTMLElement | undefined {
     const its = this._usable(FOCUSABLE).filter(
       each => execution !== undefined && each.closest<HTMLElement>('[data-pf-id]')?.dataset['pfId'] === execution
@@ -126,7 +126,7 @@ function usableIn(node: HTMLElement, selector: string): HTMLElement[] {
   return [...node.querySelectorAll<HTMLElement>(selector)].filter(isUsable);
 }
 
-/** Whether it can have the focus. */
+/** Whether it is focusable. */
 function isUsable(element: HTMLElement): boolean {
   return element.isConnected && !element.matches(':disabled') && element.getClientRects().length > 0;
 }

@@ -9,7 +9,7 @@ import { Card, IChoice } from './card';
 export interface IGroup {
   title: string;
   states: readonly State[];
-  /** Whether it comes in pages; the others are short, and shown whole. */
+  /** Whether it is paged; other groups are short and shown completely. */
   isPaged: boolean;
 }
 
@@ -19,13 +19,13 @@ export const GROUPS: readonly IGroup[] = [
   { title: 'Done', states: ENDED, isPaged: true }
 ];
 
-/** What the server says of each group. */
+/** The server's data of each group. */
 export type IGroups = (IGroup & { page: IPage })[];
 
 interface IProps {
   group: IGroups[number];
   now: number;
-  /** Ids of the rows that are open. */
+  /** Ids of the expanded rows. */
   open: ReadonlySet<string>;
   toggle: (id: string) => void;
   choiceOf: (execution: IExecution) => IChoice | null;
@@ -60,7 +60,7 @@ export function Group({ group, now, open, toggle, choiceOf }: IProps): React.JSX
   );
 }
 
-/** The arrow keys lead from row to row. */
+/** Moves between rows with the arrow keys. */
 function moveFocus(event: React.KeyboardEvent): void {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (step === undefined || !(event.target instanceof HTMLElement) || !event.target.matches('.pf-name')) {

@@ -1,4 +1,4 @@
-/** Executions in groups, a row each: filter, search, pages, and one answer to several. */
+/** The list of executions in groups, with filter, search, pages, and one answer to several. */
 
 import { caretLeftIcon, caretRightIcon, UseSignal } from '@jupyterlab/ui-components';
 import React, { useEffect, useState } from 'react';
@@ -125,7 +125,7 @@ export function List({ isVisible }: { isVisible: boolean }): React.JSX.Element {
   );
 }
 
-/** Ask for the groups that have one of these states; no states: for all. Only the last is long, and comes in pages. */
+/** Request the groups with one of these states, or all groups. Only the last one is long, and paged. */
 async function askForGroups(
   executions: IExecutions,
   states: readonly State[],
@@ -148,7 +148,7 @@ async function askForGroups(
   return Promise.all(wanted.map(ask));
 }
 
-/** Progress is shown as the server reports it; after any other change the groups are asked for again. */
+/** Show progress as the server reports it; after other changes, request the groups again. */
 function concerns(changes: IChange[], patch: ILive<IGroups>['patch']): boolean {
   const progress = new Map(changes.map(each => [each.execution, each.cells]));
   patch(groups =>
@@ -168,20 +168,20 @@ function choiceOf(
   chosen: ReadonlySet<string>,
   setChosen: (chosen: ReadonlySet<string>) => void
 ): { isChosen: boolean; toggle: () => void } | null {
-  // What has a form of its own needs an answer of its own.
+  // A question with a form needs its own answer.
   if (!execution.suspended.some(each => asksSomebody(each) && each.form === null && !each.refusals.resume)) {
     return null;
   }
   return { isChosen: chosen.has(execution.id), toggle: () => setChosen(toggled(chosen, execution.id)) };
 }
 
-/** With it, if it was not there; without it, if it was. */
+/** Add an element to a set, or remove it. */
 function toggled(all: ReadonlySet<string>, one: string): ReadonlySet<string> {
   const others = [...all].filter(each => each !== one);
   return new Set(all.has(one) ? others : [...others, one]);
 }
 
-/** A text once nobody has typed for a moment. */
+/** A text after typing has paused. */
 function useSettled(text: string): string {
   const [settled, setSettled] = useState(text);
   useEffect(() => {

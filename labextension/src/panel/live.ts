@@ -1,4 +1,4 @@
-/** Values that follow the server: asked for once, and again when it says that they changed. */
+/** Values that follow the server: requested once, and again after events about changes. */
 
 import { useEffect, useRef, useState } from 'react';
 
@@ -9,23 +9,23 @@ export interface ILive<T> {
   value: T | null;
   error: string | null;
   isLoading: boolean;
-  /** Ask again. */
+  /** Request the value again. */
   again: () => void;
-  /** Change what is shown until the server is asked again. */
+  /** Change the value until the next request. */
   patch: (change: (value: T) => T) => void;
 }
 
 interface IOptions<T> {
-  /** Asks the server; another one for another question. */
+  /** Requests the value; a new function for each key. */
   ask: () => Promise<T>;
-  /** What the question is. */
+  /** Identifies the request. */
   key: string;
   isVisible: boolean;
-  /** Whether the value has to be asked for again after these changes; the value may be patched instead. */
+  /** Whether the value must be requested again after these changes; the value may be patched instead. */
   concerns: (changes: IChange[], patch: ILive<T>['patch']) => boolean;
 }
 
-/** At most this often while things change quickly. */
+/** Shortest time between two requests during many changes. */
 const GAP_MS = 300;
 
 export function useLive<T>(executions: IExecutions, { ask, key, isVisible, concerns }: IOptions<T>): ILive<T> {
@@ -94,7 +94,7 @@ export function useLive<T>(executions: IExecutions, { ask, key, isVisible, conce
   return { ...state, again: () => again.current(), patch: patch.current };
 }
 
-/** The time, again every second while somebody looks. */
+/** The current time, updated every second while the panel is visible. */
 export function useNow(isVisible: boolean): number {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {

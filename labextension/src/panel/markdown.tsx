@@ -16,7 +16,7 @@ export function Markdown({ text }: { text: string }): React.JSX.Element {
       return undefined;
     }
     const renderer = rendermime.createRenderer(MIME);
-    // Not attached as a widget: React takes the node away before the widget could be detached.
+    // Not attached as a widget: React removes the node before the widget could be detached.
     node.replaceChildren(renderer.node);
     void renderer.renderModel(new MimeModel({ data: { [MIME]: text }, trusted: false }));
     return () => renderer.dispose();

@@ -17,9 +17,9 @@ import { FocusKeeper } from './focus';
 import { List } from './list';
 
 interface IView {
-  /** Whether anybody can see it; if nobody can, nothing is asked. */
+  /** Whether it is visible; if not, it sends no requests. */
   isVisible: boolean;
-  /** Which execution is shown in detail; null: the list. */
+  /** The execution that is shown in detail; null for the list. */
   execution: string | null;
 }
 
@@ -41,7 +41,7 @@ export class Panel extends ReactWidget implements IWorkflowsPanel {
     this._update({ execution });
   }
 
-  /** Give it the focus. */
+  /** Focus it. */
   takeFocus(): void {
     this._focus.take();
   }
@@ -94,7 +94,7 @@ export class Panel extends ReactWidget implements IWorkflowsPanel {
 
   private _body(): React.JSX.Element {
     const { isVisible, execution } = this._view;
-    // The list stays, so that anyone who comes back finds it as it was.
+    // The list is kept, so that it is unchanged when the person returns to it.
     return (
       <>
         <div hidden={execution !== null} className="pf-page">

@@ -38,7 +38,7 @@ const plugin: JupyterFrontEndPlugin<IWorkflowsPanel> = {
     const count = (): void => {
       const { asking } = executions;
       const shown = asking >= MOST ? `${MOST - 1}+` : String(asking);
-      // The sidebar keeps something of its own there.
+      // The sidebar stores its own data there.
       const others = Object.entries(panel.title.dataset).filter(([name]) => name !== 'pf-count');
       panel.title.dataset = Object.fromEntries(asking > 0 ? [...others, ['pf-count', shown]] : others);
       panel.title.caption = asking > 0 ? `Workflows (${shown} waiting for an answer)` : 'Workflows';

@@ -1,4 +1,4 @@
-/** The mark of a state, by word, colour and shape, and what else there is to know of an execution. */
+/** The mark of a state, by word, colour and shape, and notes about an execution. */
 
 import React from 'react';
 
@@ -13,13 +13,13 @@ export function StateMark({ state }: { state: string }): React.JSX.Element {
   );
 }
 
-/** That it waits with its kernel, and what that means. */
+/** Explains that it waits with its kernel. */
 export function Bound({ execution }: { execution: IExecution }): React.JSX.Element | null {
   const words = boundOf(execution);
   return words ? <p className="pf-bound">{words}</p> : null;
 }
 
-/** What a kernel could not restore after a pause. */
+/** The losses: what a kernel could not restore after a pause. */
 export function Losses({ execution }: { execution: IExecution }): React.JSX.Element | null {
   const losses = lossesOf(execution);
   return losses.length === 0 ? null : (

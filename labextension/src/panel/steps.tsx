@@ -1,4 +1,4 @@
-/** All steps of an execution in order: state, start, duration, attempts, and a bar each; waits are shown as waits. */
+/** All steps of an execution in order, with state, start, duration, attempts, and a bar for runs and waits. */
 
 import { Dialog, showDialog, showErrorMessage } from '@jupyterlab/apputils';
 import React from 'react';
@@ -41,7 +41,7 @@ export function Steps({ execution, now }: { execution: IExecution; now: number }
 
 interface IRowProps {
   row: IRow;
-  /** Undefined: it has not begun. */
+  /** Undefined if it has not begun. */
   step: IStep | undefined;
   execution: IExecution;
 }

@@ -1,4 +1,4 @@
-/** What starts executions by itself: each trigger with its next time and what became of the last one. */
+/** The triggers, each with its next time and the result of the last one. */
 
 import React, { useState } from 'react';
 
@@ -15,7 +15,7 @@ export function Triggers({ isVisible, now }: { isVisible: boolean; now: number }
     key: 'triggers',
     isVisible,
     ask: () => executions.api.listTriggers(),
-    // What a trigger has started begins to be queued, and what it waits for ends.
+    // A trigger's view changes when an execution is queued, and when the execution that it waits for ends.
     concerns: changes => changes.some(each => each.what.length > 0)
   });
   const triggers = live.value ?? [];

@@ -1,4 +1,4 @@
-/** What an execution waits for: the question, the evidence, the answer, and what happens without one. */
+/** An open suspension: the question, the evidence, the answer, and the deadline. */
 
 import React, { useEffect, useMemo, useRef, useState } from 'react';
 
@@ -15,7 +15,7 @@ interface IProps {
   suspension: ISuspension;
   execution: IExecution;
   now: number;
-  /** Whether a long form is shown at once. */
+  /** Whether a long form is expanded initially. */
   isDetailed?: boolean;
 }
 
@@ -73,7 +73,7 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
   }, [problems]);
 
   const send = async (entries: Entries): Promise<void> => {
-    // The buttons are not disabled meanwhile: who has pressed one keeps the focus there.
+    // The buttons are not disabled meanwhile, so that the pressed one keeps the focus.
     if (isBusy) {
       return;
     }
@@ -151,7 +151,7 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
         {form !== null && !isOpen ? (
           unfold('Answer …')
         ) : (
-          // Its key keeps React from making it of the button that opened the form: that click would send the form.
+          // With a key, so that React does not reuse the button that opened the form: its click would send the form.
           <button
             key="submit"
             type="submit"
@@ -180,7 +180,7 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
   );
 }
 
-/** More inputs than this are shown only when somebody wants to answer. */
+/** A form with more inputs than this is collapsed initially. */
 const INLINE = 2;
 
 const FIELD = { kind: 'long', description: '', is_required: false, texts: [], options: [], fields: [], row: null };
@@ -205,7 +205,7 @@ const FREE: IControl = {
   ]
 };
 
-/** What the step shows to the person who decides: a small table if it is one. */
+/** The data of the step for the person who decides, as a small table if possible. */
 function Data({ shown: { rows, text } }: { shown: IShown }): React.JSX.Element | null {
   if (rows.length > 0) {
     return (

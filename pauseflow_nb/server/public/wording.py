@@ -94,7 +94,7 @@ def is_over(facts: Facts) -> bool:
 def note_on(status: int, body: Mapping[str, Any]) -> str | None:
     """Return the sentence about the answer that was just sent; None if the page shows the result."""
     if body.get("stale"):
-        return "What you saw has changed since, and your answer changed nothing. Look at it again, then decide."
+        return "The question has changed since you saw it, and your answer changed nothing. Look again, then decide."
     if status == 202 and "approvals" in body:
         return "Your approval is noted. More people must approve before it continues."
     if body.get("already") and "approvals" in body:

@@ -25,9 +25,9 @@ _CONTAINERS = frozenset({list, dict, tuple, set, frozenset, str, bytes, int, flo
 _HARMLESS = frozenset(
     {"builtins", "numpy", "pandas", "pyarrow", "datetime", "decimal", "fractions", "collections", "uuid", "zoneinfo"}
 )
-#: The same for libraries that need not be installed.
+#: The same, with libraries that may not be installed.
 _OF_DATA = _HARMLESS | {"polars", "scipy", "torch", "xarray"}
-#: A module may be a file beside the notebook that does not exist later.
+#: Types that are never in a batch: a module may be a file beside the notebook that does not exist later.
 _HARMFUL = frozenset({"memmap", "memoryview", "module"})
 #: Functions of Cython name Cython's version as their module.
 _BY_REFERENCE = frozenset({"cython_function_or_method"})

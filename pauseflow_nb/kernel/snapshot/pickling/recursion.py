@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Recursion limit for the user's own methods, which may call each other through C.
+#: Size of the stack in bytes, for the user's own methods, which may call each other through C.
 _STACK = 1 << 30
 #: Recursion limit for some hundred thousand levels. An endless recursion must reach it before the stack
 #: overflows, which would crash the kernel.

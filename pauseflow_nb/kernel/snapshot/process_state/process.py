@@ -30,7 +30,7 @@ from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
 
 #: Variables that Jupyter sets for each kernel, or that libraries set.
 _PER_KERNEL = re.compile(r"JPY_.*|PYDEVD_.*|_|PWD|OLDPWD|SHLVL|KERNEL_.*|COLUMNS|LINES|PAUSEFLOW_.*")
-#: Variable that ipykernel sets for each cell.
+#: Signals whose handlers ipykernel sets for each cell.
 _PER_CELL = frozenset({"SIGINT"})
 #: Module → functions that a cell may replace.
 _HOOKS = (
@@ -40,7 +40,7 @@ _HOOKS = (
     *(("warnings", name) for name in ("showwarning", "formatwarning")),
 )
 
-#: Signals of the thread that runs cells.
+#: Tracing functions of the thread that runs cells.
 _TRACES = ("sys.settrace()", "sys.setprofile()")
 
 _environment_at_start: dict[str, str] = {}
