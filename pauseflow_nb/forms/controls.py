@@ -138,11 +138,11 @@ class Control:
         here = above if self.name == ROOT or not self.label else (*above, self.label)
         names = {self.name: ": ".join(here)}
         # Rows without a name of their own are called after the list, such as `Items 2`.
-        is_said = self.row is not None and self.row.label == self.label
+        is_named = self.row is not None and self.row.label == self.label
         for each in self.fields:
             # A branch of a union is called by its kind, such as `Text`.
             inner = replace(each, label="") if self.kind == "union" else each
-            names |= inner.full_names(above if is_said else here)
+            names |= inner.full_names(above if is_named else here)
         return names
 
     def to_dict(self) -> dict[str, JSON]:

@@ -126,12 +126,12 @@ class _Walk:
             for path in inner.get(NAMES, ()) if isinstance(inner, Mapping) and key not in value else ():
                 found = _find(value, path)
                 if found:
-                    taken = self.take(inner, found[0])
+                    inner_value = self.take(inner, found[0])
                     if self.only_spans:
                         # The model knows the other name.
-                        converted |= {path[0]: taken} if len(path) == 1 else {}
+                        converted |= {path[0]: inner_value} if len(path) == 1 else {}
                         break
-                    converted[key] = taken
+                    converted[key] = inner_value
                     # If the schema forbids unknown names, the alias must be removed.
                     converted.pop(path[0], None) if path[0] not in properties else None
                     break

@@ -19,9 +19,9 @@ def hide_secrets(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
     """Hide the values of password fields."""
     if schema is None or answer is None or not _may_have_secrets(schema):
         return answer
-    asked = in_form(schema, answer)
-    hidden = _hide(asked, schema, schema, 0)
-    return hidden if asked is answer else hidden[VALUE]
+    wrapped = in_form(schema, answer)
+    hidden = _hide(wrapped, schema, schema, 0)
+    return hidden if wrapped is answer else hidden[VALUE]
 
 
 def _may_have_secrets(schema: JSON) -> bool:
@@ -39,7 +39,7 @@ def _hide(value: JSON, written: JSON, root: Mapping[str, JSON], depth: int) -> J
     for branch in (*branches, *_applied(schema)):
         value = _hide(value, branch, root, depth + 1)
     if isinstance(value, dict):
-        return {key: _hide(each, _schema_of(schema, key), root, 0) for key, each in value.items()}
+        return {key: _hide(each, _find_schema(schema, key), root, 0) for key, each in value.items()}
     if isinstance(value, list):
         first, rest = schema.get("prefixItems") or [], schema.get("items")
         return [_hide(each, first[n] if n < len(first) else rest, root, 0) for n, each in enumerate(value)]
@@ -52,7 +52,7 @@ def _applied(schema: Mapping[str, Any]) -> Iterator[JSON]:
     yield from (schema[name] for name in ("then", "else") if name in schema)
 
 
-def _schema_of(schema: Mapping[str, Any], key: str) -> JSON:
+def _find_schema(schema: Mapping[str, Any], key: str) -> JSON:
     """Find the schema of a field by any of its names; a path to a part of a value counts for the whole value."""
     properties = schema.get("properties") or {}
     if key in properties:
