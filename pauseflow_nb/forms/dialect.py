@@ -159,10 +159,11 @@ class _Limits:
 
     def __init__(self, schema: dict[str, JSON], limits: dict[str, JSON], _path: object) -> None:
         self._limits = limits
-        self._is_of_format = _FORMATS.get(str(schema.get("format")), lambda _text: True)
+        self._format = str(schema.get("format"))
 
     def validate(self, value: JSON) -> None:
-        if isinstance(value, str) and self._is_of_format(value) and find_limit(self._limits, value) is not None:
+        is_of_format = isinstance(value, str) and (self._format not in _FORMATS or _FORMATS[self._format](value))
+        if is_of_format and find_limit(self._limits, value) is not None:
             raise ValueError("is beyond a limit")
 
 

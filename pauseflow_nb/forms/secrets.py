@@ -19,9 +19,9 @@ def hide_secrets(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
     """Hide the values of password fields."""
     if schema is None or answer is None or not _may_have_secrets(schema):
         return answer
-    in_fields = in_form(schema, answer)
-    hidden = _hide(in_fields, schema, schema, 0)
-    return hidden if in_fields is answer else hidden[VALUE]
+    wrapped = in_form(schema, answer)
+    hidden = _hide(wrapped, schema, schema, 0)
+    return hidden if wrapped is answer else hidden[VALUE]
 
 
 def _may_have_secrets(schema: JSON) -> bool:
