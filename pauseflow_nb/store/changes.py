@@ -1,4 +1,4 @@
-"""Read the latest changes of all executions with one cheap query, for those who watch them."""
+"""Read the latest changes of all executions with one cheap query, for live events."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where an execution stands."""
+    """The state and progress of an execution."""
 
     execution: str
     state: str
@@ -29,10 +29,10 @@ class Standing:
 
 
 def last_lines(connection: sa.Connection, limit: int) -> list[Line]:
-    """Read the last lines of the audit trail, the oldest of them first.
+    """Read the last lines of the audit trail, oldest first.
 
-    PostgreSQL hands out ids before it commits, so a line may appear before one that is there already:
-    "all after the last id" would lose it, and a reader has to know lines that it saw.
+    PostgreSQL assigns ids before it commits, so a new line may have a lower id than one that was already read: a
+    query for "all after the last id" would miss it, so a reader must remember the lines that it has seen.
     """
     columns = (audit.c.id, audit.c.execution, audit.c.what, audit.c.step)
     rows = connection.execute(sa.select(*columns).order_by(audit.c.id.desc()).limit(limit))
@@ -40,12 +40,12 @@ def last_lines(connection: sa.Connection, limit: int) -> list[Line]:
 
 
 def running(connection: sa.Connection) -> list[Standing]:
-    """Read the progress of the executions that run now: it is in no audit trail."""
+    """Read the progress of running executions, which the audit trail does not hold."""
     return _standing(connection, executions.c.state == "running")
 
 
 def standing(connection: sa.Connection, ids: list[str]) -> list[Standing]:
-    """Read the progress of some executions; those that are gone are left out."""
+    """Read the state and progress of some executions; removed ones are left out."""
     return _standing(connection, executions.c.id.in_(ids))
 
 
