@@ -221,7 +221,7 @@ class AnyOrder(RuleBasedStateMachine):
         if attempt.cell == len(STEPS) or (attempt.counts and not run.is_begun):
             return
         on, then = ("resume", "rerun") if kind == "rerun" else (on, "continue")
-        self._ask(attempt, SuspensionRequest(kind, on_timeout=on, then=then, seconds=3600.0, max_retries=99))  # type: ignore[arg-type]
+        self._ask(attempt, SuspensionRequest(kind, on_timeout=on, then=then, seconds=3600.0, max_retries=99))
 
     @rule(attempt=consumes(tries))
     def end(self, attempt: Try) -> None:
@@ -330,7 +330,8 @@ class AnyOrder(RuleBasedStateMachine):
         """What an answer must get; changes the model."""
         asked = run.asked.get(key)
         if asked is None:
-            is_over = key[0] < run.segment or run.state in FINAL or key in run.over
+            # While it waits, its newest segment has ended, too.
+            is_over = key[0] < run.segment or run.state in {*FINAL, *WAITING.values()} or key in run.over
             if is_over:
                 return 410
             run.early.setdefault(key, []).append(action)

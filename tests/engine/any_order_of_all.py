@@ -133,7 +133,7 @@ class AnyOrderOfAll(AnyOrder):
         labels = {"resume": "Ship it", "send_back": "Once more"}
         self._ask(
             attempt, SuspensionRequest("suspend", on_timeout=on, seconds=3600.0, allow=list(ACTIONS), labels=labels)
-        )  # type: ignore[arg-type]
+        )
 
     @rule(attempt=consumes(tries))
     def suspend_before_cell(self, attempt: Try) -> None:
