@@ -33,6 +33,7 @@ class Faults:
         self._world = world
         self._waiting = list(world.plan.faults)
         self._ends: list[tuple[float, Callable[[], None]]] = []
+        self._is_database_down = False
         acts = {
             "kill-worker": lambda fault: self._kill(self._worker(fault), fault),
             "kill-server": lambda fault: self._kill(world.members[0], fault),
@@ -145,11 +146,19 @@ class Faults:
     def _restart_database(self, fault: Fault) -> None:
         server = self._world.ground.postgresql
         assert server is not None
+        if self._is_database_down:
+            return
         server.stop()
-        if fault.seconds < 1:
+        self._is_database_down = True
+
+        def start() -> None:
             server.start()
+            self._is_database_down = False
+
+        if fault.seconds < 1:
+            start()
         else:
-            self._later(min(fault.seconds, 2.0), server.start)
+            self._later(min(fault.seconds, 2.0), start)
 
     def _fill_disk(self, fault: Fault) -> None:
         disk = self._world.folder / "data"

@@ -127,6 +127,8 @@ class _Run:
             self._await_end(clients)
             self._await_burials()
         finally:
+            # Also when the run itself fails: the database that was stopped is that of the next runs, too.
+            faults.end_all()
             clients.stop()
         self._outcome.answers = len(clients.answers)
         problems = world.close_processes()

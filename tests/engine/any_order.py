@@ -12,6 +12,7 @@ from engine.stage import plan, saved
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
 
+from pauseflow_nb.actions import USUAL_ACTIONS
 from pauseflow_nb.engine.attempt_end import Ending
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.authorization import Callback
@@ -30,10 +31,10 @@ from pauseflow_nb.store.database import reading, transaction
 from pauseflow_nb.store.executions import FINAL
 from pauseflow_nb.store.tables import executions, segments, steps, suspensions
 
-__all__ = ["AnyOrder"]
+__all__ = ["STEPS", "AnyOrder", "Asked", "Run", "Try", "runs", "tries"]
 
-_STEPS = ("a", "b", "c")
-_WAITING = {"suspend": "suspended", "rerun": "waiting"}
+STEPS = ("a", "b", "c")
+WAITING = {"suspend": "suspended", "rerun": "waiting"}
 
 
 @dataclass
@@ -42,6 +43,10 @@ class Asked:
 
     kind: str
     on_timeout: str
+    #: Index of the cell that asks.
+    cell: int
+    #: What an answer may do.
+    allow: tuple[str, ...] = USUAL_ACTIONS
     #: None: it is open.
     action: str | None = None
 
@@ -71,6 +76,8 @@ class Run:
     #: Segment and step of runs that ended in that segment.
     over: set[tuple[int, str]] = field(default_factory=set)
     reason: str | None = None
+    #: What an answer has settled, so that the newest segment began.
+    answered: tuple[int, str] | None = None
 
     @property
     def open(self) -> tuple[tuple[int, str], Asked] | None:
@@ -97,11 +104,15 @@ class Try:
         return run.is_running and (run.segment, run.attempt) == (self.segment, self.number)
 
 
+runs: Bundle[Run] = Bundle("runs")
+tries: Bundle[Try] = Bundle("tries")
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Rules are what people, processes and the clock do; after each of them store and model must agree."""
 
-    runs = Bundle("runs")
-    tries = Bundle("tries")
+    runs = runs
+    tries = tries
 
     #: The store, set by the test.
     queue: ClassVar[Queue]
@@ -116,11 +127,11 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(target=runs)
     def start(self) -> Run:
         """Somebody starts an execution."""
-        run = Run(self.queue.start(plan(*(f"%%step {name}" for name in _STEPS))))
+        run = Run(self.queue.start(plan(*(f"%%step {name}" for name in STEPS))))
         self.all.append(run)
         return run
 
-    @rule(run=runs, action=st.sampled_from(["resume", "cancel"]), back=st.integers(0, 2), step=st.sampled_from(_STEPS))
+    @rule(run=runs, action=st.sampled_from(["resume", "cancel"]), back=st.integers(0, 2), step=st.sampled_from(STEPS))
     def answer(self, run: Run, action: str, back: int, step: str) -> None:
         """Somebody calls a link, of now or of earlier."""
         key = (max(run.segment - back, 0), step)
@@ -143,7 +154,7 @@ class AnyOrder(RuleBasedStateMachine):
             return
         restart = retry(self.queue, run.id, by="user:ann")
         assert restart is not None
-        timed_out = run.asked.get((run.segment, _STEPS[min(run.checkpoint, 2)]))
+        timed_out = run.asked.get((run.segment, STEPS[min(run.checkpoint, 2)]))
         assert timed_out is None or timed_out.action is not None
         self._queue(run, self._latest(run).first_cell)
 
@@ -161,7 +172,7 @@ class AnyOrder(RuleBasedStateMachine):
             return multiple()
         run.crashes += run.is_running
         run.attempt, run.is_running, run.is_begun, run.state = run.attempt + 1, True, False, "running"
-        run.over = {key for key in run.over if key[0] != run.segment or _STEPS.index(key[1]) < run.checkpoint}
+        run.over = {key for key in run.over if key[0] != run.segment or STEPS.index(key[1]) < run.checkpoint}
         assert (claimed.segment.attempt, claimed.segment.first_cell) == (run.attempt, run.checkpoint)
         assert claimed.segment.crashes == run.crashes
         if run.crashes >= MOST_CRASHES:
@@ -176,9 +187,9 @@ class AnyOrder(RuleBasedStateMachine):
     def begin_step(self, attempt: Try) -> None:
         """The kernel is at the next step."""
         run = attempt.run
-        if attempt.cell == len(_STEPS) or (attempt.counts and run.is_begun):
+        if attempt.cell == len(STEPS) or (attempt.counts and run.is_begun):
             return
-        step = _STEPS[attempt.cell]
+        step = STEPS[attempt.cell]
         number = run.ended.get(step, 0) + 1
         recording = Recording(attempt.attempt)
         if self._counts(attempt, lambda: recording.on_step_start(step, number, 1, attempt.cell)):
@@ -188,9 +199,9 @@ class AnyOrder(RuleBasedStateMachine):
     def finish_step(self, attempt: Try) -> None:
         """The step has come to its end, with a checkpoint."""
         run = attempt.run
-        if attempt.cell == len(_STEPS) or (attempt.counts and not run.is_begun):
+        if attempt.cell == len(STEPS) or (attempt.counts and not run.is_begun):
             return
-        step = _STEPS[attempt.cell]
+        step = STEPS[attempt.cell]
         outcome = Outcome("finished", step, run.ended.get(step, 0) + 1, exports={"x": 1}, snapshot=saved())
         recording = Recording(attempt.attempt)
         act = lambda: recording.on_checkpoint(attempt.cell + 1, outcome, attempt.document)  # noqa: E731
@@ -207,31 +218,20 @@ class AnyOrder(RuleBasedStateMachine):
     def suspend(self, attempt: Try, kind: str, on: str) -> None:
         """The step has come to its end, and asks something."""
         run = attempt.run
-        if attempt.cell == len(_STEPS) or (attempt.counts and not run.is_begun):
+        if attempt.cell == len(STEPS) or (attempt.counts and not run.is_begun):
             return
-        step, on = _STEPS[attempt.cell], "resume" if kind == "rerun" else on
-        request = SuspensionRequest(
-            kind=kind, on_timeout=on, then="rerun" if kind == "rerun" else "continue", seconds=3600.0, max_retries=99
-        )
-        outcome = Outcome("suspended", step, run.ended.get(step, 0) + 1, suspension=request, snapshot=saved())
-        following = attempt.cell if kind == "rerun" else attempt.cell + 1
-        if self._ended(attempt, SegmentEnd("suspended", following, outcome)):
-            self._step_ended(run, step)
-            key = (run.segment, step)
-            run.asked[key] = Asked(kind, on)
-            run.checkpoint, run.is_running, run.state, run.crashes = following, False, _WAITING[kind], 0
-            for action in run.early.pop(key, [])[:1]:
-                self._settle(run, key, action)
+        on, then = ("resume", "rerun") if kind == "rerun" else (on, "continue")
+        self._ask(attempt, SuspensionRequest(kind, on_timeout=on, then=then, seconds=3600.0, max_retries=99))
 
     @rule(attempt=consumes(tries))
     def end(self, attempt: Try) -> None:
         """The notebook has come to its end, or fails."""
         run = attempt.run
-        if attempt.cell == len(_STEPS):
-            if self._ended(attempt, SegmentEnd("completed", len(_STEPS))):
+        if attempt.cell == len(STEPS):
+            if self._ended(attempt, SegmentEnd("completed", len(STEPS))):
                 self._end(run, "completed", None)
             return
-        failure = Failure("ValueError", "it broke", attempt.cell, _STEPS[attempt.cell])
+        failure = Failure("ValueError", "it broke", attempt.cell, STEPS[attempt.cell])
         if self._ended(attempt, SegmentEnd("failed", run.checkpoint, None, failure)):
             self._end(run, "failed", "error")
 
@@ -245,7 +245,7 @@ class AnyOrder(RuleBasedStateMachine):
             run.crashes += how == "dies"
             run.job += how == "stops"
             run.is_running, run.state = False, "queued"
-            run.over = {key for key in run.over if key[0] != run.segment or _STEPS.index(key[1]) < run.checkpoint}
+            run.over = {key for key in run.over if key[0] != run.segment or STEPS.index(key[1]) < run.checkpoint}
 
     @rule(attempt=consumes(tries))
     def vanish(self, attempt: Try) -> None:
@@ -261,7 +261,7 @@ class AnyOrder(RuleBasedStateMachine):
             where = (suspensions.c.execution == run.id, suspensions.c.state == "open")
             connection.execute(suspensions.update().where(*where).values(deadline=late))
         Clock(self.queue).sweep()
-        if run.open is not None:
+        if run.open is not None and run.open[1].kind != "operator":
             self._settle(run, run.open[0], "timeout")
 
     @precondition(lambda self: any(run.state in FINAL for run in self.all))
@@ -311,15 +311,33 @@ class AnyOrder(RuleBasedStateMachine):
 
     # The model
 
+    def _ask(self, attempt: Try, request: SuspensionRequest) -> None:
+        """The step that the attempt is at has come to its end, and asks something."""
+        run, step = attempt.run, STEPS[attempt.cell]
+        outcome = Outcome("suspended", step, run.ended.get(step, 0) + 1, suspension=request, snapshot=saved())
+        following = attempt.cell if request.then == "rerun" else attempt.cell + 1
+        if self._ended(attempt, SegmentEnd("suspended", following, outcome)):
+            self._step_ended(run, step)
+            key = (run.segment, step)
+            run.asked[key] = Asked(request.kind, request.on_timeout, attempt.cell, tuple(request.allow))
+            run.checkpoint, run.is_running, run.state, run.crashes = following, False, WAITING[request.kind], 0
+            for action in run.early.pop(key, []):
+                if action in request.allow:
+                    self._settle(run, key, action)
+                    break
+
     def _answered(self, run: Run, key: tuple[int, str], action: str) -> int:
         """What an answer must get; changes the model."""
         asked = run.asked.get(key)
         if asked is None:
-            is_over = key[0] < run.segment or run.state in FINAL or key in run.over
+            # While it waits, its newest segment has ended, too.
+            is_over = key[0] < run.segment or run.state in {*FINAL, *WAITING.values()} or key in run.over
             if is_over:
                 return 410
             run.early.setdefault(key, []).append(action)
             return 202
+        if asked.action is None and action not in asked.allow:
+            return 403
         if asked.action is None:
             self._settle(run, key, action)
             return 200
@@ -337,11 +355,13 @@ class AnyOrder(RuleBasedStateMachine):
             kind = "timeout" if action == "timeout" else "link"
             self._end(run, "cancelled" if does == "cancel" else "failed", kind)
             return
-        self._queue(run, _STEPS.index(key[1]) + (asked.kind != "rerun"))
+        self._queue(run, asked.cell + (asked.kind != "rerun" and action != "send_back"))
+        run.answered = key if action == "resume" else None
 
     def _queue(self, run: Run, first_cell: int) -> None:
         run.segment, run.job, run.attempt, run.crashes = run.segment + 1, 0, 0, 0
         run.state, run.checkpoint, run.is_running, run.reason = "queued", first_cell, False, None
+        run.answered = None
 
     def _end(self, run: Run, state: str, reason: str | None) -> None:
         if run.open is not None:

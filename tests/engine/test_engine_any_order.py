@@ -2,6 +2,7 @@
 
 import pytest
 from engine.any_order import AnyOrder
+from engine.any_order_of_all import MOST, AnyOrderOfAll
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -26,3 +27,12 @@ def test_a_few_orders(machine: type[AnyOrder]) -> None:
 def test_many_orders(machine: type[AnyOrder]) -> None:
     many = settings(max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=_CHECKS)
     run_state_machine_as_test(machine, settings=many)
+
+
+@pytest.mark.slow
+def test_many_orders_of_what_is_rarer(queue: Queue) -> None:
+    limited = Queue.open(queue.settings.model_copy(update={"executions_per_user": MOST}))
+    machine = type("OnThisStore", (AnyOrderOfAll,), {"queue": queue, "limited": limited})
+    many = settings(max_examples=25, stateful_step_count=50, deadline=None, suppress_health_check=_CHECKS)
+    run_state_machine_as_test(machine, settings=many)
+    limited.close()
