@@ -6,6 +6,17 @@ import sqlalchemy as sa
 
 from pauseflow_nb.store.tables import audit, executions
 
+_LAST_LINES = (
+    sa.select(audit.c.id, audit.c.execution, audit.c.what, audit.c.step)
+    .where(audit.c.id >= sa.bindparam("lowest"))
+    .order_by(audit.c.id.desc())
+    .limit(sa.bindparam("most"))
+)
+_STANDING = sa.select(*(executions.c[name] for name in ("id", "state", "segment", "cells_done", "cells_total")))
+# In the order of an index, so that SQLite uses it. Where `ANALYZE` has found one state only, it would read all executions.
+_RUNNING = _STANDING.where(executions.c.state == "running").order_by(executions.c.created_at)
+_SOME = _STANDING.where(executions.c.id.in_(sa.bindparam("ids", expanding=True)))
+
 
 @dataclass(frozen=True)
 class Line:
@@ -28,28 +39,26 @@ class Standing:
     cells_total: int
 
 
-def last_lines(connection: sa.Connection, limit: int) -> list[Line]:
+def last_lines(connection: sa.Connection, limit: int, lowest: int = 0) -> list[Line]:
     """Read the last lines of the audit trail, the oldest of them first.
 
     PostgreSQL hands out ids before it commits, so a line may appear before one that is there already:
     "all after the last id" would lose it, and a reader has to know lines that it saw.
+
+    Args:
+        connection: The database.
+        limit: How many lines at most.
+        lowest: The lowest id to read.
     """
-    columns = (audit.c.id, audit.c.execution, audit.c.what, audit.c.step)
-    rows = connection.execute(sa.select(*columns).order_by(audit.c.id.desc()).limit(limit))
-    return [Line(*row) for row in reversed(list(rows))]
+    found = connection.execute(_LAST_LINES, {"lowest": lowest, "most": limit}).all()
+    return [Line(*row) for row in reversed(found)]
 
 
 def running(connection: sa.Connection) -> list[Standing]:
     """Read the progress of the executions that run now: it is in no audit trail."""
-    return _standing(connection, executions.c.state == "running")
+    return [Standing(*found) for found in connection.execute(_RUNNING)]
 
 
 def standing(connection: sa.Connection, ids: list[str]) -> list[Standing]:
     """Read the progress of some executions; those that are gone are left out."""
-    return _standing(connection, executions.c.id.in_(ids))
-
-
-def _standing(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[Standing]:
-    row = executions.c
-    columns = (row.id, row.state, row.segment, row.cells_done, row.cells_total)
-    return [Standing(*found) for found in connection.execute(sa.select(*columns).where(where))]
+    return [Standing(*found) for found in connection.execute(_SOME, {"ids": ids})]
