@@ -155,7 +155,8 @@ class Reader(OpenStore):
 
         Args:
             states: Only those in one of these states.
-            text: Only those whose notebook, output or id contains this.
+            text: Only those whose notebook, output or id contains this. One or two characters are looked for in the newest
+                10,000 executions only.
             after: Only those that come after this one: the last of the page before.
             limit: How many at most.
             offset: How many to skip.
