@@ -41,6 +41,9 @@ _ALLOWED_HANDLERS = frozenset(
         "TrailingSlashHandler",
     }
 )
+#: How long a thread may run while another one waits for the interpreter. The event loop gives it up whenever it sends a
+#: response, and would wait for Python's usual 5 ms after each, while the thread that settles answers is busy.
+_SWITCH_SECONDS = 0.0005
 #: In bytes, for the login. Links and REST API have their own limits.
 _LARGEST_BODY = 64 * 1024
 
@@ -102,6 +105,7 @@ def serve(
     assert isinstance(extension, PauseflowExtension)
     token = server.identity_provider.token if is_generated else ""
     extension.on_ready = lambda: say(str(server.connection_url), token)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     server.start()
 
 
